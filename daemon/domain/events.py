@@ -1,0 +1,107 @@
+"""What a transition, or the passing of time, means to people.
+
+Owns the list of events and the rule that gives each alert its key: an event is told at most once under its key.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from daemon.domain.states import State
+from daemon.domain.transitions import Moved
+
+
+class Event(StrEnum):
+    """Everything that wrapd can tell. The comment is what docs/events.md says of it."""
+
+    SUCCEEDED = "succeeded"  # the video is finished
+    FAILED = "failed"  # production failed
+    CANCELED = "canceled"  # somebody canceled the job
+    BLOCKED = "blocked"  # the service froze the job
+    UNBLOCKED = "unblocked"  # a frozen job moves again
+    STARTED = "started"  # production has begun
+    LOST = "lost"  # the service does not know the job, for longer than the grace
+    EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped asking
+    PROJECT_DOWN = "project_down"  # a project's API cannot be reached
+    PROJECT_RECOVERED = "project_recovered"  # it can again
+    AUTH_FAILED = "auth_failed"  # the service refuses a project's credentials
+    CHANNEL_HELD = "channel_held"  # a chat service refuses a channel's messages
+    UNKNOWN_STATE = "unknown_state"  # the service named a state that wrapd does not know
+    OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
+
+
+OPERATOR_EVENTS = frozenset(
+    {
+        Event.PROJECT_DOWN,
+        Event.PROJECT_RECOVERED,
+        Event.AUTH_FAILED,
+        Event.CHANNEL_HELD,
+        Event.UNKNOWN_STATE,
+        Event.OVERLOADED,
+    }
+)
+"""Events about wrapd and its surroundings: they go to the operators' channels, not by route."""
+
+DEFAULT_EVENTS = (
+    Event.SUCCEEDED,
+    Event.FAILED,
+    Event.BLOCKED,
+    Event.UNBLOCKED,
+    Event.CANCELED,
+    Event.LOST,
+    Event.EXPIRED,
+)
+"""Events that every channel gets where no route is configured."""
+
+JOB_EVENTS = tuple(event for event in Event if event not in OPERATOR_EVENTS)
+"""Events that a route may name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """One event that happened, under the key that makes it tell once.
+
+    `key` is unique for what happened, not for where it is told: the outbox adds the channel.
+    """
+
+    event: Event
+    key: str
+
+
+def events_of(move: Moved) -> tuple[Event, ...]:
+    """The job events that a transition means, in the order to tell them."""
+    if move.unknown:
+        return (Event.UNBLOCKED,) if move.before == State.BLOCK else ()
+    state = State(move.after)
+    match state:
+        case State.SUCCEED:
+            return (Event.SUCCEEDED,)
+        case State.FAILED:
+            return (Event.FAILED,)
+        case State.CANCELED:
+            return (Event.CANCELED,)
+        case State.BLOCK:
+            return (Event.BLOCKED,)
+        case State.WAITING | State.PROCESSING:
+            thawed = (Event.UNBLOCKED,) if move.before == State.BLOCK else ()
+            started = (Event.STARTED,) if state is State.PROCESSING else ()
+            return thawed + started
+        case _:
+            assert_never(state)
+
+
+def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:
+    """The occurrence of a job's event under its key.
+
+    `job` is the job's row id. An end and a start are told once in a job's life, however often the service steps
+    back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and `expired` once for
+    each `episode` of tracking (how often the job was taken up).
+    """
+    match event:
+        case Event.BLOCKED | Event.UNBLOCKED:
+            key = f"job/{job}/{event}/{transition}"
+        case Event.LOST | Event.EXPIRED:
+            key = f"job/{job}/{event}/{episode}"
+        case _:
+            key = f"job/{job}/{event}"
+    return Occurrence(event=event, key=key)

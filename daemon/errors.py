@@ -1,0 +1,54 @@
+"""The base of every error that reaches a person: what is wrong, where, and how to mend it.
+
+Owns the exit statuses of the command. Must never import anything of wrapd.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of `wrapd`; documented in docs/cli.md."""
+
+    OK = 0
+    FAILED = 1  # a check or a send failed; the message says which
+    USAGE = 2  # the command line is wrong (click's own status)
+    CONFIG = 3  # the config, or a secret that it names
+    DATABASE = 4  # the database cannot be used: missing, read-only, full, foreign, newer
+    RUNNING = 5  # another daemon works on the same database
+    UNKNOWN = 6  # no such job, delivery, project or channel
+
+
+class WrapdError(Exception):
+    """Something is wrong that a person must mend. `str()` is the whole message: place, fault, mend."""
+
+    exit_status: Exit = Exit.FAILED
+
+
+class UsageFault(WrapdError):
+    """The command line asks for something that cannot be."""
+
+    exit_status = Exit.USAGE
+
+
+class ConfigFault(WrapdError):
+    """The config file, or a secret that it names, is wrong."""
+
+    exit_status = Exit.CONFIG
+
+
+class DatabaseFault(WrapdError):
+    """The database cannot be used as it is."""
+
+    exit_status = Exit.DATABASE
+
+
+class AlreadyRunning(WrapdError):
+    """Another daemon works on the same database."""
+
+    exit_status = Exit.RUNNING
+
+
+class UnknownName(WrapdError):
+    """No job, delivery, project or channel has this name."""
+
+    exit_status = Exit.UNKNOWN

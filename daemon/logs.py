@@ -1,0 +1,144 @@
+"""Log lines as events with fields: a constant names what happened, fields say to whom and how.
+
+Owns the list of event names, the set-up of logging, and the masking of secrets. The only place that imports
+structlog. A line must never carry a URL's query, a channel's URL, a key or a token.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, MutableMapping
+from enum import StrEnum
+from typing import Any, Literal, Protocol, TextIO, cast
+
+import structlog
+
+
+class LogEvent(StrEnum):
+    """Every line that wrapd logs. The comment is what docs/logs.md says of it."""
+
+    DAEMON_STARTED = "daemon.started"  # all parts run; fields tell what is watched and where the web listens
+    DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; what is under way is finished first
+    DAEMON_STOPPED = "daemon.stopped"  # everything is stored
+    DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
+    DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
+    TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
+    CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
+    JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs
+    JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs
+    JOB_MOVED = "job.moved"  # a job's state changed
+    JOB_MISSING = "job.missing"  # the service does not know the job; it is asked again until the grace ends
+    JOB_LOST = "job.lost"  # the grace ended; tracking ends
+    JOB_EXPIRED = "job.expired"  # give_up_after passed; tracking ends
+    STATE_UNKNOWN = "state.unknown"  # the service named a state that wrapd does not know
+    POLL_FAILED = "poll.failed"  # a query had no usable answer; the job is asked again later
+    AUTH_REFUSED = "auth.refused"  # the service refused the credentials
+    AUTH_PAUSED = "auth.paused"  # no request is sent with this key pair for a while, so that it is not locked
+    TOKEN_RENEWED = "auth.token_renewed"  # noqa: S105 - a name, not a token; a new IAM token was fetched
+    CLOCK_SKEWED = "auth.clock_skewed"  # this machine's clock is off; signing follows the service's clock
+    PROJECT_DOWN = "project.down"  # a project's API has not answered for a while
+    PROJECT_RECOVERED = "project.recovered"  # it answers again
+    FEATURE_OFF = "project.feature_off"  # the endpoint does not offer an operation; wrapd goes on without it
+    OVERLOADED = "project.overloaded"  # jobs are asked later than planned: the request budget is too small
+    DELIVERY_SENT = "delivery.sent"  # a chat service took a message
+    DELIVERY_RETRY = "delivery.retry"  # a send failed; it is tried again
+    DELIVERY_UNKNOWN = "delivery.unknown"  # nobody can say whether it arrived; it is sent again, marked so
+    DELIVERY_DEAD = "delivery.dead"  # given up; `wrapd deliveries retry` sends it again
+    CHANNEL_HELD = "channel.held"  # a chat service refuses a channel; its messages wait
+    CHANNEL_RELEASED = "channel.released"  # the channel works again
+    WEB_LISTENING = "web.listening"  # the address that the web server took
+    WEB_FAILED = "web.failed"  # the web server stopped by itself
+
+
+Level = Literal["debug", "info", "warning", "error"]
+Format = Literal["text", "json"]
+
+
+class Logger(Protocol):
+    """What a module needs of its logger: one method for each level; fields are keywords."""
+
+    def debug(self, event: LogEvent, **fields: object) -> None: ...
+    def info(self, event: LogEvent, **fields: object) -> None: ...
+    def warning(self, event: LogEvent, **fields: object) -> None: ...
+    def error(self, event: LogEvent, **fields: object) -> None: ...
+
+
+def logger(name: str) -> Logger:
+    """The logger of a module; call it with `__name__`."""
+    return cast("Logger", structlog.stdlib.get_logger(name))
+
+
+_QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
+_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+_MASK = "***"
+
+
+class Masks:
+    """Texts that no line may show: every resolved secret is added here once."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on. Texts under 6 characters are left out: they would hide common words."""
+        self._secrets.update(secret for secret in secrets if len(secret) >= 6)
+
+    def apply(self, text: str) -> str:
+        """`text` without the secrets, URL queries and URL passwords."""
+        for secret in self._secrets:
+            if secret in text:
+                text = text.replace(secret, _MASK)
+        return _USERINFO.sub(rf"\1{_MASK}@", _QUERY.sub(rf"\1?{_MASK}", text))
+
+
+MASKS = Masks()
+
+
+def _mask(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in fields.items():
+        if isinstance(value, str):
+            fields[name] = MASKS.apply(value)
+        elif isinstance(value, BaseException):
+            fields[name] = MASKS.apply(f"{type(value).__name__}: {value}")
+    return fields
+
+
+def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | None = None) -> None:
+    """Send all lines, those of libraries included, to `stream` (standard error by default).
+
+    Libraries speak from WARNING on (Apprise not at all: its lines carry URLs), whatever `level` is.
+    """
+    stream = stream or sys.stderr
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _mask,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Any = (
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+        if output == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("daemon").setLevel(level.upper())
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)

@@ -26,6 +26,7 @@ class LogEvent(StrEnum):
     CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
     JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs
     JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs
+    JOBS_STRAY = "job.stray"  # active jobs of a project or kind that the config does not have; nobody asks about them
     JOB_MOVED = "job.moved"  # a job's state changed
     JOB_MISSING = "job.missing"  # the service does not know the job; it is asked again until the grace ends
     JOB_LOST = "job.lost"  # the grace ended; tracking ends
@@ -48,6 +49,7 @@ class LogEvent(StrEnum):
     CHANNEL_RELEASED = "channel.released"  # the channel works again
     WEB_LISTENING = "web.listening"  # the address that the web server took
     WEB_FAILED = "web.failed"  # the web server stopped by itself
+    MANAGER_UNREACHED = "systemd.unreached"  # a message to systemd was lost; a start may time out
 
 
 Level = Literal["debug", "info", "warning", "error"]

@@ -1,0 +1,12 @@
+"""Runs the migrations on the connection that daemon/store/migrate.py hands over, inside its transaction."""
+
+from alembic import context
+
+from daemon.store.tables import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    render_as_batch=True,  # SQLite changes a table by making it anew
+)
+context.run_migrations()

@@ -3,12 +3,17 @@
 Owns the list of events and the rule that gives each alert its key: an event is told at most once under its key.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
+from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.domain.transitions import Moved
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+"""What an alert's facts are made of."""
 
 
 class Event(StrEnum):
@@ -66,6 +71,20 @@ class Occurrence:
 
     event: Event
     key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAlert:
+    """Something that the operators are to hear: an event of `OPERATOR_EVENTS`.
+
+    `key` makes it tell once on each channel: whoever raises it puts into the key what tells one outbreak from the
+    next. `facts` is what the message says of it.
+    """
+
+    event: Event
+    key: str
+    project: ProjectName | None = None
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 def events_of(move: Moved) -> tuple[Event, ...]:

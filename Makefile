@@ -1,0 +1,76 @@
+# Everything that is done to a checkout. Needs Python 3.11 or newer (with venv) and make, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The lock files are written by this version; another one may order or mark the lines in its own way.
+UV := uv==0.13.9
+UV_COMPILE := build/uv/bin/uv pip compile pyproject.toml - --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test check lint types imports docs docs-check bench dist lock clean
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1#\2/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do \
+		printf '  %-12s %s\n' "$$name" "$$text"; done
+
+venv: $(STAMP) ## make .venv with what is needed to run, test and develop
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "wrapd needs Python 3.11 or newer, and '$(PYTHON)' is not: $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## simulator and daemon together; e.g. make demo ARGS="--jobs 30 --exit-when-done"
+	@$(BIN)/wrapd demo $(ARGS)
+
+test: $(STAMP) ## the quick tests, at most 3 minutes
+	@$(BIN)/pytest -m "not long" $(PYTEST_ARGS)
+
+check: lint types imports docs-check ## everything that must hold: linters, types, imports, docs, all tests
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(STAMP) ## the import contract
+	@$(BIN)/lint-imports --no-logo
+
+docs: $(STAMP) ## write the generated pages of docs/
+	@$(BIN)/python docs/generate.py
+
+docs-check: $(STAMP) ## are the generated pages of docs/ up to date?
+	@$(BIN)/python docs/generate.py --check
+
+bench: $(STAMP) ## run the benchmarks of bench/
+	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+dist: $(STAMP) ## build the sdist and the wheel into dist/
+	@$(BIN)/python -m build --no-isolation
+
+lock: ## renew the lock files after a change of pyproject.toml; ARGS=--upgrade takes the newest versions
+	@test -x build/uv/bin/uv || $(PYTHON) -m venv build/uv
+	@build/uv/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
+	@echo "hatchling>=1.27" | $(UV_COMPILE) $(ARGS) --output-file requirements.lock
+	@echo "hatchling>=1.27" | $(UV_COMPILE) $(ARGS) --extra dev --output-file requirements-dev.lock
+
+clean: ## remove .venv and all that was built or cached
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

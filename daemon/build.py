@@ -1,0 +1,241 @@
+"""From the config to the parts: reads the secrets, and makes each part's own settings.
+
+The only place where a config's values and secrets come together. Every function collects all faults before it
+raises, so that a person mends them in one go.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, assert_never
+
+from daemon.config import (
+    AkSkAuth,
+    Auth,
+    Config,
+    ConfigFaults,
+    Fault,
+    PasswordAuth,
+    Project,
+    Secret,
+    TokenAuth,
+    examine,
+    read_tree,
+)
+from daemon.config.secrets import Source
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.errors import ConfigFault
+from daemon.logs import MASKS
+from daemon.metastudio import settings as metastudio
+from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
+from daemon.notify import NotifySettings
+from daemon.notify.channels import Channel, ChannelSettings, open_channel
+from daemon.service import Plan
+
+T = TypeVar("T")
+
+
+def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
+    """Everything that the daemon is to do. Raises ConfigFault with all faults of secrets, keys and channel URLs,
+    or where there is no project."""
+    reading = _Reading(environ)
+    projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
+    channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
+    if not config.projects:
+        reading.faults.append(
+            Fault(place="projects", text="there is none to watch; add a section [projects.NAME]")
+        )
+    if reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    return Plan(
+        database_url=config.database.url,
+        auto_migrate=config.database.auto_migrate,
+        projects=tuple(each for each in projects if each is not None),
+        max_in_flight={ProjectName(name): project.max_in_flight for name, project in config.projects.items()},
+        rails=config.polling.rails,
+        not_found_grace=config.polling.not_found_grace,
+        give_up_after=config.polling.give_up_after,
+        channels={ChannelName(name): opened for name, opened in channels.items() if opened is not None},
+        routing=config.routing(),
+        notify=NotifySettings(send_timeout=config.notify.send_timeout, give_up_after=config.notify.give_up_after),
+        web=(config.web.listen.host, config.web.listen.port) if config.web.enabled else None,
+    )
+
+
+def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
+    """The config at `path`, wholly checked, with what is allowed but unwise. Raises ConfigFault with every fault:
+    those of the file, and, for whatever of it can be read, those of secrets, keys and channel URLs."""
+    tree = read_tree(path)
+    config, faults = examine(tree, path)
+    if config is None or faults:
+        raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
+    build_plan(config, environ)
+    return config, list(_warnings(config))
+
+
+def project_settings(
+    config: Config, name: str, environ: Mapping[str, str] = os.environ
+) -> metastudio.ProjectSettings:
+    """What the API client of a project needs, secrets read. Raises ConfigFault (all its faults), UnknownName."""
+    project = config.project(name)
+    place = f"projects.{name}"
+    reading = _Reading(environ)
+    found = None
+    if isinstance(project.auth, AkSkAuth) and project.auth.access_key is None:
+        found = reading.of(partial(_sdk_credentials, environ, f"{place}.auth"))
+    auth = _auth(project.auth, found, place=f"{place}.auth", reading=reading)
+    proxy = reading.of(lambda: _proxy(project, place, environ))
+    ca_file = reading.of(lambda: _ca_file(project, place))
+    project_id, iam_endpoint = project.project_id, project.auth.iam_endpoint
+    if found is not None and len(config.projects) == 1:
+        project_id = project_id or found.project_id
+        iam_endpoint = iam_endpoint or found.iam_endpoint
+    if project_id is None and project.region is None:
+        reading.faults.append(
+            Fault(place=place, text="project_id is missing; add it, or the region by which it can be looked up")
+        )
+    if reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    assert auth is not None, "without a fault there are keys"
+    return metastudio.ProjectSettings(
+        name=ProjectName(name),
+        auth=auth,
+        region=project.region,
+        endpoint=project.endpoint,
+        iam_endpoint=iam_endpoint,
+        project_id=project_id,
+        rate=project.rate,
+        proxy=proxy,
+        ca_file=ca_file,
+        app_user_id=project.app_user_id,
+    )
+
+
+def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) -> Channel:
+    """A channel, its URL read and accepted by Apprise. Raises ConfigFault (never with the URL), UnknownName."""
+    chosen = config.channel(name)
+    url = chosen.url.resolve(environ, place=f"channels.{name}.url")
+    return open_channel(ChannelSettings(name=ChannelName(name), url=url, timezone=chosen.timezone))
+
+
+class _Reading:
+    """Reads one thing after the other and keeps the faults."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[Fault] = []
+
+    def of(self, read: Callable[[], T]) -> T | None:
+        """What `read` gives, None where it is at fault."""
+        try:
+            return read()
+        except ConfigFaults as error:
+            self.faults.extend(error.faults)
+        except ConfigFault as error:
+            self.faults.append(Fault(place="", text=str(error)))
+        return None
+
+    def secret(self, secret: Secret, place: str) -> str:
+        """A secret, empty where it is at fault."""
+        return self.of(lambda: secret.resolve(self.environ, place=place)) or ""
+
+
+def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: _Reading) -> metastudio.Auth | None:
+    match auth:
+        case AkSkAuth(access_key=Secret() as access_key, secret_key=Secret() as secret_key):
+            token = auth.security_token
+            return metastudio.AkSk(
+                access_key=reading.secret(access_key, f"{place}.access_key"),
+                secret_key=reading.secret(secret_key, f"{place}.secret_key"),
+                security_token=None if token is None else reading.secret(token, f"{place}.security_token"),
+            )
+        case AkSkAuth():
+            return None if found is None else found.keys
+        case TokenAuth():
+            return metastudio.GivenToken(token=reading.secret(auth.token, f"{place}.token"))
+        case PasswordAuth():
+            return metastudio.Password(
+                domain=auth.domain, user=auth.user, password=reading.secret(auth.password, f"{place}.password")
+            )
+        case _:
+            assert_never(auth)
+
+
+def _sdk_credentials(environ: Mapping[str, str], place: str) -> SdkCredentials:
+    try:
+        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"))
+    except ConfigFault as error:
+        raise ConfigFault(f"{place}: {error}") from error
+    MASKS.add(filter(None, [found.keys.access_key, found.keys.secret_key, found.keys.security_token]))
+    return found
+
+
+def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | None:
+    if project.proxy is None:
+        return None
+    url = project.proxy.resolve(environ, place=f"{place}.proxy")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigFault(f"{place}.proxy: this is not an HTTP proxy; write http://HOST:PORT")
+    return url
+
+
+def _ca_file(project: Project, place: str) -> str | None:
+    if project.ca_file is None:
+        return None
+    try:
+        text = Path(project.ca_file).read_bytes()
+    except OSError as error:
+        raise ConfigFault(
+            f"{place}.ca_file: cannot read {project.ca_file}: {error.strerror}; name a PEM file"
+        ) from error
+    if b"-----BEGIN" not in text:
+        raise ConfigFault(
+            f"{place}.ca_file: {project.ca_file} is not in PEM; name a file with certificates in PEM"
+        )
+    return project.ca_file
+
+
+def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:
+    """The faults of secrets in a config that is wrong elsewhere, section by section: each alone may be right."""
+    reading = _Reading(environ)
+    for kind, make in (("channels", channel), ("projects", project_settings)):
+        sections = tree.get(kind)
+        for name, section in (sections if isinstance(sections, dict) else {}).items():
+            config, faults = examine({kind: {name: section}}, path)
+            if config is not None and not faults:
+                reading.of(partial(make, config, name, environ))
+    return reading.faults
+
+
+def _warnings(config: Config) -> Iterator[str]:
+    for name, project in config.projects.items():
+        limit = project.place.query_limit if project.place else None
+        if limit is not None and project.rate > limit:
+            yield (
+                f"projects.{name}.requests_per_second: {project.rate:g} is over the documented limit of "
+                f"{project.region}, {limit:g} for the whole tenant: the service will refuse some requests"
+            )
+    if not config.channels:
+        yield "channels: there is none, so nobody is told; add a section [channels.NAME]"
+    routed = {name for route in config.routes for name in route.channels} | set(config.operators or ())
+    for name in config.channels:
+        if config.routes and config.operators is not None and name not in routed:
+            yield f"channels.{name}: no route and no operator goes there, so nothing is sent to it"
+    if _holds_secrets(config) and _readable_by_all(config.source):
+        yield f"{config.source}: holds secrets and everybody on this machine can read it; chmod o-r it"
+
+
+def _holds_secrets(config: Config) -> bool:
+    held = [channel.url for channel in config.channels.values()]
+    for project in config.projects.values():
+        held += [value for _, value in project.auth if isinstance(value, Secret)]
+    return any(secret.source is Source.TEXT for secret in held)
+
+
+def _readable_by_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

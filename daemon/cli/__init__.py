@@ -1,0 +1,133 @@
+"""The command `wrapd`: finds the subcommand, runs it, turns every expected error into one message and a status.
+
+Each subcommand stands in a module of its own with an attribute `command`, named in `commands`. Modules are
+imported when they are asked for, and import what is slow (the API client, the web server, Apprise) inside their
+functions: `wrapd jobs` in a script would pay for them each time.
+"""
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from daemon import __version__
+from daemon.cli.text import clean
+from daemon.config.forms import nearest
+from daemon.errors import WrapdError
+
+commands: list[str] = [
+    "run",
+    "demo",
+    "track",
+    "untrack",
+    "jobs",
+    "show",
+    "deliveries",
+    "channels",
+    "config",
+    "db",
+    "doctor",
+    "sim",
+]
+"""The subcommands, in the order of the help: each is `command` in the module daemon.cli.<name>."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+CLOSED_OUTPUT = 141
+"""Exit status where the reader of the output went away: 128 + SIGPIPE, as shells have it."""
+
+
+class ClosedOutput(Exception):
+    """Nobody reads what is written (`wrapd jobs | head`): end quietly."""
+
+
+class Commands(click.Group):
+    """Subcommands by name, imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return commands
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in commands:
+            return None
+        command: click.Command = importlib.import_module(f"daemon.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in commands:
+            near = nearest(args[0], commands)
+            mend = f"Did you mean {near!r}?" if near else "`wrapd --help` lists them."
+            ctx.fail(f"There is no command {clean(args[0])!r}. {mend}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            result: object = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ClosedOutput from error
+        return result
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(),
+    help="The config file; else that of WRAPD_CONFIG, ./wrapd.toml, /etc/wrapd/config.toml.",
+)
+@click.version_option(__version__, prog_name="wrapd")
+@click.pass_context
+def wrapd(ctx: click.Context, config_path: str | None) -> None:
+    """Watches MetaStudio video jobs; tells your team, in its own chat, when one is finished, failed or frozen."""
+    ctx.obj = config_path
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line (that of the process by default) and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or pipe that is not UTF-8 shows what it can; a name must never end a command.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    try:
+        result = wrapd.main(args=None if args is None else list(args), prog_name="wrapd", standalone_mode=False)
+    except WrapdError as error:
+        _complain(str(error))
+        return int(error.exit_status)
+    except click.ClickException as error:
+        _complain(error.format_message(), usage=getattr(error, "ctx", None))
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ClosedOutput:
+        _forget_output()
+        return CLOSED_OUTPUT
+    except OSError as error:
+        # What the command itself needs is mapped below: what comes here is the output (a full disk, mostly).
+        _complain(f"cannot go on: {error.strerror or error}" + (f" ({error.filename})" if error.filename else ""))
+        _forget_output()
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, *, usage: click.Context | None = None) -> None:
+    lines = [clean(line) for line in message.splitlines()] or ["something went wrong"]
+    hint = f"\nTry `{usage.command_path} --help`." if usage is not None else ""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"wrapd: {chr(10).join(lines)}{hint}", file=sys.stderr)  # noqa: T201 - the one place for errors
+
+
+def _forget_output() -> None:
+    """Let the interpreter's own flush at its end fail no more."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

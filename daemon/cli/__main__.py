@@ -1,0 +1,7 @@
+"""`python -m daemon.cli` is `wrapd`."""
+
+import sys
+
+from daemon.cli import main
+
+sys.exit(main())

@@ -1,0 +1,218 @@
+"""The checks of `wrapd doctor`: each looks at one thing and says how it stands, with the mend where it does not.
+
+Changes nothing. Shows no secret.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import platform
+import random
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Literal
+
+import daemon
+from daemon.cli.session import CLOCK
+from daemon.cli.text import about
+from daemon.config import Config
+from daemon.errors import ConfigFault, DatabaseFault
+
+Verdict = Literal["ok", "warn", "fail"]
+
+_LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "fastapi", "pydantic")
+_MIN_SQLITE = (3, 35)
+_MIN_FREE = 200 * 1024 * 1024
+_MADE = datetime(2025, 1, 1, tzinfo=UTC)
+_PATIENCE = 5.0
+"""Seconds that the daemon's own pages may take to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """How it stands with one thing; `text` says the mend where it is not well."""
+
+    verdict: Verdict
+    what: str
+    text: str
+
+
+def program() -> Iterator[Finding]:
+    """Versions, and whether the imported package is wrapd's own."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    yield Finding(
+        verdict="ok",
+        what="version",
+        text=f"wrapd {daemon.__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+    )
+    yield Finding(verdict="ok", what="libraries", text=libraries)
+    if sqlite3.sqlite_version_info < _MIN_SQLITE:
+        yield Finding(
+            verdict="fail",
+            what="sqlite",
+            text=f"SQLite {sqlite3.sqlite_version} is too old; use a Python with 3.35 or newer",
+        )
+    folder = Path(daemon.__file__).parent
+    try:
+        other = distribution("python-daemon")
+    except PackageNotFoundError:
+        yield Finding(verdict="ok", what="package", text=f"`daemon` is {folder}")
+    else:
+        yield Finding(
+            verdict="fail",
+            what="package",
+            text=f"python-daemon {other.version} is installed beside wrapd and owns a package of the same name, "
+            f"`daemon` ({folder}); install wrapd into an environment of its own",
+        )
+
+
+def clock(config: Config | None) -> Iterator[Finding]:
+    """Whether the wall clock can be right."""
+    now = CLOCK.now()
+    newest = _touched(config.database.path) if config else None
+    if now < _MADE:
+        yield Finding(
+            verdict="fail", what="clock", text=f"it says {now:%Y-%m-%d}; set it (NTP): signatures would be refused"
+        )
+    elif newest is not None and (newest - now).total_seconds() > 60:
+        yield Finding(
+            verdict="warn",
+            what="clock",
+            text=f"the database was written {about((newest - now).total_seconds())} in the future; was the clock set back?",
+        )
+    else:
+        yield Finding(verdict="ok", what="clock", text=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def database(config: Config) -> Iterator[Finding]:
+    """The file, its schema, its folder."""
+    from daemon.store import SchemaStatus, check  # noqa: PLC0415 - SQLAlchemy
+    from daemon.store.migrate import require  # noqa: PLC0415
+
+    path = config.database.path
+    try:
+        schema = check(config.database.url)
+        if schema.status is not SchemaStatus.EMPTY:
+            require(schema, upgradable=config.database.auto_migrate)
+    except DatabaseFault as error:
+        yield Finding(verdict="fail", what="database", text=str(error))
+        return
+    folder = schema.path.parent
+    if not folder.is_dir():
+        yield Finding(verdict="fail", what="database", text=f"{path}: there is no folder {folder}; make it")
+        return
+    if not os.access(folder, os.W_OK) or (schema.path.exists() and not os.access(schema.path, os.W_OK)):
+        yield Finding(
+            verdict="fail",
+            what="database",
+            text=f"{path}: not writable for this user; nor is it for a daemon of this user",
+        )
+    elif schema.status is SchemaStatus.EMPTY:
+        yield Finding(verdict="ok", what="database", text=f"{path}: not there yet; `wrapd run` makes it")
+    else:
+        yield Finding(verdict="ok", what="database", text=f"{path}: {schema.status}, schema {schema.revision}")
+    free = shutil.disk_usage(folder).free
+    if free < _MIN_FREE:
+        yield Finding(verdict="warn", what="disk", text=f"{folder}: {free // 2**20} MiB free; make room")
+
+
+def running(config: Config) -> Iterator[Finding]:
+    """Whether a daemon works on the database, and whether it says that it is ready."""
+    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
+
+    pid = holder(config.database.path.resolve())
+    if pid is None:
+        yield Finding(verdict="warn", what="daemon", text="none works on this database; start it with `wrapd run`")
+        return
+    yield Finding(verdict="ok", what="daemon", text=f"runs with pid {pid}")
+    if config.web.enabled and config.web.listen.port:
+        yield probe(config, "/readyz")
+
+
+def probe(config: Config, page: str) -> Finding:
+    """What the running daemon answers on /healthz or /readyz."""
+    what = page.strip("/")
+    host, port = config.web.listen
+    if not config.web.enabled:
+        return Finding(verdict="fail", what=what, text="web.enabled is false, so nobody can ask; set it to true")
+    if port == 0:
+        return Finding(
+            verdict="fail", what=what, text="web.listen has port 0, so nobody knows where to ask; name a port"
+        )
+    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        body = answer.read(10_000)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return Finding(
+            verdict="fail", what=what, text=f"nobody answers on {host}:{port} ({reason}); is wrapd running?"
+        )
+    finally:
+        connection.close()
+    if answer.status == http.HTTPStatus.OK:
+        return Finding(verdict="ok", what=what, text=f"{host}:{port} answers 200")
+    return Finding(
+        verdict="fail", what=what, text=f"{host}:{port} answers {answer.status}{_stalled(body)}; see its log"
+    )
+
+
+def projects(config: Config) -> Iterator[Finding]:
+    """One authenticated request for each project: about a job that cannot exist."""
+    from daemon.build import project_settings  # noqa: PLC0415 - the API client
+
+    for name in config.projects:
+        try:
+            settings = project_settings(config, name, os.environ)
+        except ConfigFault:
+            continue  # the config's own check has said it
+        yield asyncio.run(_ask(name, settings))
+
+
+async def _ask(name: str, settings: "object") -> Finding:
+    from daemon.domain.jobs import JobId  # noqa: PLC0415
+    from daemon.metastudio.budget import Priority  # noqa: PLC0415 - the API client
+    from daemon.metastudio.client import ProjectClient  # noqa: PLC0415
+    from daemon.metastudio.errors import ApiError, JobNotFound  # noqa: PLC0415
+    from daemon.metastudio.gate import AuthGates  # noqa: PLC0415
+    from daemon.metastudio.kinds import AVATAR  # noqa: PLC0415
+    from daemon.metastudio.settings import ProjectSettings  # noqa: PLC0415
+
+    what = f"projects.{name}"
+    assert isinstance(settings, ProjectSettings)
+    try:
+        client = ProjectClient(settings, clock=CLOCK, gates=AuthGates(CLOCK), rng=random.Random())  # noqa: S311 - jitter
+    except ConfigFault as error:
+        return Finding(verdict="fail", what=what, text=str(error))
+    try:
+        permit = await client.budget.take(Priority.NEWS)
+        await client.show(AVATAR, JobId("wrapd-doctor"), permit=permit)
+    except JobNotFound:
+        return Finding(verdict="ok", what=what, text=f"{settings.api_url} answers and takes the credentials")
+    except ApiError as error:
+        return Finding(verdict="fail", what=what, text=f"{settings.api_url}: {error}")
+    finally:
+        await client.aclose()
+    return Finding(verdict="ok", what=what, text=f"{settings.api_url} answers")
+
+
+def _touched(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValueError, OverflowError):
+        return None
+
+
+def _stalled(body: bytes) -> str:
+    try:
+        stalled = json.loads(body).get("stalled")
+    except (ValueError, AttributeError):
+        return ""
+    return f": no progress in {', '.join(map(str, stalled))}" if isinstance(stalled, dict) and stalled else ""

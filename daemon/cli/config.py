@@ -1,0 +1,60 @@
+"""`wrapd config`: make a config, check a config."""
+
+import os
+from pathlib import Path
+
+import click
+
+from daemon.cli import output
+from daemon.cli.session import config_path
+from daemon.config.example import example
+from daemon.errors import ConfigFault
+
+
+@click.group("config")
+def command() -> None:
+    """Make or check the config."""
+
+
+@command.command("init")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead.")
+@click.pass_context
+def init(ctx: click.Context, to_stdout: bool) -> None:
+    """Write a config with every key explained, where --config or WRAPD_CONFIG says (./wrapd.toml otherwise). An
+    existing file is never overwritten."""
+    if to_stdout:
+        click.echo(example(), nl=False)
+        return
+    path = config_path(ctx) if ctx.find_root().obj or os.environ.get("WRAPD_CONFIG") else Path("wrapd.toml")
+    try:
+        # 0600: people do write secrets into it.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ConfigFault(f"{path}: the file exists and stays as it is; name another with --config FILE") from None
+    except OSError as error:
+        raise ConfigFault(
+            f"{path}: cannot be written: {error.strerror}; name another with --config FILE"
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(example())
+    output.line(f"{path}: written; fill in region and secrets, then run `wrapd --config {path} config check`")
+
+
+@command.command("check")
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Name everything that is wrong with the config: keys, values, secrets, channel URLs. Sends nothing."""
+    from daemon.build import check_config  # noqa: PLC0415 - the API client and Apprise are slow to import
+
+    path = config_path(ctx)
+    config, warnings = check_config(path, os.environ)
+    for warning in warnings:
+        output.line(f"warning: {warning}")
+    output.line(
+        f"{path}: ok: {_count(len(config.projects), 'project')}, {_count(len(config.channels), 'channel')}, "
+        f"{_count(len(config.routes), 'route')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,93 @@
+"""`wrapd jobs`: all jobs at a glance."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli import facts, output
+from daemon.cli.output import Column
+from daemon.cli.session import CLOCK, config_of, json_option, opened
+from daemon.cli.text import about, ago
+from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.states import read_state
+
+if TYPE_CHECKING:
+    from daemon.store import JobRow
+
+
+@click.command("jobs")
+@click.option("--project", metavar="NAME", help="Only jobs of this project.")
+@click.option("--state", metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
+@click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
+@click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
+@click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many, the newest. [default: all]")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    project: str | None,
+    state: str | None,
+    tracking: str | None,
+    tag: str | None,
+    batch: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List jobs, ended ones too, the newest first. Needs no running daemon."""
+    config = config_of(ctx)
+    with opened(config) as store:
+        rows = store.read(
+            lambda transaction: transaction.jobs.list(
+                project=None if project is None else ProjectName(project),
+                tracking=None if tracking is None else Tracking(tracking),
+                state=None if state is None or not state.strip() else read_state(state),
+                tag=tag,
+                batch=batch,
+                limit=limit,
+            )
+        )
+    if as_json:
+        output.document([facts.of_job(row) for row in rows])
+        return
+    now = CLOCK.now()
+    columns = [
+        Column(title="STATE", coloured=True),
+        Column(title="SINCE"),
+        Column(title="NEXT LOOK"),
+        Column(title="PROJECT", gives=True),
+        Column(title="JOB"),
+        Column(title="NAME", gives=True),
+    ]
+    filtered = any(value is not None for value in (project, state, tracking, tag, batch))
+    empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+    output.table(columns, [_cells(row, now) for row in rows], empty=empty)
+
+
+def _cells(row: "JobRow", now: datetime) -> list[str]:
+    return [
+        standing(row),
+        ago(row.state_since, now),
+        _next(row, now),
+        row.project,
+        row.job_id,
+        row.label or row.asset.asset_name or "-",
+    ]
+
+
+def standing(row: "JobRow") -> str:
+    """The state in a word or two: why tracking ended where that was not the service's word."""
+    state = row.state or "new"
+    if row.tracking in (Tracking.ACTIVE, Tracking.FINISHED):
+        return state
+    return f"{row.tracking} ({state})"
+
+
+def _next(row: "JobRow", now: datetime) -> str:
+    if row.tracking is not Tracking.ACTIVE:
+        return "-"
+    if row.next_poll_at is None or row.next_poll_at <= now:
+        return "soon"  # the daemon notes its plan every half minute only
+    return f"in {about((row.next_poll_at - now).total_seconds())}"

@@ -1,0 +1,124 @@
+"""What commands write to standard output: tables and lines for people, one document for machines.
+
+A terminal gets colours (rich, imported only then); anything else gets plain aligned text. Every value passes
+`text.clean`, and none is read as markup.
+"""
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from daemon.cli.session import is_terminal
+from daemon.cli.text import clean
+
+COLOURS = {
+    "SUCCEED": "green",
+    "FAILED": "bold red",
+    "CANCELED": "yellow",
+    "BLOCK": "bold magenta",
+    "PROCESSING": "cyan",
+    "WAITING": "blue",
+    "lost": "red",
+    "expired": "red",
+    "stopped": "dim",
+    "sent": "green",
+    "pending": "blue",
+    "sending": "cyan",
+    "held": "bold magenta",
+    "dead": "bold red",
+    "canceled": "yellow",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+}
+"""Colours of states, statuses and verdicts on a terminal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column. One that `gives` is shortened where the terminal is narrow."""
+
+    title: str
+    gives: bool = False
+    coloured: bool = False
+
+
+def document(value: object) -> None:
+    """One JSON document. Everything beyond ASCII is escaped: it reads the same in every locale."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def line(text: str = "") -> None:
+    """One line of plain text."""
+    click.echo(clean(text))
+
+
+def verdict(what: str, word: str, text: str) -> None:
+    """One line that says how it stands with something; `word` in its colour."""
+    click.echo(f"{clean(what)}: {coloured(word)}: {clean(text)}")
+
+
+def coloured(word: str) -> str:
+    """`word` in its colour on a terminal."""
+    colour = COLOURS.get(word)
+    if colour is None or not is_terminal():
+        return clean(word)
+    *bold, tint = colour.split()
+    return click.style(word, fg=None if tint == "dim" else tint, bold="bold" in bold, dim=tint == "dim" or None)
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Rows under titles; where there are none the sentence `empty`, on a terminal only."""
+    fit = [[clean(cell) for cell in row] for row in rows]
+    if is_terminal():
+        if fit:
+            _rich_table(columns, fit)
+        else:
+            click.echo(empty)
+        return
+    _plain_table([[column.title for column in columns], *fit])
+
+
+def _plain_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - for terminals only
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        shown.add_column(
+            column.title,
+            overflow="ellipsis" if column.gives else "fold",
+            no_wrap=column.gives,
+            min_width=6 if column.gives else None,
+        )
+    for row in rows:
+        cells = zip(columns, row, strict=True)
+        shown.add_row(
+            *(
+                Text(cell, style=COLOURS.get(cell.split(" ")[0], "") if column.coloured else "")
+                for column, cell in cells
+            )
+        )
+    Console(highlight=False).print(shown)
+
+
+def _width(text: str) -> int:
+    """Cells of a terminal that `text` takes: two for each wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )

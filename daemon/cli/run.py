@@ -1,0 +1,23 @@
+"""`wrapd run`: the daemon in the foreground, as systemd and containers want it."""
+
+import asyncio
+
+import click
+
+from daemon.cli.session import CLOCK, config_of
+
+
+@click.command("run")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Watch the tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""
+    # The daemon's parts are slow to import, and no other command needs them.
+    from daemon import logs  # noqa: PLC0415
+    from daemon.build import build_plan  # noqa: PLC0415
+    from daemon.service import Service  # noqa: PLC0415
+    from daemon.systemd import Notifier  # noqa: PLC0415
+
+    config = config_of(ctx)
+    logs.set_up(level=config.log.level, output=config.log.format)
+    service = Service(plan=build_plan(config), clock=CLOCK, notifier=Notifier.from_environment())
+    asyncio.run(service.run())

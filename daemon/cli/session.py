@@ -1,0 +1,128 @@
+"""What most commands share: the config, the store, options, the ids given as arguments or on standard input.
+
+Owns no output. Never reads a secret.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from daemon.clock import SystemClock
+from daemon.config import Config, load, locate
+from daemon.config.forms import shown
+from daemon.domain.jobs import JobId, ProjectName, parse_job_id
+from daemon.errors import DatabaseFault, UnknownName, UsageFault
+
+if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the store pay for it
+    from daemon.store import JobRow, Store, Transaction
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CLOCK = SystemClock()
+"""The clock of all commands."""
+_SHOWN_FAULTS = 20
+
+
+def json_option(command: F) -> F:
+    """`--json` of the reading commands."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document, with stable keys.")(command)
+
+
+def config_path(ctx: click.Context) -> Path:
+    """The config file that this command line means."""
+    return locate(ctx.find_root().obj, os.environ)
+
+
+def config_of(ctx: click.Context) -> Config:
+    """The config of this command line. Raises ConfigFault with all faults."""
+    return load(config_path(ctx))
+
+
+@contextmanager
+def opened(config: Config) -> Iterator["Store"]:
+    """The store, beside a running daemon or without one. Raises DatabaseFault."""
+    from daemon.store import Store  # noqa: PLC0415 - SQLAlchemy: 0.3 s that `--help` need not pay
+
+    store = Store.open(config.database.url, clock=CLOCK, auto_migrate=config.database.auto_migrate)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def project_of(config: Config, name: str | None) -> ProjectName:
+    """The project of that name, or the only one. Raises UnknownName or UsageFault."""
+    if name is not None:
+        config.project(name)
+        return ProjectName(name)
+    if len(config.projects) == 1:
+        return ProjectName(next(iter(config.projects)))
+    if not config.projects:
+        raise UsageFault(f"{config.source}: there is no project; add a section [projects.NAME]")
+    raise UsageFault(f"which project? Add --project with one of {', '.join(config.projects)}")
+
+
+def job_ids(given: Sequence[str]) -> list[JobId]:
+    """The ids given, each once; `-` stands for those of standard input, one a line (blank lines and lines that
+    begin with # are skipped). Raises UsageFault that names every one that is no id."""
+    found: dict[JobId, None] = {}
+    faults: list[str] = []
+    for where, text in _texts(given):
+        try:
+            found[parse_job_id(text)] = None
+        except ValueError as error:
+            faults.append(f"{where}{error}")
+    if faults:
+        rest = len(faults) - _SHOWN_FAULTS
+        listed = [*faults[:_SHOWN_FAULTS], *([f"and {rest} more"] if rest > 0 else [])]
+        text = faults[0] if len(faults) == 1 else "".join(f"\n  {line}" for line in listed)
+        raise UsageFault(f"nothing was changed: {text}")
+    if not found:
+        raise UsageFault("no job ids were given; name some, or `-` to read them from standard input")
+    return list(found)
+
+
+def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
+    """The job of that id. Raises UnknownName where there is none, UsageFault where several projects have it."""
+    rows = transaction.jobs.find(job_id, None if project is None else ProjectName(project))
+    if not rows:
+        place = "" if project is None else f" in project {shown(project)}"
+        raise UnknownName(
+            f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
+        )
+    if len(rows) > 1:
+        raise UsageFault(
+            f"several projects have a job {job_id}; add --project with one of {', '.join(r.project for r in rows)}"
+        )
+    return rows[0]
+
+
+def existing_database(config: Config) -> Path:
+    """The database file. Raises DatabaseFault where there is none."""
+    path = config.database.path
+    if not path.is_file():
+        raise DatabaseFault(f"{path}: there is no database yet; `wrapd db upgrade` or `wrapd run` makes it")
+    return path
+
+
+def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for text in given:
+        if text != "-":
+            yield "", text
+            continue
+        # Bytes: what the locale cannot read must come out as a wrong id, not as a traceback.
+        lines = [] if sys.stdin is None else sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
+        for number, line in enumerate(lines, 1):
+            stripped = line.strip()
+            if stripped and not stripped.startswith("#"):
+                yield f"line {number}: ", stripped
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at the output."""
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

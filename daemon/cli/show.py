@@ -1,0 +1,148 @@
+"""`wrapd show`: the whole story of one job."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli import facts, output
+from daemon.cli.jobs import standing
+from daemon.cli.output import coloured
+from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.text import about, ago, clean, moment
+from daemon.errors import UsageFault
+
+if TYPE_CHECKING:
+    from daemon.domain.jobs import JobId
+    from daemon.store import AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is recorded of one job; deliveries with their attempts."""
+
+    job: "JobRow"
+    transitions: "list[TransitionRow]"
+    deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
+
+
+@click.command("show")
+@click.argument("job", metavar="JOB_ID")
+@click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:
+    """Tell all that is known of one job: its facts and links, every change of state, every alert. Needs no running
+    daemon."""
+    if job == "-":
+        raise UsageFault("`show` takes one job id, no list; `wrapd jobs` shows many")
+    config = config_of(ctx)
+    (job_id,) = job_ids([job])
+    with opened(config) as store:
+        story = store.read(lambda transaction: _read(transaction, job_id, project))
+    if as_json:
+        output.document(_document(story))
+        return
+    for text in _lines(story, CLOCK.now()):
+        click.echo(text)
+
+
+def _read(transaction: "Transaction", job_id: "JobId", project: str | None) -> Story:
+    row = one_job(transaction, job_id, project)
+    deliveries = transaction.outbox.list(job=row.id)
+    return Story(
+        job=row,
+        transitions=transaction.history.transitions(row.id),
+        deliveries=[
+            (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
+        ],
+    )
+
+
+def _document(story: Story) -> facts.Facts:
+    return {
+        **facts.of_job(story.job),
+        "transitions": [facts.of_transition(row) for row in story.transitions],
+        "deliveries": [
+            {**facts.of_delivery(row, story.job.job_id), "tries": [facts.of_attempt(each) for each in tries]}
+            for row, tries in story.deliveries
+        ],
+    }
+
+
+def _lines(story: Story, now: datetime) -> Iterator[str]:
+    row = story.job
+    yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
+    for name, value in _facts(row, now):
+        yield f"  {name:<10} {value}"
+    yield ""
+    yield click.style("Changes of state", bold=True)
+    if not story.transitions:
+        yield "  none yet: the service has not answered for this job"
+    for move in story.transitions:
+        reported = f"  (reported {moment(move.reported_at)})" if move.reported_at else ""
+        before = clean(move.before) if move.before else "(first answer)"
+        yield f"  {moment(move.observed_at)}  {before} -> {coloured(move.after)}{reported}"
+    yield ""
+    yield click.style("Alerts", bold=True)
+    if not story.deliveries:
+        yield "  none yet"
+    for delivery, tries in story.deliveries:
+        yield from _delivery(delivery, tries)
+
+
+def _facts(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
+    asset = row.asset
+    word, _, rest = standing(row).partition(" ")
+    yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
+    yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + f", since {moment(row.state_since)}"
+    yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
+    if row.next_poll_at is not None:
+        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
+    if row.polls:
+        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
+    if row.error_code or row.error_msg:
+        yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
+    if row.last_error:
+        yield "last query", clean(row.last_error)
+    for name, value in (("name", asset.asset_name), ("asset", asset.asset_id), ("batch", row.batch)):
+        if value:
+            yield name, clean(value)
+    if row.tags:
+        yield "tags", clean(", ".join(row.tags))
+    if row.duration is not None:
+        yield "length", f"{row.duration:g} s"
+    if row.started_at is not None and row.ended_at is not None and row.ended_at >= row.started_at:
+        yield "took", about((row.ended_at - row.started_at).total_seconds())
+    yield from _links(row, now)
+
+
+def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
+    asset = row.asset
+    links = (
+        ("cover", asset.cover_url, True),
+        ("preview", asset.preview_url, False),
+        ("file", asset.download_url, False),
+    )
+    for name, url, signed_only in links:
+        if url is None:
+            continue
+        end = facts.expiry(url, row.links_at, signed_only=signed_only)
+        yield name, clean(url)
+        if end is not None:
+            yield "", f"{'was valid until' if end <= now else 'valid until'} {moment(end)} ({ago(end, now)})"
+
+
+def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]") -> Iterator[str]:
+    repeat = ", perhaps sent twice" if row.possible_repeat else ""
+    sent = f" {moment(row.sent_at)}" if row.sent_at else ""
+    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}"
+    if row.last_error and row.sent_at is None:
+        yield f"      {clean(row.last_error)}"
+    if len(tries) > 1 or (tries and row.sent_at is None):
+        for each in tries:
+            status = f"HTTP {each.status_code}" if each.status_code else ""
+            said = ": ".join(filter(None, (each.outcome or "under way", status, clean(each.reason or ""))))
+            yield f"      {each.n}. {moment(each.started_at)}  {said}"

@@ -1,0 +1,66 @@
+"""`wrapd sim`: the simulator as a server of its own, to try wrapd (or any client of the API) without a cloud."""
+
+import asyncio
+
+import click
+
+from daemon.config.forms import Listen
+from daemon.config.forms import listen as read_listen
+
+
+class Address(click.ParamType):
+    """HOST:PORT of this machine."""
+
+    name = "host:port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Listen:
+        try:
+            return read_listen(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("sim")
+@click.option(
+    "--listen", type=Address(), default="127.0.0.1:0", show_default=True, help="Port 0 takes a free one."
+)
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same jobs and keys.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How much faster than real time jobs are produced.",
+)
+@click.option("--access-key", help="Made up and printed where not given.")
+@click.option("--secret-key", help="Made up and printed where not given.")
+@click.option("--project-id", help="Made up and printed where not given.")
+@click.option("--token", help="Made up and printed where not given.")
+def command(
+    *,
+    listen: Listen,
+    seed: int,
+    speed: float,
+    access_key: str | None,
+    secret_key: str | None,
+    project_id: str | None,
+    token: str | None,
+) -> None:
+    """Serve a simulated MetaStudio until Ctrl-C.
+
+    It has both queries, list, create, cancel, asset details and IAM; checks signatures and tokens; and does on
+    demand what a real service does on bad days. docs/simulator.md says how.
+    """
+    from daemon.sim import SimSettings, serve  # noqa: PLC0415 - only this command needs a server
+
+    settings = SimSettings(
+        listen_host=listen.host,
+        port=listen.port,
+        seed=seed,
+        speed=speed,
+        access_key=access_key,
+        secret_key=secret_key,
+        project_id=project_id,
+        token=token,
+    )
+    asyncio.run(serve(settings, announce=click.echo))

@@ -1,0 +1,213 @@
+"""Every fault of a config with its place and mend: those of single values and those between sections.
+
+Reads the raw tree beside pydantic's list, since pydantic stops looking between fields once one of them is wrong.
+Never shows the value of a key that holds a secret.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from daemon.config import forms, walk
+from daemon.errors import ConfigFault
+
+Place = Sequence[str | int]
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong. `text` says what, and how to mend it."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
+
+class ConfigFaults(ConfigFault):
+    """All faults of one config file; `str()` lists them."""
+
+    def __init__(self, source: Path, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(dict.fromkeys(faults))
+        if len(self.faults) == 1:
+            text = f"{source}: {self.faults[0]}"
+        else:
+            lines = "".join(f"\n  {fault}" for fault in self.faults)
+            text = f"{source}: {len(self.faults)} faults:{lines}"
+        super().__init__(text)
+
+
+def spell(place: Place) -> str:
+    """A place as people write it: `projects.main.auth`, `routes[0].events[1]`."""
+    text = ""
+    for step in place:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            bare = step if _BARE.fullmatch(step) else forms.shown(step)
+            text += f".{bare}" if text else bare
+    return text
+
+
+def of_values(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """The faults that pydantic found."""
+    for detail in error.errors(include_input=False, include_url=False):
+        kind, context = detail["type"], detail.get("ctx", {})
+        place = _place(detail["loc"])
+        if kind == "missing":
+            yield _missing(place, tree)
+        elif kind == "extra_forbidden":
+            yield Fault(place=spell(place), text=_unknown(place, tree))
+        elif kind == "value_error":
+            yield Fault(place=spell(place), text=_example(str(context["error"]), place, tree))
+        else:
+            yield Fault(place=spell(place), text=_mend(kind, context, place, tree))
+
+
+def between_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """The faults that lie between keys and sections, however wrong the rest is."""
+    yield from _intervals(_table(tree.get("polling")))
+    for name, project in _table(tree.get("projects")).items():
+        if isinstance(project, dict):
+            yield from _project(("projects", name), project)
+    channels = [*_table(tree.get("channels"))]
+    yield from _channels(("operators",), tree.get("operators"), channels)
+    routes = tree.get("routes")
+    for index, route in enumerate(routes if isinstance(routes, list) else []):
+        if isinstance(route, dict):
+            yield from _channels(("routes", index, "channels"), route.get("channels"), channels)
+
+
+def _place(loc: Place) -> Place:
+    """pydantic's place without what it adds: the tag of a union, the mark of a key."""
+    place = [step for step in loc if step != "[key]"]
+    if len(place) > 3 and place[0] == "projects" and place[2] == "auth":
+        del place[3]
+    return place
+
+
+def _missing(place: Place, tree: Mapping[str, Any]) -> Fault:
+    key = walk.field_at(place, tree)
+    example = f"; add {place[-1]} = {key.toml}" if key else ""
+    return Fault(place=spell(place), text=f"the key is missing{example}")
+
+
+def _unknown(place: Place, tree: Mapping[str, Any]) -> str:
+    name, right = str(place[-1]), walk.siblings(place, tree)
+    elsewhere = [home for home in walk.homes(name) if home not in ("", spell(place[:-1]))]
+    if len(place) > 1 and name in walk.siblings([name], tree):
+        return f"{name} belongs to the top level; move it above the first section"
+    near = forms.nearest(name, right)
+    if near is not None:
+        return f"there is no such key; did you mean {near!r}?"
+    if elsewhere:
+        return f"there is no such key here; it belongs to {' or '.join(elsewhere)}"
+    return f"there is no such key; the keys here are {', '.join(right)}"
+
+
+def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        wrong, right = walk.value_at(place, tree), re.findall(r"'([^']*)'", context["expected"])
+        near = forms.suggestion(wrong, right) if isinstance(wrong, str) else f"choose one of {', '.join(right)}"
+        return f"{forms.shown(wrong)} is not known; {near}"
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return _method(place, tree)
+    if kind in {"model_type", "model_attributes_type", "dict_type"}:
+        return _section(place, tree)
+    wanted = {
+        "string_type": "text in quotes",
+        "bool_type": "true or false, without quotes",
+        "float_type": "a number, without quotes",
+        "int_type": "a whole number, without quotes",
+        "finite_number": "a number",
+        "tuple_type": "a list in brackets",
+        "greater_than": f"a number over {context.get('gt')}",
+        "greater_than_equal": f"a number from {context.get('ge')} on",
+        "less_than_equal": f"a number up to {context.get('le')}",
+        "too_short": "at least one entry",
+        "string_too_short": "something: it is empty",
+    }.get(kind)
+    return _example(f"write {wanted or f'another value ({kind})'}", place, tree)
+
+
+def _example(text: str, place: Place, tree: Mapping[str, Any]) -> str:
+    """`text`, with the key's example where it tells nothing but the type to write."""
+    key = walk.field_at(place, tree)
+    return f"{text}, such as {key.toml}" if key and text.startswith("write ") and ";" not in text else text
+
+
+def _method(place: Place, tree: Mapping[str, Any]) -> str:
+    wrong = walk.value_at([*place, "method"], tree)
+    if wrong is None:
+        return 'method is missing; write method = "aksk", method = "token" or method = "password"'
+    return f"no method is called {forms.shown(wrong)}; {forms.suggestion(str(wrong), walk.METHODS)}"
+
+
+def _section(place: Place, tree: Mapping[str, Any]) -> str:
+    key = walk.field_at(place, tree)
+    if key is not None:
+        return f"write a table, such as {key.toml}"
+    if place[0] == "routes":
+        return "write each route as a section [[routes]]" if len(place) == 1 else "write a section [[routes]]"
+    if len(place) == 1 and place[0] in ("projects", "channels"):
+        return f"write a section for each, [{place[0]}.NAME]"
+    return f"write a section [{spell(place)}] with its keys"
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _intervals(polling: Mapping[str, Any]) -> Iterator[Fault]:
+    given: dict[str, float] = {}
+    for name in ("min_interval", "max_interval", "blocked_interval"):
+        try:
+            given[name] = forms.seconds(polling[name])
+        except (KeyError, TypeError, ValueError):
+            continue
+    least = given.get("min_interval")
+    for name in ("max_interval", "blocked_interval"):
+        most = given.get(name)
+        if least is not None and most is not None and most < least:
+            yield Fault(
+                place=f"polling.{name}",
+                text=f"{forms.spoken(most)} is shorter than min_interval ({forms.spoken(least)}); write at least "
+                f'"{forms.spoken(least)}", or a shorter min_interval',
+            )
+
+
+def _project(place: Place, project: Mapping[str, Any]) -> Iterator[Fault]:
+    auth = _table(project.get("auth"))
+    if "region" not in project and "endpoint" not in project:
+        yield Fault(place=spell(place), text='one of region and endpoint is needed; add region = "cn-north-4"')
+    if auth.get("method") == "password" and "region" not in project and "iam_endpoint" not in auth:
+        yield Fault(
+            place=spell([*place, "auth"]),
+            text='where are tokens fetched? add iam_endpoint = "https://…" here, or a region to the project',
+        )
+    pair = {"access_key", "secret_key"}
+    if auth.get("method") == "aksk" and len(pair & set(auth)) == 1:
+        (lacking,) = pair - set(auth)
+        yield Fault(
+            place=spell([*place, "auth"]),
+            text=f"{lacking} is missing; give both keys, or none to take those of the environment",
+        )
+    if auth.get("method") == "aksk" and "security_token" in auth and not pair & set(auth):
+        yield Fault(
+            place=spell([*place, "auth"]),
+            text="a security_token goes with keys; add access_key and secret_key, or leave out all three",
+        )
+
+
+def _channels(place: Place, value: object, channels: Sequence[str]) -> Iterator[Fault]:
+    for index, name in enumerate(value if isinstance(value, list) else []):
+        if not isinstance(name, str) or name in channels:
+            continue
+        mend = forms.suggestion(name, channels) if channels else "add a section [channels.NAME]"
+        yield Fault(place=spell([*place, index]), text=f"no channel is called {forms.shown(name)}; {mend}")

@@ -1,0 +1,189 @@
+"""The forms that config values take: each function reads one form or raises ValueError with fault and mend.
+
+Knows nothing of files, sections or pydantic. A message may show the value: never use these for secrets.
+"""
+
+import difflib
+import ipaddress
+import re
+import zoneinfo
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
+from daemon.regions import REGIONS
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))", re.ASCII)
+_LONGEST = 3650 * 86400.0
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+_SQLITE = "sqlite:///"
+
+
+class Listen(NamedTuple):
+    """Where a server listens. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+
+def shown(value: object) -> str:
+    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters."""
+    text = str(value)
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str | None:
+    """The one of `right` that was probably meant by `wrong`, None where nothing is near."""
+    by_folded = {name.lower().replace("-", "_"): name for name in right}
+    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def suggestion(wrong: str, right: Iterable[str]) -> str:
+    """'did you mean …?' where one of `right` is near, else the list of them."""
+    names = list(right)
+    near = nearest(wrong, names)
+    if near is not None:
+        return f"did you mean {near!r}?"
+    return f"choose one of {', '.join(sorted(names))}" if names else "there is none yet"
+
+
+def seconds(text: str) -> float:
+    """A duration such as "100ms", "1s", "10m", "2h", "14d" or "1h30m", in seconds; at most 3650d."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        bare = text if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else "10"
+        raise ValueError(
+            f'{shown(text)} is not a duration; write number and unit (ms, s, m, h, d): "{bare}s", "1h30m"'
+        )
+    total = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    if total > _LONGEST:
+        raise ValueError(f'{shown(text)} is too long; write at most "3650d"')
+    return total
+
+
+def spoken(duration: float) -> str:
+    """`duration` (seconds) in the form that `seconds` reads.
+
+    >>> [spoken(each) for each in (0.1, 1, 90, 5400, 14 * 86400)]
+    ['100ms', '1s', '1m30s', '1h30m', '14d']
+    """
+    left = round(duration * 1000)
+    text = ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        count, left = divmod(left, round(_UNITS[unit] * 1000))
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def name(text: str) -> str:
+    """The name of a project or a channel."""
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"{shown(text)} is not a name; use 1 to 64 letters, digits, '_' and '-'")
+    return text
+
+
+def project_id(text: str) -> str:
+    """A MetaStudio project id."""
+    if _PROJECT_ID.fullmatch(text) is None:
+        raise ValueError(
+            f"{shown(text)} is not a project id; copy it from the console (My Credentials, 1 to 64 letters and "
+            "digits), or leave the key out to have it looked up"
+        )
+    return text
+
+
+def region(text: str) -> str:
+    """The name of a region of `REGIONS`."""
+    if text not in REGIONS:
+        raise ValueError(
+            f"no region with MetaStudio is called {shown(text)}; {suggestion(text, REGIONS)} "
+            "(for any other place give `endpoint` instead)"
+        )
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, by its address or as `localhost`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def endpoint(text: str) -> str:
+    """The base URL of an API: https://, or http:// to this machine. Comes back without a slash at its end."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    usable = host and parts.scheme in {"http", "https"} and re.fullmatch(r"[A-Za-z0-9.:_-]+", host) and port != 0
+    if not usable or not text.isprintable():
+        raise ValueError(f'{shown(text)} is not the address of an API; write "https://HOST"')
+    if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in {"", "/"}:
+        raise ValueError('only scheme, host and port belong here; write "https://HOST" or "https://HOST:PORT"')
+    if parts.scheme == "http" and not is_loopback(str(host)):
+        raise ValueError(
+            f'{shown(text)} would send credentials in the clear; write "https://…" (http:// is accepted for '
+            "this machine only: 127.0.0.1, [::1], localhost)"
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def listen(text: str) -> Listen:
+    """An address of this machine, "HOST:PORT"."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    if not colon or not host or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65535:
+        raise ValueError(f'{shown(text)} is not an address; write "127.0.0.1:8787" or "[::1]:8787"')
+    if not is_loopback(host):
+        raise ValueError(
+            f"{shown(text)} could be reached from other machines, and the pages have no login; write "
+            f'"127.0.0.1:{port}" and put a proxy with a login in front of it where others must reach it'
+        )
+    return Listen(host, int(port))
+
+
+def timezone(text: str) -> str:
+    """The name of a time zone of the tz database."""
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        zones = zoneinfo.available_timezones()
+        by_city = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones)}
+        near = by_city.get(text.strip().lower().replace(" ", "_")) or nearest(text, zones)
+        mend = f"did you mean {near!r}?" if near else 'write one such as "UTC" or "Asia/Shanghai"'
+        raise ValueError(f"no time zone is called {shown(text)}; {mend}") from error
+    return text
+
+
+def job_event(text: str) -> Event:
+    """An event that a route may name."""
+    if text in {event.value for event in OPERATOR_EVENTS}:
+        raise ValueError(f"{shown(text)} is an event for operators; name its channels in `operators` instead")
+    if text not in {event.value for event in JOB_EVENTS}:
+        mend = suggestion(text, [event.value for event in JOB_EVENTS])
+        raise ValueError(f"no event is called {shown(text)}; {mend}")
+    return Event(text)
+
+
+def database_url(text: str, folder: Path | None = None) -> str:
+    """The database as an absolute SQLite URL; a relative path counts from `folder`, that of the config file."""
+    path = text.removeprefix(_SQLITE)
+    if path == text:
+        raise ValueError('wrapd keeps its state in an SQLite file; write "sqlite:///wrapd.db"')
+    if not path or path == ":memory:" or path.endswith("/"):
+        raise ValueError('the file is missing; write "sqlite:///wrapd.db" or "sqlite:////var/lib/wrapd/wrapd.db"')
+    if "?" in path or not path.isprintable():
+        raise ValueError('the path takes no options and no control characters; write "sqlite:///wrapd.db"')
+    return _SQLITE + str((folder or Path()).absolute() / path)

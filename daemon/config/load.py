@@ -1,0 +1,62 @@
+"""Finding and reading the config file.
+
+`load` reports every fault of the file in one run and reads no secret. Changes nothing.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from daemon.config.faults import ConfigFaults, Fault, between_sections, of_values
+from daemon.config.schema import Config
+from daemon.errors import ConfigFault
+
+HERE = Path("wrapd.toml")
+SYSTEM = Path("/etc/wrapd/config.toml")
+_MAKE = "make one with `wrapd config init`, or name another with --config FILE or WRAPD_CONFIG"
+
+
+def locate(option: str | None, environ: Mapping[str, str]) -> Path:
+    """The config file: that of `--config`, of WRAPD_CONFIG, ./wrapd.toml, or the system's if only that exists."""
+    named = option or environ.get("WRAPD_CONFIG")
+    if named:
+        return Path(named)
+    return SYSTEM if not HERE.exists() and SYSTEM.exists() else HERE
+
+
+def read_tree(path: Path) -> dict[str, Any]:
+    """The file as TOML gives it. Raises ConfigFault where there is none or it cannot be read."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigFault(f"there is no config at {path}; {_MAKE}") from None
+    except OSError as error:
+        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {_MAKE}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigFault(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits
+        raise ConfigFault(f"{path}: this is not TOML: {error}; mend the file there (https://toml.io)") from error
+
+
+def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[Fault]]:
+    """The config of a raw tree, None where a value is wrong, and all faults. Relative paths count from the
+    folder of `source`."""
+    config, faults = None, []
+    try:
+        config = Config.model_validate(tree, context={"folder": source.absolute().parent})
+        config._source = source
+    except ValidationError as error:
+        faults = list(of_values(error, tree))
+    return config, [*faults, *between_sections(tree)]
+
+
+def load(path: Path) -> Config:
+    """The config at `path`. Raises ConfigFault that lists every fault of it. No secret is read."""
+    config, faults = examine(read_tree(path), path)
+    if faults or config is None:
+        raise ConfigFaults(path, faults)
+    return config

@@ -1,0 +1,110 @@
+"""Secrets: where one is kept, and reading it at the moment it is needed.
+
+A resolved secret is added to `logs.MASKS`. Nothing here, no message and no repr, ever shows one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from daemon.errors import ConfigFault
+from daemon.logs import MASKS
+
+MAX_BYTES = 64 * 1024
+"""Largest secret file that is read."""
+
+FORMS = '"text", { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
+_CREDENTIAL = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,255}", re.ASCII)
+
+
+class Source(StrEnum):
+    """Where a secret is kept."""
+
+    TEXT = "text"  # in the config itself
+    ENV = "env"  # in an environment variable
+    FILE = "file"  # in a file
+    CREDENTIAL = "credential"  # in systemd's $CREDENTIALS_DIRECTORY
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret by its place. `where` is the variable, path or name; the text itself for `Source.TEXT`."""
+
+    source: Source
+    where: str = field(repr=False)
+
+    def resolve(self, environ: Mapping[str, str], *, place: str) -> str:
+        """The secret, without newlines at its end. Raises ConfigFault that begins with `place` where it is not
+        to be had."""
+        match self.source:
+            case Source.TEXT:
+                found = self.where
+            case Source.ENV:
+                found = _from_env(environ, self.where, place)
+            case Source.FILE:
+                found = _from_file(Path(self.where), place)
+            case Source.CREDENTIAL:
+                found = _from_credential(environ, self.where, place)
+        MASKS.add([found])
+        return found
+
+
+def parse(value: object, folder: Path | None = None) -> Secret:
+    """A secret as the config writes it. A relative file counts from `folder`. Raises ValueError; never shows
+    the value."""
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError(f"the text is empty; write {FORMS}")
+        return Secret(Source.TEXT, value)
+    if not isinstance(value, dict) or len(value) != 1:
+        raise ValueError(f"write exactly one of {FORMS}")
+    ((kind, where),) = value.items()
+    if kind not in {Source.ENV, Source.FILE, Source.CREDENTIAL} or not isinstance(where, str) or not where:
+        raise ValueError(f"write exactly one of {FORMS}")
+    source = Source(kind)
+    if source is Source.FILE:
+        where = str((folder or Path()).absolute() / where)
+    if source is Source.ENV and ("=" in where or "\0" in where):
+        raise ValueError('env takes the name of a variable; write { env = "NAME" }')
+    if source is Source.CREDENTIAL and _CREDENTIAL.fullmatch(where) is None:
+        raise ValueError('credential takes a plain name, as LoadCredential= gives it; write { credential = "X" }')
+    return Secret(source, where)
+
+
+def _from_env(environ: Mapping[str, str], name: str, place: str) -> str:
+    found = environ.get(name, "").rstrip("\r\n")
+    if not found:
+        state = "is empty" if name in environ else "is not set"
+        raise ConfigFault(f"{place}: the environment variable {name} {state}; set it for wrapd, or change {place}")
+    return found
+
+
+def _from_file(path: Path, place: str) -> str:
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigFault(
+            f"{place}: cannot read {path}: {error.strerror}; make the file readable for wrapd, or change {place}"
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigFault(f"{place}: {path} is larger than {MAX_BYTES} bytes; name a file with the secret alone")
+    try:
+        found = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigFault(f"{place}: {path} is not UTF-8 text; write the secret alone into it") from None
+    if not found:
+        raise ConfigFault(f"{place}: {path} is empty; write the secret into it")
+    return found
+
+
+def _from_credential(environ: Mapping[str, str], name: str, place: str) -> str:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ConfigFault(
+            f"{place}: no systemd credentials here (CREDENTIALS_DIRECTORY is not set); add "
+            f"LoadCredential={name}:… to the unit, or run this command as the unit does"
+        )
+    return _from_file(Path(folder) / name, place)

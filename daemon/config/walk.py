@@ -1,0 +1,162 @@
+"""A walk over the schema: which keys there are and what each means, for docs, the example and error messages.
+
+Owns the reading of the models' annotations. Explains nothing itself: the words stand in schema.py.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from daemon.config.schema import (
+    AkSkAuth,
+    Auth,
+    Channel,
+    Config,
+    Database,
+    Log,
+    Notify,
+    PasswordAuth,
+    Polling,
+    Project,
+    Route,
+    Section,
+    TokenAuth,
+    Web,
+)
+
+METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
+"""The models of `auth`, by their method."""
+assert set(METHODS.values()) == set(get_args(Auth)), "every way to authenticate has its row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key of a section: `toml` is an example of its value, `default` how docs put what holds without it."""
+
+    name: str
+    about: str
+    toml: str
+    default: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One section of the config. `heading` is as TOML writes it, empty for the top level."""
+
+    place: str
+    heading: str
+    about: str
+    model: type[Section]
+    keys: tuple[Key, ...]
+
+
+_PARTS: tuple[tuple[str, str, type[Section]], ...] = (
+    ("", "", Config),
+    ("database", "[database]", Database),
+    ("polling", "[polling]", Polling),
+    ("notify", "[notify]", Notify),
+    ("web", "[web]", Web),
+    ("log", "[log]", Log),
+    ("projects.NAME", "[projects.main]", Project),
+    ("channels.NAME", "[channels.editors]", Channel),
+    ("routes[N]", "[[routes]]", Route),
+)
+_SECTIONS = {place.partition(".")[0].partition("[")[0]: model for place, _heading, model in _PARTS if place}
+_NAMED = {"projects", "channels"}
+assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
+
+
+def parts() -> tuple[Part, ...]:
+    """All sections, in the order of the example."""
+    return tuple(
+        Part(
+            place=place,
+            heading=heading,
+            about=" ".join((model.__doc__ or "").split()),
+            model=model,
+            keys=keys_of(model),
+        )
+        for place, heading, model in _PARTS
+    )
+
+
+def methods() -> tuple[Part, ...]:
+    """The ways to authenticate, each as a section of its own."""
+    return tuple(
+        Part(
+            place="projects.NAME.auth",
+            heading=f'method = "{method}"',
+            about=" ".join((model.__doc__ or "").split()),
+            model=model,
+            keys=tuple(key for key in keys_of(model) if key.name != "method"),
+        )
+        for method, model in METHODS.items()
+    )
+
+
+def keys_of(model: type[Section]) -> tuple[Key, ...]:
+    """The keys of a section that are no sections themselves."""
+    return tuple(_key(name, field) for name, field in model.model_fields.items() if field.description)
+
+
+def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
+    """The model of the section at `place` (keys and list indexes), None where no section can stand. `tree` is
+    the raw config: it tells the method of an `auth`."""
+    if not place:
+        return Config
+    model, rest = _SECTIONS.get(str(place[0])), list(place[1:])
+    if model is None or (model in (Project, Channel, Route) and not rest):
+        return None
+    if model in (Project, Channel, Route):
+        rest.pop(0)
+    if model is Project and rest == ["auth"]:
+        auth = value_at(place, tree)
+        method = auth.get("method") if isinstance(auth, dict) else None
+        return METHODS.get(method) if isinstance(method, str) else None
+    return None if rest else model
+
+
+def field_at(place: Sequence[str | int], tree: object) -> Key | None:
+    """The key at `place`; for an item of a list the list's key."""
+    trimmed = list(place)
+    while trimmed and isinstance(trimmed[-1], int):
+        trimmed.pop()
+    if not trimmed:
+        return None
+    model = model_at(trimmed[:-1], tree)
+    return next((key for key in keys_of(model) if key.name == trimmed[-1]), None) if model else None
+
+
+def siblings(place: Sequence[str | int], tree: object) -> list[str]:
+    """The keys that may stand where the last part of `place` stands."""
+    model = model_at(place[:-1], tree)
+    return list(model.model_fields) if model else []
+
+
+def homes(name: str) -> Iterator[str]:
+    """The sections that do have a key of this name."""
+    for part in (*parts(), *methods()):
+        if name in part.model.model_fields:
+            yield f"{part.place} with {part.heading}" if part.model in METHODS.values() else part.place
+
+
+def value_at(place: Sequence[str | int], tree: object) -> object:
+    """What the raw config holds at `place`, None where nothing is."""
+    for step in place:
+        if isinstance(tree, dict):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and isinstance(step, int) and 0 <= step < len(tree):
+            tree = tree[step]
+        else:
+            return None
+    return tree
+
+
+def _key(name: str, field: FieldInfo) -> Key:
+    extra: Any = field.json_schema_extra
+    required = field.is_required()
+    default = extra["usual"] or ("" if required else extra["toml"])
+    return Key(name=name, about=str(field.description), toml=extra["toml"], default=default, required=required)

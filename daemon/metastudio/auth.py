@@ -1,0 +1,290 @@
+"""How a request proves who sends it: a signature, a given token, or a token fetched with a password.
+
+Owns the making of credential headers and the life of a fetched token. It must never send by itself: the client
+does, within its budget. No secret is in any text that it makes.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+from urllib.parse import quote, unquote
+
+from daemon.clock import Clock
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.errors import ApiError, http_date
+from daemon.metastudio.gate import SKEW, AuthGate
+from daemon.transport import Answer, Transport
+
+log = logger(__name__)
+
+Pairs = Sequence[tuple[str, str]]
+Query = tuple[tuple[str, str], ...]
+
+_ALGORITHM = "SDK-HMAC-SHA256"
+_EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+_BLOCK = 64
+"""Bytes of a SHA-256 block."""
+_RENEW_BEFORE = 300.0
+"""Seconds before its end at which a token is renewed; a token of under 10 minutes at half its life."""
+_RENEW_AGAIN = 60.0
+"""Seconds to the next try where a renewal failed while the old token still works."""
+
+
+def canonical_path(path: str) -> str:
+    """The path as it is signed: each part decoded and quoted again, always with a `/` at the end."""
+    quoted = "/".join(quote(part, safe="~") for part in unquote(path).split("/"))
+    return quoted if quoted.endswith("/") else quoted + "/"
+
+
+def canonical_query(query: Pairs) -> str:
+    """The query as it is signed and sent: sorted by key and raw value, then quoted; a key once for each value."""
+    return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in sorted(query))
+
+
+class Signer:
+    """Signs with an access key pair (SDK-HMAC-SHA256; source: the official SDK's signer; the tests compare).
+
+    All but the path and the time is the same in each query of a project: that part is kept as a template.
+    """
+
+    def __init__(self, access_key: str, secret_key: str) -> None:
+        self.access_key = access_key
+        key = secret_key.encode()
+        if len(key) > _BLOCK:
+            key = hashlib.sha256(key).digest()
+        key = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+
+    def sign(self, method: str, path: str, query: Pairs, headers: Pairs, body: bytes = b"") -> str:
+        """The Authorization header's value. `headers` are those to sign, X-Sdk-Date (`sdk_date`) among them.
+
+        Names with `_` are not signed (gateways drop such headers). Raises KeyError without an X-Sdk-Date.
+        """
+        values = {name.lower(): value.strip() for name, value in headers if "_" not in name}
+        names = ";".join(sorted(values))
+        block = "".join(f"{name}:{values[name]}\n" for name in sorted(values))
+        digest = hashlib.sha256(body).hexdigest() if body else _EMPTY_HASH
+        canonical = "\n".join((method.upper(), canonical_path(path), canonical_query(query), block, names, digest))
+        return self._authorization(canonical.encode(), values["x-sdk-date"], names)
+
+    def template(self, query: Pairs, headers: Pairs) -> "GetTemplate":
+        """Sign many GETs that differ only in path and time; `headers` without X-Sdk-Date."""
+        return GetTemplate(self, query, headers)
+
+    def _authorization(self, canonical: bytes, date: str, names: str) -> str:
+        text = f"{_ALGORITHM}\n{date}\n{hashlib.sha256(canonical).hexdigest()}"
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return f"{_ALGORITHM} Access={self.access_key}, SignedHeaders={names}, Signature={outer.hexdigest()}"
+
+
+class GetTemplate:
+    """The fixed parts of a signed GET. Paths given to it must be plain: nothing in them may need quoting."""
+
+    __slots__ = ("_after_date", "_before_date", "_names", "_signer")
+
+    def __init__(self, signer: Signer, query: Pairs, headers: Pairs) -> None:
+        values = {name.lower(): value.strip() for name, value in headers if "_" not in name}
+        names = sorted([*values, "x-sdk-date"])
+        self._signer = signer
+        self._names = ";".join(names)
+        before = "".join(f"{name}:{values[name]}\n" for name in names if name < "x-sdk-date")
+        after = "".join(f"{name}:{values[name]}\n" for name in names if name > "x-sdk-date")
+        self._before_date = f"/\n{canonical_query(query)}\n{before}x-sdk-date:"
+        self._after_date = f"\n{after}\n{self._names}\n{_EMPTY_HASH}"
+
+    def sign(self, path: str, date: str) -> str:
+        """The Authorization header's value for a GET of `path`, which must not end with `/`."""
+        canonical = f"GET\n{path}{self._before_date}{date}{self._after_date}"
+        return self._signer._authorization(canonical.encode(), date, self._names)
+
+
+def sdk_date(moment: datetime) -> str:
+    """`moment` (UTC) as X-Sdk-Date has it: 20260101T000000Z."""
+    return (
+        f"{moment.year:04}{moment.month:02}{moment.day:02}T{moment.hour:02}{moment.minute:02}{moment.second:02}Z"
+    )
+
+
+class Site:
+    """One server of the API as a client sees it: the way to it and the headers that every request to it carries.
+
+    `signed` are those that a signature covers (Host among them), `plain` the others.
+    """
+
+    def __init__(self, transport: Transport, *, signed: Pairs, plain: Pairs) -> None:
+        self.transport = transport
+        self.signed = tuple(signed)
+        self.plain = tuple(plain)
+        self.templates: dict[Query, GetTemplate] = {}
+
+
+class Authenticator(Protocol):
+    """Makes the headers of a request and says whether a refused one is worth a second try."""
+
+    counts_mended: bool
+    """Whether a refusal counts at the gate even where it could be mended."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `headers` can be called at once; else `prepare` first."""
+        ...
+
+    async def prepare(self) -> None:
+        """Get what is missing. Raises ApiError."""
+        ...
+
+    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+        """All headers of the request, those of `site` included."""
+        ...
+
+    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+        """After a refusal: whether the same request may succeed now. `sent` are the headers that went; `proven`
+        whether the credentials were known to work when they did."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        ...
+
+
+class SignatureAuth:
+    """AK/SK. A refusal is worth a second try where it shows that this machine's clock is off."""
+
+    ready = True
+    counts_mended = True
+
+    def __init__(self, signer: Signer, clock: Clock, gate: AuthGate) -> None:
+        self._signer = signer
+        self._clock = clock
+        self._gate = gate
+
+    async def prepare(self) -> None:
+        """Nothing is missing."""
+
+    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+        date = sdk_date(self._clock.now() + self._gate.skew)
+        if method == "GET":
+            template = site.templates.get(query)
+            if template is None:
+                template = site.templates[query] = self._signer.template(query, site.signed)
+            proof = template.sign(path, date)
+        else:
+            proof = self._signer.sign(method, path, query, [*site.signed, ("X-Sdk-Date", date)], body)
+        return [*site.signed, *site.plain, ("X-Sdk-Date", date), ("Authorization", proof)]
+
+    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+        self._gate.learn_skew(http_date(answer.headers.get("date")))
+        signed_at = datetime.strptime(dict(sent)["X-Sdk-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return abs(signed_at - (self._clock.now() + self._gate.skew)) > SKEW
+
+    async def aclose(self) -> None:
+        """Nothing is under way."""
+
+
+class TokenAuth:
+    """A given token. Nothing can be mended here."""
+
+    ready = True
+    counts_mended = True
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def prepare(self) -> None:
+        """Nothing is missing."""
+
+    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+        return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
+
+    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+        return False
+
+    async def aclose(self) -> None:
+        """Nothing is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchedToken:
+    """A token from IAM; `life` is seconds from now to its end."""
+
+    token: str = field(repr=False)
+    life: float
+    project_id: str | None = None
+
+
+class PasswordAuth:
+    """Tokens fetched with a password: renewed 5 minutes before their end, and once after a refusal.
+
+    `fetch` asks IAM (it raises ApiError); all callers share one fetch. A token that cannot be renewed in time is
+    used until its end, with a new try each minute.
+    """
+
+    counts_mended = False
+
+    def __init__(self, fetch: Callable[[], Awaitable[FetchedToken]], clock: Clock, gate: AuthGate) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._gate = gate
+        self._token: str | None = None
+        self._renew_at = 0.0
+        self._ends_at = 0.0
+        self._fetching: asyncio.Task[None] | None = None
+        self.project_id: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._token is not None and self._clock.monotonic() < self._renew_at
+
+    async def prepare(self) -> None:
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._renew(), name="token")
+            self._fetching.add_done_callback(self._fetched)
+        await asyncio.shield(self._fetching)  # a caller who gives up must not take the token from the others
+
+    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+        assert self._token is not None
+        return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
+
+    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+        """Tokens can die before their end. Where one never worked, another would not either."""
+        token = dict(sent)["X-Auth-Token"]
+        if token != self._token:
+            return True  # another caller saw to it
+        if not proven:
+            return False
+        self._token = None
+        self._gate.doubt()
+        return True
+
+    async def aclose(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.wait([self._fetching])
+
+    async def _renew(self) -> None:
+        try:
+            got = await self._fetch()
+        except ApiError:
+            now = self._clock.monotonic()
+            if self._token is None or now >= self._ends_at:
+                raise
+            self._renew_at = min(now + _RENEW_AGAIN, self._ends_at)
+            return
+        now = self._clock.monotonic()
+        self._token = got.token
+        self._ends_at = now + got.life
+        self._renew_at = now + max(got.life - _RENEW_BEFORE, got.life / 2)
+        self.project_id = got.project_id or self.project_id
+        self._gate.doubt()
+        log.info(LogEvent.TOKEN_RENEWED, key=self._gate.name, seconds=round(got.life))
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            task.exception()  # seen: the callers have raised it

@@ -1,0 +1,82 @@
+"""What is asked of IAM: a token for a user, and the id of a region's project.
+
+Owns these requests' bodies and the reading of their answers. Must never send. Source: IAM's public documentation.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.metastudio.auth import FetchedToken, Query
+from daemon.metastudio.errors import ProjectFault, Unavailable, http_date
+from daemon.metastudio.settings import Password
+from daemon.metastudio.wire import UnusableAnswer, read_object, read_text, read_time
+from daemon.transport import Answer
+
+TOKENS_PATH = "/v3/auth/tokens"
+PROJECTS_PATH = "/v3/projects"
+_UNTOLD_LIFE = 3600.0
+"""Seconds that a token is taken to live where its answer does not tell (documented: 24 hours)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a token is for: the project by its id, else by its region's name."""
+
+    project_id: str | None
+    region: str | None
+
+
+def token_request(user: Password, scope: Scope) -> bytes:
+    """The body of POST /v3/auth/tokens."""
+    project = {"id": scope.project_id} if scope.project_id else {"name": scope.region}
+    identity = {
+        "methods": ["password"],
+        "password": {"user": {"name": user.user, "password": user.password, "domain": {"name": user.domain}}},
+    }
+    return json.dumps({"auth": {"identity": identity, "scope": {"project": project}}}).encode()
+
+
+def read_token(answer: Answer, *, now: datetime) -> FetchedToken:
+    """The token of a good answer. Its life is told by the service's own clock where that is known, else by `now`.
+
+    Raises Unavailable for an answer without a token.
+    """
+    token = answer.headers.get("x-subject-token", "").strip()
+    if not token:
+        raise Unavailable("IAM gives no token", status=answer.status)
+    try:
+        told = read_object(answer.body).get("token")
+    except UnusableAnswer:
+        told = None
+    fields = told if isinstance(told, dict) else {}
+    ends = read_time(fields.get("expires_at"))
+    begins = http_date(answer.headers.get("date")) or read_time(fields.get("issued_at")) or now
+    life = _UNTOLD_LIFE if ends is None else (ends - begins).total_seconds()
+    project = fields.get("project")
+    project_id = read_text(project.get("id")) if isinstance(project, dict) else None
+    return FetchedToken(token=token, life=max(life, 0.0), project_id=project_id)
+
+
+def projects_query(region: str) -> Query:
+    """The query of GET /v3/projects for a region's project."""
+    return (("name", region),)
+
+
+def read_project_id(answer: Answer, region: str) -> str:
+    """The id of the project named as the region. Raises ProjectFault without one, Unavailable for no list."""
+    try:
+        projects = read_object(answer.body).get("projects")
+    except UnusableAnswer as error:
+        raise Unavailable(f"IAM lists no projects: {error}", status=answer.status) from None
+    if not isinstance(projects, list):
+        raise Unavailable("IAM lists no projects", status=answer.status)
+    for project in projects:
+        if isinstance(project, dict) and project.get("name") == region:
+            found = read_text(project.get("id"))
+            if found is not None:
+                return found
+    raise ProjectFault(
+        f"this account has no project in {region}; enable the region there, or set `project_id`",
+        status=answer.status,
+    )

@@ -1,0 +1,182 @@
+"""What a client of one project needs to know, as plain values; and what is known of the regions.
+
+Owns the check of these values: a `ProjectSettings` that exists can be used. It must never read files or the
+environment (see `credentials`).
+"""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from daemon.domain.jobs import ProjectName
+from daemon.errors import ConfigFault
+from daemon.transport import Timeouts, is_loopback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A region: where its API is, and how many requests a second a tenant may send (public documentation)."""
+
+    name: str
+    reads_per_second: int
+    writes_per_second: int
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://metastudio.{self.name}.myhuaweicloud.com"
+
+    @property
+    def iam_endpoint(self) -> str:
+        return f"https://iam.{self.name}.myhuaweicloud.com"
+
+
+REGIONS: dict[str, Region] = {
+    region.name: region
+    for region in (
+        Region(name="cn-north-4", reads_per_second=20, writes_per_second=5),
+        Region(name="cn-east-3", reads_per_second=10, writes_per_second=3),
+        Region(name="ap-southeast-3", reads_per_second=10, writes_per_second=3),
+    )
+}
+UNKNOWN_LIMIT = 10
+"""Requests a second that an endpoint without a known region is taken to allow: the smallest documented limit."""
+
+
+def default_rate(region: str | None) -> float:
+    """Requests a second where none are configured: half the documented limit."""
+    known = REGIONS.get(region or "")
+    return (known.reads_per_second if known else UNKNOWN_LIMIT) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AkSk:
+    """An access key pair; temporary ones come with a security token."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenToken:
+    """An IAM token from elsewhere. wrapd cannot renew it."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Password:
+    """An IAM user of a domain (account); wrapd fetches tokens with it."""
+
+    domain: str
+    user: str
+    password: str = field(repr=False)
+
+
+Auth = AkSk | GivenToken | Password
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    """One project. `rate` is requests a second; None is half the region's documented limit.
+
+    `endpoint`, `iam_endpoint` and `project_id` may be absent where `region` is given: they follow from it, the id
+    by a look-up. Raises ConfigFault, with the place and the mend, for values that cannot work.
+    """
+
+    name: ProjectName
+    auth: Auth
+    region: str | None = None
+    endpoint: str | None = None
+    iam_endpoint: str | None = None
+    project_id: str | None = None
+    rate: float | None = None
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    app_user_id: str | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def __post_init__(self) -> None:
+        self._check_region()
+        for key, url in (("endpoint", self.endpoint), ("iam_endpoint", self.iam_endpoint)):
+            if url is not None:
+                self._check_endpoint(key, url)
+        if self.project_id is not None and _ID.fullmatch(self.project_id) is None:
+            self._fault("project_id", "is not an id: 1 to 128 letters, digits, '_' and '-'")
+        if self.rate is not None and not 0 < self.rate <= 1_000_000:
+            self._fault("requests_per_second", "must be above 0")
+        if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https"):
+            self._fault("proxy", "must start with http:// or https://")
+        if self.app_user_id is not None and not (self.app_user_id.isascii() and self.app_user_id.isprintable()):
+            self._fault("app_user_id", "may hold plain ASCII characters only (the API takes no others)")
+        self._check_secrets()
+
+    @property
+    def api_url(self) -> str:
+        """Scheme, host and port of the API."""
+        if self.endpoint is not None:
+            return self.endpoint.rstrip("/")
+        assert self.region is not None
+        return REGIONS[self.region].endpoint
+
+    @property
+    def iam_url(self) -> str | None:
+        """Scheme, host and port of IAM; None where neither it nor a region is given."""
+        if self.iam_endpoint is not None:
+            return self.iam_endpoint.rstrip("/")
+        return None if self.region is None else f"https://iam.{self.region}.myhuaweicloud.com"
+
+    @property
+    def requests_per_second(self) -> float:
+        return default_rate(self.region) if self.rate is None else self.rate
+
+    def _check_region(self) -> None:
+        if self.region is None and self.endpoint is None:
+            self._fault("region", "is missing: name a region, or an `endpoint`")
+        if self.region is not None and self.endpoint is None and self.region not in REGIONS:
+            self._fault(
+                "region", f"{self.region!r} has no MetaStudio; it is in {', '.join(REGIONS)} (or set `endpoint`)"
+            )
+        if self.region is not None and _ID.fullmatch(self.region) is None:
+            self._fault("region", "is not a region's name")
+        if self.project_id is None and self.region is None:
+            self._fault("project_id", "is missing: give it, or the `region` by which it can be looked up")
+        asks_iam = self.project_id is None or isinstance(self.auth, Password)
+        if asks_iam and self.iam_url is None:
+            self._fault("iam_endpoint", "is missing: give it, or the `region`")
+
+    def _check_endpoint(self, key: str, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            host, _port = parts.hostname or "", parts.port
+        except ValueError:
+            host = ""
+        if not host or parts.scheme not in ("http", "https") or not host.isascii():
+            self._fault(key, "is not a URL: https://HOST or https://HOST:PORT")
+        if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
+            self._fault(key, "must be only scheme, host and port: https://HOST or https://HOST:PORT")
+        if parts.scheme == "http" and not is_loopback(host):
+            self._fault(key, "must be https://: http:// would show the credentials; it is for loopback only")
+
+    def _check_secrets(self) -> None:
+        auth = self.auth
+        if isinstance(auth, AkSk):
+            values = {"access_key": auth.access_key, "secret_key": auth.secret_key}
+            if auth.security_token is not None:
+                values["security_token"] = auth.security_token
+        elif isinstance(auth, GivenToken):
+            values = {"token": auth.token}
+        else:
+            for key, text in (("domain", auth.domain), ("user", auth.user), ("password", auth.password)):
+                if not text:
+                    self._fault(f"auth.{key}", "is empty")
+            return
+        for key, text in values.items():
+            if _VISIBLE.fullmatch(text) is None:
+                self._fault(f"auth.{key}", "is empty, or holds a character that no key has (a space, a line end?)")
+
+    def _fault(self, key: str, what: str) -> None:
+        raise ConfigFault(f"projects.{self.name}.{key} {what}.")

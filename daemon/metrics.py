@@ -1,0 +1,65 @@
+"""Every metric that wrapd counts, declared once. The only place that imports prometheus_client.
+
+A metric never carries a job's id, a URL or a secret as a label: labels are projects, channels and short words.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one daemon, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        self.requests = Counter(
+            "wrapd_requests",
+            "Requests sent to the MetaStudio API, by operation and what came of them",
+            ["project", "operation", "outcome"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "wrapd_request_seconds",
+            "Seconds from sending a request to its whole answer",
+            ["project"],
+            buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=self.registry,
+        )
+        self.transitions = Counter(
+            "wrapd_transitions",
+            "State transitions recorded; unknown states count as `other`",
+            ["project", "state"],
+            registry=self.registry,
+        )
+        self.jobs = Gauge(
+            "wrapd_jobs_active", "Jobs that are asked about now", ["project"], registry=self.registry
+        )
+        self.lateness = Gauge(
+            "wrapd_poll_lateness_seconds",
+            "How long the most overdue job has waited for its turn",
+            ["project"],
+            registry=self.registry,
+        )
+        self.project_up = Gauge(
+            "wrapd_project_up", "1 while a project's API answers, else 0", ["project"], registry=self.registry
+        )
+        self.attempts = Counter(
+            "wrapd_attempts",
+            "Attempts to deliver an alert, by channel and outcome",
+            ["channel", "outcome"],
+            registry=self.registry,
+        )
+        self.deliveries = Gauge(
+            "wrapd_deliveries",
+            "Deliveries in the outbox by status; `sent` and `canceled` ones are not counted",
+            ["channel", "status"],
+            registry=self.registry,
+        )
+        self.store_errors = Counter(
+            "wrapd_store_errors", "Transactions that failed and are tried again", registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

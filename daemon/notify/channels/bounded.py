@@ -1,0 +1,333 @@
+"""Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
+
+Owns the only patches of those libraries: put in place once, and without effect outside of `watching`. Within, a
+send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no redirect is followed, and
+each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and not bounded.
+Must never log, and never keep a URL or a header other than Retry-After.
+"""
+
+import contextlib
+import errno
+import functools
+import smtplib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from daemon.clock import SystemClock
+from daemon.notify.verdicts import Exchange, Failure, Wire
+
+ANSWER_CAP = 64 * 1024
+"""Bytes kept of an answer: what a service says of a message is far shorter."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to come about, within the whole deadline."""
+_CHUNK = 4096
+_CLOCK = SystemClock()
+"""Sockets wait in real time, whatever clock the rest goes by."""
+
+
+class Watch:
+    """One send: the seconds that it may still spend on the wire, and what has happened so far."""
+
+    def __init__(self, seconds: float) -> None:
+        self.exchanges: list[Exchange] = []
+        self.expired = False
+        self.connected = False
+        self.seconds = seconds
+        self._left = seconds
+        self._sockets: list[Callable[[], socket.socket | None]] = []
+
+    def hold(self, find: Callable[[], socket.socket | None]) -> None:
+        """Name a socket that is to be shut when the time is over."""
+        self._sockets.append(find)
+        if self.expired:
+            self._expire()
+
+    @property
+    def left(self) -> float:
+        """Seconds of the deadline that are left; at least a moment, so that it can be a timeout."""
+        return max(0.001, self._left)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left."""
+        return self._left <= 0
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Let the time run: at its end all sockets are shut, which ends any wait on them."""
+        timer = threading.Timer(self.left, self._expire)
+        timer.daemon = True
+        started = _CLOCK.monotonic()
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._left -= _CLOCK.monotonic() - started
+            self._sockets.clear()
+
+    def _expire(self) -> None:
+        self.expired = True
+        for find in list(self._sockets):
+            held = find()
+            if held is not None:
+                with contextlib.suppress(OSError):
+                    held.shutdown(socket.SHUT_RDWR)
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("wrapd_watch", default=None)
+
+
+@contextlib.contextmanager
+def watching(seconds: float) -> Iterator[Watch]:
+    """Bound and record what this thread sends: `seconds` on the wire, all exchanges together."""
+    _install()
+    watch = Watch(seconds)
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
+
+
+@functools.cache
+def _install() -> None:
+    setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
+    for name in ("__init__", "starttls", "login", "sendmail"):
+        setattr(smtplib.SMTP, name, _recorded(name, getattr(smtplib.SMTP, name)))
+
+
+# ---------------------------------------------------------------------------------------------------- HTTP
+
+
+class _Connection(HTTPConnection):
+    """A connection whose socket the watch can shut."""
+
+    def _new_conn(self) -> socket.socket:
+        raw = super()._new_conn()
+        _hold(lambda: raw)
+        return raw
+
+    def connect(self) -> None:
+        super().connect()
+        _connected(lambda: self.sock)
+
+
+class _SecureConnection(HTTPSConnection):
+    """The same over TLS, the handshake included."""
+
+    def _new_conn(self) -> socket.socket:
+        raw = super()._new_conn()
+        _hold(lambda: raw)
+        return raw
+
+    def connect(self) -> None:
+        super().connect()
+        _connected(lambda: self.sock)
+
+
+def _hold(find: Callable[[], socket.socket | None]) -> None:
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.hold(find)
+
+
+def _connected(find: Callable[[], socket.socket | None]) -> None:
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.connected = True
+        watch.hold(find)
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own transport over connections that can be shut."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(session: Any, request: Any, **kwargs: Any) -> Any:
+        watch = _WATCH.get()
+        if watch is None:
+            return original(session, request, **kwargs)
+        if watch.over:
+            watch.exchanges.append(Exchange(failure=Failure.NOT_SENT, detail="no time was left for this request"))
+            raise requests.Timeout("the time for this send is over")
+        if type(session.get_adapter(request.url)) is HTTPAdapter:
+            session.mount("http://", _Adapter())
+            session.mount("https://", _Adapter())
+        session.get_redirect_target = lambda _response: None  # else the body of a redirect is read without a cap
+        request.headers["Accept-Encoding"] = "identity"
+        kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
+        watch.connected = False
+        with watch.counting():
+            return _exchange(watch, lambda: original(session, request, **kwargs))
+
+    return send
+
+
+def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
+    """Make the call, record what came, and give the plugin an answer that is complete and small."""
+    try:
+        response = call()
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        watch.exchanges.append(_failed(watch, error))
+        if isinstance(error, requests.RequestException):
+            raise
+        raise requests.ConnectionError("the exchange failed") from error
+    body, whole = _read(response)
+    response._content, response._content_consumed = body, True
+    response.close()
+    watch.exchanges.append(
+        Exchange(
+            status=response.status_code,
+            retry_after=response.headers.get("Retry-After"),
+            body=body,
+            whole=whole,
+            detail="" if whole else "the answer was cut off",
+        )
+    )
+    return response
+
+
+def _read(response: Any) -> tuple[bytes, bool]:
+    """The body, at most `ANSWER_CAP` bytes of it, and whether that is all."""
+    body = bytearray()
+    try:
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > ANSWER_CAP:
+                return bytes(body[:ANSWER_CAP]), False
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+        return bytes(body), False
+    return bytes(body), True
+
+
+def _failed(watch: Watch, error: BaseException) -> Exchange:
+    causes = list(_chain(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
+        return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
+    if not watch.connected:
+        return Exchange(failure=Failure.NOT_SENT, detail=_why_unconnected(watch, causes))
+    if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
+        return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
+    return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
+
+
+def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError):
+            return "the host's name cannot be resolved"
+        if isinstance(cause, ssl.SSLError):
+            return "no TLS connection came about"
+        if isinstance(cause, TimeoutError | requests.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
+            return "no connection came about in time"
+        if isinstance(cause, OSError) and cause.errno in errno.errorcode:
+            return _os_words(cause)
+    return "no connection came about in time" if watch.expired else "no connection came about"
+
+
+def _os_words(error: OSError) -> str:
+    if error.errno == errno.ECONNREFUSED:
+        return "the connection was refused"
+    return f"no connection: {error.strerror or errno.errorcode.get(error.errno or 0, 'unknown')}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that caused it, requests' and urllib3's own wrappings included."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        found = todo.pop(0)
+        if not isinstance(found, BaseException) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
+
+
+# ---------------------------------------------------------------------------------------------------- mail
+
+
+def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A step of an SMTP session: its failure is recorded, and of `sendmail` its success too."""
+
+    @functools.wraps(original)
+    def step(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
+        watch = _WATCH.get()
+        if watch is None:
+            return original(mail, *args, **kwargs)
+        if name == "__init__" and "timeout" in kwargs:
+            kwargs["timeout"] = min(watch.left, kwargs["timeout"])
+        try:
+            with watch.counting():
+                watch.hold(lambda: getattr(mail, "sock", None))
+                result = original(mail, *args, **kwargs)
+        except (OSError, RuntimeError) as error:  # smtplib's errors are OSErrors
+            watch.exchanges.append(_mail_failed(watch, error, sending=name == "sendmail"))
+            raise
+        if name == "sendmail":
+            refused = f"refused for {len(result)} of the recipients" if result else "accepted"
+            watch.exchanges.append(Exchange(wire=Wire.SMTP, status=250, detail=refused))
+        return result
+
+    return step
+
+
+def _mail_failed(  # noqa: PLR0911 - one line for each way to fail
+    watch: Watch, error: BaseException, *, sending: bool
+) -> Exchange:
+    if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
+        code, _ = next(iter(error.recipients.values()))
+        return Exchange(wire=Wire.SMTP, status=code, detail="the recipient is refused")
+    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 400:
+        return Exchange(wire=Wire.SMTP, status=error.smtp_code, detail=_MAIL_WORDS.get(type(error), "refused"))
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail="the server offers no TLS, or no login")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        detail = f"the certificate is not trusted: {error.verify_message}"
+        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail=detail)
+    if not sending:
+        return Exchange(
+            wire=Wire.SMTP, failure=Failure.NOT_SENT, detail=_why_unconnected(watch, list(_chain(error)))
+        )
+    if watch.expired or isinstance(error, TimeoutError):
+        return Exchange(wire=Wire.SMTP, failure=Failure.TIMED_OUT, detail="the mail server did not answer in time")
+    return Exchange(wire=Wire.SMTP, failure=Failure.BROKEN, detail="the mail server ended the connection")
+
+
+_MAIL_WORDS: dict[type[BaseException], str] = {
+    smtplib.SMTPAuthenticationError: "the login is refused",
+    smtplib.SMTPSenderRefused: "the sender is refused",
+    smtplib.SMTPDataError: "the message is refused",
+    smtplib.SMTPConnectError: "the server takes no mail now",
+}

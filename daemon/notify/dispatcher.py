@@ -1,0 +1,95 @@
+"""The dispatcher: one lane for each channel, started and stopped together.
+
+Owns the lanes' tasks. At the start it takes up what a killed daemon left half sent. A slow or dead channel never
+delays another. Must never decide what a message says or what an answer means.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+
+from daemon.clock import Clock
+from daemon.domain.jobs import ChannelName
+from daemon.logs import LogEvent, logger
+from daemon.notify.channels import Channel
+from daemon.notify.lane import Lane, OnResult, Surroundings, Waiter, held_channels, wait_for_event
+from daemon.notify.settings import NotifySettings
+from daemon.store import Store
+
+log = logger(__name__)
+
+_STOP_MARGIN = 5.0
+"""Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
+
+
+class Dispatcher:
+    """Sends what is in the outbox. `start` first; `wake` after rows were written; `stop` last.
+
+    `operators` are the channels that hear of a held channel; `on_result` is told of each attempt (for metrics).
+    Rows of channels that the config does not have stay as they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Mapping[ChannelName, Channel],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        settings: NotifySettings,
+        operators: Iterable[ChannelName],
+        on_result: OnResult = lambda _channel, _outcome: None,
+        waiter: Waiter = wait_for_event,
+    ) -> None:
+        self._channels = dict(channels)
+        self._around = Surroundings(
+            store=store,
+            clock=clock,
+            rng=rng,
+            settings=settings,
+            operators=tuple(name for name in operators if name in channels),
+            on_result=on_result,
+            tell=self.wake,
+            waiter=waiter,
+        )
+        self._lanes: dict[ChannelName, Lane] = {}
+        self._tasks: dict[ChannelName, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Take up what was under way when wrapd stopped, and begin. Raises StoreError."""
+        store, clock = self._around.store, self._around.clock
+        await store.write(lambda tx: tx.outbox.recover(at=clock.now()))
+        held = await store.read_async(held_channels)
+        for name, channel in self._channels.items():
+            lane = Lane(channel, self._around, held=name in held)
+            self._lanes[name] = lane
+            self._tasks[name] = asyncio.create_task(lane.run(), name=f"lane {name}")
+
+    def wake(self, channels: Iterable[ChannelName]) -> None:
+        """Rows of these channels were written: look now."""
+        for name in channels:
+            lane = self._lanes.get(name)
+            if lane is not None:
+                lane.wake()
+
+    def wake_all(self) -> None:
+        """Let every channel look: another process may have released or retried something."""
+        self.wake(self._lanes)
+
+    async def stop(self) -> None:
+        """Finish the sends that are under way, waiting at most for a send's deadline and a little. A send that
+        hangs longer is left behind; the next start sends it again, marked as a possible repeat."""
+        for lane in self._lanes.values():
+            lane.stop()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(
+            self._tasks.values(), timeout=self._around.settings.send_timeout + _STOP_MARGIN
+        )
+        for task in late:
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for name, end in zip(self._tasks, ends, strict=True):
+            if isinstance(end, Exception):
+                log.error(LogEvent.DATABASE_FAILED, channel=name, error=end)
+        self._tasks.clear()

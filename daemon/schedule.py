@@ -1,0 +1,93 @@
+"""The few things that recur: named ticks, each run on time whatever happens to the wall clock.
+
+The only place that imports APScheduler. APScheduler plans by the wall clock, so a step of that clock would stall
+or flood the ticks; a monotonic guard sees the step and plans every tick anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from daemon.clock import Clock
+from daemon.logs import LogEvent, logger
+
+log = logger(__name__)
+
+GUARD_INTERVAL = 0.5
+"""Seconds between two comparisons of the wall clock with the monotonic one."""
+STEP = 0.5
+"""Seconds of difference between the clocks that count as a step."""
+_GRACE = 30
+"""Seconds that a tick may be late and still run (APScheduler's misfire_grace_time)."""
+
+
+@dataclass(slots=True)
+class _Tick:
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[None]]
+    last_ran: float | None = None
+
+
+class Schedule:
+    """Named recurring ticks. Each runs alone (never twice at once) and a late one runs once, not many times."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # APScheduler logs each late and skipped run; ticks are allowed to be late, `last_ran` tells of a stall.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1}
+        )
+        self._ticks: dict[str, _Tick] = {}
+        self._guard: asyncio.Task[None] | None = None
+
+    def every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` each `seconds`. What it raises is logged; it runs again at its next time."""
+        tick = _Tick(name=name, seconds=seconds, work=work)
+        self._ticks[name] = tick
+        self._scheduler.add_job(self._run, "interval", seconds=seconds, id=name, args=[tick])
+
+    def start(self) -> None:
+        """Begin; must be called in a running event loop."""
+        self._scheduler.start()
+        self._guard = asyncio.get_running_loop().create_task(self._watch_clock(), name="clock guard")
+
+    async def stop(self) -> None:
+        """No tick begins after this; one that runs now is left to end."""
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.gather(self._guard, return_exceptions=True)
+        self._scheduler.shutdown(wait=False)
+
+    def last_ran(self) -> dict[str, float | None]:
+        """When each tick last ended without an error (monotonic seconds), None if it never did."""
+        return {tick.name: tick.last_ran for tick in self._ticks.values()}
+
+    def plan_anew(self) -> None:
+        """Give every tick its next time counted from the wall clock as it is now."""
+        now = self._clock.now()
+        for tick in self._ticks.values():
+            self._scheduler.modify_job(tick.name, next_run_time=now + timedelta(seconds=tick.seconds))
+
+    async def _run(self, tick: _Tick) -> None:
+        try:
+            await tick.work()
+        except Exception as error:
+            log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
+        else:
+            tick.last_ran = self._clock.monotonic()
+
+    async def _watch_clock(self) -> None:
+        offset = self._clock.now().timestamp() - self._clock.monotonic()
+        while True:
+            await asyncio.sleep(GUARD_INTERVAL)
+            current = self._clock.now().timestamp() - self._clock.monotonic()
+            if abs(current - offset) > STEP:
+                log.warning(LogEvent.CLOCK_STEPPED, seconds=round(current - offset, 3))
+                self.plan_anew()
+            offset = current

@@ -1,0 +1,160 @@
+"""The MetaStudio operations of the simulator: show, list, create, cancel, asset details.
+
+Owns what each one does once the request is known to be allowed. Faults that change the service's behaviour or bend
+a body act here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.sim.answers import Answers, encode
+from daemon.sim.calls import Call
+from daemon.sim.creation import check_creation, read_object
+from daemon.sim.faults import ActiveFault, Stage, hit
+from daemon.sim.jobs import Book, Job
+from daemon.sim.listing import find, read_query
+from daemon.sim.quirks import BENDS
+from daemon.sim.refusals import INVALID, NOT_FOUND, Refusal, invalid, no_such_api, not_found
+from daemon.sim.scripts import job_name
+from daemon.sim.settings import SettledSettings
+from daemon.sim.signing import parse_query
+from daemon.sim.times import SimTime
+from daemon.sim.wire import Answer
+
+_FOREVER = float("inf")
+
+
+class Api:
+    """Carries out calls that were let in. Raises `Refusal`."""
+
+    def __init__(self, settings: SettledSettings, time: SimTime, book: Book, answers: Answers) -> None:
+        self._settings = settings
+        self._time = time
+        self._book = book
+        self._answers = answers
+        self.raw: dict[str, bytes] = {}
+        """Job id to the body that show gives byte for byte, whether such a job exists or not."""
+
+    def carry_out(self, call: Call, faults: Sequence[ActiveFault]) -> Answer:
+        """The answer to a call."""
+        match call.operation:
+            case "show":
+                return Answer(status=200, body=self._show(call, faults))
+            case "list":
+                return Answer(status=200, body=encode(self._list(call, faults)))
+            case "create":
+                return Answer(status=200, body=encode({"job_id": self._create(call)}))
+            case "cancel":
+                self._cancel(call, faults)
+                return Answer(status=200, body=b"{}")
+            case "asset":
+                return Answer(status=200, body=encode(self._asset(call)))
+            case _:
+                raise no_such_api()
+
+    def _show(self, call: Call, faults: Sequence[ActiveFault]) -> bytes:
+        raw = self.raw.get(call.item) if self.raw else None
+        if raw is not None:
+            return raw
+        job = self._job(call, faults)
+        show_script = bool(call.query) and _show_script(call.query)
+        moment = self._time.monotonic()
+        plain = not faults and not show_script
+        if plain and job.cached is not None and moment < job.cached[0] and job.cached[1] == call.base:
+            return job.cached[2]
+        self._requeue([job], faults)
+        state = job.seek(moment)
+        body = self._answers.details(job, state, base=call.base, now=self._time.now(), show_script=show_script)
+        if not plain:
+            return encode(_bend(body, faults))
+        encoded = encode(body)
+        if state != "SUCCEED":  # its links are signed anew for each answer
+            following = job.next_change()
+            job.cached = (_FOREVER if following is None else following, call.base, encoded)
+        return encoded
+
+    def _job(self, call: Call, faults: Sequence[ActiveFault]) -> Job:
+        job = self._book.get(call.item)
+        vanished = _first(faults, "vanished")
+        if job is not None and vanished is not None:
+            hit(vanished)
+        elif job is not None and job.kind is call.kind:
+            return job
+        as_400 = _first(faults, "quirk_not_found_400")
+        if as_400 is None:
+            raise not_found()
+        hit(as_400)
+        raise Refusal(400, "MSS.00010003", "The task does not exist")
+
+    def _requeue(self, jobs: list[Job], faults: Sequence[ActiveFault]) -> None:
+        requeue = _first(faults, "requeue")
+        if requeue is None:
+            return
+        for job in jobs:
+            if requeue.job_id in (None, job.job_id) and requeue.times_left != 0:
+                stepped = self._book.requeue(job, fault=requeue.number, wait=requeue.number_of("wait"))
+                if stepped:
+                    hit(requeue)
+
+    def _list(self, call: Call, faults: Sequence[ActiveFault]) -> dict[str, Any]:
+        pairs = parse_query(call.query)
+        ignored = _first(faults, "job_ids_ignored")
+        if ignored is not None:
+            hit(ignored)
+            pairs = [pair for pair in pairs if pair[0] != "job_ids"]
+        query = read_query(pairs, now=self._time.now())
+        vanished = _first(faults, "vanished")
+        hidden = None
+        if vanished is not None:
+            hit(vanished)
+            gone = vanished.job_id
+
+            def hidden(job: Job) -> bool:
+                return gone is None or job.job_id == gone
+
+        count, jobs = find(self._book, query, now=self._time.monotonic(), hidden=hidden)
+        self._requeue(jobs, faults)
+        moment, now = self._time.monotonic(), self._time.now()
+        page = [self._answers.summary(job, job.seek(moment), base=call.base, now=now) for job in jobs]
+        if faults:
+            for body in page:
+                _bend(body, faults)
+        return {"count": count, "jobs": page}
+
+    def _create(self, call: Call) -> str:
+        assert call.kind is not None
+        body = read_object(call.body)
+        name, spoken = check_creation(body)
+        job = self._book.add_requested(call.kind, body, name=name or job_name(self._book.size), spoken=spoken)
+        job.user_id = call.headers.get("X-App-UserId")
+        return job.job_id
+
+    def _cancel(self, call: Call, faults: Sequence[ActiveFault]) -> None:
+        job = self._job(call, faults)
+        if not self._book.cancel(job):
+            raise Refusal(400, INVALID, "Invalid parameter: only a task in the WAITING state can be canceled")
+
+    def _asset(self, call: Call) -> dict[str, Any]:
+        job = self._book.by_asset(call.item)
+        if job is None or job.seek(self._time.monotonic()) != "SUCCEED":
+            raise Refusal(404, NOT_FOUND, "Not Found")
+        return self._answers.asset(job, project_id=self._settings.project_id, base=call.base, now=self._time.now())
+
+
+def _show_script(query: str) -> bool:
+    value = dict(parse_query(query)).get("show_script", "").lower()
+    if value not in ("", "true", "false"):
+        raise invalid("show_script")
+    return value == "true"
+
+
+def _first(faults: Sequence[ActiveFault], name: str) -> ActiveFault | None:
+    return next((fault for fault in faults if fault.name == name), None)
+
+
+def _bend(body: dict[str, Any], faults: Sequence[ActiveFault]) -> dict[str, Any]:
+    for fault in faults:
+        meant = fault.kind.stage is Stage.BODY and fault.job_id in (None, body["job_id"])
+        if meant and fault.times_left != 0 and BENDS[fault.name](body, fault):
+            hit(fault)
+    return body

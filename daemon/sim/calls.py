@@ -1,0 +1,86 @@
+"""What a request asks for: its operation and the parts of it that matter later.
+
+Owns the map from methods and paths to operations. Never looks at who is asking.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from daemon.sim.jobs import KINDS, Kind
+from daemon.sim.signing import parse_query
+
+TOKENS: Final = "/v3/auth/tokens"
+PROJECTS: Final = "/v3/projects"
+_SEGMENTS: Final = {kind.segment: kind for kind in KINDS.values()}
+_HEX: Final = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that has arrived. `path` and `query` are raw, as they came; `base` is how the caller reached us
+    (`http://host:port`). Without a place in the API (`operation` "file", "token", "projects", "unknown") the last
+    three say nothing."""
+
+    operation: str
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    base: str
+    project_id: str
+    kind: Kind | None
+    item: str
+
+    def job_ids(self) -> list[str]:
+        """The job ids that the request names, in its path or its query."""
+        if self.operation != "list":
+            return [self.item]
+        pairs = parse_query(self.query)
+        values = [value for name, value in pairs if name in ("job_ids", "job_id")]
+        return [part for value in values for part in value.split(",")]
+
+
+Route = tuple[str, str, Kind | None, str]
+"""(operation, project id, kind, item)."""
+
+
+def route(method: str, path: str) -> Route:
+    """What a raw path means with this method; the operation is "unknown" where there is none."""
+    parts = path.split("/")
+    if len(parts) >= 4 and parts[1] == "v1":
+        return _gets(parts) if method == "GET" else _posts(parts) if method == "POST" else _UNKNOWN
+    if (method, path) == ("POST", TOKENS):
+        return "token", "", None, ""
+    if (method, path) == ("GET", PROJECTS):
+        return "projects", "", None, ""
+    if method in ("GET", "HEAD") and len(parts) == 4 and len(parts[2]) == 32 and _HEX.issuperset(parts[2]):
+        return "file", "", None, parts[2]
+    return _UNKNOWN
+
+
+_UNKNOWN: Final[Route] = ("unknown", "", None, "")
+
+
+def _gets(parts: list[str]) -> Route:
+    segment = parts[3]
+    if len(parts) == 4:
+        return ("list", parts[2], None, "") if segment == "digital-human-videos" else _UNKNOWN
+    if len(parts) != 5 or not parts[4]:
+        return _UNKNOWN
+    kind = _SEGMENTS.get(segment)
+    if kind is not None:
+        return "show", parts[2], kind, parts[4]
+    return ("asset", parts[2], None, parts[4]) if segment == "digital-assets" else _UNKNOWN
+
+
+def _posts(parts: list[str]) -> Route:
+    kind = _SEGMENTS.get(parts[3])
+    if kind is None:
+        return _UNKNOWN
+    if len(parts) == 4:
+        return "create", parts[2], kind, ""
+    if len(parts) == 6 and parts[4] and parts[5] == "cancel":
+        return "cancel", parts[2], kind, parts[4]
+    return _UNKNOWN

@@ -1,0 +1,152 @@
+"""The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication.
+
+Owns the reading of control requests; what they do are methods of `Simulator`.
+
+    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline"}: all optional
+    GET    /_sim/jobs              every job with its true history
+    PUT    /_sim/jobs/{job_id}     {"state": "BLOCK"}
+    DELETE /_sim/jobs/{job_id}
+    PUT    /_sim/answers/{job_id}  the body that show answers, byte for byte;  DELETE ends that
+    POST   /_sim/faults            {"name", "times", "seconds", "operation", "job_id", and the fault's options}
+    GET    /_sim/faults            {"active", "offered"};  DELETE ends all
+    DELETE /_sim/faults/{id}       ends one
+    GET    /_sim/stats             counts;  DELETE counts from zero
+    DELETE /_sim/tokens            ends all tokens that IAM issued
+"""
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from daemon.sim.answers import encode
+from daemon.sim.faults import OFFERED
+from daemon.sim.wire import Answer
+
+if TYPE_CHECKING:
+    from daemon.sim.server import Simulator
+
+
+class Misuse(ValueError):
+    """A control request whose body is not what it should be."""
+
+
+_JOB_KEYS = {"kind": str, "count": int, "job_id": str, "name": str, "script_chars": int, "timeline": list}
+
+
+def carry_out(sim: "Simulator", method: str, path: str, body: bytes) -> Answer:
+    """The answer to a control request: 400 with {"error"} where it asks for what cannot be."""
+    parts = [unquote(part) for part in path.split("/")[2:] if part]
+    try:
+        return Answer(status=200, body=encode(_dispatch(sim, method, parts, body)))
+    except KeyError as error:
+        return Answer(status=404, body=encode({"error": f"there is no {error.args[0]}"}))
+    except ValueError as error:
+        return Answer(status=400, body=encode({"error": str(error)}))
+
+
+def _dispatch(sim: "Simulator", method: str, parts: list[str], body: bytes) -> object:
+    match (method, parts):
+        case (_, ["jobs", *rest]):
+            return _jobs(sim, method, rest, body)
+        case (_, ["faults", *rest]):
+            return _faults(sim, method, rest, body)
+        case ("PUT", ["answers", job_id]):
+            sim.answer(job_id, body)
+        case ("DELETE", ["answers", job_id]):
+            sim.answer(job_id, None)
+        case ("GET", ["stats"]):
+            return sim.stats()
+        case ("DELETE", ["stats"]):
+            sim.clear_stats()
+        case ("DELETE", ["tokens"]):
+            return {"revoked": sim.revoke_tokens()}
+        case _:
+            raise KeyError(f"{method} /_sim/{'/'.join(parts)}")
+    return {}
+
+
+def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
+    match (method, rest):
+        case ("POST", []):
+            return {"job_ids": sim.create_jobs(**_job_arguments(_object(body)))}
+        case ("GET", []):
+            return sim.jobs()
+        case ("PUT", [job_id]):
+            given = _object(body)
+            if set(given) != {"state"} or not isinstance(given["state"], str):
+                raise Misuse('the body must be {"state": "…"}')
+            sim.set_state(job_id, given["state"])
+        case ("DELETE", [job_id]):
+            sim.remove_job(job_id)
+        case _:
+            raise KeyError(f"{method} /_sim/jobs/{'/'.join(rest)}")
+    return {}
+
+
+def _job_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    for name, value in given.items():
+        wanted = _JOB_KEYS.get(name)
+        if wanted is None:
+            raise Misuse(f"there is no key {name!r}; there are {', '.join(_JOB_KEYS)}")
+        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise Misuse(f"{name} must be a {wanted.__name__}")
+    arguments = {name: value for name, value in given.items() if value is not None}
+    if not 1 <= arguments.get("count", 1) <= 1_000_000:
+        raise Misuse("count must be 1 to 1000000")
+    if not 0 <= arguments.get("script_chars", 0) <= 131_072:
+        raise Misuse("script_chars must be 0 to 131072")
+    return arguments
+
+
+def _faults(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
+    match (method, rest):
+        case ("POST", []):
+            return _order(sim, _object(body))
+        case ("GET", []):
+            offered = [
+                {
+                    "name": kind.name,
+                    "about": kind.about,
+                    "operations": sorted(kind.operations),
+                    "options": dict(kind.options),
+                }
+                for kind in OFFERED.values()
+            ]
+            return {"active": sim.faults(), "offered": offered}
+        case ("DELETE", []):
+            sim.clear_faults()
+        case ("DELETE", [number]) if number.isdigit():
+            sim.clear_faults(int(number))
+        case _:
+            raise KeyError(f"{method} /_sim/faults/{'/'.join(rest)}")
+    return {}
+
+
+def _order(sim: "Simulator", given: dict[str, Any]) -> object:
+    name = given.pop("name", None)
+    if not isinstance(name, str):
+        raise Misuse("name must be the name of a fault")
+    times, seconds = given.pop("times", None), given.pop("seconds", None)
+    if times is not None and (isinstance(times, bool) or not isinstance(times, int)):
+        raise Misuse("times must be a whole number or null")
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
+        raise Misuse("seconds must be a number or null")
+    operation, job_id = given.pop("operation", None), given.pop("job_id", None)
+    if not all(value is None or isinstance(value, str) for value in (operation, job_id)):
+        raise Misuse("operation and job_id must be texts or null")
+    if "self" in given:
+        raise Misuse("there is no option self")
+    number = sim.fault(name, times=times, seconds=seconds, operation=operation, job_id=job_id, **given)
+    return next((fault for fault in sim.faults() if fault["id"] == number), {})
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise Misuse(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise Misuse("the body is not a JSON object")
+    return value

@@ -1,0 +1,73 @@
+"""Errors in the shapes of the service and of the gateway in front of it.
+
+Owns the codes and texts of both. A refusal is an exception so that any depth of an operation can give up with it.
+Sources: the API document (Tables 29 to 32), the gateway's error code pages and its page on authentication errors.
+"""
+
+import json
+from typing import Final
+
+
+class Refusal(Exception):
+    """The request ends with this error answer. `gateway` tells whose shape it has."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, gateway: bool = False, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{status} {code} {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.gateway = gateway
+        self.retry_after = retry_after
+
+    def body(self, request_id: str) -> bytes:
+        """The JSON body; the gateway's carries the request id too."""
+        if self.gateway:
+            shape = {"error_msg": self.message, "error_code": self.code, "request_id": request_id}
+        else:
+            shape = {"error_code": self.code, "error_msg": self.message}
+        return json.dumps(shape, ensure_ascii=False).encode()
+
+
+INVALID: Final = "MSS.00000003"
+NOT_FOUND: Final = "MSS.00000002"
+INTERNAL: Final = "MSS.00000004"
+
+
+def invalid(what: str) -> Refusal:
+    """The service does not take this parameter."""
+    return Refusal(400, INVALID, f"Invalid parameter: {what}")
+
+
+def not_found() -> Refusal:
+    """The service knows no such job or asset."""
+    return Refusal(404, NOT_FOUND, "Not Found")
+
+
+def no_such_api() -> Refusal:
+    """The gateway knows no such operation: a wrong path, method or endpoint."""
+    return Refusal(
+        404, "APIG.0101", "The API does not exist or has not been published in the environment", gateway=True
+    )
+
+
+def bad_identity(why: str) -> Refusal:
+    """The gateway does not accept who is asking."""
+    return Refusal(401, "APIG.0301", f"Incorrect IAM authentication information: {why}", gateway=True)
+
+
+def denied(why: str) -> Refusal:
+    """The gateway knows who is asking and says no."""
+    return Refusal(403, "APIG.0306", f"API access denied: {why}", gateway=True)
+
+
+def throttled(retry_after: float | None = None) -> Refusal:
+    """The gateway has let in as many as it may."""
+    return Refusal(
+        429,
+        "APIG.0308",
+        "The throttling threshold has been reached: policy user over ratelimit",
+        gateway=True,
+        retry_after=retry_after,
+    )

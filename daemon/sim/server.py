@@ -1,0 +1,200 @@
+"""The simulator: its parts put together, its life, and what a test may ask of it.
+
+Owns the listening socket and the control interface as methods; `control` offers the same over HTTP.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Self
+
+from aiohttp import web
+
+from daemon.sim import control
+from daemon.sim.answers import Answers
+from daemon.sim.api import Api
+from daemon.sim.faults import Faults, Option
+from daemon.sim.front import Front
+from daemon.sim.iam import Iam
+from daemon.sim.jobs import KINDS, Book, Job
+from daemon.sim.links import Links
+from daemon.sim.plans import Step
+from daemon.sim.settings import SettledSettings, SimSettings
+from daemon.sim.storage import Storage
+from daemon.sim.tenant import Tenant
+from daemon.sim.times import SimTime
+from daemon.sim.wire import Answer
+
+_MAX_LINE = 64 * 1024
+"""Bytes of a request line or header: a list may name 100 jobs of 128 characters."""
+
+
+class Simulator:
+    """A MetaStudio of one tenant, with its IAM and its object storage, behind one address.
+
+    Use it as an async context manager; `url` is its address. Everything that the control endpoints do can be
+    called here too, with the same names and meanings. Raises ValueError for settings that cannot be, OSError where
+    the address is taken.
+    """
+
+    def __init__(self, settings: SimSettings | None = None) -> None:
+        self.settings: SettledSettings = (settings or SimSettings()).settle()
+        clock = self.settings.clock
+        self._faults = Faults()
+        self._time = SimTime(clock, lambda: self._faults.skew(clock.monotonic()) if self._faults.any else 0.0)
+        rng = random.Random(f"tokens/{self.settings.seed}")  # noqa: S311 - made-up tokens, to be repeated
+        self._tenant = Tenant(self.settings, self._time, rng)
+        self._book = Book(seed=self.settings.seed, speed=self.settings.speed, time=self._time)
+        links = Links(self.settings)
+        answers = Answers(links, link_life=self.settings.link_life)
+        self._api = Api(self.settings, self._time, self._book, answers)
+        self._front = Front(
+            self.settings,
+            time=self._time,
+            faults=self._faults,
+            tenant=self._tenant,
+            api=self._api,
+            iam=Iam(self.settings, self._tenant),
+            storage=Storage(links, self._book),
+            control=self._carry_out_control,
+        )
+        self._port = self.settings.port
+        self._web: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.down()
+
+    async def up(self) -> None:
+        """Listen; after `down()` on the same port as before."""
+        self._front.closing.clear()
+        self._web = web.Server(
+            self._front.handle,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+        )
+        loop = asyncio.get_running_loop()
+        host = self.settings.listen_host
+        self._listener = await loop.create_server(self._web, host, self._port, backlog=1024)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        """Stop listening and end all connections: to a client the service has gone. Jobs live on."""
+        self._front.closing.set()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._web is not None:
+            await self._web.shutdown(timeout=0.1)
+            self._web = None
+
+    @property
+    def url(self) -> str:
+        """The address, `http://host:port`; of API, IAM, files and control alike."""
+        host = self.settings.listen_host
+        shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - shown, not bound
+        return f"http://{shown or (f'[{host}]' if ':' in host else host)}:{self._port}"
+
+    # The control interface: what /_sim/ offers, as methods.
+
+    def create_jobs(
+        self,
+        *,
+        kind: str = "avatar",
+        count: int = 1,
+        job_id: str | None = None,
+        name: str | None = None,
+        script_chars: int | None = None,
+        timeline: Sequence[Step] | None = None,
+    ) -> list[str]:
+        """Make jobs; returns their ids. `timeline` is [(state, seconds before division by speed), …]; the last
+        state stays. What is not given is made up from the seed. Raises ValueError."""
+        if kind not in KINDS:
+            raise ValueError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
+        if job_id is not None and count != 1:
+            raise ValueError("a job_id names one job: count must be 1")
+        return [
+            self._book.add(
+                KINDS[kind], job_id=job_id, name=name, script_chars=script_chars, timeline=timeline
+            ).job_id
+            for _ in range(count)
+        ]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The truth: job_id, kind, name, state, and history [{state, at}] with times in ISO 8601, UTC."""
+        return self._book.truth()
+
+    def set_state(self, job_id: str, state: str) -> None:
+        """The job is in `state` from now on. Raises KeyError for an unknown job, ValueError for an empty state."""
+        if not state:
+            raise ValueError("the state is empty")
+        self._book.set_state(self._known(job_id), state)
+
+    def remove_job(self, job_id: str) -> None:
+        """The service forgets the job. Raises KeyError for an unknown one."""
+        self._book.remove(self._known(job_id))
+
+    def answer(self, job_id: str, body: bytes | None) -> None:
+        """Serve `body` byte for byte (status 200) to show of this id, known or not; None ends that."""
+        if body is None:
+            self._api.raw.pop(job_id, None)
+        else:
+            self._api.raw[job_id] = body
+
+    def fault(
+        self,
+        name: str,
+        *,
+        times: int | None = None,
+        seconds: float | None = None,
+        operation: str | None = None,
+        job_id: str | None = None,
+        **options: Option,
+    ) -> int:
+        """Order a fault of `faults.OFFERED`; returns its id. `times` and `seconds` bound how often and how long it
+        acts; `operation` and `job_id` say on what. Raises ValueError."""
+        return self._faults.order(
+            name,
+            now=self._time.monotonic(),
+            times=times,
+            seconds=seconds,
+            operation=operation,
+            job_id=job_id,
+            options=options,
+        ).number
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that still act."""
+        return [fault.show() for fault in self._faults.active(self._time.monotonic())]
+
+    def clear_faults(self, number: int | None = None) -> None:
+        """End one fault, or all."""
+        self._faults.clear(number)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts of requests: total, by_operation, by_status, by_second, max_in_any_second."""
+        return self._front.stats.show()
+
+    def clear_stats(self) -> None:
+        """Count from zero."""
+        self._front.stats.clear()
+
+    def revoke_tokens(self) -> int:
+        """End all tokens that IAM issued; returns how many."""
+        return self._tenant.revoke_tokens()
+
+    def _known(self, job_id: str) -> Job:
+        job = self._book.get(job_id)
+        if job is None:
+            raise KeyError(job_id)
+        return job
+
+    def _carry_out_control(self, method: str, path: str, body: bytes) -> Answer:
+        return control.carry_out(self, method, path, body)

@@ -1,0 +1,111 @@
+"""Checks SDK-HMAC-SHA256 signatures the way the gateway does: from the request as it came over the wire.
+
+Owns the canonical form of a request on the receiving side. It honours SignedHeaders as sent. Never decides what a
+failure leads to (`tenant` does), never trusts a hash that the client claims for its body.
+Source: Huawei Cloud's API Request Signing Guide, and what its SDK puts on the wire.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote, unquote, unquote_plus
+
+ALGORITHM = "SDK-HMAC-SHA256"
+MAX_AGE = 900.0
+"""Seconds that a signature's X-Sdk-Date may differ from the service's clock, either way."""
+EMPTY_HASH = hashlib.sha256(b"").hexdigest()
+
+_AUTHORIZATION = re.compile(
+    rf"{ALGORITHM} +Access=(?P<access>[^,\s]+) *, *SignedHeaders=(?P<headers>[^,\s]+) *, *"
+    r"Signature=(?P<signature>[0-9a-f]+)"
+)
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*")
+_DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an Authorization header says: who signed, which headers, and the signature (hex)."""
+
+    access_key: str
+    signed_headers: str
+    signature: str
+
+
+def parse_authorization(header: str) -> Claim | None:
+    """The claim of an Authorization header; None for another scheme or a malformed one."""
+    found = _AUTHORIZATION.fullmatch(header.strip())
+    if found is None:
+        return None
+    return Claim(access_key=found["access"], signed_headers=found["headers"], signature=found["signature"])
+
+
+@lru_cache(maxsize=256)
+def parse_date(text: str) -> float | None:
+    """Epoch seconds of an X-Sdk-Date (`YYYYMMDD'T'HHMMSS'Z'`); None where it is not one."""
+    if _DATE.fullmatch(text) is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def parse_query(query: str) -> list[tuple[str, str]]:
+    """The decoded pairs of a raw query, in the order of the wire; a name without `=` has an empty value."""
+    if not query:
+        return []
+    pairs = (part.partition("=") for part in query.split("&") if part)
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
+
+
+def canonical_path(path: str) -> str:
+    """The canonical URI: each part decoded and quoted once, always ending with a slash."""
+    if _PLAIN_PATH.fullmatch(path) is None:
+        path = "/".join(quote(part, safe="~") for part in unquote(path).split("/"))
+    return path if path.endswith("/") else f"{path}/"
+
+
+def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """The canonical query: sorted by decoded name and value, then quoted; a repeated name once for each value."""
+    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(pairs))
+
+
+def expected_signature(
+    secret_key: str,
+    *,
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    signed_headers: str,
+    date: str,
+    body: bytes,
+) -> str | None:
+    """The signature (hex) that the request must carry; None where a signed header is not in the request.
+
+    `path` and `query` are raw, as they came; `headers` looks names up in any case.
+    """
+    lines = []
+    for name in signed_headers.split(";"):
+        value = headers.get(name)
+        if value is None:
+            return None
+        lines.append(f"{name}:{value.strip()}\n")
+    canonical = "\n".join(
+        (
+            method,
+            canonical_path(path),
+            canonical_query(parse_query(query)) if query else "",
+            "".join(lines),
+            signed_headers,
+            hashlib.sha256(body).hexdigest() if body else EMPTY_HASH,
+        )
+    )
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    to_sign = f"{ALGORITHM}\n{date}\n{digest}"
+    return hmac.digest(secret_key.encode(), to_sign.encode(), "sha256").hex()

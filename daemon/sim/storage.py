@@ -1,0 +1,47 @@
+"""Object storage: hands out covers and videos to whoever has a link that is still good.
+
+Owns the answers to requests for files, the refusals in XML among them.
+"""
+
+from collections.abc import Mapping
+
+from daemon.sim.calls import Call
+from daemon.sim.files import cover_png, video_mp4
+from daemon.sim.jobs import Book
+from daemon.sim.links import COVER, MAIN, NO_FILE, PREVIEW, Links, StorageRefusal
+from daemon.sim.wire import Answer
+
+
+class Storage:
+    """The files of the tenant's jobs."""
+
+    def __init__(self, links: Links, book: Book) -> None:
+        self._links = links
+        self._book = book
+
+    def hand_out(self, call: Call, request_id: str, *, now: float) -> Answer:
+        """The file that `call` names, at `now` (epoch seconds)."""
+        refusal = self._links.check(call.method, call.path, call.query, now=now)
+        if refusal is not None:
+            return _refused(refusal, request_id)
+        job = self._book.by_asset(call.item)
+        file = call.path.rpartition("/")[2]
+        if job is None or file not in (COVER, PREVIEW, MAIN):
+            return _refused(NO_FILE, request_id)
+        if file == COVER:
+            return Answer(status=200, body=cover_png(job.number), content_type="image/png")
+        return _video(video_mp4(job.number, round(job.spoken)), call.headers)
+
+
+def _refused(refusal: StorageRefusal, request_id: str) -> Answer:
+    return Answer(status=refusal.status, body=refusal.xml(request_id), content_type="application/xml")
+
+
+def _video(data: bytes, headers: Mapping[str, str]) -> Answer:
+    """The video, or the one range of it that a player asks for."""
+    first, _, last = headers.get("Range", "").removeprefix("bytes=").partition("-")
+    if not (first.isdecimal() and int(first) < len(data) and (last.isdecimal() or not last)):
+        return Answer(status=200, body=data, content_type="video/mp4", extra=(("Accept-Ranges", "bytes"),))
+    end = min(int(last), len(data) - 1) if last else len(data) - 1
+    extra = (("Accept-Ranges", "bytes"), ("Content-Range", f"bytes {first}-{end}/{len(data)}"))
+    return Answer(status=206, body=data[int(first) : end + 1], content_type="video/mp4", extra=extra)

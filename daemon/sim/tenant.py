@@ -1,0 +1,124 @@
+"""Who may ask: the one tenant of the simulator, its key pair, its tokens and its project.
+
+Owns the verdict on a request's identity, the count of failures that locks the key pair, and the life of tokens.
+"""
+
+import base64
+import hmac
+import random
+
+from daemon.sim.calls import Call
+from daemon.sim.refusals import Refusal, bad_identity, denied
+from daemon.sim.settings import SettledSettings
+from daemon.sim.signing import MAX_AGE, Claim, expected_signature, parse_authorization, parse_date
+from daemon.sim.times import SimTime
+
+LOCK_AFTER = 5
+"""Consecutive failures of the key pair that are still forgiven; the next one locks it."""
+LOCK_SECONDS = 300.0
+
+
+class Tenant:
+    """Checks identities. All refusals are the gateway's."""
+
+    def __init__(self, settings: SettledSettings, time: SimTime, rng: random.Random) -> None:
+        self._settings = settings
+        self._time = time
+        self._rng = rng
+        self._failures = 0
+        self._locked_until = float("-inf")
+        self._tokens: dict[str, float] = {}
+
+    def check(self, call: Call) -> None:
+        """Accept the request's signature or token, or raise `Refusal`."""
+        authorization = call.headers.get("Authorization")
+        if authorization is not None:
+            claim = parse_authorization(authorization)
+            if claim is None:
+                raise bad_identity("Authorization is not a valid SDK-HMAC-SHA256 header")
+            self._check_signature(claim, call)
+        elif (token := call.headers.get("X-Auth-Token")) is not None:
+            self._check_token(token)
+        else:
+            raise bad_identity("Authorization and X-Auth-Token not found")
+
+    def check_project(self, call: Call) -> None:
+        """The path's project, and the one of X-Project-Id where it is sent, must be the tenant's."""
+        if call.project_id != self._settings.project_id:
+            raise denied("the project of the path is not one of the caller's")
+        if call.headers.get("X-Project-Id", call.project_id) != call.project_id:
+            raise denied("X-Project-Id is not the project of the path")
+
+    def _check_signature(self, claim: Claim, call: Call) -> None:
+        if not _same(claim.access_key, self._settings.access_key):
+            raise bad_identity(f"Get secretKey failed,ak:{claim.access_key},err:ak not exist")
+        if self._time.monotonic() < self._locked_until:
+            raise bad_identity("AK access failed to reach the limit,forbidden.")
+        try:
+            self._verify(claim, call)
+        except Refusal:
+            self._count_failure()
+            raise
+        self._failures = 0
+
+    def _verify(self, claim: Claim, call: Call) -> None:
+        date = call.headers.get("X-Sdk-Date", "")
+        signed_at = parse_date(date)
+        if signed_at is None:
+            raise bad_identity("X-Sdk-Date is missing or is not YYYYMMDD'T'HHMMSS'Z'")
+        if abs(self._time.now() - signed_at) > MAX_AGE:
+            raise bad_identity("signature expired: X-Sdk-Date is more than 15 minutes off")
+        expected = expected_signature(
+            self._settings.secret_key,
+            method=call.method,
+            path=call.path,
+            query=call.query,
+            headers=call.headers,
+            signed_headers=claim.signed_headers,
+            date=date,
+            body=call.body,
+        )
+        if expected is None or not hmac.compare_digest(expected, claim.signature):
+            raise bad_identity("verify aksk signature fail")
+        security_token = self._settings.security_token
+        if security_token is not None and not _same(call.headers.get("X-Security-Token", ""), security_token):
+            raise bad_identity("X-Security-Token is missing or wrong for these temporary keys")
+
+    def _count_failure(self) -> None:
+        self._failures += 1
+        if self._failures > LOCK_AFTER:
+            self._locked_until = self._time.monotonic() + LOCK_SECONDS
+            self._failures = 0
+
+    def _check_token(self, token: str) -> None:
+        if _same(token, self._settings.token):
+            return
+        expires_at = self._tokens.get(token)
+        if expires_at is None:
+            raise bad_identity("decrypt token fail")
+        if self._time.now() >= expires_at:
+            del self._tokens[token]
+            raise bad_identity("token expires")
+
+    def issue_token(self) -> tuple[str, float, float]:
+        """A new token, with its start and end (epoch seconds)."""
+        token = f"MIIF{base64.urlsafe_b64encode(self._rng.randbytes(390)).decode().rstrip('=')}"
+        now = self._time.now()
+        self._tokens[token] = now + self._settings.token_life
+        return token, now, self._tokens[token]
+
+    def revoke_tokens(self) -> int:
+        """End every token that IAM issued (not the one of the settings); returns how many."""
+        count = len(self._tokens)
+        self._tokens.clear()
+        return count
+
+    def knows(self, *, domain: str, user: str, password: str) -> bool:
+        """Whether these are the IAM user's name, domain and password."""
+        settings = self._settings
+        right = (_same(domain, settings.iam_domain), _same(user, settings.iam_user))
+        return all((*right, _same(password, settings.iam_password)))
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())

@@ -1,0 +1,70 @@
+"""The database: jobs, transitions, deliveries and attempts, and every statement on them.
+
+Owns the only imports of SQLAlchemy and Alembic. Outside this package nobody sees a connection, a statement or an
+error of theirs: works get a `Transaction`, rows are plain values, errors are named by what to do next.
+"""
+
+from daemon.store.backup import backup
+from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused
+from daemon.store.history import History
+from daemon.store.jobs import Jobs
+from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
+from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
+from daemon.store.rows import (
+    MAX_LABEL,
+    MAX_NAME,
+    MAX_TAGS,
+    AttemptOutcome,
+    AttemptRow,
+    Claimed,
+    DeliveryRow,
+    DeliveryStatus,
+    JobRow,
+    Look,
+    Outcome,
+    Recorded,
+    TrackRequest,
+    TrackResult,
+    TransitionRow,
+    WatchRow,
+    WriterHealth,
+)
+from daemon.store.store import Store, Transaction
+
+__all__ = [
+    "FAR",
+    "MAX_LABEL",
+    "MAX_NAME",
+    "MAX_TAGS",
+    "STOPPED_WHILE_SENDING",
+    "AttemptOutcome",
+    "AttemptRow",
+    "Claimed",
+    "DeliveryRow",
+    "DeliveryStatus",
+    "History",
+    "JobRow",
+    "Jobs",
+    "Look",
+    "Outbox",
+    "Outcome",
+    "Recorded",
+    "Schema",
+    "SchemaStatus",
+    "Store",
+    "StoreBusy",
+    "StoreClosed",
+    "StoreError",
+    "StoreFailed",
+    "StoreRefused",
+    "TrackRequest",
+    "TrackResult",
+    "Transaction",
+    "TransitionRow",
+    "WatchRow",
+    "WriterHealth",
+    "backup",
+    "check",
+    "current",
+    "upgrade",
+]

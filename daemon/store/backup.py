@@ -1,0 +1,69 @@
+"""A copy of the database while it is in use.
+
+Owns the making of copies. Must never overwrite a file.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from daemon.errors import DatabaseFault
+from daemon.store.engine import BUSY_SECONDS, database_path
+from daemon.store.errors import from_sqlite
+from daemon.store.migrate import SchemaStatus, check
+
+
+def backup(url: str, target: Path) -> None:
+    """Copy the database of `url` into the new file `target`: one moment of it, also while the daemon runs. To
+    restore, stop the daemon and put the copy in the database's place. Raises DatabaseFault."""
+    schema = check(url)
+    if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
+        raise DatabaseFault(f"{schema.path}: is no database of wrapd; there is nothing to back up")
+    if target.exists():
+        raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name")
+    # Under its own name the copy appears only when it is whole.
+    part = target.with_name(f"{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
+    except FileExistsError as error:
+        raise DatabaseFault(f"{part}: is left of another backup; remove it if none is running") from error
+    except OSError as error:
+        raise DatabaseFault(f"{part}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        _copy(database_path(url), part)
+        _place(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: Path, part: Path) -> None:
+    try:
+        reader = sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)
+        writer = sqlite3.connect(part, isolation_level=None)
+    except sqlite3.Error as error:
+        raise from_sqlite(error, source) from error
+    try:
+        # All pages in one step: in a write-ahead log a long read keeps nobody from writing.
+        reader.backup(writer)
+        writer.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+        if (found := writer.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise DatabaseFault(f"{source}: is damaged ({found}); no backup was made")
+    except sqlite3.Error as error:
+        raise from_sqlite(error, part) from error
+    finally:
+        writer.close()
+        reader.close()
+
+
+def _place(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)  # unlike a rename, never over a file that came meanwhile
+    except FileExistsError as error:
+        raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name") from error
+    except OSError as error:
+        raise DatabaseFault(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,76 @@
+"""What can go wrong with the database, named by what the caller does next.
+
+Owns the mapping from SQLite's and SQLAlchemy's errors, done once, here. None of theirs leaves daemon/store.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError, StatementError
+
+from daemon.errors import DatabaseFault
+
+
+class StoreError(DatabaseFault):
+    """A transaction was not stored, and none of it. A command shows the message and ends."""
+
+
+class StoreBusy(StoreError):
+    """Somebody else is writing, or too much waits already: do the same again soon."""
+
+
+class StoreFailed(StoreError):
+    """The disk is full, the file cannot be read or written: do the same again later, with a growing pause."""
+
+
+class StoreRefused(StoreError):
+    """The rows can never be stored (a constraint forbids them): do not try again. A defect of the caller."""
+
+
+class StoreClosed(StoreError):
+    """The store is closed: nothing can be done with it any more."""
+
+
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_TELLING = {
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_READONLY: "the file, or its folder, is read-only: make both writable for this user",
+    sqlite3.SQLITE_CANTOPEN: "the file, or one beside it, cannot be opened: make the folder writable",
+    sqlite3.SQLITE_PERM: "access is denied: make the file and its folder writable for this user",
+    sqlite3.SQLITE_IOERR: "reading or writing failed: look at the disk (its room, its limits, its health)",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database: choose another file",
+    sqlite3.SQLITE_NOMEM: "memory ran out",
+    sqlite3.SQLITE_PROTOCOL: "locking failed: the file must lie on a local disk",
+}
+
+
+def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
+    """The error of the SQLite driver as one of ours; the message names the file and the mend."""
+    code = getattr(error, "sqlite_errorcode", None)
+    base = None if code is None else code & 0xFF
+    if base in _BUSY:
+        return StoreBusy(f"{path}: another program is writing to the database; try again in a moment")
+    if base in _TELLING:
+        return StoreFailed(f"{path}: {_TELLING[base]} ({error})")
+    return StoreRefused(f"{path}: the database refuses this: {error}")
+
+
+def from_sqlalchemy(error: StatementError, path: Path) -> StoreError:
+    """The error of SQLAlchemy as one of ours."""
+    if isinstance(error.orig, sqlite3.Error):
+        return from_sqlite(error.orig, path)
+    return StoreRefused(f"{path}: this cannot be stored: {error.orig}")
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    """Raise what the database raises inside as a `StoreError`."""
+    try:
+        yield
+    except (DBAPIError, StatementError) as error:
+        raise from_sqlalchemy(error, path) from error
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error

@@ -1,0 +1,61 @@
+"""What can be seen of the database from outside: whether the file is sound, and whether a daemon works on it.
+
+Reads only, and takes no lock. Must never repair anything.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from daemon.store.engine import BUSY_SECONDS
+from daemon.store.errors import from_sqlite
+
+_MOST = 20
+_LOCKS = Path("/proc/locks")
+
+
+def damages(path: Path) -> list[str]:
+    """What is wrong with the file, in SQLite's words, about 20 lines at most; empty where it is sound. Takes a
+    while for a large file and keeps nobody from writing. Raises DatabaseFault where it cannot be read."""
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            pages = [str(line) for (line,) in connection.execute(f"PRAGMA quick_check({_MOST})")]
+            loose = connection.execute("PRAGMA foreign_key_check").fetchmany(_MOST)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
+    found = [line for line in pages if line != "ok"]
+    return [*found, *(f"row {row} of {table} lacks its {parent}" for table, row, parent, _ in loose)]
+
+
+def holder(database: Path, *, locks: Path = _LOCKS) -> int | None:
+    """The pid of the daemon that works on `database`, None where none does.
+
+    The kernel's list of locks tells whether the lock file is locked; asking by taking the lock could keep a daemon
+    from starting at that moment.
+    """
+    lock_file = database.with_name(f"{database.name}.lock")
+    try:
+        inode = lock_file.stat().st_ino
+        pid = int(lock_file.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        return None
+    try:
+        held = [line.split() for line in locks.read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return pid if _lives(pid) else None
+    mine = (fields for fields in held if len(fields) >= 6 and fields[1] == "FLOCK")
+    return pid if any(fields[5].rpartition(":")[2] == str(inode) for fields in mine) else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,60 @@
+"""One daemon for one SQLite file: a lock beside it, let go by the kernel even after kill -9.
+
+Owns the lock file. Must never open the database.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from daemon.errors import AlreadyRunning, DatabaseFault
+
+
+class DaemonLock:
+    """A lock held until `release` or the end of the process. The file stays: removing it would let two hold it."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def take(cls, database: Path) -> "DaemonLock":
+        """Lock `database`. Raises AlreadyRunning with the holder's pid, or DatabaseFault."""
+        path = database.with_name(f"{database.name}.lock")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+        except OSError as error:
+            raise DatabaseFault(
+                f"{path}: the lock file cannot be opened ({error.strerror}); make its folder writable"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "not known"
+            os.close(descriptor)
+            raise AlreadyRunning(
+                f"{database}: another wrapd works on this database (pid {pid}, lock file {path}); stop it first, "
+                "or use another database.url"
+            ) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise DatabaseFault(f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
+        return cls._held(path, descriptor)
+
+    @classmethod
+    def _held(cls, path: Path, descriptor: int) -> "DaemonLock":
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise DatabaseFault(
+                f"{path}: the lock file cannot be written ({error.strerror}); make room"
+            ) from error
+        return cls(path, descriptor)
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,78 @@
+"""From what the database answers to the rows of `rows.py`. Must never run a statement."""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Text, literal_column
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import Asset, ProjectName, Tracking
+from daemon.store.rows import (
+    AttemptOutcome,
+    AttemptRow,
+    DeliveryRow,
+    DeliveryStatus,
+    JobRow,
+    TransitionRow,
+    WatchRow,
+)
+from daemon.store.tables import from_stamp
+
+_ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
+_TRACKING = {tracking.value: tracking for tracking in Tracking}
+
+
+def plain(value: StrEnum) -> ColumnElement[str]:
+    """A value of our own written into the statement: only so can SQLite see that a partial index fits."""
+    return literal_column(f"'{value}'", Text)
+
+
+def job_row(row: Row[Any]) -> JobRow:
+    """A whole row of the jobs."""
+    values = dict(row._mapping)
+    del values["changed"]
+    asset = Asset(**{name: values.pop(name) for name in _ASSET})
+    values["tracking"] = Tracking(values["tracking"])
+    return JobRow(**values, asset=asset)
+
+
+def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
+    """Rows of `WatchRow`'s columns, in its order, times as stored. What repeats is kept once."""
+    intern = sys.intern
+    return [
+        WatchRow(
+            id=row,
+            project=ProjectName(intern(project)),
+            kind=intern(kind),
+            job_id=job_id,
+            state=None if state is None else intern(state),
+            state_since=None if since is None else from_stamp(since),
+            tracked_at=from_stamp(tracked_at),
+            episode=episode,
+            tracking=_TRACKING[tracking],
+        )
+        for row, project, kind, job_id, state, since, tracked_at, episode, tracking in rows
+    ]
+
+
+def transition_row(row: Row[Any]) -> TransitionRow:
+    """A whole row of the transitions."""
+    return TransitionRow(**row._mapping)
+
+
+def delivery_row(row: Row[Any]) -> DeliveryRow:
+    """A whole row of the deliveries."""
+    values = dict(row._mapping)
+    values["event"] = Event(values["event"])
+    values["status"] = DeliveryStatus(values["status"])
+    return DeliveryRow(**values)
+
+
+def attempt_row(row: Row[Any]) -> AttemptRow:
+    """A whole row of the attempts."""
+    values = dict(row._mapping)
+    del values["id"]
+    values["outcome"] = None if values["outcome"] is None else AttemptOutcome(values["outcome"])
+    return AttemptRow(**values)

@@ -1,0 +1,190 @@
+"""The schema's revision: what a file has, what this program needs, and how to get there.
+
+Owns finding and running the migrations, and telling wrapd's files from others'. Alembic is imported only when
+there is something to do: the commands start faster without.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+import daemon
+from daemon.errors import DatabaseFault
+from daemon.store.engine import APPLICATION_ID, BUSY_SECONDS, create_file, database_path, migrating_engine, use_wal
+from daemon.store.errors import from_sqlite, mapped
+from daemon.store.lock import DaemonLock
+
+_MAGIC = b"SQLite format 3\0"
+
+
+class SchemaStatus(StrEnum):
+    """What a database file is to this program."""
+
+    EMPTY = "empty"  # there is no file, or nothing in it
+    UP_TO_DATE = "up to date"
+    BEHIND = "behind"  # made by an older wrapd
+    NEWER = "newer"  # made by a newer wrapd
+    FOREIGN = "foreign"  # no database of wrapd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """The revision that a file has (None: none, or not ours) beside the one that this program needs."""
+
+    path: Path
+    status: SchemaStatus
+    revision: str | None
+    needed: str
+
+
+def scripts_folder() -> Path:
+    """Where the migrations are: inside the installed package, or beside it in a checkout.
+    Raises DatabaseFault where they are missing."""
+    package = Path(daemon.__file__).resolve().parent
+    for folder in (package / "_migrations", package.parent / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise DatabaseFault(f"{package}: the migrations are missing from this installation; install wrapd again")
+
+
+def revisions(scripts: Path | None = None) -> list[str]:
+    """The revisions that this program knows, oldest first: the numbers that the files' names begin with."""
+    folder = (scripts or scripts_folder()) / "versions"
+    return sorted(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
+
+
+def check(url: str, *, scripts: Path | None = None) -> Schema:
+    """What the file is to this program; nothing is changed. Raises DatabaseFault where it cannot be read."""
+    path = database_path(url)
+    known = revisions(scripts)
+    status, revision = _look(path, known)
+    return Schema(path=path, status=status, revision=revision, needed=known[-1])
+
+
+def current(url: str) -> str | None:
+    """The revision of the file; None where it has none. Raises DatabaseFault."""
+    return check(url).revision
+
+
+def require(schema: Schema, *, upgradable: bool) -> None:
+    """Raise DatabaseFault unless the file can be used, or be made usable where `upgradable`."""
+    match schema.status:
+        case SchemaStatus.UP_TO_DATE:
+            return
+        case SchemaStatus.EMPTY | SchemaStatus.BEHIND:
+            if not upgradable:
+                raise DatabaseFault(
+                    f"{schema.path}: the schema is {schema.revision or 'missing'}, this wrapd needs "
+                    f"{schema.needed}; run `wrapd db upgrade`"
+                )
+        case SchemaStatus.NEWER:
+            raise DatabaseFault(
+                f"{schema.path}: made by a newer wrapd (schema {schema.revision}, this one knows up to "
+                f"{schema.needed}); upgrade the program, or restore a backup"
+            )
+        case SchemaStatus.FOREIGN:
+            raise DatabaseFault(f"{schema.path}: belongs to another program; choose another file in database.url")
+        case _:
+            assert_never(schema.status)
+
+
+def upgrade(url: str, *, scripts: Path | None = None, lock: DaemonLock | None = None) -> bool:
+    """Bring the file to this program's revision; make it where it is missing. False: there was nothing to do.
+
+    Several programs may do this at once. An older schema is not changed under a running daemon (AlreadyRunning)
+    unless its `lock` is given. Raises DatabaseFault.
+    """
+    schema = check(url, scripts=scripts)
+    require(schema, upgradable=True)
+    if schema.status is SchemaStatus.UP_TO_DATE:
+        use_wal(schema.path)
+        return False
+    create_file(schema.path)
+    own = DaemonLock.take(schema.path) if lock is None and schema.status is SchemaStatus.BEHIND else None
+    try:
+        return _run(schema.path, scripts or scripts_folder())
+    finally:
+        if own is not None:
+            own.release()
+
+
+def prove_writable(url: str) -> None:
+    """Write something that changes nothing, so that a full disk or a read-only file shows at the start and not at
+    the first alert. Raises DatabaseFault."""
+    path = database_path(url)
+    engine = migrating_engine(path)
+    try:
+        with mapped(path), engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+    finally:
+        engine.dispose()
+
+
+def _run(path: Path, scripts: Path) -> bool:
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, seldom needed
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    # Alembic expands percent signs in its options.
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    directory = ScriptDirectory.from_config(config)
+    engine = migrating_engine(path)
+    try:
+        # One transaction for all: a second upgrader waits here, then finds nothing to do.
+        with mapped(path), engine.begin() as connection:
+            before = MigrationContext.configure(connection).get_current_revision()
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            config.attributes["connection"] = connection
+            with EnvironmentContext(
+                config, directory, fn=lambda revision, _: directory._upgrade_revs("head", revision)
+            ):
+                directory.run_env()
+            after = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    use_wal(path)
+    return before != after
+
+
+def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
+        return SchemaStatus.EMPTY, None
+    except OSError as error:
+        raise DatabaseFault(f"{path}: cannot be read ({error.strerror})") from error
+    if not header:
+        return SchemaStatus.EMPTY, None
+    # The mark lies in the header, where it can be seen without SQLite opening (and so perhaps changing) the file.
+    application = int.from_bytes(header[68:72], "big")
+    if len(header) < 100 or not header.startswith(_MAGIC) or application not in {0, APPLICATION_ID}:
+        return SchemaStatus.FOREIGN, None
+    return _look_inside(path, known)
+
+
+def _look_inside(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        if not tables:
+            return SchemaStatus.EMPTY, None
+        if not ours:
+            return SchemaStatus.FOREIGN, None
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
+    finally:
+        connection.close()
+    revision = str(rows[0][0]) if rows else None
+    if revision == known[-1]:
+        return SchemaStatus.UP_TO_DATE, revision
+    return (SchemaStatus.BEHIND if revision is None or revision in known else SchemaStatus.NEWER), revision

@@ -1,0 +1,125 @@
+"""The database, as the rest of wrapd sees it: works that run inside a transaction.
+
+Owns opening (checks, lock, migration), and who runs a work where. Must never show a connection to anybody else.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from daemon.clock import Clock
+from daemon.logs import LogEvent, logger
+from daemon.store import migrate
+from daemon.store.engine import reading_engine, require_folder, writing_engine
+from daemon.store.errors import StoreClosed, mapped
+from daemon.store.history import History
+from daemon.store.jobs import Jobs
+from daemon.store.lock import DaemonLock
+from daemon.store.outbox import Outbox
+from daemon.store.rows import WriterHealth
+from daemon.store.writer import Writer
+
+T = TypeVar("T")
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a work can do. It holds only until the work returns."""
+
+    jobs: Jobs
+    outbox: Outbox
+    history: History
+
+
+class Store:
+    """An open database. A work is a function of a `Transaction`: all that it does is stored, or nothing.
+
+    Works raise what they raise; a transaction that cannot be stored raises a `StoreError`, by what to do next.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock, lock: DaemonLock | None) -> None:
+        """For `open`."""
+        self.path = path
+        self._lock = lock
+        self._reading = reading_engine(path)
+        self._writing = writing_engine(path)
+        self._writer = Writer(self._writing, path, clock=clock) if lock is not None else None
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock, daemon: bool = False, auto_migrate: bool = True) -> "Store":
+        """Open the database, make or upgrade it where that is wanted.
+
+        `daemon`: lock the file against a second daemon, make sure that it can be written, start the writer
+        thread. Raises DatabaseFault (not supported, read-only, full, of another program, of a newer wrapd, or of
+        an older one without `auto_migrate`) and AlreadyRunning; nothing is changed then.
+        """
+        schema = migrate.check(url)
+        migrate.require(schema, upgradable=auto_migrate)
+        require_folder(schema.path)
+        lock = DaemonLock.take(schema.path) if daemon else None
+        try:
+            if migrate.upgrade(url, lock=lock):
+                log.info(LogEvent.DATABASE_MIGRATED, path=str(schema.path), revision=schema.needed)
+            if daemon:
+                migrate.prove_writable(url)
+            return cls(schema.path, clock=clock, lock=lock)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run a work in the writer thread, together with others that wait; returns after the COMMIT. Without the
+        writer thread (a command) it runs by itself. Cancelling the wait does not cancel the work."""
+        if self._writer is None:
+            return await asyncio.to_thread(self.write_now, work)
+        return await self._writer.submit(lambda connection: work(_transaction(connection)))
+
+    def write_now(self, work: Callable[[Transaction], T]) -> T:
+        """Run a work in a transaction of its own, here; waits up to 5 seconds for other programs."""
+        self._require_open()
+        with mapped(self.path), self._writing.begin() as connection:
+            return work(_transaction(connection))
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run a work that only reads, here; it sees one moment of the database."""
+        self._require_open()
+        with mapped(self.path), self._reading.connect() as connection:
+            return work(_transaction(connection))
+
+    async def read_async(self, work: Callable[[Transaction], T]) -> T:
+        """The same off the event loop."""
+        return await asyncio.to_thread(self.read, work)
+
+    def writer_health(self) -> WriterHealth:
+        """How the writer thread does; idle where there is none."""
+        if self._writer is None:
+            return WriterHealth(last_commit_at=None, waiting=0, oldest_wait=0.0)
+        return self._writer.health()
+
+    def close(self) -> None:
+        """Store what waits, then let go of the file and the lock; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._writer.close()
+        self._reading.dispose()
+        self._writing.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreClosed(f"{self.path}: the database is closed")
+
+
+def _transaction(connection: Connection) -> Transaction:
+    return Transaction(jobs=Jobs(connection), outbox=Outbox(connection), history=History(connection))

@@ -1,0 +1,263 @@
+"""The tables, and the constraints that make wrong rows impossible.
+
+Owns the schema as the program sees it; migrations/ holds the same as steps, and a test compares the two. Must
+never hold a query. Portable: nothing here is SQLite's own but a few hints.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+)
+
+from daemon.domain.events import Json
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_stamp(moment: datetime) -> int:
+    """`moment` as microseconds since 1970 in UTC: exact. Raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without an offset cannot be stored: {moment!r}")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_stamp(stamp: int) -> datetime:
+    """The moment, in UTC, of `to_stamp`'s number."""
+    return _EPOCH + timedelta(microseconds=stamp)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, stored as microseconds since 1970 in UTC: exact, and the same on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_stamp(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_stamp(value)
+
+
+class TextList(TypeDecorator[tuple[str, ...]]):
+    """A tuple of texts, stored as a compact JSON list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        return None if value is None else to_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
+        return None if value is None else tuple(json.loads(value))
+
+
+class JsonText(TypeDecorator[Mapping[str, Json]]):
+    """An object of JSON values, stored as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, Json] | None, dialect: Dialect) -> str | None:
+        return None if value is None else to_json(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Json] | None:
+        return None if value is None else json.loads(value)
+
+
+def to_json(value: object) -> str:
+    """Compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot say."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+METADATA = MetaData()
+
+# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _within(column: str, most: int) -> CheckConstraint:
+    # Not `length(x) >= 1`: SQLite's length ends at a NUL character.
+    return CheckConstraint(f'"{column}" <> \'\' AND length("{column}") <= {most}', name=f"{column}_length")
+
+
+def _flag(name: str) -> Column[Any]:
+    return Column(
+        name, Boolean(create_constraint=True, name=f"{name}_flag"), nullable=False, server_default=false()
+    )
+
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("label", Text),
+    Column("tags", TextList, nullable=False, server_default=text("'[]'")),
+    Column("batch", Text),
+    Column("tracking", Text, nullable=False),
+    Column("state", Text),
+    Column("state_since", Moment),
+    Column("tracked_at", Moment, nullable=False),
+    Column("episode", Integer, nullable=False, server_default=text("1")),
+    _flag("changed"),
+    # What the service says of the job. No limits here: its oddities must never keep an end from being stored.
+    Column("created_at", Moment),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    Column("reported_at", Moment),
+    Column("duration", Float),
+    Column("asset_id", Text),
+    Column("asset_name", Text),
+    Column("cover_url", Text),
+    Column("preview_url", Text),
+    Column("download_url", Text),
+    Column("links_at", Moment),
+    Column("error_code", Text),
+    Column("error_msg", Text),
+    # Bookkeeping, written by checkpoints.
+    Column("polls", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_polled_at", Moment),
+    Column("next_poll_at", Moment),
+    Column("last_error", Text),
+    # The id comes first: people look jobs up by it alone.
+    UniqueConstraint("job_id", "project", name="jobs_key"),
+    _within("project", 128),
+    _within("kind", 128),
+    _within("job_id", 128),
+    _within("label", 500),
+    CheckConstraint("length(tags) BETWEEN 2 AND 4000", name="tags_length"),
+    _within("batch", 128),
+    _within("state", 64),
+    CheckConstraint("tracking IN ('active', 'finished', 'lost', 'expired', 'stopped')", name="tracking_value"),
+    CheckConstraint(
+        "(tracking = 'finished') = (coalesce(state, '') IN ('SUCCEED', 'FAILED', 'CANCELED'))",
+        name="finished_is_terminal",
+    ),
+    CheckConstraint("(state IS NULL) = (state_since IS NULL)", name="state_has_time"),
+    CheckConstraint("tracking = 'active' OR next_poll_at IS NULL", name="only_active_is_polled"),
+    CheckConstraint("episode >= 1", name="episode_counts"),
+    CheckConstraint("polls >= 0", name="polls_count"),
+    Index("jobs_changed", "id", sqlite_where=text("changed = 1"), postgresql_where=text("changed")),
+    Index(
+        "jobs_active",
+        "id",
+        sqlite_where=text("tracking = 'active'"),
+        postgresql_where=text("tracking = 'active'"),
+    ),
+    Index("jobs_by_tracking", "project", "tracking"),
+    Index(
+        "jobs_by_batch",
+        "batch",
+        sqlite_where=text("batch IS NOT NULL"),
+        postgresql_where=text("batch IS NOT NULL"),
+    ),
+    # A row id names a job in delivery keys for ever: it must not be given twice.
+    sqlite_autoincrement=True,
+)
+
+TRANSITIONS = Table(
+    "transitions",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("before", Text),
+    Column("after", Text, nullable=False),
+    Column("observed_at", Moment, nullable=False),
+    Column("reported_at", Moment),
+    UniqueConstraint("job", "seq", name="transitions_seq"),
+    CheckConstraint(
+        '(seq = 1 AND "before" IS NULL) OR (seq > 1 AND "before" IS NOT NULL)', name="first_has_no_before"
+    ),
+    CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
+    _within("before", 64),
+    _within("after", 64),
+    sqlite_autoincrement=True,
+)
+
+_UNSENT = "status = 'pending' OR status = 'sending' OR status = 'held'"
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("project", Text),
+    Column("transition", _ID, ForeignKey("transitions.id", ondelete="CASCADE")),
+    Column("facts", JsonText, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("sent_at", Moment),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    _flag("possible_repeat"),
+    Column("last_error", Text),
+    UniqueConstraint("key", "channel", name="deliveries_key"),
+    _within("key", 300),
+    _within("channel", 128),
+    _within("event", 64),  # its values are data: the list grows
+    _within("project", 128),
+    CheckConstraint("transition IS NULL OR job IS NOT NULL", name="transition_has_job"),
+    CheckConstraint("length(facts) >= 2", name="facts_length"),
+    CheckConstraint("status IN ('pending', 'sending', 'sent', 'held', 'dead', 'canceled')", name="status_value"),
+    CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
+    CheckConstraint("attempts >= 0", name="attempts_count"),
+    CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
+    Index(
+        "deliveries_due",
+        "channel",
+        "status",
+        "due_at",
+        "id",
+        sqlite_where=text(_UNSENT),
+        postgresql_where=text(_UNSENT),
+    ),
+    Index("deliveries_order", "job", "channel", "id", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
+    Index("deliveries_by_job", "job"),
+    Index("deliveries_by_transition", "transition"),
+    Index("deliveries_by_status", "channel", "status"),
+    sqlite_autoincrement=True,
+)
+
+ATTEMPTS = Table(
+    "attempts",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("delivery", _ID, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", Text),
+    Column("status_code", Integer),
+    Column("reason", Text),
+    UniqueConstraint("delivery", "n", name="attempts_n"),
+    CheckConstraint("n >= 1", name="n_counts"),
+    CheckConstraint("outcome IN ('sent', 'retry', 'unknown', 'held', 'dead')", name="outcome_value"),
+    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
+)

@@ -1,0 +1,80 @@
+"""Talk with systemd: "ready", "still at work", "stopping", and one line of status.
+
+Owns the sd_notify protocol of sd_notify(3) over a plain Unix datagram socket. It must never be a reason for the
+daemon to fail or to wait: where no manager listens nothing is sent, and a message that is lost is only logged.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from daemon import logs
+
+log = logs.logger(__name__)
+
+_SEND_TIMEOUT = 1.0
+"""Seconds to wait for a manager whose queue is full (it is read within microseconds as a rule)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifier:
+    """A line to the service manager.
+
+    `address` is the manager's socket: a path, or `@name` for one in the abstract namespace; None: nobody listens.
+    `watchdog_interval` is the longest time between two calls of `watchdog` that the manager allows, in seconds
+    (call it at half of that); None where it does not watch this process.
+    """
+
+    address: str | None = None
+    watchdog_interval: float | None = None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ, *, pid: int | None = None) -> "Notifier":
+        """What NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say to the process `pid` (this one by default)."""
+        address = environ.get("NOTIFY_SOCKET", "")
+        if not address.startswith(("/", "@")) or address == "@":
+            return cls()
+        return cls(address=address, watchdog_interval=_watchdog(environ, os.getpid() if pid is None else pid))
+
+    def ready(self, status: str | None = None) -> None:
+        """Start-up is complete: `systemctl start` returns, and units ordered after this one start."""
+        self._send("READY=1", status)
+
+    def stopping(self, status: str | None = None) -> None:
+        """Shutting down has begun: the watchdog is not expected to be fed any more."""
+        self._send("STOPPING=1", status)
+
+    def watchdog(self) -> None:
+        """The daemon makes progress. Call it for progress only, not for being alive."""
+        self._send("WATCHDOG=1")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(None, text)
+
+    def _send(self, assignment: str | None, status: str | None = None) -> None:
+        if self.address is None:
+            return
+        lines = [assignment] if assignment else []
+        if status is not None:
+            lines.append("STATUS=" + " ".join(status.split()))
+        where = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+                line.settimeout(_SEND_TIMEOUT)
+                line.connect(where)
+                line.sendall("\n".join(lines).encode())
+        except OSError as error:
+            log.warning(logs.LogEvent.MANAGER_UNREACHED, message=lines[0], error=error)
+
+
+def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
+    """WATCHDOG_USEC in seconds, where it is meant for `pid`: rules of sd_watchdog_enabled(3)."""
+    if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    try:
+        microseconds = int(environ.get("WATCHDOG_USEC", ""))
+    except ValueError:
+        return None
+    return microseconds / 1_000_000 if microseconds > 0 else None

@@ -1,0 +1,348 @@
+"""HTTP exchanges with one server: bounded in time and size, errors named by what happened.
+
+Owns every use of httpx. An exchange is one request and its whole answer; redirects are not followed, cookies are
+not kept, nothing is tried twice. It must never know what an answer means, and never log: a URL carries secrets.
+
+What the stack below really raises was tried (httpx 0.28, httpx-aiohttp 0.2, aiohttp 3.14): most failures come
+out as `httpx.ConnectTimeout`, whatever happened, so errors are named by `__cause__`.
+"""
+
+import asyncio
+import base64
+import ipaddress
+import ssl
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import LineTooLong
+from httpx_aiohttp import AiohttpTransport
+
+from daemon.errors import ConfigFault
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Largest answer that is read, before and after inflating. A task's answer with ten scripts is about 10 KiB."""
+_MAX_HEADER = 32 * 1024
+"""Longest header line. IAM tokens of users with many permissions come near 16 KiB (aiohttp's default is 8)."""
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_RAW_DEFLATE = -zlib.MAX_WBITS
+
+
+class Cause(StrEnum):
+    """Why a request was surely not delivered."""
+
+    DNS = "dns"  # the host name has no address
+    CONNECT = "connect"  # refused, unreachable, or no answer to the connection attempt in time
+    TLS = "tls"  # the server's certificate is not trusted, or no TLS could be agreed
+    PROXY = "proxy"  # the proxy cannot be reached or refuses to forward
+
+
+class TransportError(Exception):
+    """There is no whole answer. `str()` says what happened, without any URL query."""
+
+
+class NotSent(TransportError):
+    """The request was surely not delivered; `cause` says why."""
+
+    def __init__(self, message: str, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Broken(TransportError):
+    """The connection was reset, or what came is not a whole HTTP answer. The request may have been delivered."""
+
+
+class TimedOut(TransportError):
+    """No whole answer in time. The request may have been delivered."""
+
+
+class TooLarge(TransportError):
+    """The answer, or one of its header lines, is over the cap; the rest was not read."""
+
+
+class Headers(Mapping[str, str]):
+    """An answer's headers; names in any case. Of a repeated header the last one counts."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """What to send: `target` is the path with its query, encoded; `headers` are sent as given, in this order."""
+
+    method: str
+    target: str
+    headers: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """A whole answer of any status. `body` is inflated where it came compressed."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: `connect` for name look-up, connection and TLS; `read` between two pieces; `total` for all."""
+
+    connect: float = 5.0
+    read: float = 10.0
+    total: float = 20.0
+
+
+class Transport:
+    """Exchanges with one server over kept connections.
+
+    `base_url` is scheme, host and port; `proxy` an http(s) URL, with user and password where it needs them
+    (None: direct). With `ca_file` (PEM) only certificates under that CA are trusted, else those of the usual
+    public CAs (or of SSL_CERT_FILE, SSL_CERT_DIR). More than `max_in_flight` exchanges wait for their turn.
+    Raises ConfigFault for a `ca_file` that cannot be read. Use one instance in one event loop.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeouts: Timeouts = Timeouts(),
+        max_bytes: int = MAX_BYTES,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        max_in_flight: int = 256,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._total = timeouts.total
+        self._max_bytes = max_bytes
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._extensions = {
+            "timeout": {"connect": timeouts.connect, "pool": timeouts.connect, "read": timeouts.read}
+        }
+        context = _trust(self.base_url, proxy, ca_file)
+        through, self._added = (None, []) if proxy is None else _proxy(proxy, self.base_url)
+        self._inner = AiohttpTransport(verify=context, proxy=through, client=lambda: _session(context))
+
+    async def exchange(self, request: Request) -> Answer:
+        """Send `request`, read its whole answer. Raises NotSent, Broken, TimedOut or TooLarge."""
+        sent = httpx.Request(
+            request.method,
+            _url(self.base_url + request.target),
+            headers=[*request.headers, *self._added],
+            content=request.body or None,
+            extensions=self._extensions,
+        )
+        async with self._slots:
+            try:
+                async with asyncio.timeout(self._total):
+                    response = await self._inner.handle_async_request(sent)
+                    return await self._read(response)
+            except TimeoutError:
+                raise TimedOut(f"no whole answer within {self._total:g} s") from None
+            except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+                raise _named(error) from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._inner.aclose()
+
+    async def _read(self, response: httpx.Response) -> Answer:
+        stream = response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        headers = Headers(response.headers.raw)
+        chunks = []
+        size = 0
+        try:
+            async for chunk in stream:
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise TooLarge(f"the answer is over {self._max_bytes} bytes")
+                chunks.append(chunk)
+        finally:
+            await stream.aclose()  # drops the connection unless the whole body was read
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        coding = headers.get("content-encoding")
+        if coding is not None and body:
+            body = _inflated(body, coding, self._max_bytes)
+        return Answer(status=response.status_code, headers=headers, body=body)
+
+
+_url = lru_cache(maxsize=2048)(httpx.URL)
+"""Parsing a URL costs as much as signing and decoding together, and a job is asked about many times."""
+
+
+def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
+    """The proxy that the environment names for `url` (HTTPS_PROXY, HTTP_PROXY; the lower-case names count first),
+    or None: none named, `url` in NO_PROXY, or a loopback host. Raises ConfigFault for a proxy that is not http(s).
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    name = f"{parts.scheme}_proxy"
+    value = environ.get(name) or environ.get(name.upper())
+    if not value or is_loopback(host) or _excepted(host, parts.port, environ):
+        return None
+    proxy = value if "://" in value else f"http://{value}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise ConfigFault(
+            f"the environment variable {name.upper()} names a {urlsplit(proxy).scheme} proxy, which wrapd cannot "
+            "use. Name an http:// or https:// proxy, there or as `proxy` of the project."
+        )
+    return proxy
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _excepted(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
+    """Whether NO_PROXY names the host: `*`, a name (and all under it), an address, a network."""
+    listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return any(_covers(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
+
+
+def _covers(entry: str, host: str, port: int | None) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        pass
+    name, _, its_port = entry.partition(":")
+    if its_port and its_port != str(port):
+        return False
+    name = name.removeprefix("*").lstrip(".")
+    return host == name or host.endswith(f".{name}")
+
+
+def _trust(base_url: str, proxy: str | None, ca_file: str | None) -> ssl.SSLContext:
+    if ca_file is not None:
+        try:
+            return ssl.create_default_context(cafile=ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigFault(
+                f"ca_file {ca_file!r} cannot be used: {error}. Name a readable file of CA certificates in PEM."
+            ) from None
+    if base_url.startswith("https:") or (proxy or "").startswith("https:"):
+        return httpx.create_ssl_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; plain HTTP needs no more, and loads no CAs
+
+
+def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=context),  # `Transport` bounds concurrency itself
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_field_size=_MAX_HEADER,
+    )
+    # A GET that fails on a kept connection would silently be sent again: a request that no budget knows of.
+    session._retry_connection = False
+    return session
+
+
+def _proxy(url: str, base_url: str) -> tuple[httpx.Proxy, list[tuple[str, str]]]:
+    """The proxy without its user and password, and the headers that each request to it needs.
+
+    aiohttp deprecates its own way to pass them, which httpx-aiohttp uses: the header is made here.
+    """
+    parts = urlsplit(url)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if parts.username is None:
+        return httpx.Proxy(bare), []
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    headers = [("Proxy-Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")]
+    if base_url.startswith("https:"):
+        return httpx.Proxy(bare, headers=headers), []  # for the CONNECT only: the server must not see it
+    return httpx.Proxy(bare), headers
+
+
+_NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
+    (aiohttp.ClientSSLError, "no trusted TLS connection", Cause.TLS),
+    (aiohttp.ClientHttpProxyError, "the proxy refuses", Cause.PROXY),
+    (aiohttp.ClientProxyConnectionError, "the proxy cannot be reached", Cause.PROXY),
+    (aiohttp.ClientConnectorDNSError, "the host name cannot be resolved", Cause.DNS),
+    (aiohttp.ClientConnectorError, "no connection", Cause.CONNECT),
+    (aiohttp.ConnectionTimeoutError, "no connection in time", Cause.CONNECT),
+    (aiohttp.InvalidURL, "the URL cannot be used", Cause.DNS),
+)
+"""The narrower class first: the order decides."""
+
+
+def _named(error: Exception) -> TransportError:
+    """What happened, told by the exception below the one that came out."""
+    root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
+    shown = " ".join(str(root).split())[:200] or type(root).__name__
+    for kind, text, cause in _NOT_SENT:
+        if isinstance(root, kind):
+            return NotSent(f"{text}: {shown}", cause)
+    if isinstance(root, TimeoutError):
+        return TimedOut(f"the server went silent: {shown}")
+    if isinstance(root, aiohttp.ClientResponseError):
+        if any(isinstance(deeper, LineTooLong) for deeper in _causes(root)):
+            return TooLarge(f"a header line of the answer is over {_MAX_HEADER} bytes")
+        return Broken(f"not an HTTP answer: {' '.join(root.message.split())[:200]}")
+    return Broken(f"the connection broke: {shown}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    below = error.__cause__
+    while below is not None:
+        yield below
+        below = below.__cause__
+
+
+def _inflated(body: bytes, coding: str, cap: int) -> bytes:
+    """`body` without its codings, which were not asked for. Never makes more than `cap` + 1 bytes at a time."""
+    for name in reversed([part.strip().lower() for part in coding.split(",")]):
+        if name in ("", "identity"):
+            continue
+        if name not in ("gzip", "x-gzip", "deflate"):
+            raise Broken(f"the answer has the content coding {name[:40]!r}, which was not asked for")
+        body = _decompressed(body, cap)
+    return body
+
+
+def _decompressed(body: bytes, cap: int) -> bytes:
+    try:
+        return _members(body, cap, _GZIP_OR_ZLIB)
+    except zlib.error:
+        pass
+    try:
+        return _members(body, cap, _RAW_DEFLATE)  # some servers call bare deflate "deflate"
+    except zlib.error as error:
+        raise Broken(f"the compressed answer is damaged: {error}") from None
+
+
+def _members(body: bytes, cap: int, window: int) -> bytes:
+    whole = b""
+    while body:
+        inflater = zlib.decompressobj(window)
+        whole += inflater.decompress(body, cap + 1 - len(whole))
+        if len(whole) > cap:
+            raise TooLarge(f"the answer inflates to over {cap} bytes")
+        if not inflater.eof:
+            raise Broken("the compressed answer is cut short")
+        body = inflater.unused_data
+    return whole

@@ -1,0 +1,151 @@
+"""Brings the tracked jobs of the store to their pollers, and the pollers' bookkeeping back to the store.
+
+Owns the load at start, the changes that commands make while the daemon runs, and the checkpoint. Never asks the
+API itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from daemon.clock import Clock
+from daemon.domain.jobs import ProjectName, Tracking
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.kinds import KINDS
+from daemon.metrics import Metrics
+from daemon.store import Look, Store, StoreError, Transaction, WatchRow
+from daemon.watch.agenda import Watched
+from daemon.watch.poller import Poller
+
+log = logger(__name__)
+
+_PAGE = 5000
+
+
+class Watcher:
+    """All projects' pollers, fed from the store."""
+
+    def __init__(
+        self, *, pollers: Mapping[ProjectName, Poller], store: Store, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._pollers = pollers
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+
+    async def load(self) -> int:
+        """Take up every active job, the first ones being asked while the rest is read. Returns how many.
+
+        Jobs of a project or kind that the config does not have are left alone, with a warning.
+        """
+        await self._store.write(lambda tx: tx.jobs.take_changes(limit=1_000_000))
+        after, count = 0, 0
+        strays: Counter[tuple[str, str]] = Counter()
+        while True:
+            page = await self._store.read_async(partial(_page_of_active, after=after))
+            if not page:
+                break
+            for row in page:
+                if self._take(row):
+                    count += 1
+                else:
+                    strays[row.project, row.kind] += 1
+            after = page[-1].id
+            self.pump()
+        for (project, kind), number in strays.items():
+            log.warning(LogEvent.JOBS_STRAY, project=project, kind=kind, jobs=number)
+        return count
+
+    def pump(self) -> None:
+        """Start what is due in every project."""
+        for poller in self._pollers.values():
+            poller.pump()
+
+    async def tick(self) -> None:
+        """The poll tick: start what is due, end what is over."""
+        for poller in self._pollers.values():
+            poller.pump()
+            await poller.expire()
+
+    async def take_changes(self) -> None:
+        """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
+        for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
+            poller = self._pollers.get(row.project)
+            if row.tracking == Tracking.ACTIVE:
+                taken = self._take(row)
+                event = LogEvent.JOB_TAKEN if taken else LogEvent.JOBS_STRAY
+                (log.info if taken else log.warning)(event, project=row.project, kind=row.kind, job=row.job_id)
+            elif poller is not None and poller.agenda.drop(row.id) is not None:
+                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
+        self.pump()
+        await self._flush({id_: job for poller in self._pollers.values() for id_, job in _drain(poller.moved)})
+
+    async def checkpoint(self) -> None:
+        """Store when each job was last asked and when it will be next."""
+        for project, poller in self._pollers.items():
+            self._metrics.jobs.labels(project).set(len(poller.agenda))
+            poller.note_lateness()
+            await self._flush(dict(_drain(poller.touched)))
+
+    async def stop(self, *, patience: float) -> None:
+        """Let the queries under way end (`patience` seconds at most for each project), then checkpoint."""
+        for poller in self._pollers.values():
+            await poller.stop(patience=patience)
+        await self.checkpoint()
+
+    def _take(self, row: WatchRow) -> bool:
+        poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
+        if poller is None or kind is None:
+            return False
+        now, wall = self._clock.monotonic(), self._clock.now()
+        in_state = wall - row.state_since if row.state_since is not None else timedelta(0)
+        tracked_for = max(timedelta(0), wall - row.tracked_at)
+        poller.agenda.add(
+            Watched(
+                job=row.id,
+                job_id=row.job_id,
+                kind=kind,
+                state=row.state,
+                since=now - max(0.0, in_state.total_seconds()),
+                expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
+                due=now,
+            )
+        )
+        return True
+
+    async def _flush(self, jobs: Mapping[int, Watched]) -> None:
+        if not jobs:
+            return
+        looks = self._looks(jobs.values())
+        try:
+            await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
+        except StoreError as error:
+            log.error(LogEvent.DATABASE_FAILED, error=error)
+            self._metrics.store_errors.inc()
+
+    def _looks(self, jobs: Iterable[Watched]) -> list[Look]:
+        now, wall = self._clock.monotonic(), self._clock.now()
+        looks = []
+        for watched in jobs:
+            looks.append(
+                Look(
+                    job=watched.job,
+                    last_polled_at=None if watched.asked is None else datetime.fromtimestamp(watched.asked, UTC),
+                    next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
+                    polls=watched.looks,
+                    last_error=watched.last_error,
+                )
+            )
+            watched.looks = 0
+        return looks
+
+
+def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
+    return tx.jobs.active(after=after, limit=_PAGE)
+
+
+def _drain(jobs: dict[int, Watched]) -> list[tuple[int, Watched]]:
+    drained = list(jobs.items())
+    jobs.clear()
+    return drained

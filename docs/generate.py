@@ -1,0 +1,209 @@
+"""Writes the pages that are made from the program itself, and config.example.toml; `--check` only compares.
+
+    python docs/generate.py [--check]
+
+What these pages say is declared once, in the program: the config's schema, the comments beside the events, the log
+events and the exit statuses, the comments beside the keys of `--json`, the help of the commands.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
+from daemon.config import walk  # noqa: E402
+from daemon.config.example import example  # noqa: E402
+from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
+from daemon.errors import Exit  # noqa: E402
+from daemon.logs import LogEvent  # noqa: E402
+
+NOTE = "<!-- Written by docs/generate.py from the program itself: change it there. -->"
+
+
+def pages() -> dict[Path, str]:
+    """Every page that is written, by its path in the project."""
+    return {
+        Path("config.example.toml"): example(),
+        Path("docs/config.md"): config_page(),
+        Path("docs/cli.md"): cli_page(),
+        Path("docs/events.md"): events_page(),
+        Path("docs/logs.md"): logs_page(),
+    }
+
+
+CONFIG_INTRO = """\
+One TOML file: that of `--config`, else of `WRAPD_CONFIG`, else `./wrapd.toml`, else `/etc/wrapd/config.toml`.
+`wrapd config init` writes one with every key explained. `wrapd config check` names everything that is wrong in one
+run: unknown keys (with the nearest right one), wrong values, missing secrets, URLs that Apprise does not take.
+
+- A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
+- A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
+  holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd: `LoadCredential=NAME:…`).
+  Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show` and `deliveries` work without any.
+- A **relative path** counts from the folder of the config file, that of `database.url` too.
+- Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
+"""
+
+CLI_INTRO = """\
+`wrapd --config FILE COMMAND`. `jobs`, `show` and `deliveries` need no running daemon and work beside one; they,
+`track` and `untrack` need no secrets. Errors go to standard error, as one message that begins with `wrapd:`.
+"""
+
+JSON_INTRO = """\
+One JSON document. Keys may be added; none goes or changes its meaning. Times are ISO 8601 in UTC.
+
+`wrapd jobs --json` is a list of jobs. `wrapd show JOB_ID --json` is one job with two keys more: `transitions` and
+`deliveries`, each delivery with its attempts as `tries`. `wrapd deliveries --json` is a list of deliveries,
+`wrapd channels --json` of channels, `wrapd doctor --json` of findings.
+"""
+
+LOGS_INTRO = """\
+The daemon writes to standard error, one line for each event, as text or (`log.format`) as JSON. Secrets, channel
+URLs and the queries of URLs are masked.
+"""
+
+
+def config_page() -> str:
+    """docs/config.md: every key of the schema."""
+    lines = ["# The config", "", NOTE, "", CONFIG_INTRO]
+    for part in walk.parts():
+        lines += [f"## {f'`{part.heading}`' if part.heading else 'Top level'}", ""]
+        lines += [part.about, ""] if part.heading else []
+        lines += _keys(part)
+        if part.place == "projects.NAME":
+            for method in walk.methods():
+                lines += [f"### `auth` with `{method.heading}`", "", method.about, "", *_keys(method)]
+    return _joined(lines)
+
+
+def cli_page() -> str:
+    """docs/cli.md: exit statuses, keys of `--json`, the help of every command."""
+    statuses = [(str(int(each)), text) for each, text in _comments(Exit).items()]
+    statuses += [
+        (str(INTERRUPTED), "interrupted by Ctrl-C"),
+        (str(CLOSED_OUTPUT), "the reader of the output went away (`wrapd jobs | head`)"),
+    ]
+    lines = ["# The commands", "", NOTE, "", CLI_INTRO]
+    lines += ["## Exit statuses", "", *_table(("status", "meaning"), statuses), ""]
+    lines += ["## Keys of `--json`", "", JSON_INTRO, *_json_keys()]
+    root = click.Context(wrapd, info_name="wrapd", max_content_width=100)
+    lines += ["## Help", "", "```text", wrapd.get_help(root), "```", ""]
+    for command in _commands(wrapd, root):
+        lines += [f"### `{command.command_path}`", "", "```text", command.command.get_help(command), "```", ""]
+    return _joined(lines)
+
+
+def events_page() -> str:
+    """docs/events.md: the events of daemon/domain/events.py."""
+    comments = _comments(Event)
+    default = ", ".join(f"`{event}`" for event in DEFAULT_EVENTS)
+    jobs = [(f"`{event}`", text) for event, text in comments.items() if event not in OPERATOR_EVENTS]
+    operators = [(f"`{event}`", text) for event, text in comments.items() if event in OPERATOR_EVENTS]
+    lines = ["# Events", "", NOTE, ""]
+    lines += ["An alert is one event for one channel. Each end of a job is told once in its life.", ""]
+    lines += ["## Of jobs", "", f"A route names these. Without routes every channel gets {default}.", ""]
+    lines += [*_table(("event", "meaning"), jobs), ""]
+    lines += ["## For operators", ""]
+    lines += ["These go to the channels named in `operators`, to every channel by default.", ""]
+    return _joined([*lines, *_table(("event", "meaning"), operators)])
+
+
+def logs_page() -> str:
+    """docs/logs.md: the events of daemon/logs.py."""
+    rows = [(f"`{event}`", text) for event, text in _comments(LogEvent).items()]
+    return _joined(["# Log events", "", NOTE, "", LOGS_INTRO, *_table(("event", "meaning"), rows)])
+
+
+def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Context]:
+    for name in group.list_commands(parent):
+        command = group.get_command(parent, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=parent, max_content_width=100)
+        yield context
+        if isinstance(command, click.Group):
+            yield from _commands(command, context)
+
+
+def _keys(part: walk.Part) -> list[str]:
+    rows = [(f"`{key.name}`", key.about, _default(key), f"`{key.toml}`") for key in part.keys]
+    return [*_table(("key", "meaning", "default", "example"), rows), ""]
+
+
+def _default(key: walk.Key) -> str:
+    if key.required:
+        return "required"
+    return f"`{key.default}`" if key.default == key.toml else key.default
+
+
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    head = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    return [*head, *(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)]
+
+
+def _json_keys() -> Iterator[str]:
+    """The keys of `--json` with the comments beside them in daemon/cli/facts.py."""
+    text = (ROOT / "daemon/cli/facts.py").read_text(encoding="utf-8")
+    for name in ("job", "transition", "delivery", "attempt", "channel", "finding"):
+        body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
+        assert body is not None, f"facts.of_{name} is not as this script expects it"
+        rows = _commented_keys(body[1])
+        yield from [f"### {name.capitalize()}", "", *_table(("key", "value"), rows), ""]
+
+
+def _commented_keys(body: str) -> list[tuple[str, ...]]:
+    # A key's comment stands at the end of its line, or above it where the line would be too long.
+    rows: list[tuple[str, ...]] = []
+    above: list[str] = []
+    for line in body.splitlines():
+        if comment := re.fullmatch(r"\s*# (.*)", line):
+            above.append(comment[1])
+        elif key := re.match(r'        "(\w+)":(?:.*  # (.*))?', line):
+            said = " ".join([*above, *([key[2]] if key[2] else [])])
+            assert said, f"facts.py explains no key {key[1]}"
+            rows.append((f"`{key[1]}`", said))
+            above = []
+    return rows
+
+
+def _comments(enum: type[Enum]) -> dict[Enum, str]:
+    """Each member with the comment beside it in its source."""
+    source = Path(str(sys.modules[enum.__module__].__file__)).read_text(encoding="utf-8")
+    body = source.partition(f"class {enum.__name__}(")[2]
+    found: dict[Enum, str] = {}
+    for member in enum:
+        line = re.search(rf"^    {member.name} = .*?  # (.*)$", body, re.MULTILINE)
+        assert line is not None, f"{enum.__name__}.{member.name} has no comment"
+        found[member] = re.sub(r"^noqa: \S+ - .*?; ", "", line[1])
+    return found
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()).rstrip() + "\n"
+
+
+def main() -> int:
+    """Write the pages, or with --check name those that are stale."""
+    stale = []
+    for path, text in pages().items():
+        target = ROOT / path
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            stale.append(str(path))
+            if "--check" not in sys.argv[1:]:
+                target.write_text(text, encoding="utf-8")
+    if stale and "--check" in sys.argv[1:]:
+        click.echo(f"stale: {', '.join(stale)}; run python docs/generate.py", err=True)
+        return 1
+    click.echo(f"written: {', '.join(stale)}" if stale else "all pages are as the program is")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What every test run shares: a clean environment, and no silent skips where none are allowed."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+_OURS = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
+
+
+def pytest_configure() -> None:
+    """Forget what the machine's owner has set for a wrapd of their own: tests say what they need."""
+    no_skips = os.environ.get("WRAPD_NO_SKIPS")
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        del os.environ[name]
+    if no_skips:
+        os.environ["WRAPD_NO_SKIPS"] = no_skips
+    if not os.environ.get("CI"):  # there, Hypothesis takes its own profile "ci": no deadline, and no chance
+        settings.register_profile("wrapd", deadline=None)
+        settings.load_profile("wrapd")
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """With WRAPD_NO_SKIPS=1 a skip is a failure: a machine meant to run everything has to."""
+    if os.environ.get("WRAPD_NO_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped where no skip is allowed (WRAPD_NO_SKIPS): {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip(report)
+    return report

@@ -1,0 +1,262 @@
+"""The watch against the simulator: what is seen is stored once, and only what is seen."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import Tracking
+from daemon.metastudio.settings import AkSk
+from daemon.store import TrackResult
+from tests.support.rig import rig
+
+LIFE = [("WAITING", 20), ("PROCESSING", 60), ("SUCCEED", None)]
+
+
+async def test_a_job_is_followed_to_its_end(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(kind="photo", name="One Day", timeline=LIFE)
+        assert it.track(job, kind="photo") is TrackResult.ADDED
+        await it.run(100)
+        row = it.job(job)
+        assert it.states(job) == ["WAITING", "PROCESSING", "SUCCEED"]
+        assert (row.state, row.tracking) == ("SUCCEED", Tracking.FINISHED)
+        assert row.asset.asset_name == "One Day"
+        assert row.asset.preview_url
+        assert it.events() == [Event.STARTED, Event.SUCCEEDED]
+        assert it.requests("asset") == 0, "a video with a preview needs no look at its asset"
+        asked = it.requests()
+        await it.run(30)
+        assert it.requests() == asked, "an ended job is not asked about"
+
+
+async def test_an_avatar_video_gets_its_download_link_before_its_alert_is_due(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(kind="avatar", timeline=LIFE)
+        it.track(job)
+        await it.run(100)
+        assert it.job(job).asset.preview_url is None
+        assert it.job(job).asset.download_url
+        assert it.requests("asset") == 1
+        assert it.woken
+
+
+@pytest.mark.parametrize("fault", ["server_error", "hang", "truncated"])
+async def test_without_the_asset_the_alert_is_due_all_the_same(tmp_path: Path, fault: str) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=LIFE)
+        it.sim.fault(fault, operation="asset")
+        it.track(job)
+        await it.run(100)
+        [succeeded] = [row for row in it.deliveries() if row.event is Event.SUCCEEDED]
+        assert it.job(job).asset.download_url is None
+        assert succeeded.due_at <= it.clock.now()
+
+
+async def test_a_freeze_and_a_thaw_are_told_and_a_frozen_job_is_asked_slowly(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        timeline = [("PROCESSING", 30), ("BLOCK", 1800), ("PROCESSING", 90), ("BLOCK", 90), ("FAILED", None)]
+        [job] = it.sim.create_jobs(timeline=timeline)
+        it.track(job)
+        await it.run(40)
+        before = it.requests()
+        await it.run(1700, step=5)
+        assert it.requests() - before <= 60
+        await it.run(400, step=1)
+        assert it.events() == [
+            Event.STARTED,
+            Event.BLOCKED,
+            Event.UNBLOCKED,
+            Event.BLOCKED,
+            Event.FAILED,
+        ]
+        assert it.job(job).error_code
+
+
+async def test_a_step_back_is_recorded_and_tells_nothing_twice(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        timeline = [("PROCESSING", 30), ("WAITING", 30), ("PROCESSING", 30), ("SUCCEED", None)]
+        [job] = it.sim.create_jobs(timeline=timeline)
+        it.track(job)
+        await it.run(120)
+        assert it.states(job) == ["PROCESSING", "WAITING", "PROCESSING", "SUCCEED"]
+        assert it.events() == [Event.STARTED, Event.SUCCEEDED]
+
+
+async def test_an_unknown_state_ends_nothing_and_is_told_once_for_all_jobs(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        timeline = [("THAWING", 20), ("WAITING", 5), ("THAWING", 20), ("CANCELED", None)]
+        jobs = it.sim.create_jobs(count=3, timeline=timeline)
+        for job in jobs:
+            it.track(job)
+        await it.run(80)
+        assert it.states(jobs[0]) == ["THAWING", "WAITING", "THAWING", "CANCELED"]
+        assert it.events() == [Event.UNKNOWN_STATE, Event.CANCELED, Event.CANCELED, Event.CANCELED]
+
+
+async def test_a_job_that_the_service_does_not_know_is_lost_only_after_the_grace(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        it.track("never-made")
+        await it.run(55)
+        assert it.job("never-made").tracking is Tracking.ACTIVE
+        assert it.events() == []
+        await it.run(10)
+        assert it.job("never-made").tracking is Tracking.LOST
+        assert it.events() == [Event.LOST]
+
+
+async def test_a_job_that_vanishes_for_less_than_the_grace_is_not_lost(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 200), ("SUCCEED", None)])
+        it.track(job)
+        await it.run(10)
+        for _ in range(3):
+            it.sim.fault("vanished", job_id=job, seconds=40)
+            await it.run(60)
+        await it.run(40)
+        assert it.job(job).state == "SUCCEED"
+        assert Event.LOST not in it.events()
+
+
+async def test_a_lost_job_is_taken_up_again_and_can_be_lost_again(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        it.track("late")
+        await it.run(70)
+        assert it.track("late") is TrackResult.TAKEN_UP
+        await it.run(70)
+        assert it.events() == [Event.LOST, Event.LOST]
+        it.sim.create_jobs(job_id="late", timeline=LIFE)
+        it.track("late")
+        await it.run(100)
+        assert it.job("late").state == "SUCCEED"
+
+
+async def test_a_job_that_does_not_end_expires(tmp_path: Path) -> None:
+    async with rig(tmp_path, limits={"give_up_after": 120.0}) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 9999), ("SUCCEED", None)])
+        it.track(job)
+        await it.run(119)
+        assert it.job(job).tracking is Tracking.ACTIVE
+        await it.run(3)
+        assert it.job(job).tracking is Tracking.EXPIRED
+        assert it.events() == [Event.STARTED, Event.EXPIRED]
+
+
+async def test_a_job_expires_though_the_api_is_gone(tmp_path: Path) -> None:
+    async with rig(tmp_path, limits={"give_up_after": 120.0}) as it:
+        it.track("unseen")
+        await it.sim.down()
+        await it.run(125)
+        assert it.job("unseen").tracking is Tracking.EXPIRED
+
+
+async def test_an_untracked_job_is_asked_no_more(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=LIFE)
+        it.track(job)
+        await it.run(5)
+        it.store.write_now(lambda tx: tx.jobs.untrack(None, job, at=it.clock.now()))
+        await it.run(1)
+        asked = it.requests()
+        await it.run(120)
+        assert it.requests() == asked
+        assert it.job(job).tracking is Tracking.STOPPED
+        assert Event.SUCCEEDED not in it.events()
+
+
+async def test_the_documents_own_example_ends_a_job(tmp_path: Path) -> None:
+    body = (Path(__file__).parent.parent / "data" / "document_example.json").read_bytes()
+    job = "26f06524-4f75-4b3a-a853-b649a21aaf66"
+    async with rig(tmp_path) as it:
+        it.sim.answer(job, body)
+        it.track(job)
+        await it.run(10)
+        row = it.job(job)
+        assert (row.state, row.tracking) == ("SUCCEED", Tracking.FINISHED)
+        assert row.asset.cover_url
+        assert row.asset.cover_url.startswith("https://{endpoint}/0d697589d98091f12f92c0073501cd79/")
+        assert row.created_at == datetime(2022, 11, 30, 6, 59, 56, tzinfo=UTC)
+        assert it.events() == [Event.SUCCEEDED]
+
+
+async def test_the_budget_is_kept_with_many_due_jobs(tmp_path: Path) -> None:
+    async with rig(tmp_path, rate=5) as it:
+        for job in it.sim.create_jobs(count=200, timeline=[("PROCESSING", 9999), ("SUCCEED", None)]):
+            it.track(job)
+        await it.run(30, step=0.05)
+        assert it.sim.stats()["max_in_any_second"] <= 6
+        assert it.requests() >= 30 * 5 - 2, "what the budget allows is used"
+
+
+async def test_a_wrong_key_is_tried_three_times_in_five_minutes_and_told_once(tmp_path: Path) -> None:
+    wrong = AkSk(access_key="A" * 20, secret_key="S" * 40)
+    async with rig(tmp_path, auth=wrong) as it:
+        for job in it.sim.create_jobs(count=20, timeline=LIFE):
+            it.track(job)
+        await it.run(295, step=1)
+        assert it.sim.stats()["by_status"] == {"401": 3}
+        assert it.events() == [Event.AUTH_FAILED]
+        await it.run(300, step=1)
+        assert it.sim.stats()["by_status"]["401"] <= 6
+        assert it.events() == [Event.AUTH_FAILED]
+        assert all(row.tracking is Tracking.ACTIVE for row in it.store.read(lambda tx: tx.jobs.list()))
+
+
+async def test_an_api_that_is_gone_is_one_event_each_way_and_few_requests(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        jobs = it.sim.create_jobs(count=50, timeline=[("PROCESSING", 4000), ("SUCCEED", None)])
+        for job in jobs:
+            it.track(job)
+        await it.run(20)
+        it.sim.clear_stats()
+        it.sim.fault("server_error")
+        await it.run(3600, step=2)
+        assert it.events()[50:] == [Event.PROJECT_DOWN]
+        assert it.requests() < 450, "one probe at a time while it is down"
+        it.sim.clear_faults()
+        await it.run(600, step=1)
+        assert it.events()[50:52] == [Event.PROJECT_DOWN, Event.PROJECT_RECOVERED]
+        assert sorted(it.events()[52:]) == [Event.SUCCEEDED] * 50
+        assert all(it.states(job) == ["PROCESSING", "SUCCEED"] for job in jobs)
+
+
+async def test_a_wrong_endpoint_loses_no_job(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=LIFE)
+        it.track(job)
+        it.sim.fault("html_200")
+        await it.run(300, step=1)
+        assert it.job(job).tracking is Tracking.ACTIVE
+        assert it.job(job).state is None
+        assert it.requests() < 60
+        it.sim.clear_faults()
+        await it.run(60, step=1)
+        assert it.job(job).state == "SUCCEED"
+
+
+async def test_a_step_of_the_wall_clock_neither_stalls_nor_floods(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 500), ("SUCCEED", None)])
+        it.track(job)
+        await it.run(60)
+        for seconds in (-7200, 7200, 600):
+            it.clock.step_wall(seconds)
+            before = it.requests()
+            await it.run(60)
+            assert 3 <= it.requests() - before <= 15
+        assert it.job(job).tracking is Tracking.ACTIVE
+
+
+async def test_bookkeeping_reaches_the_store_at_a_checkpoint(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 500), ("SUCCEED", None)])
+        it.track(job)
+        await it.run(30)
+        await it.watcher.checkpoint()
+        row = it.job(job)
+        assert row.polls == it.requests()
+        assert row.next_poll_at
+        assert row.next_poll_at >= it.clock.now()
+        assert row.last_polled_at
+        assert row.last_polled_at <= it.clock.now()

@@ -1,0 +1,140 @@
+"""The watch with real parts around it: a simulator over sockets, a real client, a SQLite file, and one clock that
+the test moves for all of them."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon.clock import ManualClock
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName, ProjectName, parse_job_id
+from daemon.domain.planning import Rails
+from daemon.domain.routing import Route, Routing
+from daemon.metastudio.budget import Budget
+from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.gate import AuthGates
+from daemon.metastudio.settings import AkSk, ProjectSettings
+from daemon.metrics import Metrics
+from daemon.sim import SimSettings, Simulator
+from daemon.store import DeliveryRow, JobRow, Store, TrackRequest, TrackResult, TransitionRow
+from daemon.watch import Poller, Watcher
+from daemon.watch.poller import Limits
+
+PROJECT = ProjectName("main")
+CHANNEL = ChannelName("team")
+
+
+@dataclass
+class Rig:
+    """Everything a test of the watch needs; `run` lets time pass."""
+
+    clock: ManualClock
+    sim: Simulator
+    store: Store
+    poller: Poller
+    watcher: Watcher
+    metrics: Metrics
+    budget: Budget
+    woken: list[ChannelName] = field(default_factory=list)
+
+    async def run(self, seconds: float, *, step: float = 0.5) -> None:
+        """Let `seconds` pass in steps, as the ticks of the daemon would see them."""
+        for _ in range(round(seconds / step)):
+            await self._step(self.clock.monotonic() + step)
+
+    async def _step(self, end: float) -> None:
+        """Let time pass until `end`; stop on the way where the budget gives the next permit for a due job."""
+        while (due := self.poller.agenda.first_due()) is not None and due < end:
+            moment = max(due, self.budget.next_at())
+            if moment >= end or moment <= self.clock.monotonic():
+                break
+            self.clock.advance(moment - self.clock.monotonic())
+            await self.tick()
+        self.clock.advance(end - self.clock.monotonic())
+        await self.tick()
+
+    async def tick(self) -> None:
+        """One tick, and all that it starts."""
+        await self.watcher.take_changes()
+        await self.watcher.tick()
+        await self.poller.idle()
+
+    def track(self, job_id: str, *, kind: str = "avatar") -> TrackResult:
+        request = TrackRequest(project=PROJECT, kind=kind, job_id=parse_job_id(job_id))
+        return self.store.write_now(lambda tx: tx.jobs.track(request, at=self.clock.now()))
+
+    def job(self, job_id: str) -> JobRow:
+        [row] = self.store.read(lambda tx: tx.jobs.find(parse_job_id(job_id)))
+        return row
+
+    def transitions(self, job_id: str) -> list[TransitionRow]:
+        row = self.job(job_id)
+        return self.store.read(lambda tx: tx.history.transitions(row.id))
+
+    def states(self, job_id: str) -> list[str]:
+        return [each.after for each in self.transitions(job_id)]
+
+    def deliveries(self) -> list[DeliveryRow]:
+        return sorted(self.store.read(lambda tx: tx.outbox.list()), key=lambda row: row.id)
+
+    def events(self) -> list[Event]:
+        return [row.event for row in self.deliveries()]
+
+    def requests(self, operation: str = "show") -> int:
+        count: int = self.sim.stats()["by_operation"].get(operation, 0)
+        return count
+
+
+@asynccontextmanager
+async def rig(
+    folder: Path, *, rate: float = 1000.0, rails: Rails | None = None, **changes: Any
+) -> AsyncIterator[Rig]:
+    """A rig. `changes`: sim (SimSettings' values), limits (Limits' values), auth."""
+    clock = ManualClock()
+    limits = {"not_found_grace": 60.0, "give_up_after": 86400.0, "max_in_flight": 16} | changes.get("limits", {})
+    settings = {"seed": 1, "show_rate": None, "write_rate": None, "clock": clock} | changes.get("sim", {})
+    async with Simulator(SimSettings(**settings)) as sim:
+        store = Store.open(f"sqlite:///{folder / 'rig.db'}", clock=clock, daemon=True)
+        keys = sim.settings
+
+        async def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+
+        budget = Budget(rate, clock, sleep=pass_time)
+        client = ProjectClient(
+            ProjectSettings(
+                name=PROJECT,
+                endpoint=sim.url,
+                project_id=keys.project_id,
+                rate=rate,
+                auth=changes.get("auth") or AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
+            ),
+            clock=clock,
+            gates=AuthGates(clock),
+            rng=random.Random(1),
+            environ={},
+            budget=budget,
+        )
+        metrics, woken = Metrics(), []
+        poller = Poller(
+            project=PROJECT,
+            client=client,
+            store=store,
+            routing=Routing(routes=(Route(events=frozenset(Event), channels=(CHANNEL,)),), operators=(CHANNEL,)),
+            rails=rails or Rails(min_interval=1, max_interval=10, blocked_interval=60),
+            limits=Limits(**limits),
+            clock=clock,
+            rng=random.Random(1),
+            metrics=metrics,
+            wake=woken.extend,
+        )
+        watcher = Watcher(pollers={PROJECT: poller}, store=store, clock=clock, metrics=metrics)
+        try:
+            yield Rig(clock, sim, store, poller, watcher, metrics, budget, woken)
+        finally:
+            await poller.stop(patience=1)
+            await client.aclose()
+            store.close()

@@ -1,0 +1,174 @@
+"""A loopback stand-in for any HTTP chat service: programmable answers, every request kept with its time.
+
+`with Webhook() as hook: hook.url, hook.program(Answer(status=429)), hook.requests`. Programmed answers are used up in
+order, then `hook.default` holds. It runs in threads of its own and hears no clock of the tests.
+"""
+
+import json
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """One request as it came."""
+
+    at: datetime
+    monotonic: float
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        found = json.loads(self.body)
+        assert isinstance(found, dict)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What to answer. `hang` waits for `Webhook.let_go` first; `drip` sends the body a byte each so many seconds;
+    `drip_headers` does so with the headers; `reset` closes the connection hard, without an answer; `cut` promises
+    more body than it sends."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    hang: bool = False
+    drip: float = 0.0
+    drip_headers: float = 0.0
+    reset: bool = False
+    cut: bool = False
+
+
+OK = Answer()
+
+
+def ok_json(value: object, status: int = 200) -> Answer:
+    return Answer(status=status, body=json.dumps(value).encode(), headers={"Content-Type": "application/json"})
+
+
+class Webhook:
+    """The stand-in; listens from `__enter__` on, at a port of its own (or at `port` again, after a pause)."""
+
+    def __init__(self, *, default: Answer = OK, port: int = 0) -> None:
+        self.default = default
+        self.requests: list[Received] = []
+        self._answers: list[Answer] = []
+        self._lock = threading.Condition()
+        self._let_go = threading.Event()
+        self._server = _Server(("127.0.0.1", port), _handler(self))
+        self.port = int(self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str = "/hook", *, scheme: str = "json") -> str:
+        return f"{scheme}://{self.address}{path}"
+
+    def program(self, *answers: Answer) -> None:
+        """Answer the next requests so, one each."""
+        with self._lock:
+            self._answers.extend(answers)
+
+    def let_go(self) -> None:
+        """End all hanging."""
+        self._let_go.set()
+
+    def wait_for(self, number: int, *, seconds: float = 10.0) -> list[Received]:
+        """The requests, as soon as there are `number` of them. Raises AssertionError after `seconds`."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: len(self.requests) >= number, seconds), f"{len(self.requests)} came"
+            return list(self.requests)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.let_go()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def take(self, received: Received) -> Answer:
+        with self._lock:
+            self.requests.append(received)
+            self._lock.notify_all()
+            return self._answers.pop(0) if self._answers else self.default
+
+    def hang(self) -> None:
+        self._let_go.wait(30)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is no news."""
+
+
+def _handler(hook: Webhook) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_args: object) -> None: ...
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            received = Received(
+                at=datetime.now(UTC),
+                monotonic=time.monotonic(),
+                method=self.command,
+                path=self.path,
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=body,
+            )
+            self.close_connection = True
+            _reply(self, hook, hook.take(received))
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer  # noqa: N815 - http.server's names
+
+    return Handler
+
+
+def _reply(handler: BaseHTTPRequestHandler, hook: Webhook, answer: Answer) -> None:
+    if answer.hang:
+        hook.hang()
+        return
+    if answer.reset:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        return
+    length = len(answer.body) + (100 if answer.cut else 0)
+    lines = [f"HTTP/1.1 {answer.status} Answer", f"Content-Length: {length}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    _write(handler, hook, head, answer.drip_headers)
+    _write(handler, hook, answer.body, answer.drip)
+
+
+def _write(handler: BaseHTTPRequestHandler, hook: Webhook, data: bytes, pause: float) -> None:
+    if not pause:
+        handler.wfile.write(data)
+        return
+    for byte in data:
+        handler.wfile.write(bytes([byte]))
+        handler.wfile.flush()
+        if hook._let_go.wait(pause):
+            return

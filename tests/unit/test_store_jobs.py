@@ -1,0 +1,314 @@
+"""Jobs: tracking is idempotent, a move is written once with its alerts, and nothing known is erased."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.domain.events import Event, OperatorAlert
+from daemon.domain.jobs import Asset, JobId, Observation, Tracking
+from daemon.store import Look, Store, StoreRefused, TrackResult
+from tests.support.store import A, B, BOTH, NOW, PROJECT, SILENT, later, move, open_store, record, request, track
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path)
+    yield store
+    store.close()
+
+
+def test_tracking_twice_is_once(store: Store) -> None:
+    first = store.write_now(lambda tx: tx.jobs.track(request(label="Spring", tags=("x",), batch="b1"), at=NOW))
+    second = store.write_now(lambda tx: tx.jobs.track(request(), at=later(9)))
+    assert (first, second) == (TrackResult.ADDED, TrackResult.ALREADY)
+    (job,) = store.read(lambda tx: tx.jobs.list())
+    assert (job.project, job.kind, job.job_id) == ("main", "avatar", "job-1")
+    assert (job.label, job.tags, job.batch) == ("Spring", ("x",), "b1")
+    assert (job.tracking, job.state, job.tracked_at, job.episode) == (Tracking.ACTIVE, None, NOW, 1)
+
+
+def test_what_is_given_replaces_what_is_stored(store: Store) -> None:
+    store.write_now(lambda tx: tx.jobs.track(request(label="old", tags=("x",), batch="b1"), at=NOW))
+    store.write_now(lambda tx: tx.jobs.track(request(label="new", tags=("y", "z")), at=NOW))
+    (job,) = store.read(lambda tx: tx.jobs.list())
+    assert (job.label, job.tags, job.batch) == ("new", ("y", "z"), "b1")
+
+
+def test_the_same_id_in_two_projects_is_two_jobs(store: Store) -> None:
+    store.write_now(lambda tx: tx.jobs.track(request(project="one"), at=NOW))
+    assert store.write_now(lambda tx: tx.jobs.track(request(project="two"), at=NOW)) is TrackResult.ADDED
+    assert [job.project for job in store.read(lambda tx: tx.jobs.find(JobId("job-1")))] == ["one", "two"]
+    assert store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-1"), at=NOW)) == 2
+
+
+def test_a_stopped_job_is_taken_up_where_it_was(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "PROCESSING"))
+    assert store.write_now(lambda tx: tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW)) == 1
+    assert store.write_now(lambda tx: tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW)) == 0
+    assert store.write_now(lambda tx: tx.jobs.track(request(), at=later(60))) is TrackResult.TAKEN_UP
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.tracking, row.state, row.episode, row.tracked_at) == (Tracking.ACTIVE, "PROCESSING", 2, later(60))
+
+
+def test_an_ended_job_stays_ended(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "SUCCEED"))
+    assert store.write_now(lambda tx: tx.jobs.track(request(label="late"), at=later(60))) is TrackResult.FINISHED
+    assert store.write_now(lambda tx: tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW)) == 0
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.tracking, row.label, row.episode) == (Tracking.FINISHED, "late", 1)
+
+
+def test_changes_are_given_once(store: Store) -> None:
+    store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(5)])
+    taken = store.write_now(lambda tx: tx.jobs.take_changes(limit=3))
+    rest = store.write_now(lambda tx: tx.jobs.take_changes(limit=3))
+    assert [row.job_id for row in taken + rest] == [f"job-{n}" for n in range(5)]
+    assert store.write_now(lambda tx: tx.jobs.take_changes()) == []
+    store.write_now(lambda tx: tx.jobs.track(request("job-1", label="same"), at=NOW))
+    assert store.write_now(lambda tx: tx.jobs.take_changes()) == []
+    store.write_now(lambda tx: tx.jobs.track(request("job-1", kind="photo"), at=NOW))
+    store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-2"), at=NOW))
+    changed = store.write_now(lambda tx: tx.jobs.take_changes())
+    assert [(row.job_id, row.kind, row.tracking) for row in changed] == [
+        ("job-1", "photo", Tracking.ACTIVE),
+        ("job-2", "avatar", Tracking.STOPPED),
+    ]
+
+
+def test_active_jobs_come_in_pages(store: Store) -> None:
+    ids = store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(7)])
+    store.write_now(lambda tx: record(tx, ids[2], "FAILED"))
+    first = store.read(lambda tx: tx.jobs.active(limit=4))
+    second = store.read(lambda tx: tx.jobs.active(after=first[-1].id, limit=4))
+    assert [row.id for row in first + second] == [ids[n] for n in (0, 1, 3, 4, 5, 6)]
+    assert first[0].tracked_at == NOW
+    assert first[0].project is second[0].project  # kept once, however many rows
+
+
+def test_a_move_is_written_once_with_its_alerts(store: Store) -> None:
+    job = store.write_now(track)
+    seen = Observation(
+        state="SUCCEED",
+        reported_at=later(-5),
+        duration=607.5,
+        asset=Asset(asset_id="v1", cover_url="https://h/c", preview_url="https://h/p"),
+    )
+    moved = move(None, seen)
+
+    def work(tx):
+        return tx.jobs.record_move(job, moved, seen, routing=BOTH, due_at=later(3))
+
+    recorded = store.write_now(work)
+    assert recorded is not None
+    assert (recorded.deliveries, recorded.channels) == (2, (A, B))
+    assert store.write_now(work) is None
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.state, row.state_since, row.tracking, row.duration) == ("SUCCEED", NOW, Tracking.FINISHED, 607.5)
+    assert (row.asset, row.links_at) == (seen.asset, NOW)
+    (transition,) = store.read(lambda tx: tx.history.transitions(job))
+    assert (transition.id, transition.seq, transition.before, transition.after) == (
+        recorded.transition,
+        1,
+        None,
+        "SUCCEED",
+    )
+    assert (transition.observed_at, transition.reported_at) == (NOW, later(-5))
+    deliveries = store.read(lambda tx: tx.outbox.list(job=job))
+    assert {(d.channel, d.event, d.due_at, d.key) for d in deliveries} == {
+        (A, Event.SUCCEEDED, later(3), f"job/{job}/succeeded"),
+        (B, Event.SUCCEEDED, later(3), f"job/{job}/succeeded"),
+    }
+    assert deliveries[0].facts == {
+        "state": "SUCCEED",
+        "before": None,
+        "observed_at": NOW.isoformat(),
+        "reported_at": later(-5).isoformat(),
+    }
+
+
+@pytest.mark.parametrize("known", ["WAITING", "PROCESSING"])
+def test_a_move_from_another_state_writes_nothing(store: Store, known: str) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, known))
+    seen = Observation(state="SUCCEED")
+    stale = move(None, seen)
+    assert store.write_now(lambda tx: tx.jobs.record_move(job, stale, seen, routing=BOTH, due_at=NOW)) is None
+    assert len(store.read(lambda tx: tx.history.transitions(job))) == 1
+    assert store.read(lambda tx: tx.outbox.list()) == []
+
+
+def test_a_job_that_is_not_tracked_does_not_move(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW))
+    assert store.write_now(lambda tx: record(tx, job, "SUCCEED")) is None
+    seen = Observation(state="FAILED")
+    assert (
+        store.write_now(lambda tx: tx.jobs.record_move(99, move(None, seen), seen, routing=BOTH, due_at=NOW))
+        is None
+    )
+
+
+def test_a_freeze_is_told_each_time_and_an_end_once(store: Store) -> None:
+    job = store.write_now(track)
+    for state in ("PROCESSING", "BLOCK", "PROCESSING", "BLOCK", "WAITING", "SUCCEED"):
+        store.write_now(lambda tx, state=state: record(tx, job, state))
+    events = [d.event for d in store.read(lambda tx: tx.outbox.list(channel=A))]
+    assert events == ["succeeded", "unblocked", "blocked", "unblocked", "blocked"]
+    assert [t.seq for t in store.read(lambda tx: tx.history.transitions(job))] == [1, 2, 3, 4, 5, 6]
+
+
+def test_without_a_route_nothing_is_told(store: Store) -> None:
+    job = store.write_now(track)
+    recorded = store.write_now(lambda tx: record(tx, job, "SUCCEED", routes=SILENT))
+    assert recorded is not None
+    assert (recorded.deliveries, recorded.channels) == (0, ())
+
+
+def test_what_an_answer_lacks_erases_nothing(store: Store) -> None:
+    job = store.write_now(track)
+    full = Observation(
+        state="PROCESSING",
+        created_at=later(-9),
+        duration=3.0,
+        asset=Asset(cover_url="https://h/c1", preview_url="https://h/p1"),
+        error_code="E1",
+    )
+    bare = Observation(state="FAILED", asset=Asset(cover_url="https://h/c2"), error_msg="why")
+
+    def work(tx):
+        tx.jobs.record_move(job, move(None, full), full, routing=SILENT, due_at=NOW)
+        tx.jobs.record_move(job, move("PROCESSING", bare, at=later(60)), bare, routing=SILENT, due_at=NOW)
+        return tx.jobs.get(job)
+
+    row = store.write_now(work)
+    assert (row.created_at, row.duration, row.error_code, row.error_msg) == (later(-9), 3.0, "E1", "why")
+    assert (row.asset.cover_url, row.asset.preview_url) == ("https://h/c2", "https://h/p1")
+    assert row.links_at == NOW  # the preview is as old as that
+
+
+def test_new_links_bring_their_time(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "PROCESSING", asset=Asset(cover_url="https://h/c1")))
+    store.write_now(lambda tx: record(tx, job, "SUCCEED", at=later(60), asset=Asset(cover_url="https://h/c2")))
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert row.links_at == later(60)
+
+
+def test_operators_hear_in_the_same_transaction(store: Store) -> None:
+    job = store.write_now(track)
+    seen = Observation(state="THAWING")
+    alert = OperatorAlert(
+        event=Event.UNKNOWN_STATE, key="unknown/THAWING", project=PROJECT, facts={"state": "THAWING"}
+    )
+
+    def work(tx):
+        return tx.jobs.record_move(
+            job, move(None, seen), seen, routing=BOTH, due_at=later(9), operator_alerts=[alert]
+        )
+
+    recorded = store.write_now(work)
+    assert recorded is not None
+    assert (recorded.deliveries, recorded.channels) == (2, (A, B))
+    first = store.read(lambda tx: tx.outbox.list())[0]
+    assert (first.event, first.job, first.project, first.due_at) == (Event.UNKNOWN_STATE, None, PROJECT, NOW)
+    assert first.facts == {"state": "THAWING"}
+
+
+@pytest.mark.parametrize(("event", "tracking"), [(Event.LOST, Tracking.LOST), (Event.EXPIRED, Tracking.EXPIRED)])
+def test_the_end_of_tracking_is_told_once_for_each_episode(store: Store, event: Event, tracking: Tracking) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "PROCESSING", routes=SILENT))
+
+    def end(tx):
+        return tx.jobs.record_end(job, event, at=later(5), routing=BOTH, reason="not found for 10 min")
+
+    first = store.write_now(end)
+    assert first is not None
+    assert (first.transition, first.deliveries, first.channels) == (None, 2, (A, B))
+    assert store.write_now(end) is None
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.tracking, row.state) == (tracking, "PROCESSING")
+    store.write_now(lambda tx: tx.jobs.track(request(), at=later(6)))
+    second = store.write_now(end)
+    assert second is not None
+    assert second.deliveries == 2
+    delivery = store.read(lambda tx: tx.outbox.list())[0]
+    assert delivery.facts["reason"] == "not found for 10 min"
+    assert delivery.facts["state"] == "PROCESSING"
+
+
+def test_only_lost_and_expired_end_tracking(store: Store) -> None:
+    job = store.write_now(track)
+    with pytest.raises(ValueError, match="succeeded does not end"):
+        store.write_now(lambda tx: tx.jobs.record_end(job, Event.SUCCEEDED, at=NOW, routing=BOTH, reason="x"))
+
+
+def test_the_download_link_hastens_the_waiting_alerts(store: Store) -> None:
+    job = store.write_now(track)
+    other = store.write_now(lambda tx: track(tx, "job-2"))
+    store.write_now(lambda tx: record(tx, job, "SUCCEED", due_at=later(3)))
+    store.write_now(lambda tx: record(tx, other, "SUCCEED", due_at=later(3)))
+    store.write_now(lambda tx: tx.jobs.set_download_url(job, "https://h/file", at=later(1)))
+    assert [d.due_at for d in store.read(lambda tx: tx.outbox.list(job=job))] == [later(1)] * 2
+    assert [d.due_at for d in store.read(lambda tx: tx.outbox.list(job=other))] == [later(3)] * 2
+    store.write_now(lambda tx: tx.jobs.set_download_url(job, None, at=later(2)))
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.asset.download_url, row.links_at) == ("https://h/file", later(1))
+
+
+def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Store) -> None:
+    job, ended = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
+    store.write_now(lambda tx: record(tx, ended, "FAILED"))
+    look = Look(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=3, last_error="HTTP 503")
+    store.write_now(lambda tx: tx.jobs.checkpoint([look, replace(look, job=ended)]))
+    store.write_now(lambda tx: tx.jobs.checkpoint([replace(look, last_polled_at=None, polls=1, last_error=None)]))
+    store.write_now(lambda tx: tx.jobs.checkpoint([]))
+    row, other = store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
+    assert row is not None
+    assert other is not None
+    assert (row.polls, row.last_polled_at, row.next_poll_at, row.last_error) == (4, NOW, later(5), None)
+    assert (other.polls, other.next_poll_at, other.last_error) == (3, None, "HTTP 503")
+
+
+def test_lists_fit_all_that_is_given(store: Store) -> None:
+    def fill(tx):
+        for number, tags in enumerate([("red",), ("Red", 'a"b'), ('x,"red"',), ("redder", "blue"), ()]):
+            track(tx, f"job-{number}", tags=tags, batch="b1" if number % 2 else None)
+        record(tx, tx.jobs.find(JobId("job-1"))[0].id, "SUCCEED")
+
+    store.write_now(fill)
+
+    def ids(**given):
+        return [job.job_id for job in store.read(lambda tx: tx.jobs.list(**given))]
+
+    assert ids() == ["job-4", "job-3", "job-2", "job-1", "job-0"]
+    assert ids(limit=2) == ["job-4", "job-3"]
+    assert ids(tag="red") == ["job-0"]
+    assert ids(tag='a"b') == ["job-1"]
+    assert ids(tag="blue") == ["job-3"]
+    assert ids(tag='x,"red"') == ["job-2"]
+    assert ids(batch="b1", tracking=Tracking.ACTIVE) == ["job-3"]
+    assert ids(state="SUCCEED", project="main") == ["job-1"]
+    assert ids(project="other") == []
+    assert store.read(lambda tx: tx.jobs.counts()) == {
+        ("main", Tracking.ACTIVE): 4,
+        ("main", Tracking.FINISHED): 1,
+    }
+
+
+def test_a_text_that_is_too_long_is_refused(store: Store) -> None:
+    with pytest.raises(StoreRefused, match="label_length"):
+        store.write_now(lambda tx: tx.jobs.track(request(label="x" * 501), at=NOW))
+    with pytest.raises(StoreRefused, match="without an offset"):
+        store.write_now(lambda tx: tx.jobs.track(request(), at=NOW.replace(tzinfo=None)))
+    assert store.read(lambda tx: tx.jobs.list()) == []

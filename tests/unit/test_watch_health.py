@@ -1,0 +1,34 @@
+"""When a project counts as down, recovered or overloaded."""
+
+from daemon.watch.health import DOWN_AFTER, Overload, ProjectHealth
+
+
+def test_a_project_is_down_after_enough_failures_over_enough_time() -> None:
+    health = ProjectHealth()
+    assert health.failed(0) is None
+    assert health.failed(DOWN_AFTER + 1) is None, "two failures are not enough, however far apart"
+    assert health.failed(DOWN_AFTER + 2) == "down"
+    assert health.failed(DOWN_AFTER + 3) is None, "it is told once"
+    assert health.succeeded() == "recovered"
+    assert health.succeeded() is None
+
+
+def test_many_failures_at_once_are_a_hiccup() -> None:
+    health = ProjectHealth()
+    assert [health.failed(0.1 * n) for n in range(20)] == [None] * 20
+    assert health.succeeded() is None
+    assert health.failed(DOWN_AFTER * 3) is None, "an answer begins the count anew"
+
+
+def test_overload_is_told_once_while_it_lasts_and_again_after_it_ended() -> None:
+    overload = Overload(limit=60, patience=60)
+    assert not overload.note(61, now=0)
+    assert not overload.note(500, now=59)
+    assert overload.note(500, now=60)
+    assert not overload.note(500, now=600)
+    assert not overload.note(50, now=601), "a little better is not over"
+    assert not overload.note(61, now=700)
+    assert not overload.note(61, now=800)
+    assert not overload.note(10, now=801)
+    assert not overload.note(61, now=900)
+    assert overload.note(61, now=960)

@@ -20,13 +20,14 @@ class LogEvent(StrEnum):
     DAEMON_STARTED = "daemon.started"  # all parts run; fields tell what is watched and where the web listens
     DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; what is under way is finished first
     DAEMON_STOPPED = "daemon.stopped"  # everything is stored
+    CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
     TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
     CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
     JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs
     JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs
-    JOBS_STRAY = "job.stray"  # active jobs of a project or kind that the config does not have; nobody asks about them
+    JOBS_STRAY = "job.stray"  # active jobs whose project or kind the config does not have; nobody asks about them
     JOB_MOVED = "job.moved"  # a job's state changed
     JOB_MISSING = "job.missing"  # the service does not know the job; it is asked again until the grace ends
     JOB_LOST = "job.lost"  # the grace ended; tracking ends

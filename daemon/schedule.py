@@ -7,7 +7,7 @@ or flood the ticks; a monotonic guard sees the step and plans every tick anew.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -31,6 +31,7 @@ class _Tick:
     seconds: float
     work: Callable[[], Awaitable[None]]
     last_ran: float | None = None
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Schedule:
@@ -49,6 +50,7 @@ class Schedule:
     def every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` each `seconds`. What it raises is logged; it runs again at its next time."""
         tick = _Tick(name=name, seconds=seconds, work=work)
+        tick.idle.set()
         self._ticks[name] = tick
         self._scheduler.add_job(self._run, "interval", seconds=seconds, id=name, args=[tick])
 
@@ -58,10 +60,13 @@ class Schedule:
         self._guard = asyncio.get_running_loop().create_task(self._watch_clock(), name="clock guard")
 
     async def stop(self) -> None:
-        """No tick begins after this; one that runs now is left to end."""
+        """Begin no tick any more, and let those that run come to their end (APScheduler would cancel them)."""
         if self._guard is not None:
             self._guard.cancel()
             await asyncio.gather(self._guard, return_exceptions=True)
+        self._scheduler.remove_all_jobs()
+        for tick in self._ticks.values():
+            await tick.idle.wait()
         self._scheduler.shutdown(wait=False)
 
     def last_ran(self) -> dict[str, float | None]:
@@ -75,12 +80,15 @@ class Schedule:
             self._scheduler.modify_job(tick.name, next_run_time=now + timedelta(seconds=tick.seconds))
 
     async def _run(self, tick: _Tick) -> None:
+        tick.idle.clear()
         try:
             await tick.work()
         except Exception as error:
             log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
         else:
             tick.last_ran = self._clock.monotonic()
+        finally:
+            tick.idle.set()
 
     async def _watch_clock(self) -> None:
         offset = self._clock.now().timestamp() - self._clock.monotonic()

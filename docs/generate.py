@@ -46,8 +46,9 @@ run: unknown keys (with the nearest right one), wrong values, missing secrets, U
 
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
-  holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd: `LoadCredential=NAME:…`).
-  Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show` and `deliveries` work without any.
+  holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd's
+  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show` and
+  `deliveries` work without any.
 - A **relative path** counts from the folder of the config file, that of `database.url` too.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 """

@@ -6,17 +6,19 @@ functions: `wrapd jobs` in a script would pay for them each time.
 """
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from daemon import __version__
+from daemon import __version__, logs
 from daemon.cli.text import clean
 from daemon.config.forms import nearest
-from daemon.errors import WrapdError
+from daemon.errors import Exit, WrapdError
 
 commands: list[str] = [
     "run",
@@ -38,6 +40,8 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
 CLOSED_OUTPUT = 141
 """Exit status where the reader of the output went away: 128 + SIGPIPE, as shells have it."""
+
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ClosedOutput(Exception):
@@ -70,8 +74,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             result: object = super().invoke(ctx)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
         except BrokenPipeError as error:
             raise ClosedOutput from error
         return result
@@ -94,11 +97,8 @@ def wrapd(ctx: click.Context, config_path: str | None) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (that of the process by default) and return its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal or pipe that is not UTF-8 shows what it can; a name must never end a command.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
+    _settle_streams()
+    logs.set_up(level="warning")
     try:
         result = wrapd.main(args=None if args is None else list(args), prog_name="wrapd", standalone_mode=False)
     except WrapdError as error:
@@ -113,11 +113,26 @@ def main(args: Sequence[str] | None = None) -> int:
         _forget_output()
         return CLOSED_OUTPUT
     except OSError as error:
-        # What the command itself needs is mapped below: what comes here is the output (a full disk, mostly).
-        _complain(f"cannot go on: {error.strerror or error}" + (f" ({error.filename})" if error.filename else ""))
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        _complain(f"the output cannot be written: {error.strerror}")
         _forget_output()
-        return 1
+        return int(Exit.FAILED)
     return result if isinstance(result, int) else 0
+
+
+def _settle_streams() -> None:
+    """Make the standard streams usable, however wrapd was started."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # closed ones lead nowhere now: else the database would be opened as standard error
+    os.close(descriptor)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or pipe that is not UTF-8 shows what it can; a name must never end a command.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
 def _complain(message: str, *, usage: click.Context | None = None) -> None:

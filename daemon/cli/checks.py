@@ -75,16 +75,17 @@ def program() -> Iterator[Finding]:
 def clock(config: Config | None) -> Iterator[Finding]:
     """Whether the wall clock can be right."""
     now = CLOCK.now()
-    newest = _touched(config.database.path) if config else None
+    touched = _touched(config.database.path) if config else None
+    ahead = (touched - now).total_seconds() if touched else 0.0
     if now < _MADE:
         yield Finding(
             verdict="fail", what="clock", text=f"it says {now:%Y-%m-%d}; set it (NTP): signatures would be refused"
         )
-    elif newest is not None and (newest - now).total_seconds() > 60:
+    elif ahead > 60:
         yield Finding(
             verdict="warn",
             what="clock",
-            text=f"the database was written {about((newest - now).total_seconds())} in the future; was the clock set back?",
+            text=f"the database was written {about(ahead)} in the future; was the clock set back? Check it",
         )
     else:
         yield Finding(verdict="ok", what="clock", text=f"{now:%Y-%m-%d %H:%M:%S} UTC")

@@ -32,7 +32,7 @@ def upgrade(ctx: click.Context) -> None:
 def check(ctx: click.Context) -> None:
     """Say whether the database fits this program and is sound. Changes nothing."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
-    from daemon.store.integrity import damages  # noqa: PLC0415
+    from daemon.store.health import damages  # noqa: PLC0415
     from daemon.store.migrate import require  # noqa: PLC0415
 
     config = config_of(ctx)
@@ -52,8 +52,8 @@ def check(ctx: click.Context) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @click.pass_context
 def backup(ctx: click.Context, target: Path) -> None:
-    """Copy the database to the new file TARGET: one moment of it, also while the daemon runs. To restore it, stop the
-    daemon and put the copy in the database's place."""
+    """Copy the database to the new file TARGET: one moment of it, also while the daemon runs. To restore it, stop
+    the daemon and put the copy in the database's place."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
 
     config = config_of(ctx)

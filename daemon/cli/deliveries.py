@@ -33,6 +33,8 @@ def command(ctx: click.Context, status: str | None, channel: str | None, limit: 
     config = config_of(ctx)
     with opened(config) as store:
         rows, names = store.read(lambda transaction: _read(transaction, status, channel, limit))
+    if channel is not None and not rows:
+        config.channel(channel)  # a name that was mistyped is a fault, a channel without alerts is none
     if as_json:
         output.document([facts.of_delivery(row, names.get(row.id)) for row in rows])
         return
@@ -87,8 +89,10 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
         at = CLOCK.now()
         named = None if channel is None else _channel(transaction, config, channel)
         if ids:
-            _require(transaction, ids)
-            return transaction.outbox.retry(ids=ids, channel=named, at=at)
+            again = transaction.outbox.retry(ids=ids, channel=named, at=at)
+            if again < len(set(ids)):
+                _require(transaction, ids)
+            return again
         released = 0 if dead or named is None else transaction.outbox.release(named, at=at)
         return released + transaction.outbox.retry(ids=None, channel=named, at=at)
 

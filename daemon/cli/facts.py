@@ -26,7 +26,7 @@ def of_job(row: "JobRow") -> Facts:
         "project": row.project,  # name of the project in the config
         "kind": row.kind,  # avatar or photo
         "job_id": row.job_id,  # as MetaStudio names it
-        "label": row.label,  # what `track --label` said, or null
+        "label": row.label or None,  # what `track --label` said, or null
         "tags": list(row.tags),  # what `track --tag` said
         "batch": row.batch,  # what `track --batch` said, or null
         # WAITING, PROCESSING, SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came;

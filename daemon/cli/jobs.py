@@ -8,12 +8,21 @@ import click
 from daemon.cli import facts, output
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
-from daemon.cli.text import about, ago
+from daemon.cli.text import about
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
 
 if TYPE_CHECKING:
     from daemon.store import JobRow
+
+_COLUMNS = (
+    Column(title="STATE", coloured=True),
+    Column(title="FOR"),
+    Column(title="NEXT"),
+    Column(title="PROJECT", gives=True),
+    Column(title="JOB"),
+    Column(title="NAME", gives=True),
+)
 
 
 @click.command("jobs")
@@ -36,7 +45,10 @@ def command(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """List jobs, ended ones too, the newest first. Needs no running daemon."""
+    """List jobs, ended ones too, the newest first. Needs no running daemon.
+
+    FOR is how long a job has been in its state, NEXT when it is looked at again.
+    """
     config = config_of(ctx)
     with opened(config) as store:
         rows = store.read(
@@ -49,27 +61,21 @@ def command(
                 limit=limit,
             )
         )
+    if project is not None and not rows:
+        config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
     if as_json:
         output.document([facts.of_job(row) for row in rows])
         return
     now = CLOCK.now()
-    columns = [
-        Column(title="STATE", coloured=True),
-        Column(title="SINCE"),
-        Column(title="NEXT LOOK"),
-        Column(title="PROJECT", gives=True),
-        Column(title="JOB"),
-        Column(title="NAME", gives=True),
-    ]
     filtered = any(value is not None for value in (project, state, tracking, tag, batch))
     empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-    output.table(columns, [_cells(row, now) for row in rows], empty=empty)
+    output.table(_COLUMNS, [_cells(row, now) for row in rows], empty=empty)
 
 
 def _cells(row: "JobRow", now: datetime) -> list[str]:
     return [
-        standing(row),
-        ago(row.state_since, now),
+        standing(row).split(" ")[0],
+        "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
         _next(row, now),
         row.project,
         row.job_id,

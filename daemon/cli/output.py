@@ -36,6 +36,10 @@ COLOURS = {
 }
 """Colours of states, statuses and verdicts on a terminal."""
 
+_GAP = 2
+_LEAST = 6
+"""Cells below which no column is narrowed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -90,18 +94,20 @@ def _plain_table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - for terminals only
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 - for terminals only
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
+    console = Console(highlight=False)
+    natural = [max(map(_width, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    widths = fitting(natural, [column.gives for column in columns], room=console.width - _GAP * (len(columns) - 1))
+    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=True):
         shown.add_column(
             column.title,
+            width=width,
             overflow="ellipsis" if column.gives else "fold",
             no_wrap=column.gives,
-            min_width=6 if column.gives else None,
         )
     for row in rows:
         cells = zip(columns, row, strict=True)
@@ -111,7 +117,21 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
                 for column, cell in cells
             )
         )
-    Console(highlight=False).print(shown)
+    console.print(shown)
+
+
+def fitting(natural: Sequence[int], gives: Sequence[bool], *, room: int) -> list[int]:
+    """Widths that fit into `room` cells: the columns that give are narrowed first, the widest of them first, none
+    below `_LEAST`; only then the others."""
+    widths = list(natural)
+    for these in (gives, [True] * len(widths)):
+        while sum(widths) > room:
+            able = [index for index, may in enumerate(these) if may and widths[index] > _LEAST]
+            if not able:
+                break
+            widest = max(able, key=lambda index: widths[index])
+            widths[widest] -= 1
+    return widths
 
 
 def _width(text: str) -> int:

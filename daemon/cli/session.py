@@ -80,8 +80,8 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
     if faults:
         rest = len(faults) - _SHOWN_FAULTS
         listed = [*faults[:_SHOWN_FAULTS], *([f"and {rest} more"] if rest > 0 else [])]
-        text = faults[0] if len(faults) == 1 else "".join(f"\n  {line}" for line in listed)
-        raise UsageFault(f"nothing was changed: {text}")
+        text = f" {faults[0]}" if len(faults) == 1 else "".join(f"\n  {line}" for line in listed)
+        raise UsageFault(f"nothing was changed:{text}")
     if not found:
         raise UsageFault("no job ids were given; name some, or `-` to read them from standard input")
     return list(found)

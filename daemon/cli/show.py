@@ -97,7 +97,8 @@ def _facts(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
     asset = row.asset
     word, _, rest = standing(row).partition(" ")
     yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
-    yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + f", since {moment(row.state_since)}"
+    since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
+    yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
     if row.next_poll_at is not None:
         yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"

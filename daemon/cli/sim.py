@@ -8,7 +8,7 @@ from daemon.config.forms import Listen
 from daemon.config.forms import listen as read_listen
 
 
-class Address(click.ParamType):
+class Address(click.ParamType[Listen]):
     """HOST:PORT of this machine."""
 
     name = "host:port"

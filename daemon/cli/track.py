@@ -1,15 +1,21 @@
 """`wrapd track`: put jobs under watch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli import output
 from daemon.cli.session import CLOCK, config_of, job_ids, opened, project_of
 from daemon.cli.text import clean, label
+from daemon.config import Config
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.errors import UsageFault
 from daemon.metastudio.kinds import AVATAR, KINDS
+
+if TYPE_CHECKING:
+    from daemon.store import JobRow, Transaction
 
 MAX_WORD = 64
 """Characters of a tag or batch."""
@@ -51,37 +57,62 @@ def command(
     if len(words) > MAX_TAGS:
         raise UsageFault(f"--tag was given {len(words)} times; at most {MAX_TAGS} fit a job")
     group = None if batch is None else _words("--batch", [batch])[0]
-    wanted = job_ids(ids)
-    name = None if label_text is None else label(label_text)
+    request = Request(
+        project=chosen,
+        kind=kind,
+        label=None if label_text is None else label(label_text),
+        tags=words,
+        batch=group,
+    )
+    for sentence in _track(config, request, job_ids(ids)):
+        output.line(sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What one command line says of all its jobs; None where it says nothing."""
+
+    project: ProjectName
+    kind: str | None
+    label: str | None
+    tags: tuple[str, ...]
+    batch: str | None
+
+
+def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[str]:
+    """Track all or none, and say what became of each."""
     with opened(config) as store:
-        from daemon.store import TrackRequest, TrackResult, Transaction  # noqa: PLC0415 - SQLAlchemy
+        from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
 
-        def work(transaction: Transaction) -> list[tuple[JobId, TrackResult, str | None]]:
-            at = CLOCK.now()
-            told = []
-            for job_id in wanted:
-                known = transaction.jobs.find(job_id, ProjectName(chosen))
-                request = TrackRequest(
-                    project=chosen,
-                    kind=kind or (known[0].kind if known else AVATAR.name),
-                    job_id=job_id,
-                    label=name,
-                    tags=words,
-                    batch=group,
-                )
-                told.append((job_id, transaction.jobs.track(request, at=at), known[0].state if known else None))
-            return told
-
-        results = store.write_now(work)
+        # Looked up before the write: a daemon cannot write while thousands of jobs are stored.
+        known = store.read(lambda transaction: _known(transaction, request.project, ids))
+        requests = [
+            TrackRequest(
+                project=request.project,
+                kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
+                job_id=job_id,
+                label=request.label,
+                tags=request.tags,
+                batch=request.batch,
+            )
+            for job_id in ids
+        ]
+        at = CLOCK.now()
+        results = store.write_now(lambda transaction: [transaction.jobs.track(each, at=at) for each in requests])
     sentences = {
         TrackResult.ADDED: "tracked",
         TrackResult.TAKEN_UP: "tracked again",
         TrackResult.ALREADY: "already tracked",
         TrackResult.FINISHED: "not tracked: it has ended",
     }
-    for job_id, result, state in results:
+    for job_id, result in zip(ids, results, strict=True):
+        state = known[job_id].state if job_id in known else None
         ended = f" ({state})" if result is TrackResult.FINISHED and state else ""
-        output.line(f"{job_id}: {sentences[result]}{ended}")
+        yield f"{job_id}: {sentences[result]}{ended}"
+
+
+def _known(transaction: "Transaction", project: ProjectName, ids: Sequence[JobId]) -> "dict[JobId, JobRow]":
+    return {row.job_id: row for job_id in ids for row in transaction.jobs.find(job_id, project)}
 
 
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:

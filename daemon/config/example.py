@@ -17,8 +17,8 @@ _HEAD = (
     "The config of wrapd. Every key is here; a line that begins with # and holds a key shows what can be written, "
     "with its default in words above it. `wrapd config check` names everything that is wrong with this file.\n\n"
     'A duration is written "100ms", "1s", "10m", "2h", "14d" or "1h30m". A secret (all keys, tokens, passwords '
-    'and channel URLs) is written as "text", { env = "NAME" } for an environment variable, { file = "PATH" } for a '
-    'file that holds it alone, or { credential = "NAME" } for systemd\'s LoadCredential=. Relative paths count '
+    'and channel URLs) is written as "text", { env = "NAME" } for an environment variable, { file = "PATH" } for '
+    'a file that holds it alone, or { credential = "NAME" } for systemd\'s LoadCredential=. Relative paths count '
     "from the folder of this file."
 )
 _ACTIVE = {

@@ -43,6 +43,7 @@ from daemon.metastudio.errors import (
 from daemon.metastudio.gate import AuthGate, AuthGates, Pass
 from daemon.metastudio.kinds import Kind
 from daemon.metastudio.settings import AkSk, GivenToken, Password, ProjectSettings
+from daemon.metastudio.wire_task import Task, read_details
 from daemon.transport import Answer, Request, Transport, TransportError, environment_proxy
 
 log = logger(__name__)
@@ -61,6 +62,18 @@ _DENIED = "APIG.0306"
 """Access denied: whoever sent this was recognized."""
 _LOOK_UP_AGAIN = 5.0
 """Seconds for which a failed look-up of the project's id stands."""
+
+
+class Shown(NamedTuple):
+    """An answer about a job: what a poll needs of it, and the rest as it came."""
+
+    observation: Observation
+    raw: bytes
+    kind: Kind
+
+    def details(self) -> Task:
+        """All of it, typed; read only when it is asked for."""
+        return read_details(self.raw, at=self.kind.body_at)
 
 
 class _Call(NamedTuple):
@@ -115,15 +128,20 @@ class ProjectClient:
 
     async def show(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Observation:
         """What the service says of a job now."""
+        return (await self.show_whole(kind, job_id, permit=permit, show_script=show_script)).observation
+
+    async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> "Shown":
+        """The same with the whole answer, for whoever wants more of it than a poll."""
         project = self._project_id or await self._project()
         call = _Call(
             "show", self._api, "GET", kind.path(project, job_id), _WITH_SCRIPT if show_script else (), b""
         )
         answer = await self._send(call, permit)
         try:
-            return wire.read_task(answer.body, at=kind.body_at, job_id=job_id)
+            seen = wire.read_task(answer.body, at=kind.body_at, job_id=job_id)
         except wire.UnusableAnswer as error:
             raise self._unusable(answer, error) from None
+        return Shown(seen, answer.body, kind)
 
     async def download_url(self, asset_id: str, *, permit: Permit, timeout: float) -> str | None:  # noqa: ASYNC109
         """The link of an asset's main file (valid 24 h); None where the endpoint offers none, or there is none.
@@ -194,6 +212,7 @@ class ProjectClient:
             if auth.counts_mended or not mended:
                 gate.refused(given)
             if not mended:
+                log.warning(LogEvent.AUTH_REFUSED, project=self.settings.name, error=error)
                 raise error
             return None
         finally:
@@ -316,6 +335,7 @@ class ProjectClient:
             return iam.read_token(answer, now=self._clock.now())
         error = self._error(answer)
         if isinstance(error, AuthRefused):
+            log.warning(LogEvent.AUTH_REFUSED, project=self.settings.name, error=error)
             self._gate.count_refusal()
         raise _of_iam(error)
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
+from daemon.logs import MASKS
 from daemon.transport import Answer, Cause, NotSent, TransportError
 
 WRONG_ENDPOINT = "APIG.0101"
@@ -248,4 +249,4 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = " ".join(str(value).split())[:_SHOWN]
-    return text or None
+    return MASKS.apply(text) or None  # the gateway's texts may name the access key; these go to chats too

@@ -1,4 +1,4 @@
-"""What a client of one project needs to know, as plain values; and what is known of the regions.
+"""What a client of one project needs to know, as plain values.
 
 Owns the check of these values: a `ProjectSettings` that exists can be used. It must never read files or the
 environment (see `credentials`).
@@ -10,42 +10,8 @@ from urllib.parse import urlsplit
 
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
+from daemon.regions import RATE_WITHOUT_REGION, REGIONS
 from daemon.transport import Timeouts, is_loopback
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """A region: where its API is, and how many requests a second a tenant may send (public documentation)."""
-
-    name: str
-    reads_per_second: int
-    writes_per_second: int
-
-    @property
-    def endpoint(self) -> str:
-        return f"https://metastudio.{self.name}.myhuaweicloud.com"
-
-    @property
-    def iam_endpoint(self) -> str:
-        return f"https://iam.{self.name}.myhuaweicloud.com"
-
-
-REGIONS: dict[str, Region] = {
-    region.name: region
-    for region in (
-        Region(name="cn-north-4", reads_per_second=20, writes_per_second=5),
-        Region(name="cn-east-3", reads_per_second=10, writes_per_second=3),
-        Region(name="ap-southeast-3", reads_per_second=10, writes_per_second=3),
-    )
-}
-UNKNOWN_LIMIT = 10
-"""Requests a second that an endpoint without a known region is taken to allow: the smallest documented limit."""
-
-
-def default_rate(region: str | None) -> float:
-    """Requests a second where none are configured: half the documented limit."""
-    known = REGIONS.get(region or "")
-    return (known.reads_per_second if known else UNKNOWN_LIMIT) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +76,8 @@ class ProjectSettings:
             self._fault("requests_per_second", "must be above 0")
         if self.proxy is not None and urlsplit(self.proxy).scheme not in ("http", "https"):
             self._fault("proxy", "must start with http:// or https://")
-        if self.app_user_id is not None and not (self.app_user_id.isascii() and self.app_user_id.isprintable()):
-            self._fault("app_user_id", "may hold plain ASCII characters only (the API takes no others)")
+        if self.app_user_id is not None and _VISIBLE.fullmatch(self.app_user_id) is None:
+            self._fault("app_user_id", "may hold visible ASCII characters only (the API takes no others)")
         self._check_secrets()
 
     @property
@@ -131,15 +97,18 @@ class ProjectSettings:
 
     @property
     def requests_per_second(self) -> float:
-        return default_rate(self.region) if self.rate is None else self.rate
+        """The rate; where none is given, half of the region's documented limit."""
+        if self.rate is not None:
+            return self.rate
+        known = REGIONS.get(self.region or "")
+        return RATE_WITHOUT_REGION if known is None else known.default_rate
 
     def _check_region(self) -> None:
         if self.region is None and self.endpoint is None:
             self._fault("region", "is missing: name a region, or an `endpoint`")
         if self.region is not None and self.endpoint is None and self.region not in REGIONS:
-            self._fault(
-                "region", f"{self.region!r} has no MetaStudio; it is in {', '.join(REGIONS)} (or set `endpoint`)"
-            )
+            places = ", ".join(REGIONS)
+            self._fault("region", f"{self.region!r} has no MetaStudio; it is in {places} (or set `endpoint`)")
         if self.region is not None and _ID.fullmatch(self.region) is None:
             self._fault("region", "is not a region's name")
         if self.project_id is None and self.region is None:

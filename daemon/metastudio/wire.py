@@ -69,7 +69,7 @@ def read_task(body: bytes, *, at: tuple[str, ...] = (), job_id: str | None = Non
     Raises UnusableAnswer where it tells no state, or speaks of another job.
     """
     if at:
-        return _observation(_lenient(_inner(read_object(body), at)), job_id)
+        return _observation(_lenient(inner(read_object(body), at)), job_id)
     try:
         task = _EXACT.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -176,7 +176,8 @@ def _mended_texts(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _inner(found: dict[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+def inner(found: dict[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
+    """The object that the fields `at` lead to; an empty one where there is none."""
     for name in at:
         found = _object(found.get(name))
     return found

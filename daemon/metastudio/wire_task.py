@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from daemon.metastudio.wire import is_number, read_number, read_object
+from daemon.metastudio.wire import inner, is_number, read_number, read_object
 from daemon.metastudio.wire_script import Number, ShootScript
 
 
@@ -204,17 +204,18 @@ class Task(msgspec.Struct, kw_only=True):
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-def read_details(body: bytes) -> Task:
-    """The whole answer, typed. Raises `wire.UnusableAnswer` only where `body` is not a JSON object."""
-    return read_struct(read_object(body), Task)
+def read_details(body: bytes, *, at: tuple[str, ...] = ()) -> Task:
+    """The whole answer, typed; `at` leads to the object that holds the task. Raises `wire.UnusableAnswer` only
+    where `body` is not a JSON object."""
+    return read_struct(inner(read_object(body), at), Task)
 
 
 def read_struct(found: dict[str, Any], shape: type[_S]) -> _S:
     """`found` as `shape`, leniently; unknown fields are passed over."""
     values = {}
-    for name, kind, inner in _plan(shape):
+    for name, kind, inside in _plan(shape):
         if name in found:
-            value = _read(found[name], kind, inner)
+            value = _read(found[name], kind, inside)
             if value is not None:
                 values[name] = value
     return shape(**values)
@@ -239,7 +240,7 @@ def _reading(annotation: Any) -> tuple[str, Any]:
     return {str: "text", bool: "flag"}.get(only, "object"), only
 
 
-def _read(value: object, kind: str, inner: Any) -> object:
+def _read(value: object, kind: str, shape: Any) -> object:
     if kind == "number":
         return read_number(value)
     if kind == "text":
@@ -250,9 +251,9 @@ def _read(value: object, kind: str, inner: Any) -> object:
         return _flag(value)
     if kind == "array":
         items = value if isinstance(value, list) else [value]
-        return [read_struct(item, inner) for item in items if isinstance(item, dict)]
+        return [read_struct(item, shape) for item in items if isinstance(item, dict)]
     first = value[0] if isinstance(value, list) and value else value
-    return read_struct(first, inner) if isinstance(first, dict) else None
+    return read_struct(first, shape) if isinstance(first, dict) else None
 
 
 def _flag(value: object) -> bool | None:

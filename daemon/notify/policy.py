@@ -23,8 +23,8 @@ def outcome(
     """What to record of an attempt that ended `at`.
 
     `probes` counts the refusals of the channel since it is held, this one included; `pause` is for how many
-    seconds the channel rests; `spread` is a random number in [0, 1). Waits grow with the delivery's own attempts; a
-    delivery that has been failing for `give_up_after` is dead; a held one waits without end.
+    seconds the channel rests; `spread` is a random number in [0, 1). Waits grow with the delivery's own attempts.
+    One that has been failing for `give_up_after` is dead; a held one waits without end.
     """
     match verdict:
         case Sent():
@@ -51,7 +51,7 @@ def outcome(
 
 def channel_pause(verdict: Final, *, failures: int, settings: NotifySettings, spread: float) -> float:
     """Seconds for which the whole channel rests after a verdict: a service that is down is asked with one
-    delivery, not with all of them. `failures` counts the failed sends of the channel in a row, this one included."""
+    delivery, not with all of them. `failures` counts the channel's failed sends in a row, this one included."""
     match verdict:
         case Sent() | Dead() | Hold():
             return 0.0

@@ -1,7 +1,8 @@
 """A message in the form that a channel takes: escaped, and cut so that no link is ever broken. Pure."""
 
+import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -12,7 +13,10 @@ from daemon.notify.words import clean
 PLAIN_LIMIT = 500
 """Characters of the plainest form."""
 CONSTANT_TITLE = "wrapd"
-_HEADLINE_LIMIT = 1000
+_JOINT = 16
+"""Room for what a plugin puts between title and body."""
+_TEXT_LIMIT = 1000
+"""Characters of any one text."""
 _HEADLINE_KEPT = 160
 """Characters of the headline that are worth more than a link."""
 
@@ -29,36 +33,36 @@ class Rendered:
     markup: Markup
 
 
-def render(message: Message, form: Form, *, escape_title: bool) -> Rendered:
-    """`message` as `form` wants it. `escape_title` says that the service shows the title as part of the body."""
+def render(message: Message, form: Form) -> Rendered:
+    """`message` as `form` wants it."""
     writer = _Writer(form)
-    title = f"{message.emoji} {clean(message.title, limit=200)}".strip()
-    marked = form.escape(title)
+    plain = f"{message.emoji} {clean(message.title, limit=200)}".strip()
+    marked = plain if form.raw_title else form.escape(plain)
+    if form.markup is Markup.MARKDOWN:
+        marked = writer.strong(marked)
     heading = writer.strong(marked) if form.fixed_title else ""
-    room = form.limit - form.measure(marked if escape_title or form.fixed_title else title) - 16
+    room = form.limit - form.measure(marked) - _JOINT
     body = _fit(message, writer, heading, room)
-    shown = CONSTANT_TITLE if form.fixed_title else (marked if escape_title else title)
-    return Rendered(title=shown, body=body, markup=form.markup)
+    return Rendered(title=CONSTANT_TITLE if form.fixed_title else marked, body=body, markup=form.markup)
 
 
 def plainest(message: Message) -> Rendered:
     """The least that tells the outcome, for a service that refused the message as it was: ASCII marks only, no
     emoji, at most one link."""
-    lines = [clean(message.headline, limit=160), clean(message.subject, limit=150)]
+    lines = [_no_symbols(message.headline, limit=160), _no_symbols(message.subject, limit=150)]
+    lines += [_no_symbols(note, limit=100) for note in message.notes[:1]]
     link = next((link.url for link in message.links if _URL.fullmatch(link.url)), None)
-    if link is not None and len(link) + sum(map(len, lines)) < PLAIN_LIMIT:
+    if link is not None and "@" not in link and len(link) + sum(map(len, lines)) < PLAIN_LIMIT:
         lines.append(link)
-    lines.extend(note for note in message.notes[:1] if len(note) + sum(map(len, lines)) < PLAIN_LIMIT)
-    title = _no_symbols(clean(message.title, limit=100))
-    body = "\n".join(_no_symbols(line) for line in lines if line)
+    title = _no_symbols(message.title, limit=100)
+    body = "\n".join(line for line in lines if line)
     return Rendered(title=title or message.event, body=body or message.event, markup=Markup.TEXT)
 
 
-def _no_symbols(text: str) -> str:
-    """`text` without what could be markup, a mention or an emoji; a link stays as it is."""
-    if "://" in text:
-        return text
-    return "".join(char for char in text if char not in "<>@`*_" and ord(char) < 0x1F000)
+def _no_symbols(text: str, *, limit: int) -> str:
+    """`text` without what could be markup, a link, a mention or an emoji."""
+    kept = (char for char in text if char not in "<>@`*[]()#~|\\" and ord(char) < 0x1F000)
+    return clean("".join(kept).replace("://", ": "), limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,15 @@ class _Writer:
 
     @property
     def break_(self) -> str:
-        return "<br>\n" if self.form.markup is Markup.HTML else "\n"
+        return "<br>" if self.form.markup is Markup.HTML else "\n"
+
+    def paragraphs(self, paragraphs: Iterable[Sequence[str]]) -> str:
+        """The lines that are not empty, in the paragraphs that are not empty."""
+        joined = (self.break_.join(line for line in lines if line) for lines in paragraphs)
+        filled = [part for part in joined if part]
+        if self.form.markup is Markup.HTML:
+            return self.form.gap.join(f"<p>{part}</p>" for part in filled)
+        return "\n\n".join(filled)
 
     def strong(self, escaped: str) -> str:
         match self.form.markup:
@@ -80,17 +92,21 @@ class _Writer:
             case Markup.TEXT:
                 return escaped
 
+    def text(self, text: str) -> str:
+        """Foreign text: cleaned and escaped."""
+        return self.form.escape(clean(text, limit=_TEXT_LIMIT))
+
     def field(self, field: Field) -> str:
-        return f"{self.form.escape(field.name)}: {self.form.escape(field.value)}"
+        return f"{self.text(field.name)}: {self.text(field.value)}"
 
     def link(self, link: Link) -> str:
-        note = f" ({self.form.escape(link.note)})" if link.note else ""
-        name = self.form.escape(link.name)
+        note = f" ({self.text(link.note)})" if link.note else ""
+        name = self.text(link.name)
         if self.form.markup is not Markup.HTML:
             return f"{name}{note}:\n{self._bare(link.url)}"
-        shown = self.form.escape(_UNPRINTABLE.sub("", link.url))
+        shown = html.escape(_UNPRINTABLE.sub("", link.url), quote=True)
         if not _URL.fullmatch(link.url):  # a chat drops an address that it takes for wrong: show it
-            return f"{name}{note}:{self.break_}{shown}"
+            return f"{name}{note}:{self.break_}<code>{shown}</code>"
         linked = f'<a href="{shown}">{name}</a>{note}'
         return f"{linked}{self.break_}{shown}" if self.form.shows_urls else linked
 
@@ -117,17 +133,15 @@ class _Draft:
 
     def body(self) -> str:
         writer, message = self.writer, self.message
-        escape = writer.form.escape
         many = "s" if self.left_out > 1 else ""
         missing = f"{self.left_out} link{many} too long for this chat: `wrapd show` has all of them"
         paragraphs = [
-            [self.heading, escape(clean(message.headline, limit=self.headline_limit))],
-            [*map(writer.link, self.links), escape(missing) if self.left_out else ""],
+            [self.heading, writer.text(clean(message.headline, limit=self.headline_limit))],
+            [*map(writer.link, self.links), writer.text(missing) if self.left_out else ""],
             [writer.field(field) for field in self.fields],
-            [escape(note) for note in message.notes],
+            [writer.text(note) for note in message.notes],
         ]
-        joined = (writer.break_.join(line for line in lines if line) for lines in paragraphs)
-        return (writer.break_ * 2).join(part for part in joined if part)
+        return writer.paragraphs(paragraphs)
 
     def shorten(self) -> bool:
         """Leave out what matters least of what is left; False where nothing more can go."""
@@ -135,11 +149,11 @@ class _Draft:
             self.fields.pop()
         elif self.headline_limit > _HEADLINE_KEPT:
             self.headline_limit //= 2
+        elif self.fields:
+            self.fields.pop()
         elif self.links:
             self.links.pop(_least(self.links))
             self.left_out += 1
-        elif self.fields:
-            self.fields.pop()
         elif self.headline_limit > 1:
             self.headline_limit //= 2
         else:
@@ -153,7 +167,7 @@ def _fit(message: Message, writer: _Writer, heading: str, room: int) -> str:
         message=message,
         writer=writer,
         heading=heading,
-        headline_limit=_HEADLINE_LIMIT,
+        headline_limit=_TEXT_LIMIT,
         fields=list(message.fields),
         links=list(message.links),
     )

@@ -108,25 +108,41 @@ def judge(
     """The verdict on one attempt.
 
     `accepted` is what the plugin believes; `error` names an exception that left it; `exchanges` is what really
-    happened, in order. The last one decides: a plugin goes on only after an answer that it liked. `now` is for a
+    happened, in order: a plugin may log in before and out after. Where it believes in success, only a refusal in
+    the body of a 2xx answer speaks against it; else the last exchange that went wrong decides. `now` is for a
     Retry-After that names a date.
     """
-    if not exchanges:
-        if accepted:
-            return Sent(reason="sent")
-        return Unknown(reason=error or "the service's plugin reported a failure without a reason")
-    last = exchanges[-1]
-    if last.failure is not None and last.status is None:
-        return _unanswered(last)
-    if last.status is None:
-        return Unknown(reason="no answer")
-    match last.wire:
+    verdicts = [_single(scheme, exchange, now=now) for exchange in exchanges]
+    if accepted:
+        answers = [
+            verdict for exchange, verdict in zip(exchanges, verdicts, strict=True) if _is_success(exchange.status)
+        ]
+        refusals = [verdict for verdict in answers if not isinstance(verdict, Sent)]
+        return next(reversed(refusals or answers or verdicts), Sent(reason="sent"))
+    refusals = [verdict for verdict in verdicts if not isinstance(verdict, Sent)]
+    if refusals:
+        return refusals[-1]
+    if verdicts:
+        last = verdicts[-1]
+        return Unknown(reason=f"{last.reason}: not the answer that this service gives", status=last.status)
+    return Unknown(reason=error or "the service's plugin reported a failure without a reason")
+
+
+def _is_success(status: int | None) -> bool:
+    return status is not None and 200 <= status < 300
+
+
+def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
+    """What one exchange says by itself."""
+    if exchange.status is None:
+        return _unanswered(exchange)
+    match exchange.wire:
         case Wire.SMTP:
-            return _mail(last)
+            return _mail(exchange)
         case Wire.HTTP:
-            return _http(scheme, last, accepted=accepted, now=now)
+            return _http(scheme, exchange, now=now)
         case _:
-            assert_never(last.wire)
+            assert_never(exchange.wire)
 
 
 def settle(verdict: Verdict) -> Final:
@@ -165,20 +181,18 @@ def _unanswered(exchange: Exchange) -> Verdict:
 
 
 def _http(  # noqa: PLR0911 - one line for each sort of answer
-    scheme: str, last: Exchange, *, accepted: bool, now: datetime
+    scheme: str, last: Exchange, *, now: datetime
 ) -> Verdict:
     status = last.status
     assert status is not None
     if status == 429 or (status == 503 and last.retry_after):
         after = parse_retry_after(last.retry_after, now=now)
         return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
-    if 200 <= status < 300:
+    if _is_success(status):
         rule = _BODY_RULES.get(scheme)
         if rule is not None:
             return rule(last)
-        if accepted:
-            return Sent(reason=f"HTTP {status}", status=status)
-        return Unknown(reason=f"HTTP {status}: the answer is not the one that this service gives", status=status)
+        return Sent(reason=f"HTTP {status}", status=status)
     if 300 <= status < 400:
         reason = f"HTTP {status}: a redirect, which is not followed; the channel's URL needs the final address"
         return Hold(reason=reason, status=status)
@@ -271,19 +285,28 @@ def _by_code(
     return rule
 
 
-def _by_flag(flag: str, *, word: str | None, rate: frozenset[str], hold: frozenset[str]) -> BodyRule:
-    """The rule of a service whose body holds a truth value named `flag`, and a word for the fault under `error`.
-    `word` is a whole body that also means success."""
+def _by_flag(
+    flag: str,
+    *,
+    word: str | None = None,
+    needed: bool = True,
+    rate: frozenset[str] = frozenset(),
+    hold: frozenset[str] = frozenset(),
+) -> BodyRule:
+    """The rule of a service whose body holds a truth value named `flag`, and a word for the fault. `word` is a
+    whole body that also means success; without `needed`, so does an object that lacks the flag."""
 
     def rule(last: Exchange) -> Verdict:
         answer = _object(last.body)
-        if answer is None or not isinstance(answer.get(flag), bool):
-            plain = last.body.strip().decode("utf-8", "replace")
-            if word is not None and plain == word:
-                return Sent(reason=f"HTTP {last.status}", status=last.status)
+        fine = Sent(reason=f"HTTP {last.status}", status=last.status)
+        if answer is None:
+            is_word = word is not None and last.body.strip() == word.encode()
+            return fine if is_word else _unreadable(last)
+        value = answer.get(flag, None if needed else True)
+        if value is True:
+            return fine
+        if value is not False:
             return _unreadable(last)
-        if answer[flag]:
-            return Sent(reason=f"HTTP {last.status}", status=last.status)
         said = _said(last.body)
         reason = f"HTTP {last.status}: refused" + (f" ({said})" if said else "")
         if said in rate:
@@ -323,9 +346,9 @@ _BODY_RULES: Mapping[str, BodyRule] = {
     ),
     "wecombot": _by_code(("errcode",), rate=frozenset({45009}), hold=frozenset({93000}), busy=frozenset({-1})),
     "slack": _by_flag("ok", word="ok", rate=frozenset({"ratelimited", "rate_limited"}), hold=_SLACK_HOLDS),
-    "tgram": _by_flag("ok", word=None, rate=frozenset(), hold=frozenset()),
-    "rocket": _by_flag("success", word=None, rate=frozenset(), hold=frozenset()),
-    "rockets": _by_flag("success", word=None, rate=frozenset(), hold=frozenset()),
+    "tgram": _by_flag("ok"),
+    "rocket": _by_flag("success", needed=False),  # the answer to a login has no flag
+    "rockets": _by_flag("success", needed=False),
 }
 """Services whose success stands in the body; for all others the status says it."""
 

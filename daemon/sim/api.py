@@ -37,6 +37,9 @@ class Api:
 
     def carry_out(self, call: Call, faults: Sequence[ActiveFault]) -> Answer:
         """The answer to a call."""
+        user = call.headers.get("X-App-UserId")
+        if user is not None and not user.isascii():
+            raise invalid("X-App-UserId")
         match call.operation:
             case "show":
                 return Answer(status=200, body=self._show(call, faults))
@@ -87,14 +90,11 @@ class Api:
         raise Refusal(400, "MSS.00010003", "The task does not exist")
 
     def _requeue(self, jobs: list[Job], faults: Sequence[ActiveFault]) -> None:
-        requeue = _first(faults, "requeue")
-        if requeue is None:
-            return
-        for job in jobs:
-            if requeue.job_id in (None, job.job_id) and requeue.times_left != 0:
-                stepped = self._book.requeue(job, fault=requeue.number, wait=requeue.number_of("wait"))
-                if stepped:
-                    hit(requeue)
+        for fault in _all(faults, "requeue"):
+            for job in jobs:
+                meant = fault.job_id in (None, job.job_id) and fault.times_left != 0
+                if meant and self._book.requeue(job, fault=fault.number, wait=fault.number_of("wait")):
+                    hit(fault)
 
     def _list(self, call: Call, faults: Sequence[ActiveFault]) -> dict[str, Any]:
         pairs = parse_query(call.query)
@@ -103,16 +103,14 @@ class Api:
             hit(ignored)
             pairs = [pair for pair in pairs if pair[0] != "job_ids"]
         query = read_query(pairs, now=self._time.now())
-        vanished = _first(faults, "vanished")
-        hidden = None
-        if vanished is not None:
-            hit(vanished)
-            gone = vanished.job_id
+        gone = {fault.job_id for fault in _all(faults, "vanished")}
+        for fault in _all(faults, "vanished"):
+            hit(fault)
 
-            def hidden(job: Job) -> bool:
-                return gone is None or job.job_id == gone
+        def hidden(job: Job) -> bool:
+            return None in gone or job.job_id in gone
 
-        count, jobs = find(self._book, query, now=self._time.monotonic(), hidden=hidden)
+        count, jobs = find(self._book, query, now=self._time.monotonic(), hidden=hidden if gone else None)
         self._requeue(jobs, faults)
         moment, now = self._time.monotonic(), self._time.now()
         page = [self._answers.summary(job, job.seek(moment), base=call.base, now=now) for job in jobs]
@@ -146,6 +144,10 @@ def _show_script(query: str) -> bool:
     if value not in ("", "true", "false"):
         raise invalid("show_script")
     return value == "true"
+
+
+def _all(faults: Sequence[ActiveFault], name: str) -> list[ActiveFault]:
+    return [fault for fault in faults if fault.name == name]
 
 
 def _first(faults: Sequence[ActiveFault], name: str) -> ActiveFault | None:

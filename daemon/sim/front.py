@@ -7,6 +7,7 @@ carried out, sent. Never reads a body larger than 32 MiB.
 import asyncio
 import random
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -94,7 +95,7 @@ class Front:
             base=f"http://{headers.get('Host') or self._own_host}",
             project_id=project_id,
             kind=kind,
-            item=item,
+            item=unquote(item) if "%" in item else item,
         )
 
     async def _handle_faulty(self, request: web.BaseRequest, call: Call, request_id: str) -> web.StreamResponse:
@@ -114,7 +115,10 @@ class Front:
         if wire is None:
             return self._count_and_send(request, answer, request_id)
         self.stats.answered("none" if wire.name in ("reset", "reset_before") else str(answer.status))
-        return await Way(request, request_id=request_id, date=self._now_date()).send(answer, wire)
+        try:
+            return await Way(request, request_id=request_id, date=self._now_date()).send(answer, wire)
+        except ConnectionResetError:  # the client has had enough of the fault
+            return Direct(b"", keep_alive=False)
 
     async def _instead(self, request: web.BaseRequest, fault: ActiveFault, request_id: str) -> web.StreamResponse:
         hit(fault)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from daemon.domain.jobs import parse_job_id
 from daemon.sim.index import Index
-from daemon.sim.plans import FAILURES, Failure, Planner, Step, spoken_seconds
+from daemon.sim.plans import CHARS_PER_SECOND, FAILURES, Failure, Planner, Step
 from daemon.sim.scripts import job_name
 from daemon.sim.times import SimTime, iso_exact
 
@@ -76,7 +76,7 @@ class Job:
         self.user_id: str | None = None
         self.request: dict[str, Any] | None = None
         """The body that created it; None where it was made by the control endpoints."""
-        self.requeued: set[int] = set()
+        self.requeued: tuple[int, ...] = ()
         """The requeue faults that have hit it."""
         self.times: list[float] = []
         self.states: list[str] = []
@@ -165,7 +165,7 @@ class Book:
             job_id=chosen,
             kind=kind,
             name=job_name(number) if name is None else name,
-            spoken=max(1.0, spoken_seconds("x" * chars)),
+            spoken=max(1.0, chars / CHARS_PER_SECOND),
         )
         job.script_chars = chars
         self._begin(job, self.planner.plan(job.spoken) if timeline is None else check_timeline(timeline))
@@ -227,7 +227,7 @@ class Book:
         now = self.time.monotonic()
         if fault in job.requeued or job.seek(now) != "PROCESSING":
             return False
-        job.requeued.add(fault)
+        job.requeued += (fault,)
         delay = wait / self._speed
         later = [at + delay for at in job.times[job.pos + 1 :]]
         self._replace_future(

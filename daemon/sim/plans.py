@@ -3,7 +3,7 @@
 Owns the workload's shape. Seconds here are those of a service at speed 1. Never looks at a clock.
 
     WAITING      at least 5 s, bursty: the queue is calm or congested, and stays so for a while
-    PROCESSING   20 s + 2.2 x the spoken seconds, times a lognormal factor (sigma 0.25);
+    PROCESSING   30 s + 2.9 x the spoken seconds, times a lognormal factor (sigma 0.25);
                  3 % take 3 to 12 times as long
     5 %          fail early, some seconds into PROCESSING
     1.5 %        are canceled by somebody while they wait
@@ -23,13 +23,13 @@ SHORTEST_WAIT: Final = 5.0
 _BURST_TURNS: Final = {False: 0.04, True: 0.12}
 """Chance, at each new job, that a calm queue congests and a congested one calms."""
 _MEAN_WAIT: Final = {False: 12.0, True: 90.0}
-_BASE: Final = 20.0
-_PER_SPOKEN_SECOND: Final = 2.2
+_BASE: Final = 30.0
+_PER_SPOKEN_SECOND: Final = 2.9
 _SIGMA: Final = 0.25
 _TAIL, _EARLY_FAILURE, _CANCELED, _BLOCKED = 0.03, 0.05, 0.015, 0.015
 
 _TAG = re.compile(r"<[^>]*>")
-_CHARS_PER_SECOND = 14.0
+CHARS_PER_SECOND = 14.0
 """About 150 English words a minute (API document, Table 8)."""
 _HAN_PER_SECOND = 250 / 60
 """About 250 Chinese characters a minute (the same table in Chinese)."""
@@ -39,7 +39,7 @@ def spoken_seconds(text: str, *, speed: int = 100) -> float:
     """How long a voice at `speed` (100 is normal, 200 twice as fast) speaks `text`; SSML tags are silent."""
     plain = _TAG.sub("", text)
     han = sum(1 for char in plain if "\u3040" <= char <= "\u9fff")
-    return (han / _HAN_PER_SECOND + (len(plain) - han) / _CHARS_PER_SECOND) * 100 / speed
+    return (han / _HAN_PER_SECOND + (len(plain) - han) / CHARS_PER_SECOND) * 100 / speed
 
 
 class Planner:

@@ -17,11 +17,12 @@ from sqlalchemy.pool import NullPool, QueuePool
 from daemon.errors import DatabaseFault
 from daemon.store.errors import from_sqlite
 
-BUSY_SECONDS = 5
+BUSY_SECONDS = 5.0
 """How long a transaction waits for another program's."""
 APPLICATION_ID = 0x77726170
 """Marks a file as wrapd's (the letters "wrap", in SQLite's header at offset 68)."""
 
+_PAUSE = 0.05
 _FILE_MODE = 0o660
 _WAL_LIMIT = 64 * 1024 * 1024
 _EXAMPLE = "sqlite:///wrapd.db (a file; the path starts at the working directory, or at / with four slashes)"
@@ -132,11 +133,11 @@ def use_wal(path: Path) -> None:
 
 def _switch(connection: sqlite3.Connection) -> str:
     # SQLite does not wait for a lock here, whatever the timeout says: try again by hand.
-    for _ in range(BUSY_SECONDS * 20):
+    for _ in range(int(BUSY_SECONDS / _PAUSE)):
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            time.sleep(0.05)
+            time.sleep(_PAUSE)
     return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])

@@ -5,6 +5,7 @@ transaction that fails is answered to those who asked, and the next one begins.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -111,9 +112,10 @@ class Writer:
                     connection.invalidate()
                     raise
         except BaseException as error:  # noqa: BLE001 - the thread must live; those who asked are told
-            log.error(LogEvent.DATABASE_FAILED, error=error, works=len(works))
             for work in works:
                 work.error = _copy(error, self._path)
+            with contextlib.suppress(Exception):  # a log that cannot be written must not end the thread
+                log.error(LogEvent.DATABASE_FAILED, error=error, works=len(works))
         else:
             with self._changed:
                 self._last_commit = self._clock.monotonic()

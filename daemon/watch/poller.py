@@ -41,8 +41,6 @@ LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
 _PROBE_BASE, _PROBE_CAP = 1.0, 30.0
 """Seconds between two probes of a project that is at fault or down."""
-_STORE_RETRY = 1.0
-"""Seconds until a job is asked again whose answer could not be stored."""
 _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators hear of it."""
 
@@ -328,10 +326,10 @@ class Poller:
             self._wake(recorded.channels)
 
     def _store_failed(self, watched: Watched, error: StoreError) -> None:
-        """Nothing is known to be stored: the job keeps its state and is asked again."""
+        """Nothing is known to be stored: the job keeps its state and is asked again, soon and then more slowly."""
         self._metrics.store_errors.inc()
         log.error(LogEvent.DATABASE_FAILED, project=self.project, job=watched.job_id, error=error)
-        watched.due = self._clock.monotonic() + _STORE_RETRY
+        self._plan(watched, failed=True)
 
     # Planning and the project's health
 

@@ -107,5 +107,5 @@ def test_the_demo_runs_from_an_installation(
         environment / "wrapd", "demo", "--exit-when-done", "--jobs", "3", cwd=tmp_path, env=environ, timeout=120
     )
     assert ended.returncode == 0, ended.stdout
-    assert "missing" in ended.stdout
+    assert " sent, 0 missing" in ended.stdout
     assert not list(tmp_path.iterdir())  # its database is in a temporary folder

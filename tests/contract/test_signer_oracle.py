@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer as OfficialSigner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.metastudio.auth import Signer, canonical_query, sdk_date
 

@@ -38,7 +38,12 @@ async def test_jobs_over_http_follow_their_timeline_at_speed(sim: Simulator) -> 
         sim,
         "POST",
         "jobs",
-        {"kind": "photo", "count": 2, "name": "N", "timeline": [["WAITING", 5], ["PROCESSING", 60], ["SUCCEED", None]]},
+        {
+            "kind": "photo",
+            "count": 2,
+            "name": "N",
+            "timeline": [["WAITING", 5], ["PROCESSING", 60], ["SUCCEED", None]],
+        },
     )
     first, second = made.json()["job_ids"]
     clock_of(sim).advance(0.5)

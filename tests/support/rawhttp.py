@@ -52,8 +52,8 @@ async def raw_server(
                 if writer.is_closing():
                     return
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the other side has gone, or the block has ended
         finally:
             tasks.discard(task)
             writer.close()

@@ -1,11 +1,12 @@
 """A loopback stand-in for any HTTP chat service: programmable answers, every request kept with its time.
 
-`with Webhook() as hook: hook.url, hook.program(Answer(status=429)), hook.requests`. Programmed answers are used up in
-order, then `hook.default` holds. It runs in threads of its own and hears no clock of the tests.
+`with Webhook() as hook: hook.url(), hook.program(Answer(status=429)), hook.requests`. Programmed answers are used
+up in order, then `hook.default` holds. It runs in threads of its own, in real time.
 """
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -60,7 +61,7 @@ def ok_json(value: object, status: int = 200) -> Answer:
 class Webhook:
     """The stand-in; listens from `__enter__` on, at a port of its own (or at `port` again, after a pause)."""
 
-    def __init__(self, *, default: Answer = OK, port: int = 0) -> None:
+    def __init__(self, *, default: Answer = OK, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.default = default
         self.requests: list[Received] = []
         self._answers: list[Answer] = []
@@ -68,6 +69,8 @@ class Webhook:
         self._let_go = threading.Event()
         self._server = _Server(("127.0.0.1", port), _handler(self))
         self.port = int(self._server.server_address[1])
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -112,6 +115,10 @@ class Webhook:
 
     def hang(self) -> None:
         self._let_go.wait(30)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait between two bytes of a drip; True when all is let go."""
+        return self._let_go.wait(seconds)
 
 
 class _Server(ThreadingHTTPServer):
@@ -170,5 +177,5 @@ def _write(handler: BaseHTTPRequestHandler, hook: Webhook, data: bytes, pause: f
     for byte in data:
         handler.wfile.write(bytes([byte]))
         handler.wfile.flush()
-        if hook._let_go.wait(pause):
+        if hook.pause(pause):
             return

@@ -137,7 +137,7 @@ def test_no_value_of_a_secret_key_is_shown(tmp_path: Path) -> None:
             [projects.m]
             region = "cn-north-4"
             proxy = { url = "http://u:hunter2@p" }
-            auth = { method = "aksk", access_key = ["hunter2"], secret_key = { env = ["hunter2"] }, hunter = "hunter2" }
+            auth = { method = "aksk", access_key = ["hunter2"], secret_key = { env = ["hunter2"] }, x = "hunter2" }
             [projects.n]
             region = "cn-north-4"
             auth = "hunter2"

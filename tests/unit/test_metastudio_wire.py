@@ -260,6 +260,7 @@ def test_a_state_that_sits_deeper_is_a_row_not_a_class() -> None:
     )
     raw = json.dumps({"job_info": {"job_id": "j1", "state": "SUCCEED", "create_time": "2026-01-01T00:00:00Z"}})
     assert read_task(raw.encode(), at=card.body_at, job_id="j1").state == "SUCCEED"
+    assert read_details(raw.encode(), at=card.body_at).job_id == "j1"
     with pytest.raises(UnusableAnswer, match="no state"):
         read_task(body(), at=card.body_at)
 

@@ -9,7 +9,7 @@ import pytest
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, JobId, Observation, Tracking
 from daemon.store import Look, Store, StoreRefused, TrackResult
-from tests.support.store import A, B, BOTH, NOW, PROJECT, SILENT, later, move, open_store, record, request, track
+from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import sys
 from daemon.clock import SystemClock
 from daemon.store import Store
 store = Store.open(sys.argv[1], clock=SystemClock(), daemon=True)
-print("open", flush=True)
+print("open", file=sys.stderr, flush=True)
 sys.stdin.read()
 """
 
@@ -165,10 +165,14 @@ def test_without_auto_migrate_a_missing_schema_is_told(tmp_path: Path) -> None:
 def test_a_second_daemon_is_told_who_runs(tmp_path: Path) -> None:
     url = url_of(tmp_path / "wrapd.db")
     with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == "open\n"
+        assert first.stderr is not None
+        assert first.stderr.readline() == "open\n"
         with pytest.raises(AlreadyRunning, match=rf"\(pid {first.pid}, lock file .*wrapd\.db\.lock\)") as caught:
             Store.open(url, clock=SystemClock(), daemon=True)
         assert caught.value.exit_status is Exit.RUNNING

@@ -1,4 +1,4 @@
-"""The outbox: earliest due first, in order for each job and channel, held channels are probed, a crash is marked."""
+"""The outbox: earliest due first, in order for each job, held channels are probed, a crash is marked."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from daemon.store import (
     Outcome,
     Store,
 )
-from tests.support.store import A, B, NOW, later, open_store, record, track
+from tests.support.store import NOW, A, B, later, open_store, record, track
 
 
 @pytest.fixture

@@ -137,6 +137,24 @@ async def test_another_program_that_writes_is_waited_for_and_then_told(
     store.close()
 
 
+async def test_a_log_that_cannot_be_written_does_not_end_the_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def error(self, *_: object, **__: object) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(writer, "log", Broken())
+    monkeypatch.setattr("daemon.store.engine.BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store._writing.dispose()  # the next connection waits as long as is said above
+    with pytest.raises(StoreBusy):
+        await store.write(track)
+    other.close()
+    assert await store.write(track) == 1
+
+
 async def test_too_many_works_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 2)
     gate, task = await busy(store)

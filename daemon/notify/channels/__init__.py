@@ -7,8 +7,9 @@ channel is used by one thread at a time. Must never log or raise what holds a ch
 
 import logging
 import re
+import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from importlib import import_module
 from typing import Any, TextIO
@@ -32,8 +33,7 @@ from daemon.notify.verdicts import Final, PlainOnce, Verdict, judge, settle
 __all__ = ["Channel", "ChannelSettings", "SendReport", "open_channel", "test_message"]
 
 # Apprise's lines hold URLs and names of hosts: nobody gets them, whatever the program around us sets up.
-logging.getLogger("apprise").addHandler(logging.NullHandler())
-logging.getLogger("apprise").propagate = False
+logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,23 +88,20 @@ class Channel:
         the message plainer. Never raises."""
         clock = clock or SystemClock()
         started = clock.monotonic()
-        rendered = render(message, self._form, escape_title=self._title_in_body)
+        rendered = render(message, self._form)
         verdict, tried = self._attempt(rendered, message, timeout, clock)
         if isinstance(verdict, PlainOnce):
             verdict, more = self._attempt(plainest(message), message, timeout, clock)
             tried += more
         final = settle(verdict)
+        final = replace(final, reason=self._scrub(final.reason))
         return SendReport(
             verdict=final,
-            reason=self._scrub(final.reason),
+            reason=final.reason,
             status=final.status,
             requests=tried,
             seconds=clock.monotonic() - started,
         )
-
-    @property
-    def _title_in_body(self) -> bool:
-        return self._service.title_maxlen <= 0
 
     def _attempt(self, rendered: Rendered, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
         error: str | None = None
@@ -262,9 +259,9 @@ def _service(url: str, scheme: str, place: str) -> NotifyBase:
         image_url_logo="",
     )
     try:
-        service = _build(url, scheme, asset)
-    except ConfigFault:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some plugins import what Python will drop one day
+            service = _build(url, scheme, asset)
     except Exception:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the URL
         service = None
     if service is None:

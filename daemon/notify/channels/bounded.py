@@ -2,8 +2,8 @@
 
 Owns the only patches of those libraries: put in place once, and without effect outside of `watching`. Within, a
 send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no redirect is followed, and
-each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and not bounded.
-Must never log, and never keep a URL or a header other than Retry-After.
+each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and not
+bounded. Must never log, and never keep a URL or a header other than Retry-After.
 """
 
 import contextlib
@@ -203,6 +203,10 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
         if isinstance(error, requests.RequestException):
             raise
         raise requests.ConnectionError("the exchange failed") from error
+    if watch.expired:  # while the headers came: what there is of them says nothing
+        response.close()
+        watch.exchanges.append(_failed(watch, TimeoutError()))
+        raise requests.ReadTimeout("the time for this send is over")
     body, whole = _read(response)
     response._content, response._content_consumed = body, True
     response.close()
@@ -244,22 +248,17 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
 
 
 def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
-    for cause in causes:
-        if isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError):
-            return "the host's name cannot be resolved"
-        if isinstance(cause, ssl.SSLError):
-            return "no TLS connection came about"
-        if isinstance(cause, TimeoutError | requests.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError):
-            return "no connection came about in time"
-        if isinstance(cause, OSError) and cause.errno in errno.errorcode:
-            return _os_words(cause)
-    return "no connection came about in time" if watch.expired else "no connection came about"
-
-
-def _os_words(error: OSError) -> str:
-    if error.errno == errno.ECONNREFUSED:
+    if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
+        return "the host's name cannot be resolved"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "the connection was refused"
-    return f"no connection: {error.strerror or errno.errorcode.get(error.errno or 0, 'unknown')}"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "no TLS connection came about"
+    late = (TimeoutError, requests.Timeout)
+    if watch.expired or any(isinstance(cause, late) for cause in causes):
+        return "no connection came about in time"
+    system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
+    return f"no connection: {next(system, None) or 'the other side ended it'}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,0 +1,80 @@
+"""Mail over a real SMTP conversation: what arrives, and what each refusal comes to."""
+
+import email
+import email.policy
+import time
+
+import pytest
+
+from daemon.domain.jobs import ChannelName
+from daemon.notify.channels import Channel, ChannelSettings, open_channel
+from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from tests.support.alerts import COVER, message
+from tests.support.mailbox import Mailbox
+
+
+def channel(box: Mailbox, options: str = "") -> Channel:
+    found = open_channel(ChannelSettings(name=ChannelName("mail"), url=box.url(options)))
+    found._service.request_rate_per_sec = 0
+    return found
+
+
+def test_a_mail_has_html_and_text_with_the_links_in_both() -> None:
+    with Mailbox() as box:
+        report = channel(box).send(message("<b>Film</b>\r\nBcc: v@example.com"), timeout=3)
+    assert report.verdict == Sent(reason="SMTP 250: accepted", status=250)
+    (raw,) = box.messages
+    mail = email.message_from_bytes(raw, policy=email.policy.default)
+    assert mail["Subject"] == "✅ <b>Film</b> Bcc: v@example.com is ready"
+    assert mail["Bcc"] is None
+    bodies = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    assert set(bodies) == {"text/plain", "text/html"}
+    assert "&lt;b&gt;Film" in bodies["text/html"]
+    for body in bodies.values():
+        assert COVER in body.replace("&amp;", "&")
+        assert "h.example.com/a_b.mp4?Expires=1&Signature=x%3D" in body.replace("&amp;", "&")
+
+
+@pytest.mark.parametrize(
+    ("step", "reply", "kind"),
+    [
+        ("GREETING", "421 too busy", Retry),
+        ("AUTH", "535 wrong password", Hold),
+        ("MAIL", "451 try later", Retry),
+        ("RCPT", "550 no such user", Hold),
+        ("RCPT", "450 greylisted", Retry),
+        ("DATA", "552 too large", Dead),
+        ("END", "554 looks like spam", Dead),
+        ("END", "451 try later", Retry),
+        ("END", "hang", Unknown),
+        ("END", "close", Unknown),
+        ("GREETING", "hang", Retry),
+        ("GREETING", "drip", Retry),
+        ("END", "drip", Unknown),
+    ],
+)
+def test_what_each_refusal_comes_to(step: str, reply: str, kind: type[Final]) -> None:
+    started = time.monotonic()
+    with Mailbox(replies={step: reply}) as box:
+        report = channel(box).send(message(), timeout=0.5)
+        took = time.monotonic() - started
+    assert type(report.verdict) is kind, report
+    assert took < 2.5
+    assert "secret-word" not in report.reason
+
+
+def test_a_server_that_is_away_was_surely_not_reached() -> None:
+    with Mailbox() as box:
+        pass
+    report = channel(box).send(message(), timeout=1)
+    assert report.verdict == Retry(reason="the connection was refused")
+
+
+def test_a_server_without_tls_holds_the_channel_that_wants_it() -> None:
+    with Mailbox() as box:
+        url = box.url().replace("mailto://", "mailtos://").replace("mode=insecure", "mode=starttls")
+        one = open_channel(ChannelSettings(name=ChannelName("mail"), url=url))
+        report = one.send(message(), timeout=1)
+    assert isinstance(report.verdict, Hold)
+    assert "TLS" in report.reason
+    assert box.messages == []

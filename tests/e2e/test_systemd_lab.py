@@ -1,0 +1,264 @@
+"""The unit under a real systemd: ready, sandbox, group members, kill -9, watchdog, wrong config, stop.
+
+A systemd of its own is booted over the machine's files (tests/support/systemd_lab.sh). In it run the installed
+wheel, the unit as shipped, a simulator, and a server that takes the alerts.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import Exit
+from tests.support.programs import ROOT, need, run
+
+pytestmark = [pytest.mark.long, pytest.mark.system, pytest.mark.timeout(240)]
+
+SCRIPT = ROOT / "tests" / "support" / "systemd_lab.sh"
+PYTHON = Path("/usr/bin/python3")
+CONFIG = "/etc/wrapd/config.toml"
+SECRET_KEY = "lab-secret-key-0123456789abcdef"
+
+CONFIG_TEXT = """
+[database]
+url = "sqlite:////var/lib/wrapd/wrapd.db"
+[polling]
+min_interval = "200ms"
+max_interval = "1s"
+[projects.lab]
+endpoint = "http://127.0.0.1:9001"
+project_id = "0123456789abcdef0123456789abcdef"
+requests_per_second = 10
+auth = { method = "aksk", access_key = { credential = "access_key" }, secret_key = { credential = "secret_key" } }
+[channels.editors]
+url = { credential = "editors_url" }
+"""
+
+DROP_IN = """
+[Service]
+LoadCredential=access_key:/etc/wrapd/credentials/access_key
+LoadCredential=secret_key:/etc/wrapd/credentials/secret_key
+LoadCredential=editors_url:/etc/wrapd/credentials/editors_url
+# As shipped, but for people without patience:
+WatchdogSec=3
+TimeoutAbortSec=1
+RestartSec=100ms
+"""
+
+SINK = """
+import http.server, sys
+class Sink(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode(), flush=True)
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", 9002), Sink).serve_forever()
+"""
+
+CREATE = """
+import json, sys, urllib.request
+body = json.dumps({"timeline": json.loads(sys.argv[1])}).encode()
+request = urllib.request.Request("http://127.0.0.1:9001/_sim/jobs", body, {"Content-Type": "application/json"})
+print(json.load(urllib.request.urlopen(request))["job_ids"][0])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A booted systemd."""
+
+    folder: Path
+
+    def exec(self, *command: str, status: int | None = 0) -> str:
+        """What a command says that runs in there as root, without newlines at its end."""
+        ended = run(SCRIPT, "exec", self.folder, *command, timeout=60)
+        if status is not None:
+            assert ended.returncode == status, ended.stdout
+        return ended.stdout.rstrip("\n")
+
+    def unit(self, *properties: str) -> dict[str, str]:
+        """Properties of wrapd.service."""
+        shown = self.exec("systemctl", "show", "wrapd", "--property", ",".join(properties))
+        return dict(line.split("=", 1) for line in shown.splitlines())
+
+    def wrapd(self, user: str, *arguments: str, status: int = 0) -> str:
+        """A command of wrapd as a person runs it; the config is found where it lies."""
+        return self.exec("runuser", "-u", user, "--", "/opt/wrapd/bin/wrapd", *arguments, status=status)
+
+    def new_job(self, timeline: str = '[["PROCESSING", null]]') -> str:
+        return self.exec("/usr/bin/python3", "-c", CREATE, timeline)
+
+    def state(self, job_id: str) -> str | None:
+        shown: dict[str, str | None] = json.loads(self.wrapd("alice", "show", job_id, "--json"))
+        return shown["state"]
+
+    def active(self) -> bool:
+        return self.unit("ActiveState")["ActiveState"] == "active"
+
+    def journal(self, unit: str) -> str:
+        return self.exec("journalctl", "--unit", unit, "--output", "cat", "--no-pager")
+
+
+def wait_until(what: str, holds: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Processes of another system tell nobody when they are done: look, ten times a second."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+
+
+def require_what_the_lab_needs() -> None:
+    """Skip with the reason where a systemd cannot be booted."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to make namespaces")
+    for program in ("unshare", "nsenter", "ip", "pgrep", "systemctl", "runuser"):
+        need(program)
+    if not Path("/lib/systemd/systemd").exists():
+        pytest.skip("needs the program systemd")
+    new_enough = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))"
+    if not PYTHON.exists() or run(PYTHON, "-c", new_enough).returncode != 0:
+        pytest.skip(f"needs {PYTHON} from 3.11 on, with venv: a service cannot reach any other")
+    if not os.access("/sys/fs/cgroup", os.W_OK) or run("unshare", "--mount", "--pid", "--fork", "true").returncode:
+        pytest.skip("needs the right to make namespaces and control groups")
+
+
+def install(layer: Path, scratch: Path) -> None:
+    """What docs/install.md does, below `layer`: environment, unit, users, config, credentials."""
+    built = run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", scratch, ROOT)
+    assert built.returncode == 0, built.stdout
+    [wheel] = scratch.glob("*.whl")
+    home = layer / "opt" / "wrapd"
+    for command in (
+        [PYTHON, "-m", "venv", home],
+        [home / "bin/pip", "install", "--no-compile", "--require-hashes", "-r", ROOT / "requirements.lock"],
+        [home / "bin/pip", "install", "--no-compile", "--no-deps", wheel],
+    ):
+        ended = run(*command, timeout=120)
+        assert ended.returncode == 0, ended.stdout
+    for script in (home / "bin").iterdir():  # their first lines name the interpreter where it lies now
+        if script.is_file() and not script.is_symlink():
+            script.write_text(script.read_text().replace(str(layer), ""))
+
+    files = {
+        "etc/wrapd/config.toml": CONFIG_TEXT,
+        "etc/wrapd/credentials/access_key": "lab-access-key\n",
+        "etc/wrapd/credentials/secret_key": f"{SECRET_KEY}\n",
+        "etc/wrapd/credentials/editors_url": "json://127.0.0.1:9002/hook\n",
+        "etc/systemd/system/wrapd.service": (ROOT / "packaging/wrapd.service").read_text(),
+        "etc/systemd/system/wrapd.service.d/lab.conf": DROP_IN,
+        "etc/sysusers.d/wrapd.conf": (ROOT / "packaging/wrapd.sysusers.conf").read_text(),
+        "opt/sink.py": SINK,
+    }
+    for name, text in files.items():
+        path = layer / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o600 if "credentials" in name else 0o644)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A booted systemd with wrapd installed and not yet started."""
+    require_what_the_lab_needs()
+    folder = tmp_path_factory.mktemp("lab")
+    install(folder / "layer", tmp_path_factory.mktemp("dist"))
+    booted = run(SCRIPT, "boot", folder)
+    assert booted.returncode == 0, booted.stdout
+    lab = Lab(folder)
+    try:
+        for person, group in (("alice", "wrapd"), ("bob", "nogroup")):
+            lab.exec("useradd", "--create-home", "--groups", group, person)
+        lab.exec("chown", "root:wrapd", CONFIG)
+        lab.exec("chmod", "0640", CONFIG)
+        lab.exec("systemd-run", "--unit=sink", "/usr/bin/python3", "/opt/sink.py")
+        sim = ["--speed=20", "--access-key=lab-access-key", f"--secret-key={SECRET_KEY}", "--token=t" * 10]
+        project = "--project-id=0123456789abcdef0123456789abcdef"
+        lab.exec(
+            "systemd-run", "--unit=sim", "/opt/wrapd/bin/wrapd", "sim", "--listen=127.0.0.1:9001", project, *sim
+        )
+        wait_until(
+            "the simulator listens", lambda: ":9001 " in lab.exec("ss", "--listening", "--tcp", "--numeric")
+        )
+        yield lab
+    finally:
+        ended = run(SCRIPT, "end", folder)
+        shutil.rmtree(folder)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_start_returns_when_the_daemon_is_ready(lab: Lab) -> None:
+    lab.exec("systemctl", "start", "wrapd")
+    unit = lab.unit("ActiveState", "SubState", "StatusText", "NRestarts", "MainPID")
+    assert (unit["ActiveState"], unit["SubState"], unit["NRestarts"]) == ("active", "running", "0")
+    assert "0 jobs in 1 project" in unit["StatusText"]
+    assert "daemon.started" in lab.journal("wrapd")
+    status = lab.exec("cat", f"/proc/{unit['MainPID']}/status")
+    for applied in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "Umask:\t0007"):
+        assert applied in status
+
+
+def test_a_member_of_the_group_tracks_a_job_and_its_alert_arrives(lab: Lab) -> None:
+    job_id = lab.new_job('[["WAITING", 20], ["PROCESSING", 20], ["SUCCEED", null]]')
+    lab.wrapd("alice", "track", "--label", "From alice", job_id)
+    wait_until("the job's end is seen", lambda: lab.state(job_id) == "SUCCEED")
+    wait_until("the alert arrives", lambda: job_id in lab.journal("sink"))
+    for file in lab.exec("find", "/var/lib/wrapd", "-type", "f", "-printf", "%f %g %m\n").splitlines():
+        assert re.fullmatch(r"wrapd\.db(-wal|-shm|\.lock)? wrapd 660", file)
+
+
+def test_nobody_else_reads_the_config_the_keys_or_the_database(lab: Lab) -> None:
+    assert "ermission denied" in lab.wrapd("bob", "jobs", status=Exit.CONFIG)
+    assert lab.exec("runuser", "-u", "bob", "--", "ls", "/var/lib/wrapd", status=2).endswith("Permission denied")
+    lab.exec("runuser", "-u", "alice", "--", "cat", "/etc/wrapd/credentials/secret_key", status=1)
+    lab.exec("runuser", "-u", "alice", "--", "sh", "-c", f"echo >> {CONFIG}", status=2)
+
+
+def test_kill_9_is_followed_by_a_restart_that_goes_on(lab: Lab) -> None:
+    job_id = lab.new_job()
+    lab.wrapd("alice", "track", job_id)
+    wait_until("the job is asked about", lambda: lab.state(job_id) == "PROCESSING")
+    before = lab.unit("MainPID", "NRestarts")
+    lab.exec("kill", "-KILL", before["MainPID"])
+    wait_until("a new process", lambda: lab.unit("MainPID")["MainPID"] not in {"0", before["MainPID"]})
+    wait_until("it is ready", lab.active)
+    assert int(lab.unit("NRestarts")["NRestarts"]) == int(before["NRestarts"]) + 1
+    assert "1 jobs in 1 project" in lab.unit("StatusText")["StatusText"]
+
+
+def test_the_watchdog_ends_a_process_that_stands_still(lab: Lab) -> None:
+    wait_until("it is ready", lab.active)
+    before = lab.unit("MainPID")["MainPID"]
+    lab.exec("kill", "-STOP", before)
+    wait_until("a new process", lambda: lab.unit("MainPID")["MainPID"] not in {"0", before}, seconds=30)
+    wait_until("it is ready", lab.active)
+    assert "Watchdog timeout" in lab.journal("wrapd")
+    calm = lab.unit("MainPID", "NRestarts")
+    lab.exec("sleep", "4")  # longer than WatchdogSec: a daemon at work is left alone
+    assert lab.unit("MainPID", "NRestarts") == calm
+
+
+def test_a_stop_is_clean_and_the_log_shows_no_secret(lab: Lab) -> None:
+    lab.exec("systemctl", "stop", "wrapd")
+    unit = lab.unit("ActiveState", "Result", "ExecMainStatus", "ExecMainCode")
+    assert (unit["ActiveState"], unit["Result"], unit["ExecMainStatus"]) == ("inactive", "success", "0")
+    said = lab.journal("wrapd")
+    assert "daemon.stopped" in said
+    assert SECRET_KEY not in said
+
+
+def test_a_wrong_config_is_said_once_and_not_tried_again(lab: Lab) -> None:
+    lab.exec("sed", "--in-place", "s/min_interval/min_intervall/", CONFIG)
+    lab.exec("systemctl", "start", "wrapd", status=1)
+    unit = lab.unit("SubState", "ExecMainStatus", "NRestarts")
+    assert (unit["SubState"], unit["ExecMainStatus"]) == ("failed", str(Exit.CONFIG.value))
+    said = lab.journal("wrapd")
+    assert said.count("min_intervall") == 1
+    assert "did you mean" in said or "min_interval" in said.replace("min_intervall", "")

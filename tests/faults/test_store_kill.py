@@ -1,0 +1,91 @@
+"""kill -9 of a writing process: what was answered is stored, nothing by half, and the next start goes on."""
+
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from daemon.clock import SystemClock
+from daemon.store import DeliveryStatus, Store
+from tests.support.store import url_of
+
+_WRITE = """
+import asyncio, sys
+from datetime import UTC, datetime
+from daemon.clock import SystemClock
+from daemon.domain.jobs import Observation
+from daemon.domain.routing import routing
+from daemon.domain.transitions import judge
+from daemon.store import Store, TrackRequest
+
+async def main():
+    url, first = sys.argv[1], int(sys.argv[2])
+    store = Store.open(url, clock=SystemClock(), daemon=True)
+    routes = routing([], operators=None, channels=["a", "b"])
+    now = datetime.now(UTC)
+    await store.write(lambda tx: tx.outbox.recover(at=now))
+
+    async def job(number):
+        request = TrackRequest(project="p", kind="avatar", job_id=f"job-{number}")
+        await store.write(lambda tx: tx.jobs.track(request, at=now))
+        row = await store.read_async(lambda tx: tx.jobs.find(request.job_id)[0].id)
+        seen = Observation(state="SUCCEED")
+        move = judge(None, seen, at=now)
+        await store.write(lambda tx: tx.jobs.record_move(row, move, seen, routing=routes, due_at=now))
+        print(request.job_id, flush=True)
+        await store.write(lambda tx: tx.outbox.claim("a", now=now))
+
+    for number in range(first, first + 100_000, 8):
+        await asyncio.gather(*(job(number + n) for n in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def write_until_killed(url: str, first: int, lines: int) -> set[str]:
+    """The jobs whose end the process said to be stored before it was killed, at `lines` of them or soon after."""
+    command = [sys.executable, "-c", _WRITE, url, str(first)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]
+    ) as program:
+        assert program.stdout is not None
+        said = [program.stdout.readline() for _ in range(lines)]
+        program.kill()
+        said += program.stdout.readlines()
+    assert program.returncode == -9
+    return {line.strip() for line in said if line.startswith("job-") and line.endswith("\n")}
+
+
+def test_what_was_answered_is_stored_whole_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "wrapd.db")
+    chance = random.Random(7)
+    said: set[str] = set()
+    for run in range(6):
+        lines = chance.randint(1, 60)
+        said |= write_until_killed(url, run * 1_000_000, lines)
+        check(tmp_path / "wrapd.db", url, said)
+    assert len(said) >= 6
+
+
+def check(path: Path, url: str, said: set[str]) -> None:
+    raw = sqlite3.connect(path)
+    assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+    raw.close()
+    store = Store.open(url, clock=SystemClock(), daemon=True)  # the lock went with the process
+    jobs = {job.id: job for job in store.read(lambda tx: tx.jobs.list())}
+    assert said <= {job.job_id for job in jobs.values() if job.tracking == "finished"}
+    for job in jobs.values():
+        moves = store.read(lambda tx, n=job.id: tx.history.transitions(n))
+        told = store.read(lambda tx, n=job.id: tx.outbox.list(job=n))
+        # The state, its transition and its alerts: all of them or none.
+        assert (len(moves), len(told)) == ((1, 2) if job.tracking == "finished" else (0, 0))
+    sending = store.read(lambda tx: tx.outbox.list(status=DeliveryStatus.SENDING))
+    for row in sending:
+        outcomes = [a.outcome for a in store.read(lambda tx, n=row.id: tx.outbox.attempts(n))]
+        assert outcomes == ["unknown"] * (len(outcomes) - 1) + [None]
+    assert store.write_now(lambda tx: tx.outbox.recover(at=SystemClock().now())) == len(sending)
+    marked = {row.id for row in store.read(lambda tx: tx.outbox.list()) if row.possible_repeat}
+    assert {row.id for row in sending} <= marked
+    store.close()

@@ -1,0 +1,144 @@
+"""A dispatcher over a real database and loopback webhooks, in time that the test moves."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from daemon.clock import ManualClock
+from daemon.domain.jobs import Asset, ChannelName
+from daemon.domain.routing import routing
+from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
+from tests.support.store import NOW, later, record, track, url_of
+
+PATIENCE = 20.0
+"""Real seconds after which something that must happen has not."""
+
+
+class Quiet:
+    """Waits for the event alone: time passes only where the test says so. Counts who begins to wait."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self._more = asyncio.Condition()
+
+    async def __call__(self, event: asyncio.Event, seconds: float) -> None:
+        assert seconds > 0
+        async with self._more:
+            self.waits.append(seconds)
+            self._more.notify_all()
+        await event.wait()
+
+    async def until(self, number: int) -> None:
+        async with self._more, asyncio.timeout(PATIENCE):
+            await self._more.wait_for(lambda: len(self.waits) >= number)
+
+
+class Rig:
+    """Everything around one dispatcher. `turn` lets each lane look once; `later` lets time pass first."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: ManualClock,
+        urls: Mapping[str, str],
+        *,
+        operators: Iterable[str] = (),
+        settings: NotifySettings | None = None,
+        quiet: Quiet | None = None,
+    ) -> None:
+        self.store, self.clock = store, clock
+        self.quiet = quiet or Quiet()
+        self.results: list[tuple[str, AttemptOutcome]] = []
+        self.names = tuple(ChannelName(name) for name in urls)
+        self.dispatcher = Dispatcher(
+            store,
+            {
+                ChannelName(name): open_channel(ChannelSettings(name=ChannelName(name), url=url))
+                for name, url in urls.items()
+            },
+            clock=clock,
+            rng=random.Random(1),
+            settings=settings or NotifySettings(send_timeout=5.0),
+            operators=[ChannelName(name) for name in operators],
+            on_result=lambda channel, outcome: self.results.append((channel, outcome)),
+            waiter=self.quiet,
+        )
+
+    async def start(self) -> None:
+        await self.dispatcher.start()
+        await self.quiet.until(len(self.names))
+
+    async def turn(self, channels: Iterable[str] | None = None) -> None:
+        """Wake the lanes (all of them, or these) and wait until each has done all that it can now."""
+        names = self.names if channels is None else tuple(ChannelName(name) for name in channels)
+        for _ in range(2):  # what one lane writes for another is sent in the second round
+            begun = len(self.quiet.waits)
+            self.dispatcher.wake(names)
+            await self.quiet.until(begun + len(names))
+
+    async def later(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.turn()
+
+    async def job_ends(
+        self, job_id: str = "job-1", *, state: str = "SUCCEED", channels: Iterable[str] | None = None
+    ) -> None:
+        """A job is tracked (if it is not) and reaches `state` now; its alerts are in the outbox."""
+        names = self.names if channels is None else tuple(ChannelName(name) for name in channels)
+        routes = routing([], operators=[], channels=names)
+        at = self.clock.now()
+
+        def work(tx: object) -> None:
+            row = track(tx, job_id)  # type: ignore[arg-type]
+            asset = Asset(cover_url="https://h.example.com/c.png")
+            record(tx, row, state, at=at, routes=routes, asset=asset)  # type: ignore[arg-type]
+
+        await self.store.write(work)
+
+    def rows(self, channel: str) -> list[DeliveryRow]:
+        """The channel's deliveries, the first one first."""
+        return self.store.read(lambda tx: tx.outbox.list(channel=ChannelName(channel)))[::-1]
+
+    def row(self, channel: str) -> DeliveryRow:
+        (only,) = self.rows(channel)
+        return only
+
+    def statuses(self, channel: str) -> list[DeliveryStatus]:
+        return [row.status for row in self.rows(channel)]
+
+    def outcomes(self, channel: str) -> list[AttemptOutcome | None]:
+        """How each attempt of the channel's only delivery ended."""
+        row = self.row(channel)
+        return [attempt.outcome for attempt in self.store.read(lambda tx: tx.outbox.attempts(row.id))]
+
+
+@asynccontextmanager
+async def rig(
+    folder: Path,
+    urls: Mapping[str, str],
+    *,
+    operators: Iterable[str] = (),
+    settings: NotifySettings | None = None,
+    clock: ManualClock | None = None,
+    wrap: Callable[[Store], Store] = lambda store: store,
+    quiet: Quiet | None = None,
+) -> AsyncIterator[Rig]:
+    """A started dispatcher on the database in `folder`; it goes on with what is there."""
+    clock = clock or ManualClock(NOW)
+    store = Store.open(url_of(folder / "wrapd.db"), clock=clock, daemon=True)
+    try:
+        one = Rig(wrap(store), clock, urls, operators=operators, settings=settings, quiet=quiet)
+        await one.start()
+        try:
+            yield one
+        finally:
+            await one.dispatcher.stop()
+    finally:
+        store.close()
+
+
+__all__ = ["NOW", "PATIENCE", "Quiet", "Rig", "later", "rig"]

@@ -1,0 +1,85 @@
+"""A real daemon in a process of its own, with a config file, a database file and a log that tests can read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from daemon.sim import Simulator
+
+COMMAND = (sys.executable, "-m", "daemon.cli")
+
+
+class DaemonProcess:
+    """`wrapd run` on a config in `folder`. `start` and `kill` may alternate; the log goes on."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder = folder
+        self.config = folder / "wrapd.toml"
+        self.config.write_text(config)
+        self.log = folder / "wrapd.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "--config", self.config, "run"], stderr=log, stdout=log, env=_environment()
+            )
+        return self.process
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, *, seconds: float = 30) -> int:
+        """End it as an administrator would; returns its exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def command(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run another command on the same config."""
+        return subprocess.run(
+            [*COMMAND, "--config", self.config, *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=_environment(),
+        )
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.command(*arguments, "--json").stdout)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log, one dict a line; a line that a kill cut off is left out."""
+        lines = []
+        for line in self.log.read_text(errors="replace").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return lines
+
+
+def project_toml(sim: Simulator, *, rate: float, name: str = "main") -> str:
+    """A project section for the simulator, with its keys."""
+    keys = sim.settings
+    return f"""
+[projects.{name}]
+endpoint = "{sim.url}"
+project_id = "{keys.project_id}"
+requests_per_second = {rate:g}
+auth = {{ method = "aksk", access_key = "{keys.access_key}", secret_key = "{keys.secret_key}" }}
+"""
+
+
+def _environment() -> dict[str, str]:
+    """The tests' environment without what would reach into the daemon."""
+    hidden = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}

@@ -1,0 +1,69 @@
+"""Docs that are made from the program are as the program is, and explain every key."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from daemon.config import load, walk
+from daemon.config.example import example
+from daemon.config.schema import Config
+from docs.generate import ROOT, pages
+
+
+@pytest.mark.parametrize("path", sorted(map(str, pages())))
+def test_a_generated_page_is_not_stale(path: str) -> None:
+    assert (ROOT / path).read_text(encoding="utf-8") == pages()[Path(path)], "run python docs/generate.py"
+
+
+def every_key() -> list[tuple[str, str]]:
+    """All keys of the schema, found without the tables that the docs are made from."""
+    found: list[tuple[str, str]] = []
+    schema = Config.model_json_schema(mode="validation")
+    sections = {"Config": schema, **schema["$defs"]}
+    for name, section in sections.items():
+        if "properties" in section:
+            found += [(name, key) for key in section["properties"]]
+    return found
+
+
+SECTIONS = {"database", "polling", "notify", "web", "log", "projects", "channels", "routes"}
+
+
+def test_every_key_is_explained_in_the_example_and_the_page() -> None:
+    keys = [(name, key) for name, key in every_key() if not (name == "Config" and key in SECTIONS)]
+    assert len(keys) > 35
+    by_model = {part.model.__name__: part for part in (*walk.parts(), *walk.methods())}
+    page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+    text = " ".join(line.removeprefix("#").strip() for line in example().splitlines())
+    for name, key in keys:
+        if key == "method":
+            continue
+        explained = next(each for each in by_model[name].keys if each.name == key)
+        assert f"| `{key}` | {explained.about}" in page
+        assert " ".join(explained.about.split()) in text
+        assert explained.toml in text
+
+
+def test_the_example_sets_the_defaults_and_loads(tmp_path: Path) -> None:
+    path = tmp_path / "wrapd.toml"
+    path.write_text(example())
+    written = load(path)
+    path.write_text("")
+    bare = load(path)
+    for section in ("database", "polling", "notify", "web", "log"):
+        assert getattr(written, section) == getattr(bare, section)
+
+
+def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_path: Path) -> None:
+    lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in example().splitlines()]
+    taken = [line for line, old in zip(lines, example().splitlines(), strict=True) if line != old]
+    assert len(taken) >= 7
+    path = tmp_path / "wrapd.toml"
+    path.write_text("\n".join(lines))
+    config = load(path)
+    project = config.project("main")
+    assert project.endpoint is not None
+    assert project.requests_per_second == 5
+    assert project.proxy is not None
+    assert config.operators == ("editors",)

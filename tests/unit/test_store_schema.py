@@ -1,0 +1,170 @@
+"""The schema itself refuses wrong rows, whoever writes them."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon.store import StoreRefused, rows
+from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, METADATA, TRANSITIONS, from_stamp, to_stamp
+from tests.support.store import NOW, later, open_store
+
+JOB = {"id": 1, "project": "p", "kind": "avatar", "job_id": "j", "tracking": "active", "tracked_at": 1}
+MOVE = {"job": 1, "seq": 1, "before": None, "after": "WAITING", "observed_at": 1}
+DELIVERY = {
+    "id": 1,
+    "key": "k",
+    "channel": "c",
+    "event": "lost",
+    "facts": "{}",
+    "status": "pending",
+    "due_at": 1,
+    "created_at": 1,
+}
+ATTEMPT = {"delivery": 1, "n": 1, "started_at": 1}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    store = open_store(tmp_path)
+    store.close()
+    connection = sqlite3.connect(store.path, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    for table, row in (("jobs", JOB), ("transitions", MOVE), ("deliveries", DELIVERY), ("attempts", ATTEMPT)):
+        insert(connection, table, row)
+    yield connection
+    connection.close()
+
+
+def insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    names = ", ".join(f'"{name}"' for name in row)
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+
+
+JOB_2 = {**JOB, "id": 2, "job_id": "j2"}
+MOVE_2 = {**MOVE, "seq": 2, "before": "WAITING", "after": "BLOCK"}
+DELIVERY_2 = {**DELIVERY, "id": 2, "key": "k2"}
+ATTEMPT_2 = {**ATTEMPT, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [("jobs", JOB_2), ("transitions", MOVE_2), ("deliveries", DELIVERY_2), ("attempts", ATTEMPT_2)],
+)
+def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    insert(database, table, row)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "constraint"),
+    [
+        ("jobs", {**JOB, "id": 2}, "jobs.job_id, jobs.project"),
+        ("jobs", {**JOB_2, "tracking": "paused"}, "tracking_value"),
+        ("jobs", {**JOB_2, "tracking": "finished"}, "finished_is_terminal"),
+        ("jobs", {**JOB_2, "state": "SUCCEED", "state_since": 1}, "finished_is_terminal"),
+        ("jobs", {**JOB_2, "tracking": "lost", "state": "FAILED", "state_since": 1}, "finished_is_terminal"),
+        ("jobs", {**JOB_2, "state": "WAITING"}, "state_has_time"),
+        ("jobs", {**JOB_2, "state_since": 1}, "state_has_time"),
+        ("jobs", {**JOB_2, "state": "", "state_since": 1}, "state_length"),
+        ("jobs", {**JOB_2, "state": "X" * 65, "state_since": 1}, "state_length"),
+        ("jobs", {**JOB_2, "project": ""}, "project_length"),
+        ("jobs", {**JOB_2, "kind": ""}, "kind_length"),
+        ("jobs", {**JOB_2, "job_id": ""}, "job_id_length"),
+        ("jobs", {**JOB_2, "job_id": "j" * 129}, "job_id_length"),
+        ("jobs", {**JOB_2, "label": ""}, "label_length"),
+        ("jobs", {**JOB_2, "batch": ""}, "batch_length"),
+        ("jobs", {**JOB_2, "tags": ""}, "tags_length"),
+        ("jobs", {**JOB_2, "episode": 0}, "episode_counts"),
+        ("jobs", {**JOB_2, "polls": -1}, "polls_count"),
+        ("jobs", {**JOB_2, "changed": 2}, "changed_flag"),
+        ("jobs", {**JOB_2, "tracking": "stopped", "next_poll_at": 1}, "only_active_is_polled"),
+        ("jobs", {**JOB_2, "tracked_at": None}, "NOT NULL constraint failed: jobs.tracked_at"),
+        ("transitions", {**MOVE, "after": "BLOCK"}, "transitions.job, transitions.seq"),
+        ("transitions", {**MOVE_2, "after": "WAITING"}, "moves"),
+        ("transitions", {**MOVE_2, "before": None}, "first_has_no_before"),
+        ("transitions", {**MOVE_2, "seq": 0}, "first_has_no_before"),
+        ("transitions", {**MOVE_2, "after": ""}, "after_length"),
+        ("transitions", {**MOVE_2, "before": "X" * 65}, "before_length"),
+        ("transitions", {**MOVE_2, "job": 9}, "FOREIGN KEY"),
+        ("deliveries", {**DELIVERY, "id": 2}, "deliveries.key, deliveries.channel"),
+        ("deliveries", {**DELIVERY_2, "status": "lost"}, "status_value"),
+        ("deliveries", {**DELIVERY_2, "status": "sent", "attempts": 1}, "sent_has_time"),
+        ("deliveries", {**DELIVERY_2, "sent_at": 1}, "sent_has_time"),
+        ("deliveries", {**DELIVERY_2, "status": "sent", "sent_at": 1}, "tried_before_judged"),
+        ("deliveries", {**DELIVERY_2, "status": "dead"}, "tried_before_judged"),
+        ("deliveries", {**DELIVERY_2, "attempts": -1}, "attempts_count"),
+        ("deliveries", {**DELIVERY_2, "possible_repeat": 2}, "possible_repeat_flag"),
+        ("deliveries", {**DELIVERY_2, "key": ""}, "key_length"),
+        ("deliveries", {**DELIVERY_2, "channel": ""}, "channel_length"),
+        ("deliveries", {**DELIVERY_2, "event": ""}, "event_length"),
+        ("deliveries", {**DELIVERY_2, "project": ""}, "project_length"),
+        ("deliveries", {**DELIVERY_2, "facts": ""}, "facts_length"),
+        ("deliveries", {**DELIVERY_2, "transition": 1}, "transition_has_job"),
+        ("deliveries", {**DELIVERY_2, "job": 9}, "FOREIGN KEY"),
+        ("deliveries", {**DELIVERY_2, "job": 1, "transition": 9}, "FOREIGN KEY"),
+        ("attempts", ATTEMPT, "attempts.delivery, attempts.n"),
+        ("attempts", {**ATTEMPT_2, "n": 0}, "n_counts"),
+        ("attempts", {**ATTEMPT_2, "ended_at": 1}, "ended_has_outcome"),
+        ("attempts", {**ATTEMPT_2, "outcome": "sent"}, "ended_has_outcome"),
+        ("attempts", {**ATTEMPT_2, "ended_at": 1, "outcome": "maybe"}, "outcome_value"),
+        ("attempts", {**ATTEMPT_2, "delivery": 9}, "FOREIGN KEY"),
+    ],
+)
+def test_wrong_rows_are_refused(
+    database: sqlite3.Connection, table: str, row: dict[str, object], constraint: str
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match=constraint):
+        insert(database, table, row)
+
+
+def test_every_check_has_its_wrong_row() -> None:
+    """The list above knows all the constraints of the schema."""
+    named = {
+        str(constraint.name)
+        for table in METADATA.tables.values()
+        for constraint in table.constraints
+        if type(constraint).__name__ == "CheckConstraint"
+    }
+    marks = [mark for mark in test_wrong_rows_are_refused.pytestmark if mark.name == "parametrize"]
+    assert named == {row[2] for row in marks[0].args[1] if row[2] in named}
+
+
+def test_row_ids_are_never_given_twice(database: sqlite3.Connection) -> None:
+    """A delivery's key holds its job's row id: a new job must not inherit it."""
+    for table, row in (("jobs", JOB_2), ("deliveries", DELIVERY_2)):
+        insert(database, table, row)
+        database.execute(f"DELETE FROM {table} WHERE id = 2")
+        again = {name: value for name, value in row.items() if name != "id"}
+        insert(database, table, again)
+        assert database.execute(f"SELECT max(id) FROM {table}").fetchone() == (3,)
+
+
+def test_a_name_of_the_rows_module_is_the_limit_of_the_schema() -> None:
+    checks = {
+        (table.name, str(constraint.name)): str(getattr(constraint, "sqltext", ""))
+        for table in (JOBS, TRANSITIONS, DELIVERIES, ATTEMPTS)
+        for constraint in table.constraints
+    }
+    for name in ("project", "kind", "job_id", "batch"):
+        assert checks["jobs", f"{name}_length"].endswith(f"<= {rows.MAX_NAME}")
+    assert checks["jobs", "label_length"].endswith(f"<= {rows.MAX_LABEL}")
+    assert checks["jobs", "tags_length"].endswith(f"AND {rows.MAX_TAGS}")
+
+
+def test_a_stored_time_is_exact() -> None:
+    assert from_stamp(to_stamp(NOW)) == NOW
+    assert to_stamp(later(0.000001)) - to_stamp(NOW) == 1
+    with pytest.raises(ValueError, match="without an offset"):
+        to_stamp(NOW.replace(tzinfo=None))
+
+
+def test_wrong_rows_come_as_a_refusal_here_too(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    def work(tx):
+        tx.jobs._connection.execute(JOBS.insert(), {"project": "p"})
+
+    with pytest.raises(StoreRefused, match="NOT NULL"):
+        store.write_now(work)
+    store.close()

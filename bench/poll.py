@@ -103,7 +103,7 @@ async def _wrapd(target: Target, seconds: float) -> dict[str, float]:
         counted = service.metrics.registry.get_sample_value
         labels = {"project": "bench", "operation": "show", "outcome": "ok"}
         while (counted("wrapd_requests_total", labels) or 0) < 1.2 * len(target.jobs):
-            await asyncio.sleep(0.01)  # the first answers are all transitions; what is measured is a running daemon
+            await asyncio.sleep(0.01)  # the first answers are all transitions; a running daemon is measured
         before = counted("wrapd_requests_total", labels)
         with metered() as meter:
             await asyncio.sleep(seconds)

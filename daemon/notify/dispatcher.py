@@ -18,7 +18,7 @@ from daemon.store import Store
 
 log = logger(__name__)
 
-_STOP_MARGIN = 5.0
+_STOP_MARGIN = 10.0
 """Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
 
 

@@ -1,7 +1,7 @@
 """Which form each chat service takes: markup, escape, limit. One row for each service; pure data and functions.
 
-What each service does with hostile values was seen on the wire (docs/channels.md); a service without a row takes
-plain text. Must never send.
+What each service does with hostile values was seen on the wire (tests/contract/test_channels_services.py); a
+service without a row takes plain text. Must never send.
 """
 
 import html

@@ -115,14 +115,14 @@ def _job_message(
 
 
 _TITLES: Mapping[Event, tuple[str, Severity, str]] = {
-    Event.SUCCEEDED: ("✅", Severity.GOOD, "{name} is ready"),
-    Event.FAILED: ("❌", Severity.BAD, "{name} failed"),
-    Event.CANCELED: ("🚫", Severity.WARNING, "{name} was canceled"),
-    Event.BLOCKED: ("🧊", Severity.WARNING, "{name} is frozen"),
-    Event.UNBLOCKED: ("▶️", Severity.INFO, "{name} moves again"),
-    Event.STARTED: ("🎬", Severity.INFO, "{name} is in production"),
-    Event.LOST: ("❓", Severity.WARNING, "{name} cannot be found"),
-    Event.EXPIRED: ("⌛", Severity.WARNING, "{name} has not ended"),
+    Event.SUCCEEDED: ("✅", Severity.GOOD, "Ready: {name}"),
+    Event.FAILED: ("❌", Severity.BAD, "Failed: {name}"),
+    Event.CANCELED: ("🚫", Severity.WARNING, "Canceled: {name}"),
+    Event.BLOCKED: ("🧊", Severity.WARNING, "Frozen: {name}"),
+    Event.UNBLOCKED: ("▶️", Severity.INFO, "Moving again: {name}"),
+    Event.STARTED: ("🎬", Severity.INFO, "In production: {name}"),
+    Event.LOST: ("❓", Severity.WARNING, "Not found: {name}"),
+    Event.EXPIRED: ("⌛", Severity.WARNING, "Not ended: {name}"),
 }
 
 
@@ -174,6 +174,7 @@ def _fields(delivery: DeliveryRow, job: JobRow, times: _Times, zone: tzinfo, nam
     when = _WHEN.get(delivery.event, "Seen")
     pairs = (
         ("Error", clean(job.error_code or "", limit=64) if delivery.event is Event.FAILED else ""),
+        ("Reason", clean(str(delivery.facts.get("reason") or ""), limit=200)),
         ("State", state_word(_state(delivery, job)) if delivery.event in {Event.LOST, Event.EXPIRED} else ""),
         (when, moment(times.ended, zone)),
         ("Label", label if label != name else ""),

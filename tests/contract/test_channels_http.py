@@ -54,7 +54,7 @@ def test_the_facts_arrive_as_fields_in_json_types(hook: Webhook) -> None:
     (request,) = hook.requests
     assert request.method == "POST"
     got = request.json
-    assert got["title"] == "✅ Launch film is ready"
+    assert got["title"] == "✅ Ready: Launch film"
     assert COVER in got["message"]
     assert got["type"] == "success"
     assert got["team"] == "post"
@@ -107,7 +107,7 @@ def test_a_message_that_is_refused_is_tried_once_more_as_the_plainest_text(hook:
     assert isinstance(report.verdict, Sent)
     rich, plain = (request.json for request in hook.requests)
     assert "✅" in rich["title"]
-    assert plain["title"] == "Launch film is ready"
+    assert plain["title"] == "Ready: Launch film"
     assert "job-1" in plain["message"]
     assert len(plain["message"]) < len(rich["message"])
 

@@ -25,7 +25,7 @@ def test_a_mail_has_html_and_text_with_the_links_in_both() -> None:
     assert report.verdict == Sent(reason="SMTP 250: accepted", status=250)
     (raw,) = box.messages
     mail = email.message_from_bytes(raw, policy=email.policy.default)
-    assert mail["Subject"] == "✅ <b>Film</b> Bcc: v@example.com is ready"
+    assert mail["Subject"] == "✅ Ready: <b>Film</b> Bcc: v@example.com"
     assert mail["Bcc"] is None
     bodies = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
     assert set(bodies) == {"text/plain", "text/html"}

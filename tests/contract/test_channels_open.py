@@ -66,6 +66,23 @@ def test_a_url_that_will_do_is_taken(url: str) -> None:
     assert open_channel(ChannelSettings(name=ChannelName("editors"), url=url)).name == "editors"
 
 
+def test_a_time_zone_that_is_none_is_refused() -> None:
+    settings = ChannelSettings(name=ChannelName("editors"), url="json://h/", timezone="Mars/Olympus")
+    with pytest.raises(ConfigFault, match=r"^channels\.editors\.timezone: there is no time zone 'Mars/Olympus'"):
+        open_channel(settings)
+
+
+def test_a_plugin_that_wants_to_sleep_for_an_hour_sleeps_no_longer_than_its_pace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("apprise.url.time.sleep", slept.append)
+    one = open_channel(ChannelSettings(name=ChannelName("editors"), url="json://h/"))
+    one._service.throttle()
+    one._service.throttle(wait=3600.0)
+    assert slept == [6.0]
+
+
 def test_a_services_own_address_is_known_for_what_it_is() -> None:
     url = "https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"
     assert open_channel(ChannelSettings(name=ChannelName("x"), url=url)).scheme == "discord"
@@ -95,7 +112,7 @@ def test_the_console_shows_an_alert_as_a_person_reads_it() -> None:
     one = open_channel(ChannelSettings(name=ChannelName("demo"), url="console://"), console=stream)
     assert isinstance(one.send(message()).verdict, Sent)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "╭─ ✅ Launch film is ready"
+    assert lines[0] == "╭─ ✅ Ready: Launch film"
     assert lines[1] == "│ 1 min 5 s of video, made for Launch film."
     assert "\x1b" not in stream.getvalue()
 
@@ -114,4 +131,4 @@ def test_a_console_that_cannot_show_an_emoji_shows_the_rest() -> None:
     stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     one = open_channel(ChannelSettings(name=ChannelName("demo"), url="console://"), console=stream)
     assert isinstance(one.send(message()).verdict, Sent)
-    assert b"Launch film is ready" in raw.getvalue()
+    assert b"Ready: Launch film" in raw.getvalue()

@@ -113,7 +113,7 @@ def test_a_message_arrives_whole(name: str, hook: Webhook) -> None:
     report = send(name, hook)
     assert isinstance(report.verdict, Sent), report
     text = words(hook).replace("&amp;", "&").replace("\\", "")
-    for part in ("Launch film is ready", "1 min 5 s", "2022-12-17 01:44:17 UTC", "repeat"):
+    for part in ("Ready: Launch film", "1 min 5 s", "2022-12-17 01:44:17 UTC", "repeat"):
         assert part in text
     assert COVER in text
     assert "https://h.example.com/a_b.mp4?Expires=1&Signature=x%3D" in text

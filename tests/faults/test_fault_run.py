@@ -16,6 +16,8 @@ from tests.support.process import DaemonProcess, project_toml
 from tests.support.webhook import Webhook
 
 JOBS = 50
+GHOST = "never-made"
+"""A job that the service does not know: some faults concern only those."""
 ON_QUERIES = [name for name, fault in OFFERED.items() if "show" in fault.operations]
 """All but those of the list operation, which the daemon does not use."""
 EACH = 1.2
@@ -36,6 +38,7 @@ async def test_every_fault_in_turn_loses_nothing(tmp_path: Path) -> None:
                 ids[kind] += sim.create_jobs(kind=kind, timeline=_life(number, whole))
             for kind, jobs in ids.items():
                 await asyncio.to_thread(daemon.command, "track", "-", "--kind", kind, given="\n".join(jobs))
+            await asyncio.to_thread(daemon.command, "track", GHOST)
             daemon.start()
             await _play_faults(sim)
             jobs = await _ended(daemon, hook, sim)
@@ -43,7 +46,9 @@ async def test_every_fault_in_turn_loses_nothing(tmp_path: Path) -> None:
             truth = {job["job_id"]: job["history"][-1]["state"] for job in sim.jobs()}
             secrets = [sim.settings.secret_key, sim.settings.token]
         messages = [received.json for received in hook.requests]
-    assert {job["job_id"]: job["state"] for job in jobs} == truth
+    ghost = next(job for job in jobs if job["job_id"] == GHOST)
+    assert (ghost["state"], ghost["tracking"]) == (None, "active"), "its grace is not over"
+    assert {job["job_id"]: job["state"] for job in jobs if job is not ghost} == truth
     told = Counter((each["job_id"], each["event"]) for each in messages if each["job_id"])
     for job, state in truth.items():
         ends = [step["to"] for step in daemon.json("show", job)["transitions"] if step["to"] in ENDS]
@@ -58,7 +63,7 @@ def _config(sim: Simulator, hook: Webhook) -> str:
 min_interval = "200ms"
 max_interval = "1s"
 blocked_interval = "1s"
-not_found_grace = "30s"
+not_found_grace = "1h"
 [log]
 format = "json"
 level = "debug"
@@ -114,7 +119,7 @@ async def _ended(daemon: DaemonProcess, hook: Webhook, sim: Simulator) -> list[d
     for _ in range(240):
         jobs = await asyncio.to_thread(daemon.json, "jobs")
         told = {each.json.get("job_id") for each in hook.requests}
-        if all(job["tracking"] != "active" and job["job_id"] in told for job in jobs):
+        if all(job["tracking"] != "active" and job["job_id"] in told for job in jobs if job["job_id"] != GHOST):
             return jobs
         await asyncio.sleep(0.5)
     raise AssertionError([job for job in jobs if job["tracking"] == "active"])

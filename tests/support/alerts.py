@@ -94,7 +94,7 @@ def message(name: str = "Launch film", **values: Any) -> Message:
         event="succeeded",
         severity=Severity.GOOD,
         emoji="✅",
-        title=f"{name} is ready",
+        title=f"Ready: {name}",
         headline=f"1 min 5 s of video, made for {name}.",
         subject="job job-1",
         fields=(Field(name="Batch", value=name), Field(name="Job", value="job-1")),

@@ -36,7 +36,7 @@ def test_a_finished_video_tells_its_length_its_work_and_its_links() -> None:
         asset=asset, duration=65, started_at=AT - timedelta(seconds=252), ended_at=AT, tags=("spring", "de")
     )
     message = told(alerts.claimed(of=row), zone=SHANGHAI)
-    assert message.title == "Launch film is ready"
+    assert message.title == "Ready: Launch film"
     assert message.headline == "1 min 5 s of video, made in 4 min 12 s."
     assert [(link.name, link.url, link.note) for link in message.links] == [
         ("Preview", asset.preview_url, "valid until 2026-03-02 20:00 +08:00"),
@@ -99,7 +99,7 @@ def test_a_failure_tells_the_services_words_and_no_links() -> None:
         asset=Asset(cover_url=COVER, asset_id="a1"),
     )
     message = told(alerts.claimed(Event.FAILED, of=row))
-    assert message.title == "job-1 failed"
+    assert message.title == "Failed: job-1"
     assert message.headline == "MetaStudio says: The script is empty."
     assert field(message, "Error") == "MSS.10031004"
     assert message.links == ()
@@ -113,7 +113,7 @@ def test_a_failure_tells_the_services_words_and_no_links() -> None:
 def test_the_name_is_the_best_one_there_is(label: str | None, asset_name: str | None, name: str) -> None:
     row = alerts.job(label=label, asset=Asset(asset_name=asset_name))
     message = told(alerts.claimed(of=row))
-    assert message.title == f"{name} is ready"
+    assert message.title == f"Ready: {name}"
     assert field(message, "Label") == (label if asset_name == "Film" else None)
 
 

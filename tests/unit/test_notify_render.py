@@ -55,7 +55,7 @@ def test_a_link_is_whole_or_not_there(limit: int, whole: Message) -> None:
 def test_a_usual_message_keeps_everything(form: Form) -> None:
     rendered = render(message(), form)
     whole = rendered.title + rendered.body
-    for part in ("Launch film is ready", "1 min 5 s", "Preview", "Cover", "Batch", "01:44:17 UTC", "repeat"):
+    for part in ("Ready: Launch film", "1 min 5 s", "Preview", "Cover", "Batch", "01:44:17 UTC", "repeat"):
         assert part in whole
     assert COVER in whole.replace("&amp;", "&")
 
@@ -114,7 +114,7 @@ def test_hostile_names_neither_call_nor_link_nor_mark_up(form: Form, name: str) 
 def test_a_services_own_markup_is_not_read_in_a_teams_title() -> None:
     rendered = render(message("**x**"), form_for("workflows", limit=1))
     assert rendered.title == "wrapd"
-    assert "**x** is ready" in rendered.body
+    assert "Ready: **x**" in rendered.body
 
 
 def test_an_address_that_is_no_url_is_shown_whole_and_not_linked() -> None:

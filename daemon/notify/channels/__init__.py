@@ -8,13 +8,13 @@ channel is used by one thread at a time. Must never log or raise what holds a ch
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from importlib import import_module
 from typing import Any, TextIO
 from urllib.parse import parse_qsl, unquote
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import apprise
 from apprise.plugins.base import NotifyBase
@@ -71,6 +71,7 @@ class Channel:
         self._service = service
         self._secrets = secrets
         self._form = form_for(scheme, limit=_body_limit(service))
+        vars(service)["throttle"] = _paced(service.throttle)
         self._apprise = apprise.Apprise(asset=service.asset)
         self._apprise.add(service)
         self._own_extras: Mapping[str, object] = dict(getattr(service, "payload_extras", None) or {})
@@ -136,6 +137,17 @@ class Channel:
         return MASKS.apply(text)[:300]
 
 
+def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
+    """A plugin's own pace, but no more: some sleep for as long as a service's header says."""
+
+    def pace(last_io: Any = None, wait: float | None = None) -> None:
+        throttle(last_io, None if wait is None else min(wait, _LONGEST_PACE))
+
+    return pace
+
+
+_LONGEST_PACE = 6.0
+"""Seconds: a little more than the slowest pace that Apprise's plugins keep."""
 _ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _TAKES_FACTS = frozenset({"json", "jsons"})
 _PAYLOAD_FIELDS = frozenset({"version", "title", "message", "attachments", "type"})
@@ -199,15 +211,27 @@ def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) ->
         )
     if console is not None and scheme == "console":
         vars(service)["stream"] = console
-    secrets = frozenset(_secrets(url))
+    secrets = frozenset(_secrets(url, host_is_secret="host" not in service.template_tokens))
     MASKS.add({url, *secrets})
     return Channel(
         name=settings.name,
         scheme=scheme,
-        zone=UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone),
+        zone=_zone(settings),
         service=service,
         secrets=secrets,
     )
+
+
+def _zone(settings: ChannelSettings) -> tzinfo:
+    if settings.timezone == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        place = f"channels.{settings.name}.timezone"
+        raise ConfigFault(
+            f"{place}: there is no time zone {settings.timezone!r}; write it like Asia/Shanghai"
+        ) from None
 
 
 def _scheme(url: str, place: str) -> str:
@@ -327,8 +351,9 @@ def _names(*protocols: object) -> Iterable[str]:
             yield from sorted(str(name) for name in protocol)
 
 
-def _secrets(url: str) -> Iterable[str]:
-    """Parts of a channel's URL that no line may show: user, password, values, and what looks like a token."""
+def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
+    """Parts of a channel's URL that no line may show: user, password, values, and what looks like a token. Many
+    services have a token where a URL has its host."""
     _, _, rest = url.partition("://")
     address, _, _query_text = rest.partition("?")
     userinfo, at, after = address.rpartition("@")
@@ -336,8 +361,8 @@ def _secrets(url: str) -> Iterable[str]:
     host, *path = after.split("/")
     parts += [value for _, value in _query(url)]
     parts += [part for segment in path for part in (segment, unquote(segment)) if _token_like(part)]
-    if _token_like(host.partition(":")[0]) and "." not in host:
-        parts.append(host.partition(":")[0])  # many services have a token where a URL has its host
+    if host_is_secret:
+        parts += host.split(":")
     return {form for part in parts for form in (part, unquote(part)) if len(part) >= 6}
 
 

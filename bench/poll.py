@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IN_FLIGHT = 64
-JOBS = 2000
+JOBS = 6000
 SCALE = 100_000
 
 
@@ -293,8 +293,8 @@ asyncio.run(serve())
 
 
 def _create(target: Target, number: int) -> list[str]:
-    """Jobs that change their state once a minute: of 2,000 polls a second about 30 see a transition."""
-    steps = [[state, 60] for _ in range(60) for state in ("WAITING", "PROCESSING")]
+    """Jobs that change their state every three minutes: of 2,000 polls a second about 30 see a transition."""
+    steps = [[state, 180] for _ in range(20) for state in ("WAITING", "PROCESSING")]
     return _control(target, "POST", "jobs", {"count": number, "timeline": [*steps, ["SUCCEED", None]]})["job_ids"]
 
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -75,9 +75,8 @@ class Schedule:
 
     def plan_anew(self) -> None:
         """Give every tick its next time counted from the wall clock as it is now."""
-        now = self._clock.now()
         for tick in self._ticks.values():
-            self._scheduler.modify_job(tick.name, next_run_time=now + timedelta(seconds=tick.seconds))
+            self._scheduler.reschedule_job(tick.name, trigger="interval", seconds=tick.seconds)
 
     async def _run(self, tick: _Tick) -> None:
         tick.idle.clear()

@@ -1,10 +1,12 @@
 """What every test run shares: a clean environment, and no silent skips where none are allowed."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
+
+from daemon.logs import MASKS
 
 _OURS = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
 
@@ -19,6 +21,14 @@ def pytest_configure() -> None:
     if not os.environ.get("CI"):  # there, Hypothesis takes its own profile "ci": no deadline, and no chance
         settings.register_profile("wrapd", deadline=None)
         settings.load_profile("wrapd")
+
+
+@pytest.fixture(autouse=True)
+def _own_masks() -> Iterator[None]:
+    """A secret of one test ("password", say) must not be masked in the messages of the next."""
+    known = set(MASKS._secrets)
+    yield
+    MASKS._secrets.intersection_update(known)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

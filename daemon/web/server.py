@@ -43,12 +43,13 @@ def build_app(probes: Probes, metrics_text: Callable[[], bytes], *, metrics_type
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises ConfigFault where the address is taken or not of this machine."""
+    """A listening socket. Raises ConfigFault where the address is taken or not of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # who connects before the server runs waits for it
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)

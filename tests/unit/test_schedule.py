@@ -1,0 +1,102 @@
+"""Ticks over real time: they recur, survive what they raise, and are planned anew when the wall clock is set."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from daemon import schedule
+from daemon.clock import SystemClock
+from daemon.schedule import Schedule
+
+
+class SettableClock(SystemClock):
+    """The machine's clock, which a test can set without anybody else noticing."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.offset
+
+
+class Counted:
+    """A tick that can be waited for."""
+
+    def __init__(self, fails: int = 0) -> None:
+        self.ran = 0
+        self._fails = fails
+        self._news = asyncio.Condition()
+
+    async def __call__(self) -> None:
+        async with self._news:
+            self.ran += 1
+            self._news.notify_all()
+        if self.ran <= self._fails:
+            raise RuntimeError("a tick's own fault")
+
+    async def times(self, number: int) -> None:
+        async with asyncio.timeout(5), self._news:
+            await self._news.wait_for(lambda: self.ran >= number)
+
+
+@asynccontextmanager
+async def running(clock: SystemClock, **ticks: Counted) -> AsyncIterator[Schedule]:
+    it = Schedule(clock)
+    for name, work in ticks.items():
+        it.every(0.02, name, work)
+    it.start()
+    try:
+        yield it
+    finally:
+        await it.stop()
+
+
+async def test_a_tick_that_raises_runs_again_and_does_not_disturb_others() -> None:
+    broken, fine = Counted(fails=3), Counted()
+    async with running(SystemClock(), broken=broken, fine=fine) as it:
+        await broken.times(5)
+        await fine.times(5)
+        assert it.last_ran()["broken"] is not None
+
+
+async def test_a_tick_that_only_raises_has_made_no_progress() -> None:
+    broken = Counted(fails=1000)
+    async with running(SystemClock(), broken=broken) as it:
+        await broken.times(3)
+        assert it.last_ran() == {"broken": None}
+
+
+async def test_a_stop_waits_for_the_tick_that_runs() -> None:
+    begun, go, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        begun.set()
+        await go.wait()
+        ended.set()
+
+    it = Schedule(SystemClock())
+    it.every(0.02, "slow", slow)
+    it.start()
+    await begun.wait()
+    stopping = asyncio.create_task(it.stop())
+    asyncio.get_running_loop().call_later(0.05, go.set)
+    await stopping
+    assert ended.is_set()
+
+
+async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
+    clock, tick, planned = SettableClock(), Counted(), asyncio.Event()
+    async with running(clock, tick=tick) as it:
+        plan = it.plan_anew
+        it.plan_anew = lambda: (plan(), planned.set())  # type: ignore[method-assign,assignment,return-value]
+        await tick.times(2)
+        assert not planned.is_set()
+        clock.offset = timedelta(hours=-2)
+        async with asyncio.timeout(5 * schedule.GUARD_INTERVAL):
+            await planned.wait()
+        before = tick.ran
+        await tick.times(before + 3)
+        planned.clear()
+        await tick.times(tick.ran + 40)
+        assert not planned.is_set(), "the new offset is the normal one now"

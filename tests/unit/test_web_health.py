@@ -1,0 +1,64 @@
+"""Health by progress, and what the probes answer over a real socket."""
+
+import asyncio
+import http.client
+import json
+import socket
+
+import pytest
+
+from daemon.errors import ConfigFault
+from daemon.web import Health, Part, Probes, WebServer, build_app, judge_health, listen
+
+
+def part(name: str, last: float | None) -> Part:
+    return Part(name=name, last=last, limit=30)
+
+
+def test_a_part_is_stalled_after_its_limit() -> None:
+    parts = [part("fresh", 90), part("old", 60)]
+    assert judge_health(parts, now=90, started=0).ok
+    assert judge_health(parts, now=90.2, started=0).stalled == {"old": 30.2}
+
+
+def test_a_part_that_never_ran_is_given_its_limit_from_the_start() -> None:
+    assert judge_health([part("new", None)], now=129, started=100).ok
+    assert not judge_health([part("new", None)], now=131, started=100).ok
+
+
+def _get(address: str, path: str) -> tuple[int, str, bytes]:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, answer.getheader("Content-Type", ""), body
+
+
+async def test_the_probes_say_what_they_are_told() -> None:
+    health = {"alive": Health(stalled={}), "ready": Health(stalled={"writer": 31.0})}
+    probes = Probes(alive=lambda: health["alive"], ready=lambda: health["ready"])
+    web = WebServer(build_app(probes, lambda: b"a 1\n", metrics_type="text/plain"), listen("127.0.0.1", 0))
+    web.start()
+    try:
+        status, _, body = await asyncio.to_thread(_get, web.address, "/healthz")
+        assert (status, json.loads(body)) == (200, {"status": "ok", "stalled": {}})
+        status, _, body = await asyncio.to_thread(_get, web.address, "/readyz")
+        assert (status, json.loads(body)) == (503, {"status": "stalled", "stalled": {"writer": 31.0}})
+        status, kind, body = await asyncio.to_thread(_get, web.address, "/metrics")
+        assert (status, body) == (200, b"a 1\n")
+        assert kind.startswith("text/plain")
+        for path in ("/", "/docs", "/openapi.json", "/metrics/../healthz/x"):
+            assert (await asyncio.to_thread(_get, web.address, path))[0] == 404
+    finally:
+        await web.stop()
+    with pytest.raises(ConnectionRefusedError):
+        _get(web.address, "/healthz")
+
+
+def test_an_address_in_use_is_one_clear_fault() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigFault, match=rf"web\.listen: cannot listen on 127\.0\.0\.1:{port}: .*port 0"):
+            listen("127.0.0.1", port)

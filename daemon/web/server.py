@@ -71,6 +71,9 @@ class WebServer:
 
     def __init__(self, app: FastAPI, listener: socket.socket) -> None:
         self._listener = listener
+        host, port = listener.getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        """Where it listens, with the port that was really taken."""
         config = uvicorn.Config(
             app,
             access_log=False,
@@ -83,12 +86,6 @@ class WebServer:
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as `host:port` with the port that was really taken."""
-        host, port = self._listener.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def start(self) -> None:
         """Serve in a task of the running loop."""

@@ -217,8 +217,8 @@ class Service:
         if self.alive().ok:
             self.notifier.watchdog()
 
-    def _metrics_text(self) -> bytes:
-        counts = self.store.read(lambda tx: tx.outbox.counts())
+    async def _metrics_text(self) -> bytes:
+        counts = await self.store.read_async(lambda tx: tx.outbox.counts())
         for (channel, status), number in counts.items():
             self.metrics.deliveries.labels(channel, status).set(number)
         return self.metrics.text()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,13 +13,12 @@ from daemon.domain.jobs import JobId, ProjectName
 from daemon.errors import UsageFault
 from daemon.metastudio.kinds import AVATAR, KINDS
 
-if TYPE_CHECKING:
-    from daemon.store import JobRow, Transaction
-
 MAX_WORD = 64
 """Characters of a tag or batch."""
 MAX_TAGS = 20
 """Tags of a job."""
+AT_ONCE = 2000
+"""Jobs of one transaction: some hundredths of a second, in which a running daemon cannot write."""
 
 
 @click.command("track")
@@ -64,8 +62,13 @@ def command(
         tags=words,
         batch=group,
     )
-    for sentence in _track(config, request, job_ids(ids)):
-        output.line(sentence)
+    told: list[str] = []
+    try:
+        for part in _track(config, request, job_ids(ids)):
+            told += part  # nothing is written yet: a reader that goes away must not end it half-way
+    finally:
+        for sentence in told:
+            output.line(sentence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,40 +82,36 @@ class Request:
     batch: str | None
 
 
-def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[str]:
-    """Track all or none, and say what became of each."""
+def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[list[str]]:
+    """Track the jobs, some at a time, and say what became of each."""
     with opened(config) as store:
         from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
 
-        # Looked up before the write: a daemon cannot write while thousands of jobs are stored.
-        known = store.read(lambda transaction: _known(transaction, request.project, ids))
-        requests = [
-            TrackRequest(
-                project=request.project,
-                kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
-                job_id=job_id,
-                label=request.label,
-                tags=request.tags,
-                batch=request.batch,
-            )
-            for job_id in ids
-        ]
+        sentences = {
+            TrackResult.ADDED: "tracked",
+            TrackResult.TAKEN_UP: "tracked again",
+            TrackResult.ALREADY: "already tracked",
+            TrackResult.FINISHED: "not tracked: it has ended",
+        }
         at = CLOCK.now()
-        results = store.write_now(lambda transaction: [transaction.jobs.track(each, at=at) for each in requests])
-    sentences = {
-        TrackResult.ADDED: "tracked",
-        TrackResult.TAKEN_UP: "tracked again",
-        TrackResult.ALREADY: "already tracked",
-        TrackResult.FINISHED: "not tracked: it has ended",
-    }
-    for job_id, result in zip(ids, results, strict=True):
-        state = known[job_id].state if job_id in known else None
-        ended = f" ({state})" if result is TrackResult.FINISHED and state else ""
-        yield f"{job_id}: {sentences[result]}{ended}"
-
-
-def _known(transaction: "Transaction", project: ProjectName, ids: Sequence[JobId]) -> "dict[JobId, JobRow]":
-    return {row.job_id: row for job_id in ids for row in transaction.jobs.find(job_id, project)}
+        for part in (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)):
+            known = store.read(lambda tx, part=part: tx.jobs.known(request.project, part))
+            requests = [
+                TrackRequest(
+                    project=request.project,
+                    kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
+                    job_id=job_id,
+                    label=request.label,
+                    tags=request.tags,
+                    batch=request.batch,
+                )
+                for job_id in part
+            ]
+            results = store.write_now(lambda tx, requests=requests: tx.jobs.track_many(requests, at=at))
+            states = {job_id: job.state for job_id, job in known.items()}
+            yield [
+                f"{job_id}: {sentences[result]}{_end(result, states.get(job_id))}"
+            ]
 
 
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:

@@ -152,6 +152,11 @@ def _headline(  # noqa: PLR0911 - one sentence for each event
             return f"It was frozen and is now {state_word(_state(delivery, job))}."
         case Event.STARTED:
             return "MetaStudio works on it now."
+        case Event.LOST if job.state is None:
+            return (
+                f"MetaStudio knows no {kind_word(job.kind)} with this id, so wrapd stopped asking. "
+                "Check the id; if it is of another kind, track it again with --kind."
+            )
         case Event.LOST:
             return "MetaStudio no longer knows it, so wrapd stopped asking. If the id is right, track it again."
         case Event.EXPIRED:

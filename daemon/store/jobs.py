@@ -4,11 +4,12 @@ Owns every statement that writes jobs and transitions; a transition is written t
 causes. Must never decide what a state means: domain/ does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
+    Boolean,
     Connection,
     Select,
     bindparam,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     insert,
     literal_column,
     null,
+    or_,
     select,
     type_coerce,
     update,
@@ -29,13 +31,18 @@ from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved
 from daemon.store import alerts
 from daemon.store.mapping import job_row, plain, watch_rows
-from daemon.store.rows import JobRow, Look, Recorded, TrackRequest, TrackResult, WatchRow
+from daemon.store.rows import JobRow, Known, Look, Recorded, TrackRequest, TrackResult, WatchRow
 from daemon.store.tables import JOBS, TRANSITIONS, to_json
 
+T = TypeVar("T")
+
 _C = JOBS.c
+_CHUNK = 500
+"""Values in one statement: some builds of SQLite take no more than 999."""
 _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
+_Results = list[TrackResult]
 
 _RESULTS = {
     Tracking.ACTIVE: TrackResult.ALREADY,
@@ -64,8 +71,31 @@ _PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C
 _CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
-_BY_KEY = select(_C.id, _C.kind, _C.tracking).where(
-    _C.job_id == bindparam("job_id"), _C.project == bindparam("project")
+_KNOWN = select(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state).where(
+    _C.job_id.in_(bindparam("job_ids", expanding=True))
+)
+_NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
+_GIVE = (
+    update(JOBS)
+    .where(_C.id == bindparam("row"))
+    .values(
+        kind=bindparam("new_kind"),
+        changed=or_(_C.changed, bindparam("news", type_=Boolean)),
+        **{
+            name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name])
+            for name in ("label", "tags", "batch")
+        },
+    )
+)
+_TAKE_UP = (
+    update(JOBS)
+    .where(_C.id == bindparam("row"))
+    .values(
+        tracking=plain(Tracking.ACTIVE),
+        tracked_at=bindparam("at", type_=_C.tracked_at.type),
+        episode=_C.episode + 1,
+        changed=True,
+    )
 )
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(TRANSITIONS.c.job == bindparam("job"))
@@ -91,20 +121,25 @@ class Jobs:
     def track(self, request: TrackRequest, *, at: datetime) -> TrackResult:
         """Track a job from `at` on, whether it is known or not. A job that is lost, expired or stopped is taken
         up again in the state that it had. Added and taken-up jobs are changes for `take_changes`."""
-        key = {"job_id": request.job_id, "project": request.project}
-        given = _given(request)
-        known = self._connection.execute(_BY_KEY, key).one_or_none()
-        if known is None:
-            added = {**key, **given, "tracking": Tracking.ACTIVE, "tracked_at": at, "changed": True}
-            self._connection.execute(insert(JOBS), added)
-            return TrackResult.ADDED
-        result = _RESULTS[Tracking(known.tracking)]
-        if result is TrackResult.TAKEN_UP:
-            given |= {"tracking": Tracking.ACTIVE, "tracked_at": at, "changed": True, "episode": _C.episode + 1}
-        elif result is TrackResult.ALREADY and known.kind != request.kind:
-            given["changed"] = True
-        self._connection.execute(update(JOBS).where(_C.id == known.id).values(given))
-        return result
+        return self.track_many([request], at=at)[0]
+
+    def track_many(self, requests: Iterable[TrackRequest], *, at: datetime) -> _Results:
+        """What `track` does, for each in its turn, with a few statements for hundreds of them. The write lock is
+        held until all are stored: whoever has more than some thousands gives them to several transactions."""
+        return [result for part in _apart(requests) for result in self._track(part, at=at)]
+
+    def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
+        """Those of the jobs that the project has."""
+        found = self._known(job_ids)
+        return {job_id: job for (owner, job_id), job in found.items() if owner == project}
+
+    def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
+        """The job ids of row ids; a row that there is not is left out."""
+        return {
+            row: JobId(job_id)
+            for part in _chunks(jobs)
+            for row, job_id in self._connection.execute(_NAMES, {"rows": part})
+        }
 
     def untrack(self, project: ProjectName | None, job_id: JobId, *, at: datetime) -> int:
         """Stop tracking the job, in every project where `project` is None. Returns how many were stopped."""
@@ -117,7 +152,7 @@ class Jobs:
 
     def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
         """A page of the active jobs: up to `limit` with row ids above `after`, in their order."""
-        return watch_rows(self._connection.execute(_PAGE, {"after": after, "most": limit}))
+        return watch_rows(self._connection.execute(_PAGE, {"after": after, "most": limit}).all())
 
     def take_changes(self, *, limit: int = 1000) -> _Watched:
         """The jobs that were tracked, taken up or stopped since the last call, by row id: each is given once.
@@ -244,6 +279,35 @@ class Jobs:
             query = query.where((func.instr(_C.tags, f"[{text}") == 1) | (func.instr(_C.tags, f",{text}") > 0))
         return self._rows(query if limit is None else query.limit(limit))
 
+    def _track(self, requests: Sequence[TrackRequest], *, at: datetime) -> _Results:
+        """Of several at once, no two about one job."""
+        known = self._known(request.job_id for request in requests)
+        results: _Results = []
+        added, given, taken_up = [], [], []
+        for request in requests:
+            job = known.get((request.project, request.job_id))
+            if job is None:
+                added.append(_added(request, at=at))
+                results.append(TrackResult.ADDED)
+                continue
+            result = _RESULTS[job.tracking]
+            given.append(_given(request, job, news=result is TrackResult.ALREADY and job.kind != request.kind))
+            if result is TrackResult.TAKEN_UP:
+                taken_up.append({"row": job.id, "at": at})
+            results.append(result)
+        for statement, rows in ((insert(JOBS), added), (_GIVE, given), (_TAKE_UP, taken_up)):
+            if rows:
+                self._connection.execute(statement, rows)
+        return results
+
+    def _known(self, job_ids: Iterable[JobId]) -> dict[tuple[str, str], Known]:
+        """The jobs of those ids in every project, by project and id."""
+        return {
+            (project, job_id): Known(id=row, kind=kind, tracking=Tracking(tracking), state=state)
+            for part in _chunks(job_ids)
+            for row, project, job_id, kind, tracking, state in self._connection.execute(_KNOWN, {"job_ids": part})
+        }
+
     def _tell_move(
         self, known: JobRow, move: Moved, transition: int, *, routing: Routing, due_at: datetime
     ) -> _Channels:
@@ -280,9 +344,48 @@ class Jobs:
         return [job_row(row) for row in self._connection.execute(query)]
 
 
-def _given(request: TrackRequest) -> dict[str, Any]:
-    optional = {"label": request.label, "tags": request.tags or None, "batch": request.batch}
-    return {"kind": request.kind, **{name: value for name, value in optional.items() if value is not None}}
+def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
+    return {
+        "project": request.project,
+        "kind": request.kind,
+        "job_id": request.job_id,
+        "label": request.label,
+        "tags": request.tags,
+        "batch": request.batch,
+        "tracking": Tracking.ACTIVE,
+        "tracked_at": at,
+        "changed": True,
+    }
+
+
+def _given(request: TrackRequest, known: Known, *, news: bool) -> dict[str, Any]:
+    return {
+        "row": known.id,
+        "new_kind": request.kind,
+        "new_label": request.label,
+        "new_tags": request.tags or None,
+        "new_batch": request.batch,
+        "news": news,
+    }
+
+
+def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
+    """Parts of a chunk at most, in order; the second request about a job finds what the first one stored."""
+    part: dict[tuple[str, str], TrackRequest] = {}
+    for request in requests:
+        key = (request.project, request.job_id)
+        if key in part or len(part) == _CHUNK:
+            yield tuple(part.values())
+            part.clear()
+        part[key] = request
+    if part:
+        yield tuple(part.values())
+
+
+def _chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    every = list(dict.fromkeys(values))
+    for start in range(0, len(every), _CHUNK):
+        yield every[start : start + _CHUNK]
 
 
 def _observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Text, literal_column
@@ -21,6 +22,7 @@ from daemon.store.rows import (
 from daemon.store.tables import from_stamp
 
 _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
+_shared_moment = lru_cache(maxsize=64)(from_stamp)
 _TRACKING = {tracking.value: tracking for tracking in Tracking}
 
 
@@ -49,7 +51,7 @@ def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
             job_id=job_id,
             state=None if state is None else intern(state),
             state_since=None if since is None else from_stamp(since),
-            tracked_at=from_stamp(tracked_at),
+            tracked_at=_shared_moment(tracked_at),
             episode=episode,
             tracking=_TRACKING[tracking],
         )

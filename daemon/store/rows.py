@@ -62,6 +62,16 @@ class TrackRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What tracking needs of a job that is stored."""
+
+    id: int
+    kind: str
+    tracking: Tracking
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRow:
     """What the watch needs of a job. `episode` counts how often it was tracked, from 1."""
 

@@ -32,6 +32,8 @@ from daemon.domain.events import Json
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# `json.dumps` makes a new one at each call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def to_stamp(moment: datetime) -> int:
@@ -87,7 +89,7 @@ class JsonText(TypeDecorator[Mapping[str, Json]]):
 
 def to_json(value: object) -> str:
     """Compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot say."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 METADATA = MetaData()

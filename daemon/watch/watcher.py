@@ -79,12 +79,13 @@ class Watcher:
             elif poller is not None and poller.agenda.drop(row.id) is not None:
                 log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
         self.pump()
+        for project, poller in self._pollers.items():
+            self._metrics.jobs.labels(project).set(len(poller.agenda))
         await self._flush({id_: job for poller in self._pollers.values() for id_, job in _drain(poller.moved)})
 
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next."""
-        for project, poller in self._pollers.items():
-            self._metrics.jobs.labels(project).set(len(poller.agenda))
+        for poller in self._pollers.values():
             poller.note_lateness()
             await self._flush(dict(_drain(poller.touched)))
 

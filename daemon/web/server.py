@@ -6,7 +6,7 @@ It runs in the daemon's event loop and leaves the signals to the daemon. It neve
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI, Response
@@ -19,7 +19,7 @@ from daemon.web.health import Health, Probes
 log = logger(__name__)
 
 
-def build_app(probes: Probes, metrics_text: Callable[[], bytes], *, metrics_type: str) -> FastAPI:
+def build_app(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], *, metrics_type: str) -> FastAPI:
     """The application: three pages for machines, no documentation pages, no state of its own."""
     app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -37,7 +37,7 @@ def build_app(probes: Probes, metrics_text: Callable[[], bytes], *, metrics_type
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(metrics_text(), media_type=metrics_type)
+        return Response(await metrics_text(), media_type=metrics_type)
 
     return app
 

@@ -189,6 +189,19 @@ async def test_the_budget_is_kept_with_many_due_jobs(tmp_path: Path) -> None:
         assert it.requests() >= 30 * 5 - 2, "what the budget allows is used"
 
 
+async def test_more_jobs_than_the_budget_allows_are_told_once_and_asked_in_turn(tmp_path: Path) -> None:
+    async with rig(tmp_path, rate=2) as it:
+        jobs = it.sim.create_jobs(count=100, timeline=[("PROCESSING", 9999), ("SUCCEED", None)])
+        for job in jobs:
+            it.track(job)
+        for _ in range(10):
+            await it.run(30)
+            await it.watcher.checkpoint()
+        assert [event for event in it.events() if event is not Event.STARTED] == [Event.OVERLOADED]
+        looks = [it.job(job).polls for job in jobs]
+        assert max(looks) - min(looks) <= 2, "who waits longest is asked first"
+
+
 async def test_a_wrong_key_is_tried_three_times_in_five_minutes_and_told_once(tmp_path: Path) -> None:
     wrong = AkSk(access_key="A" * 20, secret_key="S" * 40)
     async with rig(tmp_path, auth=wrong) as it:

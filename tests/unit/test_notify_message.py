@@ -200,3 +200,11 @@ def test_hostile_values_leave_one_line_each(name: str) -> None:
             assert len(text.splitlines()) == 1
             assert len(text) <= 700
             text.encode()
+
+
+def test_an_id_that_was_never_known_may_be_of_another_kind() -> None:
+    lost = told(alerts.claimed(Event.LOST, of=alerts.job(state=None)))
+    assert "knows no avatar video with this id" in lost.headline
+    assert "--kind" in lost.headline
+    gone = told(alerts.claimed(Event.LOST, of=alerts.job(state="PROCESSING")))
+    assert "no longer knows it" in gone.headline

@@ -26,6 +26,10 @@ def test_a_part_that_never_ran_is_given_its_limit_from_the_start() -> None:
     assert not judge_health([part("new", None)], now=131, started=100).ok
 
 
+async def _metrics() -> bytes:
+    return b"a 1\n"
+
+
 def _get(address: str, path: str) -> tuple[int, str, bytes]:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
@@ -39,7 +43,7 @@ def _get(address: str, path: str) -> tuple[int, str, bytes]:
 async def test_the_probes_say_what_they_are_told() -> None:
     health = {"alive": Health(stalled={}), "ready": Health(stalled={"writer": 31.0})}
     probes = Probes(alive=lambda: health["alive"], ready=lambda: health["ready"])
-    web = WebServer(build_app(probes, lambda: b"a 1\n", metrics_type="text/plain"), listen("127.0.0.1", 0))
+    web = WebServer(build_app(probes, _metrics, metrics_type="text/plain"), listen("127.0.0.1", 0))
     web.start()
     try:
         status, _, body = await asyncio.to_thread(_get, web.address, "/healthz")

@@ -332,15 +332,17 @@ listen = "127.0.0.1:0"
 
 
 def _start(config: Path, target: Target) -> tuple[float, float]:
-    """Start `wrapd run`: seconds to the first query, and peak MiB after some more queries."""
+    """Start `wrapd run`: seconds to the first query, and peak MiB once all jobs are taken up."""
     _control(target, "DELETE", "stats")
-    begun = time.monotonic()
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "daemon.cli", "--config", config, "run"], stderr=subprocess.DEVNULL
-    )
+    log = config.with_suffix(".log")
+    with log.open("wb") as stream:
+        begun = time.monotonic()
+        daemon = subprocess.Popen([sys.executable, "-m", "daemon.cli", "--config", config, "run"], stderr=stream)
     try:
-        first = _asked(target, 1) - begun
-        _asked(target, 15)
+        _until(lambda: _control(target, "GET", "stats")["total"] > 0)
+        first = time.monotonic() - begun
+        _until(lambda: "daemon.started" in log.read_text())
+        time.sleep(3)  # some ticks more
         status = Path(f"/proc/{daemon.pid}/status").read_text()
         peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
     finally:
@@ -349,14 +351,12 @@ def _start(config: Path, target: Target) -> tuple[float, float]:
     return first, peak / 1024
 
 
-def _asked(target: Target, number: int) -> float:
-    """Wait until so many requests arrived; returns when (monotonic seconds)."""
+def _until(happened) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if _control(target, "GET", "stats")["total"] >= number:
-            return time.monotonic()
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the daemon did not start within 60 s")
         time.sleep(0.005)
-    raise TimeoutError(f"wrapd sent no {number} requests within 60 s")
 
 
 def _median(values) -> float:

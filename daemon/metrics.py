@@ -52,7 +52,7 @@ class Metrics:
         )
         self.deliveries = Gauge(
             "wrapd_deliveries",
-            "Deliveries in the outbox by status; `sent` and `canceled` ones are not counted",
+            "Deliveries in the outbox that are not sent: pending, sending, held or dead",
             ["channel", "status"],
             registry=self.registry,
         )

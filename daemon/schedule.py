@@ -5,12 +5,15 @@ or flood the ticks; a monotonic guard sees the step and plans every tick anew.
 """
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
@@ -34,6 +37,20 @@ class _Tick:
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Each `gap`; times that were missed are left out. APScheduler's own interval counts them one by one: after a
+    step of the wall clock by a year that takes minutes, in the event loop."""
+
+    __slots__ = ("gap",)
+
+    def __init__(self, seconds: float) -> None:
+        self.gap = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        following = (now if previous is None else previous) + self.gap
+        return following if following > now else now + self.gap
+
+
 class Schedule:
     """Named recurring ticks. Each runs alone (never twice at once) and a late one runs once, not many times."""
 
@@ -52,21 +69,24 @@ class Schedule:
         tick = _Tick(name=name, seconds=seconds, work=work)
         tick.idle.set()
         self._ticks[name] = tick
-        self._scheduler.add_job(self._run, "interval", seconds=seconds, id=name, args=[tick])
+        self._scheduler.add_job(self._run, _Every(seconds), id=name, args=[tick])
 
     def start(self) -> None:
         """Begin; must be called in a running event loop."""
         self._scheduler.start()
         self._guard = asyncio.get_running_loop().create_task(self._watch_clock(), name="clock guard")
 
-    async def stop(self) -> None:
-        """Begin no tick any more, and let those that run come to their end (APScheduler would cancel them)."""
+    async def stop(self, *, patience: float = math.inf) -> None:
+        """Begin no tick any more, and let those that run come to their end; those that take longer than `patience`
+        (seconds) are canceled."""
         if self._guard is not None:
             self._guard.cancel()
             await asyncio.gather(self._guard, return_exceptions=True)
         self._scheduler.remove_all_jobs()
-        for tick in self._ticks.values():
-            await tick.idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if math.isinf(patience) else patience):
+                for tick in self._ticks.values():
+                    await tick.idle.wait()
         self._scheduler.shutdown(wait=False)
 
     def last_ran(self) -> dict[str, float | None]:
@@ -76,7 +96,7 @@ class Schedule:
     def plan_anew(self) -> None:
         """Give every tick its next time counted from the wall clock as it is now."""
         for tick in self._ticks.values():
-            self._scheduler.reschedule_job(tick.name, trigger="interval", seconds=tick.seconds)
+            self._scheduler.reschedule_job(tick.name, trigger=_Every(tick.seconds))
 
     async def _run(self, tick: _Tick) -> None:
         tick.idle.clear()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.planning import Rails
 from daemon.domain.routing import Routing
+from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
@@ -23,7 +25,9 @@ from daemon.metrics import CONTENT_TYPE, Metrics
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.channels import Channel
 from daemon.schedule import Schedule
-from daemon.store import AttemptOutcome, Store
+from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
+from daemon.store.engine import database_path
+from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.watch import Poller, Watcher
 from daemon.watch.poller import Limits
@@ -39,8 +43,13 @@ CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 STALL = 30.0
 """Seconds without progress after which a part is stalled."""
+_UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
+"""Statuses that /metrics counts: what was sent or canceled only grows."""
 STOP_PATIENCE = 5.0
-"""Seconds that queries under way are given at a stop."""
+"""Seconds that sends and ticks under way are given at a stop. A send that hangs for longer is left behind: the next
+start sends it again and says so."""
+QUERY_PATIENCE = 2.0
+"""The same for queries: the next start asks again, and nobody notices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,21 +91,24 @@ class Service:
     _started: float = field(init=False, default=0.0)
 
     async def start(self) -> None:
-        """Open the store, listen, take up every job and every delivery.
+        """Listen, open the store, take up every job and every delivery.
 
         Raises DatabaseFault, AlreadyRunning or ConfigFault; whatever had been opened is closed again then.
         """
         self._started = self.clock.monotonic()
-        self.store = Store.open(
-            self.plan.database_url, clock=self.clock, daemon=True, auto_migrate=self.plan.auto_migrate
-        )
-        try:
-            self._build()
-        except BaseException:
-            self.store.close()
-            raise
-        await self.dispatcher.start()
-        jobs = await self.watcher.load()
+        async with contextlib.AsyncExitStack() as opened:
+            listener = self._listen()
+            if listener is not None:
+                opened.callback(listener.close)
+            self.store = self._open_store()
+            opened.callback(self.store.close)
+            opened.push_async_callback(self._close_clients)
+            self._build(listener)
+            opened.push_async_callback(self.dispatcher.stop, patience=0)
+            await self.dispatcher.start()
+            opened.push_async_callback(self.watcher.abandon)
+            jobs = await self.watcher.load()
+            opened.pop_all()
         self._schedule.start()
         if self.web is not None:
             self.web.start()
@@ -112,15 +124,19 @@ class Service:
     async def stop(self) -> None:
         """Finish what is under way (a few seconds at most), store everything, release the database."""
         self.notifier.stopping()
-        await self._schedule.stop()
-        if self.web is not None:
-            await self.web.stop()
-        await self.watcher.stop(patience=STOP_PATIENCE)
-        await self.dispatcher.stop()
-        for client in self._clients:
-            await client.aclose()
+        ends = await asyncio.gather(
+            self._schedule.stop(patience=STOP_PATIENCE),
+            self.watcher.stop(patience=QUERY_PATIENCE),
+            self.dispatcher.stop(patience=STOP_PATIENCE),
+            *([] if self.web is None else [self.web.stop()]),
+            return_exceptions=True,
+        )
+        await self._close_clients()
         self.store.close()
         log.info(LogEvent.DAEMON_STOPPED)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     @contextlib.asynccontextmanager
     async def running(self, ended: asyncio.Event) -> AsyncIterator[None]:
@@ -147,17 +163,40 @@ class Service:
     def ready(self) -> Health:
         """Whether the daemon also stores what it sees."""
         writer = self.store.writer_health()
-        health = self._judge([Part(name="writer", last=writer.last_commit_at, limit=STALL)])
+        # A full disk takes transactions that change nothing: what counts is since when changes fail.
+        last = writer.last_commit_at if writer.failing_since is None else writer.failing_since
+        health = self._judge([Part(name="writer", last=last, limit=STALL)])
         return Health(stalled=self.alive().stalled | health.stalled)
 
     def _judge(self, parts: list[Part]) -> Health:
         return judge_health(parts, now=self.clock.monotonic(), started=self._started)
 
-    def _build(self) -> None:
-        if self.plan.web is not None:
+    def _listen(self) -> socket.socket | None:
+        """The web server's socket. Taken first: an address that is in use must not have the database made or
+        migrated. If a daemon on the same database has it, that is the fault to tell."""
+        if self.plan.web is None:
+            return None
+        try:
+            return listen(*self.plan.web)
+        except ConfigFault:
+            if holder(database_path(self.plan.database_url)) is not None:
+                self._open_store().close()
+            raise
+
+    def _open_store(self) -> Store:
+        return Store.open(
+            self.plan.database_url, clock=self.clock, daemon=True, auto_migrate=self.plan.auto_migrate
+        )
+
+    async def _close_clients(self) -> None:
+        for client in self._clients:
+            await client.aclose()
+
+    def _build(self, listener: socket.socket | None) -> None:
+        if listener is not None:
             probes = Probes(alive=self.alive, ready=self.ready)
             app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE)
-            self.web = WebServer(app, listen(*self.plan.web))
+            self.web = WebServer(app, listener)
         self.dispatcher = Dispatcher(
             self.store,
             self.plan.channels,
@@ -210,7 +249,10 @@ class Service:
             self.on_attempt()
 
     async def _changes(self) -> None:
-        await self.watcher.take_changes()
+        try:
+            await self.watcher.take_changes()
+        except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
+            self.metrics.store_errors.inc()
         self.dispatcher.wake_all()
 
     async def _heartbeat(self) -> None:
@@ -218,9 +260,15 @@ class Service:
             self.notifier.watchdog()
 
     async def _metrics_text(self) -> bytes:
-        counts = await self.store.read_async(lambda tx: tx.outbox.counts())
-        for (channel, status), number in counts.items():
-            self.metrics.deliveries.labels(channel, status).set(number)
+        try:
+            counts = await self.store.read_async(lambda tx: tx.outbox.counts())
+        except StoreError:  # no number is better than an old one; the other metrics are wanted most now
+            self.metrics.store_errors.inc()
+            self.metrics.deliveries.clear()
+            return self.metrics.text()
+        for channel in self.plan.channels:
+            for status in _UNSENT:
+                self.metrics.deliveries.labels(channel, status).set(counts.get((channel, status), 0))
         return self.metrics.text()
 
 

@@ -3,13 +3,13 @@
     python docs/generate.py [--check]
 
 What these pages say is declared once, in the program: the config's schema, the comments beside the events, the log
-events and the exit statuses, the comments beside the keys of `--json`, the help of the commands.
+events and the exit statuses, the comments beside the keys of `--json`, the help of the commands, the tables of
+channels, metrics and faults.
 """
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from enum import Enum
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -24,8 +24,11 @@ from daemon.config.example import example  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
+from docs import pages_channels, pages_metrics, pages_simulator  # noqa: E402
+from docs.paper import NOTE, comments, joined, table  # noqa: E402
 
-NOTE = "<!-- Written by docs/generate.py from the program itself: change it there. -->"
+HELP_WIDTH = 78
+"""Columns of the help of commands: without it, those of whoever's terminal."""
 
 
 def pages() -> dict[Path, str]:
@@ -35,7 +38,10 @@ def pages() -> dict[Path, str]:
         Path("docs/config.md"): config_page(),
         Path("docs/cli.md"): cli_page(),
         Path("docs/events.md"): events_page(),
+        Path("docs/channels.md"): pages_channels.page(),
         Path("docs/logs.md"): logs_page(),
+        Path("docs/metrics.md"): pages_metrics.page(),
+        Path("docs/simulator.md"): pages_simulator.page(),
     }
 
 
@@ -63,7 +69,8 @@ One JSON document. Keys may be added; none goes or changes its meaning. Times ar
 
 `wrapd jobs --json` is a list of jobs. `wrapd show JOB_ID --json` is one job with two keys more: `transitions` and
 `deliveries`, each delivery with its attempts as `tries`. `wrapd deliveries --json` is a list of deliveries,
-`wrapd channels --json` of channels, `wrapd doctor --json` of findings.
+`wrapd channels --json` of channels, `wrapd doctor --json` of findings. What a `json://` channel gets is in
+[channels.md](channels.md).
 """
 
 LOGS_INTRO = """\
@@ -82,52 +89,52 @@ def config_page() -> str:
         if part.place == "projects.NAME":
             for method in walk.methods():
                 lines += [f"### `auth` with `{method.heading}`", "", method.about, "", *_keys(method)]
-    return _joined(lines)
+    return joined(lines)
 
 
 def cli_page() -> str:
     """docs/cli.md: exit statuses, keys of `--json`, the help of every command."""
-    statuses = [(str(int(each)), text) for each, text in _comments(Exit).items()]
+    statuses = [(str(each.value), text) for each, text in comments(Exit).items()]
     statuses += [
         (str(INTERRUPTED), "interrupted by Ctrl-C"),
         (str(CLOSED_OUTPUT), "the reader of the output went away (`wrapd jobs | head`)"),
     ]
     lines = ["# The commands", "", NOTE, "", CLI_INTRO]
-    lines += ["## Exit statuses", "", *_table(("status", "meaning"), statuses), ""]
+    lines += ["## Exit statuses", "", *table(("status", "meaning"), statuses)]
     lines += ["## Keys of `--json`", "", JSON_INTRO, *_json_keys()]
-    root = click.Context(wrapd, info_name="wrapd", max_content_width=100)
+    root = click.Context(wrapd, info_name="wrapd", terminal_width=HELP_WIDTH)
     lines += ["## Help", "", "```text", wrapd.get_help(root), "```", ""]
     for command in _commands(wrapd, root):
         lines += [f"### `{command.command_path}`", "", "```text", command.command.get_help(command), "```", ""]
-    return _joined(lines)
+    return joined(lines)
 
 
 def events_page() -> str:
     """docs/events.md: the events of daemon/domain/events.py."""
-    comments = _comments(Event)
+    meanings = comments(Event)
     default = ", ".join(f"`{event}`" for event in DEFAULT_EVENTS)
-    jobs = [(f"`{event}`", text) for event, text in comments.items() if event not in OPERATOR_EVENTS]
-    operators = [(f"`{event}`", text) for event, text in comments.items() if event in OPERATOR_EVENTS]
+    jobs = [(f"`{event}`", text) for event, text in meanings.items() if event not in OPERATOR_EVENTS]
+    operators = [(f"`{event}`", text) for event, text in meanings.items() if event in OPERATOR_EVENTS]
     lines = ["# Events", "", NOTE, ""]
     lines += ["An alert is one event for one channel. Each end of a job is told once in its life.", ""]
     lines += ["## Of jobs", "", f"A route names these. Without routes every channel gets {default}.", ""]
-    lines += [*_table(("event", "meaning"), jobs), ""]
+    lines += [*table(("event", "meaning"), jobs)]
     lines += ["## For operators", ""]
     lines += ["These go to the channels named in `operators`, to every channel by default.", ""]
-    return _joined([*lines, *_table(("event", "meaning"), operators)])
+    return joined([*lines, *table(("event", "meaning"), operators)])
 
 
 def logs_page() -> str:
     """docs/logs.md: the events of daemon/logs.py."""
-    rows = [(f"`{event}`", text) for event, text in _comments(LogEvent).items()]
-    return _joined(["# Log events", "", NOTE, "", LOGS_INTRO, *_table(("event", "meaning"), rows)])
+    rows = [(f"`{event}`", text) for event, text in comments(LogEvent).items()]
+    return joined(["# Log events", "", NOTE, "", LOGS_INTRO, *table(("event", "meaning"), rows)])
 
 
 def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Context]:
     for name in group.list_commands(parent):
         command = group.get_command(parent, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=parent, max_content_width=100)
+        context = click.Context(command, info_name=name, parent=parent, terminal_width=HELP_WIDTH)
         yield context
         if isinstance(command, click.Group):
             yield from _commands(command, context)
@@ -135,18 +142,13 @@ def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Conte
 
 def _keys(part: walk.Part) -> list[str]:
     rows = [(f"`{key.name}`", key.about, _default(key), f"`{key.toml}`") for key in part.keys]
-    return [*_table(("key", "meaning", "default", "example"), rows), ""]
+    return table(("key", "meaning", "default", "example"), rows)
 
 
 def _default(key: walk.Key) -> str:
     if key.required:
         return "required"
     return f"`{key.default}`" if key.default == key.toml else key.default
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    head = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    return [*head, *(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)]
 
 
 def _json_keys() -> Iterator[str]:
@@ -156,7 +158,7 @@ def _json_keys() -> Iterator[str]:
         body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         assert body is not None, f"facts.of_{name} is not as this script expects it"
         rows = _commented_keys(body[1])
-        yield from [f"### {name.capitalize()}", "", *_table(("key", "value"), rows), ""]
+        yield from [f"### {name.capitalize()}", "", *table(("key", "value"), rows)]
 
 
 def _commented_keys(body: str) -> list[tuple[str, ...]]:
@@ -172,22 +174,6 @@ def _commented_keys(body: str) -> list[tuple[str, ...]]:
             rows.append((f"`{key[1]}`", said))
             above = []
     return rows
-
-
-def _comments(enum: type[Enum]) -> dict[Enum, str]:
-    """Each member with the comment beside it in its source."""
-    source = Path(str(sys.modules[enum.__module__].__file__)).read_text(encoding="utf-8")
-    body = source.partition(f"class {enum.__name__}(")[2]
-    found: dict[Enum, str] = {}
-    for member in enum:
-        line = re.search(rf"^    {member.name} = .*?  # (.*)$", body, re.MULTILINE)
-        assert line is not None, f"{enum.__name__}.{member.name} has no comment"
-        found[member] = re.sub(r"^noqa: \S+ - .*?; ", "", line[1])
-    return found
-
-
-def _joined(lines: list[str]) -> str:
-    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()).rstrip() + "\n"
 
 
 def main() -> int:

@@ -85,7 +85,7 @@ class Commands(click.Group):
     "--config",
     "config_path",
     metavar="FILE",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="The config file; else that of WRAPD_CONFIG, ./wrapd.toml, /etc/wrapd/config.toml.",
 )
 @click.version_option(__version__, prog_name="wrapd")

@@ -113,11 +113,7 @@ def _read(
         channel=None if channel is None else ChannelName(channel),
         limit=limit,
     )
-    jobs: dict[int, str] = {}
-    for number in {row.job for row in rows if row.job is not None}:
-        job = transaction.jobs.get(number)
-        if job is not None:
-            jobs[number] = job.job_id
+    jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
     return rows, {row.id: jobs[row.job] for row in rows if row.job in jobs}
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from daemon.config import Config
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.errors import UsageFault
 from daemon.metastudio.kinds import AVATAR, KINDS
+
+if TYPE_CHECKING:
+    from daemon.store import Store
 
 MAX_WORD = 64
 """Characters of a tag or batch."""
@@ -47,7 +52,8 @@ def command(
 
     JOB_ID is the job_id that MetaStudio gave; `-` reads ids from standard input, one a line (blank lines and
     lines that begin with # are skipped). Tracking a job twice does no harm; one that was lost, expired or stopped
-    is taken up again. If one id is wrong nothing is changed.
+    is taken up again. If one id is wrong nothing is changed. More than 2000 jobs are stored in parts: where one of
+    them cannot be, those before it stay, and are named.
     """
     config = config_of(ctx)
     chosen = project_of(config, project)
@@ -65,7 +71,7 @@ def command(
     told: list[str] = []
     try:
         for part in _track(config, request, job_ids(ids)):
-            told += part  # nothing is written yet: a reader that goes away must not end it half-way
+            told += part  # nothing is printed yet: a reader that goes away must not end it half-way
     finally:
         for sentence in told:
             output.line(sentence)
@@ -83,35 +89,42 @@ class Request:
 
 
 def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[list[str]]:
-    """Track the jobs, some at a time, and say what became of each."""
+    """Track the jobs in parts, each of them whole, and say what became of each job."""
+    at = CLOCK.now()
     with opened(config) as store:
-        from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
+        for start in range(0, len(ids), AT_ONCE):
+            yield _track_part(store, request, ids[start : start + AT_ONCE], at=at)
 
-        sentences = {
-            TrackResult.ADDED: "tracked",
-            TrackResult.TAKEN_UP: "tracked again",
-            TrackResult.ALREADY: "already tracked",
-            TrackResult.FINISHED: "not tracked: it has ended",
-        }
-        at = CLOCK.now()
-        for part in (ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)):
-            known = store.read(lambda tx, part=part: tx.jobs.known(request.project, part))
-            requests = [
-                TrackRequest(
-                    project=request.project,
-                    kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
-                    job_id=job_id,
-                    label=request.label,
-                    tags=request.tags,
-                    batch=request.batch,
-                )
-                for job_id in part
-            ]
-            results = store.write_now(lambda tx, requests=requests: tx.jobs.track_many(requests, at=at))
-            states = {job_id: job.state for job_id, job in known.items()}
-            yield [
-                f"{job_id}: {sentences[result]}{_end(result, states.get(job_id))}"
-            ]
+
+def _track_part(store: "Store", request: Request, ids: Sequence[JobId], *, at: datetime) -> list[str]:
+    from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
+
+    # Looked up before the write: a daemon cannot write meanwhile.
+    known = store.read(lambda transaction: transaction.jobs.known(request.project, ids))
+    requests = [
+        TrackRequest(
+            project=request.project,
+            kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
+            job_id=job_id,
+            label=request.label,
+            tags=request.tags,
+            batch=request.batch,
+        )
+        for job_id in ids
+    ]
+    results = store.write_now(lambda transaction: transaction.jobs.track_many(requests, at=at))
+    sentences = {
+        TrackResult.ADDED: "tracked",
+        TrackResult.TAKEN_UP: "tracked again",
+        TrackResult.ALREADY: "already tracked",
+        TrackResult.FINISHED: "not tracked: it has ended",
+    }
+    told = []
+    for job_id, result in zip(ids, results, strict=True):
+        state = known[job_id].state if job_id in known else None
+        ended = f" ({state})" if result is TrackResult.FINISHED and state else ""
+        told.append(f"{job_id}: {sentences[result]}{ended}")
+    return told
 
 
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:

@@ -76,16 +76,17 @@ class Dispatcher:
         """Let every channel look: another process may have released or retried something."""
         self.wake(self._lanes)
 
-    async def stop(self) -> None:
-        """Finish the sends that are under way, waiting at most for a send's deadline and a little. A send that
-        hangs longer is left behind; the next start sends it again, marked as a possible repeat."""
+    async def stop(self, *, patience: float | None = None) -> None:
+        """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline and
+        a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
+        repeat."""
         for lane in self._lanes.values():
             lane.stop()
         if not self._tasks:
             return
-        _, late = await asyncio.wait(
-            self._tasks.values(), timeout=self._around.settings.send_timeout + _STOP_MARGIN
-        )
+        if patience is None:
+            patience = self._around.settings.send_timeout + _STOP_MARGIN
+        _, late = await asyncio.wait(self._tasks.values(), timeout=patience)
         for task in late:
             task.cancel()
         ends = await asyncio.gather(*self._tasks.values(), return_exceptions=True)

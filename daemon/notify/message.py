@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY, link_expiry
+from daemon.notify.facts import NOTHING
 from daemon.notify.words import clean, kind_word, length, moment, state_word
 from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
@@ -259,6 +260,7 @@ def _facts(
     asset = job.asset
     observed = move.observed_at if move is not None else delivery.created_at
     return {
+        **NOTHING,
         **delivery_facts(delivery),
         "project": job.project,
         "kind": job.kind,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 
 from daemon.domain.events import Event, Json
+from daemon.notify.facts import NOTHING
 from daemon.notify.message import (
     LATE,
     NAME_LIMIT,
@@ -21,14 +22,6 @@ from daemon.notify.message import (
 )
 from daemon.notify.words import clean, length, moment
 from daemon.store import DeliveryRow
-
-_ABOUT_JOBS: Mapping[str, Json] = dict.fromkeys(
-    [
-        *("kind", "job_id", "label", "name", "state", "cover_url", "preview_url", "download_url"),
-        *("asset_id", "error_code", "error_msg", "duration"),
-    ]
-)
-"""Keys of a job's alert: null here, so that a machine finds the same keys in every alert."""
 
 _TEXTS: Mapping[Event, tuple[str, Severity, str, str]] = {
     Event.PROJECT_DOWN: (
@@ -108,15 +101,11 @@ def operator_message(delivery: DeliveryRow, *, zone: tzinfo, now: datetime) -> M
         fields=_fields(facts, at, zone),
         notes=(*repeat_note(delivery), *((told,) if late else ())),
         facts={
+            **NOTHING,
             **delivery_facts(delivery),
-            **_ABOUT_JOBS,
             "project": delivery.project,
             "observed_at": iso(at),
-            **{
-                key: facts.get(key)
-                for key in ("state", "job_id", "reason", "late_seconds", "jobs")
-                if key in facts or key == "reason"
-            },
+            **{key: facts.get(key) for key in ("state", "job_id", "reason", "late_seconds", "jobs")},
             "held_channel": facts.get("channel"),
         },
     )

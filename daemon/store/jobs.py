@@ -131,7 +131,7 @@ class Jobs:
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""
         found = self._known(job_ids)
-        return {job_id: job for (owner, job_id), job in found.items() if owner == project}
+        return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
     def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
         """The job ids of row ids; a row that there is not is left out."""
@@ -291,7 +291,8 @@ class Jobs:
                 results.append(TrackResult.ADDED)
                 continue
             result = _RESULTS[job.tracking]
-            given.append(_given(request, job, news=result is TrackResult.ALREADY and job.kind != request.kind))
+            if _says_more(request, job):
+                given.append(_given(request, job))
             if result is TrackResult.TAKEN_UP:
                 taken_up.append({"row": job.id, "at": at})
             results.append(result)
@@ -358,14 +359,19 @@ def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
     }
 
 
-def _given(request: TrackRequest, known: Known, *, news: bool) -> dict[str, Any]:
+def _says_more(request: TrackRequest, known: Known) -> bool:
+    """Whether there may be anything to write of a job that is stored."""
+    return request.kind != known.kind or not (request.label is request.batch is None and not request.tags)
+
+
+def _given(request: TrackRequest, known: Known) -> dict[str, Any]:
     return {
         "row": known.id,
         "new_kind": request.kind,
         "new_label": request.label,
         "new_tags": request.tags or None,
         "new_batch": request.batch,
-        "news": news,
+        "news": known.tracking is Tracking.ACTIVE and known.kind != request.kind,
     }
 
 

@@ -4,6 +4,7 @@ Owns the load at start, the changes that commands make while the daemon runs, an
 API itself.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,7 +40,6 @@ class Watcher:
 
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
-        await self._store.write(lambda tx: tx.jobs.take_changes(limit=1_000_000))
         after, count = 0, 0
         strays: Counter[tuple[str, str]] = Counter()
         while True:
@@ -71,12 +71,9 @@ class Watcher:
     async def take_changes(self) -> None:
         """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
         for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
-            poller = self._pollers.get(row.project)
             if row.tracking == Tracking.ACTIVE:
-                taken = self._take(row)
-                event = LogEvent.JOB_TAKEN if taken else LogEvent.JOBS_STRAY
-                (log.info if taken else log.warning)(event, project=row.project, kind=row.kind, job=row.job_id)
-            elif poller is not None and poller.agenda.drop(row.id) is not None:
+                self._notice(row)
+            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.id) is not None:
                 log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
         self.pump()
         for project, poller in self._pollers.items():
@@ -90,10 +87,26 @@ class Watcher:
             await self._flush(dict(_drain(poller.touched)))
 
     async def stop(self, *, patience: float) -> None:
-        """Let the queries under way end (`patience` seconds at most for each project), then checkpoint."""
-        for poller in self._pollers.values():
-            await poller.stop(patience=patience)
-        await self.checkpoint()
+        """Let the queries under way end (`patience` seconds at most), then checkpoint."""
+        await asyncio.gather(*(poller.stop(patience=patience) for poller in self._pollers.values()))
+        if self._store.writer_health().oldest_wait < patience:  # bookkeeping is not worth waiting for a lock
+            await self.checkpoint()
+
+    async def abandon(self) -> None:
+        """End the queries under way and store nothing: for a start that failed."""
+        await asyncio.gather(*(poller.stop(patience=0) for poller in self._pollers.values()))
+
+    def _notice(self, row: WatchRow) -> None:
+        """Take up a job that a command tracked; one that is watched already was tracked before the load."""
+        poller = self._pollers.get(row.project)
+        watched = poller.agenda.get(row.id) if poller is not None else None
+        if watched is not None and watched.kind.name == row.kind:
+            return
+        fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
+        if self._take(row):
+            log.info(LogEvent.JOB_TAKEN, **fields)
+        else:
+            log.warning(LogEvent.JOBS_STRAY, **fields)
 
     def _take(self, row: WatchRow) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)

@@ -38,10 +38,13 @@ def home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def run(
     home: Path, *args: str, env: dict[str, str] | None = None, **options: object
 ) -> subprocess.CompletedProcess[bytes]:
+    own = {
+        name: value for name, value in os.environ.items() if name != "COLUMNS"
+    }  # the terminal's own width counts
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         [*WRAPD, *args],
         cwd=home,
-        env={**os.environ, "PYTHONPATH": str(Path(daemon.__file__).parents[1]), **(env or {})},
+        env={**own, "PYTHONPATH": str(Path(daemon.__file__).parents[1]), **(env or {})},
         check=False,
         timeout=30,
         **{"capture_output": True, **options},

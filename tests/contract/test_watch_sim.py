@@ -273,3 +273,26 @@ async def test_bookkeeping_reaches_the_store_at_a_checkpoint(tmp_path: Path) -> 
         assert row.next_poll_at >= it.clock.now()
         assert row.last_polled_at
         assert row.last_polled_at <= it.clock.now()
+
+
+async def test_a_job_that_was_tracked_before_the_start_is_not_taken_up_twice(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 500), ("SUCCEED", None)])
+        it.track(job)
+        assert await it.watcher.load() == 1
+        await it.poller.idle()
+        asked = it.requests()
+        await it.watcher.take_changes()
+        await it.poller.idle()
+        assert it.requests() == asked == 1, "the change was known from the load"
+
+
+async def test_a_kind_that_is_mended_while_the_daemon_runs_is_asked_at_once(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(kind="photo", timeline=[("PROCESSING", 500), ("SUCCEED", None)])
+        it.track(job)
+        await it.run(5)
+        assert it.job(job).state is None
+        it.track(job, kind="photo")
+        await it.run(1)
+        assert it.job(job).state == "PROCESSING"

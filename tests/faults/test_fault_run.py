@@ -4,6 +4,7 @@ each alert arrives, and the log tells what happened without a secret in it."""
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,9 +30,9 @@ ENDS = {"SUCCEED": "succeeded", "FAILED": "failed", "CANCELED": "canceled"}
 @pytest.mark.long
 @pytest.mark.timeout(400)
 async def test_every_fault_in_turn_loses_nothing(tmp_path: Path) -> None:
-    with Webhook() as hook:
+    with Webhook() as hook, ExitStack() as stack:
         async with Simulator(SimSettings(seed=3, show_rate=None)) as sim:
-            daemon = DaemonProcess(tmp_path, _config(sim, hook))
+            daemon = stack.enter_context(DaemonProcess(tmp_path, _config(sim, hook)))
             whole = 2 * EACH * len(ON_QUERIES)
             ids: dict[str, list[str]] = {"avatar": [], "photo": []}
             for number in range(JOBS):

@@ -4,6 +4,7 @@ arrives, and only a send that was under way at a kill is repeated, and marked so
 import asyncio
 import random
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -35,9 +36,9 @@ class Up:
 @pytest.mark.timeout(600)
 async def test_kills_at_random_moments_lose_nothing_and_repeat_only_what_was_under_way(tmp_path: Path) -> None:
     rng = random.Random(20261122)
-    with Webhook() as hook:
+    with Webhook() as hook, ExitStack() as stack:
         async with Simulator(SimSettings(seed=7, show_rate=None)) as sim:
-            daemon = DaemonProcess(tmp_path, _config(sim, hook))
+            daemon = stack.enter_context(DaemonProcess(tmp_path, _config(sim, hook)))
             ids: dict[str, list[str]] = {"avatar": [], "photo": []}
             for timeline in _lives(rng, over=KILLS * 2.6):
                 kind = rng.choice(list(ids))
@@ -121,7 +122,7 @@ def _up_times(daemon: DaemonProcess, kills: list[datetime]) -> list[Up]:
 
 
 def _check_transitions(truth: dict[str, Any], shown: dict[str, Any], ups: list[Up]) -> None:
-    need = timedelta(seconds=MAX_INTERVAL + 0.5)
+    need = timedelta(seconds=MAX_INTERVAL + 1)
     checked = 0
     for job, history in truth.items():
         recorded = [step["to"] for step in shown[job]["transitions"]]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from daemon.sim import Simulator
 
@@ -14,7 +14,7 @@ COMMAND = (sys.executable, "-m", "daemon.cli")
 
 
 class DaemonProcess:
-    """`wrapd run` on a config in `folder`. `start` and `kill` may alternate; the log goes on."""
+    """`wrapd run` on a config in `folder`, inside a `with`. `start` and `kill` may alternate; the log goes on."""
 
     def __init__(self, folder: Path, config: str) -> None:
         self.folder = folder
@@ -22,6 +22,14 @@ class DaemonProcess:
         self.config.write_text(config)
         self.log = folder / "wrapd.log"
         self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """No daemon outlives its test."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

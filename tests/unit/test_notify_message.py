@@ -9,6 +9,7 @@ import pytest
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.jobs import Asset
+from daemon.notify.facts import FACTS
 from daemon.notify.message import Message, compose
 from tests.support import alerts
 from tests.support.alerts import AT, COVER
@@ -181,6 +182,7 @@ def test_facts_are_plain_json_under_the_same_names_for_every_event() -> None:
     operators = told(alerts.operator(Event.PROJECT_DOWN, {"reason": "x"})).facts
     for facts in (jobs, operators):
         assert json.loads(json.dumps(facts)) == facts
+        assert list(facts) == list(FACTS)  # what the docs list, and nothing else
         for key in ("event", "project", "job_id", "state", "cover_url", "preview_url", "error_code"):
             assert key in facts
         assert facts["delivery_id"] == 7

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+
+import pytest
 
 from daemon import schedule
 from daemon.clock import SystemClock
@@ -100,3 +102,20 @@ async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
         planned.clear()
         await tick.times(tick.ran + 40)
         assert not planned.is_set(), "the new offset is the normal one now"
+
+
+async def test_a_step_over_many_years_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a clock of its own begins in 1970: the missed times must not be counted one by one."""
+    offset = timedelta(0)
+
+    class Stepped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + offset
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Stepped)
+    tick = Counted()
+    async with running(SystemClock(), tick=tick):
+        await tick.times(2)
+        offset = timedelta(days=50 * 365)
+        await tick.times(tick.ran + 3)

@@ -64,6 +64,103 @@ def test_an_ended_job_stays_ended(store: Store) -> None:
     assert (row.tracking, row.label, row.episode) == (Tracking.FINISHED, "late", 1)
 
 
+def test_many_are_tracked_at_once_each_as_it_stands(store: Store) -> None:
+    def prepare(tx):
+        for job_id in ("known", "other-kind", "stopped", "lost", "ended"):
+            track(tx, job_id, label="old", tags=("x",), batch="b1")
+        rows = {row.job_id: row.id for row in tx.jobs.list()}
+        record(tx, rows["ended"], "SUCCEED")
+        tx.jobs.record_end(rows["lost"], Event.LOST, at=NOW, routing=SILENT, reason="gone")
+        tx.jobs.untrack(PROJECT, JobId("stopped"), at=NOW)
+        tx.jobs.take_changes()
+
+    store.write_now(prepare)
+    requests = [
+        request("known"),
+        request("new", kind="photo", label="first", tags=("y",)),
+        request("stopped", label="back"),
+        request("other-kind", kind="photo"),
+        request("lost", batch="b2"),
+        request("ended", label="late"),
+        request("known", project="other"),
+    ]
+    results = store.write_now(lambda tx: tx.jobs.track_many(requests, at=later(60)))
+    assert results == ["already", "added", "taken_up", "already", "taken_up", "finished", "added"]
+    rows = {(row.project, row.job_id): row for row in store.read(lambda tx: tx.jobs.list())}
+    assert {key: (row.kind, row.label, row.tags, row.batch) for key, row in rows.items()} == {
+        ("main", "known"): ("avatar", "old", ("x",), "b1"),
+        ("main", "new"): ("photo", "first", ("y",), None),
+        ("main", "stopped"): ("avatar", "back", ("x",), "b1"),
+        ("main", "other-kind"): ("photo", "old", ("x",), "b1"),
+        ("main", "lost"): ("avatar", "old", ("x",), "b2"),
+        ("main", "ended"): ("avatar", "late", ("x",), "b1"),
+        ("other", "known"): ("avatar", None, (), None),
+    }
+    assert {key[1] for key, row in rows.items() if row.episode == 2 and row.tracked_at == later(60)} == {
+        "stopped",
+        "lost",
+    }
+    assert rows["main", "ended"].tracking is Tracking.FINISHED
+    changed = store.write_now(lambda tx: tx.jobs.take_changes())
+    assert {(row.project, row.job_id) for row in changed} == {
+        ("main", "new"),
+        ("main", "stopped"),
+        ("main", "other-kind"),
+        ("main", "lost"),
+        ("other", "known"),
+    }
+
+
+def test_one_job_several_times_in_one_call_is_tracked_once(store: Store) -> None:
+    requests = [
+        request("job-1", label="one", tags=("x",)),
+        request("job-2"),
+        request("job-1", label="two"),
+        request("job-1", kind="photo", batch="b1"),
+    ]
+    results = store.write_now(lambda tx: tx.jobs.track_many(requests, at=NOW))
+    assert results == ["added", "added", "already", "already"]
+    first, second = store.read(lambda tx: tx.jobs.list())[::-1]
+    assert (first.job_id, first.kind, first.label, first.tags, first.batch) == (
+        *("job-1", "photo", "two"),
+        ("x",),
+        "b1",
+    )
+    assert (second.job_id, second.label, second.episode) == ("job-2", None, 1)
+
+
+def test_more_than_one_statement_takes_are_tracked_and_looked_up(store: Store) -> None:
+    ids = [JobId(f"job-{number}") for number in range(1203)]
+    requests = [request(job_id) for job_id in ids]
+    assert store.write_now(lambda tx: tx.jobs.track_many(requests, at=NOW)) == ["added"] * 1203
+    assert store.write_now(lambda tx: tx.jobs.track_many(iter(requests), at=NOW)) == ["already"] * 1203
+    store.write_now(lambda tx: tx.jobs.track(request("job-5", project="other"), at=NOW))
+    known = store.read(lambda tx: tx.jobs.known(PROJECT, [*ids, JobId("nobody")]))
+    assert set(known) == set(ids)
+    assert {(job.kind, job.tracking, job.state) for job in known.values()} == {("avatar", Tracking.ACTIVE, None)}
+    names = store.read(lambda tx: tx.jobs.names([*(job.id for job in known.values()), 99999]))
+    assert names == {job.id: job_id for job_id, job in known.items()}
+
+
+def test_many_are_stored_together_or_not_at_all(store: Store) -> None:
+    requests = [*(request(f"job-{number}") for number in range(700)), request("bad", label="x" * 501)]
+    with pytest.raises(StoreRefused, match="label_length"):
+        store.write_now(lambda tx: tx.jobs.track_many(requests, at=NOW))
+    assert store.read(lambda tx: tx.jobs.list()) == []
+    assert store.write_now(lambda tx: tx.jobs.track_many([], at=NOW)) == []
+
+
+def test_tracking_again_without_news_writes_nothing(store: Store) -> None:
+    store.write_now(lambda tx: tx.jobs.track(request(label="x"), at=NOW))
+
+    def count(tx):
+        tx.jobs.track(request(), at=NOW)
+        return tx.jobs._connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+
+    before = store.write_now(lambda tx: tx.jobs._connection.exec_driver_sql("SELECT total_changes()").scalar_one())
+    assert store.write_now(count) == before
+
+
 def test_changes_are_given_once(store: Store) -> None:
     store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(5)])
     taken = store.write_now(lambda tx: tx.jobs.take_changes(limit=3))

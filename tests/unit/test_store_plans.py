@@ -22,7 +22,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def plan(database: Path, statement: Executable) -> list[str]:
-    sql = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
+    dialect = sqlite.dialect(paramstyle="named")
+    sql = str(statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
     values = dict.fromkeys(re.findall(r":(\w+)", sql))
     connection = sqlite3.connect(database)
     try:
@@ -39,7 +40,10 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
     [
         (jobs._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
         (jobs._CHANGED, ["SCAN jobs USING INDEX jobs_changed"]),
-        (jobs._BY_KEY, ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=? AND project=?)"]),
+        (jobs._KNOWN.params(job_ids=["a", "b"]), ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"]),
+        (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (jobs._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (jobs._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._MOVE.values(label="x"), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._LOOKED, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (

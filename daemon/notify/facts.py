@@ -1,0 +1,47 @@
+"""What a machine is told with each alert: the keys of a `json://` channel's body, declared once.
+
+docs/channels.md is made from this. Keys may be added; none goes or changes its meaning. Must never hold a value.
+"""
+
+from collections.abc import Mapping
+
+from daemon.domain.events import Json
+
+FACTS: Mapping[str, str] = {
+    "event": "see [events.md](events.md); `test` for a test message",
+    "delivery_id": "number of this alert for this channel; the same at each try, so that repeats can be dropped",
+    "possible_repeat": "true where an earlier try may have arrived",
+    "attempt": "counts the tries of this alert from 1",
+    "channel": "name of the channel in the config",
+    "project": "name of the project in the config, or null",
+    "kind": "avatar or photo",
+    "job_id": "as MetaStudio names it",
+    "label": "what `track --label` said, or null",
+    "name": "what the message calls the job: the video's name, else the label, else the id",
+    "tags": "list of what `track --tag` said",
+    "batch": "what `track --batch` said, or null",
+    "state": "WAITING, PROCESSING, SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came",
+    "state_before": "the state before, null for the first answer",
+    "cover_url": "exactly as it came",
+    "cover_valid_until": "null where the link does not say",
+    "preview_url": "exactly as it came",
+    "preview_valid_until": "as the link says, else 24 hours after it was fetched",
+    "download_url": "the finished file of an avatar video",
+    "download_valid_until": "as the link says, else 24 hours after it was fetched",
+    "asset_id": "the service's id of the video",
+    "error_code": "of a failed job",
+    "error_msg": "of a failed job",
+    "duration": "length of the video in seconds",
+    "took": "seconds of production, as far as is known",
+    "ended_at": "when a job succeeded, failed or was canceled; the service's time where it can be believed",
+    "observed_at": "when wrapd saw it",
+    "reported_at": "the service's own time of the update, or null",
+    "reason": "why tracking ended without an end (`lost`, `expired`), or what is wrong (events for operators)",
+    "late_seconds": "of `overloaded`: how long the most overdue job has waited",
+    "jobs": "of `overloaded`: how many jobs are tracked",
+    "held_channel": "of `channel_held`: which one",
+}
+"""What each key means."""
+
+NOTHING: Mapping[str, Json] = dict.fromkeys(FACTS)
+"""Every key with null, so that a reader finds the same keys in every alert."""

@@ -4,6 +4,7 @@ The only place where a config's values and secrets come together. Every function
 raises, so that a person mends them in one go.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,9 @@ from daemon.config import (
     examine,
     read_tree,
 )
-from daemon.config.secrets import Source
+from daemon.config.faults import spell
+from daemon.config.forms import nearest
+from daemon.config.secrets import Source, parse
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
@@ -36,6 +39,11 @@ from daemon.service import Plan
 
 T = TypeVar("T")
 
+_NO_PROJECT = Fault(place="projects", text="there is none to watch; add a section [projects.NAME]")
+_NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
+_SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url"})
+"""Keys that hold a secret."""
+
 
 def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
     """Everything that the daemon is to do. Raises ConfigFault with all faults of secrets, keys and channel URLs,
@@ -44,9 +52,7 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
     projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
     channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
     if not config.projects:
-        reading.faults.append(
-            Fault(place="projects", text="there is none to watch; add a section [projects.NAME]")
-        )
+        reading.faults.append(_NO_PROJECT)
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
     return Plan(
@@ -87,15 +93,13 @@ def project_settings(
         found = reading.of(partial(_sdk_credentials, environ, f"{place}.auth"))
     auth = _auth(project.auth, found, place=f"{place}.auth", reading=reading)
     proxy = reading.of(lambda: _proxy(project, place, environ))
-    ca_file = reading.of(lambda: _ca_file(project, place))
+    ca_file = reading.of(lambda: _ca_file(project.ca_file, place))
     project_id, iam_endpoint = project.project_id, project.auth.iam_endpoint
     if found is not None and len(config.projects) == 1:
         project_id = project_id or found.project_id
         iam_endpoint = iam_endpoint or found.iam_endpoint
     if project_id is None and project.region is None:
-        reading.faults.append(
-            Fault(place=place, text="project_id is missing; add it, or the region by which it can be looked up")
-        )
+        reading.faults.append(Fault(place=place, text=_NO_ID))
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
     assert auth is not None, "without a fault there are keys"
@@ -181,32 +185,55 @@ def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | No
     return url
 
 
-def _ca_file(project: Project, place: str) -> str | None:
-    if project.ca_file is None:
+def _ca_file(path: str | None, place: str) -> str | None:
+    if path is None:
         return None
     try:
-        text = Path(project.ca_file).read_bytes()
+        text = Path(path).read_bytes()
     except OSError as error:
-        raise ConfigFault(
-            f"{place}.ca_file: cannot read {project.ca_file}: {error.strerror}; name a PEM file"
-        ) from error
+        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {error.strerror}; name a PEM file") from error
     if b"-----BEGIN" not in text:
-        raise ConfigFault(
-            f"{place}.ca_file: {project.ca_file} is not in PEM; name a file with certificates in PEM"
-        )
-    return project.ca_file
+        raise ConfigFault(f"{place}.ca_file: {path} is not in PEM; name a file with certificates in PEM")
+    return path
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:
-    """The faults of secrets in a config that is wrong elsewhere, section by section: each alone may be right."""
+    """The faults of secrets in a config that is wrong elsewhere: those of each section that is right by itself,
+    and, of the others, those of each secret by itself."""
     reading = _Reading(environ)
+    if not tree.get("projects"):
+        reading.faults.append(_NO_PROJECT)
     for kind, make in (("channels", channel), ("projects", project_settings)):
         sections = tree.get(kind)
         for name, section in (sections if isinstance(sections, dict) else {}).items():
             config, faults = examine({kind: {name: section}}, path)
             if config is not None and not faults:
                 reading.of(partial(make, config, name, environ))
+            elif isinstance(section, dict):
+                _read_each(section, [kind, name], path.absolute().parent, reading)
     return reading.faults
+
+
+def _read_each(section: Mapping[str, object], place: list[str], folder: Path, reading: _Reading) -> None:
+    """Read what can be read of a section that is wrong elsewhere. What is wrong in form has been told already."""
+    for key, value in section.items():
+        where = spell([*place, key])
+        if key == "auth" and isinstance(value, dict):
+            _read_each(value, [*place, key], folder, reading)
+        elif key == "ca_file" and isinstance(value, str) and value.isprintable():
+            reading.of(partial(_ca_file, str(folder / value), spell(place)))
+        elif key in _SECRETS:
+            with contextlib.suppress(ValueError):
+                secret = reading.secret(parse(value, folder), where)
+                if key == "url" and secret:
+                    settings = ChannelSettings(name=ChannelName(place[-1]), url=secret, timezone="UTC")
+                    reading.of(partial(open_channel, settings))
+    if place[0] == "projects" and len(place) == 2:
+        own_keys = section.get("auth", {"method": "aksk"}) != {"method": "aksk"}
+        if not own_keys:
+            reading.of(partial(_sdk_credentials, reading.environ, f"{spell(place)}.auth"))
+        elif "endpoint" in section and not any(nearest(key, ["region", "project_id"]) for key in section):
+            reading.faults.append(Fault(place=spell(place), text=_NO_ID))
 
 
 def _warnings(config: Config) -> Iterator[str]:

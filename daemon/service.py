@@ -46,8 +46,8 @@ STALL = 30.0
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 """Statuses that /metrics counts: what was sent or canceled only grows."""
 STOP_PATIENCE = 5.0
-"""Seconds that sends and ticks under way are given at a stop. A send that hangs for longer is left behind: the next
-start sends it again and says so."""
+"""Seconds that sends and ticks under way are given at a stop. A send that hangs for longer is left behind: the
+next start sends it again and says so."""
 QUERY_PATIENCE = 2.0
 """The same for queries: the next start asks again, and nobody notices."""
 

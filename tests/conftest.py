@@ -1,6 +1,7 @@
 """What every test run shares: a clean environment, and no silent skips where none are allowed."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -12,7 +13,11 @@ _OURS = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
 def pytest_configure() -> None:
-    """Forget what the machine's owner has set for a wrapd of their own: tests say what they need."""
+    """Forget what the machine's owner has set for a wrapd of their own: tests say what they need.
+
+    Ctrl-C is ignored by what a shell starts in the background, and by all that it starts in turn: not here.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     no_skips = os.environ.get("WRAPD_NO_SKIPS")
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         del os.environ[name]

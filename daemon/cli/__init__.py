@@ -105,7 +105,10 @@ def main(args: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return int(error.exit_status)
     except click.ClickException as error:
-        _complain(error.format_message(), usage=getattr(error, "ctx", None))
+        message = error.format_message()
+        if isinstance(error, click.NoSuchOption) and error.option_name == "--config":
+            message += " It stands before the command: `wrapd --config FILE COMMAND`."
+        _complain(message, usage=getattr(error, "ctx", None))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

@@ -65,14 +65,15 @@ def test(ctx: click.Context, names: tuple[str, ...], every: bool) -> int:
         config.channel(name)
     if not chosen:
         raise UsageFault(f"{config.source}: there is no channel; add a section [channels.NAME]")
-    results = [_test(config, name) for name in chosen]
-    return int(Exit.OK if all(results) else Exit.FAILED)
+    ends = {_test(config, name) for name in chosen}
+    return int(next((end for end in (Exit.FAILED, Exit.CONFIG) if end in ends), Exit.OK))
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
 
 
-def _test(config: Config, name: str) -> bool:
+def _test(config: Config, name: str) -> Exit:
+    """Test one channel, and say how it went."""
     from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
     from daemon.notify.channels import test_message  # noqa: PLC0415
     from daemon.notify.verdicts import Sent  # noqa: PLC0415
@@ -81,7 +82,7 @@ def _test(config: Config, name: str) -> bool:
         channel = open_channel(config, name, os.environ)
     except ConfigFault as error:
         output.verdict(name, "fail", str(error))
-        return False
+        return Exit.CONFIG
     now = CLOCK.now().astimezone(ZoneInfo(config.channel(name).timezone))
     report = channel.send(
         test_message(channel.name, now_text=now.isoformat(timespec="seconds")),
@@ -89,10 +90,10 @@ def _test(config: Config, name: str) -> bool:
     )
     if not isinstance(report.verdict, Sent):
         output.verdict(name, "fail", report.reason or "not sent")
-        return False
+        return Exit.FAILED
     output.verdict(name, "ok", f"sent in {report.seconds:.1f} s")
     _release(config, ChannelName(name))
-    return True
+    return Exit.OK
 
 
 def _release(config: Config, name: ChannelName) -> None:

@@ -29,6 +29,7 @@ Verdict = Literal["ok", "warn", "fail"]
 _LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "fastapi", "pydantic")
 _MIN_SQLITE = (3, 35)
 _MIN_FREE = 200 * 1024 * 1024
+_NO_ROOM = 10 * 1024 * 1024
 _MADE = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE = 5.0
 """Seconds that the daemon's own pages may take to answer."""
@@ -120,7 +121,8 @@ def database(config: Config) -> Iterator[Finding]:
         yield Finding(verdict="ok", what="database", text=f"{path}: {schema.status}, schema {schema.revision}")
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE:
-        yield Finding(verdict="warn", what="disk", text=f"{folder}: {free // 2**20} MiB free; make room")
+        verdict: Verdict = "fail" if free < _NO_ROOM else "warn"
+        yield Finding(verdict=verdict, what="disk", text=f"{folder}: {free // 2**20} MiB free; make room")
 
 
 def running(config: Config) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.session import config_path
+from daemon.cli.text import count
 from daemon.config.example import example
 from daemon.errors import ConfigFault
 
@@ -51,10 +52,6 @@ def check(ctx: click.Context) -> None:
     for warning in warnings:
         output.line(f"warning: {warning}")
     output.line(
-        f"{path}: ok: {_count(len(config.projects), 'project')}, {_count(len(config.channels), 'channel')}, "
-        f"{_count(len(config.routes), 'route')}"
+        f"{path}: ok: {count(len(config.projects), 'project')}, {count(len(config.channels), 'channel')}, "
+        f"{count(len(config.routes), 'route')}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
 from daemon.cli.text import ago
@@ -23,7 +24,7 @@ STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 @click.group("deliveries", invoke_without_command=True)
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--channel", metavar="NAME", help="Only those of this channel.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many, the newest. [default: all]")
+@click.option("--limit", type=Count(), help="At most this many, the newest. [default: all]")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, status: str | None, channel: str | None, limit: int | None, as_json: bool) -> None:
@@ -68,7 +69,7 @@ def command(ctx: click.Context, status: str | None, channel: str | None, limit: 
 
 
 @command.command("retry")
-@click.argument("ids", nargs=-1, type=click.IntRange(min=1), metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
 @click.option("--dead", is_flag=True, help="All dead ones.")
 @click.option(
     "--channel", metavar="NAME", help="Of this channel: its held and dead ones; with --dead only the dead."

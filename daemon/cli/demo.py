@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from daemon.cli.numbers import Factor
 from daemon.cli.session import CLOCK
 from daemon.cli.sim import Address
 from daemon.config.forms import Listen
@@ -83,7 +84,7 @@ SCENES = (
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Factor(),
     default=20.0,
     show_default=True,
     help="How much faster than real time videos are produced.",

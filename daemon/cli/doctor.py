@@ -5,9 +5,11 @@ from collections.abc import Iterator
 
 import click
 
+from daemon import logs
 from daemon.cli import facts, output
 from daemon.cli.checks import Finding, clock, database, probe, program, projects, running
 from daemon.cli.session import config_of, config_path, json_option
+from daemon.cli.text import count
 from daemon.config import Config, ConfigFaults, load
 from daemon.errors import ConfigFault, Exit
 
@@ -44,6 +46,7 @@ def _all(ctx: click.Context, *, online: bool) -> Iterator[Finding]:
     yield from database(config)
     yield from running(config)
     if online:
+        logs.set_up(level="error")  # what a request met is told by its finding, once
         yield from projects(config)
 
 
@@ -65,5 +68,6 @@ def _config(ctx: click.Context) -> Iterator[Finding]:
     yield Finding(
         verdict="ok",
         what="config",
-        text=f"{path}: {len(config.projects)} projects, {len(config.channels)} channels, every secret is there",
+        text=f"{path}: {count(len(config.projects), 'project')}, {count(len(config.channels), 'channel')}, "
+        "every secret is there",
     )

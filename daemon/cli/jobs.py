@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
 from daemon.cli.text import about
@@ -31,7 +32,7 @@ _COLUMNS = (
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
 @click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many, the newest. [default: all]")
+@click.option("--limit", type=Count(), help="At most this many, the newest. [default: all]")
 @json_option
 @click.pass_context
 def command(

@@ -105,7 +105,7 @@ def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "
 def existing_database(config: Config) -> Path:
     """The database file. Raises DatabaseFault where there is none."""
     path = config.database.path
-    if not path.is_file():
+    if not path.exists():
         raise DatabaseFault(f"{path}: there is no database yet; `wrapd db upgrade` or `wrapd run` makes it")
     return path
 

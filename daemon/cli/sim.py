@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from daemon.cli.numbers import Factor
 from daemon.config.forms import Listen
 from daemon.config.forms import listen as read_listen
 
@@ -27,7 +28,7 @@ class Address(click.ParamType[Listen]):
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same jobs and keys.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Factor(),
     default=1.0,
     show_default=True,
     help="How much faster than real time jobs are produced.",

@@ -58,6 +58,14 @@ def about(seconds: float) -> str:
     return spoken(whole)
 
 
+def count(number: int, noun: str) -> str:
+    """
+    >>> [count(each, "project") for each in (0, 1, 2)]
+    ['0 projects', '1 project', '2 projects']
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago `at` was, or in how long it is."""
     if at is None:

@@ -108,6 +108,9 @@ def _unknown(place: Place, tree: Mapping[str, Any]) -> str:
         return f"there is no such key; did you mean {near!r}?"
     if elsewhere:
         return f"there is no such key here; it belongs to {' or '.join(elsewhere)}"
+    other = forms.nearest(name, walk.names(), cutoff=0.8)
+    if other is not None:
+        return f"there is no such key; did you mean {other!r}, which belongs to {' or '.join(walk.homes(other))}?"
     return f"there is no such key; the keys here are {', '.join(right)}"
 
 

@@ -36,10 +36,11 @@ def shown(value: object) -> str:
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
-def nearest(wrong: str, right: Iterable[str]) -> str | None:
-    """The one of `right` that was probably meant by `wrong`, None where nothing is near."""
+def nearest(wrong: str, right: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of `right` that was probably meant by `wrong`, None where nothing is near. `cutoff` says how near: 1
+    is the same."""
     by_folded = {name.lower().replace("-", "_"): name for name in right}
-    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), by_folded, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(wrong.lower().replace("-", "_"), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 

@@ -16,26 +16,35 @@ from daemon.errors import ConfigFault
 
 HERE = Path("wrapd.toml")
 SYSTEM = Path("/etc/wrapd/config.toml")
-_MAKE = "make one with `wrapd config init`, or name another with --config FILE or WRAPD_CONFIG"
+MAX_BYTES = 1024 * 1024
+"""Largest config that is read."""
+_OTHER = "name another with --config FILE or WRAPD_CONFIG"
+_MAKE = f"make one with `wrapd config init`, or {_OTHER}"
 
 
 def locate(option: str | None, environ: Mapping[str, str]) -> Path:
     """The config file: that of `--config`, of WRAPD_CONFIG, ./wrapd.toml, or the system's if only that exists."""
-    named = option or environ.get("WRAPD_CONFIG")
-    if named:
-        return Path(named)
+    named = environ.get("WRAPD_CONFIG") if option is None else option
+    if named or option is not None:
+        return Path(named or "")
     return SYSTEM if not HERE.exists() and SYSTEM.exists() else HERE
 
 
 def read_tree(path: Path) -> dict[str, Any]:
     """The file as TOML gives it. Raises ConfigFault where there is none or it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        return tomllib.loads(text)
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise ConfigFault(f"{path}: larger than {MAX_BYTES} bytes, so this is no config; {_OTHER}")
+        return tomllib.loads(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigFault(f"there is no config at {path}; {_MAKE}") from None
+    except PermissionError as error:
+        mend = f"make it readable for this user, or {_OTHER}"
+        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {mend}") from error
     except OSError as error:
-        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {_MAKE}") from error
+        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {_OTHER}") from error
     except UnicodeDecodeError as error:
         raise ConfigFault(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits

@@ -143,6 +143,11 @@ def homes(name: str) -> Iterator[str]:
             yield f"{part.place} with {part.heading}" if part.model in METHODS.values() else part.place
 
 
+def names() -> set[str]:
+    """All keys that any section has."""
+    return {name for part in (*parts(), *methods()) for name in part.model.model_fields}
+
+
 def value_at(place: Sequence[str | int], tree: object) -> object:
     """What the raw config holds at `place`, None where nothing is."""
     for step in place:

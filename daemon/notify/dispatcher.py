@@ -77,8 +77,8 @@ class Dispatcher:
         self.wake(self._lanes)
 
     async def stop(self, *, patience: float | None = None) -> None:
-        """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline and
-        a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
+        """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline
+        and a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
         repeat."""
         for lane in self._lanes.values():
             lane.stop()

@@ -115,6 +115,11 @@ def in_transaction(connection: Connection) -> bool:
     return bool(getattr(driver, "in_transaction", False))
 
 
+def changes_so_far(connection: Connection) -> int:
+    """How many rows this connection has changed since it was opened."""
+    return int(getattr(connection.connection.dbapi_connection, "total_changes", 0))
+
+
 def use_wal(path: Path) -> None:
     """Switch the file to a write-ahead log, for good: readers and the writer do not wait for each other. Nothing
     happens where it is so already. Raises DatabaseFault."""

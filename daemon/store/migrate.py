@@ -157,7 +157,10 @@ def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     except FileNotFoundError:
         return SchemaStatus.EMPTY, None
     except OSError as error:
-        raise DatabaseFault(f"{path}: cannot be read ({error.strerror})") from error
+        raise DatabaseFault(
+            f"{path}: cannot be read ({error.strerror}); make it a file that this user can read, or change "
+            "database.url"
+        ) from error
     if not header:
         return SchemaStatus.EMPTY, None
     # The mark lies in the header, where it can be seen without SQLite opening (and so perhaps changing) the file.

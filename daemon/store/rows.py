@@ -210,8 +210,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterHealth:
     """How the writer does: monotonic seconds of its last commit (None before the first), how many works wait or
-    are under way, for how many seconds the oldest of them has, and since when (monotonic seconds) transactions fail
-    without one in between that changed something (None: they do not)."""
+    are under way, for how many seconds the oldest of them has, and since when (monotonic seconds) transactions
+    fail without one in between that changed something (None: they do not)."""
 
     last_commit_at: float | None
     waiting: int

@@ -18,7 +18,7 @@ from sqlalchemy.exc import StatementError
 
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
-from daemon.store.engine import in_transaction
+from daemon.store.engine import changes_so_far, in_transaction
 from daemon.store.errors import StoreBusy, StoreClosed, StoreFailed, from_sqlalchemy, mapped
 from daemon.store.rows import WriterHealth
 
@@ -28,6 +28,11 @@ GROUP = 256
 """Works in one transaction at most: it bounds how long the first of them waits."""
 MOST_WAITING = 20_000
 """Works that may wait; the next one is refused with StoreBusy."""
+_FORGET = 120.0
+"""Seconds after the last failure from which on a transaction without changes will do: nobody tried any more."""
+
+_QUIET = 10.0
+"""Seconds between two lines of the log while transactions go on failing."""
 
 log = logger(__name__)
 
@@ -52,6 +57,9 @@ class Writer:
         self._waiting: deque[_Work[Any]] = deque()
         self._running: tuple[_Work[Any], ...] = ()
         self._last_commit: float | None = None
+        self._failing_since: float | None = None
+        self._failed_at = 0.0
+        self._complained_at = 0.0
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="wrapd-writer", daemon=True)
@@ -80,6 +88,7 @@ class Writer:
                 last_commit_at=self._last_commit,
                 waiting=len(self._waiting) + len(self._running),
                 oldest_wait=0.0 if oldest is None else max(0.0, self._clock.monotonic() - oldest.since),
+                failing_since=self._failing_since,
             )
 
     def close(self) -> None:
@@ -103,10 +112,11 @@ class Writer:
             return self._running
 
     def _do(self, works: tuple[_Work[Any], ...]) -> None:
+        changes = 0
         try:
             with mapped(self._path), self._engine.connect() as connection:
                 try:
-                    self._transaction(connection, works)
+                    changes = self._transaction(connection, works)
                 except BaseException:
                     # Its state is not known: the next transaction gets a new one.
                     connection.invalidate()
@@ -114,16 +124,39 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 - the thread must live; those who asked are told
             for work in works:
                 work.error = _copy(error, self._path)
-            with contextlib.suppress(Exception):  # a log that cannot be written must not end the thread
-                log.error(LogEvent.DATABASE_FAILED, error=error, works=len(works))
-        else:
-            with self._changed:
-                self._last_commit = self._clock.monotonic()
+            self._complain(error, works)
+        self._note(works, changes)
 
-    def _transaction(self, connection: Connection, works: tuple[_Work[Any], ...]) -> None:
+    def _complain(self, error: BaseException, works: tuple[_Work[Any], ...]) -> None:
+        """Log a failure: the first, then one now and then, since each job tries again and again."""
+        now = self._clock.monotonic()
+        if self._failing_since is not None and now - self._complained_at < _QUIET:
+            return
+        self._complained_at = now
+        failing = 0.0 if self._failing_since is None else now - self._failing_since
+        with contextlib.suppress(Exception):  # a log that cannot be written must not end the thread
+            log.error(LogEvent.DATABASE_FAILED, error=error, works=len(works), failing_for=round(failing, 1))
+
+    def _note(self, works: tuple[_Work[Any], ...], changes: int) -> None:
+        """Keep how it went: a transaction without changes succeeds on a full disk too, and proves nothing."""
+        now = self._clock.monotonic()
+        failed = any(isinstance(work.error, StoreBusy | StoreFailed) for work in works)
+        with self._changed:
+            if failed:
+                self._failing_since = now if self._failing_since is None else self._failing_since
+                self._failed_at = now
+                return
+            self._last_commit = now
+            if changes or now - self._failed_at > _FORGET:
+                self._failing_since = None
+
+    def _transaction(self, connection: Connection, works: tuple[_Work[Any], ...]) -> int:
+        """Do the works and commit; how many rows they changed."""
+        before = changes_so_far(connection)
         with connection.begin():
             for work in works:
                 self._step(connection, work)
+        return changes_so_far(connection) - before
 
     def _step(self, connection: Connection, work: _Work[Any]) -> None:
         connection.exec_driver_sql("SAVEPOINT work")

@@ -10,6 +10,9 @@ from itertools import count
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import Kind
 
+_SWEEP = 1.0
+"""Seconds between two searches for what is over: each looks at every job."""
+
 
 class Watched:
     """A job as the poller sees it. Small: 100,000 of them are held in memory."""
@@ -103,10 +106,11 @@ class Agenda:
         return heapq.heappop(self._heap)[2]
 
     def expired(self, now: float) -> list[Watched]:
-        """Jobs that wrapd gives up on now and that no query is asking about."""
+        """Jobs whose time is over and that no query is asking about; named again each second until dropped."""
         if now < self._next_expiry:
             return []
-        self._next_expiry = min((watched.expires for watched in self._jobs.values()), default=float("inf"))
+        first = min((watched.expires for watched in self._jobs.values()), default=float("inf"))
+        self._next_expiry = max(first, now + _SWEEP)
         return [watched for watched in self if watched.expires <= now and not watched.in_flight]
 
     def _current(self, entry: tuple[float, int, Watched]) -> bool:

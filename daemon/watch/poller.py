@@ -39,8 +39,13 @@ log = logger(__name__)
 
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
+LAST_LOOK = 30.0
+"""Seconds that a job whose time is over is kept for a last look where the service does not answer."""
+_ENDS_AT_ONCE = 200
+"""Jobs that are given up in one tick: after a long stop it may be the time of all."""
 _PROBE_BASE, _PROBE_CAP = 1.0, 30.0
 """Seconds between two probes of a project that is at fault or down."""
+_NOT_IN_TIME = "it did not end in time"
 _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators hear of it."""
 
@@ -132,9 +137,14 @@ class Poller:
         return late
 
     async def expire(self) -> None:
-        """End tracking of the jobs that did not end within give_up_after."""
-        for watched in self.agenda.expired(self._clock.monotonic()):
-            await self._end(watched, Event.EXPIRED, reason="it did not end in time")
+        """End tracking of the jobs whose time is over and about which the service says nothing.
+
+        The others are given up by the look that comes when their time is over: it may find that they ended.
+        """
+        silent = self._health.down or self._auth_told
+        over = self.agenda.expired(self._clock.monotonic() - LAST_LOOK)
+        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
+        await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
 
     async def idle(self) -> None:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
@@ -193,6 +203,8 @@ class Poller:
         verdict = judge(watched.state, seen, at=self._clock.now())
         if isinstance(verdict, Moved):
             await self._record(watched, verdict, seen)
+        elif self._clock.monotonic() >= watched.expires:
+            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
         else:
             self._plan(watched)
 
@@ -304,9 +316,20 @@ class Poller:
             log.warning(LogEvent.JOB_MISSING, project=self.project, job=watched.job_id, error=error)
         if now - watched.missing_since >= self.limits.not_found_grace:
             await self._end(watched, Event.LOST, reason=str(error))
-            return
-        self._plan(watched, failed=True)
-        watched.due = min(watched.due, watched.missing_since + self.limits.not_found_grace)
+        elif now >= watched.expires:
+            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
+        else:
+            self._plan(watched, failed=True)
+            watched.due = min(watched.due, watched.missing_since + self.limits.not_found_grace)
+
+    async def _give_up_unseen(self, watched: Watched) -> None:
+        watched.in_flight = True  # no query begins meanwhile
+        try:
+            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
+        finally:
+            watched.in_flight = False
+        if self.agenda.get(watched.job) is watched:
+            self.agenda.put(watched, watched.due)
 
     async def _end(self, watched: Watched, event: Event, *, reason: str) -> None:
         try:
@@ -328,8 +351,10 @@ class Poller:
     def _store_failed(self, watched: Watched, error: StoreError) -> None:
         """Nothing is known to be stored: the job keeps its state and is asked again, soon and then more slowly."""
         self._metrics.store_errors.inc()
-        log.error(LogEvent.DATABASE_FAILED, project=self.project, job=watched.job_id, error=error)
+        level = log.debug if watched.failures else log.error
+        level(LogEvent.DATABASE_FAILED, project=self.project, job=watched.job_id, error=error)
         self._plan(watched, failed=True)
+        watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
 
     # Planning and the project's health
 
@@ -349,6 +374,8 @@ class Poller:
             rails=self._rails,
             spread=self._rng.random(),
         )
+        if now < watched.expires < watched.due:  # a last look when its time is over
+            watched.due = max(watched.expires, now + floor)
 
     def _probe_gap(self) -> float:
         return backoff.delay(

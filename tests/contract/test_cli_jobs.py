@@ -264,6 +264,7 @@ def test_jobs_are_found_by_each_filter(wrapd: Runner) -> None:
     assert found("--project", "main", "--tag", "two") == ["b"]
     assert wrapd("jobs", "--project", "mian").status == Exit.UNKNOWN
     assert wrapd("jobs", "--limit", "0").status == Exit.USAGE
+    assert found("--limit", "9" * 30) == ["c", "b", "a"], "more than SQLite counts"
 
 
 def test_an_empty_database_lists_nothing(wrapd: Runner) -> None:
@@ -422,6 +423,7 @@ def test_retry_of_what_is_not_there_changes_nothing(wrapd: Runner) -> None:
     (row,) = json.loads(wrapd("deliveries", "--json").out)
     result = wrapd("deliveries", "retry", str(row["id"]), "99")
     assert (result.status, "99" in result.err) == (Exit.UNKNOWN, True)
+    assert wrapd("deliveries", "retry", "9" * 30).status == Exit.UNKNOWN
     assert json.loads(wrapd("deliveries", "--json").out)[0]["status"] == "dead"
 
 
@@ -433,6 +435,13 @@ def test_an_unusable_database_is_one_message_with_its_status(wrapd: Runner) -> N
         assert result.err.startswith(f"wrapd: {wrapd.database}: ")
         assert result.err.count("\n") == 1
     assert wrapd.database.read_bytes() == b"not a database" * 100
+    wrapd.database.unlink()
+    wrapd.database.mkdir()
+    for args in (("jobs",), ("db", "check"), ("db", "upgrade"), ("db", "backup", "copy.db")):
+        result = wrapd(*args)
+        assert (result.status, result.err.count("\n")) == (Exit.DATABASE, 1)
+        assert "Is a directory" in result.err
+        assert "change database.url" in result.err
 
 
 def test_an_older_schema_waits_for_upgrade_where_auto_migrate_is_off(wrapd: Runner) -> None:

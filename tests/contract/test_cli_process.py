@@ -174,6 +174,10 @@ def test_faults_are_one_message_each_and_no_traceback(tmp_path: Path) -> None:
         (("jobs", "--nope"), Exit.USAGE, b"No such option"),
         (("track",), Exit.USAGE, b"Missing argument"),
         (("track", "a", "--kind", "hologram"), Exit.USAGE, b"avatar"),
+        (("jobs", "--config", "x.toml"), Exit.USAGE, b"before the command: `wrapd --config FILE COMMAND`"),
+        (("sim", "--speed", "nan"), Exit.USAGE, b"--speed"),
+        (("sim", "--speed", "inf"), Exit.USAGE, b"--speed"),
+        (("demo", "--speed", "-inf"), Exit.USAGE, b"--speed"),
     ]
     for args, status, says in cases:
         ended = run(tmp_path, *args)

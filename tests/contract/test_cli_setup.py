@@ -130,6 +130,47 @@ def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
     assert len(caught.value.faults) == 6
 
 
+def test_a_section_that_is_wrong_elsewhere_tells_its_secrets_too(wrapd: Runner) -> None:
+    wrapd.config.write_text(
+        """
+        [projects.main]
+        endpoint = "https://metastudio.example.com"
+        ca_file = "none.pem"
+        retries = 3
+        proxy = { env = "NO_PROXY_URL" }
+        auth = { method = "aksk", access_key = { env = "NO_AK" }, secret_key = { file = "no-sk" }, user = "u" }
+        [projects.two]
+        region = "cn-nort-4"
+        [channels.editors]
+        timezone = "Nowhere"
+        url = { env = "NO_URL" }
+        [channels.unknown]
+        colour = "red"
+        url = "nosuchservice://hunter2hunter2"
+        """
+    )
+    result = wrapd("run")
+    assert (result.status, result.out) == (Exit.CONFIG, "")
+    assert sorted(line.split(": ")[0].strip() for line in result.err.splitlines()[1:]) == [
+        "channels.editors.timezone",
+        "channels.editors.url",
+        "channels.unknown.colour",
+        "channels.unknown.url",
+        "projects.main",  # its id
+        "projects.main.auth.access_key",
+        "projects.main.auth.secret_key",
+        "projects.main.auth.user",
+        "projects.main.ca_file",
+        "projects.main.proxy",
+        "projects.main.retries",
+        "projects.two.auth",  # no keys in the environment
+        "projects.two.region",
+    ]
+    assert "hunter2" not in result.err
+    wrapd.config.write_text("[web]\nlisten = 1")
+    assert "  projects: there is none to watch" in wrapd("config", "check").err
+
+
 def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_warned_about(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(
@@ -258,11 +299,13 @@ def test_all_channels_are_tested_though_one_has_no_secret(wrapd: Runner) -> None
             text(hook.url(), more='[channels.bare]\nurl = { env = "NO_SUCH_URL" }\n[channels.bad]\nurl = "x"')
         )
         result = wrapd("channels", "test", "--all")
-        assert result.status == Exit.FAILED
+        assert result.status == Exit.CONFIG
         assert "editors: ok" in result.out
         assert "bare: fail: channels.bare.url: the environment variable NO_SUCH_URL is not set" in result.out
         assert "bad: fail: channels.bad.url: is not an Apprise URL" in result.out
         assert len(hook.requests) == 1
+        hook.default = Answer(status=404)
+        assert wrapd("channels", "test", "--all").status == Exit.FAILED, "what was tried and failed counts most"
 
 
 def test_which_channels_to_test_must_be_said(wrapd: Runner) -> None:

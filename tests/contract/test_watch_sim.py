@@ -1,5 +1,6 @@
 """The watch against the simulator: what is seen is stored once, and only what is seen."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking
 from daemon.metastudio.settings import AkSk
-from daemon.store import TrackResult
+from daemon.store import StoreFailed, TrackResult
+from daemon.watch.poller import LAST_LOOK
 from tests.support.rig import rig
 
 LIFE = [("WAITING", 20), ("PROCESSING", 60), ("SUCCEED", None)]
@@ -148,7 +150,50 @@ async def test_a_job_expires_though_the_api_is_gone(tmp_path: Path) -> None:
         it.track("unseen")
         await it.sim.down()
         await it.run(125)
+        assert it.job("unseen").tracking is Tracking.ACTIVE, "a last look may still find it ended"
+        await it.run(LAST_LOOK)
         assert it.job("unseen").tracking is Tracking.EXPIRED
+
+
+async def test_jobs_that_ended_while_wrapd_was_down_for_long_are_told_by_their_ends(tmp_path: Path) -> None:
+    async with rig(tmp_path, rate=5, limits={"give_up_after": 120.0}) as it:
+        ended = it.sim.create_jobs(count=20, timeline=[("PROCESSING", 100), ("SUCCEED", None)])
+        [unended] = it.sim.create_jobs(timeline=[("PROCESSING", 9999), ("SUCCEED", None)])
+        for job in [*ended, unended]:
+            it.track(job)
+        it.clock.advance(500)
+        assert await it.watcher.load() == 21
+        await it.run(15)
+        assert {it.job(job).state for job in ended} == {"SUCCEED"}
+        assert it.job(unended).tracking is Tracking.EXPIRED
+        assert it.events().count(Event.EXPIRED) == 1
+
+
+async def test_what_the_disk_does_not_take_is_no_flood_and_no_false_news(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, limits={"give_up_after": 120.0}) as it:
+        [ended] = it.sim.create_jobs(timeline=[("PROCESSING", 100), ("SUCCEED", None)])
+        [unended] = it.sim.create_jobs(timeline=[("PROCESSING", 9999), ("SUCCEED", None)])
+        it.track(ended)
+        it.track(unended)
+        await it.run(90)
+        write, tries = it.store.write, 0
+
+        async def full(_work: object) -> object:
+            nonlocal tries
+            tries += 1
+            raise StoreFailed("the disk is full")
+
+        monkeypatch.setattr(it.store, "write", full)
+        monkeypatch.setattr(it.watcher, "take_changes", lambda: asyncio.sleep(0))
+        await it.run(200)
+        assert 10 < tries < 100
+        monkeypatch.setattr(it.store, "write", write)
+        await it.run(30)
+        assert it.job(ended).state == "SUCCEED"
+        assert it.job(unended).tracking is Tracking.EXPIRED
+        assert it.events().count(Event.EXPIRED) == 1
 
 
 async def test_an_untracked_job_is_asked_no_more(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A config with faults: all of them in one run, each with its place and a mend, and no secret among them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ auth = { method = "token" }
 [projects.n]
 requests_per_second = nan
 endpoint = "http://example.com"
+acess_key = 1
 auth = { method = "password", user = 4, domain = "", key = 1 }
 [projects.o]
 region = "cn-east-3"
@@ -109,6 +111,7 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "projects.n.auth.user": "write text in quotes",
         "projects.n.auth.domain": "it is empty",
         "projects.n.auth.key": "there is no such key",
+        "projects.n.acess_key": "did you mean 'access_key', which belongs to projects.NAME.auth with method",
         "projects.n.auth.password": "the key is missing",
         "projects.o.auth": "secret_key is missing",
         "projects.p.auth": 'method is missing; write method = "aksk"',
@@ -213,14 +216,32 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 def test_a_missing_file_is_told_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault, match="wrapd config init"):
         load(tmp_path / "none.toml")
-    with pytest.raises(ConfigFault, match="cannot read the config"):
+    with pytest.raises(ConfigFault, match=r"cannot read the config .*: Is a directory; name another"):
         load(tmp_path)
+
+
+def test_a_file_without_end_is_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match="larger than 1048576 bytes"):
+        load(Path("/dev/zero"))
+
+
+def test_a_file_that_may_not_be_read_says_who_must_read_it(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").touch(0o000)
+    user = os.geteuid()
+    if user == 0:  # root reads everything
+        os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigFault, match="make it readable for this user"):
+            load(tmp_path / "c.toml")
+    finally:
+        os.seteuid(user)
 
 
 def test_where_the_config_is_sought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert locate("a.toml", {"WRAPD_CONFIG": "b.toml"}) == Path("a.toml")
     assert locate(None, {"WRAPD_CONFIG": "b.toml"}) == Path("b.toml")
+    assert locate("", {"WRAPD_CONFIG": "b.toml"}) == Path(), "an empty --config is a fault, not another file"
     (tmp_path / HERE).write_text("")
     assert locate(None, {}) == HERE
     (tmp_path / HERE).unlink()

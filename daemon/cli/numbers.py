@@ -1,0 +1,32 @@
+"""Numbers on the command line that no later part chokes on."""
+
+import math
+from typing import Any
+
+import click
+
+_MOST = 2**63 - 1
+"""The largest number that SQLite takes."""
+
+
+class Count(click.IntRange):
+    """A whole number from 1 on. One that is larger than any count or id can be becomes the largest."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return min(int(super().convert(value, param, ctx)), _MOST)
+
+
+class Factor(click.FloatRange):
+    """A number over 0 that is one: neither nan nor without end."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to reckon with; write one over 0, such as 20", param, ctx)
+        return number

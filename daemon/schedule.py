@@ -16,6 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from daemon.clock import Clock
+from daemon.errors import WrapdError
 from daemon.logs import LogEvent, logger
 
 log = logger(__name__)
@@ -87,6 +88,7 @@ class Schedule:
             async with asyncio.timeout(None if math.isinf(patience) else patience):
                 for tick in self._ticks.values():
                     await tick.idle.wait()
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # it takes a tick that is canceled for a fault
         self._scheduler.shutdown(wait=False)
 
     def last_ran(self) -> dict[str, float | None]:
@@ -102,6 +104,8 @@ class Schedule:
         tick.idle.clear()
         try:
             await tick.work()
+        except WrapdError as error:  # expected, and told in words
+            log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error)
         except Exception as error:
             log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
         else:

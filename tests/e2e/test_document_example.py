@@ -37,4 +37,4 @@ def test_the_documents_example_is_told_with_its_cover_as_it_came(tmp_path: Path)
 
     shown = [line.removeprefix("│ ") for line in said if line.startswith("│")]
     assert shown[shown.index(COVER) - 1] == "Cover (was valid until 2022-12-17 01:44:17 UTC):"
-    assert [line for line in said if line.startswith("╭─")][0].endswith("Ready: One Day")
+    assert next(line for line in said if line.startswith("╭─")).endswith("Ready: One Day")

@@ -1,5 +1,5 @@
-"""A real daemon and a simulator in a thread, for tests that wait for what happens: each line of the log is an event
-that can be awaited, with its fields."""
+"""A real daemon and a simulator in a thread, for tests that wait for what happens: each line of the log is an
+event that can be awaited, with its fields."""
 
 import asyncio
 import json

@@ -87,6 +87,25 @@ async def test_a_stop_waits_for_the_tick_that_runs() -> None:
     assert ended.is_set()
 
 
+async def test_a_stop_cancels_a_tick_that_takes_longer_than_it_may(capsys: pytest.CaptureFixture[str]) -> None:
+    begun, canceled = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            canceled.set()
+
+    it = Schedule(SystemClock())
+    it.every(0.02, "endless", endless)
+    it.start()
+    await begun.wait()
+    await it.stop(patience=0.01)
+    await canceled.wait()
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
 async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
     clock, tick, planned = SettableClock(), Counted(), asyncio.Event()
     async with running(clock, tick=tick) as it:

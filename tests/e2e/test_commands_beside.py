@@ -6,9 +6,13 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from daemon.errors import Exit
 from tests.support.live import FAST, LiveDaemon, LiveSim, events, to
 from tests.support.webhook import Answer, Webhook
+
+pytestmark = pytest.mark.long
 
 HEAD = FAST.replace("[log]", 'not_found_grace = "1s"\ngive_up_after = "2s"\n[log]')
 
@@ -91,6 +95,7 @@ def test_lost_expired_and_stopped_jobs_are_taken_up_again(tmp_path: Path) -> Non
             assert sorted(events(hook)) == ["canceled", "expired", "failed", "lost", "succeeded"]
 
 
+@pytest.mark.long
 def test_a_held_alert_goes_out_when_a_test_message_arrives(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook(default=Answer(status=404)) as hook:
         with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:
@@ -107,6 +112,7 @@ def test_a_held_alert_goes_out_when_a_test_message_arrives(tmp_path: Path) -> No
             assert daemon.command("deliveries", "retry", str(row["id"])) == "nothing to send again\n"
 
 
+@pytest.mark.long
 def test_a_backup_taken_at_work_can_take_the_databases_place(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:

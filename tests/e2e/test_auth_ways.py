@@ -53,7 +53,7 @@ def test_seven_projects_with_their_own_ways(tmp_path: Path) -> None:
             assert secret not in daemon.said
 
 
-@pytest.mark.parametrize("place", ["file", pytest.param("environment", marks=pytest.mark.long)])
+@pytest.mark.parametrize("place", ["file", "environment"])
 def test_the_keys_that_the_sdk_would_find(tmp_path: Path, place: str) -> None:
     with LiveSim() as sim, Webhook() as hook:
         keys = sim.settings
@@ -79,7 +79,6 @@ def test_the_keys_that_the_sdk_would_find(tmp_path: Path, place: str) -> None:
         assert keys.secret_key not in daemon.said
 
 
-@pytest.mark.long
 def test_a_wrong_key_is_told_once_for_two_projects_and_its_mend_goes_on(tmp_path: Path) -> None:
     wrong = "wrong-secret-key-of-tests"
     with LiveSim() as sim, Webhook() as hook:

@@ -95,7 +95,6 @@ def test_lost_expired_and_stopped_jobs_are_taken_up_again(tmp_path: Path) -> Non
             assert sorted(events(hook)) == ["canceled", "expired", "failed", "lost", "succeeded"]
 
 
-@pytest.mark.long
 def test_a_held_alert_goes_out_when_a_test_message_arrives(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook(default=Answer(status=404)) as hook:
         with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:
@@ -112,7 +111,6 @@ def test_a_held_alert_goes_out_when_a_test_message_arrives(tmp_path: Path) -> No
             assert daemon.command("deliveries", "retry", str(row["id"])) == "nothing to send again\n"
 
 
-@pytest.mark.long
 def test_a_backup_taken_at_work_can_take_the_databases_place(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 WEB_OFF = "[web]\nenabled = false\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_does_not_wait_for_an_api_that_hangs(tmp_path: Path, number: signal.Signals) -> None:
     with LiveSim() as sim, Webhook() as hook, Manager(tmp_path / "notify") as manager:
         config = FAST + WEB_OFF + sim.project() + to(hook)
@@ -33,7 +33,6 @@ def test_a_stop_does_not_wait_for_an_api_that_hangs(tmp_path: Path, number: sign
         assert "Traceback" not in daemon.said
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_leaves_a_send_that_hangs_and_the_next_start_says_that_it_may_repeat(
     tmp_path: Path, number: signal.Signals

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from daemon.sim.faults import API, OFFERED, FaultKind
+from daemon.sim.kinds import KINDS
 from docs.paper import NOTE, joined, table
 
 INTRO = """\
@@ -35,7 +36,14 @@ It serves, under one address:
 | `projects` | `GET /v3/projects` |
 | `file` | `GET`, `HEAD`: covers and videos, as the answers link them |
 
-`show`, `create` and `cancel` are there for `photo-digital-human-videos` too.
+`show`, `create` and `cancel` are there for `photo-digital-human-videos` too. The other kinds have `show` alone,
+and no list holds them:
+
+| kind | request |
+|---|---|
+| `business_card` | `GET /v1/{project_id}/digital-human-business-cards/{job_id}`; its state is in `job_info` |
+| `photo_detection` | `GET /v1/{project_id}/photo-detection/{job_id}` |
+| `picture_modeling` | `GET /v1/{project_id}/digital-human/stylized/picture-modelings/{job_id}` |
 
 The rate is that of the region cn-north-4: 20 `show` and `list`, 5 `create` and `cancel` a second. More are
 answered with 429.
@@ -103,18 +111,39 @@ curl -H 'X-Auth-Token: TOKEN' http://127.0.0.1:8700/v1/studio/2d-digital-human-v
 
 Bodies and answers are JSON. What cannot be is answered with 400 or 404 and `{"error": …}`.
 
-**Jobs.** All keys are optional: `kind` (avatar or photo), `count`, `job_id`, `name`, `script_chars` (a longer
-script takes longer), `timeline` (states and how long each lasts, in seconds before division by the speed; the
-last one stays). What is not given is made up: most jobs succeed, some fail, are canceled, or freeze and thaw.
+**Jobs.** All keys are optional: `kind`
+(KINDS),
+`count`, `job_id`, `name`, `script_chars` (a longer script takes longer), `timeline` (states and how long each
+lasts, in seconds before division by the speed; the last one stays), `created_ago` (seconds of the wall clock
+since the creation, with which the timeline began; the speed does not divide them). What is not given is made up:
+most jobs succeed, some fail, are canceled, or freeze and thaw.
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"kind": "photo", "count": 20}'
+```
+
+Many different ones at once, all or none: here one that was made 40 days ago and ends in a minute (at speed 1), and
+one that is frozen:
+
+```sh
+curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"jobs": [
+  {"created_ago": 3456000, "timeline": [["PROCESSING", 3456060], ["SUCCEED", null]]},
+  {"kind": "business_card", "timeline": [["BLOCK", null]]}]}'
 ```
 
 Every job with its true history, to compare with what a client saw:
 
 ```sh
 curl http://127.0.0.1:8700/_sim/jobs
+```
+
+All ends of jobs in order of time (`job_id`, `state`, `at`), or those from a moment on (ISO 8601 or epoch
+seconds): cheap with very many jobs, where the histories of all are not. A job that was made to end twice is there
+twice.
+
+```sh
+curl http://127.0.0.1:8700/_sim/ends
+curl 'http://127.0.0.1:8700/_sim/ends?since=2026-01-31T08:00:00Z'
 ```
 
 Set a state now, any text; what the job's timeline held is over:
@@ -175,14 +204,16 @@ do what these endpoints do.
 FAULTS = """\
 ## Faults
 
-Without `operation` a fault hits the operations named here; "all" is all but `file`, which has to be named.
+Without `operation` a fault hits the operations named here; "all" is all but `file`, which has to be named. Faults
+of lists act side by side.
 """
 
 
 def page() -> str:
     """The text of the page."""
     titles = ("name", "what it does", "operations", "options and what holds without them")
-    return joined(["# The simulator", "", NOTE, "", INTRO, FAULTS, *table(titles, list(_rows()))])
+    intro = INTRO.replace("KINDS", ", ".join(KINDS))
+    return joined(["# The simulator", "", NOTE, "", intro, FAULTS, *table(titles, list(_rows()))])
 
 
 def _rows() -> Iterator[tuple[str, ...]]:

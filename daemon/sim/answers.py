@@ -1,58 +1,88 @@
 """What the service answers about jobs and assets: bodies with the document's names, types and times.
 
 Owns the shapes of success. Bodies are plain dicts until they are sent, so that a quirk can bend them.
-Source: the API document, Tables 5 to 28; the asset's shape from the official SDK.
+Source: the API document, Tables 5 to 28; the official SDK for assets and for the kinds beside the videos.
 """
 
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from daemon.sim.files import video_mp4
-from daemon.sim.jobs import ENDED, Job
+from daemon.sim.jobs import Entry, Job
+from daemon.sim.kinds import BUSINESS_CARD, ENDED, PHOTO_DETECTION, PICTURE_MODELING
 from daemon.sim.links import COVER, MAIN, PREVIEW, Links
-from daemon.sim.scripts import made_up_request
+from daemon.sim.scripts import made_up_request, script_text
 from daemon.sim.times import iso
 
 _CONFIGS = ("voice_config", "video_config", "shoot_scripts", "background_music_config")
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def encode(body: object) -> bytes:
     """JSON in UTF-8, as short as it gets."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _to_json(body).encode("utf-8", "replace")
 
 
 class Answers:
-    """Renders jobs. Links are signed at the moment of the answer and live `link_life` seconds."""
+    """Renders jobs. Links are signed at the moment of the answer and live `link_life` seconds; those in lists may
+    be a little older."""
 
     def __init__(self, links: Links, *, link_life: float) -> None:
         self._links = links
         self._life = link_life
+        self._slack = link_life / 1440
+        """Seconds for which a list gives the same link: a minute for links that live a day."""
 
-    def summary(self, job: Job, state: str, *, base: str, now: float) -> dict[str, Any]:
-        """A job as the list shows it. `state` is what `job.seek` just gave; `now` is epoch seconds."""
-        changed = iso(job.wall(job.times[job.pos]))
-        body: dict[str, Any] = {"job_id": job.job_id, "state": state, "job_type": job.kind.job_type}
-        started = job.first("PROCESSING")
-        if started is not None:
-            body["start_time"] = iso(job.wall(started))
-        if state in ENDED:
-            body["end_time"] = changed
+    def entries(self, jobs: Sequence[Job], *, base: str, moment: float, now: float) -> list[bytes]:
+        """The jobs as the list shows them at `moment` (monotonic seconds; `now` in epoch seconds), in JSON."""
+        entries = []
+        for job in jobs:
+            kept = job.entry
+            if kept is None or moment >= kept[0] or not kept[1] <= now < kept[2] or kept[3] != base:
+                kept = job.entry = self._entry(job, base, moment, now)
+            entries.append(kept[4])
+        return entries
+
+    def _entry(self, job: Job, base: str, moment: float, now: float) -> Entry:
+        state = job.seek(moment)
+        body = encode(self.summary(job, job.pos, base=base, now=now))
+        following = job.next_change()
+        end = inf if following is None else following
+        # only the links of a video that is there depend on when they are asked for
+        return (end, now, now + self._slack, base, body) if state == "SUCCEED" else (end, -inf, inf, base, body)
+
+    def summary(self, job: Job, pos: int, *, base: str, now: float) -> dict[str, Any]:
+        """A video job as the list shows it at position `pos` of its life; `now` is epoch seconds."""
+        state, changed = job.states[pos], iso(job.wall(job.times[pos]))
+        body = {"job_id": job.job_id, "state": state, "job_type": job.kind.job_type, **_span(job, pos, changed)}
         if state == "SUCCEED":
             body["duration"] = round(job.spoken, 3)
             body["output_asset_config"] = self._output(job, base, int(now + self._life))
         else:
             body["output_asset_config"] = {"asset_name": job.name}
-        if state == "FAILED":
-            body["error_info"] = {"error_code": job.failure.code, "error_msg": job.failure.message}
+        body |= _error(job, state)
         body["create_time"] = iso(job.created_wall)
         body["lastupdate_time"] = changed
         return body
 
-    def details(self, job: Job, state: str, *, base: str, now: float, show_script: bool) -> dict[str, Any]:
-        """A job as the show operation shows it."""
-        body = self.summary(job, state, base=base, now=now)
+    def details(self, job: Job, *, base: str, now: float, show_script: bool) -> dict[str, Any]:
+        """A job as the show operation of its kind shows it, where the last `job.seek` left it."""
+        if job.kind is BUSINESS_CARD:
+            return self._business_card(job, base, now)
+        if job.kind is PHOTO_DETECTION:
+            body = {"job_id": job.job_id, "state": job.states[job.pos], **_error(job, job.states[job.pos])}
+            return body | {"create_time": iso(job.created_wall)}
+        if job.kind is PICTURE_MODELING:
+            return self._picture_modeling(job, base, now)
+        return self._video(job, base, now, show_script=show_script)
+
+    def _video(self, job: Job, base: str, now: float, *, show_script: bool) -> dict[str, Any]:
+        body = self.summary(job, job.pos, base=base, now=now)
         body["script_id"] = job.script_id
         request = job.request
         if request is not None and "model_asset_id" in request:
@@ -64,6 +94,30 @@ class Answers:
             )
             wanted = ("model_asset_id", *_CONFIGS) if avatar else _CONFIGS
             body |= {name: source[name] for name in wanted if source.get(name) is not None}
+        return body
+
+    def _business_card(self, job: Job, base: str, now: float) -> dict[str, Any]:
+        """The state and the times stand inside `job_info`."""
+        info = self.summary(job, job.pos, base=base, now=now)
+        info = {name: value for name, value in info.items() if name not in ("job_type", "duration")}
+        return {
+            "job_info": {**info, "business_card_type": "2D_DIGITAL_HUMAN_CARD"},
+            "introduction_type": "TEXT",
+            "introduction_text": script_text(job.number, job.script_chars),
+            "card_text_config": {"name": job.name},
+            "gender": "FEMALE",
+        }
+
+    def _picture_modeling(self, job: Job, base: str, now: float) -> dict[str, Any]:
+        """Neither creation nor last update are told. PARTIAL_SUCCEED: the model is there, its picture is not."""
+        state, changed = job.states[job.pos], iso(job.wall(job.times[job.pos]))
+        body = {"job_id": job.job_id, "state": state, **_span(job, job.pos, changed), **_error(job, state)}
+        body |= {"name": job.name, "style_id": "system_default"}
+        if state in ("SUCCEED", "PARTIAL_SUCCEED"):
+            body["model_asset_id"] = job.asset_id
+        if state == "SUCCEED":
+            expires = int(now + self._life)
+            body["model_cover_url"] = self._links.sign(base, job.asset_id, COVER, expires=expires)
         return body
 
     def _output(self, job: Job, base: str, expires: int) -> dict[str, Any]:
@@ -115,3 +169,20 @@ class Answers:
         if job.user_id is not None:
             body["app_user_id"] = job.user_id
         return body
+
+
+def _span(job: Job, pos: int, changed: str) -> dict[str, Any]:
+    """The times of production, as far as they are known at `pos`; `changed` is when the state at `pos` began."""
+    span = {}
+    started = job.first("PROCESSING", pos)
+    if started is not None:
+        span["start_time"] = iso(job.wall(started))
+    if job.states[pos] in ENDED:
+        span["end_time"] = changed
+    return span
+
+
+def _error(job: Job, state: str) -> dict[str, Any]:
+    if state != "FAILED":
+        return {}
+    return {"error_info": {"error_code": job.failure.code, "error_msg": job.failure.message}}

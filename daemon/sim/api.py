@@ -10,10 +10,11 @@ from typing import Any
 from daemon.sim.answers import Answers, encode
 from daemon.sim.calls import Call
 from daemon.sim.creation import check_creation, read_object
-from daemon.sim.faults import ActiveFault, Stage, hit
+from daemon.sim.faults import ActiveFault, hit
 from daemon.sim.jobs import Book, Job
-from daemon.sim.listing import find, read_query
-from daemon.sim.quirks import BENDS
+from daemon.sim.lies import Lies
+from daemon.sim.listing import ListQuery, find, read_query
+from daemon.sim.quirks import BENDS, SCRIPT_BENDS
 from daemon.sim.refusals import INVALID, NOT_FOUND, Refusal, invalid, no_such_api, not_found
 from daemon.sim.scripts import job_name
 from daemon.sim.settings import SettledSettings
@@ -44,7 +45,7 @@ class Api:
             case "show":
                 return Answer(status=200, body=self._show(call, faults))
             case "list":
-                return Answer(status=200, body=encode(self._list(call, faults)))
+                return Answer(status=200, body=self._list(call, faults))
             case "create":
                 return Answer(status=200, body=encode({"job_id": self._create(call)}))
             case "cancel":
@@ -67,9 +68,10 @@ class Api:
             return job.cached[2]
         self._requeue([job], faults)
         state = job.seek(moment)
-        body = self._answers.details(job, state, base=call.base, now=self._time.now(), show_script=show_script)
+        body = self._answers.details(job, base=call.base, now=self._time.now(), show_script=show_script)
         if not plain:
-            return encode(_bend(body, faults))
+            _bend(job, body.get("job_info", body), faults)
+            return encode(body)
         encoded = encode(body)
         if state != "SUCCEED":  # its links are signed anew for each answer
             following = job.next_change()
@@ -96,28 +98,27 @@ class Api:
                 if meant and self._book.requeue(job, fault=fault.number, wait=fault.number_of("wait")):
                     hit(fault)
 
-    def _list(self, call: Call, faults: Sequence[ActiveFault]) -> dict[str, Any]:
-        pairs = parse_query(call.query)
-        ignored = _first(faults, "job_ids_ignored")
-        if ignored is not None:
-            hit(ignored)
-            pairs = [pair for pair in pairs if pair[0] != "job_ids"]
-        query = read_query(pairs, now=self._time.now())
-        gone = {fault.job_id for fault in _all(faults, "vanished")}
-        for fault in _all(faults, "vanished"):
-            hit(fault)
-
-        def hidden(job: Job) -> bool:
-            return None in gone or job.job_id in gone
-
-        count, jobs = find(self._book, query, now=self._time.monotonic(), hidden=hidden if gone else None)
-        self._requeue(jobs, faults)
+    def _list(self, call: Call, faults: Sequence[ActiveFault]) -> bytes:
         moment, now = self._time.monotonic(), self._time.now()
-        page = [self._answers.summary(job, job.seek(moment), base=call.base, now=now) for job in jobs]
+        query = read_query(parse_query(call.query), now=now)
         if faults:
-            for body in page:
-                _bend(body, faults)
-        return {"count": count, "jobs": page}
+            return self._list_wrongly(query, call.base, faults)
+        count, jobs = find(self._book, query, now=moment)
+        entries = self._answers.entries(jobs, base=call.base, moment=moment, now=now)
+        return b'{"count":%d,"jobs":[%b]}' % (count, b",".join(entries))
+
+    def _list_wrongly(self, query: ListQuery, base: str, faults: Sequence[ActiveFault]) -> bytes:
+        moment, now = self._time.monotonic(), self._time.now()
+        lies = Lies(faults, query, now=now, moment=moment)
+        count, jobs = find(self._book, lies.query, now=moment, view=lies.view(moment))
+        self._requeue(jobs, faults)
+        count, jobs = lies.page(count, jobs, self._book)
+        page = []
+        for job in jobs:
+            body = self._answers.summary(job, job.at(lies.moment), base=base, now=now)
+            _bend(job, body, faults)
+            page.append(body)
+        return encode({"count": count, "jobs": page})
 
     def _create(self, call: Call) -> str:
         assert call.kind is not None
@@ -134,7 +135,8 @@ class Api:
 
     def _asset(self, call: Call) -> dict[str, Any]:
         job = self._book.by_asset(call.item)
-        if job is None or job.seek(self._time.monotonic()) != "SUCCEED":
+        made = job is not None and job.kind.makes_video and job.seek(self._time.monotonic()) == "SUCCEED"
+        if job is None or not made:
             raise Refusal(404, NOT_FOUND, "Not Found")
         return self._answers.asset(job, project_id=self._settings.project_id, base=call.base, now=self._time.now())
 
@@ -154,9 +156,13 @@ def _first(faults: Sequence[ActiveFault], name: str) -> ActiveFault | None:
     return next((fault for fault in faults if fault.name == name), None)
 
 
-def _bend(body: dict[str, Any], faults: Sequence[ActiveFault]) -> dict[str, Any]:
+def _bend(job: Job, body: dict[str, Any], faults: Sequence[ActiveFault]) -> None:
+    """Bend the part of an answer that holds the job's state."""
     for fault in faults:
-        meant = fault.kind.stage is Stage.BODY and fault.job_id in (None, body["job_id"])
-        if meant and fault.times_left != 0 and BENDS[fault.name](body, fault):
+        bend = BENDS.get(fault.name)
+        if bend is None or fault.job_id not in (None, job.job_id) or fault.times_left == 0:
+            continue
+        if fault.name in SCRIPT_BENDS and not job.kind.scripted:
+            continue
+        if bend(body, fault):
             hit(fault)
-    return body

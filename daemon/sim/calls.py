@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from daemon.sim.jobs import KINDS, Kind
+from daemon.sim.kinds import KINDS, Kind
 from daemon.sim.signing import parse_query
 
 TOKENS: Final = "/v3/auth/tokens"
@@ -67,17 +67,20 @@ def _gets(parts: list[str]) -> Route:
     segment = parts[3]
     if len(parts) == 4:
         return ("list", parts[2], None, "") if segment == "digital-human-videos" else _UNKNOWN
-    if len(parts) != 5 or not parts[4]:
+    item = parts[-1]
+    if len(parts) > 5:
+        segment = "/".join(parts[3:-1])
+    if not item:
         return _UNKNOWN
     kind = _SEGMENTS.get(segment)
     if kind is not None:
-        return "show", parts[2], kind, parts[4]
-    return ("asset", parts[2], None, parts[4]) if segment == "digital-assets" else _UNKNOWN
+        return "show", parts[2], kind, item
+    return ("asset", parts[2], None, item) if segment == "digital-assets" else _UNKNOWN
 
 
 def _posts(parts: list[str]) -> Route:
     kind = _SEGMENTS.get(parts[3])
-    if kind is None:
+    if kind is None or not kind.listed:
         return _UNKNOWN
     if len(parts) == 4:
         return "create", parts[2], kind, ""

@@ -2,8 +2,10 @@
 
 Owns the reading of control requests; what they do are methods of `Simulator`.
 
-    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline"}: all optional
+    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago"}:
+                                   all optional; or {"jobs": […]}, each with these
     GET    /_sim/jobs              every job with its true history
+    GET    /_sim/ends?since=…      when jobs ended
     PUT    /_sim/jobs/{job_id}     {"state": "BLOCK"}
     DELETE /_sim/jobs/{job_id}
     PUT    /_sim/answers/{job_id}  the body that show answers, byte for byte;  DELETE ends that
@@ -20,6 +22,8 @@ from urllib.parse import unquote
 
 from daemon.sim.answers import encode
 from daemon.sim.faults import OFFERED
+from daemon.sim.signing import parse_query
+from daemon.sim.times import parse_iso
 from daemon.sim.wire import Answer
 
 if TYPE_CHECKING:
@@ -30,24 +34,23 @@ class Misuse(ValueError):
     """A control request whose body is not what it should be."""
 
 
-_JOB_KEYS = {"kind": str, "count": int, "job_id": str, "name": str, "script_chars": int, "timeline": list}
-
-
-def carry_out(sim: "Simulator", method: str, path: str, body: bytes) -> Answer:
+def carry_out(sim: "Simulator", method: str, path: str, query: str, body: bytes) -> Answer:
     """The answer to a control request: 400 with {"error"} where it asks for what cannot be."""
     parts = [unquote(part) for part in path.split("/")[2:] if part]
     try:
-        return Answer(status=200, body=encode(_dispatch(sim, method, parts, body)))
+        return Answer(status=200, body=encode(_dispatch(sim, method, parts, query, body)))
     except KeyError as error:
         return Answer(status=404, body=encode({"error": f"there is no {error.args[0]}"}))
     except ValueError as error:
         return Answer(status=400, body=encode({"error": str(error)}))
 
 
-def _dispatch(sim: "Simulator", method: str, parts: list[str], body: bytes) -> object:
+def _dispatch(sim: "Simulator", method: str, parts: list[str], query: str, body: bytes) -> object:
     match (method, parts):
         case (_, ["jobs", *rest]):
             return _jobs(sim, method, rest, body)
+        case ("GET", ["ends"]):
+            return sim.ends(_since(query))
         case (_, ["faults", *rest]):
             return _faults(sim, method, rest, body)
         case ("PUT", ["answers", job_id]):
@@ -68,7 +71,7 @@ def _dispatch(sim: "Simulator", method: str, parts: list[str], body: bytes) -> o
 def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
     match (method, rest):
         case ("POST", []):
-            return {"job_ids": sim.create_jobs(**_job_arguments(_object(body)))}
+            return {"job_ids": _create(sim, _object(body))}
         case ("GET", []):
             return sim.jobs()
         case ("PUT", [job_id]):
@@ -83,19 +86,27 @@ def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object
     return {}
 
 
-def _job_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    for name, value in given.items():
-        wanted = _JOB_KEYS.get(name)
-        if wanted is None:
-            raise Misuse(f"there is no key {name!r}; there are {', '.join(_JOB_KEYS)}")
-        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
-            raise Misuse(f"{name} must be a {wanted.__name__}")
-    arguments = {name: value for name, value in given.items() if value is not None}
-    if not 1 <= arguments.get("count", 1) <= 1_000_000:
-        raise Misuse("count must be 1 to 1000000")
-    if not 0 <= arguments.get("script_chars", 0) <= 131_072:
-        raise Misuse("script_chars must be 0 to 131072")
-    return arguments
+def _create(sim: "Simulator", given: dict[str, Any]) -> list[str]:
+    jobs = given.get("jobs")
+    if jobs is None:
+        return sim.create_many([given])
+    if len(given) > 1 or not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
+        raise Misuse("jobs must be a list of objects, and the only key")
+    return sim.create_many(jobs)
+
+
+def _since(query: str) -> float | None:
+    """Epoch seconds, given as such or in ISO 8601."""
+    given = dict(parse_query(query))
+    since = given.pop("since", None)
+    if given:
+        raise Misuse(f"there is no parameter {', '.join(given)}; there is since")
+    if since is None:
+        return None
+    try:
+        return parse_iso(since) if "-" in since else float(since)
+    except ValueError:
+        raise Misuse("since must be an ISO 8601 time or epoch seconds") from None
 
 
 def _faults(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:

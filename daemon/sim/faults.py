@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import count
+from math import inf
 from typing import Any, Final
 
 Option = str | int | float | None
@@ -25,6 +26,7 @@ class Stage(StrEnum):
     WIRE = "wire"  # the request is carried out, its answer is damaged on the way
     BODY = "body"  # a job's body is bent
     SERVICE = "service"  # the service itself does something else
+    LIST = "list"  # the list operation does, about no job in particular
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,12 @@ def _service(name: str, about: str, operations: frozenset[str], **options: Optio
     return FaultKind(name=name, stage=Stage.SERVICE, about=about, operations=operations, options=options)
 
 
+def _list(name: str, about: str, stage: Stage = Stage.LIST, **options: Option) -> FaultKind:
+    return FaultKind(name=name, stage=stage, about=about, operations=_LISTS, options=options)
+
+
 _SHOW: Final = frozenset({"show"})
+_LISTS: Final = frozenset({"list"})
 
 OFFERED: Final = _table(
     _instead("throttled", "429 APIG.0308 without Retry-After"),
@@ -90,7 +97,36 @@ OFFERED: Final = _table(
     _body("unknown_state", "the state is one that no document names", state="THAWING"),
     _service("quirk_not_found_400", "an unknown job is 400 MSS.00010003, not 404", frozenset({"show", "cancel"})),
     _service("vanished", "the job is not found, and lists leave it out", frozenset({"show", "list", "cancel"})),
-    _service("job_ids_ignored", "lists take no notice of job_ids", frozenset({"list"})),
+    _list("job_ids_ignored", "lists take no notice of job_ids"),
+    _list("job_ids_capped", "only the first cap of the job_ids count", cap=10),
+    _list("job_ids_unsorted", "lists by job_ids come in an order of their own"),
+    _list("job_ids_foreign", "lists by job_ids hold count jobs more, which nobody asked for", count=5),
+    _list("job_ids_duplicated", "lists by job_ids hold each job copies times", copies=2),
+    _list(
+        "job_ids_missing",
+        "lists by job_ids leave out the first `first` of them or, where that is 0, a share, always the same jobs; "
+        "with `job_id`, that job",
+        Stage.SERVICE,
+        first=0,
+        share=0.2,
+    ),
+    _list("list_refused", "400 MSS.00000003 for a list by more than cap job_ids", cap=10),
+    _list(
+        "feed_unsorted",
+        "lists without job_ids take no notice of the order asked for; page_only 1: the right page, mixed up",
+        page_only=0,
+    ),
+    _list("feed_stale", "lists without job_ids show all jobs as they were `behind` (s) ago", behind=60.0),
+    _list("feed_filter_ignored", "lists without job_ids take no notice of state"),
+    _list(
+        "feed_missing",
+        "lists without job_ids leave out a share of the jobs, always the same; with `job_id`, that job",
+        Stage.SERVICE,
+        share=0.2,
+    ),
+    _list("feed_pages_repeat", "lists without job_ids answer every offset with the first page"),
+    _list("feed_pages_skip", "lists without job_ids leave out count entries between two pages", count=5),
+    _list("month_limit", "lists never hold jobs created over a month (30 days) ago, whatever is asked"),
     _service("requeue", "a job in PROCESSING waits again for wait (s, at speed 1), once", JOBS, wait=20.0),
     _service("clock_skew", "the service's clock is skew (s) off", API, skew=1200.0),
 )
@@ -225,7 +261,10 @@ def _checked_options(kind: FaultKind, given: Mapping[str, Option]) -> dict[str, 
         takes = ", ".join(kind.options) or "none"
         raise ValueError(f"{kind.name} has no option {', '.join(sorted(unknown))}; it takes {takes}")
     for name, value in given.items():
-        numeric = isinstance(kind.options[name], int | float)
-        if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ValueError(f"{kind.name}: {name} must be a number")
+        if not isinstance(kind.options[name], int | float):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{kind.name}: {name} must be a number")  # noqa: TRY004 - one error for all misuse
+        if kind.operations == _LISTS and not 0 <= value < inf:
+            raise ValueError(f"{kind.name}: {name} must be 0 or more")
     return {**kind.options, **given}

@@ -27,8 +27,10 @@ from daemon.sim.wire import Answer, Direct, Way, whole
 
 MAX_BODY = 32 * 1024 * 1024
 
-Control = Callable[[str, str, bytes], Answer]
-"""Answers a control request: method, raw path, body."""
+Control = Callable[[str, str, str, bytes], Answer]
+"""Answers a control request: method, raw path, raw query, body."""
+_ACTING = frozenset({Stage.BODY, Stage.SERVICE, Stage.LIST})
+"""Stages of faults that act while the request is carried out."""
 
 
 class Front:
@@ -75,7 +77,7 @@ class Front:
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
         if path.startswith("/_sim"):
-            return self._send(request, self._control(request.method, path, body), request_id)
+            return self._send(request, self._control(request.method, path, query, body), request_id)
         call = self._call(request, path, query, body)
         self.stats.asked(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
         if self._faults.any:
@@ -112,7 +114,7 @@ class Front:
         wire = _of(faults, Stage.WIRE)
         if wire is not None:
             hit(wire)
-        acting = [fault for fault in faults if fault.kind.stage in (Stage.BODY, Stage.SERVICE)]
+        acting = [fault for fault in faults if fault.kind.stage in _ACTING]
         answer = self._answer(call, request_id, acting)
         if wire is None:
             return self._count_and_send(request, answer, request_id)

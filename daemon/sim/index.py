@@ -1,28 +1,42 @@
 """Finds jobs for the list operation without looking at all of them: by state, kind, creation and last update.
 
 Owns the order of changes. It follows the timelines lazily: `advance` applies the changes due up to now. For each
-(state, kind) there is one bucket: the numbers of its jobs in order of creation, and a log of entries in order of
-change in which outdated entries are skipped and now and then swept out.
+(state, kind) there is one bucket: its jobs in order of creation, and a log of entries in order of change in which
+outdated entries are skipped and now and then swept out. Beside them stands the log of all ends.
 """
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daemon.sim.kinds import ENDED
 
 if TYPE_CHECKING:
     from daemon.sim.jobs import Job
 
 Key = tuple[str, str]
 """(state, kind name)."""
+Born = tuple[float, int]
+"""(creation in epoch seconds, number)."""
+
+
+class End(NamedTuple):
+    """A job came into a state that ends it, at a monotonic moment."""
+
+    at: float
+    number: int
+    state: str
+    job: "Job"
 
 
 class _Bucket:
     __slots__ = ("created", "log")
 
     def __init__(self) -> None:
-        self.created: list[int] = []
+        self.created: list[Born] = []
         self.log: list[tuple[float, int]] = []
 
 
@@ -33,14 +47,11 @@ class Index:
         self._jobs: dict[int, Job] = {}
         self._buckets: dict[Key, _Bucket] = {}
         self._due: list[tuple[float, int, int]] = []
-        self._last_wall = float("-inf")
-        self.ordered = True
-        """Whether later jobs have later creation times on the service's clock (a clock set back breaks it)."""
+        self.ends: list[End] = []
+        """Every end so far, in order of time; those of removed jobs are not there."""
 
     def add(self, job: "Job", now: float) -> None:
         self._jobs[job.number] = job
-        self.ordered = self.ordered and job.created_wall >= self._last_wall
-        self._last_wall = max(self._last_wall, job.created_wall)
         job.seek(now)
         self._enter(job, job.times[job.pos])
         self._schedule(job)
@@ -55,6 +66,7 @@ class Index:
     def remove(self, job: "Job") -> None:
         self._leave(job)
         del self._jobs[job.number]
+        self.ends = [end for end in self.ends if end.job is not job]
 
     def advance(self, now: float) -> None:
         """Apply every change due up to `now`, in order."""
@@ -65,9 +77,7 @@ class Index:
             if job is None or job.version != version:
                 continue
             self._leave(job)
-            position = bisect_left(job.times, at)
-            while position + 1 < len(job.times) and job.times[position + 1] == at:
-                position += 1
+            position = job.at(at)
             self._enter_as(job, job.states[position], at)
             if position + 1 < len(job.times):
                 heapq.heappush(due, (job.times[position + 1], number, version))
@@ -85,36 +95,38 @@ class Index:
         bucket = self._buckets.get(key)
         if bucket is None:
             bucket = self._buckets[key] = _Bucket()
-        insort(bucket.created, job.number)
+        _put(bucket.created, job.born)
         if (job.bucket, job.changed) == (key, at):
             return
         job.bucket, job.changed = key, at
-        bucket.log.append((at, job.number))
+        _put(bucket.log, (at, job.number))
         if len(bucket.log) > 2 * len(bucket.created) + 64:
             bucket.log = [entry for entry in bucket.log if self._holds(key, entry)]
+        if state in ENDED:
+            _put(self.ends, End(at, job.number, state, job))
 
     def _leave(self, job: "Job") -> None:
-        numbers = self._buckets[job.bucket].created
-        del numbers[bisect_left(numbers, job.number)]
+        created = self._buckets[job.bucket].created
+        del created[bisect_left(created, job.born)]
 
     def _holds(self, key: Key, entry: tuple[float, int]) -> bool:
         job = self._jobs.get(entry[1])
-        return job is not None and job.bucket == key and job.changed == entry[0]
+        return job is not None and job.changed == entry[0] and job.bucket == key
 
     def count(self, keys: Iterable[Key], *, since: float, before: float) -> int:
-        """How many jobs of these buckets were created in [since, before) (epoch seconds). Needs `ordered`."""
+        """How many jobs of these buckets were created in [since, before) (epoch seconds)."""
         return sum(end - begin for _, begin, end in self._ranges(keys, since, before))
 
     def by_creation(
         self, keys: Iterable[Key], *, since: float, before: float, newest_first: bool, offset: int, limit: int
     ) -> list["Job"]:
-        """A page of those jobs in order of creation. Needs `ordered`."""
+        """A page of those jobs in order of creation."""
         runs = []
-        for numbers, begin, end in self._ranges(keys, since, before):
+        for created, begin, end in self._ranges(keys, since, before):
             span = range(end - 1, begin - 1, -1) if newest_first else range(begin, end)
-            runs.append(map(numbers.__getitem__, span))
+            runs.append(map(created.__getitem__, span))
         merged = heapq.merge(*runs, reverse=newest_first)
-        return [self._jobs[number] for number in islice(merged, offset, offset + limit)]
+        return [self._jobs[number] for _, number in islice(merged, offset, offset + limit)]
 
     def by_update(
         self,
@@ -127,29 +139,40 @@ class Index:
     ) -> list["Job"]:
         """A page of the jobs of these buckets that are `wanted`, in order of their last change."""
         runs = [self._entries(key, newest_first) for key in keys if key in self._buckets]
-        merged = heapq.merge(*runs, reverse=newest_first)
-        jobs = (self._jobs[number] for _, number in merged)
-        return list(islice(filter(wanted, jobs), offset, offset + limit))
+        merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, reverse=newest_first)
+        jobs = (job for _, _, job in merged if wanted(job))
+        return list(islice(jobs, offset, offset + limit))
 
-    def keys(self, states: Iterable[str] | None, kinds: Iterable[str] | None) -> list[Key]:
-        """The buckets that hold jobs of these states and kinds; None for all."""
+    def keys(self, states: Iterable[str] | None, kinds: Iterable[str]) -> list[Key]:
+        """The buckets that hold jobs of these states (None for all) and kinds."""
         states = None if states is None else set(states)
-        kinds = None if kinds is None else set(kinds)
+        kinds = set(kinds)
         return [
             (state, kind)
-            for state, kind in self._buckets
-            if (states is None or state in states) and (kinds is None or kind in kinds)
+            for (state, kind), bucket in self._buckets.items()
+            if kind in kinds and (states is None or state in states) and bucket.created
         ]
 
-    def _entries(self, key: Key, newest_first: bool) -> Iterator[tuple[float, int]]:
-        log = self._buckets[key].log
-        return (entry for entry in (reversed(log) if newest_first else log) if self._holds(key, entry))
+    def _entries(self, key: Key, newest_first: bool) -> "Iterator[tuple[float, int, Job]]":
+        log, jobs = self._buckets[key].log, self._jobs
+        for at, number in reversed(log) if newest_first else log:
+            job = jobs.get(number)
+            if job is not None and job.changed == at and job.bucket == key:
+                yield at, number, job
 
-    def _ranges(self, keys: Iterable[Key], since: float, before: float) -> Iterator[tuple[list[int], int, int]]:
+    def _ranges(self, keys: Iterable[Key], since: float, before: float) -> Iterator[tuple[list[Born], int, int]]:
         for key in keys:
-            numbers = self._buckets[key].created
-            begin = bisect_left(numbers, since, key=self._created)
-            yield numbers, begin, bisect_left(numbers, before, lo=begin, key=self._created)
+            created = self._buckets[key].created
+            begin = bisect_left(created, (since, -1))
+            end = len(created) if before == inf else bisect_left(created, (before, -1), lo=begin)
+            yield created, begin, end
 
-    def _created(self, number: int) -> float:
-        return self._jobs[number].created_wall
+
+def _put(ordered: list[Any], item: Any) -> None:
+    """Add to a sorted list what is not there yet, most often at its end."""
+    if not ordered or ordered[-1] < item:
+        ordered.append(item)
+        return
+    place = bisect_left(ordered, item)
+    if ordered[place] != item:
+        ordered.insert(place, item)

@@ -6,36 +6,20 @@ Owns every job and its timeline. A state is a function of the timeline and the t
 
 import random
 import uuid
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from daemon.domain.jobs import parse_job_id
 from daemon.sim.index import Index
+from daemon.sim.kinds import Kind
+from daemon.sim.orders import JobOrder
 from daemon.sim.plans import CHARS_PER_SECOND, FAILURES, Failure, Planner, Step
 from daemon.sim.scripts import job_name
 from daemon.sim.times import SimTime, iso_exact
 
-ENDED: Final = frozenset({"SUCCEED", "FAILED", "CANCELED"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """A kind of video: its path segment, its job_type, and whether a finished one has a preview."""
-
-    name: str
-    segment: str
-    job_type: str
-    has_preview: bool
-
-
-AVATAR: Final = Kind(
-    name="avatar", segment="2d-digital-human-videos", job_type="2D_DIGITAL_HUMAN_VIDEO", has_preview=False
-)
-PHOTO: Final = Kind(
-    name="photo", segment="photo-digital-human-videos", job_type="PHOTO_DIGITAL_HUMAN_VIDEO", has_preview=True
-)
-KINDS: Final = {kind.name: kind for kind in (AVATAR, PHOTO)}
+Entry = tuple[float, float, float, str, bytes]
+"""(end of validity in monotonic seconds; epoch seconds from and before which its links are fresh enough; base URL;
+the JSON)."""
 
 
 class Job:
@@ -43,10 +27,12 @@ class Job:
 
     __slots__ = (
         "asset_id",
+        "born",
         "bucket",
         "cached",
         "changed",
         "created_wall",
+        "entry",
         "job_id",
         "kind",
         "name",
@@ -81,10 +67,14 @@ class Job:
         self.times: list[float] = []
         self.states: list[str] = []
         self.created_wall = 0.0
+        self.born = (0.0, 0)
+        """(creation by the service's clock, number): its place in the order of creation."""
         self.pos = 0
         self.version = 0
         self.cached: tuple[float, str, bytes] | None = None
         """(end of validity, base URL, body) of its last answer while it was under way."""
+        self.entry: Entry | None = None
+        """Its last rendering in a list."""
         self.bucket = ("", "")
         self.changed = 0.0
 
@@ -97,6 +87,13 @@ class Job:
         self.pos = pos
         return self.states[pos]
 
+    def at(self, moment: float) -> int:
+        """Its position in `times` at a moment, which may lie before the last `seek`; -1 before its creation."""
+        times, pos = self.times, self.pos
+        if times[pos] <= moment and (pos + 1 == len(times) or moment < times[pos + 1]):
+            return pos
+        return bisect_right(times, moment) - 1
+
     def next_change(self) -> float | None:
         """When the state changes next (monotonic seconds), as of the last `seek`; None for never."""
         return self.times[self.pos + 1] if self.pos + 1 < len(self.times) else None
@@ -105,11 +102,11 @@ class Job:
         """The service's wall clock (epoch seconds) at a monotonic moment of this job's life."""
         return self.created_wall + (moment - self.times[0])
 
-    def first(self, state: str) -> float | None:
-        """When the job first came into `state` (monotonic seconds), as of the last `seek`."""
-        for moment, name in zip(self.times[: self.pos + 1], self.states, strict=False):
-            if name == state:
-                return moment
+    def first(self, state: str, pos: int) -> float | None:
+        """When the job first came into `state` (monotonic seconds), as of position `pos`."""
+        for place in range(pos + 1):
+            if self.states[place] == state:
+                return self.times[place]
         return None
 
     @property
@@ -147,53 +144,52 @@ class Book:
     def all(self) -> Iterable[Job]:
         return self._jobs.values()
 
-    def add(
-        self,
-        kind: Kind,
-        *,
-        job_id: str | None = None,
-        name: str | None = None,
-        script_chars: int | None = None,
-        timeline: Sequence[Step] | None = None,
-    ) -> Job:
-        """A new job, made up where nothing is given. Raises ValueError for an id in use or a bad timeline."""
-        chosen = self._free_id(job_id)
-        chars = self.planner.script_chars() if script_chars is None else script_chars
-        number = self._numbers
+    def add_all(self, orders: Sequence[JobOrder]) -> list[Job]:
+        """New jobs, made up where nothing is given. Raises ValueError, with nothing made, for an id in use."""
+        taken = set[str]()
+        for order in orders:
+            if order.job_id is None:
+                continue
+            if order.job_id in self._jobs or order.job_id in taken:
+                raise ValueError(f"a job {order.job_id} is there already")
+            taken.add(order.job_id)
+        return [self._add(order) for order in orders for _ in range(order.count)]
+
+    def _add(self, order: JobOrder) -> Job:
+        kind, chars, number = order.kind, order.script_chars, self._numbers
+        if chars is None:
+            chars = self.planner.script_chars()
         job = Job(
             number=number,
-            job_id=chosen,
+            job_id=self._new_id() if order.job_id is None else order.job_id,
             kind=kind,
-            name=job_name(number) if name is None else name,
+            name=job_name(number) if order.name is None else order.name,
             spoken=max(1.0, chars / CHARS_PER_SECOND),
         )
         job.script_chars = chars
-        self._begin(job, self.planner.plan(job.spoken) if timeline is None else check_timeline(timeline))
+        timeline = self.planner.plan(job.spoken, kind) if order.timeline is None else order.timeline
+        self._begin(job, timeline, ago=order.created_ago)
         return job
 
     def add_requested(self, kind: Kind, request: dict[str, Any], *, name: str, spoken: float) -> Job:
         """A new job as the create operation makes it, from a checked request body."""
-        job = Job(number=self._numbers, job_id=self._free_id(None), kind=kind, name=name, spoken=max(1.0, spoken))
+        job = Job(number=self._numbers, job_id=self._new_id(), kind=kind, name=name, spoken=max(1.0, spoken))
         job.request = request
         job.script_id = request.get("script_id") or ""
-        self._begin(job, self.planner.plan(job.spoken))
+        self._begin(job, self.planner.plan(job.spoken, kind))
         return job
 
-    def _free_id(self, wanted: str | None) -> str:
-        if wanted is None:
-            return str(uuid.UUID(bytes=self._ids.randbytes(16), version=4))
-        parse_job_id(wanted)
-        if wanted in self._jobs:
-            raise ValueError(f"a job {wanted} is there already")
-        return wanted
+    def _new_id(self) -> str:
+        return str(uuid.UUID(bytes=self._ids.randbytes(16), version=4))
 
-    def _begin(self, job: Job, timeline: Sequence[Step]) -> None:
+    def _begin(self, job: Job, timeline: Sequence[Step], *, ago: float = 0.0) -> None:
         self._numbers += 1
         now = self.time.monotonic()
         job.asset_id = self._ids.randbytes(16).hex()
         job.script_id = job.script_id or self._ids.randbytes(16).hex()
-        job.created_wall = self.time.now()
-        job.times, job.states = self._lay_out(timeline, now)
+        job.created_wall = self.time.now() - ago
+        job.born = (job.created_wall, job.number)
+        job.times, job.states = self._lay_out(timeline, now - ago)
         self._jobs[job.job_id] = job
         self._assets[job.asset_id] = job
         self.index.advance(now)
@@ -245,7 +241,7 @@ class Book:
         job.seek(now)
         job.times[job.pos + 1 :] = times
         job.states[job.pos + 1 :] = states
-        job.cached = None
+        job.cached = job.entry = None
         job.seek(now)
         self.index.moved(job, now)
 
@@ -261,6 +257,16 @@ class Book:
         now = self.time.monotonic()
         return [self._truth_of(job, now) for job in self._jobs.values()]
 
+    def ends(self, *, since: float | None) -> list[dict[str, Any]]:
+        """Every end of a job up to now that was at or after `since` (epoch seconds), in order of time."""
+        self.index.advance(self.time.monotonic())
+        ends = self.index.ends
+        begin = 0 if since is None else bisect_left(ends, since, key=lambda end: round(end.job.wall(end.at), 6))
+        return [
+            {"job_id": end.job.job_id, "state": end.state, "at": iso_exact(end.job.wall(end.at))}
+            for end in ends[begin:]
+        ]
+
     def _truth_of(self, job: Job, now: float) -> dict[str, Any]:
         state = job.seek(now)
         seen = zip(job.states, job.times[: job.pos + 1], strict=False)
@@ -271,25 +277,3 @@ class Book:
             "state": state,
             "history": [{"state": name, "at": iso_exact(job.wall(at))} for name, at in seen],
         }
-
-
-def check_timeline(timeline: Sequence[Step]) -> list[Step]:
-    """The timeline, checked: `[state, seconds]` pairs, the last state stays. Raises ValueError."""
-    checked: list[Step] = []
-    for step in timeline:
-        if not isinstance(step, list | tuple) or len(step) != 2:
-            raise ValueError(f"{step!r} is not a pair of a state and its seconds")
-        state, seconds = step
-        if not isinstance(state, str) or not state:
-            raise ValueError(f"{state!r} is not a state")
-        if seconds is not None and (
-            isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0
-        ):
-            raise ValueError(f"{seconds!r} is not a number of seconds")
-        checked.append((state, seconds))
-    if not checked:
-        raise ValueError("the timeline is empty")
-    if any(seconds is None for _, seconds in checked[:-1]):
-        raise ValueError("only the last state of a timeline may be without an end")
-    checked[-1] = (checked[-1][0], None)
-    return checked

@@ -7,8 +7,10 @@ Source: the list operation's page and the official SDK's request class.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, inf
+from zlib import crc32
 
-from daemon.sim.jobs import AVATAR, PHOTO, Book, Job
+from daemon.sim.jobs import Book, Job
+from daemon.sim.kinds import AVATAR, LISTED, PHOTO
 from daemon.sim.refusals import invalid
 from daemon.sim.times import MONTH, parse_iso
 
@@ -23,7 +25,7 @@ class ListQuery:
     offset: int
     limit: int
     states: frozenset[str] | None
-    kinds: frozenset[str] | None
+    kinds: frozenset[str]
     by_update: bool
     newest_first: bool
     since: float
@@ -33,17 +35,40 @@ class ListQuery:
     fuzzy: frozenset[str]
     job_ids: tuple[str, ...] | None
 
+    @property
+    def by_text(self) -> bool:
+        """Whether it looks into texts, which no index knows."""
+        return self.script_id is not None or self.asset_name is not None
+
     def wants(self, job: Job) -> bool:
         """Whether everything but the state fits."""
         return (
             self.since <= job.created_wall < self.before
-            and (self.kinds is None or job.kind.name in self.kinds)
-            and self._text_fits("script_id", self.script_id, job.script_id)
-            and self._text_fits("asset_name", self.asset_name, job.name)
+            and job.kind.name in self.kinds
+            and (not self.by_text or self._texts_fit(job))
+        )
+
+    def was_created(self, job: Job) -> bool:
+        """Whether its creation fits."""
+        return self.since <= job.created_wall < self.before
+
+    def _texts_fit(self, job: Job) -> bool:
+        return self._text_fits("script_id", self.script_id, job.script_id) and self._text_fits(
+            "asset_name", self.asset_name, job.name
         )
 
     def _text_fits(self, field: str, wanted: str | None, value: str) -> bool:
         return wanted is None or (wanted in value if field in self.fuzzy else wanted == value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A list that does not see the jobs as they are: it is asked of a past `moment` (monotonic seconds), some jobs
+    are `hidden` from it, and its order is that of `shuffle` (None: as asked)."""
+
+    moment: float
+    hidden: Callable[[Job], bool]
+    shuffle: int | None
 
 
 def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
@@ -59,7 +84,7 @@ def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
         states=None
         if states is None
         else frozenset(state.strip() for state in states.split(",") if state.strip()),
-        kinds=None if job_type is None else frozenset({_JOB_TYPES[job_type]}),
+        kinds=LISTED if job_type is None else frozenset({_JOB_TYPES[job_type]}),
         by_update=query.choice("sort_key", _SORT_KEYS) == "update_time",
         newest_first=query.choice("sort_dir", ("asc", "desc")) == "desc",
         # times are written in whole seconds, cut off: a bound means what a reader of those times would expect
@@ -74,14 +99,20 @@ def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
 
 class _Query:
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            if value:
+                self._values.setdefault(name, []).append(value)
 
     def many(self, name: str) -> list[str]:
         """Every value; a repeated name and a comma-separated one mean the same."""
-        return [part for key, value in self._pairs if key == name for part in value.split(",") if part]
+        values = self._values.get(name, [])
+        if not any("," in value for value in values):
+            return values
+        return [part for value in values for part in value.split(",") if part]
 
     def one(self, name: str) -> str | None:
-        values = [value for key, value in self._pairs if key == name and value]
+        values = self._values.get(name)
         return values[-1] if values else None
 
     def number(self, name: str, default: int, *, low: int, high: int) -> int:
@@ -108,20 +139,17 @@ class _Query:
             raise invalid(name) from None
 
 
-def find(
-    book: Book, query: ListQuery, *, now: float, hidden: Callable[[Job], bool] | None = None
-) -> tuple[int, list[Job]]:
-    """How many jobs fit, and the page asked for. `now` is monotonic seconds; `hidden` ones are left out."""
+def find(book: Book, query: ListQuery, *, now: float, view: View | None = None) -> tuple[int, list[Job]]:
+    """How many jobs fit, and the page asked for. `now` is monotonic seconds."""
     index = book.index
     index.advance(now)
-    plain = query.script_id is None and query.asset_name is None and hidden is None
-    if query.job_ids is not None or not plain or not index.ordered:
-        return _look_at_each(book, query, now, hidden)
+    if query.job_ids is not None or query.by_text or view is not None:
+        return _look_at_each(book, query, now, view)
     keys = index.keys(query.states, query.kinds)
     count = index.count(keys, since=query.since, before=query.before)
     if query.by_update:
         page = index.by_update(
-            keys, wanted=query.wants, newest_first=query.newest_first, offset=query.offset, limit=query.limit
+            keys, wanted=query.was_created, newest_first=query.newest_first, offset=query.offset, limit=query.limit
         )
     else:
         page = index.by_creation(
@@ -135,26 +163,30 @@ def find(
     return count, page
 
 
-def _look_at_each(
-    book: Book, query: ListQuery, now: float, hidden: Callable[[Job], bool] | None
-) -> tuple[int, list[Job]]:
+def _look_at_each(book: Book, query: ListQuery, now: float, view: View | None) -> tuple[int, list[Job]]:
     candidates: Iterable[Job] = book.all()
     if query.job_ids is not None:
-        found = (book.get(job_id) for job_id in dict.fromkeys(query.job_ids))
-        candidates = (job for job in found if job is not None)
-    fitting = [
-        job
-        for job in candidates
-        if query.wants(job)
-        and (query.states is None or job.seek(now) in query.states)
-        and not (hidden is not None and hidden(job))
-    ]
-    fitting.sort(key=lambda job: _order(job, query, now), reverse=query.newest_first)
+        found = map(book.get, dict.fromkeys(query.job_ids))
+        candidates = [job for job in found if job is not None]
+    fitting = [job for job in candidates if query.wants(job)]
+    if view is not None:
+        fitting = [job for job in fitting if job.times[0] <= view.moment and not view.hidden(job)]
+    moment = now if view is None else view.moment
+    if query.states is not None:
+        fitting = [job for job in fitting if job.states[job.at(moment)] in query.states]
+    if view is not None and view.shuffle is not None:
+        fitting.sort(key=lambda job: stir(job.job_id, view.shuffle))
+    elif query.by_update:
+        fitting.sort(key=lambda job: (job.times[job.at(moment)], job.number), reverse=query.newest_first)
+    else:
+        fitting.sort(key=_born, reverse=query.newest_first)
     return len(fitting), fitting[query.offset : query.offset + query.limit]
 
 
-def _order(job: Job, query: ListQuery, now: float) -> tuple[float, int]:
-    if not query.by_update:
-        return job.created_wall, job.number
-    job.seek(now)
-    return job.times[job.pos], job.number
+def _born(job: Job) -> tuple[float, int]:
+    return job.born
+
+
+def stir(job_id: str, salt: int | None) -> float:
+    """A number from 0 to 1 that is always the same for a job and a salt and looks like chance."""
+    return crc32(f"{salt}/{job_id}".encode()) / 2**32

@@ -8,6 +8,9 @@ Owns the workload's shape. Seconds here are those of a service at speed 1. Never
     5 %          fail early, some seconds into PROCESSING
     1.5 %        are canceled by somebody while they wait
     1.5 %        are frozen (BLOCK) half-way, thaw after 1 to 15 minutes, and go on
+
+A kind without a script has its usual time in place of the script's; one that cannot freeze does not; where
+success can be partial, a tenth is.
 """
 
 import random
@@ -15,6 +18,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from daemon.sim.kinds import AVATAR, Kind
 
 Step = tuple[str, float | None]
 """A state and its length in seconds; None for the last one, which does not end."""
@@ -26,7 +31,7 @@ _MEAN_WAIT: Final = {False: 12.0, True: 90.0}
 _BASE: Final = 30.0
 _PER_SPOKEN_SECOND: Final = 2.9
 _SIGMA: Final = 0.25
-_TAIL, _EARLY_FAILURE, _CANCELED, _BLOCKED = 0.03, 0.05, 0.015, 0.015
+_TAIL, _EARLY_FAILURE, _CANCELED, _BLOCKED, _PARTIAL = 0.03, 0.05, 0.015, 0.015, 0.1
 
 _TAG = re.compile(r"<[^>]*>")
 CHARS_PER_SECOND = 14.0
@@ -53,13 +58,14 @@ class Planner:
         """A script's length in characters: most have some hundred, few have thousands."""
         return min(9_000, max(40, round(self._rng.lognormvariate(6.3, 0.7))))
 
-    def plan(self, spoken: float) -> list[Step]:
-        """The life of a job whose script takes `spoken` seconds to say."""
+    def plan(self, spoken: float, kind: Kind = AVATAR) -> list[Step]:
+        """The life of a job of `kind`; its script takes `spoken` seconds to say where it has one."""
         rng = self._rng
         if rng.random() < _BURST_TURNS[self._congested]:
             self._congested = not self._congested
         waiting = SHORTEST_WAIT + rng.expovariate(1 / _MEAN_WAIT[self._congested])
-        production = (_BASE + _PER_SPOKEN_SECOND * spoken) * rng.lognormvariate(0, _SIGMA)
+        usual = _BASE + _PER_SPOKEN_SECOND * spoken if kind.scripted else kind.seconds
+        production = usual * rng.lognormvariate(0, _SIGMA)
         if rng.random() < _TAIL:
             production *= rng.uniform(3, 12)
         fate = rng.random()
@@ -70,7 +76,7 @@ class Planner:
         if fate < _CANCELED:
             return [("WAITING", waiting), ("CANCELED", None)]
         fate -= _CANCELED
-        if fate < _BLOCKED:
+        if fate < _BLOCKED and kind.freezes:
             share = rng.uniform(0.2, 0.8)
             return [
                 ("WAITING", waiting),
@@ -79,7 +85,12 @@ class Planner:
                 ("PROCESSING", production * (1 - share)),
                 ("SUCCEED", None),
             ]
-        return [("WAITING", waiting), ("PROCESSING", production), ("SUCCEED", None)]
+        partial = kind.may_half_succeed and rng.random() < _PARTIAL
+        return [
+            ("WAITING", waiting),
+            ("PROCESSING", production),
+            ("PARTIAL_SUCCEED" if partial else "SUCCEED", None),
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

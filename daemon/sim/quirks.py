@@ -80,3 +80,6 @@ BENDS: Final[dict[str, Callable[[Body, ActiveFault], bool]]] = {
     "unknown_state": _unknown_state,
 }
 """Fault to what it does; each returns whether it changed anything."""
+
+SCRIPT_BENDS: Final = frozenset({"quirk_position", "quirk_width", "quirk_object_for_array"})
+"""Those that need a kind with scripts."""

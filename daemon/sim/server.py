@@ -5,7 +5,7 @@ Owns the listening socket and the control interface as methods; `control` offers
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from aiohttp import web
@@ -16,8 +16,9 @@ from daemon.sim.api import Api
 from daemon.sim.faults import Faults, Option
 from daemon.sim.front import Front
 from daemon.sim.iam import Iam
-from daemon.sim.jobs import KINDS, Book, Job
+from daemon.sim.jobs import Book, Job
 from daemon.sim.links import Links
+from daemon.sim.orders import JobOrder, read_order
 from daemon.sim.plans import Step
 from daemon.sim.settings import SettledSettings, SimSettings
 from daemon.sim.storage import Storage
@@ -113,23 +114,44 @@ class Simulator:
         name: str | None = None,
         script_chars: int | None = None,
         timeline: Sequence[Step] | None = None,
+        created_ago: float = 0.0,
     ) -> list[str]:
-        """Make jobs; returns their ids. `timeline` is [(state, seconds before division by speed), …]; the last
-        state stays. What is not given is made up from the seed. Raises ValueError."""
-        if kind not in KINDS:
-            raise ValueError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
-        if job_id is not None and count != 1:
-            raise ValueError("a job_id names one job: count must be 1")
-        return [
-            self._book.add(
-                KINDS[kind], job_id=job_id, name=name, script_chars=script_chars, timeline=timeline
-            ).job_id
-            for _ in range(count)
-        ]
+        """Make jobs, all alike; returns their ids. `timeline` is [(state, seconds before division by speed), …],
+        and the last state stays. It began with the creation, `created_ago` seconds of the wall clock ago. What is
+        not given is made up from the seed. Raises ValueError."""
+        given = {
+            "kind": kind,
+            "count": count,
+            "job_id": job_id,
+            "name": name,
+            "script_chars": script_chars,
+            "timeline": timeline,
+            "created_ago": created_ago,
+        }
+        return self._make([read_order(given)])
+
+    def create_many(self, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Make jobs, each with arguments of `create_jobs` of its own: all of them, or none. Raises ValueError with
+        the place of the one that cannot be."""
+        orders = []
+        for place, given in enumerate(jobs):
+            try:
+                orders.append(read_order(given))
+            except ValueError as error:
+                raise ValueError(f"jobs[{place}]: {error}") from None
+        return self._make(orders)
+
+    def _make(self, orders: Sequence[JobOrder]) -> list[str]:
+        return [job.job_id for job in self._book.add_all(orders)]
 
     def jobs(self) -> list[dict[str, Any]]:
         """The truth: job_id, kind, name, state, and history [{state, at}] with times in ISO 8601, UTC."""
         return self._book.truth()
+
+    def ends(self, since: float | None = None) -> list[dict[str, Any]]:
+        """The ends so far in order of time, [{job_id, state, at}], `at` in ISO 8601, UTC: from `since` (epoch
+        seconds) on."""
+        return self._book.ends(since=since)
 
     def set_state(self, job_id: str, state: str) -> None:
         """The job is in `state` from now on. Raises KeyError for an unknown job, ValueError for an empty state."""
@@ -196,5 +218,5 @@ class Simulator:
             raise KeyError(job_id)
         return job
 
-    def _carry_out_control(self, method: str, path: str, body: bytes) -> Answer:
-        return control.carry_out(self, method, path, body)
+    def _carry_out_control(self, method: str, path: str, query: str, body: bytes) -> Answer:
+        return control.carry_out(self, method, path, query, body)

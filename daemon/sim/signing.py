@@ -23,6 +23,7 @@ _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Access=(?P<access>[^,\s]+) *, *SignedHeaders=(?P<headers>[^,\s]+) *, *"
     r"Signature=(?P<signature>[0-9a-f]+)"
 )
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.~-]*")
 _DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
@@ -59,8 +60,16 @@ def parse_query(query: str) -> list[tuple[str, str]]:
     """The decoded pairs of a raw query, in the order of the wire; a name without `=` has an empty value."""
     if not query:
         return []
+    return list(_parse(query))
+
+
+@lru_cache(maxsize=16)
+def _parse(query: str) -> tuple[tuple[str, str], ...]:
+    """A request's query is needed several times; a list by ids has a hundred pairs."""
     pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
+    if "%" not in query and "+" not in query:
+        return tuple((name, value) for name, _, value in pairs)
+    return tuple((unquote_plus(name), unquote_plus(value)) for name, _, value in pairs)
 
 
 def canonical_path(path: str) -> str:
@@ -72,7 +81,11 @@ def canonical_path(path: str) -> str:
 
 def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
     """The canonical query: sorted by decoded name and value, then quoted; a repeated name once for each value."""
-    return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(pairs))
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in sorted(pairs))
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) is not None else quote(text, safe="~")
 
 
 def expected_signature(

@@ -26,7 +26,7 @@ class Storage:
             return _refused(refusal, request_id)
         job = self._book.by_asset(call.item)
         file = call.path.rpartition("/")[2]
-        if job is None or file not in (COVER, PREVIEW, MAIN):
+        if job is None or file not in ((COVER, PREVIEW, MAIN) if job.kind.makes_video else (COVER,)):
             return _refused(NO_FILE, request_id)
         if file == COVER:
             return Answer(status=200, body=cover_png(job.number), content_type="image/png")

@@ -6,6 +6,8 @@ Owns the skew between the service's clock and the machine's. Never reads a clock
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 
 from daemon.clock import Clock
 
@@ -32,7 +34,12 @@ def iso(epoch: float) -> str:
     >>> iso(1669791596.9)
     '2022-11-30T06:59:56Z'
     """
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+    return _iso(floor(epoch))
+
+
+@lru_cache(maxsize=16_384)
+def _iso(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def iso_exact(epoch: float) -> str:

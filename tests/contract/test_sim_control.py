@@ -65,6 +65,81 @@ async def test_jobs_over_http_follow_their_timeline_at_speed(sim: Simulator) -> 
     assert truth == sim.jobs()
 
 
+async def test_many_different_jobs_are_made_by_one_request(sim: Simulator) -> None:
+    day = 86400
+    jobs = [
+        {
+            "job_id": "old",
+            "created_ago": 40 * day,
+            "timeline": [["PROCESSING", 400 * day + 30], ["SUCCEED", None]],
+        },
+        {"kind": "photo_detection", "timeline": [["FAILED", None]]},
+        {"count": 3, "name": "N"},
+    ]
+    made = (await control(sim, "POST", "jobs", {"jobs": jobs})).json()["job_ids"]
+    assert (len(made), made[0]) == (5, "old")
+    truth = sim.jobs()
+    assert [job["job_id"] for job in truth] == made
+    assert [job["kind"] for job in truth] == ["avatar", "photo_detection", "avatar", "avatar", "avatar"]
+    assert [job["name"] for job in truth[2:]] == ["N"] * 3
+    assert truth[0]["history"] == [{"state": "PROCESSING", "at": "2026-01-20T00:00:00.000000Z"}]
+    clock_of(sim).advance(3)
+    body = (await show(sim, "old")).json()
+    assert (body["create_time"], body["state"]) == ("2026-01-20T00:00:00Z", "SUCCEED")
+    assert body["start_time"] == body["create_time"]
+    assert body["end_time"] == "2026-03-01T00:00:03Z"
+
+
+async def test_one_bad_job_among_many_makes_none(sim: Simulator) -> None:
+    sim.create_jobs(job_id="there")
+    for jobs, place in (
+        ([{}, {"timeline": []}], "jobs[1]"),
+        ([{"job_id": "a"}, {"job_id": "a"}], "job a is there already"),
+        ([{}, {"job_id": "there"}], "job there is there already"),
+        ([{}, 1], "list of objects"),
+        ({}, "list of objects"),
+    ):
+        raw = await control(sim, "POST", "jobs", {"jobs": jobs})
+        assert raw.status == 400
+        assert place in raw.json()["error"]
+    assert (await control(sim, "POST", "jobs", {"jobs": [], "count": 2})).status == 400
+    assert len(sim.jobs()) == 1
+
+
+async def test_ends_are_told_in_order_and_from_a_moment_on(sim: Simulator) -> None:
+    sim.create_many(
+        [
+            {"job_id": "slow", "timeline": [["PROCESSING", 80], ["FAILED", None]]},
+            {"job_id": "fast", "timeline": [["PROCESSING", 20], ["CANCELED", None]]},
+            {
+                "job_id": "part",
+                "kind": "picture_modeling",
+                "timeline": [["WAITING", 50], ["PARTIAL_SUCCEED", None]],
+            },
+            {"job_id": "never", "timeline": [["PROCESSING", None]]},
+            {"job_id": "past", "created_ago": 100, "timeline": [["PROCESSING", 500], ["SUCCEED", None]]},
+            {"job_id": "gone", "timeline": [["SUCCEED", None]]},
+        ]
+    )
+    sim.remove_job("gone")
+    past = {"job_id": "past", "state": "SUCCEED", "at": "2026-02-28T23:59:10.000000Z"}
+    assert (await control(sim, "GET", "ends")).json() == [past]
+    clock_of(sim).advance(60)
+    fast = {"job_id": "fast", "state": "CANCELED", "at": "2026-03-01T00:00:02.000000Z"}
+    part = {"job_id": "part", "state": "PARTIAL_SUCCEED", "at": "2026-03-01T00:00:05.000000Z"}
+    slow = {"job_id": "slow", "state": "FAILED", "at": "2026-03-01T00:00:08.000000Z"}
+    assert (await control(sim, "GET", "ends")).json() == sim.ends() == [past, fast, part, slow]
+    assert (await control(sim, "GET", "ends?since=2026-03-01T00:00:05Z")).json() == [part, slow]
+    epoch = datetime(2026, 3, 1, 0, 0, 5, 1, UTC).timestamp()
+    assert (await control(sim, "GET", f"ends?since={epoch}")).json() == sim.ends(epoch) == [slow]
+    sim.set_state("slow", "WAITING")
+    clock_of(sim).advance(1)
+    sim.set_state("slow", "SUCCEED")
+    assert [(end["job_id"], end["state"]) for end in sim.ends(epoch)] == [("slow", "FAILED"), ("slow", "SUCCEED")]
+    for bad in ("ends?since=then", "ends?until=3"):
+        assert (await control(sim, "GET", bad)).status == 400
+
+
 async def test_states_are_set_and_jobs_removed(sim: Simulator) -> None:
     [job_id] = (await control(sim, "POST", "jobs", {"job_id": "mine"})).json()["job_ids"]
     assert job_id == "mine"
@@ -111,6 +186,8 @@ async def test_faults_over_http(sim: Simulator) -> None:
         ("POST", "jobs", {"count": 2, "job_id": "x"}, 400),
         ("POST", "jobs", {"colour": 1}, 400),
         ("POST", "jobs", {"timeline": []}, 400),
+        ("POST", "jobs", {"created_ago": -1}, 400),
+        ("POST", "jobs", {"created_ago": "1"}, 400),
         ("POST", "jobs", {"timeline": [["WAITING", "x"]]}, 400),
         ("POST", "jobs", {"timeline": [["WAITING", None], ["SUCCEED", None]]}, 400),
         ("POST", "jobs", [], 400),

@@ -42,7 +42,9 @@ def test_the_issue_names_are_all_offered() -> None:
     named = """throttled throttled_retry_after server_error slow hang reset reset_before truncated html_200
         wrong_content_type huge_body gzip gzip_bomb drip empty_body redirect bad_status_line quirk_success
         quirk_position quirk_width quirk_object_for_array quirk_blocked quirk_job_type clock_skew requeue vanished
-        unknown_state job_ids_ignored unauthorized gateway_error"""
+        unknown_state unauthorized gateway_error job_ids_ignored job_ids_capped job_ids_unsorted job_ids_foreign
+        job_ids_duplicated job_ids_missing list_refused feed_unsorted feed_stale feed_filter_ignored
+        feed_pages_repeat feed_pages_skip month_limit"""
     assert set(named.split()) <= set(OFFERED)
 
 
@@ -283,13 +285,6 @@ async def test_faults_about_several_jobs_act_side_by_side(sim: Simulator) -> Non
     assert states == {ids[2]: "WAITING", ids[3]: "WAITING", ids[4]: "PROCESSING"}
 
 
-async def test_job_ids_ignored(sim: Simulator) -> None:
-    ids = sim.create_jobs(count=3)
-    assert (await list_jobs(sim, f"?job_ids={ids[0]}"))["count"] == 1
-    sim.fault("job_ids_ignored")
-    assert (await list_jobs(sim, f"?job_ids={ids[0]}"))["count"] == 3
-
-
 async def test_faults_hit_the_operation_and_job_that_they_name(sim: Simulator) -> None:
     [one, two] = sim.create_jobs(count=2)
     sim.fault("server_error", operation="list")
@@ -319,3 +314,5 @@ async def test_what_cannot_be_ordered_is_refused(sim: Simulator) -> None:
         sim.fault("job_ids_ignored", operation="show")
     with pytest.raises(ValueError, match="must be a number"):
         sim.fault("slow", delay="long")
+    with pytest.raises(ValueError, match="0 or more"):
+        sim.fault("feed_stale", behind=-1)

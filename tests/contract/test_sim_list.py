@@ -136,8 +136,9 @@ async def test_the_index_finds_what_a_look_at_every_job_finds(sim: Simulator) ->
     """Random lives, interventions and queries against a plain sort and filter of the truth."""
     rng = random.Random(5)
     states = ["WAITING", "PROCESSING", "SUCCEED", "FAILED", "CANCELED", "BLOCK"]
-    for _ in range(40):
-        sim.create_jobs(kind=rng.choice(["avatar", "photo"]), count=rng.randint(1, 4))
+    for _ in range(60):
+        age = rng.choice([0, 0, rng.randint(0, 500)])
+        sim.create_jobs(kind=rng.choice(["avatar", "photo"]), count=rng.randint(1, 4), created_ago=age)
         clock_of(sim).advance(rng.randint(1, 40))
         if rng.random() < 0.4:
             sim.set_state(rng.choice(sim.jobs())["job_id"], rng.choice(states))
@@ -167,3 +168,33 @@ def _in_order(fitting: list[dict[str, Any]], truth: list[dict[str, Any]], query:
         reverse=query["sort_dir"] == "desc",
     )
     return [job["job_id"] for job in fitting[query["offset"] : query["offset"] + query["limit"]]]
+
+
+async def test_an_entry_says_what_holds_now_however_often_it_was_asked(sim: Simulator) -> None:
+    [job_id] = sim.create_jobs(timeline=[("WAITING", 5), ("PROCESSING", 60), ("SUCCEED", None)])
+    query = f"?job_ids={job_id}"
+    seen = []
+    for _ in range(75):
+        [entry] = (await list_jobs(sim, query))["jobs"]
+        shown = (await exchange(sim, "GET", _show(sim, job_id), headers=token_of(sim))).json()
+        entry["output_asset_config"].pop("cover_url", None)
+        shown["output_asset_config"].pop("cover_url", None)
+        assert entry == {name: shown[name] for name in entry}
+        seen.append(entry["state"])
+        clock_of(sim).advance(1)
+    assert [seen.count(state) for state in ("WAITING", "PROCESSING", "SUCCEED")] == [5, 60, 10]
+    sim.set_state(job_id, "BLOCK")
+    assert (await list_jobs(sim, query))["jobs"][0]["state"] == "BLOCK"
+
+
+async def test_links_of_lists_stay_fresh_and_follow_the_callers_address(sim: Simulator) -> None:
+    [job_id] = sim.create_jobs(timeline=[("SUCCEED", None)])
+    query = f"?job_ids={job_id}"
+    for _ in range(200):
+        [entry] = (await list_jobs(sim, query))["jobs"]
+        url = entry["output_asset_config"]["cover_url"]
+        expires = int(url.partition("Expires=")[2].partition("&")[0])
+        assert 0 <= clock_of(sim).now().timestamp() + 86_400 - expires <= 60
+        clock_of(sim).advance(11)
+    [entry] = (await list_jobs(sim, query, host="elsewhere:80"))["jobs"]
+    assert entry["output_asset_config"]["cover_url"].startswith("http://elsewhere:80/")

@@ -134,9 +134,9 @@ async def show(sim: Simulator, job_id: str, *, kind: str = "2d", query: str = ""
     return await exchange(sim, "GET", show_path(sim, job_id, kind=kind) + query, headers=token_of(sim))
 
 
-async def list_jobs(sim: Simulator, query: str = "") -> Any:
-    """The decoded answer of the list operation; it must succeed."""
+async def list_jobs(sim: Simulator, query: str = "", *, host: str | None = None) -> Any:
+    """The decoded answer of the list operation, asked of it as `host`; it must succeed."""
     path = f"/v1/{sim.settings.project_id}/digital-human-videos{query}"
-    raw = await exchange(sim, "GET", path, headers=token_of(sim))
+    raw = await exchange(sim, "GET", path, headers=token_of(sim) | ({"Host": host} if host else {}))
     assert raw.status == 200, raw.data
     return raw.json()

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from daemon.sim.kinds import BUSINESS_CARD, PHOTO_DETECTION, PICTURE_MODELING
 from daemon.sim.plans import SHORTEST_WAIT, Planner, Step, spoken_seconds
 
 COUNT = 20_000
@@ -58,6 +59,15 @@ def test_waiting_is_bursty(plans: list[list[Step]]) -> None:
     alone = sum(long) / len(long)
     after_long = [second for first, second in pairwise(long) if first]
     assert sum(after_long) / len(after_long) > 2 * alone
+
+
+def test_kinds_without_a_script_have_times_and_ends_of_their_own() -> None:
+    for kind in (BUSINESS_CARD, PHOTO_DETECTION, PICTURE_MODELING):
+        planner = Planner(random.Random(4))
+        plans = [planner.plan(500, kind) for _ in range(4000)]
+        assert (share(plans, "BLOCK") > 0) == kind.freezes
+        assert share(plans, "PARTIAL_SUCCEED") == pytest.approx(0.092 if kind.may_half_succeed else 0, abs=0.015)
+        assert statistics.median(production(plans)) == pytest.approx(kind.seconds, rel=0.05)
 
 
 def test_the_seed_decides() -> None:

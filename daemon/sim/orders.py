@@ -1,0 +1,104 @@
+"""What a test asks of a new job, read and checked before anything is made.
+
+Owns the keys of the control interface's jobs. Never makes a job.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from daemon.domain.jobs import parse_job_id
+from daemon.sim.kinds import KINDS, Kind
+from daemon.sim.plans import Step
+
+_KEYS: Final[dict[str, type | tuple[type, ...]]] = {
+    "kind": str,
+    "count": int,
+    "job_id": str,
+    "name": str,
+    "script_chars": int,
+    "timeline": (list, tuple),
+    "created_ago": (int, float),
+}
+_MAX_JOBS: Final = 1_000_000
+_MAX_AGE: Final = 10 * 366 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOrder:
+    """Jobs to make, all alike. None is made up from the seed. `timeline` is in seconds before division by the
+    speed; it began with the creation, `created_ago` seconds of the wall clock ago."""
+
+    kind: Kind
+    count: int = 1
+    job_id: str | None = None
+    name: str | None = None
+    script_chars: int | None = None
+    timeline: Sequence[Step] | None = None
+    created_ago: float = 0.0
+
+
+def read_order(given: Mapping[str, Any]) -> JobOrder:
+    """The order in `given`, whose values may be None. Raises ValueError."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in _KEYS:
+            raise ValueError(f"there is no key {name!r}; there are {', '.join(_KEYS)}")
+    for name, value in chosen.items():
+        wanted = _KEYS[name]
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise ValueError(f"{name} must be {_NAMES[name]}")  # noqa: TRY004 - one error for every bad order
+    kind = KINDS.get(chosen.pop("kind", "avatar"))
+    if kind is None:
+        raise ValueError(f"there is no kind {given['kind']!r}; there are {', '.join(KINDS)}")
+    if "timeline" in chosen:
+        chosen["timeline"] = check_timeline(chosen["timeline"])
+    order = JobOrder(kind=kind, **chosen)
+    _check_ranges(order)
+    return order
+
+
+_NAMES: Final = {
+    "kind": "a text",
+    "count": "a whole number",
+    "job_id": "a text",
+    "name": "a text",
+    "script_chars": "a whole number",
+    "timeline": "a list",
+    "created_ago": "a number of seconds",
+}
+
+
+def _check_ranges(order: JobOrder) -> None:
+    if not 1 <= order.count <= _MAX_JOBS:
+        raise ValueError(f"count must be 1 to {_MAX_JOBS}")
+    if order.job_id is not None:
+        if order.count != 1:
+            raise ValueError("a job_id names one job: count must be 1")
+        parse_job_id(order.job_id)
+    if order.script_chars is not None and not 0 <= order.script_chars <= 131_072:
+        raise ValueError("script_chars must be 0 to 131072")
+    if not 0 <= order.created_ago <= _MAX_AGE:
+        raise ValueError("created_ago must be 0 to ten years")
+
+
+def check_timeline(timeline: Sequence[Step]) -> list[Step]:
+    """The timeline, checked: `[state, seconds]` pairs, the last state stays. Raises ValueError."""
+    checked: list[Step] = []
+    for step in timeline:
+        if not isinstance(step, list | tuple) or len(step) != 2:
+            raise ValueError(f"{step!r} is not a pair of a state and its seconds")
+        state, seconds = step
+        if not isinstance(state, str) or not state:
+            raise ValueError(f"{state!r} is not a state")
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0
+        ):
+            raise ValueError(f"{seconds!r} is not a number of seconds")
+        checked.append((state, seconds))
+    if not checked:
+        raise ValueError("the timeline is empty")
+    if any(seconds is None for _, seconds in checked[:-1]):
+        raise ValueError("only the last state of a timeline may be without an end")
+    checked[-1] = (checked[-1][0], None)
+    return checked

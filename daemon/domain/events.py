@@ -25,6 +25,7 @@ class Event(StrEnum):
     BLOCKED = "blocked"  # the service froze the job
     UNBLOCKED = "unblocked"  # a frozen job moves again
     STARTED = "started"  # production has begun
+    STUCK = "stuck"  # production takes much longer than that of jobs like it
     LOST = "lost"  # the service does not know the job, for longer than the grace
     EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped asking
     PROJECT_DOWN = "project_down"  # a project's API cannot be reached
@@ -53,6 +54,7 @@ DEFAULT_EVENTS = (
     Event.BLOCKED,
     Event.UNBLOCKED,
     Event.CANCELED,
+    Event.STUCK,
     Event.LOST,
     Event.EXPIRED,
 )
@@ -93,7 +95,7 @@ def events_of(move: Moved) -> tuple[Event, ...]:
         return (Event.UNBLOCKED,) if move.before == State.BLOCK else ()
     state = State(move.after)
     match state:
-        case State.SUCCEED:
+        case State.SUCCEED | State.PARTIAL_SUCCEED:
             return (Event.SUCCEEDED,)
         case State.FAILED:
             return (Event.FAILED,)
@@ -112,7 +114,7 @@ def events_of(move: Moved) -> tuple[Event, ...]:
 def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:
     """The occurrence of a job's event under its key.
 
-    `job` is the job's row id. An end and a start are told once in a job's life, however often the service steps
+    `job` is the job's row id. An end, a start and `stuck` are told once in a job's life, however often the service steps
     back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and `expired` once for
     each `episode` of tracking (how often the job was taken up).
     """

@@ -1,14 +1,15 @@
 """The states of a MetaStudio job, as the API names them, and the spellings that mean the same.
 
-    (first answer) ──> WAITING ──> PROCESSING ──> SUCCEED
+    (first answer) ──> WAITING ──> PROCESSING ──> SUCCEED, PARTIAL_SUCCEED
                           │  <─ requeue ─┘  ├───> FAILED
                           │                 │
-                          ├──> CANCELED <───┤          SUCCEED, FAILED and CANCELED end tracking.
+                          ├──> CANCELED <───┤          SUCCEED, PARTIAL_SUCCEED, FAILED and CANCELED end tracking.
                           └──> BLOCK <──────┘          BLOCK ("frozen") may thaw: it is looked at slowly.
 
 A poll may miss steps, so every jump is legal; a step back is recorded like any other. A state that wrapd does
 not know is kept as it came, ends nothing, and is reported once.
-Source: the API document, Table 5 (`state`); the aliases: its own example (SUCCESS) and sister APIs (BLOCKED).
+Source: the API document, Table 5 (`state`); PARTIAL_SUCCEED: the official SDK's picture modelling; the aliases: the
+document's own example (SUCCESS) and sister APIs (BLOCKED).
 """
 
 from enum import StrEnum
@@ -26,9 +27,10 @@ class State(StrEnum):
     FAILED = "FAILED"
     CANCELED = "CANCELED"
     BLOCK = "BLOCK"
+    PARTIAL_SUCCEED = "PARTIAL_SUCCEED"  # picture modelling only: some of what was ordered is there
 
 
-TERMINAL: frozenset[str] = frozenset({State.SUCCEED, State.FAILED, State.CANCELED})
+TERMINAL: frozenset[str] = frozenset({State.SUCCEED, State.PARTIAL_SUCCEED, State.FAILED, State.CANCELED})
 """States after which the service never moves the job again."""
 
 _ALIASES = {

@@ -5,6 +5,7 @@ error of theirs: works get a `Transaction`, rows are plain values, errors are na
 """
 
 from daemon.store.backup import backup
+from daemon.store.discoveries import Discoveries
 from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
@@ -14,22 +15,27 @@ from daemon.store.rows import (
     MAX_LABEL,
     MAX_NAME,
     MAX_TAGS,
+    MAX_WORD,
     AttemptOutcome,
     AttemptRow,
     Claimed,
     DeliveryRow,
     DeliveryStatus,
+    DiscoveryRow,
+    FinishedRow,
     JobRow,
     Known,
     Look,
     Outcome,
     Recorded,
+    Status,
     TrackRequest,
     TrackResult,
     TransitionRow,
     WatchRow,
     WriterHealth,
 )
+from daemon.store.statuses import Statuses
 from daemon.store.store import Store, Transaction
 
 __all__ = [
@@ -37,12 +43,16 @@ __all__ = [
     "MAX_LABEL",
     "MAX_NAME",
     "MAX_TAGS",
+    "MAX_WORD",
     "STOPPED_WHILE_SENDING",
     "AttemptOutcome",
     "AttemptRow",
     "Claimed",
     "DeliveryRow",
     "DeliveryStatus",
+    "Discoveries",
+    "DiscoveryRow",
+    "FinishedRow",
     "History",
     "JobRow",
     "Jobs",
@@ -53,6 +63,8 @@ __all__ = [
     "Recorded",
     "Schema",
     "SchemaStatus",
+    "Status",
+    "Statuses",
     "Store",
     "StoreBusy",
     "StoreClosed",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import sqlite
 
 from daemon.domain.events import Event, Json, Occurrence, OperatorAlert
@@ -20,6 +20,7 @@ _D = DELIVERIES.c
 
 # The key makes an alert tell once: a second one is no fault.
 _ADD = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
+_TOLD = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
 _HASTEN = (
     update(DELIVERIES)
     .where(
@@ -96,6 +97,11 @@ def _add(connection: Connection, alert: Alert, *, at: datetime, due_at: datetime
         "created_at": at,
     }
     return connection.execute(_ADD, row).rowcount == 1
+
+
+def told(connection: Connection, occurrence: Occurrence) -> bool:
+    """Whether the occurrence was written for any channel."""
+    return connection.execute(_TOLD, {"of_key": occurrence.key}).first() is not None
 
 
 def hasten(connection: Connection, job: int, *, at: datetime) -> None:

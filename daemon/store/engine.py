@@ -60,13 +60,13 @@ def create_file(path: Path) -> None:
         ) from error
 
 
-def _connect(path: Path, *, query_only: bool) -> Callable[[], sqlite3.Connection]:
+def _connect(path: Path, *, query_only: bool, foreign_keys: bool) -> Callable[[], sqlite3.Connection]:
     def connect() -> sqlite3.Connection:
         # isolation_level None: the driver begins nothing by itself, `_begin` below does.
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             for pragma in (
-                "foreign_keys = ON",
+                f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
                 "synchronous = FULL",
                 f"journal_size_limit = {_WAL_LIMIT}",
                 f"query_only = {'ON' if query_only else 'OFF'}",
@@ -93,14 +93,16 @@ def writing_engine(path: Path) -> Engine:
 
 
 def migrating_engine(path: Path) -> Engine:
-    """One connection, for a change of the schema."""
-    return _engine(path, begin="BEGIN IMMEDIATE", query_only=False, poolclass=NullPool)
+    """One connection, for a change of the schema. It does not mind foreign keys: SQLite changes a table by making
+    it anew, and to drop the old one would delete all that belongs to its rows. They are checked at the end."""
+    return _engine(path, begin="BEGIN IMMEDIATE", query_only=False, foreign_keys=False, poolclass=NullPool)
 
 
-def _engine(path: Path, *, begin: str, query_only: bool, **pool: Any) -> Engine:
+def _engine(path: Path, *, begin: str, query_only: bool, foreign_keys: bool = True, **pool: Any) -> Engine:
     url = URL.create("sqlite", database=str(path))
     # Parameters hold signed URLs: they must not reach an error's text.
-    engine = create_engine(url, creator=_connect(path, query_only=query_only), hide_parameters=True, **pool)
+    connect = _connect(path, query_only=query_only, foreign_keys=foreign_keys)
+    engine = create_engine(url, creator=connect, hide_parameters=True, **pool)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -1,24 +1,24 @@
 """The jobs: tracking, the fact that one moved or ended, and the bookkeeping of the watch.
 
-Owns every statement that writes jobs and transitions; a transition is written together with the alerts that it
-causes. Must never decide what a state means: domain/ does.
+Owns, with `tracking` and `learned`, every statement that writes jobs and transitions; a transition is written
+together with the alerts that it causes. Must never decide what a state means: domain/ does.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, cast
 
 from sqlalchemy import (
-    Boolean,
     Connection,
     Select,
+    and_,
     bindparam,
     case,
     func,
     insert,
     literal_column,
     null,
-    or_,
     select,
     type_coerce,
     update,
@@ -29,30 +29,22 @@ from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occu
 from daemon.domain.jobs import ChannelName, JobId, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved
-from daemon.store import alerts
+from daemon.store import alerts, learned
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import JobRow, Known, Look, Recorded, TrackRequest, TrackResult, WatchRow
 from daemon.store.tables import JOBS, TRANSITIONS, to_json
-
-T = TypeVar("T")
+from daemon.store.tracking import chunks, known_of, track_many
 
 _C = JOBS.c
-_CHUNK = 500
-"""Values in one statement: some builds of SQLite take no more than 999."""
 _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
 _Results = list[TrackResult]
 
-_RESULTS = {
-    Tracking.ACTIVE: TrackResult.ALREADY,
-    Tracking.FINISHED: TrackResult.FINISHED,
-    Tracking.LOST: TrackResult.TAKEN_UP,
-    Tracking.EXPIRED: TrackResult.TAKEN_UP,
-    Tracking.STOPPED: TrackResult.TAKEN_UP,
-}
 _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _LINKS = ("cover_url", "preview_url")
+_NO_FACTS: Mapping[str, Json] = MappingProxyType({})
+_NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
 # Times come as numbers here: 100,000 rows are read at the start.
@@ -66,39 +58,19 @@ _WATCHED = (
     type_coerce(_C.tracked_at, BigInteger),
     _C.episode,
     _C.tracking,
+    type_coerce(_C.created_at, BigInteger),
+    type_coerce(_C.started_at, BigInteger),
+    type_coerce(_C.reported_at, BigInteger),
+    _C.expected_length,
 )
 _PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
-_KNOWN = select(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state).where(
-    _C.job_id.in_(bindparam("job_ids", expanding=True))
-)
 _NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
-_GIVE = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(
-        kind=bindparam("new_kind"),
-        changed=or_(_C.changed, bindparam("news", type_=Boolean)),
-        **{
-            name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name])
-            for name in ("label", "tags", "batch")
-        },
-    )
-)
-_TAKE_UP = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(
-        tracking=plain(Tracking.ACTIVE),
-        tracked_at=bindparam("at", type_=_C.tracked_at.type),
-        episode=_C.episode + 1,
-        changed=True,
-    )
-)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(TRANSITIONS.c.job == bindparam("job"))
+_NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
 _LOOKED = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
@@ -106,7 +78,9 @@ _LOOKED = (
         polls=_C.polls + bindparam("more"),
         last_polled_at=func.coalesce(bindparam("polled", type_=_C.last_polled_at.type), _C.last_polled_at),
         # A job that has ended since has no next poll, whatever the checkpoint still says.
-        next_poll_at=case((_ACTIVE, bindparam("next", type_=_C.next_poll_at.type)), else_=null()),
+        next_poll_at=case((_ACTIVE, _NEXT_POLL), else_=null()),
+        next_reason=case((and_(_ACTIVE, _NEXT_POLL.is_not(None)), bindparam("reason")), else_=null()),
+        asked_by=func.coalesce(bindparam("asked_by"), _C.asked_by),
         last_error=bindparam("error"),
     )
 )
@@ -126,18 +100,18 @@ class Jobs:
     def track_many(self, requests: Iterable[TrackRequest], *, at: datetime) -> _Results:
         """What `track` does, for each in its turn, with a few statements for hundreds of them. The write lock is
         held until all are stored: whoever has more than some thousands gives them to several transactions."""
-        return [result for part in _apart(requests) for result in self._track(part, at=at)]
+        return track_many(self._connection, requests, at=at)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""
-        found = self._known(job_ids)
+        found = known_of(self._connection, job_ids)
         return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
     def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
         """The job ids of row ids; a row that there is not is left out."""
         return {
             row: JobId(job_id)
-            for part in _chunks(jobs)
+            for part in chunks(jobs)
             for row, job_id in self._connection.execute(_NAMES, {"rows": part})
         }
 
@@ -147,7 +121,7 @@ class Jobs:
         stop = update(JOBS).where(_C.job_id == job_id, _ACTIVE)
         if project is not None:
             stop = stop.where(_C.project == project)
-        values = {"tracking": Tracking.STOPPED, "changed": True, "next_poll_at": None}
+        values = {"tracking": Tracking.STOPPED, "changed": True, **_NO_MORE_POLLS}
         return self._connection.execute(stop.values(values)).rowcount
 
     def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
@@ -171,9 +145,11 @@ class Jobs:
         routing: Routing,
         due_at: datetime,
         operator_alerts: Sequence[OperatorAlert] = (),
+        facts: Mapping[str, Json] = _NO_FACTS,
     ) -> Recorded | None:
         """Write a transition, what the answer says, and the alerts that it causes (due at `due_at`; operators'
-        at once). A terminal state ends tracking. What the answer lacks erases nothing.
+        at once). A terminal state ends tracking. What the answer lacks erases nothing. The job's alerts tell
+        `facts` beside their own.
 
         None, and nothing is written: the job is not active, or not in the state that `move` starts from.
         """
@@ -182,12 +158,12 @@ class Jobs:
             return None
         values = _observed(known, seen, at=move.observed_at)
         values |= {"state": move.after, "state_since": move.observed_at}
-        values |= {"tracking": Tracking.FINISHED, "next_poll_at": None} if move.ends else {}
+        values |= {"tracking": Tracking.FINISHED, **_NO_MORE_POLLS} if move.ends else {}
         # The columns to set come as parameters: a statement made anew each time costs more than all the rest.
         if self._connection.execute(_MOVE, {**values, "row": job, "was": move.before}).rowcount != 1:
             return None
         transition = self._add_transition(job, move)
-        told = self._tell_move(known, move, transition, routing=routing, due_at=due_at)
+        told = self._tell_move(known, move, transition, routing=routing, due_at=due_at, facts=facts)
         for alert in operator_alerts:
             rows = alerts.of_operators(alert, routing.channels_for(alert.event))
             told += alerts.add(self._connection, rows, at=move.observed_at, due_at=move.observed_at)
@@ -202,7 +178,7 @@ class Jobs:
         if tracking is None:
             raise ValueError(f"{event} does not end tracking")
         known = self.get(job)
-        end = update(JOBS).where(_C.id == job, _ACTIVE).values(tracking=tracking, next_poll_at=None)
+        end = update(JOBS).where(_C.id == job, _ACTIVE).values(tracking=tracking, **_NO_MORE_POLLS)
         if known is None or self._connection.execute(end).rowcount != 1:
             return None
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
@@ -214,6 +190,42 @@ class Jobs:
             facts={**facts, "reason": reason},
         )
         return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+
+    def record_stuck(
+        self, job: int, *, at: datetime, routing: Routing, facts: Mapping[str, Json] = _NO_FACTS
+    ) -> Recorded | None:
+        """Write the alerts that the job's production takes too long, due `at`; they tell `facts` beside the usual
+        ones. None, and nothing is written: the job is not active, or it was told once in its life."""
+        known = self.get(job)
+        occurrence = job_occurrence(job, Event.STUCK)
+        if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
+            return None
+        own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
+        rows = alerts.of_job(
+            occurrence,
+            routing.channels_for(Event.STUCK),
+            job=job,
+            project=known.project,
+            facts={**facts, **own},
+        )
+        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+
+    def set_expected_length(self, job: int, seconds: float) -> None:
+        """Keep how many seconds of speech the job's script comes to."""
+        self.set_expected_lengths({job: seconds})
+
+    def set_expected_lengths(self, lengths: Mapping[int, float]) -> None:
+        """The same for many jobs at once, by row id."""
+        learned.expect(self._connection, lengths)
+
+    def finished(self, project: ProjectName | None = None, *, limit: int = 200) -> learned.Finished:
+        """For each project and kind the last `limit` jobs that ended, the newest first: of one project, or of
+        all. Classes without any are left out."""
+        return learned.finished(self._connection, project, limit=limit)
+
+    def oldest_created(self, project: ProjectName) -> datetime | None:
+        """When the project's oldest active job was created, by the service; None where that is known of none."""
+        return learned.oldest_created(self._connection, project)
 
     def set_download_url(self, job: int, url: str | None, *, at: datetime) -> None:
         """Keep the finished file's link (None: there is none to have; a known one stays), and make the job's
@@ -233,6 +245,8 @@ class Jobs:
                 "polled": look.last_polled_at,
                 "next": look.next_poll_at,
                 "error": look.last_error,
+                "asked_by": look.asked_by,
+                "reason": look.next_reason,
             }
             for look in rows
         ]
@@ -257,6 +271,14 @@ class Jobs:
             for project, tracking, count in self._connection.execute(query)
         }
 
+    def states(self) -> dict[ProjectName, dict[str | None, int]]:
+        """How many active jobs each project has in each state (None: not answered yet)."""
+        query = select(_C.project, _C.state, func.count()).where(_ACTIVE).group_by(_C.project, _C.state)
+        found: dict[ProjectName, dict[str | None, int]] = {}
+        for project, state, count in self._connection.execute(query):
+            found.setdefault(ProjectName(project), {})[state] = count
+        return found
+
     def list(
         self,
         *,
@@ -279,40 +301,17 @@ class Jobs:
             query = query.where((func.instr(_C.tags, f"[{text}") == 1) | (func.instr(_C.tags, f",{text}") > 0))
         return self._rows(query if limit is None else query.limit(limit))
 
-    def _track(self, requests: Sequence[TrackRequest], *, at: datetime) -> _Results:
-        """Of several at once, no two about one job."""
-        known = self._known(request.job_id for request in requests)
-        results: _Results = []
-        added, given, taken_up = [], [], []
-        for request in requests:
-            job = known.get((request.project, request.job_id))
-            if job is None:
-                added.append(_added(request, at=at))
-                results.append(TrackResult.ADDED)
-                continue
-            result = _RESULTS[job.tracking]
-            if _says_more(request, job):
-                given.append(_given(request, job))
-            if result is TrackResult.TAKEN_UP:
-                taken_up.append({"row": job.id, "at": at})
-            results.append(result)
-        for statement, rows in ((insert(JOBS), added), (_GIVE, given), (_TAKE_UP, taken_up)):
-            if rows:
-                self._connection.execute(statement, rows)
-        return results
-
-    def _known(self, job_ids: Iterable[JobId]) -> dict[tuple[str, str], Known]:
-        """The jobs of those ids in every project, by project and id."""
-        return {
-            (project, job_id): Known(id=row, kind=kind, tracking=Tracking(tracking), state=state)
-            for part in _chunks(job_ids)
-            for row, project, job_id, kind, tracking, state in self._connection.execute(_KNOWN, {"job_ids": part})
-        }
-
     def _tell_move(
-        self, known: JobRow, move: Moved, transition: int, *, routing: Routing, due_at: datetime
+        self,
+        known: JobRow,
+        move: Moved,
+        transition: int,
+        *,
+        routing: Routing,
+        due_at: datetime,
+        facts: Mapping[str, Json],
     ) -> _Channels:
-        facts = _facts(
+        own = _facts(
             state=move.after, before=move.before, observed_at=move.observed_at, reported_at=move.reported_at
         )
         told: _Channels = []
@@ -323,7 +322,7 @@ class Jobs:
                 routing.channels_for(event),
                 job=known.id,
                 project=known.project,
-                facts=facts,
+                facts={**facts, **own},
                 transition=transition,
             )
             told += alerts.add(self._connection, rows, at=move.observed_at, due_at=due_at)
@@ -343,55 +342,6 @@ class Jobs:
 
     def _rows(self, query: Select[Any]) -> _Jobs:
         return [job_row(row) for row in self._connection.execute(query)]
-
-
-def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
-    return {
-        "project": request.project,
-        "kind": request.kind,
-        "job_id": request.job_id,
-        "label": request.label,
-        "tags": request.tags,
-        "batch": request.batch,
-        "tracking": Tracking.ACTIVE,
-        "tracked_at": at,
-        "changed": True,
-    }
-
-
-def _says_more(request: TrackRequest, known: Known) -> bool:
-    """Whether there may be anything to write of a job that is stored."""
-    return request.kind != known.kind or not (request.label is request.batch is None and not request.tags)
-
-
-def _given(request: TrackRequest, known: Known) -> dict[str, Any]:
-    return {
-        "row": known.id,
-        "new_kind": request.kind,
-        "new_label": request.label,
-        "new_tags": request.tags or None,
-        "new_batch": request.batch,
-        "news": known.tracking is Tracking.ACTIVE and known.kind != request.kind,
-    }
-
-
-def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
-    """Parts of a chunk at most, in order; the second request about a job finds what the first one stored."""
-    part: dict[tuple[str, str], TrackRequest] = {}
-    for request in requests:
-        key = (request.project, request.job_id)
-        if key in part or len(part) == _CHUNK:
-            yield tuple(part.values())
-            part.clear()
-        part[key] = request
-    if part:
-        yield tuple(part.values())
-
-
-def _chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    every = list(dict.fromkeys(values))
-    for start in range(0, len(every), _CHUNK):
-        yield every[start : start + _CHUNK]
 
 
 def _observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from daemon.store.rows import (
     AttemptRow,
     DeliveryRow,
     DeliveryStatus,
+    DiscoveryRow,
+    FinishedRow,
     JobRow,
     TransitionRow,
     WatchRow,
@@ -54,9 +56,51 @@ def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
             tracked_at=_shared_moment(tracked_at),
             episode=episode,
             tracking=_TRACKING[tracking],
+            created_at=None if created is None else from_stamp(created),
+            started_at=None if started is None else from_stamp(started),
+            reported_at=None if reported is None else from_stamp(reported),
+            expected_length=length,
         )
-        for row, project, kind, job_id, state, since, tracked_at, episode, tracking in rows
+        for (
+            row,
+            project,
+            kind,
+            job_id,
+            state,
+            since,
+            tracked_at,
+            episode,
+            tracking,
+            created,
+            started,
+            reported,
+            length,
+        ) in rows
     ]
+
+
+def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> list[FinishedRow]:
+    """Rows of `FinishedRow`'s columns but the first two, in its order, times as stored."""
+    return [
+        FinishedRow(
+            project=project,
+            kind=kind,
+            state=sys.intern(state),
+            created_at=None if created is None else from_stamp(created),
+            started_at=None if started is None else from_stamp(started),
+            ended_at=None if ended is None else from_stamp(ended),
+            reported_at=None if reported is None else from_stamp(reported),
+            state_since=from_stamp(since),
+            expected_length=length,
+            blocked=bool(blocked),
+        )
+        for state, created, started, ended, reported, since, length, blocked in rows
+    ]
+
+
+def discovery_row(row: Row[Any]) -> DiscoveryRow:
+    """A whole row of the discoveries."""
+    return DiscoveryRow(**row._mapping)
 
 
 def transition_row(row: Row[Any]) -> TransitionRow:

@@ -8,13 +8,16 @@ import sqlite3
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import daemon
 from daemon.errors import DatabaseFault
 from daemon.store.engine import APPLICATION_ID, BUSY_SECONDS, create_file, database_path, migrating_engine, use_wal
 from daemon.store.errors import from_sqlite, mapped
 from daemon.store.lock import DaemonLock
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -144,10 +147,21 @@ def _run(path: Path, scripts: Path) -> bool:
             ):
                 directory.run_env()
             after = MigrationContext.configure(connection).get_current_revision()
+            if before not in {None, after}:
+                _require_whole(connection, path)
     finally:
         engine.dispose()
     use_wal(path)
     return before != after
+
+
+def _require_whole(connection: "Connection", path: Path) -> None:
+    """Raise DatabaseFault, so that nothing is changed, where a row now lacks the one that it belongs to."""
+    loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if loose is not None:
+        raise DatabaseFault(
+            f"{path}: row {loose[1]} of {loose[0]} lacks its {loose[2]}; nothing was changed; restore a backup"
+        )
 
 
 def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
@@ -17,6 +18,8 @@ MAX_LABEL = 500
 """Characters of a job's label."""
 MAX_TAGS = 4000
 """Characters of all tags of a job, as a JSON list."""
+MAX_WORD = 64
+"""Characters of `asked_by` and `next_reason`."""
 
 
 class TrackResult(StrEnum):
@@ -71,9 +74,13 @@ class Known:
     state: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchRow:
-    """What the watch needs of a job. `episode` counts how often it was tracked, from 1."""
+class WatchRow(NamedTuple):
+    """What the watch needs of a job. `episode` counts how often it was tracked, from 1; `created_at`, `started_at`
+    and `reported_at` are the service's own times, as of the last transition; `expected_length` is seconds of
+    speech, None where it is not known.
+
+    A tuple: the start reads 100,000 of them, and as a dataclass each would cost half as much again.
+    """
 
     id: int
     project: ProjectName
@@ -84,12 +91,34 @@ class WatchRow:
     tracked_at: datetime
     episode: int
     tracking: Tracking
+    created_at: datetime | None
+    started_at: datetime | None
+    reported_at: datetime | None
+    expected_length: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRow:
+    """A job that the service ended, for learning. `state_since` is when wrapd saw the end; the other times are the
+    service's own. `blocked`: it was frozen at some time, as far as wrapd saw."""
+
+    project: ProjectName
+    kind: str
+    state: str
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    reported_at: datetime | None
+    state_since: datetime
+    expected_length: float | None
+    blocked: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """All that is known of a job. `duration` is the video's length in seconds; `links_at` is when the oldest of
-    the links was fetched."""
+    """All that is known of a job. `duration` is the video's length in seconds, `expected_length` what its script
+    foretells of it; `links_at` is when the oldest of the links was fetched; `asked_by` is how the service was last
+    asked about it, `next_reason` why it will be at `next_poll_at`."""
 
     id: int
     project: ProjectName
@@ -116,18 +145,23 @@ class JobRow:
     last_polled_at: datetime | None
     next_poll_at: datetime | None
     last_error: str | None
+    expected_length: float | None = None
+    asked_by: str | None = None
+    next_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Bookkeeping of a job since the last checkpoint. `polls` is how many to add; `last_polled_at` None leaves
-    what is stored."""
+    """Bookkeeping of a job since the last checkpoint. `polls` is how many to add; `last_polled_at` or `asked_by`
+    None leaves what is stored. `next_reason` is a word for why `next_poll_at` is when it is, kept only with it."""
 
     job: int
     last_polled_at: datetime | None
     next_poll_at: datetime | None
     polls: int
     last_error: str | None
+    asked_by: str | None = None
+    next_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +239,32 @@ class Outcome:
     reason: str
     status_code: int | None = None
     due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What the daemon last said of a project's watch, and when."""
+
+    facts: Mapping[str, Json]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoveryRow:
+    """A wish to take a project's jobs from the service's list; `filters` say which. While it waits `ended_at`,
+    `found` and `added` are None; `found` counts the jobs that fit, `added` those that were not tracked before.
+    `error` is a message for people where it could not be done wholly; `result` is what was found, as who does it
+    and who asks agree."""
+
+    id: int
+    project: ProjectName
+    filters: Mapping[str, Json]
+    asked_at: datetime
+    ended_at: datetime | None
+    found: int | None
+    added: int | None
+    error: str | None
+    result: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
+from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
 from daemon.store.history import History
@@ -21,6 +22,7 @@ from daemon.store.jobs import Jobs
 from daemon.store.lock import DaemonLock
 from daemon.store.outbox import Outbox
 from daemon.store.rows import WriterHealth
+from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
 T = TypeVar("T")
@@ -35,6 +37,8 @@ class Transaction:
     jobs: Jobs
     outbox: Outbox
     history: History
+    statuses: Statuses
+    discoveries: Discoveries
 
 
 class Store:
@@ -122,4 +126,10 @@ class Store:
 
 
 def _transaction(connection: Connection) -> Transaction:
-    return Transaction(jobs=Jobs(connection), outbox=Outbox(connection), history=History(connection))
+    return Transaction(
+        jobs=Jobs(connection),
+        outbox=Outbox(connection),
+        history=History(connection),
+        statuses=Statuses(connection),
+        discoveries=Discoveries(connection),
+    )

@@ -32,6 +32,8 @@ from daemon.domain.events import Json
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# 2106: until then a float tells one microsecond from the next.
+_MOST_IN_A_FLOAT = 2**32 * 1_000_000
 # `json.dumps` makes a new one at each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -45,6 +47,8 @@ def to_stamp(moment: datetime) -> int:
 
 def from_stamp(stamp: int) -> datetime:
     """The moment, in UTC, of `to_stamp`'s number."""
+    if 0 <= stamp < _MOST_IN_A_FLOAT:
+        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and there are many
     return _EPOCH + timedelta(microseconds=stamp)
 
 
@@ -109,6 +113,8 @@ def _flag(name: str) -> Column[Any]:
     )
 
 
+_HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
+
 JOBS = Table(
     "jobs",
     METADATA,
@@ -144,6 +150,9 @@ JOBS = Table(
     Column("last_polled_at", Moment),
     Column("next_poll_at", Moment),
     Column("last_error", Text),
+    Column("expected_length", Float),  # seconds of speech, from the script
+    Column("asked_by", Text),
+    Column("next_reason", Text),
     # The id comes first: people look jobs up by it alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
     _within("project", 128),
@@ -155,13 +164,17 @@ JOBS = Table(
     _within("state", 64),
     CheckConstraint("tracking IN ('active', 'finished', 'lost', 'expired', 'stopped')", name="tracking_value"),
     CheckConstraint(
-        "(tracking = 'finished') = (coalesce(state, '') IN ('SUCCEED', 'FAILED', 'CANCELED'))",
+        "(tracking = 'finished') = (coalesce(state, '') IN ('SUCCEED', 'PARTIAL_SUCCEED', 'FAILED', 'CANCELED'))",
         name="finished_is_terminal",
     ),
     CheckConstraint("(state IS NULL) = (state_since IS NULL)", name="state_has_time"),
     CheckConstraint("tracking = 'active' OR next_poll_at IS NULL", name="only_active_is_polled"),
     CheckConstraint("episode >= 1", name="episode_counts"),
     CheckConstraint("polls >= 0", name="polls_count"),
+    CheckConstraint("expected_length >= 0", name="expected_length_counts"),
+    _within("asked_by", 64),
+    _within("next_reason", 64),
+    CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1"), postgresql_where=text("changed")),
     Index(
         "jobs_active",
@@ -176,9 +189,28 @@ JOBS = Table(
         sqlite_where=text("batch IS NOT NULL"),
         postgresql_where=text("batch IS NOT NULL"),
     ),
+    # What is learned from: the last ones that ended, of each kind.
+    Index(
+        "jobs_finished",
+        "project",
+        "kind",
+        "state_since",
+        sqlite_where=text("tracking = 'finished'"),
+        postgresql_where=text("tracking = 'finished'"),
+    ),
+    # How far back the service's list must be read. A job enters with its first answer, and leaves at its end.
+    Index(
+        "jobs_oldest",
+        "project",
+        "created_at",
+        sqlite_where=text(_HAS_AGE),
+        postgresql_where=text(_HAS_AGE),
+    ),
     # A row id names a job in delivery keys for ever: it must not be given twice.
     sqlite_autoincrement=True,
 )
+
+_FREEZES = "\"after\" = 'BLOCK'"
 
 TRANSITIONS = Table(
     "transitions",
@@ -197,6 +229,12 @@ TRANSITIONS = Table(
     CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
     _within("before", 64),
     _within("after", 64),
+    Index(
+        "transitions_blocked",
+        "job",
+        sqlite_where=text(_FREEZES),
+        postgresql_where=text(_FREEZES),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -262,4 +300,43 @@ ATTEMPTS = Table(
     CheckConstraint("n >= 1", name="n_counts"),
     CheckConstraint("outcome IN ('sent', 'retry', 'unknown', 'held', 'dead')", name="outcome_value"),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
+)
+
+PROJECT_STATUS = Table(
+    "project_status",
+    METADATA,
+    Column("project", Text, primary_key=True),
+    Column("facts", JsonText, nullable=False),
+    Column("at", Moment, nullable=False),
+    _within("project", 128),
+    CheckConstraint("length(facts) >= 2", name="facts_length"),
+)
+
+DISCOVERIES = Table(
+    "discoveries",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("filters", JsonText, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("found", Integer),
+    Column("added", Integer),
+    Column("error", Text),
+    Column("result", JsonText),
+    _within("project", 128),
+    CheckConstraint("length(filters) >= 2", name="filters_length"),
+    CheckConstraint("found >= 0 AND added >= 0", name="found_counts"),
+    CheckConstraint(
+        "(ended_at IS NULL) = (found IS NULL) AND (ended_at IS NULL) = (added IS NULL)", name="ended_has_counts"
+    ),
+    CheckConstraint("ended_at IS NOT NULL OR (error IS NULL AND result IS NULL)", name="result_has_end"),
+    Index(
+        "discoveries_waiting",
+        "id",
+        sqlite_where=text("ended_at IS NULL"),
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    # Whoever asked looks for its row by id: another's must not come in its place.
+    sqlite_autoincrement=True,
 )

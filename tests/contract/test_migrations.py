@@ -24,12 +24,14 @@ from tests.support.store import track, url_of
 
 ROOT = Path(__file__).parents[2]
 
-_SECOND = '''"""A second schema."""
+LATEST = revisions()[-1]
+NEXT = f"{int(LATEST) + 1:04}"
+_NEXT = '''"""A schema to come."""
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{revision}"
+down_revision = "{before}"
 
 
 def upgrade() -> None:
@@ -44,16 +46,22 @@ def schema(path: Path) -> dict[str, set[str]]:
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
     return {
-        name: {re.sub(r"\s+", " ", part).strip(" ,\n\t") for part in sql.split("\n")}
+        name: {_plain(part, name) for part in sql.split("\n")}
         for name, sql in rows
         if name not in {"alembic_version", "sqlite_sequence"}
     }
 
 
-def with_second(folder: Path, also: str = "pass") -> Path:
+def _plain(part: str, table: str) -> str:
+    """A line of the schema; the name of a table that was made anew is in quotation marks."""
+    return re.sub(r"\s+", " ", part).strip(" ,\n\t").replace(f'TABLE "{table}"', f"TABLE {table}")
+
+
+def with_next(folder: Path, also: str = "pass") -> Path:
     scripts = folder / "migrations"
     shutil.copytree(scripts_folder(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0002_second.py").write_text(_SECOND.format(also=also))
+    text = _NEXT.format(revision=NEXT, before=LATEST, also=also)
+    (scripts / "versions" / f"{NEXT}_next.py").write_text(text)
     return scripts
 
 
@@ -91,11 +99,11 @@ def test_an_older_schema_is_brought_up_and_then_too_new_for_the_older_program(tm
     store = Store.open(url, clock=ManualClock())
     store.write_now(track)
     store.close()
-    scripts = with_second(tmp_path)
+    scripts = with_next(tmp_path)
     assert check(url, scripts=scripts).status is SchemaStatus.BEHIND
     assert upgrade(url, scripts=scripts)
     assert not upgrade(url, scripts=scripts)
-    assert current(url) == "0002"
+    assert current(url) == NEXT
     with pytest.raises(DatabaseFault, match="newer wrapd"):
         Store.open(url, clock=ManualClock())
 
@@ -103,11 +111,11 @@ def test_an_older_schema_is_brought_up_and_then_too_new_for_the_older_program(tm
 def test_a_schema_is_not_changed_under_a_running_daemon(tmp_path: Path) -> None:
     url = url_of(tmp_path / "wrapd.db")
     upgrade(url)
-    scripts = with_second(tmp_path)
+    scripts = with_next(tmp_path)
     lock = DaemonLock.take(tmp_path / "wrapd.db")
     with pytest.raises(AlreadyRunning):
         upgrade(url, scripts=scripts)
-    assert current(url) == "0001"
+    assert current(url) == LATEST
     assert upgrade(url, scripts=scripts, lock=lock)
     lock.release()
 
@@ -116,10 +124,10 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     url = url_of(tmp_path / "wrapd.db")
     upgrade(url)
     before = schema(tmp_path / "wrapd.db")
-    scripts = with_second(tmp_path, also='op.execute("CREATE TABLE jobs (x INTEGER)")')
+    scripts = with_next(tmp_path, also='op.execute("CREATE TABLE jobs (x INTEGER)")')
     with pytest.raises(DatabaseFault, match="already exists"):
         upgrade(url, scripts=scripts)
-    assert current(url) == "0001"
+    assert current(url) == LATEST
     assert schema(tmp_path / "wrapd.db") == before
 
 

@@ -81,7 +81,7 @@ def test_many_at_once_are_as_one_by_one(
                     for job_id in "abcde"
                     for row in tx.jobs.find(named(job_id), project)
                 ],
-                [replace(row, id=0, project=ONE) for row in changed if row.project == project],
+                [row._replace(id=0, project=ONE) for row in changed if row.project == project],
             )
             for project in (ONE, MANY)
         }

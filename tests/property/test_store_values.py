@@ -16,6 +16,7 @@ from daemon.store.tables import from_stamp, to_stamp
 from tests.support.store import NOW, A, open_store, request
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLY, LATE = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - the zone is drawn
 # What can be written as UTF-8, which is all that a JSON answer can hold.
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -43,6 +44,17 @@ def test_a_time_is_kept_to_the_microsecond_in_utc(moment: datetime) -> None:
     kept = from_stamp(to_stamp(moment))
     assert kept == moment
     assert kept.tzinfo is UTC
+
+
+@given(st.integers(-(2**33), 2**33), st.integers(0, 999_999))
+def test_a_time_is_read_to_the_microsecond_around_today(seconds: int, micros: int) -> None:
+    """There the quick way of reading is taken, and left at 1970 and in 2106."""
+    assert from_stamp(seconds * 1_000_000 + micros) == EPOCH + timedelta(seconds=seconds, microseconds=micros)
+
+
+@pytest.mark.parametrize("stamp", [-1, 0, 1, 2**32 * 1_000_000 - 1, 2**32 * 1_000_000])
+def test_a_time_at_the_edge_is_read_to_the_microsecond(stamp: int) -> None:
+    assert from_stamp(stamp) == EPOCH + timedelta(microseconds=stamp)
 
 
 @given(one=st.datetimes(EARLY, LATE, timezones=ZONES), other=st.datetimes(EARLY, LATE, timezones=ZONES))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.domain.events import Event, OperatorAlert
-from daemon.domain.jobs import Asset, JobId, Observation, Tracking
+from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, Tracking
+from daemon.domain.routing import Route, routing
 from daemon.store import Look, Store, StoreRefused, TrackResult
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
@@ -299,6 +300,88 @@ def test_new_links_bring_their_time(store: Store) -> None:
     assert row.links_at == later(60)
 
 
+def test_a_moves_alerts_tell_what_else_is_known(store: Store) -> None:
+    job = store.write_now(track)
+    seen = Observation(state="PROCESSING")
+    routes = routing([Route(events=frozenset({Event.STARTED}), channels=(A,))], operators=[B], channels=[A, B])
+    facts = {"eta": {"median": 90.5, "low": 60.0}, "state": "not this"}
+    alert = OperatorAlert(event=Event.UNKNOWN_STATE, key="x", facts={"mine": 1})
+
+    def work(tx):
+        return tx.jobs.record_move(
+            job, move(None, seen), seen, routing=routes, due_at=NOW, operator_alerts=[alert], facts=facts
+        )
+
+    recorded = store.write_now(work)
+    assert recorded is not None
+    assert recorded.channels == (A, B)
+    operators, started = store.read(lambda tx: tx.outbox.list())
+    assert (started.event, started.facts["eta"]) == (Event.STARTED, {"median": 90.5, "low": 60.0})
+    assert started.facts["state"] == "PROCESSING"  # what is recorded comes first
+    assert operators.facts == {"mine": 1}
+
+
+def test_a_job_that_takes_too_long_is_told_once_in_its_life(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "PROCESSING", routes=SILENT))
+
+    def stuck(tx):
+        return tx.jobs.record_stuck(job, at=later(5), routing=BOTH, facts={"normal": 300.0})
+
+    first = store.write_now(stuck)
+    assert first is not None
+    assert (first.transition, first.deliveries, first.channels) == (None, 2, (A, B))
+    assert store.write_now(stuck) is None
+    rows = store.read(lambda tx: tx.outbox.list())
+    assert {(row.event, row.key, row.job, row.due_at) for row in rows} == {
+        (Event.STUCK, f"job/{job}/stuck", job, later(5))
+    }
+    assert rows[0].facts == {
+        "state": "PROCESSING",
+        "before": None,
+        "observed_at": later(5).isoformat(),
+        "reported_at": None,
+        "normal": 300.0,
+    }
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert (row.state, row.tracking) == ("PROCESSING", Tracking.ACTIVE)
+    # A channel that came later hears nothing of it, and a new episode tells nothing again.
+    more = routing([], operators=None, channels=[A, B, ChannelName("c")])
+    store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-1"), at=NOW))
+    assert store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=more)) is None
+    store.write_now(lambda tx: tx.jobs.track(request(), at=later(6)))
+    assert store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=more)) is None
+    assert len(store.read(lambda tx: tx.outbox.list())) == 2
+
+
+@pytest.mark.parametrize("state", ["SUCCEED", "PARTIAL_SUCCEED", "FAILED", "CANCELED"])
+def test_a_job_that_has_ended_is_not_stuck(store: Store, state: str) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, state, routes=SILENT))
+    assert store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=BOTH)) is None
+    assert store.write_now(lambda tx: tx.jobs.record_stuck(99, at=NOW, routing=BOTH)) is None
+    assert store.read(lambda tx: tx.outbox.list()) == []
+
+
+def test_a_stuck_job_without_a_route_writes_nothing(store: Store) -> None:
+    job = store.write_now(track)
+    recorded = store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=SILENT))
+    assert recorded is not None
+    assert (recorded.deliveries, recorded.channels) == (0, ())
+
+
+def test_a_partial_success_ends_tracking_and_is_told(store: Store) -> None:
+    job = store.write_now(track)
+    recorded = store.write_now(lambda tx: record(tx, job, "PARTIAL_SUCCEED"))
+    assert recorded is not None
+    assert recorded.channels == (A, B)
+    row = store.read(lambda tx: tx.jobs.get(job))
+    assert row is not None
+    assert row.tracking is Tracking.FINISHED
+    assert store.write_now(lambda tx: tx.jobs.track(request(), at=later(60))) is TrackResult.FINISHED
+
+
 def test_operators_hear_in_the_same_transaction(store: Store) -> None:
     job = store.write_now(track)
     seen = Observation(state="THAWING")
@@ -375,6 +458,69 @@ def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Stor
     assert other is not None
     assert (row.polls, row.last_polled_at, row.next_poll_at, row.last_error) == (4, NOW, later(5), None)
     assert (other.polls, other.next_poll_at, other.last_error) == (3, None, "HTTP 503")
+
+
+def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
+    job, ended = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
+    store.write_now(lambda tx: record(tx, ended, "FAILED"))
+    look = Look(
+        job=job,
+        last_polled_at=NOW,
+        next_poll_at=later(5),
+        polls=1,
+        last_error=None,
+        asked_by="ids",
+        next_reason="price",
+    )
+
+    def known(*looks):
+        store.write_now(lambda tx: tx.jobs.checkpoint(looks))
+        return [
+            (row.asked_by, row.next_reason, row.next_poll_at)
+            for row in store.read(lambda tx: (tx.jobs.get(job), tx.jobs.get(ended)))
+        ]
+
+    assert known(look, replace(look, job=ended)) == [("ids", "price", later(5)), ("ids", None, None)]
+    assert known(replace(look, asked_by=None, next_reason=None))[0] == ("ids", None, later(5))
+    assert known(replace(look, asked_by="feed"))[0] == ("feed", "price", later(5))
+    assert known(replace(look, next_poll_at=None))[0] == ("ids", None, None)
+
+
+@pytest.mark.parametrize("end", ["record_move", "record_end", "untrack"])
+def test_a_job_that_is_no_longer_asked_has_no_reason_to_be(store: Store, end: str) -> None:
+    job = store.write_now(track)
+    look = Look(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=1, last_error=None, next_reason="price")
+    ends = {
+        "record_move": lambda tx: record(tx, job, "FAILED"),
+        "record_end": lambda tx: tx.jobs.record_end(job, Event.LOST, at=NOW, routing=BOTH, reason="x"),
+        "untrack": lambda tx: tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW),
+    }
+
+    def work(tx):
+        tx.jobs.checkpoint([look])
+        assert tx.jobs.get(job).next_reason == "price"
+        assert ends[end](tx)
+        return tx.jobs.get(job)
+
+    row = store.write_now(work)
+    assert row.tracking is not Tracking.ACTIVE
+    assert (row.next_reason, row.next_poll_at) == (None, None)
+
+
+def test_the_watch_gets_the_times_of_the_service(store: Store) -> None:
+    plain, known = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
+    seen = Observation(
+        state="PROCESSING", created_at=later(-9), started_at=later(-8), reported_at=later(-0.000001)
+    )
+    store.write_now(lambda tx: tx.jobs.record_move(known, move(None, seen), seen, routing=SILENT, due_at=NOW))
+    store.write_now(lambda tx: tx.jobs.set_expected_length(known, 30.0))
+    rows = store.read(lambda tx: tx.jobs.active())
+    assert store.write_now(lambda tx: tx.jobs.take_changes()) == rows
+    assert [(r.id, r.created_at, r.started_at, r.reported_at, r.expected_length) for r in rows] == [
+        (plain, None, None, None, None),
+        (known, later(-9), later(-8), later(-0.000001), 30.0),
+    ]
+    assert (rows[1].state, rows[1].state_since, rows[1].tracked_at) == ("PROCESSING", NOW, NOW)
 
 
 def test_lists_fit_all_that_is_given(store: Store) -> None:

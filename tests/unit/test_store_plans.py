@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from daemon.store import alerts, jobs, outbox
+from daemon.store import alerts, discoveries, jobs, learned, outbox, tracking
 from tests.support.store import open_store
 
 DUE, FAR = 0, 1
@@ -40,10 +40,13 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
     [
         (jobs._PAGE, ["SEARCH jobs USING INDEX jobs_active (id>?)"]),
         (jobs._CHANGED, ["SCAN jobs USING INDEX jobs_changed"]),
-        (jobs._KNOWN.params(job_ids=["a", "b"]), ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"]),
+        (
+            tracking._KNOWN.params(job_ids=["a", "b"]),
+            ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"],
+        ),
         (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (jobs._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (jobs._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (tracking._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._MOVE.values(label="x"), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._LOOKED, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
@@ -69,6 +72,22 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "USE TEMP B-TREE FOR ORDER BY",  # of the few that are held
             ],
         ),
+        (learned._NEXT_KIND, ["SEARCH jobs USING INDEX jobs_finished (project=? AND kind>?)"]),
+        (learned._NEXT_PROJECT, ["SEARCH jobs USING INDEX jobs_finished (project>?)"]),
+        (
+            learned._LAST,
+            [
+                "SEARCH jobs USING INDEX jobs_finished (project=? AND kind=?)",
+                "SEARCH transitions USING INDEX transitions_blocked (job=?)",
+            ],
+        ),
+        (learned._OLDEST, ["SEARCH jobs USING INDEX jobs_oldest (project=? AND created_at>?)"]),
+        (learned._EXPECT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (discoveries._WAITING, ["SCAN discoveries USING INDEX discoveries_waiting"]),
+        (
+            alerts._TOLD,
+            ["SEARCH deliveries USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=?)"],
+        ),
         (alerts._HASTEN, ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
     ],
 )
@@ -78,4 +97,4 @@ def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, s
     assert len(found) == len(steps)
     for got, wanted in zip(found, steps, strict=True):
         assert got == wanted or ("deliveries" in got and got.split(" USING ")[0] == wanted.split(" USING ")[0])
-        assert not got.startswith("SCAN") or "jobs_changed" in got
+        assert not got.startswith("SCAN") or "jobs_changed" in got or "discoveries_waiting" in got

@@ -1,11 +1,13 @@
 """The schema itself refuses wrong rows, whoever writes them."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon.domain.states import TERMINAL
 from daemon.store import StoreRefused, rows
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, METADATA, TRANSITIONS, from_stamp, to_stamp
 from tests.support.store import NOW, later, open_store
@@ -23,6 +25,8 @@ DELIVERY = {
     "created_at": 1,
 }
 ATTEMPT = {"delivery": 1, "n": 1, "started_at": 1}
+STATUS = {"project": "p", "facts": "{}", "at": 1}
+DISCOVERY = {"id": 1, "project": "p", "filters": "{}", "asked_at": 1}
 
 
 @pytest.fixture
@@ -31,7 +35,14 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     store.close()
     connection = sqlite3.connect(store.path, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    for table, row in (("jobs", JOB), ("transitions", MOVE), ("deliveries", DELIVERY), ("attempts", ATTEMPT)):
+    for table, row in (
+        ("jobs", JOB),
+        ("transitions", MOVE),
+        ("deliveries", DELIVERY),
+        ("attempts", ATTEMPT),
+        ("project_status", STATUS),
+        ("discoveries", DISCOVERY),
+    ):
         insert(connection, table, row)
     yield connection
     connection.close()
@@ -46,11 +57,26 @@ JOB_2 = {**JOB, "id": 2, "job_id": "j2"}
 MOVE_2 = {**MOVE, "seq": 2, "before": "WAITING", "after": "BLOCK"}
 DELIVERY_2 = {**DELIVERY, "id": 2, "key": "k2"}
 ATTEMPT_2 = {**ATTEMPT, "n": 2}
+STATUS_2 = {**STATUS, "project": "q"}
+DISCOVERY_2 = {**DISCOVERY, "id": 2}
+DONE = {**DISCOVERY_2, "ended_at": 2, "found": 3, "added": 1}
+ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_since": 1}
 
 
 @pytest.mark.parametrize(
     ("table", "row"),
-    [("jobs", JOB_2), ("transitions", MOVE_2), ("deliveries", DELIVERY_2), ("attempts", ATTEMPT_2)],
+    [
+        ("jobs", JOB_2),
+        ("jobs", ENDED),
+        ("jobs", {**JOB_2, "expected_length": 0.0, "asked_by": "ids", "next_poll_at": 1, "next_reason": "price"}),
+        ("transitions", MOVE_2),
+        ("deliveries", DELIVERY_2),
+        ("attempts", ATTEMPT_2),
+        ("project_status", STATUS_2),
+        ("discoveries", DISCOVERY_2),
+        ("discoveries", DONE),
+        ("discoveries", {**DONE, "error": "it went wrong", "result": "{}"}),
+    ],
 )
 def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
     insert(database, table, row)
@@ -80,6 +106,11 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("jobs", {**JOB_2, "changed": 2}, "changed_flag"),
         ("jobs", {**JOB_2, "tracking": "stopped", "next_poll_at": 1}, "only_active_is_polled"),
         ("jobs", {**JOB_2, "tracked_at": None}, "NOT NULL constraint failed: jobs.tracked_at"),
+        ("jobs", {**ENDED, "tracking": "active"}, "finished_is_terminal"),
+        ("jobs", {**JOB_2, "expected_length": -0.1}, "expected_length_counts"),
+        ("jobs", {**JOB_2, "asked_by": ""}, "asked_by_length"),
+        ("jobs", {**JOB_2, "next_poll_at": 1, "next_reason": "x" * 65}, "next_reason_length"),
+        ("jobs", {**JOB_2, "next_reason": "price"}, "reason_has_poll"),
         ("transitions", {**MOVE, "after": "BLOCK"}, "transitions.job, transitions.seq"),
         ("transitions", {**MOVE_2, "after": "WAITING"}, "moves"),
         ("transitions", {**MOVE_2, "before": None}, "first_has_no_before"),
@@ -109,6 +140,18 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("attempts", {**ATTEMPT_2, "outcome": "sent"}, "ended_has_outcome"),
         ("attempts", {**ATTEMPT_2, "ended_at": 1, "outcome": "maybe"}, "outcome_value"),
         ("attempts", {**ATTEMPT_2, "delivery": 9}, "FOREIGN KEY"),
+        ("project_status", STATUS, "project_status.project"),
+        ("project_status", {**STATUS_2, "project": None}, "NOT NULL"),
+        ("project_status", {**STATUS_2, "project": ""}, "project_length"),
+        ("project_status", {**STATUS_2, "facts": ""}, "facts_length"),
+        ("discoveries", {**DISCOVERY_2, "project": ""}, "project_length"),
+        ("discoveries", {**DISCOVERY_2, "filters": ""}, "filters_length"),
+        ("discoveries", {**DONE, "found": -1}, "found_counts"),
+        ("discoveries", {**DONE, "added": -1}, "found_counts"),
+        ("discoveries", {**DONE, "added": None}, "ended_has_counts"),
+        ("discoveries", {**DISCOVERY_2, "found": 1}, "ended_has_counts"),
+        ("discoveries", {**DISCOVERY_2, "error": "x"}, "result_has_end"),
+        ("discoveries", {**DISCOVERY_2, "result": "{}"}, "result_has_end"),
     ],
 )
 def test_wrong_rows_are_refused(
@@ -130,9 +173,14 @@ def test_every_check_has_its_wrong_row() -> None:
     assert named == {row[2] for row in marks[0].args[1] if row[2] in named}
 
 
+def test_the_states_that_end_tracking_are_those_of_the_domain() -> None:
+    (check,) = [str(each.sqltext) for each in JOBS.constraints if each.name == "finished_is_terminal"]  # type: ignore[attr-defined]
+    assert {word for word in re.findall("[A-Z_]+", check) if word != "IN"} == TERMINAL
+
+
 def test_row_ids_are_never_given_twice(database: sqlite3.Connection) -> None:
     """A delivery's key holds its job's row id: a new job must not inherit it."""
-    for table, row in (("jobs", JOB_2), ("deliveries", DELIVERY_2)):
+    for table, row in (("jobs", JOB_2), ("deliveries", DELIVERY_2), ("discoveries", DISCOVERY_2)):
         insert(database, table, row)
         database.execute(f"DELETE FROM {table} WHERE id = 2")
         again = {name: value for name, value in row.items() if name != "id"}
@@ -148,6 +196,8 @@ def test_a_name_of_the_rows_module_is_the_limit_of_the_schema() -> None:
     }
     for name in ("project", "kind", "job_id", "batch"):
         assert checks["jobs", f"{name}_length"].endswith(f"<= {rows.MAX_NAME}")
+    for name in ("asked_by", "next_reason"):
+        assert checks["jobs", f"{name}_length"].endswith(f"<= {rows.MAX_WORD}")
     assert checks["jobs", "label_length"].endswith(f"<= {rows.MAX_LABEL}")
     assert checks["jobs", "tags_length"].endswith(f"AND {rows.MAX_TAGS}")
 

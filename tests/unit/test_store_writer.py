@@ -58,6 +58,19 @@ async def test_what_waits_is_committed_together(store: Store) -> None:
     assert len(names(store)) == 300
 
 
+async def test_the_moves_of_one_answer_are_committed_together(store: Store) -> None:
+    """A list brings news of a hundred jobs at once, each of which is written by itself."""
+    jobs = await store.write(lambda tx: [track(tx, f"job-{n}") for n in range(100)])
+    commits: list[object] = []
+    event.listen(store._writing, "commit", commits.append)
+    moves = [store.write(lambda tx, job=job: record(tx, job, "SUCCEED")) for job in jobs]
+    recorded = await asyncio.gather(*moves)
+    # The writer may take up the first ones before the rest is there.
+    assert 1 <= len(commits) <= 5
+    assert [each.deliveries for each in recorded] == [2] * 100
+    assert {job.tracking for job in store.read(lambda tx: tx.jobs.list())} == {"finished"}
+
+
 async def test_the_answer_comes_after_the_commit(store: Store) -> None:
     await store.write(track)
     other = sqlite3.connect(store.path)

@@ -21,7 +21,6 @@ from daemon.transport import Answer, Transport
 log = logger(__name__)
 
 Pairs = Sequence[tuple[str, str]]
-Query = tuple[tuple[str, str], ...]
 
 _ALGORITHM = "SDK-HMAC-SHA256"
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
@@ -47,7 +46,7 @@ def canonical_query(query: Pairs) -> str:
 class Signer:
     """Signs with an access key pair (SDK-HMAC-SHA256; source: the official SDK's signer; the tests compare).
 
-    All but the path and the time is the same in each query of a project: that part is kept as a template.
+    All but the path, the query and the time is the same in each GET of a project: that part is kept as a template.
     """
 
     def __init__(self, access_key: str, secret_key: str) -> None:
@@ -59,8 +58,9 @@ class Signer:
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
-    def sign(self, method: str, path: str, query: Pairs, headers: Pairs, body: bytes = b"") -> str:
-        """The Authorization header's value. `headers` are those to sign, X-Sdk-Date (`sdk_date`) among them.
+    def sign(self, method: str, path: str, query: str, headers: Pairs, body: bytes = b"") -> str:
+        """The Authorization header's value. `query` is canonical (`canonical_query`); `headers` are those to sign,
+        X-Sdk-Date (`sdk_date`) among them.
 
         Names with `_` are not signed (gateways drop such headers). Raises KeyError without an X-Sdk-Date.
         """
@@ -68,12 +68,12 @@ class Signer:
         names = ";".join(sorted(values))
         block = "".join(f"{name}:{values[name]}\n" for name in sorted(values))
         digest = hashlib.sha256(body).hexdigest() if body else _EMPTY_HASH
-        canonical = "\n".join((method.upper(), canonical_path(path), canonical_query(query), block, names, digest))
+        canonical = "\n".join((method.upper(), canonical_path(path), query, block, names, digest))
         return self._authorization(canonical.encode(), values["x-sdk-date"], names)
 
-    def template(self, query: Pairs, headers: Pairs) -> "GetTemplate":
-        """Sign many GETs that differ only in path and time; `headers` without X-Sdk-Date."""
-        return GetTemplate(self, query, headers)
+    def template(self, headers: Pairs) -> "GetTemplate":
+        """Sign many GETs that differ only in path, query and time; `headers` without X-Sdk-Date."""
+        return GetTemplate(self, headers)
 
     def _authorization(self, canonical: bytes, date: str, names: str) -> str:
         text = f"{_ALGORITHM}\n{date}\n{hashlib.sha256(canonical).hexdigest()}"
@@ -88,19 +88,20 @@ class GetTemplate:
 
     __slots__ = ("_after_date", "_before_date", "_names", "_signer")
 
-    def __init__(self, signer: Signer, query: Pairs, headers: Pairs) -> None:
+    def __init__(self, signer: Signer, headers: Pairs) -> None:
         values = {name.lower(): value.strip() for name, value in headers if "_" not in name}
         names = sorted([*values, "x-sdk-date"])
         self._signer = signer
         self._names = ";".join(names)
         before = "".join(f"{name}:{values[name]}\n" for name in names if name < "x-sdk-date")
         after = "".join(f"{name}:{values[name]}\n" for name in names if name > "x-sdk-date")
-        self._before_date = f"/\n{canonical_query(query)}\n{before}x-sdk-date:"
+        self._before_date = f"{before}x-sdk-date:"
         self._after_date = f"\n{after}\n{self._names}\n{_EMPTY_HASH}"
 
-    def sign(self, path: str, date: str) -> str:
-        """The Authorization header's value for a GET of `path`, which must not end with `/`."""
-        canonical = f"GET\n{path}{self._before_date}{date}{self._after_date}"
+    def sign(self, path: str, date: str, query: str = "") -> str:
+        """The Authorization header's value for a GET of `path`, which must not end with `/`, with a canonical
+        `query`."""
+        canonical = f"GET\n{path}/\n{query}\n{self._before_date}{date}{self._after_date}"
         return self._signer._authorization(canonical.encode(), date, self._names)
 
 
@@ -121,7 +122,7 @@ class Site:
         self.transport = transport
         self.signed = tuple(signed)
         self.plain = tuple(plain)
-        self.templates: dict[Query, GetTemplate] = {}
+        self.template: GetTemplate | None = None
 
 
 class Authenticator(Protocol):
@@ -139,8 +140,8 @@ class Authenticator(Protocol):
         """Get what is missing. Raises ApiError."""
         ...
 
-    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
-        """All headers of the request, those of `site` included."""
+    def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
+        """All headers of the request, those of `site` included. `query` is canonical."""
         ...
 
     def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
@@ -167,13 +168,13 @@ class SignatureAuth:
     async def prepare(self) -> None:
         """Nothing is missing."""
 
-    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+    def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         date = sdk_date(self._clock.now() + self._gate.skew)
         if method == "GET":
-            template = site.templates.get(query)
+            template = site.template
             if template is None:
-                template = site.templates[query] = self._signer.template(query, site.signed)
-            proof = template.sign(path, date)
+                template = site.template = self._signer.template(site.signed)
+            proof = template.sign(path, date, query)
         else:
             proof = self._signer.sign(method, path, query, [*site.signed, ("X-Sdk-Date", date)], body)
         return [*site.signed, *site.plain, ("X-Sdk-Date", date), ("Authorization", proof)]
@@ -199,7 +200,7 @@ class TokenAuth:
     async def prepare(self) -> None:
         """Nothing is missing."""
 
-    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+    def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
 
     def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
@@ -247,7 +248,7 @@ class PasswordAuth:
             self._fetching.add_done_callback(self._fetched)
         await asyncio.shield(self._fetching)  # a caller who gives up must not take the token from the others
 
-    def headers(self, site: Site, method: str, path: str, query: Query, body: bytes) -> list[tuple[str, str]]:
+    def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         assert self._token is not None
         return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
 

@@ -16,33 +16,36 @@ from urllib.parse import urlsplit
 from daemon.clock import Clock
 from daemon.domain.jobs import JobId, Observation
 from daemon.logs import LogEvent, logger
-from daemon.metastudio import iam, wire
+from daemon.metastudio import iam, wire, wire_list
 from daemon.metastudio.auth import (
     Authenticator,
     FetchedToken,
+    Pairs,
     PasswordAuth,
-    Query,
     SignatureAuth,
     Signer,
     Site,
     TokenAuth,
-    canonical_query,
 )
 from daemon.metastudio.budget import Budget, Permit, Priority
 from daemon.metastudio.errors import (
-    WRONG_ENDPOINT,
     ApiError,
     AuthRefused,
     JobNotFound,
     ProjectFault,
     Refused,
+    Throttled,
     Unavailable,
     error_of,
     error_of_transport,
+    http_date,
+    is_not_offered,
 )
 from daemon.metastudio.gate import AuthGate, AuthGates, Pass
 from daemon.metastudio.kinds import Kind
+from daemon.metastudio.listing import Listed, ListQuery, list_path
 from daemon.metastudio.settings import AkSk, GivenToken, Password, ProjectSettings
+from daemon.metastudio.wire_speech import expected_length
 from daemon.metastudio.wire_task import Task, read_details
 from daemon.transport import Answer, Request, Transport, TransportError, environment_proxy
 
@@ -57,7 +60,7 @@ _PLAIN_HEADERS = (
     ("Accept-Encoding", "identity"),
     ("User-Agent", "wrapd"),
 )
-_WITH_SCRIPT: Query = (("show_script", "true"),)
+_WITH_SCRIPT = "show_script=true"
 _DENIED = "APIG.0306"
 """Access denied: whoever sent this was recognized."""
 _LOOK_UP_AGAIN = 5.0
@@ -75,15 +78,19 @@ class Shown(NamedTuple):
         """All of it, typed; read only when it is asked for."""
         return read_details(self.raw, at=self.kind.body_at)
 
+    def expected_length(self) -> float | None:
+        """Seconds of speech over all scenes of its script; None where it has none that tells."""
+        return expected_length(self.raw, at=self.kind.body_at)
+
 
 class _Call(NamedTuple):
-    """One request as it is meant: its name in metrics, which server, what."""
+    """One request as it is meant: its name in metrics, which server, what. `query` is canonical."""
 
     operation: str
     site: Site
     method: str
     path: str
-    query: Query = ()
+    query: str = ""
     body: bytes = b""
 
 
@@ -106,7 +113,7 @@ class ProjectClient:
         budget: Budget | None = None,
     ) -> None:
         self.settings = settings
-        self.budget = budget or Budget(settings.requests_per_second, clock)
+        self.budget = budget or Budget(settings.requests_per_second, clock, after_restart=True)
         self._clock = clock
         self._rng = rng
         self._environ = environ
@@ -133,15 +140,23 @@ class ProjectClient:
     async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> "Shown":
         """The same with the whole answer, for whoever wants more of it than a poll."""
         project = self._project_id or await self._project()
-        call = _Call(
-            "show", self._api, "GET", kind.path(project, job_id), _WITH_SCRIPT if show_script else (), b""
-        )
+        query = _WITH_SCRIPT if show_script else ""
+        call = _Call("show", self._api, "GET", kind.path(project, job_id), query)
         answer = await self._send(call, permit)
         try:
             seen = wire.read_task(answer.body, at=kind.body_at, job_id=job_id)
         except wire.UnusableAnswer as error:
             raise self._unusable(answer, error) from None
         return Shown(seen, answer.body, kind)
+
+    async def list(self, query: ListQuery, *, permit: Permit) -> Listed:
+        """A page of the project's videos. A job that is missing from it may still exist: ask for it singly."""
+        project = self._project_id or await self._project()
+        answer = await self._send(_Call("list", self._api, "GET", list_path(project), query.wire()), permit)
+        try:
+            return wire_list.read_list(answer.body, server_time=http_date(answer.headers.get("date")))
+        except wire.UnusableAnswer as error:
+            raise self._unusable(answer, error) from None
 
     async def download_url(self, asset_id: str, *, permit: Permit, timeout: float) -> str | None:  # noqa: ASYNC109
         """The link of an asset's main file (valid 24 h); None where the endpoint offers none, or there is none.
@@ -163,7 +178,7 @@ class ProjectClient:
         except ApiError as error:
             if isinstance(error, JobNotFound):
                 return None
-            if not _is_not_offered(error):
+            if not is_not_offered(error):
                 raise
             self._assets_offered = False
             log.warning(LogEvent.FEATURE_OFF, project=self.settings.name, feature="asset download links")
@@ -233,24 +248,26 @@ class ProjectClient:
             return given
         return await gate.enter(at_once=at_once)  # the new credentials are to be proven first, by one request
 
-    async def _sent_with(self, given: Pass, call: _Call, headers: list[tuple[str, str]], permit: Permit) -> Answer:
+    async def _sent_with(self, given: Pass, call: _Call, headers: Pairs, permit: Permit) -> Answer:
         try:
             return await self._exchange(call, headers, permit)
         except ApiError:
             self._gate.unclear(given)
             raise
 
-    async def _exchange(self, call: _Call, headers: list[tuple[str, str]], permit: Permit) -> Answer:
-        permit.spend()
-        target = f"{call.path}?{canonical_query(call.query)}" if call.query else call.path
-        request = Request(method=call.method, target=target, headers=headers, body=call.body)
+    async def _exchange(self, call: _Call, headers: Pairs, permit: Permit) -> Answer:
         began = self._clock.monotonic()
+        permit.spend(began)
+        target = f"{call.path}?{call.query}" if call.query else call.path
+        request = Request(method=call.method, target=target, headers=headers, body=call.body)
         try:
             answer = await call.site.transport.exchange(request)
         except TransportError as failure:
             error = error_of_transport(failure)
             self._tell(call.operation, type(error).__name__, began)
             raise error from failure
+        finally:
+            self.budget.answered(permit, sent_at=began, now=self._clock.monotonic())
         outcome = "ok" if answer.status < 300 else str(answer.status)
         self._tell(call.operation, outcome, began)
         return answer
@@ -260,10 +277,14 @@ class ProjectClient:
             self._on_request(operation, outcome, self._clock.monotonic() - began)
 
     def _error(self, answer: Answer) -> ApiError:
-        """What a bad answer means; the project's budget pauses for as long as the service asks."""
+        """What a bad answer means; the project's budget pauses for as long as the service asks, and slows down
+        where it was too fast."""
         error = error_of(answer, now=self._clock.now(), rng=self._rng)
+        now = self._clock.monotonic()
         if error.retry_after is not None:
-            self.budget.pause_until(self._clock.monotonic() + error.retry_after)
+            self.budget.pause_until(now + error.retry_after)
+        if isinstance(error, Throttled):
+            self.budget.throttled(now)
         return error
 
     def _unusable(self, answer: Answer, why: wire.UnusableAnswer) -> ApiError:
@@ -379,10 +400,6 @@ def _proves_credentials(error: ApiError) -> bool:
     """Whether an error shows that the sender was recognized: the service itself speaks, or the gateway denies."""
     code = error.error_code or ""
     return code == _DENIED or code.startswith("MSS.")
-
-
-def _is_not_offered(error: ApiError) -> bool:
-    return (error.error_code or "").replace("APIGW.", "APIG.", 1) == WRONG_ENDPOINT
 
 
 def _of_iam(error: ApiError) -> ApiError:

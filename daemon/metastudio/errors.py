@@ -12,6 +12,7 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 
 from daemon.logs import MASKS
@@ -99,6 +100,11 @@ class ErrorBody:
     request_id: str | None = None
 
 
+def is_not_offered(error: ApiError) -> bool:
+    """Whether the endpoint does not have the operation at all (about a show it means: a wrong endpoint)."""
+    return (error.error_code or "").replace("APIGW.", "APIG.", 1) == WRONG_ENDPOINT
+
+
 def read_error_body(answer: Answer) -> ErrorBody:
     """The error that `answer` carries, as far as it can be read. Never raises."""
     header_id = _text(answer.headers.get("x-request-id"))
@@ -157,8 +163,9 @@ def retry_after(answer: Answer, *, now: datetime) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), _MAX_WAIT)
 
 
+@lru_cache(maxsize=8)
 def http_date(text: str | None) -> datetime | None:
-    """The moment (UTC) of an HTTP date header, or None."""
+    """The moment (UTC) of an HTTP date header, or None. (Many answers are of the same second.)"""
     if not text:
         return None
     try:

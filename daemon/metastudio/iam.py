@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.metastudio.auth import FetchedToken, Query
+from daemon.metastudio.auth import FetchedToken, canonical_query
 from daemon.metastudio.errors import ProjectFault, Unavailable, http_date
 from daemon.metastudio.settings import Password
 from daemon.metastudio.wire import UnusableAnswer, read_object, read_text, read_time
@@ -58,9 +58,9 @@ def read_token(answer: Answer, *, now: datetime) -> FetchedToken:
     return FetchedToken(token=token, life=max(life, 0.0), project_id=project_id)
 
 
-def projects_query(region: str) -> Query:
-    """The query of GET /v3/projects for a region's project."""
-    return (("name", region),)
+def projects_query(region: str) -> str:
+    """The query of GET /v3/projects for a region's project, in its canonical form."""
+    return canonical_query((("name", region),))
 
 
 def read_project_id(answer: Answer, region: str) -> str:

@@ -44,7 +44,11 @@ class PolledError(msgspec.Struct, gc=False):
 
 
 class PolledTask(msgspec.Struct, gc=False):
-    """Table 5, what a poll needs of it. Times are ISO 8601 text; `duration` is seconds, 0 to 2147483647."""
+    """Table 5, what a poll needs of it. Times are ISO 8601 text; `duration` is seconds, 0 to 2147483647.
+
+    `name` and `model_cover_url` are how picture modelling tells what it made (the official SDK's
+    `ShowPictureModelingJobResponse`).
+    """
 
     state: str
     job_id: str | None = None
@@ -55,6 +59,8 @@ class PolledTask(msgspec.Struct, gc=False):
     error_info: PolledError | None = None
     create_time: str | None = None
     lastupdate_time: str | None = None
+    name: str | None = None
+    model_cover_url: str | None = None
 
 
 _EXACT = msgspec.json.Decoder(PolledTask)
@@ -69,12 +75,12 @@ def read_task(body: bytes, *, at: tuple[str, ...] = (), job_id: str | None = Non
     Raises UnusableAnswer where it tells no state, or speaks of another job.
     """
     if at:
-        return _observation(_lenient(inner(read_object(body), at)), job_id)
+        return observation_of(lenient_task(inner(read_object(body), at)), job_id)
     try:
         task = _EXACT.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        task = _lenient(read_object(body))
-    return _observation(task, job_id)
+        task = lenient_task(read_object(body))
+    return observation_of(task, job_id)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -190,18 +196,22 @@ def _object(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _lenient(found: dict[str, Any]) -> PolledTask:
+def lenient_task(found: dict[str, Any]) -> PolledTask:
+    """A task of which something is not as documented. Raises UnusableAnswer where it has no state."""
     state = found.get("state")
     if not isinstance(state, str):
         raise UnusableAnswer("the answer has no state" if state is None else "the state is not a text")
-    asset, error = _object(found.get("output_asset_config")), _object(found.get("error_info"))
+    output = found.get("output_asset_config")
+    asset, error = _object(output), _object(found.get("error_info"))
     duration = read_number(found.get("duration"))
     task = PolledTask(state, duration=None if duration is None else float(duration))
-    task.job_id = read_text(found.get("job_id"))
+    for name in ("job_id", "name", "model_cover_url"):
+        setattr(task, name, read_text(found.get(name)))
     for name in ("start_time", "end_time", "create_time", "lastupdate_time"):
         moment = read_time(found.get(name))
         setattr(task, name, None if moment is None else moment.isoformat())
-    task.output_asset_config = PolledAsset(**{name: read_text(asset.get(name)) for name in _ASSET_FIELDS})
+    if output is not None:
+        task.output_asset_config = PolledAsset(**{name: read_text(asset.get(name)) for name in _ASSET_FIELDS})
     task.error_info = PolledError(read_text(error.get("error_code")), read_text(error.get("error_msg")))
     return task
 
@@ -216,7 +226,8 @@ def _float(text: str) -> float | None:
         return None
 
 
-def _observation(task: PolledTask, job_id: str | None) -> Observation:
+def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
+    """What the task says. Raises UnusableAnswer for a blank state, or where it is not the job `job_id`."""
     if job_id is not None and task.job_id is not None and task.job_id != job_id:
         raise UnusableAnswer("the answer is about another job")
     try:
@@ -235,10 +246,16 @@ def _observation(task: PolledTask, job_id: str | None) -> Observation:
         started_at=read_time(task.start_time),
         ended_at=read_time(task.end_time),
         duration=duration,
-        asset=_NO_ASSET if asset is None else _asset(asset),
+        asset=_model(task) if asset is None else _asset(asset),
         error_code=read_text(error.error_code),
         error_msg=read_text(error.error_msg),
     )
+
+
+def _model(task: PolledTask) -> Asset:
+    if task.name is None and task.model_cover_url is None:
+        return _NO_ASSET
+    return Asset(asset_name=read_text(task.name), cover_url=read_text(task.model_cover_url))
 
 
 def _asset(asset: PolledAsset) -> Asset:

@@ -53,7 +53,7 @@ async def project(
     gates = gates or AuthGates(clock)
     values: dict[str, Any] = {"project_id": "p1", "rate": 1000.0, "endpoint": url, "iam_endpoint": url} | settings
     sent: list[tuple[str, str]] = []
-    budget = Budget(values["rate"], clock, sleep=_passing(clock)) if isinstance(clock, ManualClock) else None
+    budget = Budget(values["rate"], clock, sleep=_passing(clock))
     client = ProjectClient(
         ProjectSettings(name=ProjectName("main"), auth=auth, **values),
         clock=clock,
@@ -69,8 +69,10 @@ async def project(
         await client.aclose()
 
 
-def _passing(clock: ManualClock) -> Callable[[float], Awaitable[None]]:
-    """Waiting for a permit is letting that time pass."""
+def _passing(clock: Clock) -> Callable[[float], Awaitable[None]]:
+    """Waiting for a permit is letting that time pass, where the clock is moved by hand."""
+    if not isinstance(clock, ManualClock):
+        return asyncio.sleep
 
     async def sleep(seconds: float) -> None:
         clock.advance(seconds)

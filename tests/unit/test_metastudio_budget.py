@@ -70,3 +70,121 @@ def test_a_permit_goes_stale() -> None:
     permit.spend()
     with pytest.raises(RuntimeError):
         permit.spend()
+
+
+def take_all(budget: Budget, clock: ManualClock, seconds: float, *, step: float = 0.01) -> int:
+    """How many permits there are in the next `seconds`."""
+    taken = 0
+    for _ in range(round(seconds / step)):
+        taken += budget.try_take(clock.monotonic()) is not None
+        clock.advance(step)
+    return taken
+
+
+def test_a_429_halves_what_is_given_and_a_minute_brings_it_back() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    assert take_all(budget, clock, 10) == pytest.approx(100, abs=2)
+    budget.throttled(clock.monotonic())
+    assert budget.current_rate(clock.monotonic()) == 5.0
+    assert take_all(budget, clock, 10) == pytest.approx(54, abs=2)
+    clock.advance(20)
+    assert budget.current_rate(clock.monotonic()) == pytest.approx(7.5)
+    clock.advance(30.01)
+    assert budget.current_rate(clock.monotonic()) == 10.0
+    assert take_all(budget, clock, 10) == pytest.approx(100, abs=2)
+
+
+def test_refusals_of_one_burst_halve_once() -> None:
+    clock = ManualClock()
+    budget = Budget(8.0, clock)
+    for _ in range(5):
+        budget.throttled(clock.monotonic())
+        clock.advance(0.1)
+    assert budget.current_rate(clock.monotonic()) == pytest.approx(4.0, abs=0.1)
+    clock.advance(0.6)
+    budget.throttled(clock.monotonic())
+    assert budget.current_rate(clock.monotonic()) == pytest.approx(2.0, abs=0.1)
+
+
+def test_there_is_a_least_rate() -> None:
+    clock = ManualClock()
+    budget = Budget(16.0, clock)
+    for _ in range(20):
+        budget.throttled(clock.monotonic())
+        clock.advance(1.0)
+    assert 0.5 <= budget.current_rate(clock.monotonic() - 1.0) < 0.8
+    assert budget.rate == 16.0  # what is set stays known
+
+
+def test_the_climb_begins_after_the_pause() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    budget.pause_until(clock.monotonic() + 100)
+    budget.throttled(clock.monotonic())
+    clock.advance(100)
+    assert budget.current_rate(clock.monotonic()) == 5.0
+    clock.advance(60)
+    assert budget.current_rate(clock.monotonic()) == 10.0
+
+
+def test_the_use_of_the_last_ten_seconds() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    assert budget.usage(clock.monotonic()) == 0.0
+    take_all(budget, clock, 2)
+    assert budget.usage(clock.monotonic()) == pytest.approx(1.0, abs=0.1)  # known soon after the start
+    clock.advance(3)
+    assert budget.usage(clock.monotonic()) == pytest.approx(0.4, abs=0.05)
+    for _ in range(10):
+        take_all(budget, clock, 0.5)
+        clock.advance(0.5)
+    assert budget.usage(clock.monotonic()) == pytest.approx(0.55, abs=0.06)
+    clock.advance(11)
+    assert budget.usage(clock.monotonic()) == 0.0
+
+
+def test_half_the_rate_is_all_of_it_after_a_429() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    clock.advance(20)
+    budget.throttled(clock.monotonic())
+    take_all(budget, clock, 10)
+    assert budget.usage(clock.monotonic()) == pytest.approx(0.92, abs=0.05)
+
+
+def test_nothing_is_sent_right_after_the_start() -> None:
+    """What a process before this one sent counts for a second at the service."""
+    clock = ManualClock()
+    budget = Budget(10.0, clock, after_restart=True)
+    assert budget.try_take(clock.monotonic()) is None
+    wait = budget.next_at() - clock.monotonic()
+    assert 0.3 < wait < 0.5
+    clock.advance(wait)
+    assert budget.try_take(clock.monotonic()) is not None
+    slow = Budget(0.1, clock, after_restart=True)
+    assert slow.next_at() - clock.monotonic() == pytest.approx(1.255)
+
+
+def test_a_request_without_answer_counts_as_arriving_for_a_while() -> None:
+    clock = ManualClock()
+    budget = Budget(2.0, clock)
+    began = clock.monotonic()
+    sent = []
+    while clock.monotonic() < began + 4:
+        permit = budget.try_take(clock.monotonic())
+        if permit is not None:
+            permit.spend(clock.monotonic())
+            sent.append(clock.monotonic() - began)
+        clock.advance(0.01)
+    assert sent[:3] == pytest.approx([0.0, 0.25, 0.75], abs=0.02)
+    assert sent[3] == pytest.approx(1.505, abs=0.02)  # the first may have arrived until 0.5
+
+
+def test_a_permit_for_a_slow_rate_is_not_kept_for_long() -> None:
+    clock = ManualClock()
+    budget = Budget(0.5, clock)
+    permit = budget.try_take(clock.monotonic())
+    assert permit is not None
+    clock.advance(0.26)
+    assert not budget.is_fresh(permit)

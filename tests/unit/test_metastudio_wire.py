@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from daemon.domain.jobs import Asset, link_expiry
+from daemon.domain.states import State, is_terminal
 from daemon.metastudio import wire
-from daemon.metastudio.kinds import AVATAR, PHOTO, Kind, kind_of_job_type
+from daemon.metastudio.kinds import AVATAR, BUSINESS_CARD, KINDS, PHOTO, Kind, kind_of_job_type
 from daemon.metastudio.wire import UnusableAnswer, read_number, read_task, read_time
 from daemon.metastudio.wire_task import read_details
 
@@ -255,14 +256,48 @@ def test_an_answer_about_another_job_is_no_answer() -> None:
 
 
 def test_a_state_that_sits_deeper_is_a_row_not_a_class() -> None:
-    card = Kind(
-        name="card", segment="digital-human-business-cards", job_type="", has_preview=False, body_at=("job_info",)
-    )
-    raw = json.dumps({"job_info": {"job_id": "j1", "state": "SUCCEED", "create_time": "2026-01-01T00:00:00Z"}})
-    assert read_task(raw.encode(), at=card.body_at, job_id="j1").state == "SUCCEED"
-    assert read_details(raw.encode(), at=card.body_at).job_id == "j1"
+    card = BUSINESS_CARD
+    raw = json.dumps(
+        {
+            "job_info": {
+                "job_id": "j1",
+                "state": "SUCCEED",
+                "create_time": "2026-01-01T00:00:00Z",
+                "output_asset_config": {"asset_id": "a", "cover_url": "https://h/c"},
+            },
+            "gender": "FEMALE",
+        }
+    ).encode()
+    seen = read_task(raw, at=card.body_at, job_id="j1")
+    assert (seen.state, seen.asset.cover_url) == ("SUCCEED", "https://h/c")
+    assert read_details(raw, at=card.body_at).job_id == "j1"
+    with pytest.raises(UnusableAnswer, match="another job"):
+        read_task(raw, at=card.body_at, job_id="j2")
     with pytest.raises(UnusableAnswer, match="no state"):
         read_task(body(), at=card.body_at)
+
+
+def test_a_model_tells_its_name_and_cover() -> None:
+    raw = body(state="PARTIAL_SUCCEED", name="Anna", model_cover_url="https://h/c", model_asset_id="m1")
+    seen = read_task(raw, job_id="j1")
+    assert seen.state == State.PARTIAL_SUCCEED
+    assert is_terminal(seen.state)
+    assert seen.asset == Asset(asset_name="Anna", cover_url="https://h/c")
+    assert read_task(raw.replace(b'"Anna"', b"[5]"), job_id="j1").asset == Asset(cover_url="https://h/c")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("avatar", "/v1/p1/2d-digital-human-videos/j1"),
+        ("photo", "/v1/p1/photo-digital-human-videos/j1"),
+        ("business_card", "/v1/p1/digital-human-business-cards/j1"),
+        ("photo_detection", "/v1/p1/photo-detection/j1"),
+        ("picture_modeling", "/v1/p1/digital-human/stylized/picture-modelings/j1"),
+    ],
+)
+def test_where_each_kind_is_asked_about(name: str, path: str) -> None:
+    assert KINDS[name].path("p1", "j1") == path
 
 
 @pytest.mark.parametrize(

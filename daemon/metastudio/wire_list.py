@@ -1,0 +1,144 @@
+"""An answer of the list operation: a hundred summaries, read as far as the watch needs them at once.
+
+Owns the tolerance for lists: one entry that cannot be used never spoils the others, it is left out and counted.
+Only an answer without any `jobs` is an error. What an entry says beyond its id, state and time is typed when
+somebody asks. Source: the official SDK's `ListDigitalHumanVideoResponse` and `DigitalHumanVideo`.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from daemon.domain.jobs import JobId
+from daemon.domain.states import read_state
+from daemon.metastudio.kinds import kind_named
+from daemon.metastudio.listing import Listed, Summary
+from daemon.metastudio.wire import (
+    PolledTask,
+    UnusableAnswer,
+    is_number,
+    lenient_task,
+    read_number,
+    read_object,
+    read_text,
+    read_time,
+)
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_EARLY_YEAR = 1971
+"""Times up to here may mean "not set"; `read_time` knows."""
+
+
+class ListedTask(PolledTask, gc=False):
+    """An entry of the list: what a poll needs, and what kind of task it is."""
+
+    job_type: str | None = None
+
+
+class _Page(msgspec.Struct, gc=False):
+    jobs: list[ListedTask]
+    count: int | None = None
+
+
+class _RawPage(msgspec.Struct, gc=False):
+    jobs: list[msgspec.Raw]
+    count: Any = None
+
+
+_EXACT = msgspec.json.Decoder(_Page)
+_RAW = msgspec.json.Decoder(_RawPage)
+_EXACT_TASK = msgspec.json.Decoder(ListedTask)
+_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeError)
+
+
+def read_list(body: bytes, *, server_time: datetime | None = None) -> Listed:
+    """The entries of a list answer. Raises `wire.UnusableAnswer` where it has no `jobs` (null and no array are
+    taken for an empty list where `count` is 0)."""
+    try:
+        page = _EXACT.decode(body)
+    except _ERRORS:
+        return _read_each(body, server_time)
+    entries, skipped = _summaries(page.jobs)
+    return Listed(entries=entries, count=_count(page.count), server_time=server_time, skipped=skipped)
+
+
+def _summaries(tasks: Iterable[ListedTask]) -> tuple[list[Summary], int]:
+    entries, skipped = [], 0
+    plain = _JOB_ID.fullmatch
+    for task in tasks:
+        job_id = task.job_id
+        if job_id is None or plain(job_id) is None:
+            skipped += 1
+            continue
+        try:
+            state = read_state(task.state)
+        except ValueError:
+            skipped += 1
+            continue
+        entries.append(
+            Summary(JobId(job_id), state, _epoch(task.lastupdate_time), kind_named(task.job_type), task)
+        )
+    return entries, skipped
+
+
+def _epoch(text: str | None) -> float | None:
+    """A time as the service usually writes it, in the fewest steps; any other by `read_time`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.year <= _EARLY_YEAR:
+        moment = read_time(text)
+    return None if moment is None else moment.timestamp()
+
+
+def _read_each(body: bytes, server_time: datetime | None) -> Listed:
+    """The slow way: something in the answer is not as it should be, and each entry is read for itself."""
+    jobs: list[Any]
+    try:
+        page = _RAW.decode(body)
+        jobs, count = list(page.jobs), page.count
+    except _ERRORS:
+        found = read_object(body)
+        jobs, count = _jobs(found), found.get("count")
+    tasks = [task for job in jobs if (task := _task(job)) is not None]
+    entries, skipped = _summaries(tasks)
+    skipped += len(jobs) - len(tasks)
+    return Listed(entries=entries, count=_count(count), server_time=server_time, skipped=skipped)
+
+
+def _jobs(found: dict[str, Any]) -> list[Any]:
+    jobs = found.get("jobs")
+    if isinstance(jobs, list):
+        return jobs
+    if isinstance(jobs, dict):  # one object where an array belongs, as elsewhere
+        return [jobs]
+    if jobs is None and _count(found.get("count")) == 0:
+        return []
+    raise UnusableAnswer("the answer has no list of jobs")
+
+
+def _task(job: Any) -> ListedTask | None:
+    try:
+        if isinstance(job, msgspec.Raw):
+            try:
+                return _EXACT_TASK.decode(job)
+            except _ERRORS:
+                job = read_object(bytes(job))
+        if not isinstance(job, dict):
+            return None
+        task = lenient_task(job)
+    except UnusableAnswer:
+        return None
+    values = {name: getattr(task, name) for name in PolledTask.__struct_fields__}
+    return ListedTask(**values, job_type=read_text(job.get("job_type")))
+
+
+def _count(value: object) -> int | None:
+    number = read_number(value)
+    return int(number) if is_number(number) and number >= 0 else None

@@ -41,6 +41,42 @@ class Metrics:
             ["project"],
             registry=self.registry,
         )
+        self.looks = Counter(
+            "wrapd_looks",
+            "Jobs looked at, by question: `single`, or `ids` (one request, up to 100 jobs)",
+            ["project", "by"],
+            registry=self.registry,
+        )
+        self.ends = Counter(
+            "wrapd_ends",
+            "Ends found, by the question that found them: `single`, `ids` or `feed`",
+            ["project", "by"],
+            registry=self.registry,
+        )
+        self.feed_trusted = Gauge(
+            "wrapd_feed_trusted",
+            "1 while the list of ended jobs is trusted to tell the news, else 0",
+            ["project"],
+            registry=self.registry,
+        )
+        self.batch_size = Gauge(
+            "wrapd_batch_size",
+            "How many jobs a list may be asked about; 1: they are asked singly",
+            ["project"],
+            registry=self.registry,
+        )
+        self.price = Gauge(
+            "wrapd_price_seconds",
+            "Seconds of undetected delay that a request is worth now; it rises when the budget is too small",
+            ["project"],
+            registry=self.registry,
+        )
+        self.request_rate = Gauge(
+            "wrapd_request_rate",
+            "Requests a second that are allowed now; less than configured after the service said `too many`",
+            ["project"],
+            registry=self.registry,
+        )
         self.project_up = Gauge(
             "wrapd_project_up", "1 while a project's API answers, else 0", ["project"], registry=self.registry
         )

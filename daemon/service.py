@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from daemon import __version__
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.planning import Rails
 from daemon.domain.routing import Routing
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
@@ -29,8 +28,12 @@ from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
-from daemon.watch import Poller, Watcher
-from daemon.watch.poller import Limits
+from daemon.watch.discovery import Discovery, DiscoverySettings
+from daemon.watch.ground import Limits
+from daemon.watch.learning import Learning
+from daemon.watch.poller import Poller
+from daemon.watch.settings import PollingPlan
+from daemon.watch.watcher import Watcher
 from daemon.web import Health, Part, Probes, WebServer, build_app, judge_health, listen
 
 log = logger(__name__)
@@ -41,6 +44,8 @@ CHANGES_TICK = 1.0
 """Seconds between two looks at what commands changed, and at the outbox."""
 CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
+DISCOVERY_TICK = 1.0
+"""Seconds between two looks at what is to be discovered, and at what commands left to be discovered."""
 STALL = 30.0
 """Seconds without progress after which a part is stalled."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
@@ -60,7 +65,7 @@ class Plan:
     auto_migrate: bool = True
     projects: tuple[ProjectSettings, ...]
     max_in_flight: Mapping[ProjectName, int]
-    rails: Rails
+    polling: PollingPlan
     not_found_grace: float
     give_up_after: float
     channels: Mapping[ChannelName, Channel]
@@ -68,6 +73,8 @@ class Plan:
     notify: NotifySettings
     web: tuple[str, int] | None
     """Host and port to listen on; None: no web server."""
+    discovery: Mapping[ProjectName, DiscoverySettings] = field(default_factory=dict)
+    """The projects whose jobs are taken from the service's list."""
 
 
 @dataclass(slots=True)
@@ -81,7 +88,9 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     store: Store = field(init=False)
     watcher: Watcher = field(init=False)
+    learning: Learning = field(init=False)
     pollers: dict[ProjectName, Poller] = field(init=False, default_factory=dict)
+    discoveries: list[Discovery] = field(init=False, default_factory=list)
     dispatcher: Dispatcher = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     on_attempt: Callable[[], None] | None = None
@@ -126,6 +135,7 @@ class Service:
         self.notifier.stopping()
         ends = await asyncio.gather(
             self._schedule.stop(patience=STOP_PATIENCE),
+            *(discovery.stop() for discovery in self.discoveries),
             self.watcher.stop(patience=QUERY_PATIENCE),
             self.dispatcher.stop(patience=STOP_PATIENCE),
             *([] if self.web is None else [self.web.stop()]),
@@ -207,13 +217,22 @@ class Service:
             on_result=self._attempted,
         )
         gates = AuthGates(self.clock)
+        self.learning = Learning(self.store, self.clock)
         for settings in self.plan.projects:
-            self.pollers[settings.name] = self._poller(settings, gates)
-        self.watcher = Watcher(pollers=self.pollers, store=self.store, clock=self.clock, metrics=self.metrics)
+            poller = self.pollers[settings.name] = self._poller(settings, gates)
+            self.discoveries.append(self._discovery(poller))
+        self.watcher = Watcher(
+            pollers=self.pollers,
+            store=self.store,
+            learning=self.learning,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
         self._schedule = Schedule(self.clock)
         self._schedule.every(POLL_TICK, "poll", self.watcher.tick)
         self._schedule.every(CHANGES_TICK, "changes", self._changes)
         self._schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
+        self._schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         if self.notifier.watchdog_interval is not None:
             self._schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
 
@@ -231,7 +250,8 @@ class Service:
             client=client,
             store=self.store,
             routing=self.plan.routing,
-            rails=self.plan.rails,
+            plan=self.plan.polling,
+            learning=self.learning,
             limits=Limits(
                 not_found_grace=self.plan.not_found_grace,
                 give_up_after=self.plan.give_up_after,
@@ -241,6 +261,17 @@ class Service:
             rng=self.rng,
             metrics=self.metrics,
             wake=self.dispatcher.wake,
+        )
+
+    def _discovery(self, poller: Poller) -> Discovery:
+        return Discovery(
+            project=poller.project,
+            client=poller.ground.client,
+            store=self.store,
+            clock=self.clock,
+            rng=self.rng,
+            settings=self.plan.discovery.get(poller.project),
+            may_ask=lambda: not poller.health.probing,
         )
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
@@ -254,6 +285,10 @@ class Service:
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
         self.dispatcher.wake_all()
+
+    async def _discover(self) -> None:
+        for discovery in self.discoveries:
+            await discovery.tick()
 
     async def _heartbeat(self) -> None:
         if self.alive().ok:

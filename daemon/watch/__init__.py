@@ -1,6 +1,4 @@
-"""Asking about jobs: what is due is asked within the project's budget, what is seen is judged and stored."""
+"""Asking about jobs: what is due is asked within the project's budget, what is seen is judged and stored.
 
-from daemon.watch.poller import Poller
-from daemon.watch.watcher import Watcher
-
-__all__ = ["Poller", "Watcher"]
+Imports nothing here: commands need a part of it, and must not pay for the API client.
+"""

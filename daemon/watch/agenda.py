@@ -1,24 +1,41 @@
 """The jobs of one project and when each is due: memory only, rebuilt from the store at every start.
 
-Due times are monotonic seconds. Never does I/O and never decides what an answer means.
+Due times are monotonic seconds. There are two queues: of the jobs that may be asked about together, in a list, and
+of those that are asked singly. Never does I/O and never decides what an answer means.
 """
 
 import heapq
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from itertools import count, islice
+from math import inf
+from typing import TYPE_CHECKING
 
 from daemon.domain.jobs import JobId
+from daemon.domain.planning import Reason
+from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
+
+if TYPE_CHECKING:
+    from daemon.domain.durations import Durations, Law
 
 _SWEEP = 1.0
 """Seconds between two searches for what is over: each looks at every job."""
 
 
+class Queue(IntEnum):
+    """How a job is asked about next."""
+
+    TOGETHER = 0
+    SINGLY = 1
+
+
 class Watched:
-    """A job as the poller sees it. Small: 100,000 of them are held in memory."""
+    """A job as the poller sees it. Small: 100,000 of them are held in memory. Moments are monotonic seconds."""
 
     __slots__ = (
-        "asked",
+        "alone",
+        "asked_by",
         "due",
         "expires",
         "failures",
@@ -27,10 +44,23 @@ class Watched:
         "job_id",
         "kind",
         "last_error",
+        "law",
+        "law_of",
+        "length",
+        "looked",
         "looks",
+        "missed",
         "missing_since",
+        "once",
+        "reason",
+        "recording",
+        "reported",
+        "script_asked",
         "since",
+        "start",
         "state",
+        "stuck_at",
+        "told_stuck",
     )
 
     def __init__(
@@ -42,29 +72,91 @@ class Watched:
         self.kind = kind
         self.state = state
         self.since = since
-        """Monotonic seconds at which the job came into its state."""
+        """When the job came into its state."""
+        self.start: float | None = None
+        """When its production began; None while it waits or where nobody knows."""
         self.expires = expires
-        """Monotonic seconds at which wrapd gives up on the job."""
+        """When wrapd gives up on the job."""
         self.due = due
+        self.reason = Reason.FIRST
+        """Why it is due then."""
+        self.looked: float | None = None
+        """When the last question began whose answer was taken."""
+        self.asked_by: str | None = None
+        """What that question was: `single`, `ids` or `feed`."""
+        self.reported: float | None = None
+        """The service's time of the last update that was taken (epoch seconds)."""
+        self.length: float | None = None
+        """Expected length: seconds of speech."""
+        self.law: Law | None = None
+        """How long jobs like it take, by `law_of`: what was learned when that was looked up."""
+        self.law_of: Durations | None = None
+        self.script_asked = False
+        self.alone = not kind.listed
+        """Lists do not hold it: it is asked singly."""
+        self.once = False
+        """It is to be asked singly the next time."""
         self.failures = 0
         self.missing_since: float | None = None
-        """Monotonic seconds of the first "not found" in a row."""
+        """The first "not found" in a row."""
+        self.missed = 0
+        """Answers of lists in a row that lack it."""
         self.in_flight = False
+        """A question about it is under way."""
+        self.recording = False
+        """Its move is being stored."""
         self.looks = 0
         """Looks since the last checkpoint."""
-        self.asked: float | None = None
-        """Wall clock of the last look, epoch seconds."""
+        self.stuck_at = inf
+        """When it will have taken much longer than jobs like it."""
+        self.told_stuck = False
         self.last_error: str | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of production at the last look, 0 where it had not begun."""
+        if self.start is None or self.looked is None:
+            return 0.0
+        return max(0.0, self.looked - self.start)
+
+    @property
+    def waited(self) -> float | None:
+        """Seconds for which it had waited at the last look; None where it does not wait."""
+        if self.state != State.WAITING or self.looked is None:
+            return None
+        return max(0.0, self.looked - self.since)
+
+    @property
+    def unstored(self) -> bool:
+        """Its last look had an answer, which the store did not take."""
+        return self.failures > 0 and self.last_error is None
+
+    def enter(self, state: str, *, now: float, start: float | None) -> None:
+        """Come into `state` at `now`. `start` is when production began, as far as the answer tells.
+
+        Time for which the job was frozen is no production.
+        """
+        if state == State.PROCESSING:
+            if self.state == State.BLOCK and self.start is not None:
+                start = self.start + (now - self.since)
+            self.start = start
+        elif state != State.BLOCK:
+            self.start = None
+        self.stuck_at = inf
+        self.state = state
+        self.since = now
 
 
 class Agenda:
     """Which job is due next. A job that was put twice is found at its latest due time only."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, Watched] = {}
-        self._heap: list[tuple[float, int, Watched]] = []
+        self._jobs: dict[JobId, Watched] = {}
+        self._heaps: tuple[list[tuple[float, int, Watched]], ...] = ([], [])
         self._order = count()
-        self._next_expiry = float("inf")
+        self._next_expiry = inf
+        self.unlisted = 0
+        """How many of the jobs lists do not hold."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -72,47 +164,123 @@ class Agenda:
     def __iter__(self) -> Iterator[Watched]:
         return iter(self._jobs.values())
 
-    def get(self, job: int) -> Watched | None:
-        """The job with this row id, if it is watched."""
-        return self._jobs.get(job)
+    @property
+    def listed(self) -> int:
+        """How many of the jobs lists hold."""
+        return len(self._jobs) - self.unlisted
+
+    def get(self, job_id: JobId) -> Watched | None:
+        """The job of that id, if it is watched."""
+        return self._jobs.get(job_id)
+
+    def holds(self, watched: Watched) -> bool:
+        """Whether it is still watched, under its id."""
+        return self._jobs.get(watched.job_id) is watched
 
     def add(self, watched: Watched) -> None:
-        """Watch a job from its `due` time on; it takes the place of one with the same row id."""
-        self._jobs[watched.job] = watched
+        """Watch a job from its `due` time on; it takes the place of one with the same id."""
+        self.drop(watched.job_id)
+        self._jobs[watched.job_id] = watched
+        self.unlisted += watched.alone
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
 
-    def drop(self, job: int) -> Watched | None:
+    def drop(self, job_id: JobId) -> Watched | None:
         """Watch it no longer."""
-        return self._jobs.pop(job, None)
+        watched = self._jobs.pop(job_id, None)
+        if watched is not None:
+            self.unlisted -= watched.alone
+        return watched
+
+    def set_alone(self, watched: Watched, *, alone: bool = True) -> None:
+        """Ask about it singly from now on, since lists do not hold it; or in lists again. It is to be put anew."""
+        if self.holds(watched):
+            self.unlisted += alone - watched.alone
+        watched.alone = alone
 
     def put(self, watched: Watched, due: float) -> None:
         """Plan the next look at `due`."""
         watched.due = due
-        heapq.heappush(self._heap, (due, next(self._order), watched))
+        heapq.heappush(self._heaps[watched.alone or watched.once], (due, next(self._order), watched))
 
-    def first_due(self) -> float | None:
-        """When the next look is due, or None where nothing is planned."""
-        heap = self._heap
-        while heap and not self._current(heap[0]):
+    def first(self, queue: Queue) -> Watched | None:
+        """The job that is due next in the queue, or None where nothing is planned."""
+        heap = self._heaps[queue]
+        while heap and not self._current(heap[0], queue):
             heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        return heap[0][2] if heap else None
 
-    def pop_due(self, now: float) -> Watched | None:
-        """Take the most overdue job, or None where none is due. It is planned again by `put`."""
-        due = self.first_due()
-        if due is None or due > now:
-            return None
-        return heapq.heappop(self._heap)[2]
+    def first_due(self, queue: Queue | None = None) -> float | None:
+        """When the next look is due, in any queue where none is named."""
+        queues = Queue if queue is None else (queue,)
+        return min((first.due for each in queues if (first := self.first(each)) is not None), default=None)
+
+    def queued(self, queue: Queue) -> int:
+        """How many jobs the queue holds, about: some may have been planned anew or dropped since."""
+        return len(self._heaps[queue])
+
+    def pop(self, queue: Queue, most: int = 1) -> list[Watched]:
+        """Take up to `most` jobs, the most overdue first, due or not. They are planned again by `put`."""
+        taken: list[Watched] = []
+        heap, jobs, singly = self._heaps[queue], self._jobs, bool(queue)
+        while len(taken) < most and heap:
+            due, _, watched = heapq.heappop(heap)
+            if watched.due != due or watched.in_flight or (watched.alone or watched.once) != singly:
+                continue  # an entry that is out of date
+            if jobs.get(watched.job_id) is watched:
+                watched.in_flight = True  # a second entry of the same due time is none now
+                taken.append(watched)
+        return taken
+
+    def give_back(self, jobs: Iterable[Watched]) -> None:
+        """Put back what was taken and not asked about."""
+        for watched in jobs:
+            watched.in_flight = False
+            self.put(watched, watched.due)
+
+    def hasten(self, now: float) -> None:
+        """Make every job due by `now`, those that were looked at longest ago first."""
+        for watched in self._jobs.values():
+            if watched.due > now:
+                watched.due = min(now, watched.looked if watched.looked is not None else now)
+        for queue, heap in zip(Queue, self._heaps, strict=True):
+            heap[:] = [
+                (watched.due, next(self._order), watched)
+                for watched in self._jobs.values()
+                if (watched.alone or watched.once) == bool(queue) and not watched.in_flight
+            ]
+            heapq.heapify(heap)
+
+    def oldest_look(self) -> float:
+        """When the job was looked at whose look is the oldest, of those that lists hold; -inf where one never was,
+        +inf where there is none. Looks at every job."""
+        return min(
+            (
+                -inf if watched.looked is None else watched.looked
+                for watched in self._jobs.values()
+                if not watched.alone
+            ),
+            default=inf,
+        )
+
+    def sample(self, begin: int, most: int) -> list[Watched]:
+        """Up to `most` jobs, evenly spread over all, from the `begin`-th on (of the first stride)."""
+        stride = max(1, len(self._jobs) // most)
+        return list(islice(self._jobs.values(), begin % stride, None, stride))[:most]
 
     def expired(self, now: float) -> list[Watched]:
         """Jobs whose time is over and that no query is asking about; named again each second until dropped."""
         if now < self._next_expiry:
             return []
-        first = min((watched.expires for watched in self._jobs.values()), default=float("inf"))
+        first = min((watched.expires for watched in self._jobs.values()), default=inf)
         self._next_expiry = max(first, now + _SWEEP)
         return [watched for watched in self if watched.expires <= now and not watched.in_flight]
 
-    def _current(self, entry: tuple[float, int, Watched]) -> bool:
+    def _current(self, entry: tuple[float, int, Watched], queue: Queue) -> bool:
         due, _, watched = entry
-        return watched.due == due and not watched.in_flight and self._jobs.get(watched.job) is watched
+        return (
+            watched.due == due
+            and not watched.in_flight
+            and (watched.alone or watched.once) == bool(queue)
+            and self._jobs.get(watched.job_id) is watched
+        )

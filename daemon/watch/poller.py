@@ -1,23 +1,19 @@
-"""Asks about the jobs of one project: takes what is due, within the budget, and stores what the answers say.
+"""Asks about the jobs of one project: takes the question that is worth most, within the budget.
 
-Owns when a query starts and what an answer or an error means for the job. Never formats a message, never lets an
-error of our own (the store's, a bug's) become a job's state.
+Owns when a question starts and what an error means for the project and its jobs. Never formats a message, never
+lets an error of our own (the store's, a bug's) become a job's state.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from typing import Any
 
 from daemon.clock import Clock
-from daemon.domain import backoff
-from daemon.domain.events import Event, OperatorAlert
-from daemon.domain.jobs import ChannelName, Observation, ProjectName
-from daemon.domain.planning import Rails, next_gap
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing
-from daemon.domain.states import State, is_known
-from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.client import ProjectClient
@@ -29,38 +25,48 @@ from daemon.metastudio.errors import (
     ProjectFault,
     Refused,
     Throttled,
+    is_not_offered,
 )
 from daemon.metrics import Metrics
-from daemon.store import Recorded, Store, StoreError
-from daemon.watch.agenda import Agenda, Watched
+from daemon.store import Store
+from daemon.watch.agenda import Agenda, Queue, Watched
+from daemon.watch.answers import NOT_IN_TIME, Answers, Found, Source
+from daemon.watch.batches import Batches
+from daemon.watch.feed import FeedReader
+from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Change, Overload, ProjectHealth
+from daemon.watch.learning import Learning
+from daemon.watch.planner import Planner
+from daemon.watch.reports import Reports
+from daemon.watch.settings import PollingPlan
 
 log = logger(__name__)
 
-LINK_PATIENCE = 3.0
-"""Seconds that an alert waits at most for the download link of a finished avatar video."""
 LAST_LOOK = 30.0
 """Seconds that a job whose time is over is kept for a last look where the service does not answer."""
 _ENDS_AT_ONCE = 200
 """Jobs that are given up in one tick: after a long stop it may be the time of all."""
-_PROBE_BASE, _PROBE_CAP = 1.0, 30.0
-"""Seconds between two probes of a project that is at fault or down."""
-_NOT_IN_TIME = "it did not end in time"
 _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators hear of it."""
+_CALM = 0.5
+"""Share of the budget up to which a question may bring more than news: a job's script."""
+_GATHER = 1.0
+"""Seconds that a new job waits for others to share its first look with, where the budget is not calm."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long a job may be missing or unfinished (seconds), and how many queries may be under way at once."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is to be asked: the feed, or these jobs (one: singly)."""
 
-    not_found_grace: float
-    give_up_after: float
-    max_in_flight: int
+    jobs: Sequence[Watched] = ()
+
+    @property
+    def single(self) -> bool:
+        return len(self.jobs) == 1
 
 
 class Poller:
-    """The jobs of one project. `pump` starts what is due; everything else follows from the answers."""
+    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers."""
 
     def __init__(
         self,
@@ -69,8 +75,9 @@ class Poller:
         client: ProjectClient,
         store: Store,
         routing: Routing,
-        rails: Rails,
+        plan: PollingPlan,
         limits: Limits,
+        learning: Learning,
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
@@ -79,320 +86,344 @@ class Poller:
         self.project = project
         self.agenda = Agenda()
         self.limits = limits
-        self.touched: dict[int, Watched] = {}
-        """Jobs looked at since the last checkpoint."""
-        self.moved: dict[int, Watched] = {}
-        """Jobs whose state changed since the last flush."""
+        self.planner = Planner(
+            project=project,
+            plan=plan,
+            rate=client.budget.rate,
+            agenda=self.agenda,
+            durations=lambda: learning.durations,
+            clock=clock,
+            rng=rng,
+        )
+        self.reports = Reports(
+            project=project, store=store, routing=routing, clock=clock, metrics=metrics, wake=wake
+        )
+        self.ground = Ground(
+            project=project,
+            client=client,
+            store=store,
+            routing=routing,
+            limits=limits,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            wake=wake,
+            agenda=self.agenda,
+            planner=self.planner,
+            learning=learning,
+        )
+        self.answers = Answers(self.ground, self.reports)
+        self.batches = Batches(self.ground, self.answers)
+        self.feed = FeedReader(self.ground, self.answers)
+        self.answers.on_end = self._end_found
+        self.health = ProjectHealth()
         self._client = client
-        self._store = store
-        self._routing = routing
-        self._rails = rails
         self._clock = clock
         self._rng = rng
-        self._metrics = metrics
-        self._wake = wake
-        self._health = ProjectHealth()
-        self._overload = Overload(limit=rails.max_interval, patience=_OVERLOAD_PATIENCE)
+        self._overload = Overload(limit=plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
         self._auth_told = False
-        self._paused_until = 0.0
         self._in_flight = 0
+        self._starved_since: float | None = None
         self._stopping = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._up = metrics.project_up.labels(project)
         self._up.set(1)
+        self._looks = metrics.looks.labels(project, "single")
+        self.late = 0.0
+        """Seconds for which the most overdue job had waited at the last checkpoint."""
         self._late = metrics.lateness.labels(project)
 
-    # Starting queries
+    # Which question is next
+
+    def add(self, watched: Watched) -> None:
+        """Take up a job. A new one is asked singly where the budget is calm: that brings its script too."""
+        if watched.state is None and not watched.alone:
+            now = self._clock.monotonic()
+            few = self._waiting_singly(now) < self._client.budget.rate
+            if few and self._client.budget.usage(now) < _CALM:
+                watched.once = True
+            elif self._client.budget.usage(now) >= _CALM:
+                watched.due = now + _GATHER
+        self.agenda.add(watched)
 
     def pump(self) -> None:
-        """Start every query that is due and that the budget, the cap and the project's health allow."""
+        """Start every question that is due and that the budget, the cap and the project's health allow."""
         now = self._clock.monotonic()
-        if self._stopping or now < self._paused_until:
-            return
-        cap = 1 if self._health.down else self.limits.max_in_flight
-        while self._in_flight < cap:
-            due = self.agenda.first_due()
-            if due is None or due > now:
+        budget = self._client.budget
+        self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
+        while not self._stopping and now >= self.health.paused_until:
+            if self._in_flight >= (1 if self.health.probing else self.limits.max_in_flight):
                 return
-            permit = self._client.budget.try_take(now, Priority.NEWS)
-            if permit is None:
-                self._arm(self._client.budget.next_at() - now)
+            if not self._anything(now):
+                self._starved_since = None
                 return
-            watched = self.agenda.pop_due(now)
-            if watched is not None:
-                watched.in_flight = True
-                self._in_flight += 1
-                self._spawn(self._look(watched, permit))
+            if now < budget.next_at():
+                self._starve(now, budget.next_at())
+                return
+            question = self._question(now)
+            if question is None:
+                self._starved_since = None
+                return
+            permit = budget.try_take(now, Priority.NEWS if question.jobs else Priority.FEED)
+            if permit is None:  # who completes an alert goes first
+                self.agenda.give_back(question.jobs)
+                self._starve(now, now + 1 / budget.rate)
+                return
+            self._start(question, permit)
 
-    def note_lateness(self) -> float:
-        """Seconds for which the most overdue job has waited; told to the operators when it lasts."""
-        now = self._clock.monotonic()
-        due = self.agenda.first_due()
-        late = max(0.0, now - due) if due is not None and now >= self._paused_until else 0.0
-        self._late.set(late)
-        if self._overload.note(0.0 if self._health.down else late, now):
-            log.warning(LogEvent.OVERLOADED, project=self.project, late=round(late, 1), jobs=len(self.agenda))
-            self._tell(Event.OVERLOADED, late_seconds=round(late, 1), jobs=len(self.agenda))
-        return late
+    def _anything(self, now: float) -> bool:
+        """Whether any question may be due: a cheap look."""
+        if not self.health.failures and (self.feed.due(now) or self.batches.due(now)):
+            return True
+        first = self.agenda.first_due(None if self.health.failures else Queue.SINGLY)
+        return first is not None and first <= now
 
-    async def expire(self) -> None:
-        """End tracking of the jobs whose time is over and about which the service says nothing.
+    def _question(self, now: float) -> _Question | None:
+        """The question to ask next. While the project does not answer, single queries probe it: the list may be
+        what is broken."""
+        if self.health.failures:
+            return self._single(now, min(Queue, key=lambda queue: self.agenda.first_due(queue) or now + 1))
+        if self.feed.due(now):
+            return _Question()
+        singly = self.agenda.first(Queue.SINGLY)
+        together = self.agenda.first(Queue.TOGETHER)
+        if singly is not None and singly.due <= now and (together is None or singly.due <= together.due):
+            return self._single(now, Queue.SINGLY)
+        if self.batches.due(now):
+            chosen = self.batches.choose(now)
+            if chosen:
+                return _Question(chosen)
+        return self._single(now, Queue.SINGLY)
 
-        The others are given up by the look that comes when their time is over: it may find that they ended.
-        """
-        silent = self._health.down or self._auth_told
-        over = self.agenda.expired(self._clock.monotonic() - LAST_LOOK)
-        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
-        await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
+    def _single(self, now: float, queue: Queue) -> _Question | None:
+        first = self.agenda.first_due(queue)
+        return None if first is None or first > now else _Question(self.agenda.pop(queue))
 
-    async def idle(self) -> None:
-        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    def _start(self, question: _Question, permit: Permit) -> None:
+        self._in_flight += 1
+        if question.single:
+            self._spawn(self._look(question.jobs[0], permit))
+        elif question.jobs:
+            self._spawn(self._look_together(question.jobs, permit))
+        else:
+            self.feed.begin()
+            self._spawn(self._read_feed(permit))
 
-    async def stop(self, *, patience: float) -> None:
-        """Start nothing more; wait `patience` seconds for the queries under way, then cancel them."""
-        self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=patience)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.ground.tasks.spawn(self._counted(work))
 
-    def _arm(self, seconds: float) -> None:
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._in_flight -= 1
+            self.pump()
+
+    def _starve(self, now: float, until: float) -> None:
         """Pump again when the budget has its next permit: the tick alone would be too coarse a pace."""
+        if self._starved_since is None:
+            self._starved_since = now
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._ring)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, until - now), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self.pump()
 
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _waiting_singly(self, now: float) -> int:
+        """How many jobs wait for a single query, roughly: those that were put and not asked."""
+        first = self.agenda.first_due(Queue.SINGLY)
+        return 0 if first is None or first > now else self.agenda.queued(Queue.SINGLY)
 
-    # One look at a job
+    # Asking
 
     async def _look(self, watched: Watched, permit: Permit) -> None:
+        """Ask about one job."""
+        source = Source(by="single", began=self._clock.monotonic())
+        with_script = self._wants_script(watched)
         try:
-            seen = await self._client.show(watched.kind, watched.job_id, permit=permit)
-        except ApiError as error:
-            await self._failed(watched, error)
-        except Exception as error:
-            log.error(LogEvent.POLL_FAILED, project=self.project, job=watched.job_id, error=error, exc_info=True)
-            self._plan(watched, failed=True)
-        else:
-            await self._answered(watched, seen)
-        finally:
-            watched.in_flight = False
-            self._in_flight -= 1
-            if self.agenda.get(watched.job) is watched:
-                self.agenda.put(watched, watched.due)
-            self.pump()
-
-    async def _answered(self, watched: Watched, seen: Observation) -> None:
-        self._reached()
-        watched.missing_since = None
-        watched.last_error = None
-        self._looked(watched)
-        verdict = judge(watched.state, seen, at=self._clock.now())
-        if isinstance(verdict, Moved):
-            await self._record(watched, verdict, seen)
-        elif self._clock.monotonic() >= watched.expires:
-            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
-        else:
-            self._plan(watched)
-
-    async def _record(self, watched: Watched, move: Moved, seen: Observation) -> None:
-        asset_id = _asset_to_complete(move, seen)
-        due_at = move.observed_at + timedelta(seconds=LINK_PATIENCE if asset_id else 0)
-        try:
-            recorded = await self._store.write(
-                lambda tx: tx.jobs.record_move(
-                    watched.job,
-                    move,
-                    seen,
-                    routing=self._routing,
-                    due_at=due_at,
-                    operator_alerts=self._alerts_for(watched, move),
-                )
+            shown = await self._client.show_whole(
+                watched.kind, watched.job_id, permit=permit, show_script=with_script
             )
-        except StoreError as error:
-            self._store_failed(watched, error)
-            return
-        if recorded is None:  # stopped by a person meanwhile; the next look at the changes takes that up
-            self.agenda.drop(watched.job)
-            return
-        self._note_move(watched, move)
-        if asset_id is None:
-            self._wake(recorded.channels)
+        except ApiError as error:
+            await self._failed(watched, error, source)
+        except Exception as error:  # noqa: BLE001 - a bug must cost one look, not the watch
+            self._bug([watched], error)
         else:
-            self._spawn(self._complete(watched, asset_id, recorded))
+            self._reached()
+            self._looks.inc()
+            self.batches.exists(watched)
+            if with_script:
+                watched.script_asked = True
+            if not watched.recording and self.agenda.holds(watched):
+                await self.answers.take(watched, shown.observation, source)
+            if with_script and (length := shown.expected_length()) is not None:
+                await self.answers.set_length(watched, length)
+        finally:
+            self._put_back([watched])
 
-    def _note_move(self, watched: Watched, move: Moved) -> None:
-        watched.state = move.after
-        watched.since = self._clock.monotonic()
-        label = move.after if is_known(move.after) else "other"
-        self._metrics.transitions.labels(self.project, label).inc()
-        log.info(
-            LogEvent.JOB_MOVED, project=self.project, job=watched.job_id, before=move.before, after=move.after
+    async def _look_together(self, jobs: Sequence[Watched], permit: Permit) -> None:
+        """Ask about several jobs with one list."""
+        try:
+            await self.batches.ask(jobs, permit)
+        except ApiError as error:
+            self._give_back(jobs)
+            self._list_failed(error, self.batches.failed)
+        except Exception as error:  # noqa: BLE001 - the same
+            self._bug(jobs, error)
+            self._put_back(jobs)
+        else:
+            self._reached()
+
+    async def _read_feed(self, permit: Permit) -> None:
+        try:
+            await self.feed.read(permit)
+        except ApiError as error:
+            self._list_failed(error, self.feed.failed)
+        except Exception as error:
+            log.error(LogEvent.POLL_FAILED, project=self.project, error=error, exc_info=True)
+        else:
+            self._reached()
+
+    def _wants_script(self, watched: Watched) -> bool:
+        return (
+            watched.kind.scripted
+            and watched.length is None
+            and not watched.script_asked
+            and self._client.budget.usage(self._clock.monotonic()) < _CALM
         )
-        if move.unknown:
-            log.warning(LogEvent.STATE_UNKNOWN, project=self.project, job=watched.job_id, state=move.after)
-        if move.ends:
-            self.agenda.drop(watched.job)
-            self.touched.pop(watched.job, None)
-        else:
-            self.moved[watched.job] = watched
-            self._plan(watched)
 
-    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded) -> None:
-        """Add the download link of a finished video that has no preview; its alert waits for this, briefly."""
-        url: str | None = None
-        try:
-            async with asyncio.timeout(LINK_PATIENCE):
-                permit = await self._client.budget.take(Priority.NEWS)
-                url = await self._client.download_url(asset_id, permit=permit, timeout=LINK_PATIENCE)
-        except (ApiError, TimeoutError) as error:
-            log.info(LogEvent.POLL_FAILED, project=self.project, job=watched.job_id, asset=asset_id, error=error)
-        try:
-            await self._store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=self._clock.now()))
-        except StoreError as error:  # the alert goes out without the link when its time comes
-            self._metrics.store_errors.inc()
-            log.error(LogEvent.DATABASE_FAILED, project=self.project, job=watched.job_id, error=error)
-        self._wake(recorded.channels)
+    def _put_back(self, jobs: Sequence[Watched]) -> None:
+        for watched in jobs:
+            watched.in_flight = False
+            if self.agenda.holds(watched):
+                self.agenda.put(watched, watched.due)
+
+    def _give_back(self, jobs: Sequence[Watched]) -> None:
+        """Nothing was learned about them: they keep their places."""
+        self._put_back([watched for watched in jobs if watched.in_flight])
+
+    def _bug(self, jobs: Sequence[Watched], error: Exception) -> None:
+        log.error(LogEvent.POLL_FAILED, project=self.project, job=jobs[0].job_id, error=error, exc_info=True)
+        for watched in jobs:
+            self.planner.plan_next(watched, self._clock.monotonic(), failed=True)
 
     # What an error means
 
-    async def _failed(self, watched: Watched, error: ApiError) -> None:
+    async def _failed(self, watched: Watched, error: ApiError, source: Source) -> None:
         now = self._clock.monotonic()
         match error:
             case JobNotFound():
                 self._reached()
-                await self._missing(watched, now, error)
-            case Throttled():  # the budget waits; the job keeps its place
+                await self._missing(watched, now, error, source)
+            case Throttled() | AuthPaused() | AuthRefused() | ProjectFault():  # the job keeps its place
                 watched.due = now
-            case AuthPaused():
-                watched.due = now
-                self._paused_until = error.until
-            case AuthRefused():
-                watched.due = now
-                self._auth_refused(error)
-            case ProjectFault():
-                watched.due = now
-                self._unreached(now, error)
-                self._paused_until = now + self._probe_gap()
+                self._project_failed(error)
+            case Refused():  # the service answered; it is this query that it will not have
+                self._query_failed(watched, error, source)
+                self._reached()
             case _:
-                self._query_failed(watched, now, error)
+                self._query_failed(watched, error, source)
+                self._unreached(error)
 
-    def _query_failed(self, watched: Watched, now: float, error: ApiError) -> None:
-        watched.last_error = str(error)
-        self._looked(watched)
-        self._plan(watched, failed=True, floor=error.retry_after or 0.0)
-        if isinstance(error, Refused):  # the service answered; it is this query that it will not have
-            self._reached()
-        else:
-            self._unreached(now, error)
+    def _list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
+        """A list gave an error. It is the list's own, if single queries are answered: they are asked next."""
+        match error:
+            case Throttled() | AuthPaused() | AuthRefused():
+                self._project_failed(error)
+            case Refused() | JobNotFound():
+                self._reached()
+                tell(error, for_good=False)
+            case ProjectFault() if is_not_offered(error):
+                tell(error, for_good=True)
+            case _:
+                if not self.health.failures:  # those that were under way together count once
+                    tell(error, for_good=False)
+                self._unreached(error)
+
+    def _project_failed(self, error: ApiError) -> None:
+        match error:
+            case AuthPaused():
+                self.health.paused_until = max(self.health.paused_until, error.until)
+            case AuthRefused():
+                if not self._auth_told:
+                    self._auth_told = True
+                    self._tell(Event.AUTH_FAILED, reason=str(error))
+            case _:
+                if isinstance(error, ProjectFault) and not self.health.failures:
+                    log.warning(LogEvent.POLL_FAILED, project=self.project, error=error)
+                self._unreached(error, at_once=isinstance(error, ProjectFault))
+
+    def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
+        self.answers.without_answer(watched, error, source)
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
             project=self.project,
             job=watched.job_id,
             failures=watched.failures,
-            again_in=round(watched.due - now, 1),
+            again_in=round(watched.due - self._clock.monotonic(), 1),
             error=error,
         )
 
-    async def _missing(self, watched: Watched, now: float, error: JobNotFound) -> None:
-        watched.last_error = str(error)
-        self._looked(watched)
+    async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
         if watched.missing_since is None:
             watched.missing_since = now
             log.warning(LogEvent.JOB_MISSING, project=self.project, job=watched.job_id, error=error)
+        self.answers.without_answer(watched, error, source)
+        watched.once = True  # only a single query tells whether it is there
         if now - watched.missing_since >= self.limits.not_found_grace:
-            await self._end(watched, Event.LOST, reason=str(error))
+            await self.answers.end(watched, Event.LOST, reason=str(error))
         elif now >= watched.expires:
-            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
+            await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         else:
-            self._plan(watched, failed=True)
             watched.due = min(watched.due, watched.missing_since + self.limits.not_found_grace)
+
+    async def expire(self) -> None:
+        """End tracking of the jobs whose time is over and about which the service says nothing.
+
+        The others are given up by the look that comes when their time is over: it may find that they ended.
+        """
+        silent = self.health.down or self._auth_told
+        over = self.agenda.expired(self._clock.monotonic() - LAST_LOOK)
+        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
+        await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
 
     async def _give_up_unseen(self, watched: Watched) -> None:
         watched.in_flight = True  # no query begins meanwhile
         try:
-            await self._end(watched, Event.EXPIRED, reason=_NOT_IN_TIME)
+            await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         finally:
-            watched.in_flight = False
-        if self.agenda.get(watched.job) is watched:
-            self.agenda.put(watched, watched.due)
+            self._put_back([watched])
 
-    async def _end(self, watched: Watched, event: Event, *, reason: str) -> None:
-        try:
-            recorded = await self._store.write(
-                lambda tx: tx.jobs.record_end(
-                    watched.job, event, at=self._clock.now(), routing=self._routing, reason=reason
-                )
-            )
-        except StoreError as error:
-            self._store_failed(watched, error)
-            return
-        self.agenda.drop(watched.job)
-        self.touched.pop(watched.job, None)
-        if recorded is not None:
-            name = LogEvent.JOB_LOST if event is Event.LOST else LogEvent.JOB_EXPIRED
-            log.warning(name, project=self.project, job=watched.job_id, reason=reason)
-            self._wake(recorded.channels)
+    # The project's health
 
-    def _store_failed(self, watched: Watched, error: StoreError) -> None:
-        """Nothing is known to be stored: the job keeps its state and is asked again, soon and then more slowly."""
-        self._metrics.store_errors.inc()
-        level = log.debug if watched.failures else log.error
-        level(LogEvent.DATABASE_FAILED, project=self.project, job=watched.job_id, error=error)
-        self._plan(watched, failed=True)
-        watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
-
-    # Planning and the project's health
-
-    def _looked(self, watched: Watched) -> None:
-        watched.looks += 1
-        watched.asked = self._clock.now().timestamp()
-        self.touched[watched.job] = watched
-
-    def _plan(self, watched: Watched, *, failed: bool = False, floor: float = 0.0) -> None:
-        watched.failures = watched.failures + 1 if failed else 0
+    def note_lateness(self) -> float:
+        """Seconds for which the most overdue job has waited; told to the operators when it lasts."""
         now = self._clock.monotonic()
-        watched.due = now + next_gap(
-            state=watched.state,
-            in_state=now - watched.since,
-            failures=watched.failures,
-            floor=floor,
-            rails=self._rails,
-            spread=self._rng.random(),
-        )
-        if now < watched.expires < watched.due:  # a last look when its time is over
-            watched.due = max(watched.expires, now + floor)
+        starved = self._starved_since is not None and now >= self.health.paused_until
+        due = self.agenda.first_due()
+        late = self.late = max(0.0, now - due) if due is not None and starved else 0.0
+        self._late.set(late)
+        if self._overload.note(0.0 if self.health.down else late, now):
+            log.warning(LogEvent.OVERLOADED, project=self.project, late=round(late, 1), jobs=len(self.agenda))
+            self._tell(Event.OVERLOADED, late_seconds=round(late, 1), jobs=len(self.agenda))
+        return late
 
-    def _probe_gap(self) -> float:
-        return backoff.delay(
-            max(1, self._health.failures), base=_PROBE_BASE, cap=_PROBE_CAP, spread=self._rng.random()
-        )
+    def _end_found(self, found: Found) -> None:
+        self.feed.found(found)
 
     def _reached(self) -> None:
-        self._auth_told = False
-        if self._health.failures:
-            self._tell_health(self._health.succeeded())
+        if self._auth_told:
+            self._auth_told = False
+            if not self.health.down:
+                self._tell_recovered()
+        if self.health.failures:
+            self._tell_health(self.health.succeeded())
 
-    def _unreached(self, now: float, error: ApiError) -> None:
-        self._tell_health(self._health.failed(now), error)
-        if self._health.down:
-            self._paused_until = now + self._probe_gap()
-        if isinstance(error, ProjectFault) and self._health.failures == 1:
-            log.warning(LogEvent.POLL_FAILED, project=self.project, error=error)
+    def _unreached(self, error: ApiError, *, at_once: bool = False) -> None:
+        change = self.health.failed(self._clock.monotonic(), spread=self._rng.random(), at_once=at_once)
+        self._tell_health(change, error)
 
     def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
         if change == "down":
@@ -401,56 +432,25 @@ class Poller:
             self._tell(Event.PROJECT_DOWN, reason=str(error))
         elif change == "recovered":
             self._up.set(1)
-            log.info(LogEvent.PROJECT_RECOVERED, project=self.project)
-            self._tell(Event.PROJECT_RECOVERED)
+            self._tell_recovered()
 
-    def _auth_refused(self, error: AuthRefused) -> None:
-        if self._auth_told:
-            return
-        self._auth_told = True
-        self._tell(Event.AUTH_FAILED, reason=str(error))
+    def _tell_recovered(self) -> None:
+        log.info(LogEvent.PROJECT_RECOVERED, project=self.project)
+        self._tell(Event.PROJECT_RECOVERED)
 
     def _tell(self, event: Event, **facts: str | float) -> None:
-        """Put an operator event into the outbox; it is unique for the moment at which it happened."""
-        at = self._clock.now()
-        alert = OperatorAlert(
-            event=event,
-            key=f"project/{self.project}/{event}/{int(at.timestamp() * 1000)}",
-            project=self.project,
-            facts={**facts, "observed_at": at.isoformat()},
-        )
-        self._spawn(self._store_alert(alert))
+        self.reports.tell(event, **facts)
+        self.ground.tasks.spawn(self.reports.flush())
 
-    async def _store_alert(self, alert: OperatorAlert) -> None:
-        channels = self._routing.channels_for(alert.event)
-        try:
-            await self._store.write(
-                lambda tx: tx.outbox.add_operator(alert, channels=channels, at=self._clock.now())
-            )
-        except StoreError as error:
-            self._metrics.store_errors.inc()
-            log.error(LogEvent.DATABASE_FAILED, project=self.project, told=alert.event, error=error)
-        self._wake(channels)
+    # The end
 
-    def _alerts_for(self, watched: Watched, move: Moved) -> tuple[OperatorAlert, ...]:
-        if not move.unknown:
-            return ()
-        return (
-            OperatorAlert(
-                event=Event.UNKNOWN_STATE,
-                key=f"project/{self.project}/state/{move.after}",
-                project=self.project,
-                facts={
-                    "state": move.after,
-                    "job_id": watched.job_id,
-                    "observed_at": move.observed_at.isoformat(),
-                },
-            ),
-        )
+    async def idle(self) -> None:
+        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
+        await self.ground.tasks.idle()
 
-
-def _asset_to_complete(move: Moved, seen: Observation) -> str | None:
-    """The asset to ask for a download link: that of a finished video without a preview link."""
-    if move.after == State.SUCCEED and seen.asset.preview_url is None:
-        return seen.asset.asset_id
-    return None
+    async def stop(self, *, patience: float) -> None:
+        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.ground.tasks.end(patience=patience)

@@ -6,32 +6,44 @@ API itself.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
-from daemon.metastudio.kinds import KINDS
+from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
 from daemon.store import Look, Store, StoreError, Transaction, WatchRow
 from daemon.watch.agenda import Watched
+from daemon.watch.learning import Learning, production_began
 from daemon.watch.poller import Poller
+from daemon.watch.status import status_of
 
 log = logger(__name__)
 
 _PAGE = 5000
+_CHUNK = 2000
+"""Jobs whose bookkeeping is written at once: what is urgent waits for no more than these."""
 
 
 class Watcher:
     """All projects' pollers, fed from the store."""
 
     def __init__(
-        self, *, pollers: Mapping[ProjectName, Poller], store: Store, clock: Clock, metrics: Metrics
+        self,
+        *,
+        pollers: Mapping[ProjectName, Poller],
+        store: Store,
+        learning: Learning,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._pollers = pollers
         self._store = store
+        self._learning = learning
         self._clock = clock
         self._metrics = metrics
 
@@ -40,6 +52,7 @@ class Watcher:
 
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
+        await self._learn()
         after, count = 0, 0
         strays: Counter[tuple[str, str]] = Counter()
         while True:
@@ -73,18 +86,24 @@ class Watcher:
         for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
             if row.tracking == Tracking.ACTIVE:
                 self._notice(row)
-            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.id) is not None:
+            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.job_id) is not None:
                 log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
         self.pump()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
-        await self._flush({id_: job for poller in self._pollers.values() for id_, job in _drain(poller.moved)})
+            await poller.reports.flush()
+        moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved)]
+        await self._flush(moved)
+        await self._learn()
 
     async def checkpoint(self) -> None:
-        """Store when each job was last asked and when it will be next."""
+        """Store when each job was last asked and when it will be next, and how each project's watch stands."""
         for poller in self._pollers.values():
             poller.note_lateness()
-            await self._flush(dict(_drain(poller.touched)))
+            touched = _drain(poller.answers.touched)
+            for begin in range(0, len(touched), _CHUNK):
+                await self._flush(touched[begin : begin + _CHUNK])
+        await self._store_status()
 
     async def stop(self, *, patience: float) -> None:
         """Let the queries under way end (`patience` seconds at most), then checkpoint."""
@@ -99,8 +118,8 @@ class Watcher:
     def _notice(self, row: WatchRow) -> None:
         """Take up a job that a command tracked; one that is watched already was tracked before the load."""
         poller = self._pollers.get(row.project)
-        watched = poller.agenda.get(row.id) if poller is not None else None
-        if watched is not None and watched.kind.name == row.kind:
+        watched = poller.agenda.get(row.job_id) if poller is not None else None
+        if watched is not None and watched.job == row.id and watched.kind.name == row.kind:
             return
         fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
         if self._take(row):
@@ -112,26 +131,56 @@ class Watcher:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
         if poller is None or kind is None:
             return False
+        poller.add(self._watched(row, kind, poller))
+        return True
+
+    def _watched(self, row: WatchRow, kind: Kind, poller: Poller) -> Watched:
         now, wall = self._clock.monotonic(), self._clock.now()
         in_state = wall - row.state_since if row.state_since is not None else timedelta(0)
         tracked_for = max(timedelta(0), wall - row.tracked_at)
-        poller.agenda.add(
-            Watched(
-                job=row.id,
-                job_id=row.job_id,
-                kind=kind,
-                state=row.state,
-                since=now - max(0.0, in_state.total_seconds()),
-                expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
-                due=now,
-            )
+        watched = Watched(
+            job=row.id,
+            job_id=row.job_id,
+            kind=kind,
+            state=row.state,
+            since=now - max(0.0, in_state.total_seconds()),
+            expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
+            due=now,
         )
-        return True
+        watched.length = row.expected_length
+        if row.reported_at is not None:
+            watched.reported = row.reported_at.timestamp()
+        if row.state == State.PROCESSING:
+            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
+            watched.start = watched.since if began is None else now - (wall - began).total_seconds()
+        return watched
 
-    async def _flush(self, jobs: Mapping[int, Watched]) -> None:
+    async def _learn(self) -> None:
+        """Fit the production times anew where it is time. What was learned stays where that fails."""
+        try:
+            await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
+        except StoreError as error:
+            log.error(LogEvent.DATABASE_FAILED, error=error)
+            self._metrics.store_errors.inc()
+
+    async def _store_status(self) -> None:
+        now, at = self._clock.monotonic(), self._clock.now()
+        facts = {name: status_of(poller, now=now, wall=at) for name, poller in self._pollers.items()}
+
+        def store(tx: Transaction) -> None:
+            for name, each in facts.items():
+                tx.statuses.set(name, each, at)
+
+        try:
+            await self._store.write(store)
+        except StoreError as error:
+            log.error(LogEvent.DATABASE_FAILED, error=error)
+            self._metrics.store_errors.inc()
+
+    async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
             return
-        looks = self._looks(jobs.values())
+        looks = self._looks(jobs)
         try:
             await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
         except StoreError as error:
@@ -145,10 +194,14 @@ class Watcher:
             looks.append(
                 Look(
                     job=watched.job,
-                    last_polled_at=None if watched.asked is None else datetime.fromtimestamp(watched.asked, UTC),
+                    last_polled_at=None
+                    if watched.looked is None
+                    else wall - timedelta(seconds=now - watched.looked),
                     next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
                     polls=watched.looks,
                     last_error=watched.last_error,
+                    asked_by=watched.asked_by,
+                    next_reason=watched.reason,
                 )
             )
             watched.looks = 0
@@ -159,7 +212,7 @@ def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
     return tx.jobs.active(after=after, limit=_PAGE)
 
 
-def _drain(jobs: dict[int, Watched]) -> list[tuple[int, Watched]]:
-    drained = list(jobs.items())
+def _drain(jobs: dict[int, Watched]) -> list[Watched]:
+    drained = list(jobs.values())
     jobs.clear()
     return drained

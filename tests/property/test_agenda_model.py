@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda, Queue, Watched
 
 jobs = st.integers(1, 6)
 steps = st.lists(
@@ -13,42 +13,95 @@ steps = st.lists(
         st.tuples(st.just("add"), jobs, st.floats(0, 100)),
         st.tuples(st.just("put"), jobs, st.floats(0, 100)),
         st.tuples(st.just("drop"), jobs, st.just(0.0)),
+        st.tuples(st.just("once"), jobs, st.floats(0, 100)),
+        st.tuples(st.just("hasten"), jobs, st.floats(0, 100)),
         st.tuples(st.just("pop"), jobs, st.floats(0, 100)),
     ),
     max_size=60,
 )
 
 
+def job_id(job: int) -> JobId:
+    return JobId(f"j{job}")
+
+
 def watched(job: int, due: float, expires: float = 1e9) -> Watched:
     return Watched(
-        job=job, job_id=JobId(f"j{job}"), kind=KINDS["avatar"], state=None, since=0, expires=expires, due=due
+        job=job, job_id=job_id(job), kind=KINDS["avatar"], state=None, since=0, expires=expires, due=due
     )
 
 
 @given(steps)
 def test_the_most_overdue_job_comes_first_and_dropped_ones_never(script: list[tuple[str, int, float]]) -> None:
     agenda, model = Agenda(), {}
+    queues: dict[int, Queue] = {}
     for step, job, number in script:
+        entry = agenda.get(job_id(job))
         if step == "add":
             agenda.add(watched(job, number))
-            model[job] = number
-        elif step == "put" and (entry := agenda.get(job)):
+            model[job], queues[job] = number, Queue.TOGETHER
+        elif step == "put" and entry is not None:
             agenda.put(entry, number)
             model[job] = number
+        elif step == "once" and entry is not None:
+            entry.once = not entry.once
+            agenda.put(entry, number)
+            model[job], queues[job] = number, Queue(entry.once)
         elif step == "drop":
-            assert (agenda.drop(job) is not None) == (model.pop(job, None) is not None)
+            assert (agenda.drop(job_id(job)) is not None) == (model.pop(job, None) is not None)
+        elif step == "hasten":
+            agenda.hasten(number)
+            model = {each: min(due, number) for each, due in model.items()}
         elif step == "pop":
-            due = min(model.values(), default=None)
-            taken = agenda.pop_due(number)
-            if due is None or due > number:
-                assert taken is None
-            else:
-                assert taken is not None
-                assert taken.due == due == model[taken.job]
-                agenda.put(taken, taken.due + 200)
-                model[taken.job] = taken.due
+            queue, most = Queue(job % 2), int(number) % 4
+            there = {each: due for each, due in model.items() if queues[each] is queue}
+            taken = agenda.pop(queue, most)
+            assert [each.due for each in taken] == sorted(there.values())[:most]
+            for each in taken:
+                each.in_flight = False
+                agenda.put(each, each.due + 200)
+                model[each.job] = each.due
         assert agenda.first_due() == min(model.values(), default=None)
+        for queue in Queue:
+            expected = [due for each, due in model.items() if queues[each] is queue]
+            assert agenda.first_due(queue) == min(expected, default=None)
         assert len(agenda) == len(model)
+
+
+def test_what_is_taken_is_not_found_until_it_is_given_back() -> None:
+    agenda = Agenda()
+    for job in range(5):
+        agenda.add(watched(job, job))
+    taken = agenda.pop(Queue.TOGETHER, 3)
+    assert [each.job for each in taken] == [0, 1, 2]
+    assert agenda.first_due() == 3
+    agenda.give_back(taken)
+    assert [each.job for each in agenda.pop(Queue.TOGETHER, 9)] == [0, 1, 2, 3, 4]
+    assert agenda.first_due() is None
+
+
+def test_the_agenda_counts_what_lists_hold() -> None:
+    agenda = Agenda()
+    for job in range(4):
+        agenda.add(watched(job, 0))
+    agenda.set_alone(agenda.get(job_id(1)))
+    agenda.set_alone(agenda.get(job_id(1)))
+    assert (agenda.listed, agenda.unlisted) == (3, 1)
+    agenda.drop(job_id(1))
+    agenda.drop(job_id(2))
+    assert (agenda.listed, agenda.unlisted) == (2, 0)
+
+
+def test_the_oldest_look_is_that_of_the_jobs_that_lists_hold() -> None:
+    agenda = Agenda()
+    assert agenda.oldest_look() == float("inf")
+    for job, looked in ((1, 5.0), (2, 3.0), (3, 1.0)):
+        agenda.add(watched(job, 0))
+        agenda.get(job_id(job)).looked = looked
+    agenda.set_alone(agenda.get(job_id(3)))
+    assert agenda.oldest_look() == 3.0
+    agenda.add(watched(4, 0))
+    assert agenda.oldest_look() == float("-inf")
 
 
 def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -> None:
@@ -63,6 +116,6 @@ def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -
     early.in_flight = True
     assert agenda.expired(12.2) == []
     early.in_flight = False
-    agenda.drop(1)
+    agenda.drop(job_id(1))
     assert agenda.expired(13.3) == []
     assert agenda.expired(25) == [late]

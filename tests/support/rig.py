@@ -1,6 +1,7 @@
 """The watch with real parts around it: a simulator over sockets, a real client, a SQLite file, and one clock that
 the test moves for all of them."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName, parse_job_id
-from daemon.domain.planning import Rails
+from daemon.domain.planning import Rails, Strategy
 from daemon.domain.routing import Route, Routing
 from daemon.metastudio.budget import Budget
 from daemon.metastudio.client import ProjectClient
@@ -20,11 +21,17 @@ from daemon.metastudio.settings import AkSk, ProjectSettings
 from daemon.metrics import Metrics
 from daemon.sim import SimSettings, Simulator
 from daemon.store import DeliveryRow, JobRow, Store, TrackRequest, TrackResult, TransitionRow
-from daemon.watch import Poller, Watcher
-from daemon.watch.poller import Limits
+from daemon.transport import Timeouts
+from daemon.watch.ground import Limits
+from daemon.watch.learning import Learning
+from daemon.watch.poller import Poller
+from daemon.watch.settings import PollingPlan
+from daemon.watch.watcher import Watcher
 
 PROJECT = ProjectName("main")
 CHANNEL = ChannelName("team")
+_TURNS = 30
+"""Turns of the event loop in which a request reaches a simulator in the same process."""
 
 
 @dataclass
@@ -92,7 +99,8 @@ class Rig:
 async def rig(
     folder: Path, *, rate: float = 1000.0, rails: Rails | None = None, **changes: Any
 ) -> AsyncIterator[Rig]:
-    """A rig. `changes`: sim (SimSettings' values), limits (Limits' values), auth."""
+    """A rig. `changes`: sim (SimSettings' values), limits (Limits' values), plan (PollingPlan's values; without
+    any each job is asked singly, under the fixed strategy), auth, timeouts."""
     clock = ManualClock()
     limits = {"not_found_grace": 60.0, "give_up_after": 86400.0, "max_in_flight": 16} | changes.get("limits", {})
     settings = {"seed": 1, "show_rate": None, "write_rate": None, "clock": clock} | changes.get("sim", {})
@@ -102,6 +110,8 @@ async def rig(
 
         async def pass_time(seconds: float) -> None:
             clock.advance(seconds)
+            for _ in range(_TURNS):  # what was permitted reaches the simulator before time goes on
+                await asyncio.sleep(0)
 
         budget = Budget(rate, clock, sleep=pass_time)
         client = ProjectClient(
@@ -110,6 +120,7 @@ async def rig(
                 endpoint=sim.url,
                 project_id=keys.project_id,
                 rate=rate,
+                timeouts=changes.get("timeouts") or Timeouts(),
                 auth=changes.get("auth") or AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
             ),
             clock=clock,
@@ -118,20 +129,27 @@ async def rig(
             environ={},
             budget=budget,
         )
-        metrics, woken = Metrics(), []
+        metrics, woken, learning = Metrics(), [], Learning(store, clock)
+        plan = {
+            "rails": rails or Rails(min_interval=1, max_interval=10, blocked_interval=60),
+            "strategy": Strategy.FIXED,
+            "feed": False,
+            "batch": False,
+        }
         poller = Poller(
             project=PROJECT,
             client=client,
             store=store,
             routing=Routing(routes=(Route(events=frozenset(Event), channels=(CHANNEL,)),), operators=(CHANNEL,)),
-            rails=rails or Rails(min_interval=1, max_interval=10, blocked_interval=60),
+            plan=PollingPlan(**plan | changes.get("plan", {})),
+            learning=learning,
             limits=Limits(**limits),
             clock=clock,
             rng=random.Random(1),
             metrics=metrics,
             wake=woken.extend,
         )
-        watcher = Watcher(pollers={PROJECT: poller}, store=store, clock=clock, metrics=metrics)
+        watcher = Watcher(pollers={PROJECT: poller}, store=store, learning=learning, clock=clock, metrics=metrics)
         try:
             yield Rig(clock, sim, store, poller, watcher, metrics, budget, woken)
         finally:

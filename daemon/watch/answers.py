@@ -1,0 +1,316 @@
+"""What an answer means for a job: the verdict, the one transaction that stores it, the plan of the next look.
+
+Owns everything that changes a job's state in memory, and only after the store has it. Never asks whether the job
+moved (the poller, the lists and the feed do), and never lets an error of the store become a job's state.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from daemon.domain.durations import eta
+from daemon.domain.events import Event, Json
+from daemon.domain.jobs import Observation, Tracking
+from daemon.domain.states import State, is_known, is_terminal
+from daemon.domain.transitions import Moved, judge
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Priority
+from daemon.metastudio.errors import ApiError
+from daemon.store import Recorded, StoreError
+from daemon.watch.agenda import Watched
+from daemon.watch.ground import Ground
+from daemon.watch.learning import production_began, started_before
+from daemon.watch.reports import Reports
+
+log = logger(__name__)
+
+LINK_PATIENCE = 3.0
+"""Seconds that an alert waits at most for the download link of a finished avatar video."""
+NOT_IN_TIME = "it did not end in time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The question that an answer belongs to: how it was asked (`single`, `ids` or `feed`) and when it began
+    (monotonic seconds)."""
+
+    by: str
+    began: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An end that was found: how, the service's times of it and of the job's creation (epoch seconds), and when
+    the job had been looked at before (monotonic seconds)."""
+
+    watched: Watched
+    by: str
+    reported: float | None
+    looked: float | None
+    created: float | None
+
+
+class Answers:
+    """Takes what answers say of one project's jobs."""
+
+    def __init__(self, ground: Ground, reports: Reports) -> None:
+        self._ground = ground
+        self._reports = reports
+        self.touched: dict[int, Watched] = {}
+        """Jobs looked at since the last checkpoint."""
+        self.moved: dict[int, Watched] = {}
+        """Jobs whose state changed since the last flush."""
+        self.on_end: Callable[[Found], None] | None = None
+        """Told of every end that was found."""
+
+    # An answer that tells a state
+
+    def unchanged(self, watched: Watched, source: Source, now: float) -> None:
+        """The service says what was known. Hot: lists bring a hundred of these at once."""
+        self._looked(watched, source)
+        self._ground.planner.plan_next(watched, now)
+        if now >= watched.stuck_at and not watched.told_stuck:
+            self._tell_stuck(watched)
+
+    async def take(self, watched: Watched, seen: Observation, source: Source) -> None:
+        """Store a move, or note that there is none, and plan the next look. Puts nothing into the agenda."""
+        verdict = judge(watched.state, seen, at=self._ground.clock.now())
+        if isinstance(verdict, Moved):
+            await self._record(watched, verdict, seen, source)
+        elif (now := self._ground.clock.monotonic()) >= watched.expires and source.by == "single":
+            self._looked(watched, source)
+            await self.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
+        else:
+            self.unchanged(watched, source, now)
+
+    async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
+        ground = self._ground
+        asset_id = _asset_to_complete(move, seen)
+        due_at = move.observed_at + timedelta(seconds=LINK_PATIENCE if asset_id else 0)
+        start = self._start(watched, move, seen)
+        facts = self._started_facts(watched, move, start)
+        watched.recording = True
+        try:
+            recorded = await ground.store.write(
+                lambda tx: tx.jobs.record_move(
+                    watched.job,
+                    move,
+                    seen,
+                    routing=ground.routing,
+                    due_at=due_at,
+                    operator_alerts=self._reports.unknown_state(watched, move),
+                    facts=facts,
+                )
+            )
+        except StoreError as error:
+            self.store_failed(watched, error)
+            return
+        finally:
+            watched.recording = False
+        reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
+        found = Found(watched=watched, by=source.by, reported=reported, looked=watched.looked, created=created)
+        self._looked(watched, source)
+        watched.reported = reported if reported is not None else watched.reported
+        if recorded is None:
+            await self._follow_store(watched)
+            return
+        self._note_move(watched, move, start)
+        if move.ends:
+            ground.metrics.ends.labels(ground.project, source.by).inc()
+            if self.on_end is not None:
+                self.on_end(found)
+        if asset_id is None:
+            ground.wake(recorded.channels)
+        else:
+            ground.tasks.spawn(self._complete(watched, asset_id, recorded))
+
+    async def _follow_store(self, watched: Watched) -> None:
+        """The store did not take a move: a person stopped the job meanwhile, or it holds another state than was
+        known here (an answer beside this one was faster, or a commit was taken for failed)."""
+        ground = self._ground
+        try:
+            row = await ground.store.read_async(lambda tx: tx.jobs.get(watched.job))
+        except StoreError as error:
+            self.store_failed(watched, error)
+            return
+        if not ground.agenda.holds(watched):
+            return
+        if row is None or row.tracking is not Tracking.ACTIVE:
+            ground.agenda.drop(watched.job_id)
+            return
+        now = ground.clock.monotonic()
+        if row.state is not None and row.state != watched.state:
+            watched.enter(row.state, now=now, start=None)
+        ground.planner.plan_next(watched, now)
+
+    def _start(self, watched: Watched, move: Moved, seen: Observation) -> float | None:
+        """When production began (monotonic seconds), where the answer says that it did."""
+        if move.after != State.PROCESSING:
+            return None
+        believed = production_began(started_at=seen.started_at, created_at=seen.created_at, by=move.observed_at)
+        now = self._ground.clock.monotonic()
+        return started_before(watched, believed, now=now, wall=move.observed_at)
+
+    def _started_facts(self, watched: Watched, move: Moved, start: float | None) -> Mapping[str, Json]:
+        """What `started` tells of how long it will take."""
+        if start is None:
+            return {}
+        ground = self._ground
+        elapsed = ground.clock.monotonic() - start
+        left = eta(ground.learning.durations, ground.planner.key(watched.kind), watched.length, elapsed)
+        if left is None:
+            return {}
+        return {"eta": {"median": left.median, "low": left.low, "high": left.high}}
+
+    def _note_move(self, watched: Watched, move: Moved, start: float | None) -> None:
+        ground = self._ground
+        now = ground.clock.monotonic()
+        watched.enter(move.after, now=now, start=start)
+        label = move.after if is_known(move.after) else "other"
+        ground.metrics.transitions.labels(ground.project, label).inc()
+        log.info(
+            LogEvent.JOB_MOVED,
+            project=ground.project,
+            job=watched.job_id,
+            before=move.before,
+            after=move.after,
+            by=watched.asked_by,
+        )
+        if move.unknown:
+            log.warning(LogEvent.STATE_UNKNOWN, project=ground.project, job=watched.job_id, state=move.after)
+        if move.ends:
+            ground.agenda.drop(watched.job_id)
+            self.touched.pop(watched.job, None)
+            ground.learning.ended()
+        else:
+            self.moved[watched.job] = watched
+            ground.planner.plan_next(watched, now)
+
+    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded) -> None:
+        """Add the download link of a finished video that has no preview; its alert waits for this, briefly."""
+        ground = self._ground
+        url: str | None = None
+        try:
+            url = await self._download_url(asset_id)
+        except (ApiError, TimeoutError) as error:
+            log.info(LogEvent.POLL_FAILED, project=ground.project, job=watched.job_id, asset=asset_id, error=error)
+        try:
+            await ground.store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=ground.clock.now()))
+        except StoreError as error:  # the alert goes out without the link when its time comes
+            ground.metrics.store_errors.inc()
+            log.error(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+        ground.wake(recorded.channels)
+
+    # What is known beside the state
+
+    async def set_length(self, watched: Watched, seconds: float) -> None:
+        """Keep what a job's script foretells of its length. Losing it costs nothing but foresight."""
+        watched.length, watched.law = seconds, None
+        try:
+            await self._ground.store.write(lambda tx: tx.jobs.set_expected_length(watched.job, seconds))
+        except StoreError:
+            self._ground.metrics.store_errors.inc()
+
+    def _tell_stuck(self, watched: Watched) -> None:
+        """Tell once that a job takes much longer than those like it."""
+        law = self._ground.planner.law(watched)
+        watched.told_stuck = True
+        facts: dict[str, Json] = {
+            "elapsed": watched.elapsed,
+            "normal_median": law.quantile(0.5),
+            "normal_high": law.quantile(0.99),
+        }
+        self._ground.tasks.spawn(self._record_stuck(watched, facts))
+
+    async def _record_stuck(self, watched: Watched, facts: Mapping[str, Json]) -> None:
+        ground = self._ground
+        try:
+            recorded = await ground.store.write(
+                lambda tx: tx.jobs.record_stuck(
+                    watched.job, at=ground.clock.now(), routing=ground.routing, facts=facts
+                )
+            )
+        except StoreError as error:  # the next look tells it
+            watched.told_stuck = False
+            ground.metrics.store_errors.inc()
+            log.error(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+            return
+        if recorded is not None and recorded.deliveries:
+            log.warning(LogEvent.JOB_STUCK, project=ground.project, job=watched.job_id, **facts)
+            ground.wake(recorded.channels)
+
+    # Ends without a terminal state
+
+    async def end(self, watched: Watched, event: Event, *, reason: str) -> None:
+        """End tracking: the service does not know the job (`lost`), or time is up (`expired`)."""
+        ground = self._ground
+        try:
+            recorded = await ground.store.write(
+                lambda tx: tx.jobs.record_end(
+                    watched.job, event, at=ground.clock.now(), routing=ground.routing, reason=reason
+                )
+            )
+        except StoreError as error:
+            self.store_failed(watched, error)
+            return
+        ground.agenda.drop(watched.job_id)
+        self.touched.pop(watched.job, None)
+        if recorded is not None:
+            name = LogEvent.JOB_LOST if event is Event.LOST else LogEvent.JOB_EXPIRED
+            log.warning(name, project=ground.project, job=watched.job_id, reason=reason)
+            ground.wake(recorded.channels)
+
+    def without_answer(self, watched: Watched, error: ApiError, source: Source) -> None:
+        """A question about the job gave no state: the next look comes later each time."""
+        watched.last_error = str(error)
+        watched.looks += 1
+        watched.asked_by = source.by
+        self.touched[watched.job] = watched
+        now = self._ground.clock.monotonic()
+        self._ground.planner.plan_next(watched, now, failed=True, floor=error.retry_after or 0.0)
+
+    def store_failed(self, watched: Watched, error: StoreError) -> None:
+        """Nothing is known to be stored: the job keeps its state and is asked again, soon and then more slowly."""
+        ground = self._ground
+        ground.metrics.store_errors.inc()
+        level = log.debug if watched.failures else log.error
+        level(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+        ground.planner.plan_next(watched, ground.clock.monotonic(), failed=True)
+        watched.last_error = None  # there was an answer
+        watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
+
+    async def _download_url(self, asset_id: str) -> str | None:
+        budget = self._ground.client.budget
+        async with asyncio.timeout(LINK_PATIENCE):
+            permit = await budget.take(Priority.NEWS)
+            return await self._ground.client.download_url(asset_id, permit=permit, timeout=LINK_PATIENCE)
+
+    def _looked(self, watched: Watched, source: Source) -> None:
+        watched.looks += 1
+        watched.looked = source.began
+        watched.asked_by = source.by
+        watched.once = False
+        watched.missing_since = None
+        watched.last_error = None
+        self.touched[watched.job] = watched
+
+
+def complete_enough(seen: Observation) -> bool:
+    """Whether an answer of a list carries what the alert needs: a link or the way to one, or why it failed."""
+    if seen.state in (State.SUCCEED, State.PARTIAL_SUCCEED):
+        return seen.asset.preview_url is not None or seen.asset.asset_id is not None
+    if seen.state == State.FAILED:
+        return seen.error_code is not None or seen.error_msg is not None
+    return not is_terminal(seen.state) or seen.state == State.CANCELED
+
+
+def _asset_to_complete(move: Moved, seen: Observation) -> str | None:
+    """The asset to ask for a download link: that of a finished video without a preview link."""
+    if move.after in (State.SUCCEED, State.PARTIAL_SUCCEED) and seen.asset.preview_url is None:
+        return seen.asset.asset_id
+    return None
+
+
+def _epoch(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

@@ -1,0 +1,242 @@
+"""Lists by ids: which jobs share a request, and what such an answer says of each of them.
+
+Owns the choice (by the expected undetected delay) and the reading of list answers with all their oddities. A job
+that is missing from an answer is asked singly, and never judged gone by it.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from daemon.domain.jobs import JobId
+from daemon.domain.planning import Reason
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Permit
+from daemon.metastudio.errors import ApiError, Refused
+from daemon.metastudio.listing import ListQuery, Summary
+from daemon.watch.agenda import Queue, Watched
+from daemon.watch.answers import Answers, Source, complete_enough
+from daemon.watch.ground import Ground
+from daemon.watch.trust import BatchTrust, Pauses
+
+log = logger(__name__)
+
+_SINCE = timedelta(days=366)
+"""How old a job may be that a list is asked about: without a bound the service lists the last month only."""
+_SOONEST, _LATEST = 0.05, 1.0
+"""Seconds until the jobs are weighed again that were not worth a request yet."""
+_BY_PRICE = frozenset({Reason.PRICE, Reason.SHORTEST, Reason.NET})
+"""Reasons for which a due job waits until a request is worth its price; any other wants it now."""
+_MISSED = 2
+"""Answers in a row without a job that exists, after which lists are taken not to hold it."""
+
+
+class Batches:
+    """The lists by ids of one project."""
+
+    def __init__(self, ground: Ground, answers: Answers) -> None:
+        self.trust = BatchTrust(on=ground.planner.plan.batch)
+        self._ground = ground
+        self._answers = answers
+        self._looks = ground.metrics.looks.labels(ground.project, "ids")
+        self._weigh_at = 0.0
+        self._net_at = 0.0
+        self._lacks = Pauses()
+        self._lacks_until = math.inf
+        """When the jobs that lists do not hold are tried in lists again."""
+        ground.planner.batch_size = self.trust.size
+
+    def due(self, now: float) -> bool:
+        """Whether it may be time for a request: a cheap look before `choose`."""
+        planner = self._ground.planner
+        if now >= min(self._lacks_until, self.trust.again_at or math.inf):
+            self._try_again(now)
+        planner.batch_size = self.trust.usable(now)
+        first = self._ground.agenda.first(Queue.TOGETHER)
+        if first is None:
+            return False
+        if planner.behind_feed and planner.batch_size > 1:
+            return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
+        return first.due <= now and (now >= self._weigh_at or first.reason not in _BY_PRICE)
+
+    def choose(self, now: float) -> list[Watched]:
+        """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
+        planner, agenda = self._ground.planner, self._ground.agenda
+        chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
+        if planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now):
+            if planner.behind_feed:
+                self._net_at = now + planner.net_pace
+            return chosen
+        agenda.give_back(chosen)
+        return []
+
+    async def ask(self, jobs: Sequence[Watched], permit: Permit) -> None:
+        """Ask about all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
+        ground = self._ground
+        began = ground.clock.monotonic()
+        query = ListQuery(
+            job_ids=tuple(watched.job_id for watched in jobs),
+            created_since=(ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
+        )
+        try:
+            listed = await ground.client.list(query, permit=permit)
+        except Refused:
+            if len(jobs) > 1:
+                self._limited(self.trust.refused(len(jobs), ground.clock.monotonic()))
+            raise
+        wanted = {watched.job_id for watched in jobs}
+        best, foreign = _newest(listed.entries, wanted)
+        self._looks.inc(len(best))
+        missing = self._take(jobs, best, Source(by="ids", began=began))
+        why = self.trust.answered(
+            asked=len(jobs),
+            found=len(best),
+            missing=sum(watched.missed == 0 for watched in missing),
+            foreign=foreign,
+            now=ground.clock.monotonic(),
+        )
+        if why is not None:
+            self._limited(why)
+        self._put_back(missing, doubtful=why is not None)
+
+    def failed(self, error: ApiError, *, for_good: bool) -> None:
+        """A list gave an error while single queries are answered."""
+        why = self.trust.failed(str(error), self._ground.clock.monotonic(), for_good=for_good)
+        if why is not None:
+            self._limited(why)
+
+    def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
+        """Whether the undetected delay that is expected of all of them is worth a request."""
+        planner = self._ground.planner
+        longest = planner.plan.rails.max_interval
+        if not chosen:
+            return False
+        if chosen[-1].due <= now and len(chosen) == planner.batch_size:
+            return True  # each is worth its share
+        total = 0.0
+        for watched in chosen:
+            if watched.due <= now and (
+                watched.reason not in _BY_PRICE or watched.looked is None or now - watched.looked >= longest
+            ):
+                return True
+            total += planner.area(watched, now)
+            if total >= planner.price:
+                return True
+        self._weigh_at = now + self._until_worth(chosen, total, now)
+        return False
+
+    def _until_worth(self, chosen: Sequence[Watched], total: float, now: float) -> float:
+        """Seconds until the sum may reach the price: it grows about as the square of the time since the looks."""
+        looked = [watched.looked for watched in chosen if watched.looked is not None]
+        if total <= 0 or not looked:
+            return _SOONEST
+        since = now - sum(looked) / len(looked)
+        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.price / total) - 1)))
+
+    def _take(self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source) -> list[Watched]:
+        """Take what the answer says of each job; returns those that it does not hold."""
+        agenda, answers = self._ground.agenda, self._answers
+        now = self._ground.clock.monotonic()
+        missing = []
+        for watched in jobs:
+            if watched.recording or not agenda.holds(watched):
+                watched.in_flight = False  # whoever records it plans it
+                continue
+            summary = best.get(watched.job_id)
+            if summary is None:
+                missing.append(watched)
+                continue
+            watched.missed = 0
+            if (
+                watched.unstored and source.began < watched.due
+            ):  # it only filled the list: the store gets its pause
+                agenda.give_back([watched])
+                continue
+            if summary.state != watched.state and not outdated(watched, summary, source):
+                watched.recording = True  # until it is: no other answer takes it a second time
+                self._ground.tasks.spawn(self._take_move(watched, summary, source))
+                continue
+            answers.unchanged(watched, source, now)
+            if summary.state == watched.state and summary.reported_at is not None:
+                watched.reported = summary.reported_at
+            if now >= watched.expires:
+                watched.once, watched.due = True, now  # the last look is a single one
+            watched.in_flight = False
+            agenda.put(watched, watched.due)
+        return missing
+
+    async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
+        try:
+            await take_summary(self._ground, self._answers, watched, summary, source)
+        finally:
+            watched.in_flight = watched.recording = False
+            if self._ground.agenda.holds(watched):
+                self._ground.agenda.put(watched, watched.due)
+
+    def _put_back(self, missing: Sequence[Watched], *, doubtful: bool) -> None:
+        """Those that an answer lacks are asked singly; where the list is in doubt, once more together."""
+        ground = self._ground
+        for watched in missing:
+            watched.missed += 1
+            watched.once = not doubtful or watched.missed > 1
+            watched.due, watched.reason = ground.clock.monotonic(), Reason.MISSING
+            log.debug(LogEvent.LIST_LACKS, project=ground.project, job=watched.job_id, times=watched.missed)
+        ground.agenda.give_back(missing)
+
+    def exists(self, watched: Watched) -> None:
+        """A single query was answered about a job that lists lacked."""
+        if watched.missed >= _MISSED and not watched.alone:
+            self._ground.agenda.set_alone(watched)
+            if self._lacks_until == math.inf:
+                self._lacks_until = self._lacks.begin(self._ground.clock.monotonic(), good_since=None)
+
+    def _try_again(self, now: float) -> None:
+        """Where a limit is over lists begin anew; else those that they lacked need to be missing once more."""
+        agenda = self._ground.agenda
+        anew = self.trust.again_at is not None and now >= self.trust.again_at
+        for watched in agenda:
+            if watched.missed and watched.kind.listed:
+                watched.missed = 0 if anew else _MISSED - 1
+                if watched.alone:
+                    agenda.set_alone(watched, alone=False)
+                    if not watched.in_flight:
+                        agenda.put(watched, watched.due)
+        self._lacks_until = math.inf
+
+    def _limited(self, why: str) -> None:
+        ground = self._ground
+        ground.planner.batch_size = self.trust.size
+        log.warning(LogEvent.BATCH_LIMITED, project=ground.project, size=self.trust.size, reason=why)
+
+
+def outdated(watched: Watched, summary: Summary, source: Source) -> bool:
+    """Whether a list tells of an older state than the one that is known: lists may lag behind."""
+    if watched.reported is not None and summary.reported_at is not None:
+        return summary.reported_at < watched.reported
+    return watched.looked is not None and source.began < watched.looked
+
+
+async def take_summary(
+    ground: Ground, answers: Answers, watched: Watched, summary: Summary, source: Source
+) -> None:
+    """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
+    first. Puts nothing into the agenda."""
+    seen = summary.observation()
+    if complete_enough(seen):
+        await answers.take(watched, seen, source)
+    else:
+        watched.once, watched.due, watched.reason = True, ground.clock.monotonic(), Reason.DETAIL
+
+
+def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:
+    """The latest entry of each job that was asked for, and how many others there are."""
+    best: dict[JobId, Summary] = {}
+    foreign = 0
+    for entry in entries:
+        if entry.job_id not in wanted:
+            foreign += 1
+            continue
+        known = best.get(entry.job_id)
+        if known is None or (entry.reported_at or 0.0) > (known.reported_at or 0.0):
+            best[entry.job_id] = entry
+    return best, foreign

@@ -1,0 +1,471 @@
+"""Takes a project's jobs from the service's list, so that nobody has to register ids by hand.
+
+Owns the choice of what to take, when to look, and how the list is paged. Its requests wait for a permit behind all
+news. Must never change a job that is known: one that was untracked stays so.
+
+No job is missed between two looks: the first look takes jobs that fit the wanted states; each later one takes what
+was created since the one before it began (two minutes earlier, by the service's clock), in whatever state it is by
+then. Once an hour, and at the first look, the jobs in the wanted states are read as well. When the looks of a
+daemon ended is kept in the store (to ten minutes), so that the next one begins there.
+"""
+
+import asyncio
+import fnmatch
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any
+
+from daemon.clock import Clock
+from daemon.domain import backoff
+from daemon.domain.events import Json
+from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.domain.states import TERMINAL, State
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Priority
+from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.errors import ApiError
+from daemon.metastudio.kinds import KINDS, Kind
+from daemon.metastudio.listing import ListQuery, Summary
+from daemon.store import DiscoveryRow, Store, StoreError, TrackRequest, Transaction
+
+log = logger(__name__)
+
+RUNNING = tuple(str(state) for state in State if state not in TERMINAL)
+"""The states of a job that has not ended."""
+OVERLAP = timedelta(minutes=2)
+"""How much earlier than the last look began a look begins: what is listed late is found nevertheless."""
+MOST_PAGES = 1000
+"""Pages of one list; one that has more is read on at the next look."""
+KEPT = 1000
+"""Jobs of which the result of a wish tells one by one."""
+
+_COMMON = 10
+"""Entries that a page has in common with the one before: what moves between the two requests is not skipped."""
+_STEPS_BACK = 5
+"""How often a list is read again from a page before, because two pages had nothing in common."""
+_FULL_EVERY = 3600.0
+"""Seconds between two looks at all jobs in the wanted states."""
+_MARK_EVERY, _MARK_NEWS = 600.0, 60.0
+"""Seconds between two notes in the store of how far the looks came: where they find nothing, and where they do."""
+_WISHES_EVERY = 2.0
+"""Seconds between two looks for wishes of commands."""
+_SLOWEST = 600.0
+"""Seconds between two looks at most where the list cannot be read."""
+_REST = 30.0
+"""Seconds of rest after the store refused."""
+_LAST_MARKS = 200
+"""Discoveries among which the last mark is sought."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which jobs are taken: of these kinds and states, created within `since` seconds, with such a name.
+
+    `name` is a pattern of the video's whole name (`*`, `?`, `[ab]`), None for any name and none.
+    """
+
+    kinds: tuple[str, ...] = tuple(kind.name for kind in KINDS.values() if kind.listed)
+    states: tuple[str, ...] = RUNNING
+    since: float = 86400.0
+    name: str | None = None
+
+    def wanted(self, summary: Summary, *, earliest: datetime, any_state: bool = False) -> bool:
+        """Whether a job of the list is to be taken; one that was created before `earliest` is not."""
+        if summary.kind is None or summary.kind.name not in self.kinds:
+            return False
+        if not any_state and summary.state not in self.states:
+            return False
+        seen = summary.observation()
+        if seen.created_at is not None and seen.created_at < earliest - _WHOLE_SECOND:
+            return False
+        return self.name is None or _pattern(self.name).fullmatch(seen.asset.asset_name or "") is not None
+
+    @property
+    def kind(self) -> Kind | None:
+        """The one kind that is wanted; None where there are several."""
+        return KINDS[self.kinds[0]] if len(self.kinds) == 1 else None
+
+
+_WHOLE_SECOND = timedelta(seconds=1)
+"""The service writes times in whole seconds, cut off."""
+
+
+@lru_cache(maxsize=64)
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoverySettings:
+    """The looks of one project: which jobs, every how many seconds, and what they are given."""
+
+    filters: Filters = field(default_factory=Filters)
+    interval: float = 60.0
+    tags: tuple[str, ...] = ()
+    batch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One look that a command asks for. `dry_run`: nothing is tracked."""
+
+    filters: Filters = field(default_factory=Filters)
+    tags: tuple[str, ...] = ()
+    batch: str | None = None
+    dry_run: bool = False
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it."""
+        return {
+            "kinds": list(self.filters.kinds),
+            "states": list(self.filters.states),
+            "since": self.filters.since,
+            "name": self.filters.name,
+            "tags": list(self.tags),
+            "batch": self.batch,
+            "dry_run": self.dry_run,
+        }
+
+
+def read_wish(facts: Mapping[str, Any]) -> Wish:
+    """The wish that `Wish.facts` wrote. Raises ValueError where another version of wrapd wrote something else."""
+    try:
+        states, tags = (tuple(map(str, facts[name])) for name in ("states", "tags"))
+        kinds = tuple(KINDS[kind].name for kind in facts["kinds"])
+        return Wish(
+            filters=Filters(kinds=kinds, states=states, since=float(facts["since"]), name=facts["name"]),
+            tags=tags,
+            batch=facts["batch"],
+            dry_run=facts["dry_run"] is True,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "another version of wrapd asked for it; run the command of the daemon's version"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A job that fits. `result` is "added", "known" (it was there before) or "new" (it would be added)."""
+
+    job_id: JobId
+    kind: str
+    state: str
+    name: str | None
+    result: str
+    tracking: Tracking | None = None
+    """Of a known one."""
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it, and as `--json` gives it."""
+        return {
+            "job_id": self.job_id,
+            "kind": self.kind,
+            "state": self.state,
+            "name": self.name,
+            "result": self.result,
+            "tracking": None if self.tracking is None else str(self.tracking),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What one look found: how many jobs fit, how many of them are tracked by it, the first of them one by one."""
+
+    found: int = 0
+    added: int = 0
+    jobs: list[Found] = field(default_factory=list)
+    server_time: datetime | None = None
+    """The service's clock at the first page."""
+
+    def add(self, found: Found) -> None:
+        self.found += 1
+        self.added += found.result == "added"
+        if len(self.jobs) < KEPT:
+            self.jobs.append(found)
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it for whoever asked."""
+        return {"jobs": [each.facts() for each in self.jobs], "left_out": self.found - len(self.jobs)}
+
+
+class Cut(Exception):
+    """The list was not read to its end. `str()` says why; what was found until then is taken."""
+
+
+class Looker:
+    """Reads the list of one project, and tracks what is wanted. Keeps nothing between two looks."""
+
+    def __init__(self, *, project: ProjectName, client: ProjectClient, store: Store, clock: Clock) -> None:
+        self._project = project
+        self._client = client
+        self._store = store
+        self._clock = clock
+
+    async def look(
+        self, wish: Wish, *, tally: Tally, created_since: datetime | None = None, any_state: bool = False
+    ) -> None:
+        """Read the jobs that were created since `created_since` (None: as long ago as the wish says), and track
+        those that are wanted and not known. `tally` has what was found, also where this raises.
+
+        Raises ApiError, StoreError, Cut.
+        """
+        oldest = self._clock.now() - timedelta(seconds=wish.filters.since)
+        earliest = oldest if created_since is None else max(oldest, created_since)
+        query = ListQuery(
+            states=() if any_state else wish.filters.states, kind=wish.filters.kind, created_since=earliest
+        )
+        async for page in self._pages(query, tally):
+            wanted = [each for each in page if wish.filters.wanted(each, earliest=earliest, any_state=any_state)]
+            for found in await self._take(wanted, wish):
+                tally.add(found)
+
+    async def _pages(self, query: ListQuery, tally: Tally) -> AsyncIterator[list[Summary]]:
+        """The entries of the list, page by page, each job once. Raises Cut where it may not be all of them."""
+        seen: set[JobId] = set()
+        before: set[JobId] = set()  # what the page before held
+        offset, reached, steps_back, torn, short = 0, 0, 0, False, False
+        for _ in range(MOST_PAGES):
+            permit = await self._client.budget.take(Priority.DISCOVERY)
+            listed = await self._client.list(replace(query, offset=offset), permit=permit)
+            tally.server_time = tally.server_time or listed.server_time
+            ids = {each.job_id for each in listed.entries}
+            fresh = [each for each in listed.entries if each.job_id not in seen]
+            seen |= ids
+            if fresh:
+                yield fresh
+            joined = not before or bool(before & ids) or (short and not ids)
+            got = len(listed.entries) + listed.skipped
+            if not joined and steps_back < _STEPS_BACK:
+                # Jobs left the list between the two requests, and others moved up past the end of the page before.
+                reached = max(reached, offset + got)
+                steps_back, before, offset = steps_back + 1, set(), max(0, offset - query.limit)
+                continue
+            torn = torn or not joined
+            short = got < query.limit
+            over = short and offset + got >= (listed.count or 0)
+            if over or not got or (joined and not fresh and offset + got >= reached):
+                if torn:
+                    raise Cut("its pages do not join")
+                return
+            reached, before = max(reached, offset + got), ids
+            offset += got - _COMMON if got > 2 * _COMMON else got
+        raise Cut(f"it has more than {MOST_PAGES} pages")
+
+    async def _take(self, wanted: list[Summary], wish: Wish) -> list[Found]:
+        """What becomes of the jobs of a page."""
+        if not wanted:
+            return []
+        ids = [each.job_id for each in wanted]
+        known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, ids))
+        fresh = [each for each in wanted if each.job_id not in known]
+        added: set[JobId] = set()
+        if fresh and not wish.dry_run:
+            requests = [self._request(each, wish) for each in fresh]
+            added = await self._store.write(partial(_track, requests=requests, at=self._clock.now()))
+        return [
+            Found(
+                job_id=each.job_id,
+                kind=_kind_of(each),
+                state=each.state,
+                name=each.observation().asset.asset_name,
+                result="added"
+                if each.job_id in added
+                else "new"
+                if wish.dry_run and each.job_id not in known
+                else "known",
+                tracking=known[each.job_id].tracking if each.job_id in known else None,
+            )
+            for each in wanted
+        ]
+
+    def _request(self, summary: Summary, wish: Wish) -> TrackRequest:
+        return TrackRequest(
+            project=self._project,
+            kind=_kind_of(summary),
+            job_id=summary.job_id,
+            tags=wish.tags,
+            batch=wish.batch,
+        )
+
+
+def _kind_of(summary: Summary) -> str:
+    assert summary.kind is not None, "only known kinds are wanted"
+    return summary.kind.name
+
+
+def _track(tx: Transaction, *, requests: list[TrackRequest], at: datetime) -> set[JobId]:
+    """Track those that nobody has tracked meanwhile; which these are."""
+    known = tx.jobs.known(requests[0].project, [each.job_id for each in requests])
+    fresh = [each for each in requests if each.job_id not in known]
+    tx.jobs.track_many(fresh, at=at)
+    return {each.job_id for each in fresh}
+
+
+class Discovery:
+    """The looks of one project while the daemon runs, and the wishes of commands. `tick` each second.
+
+    Without `settings` only wishes are served. `may_ask`: whether the project may be asked at all now.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: ProjectName,
+        client: ProjectClient,
+        store: Store,
+        clock: Clock,
+        rng: random.Random,
+        settings: DiscoverySettings | None,
+        may_ask: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._project = project
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings
+        self._may_ask = may_ask
+        self._looker = Looker(project=project, client=client, store=store, clock=clock)
+        self._run: asyncio.Task[None] | None = None
+        self._look_at = self._wishes_at = clock.monotonic()
+        self._full_at = clock.monotonic()
+        self._marked_at: float | None = None
+        self._failures = 0
+        self._begun = False
+        self._until: datetime | None = None
+        """The service's clock when the last look began that came to its end."""
+        self._first: datetime | None = None
+        """The same of the very first look: what was created before it is taken by its state alone."""
+        self._unmarked = Tally()
+
+    async def tick(self) -> None:
+        """Begin what is due, beside everything else; nothing where a look still runs."""
+        now = self._clock.monotonic()
+        if self._run is not None or not self._may_ask():
+            return
+        look = self._settings is not None and now >= self._look_at
+        if look or now >= self._wishes_at:
+            self._run = asyncio.get_running_loop().create_task(self._work(look), name="discovery")
+
+    async def idle(self) -> None:
+        """Wait for the look that runs, if one does."""
+        if self._run is not None:
+            await asyncio.wait([self._run])
+
+    async def stop(self) -> None:
+        """Give up what runs: the next start reads the list again, and wishes wait for it."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait([self._run])
+
+    async def _work(self, look: bool) -> None:
+        try:
+            await self._serve_wishes()
+            if look and self._settings is not None:
+                await self._look(self._settings)
+        except StoreError as error:
+            log.error(LogEvent.DATABASE_FAILED, project=self._project, error=error)
+            self._look_at = self._wishes_at = self._clock.monotonic() + _REST
+        except Exception as error:
+            log.error(LogEvent.LIST_FAILED, project=self._project, error=error, exc_info=True)
+            self._look_at = self._wishes_at = self._clock.monotonic() + _SLOWEST
+        finally:
+            self._run = None
+
+    async def _look(self, settings: DiscoverySettings) -> None:
+        """One look: what was created since the last, and, now and then, all in the wanted states."""
+        now = self._clock.monotonic()
+        if not self._begun:
+            self._until = await self._store.read_async(partial(_last_mark, project=self._project))
+            self._begun = True
+        wish = Wish(filters=settings.filters, tags=settings.tags, batch=settings.batch)
+        tally = Tally()
+        try:
+            if self._until is not None:
+                since = self._until - OVERLAP
+                since = since if self._first is None else max(since, self._first)
+                await self._looker.look(wish, tally=tally, created_since=since, any_state=True)
+            if self._until is None or now >= self._full_at:
+                await self._looker.look(wish, tally=tally)
+                self._full_at = now + _FULL_EVERY
+        except (ApiError, Cut) as error:
+            self._failures += 1
+            log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
+        else:
+            self._failures = 0
+            begun = tally.server_time or self._clock.now()
+            self._first = self._first if self._until is not None else begun
+            self._until = begun
+        self._tell(tally)
+        self._look_at = now + self._pause(settings.interval)
+        await self._mark(now)
+
+    def _pause(self, interval: float) -> float:
+        if not self._failures:
+            return interval
+        slowest = max(interval, _SLOWEST)
+        return max(interval, backoff.delay(self._failures, base=interval, cap=slowest, spread=self._rng.random()))
+
+    def _tell(self, tally: Tally) -> None:
+        self._unmarked.found += tally.found
+        self._unmarked.added += tally.added
+        if tally.added:
+            log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
+
+    async def _mark(self, now: float) -> None:
+        """Note from time to time how far the looks came, for the next start."""
+        pause = _MARK_NEWS if self._unmarked.added else _MARK_EVERY
+        if self._until is None or (self._marked_at is not None and now < self._marked_at + pause):
+            return
+        facts: dict[str, Json] = {"until": self._until.isoformat()}
+        tally, at = self._unmarked, self._clock.now()
+        await self._store.write(partial(_note, project=self._project, facts=facts, tally=tally, at=at))
+        self._unmarked, self._marked_at = Tally(), now
+
+    async def _serve_wishes(self) -> None:
+        """Do what commands left to be done, one after the other."""
+        self._wishes_at = self._clock.monotonic() + _WISHES_EVERY
+        for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
+            tally = Tally()
+            error = await self._serve(row, tally)
+            finish = partial(_finish, row=row.id, tally=tally, error=error, at=self._clock.now())
+            await self._store.write(finish)
+
+    async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
+        """Do one wish; what went wrong, in words."""
+        try:
+            wish = read_wish(row.filters)
+            await self._looker.look(wish, tally=tally)
+        except (ApiError, Cut, ValueError) as error:
+            log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
+            return in_words(error)
+        if tally.added:
+            log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
+        return None
+
+
+def in_words(error: Exception) -> str:
+    """Why a list was not read wholly, for people."""
+    return f"the list was not read to its end: {error}" if isinstance(error, Cut) else str(error)
+
+
+def _finish(tx: Transaction, *, row: int, tally: Tally, error: str | None, at: datetime) -> None:
+    tx.discoveries.finish(row, at=at, found=tally.found, added=tally.added, error=error, result=tally.facts())
+
+
+def _note(tx: Transaction, *, project: ProjectName, facts: Mapping[str, Json], tally: Tally, at: datetime) -> None:
+    row = tx.discoveries.ask(project, facts, at)
+    tx.discoveries.finish(row, at=at, found=tally.found, added=tally.added)
+
+
+def _last_mark(tx: Transaction, *, project: ProjectName) -> datetime | None:
+    """How far the looks of the daemon before came; None where there were none in the last week."""
+    for row in tx.discoveries.done(project, limit=_LAST_MARKS):
+        until = row.filters.get("until")
+        if isinstance(until, str):
+            return datetime.fromisoformat(until)
+    return None

@@ -1,0 +1,361 @@
+"""The feed: the list of ended jobs, latest update first. One request tells of every end of any number of jobs.
+
+Owns when it is read, how far, and whether what it shows can be believed: each end must also be found by the safety
+net no earlier than by the feed. Never decides what an end means.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from daemon.domain.jobs import JobId
+from daemon.domain.states import State
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Permit, Priority
+from daemon.metastudio.errors import ApiError
+from daemon.metastudio.listing import Listed, ListQuery, Summary
+from daemon.store import StoreError
+from daemon.watch.agenda import Watched
+from daemon.watch.answers import Answers, Found, Source
+from daemon.watch.batches import outdated, take_summary
+from daemon.watch.ground import Ground
+from daemon.watch.trust import FULL_BATCH, FeedTrust
+
+log = logger(__name__)
+
+STATES = (State.SUCCEED, State.FAILED, State.CANCELED, State.BLOCK)
+"""What the feed is asked for."""
+OVERLAP = 10.0
+"""Seconds of the service's time that each read goes back behind the last one: updates may be listed late."""
+FEED_FROM = 20
+"""Tracked jobs from which on the feed is worth a trial."""
+_SOONEST, _SOONEST_ON_TRIAL = 0.55, 1.0
+"""Seconds between two reads at least."""
+_LATEST = 10.0
+"""Seconds between two reads at most while more jobs are tracked than a list by ids holds: what was learned may be
+wrong, and all of them wait for this one request."""
+_WEIGH_AGAIN = 1.0
+"""Seconds for which the time of the next read stands: ends seen meanwhile may bring it forward."""
+_MAX_PAGES = 20
+"""Pages of a read at most, or as many as lists by ids would take for all jobs."""
+_JOIN = 5
+"""Entries of a page that are asked for again with the next one: pages shift while they are read."""
+_SAMPLE, _SAMPLE_AGAIN = 100, 10.0
+"""Jobs that stand for all when the next read is planned, and seconds for which they do."""
+_RECENT = 30.0
+"""Seconds over which ends are counted."""
+_MARGIN = timedelta(hours=1)
+_SINCE_AGAIN = 60.0
+"""Seconds after which the oldest tracked job is looked up again."""
+_FAR = timedelta(days=366)
+_SWEEP_CHECK = 10.0
+_KEEP = 10_000
+"""Ends found elsewhere that wait for the feed to show them."""
+
+
+class _Read:
+    """One read of the feed, page after page: pure. Moments are the service's own, epoch seconds."""
+
+    def __init__(self, mark: float | None, *, most_pages: int = _MAX_PAGES) -> None:
+        self.ids: set[JobId] = set()
+        self.newest: float | None = None
+        self.oldest = math.inf
+        """Down to which update the read is without a gap."""
+        self.server_time: float | None = None
+        self.offset = 0
+        self.pages = 0
+        self.done = False
+        self.fault: str | None = None
+        """Why the read is not complete."""
+        self.lie: str | None = None
+        """What is not as the list operation documents it."""
+        self._until = -math.inf if mark is None else mark - OVERLAP
+        self._first = mark is None
+        self._most_pages = most_pages
+
+    def page(self, listed: Listed) -> None:
+        """Take a page."""
+        entries = listed.entries
+        if self.pages == 0 and listed.server_time is not None:
+            self.server_time = listed.server_time.timestamp()
+        self._check(entries)
+        seen_before = sum(entry.job_id in self.ids for entry in entries)
+        if self.pages and entries and not seen_before and self.fault is None:
+            self.fault = "pages do not join"
+        if self.pages and seen_before == len(entries) >= FULL_BATCH:
+            self.fault, self.done = "pages repeat", True
+        self.ids.update(entry.job_id for entry in entries)
+        times = [entry.reported_at for entry in entries if entry.reported_at is not None]
+        if times:
+            self.newest = max(times) if self.newest is None else max(self.newest, *times)
+            self.oldest = min(self.oldest, *times)
+        self.pages += 1
+        self.offset += max(1, len(entries) + listed.skipped - _JOIN)
+        if len(entries) + listed.skipped < FULL_BATCH:
+            self.done, self.oldest = True, -math.inf  # the end of the list
+        elif self._first or self.oldest < self._until or self.pages >= self._most_pages:
+            self.done = True  # short of `_until` the safety net finds the rest: `oldest` tells how far it is whole
+
+    def _check(self, entries: Sequence[Summary]) -> None:
+        last = math.inf
+        bound = self.oldest + OVERLAP if self.pages else math.inf  # for what no page before held
+        for entry in entries:
+            if entry.reported_at is None:
+                self.lie = "it does not say when jobs were updated"
+            elif entry.reported_at > last or (entry.reported_at > bound and entry.job_id not in self.ids):
+                self.lie = "it is not sorted by update time"
+            else:
+                last = entry.reported_at
+            if entry.state in (State.WAITING, State.PROCESSING):
+                self.lie = "it takes no notice of the states asked for"
+
+
+class FeedReader:
+    """The feed of one project."""
+
+    def __init__(self, ground: Ground, answers: Answers) -> None:
+        plan = ground.planner.plan
+        self.trust = FeedTrust(on=plan.feed)
+        self._ground = ground
+        self._answers = answers
+        self._read_from = -math.inf
+        """When the last read began."""
+        self._interval = 0.0
+        self._weighed_at = -math.inf
+        self._reading = False
+        self._mark: float | None = None
+        """The newest update that the last complete read held (the service's time)."""
+        self._covered: float | None = None
+        """The oldest update from which on the complete reads are without a gap."""
+        self._read_at: tuple[float, float] | None = None
+        """When the last complete read began: our monotonic seconds, the service's time."""
+        self._shown: set[JobId] = set()
+        """What it held."""
+        self._unshown: dict[JobId, float] = {}
+        """Ends found elsewhere that no read had to show yet, with the service's time of the update."""
+        self._sweep_from: float | None = None
+        self._sweep_check = 0.0
+        self._since: datetime | None = None
+        self._since_at = -math.inf
+        self._sample: list[Watched] = []
+        self._sampled_at = -math.inf
+        self._ends: list[float] = []
+
+    @property
+    def carries_news(self) -> bool:
+        """Whether the rest is a safety net: a list by ids could not hold all jobs, and the feed is trusted."""
+        listed = self._ground.agenda.listed
+        return self.trust.trusted and listed >= FEED_FROM and listed > self._ground.planner.batch_size
+
+    def due(self, now: float) -> bool:
+        """Whether it is to be read now."""
+        self._settle(now)
+        if self._reading or self._ground.agenda.listed < FEED_FROM or not self.trust.usable(now):
+            return False
+        if now - self._weighed_at >= _WEIGH_AGAIN:
+            self._weighed_at, self._interval = now, self._worth_after(now)
+        return now >= self._read_from + self._interval
+
+    def _settle(self, now: float) -> None:
+        """Let the rest be a safety net or not: what was planned as one is hastened when it carries the news."""
+        planner, carries = self._ground.planner, self.carries_news
+        if planner.behind_feed and not carries:
+            self._ground.agenda.hasten(now)
+        planner.behind_feed = carries
+
+    def begin(self) -> None:
+        """A read is about to start: none beside it."""
+        self._reading = True
+
+    async def read(self, permit: Permit) -> None:
+        """Read the feed once, as far as what was seen before. Raises ApiError: the read ended early."""
+        ground = self._ground
+        began = self._read_from = ground.clock.monotonic()
+        read = _Read(self._mark, most_pages=max(_MAX_PAGES, ground.agenda.listed // FULL_BATCH))
+        try:
+            since = await self._created_since(began)
+            while not read.done:
+                query = ListQuery(states=STATES, newest_update_first=True, created_since=since, offset=read.offset)
+                listed = await ground.client.list(query, permit=permit)
+                read.page(listed)
+                self._take(listed.entries, Source(by="feed", began=began))
+                if not read.done:
+                    permit = await ground.client.budget.take(Priority.FEED)
+            self._judge(read, began)
+        finally:
+            self._reading = False
+
+    def failed(self, error: ApiError, *, for_good: bool) -> None:
+        """A read gave an error while single queries are answered."""
+        if not self.trust.usable(self._ground.clock.monotonic()):
+            return
+        if self.trust.failed(str(error), self._ground.clock.monotonic(), for_good=for_good):
+            self._tell_distrust()
+
+    def found(self, end: Found) -> None:
+        """An end was found: by the feed, or by the safety net."""
+        now = self._ground.clock.monotonic()
+        job_id, reported = end.watched.job_id, end.reported
+        self._ends.append(now)
+        if not self.trust.usable(now) or not end.watched.kind.listed:
+            return
+        if end.by == "feed" or job_id in self._shown:  # a single query may have completed what it showed
+            self._showed(job_id)
+        elif reported is None or end.looked is None or self._too_old(end.created):
+            return  # nothing tells whether it should have shown it
+        elif self._missed(reported, end.looked):
+            self._miss(job_id)
+        elif len(self._unshown) < _KEEP:
+            self._unshown[job_id] = reported
+
+    # What a read shows
+
+    def _take(self, entries: Sequence[Summary], source: Source) -> None:
+        agenda = self._ground.agenda
+        for entry in entries:
+            watched = agenda.get(entry.job_id)
+            if watched is None or watched.recording or watched.once or entry.state == watched.state:
+                continue
+            if outdated(watched, entry, source) or (watched.unstored and source.began < watched.due):
+                continue
+            watched.recording = True  # until it is: no page and no other answer takes it a second time
+            self._ground.tasks.spawn(self._take_move(watched, entry, source))
+
+    async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
+        agenda = self._ground.agenda
+        try:
+            await take_summary(self._ground, self._answers, watched, entry, source)
+        finally:
+            watched.recording = False
+            if agenda.holds(watched) and not watched.in_flight:
+                agenda.put(watched, watched.due)
+
+    # Whether it can be believed
+
+    def _judge(self, read: _Read, began: float) -> None:
+        now = self._ground.clock.monotonic()
+        if not self.trust.usable(now):  # it was caught at a miss while it was read
+            return
+        if read.lie is not None:
+            self._distrust(read.lie)
+            return
+        why = read.fault or ""
+        if self.trust.read(complete=read.fault is None, why=why, now=now):
+            self._tell_distrust()
+        if read.fault is not None:
+            return
+        server = read.server_time if read.server_time is not None else read.newest
+        if server is None:  # an empty list from a service that does not say what time it is: nothing to judge by
+            return
+        gap = self._mark is not None and read.oldest > self._mark
+        self._covered = read.oldest if self._covered is None or gap else min(self._covered, read.oldest)
+        newest = server if read.newest is None else read.newest  # an empty list: nothing ended so far
+        self._mark = newest if self._mark is None else max(self._mark, newest)
+        self._read_at, self._shown = (began, server), read.ids
+        self._compare(read, server)
+        self._sweep(now)
+
+    def _compare(self, read: _Read, server: float) -> None:
+        """Hold what was found elsewhere against a complete read."""
+        for job_id, reported in list(self._unshown.items()):
+            if job_id in read.ids:
+                self._showed(job_id)
+            elif reported < max(self._covered or -math.inf, read.oldest) + OVERLAP:
+                del self._unshown[job_id]  # older than what the read covers
+            elif reported < server - OVERLAP:
+                self._miss(job_id)
+                return
+
+    def _too_old(self, created: float | None) -> bool:
+        """Whether the feed was not asked for jobs that are as old."""
+        return created is not None and self._since is not None and created < self._since.timestamp()
+
+    def _missed(self, reported: float, looked: float) -> bool:
+        """Whether the last complete read should have shown an end that was found elsewhere."""
+        if self._read_at is None or self._covered is None:
+            return False
+        began, server = self._read_at
+        return looked < began and self._covered + OVERLAP <= reported < server - OVERLAP
+
+    def _showed(self, job_id: JobId) -> None:
+        self._unshown.pop(job_id, None)
+        if self.trust.showed_end(self._ground.clock.monotonic()):
+            self._tell_trust()
+
+    def _miss(self, job_id: JobId) -> None:
+        self._distrust(f"job {job_id} ended and it did not show it")
+
+    def _sweep(self, now: float) -> None:
+        """Count the safety net's rounds while the feed is on trial."""
+        if self.trust.trusted or now < self._sweep_check:
+            return
+        self._sweep_check = now + _SWEEP_CHECK
+        if self._sweep_from is None:
+            self._sweep_from = now
+        elif self._ground.agenda.oldest_look() > self._sweep_from:
+            self._sweep_from = now
+            if self.trust.swept(now):
+                self._tell_trust()
+
+    def _distrust(self, why: str) -> None:
+        self.trust.distrust(why, self._ground.clock.monotonic())
+        self._tell_distrust()
+
+    def _tell_distrust(self) -> None:
+        ground = self._ground
+        self._mark = self._covered = self._read_at = self._sweep_from = None
+        self._unshown.clear()
+        self._shown = set()
+        log.warning(
+            LogEvent.FEED_DISTRUSTED,
+            project=ground.project,
+            reason=self.trust.reason,
+            again_in=round((self.trust.again_at or 0) - ground.clock.monotonic()),
+        )
+        self._settle(ground.clock.monotonic())
+
+    def _tell_trust(self) -> None:
+        ends, jobs = self.trust.ends, self._ground.agenda.listed
+        log.info(LogEvent.FEED_TRUSTED, project=self._ground.project, ends=ends, jobs=jobs)
+
+    # When it is read
+
+    def _worth_after(self, now: float) -> float:
+        """Seconds after a read until the next one is worth its price."""
+        planner = self._ground.planner
+        longest = planner.plan.rails.max_interval
+        if self._ground.agenda.listed <= planner.batch_size:
+            return longest  # lists by ids carry the news: the feed is only kept proven
+        soonest = _SOONEST if self.trust.trusted else _SOONEST_ON_TRIAL
+        ends = self._ends_per_second(now)
+        # n ends a second leave n T²/2 of undetected delay after T seconds: the price is reached at √(2 price ÷ n)
+        worth = math.sqrt(2 * planner.price / ends) if ends > 0 else longest
+        return min(longest, _LATEST, max(soonest, worth))
+
+    def _ends_per_second(self, now: float) -> float:
+        """Ends to be expected: what the jobs' laws foretell, or more where more were seen lately."""
+        ground = self._ground
+        self._ends = [moment for moment in self._ends if moment > now - _RECENT]
+        if now - self._sampled_at >= _SAMPLE_AGAIN:
+            self._sampled_at = now
+            self._sample = ground.agenda.sample(ground.rng.randrange(1 << 30), _SAMPLE)
+        likely = sum(ground.planner.ends_soon(watched, now) for watched in self._sample)
+        foretold = likely * len(ground.agenda) / len(self._sample) if self._sample else 0.0
+        return max(foretold, len(self._ends) / _RECENT)
+
+    async def _created_since(self, now: float) -> datetime:
+        """The creation of the oldest tracked job, a little earlier."""
+        ground = self._ground
+        if now - self._since_at >= _SINCE_AGAIN:
+            self._since_at = now
+            try:
+                oldest = await ground.store.read_async(lambda tx: tx.jobs.oldest_created(ground.project))
+            except StoreError:
+                ground.metrics.store_errors.inc()
+            else:
+                since = ground.clock.now() - _FAR if oldest is None else oldest - _MARGIN
+                since = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+                if self._since is not None and since < self._since:
+                    self._covered = None  # no read so far was about jobs as old as these
+                self._since = since
+        return self._since or ground.clock.now().replace(microsecond=0) - _FAR

@@ -1,0 +1,161 @@
+"""When each job of one project is due next: the learned rule or the simple one, the price, the pressure.
+
+Owns what the plan depends on besides the job: how many jobs share a list, whether the feed carries the news, and
+how far the budget falls short. Never asks anything.
+"""
+
+import random
+from collections.abc import Callable
+
+from daemon.clock import Clock
+from daemon.domain.durations import ClassKey, Durations, Law
+from daemon.domain.jobs import ProjectName
+from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
+from daemon.domain.states import State
+from daemon.metastudio.kinds import Kind
+from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.settings import PollingPlan
+from daemon.watch.trust import FULL_BATCH
+
+_NET_JITTER = 0.05
+"""Share by which the safety net's gaps are shortened at random."""
+_SPARED = 0.5
+"""Share of the rate that the safety net may use where few jobs share a list, or none do."""
+_LATE, _LATE_AGAIN = 1.0, 0.25
+"""Seconds that a question has waited for the budget above which the price rises, and below which it falls."""
+_RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
+"""How the price moves, each second, and how far."""
+
+
+class Planner:
+    """The plan of one project's jobs."""
+
+    def __init__(
+        self,
+        *,
+        project: ProjectName,
+        plan: PollingPlan,
+        rate: float,
+        agenda: Agenda,
+        durations: Callable[[], Durations],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.plan = plan
+        self.batch_size = 1
+        """Jobs that a list is asked about at most; 1: lists by ids are not used."""
+        self.behind_feed = False
+        """The feed carries the news: the rest is a safety net."""
+        self.pressure = 1.0
+        """By how much the price is raised because the budget is too small for it."""
+        self.share = plan.price
+        """What a job's place in a list is worth now; `weigh` keeps it up to date."""
+        self._rate = rate
+        self._agenda = agenda
+        self._durations = durations
+        self._clock = clock
+        self._rng = rng
+        self._keys: dict[str, ClassKey] = {}
+        self._project = project
+        self._weighed_at = 0.0
+
+    @property
+    def price(self) -> float:
+        """What a request is worth now, in seconds of undetected delay."""
+        return self.plan.price * self.pressure
+
+    @property
+    def places(self) -> int:
+        """How many jobs share a list now, at least 1."""
+        return max(1, min(self.batch_size, self._agenda.listed))
+
+    @property
+    def net_interval(self) -> float:
+        """Seconds in which the safety net comes round, behind the feed."""
+        a_second = min(FULL_BATCH, self.batch_size * self._rate * _SPARED)
+        return max(self.plan.rails.max_interval, self._agenda.listed / a_second)
+
+    @property
+    def net_pace(self) -> float:
+        """Seconds between two lists of the safety net."""
+        return self.net_interval * (1 - _NET_JITTER) * self.batch_size / max(self.batch_size, self._agenda.listed)
+
+    def key(self, kind: Kind) -> ClassKey:
+        """The class of a kind's jobs."""
+        key = self._keys.get(kind.name)
+        if key is None:
+            key = self._keys[kind.name] = (str(self._project), kind.name)
+        return key
+
+    def law(self, watched: Watched) -> Law:
+        """How long jobs like this one take."""
+        durations = self._durations()
+        if watched.law is None or watched.law_of is not durations:
+            watched.law = durations.law(self.key(watched.kind), watched.length)
+            watched.law_of = durations
+        return watched.law
+
+    def area(self, watched: Watched, now: float) -> float:
+        """The expected undetected delay of a job, in seconds, as of now."""
+        if watched.looked is None:
+            return self.price
+        seconds = max(0.0, now - watched.looked)
+        return undetected(self.law(watched), elapsed=watched.elapsed, seconds=seconds, waited=watched.waited)
+
+    def ends_soon(self, watched: Watched, now: float) -> float:
+        """The chance that the job ends within a second."""
+        if watched.start is not None:
+            return self.law(watched).ended(max(0.0, now - watched.start), 1.0)
+        return self.law(watched).waiting_ended(max(0.0, now - watched.since), 1.0)
+
+    def plan_next(self, watched: Watched, now: float, *, failed: bool = False, floor: float = 0.0) -> None:
+        """Decide when the job is due next, after a look at `now` (`failed`: without an answer).
+
+        `floor` is what the service asked to wait at least, in seconds.
+        """
+        watched.failures = watched.failures + 1 if failed else 0
+        gap, reason = self._gap(watched, now)
+        due = now + max(gap, floor)
+        if now < watched.expires < due:  # a last look when its time is over
+            due, reason = max(watched.expires, now + floor), Reason.LAST
+        watched.due, watched.reason = due, reason
+
+    def weigh(self, now: float, *, starved: float) -> None:
+        """Once a second: the price rises while questions wait for the budget (`starved`: for how many seconds one
+        has waited), and falls when none does."""
+        self.share = self.price / self.places
+        if now - self._weighed_at < 1.0:
+            return
+        self._weighed_at = now
+        if starved > _LATE:
+            self.pressure = min(_MOST_PRESSURE, self.pressure * _RISE)
+        elif starved < _LATE_AGAIN:
+            self.pressure = max(1.0, self.pressure * _FALL)
+
+    def _gap(self, watched: Watched, now: float) -> Planned:
+        rails, spread = self.plan.rails, self._rng.random()
+        if watched.failures or watched.state == State.BLOCK or self.plan.strategy is Strategy.FIXED:
+            gap = next_gap(
+                state=watched.state,
+                in_state=now - watched.since,
+                failures=watched.failures,
+                floor=0.0,
+                rails=rails,
+                spread=spread,
+            )
+            if watched.failures:
+                return Planned(gap, Reason.RETRY)
+            return Planned(gap, Reason.BLOCKED if watched.state == State.BLOCK else Reason.FIXED)
+        law = self.law(watched)
+        if watched.start is not None and watched.state == State.PROCESSING:
+            watched.stuck_at = watched.start + law.stuck_after
+        if self.behind_feed and not watched.alone:
+            return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
+        return learned_gap(
+            law=law,
+            elapsed=watched.elapsed,
+            price=self.price if watched.alone else self.share,
+            rails=rails,
+            spread=spread,
+            waited=watched.waited,
+        )

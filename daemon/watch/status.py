@@ -1,0 +1,35 @@
+"""How the watch of a project stands, as it is stored for commands and shown as metrics. Never decides anything."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from daemon.domain.events import Json
+from daemon.watch.poller import Poller
+
+
+def status_of(poller: Poller, *, now: float, wall: datetime) -> Mapping[str, Json]:
+    """The facts of one project as of `now` (monotonic seconds) and `wall` (UTC). Also sets its gauges."""
+    feed, batch, planner = poller.feed.trust, poller.batches.trust, poller.planner
+    budget, metrics = poller.ground.client.budget, poller.ground.metrics
+    metrics.feed_trusted.labels(poller.project).set(feed.trusted)
+    metrics.batch_size.labels(poller.project).set(planner.batch_size)
+    metrics.price.labels(poller.project).set(planner.price)
+    metrics.request_rate.labels(poller.project).set(budget.current_rate(now))
+    again = None if feed.again_at is None else wall + timedelta(seconds=feed.again_at - now)
+    return {
+        "feed": feed.standing,
+        "feed_reason": feed.reason,
+        "feed_again_at": None if again is None else again.isoformat(),
+        "feed_carries_news": poller.feed.carries_news,
+        "batch": "auto" if planner.plan.batch else "off",
+        "batch_size": planner.batch_size,
+        "batch_reason": batch.reason,
+        "price": planner.plan.price,
+        "pressure": round(planner.pressure, 3),
+        "net_interval": planner.net_interval,
+        "rate": round(budget.current_rate(now), 3),
+        "usage": round(budget.usage(now), 3),
+        "jobs": len(poller.agenda),
+        "late_seconds": round(poller.late, 1),
+        "up": not poller.health.down,
+    }

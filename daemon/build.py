@@ -17,6 +17,7 @@ from daemon.config import (
     Auth,
     Config,
     ConfigFaults,
+    Discovery,
     Fault,
     PasswordAuth,
     Project,
@@ -29,6 +30,7 @@ from daemon.config.faults import spell
 from daemon.config.forms import nearest
 from daemon.config.secrets import Source, parse
 from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.planning import Strategy
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.metastudio import settings as metastudio
@@ -36,6 +38,8 @@ from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
 from daemon.notify import NotifySettings
 from daemon.notify.channels import Channel, ChannelSettings, open_channel
 from daemon.service import Plan
+from daemon.watch.discovery import DiscoverySettings, Filters
+from daemon.watch.settings import PollingPlan
 
 T = TypeVar("T")
 
@@ -60,13 +64,45 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
         auto_migrate=config.database.auto_migrate,
         projects=tuple(each for each in projects if each is not None),
         max_in_flight={ProjectName(name): project.max_in_flight for name, project in config.projects.items()},
-        rails=config.polling.rails,
+        polling=polling_plan(config),
         not_found_grace=config.polling.not_found_grace,
         give_up_after=config.polling.give_up_after,
         channels={ChannelName(name): opened for name, opened in channels.items() if opened is not None},
         routing=config.routing(),
         notify=NotifySettings(send_timeout=config.notify.send_timeout, give_up_after=config.notify.give_up_after),
         web=(config.web.listen.host, config.web.listen.port) if config.web.enabled else None,
+        discovery={
+            ProjectName(name): discovery_settings(project.discovery)
+            for name, project in config.projects.items()
+            if project.discovery is not None and project.discovery.enabled
+        },
+    )
+
+
+def polling_plan(config: Config) -> PollingPlan:
+    """When to ask, as the watch takes it."""
+    polling = config.polling
+    return PollingPlan(
+        rails=polling.rails,
+        price=polling.price,
+        strategy=Strategy(polling.strategy),
+        feed=polling.feed == "auto",
+        batch=polling.batch == "auto",
+    )
+
+
+def discovery_settings(discovery: Discovery) -> DiscoverySettings:
+    """What is taken from a project's list, as the watch takes it."""
+    return DiscoverySettings(
+        filters=Filters(
+            kinds=discovery.kinds,
+            states=tuple(map(str, discovery.states)),
+            since=discovery.since,
+            name=discovery.name,
+        ),
+        interval=discovery.interval,
+        tags=discovery.tags,
+        batch=discovery.batch,
     )
 
 

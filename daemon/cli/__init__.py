@@ -27,6 +27,8 @@ commands: list[str] = [
     "untrack",
     "jobs",
     "show",
+    "explain",
+    "stats",
     "deliveries",
     "channels",
     "config",

@@ -161,6 +161,7 @@ class Demo:
         from daemon.notify import NotifySettings  # noqa: PLC0415
         from daemon.notify.channels import ChannelSettings, open_channel  # noqa: PLC0415
         from daemon.service import Plan, Service  # noqa: PLC0415
+        from daemon.watch.settings import PollingPlan  # noqa: PLC0415
 
         keys = sim.settings
         project = ProjectSettings(
@@ -174,7 +175,7 @@ class Demo:
             database_url=f"sqlite:///{self.folder / 'wrapd.db'}",
             projects=(project,),
             max_in_flight={_PROJECT: 16},
-            rails=Rails(min_interval=0.3, max_interval=1.0, blocked_interval=2.0),
+            polling=PollingPlan(rails=Rails(min_interval=0.3, max_interval=1.0, blocked_interval=2.0)),
             not_found_grace=10.0,
             give_up_after=3600.0,
             channels={_CHANNEL: open_channel(ChannelSettings(name=_CHANNEL, url="console://", timezone="UTC"))},

@@ -2,21 +2,27 @@
 from the comments here: they may grow, none goes or changes its meaning.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from daemon.cli.text import stamp
 from daemon.domain.jobs import link_expiry
+from daemon.domain.planning import WORDS, Explanation, Reason
 
 if TYPE_CHECKING:
     from daemon.cli.checks import Finding
+    from daemon.cli.discover import Account
+    from daemon.cli.explain import Case
+    from daemon.cli.outlook import Outlook
+    from daemon.cli.stats import Production, Stats
     from daemon.store import AttemptRow, DeliveryRow, JobRow, TransitionRow
 
 Facts = dict[str, object]
 
 
-def of_job(row: "JobRow") -> Facts:
+def of_job(row: "JobRow", outlook: "Outlook") -> Facts:
     """A job, as `jobs --json` and `show --json` give it."""
     asset = row.asset
     cover_end = expiry(asset.cover_url, row.links_at, signed_only=True)
@@ -24,12 +30,12 @@ def of_job(row: "JobRow") -> Facts:
     download_end = expiry(asset.download_url, row.links_at)
     return {
         "project": row.project,  # name of the project in the config
-        "kind": row.kind,  # avatar or photo
+        "kind": row.kind,  # avatar, photo, business_card, photo_detection or picture_modeling
         "job_id": row.job_id,  # as MetaStudio names it
         "label": row.label or None,  # what `track --label` said, or null
         "tags": list(row.tags),  # what `track --tag` said
         "batch": row.batch,  # what `track --batch` said, or null
-        # WAITING, PROCESSING, SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came;
+        # WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came;
         "state": row.state,  # null before the first answer
         "state_since": stamp(row.state_since),  # when wrapd saw it change to this state
         "tracking": str(row.tracking),  # active, finished, lost, expired or stopped
@@ -52,7 +58,29 @@ def of_job(row: "JobRow") -> Facts:
         "polls": row.polls,  # how often the service was asked; counted every 30 s
         "last_polled_at": stamp(row.last_polled_at),  # noted every 30 s
         "next_poll_at": stamp(row.next_poll_at),  # noted every 30 s; null where nothing is planned
+        "next_reason": row.next_reason,  # why then, in a word; `explain` has the sentence
+        "asked_by": row.asked_by,  # how it was last asked about: single, ids or feed
+        "expected_length": row.expected_length,  # seconds of speech by its script, or null
+        # of a job in production: `median_seconds`, `low_seconds`, `high_seconds` until it ends (half of the jobs
+        # like it end before the first, 1 of 10 before the second, 9 of 10 before the third), and the same as
+        "eta": _eta(outlook),  # moments: `ends_at`, `low_at`, `high_at`; else null
+        "eta_reason": outlook.reason,  # why a job that has not ended has no `eta`, in words
         "last_error": row.last_error,  # why the last question had no answer, or null
+    }
+
+
+def _eta(outlook: "Outlook") -> Facts | None:
+    """What remains of a job's production."""
+    eta = outlook.eta
+    if eta is None:
+        return None
+    return {
+        "median_seconds": round(eta.median, 1),
+        "low_seconds": round(eta.low, 1),
+        "high_seconds": round(eta.high, 1),
+        "ends_at": stamp(outlook.ends_at(eta.median)),
+        "low_at": stamp(outlook.ends_at(eta.low)),
+        "high_at": stamp(outlook.ends_at(eta.high)),
     }
 
 
@@ -106,6 +134,101 @@ def of_channel(name: str, timezone: str, events: Sequence[str], counts: Mapping[
         "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
         "held": counts.get("held", 0),  # alerts that wait because the service refuses the channel
         "dead": counts.get("dead", 0),  # alerts that were given up
+    }
+
+
+def of_explanation(case: "Case") -> Facts:
+    """Why a job is asked about when it is, as `explain --json` gives it."""
+    row, plan, law = case.job, case.plan, case.law
+    return {
+        "project": row.project,  # name of the project in the config
+        "kind": row.kind,  # as `track --kind` has it
+        "job_id": row.job_id,  # as MetaStudio names it
+        "state": row.state,  # null before the first answer
+        "tracking": str(row.tracking),  # active, finished, lost, expired or stopped
+        "expected_length": row.expected_length,  # seconds of speech by its script, or null
+        "finished": case.finished,  # jobs of its project and kind that succeeded, of the last 200 that ended
+        "typical_median": round(law.quantile(0.5), 1),  # seconds of production: half of the jobs like it take less
+        "typical_low": round(law.quantile(0.1), 1),  # 1 of 10 takes less
+        "typical_high": round(law.quantile(0.9), 1),  # 9 of 10 take less
+        "last_polled_at": stamp(row.last_polled_at),  # noted every 30 s
+        "asked_by": row.asked_by,  # how it was asked then: single, ids or feed
+        "elapsed": None if plan is None else round(plan.elapsed, 1),  # seconds of production at that look
+        # the moment for which the next keys hold: now, or, where a daemon runs and has not noted yet that it has
+        "as_of": stamp(case.as_of),  # looked again, `next_poll_at`
+        "ended": None if plan is None else round(plan.ended, 6),  # the chance, 0 to 1, that it had ended by then
+        "delay": None if plan is None else round(plan.delay, 4),  # seconds of undetected delay to be expected then
+        # seconds of delay at which a request is worth it: the config's price, raised for want of budget, shared
+        "price": None if plan is None else round(plan.price, 6),  # by the jobs of a list
+        # seconds from then until the delay comes to the price;
+        "price_in": _reached(plan),  # null: never, or not known
+        "next_poll_at": stamp(row.next_poll_at),  # noted every 30 s; null where nothing is planned
+        "next_reason": row.next_reason,  # why then, in a word
+        "next_reason_text": reason_of(row),  # the same as a sentence
+        "shared_by": case.shared_by,  # how many jobs share a request
+        "by_feed": case.by_feed,  # whether the feed is asked instead, for all jobs at once
+        "eta": _eta(case.outlook),  # as in a job
+        "eta_reason": case.outlook.reason,  # as in a job
+        "daemon_running": case.running,  # whether a daemon works on the database
+        "watch": None if case.status is None else dict(case.status.facts),  # as in `stats`
+        "watch_at": None if case.status is None else stamp(case.status.at),  # when the daemon said so
+    }
+
+
+def reason_of(row: "JobRow") -> str | None:
+    """Why the job is asked about next, as a sentence; an unknown word as it is."""
+    word = row.next_reason
+    if word is None:
+        return None
+    return WORDS[Reason(word)] if word in set(Reason) else word
+
+
+def of_stats(stats: "Stats", *, running: bool) -> Facts:
+    """How a project is watched, in `stats --json`."""
+    look, status = stats.discovery, stats.status
+    return {
+        "project": stats.project,  # name of the project in the config
+        "states": dict(stats.states),  # tracked jobs by state; `new` before the first answer
+        "ended": dict(stats.ended),  # jobs that are not tracked any more, by `tracking`
+        "daemon_running": running,  # whether a daemon works on the database
+        # what the daemon last said: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
+        # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (times the price is
+        # raised), `rate` (requests a second at most), `usage` (share of it used lately), `jobs`, `late_seconds`,
+        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it ran
+        "watch_at": None if status is None else stamp(status.at),  # when it said so
+        # when discovery last noted how far its looks came;
+        "discovered_at": None if look is None else stamp(look.ended_at),  # null where it did not in a week
+        # for each kind, of the last 200 jobs that ended: `kind`, `finished` (how many of them succeeded), and
+        # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9);
+        "production": [_of_production(each) for each in stats.production],  # null where none succeeded
+    }
+
+
+def _of_production(each: "Production") -> Facts:
+    return {
+        "kind": each.kind,
+        "finished": each.finished,
+        "median_seconds": each.median,
+        "low_seconds": each.low,
+        "high_seconds": each.high,
+    }
+
+
+def _reached(plan: "Explanation | None") -> float | None:
+    return None if plan is None or math.isinf(plan.reached_in) else round(plan.reached_in, 1)
+
+
+def of_account(account: "Account") -> Facts:
+    """What `track --from-api --json` found in the service's list."""
+    return {
+        "project": account.project,  # name of the project in the config
+        "dry_run": account.dry_run,  # whether nothing was to be tracked
+        "found": account.found,  # jobs that fit
+        "added": account.added,  # those of them that are tracked now and were not known before
+        # the first 1000 that fit: `job_id`, `kind`, `state`, `name` of the video or null, `result` (added, known,
+        # or new: it would have been added), and `tracking` of a known one (active, finished, lost, expired or
+        "jobs": list(account.jobs),  # stopped)
+        "error": account.error,  # why this is not all, or null
     }
 
 

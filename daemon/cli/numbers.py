@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from daemon.config.forms import seconds, spoken
+
+_SHORTEST = 60.0
 _MOST = 2**63 - 1
 """The largest number that SQLite takes."""
 
@@ -29,4 +32,19 @@ class Factor(click.FloatRange):
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number to reckon with; write one over 0, such as 20", param, ctx)
+        return number
+
+
+class Duration(click.ParamType[float]):
+    """A length of time as the config writes it, a minute at least, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = seconds(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if number < _SHORTEST:
+            self.fail(f"{spoken(number)} is too short; write at least {spoken(_SHORTEST)}", param, ctx)
         return number

@@ -16,6 +16,7 @@ from daemon.cli.text import clean
 
 COLOURS = {
     "SUCCEED": "green",
+    "PARTIAL_SUCCEED": "yellow",
     "FAILED": "bold red",
     "CANCELED": "yellow",
     "BLOCK": "bold magenta",
@@ -43,11 +44,13 @@ _LEAST = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column. One that `gives` is shortened where the terminal is narrow."""
+    """A column. One that `gives` is shortened where the terminal is narrow; one that is `spare` is left out where
+    that does not help."""
 
     title: str
     gives: bool = False
     coloured: bool = False
+    spare: bool = False
 
 
 def document(value: object) -> None:
@@ -99,7 +102,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False)
-    natural = [max(map(_width, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    columns, rows, natural = without_spare(columns, rows, room=console.width)
     widths = fitting(natural, [column.gives for column in columns], room=console.width - _GAP * (len(columns) - 1))
     shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column, width in zip(columns, widths, strict=True):
@@ -118,6 +121,18 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
             )
         )
     console.print(shown)
+
+
+def without_spare(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int
+) -> tuple[Sequence[Column], Sequence[Sequence[str]], list[int]]:
+    """The columns that a terminal of `room` cells shows, and their natural widths."""
+    natural = [max(map(_width, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
+    shortest = [min(width, _LEAST) if c.gives else width for c, width in zip(columns, natural, strict=True)]
+    if sum(shortest) + _GAP * (len(columns) - 1) <= room or not any(column.spare for column in columns):
+        return columns, rows, natural
+    kept = [index for index, column in enumerate(columns) if not column.spare]
+    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows], [natural[i] for i in kept]
 
 
 def fitting(natural: Sequence[int], gives: Sequence[bool], *, room: int) -> list[int]:

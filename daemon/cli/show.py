@@ -9,6 +9,7 @@ import click
 
 from daemon.cli import facts, output
 from daemon.cli.jobs import standing
+from daemon.cli.outlook import Outlook, in_production, outlooks
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
@@ -26,6 +27,7 @@ class Story:
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
+    outlook: Outlook
 
 
 @click.command("show")
@@ -41,15 +43,16 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
     config = config_of(ctx)
     (job_id,) = job_ids([job])
     with opened(config) as store:
-        story = store.read(lambda transaction: _read(transaction, job_id, project))
+        now = CLOCK.now()
+        story = store.read(lambda transaction: _read(transaction, job_id, project, now))
     if as_json:
         output.document(_document(story))
         return
-    for text in _lines(story, CLOCK.now()):
+    for text in _lines(story, now):
         click.echo(text)
 
 
-def _read(transaction: "Transaction", job_id: "JobId", project: str | None) -> Story:
+def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now: datetime) -> Story:
     row = one_job(transaction, job_id, project)
     deliveries = transaction.outbox.list(job=row.id)
     return Story(
@@ -58,12 +61,13 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None) -> S
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
+        outlook=outlooks(transaction, [row], now=now)[0],
     )
 
 
 def _document(story: Story) -> facts.Facts:
     return {
-        **facts.of_job(story.job),
+        **facts.of_job(story.job, story.outlook),
         "transitions": [facts.of_transition(row) for row in story.transitions],
         "deliveries": [
             {**facts.of_delivery(row, story.job.job_id), "tries": [facts.of_attempt(each) for each in tries]}
@@ -75,7 +79,7 @@ def _document(story: Story) -> facts.Facts:
 def _lines(story: Story, now: datetime) -> Iterator[str]:
     row = story.job
     yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
-    for name, value in _facts(row, now):
+    for name, value in _facts(row, story.outlook, now):
         yield f"  {name:<10} {value}"
     yield ""
     yield click.style("Changes of state", bold=True)
@@ -93,13 +97,24 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
         yield from _delivery(delivery, tries)
 
 
-def _facts(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
+def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
+    """When a job in production should end, or why nobody can say."""
+    eta = expected.eta
+    if eta is not None:
+        yield "ends", f"in about {about(eta.median)}, {moment(expected.ends_at(eta.median))}"
+        yield "", f"8 of 10 jobs like it: in {about(eta.low)} to {about(eta.high)}"
+    elif in_production(row):
+        yield "ends", f"nobody can say: {expected.reason}"
+
+
+def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
     asset = row.asset
     word, _, rest = standing(row).partition(" ")
     yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
     since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
     yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
+    yield from ends(row, expected)
     if row.next_poll_at is not None:
         yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
     if row.polls:

@@ -58,6 +58,39 @@ def about(seconds: float) -> str:
     return spoken(whole)
 
 
+def brief(seconds: float) -> str:
+    """A duration that is only expected, in one unit.
+
+    >>> [brief(each) for each in (3, 89, 192, 4000, 9000, 200000)]
+    ['3s', '89s', '3m', '67m', '2h', '2d']
+    """
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 1.5 * unit:
+            return f"{round(seconds / unit)}{name}"
+    return f"{max(1, round(seconds))}s"
+
+
+def figure(number: float) -> str:
+    """A number for people: three digits.
+
+    >>> [figure(each) for each in (0, 0.0333333, 1, 12.345, 1234.5)]
+    ['0', '0.0333', '1', '12.3', '1234']
+    """
+    return f"{number:.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+
+
+def percent(share: float) -> str:
+    """
+    >>> [percent(each) for each in (0, 0.0004, 0.0421, 0.5, 0.9996, 1)]
+    ['0 %', 'less than 0.1 %', '4.2 %', '50 %', 'more than 99.9 %', '100 %']
+    """
+    if 0 < share < 0.001:
+        return "less than 0.1 %"
+    if 0.999 < share < 1:
+        return "more than 99.9 %"
+    return f"{round(share * 100, 1):g} %"
+
+
 def count(number: int, noun: str) -> str:
     """
     >>> [count(each, "project") for each in (0, 1, 2)]

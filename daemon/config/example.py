@@ -38,14 +38,14 @@ def example() -> str:
 def _part(part: walk.Part) -> Iterator[str]:
     if part.heading:
         yield _comment(part.about)
-        yield part.heading
+        yield f"{'# ' if part.optional else ''}{part.heading}"
     for index, key in enumerate(part.keys):
         if index:
             yield ""
         yield _comment(_explained(key))
         if part.place == "projects.NAME" and key.name == "auth":
             yield from _methods()
-        active = key.name in _ACTIVE.get(part.place, {key.name})
+        active = key.name in _ACTIVE.get(part.place, {key.name}) and not part.optional
         yield f"{'' if active else '# '}{key.name} = {key.toml}"
 
 

@@ -134,6 +134,7 @@ def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str
         "greater_than_equal": f"a number from {context.get('ge')} on",
         "less_than_equal": f"a number up to {context.get('le')}",
         "too_short": "at least one entry",
+        "too_long": f"at most {context.get('max_length')} entries",
         "string_too_short": "something: it is empty",
     }.get(kind)
     return _example(f"write {wanted or f'another value ({kind})'}", place, tree)
@@ -185,8 +186,23 @@ def _intervals(polling: Mapping[str, Any]) -> Iterator[Fault]:
             )
 
 
+def _discovery(place: Place, discovery: Mapping[str, Any]) -> Iterator[Fault]:
+    try:
+        interval = forms.seconds(discovery.get("interval", "1m"))
+        since = forms.seconds(discovery.get("since", "24h"))
+    except (TypeError, ValueError):
+        return  # told already
+    if since < interval:
+        yield Fault(
+            place=spell([*place, "since"]),
+            text=f"{forms.spoken(since)} is shorter than interval ({forms.spoken(interval)}), so jobs would be "
+            f'missed; write at least "{forms.spoken(interval)}"',
+        )
+
+
 def _project(place: Place, project: Mapping[str, Any]) -> Iterator[Fault]:
     auth = _table(project.get("auth"))
+    yield from _discovery([*place, "discovery"], _table(project.get("discovery")))
     if "region" not in project and "endpoint" not in project:
         yield Fault(place=spell(place), text='one of region and endpoint is needed; add region = "cn-north-4"')
     if auth.get("method") == "password" and "region" not in project and "iam_endpoint" not in auth:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
+from daemon.domain.states import State
 from daemon.regions import REGIONS
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -21,6 +22,17 @@ _LONGEST = 3650 * 86400.0
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 _SQLITE = "sqlite:///"
+
+LISTED_KINDS = ("avatar", "photo")
+"""The kinds that the service's list of jobs holds; checked against the table of kinds by a test."""
+UNLISTED_KINDS = ("business_card", "photo_detection", "picture_modeling")
+"""The other kinds."""
+MAX_WORD = 64
+"""Characters of a tag or batch."""
+MAX_TAGS = 20
+"""Tags of a job."""
+MAX_PATTERN = 200
+"""Characters of a pattern of names."""
 
 
 class Listen(NamedTuple):
@@ -188,3 +200,36 @@ def database_url(text: str, folder: Path | None = None) -> str:
     if "?" in path or not path.isprintable():
         raise ValueError('the path takes no options and no control characters; write "sqlite:///wrapd.db"')
     return _SQLITE + str((folder or Path()).absolute() / path)
+
+
+def listed_kind(text: str) -> str:
+    """A kind of job that can be discovered."""
+    if text in UNLISTED_KINDS:
+        raise ValueError(
+            f"the service lists no jobs of the kind {shown(text)}; {suggestion('', LISTED_KINDS)}, and track the "
+            "others by their ids"
+        )
+    if text not in LISTED_KINDS:
+        raise ValueError(f"no kind of job is called {shown(text)}; {suggestion(text, LISTED_KINDS)}")
+    return text
+
+
+def state(text: str) -> State:
+    """A state of a job, as the service's document names it."""
+    if text not in State.__members__:
+        raise ValueError(f"no state is called {shown(text)}; {suggestion(text, State.__members__)}")
+    return State(text)
+
+
+def word(text: str) -> str:
+    """A tag or a batch."""
+    if not text.strip() or len(text) > MAX_WORD or not text.isprintable():
+        raise ValueError(f"{shown(text)} is no tag or batch; write 1 to {MAX_WORD} characters that can be seen")
+    return text.strip()
+
+
+def pattern(text: str) -> str:
+    """A pattern of names: `*` any characters, `?` one, `[ab]` one of these."""
+    if not text or len(text) > MAX_PATTERN:
+        raise ValueError(f"write 1 to {MAX_PATTERN} characters")
+    return text

@@ -26,6 +26,7 @@ from daemon.domain import routing as domain_routing
 from daemon.domain.events import DEFAULT_EVENTS, Event
 from daemon.domain.jobs import ChannelName
 from daemon.domain.planning import Rails
+from daemon.domain.states import TERMINAL, State
 from daemon.errors import UnknownName
 from daemon.logs import Format, Level
 from daemon.regions import RATE_WITHOUT_REGION, REGIONS, Region
@@ -88,6 +89,12 @@ Words = Annotated[tuple[str, ...], _AS_TUPLE]
 Endpoint = Annotated[str, AfterValidator(forms.endpoint)]
 EventName = Annotated[Event, BeforeValidator(_text(forms.job_event))]
 Events = Annotated[tuple[EventName, ...], _AS_TUPLE]
+KindName = Annotated[str, BeforeValidator(_text(forms.listed_kind))]
+StateName = Annotated[State, BeforeValidator(_text(forms.state))]
+Word = Annotated[str, BeforeValidator(_text(forms.word))]
+Pattern = Annotated[str, BeforeValidator(_text(forms.pattern))]
+RUNNING = tuple(state for state in State if state not in TERMINAL)
+"""The states of a job that has not ended."""
 
 
 def _key(about: str, *, toml: str, default: Any = ..., usual: str | None = None, **limits: Any) -> Any:
@@ -130,15 +137,43 @@ class Database(Section):
 
 
 class Polling(Section):
-    """How often the API is asked about a job."""
+    """When the API is asked about which jobs."""
 
+    price: Annotated[Duration, AfterValidator(_between(0.01, 3600))] = _key(
+        "How many seconds of delay a request is worth. A job is asked about when the delay that is to be expected "
+        "without asking reaches this: with less, wrapd asks more often and knows sooner. It rises by itself while "
+        "there are more jobs than the request budget allows for.",
+        toml='"1s"',
+        default="1s",
+    )
+    strategy: Literal["learned", "fixed"] = _key(
+        '"learned" asks when jobs like it usually end, by the production times seen so far; "fixed" asks in steps '
+        "that grow with the time a job has been in its state, whatever was learned.",
+        toml='"learned"',
+        default="learned",
+    )
+    feed: Literal["auto", "off"] = _key(
+        '"auto": the list of the jobs that ended last tells of all ends at once, for as long as it proves to be '
+        'complete; "off" never asks for it.',
+        toml='"auto"',
+        default="auto",
+    )
+    batch: Literal["auto", "off"] = _key(
+        '"auto": up to 100 jobs are asked about in one request, for as long as the service answers as it should; '
+        '"off" asks about each job by itself.',
+        toml='"auto"',
+        default="auto",
+    )
     min_interval: Annotated[Duration, AfterValidator(_between(0.1, _YEARS))] = _key(
         "The least time between two looks at a job; from 100ms on. A default gives way to a given max_interval.",
         toml='"1s"',
         default="1s",
     )
     max_interval: Annotated[Duration, AfterValidator(_between(0.1, _YEARS))] = _key(
-        "The most time between two looks at a job that waits or is produced.", toml='"60s"', default="60s"
+        "The most time between two looks at a job that waits or is produced. Where the list of ended jobs carries "
+        "the news, and there are very many jobs, a second for each 100 of them.",
+        toml='"60s"',
+        default="60s",
     )
     blocked_interval: Annotated[Duration, AfterValidator(_between(0.1, _YEARS))] = _key(
         "The most time between two looks at a frozen job (state BLOCK).", toml='"10m"', default="10m"
@@ -278,6 +313,42 @@ class PasswordAuth(Section):
 Auth = AkSkAuth | TokenAuth | PasswordAuth
 
 
+class Discovery(Section):
+    """Takes the project's jobs from the service's list, so that nobody has to `wrapd track` them. Off without this
+    section. The first look takes the jobs that fit `states`; each later one takes what was created since the last,
+    in whatever state it is by then, so that no job is missed that is created and ends between two looks (nor while
+    wrapd is down, for as long as `since` reaches back). Jobs that wrapd knows are left as they are: one that was
+    untracked stays so. Its requests come from the project's budget, after news."""
+
+    enabled: bool = _key("Whether it is on.", toml="true", default=True)
+    interval: Annotated[Duration, AfterValidator(_between(1, 86400))] = _key(
+        "The time between two looks.", toml='"1m"', default="1m"
+    )
+    kinds: Annotated[tuple[KindName, ...], _AS_TUPLE, Field(min_length=1)] = _key(
+        "The kinds of jobs to take; these are all that the service lists.",
+        toml="[" + ", ".join(f'"{kind}"' for kind in forms.LISTED_KINDS) + "]",
+        default=forms.LISTED_KINDS,
+    )
+    states: Annotated[tuple[StateName, ...], _AS_TUPLE, Field(min_length=1)] = _key(
+        "The states in which the first look takes a job (and one look in each hour, for what was listed late).",
+        toml="[" + ", ".join(f'"{state}"' for state in RUNNING) + "]",
+        default=tuple(map(str, RUNNING)),
+    )
+    since: Annotated[Duration, AfterValidator(_between(60, _YEARS))] = _key(
+        "How old a job may be, counted from its creation.", toml='"24h"', default="24h"
+    )
+    name: Pattern | None = _key(
+        "Only jobs whose video's name fits wholly: `*` stands for any characters, `?` for one, `[ab]` for a or b.",
+        toml='"promo *"',
+        default=None,
+        usual="any name, and none",
+    )
+    tags: Annotated[tuple[Word, ...], _AS_TUPLE, Field(max_length=forms.MAX_TAGS)] = _key(
+        "Tags for what is found.", toml='["found"]', default=(), usual="none"
+    )
+    batch: Word | None = _key("The batch for what is found.", toml='"nightly"', default=None, usual="none")
+
+
 class Project(Section):
     """One MetaStudio project. The name after the dot is yours: commands and alerts use it."""
 
@@ -336,6 +407,7 @@ class Project(Section):
         default={"method": "aksk"},
         usual='{ method = "aksk" } with the keys that the official SDK would find',
     )
+    discovery: Discovery | None = None
 
     @property
     def place(self) -> Region | None:

@@ -15,6 +15,7 @@ from daemon.config.schema import (
     Channel,
     Config,
     Database,
+    Discovery,
     Log,
     Notify,
     PasswordAuth,
@@ -51,6 +52,8 @@ class Part:
     about: str
     model: type[Section]
     keys: tuple[Key, ...]
+    optional: bool = False
+    """Its being there turns something on: the example shows it behind a #."""
 
 
 _PARTS: tuple[tuple[str, str, type[Section]], ...] = (
@@ -61,10 +64,18 @@ _PARTS: tuple[tuple[str, str, type[Section]], ...] = (
     ("web", "[web]", Web),
     ("log", "[log]", Log),
     ("projects.NAME", "[projects.main]", Project),
+    ("projects.NAME.discovery", "[projects.main.discovery]", Discovery),
     ("channels.NAME", "[channels.editors]", Channel),
     ("routes[N]", "[[routes]]", Route),
 )
-_SECTIONS = {place.partition(".")[0].partition("[")[0]: model for place, _heading, model in _PARTS if place}
+_OPTIONAL = {Discovery}
+_INNER: dict[str, type[Section]] = {"discovery": Discovery}
+"""The sections of a project."""
+_SECTIONS = {
+    place.partition(".")[0].partition("[")[0]: model
+    for place, _heading, model in _PARTS
+    if place and model not in _INNER.values()
+}
 _NAMED = {"projects", "channels"}
 assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
 
@@ -78,6 +89,7 @@ def parts() -> tuple[Part, ...]:
             about=" ".join((model.__doc__ or "").split()),
             model=model,
             keys=keys_of(model),
+            optional=model in _OPTIONAL,
         )
         for place, heading, model in _PARTS
     )
@@ -116,6 +128,8 @@ def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
         auth = value_at(place, tree)
         method = auth.get("method") if isinstance(auth, dict) else None
         return METHODS.get(method) if isinstance(method, str) else None
+    if model is Project and len(rest) == 1:
+        return _INNER.get(str(rest[0]))
     return None if rest else model
 
 

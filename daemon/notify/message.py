@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY, link_expiry
+from daemon.domain.states import State
 from daemon.notify.facts import NOTHING
-from daemon.notify.words import clean, kind_word, length, moment, state_word
+from daemon.notify.words import clean, kind_word, length, moment, product_word, rough, span, state_word
 from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
 NAME_LIMIT = 120
@@ -23,6 +24,7 @@ LATE = timedelta(minutes=10)
 _CLOCKS_APART = timedelta(minutes=10)
 """How far the service's times may lie off ours and still be believed."""
 _LONGEST_WORK = timedelta(days=60)
+_MOST_SECONDS = 3650 * 86400.0
 
 
 class Severity(StrEnum):
@@ -100,7 +102,7 @@ def _job_message(
 ) -> Message:
     times = _times(delivery, job, move)
     name = job_name(job)
-    emoji, severity, title = _TITLES[delivery.event]
+    emoji, severity, title = _PARTIAL if _partial(delivery, job) else _TITLES[delivery.event]
     return Message(
         event=delivery.event,
         severity=severity,
@@ -122,9 +124,17 @@ _TITLES: Mapping[Event, tuple[str, Severity, str]] = {
     Event.BLOCKED: ("🧊", Severity.WARNING, "Frozen: {name}"),
     Event.UNBLOCKED: ("▶️", Severity.INFO, "Moving again: {name}"),
     Event.STARTED: ("🎬", Severity.INFO, "In production: {name}"),
+    Event.STUCK: ("⏳", Severity.WARNING, "Takes too long: {name}"),
     Event.LOST: ("❓", Severity.WARNING, "Not found: {name}"),
     Event.EXPIRED: ("⌛", Severity.WARNING, "Not ended: {name}"),
 }
+_PART = "Only a part of what was ordered is there. "
+_PARTIAL = ("🌗", Severity.WARNING, "Ready in part: {name}")
+
+
+def _partial(delivery: DeliveryRow, job: JobRow) -> bool:
+    """Whether a success is none of all that was ordered."""
+    return delivery.event is Event.SUCCEEDED and _state(delivery, job) == State.PARTIAL_SUCCEED
 
 
 def job_name(job: JobRow) -> str:
@@ -141,25 +151,21 @@ def _headline(  # noqa: PLR0911 - one sentence for each event
 ) -> str:
     match delivery.event:
         case Event.SUCCEEDED:
-            return _made(job, times)
+            return f"{_PART}{_made(job, times)}" if _partial(delivery, job) else _made(job, times)
         case Event.FAILED:
-            said = clean(job.error_msg or "", limit=TEXT_LIMIT)
-            return f"MetaStudio says: {said}" if said else "MetaStudio gave no reason."
+            return _failure(job)
         case Event.CANCELED:
-            return "Somebody canceled it, so there is no video."
+            return f"Somebody canceled it, so there is no {product_word(job.kind)}."
         case Event.BLOCKED:
             return "MetaStudio has frozen it. You will hear when it moves again."
         case Event.UNBLOCKED:
             return f"It was frozen and is now {state_word(_state(delivery, job))}."
         case Event.STARTED:
-            return "MetaStudio works on it now."
-        case Event.LOST if job.state is None:
-            return (
-                f"MetaStudio knows no {kind_word(job.kind)} with this id, so wrapd stopped asking. "
-                "Check the id; if it is of another kind, track it again with --kind."
-            )
+            return _begun(delivery)
+        case Event.STUCK:
+            return _overdue(delivery)
         case Event.LOST:
-            return "MetaStudio no longer knows it, so wrapd stopped asking. If the id is right, track it again."
+            return _missing(job)
         case Event.EXPIRED:
             since = moment(job.tracked_at, zone)
             return f"Watched since {since} without an end, so wrapd stopped. Track it again to go on."
@@ -167,12 +173,61 @@ def _headline(  # noqa: PLR0911 - one sentence for each event
             return clean(str(delivery.facts.get("reason") or ""), limit=TEXT_LIMIT)
 
 
+def _failure(job: JobRow) -> str:
+    said = clean(job.error_msg or "", limit=TEXT_LIMIT)
+    return f"MetaStudio says: {said}" if said else "MetaStudio gave no reason."
+
+
+def _missing(job: JobRow) -> str:
+    if job.state is not None:
+        return "MetaStudio no longer knows it, so wrapd stopped asking. If the id is right, track it again."
+    return (
+        f"MetaStudio knows no {kind_word(job.kind)} with this id, so wrapd stopped asking. "
+        "Check the id; if it is of another kind, track it again with --kind."
+    )
+
+
 def _made(job: JobRow, times: _Times) -> str:
     long = f"{length(job.duration)} of video" if job.duration is not None and job.duration > 0 else ""
     about = "" if times.reported else "about "
     took = f"made in {about}{length(times.took)}" if times.took is not None else ""
     both = ", ".join(part for part in (long, took) if part)
-    return f"{both[0].upper()}{both[1:]}." if both else "The video is finished."
+    return f"{both[0].upper()}{both[1:]}." if both else f"The {product_word(job.kind)} is finished."
+
+
+def _begun(delivery: DeliveryRow) -> str:
+    said = "MetaStudio works on it now."
+    eta = _eta(delivery)
+    if eta is None:
+        return said
+    median, low, high = eta
+    return f"{said} It should take about {rough(median)} more, in 8 of 10 cases {rough(low)} to {rough(high)}."
+
+
+def _eta(delivery: DeliveryRow) -> tuple[float, float, float] | None:
+    """Median, low and high of what remained, if the alert tells all three."""
+    median, low, high = (_number(delivery, f"eta_{each}") for each in ("median", "low", "high"))
+    return None if median is None or low is None or high is None else (median, low, high)
+
+
+def _overdue(delivery: DeliveryRow) -> str:
+    elapsed, median, high = (_number(delivery, each) for each in ("elapsed", "normal_median", "normal_high"))
+    if elapsed is None or median is None or high is None:
+        return "It has been in production for much longer than jobs like it. You will hear when it ends."
+    return (
+        f"It has been in production for {length(elapsed)}. Jobs like it take {rough(median)}, 99 of 100 less than "
+        f"{rough(high)}. You will hear when it ends."
+    )
+
+
+def _number(delivery: DeliveryRow, name: str) -> float | None:
+    """A number of seconds that the alert tells; None where it does not. `eta_low` is `low` inside `eta`."""
+    facts = delivery.facts
+    outer, _, inner = name.partition("_")
+    held = facts.get(outer) if outer == "eta" else None
+    value = held.get(inner) if isinstance(held, dict) else facts.get(name)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST_SECONDS
+    return float(value) if fits and isinstance(value, int | float) else None
 
 
 def _fields(delivery: DeliveryRow, job: JobRow, times: _Times, zone: tzinfo, name: str) -> tuple[Field, ...]:
@@ -183,6 +238,7 @@ def _fields(delivery: DeliveryRow, job: JobRow, times: _Times, zone: tzinfo, nam
         ("Reason", clean(str(delivery.facts.get("reason") or ""), limit=200)),
         ("State", state_word(_state(delivery, job)) if delivery.event in {Event.LOST, Event.EXPIRED} else ""),
         (when, moment(times.ended, zone)),
+        ("Expected", _expected(delivery, times, zone)),
         ("Label", label if label != name else ""),
         ("Batch", clean(job.batch or "", limit=NAME_LIMIT)),
         ("Tags", clean(", ".join(job.tags), limit=200)),
@@ -191,6 +247,15 @@ def _fields(delivery: DeliveryRow, job: JobRow, times: _Times, zone: tzinfo, nam
         ("Asset", clean(job.asset.asset_id or "", limit=128) if delivery.event is Event.SUCCEEDED else ""),
     )
     return tuple(Field(name=label, value=value) for label, value in pairs if value)
+
+
+def _expected(delivery: DeliveryRow, times: _Times, zone: tzinfo) -> str:
+    """When a job that has begun should end."""
+    eta = _eta(delivery)
+    if delivery.event is not Event.STARTED or eta is None:
+        return ""
+    _, low, high = eta
+    return span(times.ended + timedelta(seconds=low), times.ended + timedelta(seconds=high), zone)
 
 
 _WHEN = {Event.SUCCEEDED: "Finished", Event.FAILED: "Failed", Event.CANCELED: "Canceled", Event.STARTED: "Started"}
@@ -282,6 +347,7 @@ def _facts(
         "error_msg": job.error_msg,
         "duration": job.duration,
         "took": times.took,
+        **{name: _number(delivery, name) for name in _ESTIMATES},
         "ended_at": iso(times.ended) if delivery.event in _ENDS else None,
         "observed_at": iso(observed),
         "reported_at": iso(move.reported_at) if move is not None and move.reported_at else None,
@@ -289,6 +355,7 @@ def _facts(
     }
 
 
+_ESTIMATES = ("eta_median", "eta_low", "eta_high", "elapsed", "normal_median", "normal_high")
 _ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED})
 
 

@@ -13,11 +13,19 @@ _JOINERS = "\u200c\u200d"
 _MARKS_IN_A_ROW = 4
 """Combining marks kept on one letter: enough for every script, too few to climb over other lines."""
 
-_KINDS = {"avatar": "avatar video", "photo": "photo video"}
+_KINDS = {
+    "avatar": "avatar video",
+    "photo": "photo video",
+    "business_card": "business card",
+    "photo_detection": "photo detection",
+    "picture_modeling": "picture modelling",
+}
+_VIDEOS = frozenset({"avatar", "photo"})
 _STATES = {
     "WAITING": "waiting in the queue",
     "PROCESSING": "in production",
     "SUCCEED": "finished",
+    "PARTIAL_SUCCEED": "finished in part",
     "FAILED": "failed",
     "CANCELED": "canceled",
     "BLOCK": "frozen",
@@ -65,6 +73,16 @@ def length(seconds: float) -> str:
     return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number)
 
 
+def rough(seconds: float) -> str:
+    """The same for what is only expected: no more exact than anybody can know.
+
+    >>> [rough(s) for s in (3, 58, 101, 192, 400, 2520, 9000)]
+    ['5 s', '1 min', '1 min 40 s', '3 min', '6 min 30 s', '42 min', '2 h 30 min']
+    """
+    step = 5 if seconds < 120 else 30 if seconds < 600 else 60 if seconds < 7200 else 300
+    return length(max(step, round(seconds / step) * step))
+
+
 def moment(at: datetime, zone: tzinfo, *, seconds: bool = False) -> str:
     """A moment in `zone`, always with the offset.
 
@@ -81,6 +99,20 @@ def moment(at: datetime, zone: tzinfo, *, seconds: bool = False) -> str:
     return f"{text} {sign}{hours:02}:{minutes:02}"
 
 
+def span(first: datetime, last: datetime, zone: tzinfo) -> str:
+    """From when to when, in `zone`: the end without its day where that is the same, and without its offset.
+
+    >>> span(datetime(2022, 12, 17, 1, 44, tzinfo=UTC), datetime(2022, 12, 17, 2, 5, tzinfo=UTC), UTC)
+    '2022-12-17 01:44 UTC to 02:05'
+    """
+    day, end = f"{_in_zone(first, zone):%Y-%m-%d}", _in_zone(last, zone)
+    return (
+        f"{moment(first, zone)} to {end:%H:%M}"
+        if f"{end:%Y-%m-%d}" == day
+        else (f"{moment(first, zone)} to {end:%Y-%m-%d %H:%M}")
+    )
+
+
 def _in_zone(at: datetime, zone: tzinfo) -> datetime:
     try:
         return at.astimezone(zone)
@@ -91,6 +123,11 @@ def _in_zone(at: datetime, zone: tzinfo) -> datetime:
 def kind_word(kind: str) -> str:
     """A kind of job, as people say it."""
     return _KINDS.get(kind, clean(kind, limit=40))
+
+
+def product_word(kind: str) -> str:
+    """What comes of a kind of job."""
+    return "video" if kind in _VIDEOS else "business card" if kind == "business_card" else "result"
 
 
 def state_word(state: str | None) -> str:

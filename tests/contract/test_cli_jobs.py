@@ -277,7 +277,7 @@ def test_jobs_in_a_pipe_are_plain_aligned_text(wrapd: Runner) -> None:
     wrapd("track", "b")
     result = wrapd("jobs")
     lines = result.out.splitlines()
-    assert lines[0].split() == ["STATE", "FOR", "NEXT", "PROJECT", "JOB", "NAME"]
+    assert lines[0].split() == ["STATE", "FOR", "NEXT", "ENDS", "RANGE", "PROJECT", "JOB", "NAME"]
     assert lines[2].endswith("a-long-id-that-is-36-characters-long  [red]数字人 [bold]x")
     assert "\x1b" not in result.out
 

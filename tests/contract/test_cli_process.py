@@ -172,7 +172,7 @@ def test_faults_are_one_message_each_and_no_traceback(tmp_path: Path) -> None:
         (("trak", "a"), Exit.USAGE, b"There is no command 'trak'. Did you mean 'track'?"),
         (("\x1b[31m",), Exit.USAGE, b"There is no command"),
         (("jobs", "--nope"), Exit.USAGE, b"No such option"),
-        (("track",), Exit.USAGE, b"Missing argument"),
+        (("track",), Exit.USAGE, b"which jobs?"),
         (("track", "a", "--kind", "hologram"), Exit.USAGE, b"avatar"),
         (("jobs", "--config", "x.toml"), Exit.USAGE, b"before the command: `wrapd --config FILE COMMAND`"),
         (("sim", "--speed", "nan"), Exit.USAGE, b"--speed"),

@@ -20,10 +20,13 @@ from daemon.clock import SystemClock
 from daemon.config import ConfigFaults, load
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName
+from daemon.domain.planning import Rails, Strategy
 from daemon.errors import ConfigFault, Exit
 from daemon.metastudio.settings import AkSk, GivenToken, Password
 from daemon.sim import SimSettings, Simulator
 from daemon.store import AttemptOutcome, Outcome, Store, Transaction
+from daemon.watch.discovery import DiscoverySettings, Filters
+from daemon.watch.settings import PollingPlan
 from tests.support.cli_runner import Runner
 from tests.support.webhook import Answer, Webhook
 
@@ -46,6 +49,49 @@ def text(url: str, auth: str = "", more: str = "") -> str:
 
 
 # ------------------------------------------------------------------------------------------------ config
+
+
+def test_the_daemons_plan_is_what_the_config_says(tmp_path: Path) -> None:
+    path = tmp_path / "wrapd.toml"
+    path.write_text(
+        text(
+            "console://",
+            more="""
+    [polling]
+    price = "500ms"
+    strategy = "fixed"
+    feed = "off"
+    batch = "off"
+    max_interval = "30s"
+    [projects.main.discovery]
+    interval = "2m"
+    kinds = ["photo"]
+    states = ["WAITING"]
+    since = "1h"
+    name = "promo *"
+    tags = ["found"]
+    batch = "nightly"
+    [projects.off]
+    endpoint = "https://127.0.0.1:1"
+    project_id = "p2"
+    auth = { method = "token", token = "a-token-of-tests" }
+    discovery = { enabled = false }
+    """,
+        )
+    )
+    plan = build_plan(load(path), {})
+    polling = PollingPlan(
+        rails=Rails(max_interval=30), price=0.5, strategy=Strategy.FIXED, feed=False, batch=False
+    )
+    assert plan.polling == polling
+    filters = Filters(kinds=("photo",), states=("WAITING",), since=3600, name="promo *")
+    settings = DiscoverySettings(filters=filters, interval=120, tags=("found",), batch="nightly")
+    assert plan.discovery == {"main": settings}
+    path.write_text(text("console://"))
+    assert build_plan(load(path), {}).polling == PollingPlan()
+    assert build_plan(load(path), {}).discovery == {}
+    path.write_text(text("console://", more="[projects.main.discovery]"))
+    assert build_plan(load(path), {}).discovery == {"main": DiscoverySettings()}
 
 
 def test_init_writes_a_config_that_loads_and_overwrites_none(

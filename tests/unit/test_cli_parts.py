@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import commands, wrapd
-from daemon.cli.output import fitting
+from daemon.cli.output import Column, fitting, without_spare
 from daemon.clock import ManualClock
 from daemon.store import Store
 from daemon.store.health import holder
@@ -32,6 +32,16 @@ def test_a_table_is_narrowed_no_more_than_it_must(columns: list[tuple[int, bool]
 def test_a_table_in_too_little_room_keeps_what_does_not_give() -> None:
     assert fitting([10, 40, 32], [False, True, False], room=60) == [10, 18, 32]
     assert fitting([10, 40, 32], [False, True, False], room=40) == [10, 6, 24]
+
+
+def test_a_spare_column_goes_before_any_that_does_not_give_is_narrowed() -> None:
+    columns = (Column(title="A"), Column(title="SPARE", spare=True), Column(title="B", gives=True))
+    rows = [["a" * 10, "s" * 10, "b" * 30]]
+    shown, cells, natural = without_spare(columns, rows, room=30)
+    assert ([each.title for each in shown], natural) == (["A", "SPARE", "B"], [10, 10, 30])
+    shown, cells, natural = without_spare(columns, rows, room=29)
+    assert ([each.title for each in shown], natural) == (["A", "B"], [10, 30])
+    assert cells == [["a" * 10, "b" * 30]]
 
 
 def test_the_holder_is_who_has_the_lock_not_who_had_it(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Text from strangers on a terminal, and times for people."""
 
+import doctest
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.cli import text as text_module
 from daemon.cli.deliveries import STATUSES
 from daemon.cli.text import MAX_LABEL, about, ago, clean, label, moment, stamp
 from daemon.store import DeliveryStatus
@@ -59,3 +61,9 @@ def test_times() -> None:
 
 def test_the_statuses_that_can_be_asked_for_are_those_of_the_store() -> None:
     assert set(STATUSES) == {status.value for status in DeliveryStatus}
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    found = doctest.testmod(text_module)
+    assert found.attempted >= 6
+    assert found.failed == 0

@@ -27,11 +27,18 @@ def every_key() -> list[tuple[str, str]]:
     return found
 
 
-SECTIONS = {"database", "polling", "notify", "web", "log", "projects", "channels", "routes"}
+SECTIONS = {
+    *(
+        ("Config", key)
+        for key in ("database", "polling", "notify", "web", "log", "projects", "channels", "routes")
+    ),
+    ("Project", "discovery"),
+}
+"""Keys that are sections."""
 
 
 def test_every_key_is_explained_in_the_example_and_the_page() -> None:
-    keys = [(name, key) for name, key in every_key() if not (name == "Config" and key in SECTIONS)]
+    keys = [pair for pair in every_key() if pair not in SECTIONS]
     assert len(keys) > 35
     by_model = {part.model.__name__: part for part in (*walk.parts(), *walk.methods())}
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
@@ -56,7 +63,7 @@ def test_the_example_sets_the_defaults_and_loads(tmp_path: Path) -> None:
 
 
 def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_path: Path) -> None:
-    lines = [re.sub(r"^# (\w+ = )", r"\1", line) for line in example().splitlines()]
+    lines = [re.sub(r"^# (\w+ = |\[projects)", r"\1", line) for line in example().splitlines()]
     taken = [line for line, old in zip(lines, example().splitlines(), strict=True) if line != old]
     assert len(taken) >= 7
     path = tmp_path / "wrapd.toml"
@@ -67,3 +74,12 @@ def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_pat
     assert project.requests_per_second == 5
     assert project.proxy is not None
     assert config.operators == ("editors",)
+    assert project.discovery is not None
+    assert project.discovery.name == "promo *"
+
+
+def test_a_section_that_turns_something_on_is_commented_out(tmp_path: Path) -> None:
+    path = tmp_path / "wrapd.toml"
+    path.write_text(example())
+    assert "# [projects.main.discovery]" in example().splitlines()
+    assert load(path).project("main").discovery is None

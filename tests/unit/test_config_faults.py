@@ -42,6 +42,10 @@ max_interval = "5s"
 not_found_grace = 5
 operators = 3
 max_intervall = "3s"
+price = "5ms"
+strategy = "lerned"
+feed = true
+batch = "on"
 [web]
 listen = "0.0.0.0:88"
 enabled = 1
@@ -62,8 +66,19 @@ requests_per_second = nan
 endpoint = "http://example.com"
 acess_key = 1
 auth = { method = "password", user = 4, domain = "", key = 1 }
+[projects.m.discovery]
+enabled = "yes"
+intervall = "1m"
+interval = "100ms"
+kinds = ["avtar", "business_card", 3]
+states = ["SUCCESS", "running"]
+since = "24"
+name = ""
+tags = ["", "a\\u0007", 4]
+batch = 4
 [projects.o]
 region = "cn-east-3"
+discovery = { interval = "1h", since = "10m", kinds = [], states = [] }
 auth = { method = "aksk", access_key = "AKIDEXAMPLE" }
 [projects.p]
 region = "cn-east-3"
@@ -94,6 +109,27 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "polling.not_found_grace": 'write text in quotes, such as "10m"',
         "polling.operators": "belongs to the top level",
         "polling.max_intervall": "did you mean 'max_interval'?",
+        "polling.price": '5ms is too short; write at least "10ms"',
+        "polling.strategy": "did you mean 'learned'?",
+        "polling.feed": "choose one of auto, off",
+        "polling.batch": "choose one of auto, off",
+        "projects.m.discovery.enabled": "write true or false",
+        "projects.m.discovery.intervall": "did you mean 'interval'?",
+        "projects.m.discovery.interval": '100ms is too short; write at least "1s"',
+        "projects.m.discovery.kinds[0]": "did you mean 'avatar'?",
+        "projects.m.discovery.kinds[1]": "the service lists no jobs of the kind 'business_card'",
+        "projects.m.discovery.kinds[2]": "write text in quotes",
+        "projects.m.discovery.states[0]": "did you mean 'SUCCEED'?",
+        "projects.m.discovery.states[1]": "no state is called 'running'",
+        "projects.m.discovery.since": "'24' is not a duration",
+        "projects.m.discovery.name": "write 1 to 200 characters",
+        "projects.m.discovery.tags[0]": "write 1 to 64 characters",
+        "projects.m.discovery.tags[1]": "write 1 to 64 characters",
+        "projects.m.discovery.tags[2]": 'write text in quotes, such as ["found"]',
+        "projects.m.discovery.batch": 'write text in quotes, such as "nightly"',
+        "projects.o.discovery.kinds": "write at least one entry",
+        "projects.o.discovery.states": "write at least one entry",
+        "projects.o.discovery.since": "10m is shorter than interval (1h), so jobs would be missed",
         "web.listen": "could be reached from other machines",
         "web.enabled": "write true or false, without quotes",
         "web.timezone": "it belongs to channels.NAME",
@@ -178,6 +214,9 @@ def test_one_fault_takes_one_line(tmp_path: Path) -> None:
         ("routes = [1]", "routes[0]"),
         ("[routes]\nevents = []", "routes"),
         ("polling = 3", "polling"),
+        ("[projects.m]\nregion = 'cn-north-4'\ndiscovery = 3", "projects.m.discovery"),
+        ("[projects.m]\nregion = 'cn-north-4'\n[[projects.m.discovery]]", "projects.m.discovery"),
+        ("[projects.m]\nregion = 'cn-north-4'\ndiscovery.tags = {}", "projects.m.discovery.tags"),
         ("[[polling]]", "polling"),
         ("operators = 'x'", "operators"),
         ("[database.url]\nx = 1", "database.url"),
@@ -256,6 +295,9 @@ def test_defaults_are_those_that_are_documented(tmp_path: Path) -> None:
     rails = config.polling.rails
     assert (rails.min_interval, rails.max_interval, rails.blocked_interval) == (1, 60, 600)
     assert (config.polling.not_found_grace, config.polling.give_up_after) == (600, 14 * 86400)
+    polling = config.polling
+    assert (polling.price, polling.strategy, polling.feed, polling.batch) == (1, "learned", "auto", "auto")
+    assert config.project("main").discovery is None
     assert (config.web.enabled, config.web.listen) == (True, ("127.0.0.1", 8787))
     assert (config.log.level, config.log.format) == ("info", "text")
     assert (config.notify.send_timeout, config.notify.give_up_after) == (20, 7 * 86400)
@@ -340,3 +382,26 @@ def test_a_config_cannot_be_changed(tmp_path: Path) -> None:
     config = read(tmp_path, RIGHT)
     with pytest.raises(ValueError, match="frozen"):
         config.polling.min_interval = 3  # type: ignore[misc]
+
+
+def test_discovery_is_on_where_its_section_stands(tmp_path: Path) -> None:
+    discovery = read(tmp_path, RIGHT + "[projects.main.discovery]\n").project("main").discovery
+    assert discovery is not None
+    assert (discovery.enabled, discovery.interval, discovery.since) == (True, 60, 86400)
+    assert discovery.kinds == ("avatar", "photo")
+    assert discovery.states == ("WAITING", "PROCESSING", "BLOCK")
+    assert (discovery.name, discovery.tags, discovery.batch) == (None, (), None)
+
+
+def test_more_tags_than_a_job_takes_are_refused(tmp_path: Path) -> None:
+    tags = ", ".join(f'"t{number}"' for number in range(21))
+    found = faults(tmp_path, RIGHT + f"[projects.main.discovery]\ntags = [{tags}]\n")
+    assert "at most 20 entries" in found["projects.main.discovery.tags"]
+
+
+def test_the_kinds_that_can_be_discovered_are_those_that_the_list_holds() -> None:
+    from daemon.config import forms
+    from daemon.metastudio.kinds import KINDS
+
+    assert tuple(name for name, kind in KINDS.items() if kind.listed) == forms.LISTED_KINDS
+    assert tuple(name for name, kind in KINDS.items() if not kind.listed) == forms.UNLISTED_KINDS

@@ -1,0 +1,191 @@
+"""`wrapd track --from-api`: jobs from the service's list. A daemon that runs on the database does it, within its
+request budget; else this command asks the service itself.
+
+Owns the wish, the wait for it, and the account that is given. What is chosen is daemon/watch/discovery.py's.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli import facts, output
+from daemon.cli.output import Column
+from daemon.cli.session import CLOCK, is_terminal, opened
+from daemon.cli.text import about, clean, count
+from daemon.config import Config
+from daemon.domain.events import Json
+from daemon.domain.jobs import ProjectName
+from daemon.errors import DatabaseFault, Exit, WrapdError
+
+if TYPE_CHECKING:
+    from daemon.store import DiscoveryRow, Store
+    from daemon.watch.discovery import Tally, Wish
+
+PATIENCE = 120.0
+"""Seconds for which the command waits for the daemon."""
+_LOOK_EVERY = 0.25
+"""Seconds between two looks whether the daemon is done."""
+
+_COLUMNS = (
+    Column(title="RESULT"),
+    Column(title="STATE", coloured=True),
+    Column(title="KIND"),
+    Column(title="JOB"),
+    Column(title="NAME", gives=True),
+)
+
+
+class NotDone(WrapdError):
+    """The list was not read, or not to its end. `str()` says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What came of it. `jobs` are the first of those that fit, one by one; `error` is why it is not all."""
+
+    project: ProjectName
+    dry_run: bool
+    found: int
+    added: int
+    jobs: Sequence[Json]
+    error: str | None = None
+
+
+def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: bool) -> Exit:
+    """Take the project's jobs that fit the wish, and tell of it. Raises NotDone where the list was not read."""
+    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
+
+    with opened(config) as store:
+        pid = holder(config.database.path.resolve())
+        account = (
+            _by_daemon(store, project, wish, pid) if pid is not None else _by_itself(store, config, project, wish)
+        )
+    if as_json:
+        output.document(facts.of_account(account))
+    else:
+        _show(account)
+    if account.error is not None:
+        raise NotDone(f"project {clean(project)}: {account.error}")
+    return Exit.OK
+
+
+def _show(account: Account) -> None:
+    jobs = [each for each in account.jobs if isinstance(each, dict)]
+    rows = [
+        [_result(job), *(str(job.get(key) or "-") for key in ("state", "kind", "job_id", "name"))] for job in jobs
+    ]
+    output.table(_COLUMNS, rows, empty="No job of the service's list fits.")
+    left_out = account.found - len(jobs)
+    if left_out > 0:
+        output.line(f"and {count(left_out, 'job')} more")
+    if is_terminal() and account.found:
+        done = "none added: this was a dry run" if account.dry_run else f"{account.added} added"
+        output.line(f"{account.found} found, {done}")
+
+
+def _result(job: "dict[str, Json]") -> str:
+    """In a word: of a known job, that it is not watched any more."""
+    result, tracking = job.get("result"), job.get("tracking")
+    if result == "added":
+        return "tracked"
+    return str(tracking) if tracking in ("stopped", "lost", "expired") else str(result)
+
+
+def _by_itself(store: "Store", config: Config, project: ProjectName, wish: "Wish") -> Account:
+    """Ask the service from here, at the project's pace."""
+    from daemon.build import project_settings  # noqa: PLC0415 - the API client
+    from daemon.watch.discovery import Tally  # noqa: PLC0415
+
+    settings = project_settings(config, project, os.environ)
+    tally = Tally()
+    error = asyncio.run(_look(settings, store, wish, tally))
+    return Account(
+        project=project,
+        dry_run=wish.dry_run,
+        found=tally.found,
+        added=tally.added,
+        jobs=[each.facts() for each in tally.jobs],
+        error=error,
+    )
+
+
+async def _look(settings: object, store: "Store", wish: "Wish", tally: "Tally") -> str | None:
+    import random  # noqa: PLC0415
+
+    from daemon.metastudio.client import ProjectClient  # noqa: PLC0415 - the API client
+    from daemon.metastudio.errors import ApiError  # noqa: PLC0415
+    from daemon.metastudio.gate import AuthGates  # noqa: PLC0415
+    from daemon.metastudio.settings import ProjectSettings  # noqa: PLC0415
+    from daemon.watch.discovery import Cut, Looker, in_words  # noqa: PLC0415
+
+    assert isinstance(settings, ProjectSettings)
+    client = ProjectClient(settings, clock=CLOCK, gates=AuthGates(CLOCK), rng=random.Random())  # noqa: S311 - jitter
+    looker = Looker(project=settings.name, client=client, store=store, clock=CLOCK)
+    try:
+        await looker.look(wish, tally=tally)
+    except (ApiError, Cut) as error:
+        return in_words(error)
+    finally:
+        await client.aclose()
+    return None
+
+
+def _by_daemon(store: "Store", project: ProjectName, wish: "Wish", pid: int) -> Account:
+    """Leave the wish to the daemon, and wait until it is done."""
+    filters = wish.facts()
+    row = store.write_now(lambda transaction: transaction.discoveries.ask(project, filters, CLOCK.now()))
+    try:
+        done = _wait(store, row, pid)
+    except KeyboardInterrupt:
+        _withdraw(store, row)
+        with suppress(OSError):
+            click.echo("withdrawn; what the daemon had added by then stays tracked", err=True)
+        raise
+    result = done.result or {}
+    jobs = result.get("jobs")
+    return Account(
+        project=project,
+        dry_run=wish.dry_run,
+        found=done.found or 0,
+        added=done.added or 0,
+        jobs=jobs if isinstance(jobs, list) else [],
+        error=done.error,
+    )
+
+
+def _wait(store: "Store", row: int, pid: int) -> "DiscoveryRow":
+    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
+
+    until = CLOCK.monotonic() + PATIENCE
+    while True:
+        found = store.read(lambda transaction: transaction.discoveries.get(row))
+        if found is None:
+            raise DatabaseFault(
+                f"{store.path}: the wish for the list is gone; was the database replaced? Run it again"
+            )
+        if found.ended_at is not None:
+            return found
+        if holder(store.path.resolve()) is None:
+            _withdraw(store, row)
+            raise NotDone(f"the daemon (pid {pid}) ended before it was done; run the command again")
+        if CLOCK.monotonic() >= until:
+            raise NotDone(
+                f"the daemon (pid {pid}) has not done it within {about(PATIENCE)}, and still will; `wrapd jobs` "
+                "shows what it adds. If it does not, its log says why, or this project was not in the config when "
+                "it was started: restart it"
+            )
+        time.sleep(_LOOK_EVERY)
+
+
+def _withdraw(store: "Store", row: int) -> None:
+    store.write_now(
+        lambda transaction: transaction.discoveries.finish(
+            row, at=CLOCK.now(), found=0, added=0, error="withdrawn by the command"
+        )
+    )

@@ -1,0 +1,112 @@
+"""What is expected of a running job, by what was learned of jobs like it. From the database alone.
+
+Owns the words for why nothing can be said. Never asks the service.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, Running, eta
+from daemon.domain.jobs import Tracking
+from daemon.domain.states import State
+
+if TYPE_CHECKING:
+    from daemon.store import JobRow, Transaction
+
+MOST_RUNNING = 1000
+"""Running jobs that are read to learn from: where there are more, the newest of them would not stand for all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What remains of a job's production as of `at`; without it the `reason`, None where none is called for."""
+
+    at: datetime
+    eta: Eta | None = None
+    reason: str | None = None
+
+    def ends_at(self, seconds: float) -> datetime:
+        """The moment that is so many seconds ahead."""
+        return self.at + timedelta(seconds=seconds)
+
+
+def learned(transaction: "Transaction") -> Durations:
+    """What the jobs that ended, and those that run, teach."""
+    from daemon.watch.learning import durations_of, elapsed_of  # noqa: PLC0415 - SQLAlchemy
+
+    finished = transaction.jobs.finished()
+    rows = transaction.jobs.list(tracking=Tracking.ACTIVE, state=State.PROCESSING, limit=MOST_RUNNING + 1)
+    running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
+    for row in rows if len(rows) <= MOST_RUNNING else ():
+        seconds = elapsed_of(row, row.last_polled_at or row.state_since or row.tracked_at)
+        if seconds is not None:
+            running[key_of(row)].append(Running(seconds=seconds, length=row.expected_length))
+    return durations_of(finished, running)
+
+
+def key_of(row: "JobRow") -> ClassKey:
+    """The class of a job."""
+    return str(row.project), row.kind
+
+
+def outlooks(transaction: "Transaction", rows: "Sequence[JobRow]", *, now: datetime) -> list[Outlook]:
+    """The outlook of each job, as of `now`. Reads what is needed to learn only where a job is in production."""
+    if not any(in_production(row) for row in rows):
+        return [Outlook(at=now, reason=_not_running(row)) for row in rows]
+    durations = learned(transaction)
+    return [outlook(row, durations, now=now) for row in rows]
+
+
+def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
+    """The outlook of one job."""
+    from daemon.watch.learning import elapsed_of  # noqa: PLC0415 - SQLAlchemy
+
+    if not in_production(row):
+        return Outlook(at=now, reason=_not_running(row))
+    elapsed = elapsed_of(row, now)
+    if elapsed is None:
+        return Outlook(at=now, reason="nobody knows when its production began")
+    finished = durations.finished(key_of(row))
+    if finished < ETA_FROM:
+        so_far = f"{finished} so far" if finished else "none so far"
+        return Outlook(at=now, reason=f"fewer than {ETA_FROM} finished jobs of this kind ({so_far})")
+    expected = eta(durations, key_of(row), row.expected_length, elapsed)
+    if expected is None:
+        return Outlook(at=now, reason="it has run longer than every job of its kind that is known")
+    return Outlook(at=now, eta=expected)
+
+
+def in_production(row: "JobRow") -> bool:
+    """Whether the job is produced, as far as wrapd knows."""
+    return row.tracking is Tracking.ACTIVE and row.state == State.PROCESSING
+
+
+def _not_running(row: "JobRow") -> str | None:
+    if row.tracking is not Tracking.ACTIVE:
+        return None
+    match row.state:
+        case None:
+            return "the service has not answered for it yet"
+        case State.WAITING:
+            return "it waits: its production has not begun"
+        case State.BLOCK:
+            return "it is frozen"
+        case _:
+            return "nobody knows what its state means"
+
+
+def spread(seconds: Sequence[float]) -> tuple[float, float, float] | None:
+    """The 10 %, 50 % and 90 % quantiles; None for nothing. Between two values the nearer one counts."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    low, median, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.1, 0.5, 0.9))
+    return low, median, high
+
+
+def counted(numbers: "Counter[str]") -> str:
+    """`3 WAITING, 2 PROCESSING`, the most first."""
+    return ", ".join(f"{number} {name}" for name, number in numbers.most_common() if number)

@@ -60,8 +60,9 @@ run: unknown keys (with the nearest right one), wrong values, missing secrets, U
 """
 
 CLI_INTRO = """\
-`wrapd --config FILE COMMAND`. `jobs`, `show` and `deliveries` need no running daemon and work beside one; they,
-`track` and `untrack` need no secrets. Errors go to standard error, as one message that begins with `wrapd:`.
+`wrapd --config FILE COMMAND`. `jobs`, `show`, `explain`, `stats` and `deliveries` need no running daemon and work
+beside one; they, `untrack` and `track` need no secrets (but `track --from-api` where no daemon runs). Errors go to
+standard error, as one message that begins with `wrapd:`.
 """
 
 JSON_INTRO = """\
@@ -69,8 +70,9 @@ One JSON document. Keys may be added; none goes or changes its meaning. Times ar
 
 `wrapd jobs --json` is a list of jobs. `wrapd show JOB_ID --json` is one job with two keys more: `transitions` and
 `deliveries`, each delivery with its attempts as `tries`. `wrapd deliveries --json` is a list of deliveries,
-`wrapd channels --json` of channels, `wrapd doctor --json` of findings. What a `json://` channel gets is in
-[channels.md](channels.md).
+`wrapd channels --json` of channels, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of
+findings; `wrapd explain JOB_ID --json` is one explanation, `wrapd track --from-api --json` one account of what was
+found. What a `json://` channel gets is in [channels.md](channels.md).
 """
 
 LOGS_INTRO = """\
@@ -151,10 +153,23 @@ def _default(key: walk.Key) -> str:
     return f"`{key.default}`" if key.default == key.toml else key.default
 
 
+_DOCUMENTS = (
+    "job",
+    "transition",
+    "delivery",
+    "attempt",
+    "channel",
+    "explanation",
+    "stats",
+    "account",
+    "finding",
+)
+
+
 def _json_keys() -> Iterator[str]:
     """The keys of `--json` with the comments beside them in daemon/cli/facts.py."""
     text = (ROOT / "daemon/cli/facts.py").read_text(encoding="utf-8")
-    for name in ("job", "transition", "delivery", "attempt", "channel", "finding"):
+    for name in _DOCUMENTS:
         body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         assert body is not None, f"facts.of_{name} is not as this script expects it"
         rows = _commented_keys(body[1])

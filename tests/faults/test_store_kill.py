@@ -1,6 +1,8 @@
 """kill -9 of a writing process: what was answered is stored, nothing by half, and the next start goes on."""
 
+import contextlib
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 from daemon.clock import SystemClock
 from daemon.store import DeliveryStatus, Store
+from tests.support.old_schema import add_job, connect, first_schema, rows
 from tests.support.store import url_of
 
 _WRITE = """
@@ -89,3 +92,52 @@ def check(path: Path, url: str, said: set[str]) -> None:
     marked = {row.id for row in store.read(lambda tx: tx.outbox.list()) if row.possible_repeat}
     assert {row.id for row in sending} <= marked
     store.close()
+
+
+_UPGRADE = """
+import sys
+import alembic.config, alembic.runtime.environment, alembic.script
+from daemon.store import upgrade
+print("begins", flush=True)
+upgrade(sys.argv[1])
+print("done", flush=True)
+"""
+
+
+def test_an_upgrade_that_is_killed_changed_nothing_or_all(tmp_path: Path) -> None:
+    old = first_schema(tmp_path)
+    connection = connect(old)
+    connection.execute("BEGIN")
+    for number in range(3000):
+        add_job(connection, f"job-{number}", "WAITING", "SUCCEED", tracking="finished", told=True)
+    connection.execute("COMMIT")
+    connection.close()
+    before = {table: rows(old, table) for table in ("transitions", "deliveries", "attempts", "sqlite_sequence")}
+    revisions = set()
+    for number, wait in enumerate((0.0, 0.03, 0.06, 0.1, 0.2, 30.0)):
+        path = tmp_path / f"{number}.db"
+        shutil.copy(old, path)
+        upgrade_until_killed(path, wait)
+        connection = sqlite3.connect(path)
+        revisions.add(revision := connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT count(*), max(id) FROM jobs").fetchone() == (3000, 3000)
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        connection.close()
+        assert not any("tmp" in name for name in names)
+        assert ("discoveries" in names) == (revision != "0001")
+        assert {table: rows(path, table) for table in before} == before
+    assert revisions == {"0001", "0002"}
+
+
+def upgrade_until_killed(path: Path, seconds: float) -> None:
+    """Kill the upgrade after so many seconds from its beginning, unless it is done."""
+    command = [sys.executable, "-c", _UPGRADE, url_of(path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "begins\n"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(seconds)
+        program.kill()

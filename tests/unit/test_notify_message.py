@@ -151,6 +151,70 @@ def test_every_job_event_has_words(event: Event) -> None:
     assert field(message, "Job") == "job-1"
 
 
+def test_a_job_that_begins_tells_how_long_it_should_take() -> None:
+    facts = {"state": "PROCESSING", "eta": {"median": 192.0, "low": 101, "high": 400}}
+    message = told(alerts.claimed(Event.STARTED, facts=facts), zone=SHANGHAI)
+    assert message.headline == (
+        "MetaStudio works on it now. It should take about 3 min more, in 8 of 10 cases 1 min 40 s to 6 min 30 s."
+    )
+    assert field(message, "Expected") == "2026-03-01 20:01 +08:00 to 20:06"
+    assert [message.facts[f"eta_{name}"] for name in ("median", "low", "high")] == [192, 101, 400]
+    late = told(alerts.claimed(Event.STARTED, facts={"eta": {"median": 9e4, "low": 8e4, "high": 1e5}}))
+    assert field(late, "Expected") == "2026-03-02 10:13 UTC to 15:46"
+
+
+@pytest.mark.parametrize(
+    "eta",
+    [
+        None,
+        {},
+        3,
+        {"median": 1.0, "low": 1.0},
+        {"median": "1", "low": 1, "high": 2},
+        {"median": -1, "low": 1, "high": 1},
+    ]
+    + [{"median": 1, "low": 1, "high": bad} for bad in (float("nan"), float("inf"), 1e12, True)],
+)
+def test_without_an_estimate_a_job_that_begins_tells_none(eta: object) -> None:
+    message = told(alerts.claimed(Event.STARTED, facts={"eta": eta}))
+    assert message.headline == "MetaStudio works on it now."
+    assert json.loads(json.dumps(message.facts, allow_nan=False)) == message.facts
+    assert field(message, "Expected") is None
+
+
+def test_a_stuck_job_tells_what_is_normal() -> None:
+    facts = {"state": "PROCESSING", "elapsed": 2520.0, "normal_median": 180.0, "normal_high": 540.0}
+    message = told(alerts.claimed(Event.STUCK, facts=facts))
+    assert message.title == "Takes too long: job-1"
+    assert message.headline == (
+        "It has been in production for 42 min. Jobs like it take 3 min, 99 of 100 less than 9 min. You will hear "
+        "when it ends."
+    )
+    assert {name: message.facts[name] for name in facts} == facts
+    bare = told(alerts.claimed(Event.STUCK))
+    assert bare.headline.startswith("It has been in production for much longer than jobs like it.")
+
+
+def test_a_job_that_succeeds_in_part_says_so() -> None:
+    row = alerts.job(kind="picture_modeling", state="PARTIAL_SUCCEED")
+    message = told(alerts.claimed(of=row, facts={"state": "PARTIAL_SUCCEED"}))
+    assert message.title == "Ready in part: job-1"
+    assert message.severity == "warning"
+    assert message.headline.startswith("Only a part of what was ordered is there. ")
+    assert field(message, "Project") == "main (picture modelling)"
+    whole = told(alerts.claimed(of=alerts.job(kind="picture_modeling"), facts={"state": "SUCCEED"}))
+    assert whole.title == "Ready: job-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("avatar", "video"), ("business_card", "business card"), ("photo_detection", "result"), ("new", "result")],
+)
+def test_what_a_kind_makes_has_a_word(kind: str, word: str) -> None:
+    message = told(alerts.claimed(Event.CANCELED, of=alerts.job(kind=kind)))
+    assert message.headline == f"Somebody canceled it, so there is no {word}."
+
+
 def test_an_unblocked_job_tells_where_it_is_now() -> None:
     claimed = alerts.claimed(Event.UNBLOCKED, facts={"state": "PROCESSING"})
     assert told(claimed).headline == "It was frozen and is now in production."

@@ -15,12 +15,12 @@ UV_COMPILE := build/uv/bin/uv pip compile pyproject.toml - --universal --python-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check lint types imports docs docs-check bench dist lock clean
+.PHONY: help venv demo test check lint types imports docs docs-check bench bench-planning dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1#\2/p' $(MAKEFILE_LIST) | while IFS='#' read -r name text; do \
-		printf '  %-12s %s\n' "$$name" "$$text"; done
+		printf '  %-14s %s\n' "$$name" "$$text"; done
 
 venv: $(STAMP) ## make .venv with what is needed to run, test and develop
 
@@ -61,6 +61,9 @@ docs-check: $(STAMP) ## are the generated pages of docs/ up to date?
 
 bench: $(STAMP) ## run the benchmarks of bench/
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+bench-planning: $(STAMP) ## how well single queries are planned; renews the figures of docs/polling.md
+	@$(BIN)/python bench/planning.py --write $(ARGS)
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
 	@$(BIN)/python -m build --no-isolation

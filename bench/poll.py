@@ -2,10 +2,10 @@
 
     python bench/poll.py [--rounds 5] [--seconds 3] [--json FILE]
 
-wrapd asks singly ("wrapd") and with lists by ids ("ids": one request, 100 jobs looked at). All contenders ask the same
-simulator, which runs in a process of its own on another core; each runs in a process of its own, pinned to one core,
-64 queries in flight. Rounds are interleaved, so that a noisy machine is noisy for all. The figures that count are
-the ratios.
+wrapd asks singly ("wrapd") and with lists by ids ("ids": one request, 100 jobs looked at). All contenders ask the
+same simulator, which runs in a process of its own on another core; each runs in a process of its own, pinned to
+one core, 64 queries in flight. Rounds are interleaved, so that a noisy machine is noisy for all. The figures that
+count are the ratios.
 """
 
 import argparse

@@ -5,6 +5,7 @@ The composition root: the only module that knows all parts. It decides nothing a
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 import socket
@@ -117,6 +118,7 @@ class Service:
             await self.dispatcher.start()
             opened.push_async_callback(self.watcher.abandon)
             jobs = await self.watcher.load()
+            gc.freeze()  # what was loaded stays: the collector need not go through it again and again
             opened.pop_all()
         self._schedule.start()
         if self.web is not None:

@@ -33,7 +33,7 @@ from daemon.domain.hazards import (
     tabulate,
 )
 from daemon.domain.laws import Law
-from daemon.domain.lives import LIMIT, Life, Lives, Running, Sample
+from daemon.domain.lives import LIMIT, MOST, Life, Lives, Running, Sample
 
 __all__ = ["ETA_FROM", "LIMIT", "ClassKey", "Durations", "Eta", "Law", "Running", "Sample", "eta", "fit"]
 
@@ -100,6 +100,8 @@ class Durations:
     def law(self, key: ClassKey, length: float | None) -> Law:
         """The law of a job of the class with `length` seconds of speech (None: not known). A cached one costs
         under 1 µs, a new one some 100 µs."""
+        if length is not None and not 0.0 <= length < MOST:
+            length = None
         part = self._plain.get(key) if length is None else self._sized.get(key)
         if part is None:
             part = self._part(key, sized=length is not None)
@@ -142,8 +144,8 @@ def fit(
 ) -> Durations:
     """Learn from the last finished jobs of each class (newest first, `LIMIT` of them) and those in production.
 
-    Where a class has `LIMIT` finished jobs or more, what lies before the oldest of them is taken as not known;
-    where it has fewer, they are taken as all there are. `now` (epoch seconds; None: the newest end) is when the
+    Where 50 finished jobs of a class are given or more, what lies before the oldest of them is taken as not known;
+    where fewer are, they are taken as all there were. `now` (epoch seconds; None: the newest end) is when the
     running ones were counted. Where a class has finished jobs and no running ones are given, the finished ones
     speak alone. Times that are no number or not above zero are left out. 2 classes with 200 finished and 200
     running jobs each cost some 7 ms.

@@ -16,6 +16,8 @@ _REACH = 500.0
 """Hazard beyond which a table ends: e^-500 is still a normal number."""
 _ROUNDS, _EXACT = 8, 0.01
 """Secants at most (two or three are enough), and the error of the delay at which they end."""
+_NOTHING = 1e-9
+"""Seconds in which nothing happens."""
 _POWER = 2.5
 """The delay of a waiting job grows about so with the seconds: the first guess."""
 _STEPS = 6
@@ -113,7 +115,7 @@ class Law:
 
     def waiting_ended(self, waited: float, seconds: float) -> float:
         """Chance that a job seen waiting has ended `seconds` after that look."""
-        if seconds <= 0.0:
+        if seconds < _NOTHING:
             return 0.0
         half = seconds / 2.0
         waits = exp(-start_rate(waited) * half)
@@ -171,7 +173,7 @@ class _FromStart:
             self._sum.append(total)
 
     def area(self, rate: float, seconds: float) -> float:
-        if seconds <= 0.0:
+        if seconds < _NOTHING:
             return 0.0
         half = seconds / 2.0
         late = self._integral(half, bisect_right(self._edges, half) - 1)

@@ -8,8 +8,8 @@
 
 A poll may miss steps, so every jump is legal; a step back is recorded like any other. A state that wrapd does
 not know is kept as it came, ends nothing, and is reported once.
-Source: the API document, Table 5 (`state`); PARTIAL_SUCCEED: the official SDK's picture modelling; the aliases: the
-document's own example (SUCCESS) and sister APIs (BLOCKED).
+Source: the API document, Table 5 (`state`); PARTIAL_SUCCEED: the official SDK's picture modelling; the aliases:
+the document's own example (SUCCESS) and sister APIs (BLOCKED).
 """
 
 from enum import StrEnum

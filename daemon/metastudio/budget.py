@@ -127,9 +127,13 @@ class Budget:
         """A permit at once (`now`: monotonic seconds), or None: too early, or someone who goes first waits."""
         if now < self._due or now < self._floor or now < self._room_at(now):
             return None
-        if self._waiting and self._first_waiting() <= priority:
+        if not self.is_next(priority):
             return None
         return self._grant(now, priority)
+
+    def is_next(self, priority: Priority) -> bool:
+        """Whether the next permit is for whoever asks with `priority`: nobody waits who goes first."""
+        return not self._waiting or self._first_waiting() > priority
 
     async def take(self, priority: Priority) -> Permit:
         """Wait for a permit. Among those who wait the lower priority goes first, then who came first."""

@@ -192,6 +192,11 @@ class Agenda:
             self.unlisted -= watched.alone
         return watched
 
+    def discard(self, watched: Watched) -> None:
+        """Watch it no longer, but for one that took its place under its id."""
+        if self.holds(watched):
+            self.drop(watched.job_id)
+
     def set_alone(self, watched: Watched, *, alone: bool = True) -> None:
         """Ask about it singly from now on, since lists do not hold it; or in lists again. It is to be put anew."""
         if self.holds(watched):

@@ -137,7 +137,7 @@ class Answers:
         if not ground.agenda.holds(watched):
             return
         if row is None or row.tracking is not Tracking.ACTIVE:
-            ground.agenda.drop(watched.job_id)
+            ground.agenda.discard(watched)
             return
         now = ground.clock.monotonic()
         if row.state is not None and row.state != watched.state:
@@ -180,7 +180,7 @@ class Answers:
         if move.unknown:
             log.warning(LogEvent.STATE_UNKNOWN, project=ground.project, job=watched.job_id, state=move.after)
         if move.ends:
-            ground.agenda.drop(watched.job_id)
+            ground.agenda.discard(watched)
             self.touched.pop(watched.job, None)
             ground.learning.ended()
         else:
@@ -216,10 +216,12 @@ class Answers:
         """Tell once that a job takes much longer than those like it."""
         law = self._ground.planner.law(watched)
         watched.told_stuck = True
+        # The law knows what runs as well, jobs that hang among it; `stuck_after` knows the ends alone. What is
+        # called normal must not lie beyond that.
         facts: dict[str, Json] = {
             "elapsed": watched.elapsed,
-            "normal_median": law.quantile(0.5),
-            "normal_high": law.quantile(0.99),
+            "normal_median": min(law.quantile(0.5), law.stuck_after / 2),
+            "normal_high": min(law.quantile(0.99), law.stuck_after),
         }
         self._ground.tasks.spawn(self._record_stuck(watched, facts))
 
@@ -254,7 +256,7 @@ class Answers:
         except StoreError as error:
             self.store_failed(watched, error)
             return
-        ground.agenda.drop(watched.job_id)
+        ground.agenda.discard(watched)
         self.touched.pop(watched.job, None)
         if recorded is not None:
             name = LogEvent.JOB_LOST if event is Event.LOST else LogEvent.JOB_EXPIRED

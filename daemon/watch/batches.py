@@ -57,7 +57,12 @@ class Batches:
             return False
         if planner.behind_feed and planner.batch_size > 1:
             return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
-        return first.due <= now and (now >= self._weigh_at or first.reason not in _BY_PRICE)
+        if planner.batch_size == 1:
+            return planner.ready(first, now)
+        if first.due <= now and first.reason not in _BY_PRICE:
+            return True
+        # Under pressure jobs are planned for later than their price is reached.
+        return now >= self._weigh_at and (first.due <= now or planner.pressure > 1.0)
 
     def choose(self, now: float) -> list[Watched]:
         """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
@@ -120,7 +125,7 @@ class Batches:
             ):
                 return True
             total += planner.area(watched, now)
-            if total >= planner.price:
+            if total >= planner.plan.price:
                 return True
         self._weigh_at = now + self._until_worth(chosen, total, now)
         return False
@@ -131,7 +136,7 @@ class Batches:
         if total <= 0 or not looked:
             return _SOONEST
         since = now - sum(looked) / len(looked)
-        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.price / total) - 1)))
+        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.plan.price / total) - 1)))
 
     def _take(self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source) -> list[Watched]:
         """Take what the answer says of each job; returns those that it does not hold."""

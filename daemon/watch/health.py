@@ -22,6 +22,8 @@ class ProjectHealth:
 
     failures: int = 0
     failing_since: float | None = None
+    failed_at: float = 0.0
+    """When the last request failed."""
     down: bool = False
     paused_until: float = 0.0
     """Nothing is sent before this."""
@@ -44,6 +46,7 @@ class ProjectHealth:
         `at_once`: no further request makes sense for now, whatever came before (the project is at fault).
         """
         self.failures += 1
+        self.failed_at = now
         if self.failing_since is None:
             self.failing_since = now
         if (self.probing or at_once) and now >= self.paused_until:  # those that were under way count once

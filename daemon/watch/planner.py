@@ -13,7 +13,7 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda, Queue, Watched
 from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FULL_BATCH
 
@@ -22,7 +22,7 @@ _NET_JITTER = 0.05
 _SPARED = 0.5
 """Share of the rate that the safety net may use where few jobs share a list, or none do."""
 _LATE, _LATE_AGAIN = 1.0, 0.25
-"""Seconds that a question has waited for the budget above which the price rises, and below which it falls."""
+"""Seconds of waiting and lateness above which the price rises, and below which it falls."""
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """How the price moves, each second, and how far."""
 
@@ -121,16 +121,29 @@ class Planner:
         watched.due, watched.reason = due, reason
 
     def weigh(self, now: float, *, starved: float) -> None:
-        """Once a second: the price rises while questions wait for the budget (`starved`: for how many seconds one
-        has waited), and falls when none does."""
+        """Once a second: the price at which jobs are planned rises while questions have waited for the budget
+        (`starved`, seconds) and jobs are late by it; it falls when they are not. So the budget goes to those that
+        need it most, however small it is."""
         self.share = self.price / self.places
         if now - self._weighed_at < 1.0:
             return
         self._weighed_at = now
-        if starved > _LATE:
+        late = self._late(now)
+        if starved > _LATE and late > _LATE:
             self.pressure = min(_MOST_PRESSURE, self.pressure * _RISE)
-        elif starved < _LATE_AGAIN:
+        elif starved < _LATE_AGAIN or late < _LATE_AGAIN:
             self.pressure = max(1.0, self.pressure * _FALL)
+
+    def ready(self, watched: Watched, now: float) -> bool:
+        """Whether a request for this job alone is worth its price now. Under pressure a job is planned for later: it
+        is asked early where the budget has room after all."""
+        if watched.due <= now or self.pressure == 1.0 or watched.looked is None:
+            return watched.due <= now
+        return now - watched.looked >= self.plan.rails.min_interval and self.area(watched, now) >= self.plan.price
+
+    def _late(self, now: float) -> float:
+        queues = (Queue.SINGLY,) if self.behind_feed else Queue
+        return max((now - first.due for queue in queues if (first := self._agenda.first(queue))), default=0.0)
 
     def _gap(self, watched: Watched, now: float) -> Planned:
         rails, spread = self.plan.rails, self._rng.random()

@@ -13,6 +13,7 @@ from typing import Any
 from daemon.clock import Clock
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
@@ -50,6 +51,12 @@ _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators hear of it."""
 _CALM = 0.5
 """Share of the budget up to which a question may bring more than news: a job's script."""
+_CALM_AGAIN = 0.1
+"""Seconds for which that is taken to hold."""
+_PROBE_ANY = 5.0
+"""Seconds after a failure from which on a job that is not due may probe whether the project answers."""
+_NEXT_IN_LINE = 0.002
+"""Seconds at least until the budget is looked at again after somebody went first."""
 _GATHER = 1.0
 """Seconds that a new job waits for others to share its first look with, where the budget is not calm."""
 
@@ -124,6 +131,7 @@ class Poller:
         self._auth_told = False
         self._in_flight = 0
         self._starved_since: float | None = None
+        self._calm_at, self._is_calm = float("-inf"), True
         self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self._up = metrics.project_up.labels(project)
@@ -139,11 +147,10 @@ class Poller:
         """Take up a job. A new one is asked singly where the budget is calm: that brings its script too."""
         if watched.state is None and not watched.alone:
             now = self._clock.monotonic()
-            few = self._waiting_singly(now) < self._client.budget.rate
-            if few and self._client.budget.usage(now) < _CALM:
-                watched.once = True
-            elif self._client.budget.usage(now) >= _CALM:
+            if not self._calm(now):
                 watched.due = now + _GATHER
+            elif self.agenda.queued(Queue.SINGLY) < self._client.budget.rate:
+                watched.once = True
         self.agenda.add(watched)
 
     def pump(self) -> None:
@@ -152,52 +159,74 @@ class Poller:
         budget = self._client.budget
         self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
         while not self._stopping and now >= self.health.paused_until:
-            if self._in_flight >= (1 if self.health.probing else self.limits.max_in_flight):
-                return
             if not self._anything(now):
                 self._starved_since = None
                 return
-            if now < budget.next_at():
-                self._starve(now, budget.next_at())
+            if self._in_flight >= (1 if self.health.probing else self.limits.max_in_flight):
+                self._starve(now)
+                return
+            priority = self._priority(now)
+            free_at = budget.next_at()
+            if now < free_at or not budget.is_next(
+                priority
+            ):  # who completes an alert goes before all but the feed
+                self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return
             question = self._question(now)
             if question is None:
                 self._starved_since = None
                 return
-            permit = budget.try_take(now, Priority.NEWS if question.jobs else Priority.FEED)
-            if permit is None:  # who completes an alert goes first
+            permit = budget.try_take(now, priority)
+            if permit is None:  # the budget counts to the millisecond
                 self.agenda.give_back(question.jobs)
-                self._starve(now, now + 1 / budget.rate)
+                self._starve(now, now + _NEXT_IN_LINE)
                 return
             self._start(question, permit)
 
+    def _priority(self, now: float) -> Priority:
+        return Priority.FEED if not self.health.failures and self.feed.due(now) else Priority.NEWS
+
     def _anything(self, now: float) -> bool:
         """Whether any question may be due: a cheap look."""
-        if not self.health.failures and (self.feed.due(now) or self.batches.due(now)):
+        if self.health.failures:
+            return self._probe_queue(now) is not None
+        if self.feed.due(now) or self.batches.due(now):
             return True
-        first = self.agenda.first_due(None if self.health.failures else Queue.SINGLY)
-        return first is not None and first <= now
+        first = self.agenda.first(Queue.SINGLY)
+        return first is not None and self.planner.ready(first, now)
 
     def _question(self, now: float) -> _Question | None:
         """The question to ask next. While the project does not answer, single queries probe it: the list may be
         what is broken."""
         if self.health.failures:
-            return self._single(now, min(Queue, key=lambda queue: self.agenda.first_due(queue) or now + 1))
+            queue = self._probe_queue(now)
+            return None if queue is None else _Question(self.agenda.pop(queue))
         if self.feed.due(now):
             return _Question()
-        singly = self.agenda.first(Queue.SINGLY)
-        together = self.agenda.first(Queue.TOGETHER)
-        if singly is not None and singly.due <= now and (together is None or singly.due <= together.due):
-            return self._single(now, Queue.SINGLY)
-        if self.batches.due(now):
-            chosen = self.batches.choose(now)
-            if chosen:
-                return _Question(chosen)
-        return self._single(now, Queue.SINGLY)
+        singly, together = (self.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
+        if singly is not None and not self.planner.ready(singly, now):
+            singly = None
+        if singly is not None and (
+            together is None or singly.due <= together.due or singly.reason is Reason.DETAIL
+        ):
+            return _Question(self.agenda.pop(Queue.SINGLY))
+        if self.batches.due(now) and (chosen := self.batches.choose(now)):
+            return _Question(chosen)
+        return None if singly is None else _Question(self.agenda.pop(Queue.SINGLY))
 
-    def _single(self, now: float, queue: Queue) -> _Question | None:
-        first = self.agenda.first_due(queue)
-        return None if first is None or first > now else _Question(self.agenda.pop(queue))
+    def _probe_queue(self, now: float) -> Queue | None:
+        """The queue of the job to probe with: the most overdue one; after a while any, for the project's sake."""
+        due = {queue: due for queue in Queue if (due := self.agenda.first_due(queue)) is not None}
+        queue = min(due, key=due.__getitem__, default=None)
+        if queue is None or (due[queue] > now and now < self.health.failed_at + _PROBE_ANY):
+            return None
+        return queue
+
+    def _calm(self, now: float) -> bool:
+        """Whether so little of the budget is used that a question may bring more than news."""
+        if now - self._calm_at >= _CALM_AGAIN:
+            self._calm_at, self._is_calm = now, self._client.budget.usage(now) < _CALM
+        return self._is_calm
 
     def _start(self, question: _Question, permit: Permit) -> None:
         self._in_flight += 1
@@ -219,21 +248,17 @@ class Poller:
             self._in_flight -= 1
             self.pump()
 
-    def _starve(self, now: float, until: float) -> None:
-        """Pump again when the budget has its next permit: the tick alone would be too coarse a pace."""
+    def _starve(self, now: float, until: float | None = None) -> None:
+        """A question has to wait. Pump again when the budget has its next permit (`until`): the tick alone would
+        be too coarse a pace."""
         if self._starved_since is None:
             self._starved_since = now
-        if self._timer is None:
+        if until is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, until - now), self._ring)
 
     def _ring(self) -> None:
         self._timer = None
         self.pump()
-
-    def _waiting_singly(self, now: float) -> int:
-        """How many jobs wait for a single query, roughly: those that were put and not asked."""
-        first = self.agenda.first_due(Queue.SINGLY)
-        return 0 if first is None or first > now else self.agenda.queued(Queue.SINGLY)
 
     # Asking
 
@@ -290,7 +315,7 @@ class Poller:
             watched.kind.scripted
             and watched.length is None
             and not watched.script_asked
-            and self._client.budget.usage(self._clock.monotonic()) < _CALM
+            and self._calm(self._clock.monotonic())
         )
 
     def _put_back(self, jobs: Sequence[Watched]) -> None:

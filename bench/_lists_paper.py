@@ -1,0 +1,60 @@
+"""The figures of bench/lists.py as a block of docs/polling.md, and their plot."""
+
+from collections.abc import Mapping
+
+from _paper import ROOT, replace_block, table
+from _plot import Panel, Series, write
+
+_COLUMNS = {
+    "mean delay, s": "mean",
+    "p95 delay, s": "p95",
+    "p99 delay, s": "p99",
+    "largest delay, s": "largest",
+    "lists a second": "lists a second",
+    "single queries a second": "singles a second",
+    "completing requests an end": "requests for links an end",
+    "most requests in a second": "most in any second",
+    "share of a core, %": "CPU, % of a core",
+}
+_NAMES = {"feed": "the feed", "ids": "lists by ids", "singles": "single queries"}
+_HIGHEST = 120.0
+"""Seconds at which the plot ends."""
+
+Figures = Mapping[str, Mapping[str, float]]
+
+
+def write_page(figures: Figures) -> None:
+    """Put the figures into the page, and draw the mean delays."""
+    rows = []
+    for run, found in figures.items():
+        mode, _, jobs = run.partition("/")
+        name = "the feed, no job ends" if mode == "idle" else _NAMES[mode]
+        cells = [f"{found[column]:.2f}" if column in found else "" for column in _COLUMNS]
+        rows.append([name, f"{int(jobs):,}", *cells])
+    text = table(["what carries the news", "tracked jobs", *_COLUMNS.values()], rows)
+    plot = ROOT / "docs" / "polling-lists.svg"
+    _draw(plot, figures)
+    picture = "![Delay over the number of tracked jobs](polling-lists.svg)\n"
+    replace_block(ROOT / "docs" / "polling.md", "sockets", f"{text}\n{picture}")
+
+
+def _draw(path, figures: Figures) -> None:
+    series = []
+    for colour, (mode, name) in enumerate(_NAMES.items()):
+        points = [
+            (int(run.partition("/")[2]) / 1000, found["mean delay, s"])
+            for run, found in figures.items()
+            if run.startswith(f"{mode}/") and int(run.partition("/")[2]) <= 10_000
+        ]
+        series.append(Series(name=name, points=sorted(points), colour=colour))
+    panel = Panel(
+        title="5 ends a second, 10 requests a second",
+        x="tracked jobs, thousands",
+        y="mean delay, seconds",
+        right=10.5,
+        top=_HIGHEST,
+        series=series,
+    )
+    write(
+        path, [panel], description="Mean delay of an end over the number of tracked jobs, by what carries the news"
+    )

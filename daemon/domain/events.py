@@ -115,8 +115,8 @@ def job_occurrence(job: int, event: Event, *, transition: int | None = None, epi
     """The occurrence of a job's event under its key.
 
     `job` is the job's row id. An end, a start and `stuck` are told once in a job's life, however often the service
-    steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and `expired` once for
-    each `episode` of tracking (how often the job was taken up).
+    steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and `expired` once
+    for each `episode` of tracking (how often the job was taken up).
     """
     match event:
         case Event.BLOCKED | Event.UNBLOCKED:

@@ -30,8 +30,8 @@ from daemon.sim.wire import Answer
 _MAX_LINE = 64 * 1024
 """Bytes of a request line or header: a list may name 100 jobs of 128 characters."""
 _MANY: Final = 10_000
-"""Jobs made at once from which on they are kept out of the garbage collector's sight: going through 100,000 of them
-holds every request for half a second, and what is held arrives together."""
+"""Jobs made at once from which on they are kept out of the garbage collector's sight: going through 100,000 of
+them holds every request for half a second, and what is held arrives together."""
 
 
 class Simulator:

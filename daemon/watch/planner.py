@@ -135,8 +135,8 @@ class Planner:
             self.pressure = max(1.0, self.pressure * _FALL)
 
     def ready(self, watched: Watched, now: float) -> bool:
-        """Whether a request for this job alone is worth its price now. Under pressure a job is planned for later: it
-        is asked early where the budget has room after all."""
+        """Whether a request for this job alone is worth its price now. Under pressure a job is planned for later:
+        it is asked early where the budget has room after all."""
         if watched.due <= now or self.pressure == 1.0 or watched.looked is None:
             return watched.due <= now
         return now - watched.looked >= self.plan.rails.min_interval and self.area(watched, now) >= self.plan.price

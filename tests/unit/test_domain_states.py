@@ -41,6 +41,11 @@ def test_a_blank_state_says_nothing(raw: str) -> None:
         read_state(raw)
 
 
-def test_only_the_three_ends_are_terminal() -> None:
-    assert {state for state in State if is_terminal(state)} == {State.SUCCEED, State.FAILED, State.CANCELED}
+def test_only_ends_are_terminal() -> None:
+    assert {state for state in State if is_terminal(state)} == {
+        State.SUCCEED,
+        State.PARTIAL_SUCCEED,
+        State.FAILED,
+        State.CANCELED,
+    }
     assert not is_terminal(None)

@@ -6,22 +6,8 @@ of it.
 
 from daemon.config.faults import ConfigFaults, Fault
 from daemon.config.load import examine, load, locate, read_tree
-from daemon.config.schema import (
-    AkSkAuth,
-    Auth,
-    Channel,
-    Config,
-    Database,
-    Discovery,
-    Log,
-    Notify,
-    PasswordAuth,
-    Polling,
-    Project,
-    Route,
-    TokenAuth,
-    Web,
-)
+from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
+from daemon.config.schema import Channel, Config, Database, Log, Notify, Polling, Route, Web
 from daemon.config.secrets import Secret
 
 __all__ = [

@@ -9,23 +9,9 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from daemon.config.schema import (
-    AkSkAuth,
-    Auth,
-    Channel,
-    Config,
-    Database,
-    Discovery,
-    Log,
-    Notify,
-    PasswordAuth,
-    Polling,
-    Project,
-    Route,
-    Section,
-    TokenAuth,
-    Web,
-)
+from daemon.config.keys import Section
+from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
+from daemon.config.schema import Channel, Config, Database, Log, Notify, Polling, Route, Web
 
 METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
 """The models of `auth`, by their method."""

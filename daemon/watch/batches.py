@@ -70,7 +70,7 @@ class Batches:
         chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
         if planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now):
             if planner.behind_feed:
-                self._net_at = now + planner.net_pace
+                self._net_at = max(self._net_at, now - planner.net_pace) + planner.net_pace
             return chosen
         agenda.give_back(chosen)
         return []

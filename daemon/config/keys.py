@@ -1,0 +1,109 @@
+"""What keys of the config are made of: their forms as types, and how each explains itself.
+
+Never knows a section.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+)
+
+from daemon.config import forms
+from daemon.config.secrets import Secret, parse
+from daemon.domain.events import Event
+from daemon.domain.states import TERMINAL, State
+from daemon.regions import REGIONS
+
+T = TypeVar("T")
+
+
+def text(read: Callable[[str], T]) -> Callable[[object], T]:
+    def of_text(value: object) -> T:
+        if not isinstance(value, str):
+            raise ValueError("write text in quotes")  # noqa: TRY004 - pydantic collects ValueError only
+        return read(value)
+
+    return of_text
+
+
+def between(low: float, high: float) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if value < low:
+            raise ValueError(f'{forms.spoken(value)} is too short; write at least "{forms.spoken(low)}"')
+        if value > high:
+            raise ValueError(f'{forms.spoken(value)} is too long; write at most "{forms.spoken(high)}"')
+        return value
+
+    return check
+
+
+def folder(info: ValidationInfo) -> Path | None:
+    context: Mapping[str, Path] = info.context or {}
+    return context.get("folder")
+
+
+def read_secret(value: object, info: ValidationInfo) -> Secret:
+    return parse(value, folder(info))
+
+
+def read_database(value: str, info: ValidationInfo) -> str:
+    return forms.database_url(value, folder(info))
+
+
+def read_path(value: str, info: ValidationInfo) -> str:
+    if not value or "\0" in value:
+        raise ValueError("the path is empty; write the path of a file")
+    return str((folder(info) or Path()).absolute() / value)
+
+
+def header(value: str) -> str:
+    if not value or len(value) > 256 or not value.isascii() or not value.isprintable():
+        raise ValueError("it does not fit a header; write 1 to 256 plain ASCII characters")
+    return value
+
+
+RATES = ", ".join(f"{region.name}: {region.default_rate:g}" for region in REGIONS.values())
+YEARS = 3650 * 86400.0
+AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Duration = Annotated[float, BeforeValidator(text(forms.seconds))]
+SecretKey = Annotated[Secret, PlainValidator(read_secret), PlainSerializer(lambda _: "***")]
+Name = Annotated[str, AfterValidator(forms.name)]
+Words = Annotated[tuple[str, ...], AS_TUPLE]
+Endpoint = Annotated[str, AfterValidator(forms.endpoint)]
+EventName = Annotated[Event, BeforeValidator(text(forms.job_event))]
+Events = Annotated[tuple[EventName, ...], AS_TUPLE]
+KindName = Annotated[str, BeforeValidator(text(forms.listed_kind))]
+StateName = Annotated[State, BeforeValidator(text(forms.state))]
+Word = Annotated[str, BeforeValidator(text(forms.word))]
+Pattern = Annotated[str, BeforeValidator(text(forms.pattern))]
+RUNNING = tuple(state for state in State if state not in TERMINAL)
+"""The states of a job that has not ended."""
+
+
+def key(about: str, *, toml: str, default: Any = ..., usual: str | None = None, **limits: Any) -> Any:
+    """One key: what it does, an example in TOML, its default, and (`usual`) how docs put that default."""
+    extra: dict[str, Any] = {"toml": toml, "usual": usual}
+    return Field(default, description=about, json_schema_extra=extra, **limits)
+
+
+class Section(BaseModel):
+    """What all sections share: nothing unknown, nothing converted silently, nothing shown in errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        validate_default=True,
+    )

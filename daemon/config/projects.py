@@ -1,0 +1,209 @@
+"""The sections of a project: who it is, how wrapd proves who asks, what is discovered.
+
+Never reads a file or a secret.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+)
+
+from daemon.config import forms
+from daemon.config.keys import (
+    AS_TUPLE,
+    RATES,
+    RUNNING,
+    YEARS,
+    Duration,
+    Endpoint,
+    KindName,
+    Pattern,
+    SecretKey,
+    Section,
+    StateName,
+    Word,
+    between,
+    header,
+    key,
+    read_path,
+)
+from daemon.regions import RATE_WITHOUT_REGION, REGIONS, Region
+
+_IAM = key(
+    "The identity service, where tokens and project ids come from. https://, or http:// to this machine.",
+    toml='"https://iam.cn-north-4.myhuaweicloud.com"',
+    default=None,
+    usual="that of the region",
+)
+
+
+class AkSkAuth(Section):
+    """Requests are signed with an access key (SDK-HMAC-SHA256)."""
+
+    method: Literal["aksk"] = key("The way.", toml='"aksk"')
+    access_key: SecretKey | None = key(
+        "The access key (AK).",
+        toml='{ env = "HUAWEICLOUD_SDK_AK" }',
+        default=None,
+        usual="HUAWEICLOUD_SDK_AK of the environment, else `ak` of the SDK's credentials file",
+    )
+    secret_key: SecretKey | None = key(
+        "The secret key (SK).",
+        toml='{ env = "HUAWEICLOUD_SDK_SK" }',
+        default=None,
+        usual="HUAWEICLOUD_SDK_SK of the environment, else `sk` of the SDK's credentials file",
+    )
+    security_token: SecretKey | None = key(
+        "The security token that comes with temporary keys.",
+        toml='{ env = "HUAWEICLOUD_SDK_SECURITY_TOKEN" }',
+        default=None,
+        usual="none; where the keys come from the environment or the SDK's file, that of the same place",
+    )
+    iam_endpoint: Endpoint | None = _IAM
+
+
+class TokenAuth(Section):
+    """Requests carry a token that somebody else fetches."""
+
+    method: Literal["token"] = key("The way.", toml='"token"')
+    token: SecretKey = key("The IAM token.", toml='{ file = "/run/secrets/token" }')
+    iam_endpoint: Endpoint | None = _IAM
+
+
+class PasswordAuth(Section):
+    """wrapd fetches its tokens itself, with the password of an IAM user, and renews them before they end."""
+
+    method: Literal["password"] = key("The way.", toml='"password"')
+    iam_endpoint: Endpoint | None = _IAM
+    domain: str = key("The account (domain) of the IAM user.", toml='"my-account"', min_length=1)
+    user: str = key("The name of the IAM user.", toml='"wrapd"', min_length=1)
+    password: SecretKey = key("The password of the IAM user.", toml='{ env = "WRAPD_PASSWORD" }')
+
+
+Auth = AkSkAuth | TokenAuth | PasswordAuth
+
+
+class Discovery(Section):
+    """Takes the project's jobs from the service's list, so that nobody has to `wrapd track` them. Off without this
+    section. The first look takes the jobs that fit `states`; each later one takes what was created since the last,
+    in whatever state it is by then, so that no job is missed that is created and ends between two looks (nor while
+    wrapd is down, for as long as `since` reaches back). Jobs that wrapd knows are left as they are: one that was
+    untracked stays so. Its requests come from the project's budget, after news."""
+
+    enabled: bool = key("Whether it is on.", toml="true", default=True)
+    interval: Annotated[Duration, AfterValidator(between(1, 86400))] = key(
+        "The time between two looks.", toml='"1m"', default="1m"
+    )
+    kinds: Annotated[tuple[KindName, ...], AS_TUPLE, Field(min_length=1)] = key(
+        "The kinds of jobs to take; these are all that the service lists.",
+        toml="[" + ", ".join(f'"{kind}"' for kind in forms.LISTED_KINDS) + "]",
+        default=forms.LISTED_KINDS,
+    )
+    states: Annotated[tuple[StateName, ...], AS_TUPLE, Field(min_length=1)] = key(
+        "The states in which the first look takes a job (and one look in each hour, for what was listed late).",
+        toml="[" + ", ".join(f'"{state}"' for state in RUNNING) + "]",
+        default=tuple(map(str, RUNNING)),
+    )
+    since: Annotated[Duration, AfterValidator(between(60, YEARS))] = key(
+        "How old a job may be, counted from its creation.", toml='"24h"', default="24h"
+    )
+    name: Pattern | None = key(
+        "Only jobs whose video's name fits wholly: `*` stands for any characters, `?` for one, `[ab]` for a or b.",
+        toml='"promo *"',
+        default=None,
+        usual="any name, and none",
+    )
+    tags: Annotated[tuple[Word, ...], AS_TUPLE, Field(max_length=forms.MAX_TAGS)] = key(
+        "Tags for what is found.", toml='["found"]', default=(), usual="none"
+    )
+    batch: Word | None = key("The batch for what is found.", toml='"nightly"', default=None, usual="none")
+
+
+class Project(Section):
+    """One MetaStudio project. The name after the dot is yours: commands and alerts use it."""
+
+    region: Annotated[str, AfterValidator(forms.region)] | None = key(
+        f"The region: {', '.join(REGIONS)}. It gives the endpoints and the documented limits.",
+        toml='"cn-north-4"',
+        default=None,
+        usual="none; one of region and endpoint is needed",
+    )
+    endpoint: Endpoint | None = key(
+        "The API's address, where it is not the region's own. https://, or http:// to this machine.",
+        toml='"https://metastudio.cn-north-4.myhuaweicloud.com"',
+        default=None,
+        usual="that of the region",
+    )
+    project_id: Annotated[str, AfterValidator(forms.project_id)] | None = key(
+        "The project's id.",
+        toml='"0123456789abcdef0123456789abcdef"',
+        default=None,
+        usual="where this is the only project and its keys come from the environment or the SDK's credentials "
+        "file, the one named there; else it is looked up by the region",
+    )
+    requests_per_second: float | None = key(
+        "The most requests a second, of all sorts together. The documented limit counts for the whole tenant: "
+        "leave some for other programs.",
+        toml="5",
+        default=None,
+        usual=f"half of the region's limit ({RATES}); {RATE_WITHOUT_REGION:g} without a region",
+        gt=0,
+        le=1000,
+    )
+    max_in_flight: int = key("The most requests under way at once.", toml="16", default=16, ge=1, le=1024)
+    proxy: SecretKey | None = key(
+        "An HTTP proxy for this project's requests, http://HOST:PORT; a secret, since it may hold a password.",
+        toml='"http://proxy.example.com:3128"',
+        default=None,
+        usual="that of the environment (HTTPS_PROXY, HTTP_PROXY; NO_PROXY counts); none for this machine",
+    )
+    ca_file: Annotated[str, AfterValidator(read_path)] | None = key(
+        "A PEM file with the certificates to trust instead of the system's. A relative path counts from the "
+        "folder of this config file.",
+        toml='"/etc/ssl/company-ca.pem"',
+        default=None,
+        usual="the system's certificates",
+    )
+    app_user_id: Annotated[str, AfterValidator(header)] | None = key(
+        "Sent as the header X-App-UserId, for accounts with end users of their own.",
+        toml='"user-1"',
+        default=None,
+        usual="none",
+    )
+    auth: Annotated[Auth, Field(discriminator="method")] = key(
+        'How wrapd proves who it is: `method` is "aksk", "token" or "password", and each has its own keys.',
+        toml='{ method = "aksk", access_key = { env = "HUAWEICLOUD_SDK_AK" }, '
+        'secret_key = { env = "HUAWEICLOUD_SDK_SK" } }',
+        default={"method": "aksk"},
+        usual='{ method = "aksk" } with the keys that the official SDK would find',
+    )
+    discovery: Discovery | None = None
+
+    @property
+    def place(self) -> Region | None:
+        """The row of the region table, None where only an endpoint is given."""
+        return None if self.region is None else REGIONS[self.region]
+
+    @property
+    def rate(self) -> float:
+        """Requests per second, given or by default."""
+        if self.requests_per_second is not None:
+            return self.requests_per_second
+        return RATE_WITHOUT_REGION if self.place is None else self.place.default_rate
+
+    @property
+    def base_url(self) -> str:
+        """The API's address, given or the region's."""
+        if self.endpoint is not None:
+            return self.endpoint
+        assert self.place is not None, "load() refuses a project with neither"
+        return self.place.endpoint
+
+    @property
+    def iam_url(self) -> str | None:
+        """The identity service's address, given or the region's; None where neither is known."""
+        if self.auth.iam_endpoint is not None:
+            return self.auth.iam_endpoint
+        return None if self.place is None else self.place.iam_endpoint

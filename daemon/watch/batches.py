@@ -70,7 +70,8 @@ class Batches:
         chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
         if planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now):
             if planner.behind_feed:
-                self._net_at = max(self._net_at, now - planner.net_pace) + planner.net_pace
+                pace = planner.net_pace
+                self._net_at = min(max(self._net_at, now - pace), now) + pace
             return chosen
         agenda.give_back(chosen)
         return []
@@ -152,10 +153,8 @@ class Batches:
                 missing.append(watched)
                 continue
             watched.missed = 0
-            if (
-                watched.unstored and source.began < watched.due
-            ):  # it only filled the list: the store gets its pause
-                agenda.give_back([watched])
+            if watched.unstored and source.began < watched.due:
+                agenda.give_back([watched])  # it only filled the list: the store gets its pause
                 continue
             if summary.state != watched.state and not outdated(watched, summary, source):
                 watched.recording = True  # until it is: no other answer takes it a second time

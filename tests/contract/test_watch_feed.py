@@ -61,7 +61,7 @@ async def until_trusted(it: Rig, *, most: float) -> None:
 # Lies
 
 
-@pytest.mark.parametrize("count", [40, 150])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.long), 150])
 @pytest.mark.parametrize("lie", LIES)
 async def test_every_end_is_found_in_time_and_once_though_the_feed_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str, count: int
@@ -168,7 +168,7 @@ async def test_a_month_s_limit_costs_no_end_of_older_jobs(tmp_path: Path) -> Non
         assert facts(it)["batch_size"] > 1, "the others still share lists"
 
 
-@pytest.mark.parametrize("count", [40, 150])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.long), 150])
 @pytest.mark.parametrize(
     ("name", "options"),
     [("server_error", {}), ("not_offered", {}), ("list_refused", {"cap": 0}), ("html_200", {})],
@@ -225,7 +225,9 @@ async def honest(it: Rig, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[st
     return ended
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+)
 async def test_an_honest_feed_is_never_distrusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -514,3 +516,17 @@ async def test_few_jobs_are_not_left_to_a_feed_that_is_not_read(tmp_path: Path) 
         late = delays(it, jobs)
         assert len(late) == 10
         assert sum(late.values()) / 10 < 10, "they are planned by what was learned, not as a safety net"
+
+
+async def test_new_jobs_do_not_put_the_safety_net_off(tmp_path: Path) -> None:
+    """First looks go at once, and carry jobs of the net: the net's own pace must not pay for them."""
+    async with listing_rig(tmp_path) as it:
+        track(it, it.sim.create_many([{"timeline": LONG_LIFE}] * 150))
+        await until_trusted(it, most=200)
+        it.poller._calm_at, it.poller._is_calm = float("inf"), False  # a busy budget: no single first looks
+        for _ in range(40):
+            track(it, it.sim.create_jobs(timeline=LONG_LIFE))
+            await it.run(1, step=0.5)
+        assert it.poller.feed.carries_news
+        await it.run(LONGEST + 5, step=1)
+        assert it.clock.monotonic() - it.poller.agenda.oldest_look() <= LONGEST + 2

@@ -49,7 +49,9 @@ async def pass_pause(it: Rig, seconds: float = 10 * MINUTE) -> None:
         await it.run(5, step=5)
 
 
-@pytest.mark.parametrize(("count", "strangers"), [(40, 500), (150, 500), (150, 0)])
+@pytest.mark.parametrize(
+    ("count", "strangers"), [pytest.param(40, 500, marks=pytest.mark.long), (150, 500), (150, 0)]
+)
 async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, strangers: int
 ) -> None:
@@ -111,7 +113,7 @@ async def test_lists_that_hold_ten_are_asked_about_ten(tmp_path: Path) -> None:
         check(it, jobs + long)
 
 
-@pytest.mark.parametrize("count", [40, 150])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.long), 150])
 @pytest.mark.parametrize(
     "faults",
     [
@@ -136,7 +138,10 @@ async def test_mangled_lists_are_read_all_the_same(
         assert it.requests() <= 20, "the first looks, and no more"
 
 
-@pytest.mark.parametrize(("count", "share"), [(40, 0.2), (150, 0.2), (150, 0.6)])
+@pytest.mark.parametrize(
+    ("count", "share"),
+    [pytest.param(40, 0.2, marks=pytest.mark.long), (150, 0.2), pytest.param(150, 0.6, marks=pytest.mark.long)],
+)
 async def test_jobs_that_lists_leave_out_are_asked_singly_and_not_lost(
     tmp_path: Path, count: int, share: float
 ) -> None:
@@ -227,7 +232,7 @@ async def test_typos_beside_many_jobs_do_not_spoil_their_lists(tmp_path: Path) -
         assert all(it.job(job).tracking is Tracking.ACTIVE for job in jobs)
 
 
-@pytest.mark.parametrize("count", [40, 150])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.long), 150])
 async def test_lists_that_are_refused_are_made_shorter_in_one_go(tmp_path: Path, count: int) -> None:
     async with listing_rig(tmp_path, plan=NO_FEED) as it:
         fault = it.sim.fault("list_refused", cap=10)

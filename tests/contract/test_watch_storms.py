@@ -19,8 +19,8 @@ from tests.support.rig import Rig
 MINUTE, HOUR = 60.0, 3600.0
 LONG_LIFE = [("PROCESSING", 99_999), ("SUCCEED", None)]
 OPERATORS = frozenset({Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.AUTH_FAILED, Event.OVERLOADED})
-SIZES = [1, 50, 1000]
-HOUR_SIZES = [1, 50, pytest.param(1000, marks=pytest.mark.long)]
+SIZES = [1, 50, pytest.param(1000, marks=pytest.mark.long)]
+HOUR_SIZES = [pytest.param(1, marks=pytest.mark.long), 50, pytest.param(1000, marks=pytest.mark.long)]
 
 
 def told(it: Rig) -> list[Event]:
@@ -75,7 +75,15 @@ async def test_a_minute_of_too_many_requests(tmp_path: Path, fault: str, count: 
 
 
 @pytest.mark.parametrize("count", HOUR_SIZES)
-@pytest.mark.parametrize("fault", ["server_error", "gateway_error", "reset_before", "gone"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "server_error",
+        pytest.param("gateway_error", marks=pytest.mark.long),
+        pytest.param("reset_before", marks=pytest.mark.long),
+        "gone",
+    ],
+)
 async def test_an_hour_without_the_api(tmp_path: Path, fault: str, count: int) -> None:
     async with listing_rig(tmp_path) as it:
         jobs = await warm(it, count, ends=HOUR)

@@ -38,7 +38,7 @@ demo: $(STAMP) ## simulator and daemon together; e.g. make demo ARGS="--jobs 30 
 	@$(BIN)/wrapd demo $(ARGS)
 
 test: $(STAMP) ## the quick tests, at most 3 minutes
-	@$(BIN)/pytest -m "not long" $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not long" -n auto $(PYTEST_ARGS)
 
 check: lint types imports docs-check ## everything that must hold: linters, types, imports, docs, all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)

@@ -42,8 +42,8 @@ MODES = {
 }
 RUNS = (
     *("feed/100000", "feed/10000", "feed/1000"),
-    *("ids/10000", "ids/3000", "ids/1000", "ids/100"),
-    *("singles/10000", "singles/3000", "singles/1000", "singles/100"),
+    *("ids/10000", "ids/3000", "ids/1000"),
+    *("singles/10000", "singles/3000", "singles/1000"),
 )
 IDLE = "idle/10000"
 

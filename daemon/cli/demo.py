@@ -155,7 +155,7 @@ class Demo:
 
     def _service(self, sim: "Simulator", *, on_attempt: Callable[[], None]) -> "Service":
         """The daemon with a config for impatient people: short intervals, alerts on this terminal."""
-        from daemon.domain.planning import Rails  # noqa: PLC0415
+        from daemon.domain.planning import Rails, Strategy  # noqa: PLC0415
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
         from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
         from daemon.notify import NotifySettings  # noqa: PLC0415
@@ -175,7 +175,10 @@ class Demo:
             database_url=f"sqlite:///{self.folder / 'wrapd.db'}",
             projects=(project,),
             max_in_flight={_PROJECT: 16},
-            polling=PollingPlan(rails=Rails(min_interval=0.3, max_interval=1.0, blocked_interval=2.0)),
+            # Production is faster here than anywhere: what real jobs teach would be of no use.
+            polling=PollingPlan(
+                rails=Rails(min_interval=0.3, max_interval=1.0, blocked_interval=0.5), strategy=Strategy.FIXED
+            ),
             not_found_grace=10.0,
             give_up_after=3600.0,
             channels={_CHANNEL: open_channel(ChannelSettings(name=_CHANNEL, url="console://", timezone="UTC"))},

@@ -50,7 +50,12 @@ async def pass_pause(it: Rig, seconds: float = 10 * MINUTE) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "strangers"), [pytest.param(40, 500, marks=pytest.mark.long), (150, 500), (150, 0)]
+    ("count", "strangers"),
+    [
+        pytest.param(40, 500, marks=pytest.mark.long),
+        (150, 500),
+        pytest.param(150, 0, marks=pytest.mark.long),
+    ],
 )
 async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, strangers: int
@@ -67,6 +72,7 @@ async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
         assert it.requests("list") <= 2
 
 
+@pytest.mark.long
 async def test_ids_are_used_again_after_the_pause_and_given_up_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,10 +123,10 @@ async def test_lists_that_hold_ten_are_asked_about_ten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        {"job_ids_unsorted": {}},
-        {"job_ids_foreign": {"count": 5}},
+        pytest.param({"job_ids_unsorted": {}}, marks=pytest.mark.long),
+        pytest.param({"job_ids_foreign": {"count": 5}}, marks=pytest.mark.long),
         {"job_ids_foreign": {"count": 80}},
-        {"job_ids_duplicated": {"copies": 2}},
+        pytest.param({"job_ids_duplicated": {"copies": 2}}, marks=pytest.mark.long),
         {"job_ids_unsorted": {}, "job_ids_foreign": {"count": 5}, "job_ids_duplicated": {"copies": 3}},
     ],
     ids="+".join,

@@ -261,6 +261,7 @@ async def test_a_wrong_key_is_tried_three_times_in_five_minutes_and_told_once(tm
         assert all(row.tracking is Tracking.ACTIVE for row in it.store.read(lambda tx: tx.jobs.list()))
 
 
+@pytest.mark.long
 async def test_an_api_that_is_gone_is_one_event_each_way_and_few_requests(tmp_path: Path) -> None:
     async with rig(tmp_path) as it:
         jobs = it.sim.create_jobs(count=50, timeline=[("PROCESSING", 4000), ("SUCCEED", None)])

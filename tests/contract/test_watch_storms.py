@@ -113,6 +113,7 @@ async def test_an_hour_without_the_api(tmp_path: Path, fault: str, count: int) -
         assert longest_silence(it) <= 75
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", HOUR_SIZES)
 async def test_an_hour_of_silence(tmp_path: Path, count: int) -> None:
     """Connections stand and nothing comes."""
@@ -187,6 +188,7 @@ async def test_the_worst_overdue_are_asked_first_after_an_outage(tmp_path: Path,
         assert it.sim.stats()["max_in_any_second"] <= 11
 
 
+@pytest.mark.long
 async def test_nobody_starves_and_the_overload_is_told_once(tmp_path: Path) -> None:
     await overloaded(tmp_path, count=900, rate=4.0, rounds=3)
 

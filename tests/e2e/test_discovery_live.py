@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.live import FAST, LiveDaemon, LiveSim, to
 from tests.support.webhook import Webhook
 
@@ -30,6 +32,7 @@ def test_jobs_that_nobody_registered_are_told(tmp_path: Path) -> None:
     assert told == [("succeeded", first), ("succeeded", second)]
 
 
+@pytest.mark.long
 def test_a_command_has_the_running_daemon_read_the_list(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         config = f"{FAST}{WEB_OFF}{sim.project()}{to(hook)}"

@@ -81,6 +81,7 @@ def test_ten_thousand_running_jobs_do_not_bias_when_all_are_given() -> None:
     assert law.quantile(0.5) == pytest.approx(TYPICAL, rel=0.1)
 
 
+@pytest.mark.long
 def test_some_rows_that_teach_nothing_do_not_undo_it() -> None:
     """Of 200 rows 20 were dropped: what lies before the oldest is still not known."""
     medians = []
@@ -91,6 +92,7 @@ def test_some_rows_that_teach_nothing_do_not_undo_it() -> None:
     assert mean(medians) == pytest.approx(TYPICAL, rel=0.12)
 
 
+@pytest.mark.long
 def test_a_sample_of_what_runs_leaves_no_holes() -> None:
     """The last 200 ends took two seconds: each running job that is shown was seen for that long only."""
     for seed in range(5, 9):

@@ -80,6 +80,7 @@ def test_a_state_set_back_and_forth_in_one_instant_is_one_entry() -> None:
     assert len(jobs.ends(since=None)) == 1
 
 
+@pytest.mark.long
 def test_lists_of_a_hundred_thousand_jobs_are_quick() -> None:
     """Ten lists a second must be little work: finding takes 30 to 150 microseconds; 5 ms is a failure."""
     jobs, clock = book()

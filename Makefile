@@ -37,7 +37,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 demo: $(STAMP) ## simulator and daemon together; e.g. make demo ARGS="--jobs 30 --exit-when-done"
 	@$(BIN)/wrapd demo $(ARGS)
 
-test: $(STAMP) ## the quick tests, at most 3 minutes
+test: $(STAMP) ## the quick tests, a few minutes
 	@$(BIN)/pytest -m "not long" -n auto $(PYTEST_ARGS)
 
 check: lint types imports docs-check ## everything that must hold: linters, types, imports, docs, all tests

@@ -10,13 +10,15 @@ _COLUMNS = {
     "p95 delay, s": "p95",
     "p99 delay, s": "p99",
     "largest delay, s": "largest",
+    "ends": "ends",
+    "not found in time": "not found in time",
     "lists a second": "lists a second",
     "single queries a second": "singles a second",
     "completing requests an end": "requests for links an end",
     "most requests in a second": "most in any second",
     "share of a core, %": "CPU, % of a core",
 }
-_NAMES = {"feed": "the feed", "ids": "lists by ids", "singles": "single queries"}
+_NAMES = {"feed": "the feed", "ids": "lists by ids", "singles": "single queries (at least)"}
 _HIGHEST = 120.0
 """Seconds at which the plot ends."""
 
@@ -29,13 +31,19 @@ def write_page(figures: Figures) -> None:
     for run, found in figures.items():
         mode, _, jobs = run.partition("/")
         name = "the feed, no job ends" if mode == "idle" else _NAMES[mode]
-        cells = [f"{found[column]:.2f}" if column in found else "" for column in _COLUMNS]
+        cells = [_cell(found.get(column)) for column in _COLUMNS]
         rows.append([name, f"{int(jobs):,}", *cells])
     text = table(["what carries the news", "tracked jobs", *_COLUMNS.values()], rows)
     plot = ROOT / "docs" / "polling-lists.svg"
     _draw(plot, figures)
     picture = "![Delay over the number of tracked jobs](polling-lists.svg)\n"
     replace_block(ROOT / "docs" / "polling.md", "sockets", f"{text}\n{picture}")
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value == int(value) else f"{value:.2f}"
 
 
 def _draw(path, figures: Figures) -> None:

@@ -100,8 +100,8 @@ def wrapd(target: Target, seconds: float) -> dict[str, float]:
 
 
 def ids(target: Target, seconds: float) -> dict[str, float]:
-    """The same with lists of 100 jobs, chosen by what was learned; 100 requests a second are enough to measure."""
-    return asyncio.run(_wrapd(target, seconds, by="ids", rate=100))
+    """The same with lists of 100 jobs, chosen by what was learned; 200 requests a second are enough to measure."""
+    return asyncio.run(_wrapd(target, seconds, by="ids", rate=200))
 
 
 async def _wrapd(target: Target, seconds: float, *, by: str, rate: float) -> dict[str, float]:
@@ -113,6 +113,7 @@ async def _wrapd(target: Target, seconds: float, *, by: str, rate: float) -> dic
             "wrapd_looks_total", labels
         ) < 1.2 * len(target.jobs):
             await asyncio.sleep(0.01)  # the first answers are all transitions; a running daemon is measured
+        await asyncio.sleep(len(target.jobs) / 1000 + 1)  # what `track` left for the daemon: 1,000 a second
         before = counted("wrapd_looks_total", labels)
         with metered() as meter:
             await asyncio.sleep(seconds)

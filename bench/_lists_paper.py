@@ -19,7 +19,7 @@ _COLUMNS = {
     "share of a core, %": "CPU, % of a core",
 }
 _NAMES = {"feed": "the feed", "ids": "lists by ids", "singles": "single queries (at least)"}
-_HIGHEST = 120.0
+_HIGHEST = 40.0
 """Seconds at which the plot ends."""
 
 Figures = Mapping[str, Mapping[str, float]]

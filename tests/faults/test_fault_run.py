@@ -21,7 +21,8 @@ JOBS = 48
 GHOST = "never-made"
 """A job that the service does not know: some faults concern only those."""
 ON_QUERIES = [name for name, fault in OFFERED.items() if "show" in fault.operations]
-"""All but those of the list operation, which the daemon does not use."""
+"""All but those of the list operation alone: here the daemon asks singly, so that each fault hits. Lists have
+tests of their own (tests/contract/test_watch_feed.py, test_watch_lists.py)."""
 EACH = 1.0
 """Seconds for which each fault acts."""
 ENDS = {"SUCCEED": "succeeded", "FAILED": "failed", "CANCELED": "canceled"}
@@ -71,6 +72,8 @@ def _config(sim: Simulator, hook: Webhook) -> str:
 min_interval = "200ms"
 max_interval = "1s"
 blocked_interval = "1s"
+feed = "off"
+batch = "off"
 not_found_grace = "1h"
 [log]
 format = "json"

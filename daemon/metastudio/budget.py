@@ -210,11 +210,11 @@ class Budget:
             recent.popleft()
         if len(recent) < self._most:
             return -math.inf
-        recent = self._recent = deque(permit for permit in recent if permit.arrived_by >= begin)
-        if len(recent) < self._most:
+        arrived = [permit.arrived_by for permit in recent if permit.arrived_by >= begin]
+        over = len(arrived) - self._most
+        if over < 0:
             return -math.inf
-        over = len(recent) - self._most
-        return heapq.nsmallest(over + 1, (permit.arrived_by for permit in recent))[-1] + _SECOND
+        return heapq.nsmallest(over + 1, arrived)[-1] + _SECOND
 
     def _first_waiting(self) -> float:
         """The priority of who goes next; +inf when nobody waits any more."""

@@ -23,6 +23,7 @@ _SPARED = 0.5
 """Share of the rate that the safety net may use where few jobs share a list, or none do."""
 _LATE, _LATE_AGAIN = 1.0, 0.25
 """Seconds of waiting and lateness above which the price rises, and below which it falls."""
+_BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once: this is hot
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """How the price moves, each second, and how far."""
 
@@ -50,6 +51,7 @@ class Planner:
         """By how much the price is raised because the budget is too small for it."""
         self.share = plan.price
         """What a job's place in a list is worth now; `weigh` keeps it up to date."""
+        self._fixed = plan.strategy is Strategy.FIXED
         self._rate = rate
         self._agenda = agenda
         self._durations = durations
@@ -147,7 +149,7 @@ class Planner:
 
     def _gap(self, watched: Watched, now: float) -> Planned:
         rails, spread = self.plan.rails, self._rng.random()
-        if watched.failures or watched.state == State.BLOCK or self.plan.strategy is Strategy.FIXED:
+        if watched.failures or watched.state == _BLOCK or self._fixed:
             gap = next_gap(
                 state=watched.state,
                 in_state=now - watched.since,
@@ -158,9 +160,9 @@ class Planner:
             )
             if watched.failures:
                 return Planned(gap, Reason.RETRY)
-            return Planned(gap, Reason.BLOCKED if watched.state == State.BLOCK else Reason.FIXED)
+            return Planned(gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED)
         law = self.law(watched)
-        if watched.start is not None and watched.state == State.PROCESSING:
+        if watched.start is not None and watched.state == _PROCESSING:
             watched.stuck_at = watched.start + law.stuck_after
         if self.behind_feed and not watched.alone:
             return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
@@ -170,5 +172,5 @@ class Planner:
             price=self.price if watched.alone else self.share,
             rails=rails,
             spread=spread,
-            waited=watched.waited,
+            waited=None if watched.start is not None else watched.waited,
         )

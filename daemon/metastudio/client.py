@@ -128,11 +128,6 @@ class ProjectClient:
         self._iam: Site | None = None
         self._assets_offered = True
 
-    @property
-    def offers_assets(self) -> bool:
-        """False once the endpoint said that it has no asset query: `download_url` then answers None at once."""
-        return self._assets_offered
-
     async def show(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Observation:
         """What the service says of a job now."""
         return (await self.show_whole(kind, job_id, permit=permit, show_script=show_script)).observation

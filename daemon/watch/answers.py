@@ -198,8 +198,7 @@ class Answers:
         try:
             await ground.store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=ground.clock.now()))
         except StoreError as error:  # the alert goes out without the link when its time comes
-            ground.metrics.store_errors.inc()
-            log.error(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+            ground.trouble.note(error, project=ground.project, job=watched.job_id)
         ground.wake(recorded.channels)
 
     # What is known beside the state
@@ -209,8 +208,8 @@ class Answers:
         watched.length, watched.law = seconds, None
         try:
             await self._ground.store.write(lambda tx: tx.jobs.set_expected_length(watched.job, seconds))
-        except StoreError:
-            self._ground.metrics.store_errors.inc()
+        except StoreError as error:
+            self._ground.trouble.note(error, project=self._ground.project, job=watched.job_id)
 
     def _tell_stuck(self, watched: Watched) -> None:
         """Tell once that a job takes much longer than those like it."""
@@ -235,8 +234,7 @@ class Answers:
             )
         except StoreError as error:  # the next look tells it
             watched.told_stuck = False
-            ground.metrics.store_errors.inc()
-            log.error(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+            ground.trouble.note(error, project=ground.project, job=watched.job_id)
             return
         if recorded is not None and recorded.deliveries:
             log.warning(LogEvent.JOB_STUCK, project=ground.project, job=watched.job_id, **facts)
@@ -275,9 +273,7 @@ class Answers:
     def store_failed(self, watched: Watched, error: StoreError) -> None:
         """Nothing is known to be stored: the job keeps its state and is asked again, soon and then more slowly."""
         ground = self._ground
-        ground.metrics.store_errors.inc()
-        level = log.debug if watched.failures else log.error
-        level(LogEvent.DATABASE_FAILED, project=ground.project, job=watched.job_id, error=error)
+        ground.trouble.note(error, project=ground.project, job=watched.job_id)
         ground.planner.plan_next(watched, ground.clock.monotonic(), failed=True)
         watched.last_error = None  # there was an answer
         watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end

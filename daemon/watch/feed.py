@@ -350,8 +350,8 @@ class FeedReader:
             self._since_at = now
             try:
                 oldest = await ground.store.read_async(lambda tx: tx.jobs.oldest_created(ground.project))
-            except StoreError:
-                ground.metrics.store_errors.inc()
+            except StoreError as error:
+                ground.trouble.note(error, project=ground.project)
             else:
                 since = ground.clock.now() - _FAR if oldest is None else oldest - _MARGIN
                 since = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

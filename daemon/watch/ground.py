@@ -15,6 +15,7 @@ from daemon.store import Store
 from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
+from daemon.watch.trouble import StoreTrouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +70,5 @@ class Ground:
     agenda: Agenda
     planner: Planner
     learning: Learning
+    trouble: StoreTrouble
     tasks: Tasks = field(default_factory=Tasks)

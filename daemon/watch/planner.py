@@ -7,7 +7,6 @@ how far the budget falls short. Never asks anything.
 import random
 from collections.abc import Callable
 
-from daemon.clock import Clock
 from daemon.domain.durations import ClassKey, Durations, Law
 from daemon.domain.jobs import ProjectName
 from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
@@ -39,7 +38,6 @@ class Planner:
         rate: float,
         agenda: Agenda,
         durations: Callable[[], Durations],
-        clock: Clock,
         rng: random.Random,
     ) -> None:
         self.plan = plan
@@ -55,7 +53,6 @@ class Planner:
         self._rate = rate
         self._agenda = agenda
         self._durations = durations
-        self._clock = clock
         self._rng = rng
         self._keys: dict[str, ClassKey] = {}
         self._project = project

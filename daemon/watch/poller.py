@@ -40,6 +40,7 @@ from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
+from daemon.watch.trouble import StoreTrouble
 
 log = logger(__name__)
 
@@ -99,11 +100,11 @@ class Poller:
             rate=client.budget.rate,
             agenda=self.agenda,
             durations=lambda: learning.durations,
-            clock=clock,
             rng=rng,
         )
+        trouble = StoreTrouble(clock=clock, metrics=metrics)
         self.reports = Reports(
-            project=project, store=store, routing=routing, clock=clock, metrics=metrics, wake=wake
+            project=project, store=store, routing=routing, clock=clock, trouble=trouble, wake=wake
         )
         self.ground = Ground(
             project=project,
@@ -118,6 +119,7 @@ class Poller:
             agenda=self.agenda,
             planner=self.planner,
             learning=learning,
+            trouble=trouble,
         )
         self.answers = Answers(self.ground, self.reports)
         self.batches = Batches(self.ground, self.answers)
@@ -167,9 +169,7 @@ class Poller:
                 return
             priority = self._priority(now)
             free_at = budget.next_at()
-            if now < free_at or not budget.is_next(
-                priority
-            ):  # who completes an alert goes before all but the feed
+            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other looks
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return
             question = self._question(now)

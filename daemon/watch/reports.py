@@ -11,12 +11,9 @@ from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved
-from daemon.logs import LogEvent, logger
-from daemon.metrics import Metrics
 from daemon.store import Store, StoreError, Transaction
 from daemon.watch.agenda import Watched
-
-log = logger(__name__)
+from daemon.watch.trouble import StoreTrouble
 
 _KEPT = 100
 """Alerts that are kept at most while the store takes none; the oldest go."""
@@ -32,14 +29,14 @@ class Reports:
         store: Store,
         routing: Routing,
         clock: Clock,
-        metrics: Metrics,
+        trouble: StoreTrouble,
         wake: Callable[[Iterable[ChannelName]], None],
     ) -> None:
         self._project = project
         self._store = store
         self._routing = routing
         self._clock = clock
-        self._metrics = metrics
+        self._trouble = trouble
         self._wake = wake
         self._waiting: deque[OperatorAlert] = deque(maxlen=_KEPT)
 
@@ -63,8 +60,7 @@ class Reports:
             try:
                 await self._store.write(_adding(alert, channels, self._clock))
             except StoreError as error:
-                self._metrics.store_errors.inc()
-                log.error(LogEvent.DATABASE_FAILED, project=self._project, told=alert.event, error=error)
+                self._trouble.note(error, project=self._project, told=alert.event)
                 return
             if self._waiting and self._waiting[0] is alert:
                 self._waiting.popleft()

@@ -21,6 +21,7 @@ from daemon.watch.agenda import Watched
 from daemon.watch.learning import Learning, production_began
 from daemon.watch.poller import Poller
 from daemon.watch.status import status_of
+from daemon.watch.trouble import StoreTrouble
 
 log = logger(__name__)
 
@@ -46,6 +47,7 @@ class Watcher:
         self._learning = learning
         self._clock = clock
         self._metrics = metrics
+        self._trouble = StoreTrouble(clock=clock, metrics=metrics)
 
     async def load(self) -> int:
         """Take up every active job, the first ones being asked while the rest is read. Returns how many.
@@ -160,8 +162,7 @@ class Watcher:
         try:
             await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
         except StoreError as error:
-            log.error(LogEvent.DATABASE_FAILED, error=error)
-            self._metrics.store_errors.inc()
+            self._trouble.note(error)
 
     async def _store_status(self) -> None:
         now, at = self._clock.monotonic(), self._clock.now()
@@ -174,8 +175,7 @@ class Watcher:
         try:
             await self._store.write(store)
         except StoreError as error:
-            log.error(LogEvent.DATABASE_FAILED, error=error)
-            self._metrics.store_errors.inc()
+            self._trouble.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
@@ -184,8 +184,7 @@ class Watcher:
         try:
             await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
         except StoreError as error:
-            log.error(LogEvent.DATABASE_FAILED, error=error)
-            self._metrics.store_errors.inc()
+            self._trouble.note(error)
 
     def _looks(self, jobs: Iterable[Watched]) -> list[Look]:
         now, wall = self._clock.monotonic(), self._clock.now()

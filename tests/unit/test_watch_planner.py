@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from daemon.clock import ManualClock
 from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.planning import Rails, Reason, Strategy
@@ -28,7 +27,6 @@ def planner_of(jobs: int, *, rate: float = 10.0, **plan: Any) -> Planner:
         rate=rate,
         agenda=agenda,
         durations=lambda: durations,
-        clock=ManualClock(),
         rng=random.Random(1),
     )
 

@@ -1,0 +1,33 @@
+"""What the store did not take: counted each time, logged now and then.
+
+Every job tries again and again while a disk is full; a line for each try would bury the cause.
+"""
+
+from daemon.clock import Clock
+from daemon.logs import LogEvent, logger
+from daemon.metrics import Metrics
+from daemon.store import StoreError
+
+log = logger(__name__)
+
+_QUIET = 10.0
+"""Seconds after a line in which further ones are for debugging only."""
+
+
+class StoreTrouble:
+    """Failed transactions of one project's watch, or of the watcher itself."""
+
+    def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._errors = metrics.store_errors
+        self._told_at = float("-inf")
+
+    def note(self, error: StoreError, **facts: object) -> None:
+        """A transaction failed with `error`; `facts` name what it was about."""
+        self._errors.inc()
+        now = self._clock.monotonic()
+        if now - self._told_at < _QUIET:
+            log.debug(LogEvent.DATABASE_FAILED, error=error, **facts)
+            return
+        self._told_at = now
+        log.error(LogEvent.DATABASE_FAILED, error=error, **facts)

@@ -28,6 +28,8 @@ class Event(StrEnum):
     STUCK = "stuck"  # production takes much longer than that of jobs like it
     LOST = "lost"  # the service does not know the job, for longer than the grace
     EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped asking
+    LINK_EXPIRING = "link_expiring"  # a finished video's link dies soon, and nobody has opened it
+    BATCH_FINISHED = "batch_finished"  # every job of a batch has ended
     PROJECT_DOWN = "project_down"  # a project's API cannot be reached
     PROJECT_RECOVERED = "project_recovered"  # it can again
     AUTH_FAILED = "auth_failed"  # the service refuses a project's credentials
@@ -57,6 +59,7 @@ DEFAULT_EVENTS = (
     Event.STUCK,
     Event.LOST,
     Event.EXPIRED,
+    Event.BATCH_FINISHED,
 )
 """Events that every channel gets where no route is configured."""
 
@@ -111,12 +114,20 @@ def events_of(move: Moved) -> tuple[Event, ...]:
             assert_never(state)
 
 
+def batch_occurrence(project: ProjectName, batch: str, *, jobs: int, episodes: int) -> Occurrence:
+    """The occurrence of a batch's end under its key: told again where jobs came to it, or were taken up again
+    (`episodes` is how often its jobs were tracked, all together)."""
+    return Occurrence(
+        event=Event.BATCH_FINISHED, key=f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/{jobs}/{episodes}"
+    )
+
+
 def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:
     """The occurrence of a job's event under its key.
 
-    `job` is the job's row id. An end, a start and `stuck` are told once in a job's life, however often the service
-    steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and `expired` once
-    for each `episode` of tracking (how often the job was taken up).
+    `job` is the job's row id. An end, a start, `stuck` and `link_expiring` are told once in a job's life, however
+    often the service steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and
+    `expired` once for each `episode` of tracking (how often the job was taken up).
     """
     match event:
         case Event.BLOCKED | Event.UNBLOCKED:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     MISSING = "missing"
     NET = "net"
     LAST = "last"
+    HINT = "hint"
 
 
 WORDS: dict[Reason, str] = {
@@ -59,6 +60,7 @@ WORDS: dict[Reason, str] = {
     Reason.MISSING: "a list that was asked about it did not hold it",
     Reason.NET: "the safety net behind the feed",
     Reason.LAST: "its time is over: one last look before it is given up",
+    Reason.HINT: "a callback of the service says that it ended",
 }
 """Each reason as the end of "it is asked because …"."""
 

@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.domain.events import OPERATOR_EVENTS, Event, events_of, job_occurrence
-from daemon.domain.jobs import ChannelName, Observation
-from daemon.domain.routing import Route, routing
+from daemon.domain.events import Event, batch_occurrence, events_of, job_occurrence
+from daemon.domain.jobs import Observation, ProjectName
 from daemon.domain.transitions import UNCHANGED, Moved, judge
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,26 +60,14 @@ def test_each_freeze_and_each_taking_up_is_told_anew() -> None:
     assert job_occurrence(7, Event.LOST, episode=0) != job_occurrence(7, Event.LOST, episode=1)
 
 
-def test_without_routes_every_channel_hears_of_the_default_events() -> None:
-    plain = routing([], operators=None, channels=[ChannelName("a"), ChannelName("b")])
-    assert plain.channels_for(Event.SUCCEEDED) == ("a", "b")
-    assert plain.channels_for(Event.STARTED) == ()
-    assert plain.channels_for(Event.PROJECT_DOWN) == ("a", "b")
-
-
-def test_a_channel_of_two_matching_routes_hears_once_and_operators_by_name_only() -> None:
-    a, b = ChannelName("a"), ChannelName("b")
-    routes = [
-        Route(events=frozenset({Event.FAILED}), channels=(b, a)),
-        Route(events=frozenset({Event.FAILED, Event.BLOCKED}), channels=(a,)),
+def test_a_batch_is_told_again_only_where_jobs_came_to_it_or_were_taken_up() -> None:
+    main = ProjectName("main")
+    first = batch_occurrence(main, "night", jobs=50, episodes=50)
+    assert first == batch_occurrence(main, "night", jobs=50, episodes=50)
+    others = [
+        batch_occurrence(main, "night", jobs=51, episodes=51),
+        batch_occurrence(main, "night", jobs=50, episodes=51),
+        batch_occurrence(main, "day", jobs=50, episodes=50),
+        batch_occurrence(ProjectName("other"), "night", jobs=50, episodes=50),
     ]
-    routed = routing(routes, operators=[b], channels=[a, b])
-    assert routed.channels_for(Event.FAILED) == ("b", "a")
-    assert routed.channels_for(Event.BLOCKED) == ("a",)
-    assert routed.channels_for(Event.SUCCEEDED) == ()
-    for event in OPERATOR_EVENTS:
-        assert routed.channels_for(event) == ("b",)
-
-
-def test_nobody_is_an_operator_where_the_list_is_empty() -> None:
-    assert routing([], operators=[], channels=[ChannelName("a")]).channels_for(Event.OVERLOADED) == ()
+    assert len({first.key, *(each.key for each in others)}) == 5

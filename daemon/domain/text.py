@@ -1,0 +1,52 @@
+"""What strangers wrote, made fit for a terminal, a label and a log; and times as JSON carries them. Pure.
+
+Job names, labels and error messages come from other people: they may hold escape sequences, characters that turn
+the direction of writing, halves of characters.
+"""
+
+import unicodedata
+from datetime import UTC, datetime
+
+MAX_LABEL = 200
+"""Characters kept of a label."""
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
+
+
+def clean(text: str) -> str:
+    """`text` on one line, without control characters, turning marks and lone surrogates.
+
+    >>> clean("a\\x1b[31mb\\nc")
+    'a[31mb c'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_fit(char) for char in text)
+
+
+def label(text: str) -> str:
+    """`text` as a label: clean, trimmed, at most `MAX_LABEL` characters."""
+    return clean(text[: MAX_LABEL * 8]).strip()[:MAX_LABEL].rstrip()
+
+
+def stamp(at: datetime | None) -> str | None:
+    """A time as JSON carries it: ISO 8601, UTC, milliseconds, `Z`.
+
+    >>> stamp(datetime(2022, 12, 17, 1, 44, 17, tzinfo=UTC))
+    '2022-12-17T01:44:17.000Z'
+    """
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _fit(char: str) -> str:
+    if char in _SPACES:
+        return " "
+    if char in _TURNING:
+        return ""
+    match unicodedata.category(char):
+        case "Cc":
+            return ""
+        case "Cs":
+            return "\ufffd"
+        case _:
+            return char

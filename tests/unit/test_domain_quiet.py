@@ -1,0 +1,131 @@
+"""Quiet hours: over midnight, in any zone, and on the nights when clocks change."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.domain.events import Event
+from daemon.domain.quiet import URGENT, QuietHours
+
+BERLIN = ZoneInfo("Europe/Berlin")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+NIGHT = QuietHours(start=time(22), end=time(8), zone=BERLIN)
+
+
+def local(text: str, zone: ZoneInfo = BERLIN, *, fold: int = 0) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone, fold=fold)
+
+
+def until(quiet: QuietHours, at: datetime) -> datetime | None:
+    return quiet.until(at.astimezone(UTC), Event.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("at", "end"),
+    [
+        ("2026-01-10 21:59:59", None),
+        ("2026-01-10 22:00:00", "2026-01-11 08:00:00"),
+        ("2026-01-11 00:00:00", "2026-01-11 08:00:00"),
+        ("2026-01-11 07:59:59", "2026-01-11 08:00:00"),
+        ("2026-01-11 08:00:00", None),
+        ("2026-01-11 12:00:00", None),
+    ],
+)
+def test_a_night_begins_and_ends_on_the_minute(at: str, end: str | None) -> None:
+    assert until(NIGHT, local(at)) == (None if end is None else local(end))
+
+
+def test_hours_within_one_day() -> None:
+    lunch = QuietHours(start=time(12, 30), end=time(13, 15), zone=SHANGHAI)
+    assert until(lunch, local("2026-01-10 12:29:59", SHANGHAI)) is None
+    assert until(lunch, local("2026-01-10 13:00:00", SHANGHAI)) == local("2026-01-10 13:15:00", SHANGHAI)
+    assert until(lunch, local("2026-01-10 13:15:00", SHANGHAI)) is None
+    assert until(lunch, local("2026-01-10 00:00:00", SHANGHAI)) is None
+
+
+def test_the_end_is_in_utc() -> None:
+    night = QuietHours(start=time(22), end=time(8), zone=SHANGHAI)
+    end = night.until(datetime(2026, 1, 10, 15, tzinfo=UTC), Event.SUCCEEDED)
+    assert end == datetime(2026, 1, 11, 0, tzinfo=UTC)
+    assert end is not None
+    assert end.tzinfo is UTC
+
+
+def test_urgent_events_pass() -> None:
+    at = local("2026-01-10 23:00:00").astimezone(UTC)
+    for event in Event:
+        assert (NIGHT.until(at, event) is None) == (event in URGENT)
+    assert {Event.FAILED, Event.BLOCKED} == URGENT
+    strict = QuietHours(start=time(22), end=time(8), zone=BERLIN, urgent=frozenset())
+    assert all(strict.until(at, event) is not None for event in Event)
+
+
+def test_the_night_when_clocks_go_forward_is_an_hour_shorter() -> None:
+    begun = local("2026-03-28 22:00:00")
+    end = until(NIGHT, begun)
+    assert end == local("2026-03-29 08:00:00")
+    assert end is not None
+    assert end - begun.astimezone(UTC) == timedelta(hours=9)
+
+
+def test_the_night_when_clocks_go_back_is_an_hour_longer() -> None:
+    begun = local("2026-10-24 22:00:00")
+    end = until(NIGHT, begun)
+    assert end == local("2026-10-25 08:00:00")
+    assert end is not None
+    assert end - begun.astimezone(UTC) == timedelta(hours=11)
+
+
+def test_hours_that_the_night_skips_last_no_longer_for_it() -> None:
+    """02:30 is not there on 29 March: as clocks go, it is 03:30."""
+    early = QuietHours(start=time(1), end=time(2, 30), zone=BERLIN)
+    assert until(early, local("2026-03-29 01:59:00")) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert until(early, local("2026-03-29 03:30:00")) is None
+    late = QuietHours(start=time(2, 30), end=time(6), zone=BERLIN)
+    assert until(late, local("2026-03-29 01:59:00")) is None
+    assert until(late, local("2026-03-29 03:30:00")) == local("2026-03-29 06:00:00")
+
+
+def test_hours_that_the_night_has_twice() -> None:
+    """02:30 comes twice on 25 October: quiet hours over it hold through both."""
+    over = QuietHours(start=time(1), end=time(4), zone=BERLIN)
+    for fold in (0, 1):
+        assert until(over, local("2026-10-25 02:30:00", fold=fold)) == local("2026-10-25 04:00:00")
+    upto = QuietHours(start=time(1), end=time(2, 30), zone=BERLIN)
+    assert until(upto, local("2026-10-25 02:29:00")) == local("2026-10-25 02:30:00").astimezone(UTC)
+    assert until(upto, local("2026-10-25 02:30:00").astimezone(UTC)) is None
+
+
+@given(
+    start=st.integers(0, 1439),
+    end=st.integers(0, 1439),
+    zone=st.sampled_from(["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+    minutes=st.integers(0, 3 * 366 * 1440),
+)
+def test_an_end_always_lies_ahead_within_a_day_and_what_waited_for_it_passes(
+    start: int, end: int, zone: str, minutes: int
+) -> None:
+    if start == end:
+        return
+    quiet = QuietHours(
+        start=time(*divmod(start, 60)), end=time(*divmod(end, 60)), zone=ZoneInfo(zone), urgent=frozenset()
+    )
+    at = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    found = quiet.until(at, Event.SUCCEEDED)
+    local_minute = at.astimezone(quiet.zone).hour * 60 + at.astimezone(quiet.zone).minute
+    inside = start <= local_minute < end if start < end else local_minute >= start or local_minute < end
+    if found is None:
+        # Outside, or in the hour that a change of clocks moves.
+        assert not inside or _changes(at, quiet.zone)  # type: ignore[arg-type]
+        return
+    assert at < found <= at + timedelta(hours=25)
+    again = quiet.until(found, Event.SUCCEEDED)
+    assert again is None or _changes(found, quiet.zone)  # type: ignore[arg-type]
+
+
+def _changes(at: datetime, zone: ZoneInfo) -> bool:
+    before, after = ((at + timedelta(hours=shift)).astimezone(zone).utcoffset() for shift in (-25, 25))
+    return before != after

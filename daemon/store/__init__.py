@@ -5,12 +5,16 @@ error of theirs: works get a `Transaction`, rows are plain values, errors are na
 """
 
 from daemon.store.backup import backup
+from daemon.store.batches import BATCH_SETTLE
 from daemon.store.discoveries import Discoveries
 from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
+from daemon.store.links import Links
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
+from daemon.store.pictures import Pictures
+from daemon.store.retention import Retention
 from daemon.store.rows import (
     MAX_LABEL,
     MAX_NAME,
@@ -25,8 +29,10 @@ from daemon.store.rows import (
     FinishedRow,
     JobRow,
     Known,
+    LinkRow,
     Look,
     Outcome,
+    PictureRow,
     Recorded,
     Status,
     TrackRequest,
@@ -37,13 +43,16 @@ from daemon.store.rows import (
 )
 from daemon.store.statuses import Statuses
 from daemon.store.store import Store, Transaction
+from daemon.store.tables import MOST_PICTURE
 
 __all__ = [
+    "BATCH_SETTLE",
     "FAR",
     "MAX_LABEL",
     "MAX_NAME",
     "MAX_TAGS",
     "MAX_WORD",
+    "MOST_PICTURE",
     "STOPPED_WHILE_SENDING",
     "AttemptOutcome",
     "AttemptRow",
@@ -57,10 +66,15 @@ __all__ = [
     "JobRow",
     "Jobs",
     "Known",
+    "LinkRow",
+    "Links",
     "Look",
     "Outbox",
     "Outcome",
+    "PictureRow",
+    "Pictures",
     "Recorded",
+    "Retention",
     "Schema",
     "SchemaStatus",
     "Status",

@@ -1,41 +1,57 @@
 """Writing alerts into the outbox, in the transaction of the fact that causes them.
 
-Owns the insertion of deliveries. Must never send, claim or judge one.
+Owns the insertion of deliveries, and what an alert does to those that wait before it. Must never send, claim or
+judge one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Text, and_, bindparam, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from daemon.domain.events import Event, Json, Occurrence, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.routing import Routing, Subject, Target
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
+_PENDING = _D.status == plain(DeliveryStatus.PENDING)
 
 # The key makes an alert tell once: a second one is no fault.
 _ADD = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
 _TOLD = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
+_NOW = bindparam("now", type_=_D.due_at.type)
 _HASTEN = (
     update(DELIVERIES)
     .where(
         _D.job == bindparam("of_job"),
-        _D.status == plain(DeliveryStatus.PENDING),
+        _PENDING,
         _D.attempts == 0,  # one that failed waits for its own time
-        _D.due_at > bindparam("now", type_=_D.due_at.type),
+        _D.due_at > _NOW,
+        or_(_D.held_until.is_(None), _D.held_until <= _NOW),
     )
-    .values(due_at=bindparam("now", type_=_D.due_at.type))
+    .values(due_at=_NOW)
 )
+_KEPT = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
+_ON_CHANNEL = _D.channel == bindparam("of_channel", type_=Text)
+_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, _KEPT).values(due_at=_NOW)
+_FREE_PROJECT = (
+    update(DELIVERIES)
+    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), _KEPT)
+    .values(due_at=_NOW)
+)
+_FREE_CHANNEL = update(DELIVERIES).where(_ON_CHANNEL, _KEPT).values(due_at=_NOW)
+_KEEPING = select(_D.channel).where(_KEPT).distinct()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A delivery to be: `key` and `channel` together are told once."""
+    """A delivery to be: `key` and `channel` together are told once. One with `held_until` waits for the end of
+    quiet hours; `overtakes`: what waits before it for that goes out with it."""
 
     key: str
     channel: ChannelName
@@ -44,42 +60,91 @@ class Alert:
     facts: Mapping[str, Json]
     job: int | None = None
     transition: int | None = None
+    held_until: datetime | None = None
+    overtakes: bool = False
 
 
 def of_job(
     occurrence: Occurrence,
-    channels: Iterable[ChannelName],
+    known: JobRow,
     *,
-    job: int,
-    project: ProjectName,
+    routing: Routing,
+    at: datetime,
     facts: Mapping[str, Json],
     transition: int | None = None,
 ) -> list[Alert]:
-    """A job's event for each of the channels."""
+    """A job's event for each channel that hears of it."""
+    subject = Subject(
+        event=occurrence.event,
+        project=known.project,
+        kind=known.kind,
+        tags=known.tags,
+        batch=known.batch,
+        label=known.label,
+    )
+    return of(occurrence, subject, routing=routing, at=at, facts=facts, job=known.id, transition=transition)
+
+
+def of(
+    occurrence: Occurrence,
+    subject: Subject,
+    *,
+    routing: Routing,
+    at: datetime,
+    facts: Mapping[str, Json],
+    job: int | None = None,
+    transition: int | None = None,
+) -> list[Alert]:
+    """The event for each channel that hears of `subject`."""
     return [
         Alert(
             key=occurrence.key,
-            channel=channel,
+            channel=target.channel,
             event=occurrence.event,
-            project=project,
+            project=subject.project,
             facts=facts,
             job=job,
             transition=transition,
+            held_until=target.held_until,
+            overtakes=target.held_until is None and keeps_quiet(routing, target.channel),
         )
-        for channel in channels
+        for target in routing.targets(subject, at=at)
     ]
 
 
-def of_operators(alert: OperatorAlert, channels: Iterable[ChannelName]) -> list[Alert]:
-    """An event about wrapd itself for each of the channels."""
+def of_operators(alert: OperatorAlert, channels: Iterable[ChannelName | Target]) -> list[Alert]:
+    """An event about wrapd itself for each of the channels; one that is only named hears at once."""
+    targets = [each if isinstance(each, Target) else Target(channel=each) for each in channels]
     return [
-        Alert(key=alert.key, channel=channel, event=alert.event, project=alert.project, facts=alert.facts)
-        for channel in channels
+        Alert(
+            key=alert.key,
+            channel=target.channel,
+            event=alert.event,
+            project=alert.project,
+            facts=alert.facts,
+            held_until=target.held_until,
+            overtakes=target.held_until is None,
+        )
+        for target in targets
     ]
+
+
+def keeps_quiet(routing: Routing, channel: ChannelName) -> bool:
+    """Whether anything for the channel may have to wait for the end of quiet hours."""
+    return channel in routing.quiet or any(
+        route.quiet is not None and channel in route.channels for route in routing.routes
+    )
+
+
+def keeping_quiet(routing: Routing) -> frozenset[ChannelName]:
+    """The channels for which anything may have to wait."""
+    by_route = (route.channels for route in routing.routes if route.quiet is not None)
+    return frozenset(routing.quiet).union(*by_route)
 
 
 def add(connection: Connection, alerts: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
-    """Write the alerts that were not told yet; returns the channel of each one written."""
+    """Write the alerts that were not told yet, due `due_at` or at the end of their quiet hours; returns the
+    channel of each one written."""
     return [alert.channel for alert in alerts if _add(connection, alert, at=at, due_at=due_at)]
 
 
@@ -93,10 +158,24 @@ def _add(connection: Connection, alert: Alert, *, at: datetime, due_at: datetime
         "transition": alert.transition,
         "facts": alert.facts,
         "status": DeliveryStatus.PENDING,
-        "due_at": due_at,
+        "due_at": due_at if alert.held_until is None else max(due_at, alert.held_until),
         "created_at": at,
+        "held_until": alert.held_until,
     }
-    return connection.execute(_ADD, row).rowcount == 1
+    if connection.execute(_ADD, row).rowcount != 1:
+        return False
+    if alert.overtakes:
+        _free(connection, alert, at=due_at)
+    return True
+
+
+def _free(connection: Connection, alert: Alert, *, at: datetime) -> None:
+    """Order is kept: what was kept back before this alert goes out first, now."""
+    if alert.job is None:
+        values = {"of_project": alert.project, "of_channel": alert.channel, "now": at}
+        connection.execute(_FREE_PROJECT, values)
+    else:
+        connection.execute(_FREE_JOB, {"of_job": alert.job, "of_channel": alert.channel, "now": at})
 
 
 def told(connection: Connection, occurrence: Occurrence) -> bool:
@@ -105,5 +184,13 @@ def told(connection: Connection, occurrence: Occurrence) -> bool:
 
 
 def hasten(connection: Connection, job: int, *, at: datetime) -> None:
-    """Make the job's alerts due at `at` that wait for a later moment and were not tried yet."""
+    """Make the job's alerts due at `at` that wait for a later moment, but not for the end of quiet hours, and were
+    not tried yet."""
     connection.execute(_HASTEN, {"of_job": job, "now": at})
+
+
+def end_quiet(connection: Connection, quiet: Collection[ChannelName], *, at: datetime) -> int:
+    """Make due at `at` what was kept back on channels that are not among `quiet`. Returns how many."""
+    kept = connection.execute(_KEEPING, {"now": at}).scalars().all()
+    values = [{"of_channel": channel, "now": at} for channel in kept if channel not in quiet]
+    return connection.execute(_FREE_CHANNEL, values).rowcount if values else 0

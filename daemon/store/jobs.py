@@ -1,7 +1,7 @@
 """The jobs: tracking, the fact that one moved or ended, and the bookkeeping of the watch.
 
-Owns, with `tracking` and `learned`, every statement that writes jobs and transitions; a transition is written
-together with the alerts that it causes. Must never decide what a state means: domain/ does.
+Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that writes jobs and transitions; a
+transition is written together with the alerts that it causes. Must never decide what a state means: domain/ does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,10 +26,10 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
-from daemon.domain.jobs import ChannelName, JobId, Observation, ProjectName, Tracking
-from daemon.domain.routing import Routing
+from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, ProjectName, Tracking
+from daemon.domain.routing import Routing, Subject
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, learned
+from daemon.store import alerts, assets, batches, learned, links
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import JobRow, Known, Look, Recorded, TrackRequest, TrackResult, WatchRow
 from daemon.store.tables import JOBS, TRANSITIONS, to_json
@@ -42,7 +42,6 @@ _Channels = list[ChannelName]
 _Results = list[TrackResult]
 
 _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
-_LINKS = ("cover_url", "preview_url")
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
@@ -69,7 +68,15 @@ _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
 _NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
-_NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(TRANSITIONS.c.job == bindparam("job"))
+_STOP = (
+    update(JOBS)
+    .where(_C.id == bindparam("row"))
+    .values(tracking=plain(Tracking.STOPPED), changed=True, **_NO_MORE_POLLS)
+)
+_NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
+    TRANSITIONS.c.job == bindparam("of_job")
+)
+_ADD_MOVE = insert(TRANSITIONS).values(seq=_NEXT_SEQ.scalar_subquery())
 _NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
 _LOOKED = (
     update(JOBS)
@@ -115,14 +122,22 @@ class Jobs:
             for row, job_id in self._connection.execute(_NAMES, {"rows": part})
         }
 
-    def untrack(self, project: ProjectName | None, job_id: JobId, *, at: datetime) -> int:
-        """Stop tracking the job, in every project where `project` is None. Returns how many were stopped."""
-        del at  # the schema does not keep when
-        stop = update(JOBS).where(_C.job_id == job_id, _ACTIVE)
-        if project is not None:
-            stop = stop.where(_C.project == project)
-        values = {"tracking": Tracking.STOPPED, "changed": True, **_NO_MORE_POLLS}
-        return self._connection.execute(stop.values(values)).rowcount
+    def untrack(
+        self, project: ProjectName | None, job_id: JobId, *, at: datetime, routing: Routing | None = None
+    ) -> int:
+        """Stop tracking the job, in every project where `project` is None, and revoke wrapd's own link to it.
+        Where it was the last active one of a batch, that is told by `routing`. Returns how many were stopped."""
+        rows = self.find(job_id, project)
+        if not rows:
+            return 0
+        links.revoke(self._connection, [row.id for row in rows], at=at)
+        stopped = [row for row in rows if row.tracking is Tracking.ACTIVE]
+        if stopped:
+            self._connection.execute(_STOP, [{"row": row.id} for row in stopped])
+        for row in stopped:
+            if row.batch is not None and routing is not None:
+                batches.finish(self._connection, row.project, row.batch, at=at, routing=routing)
+        return len(stopped)
 
     def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
         """A page of the active jobs: up to `limit` with row ids above `after`, in their order."""
@@ -156,7 +171,7 @@ class Jobs:
         known = self.get(job)
         if known is None:
             return None
-        values = _observed(known, seen, at=move.observed_at)
+        values = assets.observed(known, seen, at=move.observed_at)
         values |= {"state": move.after, "state_since": move.observed_at}
         values |= {"tracking": Tracking.FINISHED, **_NO_MORE_POLLS} if move.ends else {}
         # The columns to set come as parameters: a statement made anew each time costs more than all the rest.
@@ -165,8 +180,9 @@ class Jobs:
         transition = self._add_transition(job, move)
         told = self._tell_move(known, move, transition, routing=routing, due_at=due_at, facts=facts)
         for alert in operator_alerts:
-            rows = alerts.of_operators(alert, routing.channels_for(alert.event))
-            told += alerts.add(self._connection, rows, at=move.observed_at, due_at=move.observed_at)
+            told += self._tell_operators(alert, routing=routing, at=move.observed_at)
+        if move.ends and known.batch is not None:
+            told += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
         return _recorded(transition, told)
 
     def record_end(
@@ -182,14 +198,12 @@ class Jobs:
         if known is None or self._connection.execute(end).rowcount != 1:
             return None
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
-        rows = alerts.of_job(
-            job_occurrence(job, event, episode=known.episode),
-            routing.channels_for(event),
-            job=job,
-            project=known.project,
-            facts={**facts, "reason": reason},
-        )
-        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+        occurrence = job_occurrence(job, event, episode=known.episode)
+        rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
+        told = alerts.add(self._connection, rows, at=at, due_at=at)
+        if known.batch is not None:
+            told += self._finish_batch(known.project, known.batch, at=at, routing=routing)
+        return _recorded(None, told)
 
     def record_stuck(
         self, job: int, *, at: datetime, routing: Routing, facts: Mapping[str, Json] = _NO_FACTS
@@ -201,13 +215,24 @@ class Jobs:
         if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
             return None
         own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
-        rows = alerts.of_job(
-            occurrence,
-            routing.channels_for(Event.STUCK),
-            job=job,
-            project=known.project,
-            facts={**facts, **own},
-        )
+        rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, **own})
+        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+
+    def expiring(self, *, now: datetime, within: float, limit: int = 100) -> _Jobs:
+        """The finished videos whose last link dies within `within` seconds from `now`, that nobody has opened by
+        wrapd's own link, and of which that was not told yet; the first to die first."""
+        return assets.dying(self._connection, now=now, within=within, limit=limit)
+
+    def record_link_expiring(self, job: int, *, at: datetime, routing: Routing) -> Recorded | None:
+        """Write the alerts that the job's links die unseen, due `at`; `expiring` gives it no more. None, and
+        nothing is written: it was told, it was seen, or no link lives."""
+        known = self.get(job)
+        if known is None or known.link_until is None or not assets.remind(self._connection, job, at=at):
+            return None
+        own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
+        occurrence = job_occurrence(job, Event.LINK_EXPIRING)
+        facts = {**own, "link_until": known.link_until.isoformat()}
+        rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts=facts)
         return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
 
     def set_expected_length(self, job: int, seconds: float) -> None:
@@ -231,10 +256,14 @@ class Jobs:
         """Keep the finished file's link (None: there is none to have; a known one stays), and make the job's
         alerts that were waiting for it due `at`."""
         if url is not None:
-            fetched = func.coalesce(_C.links_at, bindparam("fetched", at, type_=_C.links_at.type))
-            keep = update(JOBS).where(_C.id == job).values(download_url=url, links_at=fetched)
-            self._connection.execute(keep)
+            assets.keep_download(self._connection, job, url, at=at)
         alerts.hasten(self._connection, job, at=at)
+
+    def set_links(self, job: int, asset: Asset, *, at: datetime) -> None:
+        """Keep the links of `asset`, fetched `at`, in the place of older ones; those that it lacks stay."""
+        known = self.get(job)
+        if known is not None:
+            assets.renew(self._connection, known, asset, at=at)
 
     def checkpoint(self, rows: Iterable[Look]) -> None:
         """Add bookkeeping. A few thousand rows at a time leave the writer free for what is urgent."""
@@ -319,52 +348,36 @@ class Jobs:
             occurrence = job_occurrence(known.id, event, transition=transition, episode=known.episode)
             rows = alerts.of_job(
                 occurrence,
-                routing.channels_for(event),
-                job=known.id,
-                project=known.project,
+                known,
+                routing=routing,
+                at=move.observed_at,
                 facts={**facts, **own},
                 transition=transition,
             )
             told += alerts.add(self._connection, rows, at=move.observed_at, due_at=due_at)
         return told
 
+    def _tell_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
+        targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
+        return alerts.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
+
+    def _finish_batch(self, project: ProjectName, batch: str, *, at: datetime, routing: Routing) -> _Channels:
+        return batches.finish(self._connection, project, batch, at=at, routing=routing)
+
     def _add_transition(self, job: int, move: Moved) -> int:
         row = {
             "job": job,
-            "seq": self._connection.execute(_NEXT_SEQ, {"job": job}).scalar_one(),
+            "of_job": job,
             "before": move.before,
             "after": move.after,
             "observed_at": move.observed_at,
             "reported_at": move.reported_at,
         }
-        key = self._connection.execute(insert(TRANSITIONS), row).inserted_primary_key
+        key = self._connection.execute(_ADD_MOVE, row).inserted_primary_key
         return cast("tuple[int]", key)[0]
 
     def _rows(self, query: Select[Any]) -> _Jobs:
         return [job_row(row) for row in self._connection.execute(query)]
-
-
-def _observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:
-    """The columns that the answer has something for."""
-    links = {name: getattr(seen.asset, name) for name in _LINKS}
-    values = {
-        "reported_at": seen.reported_at,
-        "created_at": seen.created_at,
-        "started_at": seen.started_at,
-        "ended_at": seen.ended_at,
-        "duration": seen.duration,
-        "asset_id": seen.asset.asset_id,
-        "asset_name": seen.asset.asset_name,
-        "download_url": seen.asset.download_url,
-        **links,
-        "error_code": seen.error_code,
-        "error_msg": seen.error_msg,
-    }
-    if any(links.values()):
-        # A link that stays is older: then the time that is known stays too, and no link is thought to live on.
-        stays = any(url is None and getattr(known.asset, name) is not None for name, url in links.items())
-        values["links_at"] = (known.links_at if stays else None) or at
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _facts(

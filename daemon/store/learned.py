@@ -65,11 +65,11 @@ def finished(connection: Connection, project: ProjectName | None, *, limit: int)
             project=owner,
             kind=kind,
         )
-        for owner, kind in _classes(connection, project)
+        for owner, kind in classes(connection, project)
     }
 
 
-def _classes(connection: Connection, project: ProjectName | None) -> Iterator[tuple[ProjectName, str]]:
+def classes(connection: Connection, project: ProjectName | None) -> Iterator[tuple[ProjectName, str]]:
     """Every (project, kind) that has jobs which ended."""
     steps = (_NEXT_KIND, _NEXT_PROJECT) if project is None else (_NEXT_KIND,)
     owner, kind = project or "", ""  # no name is empty: this comes before all

@@ -18,6 +18,8 @@ from daemon.store.rows import (
     DiscoveryRow,
     FinishedRow,
     JobRow,
+    LinkRow,
+    PictureRow,
     TransitionRow,
     WatchRow,
 )
@@ -35,8 +37,12 @@ def plain(value: StrEnum) -> ColumnElement[str]:
 
 def job_row(row: Row[Any]) -> JobRow:
     """A whole row of the jobs."""
-    values = dict(row._mapping)
-    del values["changed"]
+    return job_of(dict(row._mapping))
+
+
+def job_of(values: dict[str, Any]) -> JobRow:
+    """The same, from its columns by their names, which are used up."""
+    del values["changed"], values["reminded_at"]
     asset = Asset(**{name: values.pop(name) for name in _ASSET})
     values["tracking"] = Tracking(values["tracking"])
     return JobRow(**values, asset=asset)
@@ -110,7 +116,11 @@ def transition_row(row: Row[Any]) -> TransitionRow:
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:
     """A whole row of the deliveries."""
-    values = dict(row._mapping)
+    return delivery_of(dict(row._mapping))
+
+
+def delivery_of(values: dict[str, Any]) -> DeliveryRow:
+    """The same, from its columns by their names, which are used up."""
     values["event"] = Event(values["event"])
     values["status"] = DeliveryStatus(values["status"])
     return DeliveryRow(**values)
@@ -122,3 +132,13 @@ def attempt_row(row: Row[Any]) -> AttemptRow:
     del values["id"]
     values["outcome"] = None if values["outcome"] is None else AttemptOutcome(values["outcome"])
     return AttemptRow(**values)
+
+
+def picture_row(row: Row[Any]) -> PictureRow:
+    """A whole row of the pictures."""
+    return PictureRow(**row._mapping)
+
+
+def link_row(row: Row[Any]) -> LinkRow:
+    """A whole row of the links."""
+    return LinkRow(**row._mapping)

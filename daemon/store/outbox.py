@@ -7,12 +7,12 @@ the order in which they were written (those about no job: in the order of their 
        │                  ├────dead────────────> dead ──retry──> pending
        │                  ├────held────────────> held ──release, retry, another one sent──> pending
        │                  └────retry, unknown, recover (after a crash)──> pending
-       └──(later releases)──> canceled
+       └──cancel, more jobs for a batch──> canceled <──cancel── held, dead
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, assert_never
 
 from sqlalchemy import (
@@ -20,7 +20,6 @@ from sqlalchemy import (
     Connection,
     FromClause,
     Select,
-    Text,
     and_,
     bindparam,
     func,
@@ -30,95 +29,88 @@ from sqlalchemy import (
     update,
 )
 
+from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
-from daemon.store import alerts
-from daemon.store.mapping import attempt_row, delivery_row, job_row, plain, transition_row
+from daemon.domain.routing import Routing, Target
+from daemon.store import alerts, fallback, plainly, together
+from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent
+from daemon.store.mapping import attempt_row, delivery_row, job_row, transition_row
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
-FAR = timedelta(hours=2)
-"""No delivery is put off for longer: one due later than this shows that the clock was set back."""
+__all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
+
 STOPPED_WHILE_SENDING = "wrapd stopped while it was being sent"
 
 _D = DELIVERIES.c
 _CHUNK = 500
 _Deliveries = list[DeliveryRow]
 _Attempts = list[AttemptRow]
-
-
-def _is(table: FromClause, status: DeliveryStatus) -> ColumnElement[bool]:
-    return table.c.status == plain(status)
-
-
-def _same_line(one: FromClause, other: FromClause) -> ColumnElement[bool]:
-    """Two deliveries that arrive in order: on one channel, about one job, or about no job but one project."""
-    return and_(
-        one.c.channel == other.c.channel,
-        one.c.job.is_not_distinct_from(other.c.job),
-        or_(other.c.job.is_not(None), one.c.project.is_not_distinct_from(other.c.project)),
-    )
-
-
-def _unsent(table: FromClause) -> ColumnElement[bool]:
-    # Written as the partial indexes have it, or SQLite does not see that they fit.
-    return or_(
-        _is(table, DeliveryStatus.PENDING), _is(table, DeliveryStatus.SENDING), _is(table, DeliveryStatus.HELD)
-    )
+_Many = tuple[Claimed, ...]
 
 
 def _is_first(table: FromClause) -> ColumnElement[bool]:
     earlier = DELIVERIES.alias("earlier")
-    before = select(1).where(_same_line(earlier, table), earlier.c.id < table.c.id, _unsent(earlier))
+    before = select(1).where(same_line(earlier, table), earlier.c.id < table.c.id, unsent(earlier))
     return ~before.correlate(table).exists()
 
 
-_CHANNEL = bindparam("channel", type_=Text)
 _BY_TIME = (_D.due_at, _D.id)
 _PENDING = (
     select(DELIVERIES)
-    .where(_D.channel == _CHANNEL, _is(DELIVERIES, DeliveryStatus.PENDING), _is_first(DELIVERIES))
+    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.PENDING), _is_first(DELIVERIES))
     .order_by(*_BY_TIME)
     .limit(1)
 )
 _held = DELIVERIES.alias("held_row")
 _in_line = DELIVERIES.alias("in_line")
 _FIRST_IN_LINE = (
-    select(func.min(_in_line.c.id)).where(_same_line(_in_line, _held), _unsent(_in_line)).correlate(_held)
+    select(func.min(_in_line.c.id)).where(same_line(_in_line, _held), unsent(_in_line)).correlate(_held)
 ).scalar_subquery()
 # The probe is a held one or, where a person revived a dead one before it, that one: else both wait for ever.
 # Only the ids choose the rows here: led by the channel SQLite would look at all its pending ones.
 _PROBE = (
     select(DELIVERIES)
     .where(
-        _D.id.in_(select(_FIRST_IN_LINE).where(_held.c.channel == _CHANNEL, _is(_held, DeliveryStatus.HELD))),
-        or_(_is(DELIVERIES, DeliveryStatus.HELD), _is(DELIVERIES, DeliveryStatus.PENDING)),
+        _D.id.in_(select(_FIRST_IN_LINE).where(_held.c.channel == CHANNEL, is_(_held, DeliveryStatus.HELD))),
+        or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.PENDING)),
     )
     .order_by(*_BY_TIME)
     .limit(1)
 )
-_IS_HELD = select(_D.id).where(_D.channel == _CHANNEL, _is(DELIVERIES, DeliveryStatus.HELD)).limit(1)
-_MOMENT = _D.due_at.type
-_DUE = _D.due_at <= bindparam("now", type_=_MOMENT)
-_TOO_FAR = _D.due_at > bindparam("far", type_=_MOMENT)
-_CLAIM = {query: (query.where(_DUE), query.where(_TOO_FAR)) for query in (_PENDING, _PROBE)}
+_IS_HELD = select(_D.id).where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.HELD)).limit(1)
+# For the operators: never told together, so they need not wait for what is.
+_APART = _PENDING.where(~merges(DELIVERIES))
+_CLAIM = {
+    query: (query.where(due(DELIVERIES)), query.where(too_far(DELIVERIES))) for query in (_PENDING, _PROBE, _APART)
+}
 _NEW = (
     select(_D.id)
-    .where(_D.channel == _CHANNEL, _is(DELIVERIES, DeliveryStatus.PENDING), _DUE)
-    .where(_D.due_at > bindparam("after", type_=_MOMENT))
+    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.PENDING), due(DELIVERIES))
+    .where(_D.due_at > bindparam("after", type_=MOMENT))
     .limit(1)
 )
 _TAKE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _BEGIN = insert(ATTEMPTS)
 _JUDGE = update(DELIVERIES).where(
-    _D.id == bindparam("row"), _is(DELIVERIES, DeliveryStatus.SENDING), _D.attempts == bindparam("attempt")
+    _D.id == bindparam("row"), is_(DELIVERIES, DeliveryStatus.SENDING), _D.attempts == bindparam("attempt")
 )
 _END = update(ATTEMPTS).where(
     ATTEMPTS.c.delivery == bindparam("row"), ATTEMPTS.c.n == bindparam("attempt"), ATTEMPTS.c.ended_at.is_(None)
 )
-_RELEASE = update(DELIVERIES).where(_D.channel == bindparam("of_channel"), _is(DELIVERIES, DeliveryStatus.HELD))
+_RELEASE = update(DELIVERIES).where(_D.channel == bindparam("of_channel"), is_(DELIVERIES, DeliveryStatus.HELD))
+_RESUME = (
+    update(DELIVERIES)
+    .where(_D.channel == bindparam("of_channel"), is_(DELIVERIES, DeliveryStatus.PENDING))
+    .where(_D.attempts > 0, _D.due_at > _D.created_at)
+    .values(due_at=_D.created_at)
+)
 _JOB = select(JOBS).where(JOBS.c.id == bindparam("id"))
 _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
+
+
+_CANCELABLE = (DeliveryStatus.PENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
 class Outbox:
@@ -127,19 +119,22 @@ class Outbox:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName], at: datetime) -> int:
-        """Write an event about wrapd itself, due `at`, for each of the channels that was not told under its key.
-        Returns how many were written."""
+    def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
+        """Write an event about wrapd itself for each of the channels that was not told under its key: due `at`, or
+        after the quiet hours of a target. Returns how many were written."""
         return len(alerts.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
-    def claim(self, channel: ChannelName, *, now: datetime) -> Claimed | None:
+    def claim(self, channel: ChannelName, *, now: datetime, apart: bool = False) -> Claimed | None:
         """Take the earliest due delivery of a channel that may be sent, and open its next attempt.
 
         Never one with an unsent one before it (module docstring). While the channel is held, only a held one: the
-        probe. Due is also what lies further ahead than `FAR`: the clock was set back.
+        probe. Due is also what lies further ahead than `FAR`: the clock was set back. With `apart` only what is
+        never told together with others: events for the operators.
         """
-        for query in _CLAIM[self._claimable(channel)]:
-            found = self._connection.execute(query, {"channel": channel, "now": now, "far": now + FAR})
+        if not apart and (claimed := plainly.take(self._connection, channel, now=now)) is not None:
+            return claimed
+        for query in _CLAIM[self._claimable(channel, apart=apart)]:
+            found = self._connection.execute(query, {"channel": channel, **times(now)})
             if (row := found.one_or_none()) is not None:
                 return self._take(delivery_row(row), now=now)
         return None
@@ -147,9 +142,25 @@ class Outbox:
     def finish(self, claimed: Claimed, outcome: Outcome, *, at: datetime) -> None:
         """Close the attempt and say what becomes of the delivery. One that was sent frees the channel's held
         ones. A second call for one attempt changes nothing. Raises ValueError where `due_at` is missing."""
+        self._judge([claimed], outcome, at=at)
+
+    def claim_together(self, channel: ChannelName, *, now: datetime, most: int) -> _Many:
+        """Take all alerts about jobs and batches that are due, by id, several about one job too, and open the next
+        attempt of each; at most `most`, and `together.MOST`. None is left out that stands before another in its
+        line. () where there are none, and while the channel is held."""
+        if self._is_held(channel):
+            return ()
+        return together.take(self._connection, channel, now=now, most=most)
+
+    def finish_together(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
+        """What `finish` does, for all that were told by one message to one channel."""
+        if claimed:
+            self._judge(claimed, outcome, at=at)
+
+    def _judge(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
         values = _becomes(outcome, at=at)
-        key = {"row": claimed.delivery.id, "attempt": claimed.attempt}
-        if self._connection.execute(_JUDGE, {**values, **key}).rowcount != 1:
+        keys = [{"row": each.delivery.id, "attempt": each.attempt} for each in claimed]
+        if self._connection.execute(_JUDGE, [{**values, **key} for key in keys]).rowcount < 1:
             return
         end = {
             "ended_at": at,
@@ -157,20 +168,46 @@ class Outbox:
             "status_code": outcome.status_code,
             "reason": outcome.reason,
         }
-        self._connection.execute(_END, {**end, **key})
-        if outcome.kind is AttemptOutcome.SENT:
-            self.release(claimed.delivery.channel, at=at)
+        # An attempt is open while its delivery is being sent: the ones that were not judged have none.
+        self._connection.execute(_END, [{**end, **key} for key in keys])
+        if outcome.kind is AttemptOutcome.SENT and any(each.channel_held for each in claimed):
+            self.release(claimed[0].delivery.channel, at=at)
 
-    def recover(self, *, at: datetime) -> int:
+    def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
+        """How the channel stands, for what is told together: alerts about jobs and batches alone, counted up to
+        `together.COUNTED`. While the channel is held nothing could go out."""
+        if self._is_held(channel):
+            return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
+        return together.waiting(self._connection, channel, now=now, window=window)
+
+    def sent_since(self, channel: ChannelName, since: datetime) -> int:
+        """How many messages to the channel were begun since then; one that told of many counts once."""
+        return fallback.sent_since(self._connection, channel, since=since)
+
+    def held_since(self, channel: ChannelName) -> datetime | None:
+        """Since when the channel has refused what it still holds; None where it is not held."""
+        return fallback.held_since(self._connection, channel)
+
+    def divert(self, channel: ChannelName, to: ChannelName, *, at: datetime) -> int:
+        """Where `channel` is held, tell `to` as well what waits for it: each delivery once, due `at`, with
+        `diverted_from` among its facts. What would wait on a sound channel too is not told. Returns how many, at
+        most `fallback.DIVERTED`: then there may be more."""
+        return fallback.divert(self._connection, channel, to, at=at)
+
+    def recover(self, *, at: datetime, routing: Routing | None = None) -> int:
         """After a crash: whatever was being sent is due `at` again, marked as a possible repeat. Returns how
-        many. Only for the start of the daemon: nothing may be sending."""
-        sending = select(_D.id).where(_unsent(DELIVERIES), _is(DELIVERIES, DeliveryStatus.SENDING))
+        many. Only for the start of the daemon: nothing may be sending. With `routing`, what was kept for quiet
+        hours is due on channels that have none any more."""
+        if routing is not None:
+            channels = alerts.keeping_quiet(routing)
+            alerts.end_quiet(self._connection, channels, at=at)
+        sending = select(_D.id).where(unsent(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
         unknown = {"ended_at": at, "outcome": AttemptOutcome.UNKNOWN, "reason": STOPPED_WHILE_SENDING}
         self._connection.execute(
             update(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(sending), ATTEMPTS.c.ended_at.is_(None)).values(unknown)
         )
         again = {**_again(at), "possible_repeat": True, "last_error": STOPPED_WHILE_SENDING}
-        where = and_(_unsent(DELIVERIES), _is(DELIVERIES, DeliveryStatus.SENDING))
+        where = and_(unsent(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
         return self._connection.execute(update(DELIVERIES).where(where).values(again)).rowcount
 
     def next_due(self, channel: ChannelName, *, now: datetime | None = None) -> datetime | None:
@@ -180,7 +217,7 @@ class Outbox:
         first = self._connection.execute(query, {"channel": channel}).one_or_none()
         if first is None or now is None or first.due_at <= now:
             return None if first is None else first.due_at
-        far = self._connection.execute(_CLAIM[query][1], {"channel": channel, "far": now + FAR})
+        far = self._connection.execute(_CLAIM[query][1], {"channel": channel, **times(now)})
         return first.due_at if far.one_or_none() is None else now
 
     def became_due(self, channel: ChannelName, *, after: datetime, now: datetime) -> bool:
@@ -192,23 +229,52 @@ class Outbox:
         """Make the channel's held deliveries due `at`. Returns how many."""
         return self._connection.execute(_RELEASE, {"of_channel": channel, **_again(at)}).rowcount
 
+    def resume(self, channel: ChannelName) -> int:
+        """The channel itself failed, not its deliveries: those that were put off for it are due at once, in the
+        order in which they were written. Returns how many."""
+        return self._connection.execute(_RESUME, {"of_channel": channel}).rowcount
+
     def retry(self, *, ids: Sequence[int] | None, channel: ChannelName | None = None, at: datetime) -> int:
         """Make deliveries due `at`: of `ids` the dead and held ones; where that is None, all dead ones. With
         `channel`, only its own. Returns how many."""
         revive = update(DELIVERIES).values(_again(at))
         if channel is not None:
             revive = revive.where(_D.channel == channel)
-        dead = _is(DELIVERIES, DeliveryStatus.DEAD)
+        dead = is_(DELIVERIES, DeliveryStatus.DEAD)
         if ids is None:
             return self._connection.execute(revive.where(dead)).rowcount
-        revive = revive.where(or_(dead, _is(DELIVERIES, DeliveryStatus.HELD)))
+        revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD)))
         parts = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
         return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in parts)
+
+    def cancel(self, ids: Sequence[int], *, at: datetime) -> int:
+        """Cancel those of the deliveries that are pending, held or dead; `at` is kept as the time that they were
+        due. Returns how many."""
+        open_ = or_(*(is_(DELIVERIES, status) for status in _CANCELABLE))
+        cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at)
+        parts = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
+        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in parts)
 
     def attempts(self, delivery: int) -> _Attempts:
         """The attempts of a delivery, the first one first."""
         query = select(ATTEMPTS).where(ATTEMPTS.c.delivery == delivery).order_by(ATTEMPTS.c.n)
         return [attempt_row(row) for row in self._connection.execute(query)]
+
+    def attempts_of(self, deliveries: Sequence[int]) -> dict[int, _Attempts]:
+        """The attempts of each of these deliveries, the first one first; those that were never tried are left
+        out."""
+        found: dict[int, _Attempts] = {}
+        for start in range(0, len(deliveries), _CHUNK):
+            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + _CHUNK])
+            query = select(ATTEMPTS).where(part).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
+            for row in map(attempt_row, self._connection.execute(query)):
+                found.setdefault(row.delivery, []).append(row)
+        return found
+
+    def get(self, delivery: int) -> DeliveryRow | None:
+        """The delivery of that row id."""
+        row = self._connection.execute(select(DELIVERIES).where(_D.id == delivery)).first()
+        return None if row is None else delivery_row(row)
 
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
         """How many deliveries each channel has, by status; pairs without any are left out."""
@@ -229,7 +295,7 @@ class Outbox:
         """The deliveries that fit all that is given, the latest first."""
         query = select(DELIVERIES).order_by(_D.id.desc())
         if status is not None:
-            query = query.where(_is(DELIVERIES, status))
+            query = query.where(is_(DELIVERIES, status))
         if channel is not None:
             query = query.where(_D.channel == channel)
         if job is not None:
@@ -238,9 +304,13 @@ class Outbox:
             delivery_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))
         ]
 
-    def _claimable(self, channel: ChannelName) -> Select[Any]:
-        held = self._connection.execute(_IS_HELD, {"channel": channel}).one_or_none()
-        return _PENDING if held is None else _PROBE
+    def _is_held(self, channel: ChannelName) -> bool:
+        return self._connection.execute(_IS_HELD, {"channel": channel}).one_or_none() is not None
+
+    def _claimable(self, channel: ChannelName, *, apart: bool = False) -> Select[Any]:
+        if self._is_held(channel):
+            return _PROBE
+        return _APART if apart else _PENDING
 
     def _take(self, found: DeliveryRow, *, now: datetime) -> Claimed:
         n = found.attempts + 1

@@ -72,6 +72,7 @@ class Known:
     kind: str
     tracking: Tracking
     state: str | None
+    batch: str | None
 
 
 class WatchRow(NamedTuple):
@@ -148,6 +149,36 @@ class JobRow:
     expected_length: float | None = None
     asked_by: str | None = None
     next_reason: str | None = None
+    link_until: datetime | None = None
+    """When the last of the links to the video dies; None where there is none."""
+    seen_at: datetime | None = None
+    """When somebody first opened the video by wrapd's own link."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRow:
+    """A job's cover as it was fetched; of one that could not be had, `data` is None and `error` says why."""
+
+    job: int
+    url: str
+    content_type: str | None
+    data: bytes | None
+    fetched_at: datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRow:
+    """wrapd's own link to a job's video. Who has `token` may open it until `expires_at`, unless it is revoked."""
+
+    id: int
+    job: int
+    token: str
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    clicks: int
+    last_click_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +237,8 @@ class DeliveryRow:
     attempts: int
     possible_repeat: bool
     last_error: str | None
+    held_until: datetime | None = None
+    """The end of the quiet hours for which it was kept back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +252,8 @@ class AttemptRow:
     outcome: AttemptOutcome | None
     status_code: int | None
     reason: str | None
+    shared: int = 1
+    """How many deliveries were told by the same message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +264,8 @@ class Claimed:
     job: JobRow | None
     move: TransitionRow | None
     attempt: int
+    channel_held: bool = True
+    """Whether the channel may be held: where it is not, a send that succeeds has nothing to free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,11 @@ from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
+from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
 from daemon.store.outbox import Outbox
+from daemon.store.pictures import Pictures
+from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
@@ -39,6 +42,9 @@ class Transaction:
     history: History
     statuses: Statuses
     discoveries: Discoveries
+    pictures: Pictures
+    links: Links
+    retention: Retention
 
 
 class Store:
@@ -86,6 +92,12 @@ class Store:
             return await asyncio.to_thread(self.write_now, work)
         return await self._writer.submit(lambda connection: work(_transaction(connection)))
 
+    def write_here(self, work: Callable[[Transaction], T]) -> T:
+        """The same in the thread that calls, which must not be an event loop's: no other thread has to wake."""
+        if self._writer is None:
+            return self.write_now(work)
+        return self._writer.perform(lambda connection: work(_transaction(connection)))
+
     def write_now(self, work: Callable[[Transaction], T]) -> T:
         """Run a work in a transaction of its own, here; waits up to 5 seconds for other programs."""
         self._require_open()
@@ -132,4 +144,7 @@ def _transaction(connection: Connection) -> Transaction:
         history=History(connection),
         statuses=Statuses(connection),
         discoveries=Discoveries(connection),
+        pictures=Pictures(connection),
+        links=Links(connection),
+        retention=Retention(connection),
     )

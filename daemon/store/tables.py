@@ -19,6 +19,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -114,6 +115,7 @@ def _flag(name: str) -> Column[Any]:
 
 
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
+_UNSEEN = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NULL"
 
 JOBS = Table(
     "jobs",
@@ -153,6 +155,9 @@ JOBS = Table(
     Column("expected_length", Float),  # seconds of speech, from the script
     Column("asked_by", Text),
     Column("next_reason", Text),
+    Column("link_until", Moment),  # when the last link to the video dies
+    Column("seen_at", Moment),  # when somebody first opened it by wrapd's own link
+    Column("reminded_at", Moment),  # when it was told that the link dies, or that there was nobody to tell
     # The id comes first: people look jobs up by it alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
     _within("project", 128),
@@ -183,9 +188,12 @@ JOBS = Table(
         postgresql_where=text("tracking = 'active'"),
     ),
     Index("jobs_by_tracking", "project", "tracking"),
+    # A batch of a project, and whether any job of it is still active.
     Index(
         "jobs_by_batch",
         "batch",
+        "project",
+        "tracking",
         sqlite_where=text("batch IS NOT NULL"),
         postgresql_where=text("batch IS NOT NULL"),
     ),
@@ -206,6 +214,8 @@ JOBS = Table(
         sqlite_where=text(_HAS_AGE),
         postgresql_where=text(_HAS_AGE),
     ),
+    # The videos that nobody has opened, by when they cannot be any more.
+    Index("jobs_unseen", "link_until", sqlite_where=text(_UNSEEN), postgresql_where=text(_UNSEEN)),
     # A row id names a job in delivery keys for ever: it must not be given twice.
     sqlite_autoincrement=True,
 )
@@ -258,6 +268,7 @@ DELIVERIES = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _flag("possible_repeat"),
     Column("last_error", Text),
+    Column("held_until", Moment),  # the end of the quiet hours that it was kept for
     UniqueConstraint("key", "channel", name="deliveries_key"),
     _within("key", 300),
     _within("channel", 128),
@@ -279,9 +290,15 @@ DELIVERIES = Table(
         postgresql_where=text(_UNSENT),
     ),
     Index("deliveries_order", "job", "channel", "id", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
-    Index("deliveries_by_job", "job"),
+    Index(
+        "deliveries_by_job",
+        "job",
+        sqlite_where=text("job IS NOT NULL"),
+        postgresql_where=text("job IS NOT NULL"),
+    ),
     Index("deliveries_by_transition", "transition"),
-    Index("deliveries_by_status", "channel", "status"),
+    # Counting, how many were written of late, and which are old.
+    Index("deliveries_by_status", "channel", "status", "created_at"),
     sqlite_autoincrement=True,
 )
 
@@ -296,10 +313,50 @@ ATTEMPTS = Table(
     Column("outcome", Text),
     Column("status_code", Integer),
     Column("reason", Text),
+    Column("shared", Integer, nullable=False, server_default=text("1")),  # deliveries in the same message
     UniqueConstraint("delivery", "n", name="attempts_n"),
     CheckConstraint("n >= 1", name="n_counts"),
     CheckConstraint("outcome IN ('sent', 'retry', 'unknown', 'held', 'dead')", name="outcome_value"),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
+    CheckConstraint("shared >= 1", name="shared_counts"),
+)
+
+MOST_PICTURE = 2 * 1024 * 1024
+"""Bytes of a picture."""
+
+PICTURES = Table(
+    "pictures",
+    METADATA,
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("content_type", Text),
+    Column("data", LargeBinary),
+    Column("fetched_at", Moment, nullable=False),
+    Column("error", Text),
+    CheckConstraint("(data IS NULL) = (error IS NOT NULL)", name="data_or_error"),
+    CheckConstraint("data IS NULL OR content_type IS NOT NULL", name="data_has_type"),
+    CheckConstraint(f"length(data) BETWEEN 1 AND {MOST_PICTURE}", name="data_length"),
+)
+
+LINKS = Table(
+    "links",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("token", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("clicks", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_click_at", Moment),
+    UniqueConstraint("job", name="links_job"),
+    UniqueConstraint("token", name="links_token"),
+    _within("token", 128),
+    CheckConstraint("clicks >= 0", name="clicks_count"),
+    CheckConstraint("(clicks = 0) = (last_click_at IS NULL)", name="click_has_time"),
+    Index("links_expiry", "expires_at"),
+    # Whoever follows a link notes it by its id.
+    sqlite_autoincrement=True,
 )
 
 PROJECT_STATUS = Table(

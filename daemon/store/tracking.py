@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Boolean, Connection, bindparam, func, insert, or_, select, update
 
 from daemon.domain.jobs import JobId, Tracking
+from daemon.store import batches, links
 from daemon.store.mapping import plain
 from daemon.store.rows import Known, TrackRequest, TrackResult
 from daemon.store.tables import JOBS
@@ -27,7 +28,7 @@ _RESULTS = {
     Tracking.EXPIRED: TrackResult.TAKEN_UP,
     Tracking.STOPPED: TrackResult.TAKEN_UP,
 }
-_KNOWN = select(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state).where(
+_KNOWN = select(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state, _C.batch).where(
     _C.job_id.in_(bindparam("job_ids", expanding=True))
 )
 _GIVE = (
@@ -63,7 +64,7 @@ def _track(connection: Connection, requests: Sequence[TrackRequest], *, at: date
     """Of several at once, no two about one job."""
     known = known_of(connection, (request.job_id for request in requests))
     results: list[TrackResult] = []
-    added, given, taken_up = [], [], []
+    added, given, taken_up, again = [], [], [], []
     for request in requests:
         job = known.get((request.project, request.job_id))
         if job is None:
@@ -75,19 +76,34 @@ def _track(connection: Connection, requests: Sequence[TrackRequest], *, at: date
             given.append(_given(request, job))
         if result is TrackResult.TAKEN_UP:
             taken_up.append({"row": job.id, "at": at})
+        if result is not TrackResult.ALREADY:
+            again.append(job.id)
         results.append(result)
     for statement, rows in ((insert(JOBS), added), (_GIVE, given), (_TAKE_UP, taken_up)):
         if rows:
             connection.execute(statement, rows)
+    if again:
+        links.restore(connection, again)
+    entered = ((each.project, _enters(each, known.get((each.project, each.job_id)))) for each in requests)
+    if grown := {(project, batch) for project, batch in entered if batch is not None}:
+        batches.reopen(connection, grown, at=at)
     return results
+
+
+def _enters(request: TrackRequest, known: Known | None) -> str | None:
+    """The batch that has an active job more by the request."""
+    batch = request.batch or (None if known is None else known.batch)
+    if known is None or _RESULTS[known.tracking] is TrackResult.TAKEN_UP:
+        return batch
+    return batch if known.tracking is Tracking.ACTIVE and batch != known.batch else None
 
 
 def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[tuple[str, str], Known]:
     """The jobs of those ids in every project, by project and id."""
     return {
-        (project, job_id): Known(id=row, kind=kind, tracking=Tracking(tracking), state=state)
+        (project, job_id): Known(id=row, kind=kind, tracking=Tracking(tracking), state=state, batch=batch)
         for part in chunks(job_ids)
-        for row, project, job_id, kind, tracking, state in connection.execute(_KNOWN, {"job_ids": part})
+        for row, project, job_id, kind, tracking, state, batch in connection.execute(_KNOWN, {"job_ids": part})
     }
 
 

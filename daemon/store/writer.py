@@ -1,7 +1,8 @@
-"""The one thread that writes: it takes all that waits, does it in one transaction, and answers after the COMMIT.
+"""The one queue of what is to be written: all that waits is done in one transaction and answered after the COMMIT.
 
-Owns the queue of works and their order. Must never let a work's failure touch another's, and never die: a
-transaction that fails is answered to those who asked, and the next one begins.
+A thread of its own does it, or a thread that asks and can wait: then no thread has to wake another. Only one of
+them writes at a time. Owns the queue of works and their order. Must never let a work's failure touch another's,
+and never die: a transaction that fails is answered to those who asked, and the next one begins.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import StatementError
 
 from daemon.clock import Clock
@@ -40,11 +41,13 @@ log = logger(__name__)
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Work(Generic[T]):
     do: Callable[[Connection], T]
-    future: "asyncio.Future[T]"
-    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[T] | None"
+    """Who waits; None: a thread that does it itself, or sees that it is done."""
+    loop: asyncio.AbstractEventLoop | None
     since: float
     result: T | None = None
     error: BaseException | None = None
+    done: bool = False
 
 
 class Writer:
@@ -62,6 +65,8 @@ class Writer:
         self._complained_at = 0.0
         self._closing = False
         self._changed = threading.Condition()
+        self._turn = threading.Lock()
+        """Held by the thread that writes."""
         self._thread = threading.Thread(target=self._run, name="wrapd-writer", daemon=True)
         self._thread.start()
 
@@ -70,15 +75,31 @@ class Writer:
         Raises StoreBusy where too many wait, and StoreClosed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        work = _Work(do=do, future=future, loop=loop, since=self._clock.monotonic())
+        self._queue(_Work(do=do, future=future, loop=loop, since=self._clock.monotonic()), notify=True)
+        return future
+
+    def perform(self, do: Callable[[Connection], T]) -> T:
+        """Do a work in the thread that calls, together with all that waits; returns after the COMMIT. Never call
+        it in the thread of an event loop. Raises what the work raises, StoreError, StoreBusy and StoreClosed."""
+        work: _Work[T] = _Work(do=do, future=None, loop=None, since=self._clock.monotonic())
+        self._queue(work, notify=False)
+        while not work.done:
+            with self._turn:
+                if not work.done:  # else another thread has done it meanwhile
+                    self._once()
+        if work.error is not None:
+            raise work.error
+        return cast("T", work.result)
+
+    def _queue(self, work: _Work[Any], *, notify: bool) -> None:
         with self._changed:
             if self._closing:
                 raise StoreClosed(f"{self._path}: the database is closed; nothing can be stored any more")
             if len(self._waiting) >= MOST_WAITING:
                 raise StoreBusy(f"{self._path}: {MOST_WAITING} changes wait to be stored; try again in a moment")
             self._waiting.append(work)
-            self._changed.notify()
-        return future
+            if notify:
+                self._changed.notify()
 
     def health(self) -> WriterHealth:
         """How the writer does, from any thread."""
@@ -97,19 +118,33 @@ class Writer:
             self._closing = True
             self._changed.notify()
         self._thread.join()
+        with self._turn:  # a thread that does its own work: what waits then is its alone
+            pass
 
     def _run(self) -> None:
-        while works := self._take():
-            self._do(works)
-            with self._changed:
-                self._running = ()
-            _answer(works)
+        while self._is_wanted():
+            with self._turn:
+                self._once()
 
-    def _take(self) -> tuple[_Work[Any], ...]:
+    def _is_wanted(self) -> bool:
+        """Wait until there is something to do; False: it never will be again."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            self._running = tuple(self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting))))
-            return self._running
+            return bool(self._waiting)
+
+    def _once(self) -> None:
+        """One transaction for all that waits, by the thread whose turn it is."""
+        with self._changed:
+            works = tuple(self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting))))
+            self._running = works
+        if not works:  # another thread was faster
+            return
+        self._do(works)
+        with self._changed:
+            self._running = ()
+        for work in works:
+            work.done = True
+        _answer(works)
 
     def _do(self, works: tuple[_Work[Any], ...]) -> None:
         changes = 0
@@ -153,10 +188,22 @@ class Writer:
     def _transaction(self, connection: Connection, works: tuple[_Work[Any], ...]) -> int:
         """Do the works and commit; how many rows they changed."""
         before = changes_so_far(connection)
-        with connection.begin():
-            for work in works:
-                self._step(connection, work)
+        with connection.begin() as transaction:
+            if len(works) == 1:  # what it undoes is the whole transaction: a savepoint would only cost
+                self._alone(connection, transaction, works[0])
+            else:
+                for work in works:
+                    self._step(connection, work)
         return changes_so_far(connection) - before
+
+    def _alone(self, connection: Connection, transaction: RootTransaction, work: _Work[Any]) -> None:
+        try:
+            work.result = work.do(connection)
+        except BaseException as error:  # as in `_step`
+            if not in_transaction(connection):
+                raise
+            transaction.rollback()
+            work.error = from_sqlalchemy(error, self._path) if isinstance(error, StatementError) else error
 
     def _step(self, connection: Connection, work: _Work[Any]) -> None:
         connection.exec_driver_sql("SAVEPOINT work")
@@ -180,7 +227,8 @@ def _copy(error: BaseException, path: Path) -> BaseException:
 def _answer(works: Iterable[_Work[Any]]) -> None:
     by_loop: dict[asyncio.AbstractEventLoop, list[_Work[Any]]] = {}
     for work in works:
-        by_loop.setdefault(work.loop, []).append(work)
+        if work.loop is not None:
+            by_loop.setdefault(work.loop, []).append(work)
     for loop, group in by_loop.items():
         try:
             loop.call_soon_threadsafe(_settle, group)
@@ -190,7 +238,7 @@ def _answer(works: Iterable[_Work[Any]]) -> None:
 
 def _settle(works: list[_Work[Any]]) -> None:
     for work in works:
-        if work.future.done():
+        if work.future is None or work.future.done():
             continue
         if work.error is None:
             work.future.set_result(work.result)

@@ -8,7 +8,7 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import JobId
 from daemon.errors import DatabaseFault
 from daemon.store import SchemaStatus, Store, TrackResult, check, current, upgrade
-from daemon.store.migrate import require
+from daemon.store.migrate import require, revisions
 from tests.support.old_schema import add_job, columns, connect, first_schema, rows, scripts_until
 from tests.support.store import BOTH, NOW, record, request, url_of
 
@@ -123,7 +123,7 @@ def test_an_end_that_the_older_wrapd_did_not_know_is_told_at_the_next_look(tmp_p
 def test_the_older_wrapd_refuses_what_the_newer_made(old: Path, tmp_path: Path) -> None:
     upgrade(url_of(old))
     schema = check(url_of(old), scripts=scripts_until(tmp_path / "again", "0001"))
-    assert (schema.status, schema.revision, schema.needed) == (SchemaStatus.NEWER, "0002", "0001")
+    assert (schema.status, schema.revision, schema.needed) == (SchemaStatus.NEWER, revisions()[-1], "0001")
     with pytest.raises(DatabaseFault, match="newer wrapd"):
         require(schema, upgradable=True)
 

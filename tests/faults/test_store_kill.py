@@ -10,7 +10,8 @@ from pathlib import Path
 
 from daemon.clock import SystemClock
 from daemon.store import DeliveryStatus, Store
-from tests.support.old_schema import add_job, connect, first_schema, rows
+from daemon.store.migrate import revisions as known_revisions
+from tests.support.old_schema import add_job, columns, connect, first_schema, rows
 from tests.support.store import url_of
 
 _WRITE = """
@@ -46,9 +47,53 @@ asyncio.run(main())
 """
 
 
+_SEND_TOGETHER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from daemon.clock import SystemClock
+from daemon.domain.jobs import Observation
+from daemon.domain.routing import routing
+from daemon.domain.transitions import judge
+from daemon.store import AttemptOutcome, Outcome, Store, TrackRequest
+
+async def main():
+    url, first = sys.argv[1], int(sys.argv[2])
+    store = Store.open(url, clock=SystemClock(), daemon=True)
+    routes = routing([], operators=None, channels=["a"])
+    now = lambda: datetime.now(UTC)
+    await store.write(lambda tx: tx.outbox.recover(at=now()))
+    sent = Outcome(kind=AttemptOutcome.SENT, reason="200")
+    for number in range(first, first + 100_000):
+        batch = f"b{number // 7}"
+        request = TrackRequest(project="p", kind="avatar", job_id=f"job-{number}", batch=batch)
+
+        def end(tx):
+            tx.jobs.track(request, at=now())
+            job = tx.jobs.find(request.job_id)[0].id
+            seen = Observation(state="SUCCEED")
+            tx.jobs.record_move(job, judge(None, seen, at=now()), seen, routing=routes, due_at=now())
+
+        await store.write(end)
+        if number % 3 == 0:
+            at = now()
+            group = await store.write(lambda tx: tx.outbox.claim_together("a", now=at, most=9))
+            print("taken", *(each.delivery.id for each in group), flush=True)
+            await store.write(lambda tx: tx.outbox.finish_together(group, sent, at=now()))
+            print("sent", *(each.delivery.id for each in group), flush=True)
+
+asyncio.run(main())
+"""
+
+
 def write_until_killed(url: str, first: int, lines: int) -> set[str]:
     """The jobs whose end the process said to be stored before it was killed, at `lines` of them or soon after."""
-    command = [sys.executable, "-c", _WRITE, url, str(first)]
+    said = run_until_killed(_WRITE, url, first, lines)
+    return {line.strip() for line in said if line.startswith("job-")}
+
+
+def run_until_killed(code: str, url: str, first: int, lines: int) -> list[str]:
+    """The whole lines that the process wrote before it was killed, at `lines` of them or soon after."""
+    command = [sys.executable, "-c", code, url, str(first)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]
     ) as program:
@@ -57,7 +102,7 @@ def write_until_killed(url: str, first: int, lines: int) -> set[str]:
         program.kill()
         said += program.stdout.readlines()
     assert program.returncode == -9
-    return {line.strip() for line in said if line.startswith("job-") and line.endswith("\n")}
+    return [line for line in said if line.endswith("\n")]
 
 
 def test_what_was_answered_is_stored_whole_whenever_the_process_is_killed(tmp_path: Path) -> None:
@@ -94,6 +139,39 @@ def check(path: Path, url: str, said: set[str]) -> None:
     store.close()
 
 
+def test_of_messages_that_tell_of_many_all_or_none_is_stored(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "wrapd.db")
+    chance = random.Random(11)
+    sending = 0
+    for run in range(6):
+        said = run_until_killed(_SEND_TOGETHER, url, run * 1_000_000, chance.randint(1, 40))
+        sent = {int(word) for line in said if line.startswith("sent") for word in line.split()[1:]}
+        taken = {int(word) for line in said if line.startswith("taken") for word in line.split()[1:]}
+        sending += check_groups(url, sent, taken)
+    assert sending > 0  # some were killed between the send and its record
+
+
+def check_groups(url: str, sent: set[int], taken: set[int]) -> int:
+    store = Store.open(url, clock=SystemClock(), daemon=True)
+    rows = {row.id: row for row in store.read(lambda tx: tx.outbox.list())}
+    assert sent <= {number for number, row in rows.items() if row.status is DeliveryStatus.SENT}
+    tries = store.read(lambda tx: tx.outbox.attempts_of(sorted(rows)))
+    assert taken <= set(tries)
+    groups: dict[object, list[int]] = {}
+    for number, attempts in tries.items():
+        for each in attempts:
+            groups.setdefault((each.started_at, each.shared, each.outcome), []).append(number)
+    # What one message told of was taken and judged as one.
+    assert all(len(numbers) == shared for (_, shared, _), numbers in groups.items())
+    under_way = [number for number, row in rows.items() if row.status is DeliveryStatus.SENDING]
+    assert sorted(n for (_, _, outcome), ns in groups.items() if outcome is None for n in ns) == sorted(under_way)
+    assert store.write_now(lambda tx: tx.outbox.recover(at=SystemClock().now())) == len(under_way)
+    marked = {row.id for row in store.read(lambda tx: tx.outbox.list()) if row.possible_repeat}
+    assert set(under_way) <= marked
+    store.close()
+    return len(under_way)
+
+
 _UPGRADE = """
 import sys
 import alembic.config, alembic.runtime.environment, alembic.script
@@ -112,7 +190,9 @@ def test_an_upgrade_that_is_killed_changed_nothing_or_all(tmp_path: Path) -> Non
         add_job(connection, f"job-{number}", "WAITING", "SUCCEED", tracking="finished", told=True)
     connection.execute("COMMIT")
     connection.close()
-    before = {table: rows(old, table) for table in ("transitions", "deliveries", "attempts", "sqlite_sequence")}
+    tables = ("transitions", "deliveries", "attempts")
+    names_of = {**{table: columns(old, table) for table in tables}, "sqlite_sequence": ["*"]}
+    before = {table: rows(old, table, names) for table, names in names_of.items()}
     revisions = set()
     for number, wait in enumerate((0.0, 0.03, 0.06, 0.1, 0.2, 30.0)):
         path = tmp_path / f"{number}.db"
@@ -126,8 +206,9 @@ def test_an_upgrade_that_is_killed_changed_nothing_or_all(tmp_path: Path) -> Non
         connection.close()
         assert not any("tmp" in name for name in names)
         assert ("discoveries" in names) == (revision != "0001")
-        assert {table: rows(path, table) for table in before} == before
-    assert revisions == {"0001", "0002"}
+        assert ("links" in names) == (revision != "0001")
+        assert {table: rows(path, table, names_of[table]) for table in before} == before
+    assert revisions == {"0001", known_revisions()[-1]}
 
 
 def upgrade_until_killed(path: Path, seconds: float) -> None:

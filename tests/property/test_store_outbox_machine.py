@@ -1,4 +1,5 @@
-"""The outbox against a plain model of it, over any order of events, sends, crashes and steps of the clock.
+"""The outbox against a plain model of it, over any order of events, sends (of one or of many together), quiet
+hours, diversions, cancellations, crashes and steps of the clock.
 
 The model keeps the deliveries in a list and finds the next one by looking at all of them; the store must agree at
 every step. Beside that: nothing is lost, nothing that was sent is sent again, doubtful ones are marked, and order
@@ -7,38 +8,77 @@ holds for each job and channel.
 
 import shutil
 import tempfile
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from daemon.domain.digests import Waiting
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.quiet import QuietHours
+from daemon.domain.routing import Routing, Subject, Target
 from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, DeliveryStatus, Outcome, Transaction
-from tests.support.store import BOTH, NOW, A, B, open_store, record, track
+from tests.support.store import NOW, A, B, open_store, record, track
 
 UNSENT = {"pending", "sending", "held"}
-CHANNELS = st.sampled_from([A, B])
+C = ChannelName("c")
+"""Only told what the others cannot be."""
+ALL = (A, B, C)
+CHANNELS = st.sampled_from([A, A, B, C])
+WINDOW = 60.0
+QUIET = timedelta(hours=9)
 JOBS = st.integers(0, 1)
 KINDS = st.sampled_from(AttemptOutcome)
 WAITS = st.sampled_from([1, 60, 3600])
+MOVES = st.lists(st.tuples(JOBS, st.sampled_from([0, 3, 600]), st.booleans()), min_size=1, max_size=4)
+"""Of which job, due after how many seconds, and whether in quiet hours."""
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night(Routing):
+    """Everything goes to A and B; A hears nothing before `until`."""
+
+    until: datetime | None
+
+    def targets(self, subject: Subject, *, at: datetime) -> tuple[Target, ...]:
+        return (Target(channel=A, held_until=self.until), Target(channel=B))
+
+
+def night(until: datetime | None) -> Night:
+    quiet = QuietHours(start=time(22), end=time(7), zone=UTC)
+    return Night(routes=(), operators=(A, B), quiet={A: quiet}, until=until)
 
 
 @dataclass(slots=True)
 class Row:
-    """A delivery in the model. `line` is what it must keep its order in."""
+    """A delivery in the model. `line` is what it must keep its order in; `outcomes` are those of its attempts."""
 
     id: int
+    key: str
     channel: str
-    line: object
+    line: tuple[str, object]
     due_at: datetime
+    created_at: datetime
+    held_until: datetime | None = None
     status: str = "pending"
     attempts: int = 0
     doubtful: bool = False
     was_dead: bool = False
+    outcomes: list[str] = field(default_factory=list)
+
+    @property
+    def merges(self) -> bool:
+        return self.line[0] == "job"
+
+    @property
+    def is_kept(self) -> bool:
+        return self.status == "pending" and self.attempts == 0 and self.held_until is not None
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -50,64 +90,99 @@ class OutboxMachine(RuleBasedStateMachine):
         self.store = open_store(self.folder)
         self.now = NOW
         self.rows: dict[int, Row] = {}
-        self.claims: list[Claimed] = []
+        self.claims: list[tuple[Claimed, ...]] = []
         self.sent: list[int] = []
         self.number = 0
 
-    @initialize()
-    def two_jobs(self) -> None:
+    @initialize(moves=MOVES)
+    def two_jobs(self, moves: list[tuple[int, int, bool]]) -> None:
         self.jobs = self.store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(2)])
+        self.freeze_and_thaw(moves)
 
     # What happens to jobs and projects
 
-    @rule(job=JOBS, wait=st.sampled_from([0, 3, 600]))
-    def freeze_or_thaw(self, job: int, wait: int) -> None:
+    @rule(moves=MOVES)
+    def freeze_and_thaw(self, moves: list[tuple[int, int, bool]]) -> None:
+        for job, wait, quiet in moves:
+            self.freeze_or_thaw(job, wait, quiet)
+
+    def freeze_or_thaw(self, job: int, wait: int, quiet: bool) -> None:
         row = self.jobs[job]
         due = self.now + timedelta(seconds=wait)
+        until = self.now + QUIET if quiet else None
 
         def work(tx):
             known = tx.jobs.get(row)
             state = "WAITING" if known.state == "BLOCK" else "BLOCK"
-            return record(tx, row, state, at=self.now, due_at=due, routes=BOTH)
+            return record(tx, row, state, at=self.now, due_at=due, routes=night(until))
 
         assert self.store.write_now(work).deliveries == 2
-        self.added(("job", row), due)
+        self.added(("job", row), due, until, overtaking=(A,))
 
-    @rule(project=st.sampled_from(["one", "two"]), again=st.booleans())
-    def alert(self, project: str, again: bool) -> None:
+    @rule(project=st.sampled_from(["one", "two"]), again=st.booleans(), quiet=st.booleans())
+    def alert(self, project: str, again: bool, quiet: bool) -> None:
         self.number += not again
         key = f"{project}/{self.number}"
         alert = OperatorAlert(event=Event.PROJECT_DOWN, key=key, project=ProjectName(project))
         known = {row.key for row in self.stored().values()}
-        count = self.store.write_now(lambda tx: tx.outbox.add_operator(alert, channels=[A, B], at=self.now))
+        until = self.now + QUIET if quiet else None
+        channels = [Target(channel=A, held_until=until), B]
+        count = self.store.write_now(lambda tx: tx.outbox.add_operator(alert, channels=channels, at=self.now))
         assert count == (0 if key in known else 2)
         if count:
-            self.added(("project", project), self.now)
+            self.added(("project", project), self.now, until, overtaking=(A, B))
 
-    @rule(job=JOBS)
     def hasten(self, job: int) -> None:
         self.store.write_now(lambda tx: tx.jobs.set_download_url(self.jobs[job], None, at=self.now))
         for row in self.rows.values():
             if row.line == ("job", self.jobs[job]) and row.status == "pending" and row.attempts == 0:
-                row.due_at = min(row.due_at, self.now)
+                kept = row.held_until is not None and row.held_until > self.now
+                row.due_at = row.due_at if kept else min(row.due_at, self.now)
 
     # What the dispatcher does
 
-    @rule(channel=CHANNELS)
-    def claim(self, channel: str) -> None:
-        self.claims_as_expected(channel)
+    @rule(channel=CHANNELS, apart=st.booleans())
+    def claim(self, channel: str, apart: bool) -> None:
+        self.claims_as_expected(channel, apart=apart)
 
-    def claims_as_expected(self, channel: str) -> bool:
-        expected = self.expected(channel)
-        claimed = self.store.write_now(lambda tx: tx.outbox.claim(channel, now=self.now))
+    def claims_as_expected(self, channel: str, *, apart: bool = False) -> bool:
+        expected, held = self.expected(channel, apart=apart), self.is_held(channel)
+        claimed = self.store.write_now(lambda tx: tx.outbox.claim(channel, now=self.now, apart=apart))
         assert (None if claimed is None else claimed.delivery.id) == (None if expected is None else expected.id)
-        if claimed is None or expected is None:
+        if claimed is None:
             return False
-        expected.status = "sending"
-        expected.attempts += 1
-        assert claimed.attempt == expected.attempts
-        self.claims.append(claimed)
+        assert claimed.channel_held or not held
+        self.take([claimed], shared=1)
         return True
+
+    def take(self, claims: Sequence[Claimed], *, shared: int) -> None:
+        for claimed in claims:
+            row = self.rows[claimed.delivery.id]
+            row.status = "sending"
+            row.attempts += 1
+            assert claimed.attempt == row.attempts
+            assert (claimed.job is not None) == (claimed.move is not None) == row.merges
+            last = self.store.read(lambda tx, n=row.id: tx.outbox.attempts(n))[-1]
+            assert (last.n, last.shared, last.started_at) == (row.attempts, shared, self.now)
+        self.claims.append(tuple(claims))
+
+    def claims_together(self, channel: str, most: int) -> bool:
+        expected = {row.id for row in self.ready_together(channel)}
+        claimed = self.store.write_now(lambda tx: tx.outbox.claim_together(channel, now=self.now, most=most))
+        taken = [each.delivery.id for each in claimed]
+        assert taken == sorted(set(taken))
+        assert set(taken) <= expected
+        assert len(taken) == min(most, len(expected))
+        left = [self.rows[number] for number in expected - set(taken)]
+        assert not any(self.before(row, self.rows[number]) for row in left for number in taken)
+        if claimed:
+            self.take(claimed, shared=len(claimed))
+        return bool(claimed)
+
+    @rule(channel=CHANNELS, kind=st.none() | KINDS, wait=WAITS, most=st.sampled_from([1, 2, 100]))
+    def send_together(self, channel: str, kind: AttemptOutcome | None, wait: int, most: int) -> None:
+        if self.claims_together(channel, most) and kind is not None:
+            self.finish(kind, wait, -1)
 
     @rule(channel=CHANNELS, kinds=st.lists(KINDS, min_size=1, max_size=4), wait=WAITS)
     def send_one_after_another(self, channel: str, kinds: list[AttemptOutcome], wait: int) -> None:
@@ -127,21 +202,59 @@ class OutboxMachine(RuleBasedStateMachine):
         claimed = self.claims.pop(which % len(self.claims))
         due = self.now + timedelta(seconds=wait)
         outcome = Outcome(kind=kind, reason="x", due_at=due)
-        self.store.write_now(lambda tx: tx.outbox.finish(claimed, outcome, at=self.now))
-        row = self.rows[claimed.delivery.id]
-        if row.status == "sending" and row.attempts == claimed.attempt:
+        if len(claimed) == 1 and which == 0:
+            self.store.write_now(lambda tx: tx.outbox.finish(claimed[0], outcome, at=self.now))
+        else:
+            self.store.write_now(lambda tx: tx.outbox.finish_together(claimed, outcome, at=self.now))
+        rows = [(self.rows[each.delivery.id], each) for each in claimed]
+        judged = [row for row, each in rows if (row.status, row.attempts) == ("sending", each.attempt)]
+        for row in judged:
             self.judge(row, kind, due)
+        if judged and kind is AttemptOutcome.SENT and any(each.channel_held for each in claimed):
+            self.free(judged[0].channel)
 
     def judge(self, row: Row, kind: AttemptOutcome, due: datetime) -> None:
         after = {"retry": "pending", "unknown": "pending"}.get(kind, str(kind))
         row.status = after
+        row.outcomes.append(kind)
         row.doubtful |= kind is AttemptOutcome.UNKNOWN
         row.was_dead |= after == "dead"
         if after in {"pending", "held"}:
             row.due_at = due
         if after == "sent":
             self.sent.append(row.id)
-            self.free(row.channel)
+
+    @rule(channel=st.sampled_from([A, B]))
+    def divert(self, channel: str) -> None:
+        held = self.is_held(channel) or any(
+            row.status == "sending" and row.outcomes and row.outcomes[-1] == "held"
+            for row in self.rows.values()
+            if row.channel == channel
+        )
+        there = {row.key for row in self.rows.values() if row.channel == C}
+        waiting = [
+            row
+            for row in self.rows.values()
+            if row.channel == channel
+            and row.status in UNSENT
+            and (row.due_at <= self.now or row.attempts)
+            and row.key not in there
+        ]
+        assert (self.store.read(lambda tx: tx.outbox.held_since(channel)) is not None) == held
+        count = self.store.write_now(lambda tx: tx.outbox.divert(channel, C, at=self.now))
+        assert count == (len(waiting) if held else 0)
+        if count:
+            lines = {row.key: row.line for row in waiting}
+            for number, row in self.stored().items():
+                if number not in self.rows:
+                    assert row.facts["diverted_from"] == channel
+                    self.rows[number] = Row(number, row.key, C, lines[row.key], self.now, self.now)
+
+    def resume(self, channel: str) -> None:
+        self.store.write_now(lambda tx: tx.outbox.resume(channel))
+        for row in self.rows.values():
+            if row.channel == channel and row.status == "pending" and row.attempts:
+                row.due_at = min(row.due_at, row.created_at)
 
     @rule()
     def crash(self) -> None:
@@ -149,24 +262,38 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.store.write_now(lambda tx: tx.outbox.recover(at=self.now)) == len(sending)
         for row in sending:
             row.status, row.due_at, row.doubtful = "pending", self.now, True
+            row.outcomes.append("unknown")
         # The claims stay: a finish for an attempt before the crash must change nothing.
 
     # What people and time do
 
-    @rule(seconds=st.sampled_from([1, 59, 3600]))
-    def time_passes(self, seconds: int) -> None:
+    @rule(seconds=st.sampled_from([1, 59, 600, HOUR, 10 * HOUR, -HOUR, -3 * HOUR, -48 * HOUR]))
+    def time_passes_or_the_clock_is_set_back(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
-    @rule(hours=st.sampled_from([1, 3, 48]))
-    def the_clock_is_set_back(self, hours: int) -> None:
-        self.now -= timedelta(hours=hours)
+    @rule(
+        what=st.sampled_from(["hasten", "resume", "release", "retry all", "retry some", "cancel"]),
+        channel=CHANNELS,
+        job=JOBS,
+        numbers=st.sets(st.integers(1, 20), min_size=1, max_size=2),
+    )
+    def somebody_changes_something(self, what: str, channel: str, job: int, numbers: set[int]) -> None:
+        match what:
+            case "hasten":
+                self.hasten(job)
+            case "resume":
+                self.resume(channel)
+            case "release":
+                self.release(channel)
+            case "cancel":
+                self.cancel(numbers)
+            case _:
+                self.retry(what == "retry all")
 
-    @rule(channel=CHANNELS)
     def release(self, channel: str) -> None:
         count = self.store.write_now(lambda tx: tx.outbox.release(channel, at=self.now))
         assert count == self.free(channel)
 
-    @rule(everything=st.booleans())
     def retry(self, everything: bool) -> None:
         wanted = {"dead"} if everything else {"dead", "held"}
         rows = [row for row in self.rows.values() if row.status in wanted]
@@ -174,6 +301,14 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.store.write_now(lambda tx: tx.outbox.retry(ids=ids, at=self.now)) == len(rows)
         for row in rows:
             row.status, row.due_at = "pending", self.now
+
+    def cancel(self, numbers: set[int]) -> None:
+        rows = [self.rows[number] for number in numbers if number in self.rows]
+        rows = [row for row in rows if row.status in {"pending", "held", "dead"}]
+        count = self.store.write_now(lambda tx: tx.outbox.cancel(sorted(numbers), at=self.now))
+        assert count == len(rows)
+        for row in rows:
+            row.status, row.due_at = "canceled", self.now
 
     # What must hold
 
@@ -186,8 +321,30 @@ class OutboxMachine(RuleBasedStateMachine):
         assert len(self.sent) == len(set(self.sent))
 
     @invariant()
+    def what_waits_is_known(self) -> None:
+        for channel in ALL:
+            ready = self.ready_together(channel)
+            recent = [
+                row
+                for row in self.rows.values()
+                if row.channel == channel
+                and row.merges
+                and row.status != "canceled"
+                and row.created_at > self.now - timedelta(seconds=WINDOW)
+            ]
+            held = self.is_held(channel)
+            expected = Waiting(
+                recent=0 if held else len(recent),
+                due=len(ready),
+                oldest=min((row.created_at if row.attempts else row.due_at for row in ready), default=None),
+                from_quiet=sum(row.held_until is not None for row in ready),
+            )
+            found = self.store.read(lambda tx, c=channel: tx.outbox.waiting(c, now=self.now, window=WINDOW))
+            assert found == expected
+
+    @invariant()
     def the_next_one_is_foretold(self) -> None:
-        for channel in (A, B):
+        for channel in ALL:
             expected = self.expected(channel)
             foretold = self.store.read(lambda tx, c=channel: tx.outbox.next_due(c, now=self.now))
             assert (expected is not None) == (foretold is not None and foretold <= self.now)
@@ -221,10 +378,11 @@ class OutboxMachine(RuleBasedStateMachine):
         """With a service that takes everything, everything is sent in the end."""
         for _ in range(2 * len(self.rows) + 8):
             self.now += timedelta(hours=1)
-            for channel in (A, B):
+            for channel in ALL:
                 while self.store.write_now(lambda tx, c=channel: self.sends(tx, c)):
                     pass
-        assert {row.status for row in self.stored().values()} <= {DeliveryStatus.SENT, DeliveryStatus.DEAD}
+        done = {DeliveryStatus.SENT, DeliveryStatus.DEAD, DeliveryStatus.CANCELED}
+        assert {row.status for row in self.stored().values()} <= done
 
     def sends(self, tx: Transaction, channel: ChannelName) -> bool:
         claimed = tx.outbox.claim(channel, now=self.now)
@@ -234,10 +392,29 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # The model
 
-    def added(self, line: object, due: datetime) -> None:
+    def added(
+        self, line: tuple[str, object], due: datetime, until: datetime | None, *, overtaking: tuple[str, ...]
+    ) -> None:
         for row in self.stored().values():
-            if row.id not in self.rows:
-                self.rows[row.id] = Row(id=row.id, channel=row.channel, line=line, due_at=due)
+            if row.id in self.rows:
+                continue
+            kept = until if row.channel == A else None
+            if kept is None and row.channel in overtaking:
+                self.overtake(row.channel, line, due)
+            self.rows[row.id] = Row(
+                id=row.id,
+                key=row.key,
+                channel=row.channel,
+                line=line,
+                due_at=due if kept is None else max(due, kept),
+                created_at=self.now,
+                held_until=kept,
+            )
+
+    def overtake(self, channel: str, line: tuple[str, object], due: datetime) -> None:
+        for row in self.rows.values():
+            if row.channel == channel and row.line == line and row.is_kept:
+                row.due_at = min(row.due_at, due)
 
     def stored(self) -> dict[int, DeliveryRow]:
         return {row.id: row for row in self.store.read(lambda tx: tx.outbox.list())}
@@ -251,7 +428,18 @@ class OutboxMachine(RuleBasedStateMachine):
     def before(self, one: Row, other: Row) -> bool:
         return one.channel == other.channel and one.line == other.line and one.id < other.id
 
-    def expected(self, channel: str) -> Row | None:
+    def is_held(self, channel: str) -> bool:
+        return any(row.channel == channel and row.status == "held" for row in self.rows.values())
+
+    def ready_together(self, channel: str) -> list[Row]:
+        """The deliveries that may go out in one message now."""
+        if self.is_held(channel):
+            return []
+        rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
+        ready = [row for row in rows if row.status == "pending" and row.due_at <= self.now and row.merges]
+        return [row for row in ready if all(one in ready for one in rows if self.before(one, row))]
+
+    def expected(self, channel: str, *, apart: bool = False) -> Row | None:
         """The delivery that a claim must take now."""
         rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
         held = [row for row in rows if row.status == "held"]
@@ -259,12 +447,19 @@ class OutboxMachine(RuleBasedStateMachine):
         ready = [row for row in first if row.status != "sending"]
         if held:
             ready = [row for row in ready if row.status == "held" or any(self.before(row, h) for h in held)]
+        elif apart:
+            ready = [row for row in ready if not row.merges]
         due = [row for row in ready if row.due_at <= self.now]
-        far = [row for row in ready if row.due_at > self.now + FAR]
+        far = [row for row in ready if self.is_too_far(row)]
         return min(due or far, key=lambda row: (row.due_at, row.id), default=None)
+
+    def is_too_far(self, row: Row) -> bool:
+        if row.held_until is None or row.due_at > self.now + FAR + timedelta(hours=25):
+            return row.due_at > self.now + FAR
+        return row.due_at > max(self.now, row.held_until) + FAR
 
 
 TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -28,8 +28,13 @@ def scripts_until(folder: Path, revision: str) -> Path:
 
 def first_schema(folder: Path) -> Path:
     """An empty database of the first schema."""
+    return empty(folder, "0001")
+
+
+def empty(folder: Path, revision: str) -> Path:
+    """An empty database of the schema of a revision."""
     path = folder / "wrapd.db"
-    upgrade(url_of(path), scripts=scripts_until(folder, "0001"))
+    upgrade(url_of(path), scripts=scripts_until(folder, revision))
     return path
 
 

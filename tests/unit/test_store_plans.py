@@ -8,7 +8,24 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.dialects import sqlite
 
-from daemon.store import alerts, discoveries, jobs, learned, outbox, tracking
+from daemon.domain.jobs import Tracking
+from daemon.store import (
+    DeliveryStatus,
+    alerts,
+    assets,
+    batches,
+    discoveries,
+    fallback,
+    jobs,
+    learned,
+    links,
+    outbox,
+    pictures,
+    plainly,
+    retention,
+    together,
+    tracking,
+)
 from tests.support.store import open_store
 
 DUE, FAR = 0, 1
@@ -27,7 +44,10 @@ def plan(database: Path, statement: Executable) -> list[str]:
     values = dict.fromkeys(re.findall(r":(\w+)", sql))
     connection = sqlite3.connect(database)
     try:
-        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        # Only newer releases say which of the searches are outer joins.
+        return [
+            row[3].removesuffix(" LEFT-JOIN") for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+        ]
     finally:
         connection.close()
 
@@ -89,6 +109,113 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=?)"],
         ),
         (alerts._HASTEN, ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
+        (alerts._FREE_JOB, ["SEARCH deliveries USING INDEX deliveries_order (job=? AND channel=?)"]),
+        (alerts._FREE_PROJECT, ["SEARCH deliveries USING INDEX deliveries_order (job=? AND channel=?)"]),
+        (
+            outbox._CLAIM[outbox._APART][DUE],
+            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
+        ),
+        (
+            plainly._DUE,
+            [
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
+                "SEARCH held_row USING COVERING INDEX deliveries_due (channel=? AND status=?)",
+                ORDER,
+                "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH transitions USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (
+            together._RECENT,
+            [
+                "CO-ROUTINE anon_1",
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=? AND created_at>?)",
+                "SCAN anon_1",
+            ],
+        ),
+        (
+            together._READY,
+            [
+                "CO-ROUTINE anon_1",
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
+                ORDER,
+                "SCAN anon_1",
+            ],
+        ),
+        (
+            together._FIRST,
+            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
+        ),
+        (together._OF_JOBS.params(jobs=[1, 2]), ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
+        (together._OF_PROJECTS, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
+        (
+            fallback._HELD_SINCE,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=?)",
+                "SEARCH last USING INDEX sqlite_autoindex_attempts_1 (delivery=? AND n=?)",
+                "SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (delivery=?)",
+                "SEARCH later USING INDEX sqlite_autoindex_attempts_1 (delivery=? AND n>?)",
+            ],
+        ),
+        (
+            fallback._WAITS,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=?)",
+                "SEARCH elsewhere USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=? AND channel=?)",
+                "USE TEMP B-TREE FOR ORDER BY",
+            ],
+        ),
+        (
+            fallback._SENT_SINCE,
+            [
+                "CO-ROUTINE anon_1",
+                "SEARCH attempts USING INTEGER PRIMARY KEY (rowid>?)",
+                "SCAN attempts",
+                "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
+                "USE TEMP B-TREE FOR DISTINCT",
+                "SCAN anon_1",
+            ],
+        ),
+        (
+            batches._ACTIVE,
+            ["SEARCH jobs USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)"],
+        ),
+        (
+            batches._MEMBERS,
+            ["SEARCH jobs USING INDEX jobs_by_batch (batch=? AND project=?)", "USE TEMP B-TREE FOR ORDER BY"],
+        ),
+        (batches._UNTRIED, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
+        (assets._DYING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
+        (assets._REMIND, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (links._BY_TOKEN, ["SEARCH links USING INDEX sqlite_autoindex_links_2 (token=?)"]),
+        (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),
+        (pictures._OF_JOB, ["SEARCH pictures USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (retention._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
+        (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project>?)"]),
+        (
+            retention._DONE[DeliveryStatus.SENT],
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=? AND created_at<?)",
+                "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+        (
+            retention._ENDED,
+            [
+                "SEARCH jobs USING INDEX jobs_finished (project=? AND kind=? AND state_since<?)",
+                "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
+                "SEARCH other USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)",
+            ],
+        ),
+        (
+            retention._GIVEN_UP[Tracking.LOST],
+            [
+                "SEARCH jobs USING INDEX jobs_by_tracking (project=? AND tracking=?)",
+                "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
+                "SEARCH other USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)",
+            ],
+        ),
+        (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
     ],
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:
@@ -97,4 +224,12 @@ def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, s
     assert len(found) == len(steps)
     for got, wanted in zip(found, steps, strict=True):
         assert got == wanted or ("deliveries" in got and got.split(" USING ")[0] == wanted.split(" USING ")[0])
-        assert not got.startswith("SCAN") or "jobs_changed" in got or "discoveries_waiting" in got
+        assert not got.startswith("SCAN") or got in FEW
+
+
+FEW = {
+    "SCAN jobs USING INDEX jobs_changed",
+    "SCAN discoveries USING INDEX discoveries_waiting",
+    "SCAN attempts",  # from the last one back, to the first that is old
+    "SCAN anon_1",  # of what was found
+}

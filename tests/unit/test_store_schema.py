@@ -9,7 +9,16 @@ import pytest
 
 from daemon.domain.states import TERMINAL
 from daemon.store import StoreRefused, rows
-from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, METADATA, TRANSITIONS, from_stamp, to_stamp
+from daemon.store.tables import (
+    ATTEMPTS,
+    DELIVERIES,
+    JOBS,
+    METADATA,
+    MOST_PICTURE,
+    TRANSITIONS,
+    from_stamp,
+    to_stamp,
+)
 from tests.support.store import NOW, later, open_store
 
 JOB = {"id": 1, "project": "p", "kind": "avatar", "job_id": "j", "tracking": "active", "tracked_at": 1}
@@ -26,6 +35,8 @@ DELIVERY = {
 }
 ATTEMPT = {"delivery": 1, "n": 1, "started_at": 1}
 STATUS = {"project": "p", "facts": "{}", "at": 1}
+PICTURE = {"job": 1, "url": "u", "content_type": "image/png", "data": b"x", "fetched_at": 1}
+LINK = {"id": 1, "job": 1, "token": "t", "created_at": 1, "expires_at": 2}
 DISCOVERY = {"id": 1, "project": "p", "filters": "{}", "asked_at": 1}
 
 
@@ -42,6 +53,7 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         ("attempts", ATTEMPT),
         ("project_status", STATUS),
         ("discoveries", DISCOVERY),
+        ("links", LINK),
     ):
         insert(connection, table, row)
     yield connection
@@ -59,6 +71,7 @@ DELIVERY_2 = {**DELIVERY, "id": 2, "key": "k2"}
 ATTEMPT_2 = {**ATTEMPT, "n": 2}
 STATUS_2 = {**STATUS, "project": "q"}
 DISCOVERY_2 = {**DISCOVERY, "id": 2}
+LINK_2 = {**LINK, "id": 2, "job": 2, "token": "t2"}
 DONE = {**DISCOVERY_2, "ended_at": 2, "found": 3, "added": 1}
 ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_since": 1}
 
@@ -76,6 +89,10 @@ ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_sin
         ("discoveries", DISCOVERY_2),
         ("discoveries", DONE),
         ("discoveries", {**DONE, "error": "it went wrong", "result": "{}"}),
+        ("pictures", PICTURE),
+        ("pictures", {**PICTURE, "data": b"x" * MOST_PICTURE}),
+        ("pictures", {**PICTURE, "data": None, "content_type": None, "error": "HTTP 404"}),
+        ("attempts", {**ATTEMPT_2, "shared": 100}),
     ],
 )
 def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
@@ -140,6 +157,19 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("attempts", {**ATTEMPT_2, "outcome": "sent"}, "ended_has_outcome"),
         ("attempts", {**ATTEMPT_2, "ended_at": 1, "outcome": "maybe"}, "outcome_value"),
         ("attempts", {**ATTEMPT_2, "delivery": 9}, "FOREIGN KEY"),
+        ("attempts", {**ATTEMPT_2, "shared": 0}, "shared_counts"),
+        ("pictures", {**PICTURE, "data": b""}, "data_length"),
+        ("pictures", {**PICTURE, "data": b"x" * (MOST_PICTURE + 1)}, "data_length"),
+        ("pictures", {**PICTURE, "error": "x"}, "data_or_error"),
+        ("pictures", {**PICTURE, "data": None}, "data_or_error"),
+        ("pictures", {**PICTURE, "content_type": None}, "data_has_type"),
+        ("pictures", {**PICTURE, "job": 9}, "FOREIGN KEY"),
+        ("links", {**LINK, "id": 2, "token": "t2"}, "links.job"),
+        ("links", {**LINK_2, "token": "t"}, "links.token"),
+        ("links", {**LINK_2, "token": ""}, "token_length"),
+        ("links", {**LINK_2, "clicks": -1, "last_click_at": 1}, "clicks_count"),
+        ("links", {**LINK_2, "clicks": 1}, "click_has_time"),
+        ("links", LINK_2, "FOREIGN KEY"),
         ("project_status", STATUS, "project_status.project"),
         ("project_status", {**STATUS_2, "project": None}, "NOT NULL"),
         ("project_status", {**STATUS_2, "project": ""}, "project_length"),

@@ -1,0 +1,126 @@
+"""What is known of a finished video: its links, until when they live, and which of them die unseen.
+
+Owns these columns' statements, for `Jobs`. Must never ask for a link: it keeps what others were given.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, func, or_, select, update
+
+from daemon.domain.jobs import Asset, Observation, Tracking, link_expiry
+from daemon.domain.states import State
+from daemon.store.mapping import job_row, plain
+from daemon.store.rows import JobRow
+from daemon.store.tables import JOBS
+
+_C = JOBS.c
+_MOMENT = _C.link_until.type
+_ANSWERED = ("cover_url", "preview_url")
+_VIDEO = ("preview_url", "download_url")
+_LINKS = ("cover_url", *_VIDEO)
+
+_UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
+_DYING = (
+    select(JOBS)
+    .where(
+        *_UNSEEN,
+        _C.link_until > bindparam("now", type_=_MOMENT),
+        _C.link_until <= bindparam("last", type_=_MOMENT),
+        _C.tracking == plain(Tracking.FINISHED),
+        or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
+    )
+    .order_by(_C.link_until, _C.id)
+    .limit(bindparam("most"))
+)
+_REMIND = (
+    update(JOBS)
+    .where(
+        *_UNSEEN,
+        _C.id == bindparam("row"),
+        _C.link_until > bindparam("at", type_=_MOMENT),
+        _C.tracking == plain(Tracking.FINISHED),
+        or_(_C.state == plain(State.SUCCEED), _C.state == plain(State.PARTIAL_SUCCEED)),
+    )
+    .values(reminded_at=bindparam("at", type_=_MOMENT))
+)
+_SET = update(JOBS).where(_C.id == bindparam("row"))
+_until = bindparam("until", type_=_MOMENT)
+_DOWNLOAD = _SET.values(
+    download_url=bindparam("url"),
+    links_at=func.coalesce(_C.links_at, bindparam("fetched", type_=_MOMENT)),
+    link_until=case((_C.link_until > _until, _C.link_until), else_=_until),
+)
+_SEEN = _SET.where(_C.seen_at.is_(None)).values(seen_at=bindparam("at", type_=_MOMENT))
+
+
+def observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:
+    """The columns that the answer has something for."""
+    links = {name: getattr(seen.asset, name) for name in _ANSWERED}
+    values = {
+        "reported_at": seen.reported_at,
+        "created_at": seen.created_at,
+        "started_at": seen.started_at,
+        "ended_at": seen.ended_at,
+        "duration": seen.duration,
+        "asset_id": seen.asset.asset_id,
+        "asset_name": seen.asset.asset_name,
+        "download_url": seen.asset.download_url,
+        **links,
+        "error_code": seen.error_code,
+        "error_msg": seen.error_msg,
+    }
+    if any(links.values()):
+        # A link that stays is older: then the time that is known stays too, and no link is thought to live on.
+        stays = any(url is None and getattr(known.asset, name) is not None for name, url in links.items())
+        values["links_at"] = (known.links_at if stays else None) or at
+    if any(values[name] for name in _VIDEO):
+        urls = [values[name] or getattr(known.asset, name) for name in _VIDEO]
+        values["link_until"] = _last_expiry({url: values.get("links_at") or known.links_at or at for url in urls})
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def keep_download(connection: Connection, job: int, url: str, *, at: datetime) -> None:
+    """Keep the finished file's link, fetched `at`."""
+    until = link_expiry(url, fetched_at=at)
+    connection.execute(_DOWNLOAD, {"row": job, "url": url, "fetched": at, "until": until})
+
+
+def renew(connection: Connection, known: JobRow, fresh: Asset, *, at: datetime) -> None:
+    """Put links that were fetched `at` in the place of those that are known; what is not given stays."""
+    given = {name: url for name in _LINKS if (url := getattr(fresh, name)) is not None}
+    if not given:
+        return
+    urls = {name: given.get(name, getattr(known.asset, name)) for name in _LINKS}
+    before = known.links_at or at
+    # Of a link that says itself when it dies nobody asks when it was fetched.
+    stays = any(
+        name not in given and url is not None and link_expiry(url, fetched_at=at, unsigned_life=None) is None
+        for name, url in urls.items()
+    )
+    until = _last_expiry({urls[name]: at if name in given else before for name in _VIDEO})
+    values = {**given, "links_at": before if stays else at, "link_until": until}
+    connection.execute(_SET, {**values, "row": known.id})
+
+
+def _last_expiry(fetched: Mapping[str | None, datetime]) -> datetime | None:
+    """When the last of the links dies, by when they were fetched; None where there is none."""
+    ends = [link_expiry(url, fetched_at=at) for url, at in fetched.items() if url is not None]
+    return max((end for end in ends if end is not None), default=None)
+
+
+def dying(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
+    """The videos whose last link dies within so many seconds, unseen and untold, the first to die first."""
+    last = now + timedelta(seconds=within)
+    return [job_row(row) for row in connection.execute(_DYING, {"now": now, "last": last, "most": limit})]
+
+
+def remind(connection: Connection, job: int, *, at: datetime) -> bool:
+    """Note that it is told that the job's link dies. False: it was told, or there is nothing to tell."""
+    return connection.execute(_REMIND, {"row": job, "at": at}).rowcount == 1
+
+
+def seen(connection: Connection, job: int, *, at: datetime) -> None:
+    """Note when somebody opened the video for the first time."""
+    connection.execute(_SEEN, {"row": job, "at": at})

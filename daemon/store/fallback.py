@@ -1,0 +1,102 @@
+"""A channel that takes no messages: since when, and telling what waits for it elsewhere.
+
+Owns these statements, for `Outbox`, and the count of what a channel was sent. Must never take a delivery away from
+its own channel.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, Text, bindparam, case, func, or_, select
+
+from daemon.domain.jobs import ChannelName
+from daemon.store import alerts
+from daemon.store.alerts import Alert
+from daemon.store.lines import CHANNEL, due, is_, unsent
+from daemon.store.mapping import delivery_row, plain
+from daemon.store.rows import AttemptOutcome, DeliveryStatus
+from daemon.store.tables import ATTEMPTS, DELIVERIES
+
+DIVERTED = 500
+"""Deliveries that are told elsewhere in one transaction at most."""
+
+_D, _A = DELIVERIES.c, ATTEMPTS.c
+_last, _later = ATTEMPTS.alias("last"), ATTEMPTS.alias("later")
+_refused = select(1).where(
+    _last.c.delivery == _D.id, _last.c.n == _D.attempts - 1, _last.c.outcome == plain(AttemptOutcome.HELD)
+)
+_dead_since = select(1).where(
+    _later.c.delivery == _A.delivery, _later.c.n > _A.n, _later.c.outcome == plain(AttemptOutcome.DEAD)
+)
+_HELD_SINCE = (
+    select(func.min(_A.ended_at))
+    .select_from(DELIVERIES.join(ATTEMPTS, _A.delivery == _D.id))
+    .where(
+        _D.channel == CHANNEL,
+        or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.SENDING)),
+        # One that is being sent is a probe.
+        or_(is_(DELIVERIES, DeliveryStatus.HELD), _refused.correlate(DELIVERIES).exists()),
+        _A.outcome == plain(AttemptOutcome.HELD),
+        ~_dead_since.correlate(ATTEMPTS).exists(),  # a person revived it since
+    )
+)
+_elsewhere = DELIVERIES.alias("elsewhere")
+_copies = select(1).where(_elsewhere.c.key == _D.key, _elsewhere.c.channel == bindparam("other", type_=Text))
+_WAITS = (
+    select(DELIVERIES)
+    .where(
+        _D.channel == CHANNEL,
+        unsent(DELIVERIES),
+        or_(due(DELIVERIES), _D.attempts > 0),  # the others would wait on a sound channel too
+        ~_copies.correlate(DELIVERIES).exists(),
+    )
+    .order_by(_D.id)
+    .limit(DIVERTED)
+)
+_BEFORE = (
+    select(_A.id)
+    .where(_A.started_at < bindparam("since", type_=_A.started_at.type))
+    .order_by(_A.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_OWNER = select(_D.channel).where(_D.id == _A.delivery).correlate(ATTEMPTS).scalar_subquery()
+_SENT_SINCE = select(func.count()).select_from(
+    # Those of one message began at one moment.
+    select(_A.started_at, _A.shared, case((_A.shared > 1, 0), else_=_A.id).label("own"))
+    .where(_A.id > func.coalesce(_BEFORE, 0), _OWNER == CHANNEL)
+    .distinct()
+    .subquery()
+)
+
+
+def held_since(connection: Connection, channel: ChannelName) -> datetime | None:
+    """Since when the channel has refused what it still holds; None where it is not held."""
+    moment: datetime | None = connection.execute(_HELD_SINCE, {"channel": channel}).scalar_one()
+    return moment
+
+
+def divert(connection: Connection, channel: ChannelName, to: ChannelName, *, at: datetime) -> int:
+    """Tell `to`, from `at` on, what the held `channel` was to tell, with `diverted_from` among the facts: each
+    once, `DIVERTED` at a time. Returns how many."""
+    if held_since(connection, channel) is None:
+        return 0
+    found = connection.execute(_WAITS, {"channel": channel, "other": to, "now": at})
+    copies = [
+        Alert(
+            key=row.key,
+            channel=to,
+            event=row.event,
+            project=row.project,
+            facts={**row.facts, "diverted_from": channel},
+            job=row.job,
+            transition=row.transition,
+            overtakes=True,
+        )
+        for row in map(delivery_row, found)
+    ]
+    return len(alerts.add(connection, copies, at=at, due_at=at))
+
+
+def sent_since(connection: Connection, channel: ChannelName, *, since: datetime) -> int:
+    """How many messages to the channel were begun since then; one that told of many counts once."""
+    return int(connection.execute(_SENT_SINCE, {"channel": channel, "since": since}).scalar_one())

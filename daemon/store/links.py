@@ -1,0 +1,95 @@
+"""wrapd's own links to finished videos: who has the token may open one, until it expires or is revoked.
+
+Owns the links: one for each job. Must never make a token: whoever asks for a link brings one.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from daemon.store import assets
+from daemon.store.mapping import link_row
+from daemon.store.rows import LinkRow
+from daemon.store.tables import LINKS
+
+_L = LINKS.c
+_MOMENT = _L.created_at.type
+_OF_JOB = select(LINKS).where(_L.job == bindparam("of_job"))
+_BY_TOKEN = select(LINKS).where(_L.token == bindparam("of_token"))
+_MAKE = insert(LINKS)
+_ANEW = update(LINKS).where(_L.job == bindparam("of_job"))
+_CLICKED = (
+    update(LINKS)
+    .where(_L.id == bindparam("row"))
+    .values(clicks=_L.clicks + 1, last_click_at=bindparam("at", type_=_MOMENT))
+)
+_JOB = select(_L.job).where(_L.id == bindparam("row"))
+_REVOKE = (
+    update(LINKS)
+    .where(_L.job.in_(bindparam("jobs", expanding=True)), _L.revoked_at.is_(None))
+    .values(revoked_at=bindparam("at", type_=_MOMENT))
+)
+_RESTORE = (
+    update(LINKS)
+    .where(_L.job.in_(bindparam("jobs", expanding=True)), _L.revoked_at.is_not(None))
+    .values(revoked_at=None)
+)
+
+
+class Links:
+    """The links, seen through one transaction. A `job` argument is a row id."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of_job(self, job: int, *, token: str, at: datetime, life: float) -> LinkRow | None:
+        """The job's link that lives; one with `token`, for `life` seconds, where there is none or it has expired.
+        None where it was revoked."""
+        row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
+        if row is not None and (row.revoked_at is not None or row.expires_at > at):
+            return None if row.revoked_at is not None else link_row(row)
+        values = {"token": token, "created_at": at, "expires_at": at + timedelta(seconds=life)}
+        if row is None:
+            self._connection.execute(_MAKE, {"job": job, **values})
+        else:
+            self._connection.execute(_ANEW, {"of_job": job, **values})
+        return link_row(self._connection.execute(_OF_JOB, {"of_job": job}).one())
+
+    def by_token(self, token: str) -> LinkRow | None:
+        """The link of a token, whether it lives or not."""
+        row = self._connection.execute(_BY_TOKEN, {"of_token": token}).one_or_none()
+        return None if row is None else link_row(row)
+
+    def get(self, job: int) -> LinkRow | None:
+        """The job's link, whether it lives or not."""
+        row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
+        return None if row is None else link_row(row)
+
+    def list(self, *, limit: int | None = None) -> "list[LinkRow]":
+        """All links, the latest made first."""
+        query = select(LINKS).order_by(_L.id.desc())
+        return [link_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))]
+
+    def clicked(self, id: int, at: datetime) -> None:  # noqa: A002 - as the row calls it
+        """Count a click of `at`; the first one is when the video was seen."""
+        if self._connection.execute(_CLICKED, {"row": id, "at": at}).rowcount == 1:
+            assets.seen(self._connection, self._connection.execute(_JOB, {"row": id}).scalar_one(), at=at)
+
+    def revoke(self, job: int, at: datetime) -> bool:
+        """End the job's link. False: there is none, or it was revoked before."""
+        return revoke(self._connection, [job], at=at) == 1
+
+    def restore(self, job: int) -> bool:
+        """Take back that the job's link was revoked. False: it was not."""
+        return restore(self._connection, [job]) == 1
+
+
+def revoke(connection: Connection, jobs: Collection[int], *, at: datetime) -> int:
+    """End the links of some jobs, as many as one statement takes. Returns how many lived."""
+    return connection.execute(_REVOKE, {"jobs": list(jobs), "at": at}).rowcount
+
+
+def restore(connection: Connection, jobs: Collection[int]) -> int:
+    """Take back that the links of some jobs were revoked. Returns how many were."""
+    return connection.execute(_RESTORE, {"jobs": list(jobs)}).rowcount

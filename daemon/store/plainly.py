@@ -1,0 +1,79 @@
+"""The common claim in one query: the channel is not held, and a delivery is due that no other stands before.
+
+Owns this statement, for `Outbox`, which looks further where it finds nothing. All that a message tells of comes
+with it: each statement more would cost a twentieth of a send.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from daemon.domain.jobs import ChannelName
+from daemon.store.lines import CHANNEL, due, is_, same_line, unsent
+from daemon.store.mapping import delivery_of, job_of, plain
+from daemon.store.rows import Claimed, DeliveryStatus, TransitionRow
+from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
+
+_D = DELIVERIES.c
+_earlier = DELIVERIES.alias("earlier")
+_held = DELIVERIES.alias("held_row")
+_DUE = (
+    select(DELIVERIES, JOBS, TRANSITIONS)
+    .select_from(
+        DELIVERIES.outerjoin(JOBS, JOBS.c.id == _D.job).outerjoin(TRANSITIONS, TRANSITIONS.c.id == _D.transition)
+    )
+    .where(
+        _D.channel == CHANNEL,
+        is_(DELIVERIES, DeliveryStatus.PENDING),
+        due(DELIVERIES),
+        ~select(1).where(_held.c.channel == CHANNEL, is_(_held, DeliveryStatus.HELD)).exists(),
+        ~select(1)
+        .where(same_line(_earlier, DELIVERIES), _earlier.c.id < _D.id, unsent(_earlier))
+        .correlate(DELIVERIES)
+        .exists(),
+    )
+    .order_by(_D.due_at, _D.id)
+    .limit(1)
+)
+_TAKE = (
+    update(DELIVERIES)
+    .where(_D.id == bindparam("row"))
+    .values(status=plain(DeliveryStatus.SENDING), attempts=bindparam("attempt"))
+)
+_BEGIN = (
+    insert(ATTEMPTS)
+    .values(delivery=bindparam("row"), n=bindparam("attempt"), started_at=bindparam("now"))
+    .inline()
+)
+_NAMES = tuple(tuple(table.c.keys()) for table in (DELIVERIES, JOBS, TRANSITIONS))
+
+
+def take(connection: Connection, channel: ChannelName, *, now: datetime) -> Claimed | None:
+    """Take the earliest that is due, and open its next attempt; None where the channel is held or none is due."""
+    row = connection.execute(_DUE, {"channel": channel, "now": now}).one_or_none()
+    if row is None:
+        return None
+    delivery, job, move = _parts(tuple(row))
+    attempt = delivery["attempts"] + 1
+    delivery |= {"attempts": attempt, "status": DeliveryStatus.SENDING}
+    connection.execute(_TAKE, {"row": delivery["id"], "attempt": attempt})
+    connection.execute(_BEGIN, {"row": delivery["id"], "attempt": attempt, "now": now})
+    return Claimed(
+        delivery=delivery_of(delivery),
+        job=None if job["id"] is None else job_of(job),
+        move=None if move["id"] is None else TransitionRow(**move),
+        attempt=attempt,
+        channel_held=False,
+    )
+
+
+def _parts(values: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The columns of the three tables by their names, which repeat among them."""
+    first, second = len(_NAMES[0]), len(_NAMES[0]) + len(_NAMES[1])
+    delivery, job, move = _NAMES
+    return (
+        dict(zip(delivery, values[:first], strict=True)),
+        dict(zip(job, values[first:second], strict=True)),
+        dict(zip(move, values[second:], strict=True)),
+    )

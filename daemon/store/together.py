@@ -1,0 +1,147 @@
+"""Many deliveries in one message: how many wait, and taking them together.
+
+Owns these statements, for `Outbox`. Must never take one out of its line's order, nor what is for the operators.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
+
+from daemon.domain.digests import Waiting
+from daemon.domain.jobs import ChannelName
+from daemon.store.lines import CHANNEL, due, is_, merges, same_line, unsent
+from daemon.store.mapping import delivery_row, job_row, plain, transition_row
+from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
+from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
+
+COUNTED = 1000
+"""Deliveries that are counted at most: more make no difference to what is told together."""
+MOST = 500
+"""Deliveries that are taken together at most: as many as one statement takes."""
+
+_D = DELIVERIES.c
+_WRITTEN = [plain(status) for status in DeliveryStatus if status is not DeliveryStatus.CANCELED]
+_RECENT = select(func.count()).select_from(
+    select(_D.id)
+    .where(
+        _D.channel == CHANNEL,
+        _D.status.in_(_WRITTEN),  # a search of the index for each; a "not canceled" would read them all
+        _D.created_at > bindparam("since", type_=_D.created_at.type),
+        merges(DELIVERIES),
+    )
+    .limit(COUNTED)
+    .subquery()
+)
+_earlier = DELIVERIES.alias("earlier")
+_goes_along = and_(is_(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
+_before = (same_line(_earlier, DELIVERIES), _earlier.c.id < _D.id, unsent(_earlier))
+_GOES = (
+    _D.channel == CHANNEL,
+    is_(DELIVERIES, DeliveryStatus.PENDING),
+    due(DELIVERIES),
+    merges(DELIVERIES),
+    # What stands before it goes out with it.
+    ~select(1).where(*_before, ~_goes_along).correlate(DELIVERIES).exists(),
+)
+_due_at, _created_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.created_at))
+_going = (
+    # One that was tried before has waited since it was written.
+    select(case((_D.attempts == 0, _due_at), else_=_created_at).label("since"), _D.held_until)
+    .where(*_GOES)
+    .order_by(_D.due_at, _D.id)
+    .limit(COUNTED)
+    .subquery()
+)
+_READY = select(func.count(), func.min(_going.c.since), func.count(_going.c.held_until)).select_from(_going)
+_FIRST = select(DELIVERIES).where(*_GOES).order_by(_D.due_at, _D.id).limit(bindparam("most"))
+# Of all channels: led by the channel SQLite would look at everything that waits there.
+_OF_JOBS = select(DELIVERIES).where(_D.job.in_(bindparam("jobs", expanding=True)), unsent(DELIVERIES))
+_OF_PROJECTS = select(DELIVERIES).where(_D.job.is_(None), unsent(DELIVERIES))
+_TAKE = (
+    update(DELIVERIES)
+    .where(_D.id == bindparam("row"))
+    .values(status=plain(DeliveryStatus.SENDING), attempts=bindparam("attempt"))
+)
+_BEGIN = insert(ATTEMPTS)
+
+
+def waiting(connection: Connection, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
+    """How the channel stands; what counts `COUNTED` at most."""
+    since = now - timedelta(seconds=window)
+    recent = connection.execute(_RECENT, {"channel": channel, "since": since}).scalar_one()
+    ready, oldest, kept = connection.execute(_READY, {"channel": channel, "now": now}).one()
+    return Waiting(
+        recent=recent, due=ready, oldest=None if oldest is None else from_stamp(oldest), from_quiet=kept
+    )
+
+
+def take(connection: Connection, channel: ChannelName, *, now: datetime, most: int) -> tuple[Claimed, ...]:
+    """Take what is due, `most` at most, by id, and open its attempts."""
+    most = min(most, MOST)
+    found = connection.execute(_FIRST, {"channel": channel, "now": now, "most": most})
+    first = {row.id: delivery_row(row) for row in found}
+    if not first:
+        return ()
+    # One that waited for its next try may be due later than one behind it.
+    before = _before_them(connection, first.values())
+    rows = sorted((first | before).values(), key=lambda row: row.id)[:most]
+    taken = [replace(row, status=DeliveryStatus.SENDING, attempts=row.attempts + 1) for row in rows]
+    connection.execute(_TAKE, [{"row": row.id, "attempt": row.attempts} for row in taken])
+    connection.execute(
+        _BEGIN,
+        [{"delivery": row.id, "n": row.attempts, "started_at": now, "shared": len(taken)} for row in taken],
+    )
+    return _claimed(connection, taken)
+
+
+def _before_them(connection: Connection, rows: Iterable[DeliveryRow]) -> dict[int, DeliveryRow]:
+    """What stands before these in their lines."""
+    last: defaultdict[tuple[object, ...], int] = defaultdict(int)
+    for row in rows:
+        last[_line(row)] = max(last[_line(row)], row.id)
+    found: list[Any] = []
+    if jobs := sorted({row.job for row in rows if row.job is not None}):
+        found += connection.execute(_OF_JOBS, {"jobs": jobs})
+    if any(row.job is None for row in rows):
+        found += connection.execute(_OF_PROJECTS)
+    return {row.id: delivery_row(row) for row in found if row.id < last[_line(row)]}
+
+
+def _line(row: Any) -> tuple[object, ...]:
+    return (row.channel, row.job, row.project if row.job is None else None)
+
+
+def _claimed(connection: Connection, taken: Sequence[DeliveryRow]) -> tuple[Claimed, ...]:
+    jobs = _by_id(connection, JOBS, (row.job for row in taken))
+    moves = _by_id(connection, TRANSITIONS, (row.transition for row in taken))
+    return tuple(
+        Claimed(
+            delivery=row,
+            job=None if row.job is None else job_row(jobs[row.job]),
+            move=None if row.transition is None else transition_row(moves[row.transition]),
+            attempt=row.attempts,
+        )
+        for row in taken
+    )
+
+
+def _by_id(connection: Connection, table: Table, wanted: Iterable[int | None]) -> dict[int, Any]:
+    ids = sorted({row for row in wanted if row is not None})
+    query = select(table).where(table.c.id.in_(ids))
+    return {row.id: row for row in connection.execute(query)} if ids else {}

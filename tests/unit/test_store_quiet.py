@@ -1,0 +1,166 @@
+"""Quiet hours in the outbox: what waits for their end, what passes, and what passes with it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon.domain.events import Event, OperatorAlert
+from daemon.domain.jobs import Observation
+from daemon.domain.quiet import QuietHours
+from daemon.domain.routing import Routing, Target, routing
+from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, Outcome, Store
+from tests.support.store import BOTH, NOW, PROJECT, A, B, later, move, open_store, record, track
+
+MORNING = datetime(2026, 3, 1, 20, tzinfo=UTC)
+HOURS = QuietHours(start=time(11), end=time(20), zone=UTC)
+"""NOW is in their midst."""
+SENT = Outcome(kind=AttemptOutcome.SENT, reason="200")
+QUIET = routing([], operators=None, channels=[A, B], quiet={A: HOURS})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path)
+    yield store
+    store.close()
+
+
+def row_of(store: Store, event: Event, channel=A) -> DeliveryRow:
+    (row,) = [row for row in store.read(lambda tx: tx.outbox.list(channel=channel)) if row.event is event]
+    return row
+
+
+def claim(store: Store, now: datetime, channel=A) -> Claimed | None:
+    return store.write_now(lambda tx: tx.outbox.claim(channel, now=now))
+
+
+def go(store: Store, *states: str, name: str = "job-1", due: float = 0, routes: Routing = QUIET) -> int:
+    def work(tx):
+        job = track(tx, name)
+        for state in states:
+            record(tx, job, state, due_at=later(due), routes=routes)
+        return job
+
+    return store.write_now(work)
+
+
+def test_an_alert_waits_for_the_end_of_quiet_hours(store: Store) -> None:
+    go(store, "SUCCEED", due=3)
+    row, other = row_of(store, Event.SUCCEEDED), row_of(store, Event.SUCCEEDED, B)
+    assert (row.due_at, row.held_until, row.created_at) == (MORNING, MORNING, NOW)
+    assert (other.due_at, other.held_until) == (later(3), None)
+    assert claim(store, MORNING - timedelta(seconds=1)) is None
+    assert store.read(lambda tx: tx.outbox.next_due(A, now=NOW)) == MORNING
+    claimed = claim(store, MORNING)
+    assert claimed is not None
+    assert claimed.delivery.held_until == MORNING
+
+
+def test_what_is_urgent_passes_and_takes_along_what_is_before_it(store: Store) -> None:
+    go(store, "SUCCEED", name="other")
+    go(store, "BLOCK", "WAITING")  # the thaw waits
+    thaw = row_of(store, Event.UNBLOCKED)
+    assert (thaw.due_at, row_of(store, Event.BLOCKED).held_until) == (MORNING, None)
+    job = thaw.job
+    store.write_now(lambda tx: record(tx, job, "FAILED", due_at=later(3), routes=QUIET))
+    assert row_of(store, Event.UNBLOCKED).due_at == later(3)
+    assert row_of(store, Event.SUCCEEDED).due_at == MORNING
+    told = []
+    while (claimed := claim(store, later(3))) is not None:
+        told.append(claimed.delivery.event)
+        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, SENT, at=later(3)))
+    assert told == [Event.BLOCKED, Event.UNBLOCKED, Event.FAILED]
+
+
+def test_one_that_was_tried_keeps_its_own_time(store: Store) -> None:
+    go(store, "BLOCK", "WAITING")
+    blocked = claim(store, NOW)
+    assert blocked is not None
+    store.write_now(lambda tx: tx.outbox.finish(blocked, SENT, at=NOW))
+    thaw = claim(store, MORNING)
+    assert thaw is not None
+    put_off = Outcome(kind=AttemptOutcome.RETRY, reason="503", due_at=MORNING + timedelta(minutes=5))
+    store.write_now(lambda tx: tx.outbox.finish(thaw, put_off, at=MORNING))
+    store.write_now(lambda tx: record(tx, thaw.delivery.job, "FAILED", at=MORNING, routes=QUIET))
+    assert row_of(store, Event.UNBLOCKED).due_at == MORNING + timedelta(minutes=5)
+
+
+def test_operators_hear_after_their_quiet_hours_too(store: Store) -> None:
+    def alert(key: str, event: Event = Event.PROJECT_DOWN) -> OperatorAlert:
+        return OperatorAlert(event=event, key=key, project=PROJECT)
+
+    def work(tx):
+        kept = Target(channel=A, held_until=MORNING)
+        return tx.outbox.add_operator(alert("down"), channels=[kept, B], at=NOW)
+
+    assert store.write_now(work) == 2
+    assert row_of(store, Event.PROJECT_DOWN).due_at == MORNING
+    assert row_of(store, Event.PROJECT_DOWN, B).due_at == NOW
+    # One of the same project that must not wait takes it along.
+    up = alert("up", Event.PROJECT_RECOVERED)
+    store.write_now(lambda tx: tx.outbox.add_operator(up, channels=[A], at=later(5)))
+    assert row_of(store, Event.PROJECT_DOWN).due_at == later(5)
+
+
+def test_operators_hear_by_the_routing_of_a_move(store: Store) -> None:
+    job = store.write_now(track)
+    seen = Observation(state="THAWING")
+    alert = OperatorAlert(event=Event.UNKNOWN_STATE, key="x", project=PROJECT)
+
+    def work(tx):
+        moved = move(None, seen)
+        return tx.jobs.record_move(job, moved, seen, routing=QUIET, due_at=NOW, operator_alerts=[alert])
+
+    assert store.write_now(work).channels == (A, B)
+    assert [row_of(store, Event.UNKNOWN_STATE, channel).due_at for channel in (A, B)] == [MORNING, NOW]
+
+
+def test_a_download_link_does_not_end_quiet_hours(store: Store) -> None:
+    job = go(store, "SUCCEED", due=3)
+    store.write_now(lambda tx: tx.jobs.set_download_url(job, "https://h/file", at=later(1)))
+    assert row_of(store, Event.SUCCEEDED).due_at == MORNING
+    assert row_of(store, Event.SUCCEEDED, B).due_at == later(1)
+
+
+@pytest.mark.parametrize(("back", "waits"), [(3, True), (17, True), (20, False)])
+def test_a_clock_set_back_does_not_end_quiet_hours_unless_by_a_day(store: Store, back: int, waits: bool) -> None:
+    go(store, "SUCCEED")
+    now = NOW - timedelta(hours=back)
+    assert (claim(store, now) is None) == waits
+
+
+def test_what_is_put_off_after_quiet_hours_shows_a_clock_set_back(store: Store) -> None:
+    go(store, "SUCCEED")
+    claimed = claim(store, MORNING)
+    assert claimed is not None
+    due = MORNING + timedelta(hours=3)
+    outcome = Outcome(kind=AttemptOutcome.RETRY, reason="503", due_at=due)
+    store.write_now(lambda tx: tx.outbox.finish(claimed, outcome, at=MORNING))
+    assert claim(store, due - FAR) is None
+    assert claim(store, due - FAR - timedelta(seconds=1)) is not None
+
+
+def test_a_start_without_quiet_hours_lets_go_what_was_kept(store: Store) -> None:
+    go(store, "SUCCEED")
+    assert store.write_now(lambda tx: tx.outbox.recover(at=later(5))) == 0
+    store.write_now(lambda tx: tx.outbox.recover(at=later(5), routing=QUIET))
+    assert row_of(store, Event.SUCCEEDED).due_at == MORNING
+    store.write_now(lambda tx: tx.outbox.recover(at=later(5), routing=BOTH))
+    assert row_of(store, Event.SUCCEEDED).due_at == later(5)
+
+
+def test_without_quiet_hours_an_alert_costs_no_query_more(store: Store) -> None:
+    jobs = store.write_now(lambda tx: [track(tx, "job-1"), track(tx, "job-2")])
+
+    def count(tx, job, routes):
+        asked: list[str] = []
+        driver = tx.jobs._connection.connection.dbapi_connection
+        driver.set_trace_callback(asked.append)
+        record(tx, job, "FAILED", routes=routes)
+        driver.set_trace_callback(None)
+        return len(asked)
+
+    assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 6
+    assert store.write_now(lambda tx: count(tx, jobs[1], QUIET)) == 7

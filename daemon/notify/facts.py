@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from daemon.domain.events import Json
 
 FACTS: Mapping[str, str] = {
-    "event": "see [events.md](events.md); `test` for a test message",
+    "event": "see [events.md](events.md); `digest` for many alerts in one message, `test` for a test message",
     "delivery_id": "number of this alert for this channel; the same at each try, so that repeats can be dropped",
     "possible_repeat": "true where an earlier try may have arrived",
     "attempt": "counts the tries of this alert from 1",
@@ -22,12 +22,14 @@ FACTS: Mapping[str, str] = {
     "batch": "what `track --batch` said, or null",
     "state": "WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came",
     "state_before": "the state before, null for the first answer",
+    "own_url": "wrapd's own link to the video, where `web.public_url` is set: it outlives the others",
     "cover_url": "exactly as it came",
     "cover_valid_until": "null where the link does not say",
     "preview_url": "exactly as it came",
     "preview_valid_until": "as the link says, else 24 hours after it was fetched",
     "download_url": "the finished file of an avatar video",
     "download_valid_until": "as the link says, else 24 hours after it was fetched",
+    "link_until": "of `succeeded` and `link_expiring`: when the last of the links to the video expires",
     "asset_id": "the service's id of the video",
     "error_code": "of a failed job",
     "error_msg": "of a failed job",
@@ -40,13 +42,22 @@ FACTS: Mapping[str, str] = {
     "elapsed": "of `stuck`: seconds of production so far",
     "normal_median": "of `stuck`: half of the jobs like it take less than these seconds",
     "normal_high": "of `stuck`: 99 of 100 jobs like it take less than these seconds",
-    "ended_at": "when a job succeeded, failed or was canceled; the service's time where it can be believed",
+    "ended_at": "when a job succeeded, failed or was canceled (the service's time where it can be believed), or "
+    "the last job of a batch ended",
     "observed_at": "when wrapd saw it",
     "reported_at": "the service's own time of the update, or null",
     "reason": "why tracking ended without an end (`lost`, `expired`), or what is wrong (events for operators)",
     "late_seconds": "of `overloaded`: how long the most overdue job has waited",
-    "jobs": "of `overloaded`: how many jobs are tracked",
+    "jobs": "of `overloaded`: how many jobs are tracked; of `batch_finished`: how many the batch has",
     "held_channel": "of `channel_held`: which one",
+    "diverted_from": "the channel that this alert was written for, where it takes no messages; else null",
+    "began_at": "of `batch_finished`: when the first of its jobs was created",
+    "counts": "of `batch_finished`: how many jobs ended in which way (`succeeded`, `partial`, `failed`, "
+    "`canceled`, `lost`, `expired`, `stopped`); of `digest`: how many alerts of which event it holds",
+    "failures": "of `batch_finished`: the first jobs that did not succeed, a list of objects with `job_id`, "
+    "`name`, `event` and `error`",
+    "shared": "how many alerts this message tells of: 1, more for a `digest`",
+    "alerts": "of `digest`: the facts of each alert, a list of objects with the keys of this table",
 }
 """What each key means."""
 

@@ -1,0 +1,254 @@
+"""A built-in example of every message, as the rows that it would be written from: for previews and tests.
+
+Owns the examples, one for each event and for what else a message can be: late, a repeat, diverted, a digest, of a
+name that tries to break out. Nothing in here is ever sent or stored.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from daemon.domain.events import OPERATOR_EVENTS, Event, Json
+from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
+from daemon.domain.states import State
+from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
+
+HOSTILE_NAME = (
+    '@everyone <!channel> <at user_id="all"></at> **free** [here](https://example.com/x) <b>www.example.com</b> '
+    "{{ 7 * 7 }}"
+)
+"""A name that would call, link and mark up, if it could."""
+_CHANNEL = ChannelName("editors")
+_PROJECT = ProjectName("main")
+_HOUR = timedelta(hours=1)
+_STATES: Mapping[Event, State] = {
+    Event.FAILED: State.FAILED,
+    Event.CANCELED: State.CANCELED,
+    Event.BLOCKED: State.BLOCK,
+    Event.UNBLOCKED: State.PROCESSING,
+    Event.STARTED: State.PROCESSING,
+    Event.STUCK: State.PROCESSING,
+    Event.LOST: State.PROCESSING,
+    Event.EXPIRED: State.PROCESSING,
+}
+
+Made = Callable[[datetime], tuple[Claimed, ...]]
+
+
+def example(name: str, *, now: datetime) -> tuple[Claimed, ...]:
+    """The deliveries of an example (a name of `EXAMPLES`), as told `now`; several are one digest.
+
+    Raises KeyError for a name that there is not.
+    """
+    return EXAMPLES[name](now)
+
+
+def _single(event: Event) -> Made:
+    return lambda now: (_of_event(event, now),)
+
+
+def _of_event(event: Event, now: datetime, *, number: int = 1) -> Claimed:
+    if event is Event.BATCH_FINISHED:
+        return _batch(now)
+    if event in OPERATOR_EVENTS:
+        return _operator(event, now)
+    return _of_job(event, now, number=number)
+
+
+def _of_job(event: Event, now: datetime, *, number: int = 1, **of_job: object) -> Claimed:
+    at = now - timedelta(seconds=3)
+    job = replace(_job(event, at, number), **of_job)  # type: ignore[arg-type]  # fields of the row, by name
+    delivery = _delivery(event, at, facts={"state": job.state, **_FACTS.get(event, {})}, job=job, number=number)
+    if event is Event.LINK_EXPIRING:
+        return Claimed(delivery=delivery, job=job, move=None, attempt=1)
+    move = TransitionRow(
+        id=number,
+        job=job.id,
+        seq=2,
+        before=State.BLOCK if event is Event.UNBLOCKED else State.PROCESSING,
+        after=job.state or State.PROCESSING,
+        observed_at=at,
+        reported_at=at - timedelta(seconds=2),
+    )
+    return Claimed(delivery=delivery, job=job, move=move, attempt=delivery.attempts)
+
+
+_FACTS: Mapping[Event, Mapping[str, Json]] = {
+    Event.STARTED: {"eta": {"median": 192.0, "low": 101.0, "high": 400.0}},
+    Event.STUCK: {"elapsed": 2520.0, "normal_median": 180.0, "normal_high": 540.0},
+    Event.LOST: {"reason": "the service does not know the job; HTTP 404; MSS.00000002"},
+    Event.EXPIRED: {"reason": "it did not end in time"},
+}
+
+
+def _job(event: Event, at: datetime, number: int) -> JobRow:
+    """A job as it is when `event` happens at `at`."""
+    ended = event in {Event.SUCCEEDED, Event.LINK_EXPIRING, Event.FAILED, Event.CANCELED}
+    has_video = event in {Event.SUCCEEDED, Event.LINK_EXPIRING}
+    end = at - (20 * _HOUR if event is Event.LINK_EXPIRING else timedelta(seconds=2))
+    until = end + 24 * _HOUR
+    return JobRow(
+        id=number,
+        project=_PROJECT,
+        kind="avatar",
+        job_id=JobId(f"26f06524-4f75-4b3a-a853-b649a21aae{number:02}"),
+        label="Spring campaign",
+        tags=("spring", "de"),
+        batch="spring-launch",
+        tracking=Tracking.FINISHED if ended else Tracking.ACTIVE,
+        state=_STATES.get(event, State.SUCCEED),
+        state_since=at,
+        tracked_at=end - timedelta(minutes=6),
+        episode=1,
+        created_at=end - timedelta(minutes=6),
+        started_at=end - timedelta(minutes=3, seconds=12),
+        ended_at=end if ended else None,
+        reported_at=end,
+        duration=65.0 if has_video else None,
+        asset=Asset(
+            asset_id="a1b2c3" if has_video else None,
+            asset_name=f"Interview, take {number}",
+            preview_url=_signed(f"take{number}.mp4", until) if has_video else None,
+            cover_url=_signed(f"take{number}.png", until) if has_video else None,
+        ),
+        links_at=end,
+        error_code="MSS.10031004" if event is Event.FAILED else None,
+        error_msg="The script is longer than the voice allows." if event is Event.FAILED else None,
+        polls=9,
+        last_polled_at=at,
+        next_poll_at=None,
+        last_error=None,
+        link_until=until if has_video else None,
+    )
+
+
+def _signed(file: str, until: datetime) -> str:
+    """A link as object storage signs it (see the API document's example answer)."""
+    return (
+        f"https://metastudio.example.com/videos/{file}?AccessKeyId=EXAMPLE&Expires={int(until.timestamp())}"
+        "&Signature=zVGMVbI5ji9rr8epD1Cir5OGIRk%3D"
+    )
+
+
+def _delivery(
+    event: Event, at: datetime, *, facts: Mapping[str, Json], job: JobRow | None = None, number: int = 1
+) -> DeliveryRow:
+    return DeliveryRow(
+        id=100 + number,
+        key=f"example/{number}/{event}",
+        channel=_CHANNEL,
+        event=event,
+        job=job.id if job is not None else None,
+        project=_PROJECT if event is not Event.CHANNEL_HELD else None,
+        transition=None,
+        facts=facts,
+        status=DeliveryStatus.SENDING,
+        due_at=at,
+        created_at=at,
+        sent_at=None,
+        attempts=1,
+        possible_repeat=False,
+        last_error=None,
+    )
+
+
+def _batch(now: datetime) -> Claimed:
+    at = now - timedelta(seconds=10)
+    failed = "The script is longer than the voice allows."
+    facts: dict[str, Json] = {
+        "batch": "spring-launch",
+        "jobs": 50,
+        "succeeded": 48,
+        "partial": 0,
+        "failed": 2,
+        "canceled": 0,
+        "lost": 0,
+        "expired": 0,
+        "stopped": 0,
+        "failures": [
+            {"job_id": f"job-{number}", "name": f"Interview, take {number}", "event": "failed", "error": failed}
+            for number in (7, 31)
+        ],
+        "began": (at - 2 * _HOUR).isoformat(),
+        "ended": at.isoformat(),
+        "observed_at": at.isoformat(),
+    }
+    delivery = _delivery(Event.BATCH_FINISHED, at, facts=facts)
+    return Claimed(delivery=delivery, job=None, move=None, attempt=1)
+
+
+_OPERATORS: Mapping[Event, Mapping[str, Json]] = {
+    Event.PROJECT_DOWN: {"reason": "no whole answer within 15 s"},
+    Event.PROJECT_RECOVERED: {},
+    Event.AUTH_FAILED: {"reason": "the service refuses the credentials; HTTP 401; APIG.0301"},
+    Event.CHANNEL_HELD: {
+        "channel": "studio",
+        "reason": "HTTP 401: the service refuses the channel's token or key",
+    },
+    Event.UNKNOWN_STATE: {"state": "THAWING", "job_id": "26f06524-4f75-4b3a-a853-b649a21aae01"},
+    Event.OVERLOADED: {"late_seconds": 75.0, "jobs": 90000},
+}
+
+
+def _operator(event: Event, now: datetime) -> Claimed:
+    at = now - timedelta(seconds=3)
+    delivery = _delivery(event, at, facts={**_OPERATORS[event], "observed_at": at.isoformat()})
+    return Claimed(delivery=delivery, job=None, move=None, attempt=1)
+
+
+# ------------------------------------------------------------------------------------------- what else there is
+
+
+def _partial(now: datetime) -> tuple[Claimed, ...]:
+    return (_of_job(Event.SUCCEEDED, now, kind="picture_modeling", state=State.PARTIAL_SUCCEED),)
+
+
+def _late(now: datetime) -> tuple[Claimed, ...]:
+    """A video that finished four and a half hours ago, while the chat could not be reached."""
+    claimed = _of_job(Event.SUCCEEDED, now - timedelta(hours=4, minutes=28))
+    return (replace(claimed, delivery=replace(claimed.delivery, attempts=9), attempt=9),)
+
+
+def _quiet(now: datetime) -> tuple[Claimed, ...]:
+    claimed = _of_job(Event.SUCCEEDED, now - 5 * _HOUR)
+    return (replace(claimed, delivery=replace(claimed.delivery, held_until=now)),)
+
+
+def _repeat(now: datetime) -> tuple[Claimed, ...]:
+    claimed = _of_job(Event.SUCCEEDED, now)
+    return (replace(claimed, delivery=replace(claimed.delivery, possible_repeat=True)),)
+
+
+def _diverted(now: datetime) -> tuple[Claimed, ...]:
+    claimed = _of_job(Event.SUCCEEDED, now)
+    facts = {**claimed.delivery.facts, "diverted_from": "studio"}
+    return (replace(claimed, delivery=replace(claimed.delivery, facts=facts)),)
+
+
+def _hostile(now: datetime) -> tuple[Claimed, ...]:
+    claimed = _of_job(Event.FAILED, now, label=HOSTILE_NAME, batch=HOSTILE_NAME, error_msg=HOSTILE_NAME)
+    assert claimed.job is not None
+    asset = replace(claimed.job.asset, asset_name=HOSTILE_NAME)
+    return (replace(claimed, job=replace(claimed.job, asset=asset)),)
+
+
+def _digest(now: datetime) -> tuple[Claimed, ...]:
+    """Twelve that finished and two that failed within a minute."""
+    found = []
+    for number in range(1, 15):
+        event = Event.FAILED if number in {5, 9} else Event.SUCCEEDED
+        found.append(_of_job(event, now - timedelta(seconds=60 - 4 * number), number=number))
+    return tuple(found)
+
+
+EXAMPLES: Mapping[str, Made] = {
+    **{event.value: _single(event) for event in Event},
+    "partial": _partial,
+    "late": _late,
+    "quiet": _quiet,
+    "repeat": _repeat,
+    "diverted": _diverted,
+    "hostile": _hostile,
+    "digest": _digest,
+}
+"""Every example by its name: each event, and what else a message can be. Called with the moment of telling."""

@@ -1,9 +1,15 @@
 """docs/channels.md: the services of daemon/notify/forms.py, the waits of daemon/notify/settings.py, the keys of
 daemon/notify/facts.py. A test opens every URL of the page."""
 
+from textwrap import fill
+
+from daemon.domain.digests import MOST
+from daemon.notify.channels.channel import DIGEST_ABOVE
+from daemon.notify.channels.hosts import HOSTS
 from daemon.notify.facts import FACTS
-from daemon.notify.forms import FORMS, Form, Markup, Unit
-from daemon.notify.settings import NotifySettings
+from daemon.notify.forms import FORMS, Form, Markup, Picture, Tested, Unit
+from daemon.notify.settings import ChannelPlan, NotifySettings
+from daemon.notify.vendors import RATE_WAIT, RULES
 from daemon.notify.words import length
 from docs.paper import NOTE, joined, table
 
@@ -12,9 +18,9 @@ SERVICES: dict[str, tuple[str, str]] = {
     "form": ("a webhook of your own, form fields", "forms://example.com/hook"),
     "xml": ("a webhook of your own, XML", "xmls://example.com/hook"),
     "console": ("standard output of `wrapd run`", "console://"),
-    "feishu": ("Feishu, group bot", "feishu://TOKEN"),
-    "lark": ("Lark, group bot", "lark://TOKEN"),
-    "dingtalk": ("DingTalk, group robot that signs", "dingtalk://SECRET@TOKEN"),
+    "feishu": ("Feishu, group bot", "feishu://TOKEN?secret=SECRET"),
+    "lark": ("Lark, group bot", "lark://TOKEN?secret=SECRET"),
+    "dingtalk": ("DingTalk, group robot", "dingtalk://SECRET@TOKEN"),
     "wecombot": ("WeCom, group bot", "wecombot://KEY"),
     "slack": ("Slack, incoming webhook", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"),
     "discord": ("Discord, webhook", "discord://WEBHOOK_ID/WEBHOOK_TOKEN"),
@@ -39,6 +45,16 @@ of any service that [Apprise](https://github.com/caronc/apprise/wiki) knows.
 [channels.editors]
 url = { env = "WRAPD_EDITORS_URL" }
 timezone = "Asia/Shanghai"                 # of the times in the messages
+language = "zh"                            # "en" where nothing is said
+fallback = "mail"                          # told as well while the chat refuses this channel
+
+[channels.editors.quiet]                   # kept meanwhile and told together at eight
+from = "22:00"
+to = "08:00"
+urgent = ["failed", "blocked"]             # these pass
+
+[channels.mail]
+url = { env = "WRAPD_MAIL_URL" }
 
 [channels.robot]
 url = { file = "robot_url" }
@@ -50,8 +66,8 @@ channels = ["editors", "robot"]
 
 The URL is a credential: it stays out of logs, errors and pages, and is best kept out of the config file. Two
 groups are two channels; a URL with several destinations is refused, because one of them that fails would repeat
-the message to the others. Which events there are is said in [events.md](events.md), every key in
-[config.md](config.md).
+the message to the others. Which events there are is said in [events.md](events.md), what the messages say and how
+to put it in your own words in [messages.md](messages.md), every key in [config.md](config.md).
 
 ## Try it
 
@@ -64,37 +80,90 @@ A test that fails says what the service answered, and ends with status 1. One th
 held for that channel.
 """
 
-FORMS_INTRO = """\
+URLS_INTRO = """\
 ## Services
 
-Words in capitals stand for yours. A message that would be longer than the limit loses what matters least, whole
-links before broken ones. Names and texts of a job are escaped for the service: they call nobody, link nowhere
-and break no markup.
+Words in capitals stand for yours.
+"""
+
+OWN = """\
+### Feishu, Lark, DingTalk, WeCom
+
+The address that the service shows can be pasted as it is, `https://open.feishu.cn/open-apis/bot/v2/hook/TOKEN` and
+the like; `?secret=SECRET` (`&secret=SECRET` behind a query) is added where the bot signs. A bot that is kept by
+keywords refuses every message without one of them, and the channel is held: a signature has no such trap.
+
+- `secret=`: the signing secret of a Feishu, Lark or DingTalk bot; WeCom's have none. Each request is signed with
+  the time of this machine, which may be off by at most an hour.
+- `host=`: another host in the place of {hosts},
+  for a private gateway: `feishu://TOKEN?host=gateway.example.com:8443`.
+- `insecure=yes`: plain HTTP, for a `host=` on this machine only (`127.0.0.1`, `::1`, `localhost`).
+- `dingtalk://SECRET@TOKEN/13800138000` calls the owner of that number with each message; several are several parts
+  of the path.
+"""
+
+FORMS_INTRO = """\
+### What is sent and shown
+
+A *card* is the service's own rich form: the title coloured by the end of the job (green, red, amber, blue),
+fields, links behind words, and the video's cover where the service can show it: *by link* it fetches the picture
+from the link that the message names, *uploaded* it gets the picture itself. Names and texts of a job are escaped
+for the service: they call nobody, link nowhere and break no markup. A message that would be longer than the limit
+loses what matters least, and each link stays whole or is left out. A card that the service refuses goes once more
+as the plainest text.
+
+The *pace* is the most messages a minute, as the service documents it; `max_per_minute` sets another one.
 """
 
 FORMS_END = """\
 All other services of Apprise get plain text within the plugin's own limit. Options of Apprise that get in the
-way of the rules below (`retry`, `wait`, `optional`, `redirect`, `format`) are refused.
+way of the rules below (`retry`, `wait`, `optional`, `redirect`, `format`) are refused. A template of Apprise's own
+(`template=`) is filled with the plain text.
+
+How each is tested, always without the service itself:
+
+{tests}
+"""
+
+TESTS = {
+    Tested.CONFORMANCE: "every answer of the rules below, and every name of a collection of hostile ones,\n"
+    "  against a stand-in on this machine that refuses what the service refuses",
+    Tested.MAIL_SERVER: "the same, with the refusals of mail, against a real SMTP server on this machine",
+    Tested.WIRE: "messages, hostile names and refusals, by what arrives at a stand-in",
+    Tested.OPENED: "its URL opens a channel; nothing more",
+}
+
+MANY = """\
+## Many at once
+
+More than {above} alerts within {window} (`digest_above`, `digest_window`) come as one message: counts, the
+failures first, then a line for each that leads to it, at most {most} alerts in a message. The first waits for the
+others no longer than the window. What quiet hours have kept comes so too. A webhook (`json://`, `form://`,
+`xml://`) gets each alert by itself, unless its channel has a `digest_above`.
 """
 
 RULES_INTRO = """\
 ## What becomes of an alert
 
-An alert is stored with the change of state that causes it, and sent from there. A channel sends one alert at a
+An alert is stored with the change of state that causes it, and sent from there. A channel sends one message at a
 time, so that those about one job arrive in their order; a channel that fails delays no other one. One send may
 take {send} (`notify.send_timeout`). What comes next depends on what the service answered:
 """
+
+BODIES = """\
+Some services answer 200 and mean no, or stand behind a page that answers 200 to everything: for {bodies}
+the answer's body decides. Where it names a code for "too fast", the channel rests for {rate}.
+Redirects are not followed."""
 
 RULES_END = """\
 An alert that still fails {give_up} after it was written (`notify.give_up_after`) is dead. A held one never is:
 it waits for a person. Each pause is shortened at random by up to a quarter.
 
-Some services answer 200 and mean no: for Feishu, Lark, DingTalk, WeCom, Slack, Telegram and Rocket.Chat the
-answer's body decides. Redirects are not followed.
+{bodies}
 
 - **Held.** The operators are told once (`channel_held`). Mend the channel, then run `wrapd channels test NAME`:
   when it arrives, the rest follows, in order. Without that, wrapd tries one alert from time to time, and when
-  it is taken, sends the others.
+  it is taken, sends the others. Held for {after} (`fallback_after`), its alerts go to its `fallback` as well.
 - **Dead.** `wrapd deliveries --status dead` lists what was given up, with the reason. To send it again:
   `wrapd deliveries retry ID`, or `--dead` for all of them, or `--channel NAME` for those of a channel.
 - **Possible repeat.** After a timeout, a connection that broke during the send, or a crash, nobody can say
@@ -130,24 +199,50 @@ TEXTS = (
 
 def page() -> str:
     """The text of the page."""
-    settings = NotifySettings()
-    lines = ["# Channels", "", NOTE, "", INTRO, FORMS_INTRO]
+    settings, plan = NotifySettings(), ChannelPlan()
+    urls = [(service, f"`{url}`") for service, url in SERVICES.values()]
+    lines = ["# Channels", "", NOTE, "", INTRO, URLS_INTRO, *table(("service", "URL"), urls)]
+    lines += [OWN.format(hosts=_listed([f"`{host}`" for host in HOSTS.values()])), FORMS_INTRO]
     services = [row for form in FORMS for row in _rows(form)]
-    lines += [*table(("service", "URL", "sent as", "limit"), services), FORMS_END]
+    titles = ("service", "sent as", "what people see", "cover", "plain text at most", "pace", "tested")
+    tests = "\n".join(f"- *{tested.value}*: {text}." for tested, text in TESTS.items())
+    lines += [*table(titles, services), FORMS_END.format(tests=tests)]
+    lines += [MANY.format(above=DIGEST_ABOVE, window=length(plan.digest_window), most=MOST)]
     lines += [RULES_INTRO.format(send=length(settings.send_timeout))]
     lines += table(("answer", "what wrapd does"), _rules(settings))
-    lines += [RULES_END.format(give_up=length(settings.give_up_after)), JSON_INTRO]
+    lines += [_rules_end(settings, plan), JSON_INTRO]
     facts = [(f"`{name}`", meaning) for name, meaning in FACTS.items()]
     return joined([*lines, *table(("key", "value"), (*TEXTS, *facts)), JSON_END])
 
 
+def _rules_end(settings: NotifySettings, plan: ChannelPlan) -> str:
+    bodies = [SERVICES[scheme][0].partition(",")[0] for scheme in RULES if scheme in SERVICES]
+    return RULES_END.format(
+        give_up=length(settings.give_up_after),
+        bodies=fill(BODIES.format(bodies=_listed(list(dict.fromkeys(bodies))), rate=length(RATE_WAIT)), 110),
+        after=length(plan.fallback_after),
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+_PICTURES = {Picture.NONE: "-", Picture.URL: "by link", Picture.UPLOAD: "uploaded"}
+_MARKUPS = {Markup.TEXT: "plain text", Markup.HTML: "HTML", Markup.MARKDOWN: "Markdown"}
+_UNITS = {Unit.CHARACTERS: "characters", Unit.UTF8_BYTES: "bytes"}
+
+
 def _rows(form: Form) -> list[tuple[str, ...]]:
     """A row for each service of a form; `json` and `jsons` are one."""
-    shown = [SERVICES[scheme] for scheme in form.schemes if scheme in SERVICES]
+    shown = [SERVICES[scheme][0] for scheme in form.schemes if scheme in SERVICES]
     assert shown, f"no service of {form.schemes} is explained"
-    markup = {Markup.TEXT: "plain text", Markup.HTML: "HTML", Markup.MARKDOWN: "Markdown"}[form.markup]
-    unit = {Unit.CHARACTERS: "characters", Unit.UTF8_BYTES: "bytes"}[form.unit]
-    return [(service, f"`{url}`", markup, f"{form.limit} {unit}") for service, url in shown]
+    sent = "card" if form.card is not None else _MARKUPS[form.markup]
+    pace = "-" if form.per_minute is None else f"{form.per_minute:g}"
+    limit = f"{form.limit} {_UNITS[form.unit]}"
+    return [
+        (service, sent, form.shows, _PICTURES[form.picture], limit, pace, form.tested.value) for service in shown
+    ]
 
 
 def _rules(settings: NotifySettings) -> list[tuple[str, str]]:
@@ -162,7 +257,7 @@ def _rules(settings: NotifySettings) -> list[tuple[str, str]]:
             f"the same alert again {retry}; the channel rests meanwhile",
         ),
         (
-            "too many requests (429, 503 with `Retry-After`)",
+            "too many requests (429, 503 with `Retry-After`, a code for it in the body)",
             f"the channel rests as long as the service asks, at most {longest}; {unsaid} where it does not say",
         ),
         ("none, or half of one", f"it may have arrived: again {unknown}, marked as a possible repeat"),
@@ -171,10 +266,16 @@ def _rules(settings: NotifySettings) -> list[tuple[str, str]]:
             "once more as the plainest text; if that is refused too, the alert is `dead`",
         ),
         (
-            "it refuses the channel (401, 403, 404, a redirect, a wrong certificate)",
+            f"it refuses the channel ({_REFUSALS})",
             f"the alert is `held`, and with it the channel: one is tried {probe}",
         ),
     ]
+
+
+_REFUSALS = (
+    "401, 403, 404, a redirect, a wrong certificate; a code for its token, signature, keyword, robot or group in "
+    "the body"
+)
 
 
 def _growing(first: float, most: float) -> str:

@@ -1,16 +1,29 @@
-"""Which form each chat service takes: markup, escape, limit. One row for each service; pure data and functions.
+"""Which form each chat service takes: markup, escape, limit, card, pace. A row for each; pure data and functions.
 
-What each service does with hostile values was seen on the wire (tests/contract/test_channels_services.py); a
-service without a row takes plain text. Must never send.
+A service without a row takes plain text. Cards are built in daemon/notify/cards, one module for each service: they
+take their escapes from daemon/notify/escapes.py and import nothing of this module but for its types. Must never
+send.
 """
 
-import html
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
-ZERO_WIDTH_SPACE = "\u200b"
+from daemon.notify.cards import (
+    dingtalk,
+    discord,
+    feishu,
+    mail,
+    mattermost,
+    ntfy,
+    slack,
+    teams,
+    telegram,
+    wecom,
+)
+from daemon.notify.escapes import ZERO_WIDTH_SPACE, as_is, chat, html_chat, markdown, no_tags
+from daemon.notify.message import Message
 
 
 class Markup(StrEnum):
@@ -28,55 +41,31 @@ class Unit(StrEnum):
     UTF8_BYTES = "bytes"
 
 
-def as_is(text: str) -> str:
-    """For machines, and for programs that show text as it comes."""
-    return text
+class Picture(StrEnum):
+    """How a service can show a picture."""
+
+    NONE = "none"
+    URL = "url"  # it fetches the picture from a link
+    UPLOAD = "upload"  # the picture goes with the message
 
 
-def chat(text: str) -> str:
-    """For chats that read links and mentions in plain text: a name stays readable, calls nobody and links nowhere.
+class Tested(StrEnum):
+    """How a service's channel is tested; nothing here is tested against the service itself."""
 
-    >>> chat("@all see www.example.com").replace(ZERO_WIDTH_SPACE, "|")
-    '@|all see www|.example.com'
-    """
-    return _LINK.sub(_apart, text).replace("@", f"@{ZERO_WIDTH_SPACE}")
-
-
-def _apart(match: re.Match[str]) -> str:
-    return f"{match[0][:-1]}{ZERO_WIDTH_SPACE}{match[0][-1]}"
+    CONFORMANCE = "conformance"  # every answer of the table of verdicts and every hostile name, against a stand-in
+    MAIL_SERVER = "mail server"  # the same, against a real SMTP server on loopback
+    WIRE = "wire"  # messages, hostile names and refusals, by what arrives at a stand-in
+    OPENED = "opened"  # its URL opens a channel
 
 
-def no_tags(text: str) -> str:
-    """The same for chats that read tags such as `<at user_id="all">`: a look-alike instead of `<`."""
-    return chat(text).replace("<", "\uff1c")
-
-
-def markdown(text: str) -> str:
-    r"""The same for chats that read Markdown in plain content.
-
-    >>> markdown("*a* <!here>")
-    '\\*a\\* \\<!here\\>'
-    """
-    return chat(_MARKDOWN.sub(r"\\\1", text))
-
-
-def html_text(text: str) -> str:
-    """For mail: the text in HTML."""
-    return html.escape(text, quote=True)
-
-
-def html_chat(text: str) -> str:
-    """For chats that read HTML, links and mentions."""
-    return html_text(chat(text))
-
-
-_LINK = re.compile(r":/(?=/)|\bwww\.", re.IGNORECASE)
-_MARKDOWN = re.compile(r"([\\`*_\[\]#|~<>])")
+Card: TypeAlias = Callable[[Message, "Form"], Mapping[str, Any]]
+"""Builds what the service's plugin posts: for most the JSON payload. Pure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How messages for a service are written. `limit` counts title and body together."""
+    """How messages for a service are written. `limit` counts title and body of the plain form together; a card
+    keeps its service's own limits."""
 
     schemes: tuple[str, ...]
     markup: Markup = Markup.TEXT
@@ -91,6 +80,16 @@ class Form:
     """The title is a field of its own that is shown as it is, whatever the body's markup."""
     fixed_title: bool = False
     """The service would read markup in the title: it gets a constant one, and the real one opens the body."""
+    card: Card | None = None
+    """The rich form; None: the plain one is all there is."""
+    per_minute: float | None = None
+    """Messages a minute that the service takes from one sender, as it documents; None: it names no such limit."""
+    machine: bool = False
+    """Programs read it, not people: each alert by itself, never several in one."""
+    picture: Picture = Picture.NONE
+    shows: str = "text"
+    """What people see of a message, in a few words."""
+    tested: Tested = Tested.WIRE
 
     def measure(self, text: str) -> int:
         """The size of `text` as the service counts."""
@@ -98,28 +97,128 @@ class Form:
 
 
 FORMS: tuple[Form, ...] = (
-    Form(schemes=("json", "jsons", "form", "forms", "xml", "xmls"), limit=32768),
-    Form(schemes=("console",), limit=32768),
-    Form(schemes=("feishu", "lark"), escape=no_tags, limit=18000, unit=Unit.UTF8_BYTES),
-    Form(schemes=("dingtalk",), escape=chat, limit=18000, unit=Unit.UTF8_BYTES),
-    Form(schemes=("wecombot",), escape=chat, limit=2048, unit=Unit.UTF8_BYTES),
-    Form(schemes=("slack",), escape=chat, limit=35000),
-    Form(schemes=("discord",), markup=Markup.MARKDOWN, escape=markdown, limit=2000),
-    Form(schemes=("mmost", "mmosts"), markup=Markup.MARKDOWN, escape=markdown, limit=4000),
-    Form(schemes=("tgram",), markup=Markup.HTML, escape=html_chat, limit=4096, gap=f"<p>{ZERO_WIDTH_SPACE}</p>"),
-    Form(schemes=("workflow", "workflows"), markup=Markup.HTML, escape=html_chat, limit=1000, fixed_title=True),
+    Form(
+        schemes=("json", "jsons"),
+        limit=32768,
+        machine=True,
+        shows="text and facts as fields",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(schemes=("form", "forms", "xml", "xmls"), limit=32768, machine=True),
+    Form(schemes=("console",), limit=32768, shows="coloured title, text"),
+    Form(
+        schemes=("feishu", "lark"),
+        escape=no_tags,
+        limit=18000,
+        unit=Unit.UTF8_BYTES,
+        card=feishu.card,
+        per_minute=100,  # open.feishu.cn, custom bots: 100 a minute and 5 a second for each bot
+        shows="coloured title, fields, buttons; the cover as a button",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("dingtalk",),
+        escape=chat,
+        limit=18000,
+        unit=Unit.UTF8_BYTES,
+        card=dingtalk.card,
+        per_minute=20,  # open.dingtalk.com, custom robots: 20 a minute, else nothing for 10 minutes
+        picture=Picture.URL,
+        shows="coloured title, cover, fields, buttons",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("wecombot",),
+        escape=no_tags,
+        limit=2048,
+        unit=Unit.UTF8_BYTES,
+        card=wecom.card,
+        per_minute=20,  # developer.work.weixin.qq.com, group bots: 20 a minute for each bot
+        picture=Picture.URL,
+        shows="coloured title, fields, links; with a cover, a card with buttons",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("slack",),
+        escape=chat,
+        limit=35000,
+        card=slack.card,
+        per_minute=60,  # docs.slack.dev, rate limits: one message a second for each channel
+        picture=Picture.URL,
+        shows="coloured bar, title, links, fields, the cover",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("discord",),
+        markup=Markup.MARKDOWN,
+        escape=markdown,
+        limit=2000,
+        card=discord.card,
+        per_minute=30,  # discord/discord-api-docs#367: 30 a minute for the webhooks of a channel
+        picture=Picture.UPLOAD,
+        shows="coloured bar, title, links, fields, the cover",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("mmost", "mmosts"),
+        markup=Markup.MARKDOWN,
+        escape=markdown,
+        limit=4000,
+        card=mattermost.card,
+        picture=Picture.URL,
+        shows="coloured bar, title, links, fields, the cover",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("tgram",),
+        markup=Markup.HTML,
+        escape=html_chat,
+        limit=4096,
+        gap=f"<p>{ZERO_WIDTH_SPACE}</p>",
+        card=telegram.card,
+        per_minute=20,  # core.telegram.org/bots/faq: 20 a minute for a group
+        picture=Picture.UPLOAD,
+        shows="the cover with a caption of at most 1024 characters, else text; links, fields",
+        tested=Tested.CONFORMANCE,
+    ),
+    Form(
+        schemes=("workflow", "workflows"),
+        markup=Markup.HTML,
+        escape=html_chat,
+        limit=1000,
+        fixed_title=True,
+        card=teams.card,
+        per_minute=60,  # 300 calls in 5 minutes for a connection of the Teams connector
+        picture=Picture.URL,
+        shows="coloured title, cover, fields, buttons",
+        tested=Tested.CONFORMANCE,
+    ),
     Form(schemes=("gchat",), markup=Markup.HTML, escape=html_chat, limit=4000),
     Form(schemes=("rocket", "rockets"), markup=Markup.HTML, escape=html_chat, limit=1000),
     Form(
         schemes=("mailto", "mailtos"),
         markup=Markup.HTML,
-        escape=html_text,
+        escape=html_chat,
         limit=32768,
         shows_urls=True,
         raw_title=True,
+        card=mail.card,
+        picture=Picture.UPLOAD,
+        shows="HTML and text: coloured title, the cover in the mail, links, fields",
+        tested=Tested.MAIL_SERVER,
     ),
-    Form(schemes=("matrix", "matrixs"), escape=chat, limit=30000),
-    Form(schemes=("ntfy", "ntfys"), limit=4096, unit=Unit.UTF8_BYTES),
+    Form(schemes=("matrix", "matrixs"), escape=chat, limit=30000, tested=Tested.OPENED),
+    Form(
+        schemes=("ntfy", "ntfys"),
+        escape=chat,
+        limit=4096,
+        unit=Unit.UTF8_BYTES,
+        card=ntfy.card,
+        per_minute=12,  # docs.ntfy.sh/publish, limitations: one in 5 s for a visitor, 60 at once
+        picture=Picture.URL,
+        shows="title, tag, up to three buttons, the cover",
+        tested=Tested.CONFORMANCE,
+    ),
     Form(schemes=("gotify", "gotifys"), limit=32768),
     Form(schemes=("pover",), limit=1024),
 )

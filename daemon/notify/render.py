@@ -1,13 +1,14 @@
-"""A message in the form that a channel takes: escaped, and cut so that no link is ever broken. Pure."""
+"""A message in the plain form that a channel takes: escaped, and cut so that no link is ever broken. Pure."""
 
 import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
+from daemon.notify.escapes import is_link, printable, quoted
+from daemon.notify.fitting import Parts, fitted
 from daemon.notify.forms import Form, Markup
-from daemon.notify.message import Field, Link, Message
+from daemon.notify.message import Link, Message, Row
 from daemon.notify.words import clean
 
 PLAIN_LIMIT = 500
@@ -15,13 +16,6 @@ PLAIN_LIMIT = 500
 CONSTANT_TITLE = "wrapd"
 _JOINT = 16
 """Room for what a plugin puts between title and body."""
-_TEXT_LIMIT = 1000
-"""Characters of any one text."""
-_HEADLINE_KEPT = 160
-"""Characters of the headline that are worth more than a link."""
-
-_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[!-;=?-~]*)?(?:\?[!-;=?-~]*)?")
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +30,19 @@ class Rendered:
 def render(message: Message, form: Form) -> Rendered:
     """`message` as `form` wants it."""
     writer = _Writer(form)
-    plain = f"{message.emoji} {clean(message.title, limit=200)}".strip()
-    marked = plain if form.raw_title else form.escape(plain)
-    if form.markup is Markup.MARKDOWN:
-        marked = writer.strong(marked)
-    heading = writer.strong(marked) if form.fixed_title else ""
-    room = form.limit - form.measure(marked) - _JOINT
-    body = _fit(message, writer, heading, room)
-    return Rendered(title=CONSTANT_TITLE if form.fixed_title else marked, body=body, markup=form.markup)
+
+    def build(parts: Parts) -> Rendered:
+        marked = parts.title if form.raw_title else form.escape(parts.title)
+        if form.markup is Markup.MARKDOWN:
+            marked = writer.strong(marked)
+        heading = writer.strong(marked) if form.fixed_title else ""
+        title = CONSTANT_TITLE if form.fixed_title else marked
+        return Rendered(title=title, body=writer.body(parts, heading), markup=form.markup)
+
+    def fits(built: Rendered) -> bool:
+        return form.measure(built.title) + form.measure(built.body) + _JOINT <= form.limit
+
+    return fitted(message, build, fits)
 
 
 def plainest(message: Message) -> Rendered:
@@ -51,7 +50,7 @@ def plainest(message: Message) -> Rendered:
     emoji, at most one link."""
     lines = [_no_symbols(message.headline, limit=160), _no_symbols(message.subject, limit=150)]
     lines += [_no_symbols(note, limit=100) for note in message.notes[:1]]
-    link = next((link.url for link in message.links if _URL.fullmatch(link.url)), None)
+    link = next((link.url for link in message.links if is_link(link.url)), None)
     if link is not None and "@" not in link and len(link) + sum(map(len, lines)) < PLAIN_LIMIT:
         lines.append(link)
     title = _no_symbols(message.title, limit=100)
@@ -62,7 +61,12 @@ def plainest(message: Message) -> Rendered:
 def _no_symbols(text: str, *, limit: int) -> str:
     """`text` without what could be markup, a link, a mention or an emoji."""
     kept = (char for char in text if char not in "<>@`*[]()#~|\\" and ord(char) < 0x1F000)
-    return clean("".join(kept).replace("://", ": "), limit=limit)
+    apart = _NAME_DOT.sub(". ", "".join(kept).replace("://", ": "))
+    return clean(apart, limit=limit)
+
+
+_NAME_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_])")
+"""The dot in `example.com`: chats make a link of such a name by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,19 @@ class _Writer:
     @property
     def break_(self) -> str:
         return "<br>" if self.form.markup is Markup.HTML else "\n"
+
+    def body(self, parts: Parts, heading: str) -> str:
+        """The whole of it: the headline, what it tells of, links, fields, notes."""
+        text = self.form.escape
+        return self.paragraphs(
+            [
+                [heading, text(parts.headline)],
+                [self.row(row, parts) for row in parts.rows],
+                [*(self.link(link, parts) for link in parts.links), *map(text, parts.missing)],
+                [parts.pair(text(field.name), text(field.value)) for field in parts.fields],
+                [*map(text, parts.notes)],
+            ]
+        )
 
     def paragraphs(self, paragraphs: Iterable[Sequence[str]]) -> str:
         """The lines that are not empty, in the paragraphs that are not empty."""
@@ -92,93 +109,23 @@ class _Writer:
             case Markup.TEXT:
                 return escaped
 
-    def text(self, text: str) -> str:
-        """Foreign text: cleaned and escaped."""
-        return self.form.escape(clean(text, limit=_TEXT_LIMIT))
+    def row(self, row: Row, parts: Parts) -> str:
+        """One alert of many; its link, where it has one, on a line of its own."""
+        name, text = self.form.escape(row.name), self.form.escape(row.text)
+        told = f"{row.emoji} {parts.pair(name, text) if text else name}"
+        return told if row.link is None else f"{told}{self.break_}{self.link(row.link, parts)}"
 
-    def field(self, field: Field) -> str:
-        return f"{self.text(field.name)}: {self.text(field.value)}"
-
-    def link(self, link: Link) -> str:
-        note = f" ({self.text(link.note)})" if link.note else ""
-        name = self.text(link.name)
+    def link(self, link: Link, parts: Parts) -> str:
+        note, colon = self.form.escape(parts.aside(link.note)), parts.words.colon.strip()
+        name = self.form.escape(link.name)
         if self.form.markup is not Markup.HTML:
-            return f"{name}{note}:\n{self._bare(link.url)}"
-        shown = html.escape(_UNPRINTABLE.sub("", link.url), quote=True)
-        if not _URL.fullmatch(link.url):  # a chat drops an address that it takes for wrong: show it
-            return f"{name}{note}:{self.break_}<code>{shown}</code>"
+            return f"{name}{note}{colon}\n{self._bare(link.url)}"
+        shown = html.escape(printable(link.url), quote=True)
+        if not is_link(link.url):  # a chat drops an address that it takes for wrong: show it
+            return f"{name}{note}{colon}{self.break_}<code>{shown}</code>"
         linked = f'<a href="{shown}">{name}</a>{note}'
         return f"{linked}{self.break_}{shown}" if self.form.shows_urls else linked
 
     def _bare(self, url: str) -> str:
         """A URL in text, as it came; only what would call people or end the link is percent-encoded."""
-        url = _UNPRINTABLE.sub(lambda match: quote(match[0], errors="replace"), url)
-        for char in "@<":
-            if self.form.escape(char) != char:
-                url = url.replace(char, quote(char))
-        return url
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What of a message is told, while it is made to fit."""
-
-    message: Message
-    writer: _Writer
-    heading: str
-    headline_limit: int
-    fields: list[Field]
-    links: list[Link]
-    left_out: int = 0
-
-    def body(self) -> str:
-        writer, message = self.writer, self.message
-        many = "s" if self.left_out > 1 else ""
-        missing = f"{self.left_out} link{many} too long for this chat: `wrapd show` has all of them"
-        paragraphs = [
-            [self.heading, writer.text(clean(message.headline, limit=self.headline_limit))],
-            [*map(writer.link, self.links), writer.text(missing) if self.left_out else ""],
-            [writer.field(field) for field in self.fields],
-            [writer.text(note) for note in message.notes],
-        ]
-        return writer.paragraphs(paragraphs)
-
-    def shorten(self) -> bool:
-        """Leave out what matters least of what is left; False where nothing more can go."""
-        if len(self.fields) > 1:
-            self.fields.pop()
-        elif self.headline_limit > _HEADLINE_KEPT:
-            self.headline_limit //= 2
-        elif self.fields:
-            self.fields.pop()
-        elif self.links:
-            self.links.pop(_least(self.links))
-            self.left_out += 1
-        elif self.headline_limit > 1:
-            self.headline_limit //= 2
-        else:
-            return False
-        return True
-
-
-def _fit(message: Message, writer: _Writer, heading: str, room: int) -> str:
-    """The richest body that fits into `room`: what matters least is left out first, links whole or not at all."""
-    draft = _Draft(
-        message=message,
-        writer=writer,
-        heading=heading,
-        headline_limit=_TEXT_LIMIT,
-        fields=list(message.fields),
-        links=list(message.links),
-    )
-    body = draft.body()
-    while writer.form.measure(body) > room and draft.shorten():
-        body = draft.body()
-    return body
-
-
-def _least(links: Sequence[Link]) -> int:
-    """Which link to leave out: one so long that it crowds out the others, else the last."""
-    longest = max(range(len(links)), key=lambda index: len(links[index].url))
-    crowding = len(links[longest].url) > sum(len(link.url) for link in links) / 2
-    return longest if crowding else len(links) - 1
+        return quoted(url, besides="".join(char for char in "@<" if self.form.escape(char) != char))

@@ -1,5 +1,6 @@
 """The services that people use, each by its own Apprise plugin pointed to a stand-in: what arrives on the wire."""
 
+import html
 import json
 import ssl
 import warnings
@@ -19,10 +20,12 @@ from tests.support.webhook import Answer, Webhook, ok_json
 
 _VENDOR = ok_json({"code": 0, "errcode": 0, "ok": True})
 SERVICES: dict[str, tuple[str, Answer]] = {
-    "feishu": ("feishu://" + "a" * 36, _VENDOR),
-    "lark": ("lark://" + "a" * 36, _VENDOR),
-    "dingtalk": ("dingtalk://secret1@token12", _VENDOR),
-    "wecombot": ("wecombot://key-1234", _VENDOR),
+    "form": ("form://HOST/hook", Answer()),
+    "xml": ("xml://HOST/hook", Answer()),
+    "feishu": ("feishu://" + "a" * 36 + "/?secret=SECRET12&host=HOST&insecure=yes", _VENDOR),
+    "lark": ("lark://" + "a" * 36 + "/?host=HOST&insecure=yes", _VENDOR),
+    "dingtalk": ("dingtalk://secret1@token12/?host=HOST&insecure=yes", _VENDOR),
+    "wecombot": ("wecombot://key-1234/?host=HOST&insecure=yes", _VENDOR),
     "slack": ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", Answer(body=b"ok")),
     "workflows": ("workflows://HOST/WFID1234/SIGN1234?verify=no", Answer(status=202)),
     "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", Answer(status=204)),
@@ -38,13 +41,15 @@ SERVICES: dict[str, tuple[str, Answer]] = {
     "pover": ("pover://" + "u" * 30 + "@" + "t" * 30, ok_json({"status": 1})),
 }
 """A URL of each service, and the answer with which it takes a message."""
-CHATS = sorted(set(SERVICES) - {"ntfy", "gotify", "pover"})
+CHATS = sorted(set(SERVICES) - {"form", "xml", "ntfy", "gotify", "pover"})
 
 
 READ_AS_TAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(CHATS, ()),
-    "feishu": ("<at ",),
-    "lark": ("<at ",),
+    "feishu": ("<at ", "<script", "<img"),
+    "lark": ("<at ", "<script", "<img"),
+    "dingtalk": ("<at ", "<script", "<img"),
+    "wecombot": ("<@", "<at ", "<script", "<img"),
     "slack": ("<!", "<@", "<#"),
     "discord": ("<@", "<#"),
     "gchat": ("<users", "<script"),
@@ -96,6 +101,8 @@ def words(hook: Webhook) -> str:
         try:
             found += _texts(json.loads(request.body))
         except ValueError:
+            if request.body.startswith(b"<?xml"):
+                found.append(html.unescape(request.body.decode()))
             found += [value for values in parse_qs(request.body.decode()).values() for value in values]
     return "\n".join(found)
 
@@ -129,7 +136,7 @@ def test_hostile_names_arrive_as_text(name: str, hook: Webhook) -> None:
         for call in ("@everyone", "@here", "@all", "://evil", "www.evil", *READ_AS_TAGS[name]):
             assert call not in text.replace("\\<", "(escaped)"), text
         assert not any(char in text for char in "\x00\x07\x1b\u202e\u2066")
-        if name in {"discord", "mmost", "rocket"}:
+        if name in {"discord", "mmost", "rocket", "wecombot"}:
             assert "[x](" not in text
         assert "h.example.com/a_b.mp4" in text
 
@@ -138,9 +145,13 @@ def test_hostile_names_arrive_as_text(name: str, hook: Webhook) -> None:
     ("name", "body", "kind"),
     [
         ("feishu", {"code": 11232, "msg": "frequency limited"}, Retry),
+        ("feishu", {"code": 9499, "msg": "too many request"}, Retry),
         ("feishu", {"code": 19021, "msg": "sign match fail"}, Hold),
         ("lark", {"code": 19024, "msg": "Key Words Not Found"}, Hold),
         ("dingtalk", {"errcode": 130101, "errmsg": "send too fast"}, Retry),
+        ("dingtalk", {"errcode": 410100, "errmsg": "too fast"}, Retry),
+        ("dingtalk", {"errcode": 400102, "errmsg": "robot stopped"}, Hold),
+        ("dingtalk", {"errcode": 430101, "errmsg": "unsafe link"}, Dead),
         ("dingtalk", {"errcode": 310000, "errmsg": "keywords not in content"}, Hold),
         ("wecombot", {"errcode": 45009, "errmsg": "freq out of limit"}, Retry),
         ("wecombot", {"errcode": 93000, "errmsg": "invalid webhook url"}, Hold),
@@ -178,7 +189,10 @@ def test_each_services_refusal_by_status(name: str, hook: Webhook, status: int, 
 
 
 def test_wecom_is_cut_by_bytes_and_never_in_a_link(hook: Webhook) -> None:
-    send("wecombot", hook, message("视频" * 300))
-    content = hook.requests[0].json["text"]["content"]
-    assert len(content.encode()) <= 2048
-    assert "https://h.example.com/a_b.mp4?Expires=1&Signature=x%3D" in content.splitlines()
+    send("wecombot", hook, message("视频" * 600))
+    content = hook.requests[0].json["markdown"]["content"]
+    assert len(content.encode()) <= 4096
+    assert "[Preview](https://h.example.com/a_b.mp4?Expires=1&Signature=x%3D)" in content
+    send("wecombot", hook, message("视频" * 600), ok_json({"errcode": 40058, "errmsg": "markdown.content"}))
+    plain = hook.requests[2].json["text"]["content"]
+    assert len(plain.encode()) <= 2048

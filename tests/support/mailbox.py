@@ -73,7 +73,7 @@ class Mailbox:
             return True
         lines = []
         while (line := session.rfile.readline()) not in {b".\r\n", b""}:
-            lines.append(line)
+            lines.append(line.removeprefix(b".") if line.startswith(b"..") else line)  # RFC 5321, 4.5.2
         self.messages.append(b"".join(lines))
         return self._say(session, "END", "250 queued")
 

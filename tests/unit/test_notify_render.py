@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.notify.forms import FORMS, Form, Markup, Unit, form_for
-from daemon.notify.message import Field, Link, Message
+from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.render import PLAIN_LIMIT, plainest, render
 from tests.support.alerts import COVER, HOSTILE, message
 
@@ -80,6 +80,51 @@ def test_one_giant_link_does_not_crowd_out_the_others() -> None:
     body = render(message(links=(giant, short)), form_for("discord", limit=1)).body
     assert short.url in body
     assert giant.url not in body
+
+
+ROWS = tuple(
+    Row(
+        emoji="✅",
+        name=f"film {index}",
+        text="finished 03:12",
+        link=Link(name="Watch", url=f"https://w.example.com/v/{index}") if index % 2 else None,
+    )
+    for index in range(20)
+)
+
+
+def test_a_message_about_many_has_a_line_for_each() -> None:
+    body = render(message(rows=ROWS[:4], links=()), Form(schemes=("x",), limit=3000)).body
+    assert "✅ film 0: finished 03:12\n✅ film 1: finished 03:12\nWatch:\nhttps://w.example.com/v/1\n" in body
+    html = render(message(rows=ROWS[:4], links=()), form_for("gchat", limit=1)).body
+    assert 'film 1: finished 03:12<br><a href="https://w.example.com/v/1">Watch</a><br>' in html
+
+
+def test_a_row_is_worth_more_than_its_link() -> None:
+    many = message(
+        rows=tuple(replace(row, link=row.link or Link(name="W", url="https://w.example.com/")) for row in ROWS)
+    )
+    body = render(replace(many, links=()), Form(schemes=("x",), limit=1200)).body
+    assert body.count("finished 03:12") == 20
+    kept = body.count("https://w.example.com/")
+    assert 5 < kept < 20
+    assert f"{20 - kept} links too long for this chat" in body
+    assert body.index("https://w.example.com/") < body.index("film 19")
+
+
+@pytest.mark.parametrize("limit", [250, 400, 550])
+def test_rows_that_do_not_fit_are_counted(limit: int) -> None:
+    body = render(message(rows=ROWS, links=()), Form(schemes=("x",), limit=limit)).body
+    kept = body.count("finished 03:12")
+    assert 0 < kept < 20
+    assert f"and {20 - kept} more" in body
+    assert "film 0" in body
+
+
+def test_chinese_messages_have_chinese_signs() -> None:
+    body = render(message(language=Language.CHINESE), Form(schemes=("x",), limit=3000)).body
+    assert "Preview\uff08valid\uff09\uff1a\nhttps://h.example.com/a_b.mp4" in body
+    assert "Batch\uff1aLaunch film" in body
 
 
 def test_bytes_are_counted_where_the_service_counts_bytes() -> None:

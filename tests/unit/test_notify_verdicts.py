@@ -138,21 +138,46 @@ CODES = [
     ("lark", {"code": 19024, "msg": "Key Words Not Found"}, Hold),
     ("lark", {"code": 19001, "msg": "param invalid: incoming webhook access token invalid"}, Hold),
     ("feishu", {"code": 9499, "msg": "Bad Request"}, PlainOnce),
+    ("feishu", {"code": 9499, "msg": "too many request"}, Retry),
+    ("feishu", {"code": 99991400, "msg": "request trigger frequency limit"}, Retry),
+    ("lark", {"code": 19022, "msg": "Ip Not Allowed"}, Hold),
+    ("lark", {"code": 19036, "msg": "too large"}, PlainOnce),
     ("dingtalk", {"errcode": 0, "errmsg": "ok"}, Sent),
     ("dingtalk", {"errcode": 130101, "errmsg": "send too fast"}, Retry),
     ("dingtalk", {"errcode": 310000, "errmsg": "keywords not in content"}, Hold),
     ("dingtalk", {"errcode": 300001, "errmsg": "token is not exist"}, Hold),
+    ("dingtalk", {"errcode": 300005, "errmsg": "token is not exist"}, Hold),
+    ("dingtalk", {"errcode": 400013, "errmsg": "the group is gone"}, Hold),
+    ("dingtalk", {"errcode": 400101, "errmsg": "no such token"}, Hold),
+    ("dingtalk", {"errcode": 400102, "errmsg": "the robot is off"}, Hold),
+    ("dingtalk", {"errcode": 400106, "errmsg": "no such robot"}, Hold),
+    ("dingtalk", {"errcode": 410100, "errmsg": "too fast"}, Retry),
+    ("dingtalk", {"errcode": 430102, "errmsg": "unfit text"}, PlainOnce),
+    ("dingtalk", {"errcode": 460101, "errmsg": "message too long"}, PlainOnce),
     ("dingtalk", {"errcode": -1, "errmsg": "busy"}, Retry),
     ("wecombot", {"errcode": 0, "errmsg": "ok"}, Sent),
     ("wecombot", {"errcode": 45009, "errmsg": "api freq out of limit"}, Retry),
     ("wecombot", {"errcode": 93000, "errmsg": "invalid webhook url"}, Hold),
+    ("wecombot", {"errcode": 45033, "errmsg": "too many at once"}, Retry),
+    ("wecombot", {"errcode": 93004, "errmsg": "the robot is off"}, Hold),
+    ("wecombot", {"errcode": 93008, "errmsg": "not in the group"}, Hold),
+    ("wecombot", {"errcode": -1, "errmsg": "system busy"}, Retry),
     ("wecombot", {"errcode": 40058, "errmsg": "content too long"}, PlainOnce),
     ("slack", {"ok": True}, Sent),
     ("slack", {"ok": False, "error": "ratelimited"}, Retry),
     ("slack", {"ok": False, "error": "invalid_auth"}, Hold),
     ("slack", {"ok": False, "error": "msg_too_long"}, PlainOnce),
+    ("slack", {"ok": False, "error": "internal_error"}, Unknown),
+    ("slack", {"ok": False, "error": "service_unavailable"}, Retry),
     ("tgram", {"ok": True, "result": {}}, Sent),
     ("tgram", {"ok": False, "description": "x"}, PlainOnce),
+    ("discord", {"id": "1"}, Sent),
+    ("mmost", {"id": "p1"}, Sent),
+    ("gchat", {"name": "spaces/x/messages/y"}, Sent),
+    ("ntfy", {"id": "x", "event": "message"}, Sent),
+    ("gotify", {"id": 4}, Sent),
+    ("pover", {"status": 1}, Sent),
+    ("pover", {"status": 0}, Unknown),
     ("rockets", {"status": "success", "data": {}}, Sent),
     ("rocket", {"success": False, "error": "x"}, PlainOnce),
 ]
@@ -166,11 +191,88 @@ def test_a_refusal_in_a_200_body(scheme: str, body: object, kind: type[Verdict])
         assert found.after == 60
 
 
-@pytest.mark.parametrize("scheme", ["feishu", "lark", "dingtalk", "wecombot", "slack", "tgram", "rocket"])
+READS_BODIES = [
+    *("feishu", "lark", "dingtalk", "wecombot", "slack", "tgram", "rocket"),
+    *("discord", "mmost", "gchat", "ntfy", "gotify", "pover"),
+]
+
+
+@pytest.mark.parametrize("scheme", READS_BODIES)
 @pytest.mark.parametrize("body", [b"", b"<html>portal</html>", b"[1]", b"{", b"[" * 5000, b"\xff\xfe", b"{}"])
 def test_a_200_that_cannot_be_read_is_open(scheme: str, body: bytes) -> None:
     found = verdict(said(200, body), scheme=scheme, accepted=True)
     assert isinstance(found, Sent if scheme == "rocket" and body == b"{}" else Unknown)
+
+
+def test_a_page_is_no_answer_of_teams() -> None:
+    assert isinstance(verdict(said(202), scheme="workflows", accepted=True), Sent)
+    assert isinstance(verdict(said(200, b" <html>portal"), scheme="workflows", accepted=True), Unknown)
+
+
+def test_discord_answers_nothing_to_a_success() -> None:
+    assert isinstance(verdict(said(204), scheme="discord", accepted=True), Sent)
+
+
+def test_mattermosts_own_word_for_success() -> None:
+    assert isinstance(verdict(said(200, b"ok"), scheme="mmosts", accepted=True), Sent)
+
+
+ABOUT_THE_CHANNEL = [
+    ("feishu", 400, {"code": 19001, "msg": "token invalid"}, Hold),
+    ("feishu", 400, {"code": 9499, "msg": "Bad Request"}, PlainOnce),
+    ("feishu", 400, {"code": 0}, PlainOnce),
+    ("slack", 400, b"invalid_payload", PlainOnce),
+    ("slack", 400, b"user_not_found", Hold),
+    ("slack", 403, b"action_prohibited", Hold),
+    ("slack", 410, b"channel_is_archived", Hold),
+    ("tgram", 400, {"ok": False, "description": "Bad Request: chat not found"}, Hold),
+    ("tgram", 400, {"ok": False, "description": "Bad Request: can't parse entities"}, PlainOnce),
+    ("tgram", 403, {"ok": False, "description": "Forbidden: bot was kicked from the group chat"}, Hold),
+    ("mmost", 400, {"id": "web.incoming_webhook.invalid.app_error", "message": "Invalid webhook"}, Hold),
+    ("mmost", 400, {"id": "web.incoming_webhook.parse.app_error", "message": "Unable to parse"}, PlainOnce),
+    ("mmost", 501, {"id": "web.incoming_webhook.disabled.app_error", "message": "disabled"}, Hold),
+    ("workflows", 400, {"error": {"code": "WorkflowTriggerIsNotEnabled", "message": "off"}}, Hold),
+    ("workflows", 400, {"error": {"code": "TriggerInputSchemaMismatch", "message": "schema"}}, PlainOnce),
+    ("pover", 400, {"token": "invalid", "errors": ["x"], "status": 0}, Hold),
+    ("pover", 400, {"message": "cannot be blank", "status": 0}, PlainOnce),
+    ("discord", 400, {"message": "Invalid Form Body", "code": 50035}, PlainOnce),
+    ("discord", 404, {"message": "Unknown Webhook", "code": 10015}, Hold),
+    ("gchat", 400, {"error": {"code": 400, "message": "Invalid JSON", "status": "INVALID_ARGUMENT"}}, PlainOnce),
+]
+
+
+@pytest.mark.parametrize(("scheme", "status", "body", "kind"), ABOUT_THE_CHANNEL)
+def test_a_refusal_of_the_channel_is_told_from_one_of_the_message(
+    scheme: str, status: int, body: object, kind: type[Verdict]
+) -> None:
+    found = verdict(said(status, body), scheme=scheme)
+    assert type(found) is kind
+    assert found.status == status
+
+
+@pytest.mark.parametrize(
+    ("scheme", "body", "header", "seconds"),
+    [
+        ("discord", {"message": "You are being rate limited.", "retry_after": 0.35, "global": False}, None, 0.35),
+        ("discord", {"retry_after": 3}, "9", 9),
+        ("tgram", {"ok": False, "error_code": 429, "parameters": {"retry_after": 17}}, None, 17),
+        ("tgram", {"ok": False, "parameters": {"retry_after": "soon"}}, None, None),
+        ("discord", {"retry_after": True}, None, None),
+        ("discord", {"retry_after": -4}, None, None),
+        ("json", b"[]", None, None),
+    ],
+)
+def test_a_body_may_say_how_long_to_wait(
+    scheme: str, body: object, header: str | None, seconds: float | None
+) -> None:
+    found = verdict(said(429, body, retry_after=header), scheme=scheme)
+    assert isinstance(found, Retry)
+    assert (found.after, found.throttled) == (seconds, True)
+
+
+def test_the_reason_is_found_inside_an_error() -> None:
+    found = verdict(said(404, {"error": {"code": 404, "message": "no such space"}}), scheme="gchat")
+    assert found.reason == "HTTP 404: the service does not know this address (no such space)"
 
 
 def test_slacks_own_word_for_success() -> None:
@@ -217,7 +319,7 @@ def test_the_reason_holds_the_services_short_word(body: object, part: str | None
 @given(
     st.binary(max_size=300),
     st.integers(min_value=100, max_value=599),
-    st.sampled_from(["json", "feishu", "slack"]),
+    st.sampled_from(["json", "workflows", *READS_BODIES]),
 )
 def test_any_answer_has_a_verdict(body: bytes, status: int, scheme: str) -> None:
     assert verdict(Exchange(status=status, body=body), scheme=scheme, accepted=status < 300).reason

@@ -9,10 +9,10 @@ bounded. Must never log, and never keep a URL or a header other than Retry-After
 import contextlib
 import errno
 import functools
+import os
 import smtplib
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from daemon.clock import SystemClock
+from daemon.notify.channels.deadlines import Deadlines
 from daemon.notify.verdicts import Exchange, Failure, Wire
 
 ANSWER_CAP = 64 * 1024
@@ -32,12 +33,17 @@ CONNECT_TIMEOUT = 10.0
 _CHUNK = 4096
 _CLOCK = SystemClock()
 """Sockets wait in real time, whatever clock the rest goes by."""
+_DEADLINES = Deadlines(_CLOCK)
+KEPT_FOR = 1.0
+"""Seconds after which a connection that was kept for the next message is closed all the same: a server may close
+it from then on, at the very moment of a send, and nobody could say whether that arrived."""
 
 
 class Watch:
     """One send: the seconds that it may still spend on the wire, and what has happened so far."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, kept: "Kept | None" = None) -> None:
+        self.kept = kept
         self.exchanges: list[Exchange] = []
         self.expired = False
         self.connected = False
@@ -64,14 +70,11 @@ class Watch:
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
         """Let the time run: at its end all sockets are shut, which ends any wait on them."""
-        timer = threading.Timer(self.left, self._expire)
-        timer.daemon = True
         started = _CLOCK.monotonic()
-        timer.start()
         try:
-            yield
+            with _DEADLINES.within(self.left, self._expire):
+                yield
         finally:
-            timer.cancel()
             self._left -= _CLOCK.monotonic() - started
             self._sockets.clear()
 
@@ -88,10 +91,13 @@ _WATCH: ContextVar[Watch | None] = ContextVar("wrapd_watch", default=None)
 
 
 @contextlib.contextmanager
-def watching(seconds: float) -> Iterator[Watch]:
-    """Bound and record what this thread sends: `seconds` on the wire, all exchanges together."""
+def watching(seconds: float, kept: "Kept | None" = None) -> Iterator[Watch]:
+    """Bound and record what this thread sends: `seconds` on the wire, all exchanges together. Connections are
+    closed at the end of each exchange, or `kept`."""
     _install()
-    watch = Watch(seconds)
+    if kept is not None:
+        kept.renew()
+    watch = Watch(seconds, kept)
     token = _WATCH.set(watch)
     try:
         yield watch
@@ -101,6 +107,8 @@ def watching(seconds: float) -> Iterator[Watch]:
 
 @functools.cache
 def _install() -> None:
+    setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
+    setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
     for name in ("__init__", "starttls", "login", "sendmail"):
         setattr(smtplib.SMTP, name, _recorded(name, getattr(smtplib.SMTP, name)))
@@ -119,7 +127,8 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        _connected(lambda: self.sock)
+        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+        _connected(lambda: held)
 
 
 class _SecureConnection(HTTPSConnection):
@@ -132,7 +141,8 @@ class _SecureConnection(HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        _connected(lambda: self.sock)
+        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+        _connected(lambda: held)
 
 
 def _hold(find: Callable[[], socket.socket | None]) -> None:
@@ -151,9 +161,23 @@ def _connected(find: Callable[[], socket.socket | None]) -> None:
 class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _held(super()._get_conn(timeout))
+
 
 class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _held(super()._get_conn(timeout))
+
+
+def _held(connection: Any) -> Any:
+    """The same; one that was kept is known to the watch like a new one."""
+    kept = connection.sock
+    if kept is not None:
+        _connected(lambda: kept)
+    return connection
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}
@@ -161,6 +185,9 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 class _Adapter(HTTPAdapter):
     """requests' own transport over connections that can be shut."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -170,6 +197,68 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+class _KeptAdapter(_Adapter):
+    """The same for many sessions: it is not theirs to close."""
+
+    def close(self) -> None:
+        """What a session does at its end."""
+
+    def end(self) -> None:
+        super().close()
+
+
+class Kept:
+    """The connections of one channel between messages that follow one another. Only one that carried a whole good
+    answer is kept."""
+
+    def __init__(self) -> None:
+        self._adapter: _KeptAdapter | None = None
+        self._used = 0.0
+
+    def adapter(self) -> _KeptAdapter:
+        """The transport over what is kept."""
+        if self._adapter is None:
+            self._adapter = _KeptAdapter()
+        return self._adapter
+
+    def renew(self) -> None:
+        """Before a send: what lay idle for too long is closed."""
+        now = _CLOCK.monotonic()
+        if now - self._used > KEPT_FOR:
+            self.let_go()
+        self._used = now
+
+    def let_go(self) -> None:
+        """Close all."""
+        if self._adapter is not None:
+            self._adapter.end()
+
+
+def _adapter() -> HTTPAdapter:
+    watch = _WATCH.get()
+    return _Adapter() if watch is None or watch.kept is None else watch.kept.adapter()
+
+
+_PROXY_NAMES = tuple(
+    cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
+)
+
+
+def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """The proxies that the environment names for an address, looked up anew only where it has changed: the
+    original goes through all of the environment twice for each request."""
+
+    @functools.lru_cache(maxsize=64)
+    def found(server: str, no_proxy: str | None, _environment: tuple[str | None, ...]) -> dict[str, str]:
+        return original(server, no_proxy=no_proxy)
+
+    def proxies(url: str, no_proxy: str | None = None) -> dict[str, str]:
+        environment = tuple(os.environ.get(name) for name in _PROXY_NAMES)
+        return found("/".join(url.split("/", 3)[:3]), no_proxy, environment)
+
+    return proxies
 
 
 def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,9 +278,21 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
         watch.connected = False
         with watch.counting():
-            return _exchange(watch, lambda: original(session, request, **kwargs))
+            try:
+                response = _exchange(watch, lambda: original(session, request, **kwargs))
+            except BaseException:
+                _let_go(watch)
+                raise
+            if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
+                _let_go(watch)
+            return response
 
     return send
+
+
+def _let_go(watch: Watch) -> None:
+    if watch.kept is not None:
+        watch.kept.let_go()
 
 
 def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:

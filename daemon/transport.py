@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
 import httpx
@@ -117,7 +117,8 @@ class Transport:
 
     `base_url` is scheme, host and port; `proxy` an http(s) URL, with user and password where it needs them
     (None: direct). With `ca_file` (PEM) only certificates under that CA are trusted, else those of the usual
-    public CAs (or of SSL_CERT_FILE, SSL_CERT_DIR). More than `max_in_flight` exchanges wait for their turn.
+    public CAs (or of SSL_CERT_FILE, SSL_CERT_DIR); a `context` decides instead of both. More than `max_in_flight`
+    exchanges wait for their turn.
     Raises ConfigFault for a `ca_file` that cannot be read. Use one instance in one event loop.
     """
 
@@ -130,6 +131,7 @@ class Transport:
         proxy: str | None = None,
         ca_file: str | None = None,
         max_in_flight: int = 256,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._total = timeouts.total
@@ -138,7 +140,7 @@ class Transport:
         self._extensions = {
             "timeout": {"connect": timeouts.connect, "pool": timeouts.connect, "read": timeouts.read}
         }
-        context = _trust(self.base_url, proxy, ca_file)
+        context = context or _trust(self.base_url, proxy, ca_file)
         through, self._added = (None, []) if proxy is None else _proxy(proxy, self.base_url)
         self._inner = AiohttpTransport(verify=context, proxy=through, client=lambda: _session(context))
 
@@ -190,6 +192,62 @@ class Transport:
         return Answer(status=response.status_code, headers=headers, body=body)
 
 
+_MOST_REDIRECTS = 3
+_FILE_HEADERS = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agent", "wrapd"))
+
+
+async def fetch(
+    url: str, *, timeouts: Timeouts, max_bytes: int, proxy: str | None = None, ca_file: str | None = None
+) -> Answer:
+    """What an http(s) `url` names, whatever the answer's status: `timeouts` hold for all requests together.
+
+    Redirects are followed within the same scheme, host and port only, three at most. Certificates are trusted
+    under the public CAs and those of `ca_file`. Raises TransportError; NotSent for a URL, proxy or file of CAs
+    that cannot be used.
+    """
+    try:
+        parts = urlsplit(url)
+        base = f"{parts.scheme}://{parts.netloc}"
+        tls = parts.scheme == "https" or (proxy or "").startswith("https:")
+        context = _wide_trust(ca_file) if tls else None
+        server = Transport(base, timeouts=timeouts, max_bytes=max_bytes, proxy=proxy, context=context)
+    except (ValueError, OSError, httpx.InvalidURL) as error:
+        raise NotSent(f"the URL or its surroundings cannot be used: {type(error).__name__}", Cause.DNS) from None
+    try:
+        async with asyncio.timeout(timeouts.total):
+            return await _followed(server, url)
+    except TimeoutError:
+        raise TimedOut(f"no whole answer within {timeouts.total:g} s") from None
+    except (httpx.InvalidURL, ValueError):
+        raise NotSent("the URL cannot be used", Cause.DNS) from None
+    finally:
+        await server.aclose()
+
+
+async def _followed(server: Transport, url: str) -> Answer:
+    for _ in range(_MOST_REDIRECTS + 1):
+        parts = urlsplit(url)
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        request = Request(method="GET", target=target, headers=[("Host", parts.netloc), *_FILE_HEADERS])
+        answer = await server.exchange(request)
+        where = answer.headers.get("location")
+        if answer.status not in (301, 302, 303, 307, 308) or where is None:
+            return answer
+        url = urljoin(url, where)
+        if not url.startswith(f"{server.base_url}/"):
+            raise Broken("it redirects to another server")
+    raise Broken(f"it redirects more than {_MOST_REDIRECTS} times")
+
+
+@lru_cache(maxsize=8)
+def _wide_trust(ca_file: str | None) -> ssl.SSLContext:
+    """The public CAs and those of a file. Kept: to load them takes some 10 ms."""
+    context = httpx.create_ssl_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=ca_file)
+    return context
+
+
 _url = lru_cache(maxsize=2048)(httpx.URL)
 """Parsing a URL costs as much as signing and decoding together, and a job is asked about many times."""
 
@@ -230,6 +288,14 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_inside(host: str) -> bool:
+    """Whether `host` is an address of this machine or a private network. Of a name nothing is known here."""
+    try:
+        return not ipaddress.ip_address(host).is_global
     except ValueError:
         return False
 

@@ -7,14 +7,19 @@ delays another. Must never decide what a message says or what an answer means.
 import asyncio
 import random
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from daemon.clock import Clock
+from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
+from daemon.domain.routing import Routing, Subject, Target
 from daemon.logs import LogEvent, logger
 from daemon.notify.channels import Channel
-from daemon.notify.lane import Lane, OnResult, Surroundings, Waiter, held_channels, wait_for_event
+from daemon.notify.lane import Lane, OnResult, Surroundings, Waiter, wait_for_event
+from daemon.notify.pace import Pace
+from daemon.notify.prepare import Preparer
 from daemon.notify.settings import NotifySettings
-from daemon.store import Store
+from daemon.store import DeliveryStatus, Store, Transaction
 
 log = logger(__name__)
 
@@ -25,8 +30,9 @@ _STOP_MARGIN = 10.0
 class Dispatcher:
     """Sends what is in the outbox. `start` first; `wake` after rows were written; `stop` last.
 
-    `operators` are the channels that hear of a held channel; `on_result` is told of each attempt (for metrics).
-    Rows of channels that the config does not have stay as they are.
+    `routing` says who hears of a held channel, and who has quiet hours; without one `operators` hear of it, at
+    once. `preparer` makes links and pictures ready (None: they are sent as they are); `on_result` is told of each
+    attempt (for metrics). Rows of channels that the config does not have stay as they are.
     """
 
     def __init__(
@@ -37,17 +43,22 @@ class Dispatcher:
         clock: Clock,
         rng: random.Random,
         settings: NotifySettings,
-        operators: Iterable[ChannelName],
+        operators: Iterable[ChannelName] = (),
+        routing: Routing | None = None,
+        preparer: Preparer | None = None,
         on_result: OnResult = lambda _channel, _outcome: None,
         waiter: Waiter = wait_for_event,
     ) -> None:
         self._channels = dict(channels)
+        self._routing = routing
+        self._operators = tuple(Target(channel=name) for name in operators)
         self._around = Surroundings(
             store=store,
             clock=clock,
             rng=rng,
             settings=settings,
-            operators=tuple(name for name in operators if name in channels),
+            operators=self._told_of_trouble,
+            preparer=preparer or Preparer(settings=settings, clock=clock),
             on_result=on_result,
             tell=self.wake,
             waiter=waiter,
@@ -58,10 +69,10 @@ class Dispatcher:
     async def start(self) -> None:
         """Take up what was under way when wrapd stopped, and begin. Raises StoreError."""
         store, clock = self._around.store, self._around.clock
-        await store.write(lambda tx: tx.outbox.recover(at=clock.now()))
-        held = await store.read_async(held_channels)
+        await store.write(lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing))
+        held, sent = await store.read_async(self._as_it_was_left)
         for name, channel in self._channels.items():
-            lane = Lane(channel, self._around, held=name in held)
+            lane = Lane(channel, self._around, held=name in held, sent=sent.get(name, 0))
             self._lanes[name] = lane
             self._tasks[name] = asyncio.create_task(lane.run(), name=f"lane {name}")
 
@@ -74,7 +85,8 @@ class Dispatcher:
 
     def wake_all(self) -> None:
         """Let every channel look: another process may have released or retried something."""
-        self.wake(self._lanes)
+        for lane in self._lanes.values():
+            lane.nudge()
 
     async def stop(self, *, patience: float | None = None) -> None:
         """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline
@@ -94,3 +106,22 @@ class Dispatcher:
             if isinstance(end, Exception):
                 log.error(LogEvent.DATABASE_FAILED, channel=name, error=end)
         self._tasks.clear()
+
+    def _told_of_trouble(self, at: datetime) -> tuple[Target, ...]:
+        targets = self._operators
+        if self._routing is not None:
+            targets = self._routing.targets(Subject(event=Event.CHANNEL_HELD), at=at)
+        return tuple(target for target in targets if target.channel in self._channels)
+
+    def _as_it_was_left(self, tx: Transaction) -> tuple[frozenset[ChannelName], dict[ChannelName, int]]:
+        """The channels that were held when the daemon stopped (their operators have been told), and how many
+        messages each one with a pace got lately."""
+        held = frozenset(name for (name, status) in tx.outbox.counts() if status is DeliveryStatus.HELD)
+        windows = {name: Pace(channel.per_minute).window for name, channel in self._channels.items()}
+        now = self._around.clock.now()
+        sent = {
+            name: tx.outbox.sent_since(name, now - timedelta(seconds=window))
+            for name, window in windows.items()
+            if window > 0
+        }
+        return held, sent

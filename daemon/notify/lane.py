@@ -1,7 +1,8 @@
 """One channel's way out of the outbox: claim, write, send, record, wait.
 
-Owns the order claim → send → record, and the channel's pause after a failure. A send whose outcome the database
-does not take is recorded before anything else is claimed. Must never drop a delivery for an error of the store.
+Owns the order claim → send → record, the channel's pace, and its pause after a failure. An outcome is recorded in
+the transaction that claims the next one; while the database does not take it nothing else is claimed. Must never
+drop a delivery for an error of the store.
 """
 
 import asyncio
@@ -13,26 +14,22 @@ from typing import Protocol, TypeVar
 
 from daemon.clock import Clock
 from daemon.domain import backoff
-from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName
+from daemon.domain.routing import Target
 from daemon.logs import LogEvent, logger
+from daemon.notify.accounts import held_alert, log_send
 from daemon.notify.channels import Channel, SendReport
-from daemon.notify.message import compose
-from daemon.notify.policy import channel_pause, outcome
+from daemon.notify.fallback import Fallback
+from daemon.notify.forms import Picture
+from daemon.notify.loads import Idle, Load, Taken, Taker, finish
+from daemon.notify.pace import Pace
+from daemon.notify.policy import channel_pause, outcomes
+from daemon.notify.prepare import Preparer, Wants
+from daemon.notify.sender import AGAIN, Ended, Mood, Sender, Unrecorded
 from daemon.notify.settings import NotifySettings
-from daemon.notify.verdicts import Hold, Retry, Sent
+from daemon.notify.verdicts import Dead, Hold, Retry, Sent
 from daemon.notify.worker import Worker
-from daemon.store import (
-    AttemptOutcome,
-    Claimed,
-    DeliveryStatus,
-    Outcome,
-    Store,
-    StoreClosed,
-    StoreError,
-    StoreRefused,
-    Transaction,
-)
+from daemon.store import AttemptOutcome, Store, StoreClosed, StoreError, StoreRefused, Transaction
 
 log = logger(__name__)
 T = TypeVar("T")
@@ -60,13 +57,15 @@ OnResult = Callable[[ChannelName, AttemptOutcome], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What all lanes share. `tell` wakes the lanes of other channels."""
+    """What all lanes share. `operators` tells who hears of a held channel, and whether at once; `tell` wakes the
+    lanes of other channels."""
 
     store: Store
     clock: Clock
     rng: random.Random
     settings: NotifySettings
-    operators: tuple[ChannelName, ...]
+    operators: Callable[[datetime], tuple[Target, ...]]
+    preparer: Preparer
     on_result: OnResult
     tell: Callable[[tuple[ChannelName, ...]], None]
     waiter: Waiter
@@ -83,32 +82,69 @@ class _Pause:
 
 
 class Lane:
-    """The deliveries of one channel, one at a time."""
+    """The deliveries of one channel, one message at a time. `held`: the channel was held when wrapd stopped;
+    `sent` is how many messages it got within its pace's window before."""
 
-    def __init__(self, channel: Channel, around: Surroundings, *, held: bool) -> None:
+    def __init__(self, channel: Channel, around: Surroundings, *, held: bool, sent: int = 0) -> None:
         self._channel = channel
         self._around = around
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._news = True
         self._held = held
         self._probes = 0
         self._failures = 0
+        self._failed_at: datetime | None = None
+        self._singly = 0
+        self._resume = False
+        self._next: Load | None = None
         self._pause: _Pause | None = None
+        self._pace = Pace(channel.per_minute)
+        self._pace.sent(around.clock.monotonic(), messages=sent)
+        self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
+        self._taker = Taker(
+            channel=channel.name,
+            above=channel.digest_above,
+            window=channel.plan.digest_window,
+            longest=around.settings.look_interval,
+            own_links=around.preparer.links,
+        )
+        self._sender = Sender(
+            channel=channel,
+            store=around.store,
+            clock=around.clock,
+            settings=around.settings,
+            preparer=around.preparer,
+            taker=self._taker,
+            pace=self._pace,
+            wants=self._wants,
+            stopped=self._stopped,
+            before_take=self._no_news,
+            on_sent=self._told_sent,
+        )
+        self._fallback = Fallback(
+            channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
+        )
 
     def wake(self) -> None:
-        """Look at the outbox now."""
+        """Rows of this channel were written: look at the outbox now."""
+        self._news = True
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look at the outbox now: something may have changed."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End after the delivery that is under way."""
+        """End after the message that is under way."""
         self._stopped.set()
         self._wake.set()
 
     async def run(self) -> None:
         """Send what is due until `stop`. Raises StoreError where an outcome could not be recorded at a stop."""
         try:
-            while not self._stopped.is_set():
+            while self._next is not None or not self._stopped.is_set():
                 self._wake.clear()
                 wait = await self._look_safely()
                 if wait > 0 and not self._stopped.is_set():
@@ -129,33 +165,63 @@ class Lane:
             return self._around.settings.look_interval
 
     async def _look(self) -> float:
-        """Send one delivery if one is due; the seconds to wait before the next look."""
-        around, name = self._around, self._channel.name
-        rest = await self._rest()
-        if rest > 0:
-            return rest
-        now = around.clock.now()
-        due = await self._insist(lambda: around.store.read_async(lambda tx: tx.outbox.next_due(name, now=now)))
-        if due is None or due > now:
-            ahead = around.settings.look_interval if due is None else (due - now).total_seconds()
-            return min(ahead, around.settings.look_interval)
-        claimed = await self._insist(lambda: around.store.write(lambda tx: tx.outbox.claim(name, now=now)))
-        if claimed is None:
-            return around.settings.look_interval
-        report = await self._send(claimed)
-        await self._record(claimed, report)
+        """Send one message if one is due; the seconds to wait before the next look."""
+        load, self._next = self._next, None
+        if load is None:
+            taken = await self._take()
+            if isinstance(taken, Idle):
+                return taken.seconds
+            load = taken
+        ended = await self._send(load)
+        after = await self._record(ended) if isinstance(ended, Unrecorded) else ended
+        if isinstance(after, Idle):
+            return after.seconds
+        self._next = after
         return 0.0
 
-    async def _rest(self) -> float:
+    def _no_news(self) -> None:
+        """What was written so far is seen by the look that comes now."""
+        self._news = False
+
+    def _told_sent(self, count: int) -> None:
+        for _ in range(count):
+            self._around.on_result(self._channel.name, AttemptOutcome.SENT)
+
+    # What is next
+
+    async def _take(self) -> Taken:
+        """Claim what is due, if the channel may be sent to. Rows that were just written are claimed at once; else
+        it is read first whether there is anything, which holds up nobody who writes."""
+        news, self._news = self._news, False
+        rest = await self._rest(news=news)
+        if rest > 0:
+            return Idle(seconds=rest)
+        around, singly = self._around, self._singly > 0
+        resume, self._resume = self._resume, False
+        if not news and not resume:
+            now = around.clock.now()
+            wait = await self._insist(lambda: around.store.read_async(lambda tx: self._taker.glance(tx, now=now)))
+            if wait > 0:
+                return Idle(seconds=wait)
+
+        def work(tx: Transaction) -> Taken:
+            return self._taker.take(tx, now=around.clock.now(), singly=singly, resume=resume)
+
+        return await self._insist(lambda: around.store.write(work))
+
+    async def _rest(self, *, news: bool) -> float:
         """Seconds that the channel still rests, at most until the next look; 0 when it may send."""
-        pause, around = self._pause, self._around
-        if pause is None:
-            return 0.0
-        left = pause.until - around.clock.monotonic()
-        if left > 0 and (pause.strict or not await self._is_wanted(pause.since)):
-            return min(left, around.settings.look_interval)
-        self._pause = None
-        return 0.0
+        around = self._around
+        now = around.clock.monotonic()
+        if self._held and self._fallback.is_due(now, news=news):
+            await self._divert()
+        pause = self._pause
+        if pause is not None:
+            left = pause.until - now
+            if left > 0 and (pause.strict or not await self._is_wanted(pause.since)):
+                return min(left, around.settings.look_interval)
+            self._pause = None
+        return min(self._pace.wait(now), around.settings.look_interval)
 
     async def _is_wanted(self, since: datetime) -> bool:
         around, name = self._around, self._channel.name
@@ -164,28 +230,36 @@ class Lane:
             lambda: around.store.read_async(lambda tx: tx.outbox.became_due(name, after=since, now=now))
         )
 
-    async def _send(self, claimed: Claimed) -> SendReport:
-        around, channel = self._around, self._channel
+    async def _divert(self) -> None:
+        """Tell another channel what this one has not taken for long."""
+        around, fallback = self._around, self._fallback
+        now = around.clock.now()
+        if not await self._insist(lambda: around.store.read_async(lambda tx: fallback.is_wanted(tx, now=now))):
+            return
+        count = await self._insist(lambda: around.store.write(lambda tx: fallback.divert(tx, at=now)))
+        if count and fallback.to is not None:
+            log.warning(LogEvent.DELIVERY_DIVERTED, channel=self._channel.name, to=fallback.to, deliveries=count)
+            around.tell((fallback.to,))
 
-        def send() -> SendReport:
-            message = compose(claimed, zone=channel.zone, now=around.clock.now())
-            return channel.send(message, timeout=around.settings.send_timeout, clock=around.clock)
+    # A message
 
-        try:
-            return await self._worker.run(send)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the delivery nor end the lane
-            reason = f"wrapd could not write the message ({type(error).__name__})"
-            log.error(LogEvent.DELIVERY_RETRY, channel=channel.name, delivery=claimed.delivery.id, error=error)
-            return SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
+    async def _send(self, load: Load) -> Ended:
+        """Send a message, and those that follow it as long as all goes well."""
+        ready = await self._around.preparer.prepare(load.claimed, links=load.links, wants=self._wants)
+        calm = not (self._held or self._failures or self._probes or self._singly or self._resume)
+        mood = Mood(failed_at=self._failed_at, calm=calm)
+        loop = asyncio.get_running_loop()
+        return await self._worker.run(lambda: self._sender.series(load, ready, mood, loop))
 
-    async def _record(self, claimed: Claimed, report: SendReport) -> None:
-        around, name, verdict = self._around, self._channel.name, report.verdict
+    async def _record(self, ended: Unrecorded) -> Taken:
+        """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
+        around, name, load, report = self._around, self._channel.name, ended.load, ended.report
         at = around.clock.now()
-        self._count(report)
+        self._count(ended, at=at)
         pause = self._pause_after(report)
-        result = outcome(
-            verdict,
-            claimed,
+        results = outcomes(
+            report.verdict,
+            load.claimed,
             reason=report.reason,
             at=at,
             probes=self._probes,
@@ -193,31 +267,57 @@ class Lane:
             settings=around.settings,
             spread=around.rng.random(),
         )
-        others = tuple(channel for channel in around.operators if channel != name)
-        alert = self._held_alert(claimed, report) if isinstance(verdict, Hold) and not self._held else None
+        is_news = isinstance(report.verdict, Hold) and not self._held
+        alert = held_alert(name, load, report, at=at) if is_news else None
+        others = () if alert is None else tuple(each for each in around.operators(at) if each.channel != name)
+        goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
+        singly, resume = self._singly > 0, goes_on and self._resume
+        if goes_on:
+            self._news = self._resume = False
 
-        def work(tx: Transaction) -> None:
-            tx.outbox.finish(claimed, result, at=at)
+        def work(tx: Transaction) -> Taken:
+            finish(tx, results, at=at)
             if alert is not None and others:
                 tx.outbox.add_operator(alert, channels=others, at=at)
+            if not goes_on or self._stopped.is_set():
+                return AGAIN
+            return self._taker.take(tx, now=at, singly=singly, resume=resume)
 
+        after: Taken = AGAIN
         try:
-            await self._insist(lambda: around.store.write(work))
-        except StoreRefused as error:  # never twice: the row stays as it is until the next start takes it up
-            log.error(LogEvent.DATABASE_FAILED, channel=name, delivery=claimed.delivery.id, error=error)
-        self._tell(claimed, report, result, pause)
-        if alert is not None:
-            around.tell(others)
-        around.on_result(name, result.kind)
+            after = await self._insist(lambda: around.store.write(work))
+        except StoreRefused as error:  # never twice: the rows stay as they are until the next start takes them up
+            log.error(LogEvent.DATABASE_FAILED, channel=name, delivery=load.first.delivery.id, error=error)
+        log_send(name, load, report, results[0].outcome, pause=pause, held=self._held)
+        if isinstance(report.verdict, Sent | Hold):
+            self._held = isinstance(report.verdict, Hold)
+        around.tell(tuple(each.channel for each in others))
+        for judged in results:
+            for _ in judged.claimed:
+                around.on_result(name, judged.outcome.kind)
+        return after
 
-    def _count(self, report: SendReport) -> None:
-        match report.verdict:
+    def _count(self, ended: Unrecorded, *, at: datetime) -> None:
+        """Keep how the channel does."""
+        verdict = ended.report.verdict
+        self._singly = max(0, self._singly - 1)
+        if isinstance(verdict, Dead) or not ended.written:  # the message is the trouble: each alert by itself
+            self._singly = max(self._singly, len(ended.load.claimed) if len(ended.load.claimed) > 1 else 0)
+        match verdict:
             case Sent():
+                self._resume = self._failures >= _OUTAGE
                 self._failures = self._probes = 0
+                return
+            case Dead():
+                return
             case Hold():
                 self._probes += 1
+            case Retry() if ended.written and (verdict.throttled or verdict.status is None):
+                self._resume = True  # nothing came of it that could be about this message
+                self._failures += 1
             case _:
                 self._failures += 1
+        self._failed_at = at
 
     def _pause_after(self, report: SendReport) -> float:
         """Let the channel rest where the verdict asks for it; for how many seconds."""
@@ -232,40 +332,6 @@ class Lane:
                 strict=isinstance(verdict, Retry) and verdict.throttled,
             )
         return seconds
-
-    def _tell(self, claimed: Claimed, report: SendReport, result: Outcome, pause: float) -> None:
-        """Log what came of it, and keep whether the channel is held."""
-        fields: dict[str, object] = {
-            "channel": self._channel.name,
-            "delivery": claimed.delivery.id,
-            "told": claimed.delivery.event.value,
-            "attempt": claimed.attempt,
-        }
-        match report.verdict:
-            case Sent():
-                if self._held:
-                    log.info(LogEvent.CHANNEL_RELEASED, channel=self._channel.name)
-                self._held = False
-                log.info(LogEvent.DELIVERY_SENT, **fields, seconds=round(report.seconds, 3))
-            case Hold():
-                if not self._held:
-                    log.error(LogEvent.CHANNEL_HELD, **fields, reason=result.reason)
-                self._held = True
-            case _:
-                log.warning(_LINES[result.kind], **fields, reason=result.reason, pause=round(pause, 1))
-
-    def _held_alert(self, claimed: Claimed, report: SendReport) -> OperatorAlert:
-        """One alert for each time that the channel is held, however many deliveries wait."""
-        name = self._channel.name
-        return OperatorAlert(
-            event=Event.CHANNEL_HELD,
-            key=f"channel/{name}/held/{claimed.delivery.id}/{claimed.attempt}",
-            facts={
-                "channel": name,
-                "reason": report.reason,
-                "observed_at": self._around.clock.now().isoformat(),
-            },
-        )
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a work of the store, tried until it succeeds. Raises StoreRefused and StoreClosed.
@@ -290,14 +356,5 @@ class Lane:
             await self._around.waiter(self._stopped, wait)
 
 
-_LINES = {
-    AttemptOutcome.RETRY: LogEvent.DELIVERY_RETRY,
-    AttemptOutcome.UNKNOWN: LogEvent.DELIVERY_UNKNOWN,
-    AttemptOutcome.DEAD: LogEvent.DELIVERY_DEAD,
-}
-
-
-def held_channels(tx: Transaction) -> frozenset[ChannelName]:
-    """The channels that were held when the daemon stopped: their operators have been told."""
-    counts = tx.outbox.counts()
-    return frozenset(name for (name, status) in counts if status is DeliveryStatus.HELD)
+_OUTAGE = 3
+"""Failures in a row from which on they are taken for the service's, not for those of single messages."""

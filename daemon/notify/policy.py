@@ -1,5 +1,7 @@
 """When to try again after a verdict, and when to give up. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -47,6 +49,49 @@ def outcome(
         return Outcome(kind=AttemptOutcome.DEAD, status_code=verdict.status, reason=f"given up: {reason}")
     due_at = at + timedelta(seconds=wait)
     return Outcome(kind=kind, status_code=verdict.status, reason=reason, due_at=due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """Deliveries of one message, and what becomes of all of them."""
+
+    claimed: tuple[Claimed, ...]
+    outcome: Outcome
+
+
+def outcomes(
+    verdict: Final,
+    claimed: Sequence[Claimed],
+    *,
+    reason: str,
+    at: datetime,
+    probes: int,
+    pause: float,
+    settings: NotifySettings,
+    spread: float,
+) -> tuple[Judged, ...]:
+    """The same for a message that told of several: those that are tried again are so together, and only those that
+    have been failing for too long are dead. A refusal of the message is none of each alert: they are due at once,
+    to be told one by one."""
+    if len(claimed) > 1 and isinstance(verdict, Dead):
+        result = Outcome(kind=AttemptOutcome.RETRY, status_code=verdict.status, reason=reason, due_at=at)
+        return (Judged(claimed=tuple(claimed), outcome=result),)
+    latest = max(claimed, key=lambda each: each.attempt)
+    found: dict[AttemptOutcome, tuple[Outcome, list[Claimed]]] = {}
+    for each in claimed:
+        aged = each if each is latest else replace(each, attempt=latest.attempt)
+        result = outcome(
+            verdict,
+            aged,
+            reason=reason,
+            at=at,
+            probes=probes,
+            pause=pause,
+            settings=settings,
+            spread=spread,
+        )
+        found.setdefault(result.kind, (result, []))[1].append(each)
+    return tuple(Judged(claimed=tuple(members), outcome=result) for result, members in found.values())
 
 
 def channel_pause(verdict: Final, *, failures: int, settings: NotifySettings, spread: float) -> float:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from daemon.domain.jobs import ChannelName
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifySettings:
@@ -28,3 +30,23 @@ class NotifySettings:
     """The most between two looks at the outbox: the wall clock, by which rows are due, can be set."""
     store_retry_cap: float = 10.0
     """The most between two tries to write an outcome that the database did not take."""
+
+    link_margin: float = 3600.0
+    """A link that dies within this is renewed before it is sent."""
+    picture_patience: float = 2.0
+    """The most that a text waits for its picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPlan:
+    """How one channel is served. Durations are seconds."""
+
+    max_per_minute: float | None = None
+    """Messages a minute at most; None: what the service documents."""
+    digest_above: int | None = None
+    """Alerts within the window above which they come in one message; 0: never; None: 6 where people read, 0 where
+    programs do."""
+    digest_window: float = 60.0
+    fallback: ChannelName | None = None
+    """The channel that is told as well while this one has been held for `fallback_after`."""
+    fallback_after: float = 900.0

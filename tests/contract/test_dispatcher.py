@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from daemon.domain.jobs import ChannelName
+from daemon.clock import Clock
+from daemon.domain.jobs import Asset, ChannelName
 from daemon.notify import NotifySettings
-from daemon.store import AttemptOutcome, DeliveryStatus, Store
+from daemon.notify.prepare import OwnLinks, Preparer
+from daemon.store import AttemptOutcome, DeliveryStatus, JobRow, Store
 from tests.support.dispatching import NOW, rig
 from tests.support.store import url_of
 from tests.support.webhook import Answer, Webhook
@@ -121,10 +124,10 @@ async def test_a_new_alert_is_tried_though_the_channel_rests(tmp_path: Path, hoo
         await one.later(1)
         await one.job_ends("job-2")
         await one.turn()
-        assert jobs(hook)[3:] == ["job-2"]
+        assert jobs(hook)[3:] == ["job-2", "job-1"]  # and what was put off goes out with it
 
 
-async def test_three_days_away_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_three_days_away_and_nothing_is_lost_nor_out_of_order(tmp_path: Path) -> None:
     with Webhook() as before:
         url, port = before.url(), before.port
     async with rig(tmp_path, {"a": url}) as one:
@@ -137,12 +140,12 @@ async def test_three_days_away_and_nothing_is_lost(tmp_path: Path) -> None:
             await one.later(900)
             await one.later(900)
             assert one.statuses("a") == [SENT] * 72
-    assert len(back.requests) == 72
-    first = next(request.json for request in back.requests if request.json["job_id"] == "job-0-0")
+    assert jobs(back) == [f"job-{day}-{hour}" for day in range(3) for hour in range(24)]
     assert (
-        "This comes late: it happened at 2026-03-01 12:00 UTC and is told at 2026-03-04 12:1" in first["message"]
+        "Late: finished 1 Mar 12:00, reported 4 Mar 12:15: chat was unreachable."
+        in back.requests[0].json["message"]
     )
-    assert "could not be reached" in first["message"]
+    assert "chat was unreachable" in back.requests[-1].json["message"]
 
 
 async def test_a_service_that_never_comes_back_leaves_a_dead_letter_that_can_be_sent(
@@ -338,3 +341,62 @@ async def test_a_channel_that_the_config_no_longer_has_keeps_its_rows(tmp_path: 
         await one.turn()
         assert one.statuses("gone") == [PENDING]
         assert one.rows("gone")[0].created_at <= NOW + timedelta(seconds=1)
+
+
+async def test_a_success_carries_a_link_of_our_own_made_once_for_all_channels(
+    tmp_path: Path, hook: Webhook, other: Webhook
+) -> None:
+    tokens = iter(("first", "second", "third"))
+    own = OwnLinks(public_url="https://w.example.com", life=1000.0, token=lambda: next(tokens))
+
+    def preparer(_store: Store, clock: Clock) -> Preparer:
+        return Preparer(settings=NotifySettings(), clock=clock, own_links=own)
+
+    asset = Asset(preview_url="https://h.example.com/p.mp4")
+    async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, preparer=preparer) as one:
+        await one.job_ends("job-1", asset=asset)
+        await one.job_ends("job-2", state="FAILED")
+        await one.turn()
+        link = one.store.read(lambda tx: tx.links.of_job(one.rows("a")[0].job or 0, token="", at=NOW, life=1.0))
+    assert link is not None
+    url = f"https://w.example.com/v/{link.token}"
+    for each in (hook, other):
+        facts = {request.json["job_id"]: request.json for request in each.requests}
+        assert facts["job-1"]["own_url"] == url
+        assert facts["job-2"]["own_url"] is None
+
+
+async def test_dead_links_are_renewed_before_a_send_and_once(tmp_path: Path, hook: Webhook) -> None:
+    asked: list[str] = []
+
+    async def renew(job: JobRow, *, patience: float) -> JobRow:
+        asked.append(job.job_id)
+        return replace(job, asset=Asset(preview_url="https://h.example.com/fresh.mp4"))
+
+    def preparer(_store: Store, clock: Clock) -> Preparer:
+        return Preparer(settings=NotifySettings(), clock=clock, renew=renew)
+
+    dead = Asset(preview_url="https://h.example.com/dead.mp4?Expires=1600000000")
+    async with rig(tmp_path, {"a": hook.url()}, preparer=preparer) as one:
+        for number in range(3):
+            await one.job_ends(f"job-{number}", asset=dead)
+            await one.job_ends(f"live-{number}", asset=Asset(preview_url="https://h.example.com/live.mp4"))
+        await one.turn()
+        assert one.statuses("a") == [SENT] * 6
+    urls = {request.json["job_id"]: request.json["preview_url"] for request in hook.requests}
+    assert {urls[f"job-{number}"] for number in range(3)} == {"https://h.example.com/fresh.mp4"}
+    assert {urls[f"live-{number}"] for number in range(3)} == {"https://h.example.com/live.mp4"}
+    assert asked == ["job-0", "job-1", "job-2"]
+
+
+async def test_a_stop_in_the_middle_of_a_series_leaves_nothing_half_sent(tmp_path: Path, hook: Webhook) -> None:
+    async with rig(tmp_path, {"a": hook.url()}) as one:
+        for number in range(200):
+            await one.job_ends(f"job-{number}")
+        one.dispatcher.wake_all()
+        await asyncio.to_thread(hook.wait_for, 20)
+        await one.dispatcher.stop()
+        arrived = len(hook.requests)
+        assert 20 <= arrived < 200
+        assert one.statuses("a") == [SENT] * arrived + [PENDING] * (200 - arrived)
+        assert len(one.results) == arrived

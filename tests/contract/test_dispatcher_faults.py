@@ -30,12 +30,19 @@ class Failing(Store):
         return store
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
+        self._fail()
+        return await super().write(work)
+
+    def write_here(self, work: Callable[[Transaction], T]) -> T:
+        self._fail()
+        return super().write_here(work)
+
+    def _fail(self) -> None:
         if self.fail_after > 0:
             self.fail_after -= 1
         elif self.failures > 0:
             self.failures -= 1
             raise self.error
-        return await super().write(work)
 
 
 class Insistent(Quiet):
@@ -81,7 +88,7 @@ async def test_an_outcome_that_can_never_be_written_does_not_stop_the_others(tmp
             await one.job_ends("job-1")
             await one.job_ends("job-2")
             store.error = StoreRefused("a constraint forbids it")
-            store.fail_after, store.failures = 1, 1
+            store.fail_after, store.failures = 1, 2
             await one.turn()
             assert one.statuses("a") == [DeliveryStatus.SENDING, DeliveryStatus.SENT]
         async with rig(tmp_path, {"a": hook.url()}) as one:

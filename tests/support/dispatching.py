@@ -11,11 +11,16 @@ from daemon.domain.jobs import Asset, ChannelName
 from daemon.domain.routing import routing
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.notify.prepare import Preparer
+from daemon.notify.settings import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
 from tests.support.store import NOW, later, record, track, url_of
 
 PATIENCE = 20.0
 """Real seconds after which something that must happen has not."""
+
+
+_ASSET = Asset(cover_url="https://h.example.com/c.png")
 
 
 class Quiet:
@@ -49,21 +54,27 @@ class Rig:
         operators: Iterable[str] = (),
         settings: NotifySettings | None = None,
         quiet: Quiet | None = None,
+        plans: Mapping[str, ChannelPlan] | None = None,
+        preparer: Preparer | None = None,
     ) -> None:
         self.store, self.clock = store, clock
         self.quiet = quiet or Quiet()
         self.results: list[tuple[str, AttemptOutcome]] = []
         self.names = tuple(ChannelName(name) for name in urls)
+        plans = plans or {}
         self.dispatcher = Dispatcher(
             store,
             {
-                ChannelName(name): open_channel(ChannelSettings(name=ChannelName(name), url=url))
+                ChannelName(name): open_channel(
+                    ChannelSettings(name=ChannelName(name), url=url, plan=plans.get(name, ChannelPlan()))
+                )
                 for name, url in urls.items()
             },
             clock=clock,
             rng=random.Random(1),
             settings=settings or NotifySettings(send_timeout=5.0),
             operators=[ChannelName(name) for name in operators],
+            preparer=preparer,
             on_result=lambda channel, outcome: self.results.append((channel, outcome)),
             waiter=self.quiet,
         )
@@ -85,7 +96,12 @@ class Rig:
         await self.turn()
 
     async def job_ends(
-        self, job_id: str = "job-1", *, state: str = "SUCCEED", channels: Iterable[str] | None = None
+        self,
+        job_id: str = "job-1",
+        *,
+        state: str = "SUCCEED",
+        channels: Iterable[str] | None = None,
+        asset: Asset = _ASSET,
     ) -> None:
         """A job is tracked (if it is not) and reaches `state` now; its alerts are in the outbox."""
         names = self.names if channels is None else tuple(ChannelName(name) for name in channels)
@@ -94,7 +110,6 @@ class Rig:
 
         def work(tx: object) -> None:
             row = track(tx, job_id)  # type: ignore[arg-type]
-            asset = Asset(cover_url="https://h.example.com/c.png")
             record(tx, row, state, at=at, routes=routes, asset=asset)  # type: ignore[arg-type]
 
         await self.store.write(work)
@@ -126,12 +141,23 @@ async def rig(
     clock: ManualClock | None = None,
     wrap: Callable[[Store], Store] = lambda store: store,
     quiet: Quiet | None = None,
+    plans: Mapping[str, ChannelPlan] | None = None,
+    preparer: Callable[[Store, ManualClock], Preparer] | None = None,
 ) -> AsyncIterator[Rig]:
     """A started dispatcher on the database in `folder`; it goes on with what is there."""
     clock = clock or ManualClock(NOW)
     store = Store.open(url_of(folder / "wrapd.db"), clock=clock, daemon=True)
     try:
-        one = Rig(wrap(store), clock, urls, operators=operators, settings=settings, quiet=quiet)
+        one = Rig(
+            wrap(store),
+            clock,
+            urls,
+            operators=operators,
+            settings=settings,
+            quiet=quiet,
+            plans=plans,
+            preparer=None if preparer is None else preparer(store, clock),
+        )
         await one.start()
         try:
             yield one

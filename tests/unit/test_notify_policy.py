@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.notify.policy import channel_pause, outcome
+from daemon.notify.policy import channel_pause, outcome, outcomes
 from daemon.notify.settings import NotifySettings
 from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from daemon.store import AttemptOutcome, Outcome
@@ -74,3 +74,36 @@ def test_the_whole_channel_rests_after_a_failure_and_the_row_not_less() -> None:
     assert wait(after(Retry(reason="so"), attempt=1, pause=900.0)) == 900
     for calm in (Sent(reason="so"), Dead(reason="so"), Hold(reason="so")):
         assert channel_pause(calm, failures=3, settings=SETTINGS, spread=0.0) == 0
+
+
+def together(verdict: Final, *ages: float, attempts: int = 1) -> list[tuple[list[int], Outcome]]:
+    rows = [
+        claimed(id=number, attempts=attempts, created_at=AT - timedelta(seconds=age))
+        for number, age in enumerate(ages, start=1)
+    ]
+    found = outcomes(verdict, rows, reason="so", at=AT, probes=1, pause=0.0, settings=SETTINGS, spread=0.0)
+    return [([each.delivery.id for each in judged.claimed], judged.outcome) for judged in found]
+
+
+def test_what_one_message_told_is_sent_at_once_and_tried_again_together() -> None:
+    sent = Outcome(kind=AttemptOutcome.SENT, status_code=200, reason="so")
+    assert together(Sent(reason="so", status=200), 0, 10, 20) == [([1, 2, 3], sent)]
+    ((ids, again),) = together(Unknown(reason="so"), 0, 10, 20, attempts=3)
+    assert (ids, again.kind, wait(again)) == ([1, 2, 3], AttemptOutcome.UNKNOWN, 120)
+
+
+def test_of_what_one_message_told_only_what_is_too_old_dies() -> None:
+    (young, old) = together(Retry(reason="so"), 60, 7 * 86400, 120)
+    assert (young[0], young[1].kind) == ([1, 3], AttemptOutcome.RETRY)
+    assert (old[0], old[1].kind) == ([2], AttemptOutcome.DEAD)
+
+
+def test_a_refusal_of_one_message_kills_none_of_the_alerts_in_it() -> None:
+    ((ids, again),) = together(Dead(reason="so", status=400), 0, 8 * 86400)
+    assert (ids, again.kind, wait(again)) == ([1, 2], AttemptOutcome.RETRY, 0)
+    assert together(Dead(reason="so", status=400), 0)[0][1].kind is AttemptOutcome.DEAD
+
+
+def test_a_held_channel_holds_all_that_it_refused_at_once() -> None:
+    ((ids, held),) = together(Hold(reason="so"), 0, 30 * 86400)
+    assert (ids, held.kind, wait(held)) == ([1, 2], AttemptOutcome.HELD, 300)

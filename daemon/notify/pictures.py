@@ -1,0 +1,256 @@
+"""Covers of finished videos: each is fetched once, while its link is valid, checked to be a picture, and kept.
+
+Owns which addresses may be asked for a picture, and the picture's check. Must never raise where a message waits,
+and never log a link: it is signed.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from daemon import transport
+from daemon.clock import Clock
+from daemon.domain.jobs import ProjectName, link_expiry
+from daemon.logs import LogEvent, logger
+from daemon.notify.message import Cover
+from daemon.store import JobRow, PictureRow, Store, StoreError
+from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_inside, is_loopback
+
+log = logger(__name__)
+
+MOST_BYTES = 2 * 1024 * 1024
+"""Largest picture that is kept: covers are some hundred KiB."""
+FETCH_TIMEOUTS = Timeouts(connect=3.0, read=5.0, total=10.0)
+TRY_AGAIN = timedelta(minutes=10)
+"""A picture that could not be had is tried again by another link, not sooner than this."""
+_AT_ONCE = 4
+"""Pictures that are fetched at the same time."""
+_KEPT = 8
+"""Pictures in memory: one is sent to several channels at the same time."""
+_SIGNS = (
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"GIF87a", 0, "image/gif"),
+    (b"GIF89a", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+)
+
+
+class Fetch(Protocol):
+    """Gets what a link names; raises TransportError."""
+
+    async def __call__(
+        self, url: str, *, timeouts: Timeouts, max_bytes: int, proxy: str | None, ca_file: str | None
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSource:
+    """Where a project's pictures come from: its API (scheme, host and port), the proxy on the way (None: what the
+    environment names), and a file of CAs to trust beside the public ones."""
+
+    endpoint: str
+    proxy: str | None = None
+    ca_file: str | None = None
+
+    def may_ask(self, url: str) -> bool:
+        """Whether a link may be followed: https to a host that is not of this machine or its network, or whatever
+        lies on the host of the API itself (on any port, where that is this machine)."""
+        try:
+            parts, api = urlsplit(url), urlsplit(self.endpoint)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            return False
+        if not host or not url.isascii() or "@" in parts.netloc or parts.scheme not in ("http", "https"):
+            return False
+        if host == api.hostname and (parts.scheme, port) == (api.scheme, api.port):
+            return True
+        if is_loopback(host):
+            return is_loopback(api.hostname or "")
+        return parts.scheme == "https" and not is_inside(host)
+
+
+class Pictures:
+    """The covers of all projects' jobs. `stop` last."""
+
+    def __init__(
+        self,
+        sources: Mapping[ProjectName, PictureSource],
+        store: Store,
+        clock: Clock,
+        *,
+        fetch: Fetch = transport.fetch,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._sources = sources
+        self._store = store
+        self._clock = clock
+        self._fetch = fetch
+        self._environ = environ
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._under_way: dict[int, asyncio.Task[PictureRow | None]] = {}
+        self._begun: set[asyncio.Task[None]] = set()
+        self._kept: OrderedDict[int, PictureRow] = OrderedDict()
+
+    def begin(self, job: int) -> None:
+        """A job (a row id) has ended: fetch its cover, if it has one, beside everything else."""
+        task = asyncio.get_running_loop().create_task(self._begin(job), name=f"picture {job}")
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+
+    async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:
+        """The job's cover; None where it has none, none can be had, or not within `patience` seconds: it is
+        fetched on then, for the next one who asks. Its `url` works for now, and for whoever has it."""
+        if job.asset.cover_url is None and job.id not in self._kept:
+            return None
+        picture = await self._waited(self._having(job), patience=patience)
+        if picture is None or picture.data is None or picture.content_type is None:
+            return None
+        return Cover(url=self._public(job), data=picture.data, content_type=picture.content_type)
+
+    async def stop(self) -> None:
+        """Give up what is under way; the next who asks begins again."""
+        tasks: list[asyncio.Task[Any]] = [*self._begun, *self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _begin(self, job: int) -> None:
+        try:
+            row = await self._store.read_async(lambda tx: tx.jobs.get(job))
+        except StoreError:
+            return  # the message asks again
+        if row is not None and row.asset.cover_url is not None:
+            await self._waited(self._having(row), patience=FETCH_TIMEOUTS.total * 2)
+
+    async def _waited(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        if not done or task.cancelled():
+            return None
+        error = task.exception()
+        if error is not None:
+            log.error(LogEvent.PICTURE_FAILED, error=error)
+            return None
+        return task.result()
+
+    def _having(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
+        """The one task that looks for the job's picture."""
+        task = self._under_way.get(job.id)
+        if task is None:
+            task = self._spawn(self._have(job), name=f"picture {job.id}")
+            self._under_way[job.id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
+        return task
+
+    def _spawn(
+        self, work: Coroutine[Any, Any, PictureRow | None], *, name: str
+    ) -> "asyncio.Task[PictureRow | None]":
+        return asyncio.get_running_loop().create_task(work, name=name)
+
+    async def _have(self, job: JobRow) -> PictureRow | None:
+        kept = self._kept.get(job.id)
+        if kept is None:
+            kept = await self._stored(job.id)
+        if kept is not None and not self._worth_another(kept, job):
+            self._keep(kept)
+            return kept
+        url = job.asset.cover_url
+        if url is None or not self._alive(job, url):
+            return kept
+        async with self._slots:
+            fetched = await self._fetched(job, url)
+        self._keep(fetched)
+        with contextlib.suppress(
+            StoreError
+        ):  # untracked meanwhile, or a full disk: this message has it all the same
+            await self._store.write(lambda tx: tx.pictures.put(fetched))
+        return fetched
+
+    async def _stored(self, job: int) -> PictureRow | None:
+        with contextlib.suppress(StoreError):
+            return await self._store.read_async(lambda tx: tx.pictures.get(job))
+        return None
+
+    async def _fetched(self, job: JobRow, url: str) -> PictureRow:
+        source = self._sources.get(job.project)
+        data: bytes | None = None
+        kind: str | None = None
+        error: str | None = None
+        if source is None or not source.may_ask(url):
+            error = "its link is not https, or leads to this machine or its network"
+        else:
+            try:
+                data, kind = await self._get(source, url)
+            except (TransportError, _NoPicture) as fault:
+                error = str(fault)
+        if error is not None:
+            log.warning(LogEvent.PICTURE_FAILED, project=job.project, job=job.job_id, reason=error)
+        return PictureRow(
+            job=job.id,
+            url=url,
+            content_type=kind,
+            data=data,
+            fetched_at=self._clock.now(),
+            error=None if error is None else error[:500],
+        )
+
+    async def _get(self, source: PictureSource, url: str) -> tuple[bytes, str]:
+        proxy = source.proxy or environment_proxy(url, self._environ)
+        answer = await self._fetch(
+            url, timeouts=FETCH_TIMEOUTS, max_bytes=MOST_BYTES, proxy=proxy, ca_file=source.ca_file
+        )
+        if answer.status != 200:
+            raise _NoPicture(f"the server answers {answer.status}")
+        kind = picture_type(answer.body)
+        if kind is None:
+            raise _NoPicture("what the server gives is no JPEG, PNG, GIF or WebP")
+        return answer.body, kind
+
+    def _worth_another(self, kept: PictureRow, job: JobRow) -> bool:
+        """Whether a picture that could not be had may be there now: the job has another link, after a while."""
+        return (
+            kept.data is None
+            and job.asset.cover_url not in (None, kept.url)
+            and self._clock.now() - kept.fetched_at >= TRY_AGAIN
+        )
+
+    def _alive(self, job: JobRow, url: str) -> bool:
+        fetched = job.links_at or job.tracked_at
+        until = link_expiry(url, fetched_at=fetched, unsigned_life=None)
+        return until is None or until > self._clock.now()
+
+    def _public(self, job: JobRow) -> str | None:
+        """The service's own link to the cover, where a chat service can fetch it now."""
+        url = job.asset.cover_url
+        if url is None or not url.startswith("https://") or not self._alive(job, url):
+            return None
+        host = urlsplit(url).hostname or ""
+        return None if is_loopback(host) or is_inside(host) else url
+
+    def _keep(self, picture: PictureRow) -> None:
+        self._kept[picture.job] = picture
+        self._kept.move_to_end(picture.job)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
+class _NoPicture(Exception):
+    """There is an answer, but no picture in it."""
+
+
+def picture_type(data: bytes) -> str | None:
+    """What kind of picture these bytes begin as, whatever they were called; None: none that chats show.
+
+    >>> picture_type(b"GIF89a..."), picture_type(b"<html>")
+    ('image/gif', None)
+    """
+    for sign, at, kind in _SIGNS:
+        if data[at : at + len(sign)] == sign and (at == 0 or data[:4] == b"RIFF"):
+            return kind
+    return None

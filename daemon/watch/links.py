@@ -1,0 +1,179 @@
+"""Fresh links: the service is asked again for a finished video's links, and what it says is stored.
+
+Owns how often a job is asked about for this, and the reminder of links that die unseen. Must never change a job's
+state, and never hold its caller up for longer than the caller says.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from daemon.clock import Clock
+from daemon.domain.events import Event
+from daemon.domain.jobs import Asset, ChannelName, ProjectName
+from daemon.domain.routing import Routing
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Priority
+from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.errors import ApiError, JobNotFound, Refused
+from daemon.metastudio.kinds import KINDS
+from daemon.store import JobRow, Store, StoreError, Transaction
+
+log = logger(__name__)
+
+FRESH_FOR = 120.0
+"""Seconds for which an answer stands: the job is not asked about again."""
+REST = 15.0
+"""Seconds for which a project is not asked for links after a request that failed for a reason of its own."""
+ASSET_TIMEOUT = 5.0
+"""Seconds for the download link of a video, the wait for its turn included."""
+_REMEMBERED = 4096
+_REMINDED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """An answer, and until when it stands (monotonic seconds). `job` None: there was none to have."""
+
+    until: float
+    job: JobRow | None
+
+
+class FreshLinks:
+    """Renews the links of all projects' jobs. Requests take their turn as news do. `stop` before the clients are
+    closed."""
+
+    def __init__(self, clients: Mapping[ProjectName, ProjectClient], store: Store, clock: Clock) -> None:
+        self._clients = clients
+        self._store = store
+        self._clock = clock
+        self._told: OrderedDict[int, _Told] = OrderedDict()
+        self._resting: dict[ProjectName, float] = {}
+        self._under_way: dict[int, asyncio.Task[JobRow | None]] = {}
+
+    async def renew(self, job: JobRow, *, patience: float) -> JobRow:
+        """The job with the links that the service gives now; `job` itself where none are had within `patience`
+        seconds (they come for the next one who asks). Who asks meanwhile gets the same answer. Never raises."""
+        now = self._clock.monotonic()
+        told = self._told.get(job.id)
+        if told is not None and now < told.until:
+            return told.job or job
+        if now < self._resting.get(job.project, now) or job.project not in self._clients:
+            return job
+        task = self._under_way.get(job.id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._ask(job), name=f"links {job.job_id}")
+            self._under_way[job.id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        if not done or task.cancelled():
+            return job
+        error = task.exception()
+        if error is not None:
+            log.error(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
+            return job
+        return task.result() or job
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, job: JobRow) -> JobRow | None:
+        try:
+            asset = await self._links(job)
+        except ApiError as error:
+            self._failed(job, error)
+            return None
+        if asset is None:
+            self._remember(job.id, None)
+            return None
+        fresh = await self._stored(job, asset)
+        self._remember(job.id, fresh)
+        return fresh
+
+    async def _links(self, job: JobRow) -> Asset | None:
+        """What the service has now; None where it has nothing. Raises ApiError."""
+        client, kind = self._clients[job.project], KINDS.get(job.kind)
+        if kind is None:
+            return None
+        permit = await client.budget.take(Priority.NEWS)
+        found = (await client.show(kind, job.job_id, permit=permit)).asset
+        asset_id = found.asset_id or job.asset.asset_id
+        if found.preview_url is None and found.download_url is None and asset_id is not None:
+            try:
+                url = await self._download_url(client, asset_id)
+            except (ApiError, TimeoutError) as error:  # what the first answer told is kept
+                log.info(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
+            else:
+                found = replace(found, download_url=url)
+        if found.preview_url is None and found.download_url is None and found.cover_url is None:
+            return None
+        return found
+
+    async def _download_url(self, client: ProjectClient, asset_id: str) -> str | None:
+        async with asyncio.timeout(ASSET_TIMEOUT):
+            permit = await client.budget.take(Priority.NEWS)
+            return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
+
+    async def _stored(self, job: JobRow, asset: Asset) -> JobRow:
+        """The job as it is with its new links, stored if the database takes them."""
+        at = self._clock.now()
+
+        def work(tx: Transaction) -> JobRow | None:
+            tx.jobs.set_links(job.id, asset, at=at)
+            return tx.jobs.get(job.id)
+
+        try:
+            row = await self._store.write(work)
+        except StoreError as error:  # the message can have them all the same
+            log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
+            row = None
+        return row or replace(job, asset=_merged(job.asset, asset), links_at=at)
+
+    def _failed(self, job: JobRow, error: ApiError) -> None:
+        log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
+        if isinstance(error, JobNotFound | Refused):
+            self._remember(job.id, None)
+            return
+        self._resting[job.project] = self._clock.monotonic() + max(REST, error.retry_after or 0.0)
+
+    def _remember(self, job: int, row: JobRow | None) -> None:
+        self._told[job] = _Told(until=self._clock.monotonic() + FRESH_FOR, job=row)
+        self._told.move_to_end(job)
+        while len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+
+
+def _merged(old: Asset, new: Asset) -> Asset:
+    return Asset(
+        asset_id=new.asset_id or old.asset_id,
+        asset_name=new.asset_name or old.asset_name,
+        cover_url=new.cover_url or old.cover_url,
+        preview_url=new.preview_url or old.preview_url,
+        download_url=new.download_url or old.download_url,
+    )
+
+
+async def remind(store: Store, routing: Routing, *, within: float, now: datetime) -> tuple[ChannelName, ...]:
+    """Write the alerts about links that die within so many seconds and that nobody has opened, for a thousand
+    jobs at most; gives the channels to wake. Nothing with `within` 0, or where no route wants them. Raises
+    StoreError."""
+    if within <= 0 or not any(Event.LINK_EXPIRING in route.events for route in routing.routes):
+        return ()
+    jobs = await store.read_async(lambda tx: tx.jobs.expiring(now=now, within=within, limit=_REMINDED_AT_ONCE))
+    if not jobs:
+        return ()
+
+    def work(tx: Transaction) -> dict[ChannelName, None]:
+        told: dict[ChannelName, None] = {}
+        for job in jobs:
+            recorded = tx.jobs.record_link_expiring(job.id, at=now, routing=routing)
+            told |= dict.fromkeys(() if recorded is None else recorded.channels)
+        return told
+
+    return tuple(await store.write(work))

@@ -1,0 +1,225 @@
+"""Covers: what is fetched, from where, how often, and what is kept of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon.clock import ManualClock
+from daemon.domain.jobs import Asset, ProjectName
+from daemon.notify.pictures import MOST_BYTES, Pictures, PictureSource, picture_type
+from daemon.store import JobRow, PictureRow, Store
+from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
+from tests.support.webhook import Answer, Webhook
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 200
+PATIENCE = 10.0
+
+
+class Set:
+    """A store, its pictures, and the server that has them."""
+
+    def __init__(self, store: Store, clock: ManualClock, server: Webhook) -> None:
+        self.store, self.clock, self.server = store, clock, server
+        endpoint = f"http://{server.address}"
+        self.pictures = Pictures({PROJECT: PictureSource(endpoint=endpoint)}, store, clock, environ={})
+
+    def ended(self, cover: str | None, *, name: str = "job-1") -> JobRow:
+        def work(tx: object) -> JobRow | None:
+            row = track(tx, name)  # type: ignore[arg-type]
+            record(tx, row, "SUCCEED", routes=SILENT, asset=Asset(cover_url=cover))  # type: ignore[arg-type]
+            return tx.jobs.get(row)  # type: ignore[attr-defined, no-any-return]
+
+        found = self.store.write_now(work)
+        assert found is not None
+        return found
+
+    def url(self, query: str = "") -> str:
+        return f"http://{self.server.address}/cover.png{query}"
+
+    def stored(self, job: JobRow) -> PictureRow | None:
+        return self.store.read(lambda tx: tx.pictures.get(job.id))
+
+
+@asynccontextmanager
+async def a_set(folder: Path) -> AsyncIterator[Set]:
+    clock = ManualClock(NOW)
+    store = Store.open(url_of(folder / "wrapd.db"), clock=clock, daemon=True)
+    with Webhook(default=Answer(body=PNG)) as server:
+        one = Set(store, clock, server)
+        try:
+            yield one
+        finally:
+            await one.pictures.stop()
+            store.close()
+
+
+async def test_a_cover_is_fetched_once_and_kept(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        job = one.ended(one.url("?Expires=1900000000&Signature=s"))
+        covers = await asyncio.gather(*(one.pictures.cover_of(job, patience=PATIENCE) for _ in range(5)))
+        assert {cover.data for cover in covers if cover is not None} == {PNG}
+        assert covers[0] is not None
+        assert (covers[0].content_type, covers[0].url) == ("image/png", None)  # nobody else can reach a loopback
+        afresh = Pictures({}, one.store, one.clock)
+        assert await afresh.cover_of(job, patience=PATIENCE) == covers[0]
+        (request,) = one.server.requests
+        assert (request.method, request.path) == ("GET", "/cover.png?Expires=1900000000&Signature=s")
+        assert request.headers["host"] == one.server.address
+
+
+async def test_it_begins_with_the_end(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        job = one.ended(one.url())
+        one.pictures.begin(job.id)
+        one.pictures.begin(one.ended(None, name="job-2").id)
+        await asyncio.to_thread(one.server.wait_for, 1)
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is not None
+        assert len(one.server.requests) == 1
+
+
+async def test_a_job_without_a_cover_asks_nobody(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        assert await one.pictures.cover_of(one.ended(None), patience=PATIENCE) is None
+        assert one.server.requests == []
+
+
+async def test_a_dead_link_is_not_followed_and_a_fresh_one_is(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        dead = int((NOW - timedelta(seconds=1)).timestamp())
+        job = one.ended(one.url(f"?Expires={dead}"))
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        assert one.server.requests == []
+        assert one.stored(job) is None
+        one.store.write_now(lambda tx: tx.jobs.set_links(job.id, Asset(cover_url=one.url("?n=2")), at=NOW))
+        fresh = one.store.read(lambda tx: tx.jobs.get(job.id))
+        assert fresh is not None
+        assert await one.pictures.cover_of(fresh, patience=PATIENCE) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Answer(status=403), "403"),
+        (Answer(body=b"<html>sign in</html>", headers={"Content-Type": "image/png"}), "no JPEG"),
+        (Answer(body=b""), "no JPEG"),
+        (Answer(body=b"\x89PNG\r\n\x1a\n" + b"x" * MOST_BYTES), "over 2097152 bytes"),
+        (Answer(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere.png"}), "another server"),
+        (Answer(status=302, headers={"Location": "//h.example.com/x.png"}), "another server"),
+        (Answer(status=302, headers={"Location": "/cover.png"}), "more than 3"),
+        (Answer(reset=True), "broke"),
+        (Answer(body=PNG, cut=True), "broke"),
+    ],
+)
+async def test_what_is_no_picture_is_kept_as_none_and_not_asked_for_again(
+    tmp_path: Path, answer: Answer, why: str
+) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.default = answer
+        job = one.ended(one.url())
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        row = one.stored(job)
+        assert row is not None
+        assert row.data is None
+        assert why in (row.error or "")
+        asked = len(one.server.requests)
+        one.server.default = Answer(body=PNG)
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        assert len(one.server.requests) == asked
+
+
+async def test_a_redirect_on_the_same_server_is_followed(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.program(Answer(status=302, headers={"Location": "/b.png?Signature=t"}))
+        cover = await one.pictures.cover_of(one.ended(one.url()), patience=PATIENCE)
+        assert cover is not None
+        assert one.server.requests[1].path == "/b.png?Signature=t"
+
+
+async def test_a_failure_is_tried_again_by_another_link_after_a_while(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.program(Answer(status=500))
+        job = one.ended(one.url("?n=1"))
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        one.store.write_now(lambda tx: tx.jobs.set_links(job.id, Asset(cover_url=one.url("?n=2")), at=NOW))
+        fresh = one.store.read(lambda tx: tx.jobs.get(job.id))
+        assert fresh is not None
+        assert await one.pictures.cover_of(fresh, patience=PATIENCE) is None
+        one.clock.advance(601)
+        assert await one.pictures.cover_of(fresh, patience=PATIENCE) is not None
+        assert one.stored(job) is not None
+
+
+async def test_a_picture_that_hangs_is_not_waited_for_and_is_there_later(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.program(Answer(body=PNG, drip=0.002))
+        job = one.ended(one.url())
+        assert await one.pictures.cover_of(job, patience=0.01) is None
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is not None
+        assert len(one.server.requests) == 1
+
+
+async def test_a_job_that_is_gone_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        job = one.ended(one.url())
+        gone = JobRow(**{**{name: getattr(job, name) for name in JobRow.__dataclass_fields__}, "id": 999})
+        assert await one.pictures.cover_of(gone, patience=PATIENCE) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "may"),
+    [
+        ("https://bucket.obs.example.com/c.png", "https://metastudio.example.com", True),
+        ("http://bucket.obs.example.com/c.png", "https://metastudio.example.com", False),
+        ("https://{endpoint}/c.png", "https://metastudio.example.com", True),  # as the document writes it
+        ("https://10.0.0.7/c.png", "https://metastudio.example.com", False),
+        ("https://169.254.169.254/latest", "https://metastudio.example.com", False),
+        ("https://[::1]/c.png", "https://metastudio.example.com", False),
+        ("https://localhost/c.png", "https://metastudio.example.com", False),
+        ("https://user:word@bucket.example.com/c.png", "https://metastudio.example.com", False),
+        ("https://10.0.0.7:8443/c.png", "https://10.0.0.7:8443", True),
+        ("https://10.0.0.8:8443/c.png", "https://10.0.0.7:8443", False),
+        ("http://127.0.0.1:81/c.png", "http://127.0.0.1:80", True),
+        ("http://127.0.0.1:81/c.png", "https://metastudio.example.com", False),
+        ("ftp://bucket.example.com/c.png", "https://metastudio.example.com", False),
+        ("file:///etc/passwd", "http://127.0.0.1:80", False),
+        ("https://bücket.example.com/c.png", "https://metastudio.example.com", False),
+        ("https://host:99999/c.png", "https://metastudio.example.com", False),
+        ("", "https://metastudio.example.com", False),
+    ],
+)
+def test_who_may_be_asked(url: str, endpoint: str, may: bool) -> None:
+    assert PictureSource(endpoint=endpoint).may_ask(url) is may
+
+
+async def test_an_address_that_may_not_be_asked_is_not(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.pictures = Pictures(
+            {ProjectName("main"): PictureSource(endpoint="https://metastudio.example.com")}, one.store, one.clock
+        )
+        job = one.ended(one.url())
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        assert one.server.requests == []
+        row = one.stored(job)
+        assert row is not None
+        assert "its link is not https" in (row.error or "")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0abc", "image/jpeg"),
+        (PNG, "image/png"),
+        (b"GIF87a..", "image/gif"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"XXXX\x10\x00\x00\x00WEBPVP8 ", None),
+        (b"<svg onload=x()>", None),
+        (b"BM......", None),
+        (b"", None),
+    ],
+)
+def test_a_picture_is_known_by_its_content(data: bytes, kind: str | None) -> None:
+    assert picture_type(data) == kind

@@ -115,7 +115,8 @@ Bodies and answers are JSON. What cannot be is answered with 400 or 404 and `{"e
 (KINDS),
 `count`, `job_id`, `name`, `script_chars` (a longer script takes longer), `timeline` (states and how long each
 lasts, in seconds before division by the speed; the last one stays), `created_ago` (seconds of the wall clock
-since the creation, with which the timeline began; the speed does not divide them). What is not given is made up:
+since the creation, with which the timeline began; the speed does not divide them), `callback_config` (below). What
+is not given is made up:
 most jobs succeed, some fail, are canceled, or freeze and thaw.
 
 ```sh
@@ -145,6 +146,19 @@ twice.
 curl http://127.0.0.1:8700/_sim/ends
 curl 'http://127.0.0.1:8700/_sim/ends?since=2026-01-31T08:00:00Z'
 ```
+
+**Callbacks.** A job that is created with `callback_config` (by the create operation, or here) tells of its end:
+one POST of `result` (SUCCEED or FAILED), `asset_id` and `job_id` to `callback_url`, with `auth_type` NONE or
+MSS_A; nothing where it is canceled or frozen. What was sent, and what was answered (`status`, or `error`):
+
+```sh
+curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"timeline": [["PROCESSING", 5], ["FAILED", null]],
+  "callback_config": {"callback_url": "http://127.0.0.1:8787/callbacks/main", "auth_type": "MSS_A", "key": "KEY"}}'
+curl http://127.0.0.1:8700/_sim/callbacks
+```
+
+Each is tried once. In a signature the time counts milliseconds and is hex; `SimSettings(callback_unit="s",
+callback_signed="decimal")` has the other forms.
 
 Set a state now, any text; what the job's timeline held is over:
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from daemon.sim.answers import Answers, encode
 from daemon.sim.calls import Call
-from daemon.sim.creation import check_creation, read_object
+from daemon.sim.creation import callback_of, check_creation, read_object
 from daemon.sim.faults import ActiveFault, hit
 from daemon.sim.jobs import Book, Job
 from daemon.sim.lies import Lies
@@ -124,7 +124,13 @@ class Api:
         assert call.kind is not None
         body = read_object(call.body)
         name, spoken = check_creation(body)
-        job = self._book.add_requested(call.kind, body, name=name or job_name(self._book.size), spoken=spoken)
+        job = self._book.add_requested(
+            call.kind,
+            body,
+            name=name or job_name(self._book.size),
+            spoken=spoken,
+            callback=callback_of(body),
+        )
         job.user_id = call.headers.get("X-App-UserId")
         return job.job_id
 

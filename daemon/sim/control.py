@@ -2,10 +2,11 @@
 
 Owns the reading of control requests; what they do are methods of `Simulator`.
 
-    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago"}:
-                                   all optional; or {"jobs": […]}, each with these
+    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago",
+                                   "callback_config"}: all optional; or {"jobs": […]}, each with these
     GET    /_sim/jobs              every job with its true history
     GET    /_sim/ends?since=…      when jobs ended
+    GET    /_sim/callbacks         the callbacks that were sent
     PUT    /_sim/jobs/{job_id}     {"state": "BLOCK"}
     DELETE /_sim/jobs/{job_id}
     PUT    /_sim/answers/{job_id}  the body that show answers, byte for byte;  DELETE ends that
@@ -57,8 +58,8 @@ def _dispatch(sim: "Simulator", method: str, parts: list[str], query: str, body:
             sim.answer(job_id, body)
         case ("DELETE", ["answers", job_id]):
             sim.answer(job_id, None)
-        case ("GET", ["stats"]):
-            return sim.stats()
+        case ("GET", [("stats" | "callbacks") as name]):
+            return sim.stats() if name == "stats" else sim.callbacks()
         case ("DELETE", ["stats"]):
             sim.clear_stats()
         case ("DELETE", ["tokens"]):

@@ -7,6 +7,7 @@ there: what the service really insists on is not documented.
 import json
 from typing import Any, Final
 
+from daemon.sim.callbacks import CallbackConfig, read_config
 from daemon.sim.plans import spoken_seconds
 from daemon.sim.refusals import invalid
 
@@ -32,7 +33,6 @@ _CHOICES: Final[dict[str, dict[str, frozenset[str]]]] = {
         "clip_mode": frozenset({"RESIZE", "CROP"}),
         "codec": frozenset({"H264", "VP8", "QTRLE"}),
     },
-    "callback_config": {"auth_type": frozenset({"NONE", "MSS_A"})},
 }
 
 
@@ -61,6 +61,15 @@ def check_creation(body: dict[str, Any]) -> tuple[str | None, float]:
     return _asset_name(body), spoken or 30.0
 
 
+def callback_of(body: dict[str, Any]) -> CallbackConfig | None:
+    """Who is to be told of the job's end; None where nobody is. Raises `Refusal`."""
+    given = _object(body, "callback_config")
+    try:
+        return read_config(given) if given else None
+    except ValueError as error:
+        raise invalid(str(error)) from None
+
+
 def _check_section(body: dict[str, Any], section: str) -> None:
     values = _object(body, section)
     for name, (low, high) in _RANGES.get(section, {}).items():
@@ -73,8 +82,6 @@ def _check_section(body: dict[str, Any], section: str) -> None:
         value = values.get(name)
         if value is not None and (not isinstance(value, str) or value not in choices):
             raise invalid(f"{section}.{name}")
-    if section == "callback_config" and values and not str(values.get("callback_url") or "").startswith("http"):
-        raise invalid("callback_config.callback_url")
 
 
 def _asset_name(body: dict[str, Any]) -> str | None:

@@ -7,9 +7,10 @@ Owns every job and its timeline. A state is a function of the timeline and the t
 import random
 import uuid
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from daemon.sim.callbacks import CallbackConfig
 from daemon.sim.index import Index
 from daemon.sim.kinds import Kind
 from daemon.sim.orders import JobOrder
@@ -30,6 +31,7 @@ class Job:
         "born",
         "bucket",
         "cached",
+        "callback",
         "changed",
         "created_wall",
         "entry",
@@ -62,6 +64,8 @@ class Job:
         self.user_id: str | None = None
         self.request: dict[str, Any] | None = None
         """The body that created it; None where it was made by the control endpoints."""
+        self.callback: CallbackConfig | None = None
+        """Who is to be told of its end."""
         self.requeued: tuple[int, ...] = ()
         """The requeue faults that have hit it."""
         self.times: list[float] = []
@@ -129,6 +133,8 @@ class Book:
         self._assets: dict[str, Job] = {}
         self._numbers = 0
         self.index = Index()
+        self.on_callback: Callable[[Job], None] | None = None
+        """Told of each job with a callback that was made or whose timeline was changed."""
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -167,15 +173,25 @@ class Book:
             spoken=max(1.0, chars / CHARS_PER_SECOND),
         )
         job.script_chars = chars
+        job.callback = order.callback_config
         timeline = self.planner.plan(job.spoken, kind) if order.timeline is None else order.timeline
         self._begin(job, timeline, ago=order.created_ago)
         return job
 
-    def add_requested(self, kind: Kind, request: dict[str, Any], *, name: str, spoken: float) -> Job:
+    def add_requested(
+        self,
+        kind: Kind,
+        request: dict[str, Any],
+        *,
+        name: str,
+        spoken: float,
+        callback: CallbackConfig | None = None,
+    ) -> Job:
         """A new job as the create operation makes it, from a checked request body."""
         job = Job(number=self._numbers, job_id=self._new_id(), kind=kind, name=name, spoken=max(1.0, spoken))
         job.request = request
         job.script_id = request.get("script_id") or ""
+        job.callback = callback
         self._begin(job, self.planner.plan(job.spoken, kind))
         return job
 
@@ -194,6 +210,11 @@ class Book:
         self._assets[job.asset_id] = job
         self.index.advance(now)
         self.index.add(job, now)
+        self._tell_callback(job)
+
+    def _tell_callback(self, job: Job) -> None:
+        if job.callback is not None and self.on_callback is not None:
+            self.on_callback(job)
 
     def _lay_out(self, timeline: Sequence[Step], begin: float) -> tuple[list[float], list[str]]:
         times, states = [], []
@@ -244,11 +265,13 @@ class Book:
         job.cached = job.entry = None
         job.seek(now)
         self.index.moved(job, now)
+        self._tell_callback(job)
 
     def remove(self, job: Job) -> None:
         """The service forgets the job and its asset."""
         self.index.advance(self.time.monotonic())
         self.index.remove(job)
+        job.version += 1  # nothing that was planned for it comes
         del self._jobs[job.job_id]
         del self._assets[job.asset_id]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from daemon.domain.jobs import parse_job_id
+from daemon.sim.callbacks import CallbackConfig, read_config
 from daemon.sim.kinds import KINDS, Kind
 from daemon.sim.plans import Step
 
@@ -19,6 +20,7 @@ _KEYS: Final[dict[str, type | tuple[type, ...]]] = {
     "script_chars": int,
     "timeline": (list, tuple),
     "created_ago": (int, float),
+    "callback_config": (dict, CallbackConfig),
 }
 _MAX_JOBS: Final = 1_000_000
 _MAX_AGE: Final = 10 * 366 * 86_400.0
@@ -36,6 +38,7 @@ class JobOrder:
     script_chars: int | None = None
     timeline: Sequence[Step] | None = None
     created_ago: float = 0.0
+    callback_config: CallbackConfig | None = None
 
 
 def read_order(given: Mapping[str, Any]) -> JobOrder:
@@ -53,9 +56,20 @@ def read_order(given: Mapping[str, Any]) -> JobOrder:
         raise ValueError(f"there is no kind {given['kind']!r}; there are {', '.join(KINDS)}")
     if "timeline" in chosen:
         chosen["timeline"] = check_timeline(chosen["timeline"])
+    if "callback_config" in chosen:
+        chosen["callback_config"] = _callback(chosen["callback_config"])
     order = JobOrder(kind=kind, **chosen)
     _check_ranges(order)
     return order
+
+
+def _callback(given: Mapping[str, Any] | CallbackConfig) -> CallbackConfig:
+    if isinstance(given, CallbackConfig):
+        return given
+    try:
+        return read_config(given)
+    except ValueError as error:
+        raise ValueError(f"{error} is missing or wrong") from None
 
 
 _NAMES: Final = {
@@ -66,6 +80,7 @@ _NAMES: Final = {
     "script_chars": "a whole number",
     "timeline": "a list",
     "created_ago": "a number of seconds",
+    "callback_config": "an object with callback_url, auth_type and key",
 }
 
 

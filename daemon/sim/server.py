@@ -14,6 +14,7 @@ from aiohttp import web
 from daemon.sim import control
 from daemon.sim.answers import Answers
 from daemon.sim.api import Api
+from daemon.sim.callbacks import Callbacks
 from daemon.sim.faults import Faults, Option
 from daemon.sim.front import Front
 from daemon.sim.iam import Iam
@@ -50,6 +51,10 @@ class Simulator:
         rng = random.Random(f"tokens/{self.settings.seed}")  # noqa: S311 - made-up tokens, to be repeated
         self._tenant = Tenant(self.settings, self._time, rng)
         self._book = Book(seed=self.settings.seed, speed=self.settings.speed, time=self._time)
+        self._callbacks = Callbacks(
+            self._time, unit=self.settings.callback_unit, signed=self.settings.callback_signed
+        )
+        self._book.on_callback = self._callbacks.watch
         links = Links(self.settings)
         answers = Answers(links, link_life=self.settings.link_life)
         self._api = Api(self.settings, self._time, self._book, answers)
@@ -89,10 +94,12 @@ class Simulator:
         host = self.settings.listen_host
         self._listener = await loop.create_server(self._web, host, self._port, backlog=1024)
         self._port = self._listener.sockets[0].getsockname()[1]
+        self._callbacks.up()
 
     async def down(self) -> None:
         """Stop listening and end all connections: to a client the service has gone. Jobs live on."""
         self._front.closing.set()
+        await self._callbacks.down()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -119,10 +126,12 @@ class Simulator:
         script_chars: int | None = None,
         timeline: Sequence[Step] | None = None,
         created_ago: float = 0.0,
+        callback_config: Mapping[str, Any] | None = None,
     ) -> list[str]:
         """Make jobs, all alike; returns their ids. `timeline` is [(state, seconds before division by speed), …],
-        and the last state stays. It began with the creation, `created_ago` seconds of the wall clock ago. What is
-        not given is made up from the seed. Raises ValueError."""
+        and the last state stays. It began with the creation, `created_ago` seconds of the wall clock ago;
+        `callback_config` says whom to tell of the end, as in the create operation. What is not given is made up
+        from the seed. Raises ValueError."""
         given = {
             "kind": kind,
             "count": count,
@@ -131,6 +140,7 @@ class Simulator:
             "script_chars": script_chars,
             "timeline": timeline,
             "created_ago": created_ago,
+            "callback_config": callback_config,
         }
         return self._make([read_order(given)])
 
@@ -160,6 +170,11 @@ class Simulator:
         """The ends so far in order of time, [{job_id, state, at}], `at` in ISO 8601, UTC: from `since` (epoch
         seconds) on."""
         return self._book.ends(since=since)
+
+    def callbacks(self) -> list[dict[str, Any]]:
+        """The callbacks sent so far, oldest first: job_id, result, at, and `status` or `error` once answered."""
+        self._callbacks.pump()
+        return [dict(each) for each in self._callbacks.sent]
 
     def set_state(self, job_id: str, state: str) -> None:
         """The job is in `state` from now on. Raises KeyError for an unknown job, ValueError for an empty state."""

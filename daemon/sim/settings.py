@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from daemon.clock import Clock, SystemClock
+from daemon.sim.callbacks import Signed, Unit
 
 REGION_LIMITS: Final[dict[str, tuple[float, float]]] = {
     "cn-north-4": (20.0, 5.0),
@@ -48,6 +49,10 @@ class SimSettings:
     write_rate: Rate = "documented"
     link_life: float = 86_400.0
     token_life: float = 86_400.0
+    callback_unit: Unit = "ms"
+    """What the timestamp of a signed callback counts."""
+    callback_signed: Signed = "hex"
+    """The form of the timestamp in what is signed; in the query it is always hex."""
     iam_domain: str | None = None
     iam_user: str | None = None
     iam_password: str | None = None
@@ -85,6 +90,8 @@ class SimSettings:
             write_rate=write if self.write_rate == "documented" else self.write_rate,
             link_life=self.link_life,
             token_life=self.token_life,
+            callback_unit=self.callback_unit,
+            callback_signed=self.callback_signed,
             iam_domain=self.iam_domain or "studio",
             iam_user=self.iam_user or "wrapd",
             iam_password=self.iam_password or made.iam_password,
@@ -127,6 +134,8 @@ class SettledSettings:
     write_rate: float | None
     link_life: float
     token_life: float
+    callback_unit: Unit
+    callback_signed: Signed
     iam_domain: str
     iam_user: str
     iam_password: str

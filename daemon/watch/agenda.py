@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from itertools import count, islice
-from math import inf
+from math import inf, nextafter
 from typing import TYPE_CHECKING
 
 from daemon.domain.jobs import JobId
@@ -19,6 +19,7 @@ from daemon.metastudio.kinds import Kind
 if TYPE_CHECKING:
     from daemon.domain.durations import Durations, Law
 
+_NEVER = -inf
 _SWEEP = 1.0
 """Seconds between two searches for what is over: each looks at every job."""
 
@@ -39,6 +40,7 @@ class Watched:
         "due",
         "expires",
         "failures",
+        "hinted",
         "in_flight",
         "job",
         "job_id",
@@ -61,6 +63,7 @@ class Watched:
         "state",
         "stuck_at",
         "told_stuck",
+        "wanted_at",
     )
 
     def __init__(
@@ -111,6 +114,10 @@ class Watched:
         """When it will have taken much longer than jobs like it."""
         self.told_stuck = False
         self.last_error: str | None = None
+        self.hinted = _NEVER
+        """When the latest look is due, or was, that somebody outside asked for."""
+        self.wanted_at = inf
+        """When it is to be asked again, whatever the answer says that is under way."""
 
     @property
     def elapsed(self) -> float:
@@ -204,7 +211,11 @@ class Agenda:
         watched.alone = alone
 
     def put(self, watched: Watched, due: float) -> None:
-        """Plan the next look at `due`."""
+        """Plan the next look at `due`, or sooner where somebody asked for that while it was under way."""
+        if watched.wanted_at != inf and not watched.recording:
+            if watched.wanted_at < due:
+                due, watched.reason, watched.once = watched.wanted_at, Reason.HINT, True
+            watched.wanted_at = inf
         watched.due = due
         heapq.heappush(self._heaps[watched.alone or watched.once], (due, next(self._order), watched))
 
@@ -242,6 +253,19 @@ class Agenda:
         for watched in jobs:
             watched.in_flight = False
             self.put(watched, watched.due)
+
+    def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:
+        """Have a job asked about at `at`: where that is `now`, before all that is due but others of these. One
+        that is being asked is asked once more."""
+        if watched.in_flight or watched.recording:
+            watched.wanted_at = min(watched.wanted_at, at)
+            return
+        watched.once = watched.once or singly
+        first = self.first(Queue.SINGLY if watched.alone or watched.once else Queue.TOGETHER)
+        if at <= now and first is not None:
+            at = min(at, first.due if first.reason is Reason.HINT else nextafter(first.due, -inf))
+        watched.reason = Reason.HINT
+        self.put(watched, at)
 
     def hasten(self, now: float) -> None:
         """Make every job due by `now`, those that were looked at longest ago first."""

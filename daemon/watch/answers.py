@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.durations import eta
-from daemon.domain.events import Event, Json
+from daemon.domain.events import Event, Json, events_of
 from daemon.domain.jobs import Observation, Tracking
 from daemon.domain.states import State, is_known, is_terminal
 from daemon.domain.transitions import Moved, judge
@@ -63,6 +63,8 @@ class Answers:
         """Jobs whose state changed since the last flush."""
         self.on_end: Callable[[Found], None] | None = None
         """Told of every end that was found."""
+        self.on_finished: Callable[[int], None] | None = None
+        """Told of every video that is finished, by its job's row id, as soon as that is stored."""
 
     # An answer that tells a state
 
@@ -120,6 +122,8 @@ class Answers:
             ground.metrics.ends.labels(ground.project, source.by).inc()
             if self.on_end is not None:
                 self.on_end(found)
+            if self.on_finished is not None and Event.SUCCEEDED in events_of(move):
+                self.on_finished(watched.job)
         if asset_id is None:
             ground.wake(recorded.channels)
         else:

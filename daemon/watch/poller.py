@@ -12,7 +12,7 @@ from typing import Any
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
-from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
@@ -58,6 +58,8 @@ _PROBE_ANY = 5.0
 """Seconds after a failure from which on a job that is not due may probe whether the project answers."""
 _NEXT_IN_LINE = 0.002
 """Seconds at least until the budget is looked at again after somebody went first."""
+_HINT_PACE = 1.0
+"""Seconds at least between two looks at a job that callbacks ask for."""
 _GATHER = 1.0
 """Seconds that a new job waits for others to share its first look with, where the budget is not calm."""
 
@@ -74,7 +76,8 @@ class _Question:
 
 
 class Poller:
-    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers."""
+    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers.
+    `on_end` is told of each job (its row id) that the service has ended, once the store has it."""
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class Poller:
         rng: random.Random,
         metrics: Metrics,
         wake: Callable[[Iterable[ChannelName]], None],
+        on_end: Callable[[int], None] = lambda _job: None,
     ) -> None:
         self.project = project
         self.agenda = Agenda()
@@ -125,6 +129,7 @@ class Poller:
         self.batches = Batches(self.ground, self.answers)
         self.feed = FeedReader(self.ground, self.answers)
         self.answers.on_end = self._end_found
+        self._on_end = on_end
         self.health = ProjectHealth()
         self._client = client
         self._clock = clock
@@ -154,6 +159,19 @@ class Poller:
             elif self.agenda.queued(Queue.SINGLY) < self._client.budget.rate:
                 watched.once = True
         self.agenda.add(watched)
+
+    def hint(self, job_id: JobId) -> bool:
+        """Ask about the job now, within the budget: somebody outside says that it ended. Once a second at most;
+        what comes sooner is asked when that is over. False where the job is not watched."""
+        now, watched = self._clock.monotonic(), self.agenda.get(job_id)
+        if watched is None:
+            return False
+        if watched.hinted <= now:  # else that look is still to come
+            watched.hinted = max(now, watched.hinted + _HINT_PACE)
+            singly = self.agenda.queued(Queue.SINGLY) < self._client.budget.rate  # else many share one request
+            self.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
+            self.pump()
+        return True
 
     def pump(self) -> None:
         """Start every question that is due and that the budget, the cap and the project's health allow."""
@@ -207,7 +225,7 @@ class Poller:
         if singly is not None and not self.planner.ready(singly, now):
             singly = None
         if singly is not None and (
-            together is None or singly.due <= together.due or singly.reason is Reason.DETAIL
+            together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
         ):
             return _Question(self.agenda.pop(Queue.SINGLY))
         if self.batches.due(now) and (chosen := self.batches.choose(now)):
@@ -437,6 +455,7 @@ class Poller:
 
     def _end_found(self, found: Found) -> None:
         self.feed.found(found)
+        self._on_end(found.watched.job)
 
     def _reached(self) -> None:
         if self._auth_told:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from daemon.clock import Clock
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.routing import Routing
+from daemon.domain.routing import Routing, Subject, Target
 from daemon.domain.transitions import Moved
 from daemon.store import Store, StoreError, Transaction
 from daemon.watch.agenda import Watched
@@ -56,15 +56,14 @@ class Reports:
         """Store what was raised. What the store does not take is kept for the next time."""
         while self._waiting:
             alert = self._waiting[0]
-            channels = self._routing.channels_for(alert.event)
             try:
-                await self._store.write(_adding(alert, channels, self._clock))
+                targets = await self._store.write(_adding(alert, self._routing, self._clock))
             except StoreError as error:
                 self._trouble.note(error, project=self._project, told=alert.event)
                 return
             if self._waiting and self._waiting[0] is alert:
                 self._waiting.popleft()
-            self._wake(channels)
+            self._wake(target.channel for target in targets)
 
     def unknown_state(self, watched: Watched, move: Moved) -> tuple[OperatorAlert, ...]:
         """What is told together with a move into a state that no document names."""
@@ -84,5 +83,11 @@ class Reports:
         )
 
 
-def _adding(alert: OperatorAlert, channels: tuple[ChannelName, ...], clock: Clock) -> Callable[[Transaction], int]:
-    return lambda tx: tx.outbox.add_operator(alert, channels=channels, at=clock.now())
+def _adding(alert: OperatorAlert, routing: Routing, clock: Clock) -> Callable[[Transaction], tuple[Target, ...]]:
+    def work(tx: Transaction) -> tuple[Target, ...]:
+        now = clock.now()
+        targets = routing.targets(Subject(event=alert.event, project=alert.project), at=now)
+        tx.outbox.add_operator(alert, channels=targets, at=now)
+        return targets
+
+    return work

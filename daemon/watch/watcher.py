@@ -7,18 +7,20 @@ API itself.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from daemon.clock import Clock
-from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.durations import Eta, eta
+from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
-from daemon.store import Look, Store, StoreError, Transaction, WatchRow
+from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
 from daemon.watch.agenda import Watched
-from daemon.watch.learning import Learning, production_began
+from daemon.watch.identify import kind_of
+from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.poller import Poller
 from daemon.watch.status import status_of
 from daemon.watch.trouble import StoreTrouble
@@ -48,6 +50,8 @@ class Watcher:
         self._clock = clock
         self._metrics = metrics
         self._trouble = StoreTrouble(clock=clock, metrics=metrics)
+        self._noticing: asyncio.Task[None] | None = None
+        self._again = False
 
     async def load(self) -> int:
         """Take up every active job, the first ones being asked while the rest is read. Returns how many.
@@ -83,20 +87,61 @@ class Watcher:
             poller.pump()
             await poller.expire()
 
+    def hint(self, project: ProjectName, job_id: JobId) -> bool:
+        """Have a job asked about at once, within the budget. False where nobody watches it."""
+        poller = self._pollers.get(project)
+        return poller is not None and poller.hint(job_id)
+
+    async def kind_of(self, project: ProjectName, job_id: JobId) -> str | None:
+        """The name of a job's kind, as the service says; None where it does not. Never raises."""
+        poller = self._pollers.get(project)
+        if poller is None:
+            return None
+        kind = await kind_of(poller.ground.client, job_id, now=self._clock.now())
+        return None if kind is None else kind.name
+
+    def eta(self, row: JobRow, at: datetime) -> Eta | None:
+        """What remains of a job's production as of `at`, by jobs like it; None where nobody can say."""
+        if row.tracking is not Tracking.ACTIVE or row.state != State.PROCESSING:
+            return None
+        elapsed = elapsed_of(row, at)
+        if elapsed is None:
+            return None
+        return eta(self._learning.durations, (str(row.project), row.kind), row.expected_length, elapsed)
+
+    def notice_soon(self) -> None:
+        """Take up what was tracked a moment ago, at once and not at the next tick. Does not wait for it."""
+        self._again = True  # what is tracked while this is under way may come too late for it
+        if self._noticing is None:
+            self._noticing = asyncio.get_running_loop().create_task(self._notice_now(), name="notice")
+
+    async def _notice_now(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                await self._notice_changes()
+        except StoreError as error:  # the next tick takes them up
+            self._trouble.note(error)
+        finally:
+            self._noticing = None
+
     async def take_changes(self) -> None:
         """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
-        for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
-            if row.tracking == Tracking.ACTIVE:
-                self._notice(row)
-            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.job_id) is not None:
-                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
-        self.pump()
+        await self._notice_changes()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
             await poller.reports.flush()
         moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved)]
         await self._flush(moved)
         await self._learn()
+
+    async def _notice_changes(self) -> None:
+        for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
+            if row.tracking == Tracking.ACTIVE:
+                self._notice(row)
+            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.job_id) is not None:
+                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
+        self.pump()
 
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next, and how each project's watch stands."""
@@ -109,13 +154,20 @@ class Watcher:
 
     async def stop(self, *, patience: float) -> None:
         """Let the queries under way end (`patience` seconds at most), then checkpoint."""
+        await self._end_noticing(patience)
         await asyncio.gather(*(poller.stop(patience=patience) for poller in self._pollers.values()))
         if self._store.writer_health().oldest_wait < patience:  # bookkeeping is not worth waiting for a lock
             await self.checkpoint()
 
     async def abandon(self) -> None:
         """End the queries under way and store nothing: for a start that failed."""
+        await self._end_noticing(0)
         await asyncio.gather(*(poller.stop(patience=0) for poller in self._pollers.values()))
+
+    async def _end_noticing(self, patience: float) -> None:
+        if (task := self._noticing) is not None:
+            await asyncio.wait([task], timeout=patience)
+            task.cancel()
 
     def _notice(self, row: WatchRow) -> None:
         """Take up a job that a command tracked; one that is watched already was tracked before the load."""

@@ -1,6 +1,22 @@
-"""The web server of the daemon: health, readiness, metrics."""
+"""The web server of the daemon: probes, tracking over HTTP, MetaStudio's callbacks, wrapd's own links."""
 
+from daemon.web.ground import WebGround
 from daemon.web.health import Health, Part, Probes, judge_health
 from daemon.web.server import WebServer, build_app, listen
+from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
 
-__all__ = ["Health", "Part", "Probes", "WebServer", "build_app", "judge_health", "listen"]
+__all__ = [
+    "CallbackAuth",
+    "CallbackSettings",
+    "Health",
+    "Part",
+    "Probes",
+    "WebGround",
+    "WebServer",
+    "WebSettings",
+    "build_app",
+    "callback_url",
+    "judge_health",
+    "listen",
+    "own_url",
+]

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import socket
+import time
 
 import pytest
 
@@ -66,3 +67,48 @@ def test_an_address_in_use_is_one_clear_fault() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigFault, match=rf"web\.listen: cannot listen on 127\.0\.0\.1:{port}: .*port 0"):
             listen("127.0.0.1", port)
+
+
+async def test_a_connection_that_brings_no_request_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.web.server._HEAD_PATIENCE", 0.15)
+    probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
+    web = WebServer(build_app(probes, _metrics, metrics_type="text/plain"), listen("127.0.0.1", 0))
+    web.start()
+    host, _, port = web.address.rpartition(":")
+    silent, silent_writer = await asyncio.open_connection(host, int(port))
+    slow, slow_writer = await asyncio.open_connection(host, int(port))
+    slow_writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    try:
+        async with asyncio.timeout(10):
+            assert await silent.read() == b""
+            assert await slow.read() == b""
+        assert (await asyncio.to_thread(_get, web.address, "/healthz"))[0] == 200
+    finally:
+        for writer in (silent_writer, slow_writer):
+            writer.close()
+        await web.stop()
+
+
+async def test_answers_on_a_kept_connection_do_not_wait_for_each_other() -> None:
+    """Without TCP_NODELAY each of them would take the 40 ms of a delayed acknowledgement."""
+    probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
+    web = WebServer(build_app(probes, _metrics, metrics_type="text/plain"), listen("127.0.0.1", 0))
+    web.start()
+    try:
+        took = await asyncio.to_thread(_take_times, web.address, 21)
+    finally:
+        await web.stop()
+    assert sorted(took)[10] < 0.03, took
+
+
+def _take_times(address: str, count: int) -> list[float]:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    took = []
+    for _ in range(count):
+        began = time.perf_counter()
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        took.append(time.perf_counter() - began)
+    connection.close()
+    return took

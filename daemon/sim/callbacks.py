@@ -1,0 +1,149 @@
+"""Tells whoever created a job that it ended: the POST to `callback_config.callback_url`.
+
+Owns when a callback is due, its signature and what is known of those that were sent. Each is tried once. Never
+changes a job.
+Source: the official SDK's CallBackConfig. It does not say how a timestamp is counted and signed: the settings do.
+"""
+
+import asyncio
+import hashlib
+import heapq
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import aiohttp
+
+from daemon.sim.times import SimTime, iso_exact
+
+if TYPE_CHECKING:
+    from daemon.sim.jobs import Job
+
+Unit = Literal["s", "ms"]
+Signed = Literal["decimal", "hex"]
+
+_RESULTS: Final = {"SUCCEED": "SUCCEED", "PARTIAL_SUCCEED": "SUCCEED", "FAILED": "FAILED"}
+"""What is told of which end. Of a job that was canceled or is frozen nothing is told."""
+_JUST_NOW: Final = 1.0
+"""Seconds for which a state counts as new: a job that was made with an end long ago told of it then."""
+_PATIENCE: Final = aiohttp.ClientTimeout(total=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackConfig:
+    """Where to tell of a job's end, and how to prove who tells it."""
+
+    url: str
+    auth_type: Literal["NONE", "MSS_A"] = "NONE"
+    key: str = ""
+
+
+def read_config(given: Mapping[str, Any]) -> CallbackConfig:
+    """The `callback_config` of a request. Raises ValueError that names the key at fault."""
+    url, auth_type, key = given.get("callback_url"), given.get("auth_type"), given.get("key")
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise ValueError("callback_config.callback_url")
+    if auth_type not in (None, "NONE", "MSS_A"):
+        raise ValueError("callback_config.auth_type")
+    if key is not None and not isinstance(key, str):
+        raise ValueError("callback_config.key")
+    return CallbackConfig(url=url, auth_type=auth_type or "NONE", key=key or "")
+
+
+def signed_url(config: CallbackConfig, *, now: float, unit: Unit, signed: Signed) -> str:
+    """The address with what proves the sender, as of `now` (epoch seconds)."""
+    if config.auth_type == "NONE":
+        return config.url
+    stamp = round(now * 1000) if unit == "ms" else int(now)
+    message = config.url + (f"{stamp:x}" if signed == "hex" else str(stamp))
+    secret = hmac.new(config.key.encode(), message.encode(), hashlib.sha256).hexdigest()
+    return f"{config.url}{'&' if '?' in config.url else '?'}secret={secret}&time_stamp={stamp:x}"
+
+
+class Callbacks:
+    """The callbacks of all jobs that have one."""
+
+    def __init__(self, time: SimTime, *, unit: Unit, signed: Signed) -> None:
+        self._time = time
+        self._unit: Unit = unit
+        self._signed: Signed = signed
+        self._due: list[tuple[float, int, int, Job]] = []
+        self._session: aiohttp.ClientSession | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.sent: list[dict[str, Any]] = []
+        """Each that was sent: `job_id`, `result`, `at`, and `status` or `error` once it was answered."""
+
+    def watch(self, job: "Job") -> None:
+        """A job with a callback was made, or its timeline was changed."""
+        now = self._time.monotonic()
+        position = job.at(now)
+        if job.times[position] < now - _JUST_NOW:  # that was told when it came, or was before its time
+            position += 1
+        if position < len(job.times):
+            self._plan(job, job.times[position])
+        self.pump()
+
+    def up(self) -> None:
+        """Begin, or go on, to send; what was due meanwhile is sent now."""
+        self._session = aiohttp.ClientSession(timeout=_PATIENCE)
+        self.pump()
+
+    async def down(self) -> None:
+        """Send nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def pump(self) -> None:
+        """Send what is due, and wake up for what is due next. By itself it wakes by the event loop's time: who
+        moves the clock by hand calls it."""
+        if self._session is None:
+            return
+        now = self._time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            at, _, version, job = heapq.heappop(self._due)
+            if version != job.version:
+                continue
+            self._tell(job, at)
+            position = job.at(at)
+            if position + 1 < len(job.times):
+                self._plan(job, job.times[position + 1])
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._due:
+            wait = max(0.001, self._due[0][0] - now)
+            self._timer = asyncio.get_running_loop().call_later(wait, self.pump)
+
+    def _plan(self, job: "Job", at: float) -> None:
+        heapq.heappush(self._due, (at, job.number, job.version, job))
+
+    def _tell(self, job: "Job", at: float) -> None:
+        result = _RESULTS.get(job.states[job.at(at)])
+        if result is None or job.callback is None:
+            return
+        body = {"result": result, "asset_id": job.asset_id, "job_id": job.job_id}
+        note = {"job_id": job.job_id, "result": result, "at": iso_exact(self._time.now())}
+        self.sent.append(note)
+        url = signed_url(job.callback, now=self._time.now(), unit=self._unit, signed=self._signed)
+        task = asyncio.get_running_loop().create_task(self._post(url, body, note))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _post(self, url: str, body: dict[str, str], note: dict[str, Any]) -> None:
+        assert self._session is not None
+        data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
+                note["status"] = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            note["error"] = type(error).__name__

@@ -1,0 +1,141 @@
+"""MetaStudio's callbacks: `POST /callbacks/{project}`, and with a secret path part where they are not signed.
+
+Owns who is believed, and how far: a genuine callback makes a job due now, it never changes one. The answer never
+waits for the service.
+"""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from daemon.clock import Clock
+from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.logs import LogEvent, logger
+from daemon.metastudio import callback
+from daemon.metastudio.kinds import AVATAR
+from daemon.store import Known, StoreError, TrackRequest
+from daemon.web.bodies import Refused, machine_answer, read_body, same
+from daemon.web.ground import WebGround
+from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
+
+log = logger(__name__)
+
+_TELL_AGAIN = 10.0
+"""Seconds between two log lines about refused callbacks: anybody can send wrong ones."""
+_WRONG = (
+    "this callback is not believed: its signature or secret is wrong, or too old. "
+    "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
+)
+
+
+def router(ground: WebGround) -> APIRouter:
+    """The routes of callbacks."""
+    routes = APIRouter(prefix="/callbacks")
+    refusals = _Refusals(ground.clock)
+
+    async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
+        try:
+            name = ProjectName(project)
+            settings = _believed(ground, request, name, secret)
+            body = await read_body(request, most=callback.MAX_BODY)
+            return machine_answer(await _take(ground, name, settings, callback.read_callback(body)))
+        except Refused as refused:
+            if refused.status == 401:
+                refusals.note(project)
+            return refused.answer()
+
+    @routes.post("/{project}")
+    async def take_signed(request: Request, project: str) -> JSONResponse:
+        return await take(request, project, None)
+
+    @routes.post("/{project}/{secret}")
+    async def take_by_secret(request: Request, project: str, secret: str) -> JSONResponse:
+        return await take(request, project, secret)
+
+    return routes
+
+
+def _believed(ground: WebGround, request: Request, project: ProjectName, secret: str | None) -> CallbackSettings:
+    """The project's settings. Raises Refused: 404 where it takes no callbacks, 401 for one that is not genuine."""
+    settings = ground.settings.callbacks.get(project)
+    public_url = ground.settings.public_url
+    if settings is None or public_url is None or project not in ground.projects:
+        raise Refused(404, "no callbacks are taken here; wrapd's config has them in [projects.NAME.callback]")
+    if settings.auth is CallbackAuth.NONE:
+        genuine = secret is not None and same(secret, callback_secret(project, settings))
+    else:
+        query = request.scope["query_string"].decode("latin-1")
+        url = callback_url(public_url, project, settings)
+        now = ground.clock.now()
+        genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
+    if not genuine:
+        raise Refused(401, _WRONG)
+    return settings
+
+
+async def _take(
+    ground: WebGround, project: ProjectName, settings: CallbackSettings, said: callback.Callback | None
+) -> dict[str, object]:
+    """Act on a genuine callback. One that names no job is taken all the same: sending it again would not help."""
+    if said is None:
+        log.info(LogEvent.CALLBACK_TAKEN, project=project, job=None, watched=False)
+        return {"job_id": None, "watched": False}
+    watched = ground.hint(project, said.job_id)
+    if not watched:
+        watched = await _take_unwatched(ground, project, settings, said.job_id)
+    log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=said.result, watched=watched)
+    return {"job_id": said.job_id, "watched": watched}
+
+
+async def _take_unwatched(
+    ground: WebGround, project: ProjectName, settings: CallbackSettings, job_id: JobId
+) -> bool:
+    """Track a job that nobody watches, where that is wanted. Raises Refused (503) where it cannot be stored: the
+    service may send the callback again."""
+    at = ground.clock.now()
+    try:
+        found = await ground.store.read_async(lambda tx: tx.jobs.known(project, [job_id]).get(job_id))
+        if not _is_wanted(found, track_unknown=settings.track_unknown):
+            return found is not None and found.tracking is Tracking.ACTIVE
+        kind = AVATAR.name if found is None else found.kind
+        request = TrackRequest(project=project, kind=kind, job_id=job_id)
+        await ground.store.write(lambda tx: tx.jobs.track(request, at=at))
+    except StoreError:
+        raise Refused(503, "the database does not take it now; try again", headers={"Retry-After": "5"}) from None
+    ground.tracked()
+    if found is None:
+        ground.tasks.spawn(_settle_kind(ground, request))
+    return True
+
+
+def _is_wanted(found: Known | None, *, track_unknown: bool) -> bool:
+    """Whether a job is to be tracked because the service says that it ended. One that was given up comes back; one
+    that a person stopped stays so."""
+    if found is None:
+        return track_unknown
+    return found.tracking in (Tracking.LOST, Tracking.EXPIRED)
+
+
+async def _settle_kind(ground: WebGround, request: TrackRequest) -> None:
+    """A callback does not say of what kind a job is: it is tracked as an avatar video until the service did."""
+    kind = await ground.kind_of(request.project, request.job_id)
+    if kind is None or kind == request.kind:
+        return
+    right = TrackRequest(project=request.project, kind=kind, job_id=request.job_id)
+    await ground.store.write(lambda tx: tx.jobs.track(right, at=ground.clock.now()))
+    ground.tracked()
+
+
+class _Refusals:
+    """What was refused, told in one line for many."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self._told = float("-inf")
+
+    def note(self, project: str) -> None:
+        now = self._clock.monotonic()
+        self._count += 1
+        if now - self._told >= _TELL_AGAIN:
+            log.warning(LogEvent.CALLBACK_REFUSED, project=project, times=self._count)
+            self._told, self._count = now, 0

@@ -1,0 +1,171 @@
+"""wrapd's own links to videos: `/v/{token}` leads to a link of the service that works, whenever it is opened.
+
+Owns who may open what, how often, and what counts as seen. A token stands in no log line; whoever has it may open
+one video, until the link ends or is taken back.
+"""
+
+import re
+from datetime import datetime
+from typing import Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from daemon.clock import Clock
+from daemon.store import JobRow, LinkRow, StoreError, Transaction
+from daemon.web.facts import ends_at
+from daemon.web.ground import WebGround
+from daemon.web.pages import HEADERS, Page, render
+
+RATE = 20.0
+"""Opened links a second, of all readers together."""
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
+_ROBOT = re.compile(
+    r"bot\b|bot/|crawler|spider|preview|unfurl|facebookexternalhit|whatsapp|embedly|slack-imgproxy|dingtalk-robot",
+    re.IGNORECASE,
+)
+"""Programs that open the links of a message before anybody reads it."""
+_SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
+_PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+
+Wanted = Literal["preview", "download"]
+
+
+def router(ground: WebGround) -> APIRouter:
+    """The routes of links."""
+    routes = APIRouter(prefix="/v")
+    door = _Door(ground)
+
+    @routes.api_route("/{token}", methods=["GET", "HEAD"])
+    async def watch(request: Request, token: str) -> Response:
+        return await door.video(request, token, "preview")
+
+    @routes.api_route("/{token}/download", methods=["GET", "HEAD"])
+    async def download(request: Request, token: str) -> Response:
+        return await door.video(request, token, "download")
+
+    @routes.api_route("/{token}/cover", methods=["GET", "HEAD"])
+    async def cover(request: Request, token: str) -> Response:
+        return await door.cover(request, token)
+
+    return routes
+
+
+class _Door:
+    """Opens links."""
+
+    def __init__(self, ground: WebGround) -> None:
+        self._ground = ground
+        self._pace = Pace(ground.clock, rate=RATE)
+
+    async def video(self, request: Request, token: str, wanted: Wanted) -> Response:
+        """A redirect to the video, by a link that the service gave lately where it can be had. Robots get the
+        known one: nothing is asked for them, and nothing counts as seen."""
+        ground = self._ground
+        opened = await self._open(request, token)
+        if isinstance(opened, Response):
+            return opened
+        link, job = opened
+        person = request.method == "GET" and not is_robot(request.headers.get("user-agent", ""))
+        if person:
+            job = await ground.renew(job)
+        url = living_url(job, wanted, now=ground.clock.now())
+        if url is None:
+            return _page(request, Page.AWAY)
+        if person:
+            ground.tasks.spawn(self._count(link.id))
+        return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
+
+    async def cover(self, request: Request, token: str) -> Response:
+        """The video's picture, as it was fetched when the video was finished."""
+        opened = await self._open(request, token)
+        if isinstance(opened, Response):
+            return opened
+        _, job = opened
+        try:
+            picture = await self._ground.store.read_async(lambda tx: tx.pictures.get(job.id))
+        except StoreError:
+            return _page(request, Page.AWAY)
+        if picture is None or picture.data is None or picture.content_type not in _PICTURES:
+            return _page(request, Page.GONE)
+        return Response(picture.data, media_type=picture.content_type, headers=HEADERS)
+
+    async def _open(self, request: Request, token: str) -> tuple[LinkRow, JobRow] | Response:
+        """The link that may be opened, with its job; or the page that says why none may."""
+        if not self._pace.admit():
+            return _page(request, Page.CROWDED)
+        if _TOKEN.fullmatch(token) is None:
+            return _page(request, Page.GONE)
+        now = self._ground.clock.now()
+        try:
+            found = await self._ground.store.read_async(lambda tx: _find(tx, token))
+        except StoreError:
+            return _page(request, Page.AWAY)
+        if found is None or found[0].revoked_at is not None or found[0].expires_at <= now:
+            return _page(request, Page.GONE)
+        return found
+
+    async def _count(self, link: int) -> None:
+        at = self._ground.clock.now()
+        await self._ground.store.write(lambda tx: tx.links.clicked(link, at))
+
+
+def _find(tx: Transaction, token: str) -> tuple[LinkRow, JobRow] | None:
+    link = tx.links.by_token(token)
+    job = None if link is None else tx.jobs.get(link.job)
+    return None if link is None or job is None else (link, job)
+
+
+def _page(request: Request, page: Page) -> Response:
+    made = render(page, request.headers.get("accept-language", ""))
+    return HTMLResponse(made.html, status_code=made.status, headers=dict(made.headers))
+
+
+class Pace:
+    """Lets `rate` through in a second, and as many at once."""
+
+    def __init__(self, clock: Clock, *, rate: float) -> None:
+        self._clock = clock
+        self._rate = rate
+        self._left = rate
+        self._at = clock.monotonic()
+
+    def admit(self) -> bool:
+        """Whether one more may pass now."""
+        now = self._clock.monotonic()
+        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
+    """The job's link of the wanted sort, else of the other one; one that works, as far as anybody knows."""
+    asset = job.asset
+    urls = [asset.preview_url, asset.download_url]
+    for url in urls if wanted == "preview" else reversed(urls):
+        if url is None or not url.startswith(("https://", "http://")):
+            continue
+        end = ends_at(url, job.links_at)
+        if end is None or end > now:
+            return url
+    return None
+
+
+def is_robot(agent: str) -> bool:
+    """Whether a user agent is a program that looks at links, not a person.
+
+    >>> [is_robot(each) for each in ("Slackbot-LinkExpanding 1.0", "Mozilla/5.0 (X11) Firefox/140.0")]
+    [True, False]
+    """
+    return _ROBOT.search(agent) is not None
+
+
+def header_safe(url: str) -> str:
+    """The URL for a header: exactly as it came where it is plain, else with what is not quoted."""
+    if url.isascii() and url.isprintable() and " " not in url:
+        return url
+    return quote(url, safe=_SAFE_IN_URLS)

@@ -1,0 +1,114 @@
+"""The few pages that people meet who open a link to a video, in English and Chinese. Pure.
+
+Owns their words and the headers that go with them. Holds no name of a job, no script and nothing from elsewhere.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Page(StrEnum):
+    """What such a page tells."""
+
+    GONE = "gone"  # no such link: it never was, it is over, or it was taken back
+    AWAY = "away"  # the service does not answer, and the link that is known is dead
+    CROWDED = "crowded"  # too many clicks at once
+
+
+_STATUS = {Page.GONE: 404, Page.AWAY: 503, Page.CROWDED: 429}
+_RETRY_AFTER = {Page.AWAY: "60", Page.CROWDED: "2"}
+_STYLE = (
+    "body{font:1.1rem/1.5 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;place-items:center;"
+    "background:#f6f7f9;color:#1d2430}main{max-width:32rem;padding:2rem}h1{font-size:1.5rem;margin:0 0 .5rem}"
+    "p{margin:0}@media(prefers-color-scheme:dark){body{background:#14181f;color:#e6e9ee}}"
+)
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
+}
+"""Headers of every answer to a link: nobody keeps it, finds it, or learns where it led."""
+
+_WORDS: dict[str, dict[Page, tuple[str, str]]] = {
+    "en": {
+        Page.GONE: (
+            "This link does not work any more",
+            "It has ended, was taken back, or was not copied whole. Ask whoever sent it for a new one.",
+        ),
+        Page.AWAY: (
+            "The video cannot be reached just now",
+            "The video service does not answer. Your link is fine: please try again in a few minutes.",
+        ),
+        Page.CROWDED: ("Just a moment", "Many people are opening videos right now. Please try again."),
+    },
+    "zh-CN": {
+        Page.GONE: ("此链接已失效", "链接可能已过期、被撤回，或复制不完整。请向发送者索取新的链接。"),  # noqa: RUF001 - Chinese
+        Page.AWAY: ("暂时无法打开视频", "视频服务没有响应。您的链接仍然有效，请过几分钟再试。"),  # noqa: RUF001 - the same
+        Page.CROWDED: ("请稍候", "当前打开视频的人较多，请再试一次。"),  # noqa: RUF001 - Chinese
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A page as it is sent."""
+
+    status: int
+    html: str
+    headers: Mapping[str, str]
+
+
+def render(page: Page, accept_language: str) -> Rendered:
+    """The page, in the language that the reader prefers of the two."""
+    language = "zh-CN" if prefers_chinese(accept_language) else "en"
+    title, text = _WORDS[language][page]
+    html = (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<body><main><h1>{title}</h1><p>{text}</p></main></body></html>"
+    )
+    later = _RETRY_AFTER.get(page)
+    return Rendered(
+        status=_STATUS[page],
+        html=html,
+        headers={
+            **HEADERS,
+            "Content-Language": language,
+            "Vary": "Accept-Language",
+            **({} if later is None else {"Retry-After": later}),
+        },
+    )
+
+
+def prefers_chinese(accept_language: str) -> bool:
+    """Whether an Accept-Language header wants Chinese rather than English.
+
+    >>> [prefers_chinese(each) for each in ("zh-CN,zh;q=0.9,en;q=0.8", "en, zh;q=0.5", "de", "")]
+    [True, False, False, False]
+    """
+    weights = {"zh": 0.0, "en": 0.0}
+    for item in accept_language[:1000].split(","):
+        tag, _, options = item.strip().partition(";")
+        language = tag.strip().lower().partition("-")[0]
+        if language in weights:
+            weights[language] = max(weights[language], _weight(options))
+    return weights["zh"] > weights["en"]
+
+
+def _weight(options: str) -> float:
+    name, _, value = options.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        weight = float(value)
+    except ValueError:
+        return 0.0
+    return weight if 0 <= weight <= 1 else 0.0

@@ -1,0 +1,182 @@
+"""What a hint from outside does: the job is asked about at once, before all others, within the budget."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.domain.durations import eta
+from daemon.domain.jobs import parse_job_id
+from daemon.domain.planning import Rails
+from tests.support.rig import PROJECT, Rig, rig
+
+SLOW = Rails(min_interval=1000, max_interval=1000, blocked_interval=1000)
+LONG = [("PROCESSING", None)]
+
+
+def hint(it: Rig, job_id: str) -> bool:
+    return it.watcher.hint(PROJECT, parse_job_id(job_id))
+
+
+async def looked_at(it: Rig, count: int = 1, **options: Any) -> list[str]:
+    """Jobs that were looked at and are not due for a long time."""
+    jobs = it.sim.create_jobs(count=count, timeline=LONG, **options)
+    for job in jobs:
+        it.track(job, kind=options.get("kind", "avatar"))
+    await it.run(3)
+    return jobs
+
+
+async def test_a_hint_asks_at_once_and_finds_the_end(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job, other] = await looked_at(it, 2)
+        before = it.requests()
+        it.sim.set_state(job, "FAILED")
+        assert hint(it, job)
+        await it.poller.idle()  # no tick, and no time passes
+        assert it.job(job).state == "FAILED"
+        assert it.requests() == before + 1, "the other one is left alone"
+        assert it.job(other).state == "PROCESSING"
+        assert not hint(it, job), "it has ended"
+
+
+async def test_who_is_not_watched_gets_no_question(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        await looked_at(it)
+        before = it.requests()
+        assert not hint(it, "never-tracked")
+        assert not it.watcher.hint("nobody", parse_job_id("never-tracked"))  # type: ignore[arg-type]
+        await it.poller.idle()
+        assert it.requests() == before
+
+
+async def test_many_hints_ask_once_a_second_and_none_is_lost(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        before = it.requests()
+        for _ in range(100):
+            assert hint(it, job)
+            await it.poller.idle()
+        assert it.requests() == before + 1
+        it.sim.set_state(job, "FAILED")  # the look that was asked for last is still to come
+        hint(it, job)
+        await it.poller.idle()
+        assert it.job(job).state == "PROCESSING"
+        await it.run(1.5, step=0.25)
+        assert it.requests() == before + 2
+        assert it.job(job).state == "FAILED"
+
+
+async def test_a_hint_after_the_answer_began_is_not_taken_for_answered(tmp_path: Path) -> None:
+    """The answer under way was made before the end: the hint must not be used up by it."""
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        it.sim.fault("drip", interval=0.05, piece=400, operation="show", times=1)  # its body is made at once
+        before = it.requests()
+        assert hint(it, job)
+        while it.requests() == before:
+            await asyncio.sleep(0.005)
+        it.sim.set_state(job, "FAILED")
+        assert hint(it, job), "sooner than the pace: it is kept"
+        it.clock.advance(1)
+        assert hint(it, job)
+        await it.poller.idle()
+        await it.tick()
+        assert it.job(job).state == "FAILED"
+
+
+async def test_a_hint_goes_before_all_that_is_overdue_but_within_the_budget(tmp_path: Path) -> None:
+    rails = Rails(min_interval=1, max_interval=1, blocked_interval=1000)
+    async with rig(tmp_path, rails=rails, rate=2.0) as it:
+        jobs = it.sim.create_jobs(count=50, timeline=LONG)
+        for job in jobs:
+            it.track(job)
+        await it.run(60)
+        late = it.poller.agenda.first_due()
+        assert late is not None
+        assert late < it.clock.monotonic() - 5, "the budget is far too small for them"
+        for job in jobs[10:13]:
+            it.sim.set_state(job, "FAILED")
+            assert hint(it, job)
+        assert it.poller.note_lateness() < 60, "a hint does not make the project look later than it is"
+        before = it.requests()
+        await it.run(2)
+        assert [it.job(job).state for job in jobs[10:13]] == ["FAILED"] * 3
+        assert it.requests() - before <= 5
+
+
+async def test_very_many_hints_share_requests_where_lists_hold_the_jobs(tmp_path: Path) -> None:
+    plan = {"batch": True}
+    async with rig(tmp_path, rails=SLOW, rate=10.0, plan=plan) as it:
+        jobs = await looked_at(it, 200, kind="photo")
+        before = it.requests() + it.requests("list")
+        for job in jobs:
+            it.sim.set_state(job, "FAILED")
+            assert hint(it, job)
+        await it.run(3)
+        assert {it.job(job).state for job in jobs} == {"FAILED"}
+        assert it.requests() + it.requests("list") - before <= 30
+
+
+async def test_a_hint_does_not_ask_a_project_that_is_paused(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        it.sim.fault("throttled_retry_after", retry_after=30, times=1)
+        hint(it, job)
+        await it.poller.idle()
+        before = it.requests()
+        it.clock.advance(2)
+        it.sim.set_state(job, "FAILED")
+        hint(it, job)
+        await it.poller.idle()
+        assert it.requests() == before
+        await it.run(40)
+        assert it.job(job).state == "FAILED"
+
+
+async def test_what_is_tracked_beside_is_taken_up_at_once(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = it.sim.create_jobs(timeline=LONG)
+        it.watcher.notice_soon()
+        it.track(job)
+        it.watcher.notice_soon()
+        async with asyncio.timeout(10):
+            while it.job(job).state != "PROCESSING":
+                await asyncio.sleep(0.01)
+        await it.poller.idle()
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"), [("photo", "photo"), ("avatar", "avatar"), ("business_card", "business_card")]
+)
+async def test_the_kind_of_a_job_is_what_the_service_says(tmp_path: Path, kind: str, found: str) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(kind=kind)
+        assert await it.watcher.kind_of(PROJECT, parse_job_id(job)) == found
+
+
+async def test_the_kind_of_a_job_that_the_service_does_not_tell_is_not_known(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [detection] = it.sim.create_jobs(kind="photo_detection")
+        assert await it.watcher.kind_of(PROJECT, parse_job_id(detection)) is None
+        assert await it.watcher.kind_of(PROJECT, parse_job_id("nobody")) is None
+        it.sim.fault("server_error")
+        assert await it.watcher.kind_of(PROJECT, parse_job_id(detection)) is None
+
+
+async def test_the_rest_of_a_production_is_told_as_it_was_learned(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        jobs = it.sim.create_jobs(count=12, timeline=[("PROCESSING", 60), ("SUCCEED", None)])
+        for job in jobs:
+            it.track(job)
+        await it.run(120, step=5)
+        [job] = await looked_at(it)
+        await it.run(30, step=5)
+        row = it.job(job)
+        left = it.watcher.eta(row, it.clock.now())
+        assert left is not None
+        assert 0 < left.low <= left.median <= left.high < 300
+        ended = it.job(jobs[0])
+        assert it.watcher.eta(ended, it.clock.now()) is None
+        assert eta(it.poller.ground.learning.durations, ("main", "avatar"), None, 0.0) is not None

@@ -1,0 +1,235 @@
+"""wrapd's own links on a real socket: where they lead, when they do not, and what they give away."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.domain.jobs import Asset
+from daemon.logs import LogEvent
+from daemon.store import JobRow, LinkRow, PictureRow, StoreBusy
+from tests.contract.test_web_tracking import end
+from tests.support.recorder import Lines
+from tests.support.web import NOW, Answer, Desk, desk
+
+TOKEN = "token-of-the-link-_32-characters"
+PREVIEW = "https://files.example.com/a/p.mp4?Expires=1772370000&Signature=a%2Bb%3D&x=1;2"
+DOWNLOAD = "https://files.example.com/a/d.mp4?Expires=1772370000&Signature=c"
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 100
+CHROME = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537.36"}
+
+
+def finished(it: Desk, *, preview: str | None = PREVIEW, download: str | None = DOWNLOAD) -> int:
+    """A finished job with a link of wrapd's own; its row id."""
+    row = it.track("j-1", label="Secret name")
+    end(it, row, "SUCCEED", asset=Asset(asset_name="Secret name", preview_url=preview, download_url=download))
+    it.store.write_now(lambda tx: tx.links.of_job(row, token=TOKEN, at=NOW, life=30 * 86400.0))
+    return row
+
+
+async def get(it: Desk, path: str = f"/v/{TOKEN}", **headers: str) -> Answer:
+    return await it.ask("GET", path, headers=CHROME | {k.replace("_", "-"): v for k, v in headers.items()})
+
+
+async def link(it: Desk) -> LinkRow:
+    """The link once the clicks under way are counted."""
+    await it.web.stop()
+    row = it.store.read(lambda tx: tx.links.by_token(TOKEN))
+    assert row is not None
+    return row
+
+
+def renewed(row: JobRow, preview: str) -> JobRow:
+    return replace(row, asset=replace(row.asset, preview_url=preview))
+
+
+async def test_a_click_leads_to_a_link_that_was_asked_for_now(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        fresh = PREVIEW.replace("p.mp4", "fresh.mp4")
+        it.fresh["j-1"] = renewed(it.job("j-1"), fresh)
+        told = await get(it)
+        assert (told.status, told.headers["location"], told.body) == (302, fresh, b"")
+        assert it.renewed == ["j-1"]
+        assert told.headers["cache-control"] == "no-store"
+        assert told.headers["referrer-policy"] == "no-referrer"
+        assert told.headers["x-robots-tag"] == "noindex, nofollow"
+        told = await get(it, f"/v/{TOKEN}/download")
+        assert (told.status, told.headers["location"]) == (302, DOWNLOAD)
+        row = await link(it)
+        assert (row.clicks, row.last_click_at) == (2, NOW)
+        assert it.job("j-1").seen_at == NOW
+
+
+async def test_what_there_is_not_is_replaced_by_the_other(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it, preview=None)
+        assert (await get(it)).headers["location"] == DOWNLOAD
+    (tmp_path / "2").mkdir()
+    async with desk(tmp_path / "2") as it:
+        finished(it, download=None)
+        assert (await get(it, f"/v/{TOKEN}/download")).headers["location"] == PREVIEW
+
+
+async def test_robots_and_head_are_led_there_but_nothing_is_asked_and_nothing_counts(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        for agent in ("Slackbot-LinkExpanding 1.0", "TelegramBot (like TwitterBot)", "facebookexternalhit/1.1"):
+            assert (await get(it, User_Agent=agent)).status == 302
+        head = await it.ask("HEAD", f"/v/{TOKEN}", headers=CHROME)
+        assert (head.status, head.headers["location"]) == (302, PREVIEW)
+        assert it.renewed == []
+        assert (await link(it)).clicks == 0
+        assert it.job("j-1").seen_at is None
+
+
+@pytest.mark.parametrize("how", ["unknown", "expired", "revoked", "untracked", "short", "odd"])
+async def test_a_link_that_does_not_work_any_more_is_a_friendly_page(tmp_path: Path, how: str) -> None:
+    async with desk(tmp_path) as it:
+        row = finished(it)
+        token = {"unknown": "x" * 32, "short": "x", "odd": "%3Cscript%3Ealert(1)%3C"}.get(how, TOKEN)
+        if how == "expired":
+            it.clock.advance(30 * 86400)
+        elif how == "revoked":
+            assert it.store.write_now(lambda tx: tx.links.revoke(row, NOW))
+        elif how == "untracked":
+            it.store.write_now(lambda tx: tx.jobs.untrack(None, it.job("j-1").job_id, at=NOW))
+        for path in (f"/v/{token}", f"/v/{token}/download", f"/v/{token}/cover"):
+            told = await get(it, path)
+            assert told.status == 404, path
+            assert told.headers["content-type"] == "text/html; charset=utf-8"
+            assert "This link does not work any more" in told.body.decode()
+            assert b"Secret name" not in told.body
+            assert b"script" not in told.body
+            assert told.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+            assert told.headers["cache-control"] == "no-store"
+        assert it.renewed == []
+
+
+async def test_pages_speak_the_readers_language(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        told = await get(it, "/v/" + "x" * 32, Accept_Language="zh-CN,zh;q=0.9,en;q=0.8")
+        assert "此链接已失效" in told.body.decode()
+        assert told.headers["content-language"] == "zh-CN"
+        told = await get(it, "/v/" + "x" * 32, Accept_Language="en-GB,zh;q=0.5")
+        assert told.headers["content-language"] == "en"
+
+
+async def test_a_service_that_does_not_answer_leaves_the_old_link_while_it_lives(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        assert (await get(it)).headers["location"] == PREVIEW
+        it.clock.advance(12 * 3600)
+        told = await get(it)
+        assert (told.status, told.headers["retry-after"]) == (503, "60")
+        assert "try again in a few minutes" in told.body.decode()
+        assert (await link(it)).clicks == 1, "who saw nothing is not counted"
+
+
+async def test_a_video_without_any_link_cannot_be_reached(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it, preview=None, download="ftp://files.example.com/x")
+        assert (await get(it)).status == 503
+
+
+async def test_a_url_of_the_service_never_breaks_the_header(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it, preview="https://files.example.com/视频 1.mp4?a=b\r\nSet-Cookie: x=1")
+        told = await get(it)
+        assert told.status == 302
+        assert "set-cookie" not in told.headers
+        assert told.headers["location"].startswith(
+            "https://files.example.com/%E8%A7%86%E9%A2%91%201.mp4?a=b%0D%0A"
+        )
+
+
+async def test_the_cover_is_the_picture_that_was_kept(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = finished(it)
+        assert (await get(it, f"/v/{TOKEN}/cover")).status == 404
+        keep(it, row, data=PNG, content_type="image/png", error=None)
+        told = await get(it, f"/v/{TOKEN}/cover")
+        assert (told.status, told.headers["content-type"], told.body) == (200, "image/png", PNG)
+        assert told.headers["x-content-type-options"] == "nosniff"
+        assert it.renewed == []
+        keep(it, row, data=None, content_type=None, error="too large")
+        assert (await get(it, f"/v/{TOKEN}/cover")).status == 404
+        assert (await link(it)).clicks == 0
+
+
+async def test_only_pictures_are_served_as_covers(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = finished(it)
+        keep(it, row, data=b"<script>", content_type="text/html", error=None)
+        assert (await get(it, f"/v/{TOKEN}/cover")).status == 404
+
+
+def keep(it: Desk, row: int, **values: Any) -> None:
+    picture = PictureRow(job=row, url="https://h/c.png", fetched_at=NOW, **values)
+    it.store.write_now(lambda tx: tx.pictures.put(picture))
+
+
+async def test_too_many_clicks_at_once_are_asked_to_wait(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        statuses = [(await get(it)).status for _ in range(25)]
+        assert statuses == [302] * 20 + [429] * 5
+        it.clock.advance(0.5)
+        told = [await get(it) for _ in range(11)]
+        assert [each.status for each in told] == [302] * 10 + [429]
+        assert told[-1].headers["retry-after"]
+
+
+async def test_a_database_that_does_not_answer_is_no_dead_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+
+        async def busy(_work: object) -> None:
+            raise StoreBusy("busy")
+
+        monkeypatch.setattr(it.store, "write", busy)
+        assert (await get(it)).status == 302, "a click that cannot be counted leads there all the same"
+        monkeypatch.setattr(it.store, "read_async", busy)
+        assert (await get(it)).status == 503
+
+
+async def test_no_log_line_shows_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    lines = [Lines(monkeypatch, f"daemon.web.{each}") for each in ("ground", "server", "callbacks")]
+    caplog.set_level(logging.DEBUG)
+    async with desk(tmp_path) as it:
+        finished(it)
+
+        async def bug(_work: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(it.store, "write", bug)
+        await get(it)
+        await get(it, f"/v/{TOKEN}/nothing")
+        await it.web.stop()
+        assert lines[0].of(LogEvent.WEB_FAILED), "a bug after the answer is told"
+        said = str([each.all for each in lines]) + "".join(record.getMessage() for record in caplog.records)
+        assert TOKEN not in said
+
+
+async def test_other_methods_and_paths_lead_nowhere(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        assert (await it.ask("POST", f"/v/{TOKEN}")).status == 405
+        assert (await get(it, f"/v/{TOKEN}/")).status == 404
+        assert (await get(it, f"/v/{TOKEN}/../healthz")).status == 404
+
+
+async def test_clicks_at_the_same_moment_are_all_counted(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        told = await asyncio.gather(*(get(it) for _ in range(12)))
+        assert {each.status for each in told} == {302}
+        assert (await link(it)).clicks == 12
+        it.clock.advance(timedelta(hours=1).total_seconds())
+        assert it.job("j-1").seen_at == NOW

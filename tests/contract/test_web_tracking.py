@@ -1,0 +1,270 @@
+"""Tracking over HTTP, on a real socket and a real database."""
+
+import asyncio
+import json
+import socket
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.cli import facts as shown
+from daemon.cli.outlook import Outlook
+from daemon.domain.durations import Eta
+from daemon.domain.jobs import Asset, Observation, Tracking
+from daemon.domain.transitions import Moved, judge
+from daemon.store import AttemptOutcome, Outcome, Transaction
+from tests.support.store import BOTH, A
+from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
+
+
+async def post(it: Desk, body: object, *, token: str | None = TOKEN) -> Any:
+    return await it.ask("POST", "/api/v1/jobs", body=body, token=token)
+
+
+def faults(answer: Any) -> dict[str, str]:
+    assert answer.status == 422, answer.body
+    return {each["place"]: each["text"] for each in answer.json()["faults"]}
+
+
+async def test_a_job_is_handed_over_and_taken_up_at_once(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(
+            it, {"job_id": "j-1", "label": " Promo\x1b[31m\n1 ", "tags": ["spring", "spring", "tv"], "batch": "b1"}
+        )
+        assert told.status == 200
+        assert told.headers["cache-control"] == "no-store"
+        assert told.json() == {
+            "jobs": [{"project": "main", "job_id": "j-1", "kind": "avatar", "result": "added", "state": None}]
+        }
+        row = it.job("j-1")
+        assert (row.label, row.tags, row.batch, row.kind) == ("Promo[31m 1", ("spring", "tv"), "b1", "avatar")
+        assert row.tracking is Tracking.ACTIVE
+        assert it.tracked == 1
+        again = await post(it, {"job_id": "j-1"})
+        assert [each["result"] for each in again.json()["jobs"]] == ["already"]
+        assert it.job("j-1").label == "Promo[31m 1", "what is not said stays"
+        assert it.job("j-1").episode == 1
+
+
+async def test_many_are_stored_together_and_a_repeated_one_is_no_harm(tmp_path: Path) -> None:
+    async with desk(tmp_path, projects=(MAIN, OTHER)) as it:
+        jobs = [{"project": "main", "job_id": f"j-{n}"} for n in range(998)]
+        jobs += [{"project": "other", "job_id": "j-1", "kind": "photo"}, {"project": "main", "job_id": "j-0"}]
+        told = await post(it, {"jobs": jobs})
+        assert told.status == 200
+        results = [each["result"] for each in told.json()["jobs"]]
+        assert results == ["added"] * 999 + ["already"]
+        assert it.job("j-1", OTHER).kind == "photo"
+        assert len(it.jobs()) == 998
+        told = await post(it, {"jobs": jobs})
+        assert {each["result"] for each in told.json()["jobs"]} == {"already"}
+
+
+async def test_a_job_that_is_known_keeps_its_kind_and_tells_how_it_stands(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = it.track("j-1", kind="photo")
+        end(it, row, "SUCCEED")
+        it.track("j-2", kind="photo")
+        it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("j-2").job_id, at=NOW))
+        told = await post(it, {"jobs": [{"job_id": "j-1"}, {"job_id": "j-2"}]})
+        assert [(each["kind"], each["result"], each["state"]) for each in told.json()["jobs"]] == [
+            ("photo", "finished", "SUCCEED"),
+            ("photo", "taken_up", None),
+        ]
+        assert it.job("j-2").tracking is Tracking.ACTIVE
+
+
+async def test_every_fault_is_named_with_place_and_mend_and_nothing_is_stored(tmp_path: Path) -> None:
+    async with desk(tmp_path, projects=(MAIN, OTHER)) as it:
+        good = {"project": "main", "job_id": "good"}
+        told = faults(
+            await post(
+                it,
+                {
+                    "jobs": [
+                        good,
+                        {"job_id": "j-1"},
+                        {"project": "mian", "job_id": "j-1"},
+                        {"project": "main"},
+                        {"project": "main", "job_id": "../etc"},
+                        {"project": "main", "job_id": 7, "kind": "avatr", "label": 5, "tags": "tv", "batch": ""},
+                        {"project": ["main"], "job_id": "j-1", "tags": ["\u200f", 5], "lable": "x"},
+                        {"project": "main", "job_id": "j-1", "tags": [str(n) for n in range(21)]},
+                        {"project": "main", "job_id": "j-1", "batch": "x" * 65},
+                    ]
+                },
+            )
+        )
+        assert told["jobs[1].project"] == "it is missing, and there are several; name one of main, other"
+        assert told["jobs[2].project"] == "no project is called 'mian'; did you mean 'main'?"
+        assert "MetaStudio" in told["jobs[3].job_id"]
+        assert "is not a job id" in told["jobs[4].job_id"]
+        assert told["jobs[5].job_id"] == "it must be a text"
+        assert "did you mean 'avatar'?" in told["jobs[5].kind"]
+        assert {"jobs[5].label", "jobs[5].tags", "jobs[5].batch", "jobs[6].project", "jobs[6].tags"} <= set(told)
+        assert told["jobs[6].lable"] == "there is no such key; did you mean 'label'?"
+        assert "at most 20" in told["jobs[7].tags"]
+        assert "not 65" in told["jobs[8].batch"]
+        assert it.jobs() == {}
+        assert it.tracked == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "place"),
+    [
+        (b"", 400, None),
+        (b"{", 400, None),
+        (b"\xff", 400, None),
+        (b"[" * 100_000, 400, None),
+        ([{"job_id": "j-1"}], 400, None),
+        ({"jobs": []}, 422, "jobs"),
+        ({"jobs": {"job_id": "j"}}, 422, "jobs"),
+        ({"jobs": ["j-1"]}, 422, "jobs[0]"),
+        ({"jobs": [{"job_id": "j"}], "tags": ["a"]}, 422, "jobs"),
+        ({"jobs": [{"job_id": "j"}] * 1001}, 422, "jobs"),
+        ({}, 422, "job_id"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_whole(
+    tmp_path: Path, body: object, status: int, place: str | None
+) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(it, body)
+        assert told.status == status
+        assert told.json()["error"]
+        assert place is None or [each["place"] for each in told.json()["faults"]] == [place]
+        assert it.jobs() == {}
+
+
+async def test_very_many_faults_are_counted_not_listed(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(it, {"jobs": [{"job_id": ""}] * 1000})
+        assert len(told.json()["faults"]) == 51
+        assert told.json()["faults"][-1]["text"] == "and 950 more"
+
+
+async def test_a_name_with_lone_surrogates_is_stored_readably(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(it, b'{"job_id": "j-1", "label": "a\\ud800\\u202eb", "tags": ["\\udfff"]}')
+        assert told.status == 200
+        assert (it.job("j-1").label, it.job("j-1").tags) == ("a\ufffdb", ("\ufffd",))
+
+
+async def test_without_the_right_token_nothing_is_said(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        for headers in (
+            {},
+            {"Authorization": "Bearer"},
+            {"Authorization": f"Bearer {TOKEN}x"},
+            {"Authorization": f"Basic {TOKEN}"},
+            {"Authorization": "Bearer \xfc\xff"},
+        ):
+            for method, path in (("POST", "/api/v1/jobs"), ("GET", "/api/v1/jobs/main/j-1")):
+                told = await it.ask(method, path, headers=headers, body=None if method == "GET" else b"{}")
+                assert told.status == 401
+                assert told.headers["www-authenticate"] == 'Bearer realm="wrapd"'
+                assert b"j-1" not in told.body
+        assert (
+            await it.ask("GET", "/api/v1/jobs/main/j-1", headers={"Authorization": f"bearer {TOKEN}"})
+        ).status == 200
+
+
+async def test_without_a_token_in_the_config_the_api_is_off_and_says_how_to_have_it(tmp_path: Path) -> None:
+    async with desk(tmp_path, token=None) as it:
+        told = await post(it, {"job_id": "j-1"}, token="whatever-it-is-it-is-off")
+        assert told.status == 403
+        assert "web.token" in told.json()["error"]
+        assert (await it.ask("GET", "/healthz")).status == 200
+
+
+async def test_a_body_over_a_mebibyte_is_refused_whether_it_says_so_or_not(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        big = b'{"job_id": "j-1", "label": "' + b"x" * (1024 * 1024) + b'"}'
+        assert (await post(it, big)).status == 413
+        sent = await asyncio.to_thread(_chunked, it, big)
+        assert sent.startswith(b"HTTP/1.1 413")
+        assert it.jobs() == {}
+
+
+def _chunked(it: Desk, body: bytes) -> bytes:
+    host, _, port = it.web.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as wire:
+        wire.sendall(
+            b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            + f"Authorization: Bearer {TOKEN}\r\n\r\n{len(body):x}\r\n".encode()
+        )
+        wire.sendall(body)
+        return wire.recv(65536)
+
+
+async def test_a_database_that_takes_nothing_is_a_matter_of_trying_again(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        it.store.close()
+        told = await post(it, {"job_id": "j-2"})
+        assert (told.status, told.headers["retry-after"]) == (503, "5")
+        assert (await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)).status == 503
+
+
+async def test_a_job_is_told_as_show_tells_it(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = it.track("j-1", label="One", tags=("a",), batch="b")
+        asset = Asset(
+            asset_name="One", preview_url="https://h/p.mp4", cover_url="https://h/c.png?Expires=1771241457"
+        )
+        end(it, row, "SUCCEED", asset=asset)
+        it.store.write_now(_send_first)
+        told = await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)
+        assert told.status == 200
+        found = told.json()
+        wanted = json.loads(json.dumps(shown.of_job(it.job("j-1"), Outlook(at=NOW))))
+        assert {key: found[key] for key in wanted if key in found} == {
+            k: v for k, v in wanted.items() if k in found
+        }
+        assert set(wanted) - set(found) == {"eta_reason"}
+        [delivery, _] = found["deliveries"]
+        [stored, _] = sorted(it.store.read(lambda tx: tx.outbox.list(job=row)), key=lambda each: each.id)
+        [attempt] = it.store.read(lambda tx: tx.outbox.attempts(stored.id))
+        tries = delivery.pop("tries")
+        assert (delivery["event"], delivery["status"]) == ("succeeded", "sent")
+        assert delivery == json.loads(json.dumps(shown.of_delivery(stored, "j-1")))
+        assert tries == [json.loads(json.dumps(shown.of_attempt(attempt)))]
+        assert [(each["from"], each["to"]) for each in found["transitions"]] == [(None, "SUCCEED")]
+
+
+async def test_what_remains_of_a_production_is_told(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        it.etas["j-1"] = Eta(median=60.0, low=30.0, high=120.0)
+        told = (await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)).json()
+        outlook = Outlook(at=NOW, eta=it.etas["j-1"])
+        assert told["eta"] == shown.of_job(it.job("j-1"), outlook)["eta"]
+        assert told["eta"]["ends_at"] == (NOW + timedelta(seconds=60)).isoformat(timespec="milliseconds").replace(
+            "+00:00", "Z"
+        )
+
+
+@pytest.mark.parametrize("path", ["main/j-2", "other/j-1", "main/j%2F1", "main/" + "x" * 200, "nobody/j-1"])
+async def test_a_job_that_is_not_known_is_not_found(tmp_path: Path, path: str) -> None:
+    async with desk(tmp_path) as it:
+        it.track("j-1")
+        assert (await it.ask("GET", f"/api/v1/jobs/{path}", token=TOKEN)).status == 404
+
+
+def _send_first(tx: Transaction) -> None:
+    claimed = tx.outbox.claim(A, now=NOW)
+    assert claimed is not None
+    tx.outbox.finish(claimed, Outcome(kind=AttemptOutcome.SENT, reason="ok", status_code=200), at=NOW)
+
+
+def end(it: Desk, row: int, state: str, *, asset: Asset | None = None) -> None:
+    def work(tx: Any) -> None:
+        seen = Observation(state=state, asset=asset or Asset())
+        move = judge(tx.jobs.get(row).state, seen, at=NOW)
+        assert isinstance(move, Moved)
+        tx.jobs.record_move(row, move, seen, routing=BOTH, due_at=NOW)
+
+    it.store.write_now(work)

@@ -1,0 +1,149 @@
+"""The web server on a real socket over a real database, with stand-ins for the rest of the daemon that note what
+they are asked."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.clock import ManualClock
+from daemon.domain.durations import Eta
+from daemon.domain.jobs import JobId, ProjectName
+from daemon.store import JobRow, Store, TrackRequest
+from daemon.web import Health, Probes, WebGround, WebServer, WebSettings, build_app, listen
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+MAIN, OTHER = ProjectName("main"), ProjectName("other")
+TOKEN = "a-token-of-24-characters"
+PUBLIC = "https://wrapd.example.com"
+
+
+_CLIENTS = ThreadPoolExecutor(max_workers=32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Desk:
+    """The server, and what it asked of the daemon."""
+
+    store: Store
+    clock: ManualClock
+    web: WebServer
+    watched: set[tuple[str, str]] = field(default_factory=set)
+    """(project, job id) of the jobs that are watched."""
+    hints: list[tuple[str, str]] = field(default_factory=list)
+    tracked: int = 0
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What the service says of the kinds of jobs."""
+    etas: dict[str, Eta] = field(default_factory=dict)
+    fresh: dict[str, JobRow] = field(default_factory=dict)
+    """What `renew` gives for a job id; the job as it is for any other."""
+    renewed: list[str] = field(default_factory=list)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | object | None = None,
+        token: str | None = None,
+    ) -> Answer:
+        """One request; a body that is no bytes is sent as JSON."""
+        sent = dict(headers or {}) | ({} if token is None else {"Authorization": f"Bearer {token}"})
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        loop = asyncio.get_running_loop()  # threads of its own: the store reads in those of the loop
+        return await loop.run_in_executor(_CLIENTS, self._ask, method, path, sent, data)
+
+    def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        host, _, port = self.web.address.rpartition(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers))
+            answer = connection.getresponse()
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(status=answer.status, headers=named, body=answer.read())
+        finally:
+            connection.close()
+
+    def job(self, job_id: str, project: str = MAIN) -> JobRow:
+        [row] = self.store.read(lambda tx: tx.jobs.find(JobId(job_id), ProjectName(project)))
+        return row
+
+    def jobs(self) -> dict[str, JobRow]:
+        return {row.job_id: row for row in self.store.read(lambda tx: tx.jobs.list())}
+
+    def track(self, job_id: str, *, kind: str = "avatar", **more: Any) -> int:
+        """Track a job; its row id."""
+        request = TrackRequest(project=MAIN, kind=kind, job_id=JobId(job_id), **more)
+        self.store.write_now(lambda tx: tx.jobs.track(request, at=self.clock.now()))
+        return self.job(job_id).id
+
+
+@contextlib.asynccontextmanager
+async def desk(
+    folder: Path, *, projects: tuple[ProjectName, ...] = (MAIN,), **settings: Any
+) -> AsyncIterator[Desk]:
+    """A server with these WebSettings."""
+    clock = ManualClock(NOW)
+    store = Store.open(f"sqlite:///{folder / 'web.db'}", clock=clock, daemon=True)
+    listener = listen("127.0.0.1", 0)
+    made = WebSettings(**{"host": "127.0.0.1", "port": 0, "token": TOKEN, "public_url": PUBLIC} | settings)
+    it: Desk
+
+    def hint(project: ProjectName, job_id: JobId) -> bool:
+        it.hints.append((project, job_id))
+        return (project, job_id) in it.watched
+
+    def tracked() -> None:
+        it.tracked += 1
+
+    async def kind_of(project: ProjectName, job_id: JobId) -> str | None:
+        del project
+        return it.kinds.get(job_id)
+
+    async def renew(row: JobRow) -> JobRow:
+        it.renewed.append(row.job_id)
+        return it.fresh.get(row.job_id, row)
+
+    ground = WebGround(
+        settings=made,
+        store=store,
+        clock=clock,
+        projects=projects,
+        hint=hint,
+        tracked=tracked,
+        kind_of=kind_of,
+        renew=renew,
+        eta=lambda row, _at: it.etas.get(row.job_id),
+    )
+    healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
+    app = build_app(healthy, _no_metrics, metrics_type="text/plain", ground=ground)
+    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=ground.tasks))
+    it.web.start()
+    try:
+        yield it
+    finally:
+        await it.web.stop()
+        store.close()
+
+
+async def _no_metrics() -> bytes:
+    return b""

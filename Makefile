@@ -15,7 +15,7 @@ UV_COMPILE := build/uv/bin/uv pip compile pyproject.toml - --universal --python-
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check lint types imports docs docs-check bench bench-planning dist lock clean
+.PHONY: help venv demo test check lint types imports docs docs-check bench bench-planning bench-delivery dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -64,6 +64,9 @@ bench: $(STAMP) ## run the benchmarks of bench/
 
 bench-planning: $(STAMP) ## how well single queries are planned; renews the figures of docs/polling.md
 	@$(BIN)/python bench/planning.py --write $(ARGS)
+
+bench-delivery: $(STAMP) ## how soon an end is told, and sends a second; renews the figures of docs/performance.md
+	@$(BIN)/python bench/delivery.py --write $(ARGS)
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
 	@$(BIN)/python -m build --no-isolation

@@ -178,7 +178,8 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
-    from daemon.service import Plan, Service
+    from daemon.plan import Plan
+    from daemon.service import Service
     from daemon.store import Store, TrackRequest
     from daemon.watch.settings import PollingPlan
 

@@ -361,6 +361,17 @@ def test_untrack_of_several_is_all_or_nothing(wrapd: Runner) -> None:
     assert {job["tracking"] for job in rows(wrapd)} == {"stopped"}
 
 
+def test_a_batch_whose_last_job_is_untracked_has_ended(wrapd: Runner) -> None:
+    wrapd("track", "a", "b", "--batch", "spring")
+    job = in_store(wrapd, lambda tx: tx.jobs.find(JobId("a"))[0].id)
+    seen = Observation(state="SUCCEED")
+    move = Moved(before=None, after="SUCCEED", observed_at=AT, reported_at=None)
+    in_store(wrapd, lambda tx: tx.jobs.record_move(job, move, seen, routing=ROUTING, due_at=AT))
+    assert wrapd("untrack", "b").status == 0
+    told = json.loads(wrapd("deliveries", "--json").out)
+    assert [each["event"] for each in told if each["event"] == "batch_finished"] == ["batch_finished"]
+
+
 def test_hostile_values_of_the_service_reach_no_terminal(wrapd: Runner) -> None:
     wrapd("track", "a")
     hostile = "\x1b[2J\x1b]0;owned\x07\x9b31m[red]evil[/red]\r\n\u202efake"

@@ -33,8 +33,8 @@ def test_the_documents_example_is_told_with_its_cover_as_it_came(tmp_path: Path)
     assert (alert["cover_url"], alert["preview_url"], alert["error_code"]) == (COVER, None, None)
     assert (alert["asset_id"], alert["name"]) == ("942e65a5fd219a2e01fb08d881cfadb9", "One Day")
     lines = alert["message"].splitlines()
-    assert lines[lines.index(COVER) - 1] == "Cover (was valid until 2022-12-17 01:44:17 UTC):"
+    assert lines[lines.index(COVER) - 1] == "Cover (expired 17 Dec 2022 01:44 (UTC)):"
 
     shown = [line.removeprefix("│ ") for line in said if line.startswith("│")]
-    assert shown[shown.index(COVER) - 1] == "Cover (was valid until 2022-12-17 01:44:17 UTC):"
+    assert shown[shown.index(COVER) - 1] == "Cover (expired 17 Dec 2022 01:44 (UTC)):"
     assert next(line for line in said if line.startswith("╭─")).endswith("Ready: One Day")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from daemon.cli import text as text_module
 from daemon.cli.deliveries import STATUSES
 from daemon.cli.text import MAX_LABEL, about, ago, clean, label, moment, stamp
+from daemon.domain import text as domain_text
 from daemon.store import DeliveryStatus
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -64,6 +65,7 @@ def test_the_statuses_that_can_be_asked_for_are_those_of_the_store() -> None:
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    found = doctest.testmod(text_module)
-    assert found.attempted >= 6
-    assert found.failed == 0
+    for module, least in ((text_module, 5), (domain_text, 2)):
+        found = doctest.testmod(module)
+        assert found.attempted >= least
+        assert found.failed == 0

@@ -30,16 +30,29 @@ def every_key() -> list[tuple[str, str]]:
 SECTIONS = {
     *(
         ("Config", key)
-        for key in ("database", "polling", "notify", "web", "log", "projects", "channels", "routes")
+        for key in (
+            "database",
+            "polling",
+            "notify",
+            "web",
+            "retention",
+            "log",
+            "projects",
+            "channels",
+            "routes",
+        )
     ),
     ("Project", "discovery"),
+    ("Project", "callback"),
+    ("Channel", "quiet"),
+    ("Route", "quiet"),
 }
 """Keys that are sections."""
 
 
 def test_every_key_is_explained_in_the_example_and_the_page() -> None:
     keys = [pair for pair in every_key() if pair not in SECTIONS]
-    assert len(keys) > 35
+    assert len(keys) > 75
     by_model = {part.model.__name__: part for part in (*walk.parts(), *walk.methods())}
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
     text = " ".join(line.removeprefix("#").strip() for line in example().splitlines())
@@ -58,16 +71,17 @@ def test_the_example_sets_the_defaults_and_loads(tmp_path: Path) -> None:
     written = load(path)
     path.write_text("")
     bare = load(path)
-    for section in ("database", "polling", "notify", "web", "log"):
+    for section in ("database", "polling", "notify", "web", "retention", "log"):
         assert getattr(written, section) == getattr(bare, section)
 
 
 def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_path: Path) -> None:
-    lines = [re.sub(r"^# (\w+ = |\[projects)", r"\1", line) for line in example().splitlines()]
+    lines = [re.sub(r"^# (\w+ = |\[(?:projects|channels|routes))", r"\1", line) for line in example().splitlines()]
     taken = [line for line, old in zip(lines, example().splitlines(), strict=True) if line != old]
-    assert len(taken) >= 7
+    assert len(taken) >= 35
     path = tmp_path / "wrapd.toml"
-    path.write_text("\n".join(lines))
+    # The one key that names what the example has not: a second channel.
+    path.write_text("\n".join(lines) + '\n[channels.mail]\nurl = "mailto://mail.example.com"\n')
     config = load(path)
     project = config.project("main")
     assert project.endpoint is not None
@@ -76,10 +90,22 @@ def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_pat
     assert config.operators == ("editors",)
     assert project.discovery is not None
     assert project.discovery.name == "promo *"
+    assert project.callback is not None
+    assert project.callback.auth == "mss_a"
+    assert config.notify.link_reminder == 4 * 3600
+    assert config.channel("editors").fallback == "mail"
+    assert config.channel("editors").quiet is not None
+    assert config.routes[0].labels == ("Episode *",)
+    assert config.routes[0].stop
 
 
 def test_a_section_that_turns_something_on_is_commented_out(tmp_path: Path) -> None:
     path = tmp_path / "wrapd.toml"
     path.write_text(example())
-    assert "# [projects.main.discovery]" in example().splitlines()
-    assert load(path).project("main").discovery is None
+    config = load(path)
+    for section in ("projects.main.discovery", "projects.main.callback", "channels.editors.quiet", "routes.quiet"):
+        assert f"# [{section}]" in example().splitlines()
+    assert config.project("main").discovery is None
+    assert config.project("main").callback is None
+    assert config.channel("editors").quiet is None
+    assert config.routes[0].quiet is None

@@ -50,6 +50,14 @@ batch = "on"
 listen = "0.0.0.0:88"
 enabled = 1
 timezone = "UTC"
+public_url = "https://u@wrapd.example.com"
+token = ""
+[notify]
+link_margin = "13h"
+link_reminder = "1s"
+link_life = "5m"
+[retention]
+keep = "1h"
 [log]
 level = "inf"
 [projects."a b"]
@@ -86,13 +94,38 @@ auth = { access_key = "AKIDEXAMPLE" }
 [projects.q]
 region = "cn-east-3"
 auth = "hunter2hunter2"
+[projects.q.callback]
+auth = "mss"
+key = ""
+track_unknown = 1
+secret = "hunter2"
 [channels.c]
 url = { env = "A", file = "B" }
 timezone = "Shanghai"
+language = "cn"
+max_per_minute = 0
+digest_above = -1
+digest_window = "2h"
+fallback = "c"
+fallback_after = 5
+templates = { succeded = "a.j2", failed = "", blocked = 4 }
+quiet = { from = "9:00", to = "24:00", urgent = ["faild", "project_down"], form = 1 }
 [channels.d]
+fallback = "f"
+[channels.d.quiet]
+from = "22:00"
+to = "22:00"
+timezone = "UTC+8"
 [[routes]]
 events = ["succeded", 3, "project_down"]
 channels = ["e", 4]
+projects = ["mm"]
+kinds = ["avtar"]
+tags = []
+batches = [""]
+labels = ["", 4]
+stop = "yes"
+quiet = { from = "08:00", to = "08:00" }
 [[routes]]
 events = "succeeded"
 channels = []
@@ -130,8 +163,17 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "projects.o.discovery.kinds": "write at least one entry",
         "projects.o.discovery.states": "write at least one entry",
         "projects.o.discovery.since": "10m is shorter than interval (1h), so jobs would be missed",
-        "web.listen": "could be reached from other machines",
         "web.enabled": "write true or false, without quotes",
+        "web.public_url": "only scheme, host, port and path belong here",
+        "web.token": "the text is empty",
+        "notify.link_margin": '13h is too long; write at most "12h"',
+        "notify.link_reminder": '1s is too short; write at least "1m"',
+        "notify.link_life": '5m is too short; write at least "1h"',
+        "retention.keep": '1h is too short; write at least "1d"',
+        "projects.q.callback.auth": "did you mean 'mss_a'?",
+        "projects.q.callback.key": "the text is empty",
+        "projects.q.callback.track_unknown": "write true or false",
+        "projects.q.callback.secret": "there is no such key",
         "web.timezone": "it belongs to channels.NAME",
         "log.level": "'inf' is not known; did you mean 'info'?",
         "projects.'a b'.auth": "no method is called 'akk'; did you mean 'aksk'?",
@@ -154,7 +196,31 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "projects.q.auth": "write a table",
         "channels.c.url": "write exactly one of",
         "channels.c.timezone": "did you mean 'Asia/Shanghai'?",
+        "channels.c.language": "'cn' is not known; choose one of en, zh",
+        "channels.c.max_per_minute": "write a number over 0, such as 20",
+        "channels.c.digest_above": "write a number from 0 on, such as 6",
+        "channels.c.digest_window": '2h is too long; write at most "1h"',
+        "channels.c.fallback": "is the channel itself",
+        "channels.c.fallback_after": 'write text in quotes, such as "15m"',
+        "channels.c.templates.succeded": "did you mean 'succeeded'?",
+        "channels.c.templates.failed": "the path is empty",
+        "channels.c.templates.blocked": "write text in quotes",
+        "channels.c.quiet.from": '\'9:00\' is not a time of the day; write "00:00" to "23:59"',
+        "channels.c.quiet.to": "'24:00' is not a time of the day",
+        "channels.c.quiet.urgent[0]": "did you mean 'failed'?",
+        "channels.c.quiet.form": "did you mean 'from'?",
         "channels.d.url": "the key is missing; add url = {",
+        "channels.d.fallback": "no channel is called 'f'; choose one of c, d",
+        "channels.d.quiet.to": "is the same as from",
+        "channels.d.quiet.timezone": "no time zone is called 'UTC+8'",
+        "routes[0].projects[0]": "no project is called 'mm'",
+        "routes[0].kinds[0]": "did you mean 'avatar'?",
+        "routes[0].tags": "write at least one entry",
+        "routes[0].batches[0]": "write 1 to 64 characters",
+        "routes[0].labels[0]": "write 1 to 200 characters",
+        "routes[0].labels[1]": "write text in quotes",
+        "routes[0].stop": "write true or false",
+        "routes[0].quiet.to": "is the same as from",
         "routes[0].events[0]": "did you mean 'succeeded'?",
         "routes[0].events[1]": "write text in quotes",
         "routes[0].events[2]": "name its channels in `operators`",
@@ -352,22 +418,6 @@ def test_an_interval_out_of_bounds_is_refused(tmp_path: Path, value: str) -> Non
 def test_a_rate_that_is_none_is_refused(tmp_path: Path, value: str) -> None:
     text = f'[projects.m]\nregion = "cn-north-4"\nrequests_per_second = {value}\n'
     assert "projects.m.requests_per_second" in faults(tmp_path, text)
-
-
-def test_routing_follows_the_config(tmp_path: Path) -> None:
-    from daemon.domain.events import Event
-
-    two = RIGHT + '[channels.ops]\nurl = "json://127.0.0.1"\n'
-    plain = read(tmp_path, two).routing()
-    assert plain.channels_for(Event.SUCCEEDED) == ("editors", "ops")
-    assert plain.channels_for(Event.STARTED) == ()
-    assert plain.channels_for(Event.PROJECT_DOWN) == ("editors", "ops")
-    routed = read(
-        tmp_path, 'operators = ["ops"]\n' + two + '[[routes]]\nevents = ["started"]\nchannels = ["editors"]\n'
-    ).routing()
-    assert routed.channels_for(Event.STARTED) == ("editors",)
-    assert routed.channels_for(Event.SUCCEEDED) == ()
-    assert routed.channels_for(Event.PROJECT_DOWN) == ("ops",)
 
 
 def test_names_that_are_not_there_are_told_the_nearest(tmp_path: Path) -> None:

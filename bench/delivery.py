@@ -1,0 +1,476 @@
+"""How soon an end is told, and how many sends a second one core makes, beside the same without wrapd.
+
+    python bench/delivery.py [--rounds 3] [--seconds 30] [--json FILE] [--write]
+
+The way: a job's state changes at the simulator, which POSTs its callback; the end is asked for; the webhook gets
+the message. `callbacks` is `wrapd run`, `bare` a small aiohttp program that does only this: take the callback,
+ask, post. `polling` is `wrapd run` without callbacks at a fixed gap. Sends: the dispatcher over a full outbox
+beside a loop over Apprise that commits twice for each send. Everything is on loopback, the simulator and the
+webhook on the last core, the contender on the first one.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from poll import Target, control, metered, simulator
+
+GAP = 2.0
+"""Seconds between two looks at a job where no callbacks come."""
+ENDS_A_SECOND = 8
+SENDS = 1500
+KEY = "a-callback-key-of-the-bench"
+BOUNDS = {
+    "callbacks: p99, s": (0.3, "at most"),
+    "polling: p99 beyond the planned gap, s": (0.3, "at most"),
+    "ratio: sends a second, wrapd to the bare loop": (0.7, "at least"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3, help="of sends a second")
+    parser.add_argument("--seconds", type=float, default=30.0, help="over which the jobs end")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contender:
+        os.sched_setaffinity(0, {0})
+        CONTENDERS[arguments.contender](arguments.to)
+        return
+    figures = latencies(arguments.seconds) | sends(arguments.rounds)
+    print("\n".join(f"{name:<58} {value:>10.3f}" for name, value in figures.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    if arguments.write:
+        write_page(figures)
+    missed = [
+        f"{name} is {figures[name]:.3f}, not {way} {bound:g}"
+        for name, (bound, way) in BOUNDS.items()
+        if (figures[name] > bound if way == "at most" else figures[name] < bound)
+    ]
+    print("\n".join(missed))
+    sys.exit(bool(missed))
+
+
+# ------------------------------------------------------------------------------------------- how soon
+
+
+def latencies(seconds: float) -> dict[str, float]:
+    """Seconds from the change of state to the webhook's receipt: wrapd and the bare program take turns."""
+    figures: dict[str, float] = {}
+    for name, way in (("bare", told_bare), ("callbacks", told_by_callback), ("polling", told_by_polling)):
+        with webhook() as hook:  # the simulators' ids are the same
+            took = way(hook, seconds)
+        figures[f"{name}: ends told"] = len(took)
+        figures[f"{name}: median, s"] = statistics.median(took)
+        figures[f"{name}: p99, s"] = quantile(took, 0.99)
+        figures[f"{name}: longest, s"] = max(took)
+    figures["polling: planned gap, s"] = GAP
+    figures["polling: p99 beyond the planned gap, s"] = figures["polling: p99, s"] - GAP
+    figures["callbacks: p99 beyond the bare program's, s"] = figures["callbacks: p99, s"] - figures["bare: p99, s"]
+    return figures
+
+
+def quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def told_bare(hook: int, seconds: float) -> list[float]:
+    port = free_port()
+    with simulator() as target:
+        settings = {"target": vars(target), "port": port, "hook": hook}
+        command = [sys.executable, __file__, "--contender", "bare-callback"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+            process.stdin.write(json.dumps(settings) + "\n")
+            process.stdin.close()
+            try:
+                until(lambda: listens(port), "the bare program listens")
+                create(
+                    target, seconds, callback={"callback_url": f"http://127.0.0.1:{port}/", "auth_type": "NONE"}
+                )
+                return delays(target, hook)
+            finally:
+                process.terminate()
+
+
+def told_by_callback(hook: int, seconds: float) -> list[float]:
+    """Callbacks signed as MSS_A; no look would be due for a minute."""
+    port = free_port()
+    with simulator() as target, tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        public = f"http://127.0.0.1:{port}"
+        config = write_config(folder, target, hook, port, gap=60.0, callback=True)
+        callback = {"callback_url": f"{public}/callbacks/main", "auth_type": "MSS_A", "key": KEY}
+        with daemon(config, port):
+            track(config, create(target, seconds, callback=callback))
+            return delays(target, hook)
+
+
+def told_by_polling(hook: int, seconds: float) -> list[float]:
+    port = free_port()
+    with simulator() as target, tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        config = write_config(folder, target, hook, port, gap=GAP, callback=False)
+        with daemon(config, port):
+            track(config, create(target, seconds, callback=None))
+            return delays(target, hook)
+
+
+def create(target: Target, seconds: float, *, callback: dict[str, str] | None) -> list[str]:
+    """Jobs whose ends are spread at random over `seconds`, from 5 s from now on."""
+    rng = random.Random(7)
+    more = {} if callback is None else {"callback_config": callback}
+    jobs = [
+        {"kind": "photo", "timeline": [["PROCESSING", 5 + rng.random() * seconds], ["SUCCEED", None]], **more}
+        for _ in range(int(ENDS_A_SECOND * seconds))
+    ]
+    return control(target, "POST", "jobs", {"jobs": jobs})["job_ids"]
+
+
+def delays(target: Target, hook: int) -> list[float]:
+    """Wait until every end is told; how long each took. Each must be told once."""
+    ends = {
+        job["job_id"]: datetime.fromisoformat(job["history"][-1]["at"]).timestamp()
+        for job in wait_for_ends(target)
+    }
+    until(lambda: ends.keys() <= {job for job, _ in received(hook)}, "all ends are told")
+    told: dict[str, list[float]] = {}
+    for job, at in received(hook):
+        told.setdefault(job, []).append(at)
+    assert all(len(told[job]) == 1 for job in ends), "no end is told twice"
+    return [told[job][0] - at for job, at in ends.items()]
+
+
+def wait_for_ends(target: Target) -> list[dict[str, Any]]:
+    def jobs() -> list[dict[str, Any]]:
+        found = control(target, "GET", "jobs")
+        return found["jobs"] if isinstance(found, dict) else found
+
+    until(lambda: all(job["history"][-1]["state"] == "SUCCEED" for job in jobs()), "all jobs end", pace=1.0)
+    return jobs()
+
+
+def write_config(folder: str, target: Target, hook: int, port: int, *, gap: float, callback: bool) -> Path:
+    config = Path(folder) / "wrapd.toml"
+    more = f'callback = {{ auth = "mss_a", key = "{KEY}" }}' if callback else ""
+    config.write_text(
+        f"""operators = []
+[polling]
+strategy = "fixed"
+feed = "off"
+batch = "off"
+min_interval = "{gap:g}s"
+max_interval = "{gap:g}s"
+[web]
+listen = "127.0.0.1:{port}"
+public_url = "http://127.0.0.1:{port}"
+[channels.hook]
+url = "json://127.0.0.1:{hook}/"
+[projects.main]
+endpoint = "{target.url}"
+project_id = "{target.project_id}"
+requests_per_second = 400
+auth = {{ method = "aksk", access_key = "{target.access_key}", secret_key = "{target.secret_key}" }}
+{more}
+"""
+    )
+    return config
+
+
+@contextmanager
+def daemon(config: Path, port: int) -> Iterator[None]:
+    """`wrapd run` on the first core."""
+    with config.with_suffix(".log").open("wb") as log:
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(config), "run"]
+        process = subprocess.Popen(command, stderr=log, preexec_fn=lambda: os.sched_setaffinity(0, {0}))  # noqa: PLW1509
+    try:
+        until(lambda: listens(port), "the daemon listens")
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def track(config: Path, jobs: list[str]) -> None:
+    command = [sys.executable, "-m", "daemon.cli", "--config", str(config), "track", "-", "--kind", "photo"]
+    subprocess.run(command, input="\n".join(jobs), text=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def bare_callback(_to: int) -> None:
+    """Take callbacks, ask, post: nothing is stored, checked or tried again."""
+    from aiohttp import ClientSession, web
+
+    given = json.loads(sys.stdin.readline())
+    target = Target(**given["target"])
+
+    async def serve() -> None:
+        async with ClientSession() as session:
+
+            async def tell(job: str) -> None:
+                url = f"{target.url}/v1/{target.project_id}/photo-digital-human-videos/{job}"
+                async with session.get(url, headers={"X-Auth-Token": target.token}) as answer:
+                    assert answer.status == 200, await answer.text()
+                    found = await answer.json()
+                async with session.post(f"http://127.0.0.1:{given['hook']}/", json={"job_id": job, **found}):
+                    return
+
+            tasks: set[asyncio.Task[None]] = set()
+
+            async def taken(request: web.Request) -> web.Response:
+                body = await request.json()
+                task = asyncio.create_task(tell(str(body["job_id"])))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                return web.Response()
+
+            app = web.Application()
+            app.router.add_post("/", taken)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", given["port"]).start()
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+# ------------------------------------------------------------------------------------------- how many
+
+
+def sends(rounds: int) -> dict[str, float]:
+    """Sends a second on one core, rounds interleaved; medians."""
+    names = ("wrapd-sends", "bare-sends")
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    with webhook() as hook:
+        for number in range(rounds):
+            for name in names if number % 2 else names[::-1]:
+                command = [sys.executable, __file__, "--contender", name, "--to", str(hook)]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                runs[name].append(json.loads(done.stdout.splitlines()[-1]))
+    figures = {}
+    for name, word in zip(names, ("wrapd", "the bare loop"), strict=True):
+        figures[f"{word}: sends a second"] = statistics.median(SENDS / run["wall"] for run in runs[name])
+        figures[f"{word}: CPU milliseconds for each send"] = statistics.median(
+            1000 * run["cpu"] / SENDS for run in runs[name]
+        )
+    figures["ratio: sends a second, wrapd to the bare loop"] = (
+        figures["wrapd: sends a second"] / figures["the bare loop: sends a second"]
+    )
+    return figures
+
+
+def wrapd_sends(hook: int) -> None:
+    """The dispatcher over an outbox that holds SENDS alerts."""
+    print(json.dumps(asyncio.run(_wrapd_sends(hook))))
+
+
+async def _wrapd_sends(hook: int) -> dict[str, float]:
+    from daemon.clock import SystemClock
+    from daemon.domain.jobs import Observation
+    from daemon.domain.routing import routing
+    from daemon.domain.transitions import judge
+    from daemon.logs import set_up
+    from daemon.notify import Dispatcher, NotifySettings
+    from daemon.notify.channels import ChannelSettings, open_channel
+    from daemon.store import Store, TrackRequest
+
+    set_up(level="error")
+    clock = SystemClock()
+    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        store = Store.open(f"sqlite:///{folder}/wrapd.db", clock=clock, daemon=True)
+        routes = routing([], operators=[], channels=["hook"])
+
+        def seed(tx: Any) -> None:
+            at = clock.now()
+            for number in range(SENDS):
+                tx.jobs.track(TrackRequest(project="bench", kind="avatar", job_id=f"job-{number}"), at=at)
+                (row,) = tx.jobs.find(f"job-{number}", "bench")
+                seen = Observation(state="SUCCEED")
+                moved = judge(None, seen, at=at)
+                tx.jobs.record_move(row.id, moved, seen, routing=routes, due_at=at)
+
+        store.write_now(seed)
+        channel = open_channel(ChannelSettings(name="hook", url=f"json://127.0.0.1:{hook}/"))
+        done = asyncio.Event()
+        results: list[str] = []
+
+        def count(_channel: str, outcome: str) -> None:
+            results.append(outcome)
+            if len(results) == SENDS:
+                done.set()
+
+        dispatcher = Dispatcher(
+            store,
+            {"hook": channel},
+            clock=clock,
+            rng=random.Random(1),
+            settings=NotifySettings(),
+            operators=[],
+            on_result=count,
+        )
+        with metered() as meter:
+            await dispatcher.start()
+            await done.wait()
+        await dispatcher.stop()
+        store.close()
+        assert set(results) == {"sent"}
+        return meter
+
+
+def bare_sends(hook: int) -> None:
+    """Apprise in a loop; a row says that it is being sent, and then that it was: two commits, each synced."""
+    import logging
+
+    import apprise
+
+    logging.disable(logging.CRITICAL)
+    asset = apprise.AppriseAsset(service_timeout=0, async_mode=False)
+    service = apprise.Apprise(asset=asset)
+    assert service.add(f"json://127.0.0.1:{hook}/")
+    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        database = sqlite3.connect(f"{folder}/bare.db", isolation_level=None)
+        database.executescript(
+            "pragma journal_mode = wal; pragma synchronous = full; create table rows (id integer primary key, "
+            "status text, body text);"
+        )
+        body = "The video is finished.\n\nFinished: 2026-03-01 12:00 UTC\nProject: main (avatar video)\nJob: "
+        database.executemany(
+            "insert into rows values (?, 'pending', ?)", [(n, f"{body}job-{n}") for n in range(SENDS)]
+        )
+        with metered() as meter:
+            for number in range(SENDS):
+                (text,) = database.execute("select body from rows where id = ?", (number,)).fetchone()
+                database.execute("update rows set status = 'sending' where id = ?", (number,))
+                assert service.notify(title=f"Ready: job-{number}", body=text)
+                database.execute("update rows set status = 'sent' where id = ?", (number,))
+        database.close()
+    print(json.dumps(meter))
+
+
+CONTENDERS = {"bare-callback": bare_callback, "wrapd-sends": wrapd_sends, "bare-sends": bare_sends}
+
+
+# ------------------------------------------------------------------------------------------- the webhook
+
+
+@contextmanager
+def webhook() -> Iterator[int]:
+    """A webhook on the last core, in a process of its own; its port."""
+    with subprocess.Popen([sys.executable, "-c", _RECEIVE], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def received(hook: int) -> list[tuple[str, float]]:
+    """(job, seconds since 1970) of each message, in the order of arrival."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{hook}/") as answer:
+        return [(job, at) for job, at in json.load(answer)]
+
+
+_RECEIVE = """
+import asyncio, json, os, time
+
+got = []
+
+async def serve(reader, writer):
+    try:
+        while True:
+            head = await reader.readuntil(b"\\r\\n\\r\\n")
+            at = time.time()
+            length = next((int(line.split(b":")[1]) for line in head.split(b"\\r\\n")
+                           if line.lower().startswith(b"content-length:")), 0)
+            body = await reader.readexactly(length)
+            if head.startswith(b"POST"):
+                got.append((json.loads(body).get("job_id"), at))
+                told = b""
+            else:
+                told = json.dumps(got).encode()
+            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(told) + told)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+os.sched_setaffinity(0, {os.cpu_count() - 1})
+asyncio.run(main())
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(happened: Any, what: str, *, pace: float = 0.05) -> None:
+    deadline = time.monotonic() + 90
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within 90 s: {what}")
+        time.sleep(pace)
+
+
+# ------------------------------------------------------------------------------------------- the page
+
+
+def write_page(figures: dict[str, float]) -> None:
+    from _paper import ROOT, replace_block, table
+
+    ways = (
+        ("bare", "a bare program: callback, query, POST"),
+        ("callbacks", "**wrapd with callbacks**"),
+        ("polling", f"wrapd, asking every {GAP:g} s"),
+    )
+    rows = [
+        [word, *(f"{figures[f'{name}: {each}, s']:.3f} s" for each in ("median", "p99", "longest"))]
+        for name, word in ways
+    ]
+    loops = [
+        [
+            word,
+            f"{figures[f'{name}: sends a second']:.0f}",
+            f"{figures[f'{name}: CPU milliseconds for each send']:.2f} ms",
+        ]
+        for name, word in (("the bare loop", "Apprise in a loop, two commits a send"), ("wrapd", "**wrapd**"))
+    ]
+    ends = int(figures["callbacks: ends told"])
+    text = f"""From the change of state at the API to the webhook's receipt, {ends} ends of each,
+{ENDS_A_SECOND} a second:
+
+{table(["", "median", "p99", "longest"], rows)}
+Sends a second to a `json://` channel, one core:
+
+{table(["", "sends a second", "CPU for each"], loops)}
+wrapd makes {figures["ratio: sends a second, wrapd to the bare loop"]:.2f} of the bare loop's sends a second."""
+    replace_block(ROOT / "docs" / "performance.md", "delivery", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Names that try to call people, to link, to inject or to break: what arrives at each service.
+
+The corpus is tests/data/hostile_names.json. Each name stands wherever people and programs can put one: the video's
+name, the label, the batch, a tag, the service's error message; in an alert alone, in a digest, and in the plainest
+form. Each service's reader (tests/support/eyes.py) tells what people would see of the request.
+"""
+
+import json
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import Asset, ChannelName
+from daemon.notify.channels import Channel, ChannelSettings, open_channel
+from daemon.notify.compose import Look, compose, compose_digest
+from daemon.notify.message import Cover, Language, Message
+from daemon.notify.verdicts import Sent
+from daemon.store import Claimed
+from tests.support.alerts import AT, claimed, job
+from tests.support.eyes import READERS, Seen, read_mail
+from tests.support.services import SERVICES, TLS, Stand, pointed
+from tests.support.smtp_server import MailServer
+from tests.support.webhook import Answer
+
+Found: TypeAlias = Callable[[Sequence[str]], Iterator[tuple[str, Message]]]
+CORPUS = Path(__file__).parents[1] / "data/hostile_names.json"
+PREVIEW = "https://h.example.com/a_b.mp4?Expires=1893456000&Signature=x%3D"
+PICTURE = "https://h.example.com/cover.png?Expires=1893456000&Signature=y%3D"
+PIXEL = b"\x89PNG\r\n\x1a\n" + b"\x00" * 60
+COVER = Cover(url=PICTURE, data=PIXEL, content_type="image/png")
+OURS = ("https://h.example.com/", "cid:cover", "attachment://cover.png")
+"""What the links of these messages begin with."""
+READABLE = 40
+"""Letters and digits of a name that must be readable."""
+
+
+def names() -> list[str]:
+    found = []
+    for each in json.loads(CORPUS.read_text()):
+        text, count = each.get("repeat", ("", 0))
+        found.append(each["name"] if each["name"] is not None else _long(each, text * count))
+    return found
+
+
+def _long(each: dict[str, Any], middle: str) -> str:
+    return " ".join(part for part in (each.get("before", ""), middle, each.get("after", "")) if part)
+
+
+def whole(text: str) -> str:
+    """Halves of pairs mended, as the API's answers and the command line are before anything is stored."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def done(name: str, number: int = 1) -> Claimed:
+    """A video of this name is ready."""
+    links = Asset(asset_name=name, preview_url=PREVIEW, cover_url=PICTURE)
+    foreign = whole(name)
+    return claimed(id=number, of=job(id=number, asset=links, label=foreign, batch=foreign, tags=(foreign,)))
+
+
+def failed(name: str, number: int = 1) -> Claimed:
+    """It failed, and the service gave this for a reason."""
+    foreign = whole(name)
+    row = job(id=number, state="FAILED", asset=Asset(asset_name=name), error_code=foreign, error_msg=foreign)
+    return claimed(Event.FAILED, id=number, of=row, possible_repeat=True)
+
+
+def alerts(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
+    """An alert about each name, with a picture."""
+    for name in names:
+        yield name, compose(done(name), Look(now=AT, cover=COVER))
+
+
+def failures(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
+    for name in names:
+        yield name, compose(failed(name), Look(now=AT, language=Language.CHINESE))
+
+
+def digests(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
+    """Digests of an alert and a failure each."""
+    for name in names:
+        yield name, compose_digest([done(name), failed(name, 2)], Look(now=AT))
+
+
+def check(name: str, seen: Seen) -> None:
+    assert not seen.calls, (name, seen.calls)
+    assert not seen.strange, (name, seen.strange)
+    foreign = {link for link in seen.links if not link.startswith(OURS)}
+    assert not foreign, (name, foreign)
+    assert not [char for char in seen.text if _unfit(char)], (name, seen.text)
+    wanted = _letters(name)[:READABLE]
+    assert wanted in _letters(seen.text), (name, seen.text)
+    assert len(seen.text) < 40_000
+
+
+def _unfit(char: str) -> bool:
+    """Control and turning characters, halves of pairs, and what is no character."""
+    kind = unicodedata.category(char)
+    turning = unicodedata.bidirectional(char) in {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
+    return (kind in {"Cc", "Cs"} and char != "\n") or turning or ord(char) & 0xFFFE == 0xFFFE
+
+
+def _letters(text: str) -> str:
+    """Letters and digits of a text, as they sound: marks, signs and look-alikes left out."""
+    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
+
+
+def opened(url: str) -> Channel:
+    return open_channel(ChannelSettings(name=ChannelName("x"), url=url))
+
+
+def send_all(service: str, found: Iterable[tuple[str, Message]]) -> None:
+    """Send each message to the service and look at what came."""
+    with Stand(SERVICES[service]) as stand, pointed([stand]):
+        channel = opened(stand.url())
+        for name, message in found:
+            stand.requests.clear()
+            report = channel.send(message, timeout=5)
+            assert isinstance(report.verdict, Sent), (name, report, stand.complaints)
+            (received,) = stand.requests
+            seen = READERS[service](received)
+            check(name, seen)
+            if message.links and service != "json":
+                assert any(link.startswith("https://h.example.com/") for link in seen.links)
+        assert stand.complaints == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_name_calls_links_injects_or_breaks(service: str) -> None:
+    send_all(service, alerts(names()))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("service", SERVICES)
+def test_nor_does_one_in_a_failure_or_a_digest(service: str) -> None:
+    send_all(service, failures(names()))
+    send_all(service, digests(names()))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"json"}))
+def test_no_name_breaks_the_plainest_form(service: str) -> None:
+    """What is sent once more after a refusal."""
+    with Stand(SERVICES[service]) as stand, pointed([stand]):
+        channel = opened(stand.url())
+        for name, message in failures(names()):
+            stand.requests.clear()
+            stand.program("key", Answer(status=400))
+            report = channel.send(message, timeout=5)
+            assert isinstance(report.verdict, Sent), (name, report, stand.complaints)
+            assert len(stand.requests) == 2
+            seen = READERS[service](stand.requests[-1])
+            assert not seen.calls, (name, seen)
+            assert not {link for link in seen.links if "evil" in link.lower()}, (name, seen)
+
+
+@pytest.mark.parametrize(
+    "found", [alerts, *(pytest.param(each, marks=pytest.mark.long) for each in (failures, digests))]
+)
+def test_no_name_gets_into_a_mail(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # to read the system's takes 50 ms a mail
+    with MailServer(tls=False) as server:
+        channel = opened(server.url(mode="insecure"))
+        for name, message in found(names()):
+            server.taken.clear()
+            report = channel.send(message, timeout=5)
+            assert isinstance(report.verdict, Sent), (name, report)
+            (taken,) = server.taken
+            assert taken.recipients == ("team@example.com",)
+            check(name, read_mail(taken.mail))
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(names()) >= 60
+    assert len({each["why"] for each in json.loads(CORPUS.read_text())}) == len(names())

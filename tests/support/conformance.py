@@ -1,0 +1,163 @@
+"""One alert to many channels of one service, each of which answers in its own way: what became of each.
+
+The real dispatcher, store and channels over real sockets, in time that the test moves. All cases of a service run
+at once, each on a channel of its own, so that a hang costs its time once.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon.notify import NotifySettings
+from daemon.store import AttemptOutcome, DeliveryRow
+from tests.support.dispatching import Rig, rig
+from tests.support.services import TLS
+from tests.support.webhook import Webhook
+
+TIMEOUT = 0.8
+"""Seconds for a send: what a hang costs."""
+OPERATORS = "operators"
+SENT, RETRY, UNKNOWN, HELD, DEAD = (
+    AttemptOutcome.SENT,
+    AttemptOutcome.RETRY,
+    AttemptOutcome.UNKNOWN,
+    AttemptOutcome.HELD,
+    AttemptOutcome.DEAD,
+)
+CHECKS = (3.5, 6.9, 20.0, 59.9, 220.0, 301.0)
+"""Seconds after the first try at which the channels are looked at."""
+NEXT = {"soon": 6.9, "in 7 s": 20.0, "in 30 s": 59.9, "in 60 s": 220.0, "in 5 min": 301.0, "never": None}
+"""By which check the next try has come, and had not at the one before: what a wait is called here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the table: what one way to answer comes to.
+
+    `requests` is how many the first try took; `next` is a name of `NEXT`; `told` is a part of what `wrapd
+    deliveries` shows the operator, and, of a held channel, of what the operators' channel hears.
+    """
+
+    outcome: AttemptOutcome
+    requests: int = 1
+    next: str = "never"
+    told: str = ""
+
+    @property
+    def marked(self) -> bool:
+        """Whether the message that arrives in the end says that it may be a repeat."""
+        return self.outcome is UNKNOWN
+
+
+def sent(told: str = "") -> Row:
+    return Row(outcome=SENT, told=told)
+
+
+def retry(next_: str, told: str) -> Row:
+    return Row(outcome=RETRY, next=next_, told=told)
+
+
+def unknown(told: str) -> Row:
+    return Row(outcome=UNKNOWN, next="in 30 s", told=told)
+
+
+def held(told: str) -> Row:
+    return Row(outcome=HELD, next="in 5 min", told=told)
+
+
+def dead(told: str) -> Row:
+    """Refused twice: as it was, and as the plainest text."""
+    return Row(outcome=DEAD, requests=2, told=told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """How a test sees a service: the bodies of the requests that came for a case, and how to mend all of it."""
+
+    bodies: Callable[[str], list[bytes]]
+    mend: Callable[[], None]
+
+
+async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row], post: Post) -> None:
+    """Send one alert to each case's channel and compare all that follows with the table."""
+    assert set(urls) == set(table)
+    with ExitStack() as stack:
+        operators = stack.enter_context(Webhook())
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # for smtplib
+        channels = {**urls, OPERATORS: operators.url()}
+        settings = NotifySettings(send_timeout=TIMEOUT)
+        async with rig(folder, channels, operators=[OPERATORS], settings=settings) as one:
+            await one.job_ends(channels=urls)
+            await one.turn()
+            _compare_first_tries(one, table, post)
+            _compare_what_operators_heard(operators, table)
+            post.mend()
+            assert await _next_tries(one, table, post) == {name: row.next for name, row in table.items()}
+            await _revive_dead_letters(one)
+            _compare_what_arrived(one, table, post)
+
+
+def _compare_first_tries(one: Rig, table: Mapping[str, Row], post: Post) -> None:
+    rows = {name: one.row(name) for name in table}
+    outcomes = {name: _outcomes(one, row)[-1] for name, row in rows.items()}
+    assert outcomes == {name: row.outcome for name, row in table.items()}, {
+        name: row.last_error for name, row in rows.items()
+    }
+    requests = {name: len(post.bodies(name)) for name in table}
+    assert requests == {name: row.requests for name, row in table.items()}
+    told = {name: one_row.last_error or "" for name, one_row in rows.items()}
+    wrong = {name: told[name] for name, row in table.items() if row.told not in told[name]}
+    assert not wrong, wrong
+    assert all(told[name] for name, row in table.items() if row.outcome is not SENT), told
+
+
+def _outcomes(one: Rig, row: DeliveryRow) -> list[AttemptOutcome | None]:
+    return [attempt.outcome for attempt in one.store.read(lambda tx: tx.outbox.attempts(row.id))]
+
+
+def _compare_what_operators_heard(operators: Webhook, table: Mapping[str, Row]) -> None:
+    """One alert for each channel that is held, which names it, says why and how to mend it; none for others."""
+    heard = {request.json["held_channel"]: request.json for request in operators.requests}
+    assert len(heard) == len(operators.requests)
+    assert set(heard) == {name for name, row in table.items() if row.outcome is HELD}
+    for name, facts in heard.items():
+        assert facts["event"] == "channel_held"
+        assert table[name].told in facts["reason"]
+        assert f"wrapd channels test {name}" in facts["message"]
+
+
+async def _next_tries(one: Rig, table: Mapping[str, Row], post: Post) -> dict[str, str]:
+    """When each channel was tried again, by the names of `NEXT`."""
+    before = {name: len(post.bodies(name)) for name in table}
+    found = dict.fromkeys(table, "never")
+    passed = 0.0
+    for moment in CHECKS:
+        await one.later(moment - passed)
+        passed = moment
+        for name in table:
+            if found[name] == "never" and len(post.bodies(name)) > before[name]:
+                found[name] = next((word for word, by in NEXT.items() if by == moment), f"before {moment:g} s")
+    return found
+
+
+async def _revive_dead_letters(one: Rig) -> None:
+    now = one.clock.now()
+    await one.store.write(lambda tx: tx.outbox.retry(ids=None, at=now))
+    await one.turn()
+
+
+def _compare_what_arrived(one: Rig, table: Mapping[str, Row], post: Post) -> None:
+    """Every alert has arrived; twice only where nobody could know, and then the second says so."""
+    assert {name: one.row(name).status for name in table} == dict.fromkeys(table, "sent")
+    for name, row in table.items():
+        bodies = post.bodies(name)
+        assert len(bodies) == (row.requests if row.outcome is SENT else row.requests + 1), name
+        if row.outcome is not SENT:
+            says = b"repeat" in bodies[-1].replace(b"possible_repeat", b"")
+            assert says is row.marked, (name, bodies[-1])
+            assert one.row(name).possible_repeat is row.marked
+    assert one.rows(OPERATORS) == [row for row in one.rows(OPERATORS) if row.status == "sent"]

@@ -1,0 +1,107 @@
+"""The whole way from the API to the chat in time that the test moves: simulator, watch, store, fresh links,
+pictures, dispatcher, channels; real sockets everywhere."""
+
+import asyncio
+import random
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.domain.jobs import ChannelName
+from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.notify.pictures import Pictures, PictureSource
+from daemon.notify.prepare import OwnLinks, Preparer
+from daemon.notify.settings import ChannelPlan
+from daemon.store import DeliveryRow
+from daemon.watch.links import FreshLinks
+from tests.support.dispatching import Quiet
+from tests.support.rig import CHANNEL, PROJECT, Rig, rig
+
+
+class Way:
+    """Everything, with one channel to which all events go."""
+
+    def __init__(self, watch: Rig, dispatcher: Dispatcher, quiet: Quiet) -> None:
+        self.watch, self.dispatcher, self.quiet = watch, dispatcher, quiet
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass; then the watch asks what is due, and the channel sends what it can."""
+        self.watch.clock.advance(seconds)
+        await self.watch.tick()
+        await self.turn()
+
+    async def turn(self) -> None:
+        """Let the channel send what it can now."""
+        begun = len(self.quiet.waits)
+        self.dispatcher.wake([CHANNEL])
+        await self.quiet.until(begun + 1)
+
+    async def end_jobs(self, count: int = 1, *, state: str = "SUCCEED", **options: Any) -> list[str]:
+        """Jobs that end now; the watch has seen it."""
+        jobs = self.watch.sim.create_jobs(count=count, timeline=[(state, None)], **options)
+        for job in jobs:
+            self.watch.track(job)
+        await self.watch.tick()
+        return jobs
+
+    def rows(self) -> list[DeliveryRow]:
+        return self.watch.deliveries()
+
+
+@asynccontextmanager
+async def way(
+    folder: Path,
+    url: str,
+    *,
+    plan: ChannelPlan | None = None,
+    settings: NotifySettings | None = None,
+    public_url: str | None = None,
+    **changes: Mapping[str, Any],
+) -> AsyncIterator[Way]:
+    """The way to the channel at `url`. `changes` are those of `tests.support.rig.rig`."""
+    async with rig(folder, **changes) as watch:
+        clock, store, quiet = watch.clock, watch.store, Quiet()
+        settings = settings or NotifySettings(send_timeout=5.0)
+        fresh = FreshLinks({PROJECT: watch.poller.ground.client}, store, clock)
+        pictures = Pictures({PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock)
+        tokens = iter(range(10**6))
+        own = None
+        if public_url is not None:
+            own = OwnLinks(public_url=public_url, life=30 * 86400.0, token=lambda: f"token-{next(tokens):030d}")
+        channel = open_channel(ChannelSettings(name=CHANNEL, url=url, plan=plan or ChannelPlan()))
+        dispatcher = Dispatcher(
+            store,
+            {ChannelName(CHANNEL): channel},
+            clock=clock,
+            rng=random.Random(1),
+            settings=settings,
+            operators=[],
+            preparer=Preparer(settings=settings, clock=clock, renew=fresh.renew, pictures=pictures, own_links=own),
+            waiter=quiet,
+        )
+        await dispatcher.start()
+        try:
+            await quiet.until(1)
+            yield Way(watch, dispatcher, quiet)
+        finally:
+            await dispatcher.stop()
+            await pictures.stop()
+            await fresh.stop()
+
+
+async def fetch(url: str) -> int:
+    """The status that a browser gets for a link."""
+
+    def get() -> int:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return int(error.code)
+
+    return await asyncio.to_thread(get)

@@ -53,10 +53,18 @@ class LogEvent(StrEnum):
     DELIVERY_RETRY = "delivery.retry"  # a send failed; it is tried again
     DELIVERY_UNKNOWN = "delivery.unknown"  # nobody can say whether it arrived; it is sent again, marked so
     DELIVERY_DEAD = "delivery.dead"  # given up; `wrapd deliveries retry` sends it again
+    DELIVERY_DIVERTED = "delivery.diverted"  # a channel is held for long: its fallback is told as well
+    LINK_NOT_RENEWED = "link.not_renewed"  # fresh links could not be had; the message goes with the old ones
+    PICTURE_FAILED = "picture.failed"  # a cover could not be had; messages go without it
+    TEMPLATE_FAILED = "template.failed"  # an operator's template could not be used; the built-in message goes out
+    CARD_FAILED = "card.failed"  # a bug: a message's rich form could not be built; it goes out as plain text
     CHANNEL_HELD = "channel.held"  # a chat service refuses a channel; its messages wait
     CHANNEL_RELEASED = "channel.released"  # the channel works again
+    RETENTION_PRUNED = "retention.pruned"  # what was over for longer than `retention.keep` was deleted
     WEB_LISTENING = "web.listening"  # the address that the web server took
-    WEB_FAILED = "web.failed"  # the web server stopped by itself
+    WEB_FAILED = "web.failed"  # the web server stopped by itself, or a request met a bug
+    CALLBACK_TAKEN = "callback.taken"  # the service says that a job ended; it is asked about at once
+    CALLBACK_REFUSED = "callback.refused"  # a callback with a wrong or old signature; told once in ten seconds
     MANAGER_UNREACHED = "systemd.unreached"  # a message to systemd was lost; a start may time out
 
 

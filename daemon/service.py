@@ -9,33 +9,32 @@ import gc
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from daemon import __version__
 from daemon.clock import Clock
+from daemon.delivery import Delivery
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.routing import Routing
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import CONTENT_TYPE, Metrics
-from daemon.notify import Dispatcher, NotifySettings
-from daemon.notify.channels import Channel
+from daemon.plan import Plan
 from daemon.schedule import Schedule
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
-from daemon.watch.discovery import Discovery, DiscoverySettings
+from daemon.watch.discovery import Discovery
 from daemon.watch.ground import Limits
 from daemon.watch.learning import Learning
 from daemon.watch.poller import Poller
-from daemon.watch.settings import PollingPlan
 from daemon.watch.watcher import Watcher
-from daemon.web import Health, Part, Probes, WebServer, build_app, judge_health, listen
+from daemon.web import Health, Part, Probes, WebGround, WebServer, build_app, judge_health, listen
 
 log = logger(__name__)
 
@@ -47,6 +46,12 @@ CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 DISCOVERY_TICK = 1.0
 """Seconds between two looks at what is to be discovered, and at what commands left to be discovered."""
+REMINDER_TICK = 60.0
+"""Seconds between two looks for links that die unseen."""
+RETENTION_TICK = 3600.0
+"""Seconds between two looks for what is over for long enough to be deleted."""
+LINK_PATIENCE = 5.0
+"""Seconds that a click on a link waits at most for a fresh one."""
 STALL = 30.0
 """Seconds without progress after which a part is stalled."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
@@ -56,26 +61,6 @@ STOP_PATIENCE = 5.0
 next start sends it again and says so."""
 QUERY_PATIENCE = 2.0
 """The same for queries: the next start asks again, and nobody notices."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything that a daemon is to do, in plain values. Durations are seconds."""
-
-    database_url: str
-    auto_migrate: bool = True
-    projects: tuple[ProjectSettings, ...]
-    max_in_flight: Mapping[ProjectName, int]
-    polling: PollingPlan
-    not_found_grace: float
-    give_up_after: float
-    channels: Mapping[ChannelName, Channel]
-    routing: Routing
-    notify: NotifySettings
-    web: tuple[str, int] | None
-    """Host and port to listen on; None: no web server."""
-    discovery: Mapping[ProjectName, DiscoverySettings] = field(default_factory=dict)
-    """The projects whose jobs are taken from the service's list."""
 
 
 @dataclass(slots=True)
@@ -92,11 +77,11 @@ class Service:
     learning: Learning = field(init=False)
     pollers: dict[ProjectName, Poller] = field(init=False, default_factory=dict)
     discoveries: list[Discovery] = field(init=False, default_factory=list)
-    dispatcher: Dispatcher = field(init=False)
+    delivery: Delivery = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
-    _clients: list[ProjectClient] = field(init=False, default_factory=list)
+    _clients: dict[ProjectName, ProjectClient] = field(init=False, default_factory=dict)
     _schedule: Schedule = field(init=False)
     _started: float = field(init=False, default=0.0)
 
@@ -114,8 +99,9 @@ class Service:
             opened.callback(self.store.close)
             opened.push_async_callback(self._close_clients)
             self._build(listener)
-            opened.push_async_callback(self.dispatcher.stop, patience=0)
-            await self.dispatcher.start()
+            opened.push_async_callback(self.delivery.close)
+            opened.push_async_callback(self.delivery.stop, patience=0)
+            await self.delivery.start()
             opened.push_async_callback(self.watcher.abandon)
             jobs = await self.watcher.load()
             gc.freeze()  # what was loaded stays: the collector need not go through it again and again
@@ -139,10 +125,11 @@ class Service:
             self._schedule.stop(patience=STOP_PATIENCE),
             *(discovery.stop() for discovery in self.discoveries),
             self.watcher.stop(patience=QUERY_PATIENCE),
-            self.dispatcher.stop(patience=STOP_PATIENCE),
+            self.delivery.stop(patience=STOP_PATIENCE),
             *([] if self.web is None else [self.web.stop()]),
             return_exceptions=True,
         )
+        await self.delivery.close()
         await self._close_clients()
         self.store.close()
         log.info(LogEvent.DAEMON_STOPPED)
@@ -189,7 +176,7 @@ class Service:
         if self.plan.web is None:
             return None
         try:
-            return listen(*self.plan.web)
+            return listen(self.plan.web.host, self.plan.web.port)
         except ConfigFault:
             if holder(database_path(self.plan.database_url)) is not None:
                 self._open_store().close()
@@ -201,27 +188,26 @@ class Service:
         )
 
     async def _close_clients(self) -> None:
-        for client in self._clients:
+        for client in self._clients.values():
             await client.aclose()
 
     def _build(self, listener: socket.socket | None) -> None:
-        if listener is not None:
-            probes = Probes(alive=self.alive, ready=self.ready)
-            app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE)
-            self.web = WebServer(app, listener)
-        self.dispatcher = Dispatcher(
-            self.store,
-            self.plan.channels,
+        gates = AuthGates(self.clock)
+        for settings in self.plan.projects:
+            self._clients[settings.name] = self._client(settings, gates)
+        self.delivery = Delivery(
+            self.plan,
+            store=self.store,
+            clients=self._clients,
             clock=self.clock,
             rng=self.rng,
-            settings=self.plan.notify,
-            operators=self.plan.routing.operators,
+            metrics=self.metrics,
             on_result=self._attempted,
         )
-        gates = AuthGates(self.clock)
         self.learning = Learning(self.store, self.clock)
-        for settings in self.plan.projects:
-            poller = self.pollers[settings.name] = self._poller(settings, gates)
+        for project, client in self._clients.items():
+            poller = self.pollers[project] = self._poller(project, client)
+            poller.answers.on_finished = self.delivery.finished
             self.discoveries.append(self._discovery(poller))
         self.watcher = Watcher(
             pollers=self.pollers,
@@ -230,25 +216,51 @@ class Service:
             clock=self.clock,
             metrics=self.metrics,
         )
-        self._schedule = Schedule(self.clock)
-        self._schedule.every(POLL_TICK, "poll", self.watcher.tick)
-        self._schedule.every(CHANGES_TICK, "changes", self._changes)
-        self._schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
-        self._schedule.every(DISCOVERY_TICK, "discovery", self._discover)
-        if self.notifier.watchdog_interval is not None:
-            self._schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
+        if listener is not None:
+            self.web = self._web(listener)
+        self._schedule = self._ticks()
 
-    def _poller(self, settings: ProjectSettings, gates: AuthGates) -> Poller:
+    def _ticks(self) -> Schedule:
+        schedule = Schedule(self.clock)
+        schedule.every(POLL_TICK, "poll", self.watcher.tick)
+        schedule.every(CHANGES_TICK, "changes", self._changes)
+        schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
+        schedule.every(DISCOVERY_TICK, "discovery", self._discover)
+        schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
+        schedule.every(RETENTION_TICK, "retention", self.delivery.prune)
+        if self.notifier.watchdog_interval is not None:
+            schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
+        return schedule
+
+    def _web(self, listener: socket.socket) -> WebServer:
+        assert self.plan.web is not None, "there is a listener"
+        ground = WebGround(
+            settings=self.plan.web,
+            store=self.store,
+            clock=self.clock,
+            projects=tuple(self.pollers),
+            hint=self.watcher.hint,
+            tracked=self.watcher.notice_soon,
+            kind_of=self.watcher.kind_of,
+            renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
+            eta=self.watcher.eta,
+        )
+        probes = Probes(alive=self.alive, ready=self.ready)
+        app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)
+        return WebServer(app, listener, tasks=ground.tasks)
+
+    def _client(self, settings: ProjectSettings, gates: AuthGates) -> ProjectClient:
         seconds = self.metrics.request_seconds.labels(settings.name)
 
         def count(operation: str, outcome: str, took: float) -> None:
             self.metrics.requests.labels(settings.name, operation, outcome).inc()
             seconds.observe(took)
 
-        client = ProjectClient(settings, clock=self.clock, gates=gates, rng=self.rng, on_request=count)
-        self._clients.append(client)
+        return ProjectClient(settings, clock=self.clock, gates=gates, rng=self.rng, on_request=count)
+
+    def _poller(self, project: ProjectName, client: ProjectClient) -> Poller:
         return Poller(
-            project=settings.name,
+            project=project,
             client=client,
             store=self.store,
             routing=self.plan.routing,
@@ -257,12 +269,12 @@ class Service:
             limits=Limits(
                 not_found_grace=self.plan.not_found_grace,
                 give_up_after=self.plan.give_up_after,
-                max_in_flight=self.plan.max_in_flight[settings.name],
+                max_in_flight=self.plan.max_in_flight[project],
             ),
             clock=self.clock,
             rng=self.rng,
             metrics=self.metrics,
-            wake=self.dispatcher.wake,
+            wake=self.delivery.dispatcher.wake,
         )
 
     def _discovery(self, poller: Poller) -> Discovery:
@@ -286,7 +298,7 @@ class Service:
             await self.watcher.take_changes()
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
-        self.dispatcher.wake_all()
+        self.delivery.dispatcher.wake_all()
 
     async def _discover(self) -> None:
         for discovery in self.discoveries:

@@ -24,7 +24,7 @@ from daemon.config.example import example  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
-from docs import pages_channels, pages_metrics, pages_simulator  # noqa: E402
+from docs import pages_channels, pages_messages, pages_metrics, pages_simulator  # noqa: E402
 from docs.paper import NOTE, comments, joined, table  # noqa: E402
 
 HELP_WIDTH = 78
@@ -39,6 +39,7 @@ def pages() -> dict[Path, str]:
         Path("docs/cli.md"): cli_page(),
         Path("docs/events.md"): events_page(),
         Path("docs/channels.md"): pages_channels.page(),
+        Path("docs/messages.md"): pages_messages.page(),
         Path("docs/logs.md"): logs_page(),
         Path("docs/metrics.md"): pages_metrics.page(),
         Path("docs/simulator.md"): pages_simulator.page(),
@@ -48,31 +49,40 @@ def pages() -> dict[Path, str]:
 CONFIG_INTRO = """\
 One TOML file: that of `--config`, else of `WRAPD_CONFIG`, else `./wrapd.toml`, else `/etc/wrapd/config.toml`.
 `wrapd config init` writes one with every key explained. `wrapd config check` names everything that is wrong in one
-run: unknown keys (with the nearest right one), wrong values, missing secrets, URLs that Apprise does not take.
+run: unknown keys (with the nearest right one), wrong values, missing secrets, templates that cannot work, URLs
+that Apprise does not take.
 
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd's
-  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show` and
-  `deliveries` work without any.
+  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show`,
+  `deliveries`, `routes` and `links` work without any.
 - A **relative path** counts from the folder of the config file, that of `database.url` too.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 """
 
 CLI_INTRO = """\
-`wrapd --config FILE COMMAND`. `jobs`, `show`, `explain`, `stats` and `deliveries` need no running daemon and work
-beside one; they, `untrack` and `track` need no secrets (but `track --from-api` where no daemon runs). Errors go to
-standard error, as one message that begins with `wrapd:`.
+`wrapd --config FILE COMMAND`. `jobs`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes` and `links`
+need no running daemon and work beside one; they, `untrack` and `track` need no secrets (but `track --from-api`
+where no daemon runs, and `channels test`). Errors go to standard error, as one message that begins with `wrapd:`.
 """
 
 JSON_INTRO = """\
 One JSON document. Keys may be added; none goes or changes its meaning. Times are ISO 8601 in UTC.
 
 `wrapd jobs --json` is a list of jobs. `wrapd show JOB_ID --json` is one job with two keys more: `transitions` and
-`deliveries`, each delivery with its attempts as `tries`. `wrapd deliveries --json` is a list of deliveries,
-`wrapd channels --json` of channels, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of
-findings; `wrapd explain JOB_ID --json` is one explanation, `wrapd track --from-api --json` one account of what was
-found. What a `json://` channel gets is in [channels.md](channels.md).
+`deliveries`. `wrapd deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; here and
+in `show` each has its attempts as `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of
+routes, `wrapd routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of
+previews, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each project,
+`wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation,
+`wrapd track --from-api --json` one account of what was found. What a `json://` channel gets is in
+[channels.md](channels.md).
+"""
+
+EVENTS_INTRO = """\
+An alert is one event for one channel. Each end of a job is told once in its life. That of a batch is told once,
+and once more where jobs come to it later. What each message says is shown in [messages.md](messages.md).
 """
 
 LOGS_INTRO = """\
@@ -118,7 +128,7 @@ def events_page() -> str:
     jobs = [(f"`{event}`", text) for event, text in meanings.items() if event not in OPERATOR_EVENTS]
     operators = [(f"`{event}`", text) for event, text in meanings.items() if event in OPERATOR_EVENTS]
     lines = ["# Events", "", NOTE, ""]
-    lines += ["An alert is one event for one channel. Each end of a job is told once in its life.", ""]
+    lines += [EVENTS_INTRO]
     lines += ["## Of jobs", "", f"A route names these. Without routes every channel gets {default}.", ""]
     lines += [*table(("event", "meaning"), jobs)]
     lines += ["## For operators", ""]
@@ -159,6 +169,10 @@ _DOCUMENTS = (
     "delivery",
     "attempt",
     "channel",
+    "route",
+    "routing",
+    "preview",
+    "link",
     "explanation",
     "stats",
     "account",

@@ -31,12 +31,16 @@ commands: list[str] = [
     "stats",
     "deliveries",
     "channels",
+    "routes",
+    "templates",
+    "links",
+    "callback-url",
     "config",
     "db",
     "doctor",
     "sim",
 ]
-"""The subcommands, in the order of the help: each is `command` in the module daemon.cli.<name>."""
+"""The subcommands, in the order of the help: each is `command` in the module daemon.cli.<name> (`_` for `-`)."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
@@ -61,7 +65,7 @@ class Commands(click.Group):
         del ctx
         if cmd_name not in commands:
             return None
-        command: click.Command = importlib.import_module(f"daemon.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"daemon.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

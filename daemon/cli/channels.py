@@ -1,6 +1,10 @@
 """`wrapd channels`: where alerts go, and whether they get there."""
 
 import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
@@ -8,10 +12,17 @@ import click
 from daemon.cli import facts, output
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
-from daemon.config import Config
-from daemon.domain.events import OPERATOR_EVENTS, Event
+from daemon.cli.text import ago
+from daemon.config import Channel as Section
+from daemon.config import Config, ConfigFaults
+from daemon.config.forms import spoken
+from daemon.domain.events import JOB_EVENTS
 from daemon.domain.jobs import ChannelName
-from daemon.errors import ConfigFault, Exit, UsageFault
+from daemon.domain.quiet import QuietHours
+from daemon.errors import Exit, UsageFault
+
+if TYPE_CHECKING:
+    from daemon.store import Transaction
 
 
 @click.group("channels", invoke_without_command=True)
@@ -24,31 +35,87 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     config = config_of(ctx)
     with opened(config) as store:
-        counts = store.read(lambda transaction: transaction.outbox.counts())
-    listed = [
-        facts.of_channel(
-            name,
-            channel.timezone,
-            _events(config, name),
-            {str(status): number for (told, status), number in counts.items() if told == name},
-        )
-        for name, channel in config.channels.items()
-    ]
+        standings = store.read(lambda transaction: _standings(transaction, config))
+    listed = [facts.of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]
     if as_json:
         output.document(listed)
         return
     columns = [
         Column(title="CHANNEL"),
-        Column(title="TIMEZONE"),
+        Column(title="TIMEZONE", spare=True),
         Column(title="SENT"),
         Column(title="WAITING"),
         Column(title="HELD"),
         Column(title="DEAD"),
         Column(title="EVENTS", gives=True),
+        Column(title="PLAN", gives=True),
     ]
-    shown = ("channel", "timezone", "sent", "waiting", "held", "dead")
-    rows = [[*(str(each[key]) for key in shown), _words(each["events"])] for each in listed]
+    now = CLOCK.now()
+    rows = []
+    for name, channel in config.channels.items():
+        each = standings[name]
+        since = "" if each.held_since is None else f" ({ago(each.held_since, now)})"
+        rows.append(
+            [
+                name,
+                channel.timezone,
+                str(each.count("sent")),
+                str(each.count("pending", "sending")),
+                f"{each.count('held')}{since}",
+                str(each.count("dead")),
+                ", ".join(each.events) or "-",
+                "; ".join(_plan(channel)) or "-",
+            ]
+        )
     output.table(columns, rows, empty="There is no channel in the config; add a section [channels.NAME].")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a channel stands: what goes there, when it is quiet, how many alerts there are of each status, since
+    when its service refuses it."""
+
+    events: tuple[str, ...]
+    quiet: QuietHours | None
+    counts: Mapping[str, int]
+    held_since: datetime | None
+
+    def count(self, *statuses: str) -> int:
+        """How many alerts have one of these statuses."""
+        return sum(self.counts.get(status, 0) for status in statuses)
+
+
+def _standings(transaction: "Transaction", config: Config) -> dict[str, Standing]:
+    counts, routing = transaction.outbox.counts(), config.routing()
+    found = {}
+    for name in map(ChannelName, config.channels):
+        of_channel = {str(status): number for (told, status), number in counts.items() if told == name}
+        held = transaction.outbox.held_since(name) if of_channel.get("held") else None
+        heard = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
+        found[str(name)] = Standing(
+            events=(*heard, *(["operators"] if name in routing.operators else [])),
+            quiet=routing.quiet.get(name),
+            counts=of_channel,
+            held_since=held,
+        )
+    return found
+
+
+def _plan(channel: Section) -> Iterator[str]:
+    """What the config says of how a channel is served."""
+    if channel.language != "en":
+        yield f"language {channel.language}"
+    if channel.max_per_minute is not None:
+        yield f"{channel.max_per_minute:g} a minute"
+    if channel.digest_above is not None:
+        above = f"above {channel.digest_above} in {spoken(channel.digest_window)}"
+        yield f"digests {above}" if channel.digest_above else "no digests"
+    if channel.quiet is not None:
+        yield f"quiet {channel.quiet.from_:%H:%M}-{channel.quiet.to:%H:%M}"
+    if channel.fallback is not None:
+        yield f"then {channel.fallback} after {spoken(channel.fallback_after)}"
+    if channel.templates:
+        yield "own templates"
 
 
 @command.command("test")
@@ -80,12 +147,12 @@ def _test(config: Config, name: str) -> Exit:
 
     try:
         channel = open_channel(config, name, os.environ)
-    except ConfigFault as error:
-        output.verdict(name, "fail", str(error))
+    except ConfigFaults as error:
+        output.verdict(name, "fail", "; ".join(map(str, error.faults)))
         return Exit.CONFIG
     now = CLOCK.now().astimezone(ZoneInfo(config.channel(name).timezone))
     report = channel.send(
-        test_message(channel.name, now_text=now.isoformat(timespec="seconds")),
+        test_message(channel.name, now_text=now.isoformat(timespec="seconds"), language=channel.language),
         timeout=config.notify.send_timeout,
     )
     if not isinstance(report.verdict, Sent):
@@ -103,13 +170,3 @@ def _release(config: Config, name: ChannelName) -> None:
         released = store.write_now(lambda transaction: transaction.outbox.release(name, at=CLOCK.now()))
     if released:
         output.line(f"{name}: {released} held alert{'' if released == 1 else 's'} will be sent now")
-
-
-def _events(config: Config, name: str) -> list[str]:
-    routing = config.routing()
-    heard = [str(event) for event in Event if event not in OPERATOR_EVENTS and name in routing.channels_for(event)]
-    return [*heard, *(["operators"] if name in routing.operators else [])]
-
-
-def _words(value: object) -> str:
-    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)

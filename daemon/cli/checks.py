@@ -33,6 +33,8 @@ _NO_ROOM = 10 * 1024 * 1024
 _MADE = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE = 5.0
 """Seconds that the daemon's own pages may take to answer."""
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not what is asked
+"""Where to ask a daemon that listens on every address of this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,33 @@ def database(config: Config) -> Iterator[Finding]:
         yield Finding(verdict=verdict, what="disk", text=f"{folder}: {free // 2**20} MiB free; make room")
 
 
+def deliveries(config: Config) -> Iterator[Finding]:
+    """Whether alerts of some channel are held or dead."""
+    from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
+
+    try:
+        if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
+            return  # nothing is told yet, or the check of the database has said why it cannot be read
+        store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
+    except DatabaseFault:
+        return
+    try:
+        counts = store.read(lambda transaction: transaction.outbox.counts())
+    finally:
+        store.close()
+    for (channel, status), number in sorted(counts.items()):
+        alerts = f"{number} alert{'' if number == 1 else 's'}"
+        if str(status) == "held":
+            text = f"the service refuses it, {alerts} wait; mend it, then `wrapd channels test {channel}`"
+            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+        elif str(status) == "dead":
+            text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"
+            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+        elif channel not in config.channels and str(status) in {"pending", "sending"}:
+            text = f"{alerts} wait for a channel that the config has not; add it, or cancel them"
+            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+
+
 def running(config: Config) -> Iterator[Finding]:
     """Whether a daemon works on the database, and whether it says that it is ready."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
@@ -148,6 +177,7 @@ def probe(config: Config, page: str) -> Finding:
         return Finding(
             verdict="fail", what=what, text="web.listen has port 0, so nobody knows where to ask; name a port"
         )
+    host = _ANY.get(host, host)
     connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
     try:
         connection.request("GET", page)

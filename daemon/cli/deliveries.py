@@ -1,5 +1,8 @@
-"""`wrapd deliveries`: what was told to whom, what was not, and sending it again."""
+"""`wrapd deliveries`: what was told to whom, what was not and why; sending it again, or giving it up."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -8,14 +11,15 @@ from daemon.cli import facts, output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
-from daemon.cli.text import ago
+from daemon.cli.text import ago, clean, moment
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ChannelName
 from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import DeliveryRow, Transaction
+    from daemon.domain.jobs import JobId
+    from daemon.store import AttemptRow, DeliveryRow, Transaction
 
 STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 """The statuses of a delivery; checked against the store's own by a test."""
@@ -23,21 +27,27 @@ STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 
 @click.group("deliveries", invoke_without_command=True)
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
+@click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
 @click.option("--channel", metavar="NAME", help="Only those of this channel.")
 @click.option("--limit", type=Count(), help="At most this many, the newest. [default: all]")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, status: str | None, channel: str | None, limit: int | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, *, status: str | None, dead: bool, channel: str | None, limit: int | None, as_json: bool
+) -> None:
     """List alerts, each for one channel, the newest first. Needs no running daemon."""
     if ctx.invoked_subcommand is not None:
         return
+    if dead and status not in {None, "dead"}:
+        raise UsageFault(f"--dead and --status {status} exclude each other; leave one out")
+    status = "dead" if dead else status
     config = config_of(ctx)
     with opened(config) as store:
-        rows, names = store.read(lambda transaction: _read(transaction, status, channel, limit))
-    if channel is not None and not rows:
+        told = store.read(lambda transaction: _read(transaction, status, channel, limit, tries=as_json))
+    if channel is not None and not told:
         config.channel(channel)  # a name that was mistyped is a fault, a channel without alerts is none
     if as_json:
-        output.document([facts.of_delivery(row, names.get(row.id)) for row in rows])
+        output.document([_document(each) for each in told])
         return
     now = CLOCK.now()
     columns = [
@@ -48,24 +58,52 @@ def command(ctx: click.Context, status: str | None, channel: str | None, limit: 
         Column(title="TRIES"),
         Column(title="WRITTEN"),
         Column(title="JOB"),
-        Column(title="LAST ERROR", gives=True),
+        Column(title="WHY", gives=True),
     ]
     cells = [
         [
-            str(row.id),
-            str(row.event),
-            row.channel,
-            str(row.status),
-            str(row.attempts),
-            ago(row.created_at, now),
-            names.get(row.id) or "-",
-            (row.last_error or "-") if row.sent_at is None else "-",
+            str(each.row.id),
+            str(each.row.event),
+            each.row.channel,
+            str(each.row.status),
+            str(each.row.attempts),
+            ago(each.row.created_at, now),
+            each.job_id or "-",
+            _why(each.row, now) or "-",
         ]
-        for row in rows
+        for each in told
     ]
     output.table(
         columns, cells, empty="No alert was written yet." if status is None and channel is None else "None fits."
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A delivery with the id of its job, and its attempts where they were asked for."""
+
+    row: "DeliveryRow"
+    job_id: "JobId | None"
+    tries: "list[AttemptRow]"
+
+
+@command.command("show")
+@click.argument("id", type=Count(), metavar="ID")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as the help calls it
+    """Tell all of one alert: every try to send it, with its outcome and reason.
+
+    ID is the number that `wrapd deliveries` shows.
+    """
+    config = config_of(ctx)
+    with opened(config) as store:
+        found = store.read(lambda transaction: _one(transaction, id))
+    if as_json:
+        output.document(_document(found))
+        return
+    for text in _story(found, CLOCK.now()):
+        click.echo(text)
 
 
 @command.command("retry")
@@ -104,18 +142,114 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
     )
 
 
+@command.command("cancel")
+@click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
+@click.option("--dead", is_flag=True, help="All dead ones; with --channel those of this channel.")
+@click.option(
+    "--channel", metavar="NAME", help="Of this channel: all that are not sent yet; with --dead the dead."
+)
+@click.pass_context
+def cancel(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
+    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays.
+
+    ID is the number that `wrapd deliveries` shows.
+    """
+    if ids and (dead or channel is not None):
+        raise UsageFault("name either ids, or --dead or --channel")
+    if not ids and not dead and channel is None:
+        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
+    config = config_of(ctx)
+
+    def work(transaction: "Transaction") -> int:
+        if ids:
+            canceled = transaction.outbox.cancel(ids, at=CLOCK.now())
+            if canceled < len(set(ids)):
+                _require(transaction, ids)
+            return canceled
+        named = None if channel is None else _channel(transaction, config, channel)
+        statuses = ("dead",) if dead else ("pending", "held", "dead")
+        rows = [row for each in statuses for row in _rows(transaction, each, named, None)]
+        return transaction.outbox.cancel([row.id for row in rows], at=CLOCK.now())
+
+    with opened(config) as store:
+        count = store.write_now(work)
+    output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
+
+
+def _document(told: Told) -> facts.Facts:
+    return {**facts.of_delivery(told.row, told.job_id), "tries": [facts.of_attempt(each) for each in told.tries]}
+
+
+def _why(row: "DeliveryRow", now: datetime) -> str | None:
+    """Why it is not sent."""
+    if row.sent_at is not None:
+        return None
+    if row.held_until is not None and row.held_until > now and str(row.status) == "pending":
+        return f"kept for quiet hours until {moment(row.held_until)}"
+    return row.last_error
+
+
+def _story(told: Told, now: datetime) -> Iterator[str]:
+    row = told.row
+    yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
+    about = f"job {told.job_id}" if told.job_id else "no job"
+    yield f"  of       {about}{f' of project {clean(row.project)}' if row.project else ''}"
+    yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
+    if row.sent_at is not None:
+        yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
+    elif str(row.status) in {"pending", "held"}:
+        yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
+    if (reason := _why(row, now)) is not None:
+        yield f"  why      {clean(reason)}"
+    if row.possible_repeat:
+        yield "  A message may have arrived before: the next one says so."
+    yield ""
+    yield click.style("Tries", bold=True)
+    if not told.tries:
+        yield "  none yet"
+    for each in told.tries:
+        yield attempt_line(each)
+
+
+def attempt_line(each: "AttemptRow") -> str:
+    """One try, for people."""
+    status = f"HTTP {each.status_code}" if each.status_code else ""
+    shared = f"with {each.shared - 1} others in one message" if each.shared > 1 else ""
+    said = ": ".join(filter(None, (each.outcome or "under way", shared, status, clean(each.reason or ""))))
+    return f"  {each.n}. {moment(each.started_at)}  {said}"
+
+
+def _one(transaction: "Transaction", delivery: int) -> Told:
+    found = transaction.outbox.get(delivery)
+    if found is None:
+        raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
+    return _told(transaction, [found], tries=True)[0]
+
+
 def _read(
-    transaction: "Transaction", status: str | None, channel: str | None, limit: int | None
-) -> "tuple[list[DeliveryRow], dict[int, str]]":
+    transaction: "Transaction", status: str | None, channel: str | None, limit: int | None, *, tries: bool
+) -> list[Told]:
+    named = None if channel is None else ChannelName(channel)
+    return _told(transaction, _rows(transaction, status, named, limit), tries=tries)
+
+
+def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: bool) -> list[Told]:
+    jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
+    attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
+    return [
+        Told(row=row, job_id=None if row.job is None else jobs.get(row.job), tries=attempts.get(row.id, []))
+        for row in rows
+    ]
+
+
+def _rows(
+    transaction: "Transaction", status: str | None, channel: ChannelName | None, limit: int | None
+) -> "list[DeliveryRow]":
     from daemon.store import DeliveryStatus  # noqa: PLC0415 - SQLAlchemy
 
-    rows = transaction.outbox.list(
-        status=None if status is None else DeliveryStatus(status),
-        channel=None if channel is None else ChannelName(channel),
-        limit=limit,
+    return transaction.outbox.list(
+        status=None if status is None else DeliveryStatus(status), channel=channel, limit=limit
     )
-    jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
-    return rows, {row.id: jobs[row.job] for row in rows if row.job in jobs}
 
 
 def _channel(transaction: "Transaction", config: Config, name: str) -> ChannelName:
@@ -127,8 +261,7 @@ def _channel(transaction: "Transaction", config: Config, name: str) -> ChannelNa
 
 
 def _require(transaction: "Transaction", ids: tuple[int, ...]) -> None:
-    known = {row.id for row in transaction.outbox.list()}
-    unknown = [str(each) for each in ids if each not in known]
+    unknown = [str(each) for each in dict.fromkeys(ids) if transaction.outbox.get(each) is None]
     if unknown:
         raise UnknownName(
             f"nothing was changed: there is no delivery {', '.join(unknown)}; `wrapd deliveries` lists all"

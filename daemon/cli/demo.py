@@ -36,6 +36,8 @@ _PROJECT = ProjectName("demo")
 _CHANNEL = ChannelName("console")
 _RATE = 10.0
 """Requests a second: the budget of a real project in cn-north-4."""
+_MANY = 20
+"""Alerts within five seconds above which they are told together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +162,15 @@ class Demo:
         from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
         from daemon.notify import NotifySettings  # noqa: PLC0415
         from daemon.notify.channels import ChannelSettings, open_channel  # noqa: PLC0415
-        from daemon.service import Plan, Service  # noqa: PLC0415
+        from daemon.notify.settings import ChannelPlan  # noqa: PLC0415
+        from daemon.plan import Plan  # noqa: PLC0415
+        from daemon.service import Service  # noqa: PLC0415
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415
+        from daemon.web import WebSettings  # noqa: PLC0415
 
         keys = sim.settings
+        # One by one, as long as people can read along.
+        plain = ChannelPlan(digest_above=_MANY, digest_window=5.0)
         project = ProjectSettings(
             name=_PROJECT,
             endpoint=sim.url,
@@ -181,14 +188,18 @@ class Demo:
             ),
             not_found_grace=10.0,
             give_up_after=3600.0,
-            channels={_CHANNEL: open_channel(ChannelSettings(name=_CHANNEL, url="console://", timezone="UTC"))},
+            channels={
+                _CHANNEL: open_channel(
+                    ChannelSettings(name=_CHANNEL, url="console://", timezone="UTC", plan=plain)
+                )
+            },
             routing=routing(
                 [Route(events=frozenset(DEFAULT_EVENTS), channels=(_CHANNEL,))],
                 operators=None,
                 channels=[_CHANNEL],
             ),
             notify=NotifySettings(),
-            web=(self.listen.host, self.listen.port),
+            web=WebSettings(host=self.listen.host, port=self.listen.port),
         )
         return Service(plan=plan, clock=CLOCK, on_attempt=on_attempt)
 

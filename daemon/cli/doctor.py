@@ -7,7 +7,7 @@ import click
 
 from daemon import logs
 from daemon.cli import facts, output
-from daemon.cli.checks import Finding, clock, database, probe, program, projects, running
+from daemon.cli.checks import Finding, clock, database, deliveries, probe, program, projects, running
 from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
 from daemon.config import Config, ConfigFaults, load
@@ -44,6 +44,7 @@ def _all(ctx: click.Context, *, online: bool) -> Iterator[Finding]:
     if config is None:
         return
     yield from database(config)
+    yield from deliveries(config)
     yield from running(config)
     if online:
         logs.set_up(level="error")  # what a request met is told by its finding, once

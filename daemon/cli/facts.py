@@ -3,21 +3,27 @@ from the comments here: they may grow, none goes or changes its meaning.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from daemon.cli.text import stamp
+from daemon.domain.events import Event
 from daemon.domain.jobs import link_expiry
 from daemon.domain.planning import WORDS, Explanation, Reason
 
 if TYPE_CHECKING:
+    from daemon.cli.channels import Standing as ChannelStanding
     from daemon.cli.checks import Finding
     from daemon.cli.discover import Account
     from daemon.cli.explain import Case
     from daemon.cli.outlook import Outlook
+    from daemon.cli.routes import Explained
     from daemon.cli.stats import Production, Stats
-    from daemon.store import AttemptRow, DeliveryRow, JobRow, TransitionRow
+    from daemon.cli.templates import Preview
+    from daemon.config import Channel
+    from daemon.domain.quiet import QuietHours
+    from daemon.domain.routing import Route, Step, Target
+    from daemon.store import AttemptRow, DeliveryRow, JobRow, LinkRow, TransitionRow
 
 Facts = dict[str, object]
 
@@ -108,12 +114,13 @@ def of_delivery(row: "DeliveryRow", job_id: str | None) -> Facts:
         "possible_repeat": row.possible_repeat,  # whether a message may have arrived before
         "created_at": stamp(row.created_at),  # when the event happened
         "due_at": stamp(row.due_at),  # when it is sent next, where it still is to be
+        "held_until": stamp(row.held_until),  # the end of the quiet hours that it was kept for, or null
         "sent_at": stamp(row.sent_at),  # when the chat service took it
     }
 
 
 def of_attempt(row: "AttemptRow") -> Facts:
-    """One try to send, in `show --json` under `tries` of a delivery."""
+    """One try to send, under `tries` of a delivery in `show --json` and `deliveries --json`."""
     return {
         "n": row.n,  # counts from 1
         "started_at": stamp(row.started_at),  # when it began
@@ -121,20 +128,107 @@ def of_attempt(row: "AttemptRow") -> Facts:
         "outcome": None if row.outcome is None else str(row.outcome),  # sent, retry, unknown, held or dead
         "status_code": row.status_code,  # the HTTP status, or null
         "reason": row.reason,  # in words
+        "shared": row.shared,  # how many alerts the same message told; more than 1: a digest
     }
 
 
-def of_channel(name: str, timezone: str, events: Sequence[str], counts: Mapping[str, int]) -> Facts:
-    """A channel of the config, in `channels --json`. `counts` is by status."""
+def of_channel(name: str, channel: "Channel", standing: "ChannelStanding") -> Facts:
+    """A channel of the config, in `channels --json`."""
+    counts = standing.counts
     return {
         "channel": name,  # as the config calls it
-        "timezone": timezone,  # of the times in its messages
-        "events": list(events),  # what goes there; `operators` stands for all events of operators
+        "timezone": channel.timezone,  # of the times in its messages
+        "language": channel.language,  # of its messages: en or zh
+        "events": list(standing.events),  # what goes there; `operators` stands for all events of operators
+        "max_per_minute": channel.max_per_minute,  # as the config has it; null: what the service documents
+        "digest_above": channel.digest_above,  # as the config has it; null: 6 for people, 0 for programs
+        "digest_window": channel.digest_window,  # seconds
+        "fallback": channel.fallback,  # the channel that is told as well while this one is refused, or null
+        "fallback_after": channel.fallback_after,  # seconds
+        # its own quiet hours: `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where it
+        "quiet": None if standing.quiet is None else _of_quiet(standing.quiet),  # has none
+        "templates": sorted(channel.templates),  # what there are templates of the operator's own for
         "sent": counts.get("sent", 0),  # alerts that the chat service took
         "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
         "held": counts.get("held", 0),  # alerts that wait because the service refuses the channel
+        "held_since": stamp(standing.held_since),  # since when it does, or null
         "dead": counts.get("dead", 0),  # alerts that were given up
     }
+
+
+def of_route(number: int, route: "Route") -> Facts:
+    """A route of the config, in `routes --json`; an empty list is no condition."""
+    return {
+        "route": number,  # its place in the config, from 1
+        "events": [event.value for event in Event if event in route.events],  # what it takes
+        "channels": list(route.channels),  # where that goes
+        "projects": list(route.projects),  # only of these
+        "kinds": list(route.kinds),  # only of these
+        "tags": list(route.tags),  # only with one of these
+        "batches": list(route.batches),  # only of these
+        "labels": list(route.labels),  # only where one of these patterns fits
+        "stop": route.stop,  # whether no later route is looked at for what this one takes
+        # `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where
+        "quiet": None if route.quiet is None else _of_quiet(route.quiet),  # it has no quiet hours
+    }
+
+
+def of_routing(found: "Explained") -> Facts:
+    """Where an alert goes, in `routes explain --json`."""
+    subject = found.subject
+    return {
+        "event": subject.event.value,  # what is told
+        "at": stamp(found.at),  # the moment for which this holds
+        "project": subject.project,  # of what: name of the project, or null
+        "kind": subject.kind,  # kind of the job, or null
+        "tags": list(subject.tags),  # tags of the job
+        "batch": subject.batch,  # its batch, or null
+        "label": subject.label,  # its label, or null
+        # each route in order: `route` (from 1), `channels`, `taken`, `mismatch` (the first condition that does not
+        # hold: event, project, kind, tag, batch, label; null where all do), `skipped` (a route before it said
+        "routes": [_of_step(step) for step in found.steps],  # stop); empty for events of operators
+        # the channels that hear of it: `channel`, and `held_until`, the end of quiet hours, or
+        "targets": [_of_target(target) for target in found.targets],  # null: at once
+    }
+
+
+def of_preview(each: "Preview") -> Facts:
+    """What a channel would get for an example, in `templates preview --json`."""
+    text = each.written.text
+    return {
+        "example": each.example,  # its name
+        "event": each.message.event,  # what it tells of; `digest` of several
+        "template": each.template,  # the operator's file, or null
+        "fault": each.fault,  # why the template is not used, or null
+        "title": text.title,  # of the plain form
+        "body": text.body,  # of the plain form
+        "markup": str(text.markup),  # of the plain form: text, html or markdown
+        "card": each.written.card,  # what is posted instead of the plain form, or null
+        "facts": dict(each.message.facts) if each.machine else None,  # what programs get beside it, or null
+    }
+
+
+def _of_quiet(quiet: "QuietHours") -> Facts:
+    return {
+        "from": f"{quiet.start:%H:%M}",
+        "to": f"{quiet.end:%H:%M}",
+        "timezone": str(quiet.zone),
+        "urgent": [event.value for event in Event if event in quiet.urgent],
+    }
+
+
+def _of_step(step: "Step") -> Facts:
+    return {
+        "route": step.number,
+        "channels": list(step.route.channels),
+        "taken": step.taken,
+        "mismatch": step.mismatch,
+        "skipped": step.skipped,
+    }
+
+
+def _of_target(target: "Target") -> Facts:
+    return {"channel": target.channel, "held_until": stamp(target.held_until)}
 
 
 def of_explanation(case: "Case") -> Facts:
@@ -230,6 +324,29 @@ def of_account(account: "Account") -> Facts:
         "jobs": list(account.jobs),  # stopped)
         "error": account.error,  # why this is not all, or null
     }
+
+
+def of_link(link: "LinkRow", job: "JobRow", now: datetime) -> Facts:
+    """wrapd's own link to a video, in `links list --json`. Its address is not told: whoever has it may open it."""
+    return {
+        "project": job.project,  # name of the project in the config
+        "job_id": job.job_id,  # as MetaStudio names it
+        "label": job.label or None,  # what `track --label` said, or null
+        "name": job.asset.asset_name,  # the service's name of the video
+        "status": link_status(link, now),  # open, expired or revoked
+        "created_at": stamp(link.created_at),  # when it was made, for the first message that carried it
+        "expires_at": stamp(link.expires_at),  # until when it opens
+        "revoked_at": stamp(link.revoked_at),  # when it was taken back, or null
+        "clicks": link.clicks,  # how often people opened it; robots are not counted
+        "last_click_at": stamp(link.last_click_at),  # when somebody last did, or null
+    }
+
+
+def link_status(link: "LinkRow", now: datetime) -> str:
+    """How it stands with a link, in a word."""
+    if link.revoked_at is not None:
+        return "revoked"
+    return "open" if link.expires_at > now else "expired"
 
 
 def of_finding(finding: "Finding") -> Facts:

@@ -1,6 +1,7 @@
-"""Numbers on the command line that no later part chokes on."""
+"""Numbers and moments on the command line that no later part chokes on."""
 
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -48,3 +49,16 @@ class Duration(click.ParamType[float]):
         if number < _SHORTEST:
             self.fail(f"{spoken(number)} is too short; write at least {spoken(_SHORTEST)}", param, ctx)
         return number
+
+
+class Moment(click.ParamType[datetime]):
+    """A date and time, ISO 8601; in UTC where it names no zone."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            found = datetime.fromisoformat(str(value))
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f'{value!r} is no moment; write one like "2026-01-05T23:30" (UTC)', param, ctx)

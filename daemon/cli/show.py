@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.deliveries import attempt_line
 from daemon.cli.jobs import standing
 from daemon.cli.outlook import Outlook, in_production, outlooks
 from daemon.cli.output import coloured
@@ -157,8 +158,8 @@ def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]") -> Iterator[str]:
     yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}"
     if row.last_error and row.sent_at is None:
         yield f"      {clean(row.last_error)}"
-    if len(tries) > 1 or (tries and row.sent_at is None):
+    if row.held_until is not None and row.sent_at is None and not tries:
+        yield f"      kept for quiet hours until {moment(row.held_until)}"
+    if len(tries) > 1 or (tries and (row.sent_at is None or tries[0].shared > 1)):
         for each in tries:
-            status = f"HTTP {each.status_code}" if each.status_code else ""
-            said = ": ".join(filter(None, (each.outcome or "under way", status, clean(each.reason or ""))))
-            yield f"      {each.n}. {moment(each.started_at)}  {said}"
+            yield f"    {attempt_line(each)}"

@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.config.forms import Listen
+from daemon.config.forms import Listen, is_loopback
 from daemon.config.forms import listen as read_listen
 
 
@@ -16,9 +16,12 @@ class Address(click.ParamType[Listen]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Listen:
         try:
-            return read_listen(str(value))
+            address = read_listen(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if not is_loopback(address.host):
+            self.fail(f'{address.host} is for other machines too; write "127.0.0.1:{address.port}"', param, ctx)
+        return address
 
 
 @click.command("sim")

@@ -1,43 +1,14 @@
-"""What strangers wrote, made fit for a terminal and for a label. Pure.
+"""Times, durations and numbers as a terminal shows them. Pure.
 
-Job names, labels and error messages come from other people: they may hold escape sequences, characters that turn
-the direction of writing, halves of characters. Everything that a command prints passes `clean`.
+Everything that a command prints passes `clean`: what strangers wrote is among it.
 """
 
-import unicodedata
 from datetime import UTC, datetime
 
 from daemon.config.forms import spoken
+from daemon.domain.text import MAX_LABEL, clean, label, stamp
 
-MAX_LABEL = 200
-"""Characters kept of a label."""
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-_SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
-
-
-def clean(text: str) -> str:
-    """`text` on one line, without control characters, turning marks and lone surrogates.
-
-    >>> clean("a\\x1b[31mb\\nc")
-    'a[31mb c'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_fit(char) for char in text)
-
-
-def label(text: str) -> str:
-    """`text` as a label: clean, trimmed, at most `MAX_LABEL` characters."""
-    return clean(text[: MAX_LABEL * 8]).strip()[:MAX_LABEL].rstrip()
-
-
-def stamp(at: datetime | None) -> str | None:
-    """A time as JSON carries it: ISO 8601, UTC, milliseconds, `Z`.
-
-    >>> stamp(datetime(2022, 12, 17, 1, 44, 17, tzinfo=UTC))
-    '2022-12-17T01:44:17.000Z'
-    """
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+__all__ = ["MAX_LABEL", "about", "ago", "brief", "clean", "count", "figure", "label", "moment", "percent", "stamp"]
 
 
 def moment(at: datetime | None) -> str:
@@ -105,17 +76,3 @@ def ago(at: datetime | None, now: datetime) -> str:
         return "-"
     seconds = (now - at).total_seconds()
     return f"{about(seconds)} ago" if seconds >= 0 else f"in {about(-seconds)}"
-
-
-def _fit(char: str) -> str:
-    if char in _SPACES:
-        return " "
-    if char in _TURNING:
-        return ""
-    match unicodedata.category(char):
-        case "Cc":
-            return ""
-        case "Cs":
-            return "\ufffd"
-        case _:
-            return char

@@ -11,7 +11,8 @@ from daemon.cli.session import CLOCK, config_of, job_ids, one_job, opened
 @click.option("--project", metavar="NAME", help="The project of the jobs; needed where several have the id.")
 @click.pass_context
 def command(ctx: click.Context, ids: tuple[str, ...], project: str | None) -> None:
-    """Stop watching jobs. What was recorded stays, and `wrapd track` takes them up again.
+    """Stop watching jobs, and close wrapd's own links to their videos. What was recorded stays, and `wrapd track`
+    takes them up again.
 
     `-` reads ids from standard input, one a line. If one of them is not known nothing is changed.
     """
@@ -24,7 +25,7 @@ def command(ctx: click.Context, ids: tuple[str, ...], project: str | None) -> No
             at = CLOCK.now()
             told = []
             for row in [one_job(transaction, job_id, project) for job_id in wanted]:
-                stopped = transaction.jobs.untrack(row.project, row.job_id, at=at)
+                stopped = transaction.jobs.untrack(row.project, row.job_id, at=at, routing=config.routing())
                 told.append(
                     f"{row.job_id}: " + ("no longer tracked" if stopped else f"was not tracked ({row.tracking})")
                 )

@@ -23,6 +23,8 @@ _HEAD = (
 )
 _ACTIVE = {
     "": set(),
+    "notify": {"send_timeout", "give_up_after", "link_margin", "link_life"},
+    "web": {"enabled", "listen"},
     "projects.NAME": {"region", "auth"},
     "channels.NAME": {"url", "timezone"},
     "routes[N]": {"events", "channels"},

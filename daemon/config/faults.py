@@ -1,7 +1,6 @@
-"""Every fault of a config with its place and mend: those of single values and those between sections.
+"""What a fault of a config is, and those of single values, each with its place and mend.
 
-Reads the raw tree beside pydantic's list, since pydantic stops looking between fields once one of them is wrong.
-Never shows the value of a key that holds a secret.
+Those between keys and sections are told by `between`. Never shows the value of a key that holds a secret.
 """
 
 import re
@@ -70,20 +69,6 @@ def of_values(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Fault
             yield Fault(place=spell(place), text=_mend(kind, context, place, tree))
 
 
-def between_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
-    """The faults that lie between keys and sections, however wrong the rest is."""
-    yield from _intervals(_table(tree.get("polling")))
-    for name, project in _table(tree.get("projects")).items():
-        if isinstance(project, dict):
-            yield from _project(("projects", name), project)
-    channels = [*_table(tree.get("channels"))]
-    yield from _channels(("operators",), tree.get("operators"), channels)
-    routes = tree.get("routes")
-    for index, route in enumerate(routes if isinstance(routes, list) else []):
-        if isinstance(route, dict):
-            yield from _channels(("routes", index, "channels"), route.get("channels"), channels)
-
-
 def _place(loc: Place) -> Place:
     """pydantic's place without what it adds: the tag of a union, the mark of a key."""
     place = [step for step in loc if step != "[key]"]
@@ -130,9 +115,9 @@ def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str
         "int_type": "a whole number, without quotes",
         "finite_number": "a number",
         "tuple_type": "a list in brackets",
-        "greater_than": f"a number over {context.get('gt')}",
-        "greater_than_equal": f"a number from {context.get('ge')} on",
-        "less_than_equal": f"a number up to {context.get('le')}",
+        "greater_than": f"a number over {context.get('gt', 0):g}",
+        "greater_than_equal": f"a number from {context.get('ge', 0):g} on",
+        "less_than_equal": f"a number up to {context.get('le', 0):g}",
         "too_short": "at least one entry",
         "too_long": f"at most {context.get('max_length')} entries",
         "string_too_short": "something: it is empty",
@@ -162,71 +147,3 @@ def _section(place: Place, tree: Mapping[str, Any]) -> str:
     if len(place) == 1 and place[0] in ("projects", "channels"):
         return f"write a section for each, [{place[0]}.NAME]"
     return f"write a section [{spell(place)}] with its keys"
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _intervals(polling: Mapping[str, Any]) -> Iterator[Fault]:
-    given: dict[str, float] = {}
-    for name in ("min_interval", "max_interval", "blocked_interval"):
-        try:
-            given[name] = forms.seconds(polling[name])
-        except (KeyError, TypeError, ValueError):
-            continue
-    least = given.get("min_interval")
-    for name in ("max_interval", "blocked_interval"):
-        most = given.get(name)
-        if least is not None and most is not None and most < least:
-            yield Fault(
-                place=f"polling.{name}",
-                text=f"{forms.spoken(most)} is shorter than min_interval ({forms.spoken(least)}); write at least "
-                f'"{forms.spoken(least)}", or a shorter min_interval',
-            )
-
-
-def _discovery(place: Place, discovery: Mapping[str, Any]) -> Iterator[Fault]:
-    try:
-        interval = forms.seconds(discovery.get("interval", "1m"))
-        since = forms.seconds(discovery.get("since", "24h"))
-    except (TypeError, ValueError):
-        return  # told already
-    if since < interval:
-        yield Fault(
-            place=spell([*place, "since"]),
-            text=f"{forms.spoken(since)} is shorter than interval ({forms.spoken(interval)}), so jobs would be "
-            f'missed; write at least "{forms.spoken(interval)}"',
-        )
-
-
-def _project(place: Place, project: Mapping[str, Any]) -> Iterator[Fault]:
-    auth = _table(project.get("auth"))
-    yield from _discovery([*place, "discovery"], _table(project.get("discovery")))
-    if "region" not in project and "endpoint" not in project:
-        yield Fault(place=spell(place), text='one of region and endpoint is needed; add region = "cn-north-4"')
-    if auth.get("method") == "password" and "region" not in project and "iam_endpoint" not in auth:
-        yield Fault(
-            place=spell([*place, "auth"]),
-            text='where are tokens fetched? add iam_endpoint = "https://…" here, or a region to the project',
-        )
-    pair = {"access_key", "secret_key"}
-    if auth.get("method") == "aksk" and len(pair & set(auth)) == 1:
-        (lacking,) = pair - set(auth)
-        yield Fault(
-            place=spell([*place, "auth"]),
-            text=f"{lacking} is missing; give both keys, or none to take those of the environment",
-        )
-    if auth.get("method") == "aksk" and "security_token" in auth and not pair & set(auth):
-        yield Fault(
-            place=spell([*place, "auth"]),
-            text="a security_token goes with keys; add access_key and secret_key, or leave out all three",
-        )
-
-
-def _channels(place: Place, value: object, channels: Sequence[str]) -> Iterator[Fault]:
-    for index, name in enumerate(value if isinstance(value, list) else []):
-        if not isinstance(name, str) or name in channels:
-            continue
-        mend = forms.suggestion(name, channels) if channels else "add a section [channels.NAME]"
-        yield Fault(place=spell([*place, index]), text=f"no channel is called {forms.shown(name)}; {mend}")

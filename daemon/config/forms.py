@@ -8,6 +8,7 @@ import ipaddress
 import re
 import zoneinfo
 from collections.abc import Iterable
+from datetime import time
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -151,7 +152,7 @@ def endpoint(text: str) -> str:
 
 
 def listen(text: str) -> Listen:
-    """An address of this machine, "HOST:PORT"."""
+    """An address to listen on, "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -159,11 +160,6 @@ def listen(text: str) -> Listen:
         host = ""
     if not colon or not host or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65535:
         raise ValueError(f'{shown(text)} is not an address; write "127.0.0.1:8787" or "[::1]:8787"')
-    if not is_loopback(host):
-        raise ValueError(
-            f"{shown(text)} could be reached from other machines, and the pages have no login; write "
-            f'"127.0.0.1:{port}" and put a proxy with a login in front of it where others must reach it'
-        )
     return Listen(host, int(port))
 
 
@@ -188,6 +184,57 @@ def job_event(text: str) -> Event:
         mend = suggestion(text, [event.value for event in JOB_EVENTS])
         raise ValueError(f"no event is called {shown(text)}; {mend}")
     return Event(text)
+
+
+def any_event(text: str) -> Event:
+    """Any event, those for operators too."""
+    names = [event.value for event in Event]
+    if text not in names:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
+    return Event(text)
+
+
+def template_name(text: str) -> str:
+    """What a template can be for: an event, a digest, or `*` for all that have none."""
+    names = [*(event.value for event in Event), "digest", "*"]
+    if text not in names:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
+    return text
+
+
+def clock_time(text: str) -> time:
+    """A time of the day, "HH:MM"."""
+    found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
+    if found is None:
+        raise ValueError(f'{shown(text)} is not a time of the day; write "00:00" to "23:59"')
+    return time(int(found[1]), int(found[2]))
+
+
+def public_url(text: str) -> str:
+    """The address by which others reach the daemon: https:// or http://, perhaps with a path. Comes back without
+    slashes at its end."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    usable = host and parts.scheme in {"http", "https"} and re.fullmatch(r"[A-Za-z0-9.:_-]+", host) and port != 0
+    if not usable or re.fullmatch(r"[!-~]{1,500}", text) is None:
+        raise ValueError(f'{shown(text)} is not an address that people can open; write "https://HOST"')
+    if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
+        raise ValueError(
+            'only scheme, host, port and path belong here; write "https://HOST" or "https://HOST/PATH"'
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def kind(text: str) -> str:
+    """Any kind of job."""
+    if text not in (*LISTED_KINDS, *UNLISTED_KINDS):
+        raise ValueError(
+            f"no kind of job is called {shown(text)}; {suggestion(text, LISTED_KINDS + UNLISTED_KINDS)}"
+        )
+    return text
 
 
 def database_url(text: str, folder: Path | None = None) -> str:

@@ -47,6 +47,16 @@ def between(low: float, high: float) -> Callable[[float], float]:
     return check
 
 
+def off_or(low: float, high: float) -> Callable[[float], float]:
+    """A duration between these, or 0 for never."""
+    check = between(low, high)
+
+    def checked(value: float) -> float:
+        return value if value == 0 else check(value)
+
+    return checked
+
+
 def folder(info: ValidationInfo) -> Path | None:
     context: Mapping[str, Path] = info.context or {}
     return context.get("folder")
@@ -82,6 +92,8 @@ Words = Annotated[tuple[str, ...], AS_TUPLE]
 Endpoint = Annotated[str, AfterValidator(forms.endpoint)]
 EventName = Annotated[Event, BeforeValidator(text(forms.job_event))]
 Events = Annotated[tuple[EventName, ...], AS_TUPLE]
+AnyEvent = Annotated[Event, BeforeValidator(text(forms.any_event))]
+TemplateName = Annotated[str, BeforeValidator(text(forms.template_name))]
 KindName = Annotated[str, BeforeValidator(text(forms.listed_kind))]
 StateName = Annotated[State, BeforeValidator(text(forms.state))]
 Word = Annotated[str, BeforeValidator(text(forms.word))]
@@ -91,7 +103,8 @@ RUNNING = tuple(state for state in State if state not in TERMINAL)
 
 
 def key(about: str, *, toml: str, default: Any = ..., usual: str | None = None, **limits: Any) -> Any:
-    """One key: what it does, an example in TOML, its default, and (`usual`) how docs put that default."""
+    """One key: what it does, an example in TOML, its default, and (`usual`) how docs put that default. `alias`, of
+    the limits, is its name in the file where Python cannot have it."""
     extra: dict[str, Any] = {"toml": toml, "usual": usual}
     return Field(default, description=about, json_schema_extra=extra, **limits)
 

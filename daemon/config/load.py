@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from daemon.config.faults import ConfigFaults, Fault, between_sections, of_values
+from daemon.config.between import between_sections
+from daemon.config.faults import ConfigFaults, Fault, of_values
 from daemon.config.schema import Config
 from daemon.errors import ConfigFault
 

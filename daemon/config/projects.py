@@ -11,6 +11,7 @@ from pydantic import (
 )
 
 from daemon.config import forms
+from daemon.config.delivery import Callback
 from daemon.config.keys import (
     AS_TUPLE,
     RATES,
@@ -180,6 +181,7 @@ class Project(Section):
         usual='{ method = "aksk" } with the keys that the official SDK would find',
     )
     discovery: Discovery | None = None
+    callback: Callback | None = None
 
     @property
     def place(self) -> Region | None:

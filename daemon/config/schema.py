@@ -1,5 +1,5 @@
-"""The config as typed, frozen sections: every key with its form, default and explanation, declared once: here, and
-those of a project in `projects`.
+"""The config as typed, frozen sections: every key with its form, default and explanation, declared once: here,
+those of a project in `projects`, those of delivery in `delivery`.
 
 docs/config.md and config.example.toml are generated from these. Never reads a file or a secret.
 """
@@ -10,30 +10,26 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
-    PlainValidator,
     PrivateAttr,
     model_validator,
 )
 
 from daemon.config import forms
+from daemon.config.delivery import Channel, Notify, Retention, Route, Web
 from daemon.config.keys import (
     AS_TUPLE,
     YEARS,
     Duration,
-    Events,
     Name,
-    SecretKey,
     Section,
     Words,
     between,
     key,
     read_database,
-    text,
 )
 from daemon.config.projects import Project
 from daemon.domain import routing as domain_routing
-from daemon.domain.events import DEFAULT_EVENTS
-from daemon.domain.jobs import ChannelName
+from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.planning import Rails
 from daemon.errors import UnknownName
 from daemon.logs import Format, Level
@@ -146,17 +142,6 @@ def _quiet_seconds(value: object) -> float | None:
         return None
 
 
-class Web(Section):
-    """The daemon's pages for machines: /healthz, /readyz, /metrics."""
-
-    enabled: bool = key("Whether the daemon listens at all.", toml="true", default=True)
-    listen: Annotated[forms.Listen, PlainValidator(text(forms.listen))] = key(
-        "Address and port, of this machine only. Port 0 takes a free one and logs it.",
-        toml='"127.0.0.1:8787"',
-        default="127.0.0.1:8787",
-    )
-
-
 class Log(Section):
     """What the daemon writes to standard error."""
 
@@ -166,51 +151,6 @@ class Log(Section):
     format: Format = key(
         '"text" for people, "json" for machines: one object for each line.', toml='"text"', default="text"
     )
-
-
-class Notify(Section):
-    """How alerts are sent."""
-
-    send_timeout: Annotated[Duration, AfterValidator(between(1, 600))] = key(
-        "The most time that one send may take, all in all.", toml='"20s"', default="20s"
-    )
-    give_up_after: Annotated[Duration, AfterValidator(between(1, YEARS))] = key(
-        "For how long a send that fails is tried again before the delivery is dead. A dead one stays to be "
-        "seen, and `wrapd deliveries retry` sends it.",
-        toml='"7d"',
-        default="7d",
-    )
-
-
-class Channel(Section):
-    """One destination of alerts. The name after the dot is yours: routes and commands use it."""
-
-    url: SecretKey = key(
-        "Any Apprise URL (https://github.com/caronc/apprise/wiki). It is a credential: rather name a variable or "
-        "a file than write it here.",
-        toml='{ env = "WRAPD_EDITORS_URL" }',
-    )
-    timezone: Annotated[str, AfterValidator(forms.timezone)] = key(
-        "The time zone of the times in this channel's messages, by its name in the tz database.",
-        toml='"UTC"',
-        default="UTC",
-    )
-
-
-class Route(Section):
-    """Which events go to which channels. Without any route, every channel gets:"""
-
-    events: Annotated[Events, Field(min_length=1)] = key(
-        "Names of job events; docs/events.md explains them.",
-        toml="[" + ", ".join(f'"{event.value}"' for event in DEFAULT_EVENTS) + "]",
-    )
-    channels: Annotated[Words, Field(min_length=1)] = key("Names of channels.", toml='["editors"]')
-
-
-Route.__doc__ = (
-    "Which events go to which channels. Several routes add up. Without any route, every channel gets "
-    f"{', '.join(event.value for event in DEFAULT_EVENTS)}."
-)
 
 
 class Config(Section):
@@ -227,6 +167,7 @@ class Config(Section):
     polling: Polling = Field(default_factory=dict, validate_default=True)
     notify: Notify = Field(default_factory=dict, validate_default=True)
     web: Web = Field(default_factory=dict, validate_default=True)
+    retention: Retention = Field(default_factory=dict, validate_default=True)
     log: Log = Field(default_factory=dict, validate_default=True)
     projects: dict[Name, Project] = Field(default_factory=dict)
     channels: dict[Name, Channel] = Field(default_factory=dict)
@@ -241,14 +182,29 @@ class Config(Section):
     def routing(self) -> domain_routing.Routing:
         """Where each event goes."""
         return domain_routing.routing(
-            [
-                domain_routing.Route(
-                    events=frozenset(route.events), channels=tuple(ChannelName(each) for each in route.channels)
-                )
-                for route in self.routes
-            ],
+            [self._route(route) for route in self.routes],
             operators=None if self.operators is None else [ChannelName(each) for each in self.operators],
             channels=[ChannelName(each) for each in self.channels],
+            quiet={
+                ChannelName(name): channel.quiet.hours(channel.timezone)
+                for name, channel in self.channels.items()
+                if channel.quiet is not None
+            },
+        )
+
+    def _route(self, route: Route) -> domain_routing.Route:
+        # Without a time zone of its own a route has that of its channels, which is one: load() sees to it.
+        zone = self.channels[route.channels[0]].timezone
+        return domain_routing.Route(
+            events=frozenset(route.events),
+            channels=tuple(ChannelName(each) for each in route.channels),
+            projects=tuple(ProjectName(each) for each in route.projects or ()),
+            kinds=route.kinds or (),
+            tags=route.tags or (),
+            batches=route.batches or (),
+            labels=route.labels or (),
+            stop=route.stop,
+            quiet=None if route.quiet is None else route.quiet.hours(zone),
         )
 
     def project(self, name: str) -> Project:

@@ -9,9 +9,10 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from daemon.config.delivery import Callback, Channel, ChannelQuiet, Notify, Retention, Route, RouteQuiet, Web
 from daemon.config.keys import Section
 from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
-from daemon.config.schema import Channel, Config, Database, Log, Notify, Polling, Route, Web
+from daemon.config.schema import Config, Database, Log, Polling
 
 METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
 """The models of `auth`, by their method."""
@@ -48,19 +49,28 @@ _PARTS: tuple[tuple[str, str, type[Section]], ...] = (
     ("polling", "[polling]", Polling),
     ("notify", "[notify]", Notify),
     ("web", "[web]", Web),
+    ("retention", "[retention]", Retention),
     ("log", "[log]", Log),
     ("projects.NAME", "[projects.main]", Project),
     ("projects.NAME.discovery", "[projects.main.discovery]", Discovery),
+    ("projects.NAME.callback", "[projects.main.callback]", Callback),
     ("channels.NAME", "[channels.editors]", Channel),
+    ("channels.NAME.quiet", "[channels.editors.quiet]", ChannelQuiet),
     ("routes[N]", "[[routes]]", Route),
+    ("routes[N].quiet", "[routes.quiet]", RouteQuiet),
 )
-_OPTIONAL = {Discovery}
-_INNER: dict[str, type[Section]] = {"discovery": Discovery}
-"""The sections of a project."""
+_INNER: dict[tuple[type[Section], str], type[Section]] = {
+    (Project, "discovery"): Discovery,
+    (Project, "callback"): Callback,
+    (Channel, "quiet"): ChannelQuiet,
+    (Route, "quiet"): RouteQuiet,
+}
+"""The sections inside others: their being there turns something on."""
+_OPTIONAL = set(_INNER.values())
 _SECTIONS = {
     place.partition(".")[0].partition("[")[0]: model
     for place, _heading, model in _PARTS
-    if place and model not in _INNER.values()
+    if place and model not in _OPTIONAL
 }
 _NAMED = {"projects", "channels"}
 assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
@@ -97,7 +107,9 @@ def methods() -> tuple[Part, ...]:
 
 def keys_of(model: type[Section]) -> tuple[Key, ...]:
     """The keys of a section that are no sections themselves."""
-    return tuple(_key(name, field) for name, field in model.model_fields.items() if field.description)
+    return tuple(
+        _key(field.alias or name, field) for name, field in model.model_fields.items() if field.description
+    )
 
 
 def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
@@ -114,8 +126,8 @@ def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
         auth = value_at(place, tree)
         method = auth.get("method") if isinstance(auth, dict) else None
         return METHODS.get(method) if isinstance(method, str) else None
-    if model is Project and len(rest) == 1:
-        return _INNER.get(str(rest[0]))
+    if len(rest) == 1:
+        return _INNER.get((model, str(rest[0])))
     return None if rest else model
 
 
@@ -133,19 +145,23 @@ def field_at(place: Sequence[str | int], tree: object) -> Key | None:
 def siblings(place: Sequence[str | int], tree: object) -> list[str]:
     """The keys that may stand where the last part of `place` stands."""
     model = model_at(place[:-1], tree)
-    return list(model.model_fields) if model else []
+    return _names(model) if model else []
 
 
 def homes(name: str) -> Iterator[str]:
     """The sections that do have a key of this name."""
     for part in (*parts(), *methods()):
-        if name in part.model.model_fields:
+        if name in _names(part.model):
             yield f"{part.place} with {part.heading}" if part.model in METHODS.values() else part.place
 
 
 def names() -> set[str]:
     """All keys that any section has."""
-    return {name for part in (*parts(), *methods()) for name in part.model.model_fields}
+    return {name for part in (*parts(), *methods()) for name in _names(part.model)}
+
+
+def _names(model: type[Section]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def value_at(place: Sequence[str | int], tree: object) -> object:

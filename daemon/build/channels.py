@@ -1,0 +1,73 @@
+"""From a channel's section to the open channel: its URL and its templates read and accepted."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daemon.build.reading import Reading
+from daemon.config import Channel as Section
+from daemon.config import Config, ConfigFaults
+from daemon.config.faults import spell
+from daemon.domain.jobs import ChannelName
+from daemon.errors import ConfigFault
+from daemon.notify.channels import Channel, ChannelSettings, open_channel
+from daemon.notify.message import Language
+from daemon.notify.settings import ChannelPlan
+
+if TYPE_CHECKING:
+    from daemon.notify.templating import Templates
+
+
+def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) -> Channel:
+    """A channel, its URL read and accepted by Apprise, its templates understood. Raises ConfigFault (all its
+    faults, never with the URL), UnknownName."""
+    chosen = config.channel(name)
+    place = f"channels.{name}"
+    reading = Reading(environ)
+    loaded = _templates(chosen, f"{place}.templates", reading)
+    url = reading.secret(chosen.url, f"{place}.url")
+    settings = ChannelSettings(
+        name=ChannelName(name),
+        url=url,
+        timezone=chosen.timezone,
+        language=Language(chosen.language),
+        plan=channel_plan(chosen),
+        templates=loaded,
+    )
+    opened = reading.of(partial(open_channel, settings)) if url else None
+    if opened is None or reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    return opened
+
+
+def channel_plan(chosen: Section) -> ChannelPlan:
+    """How a channel is served, as the dispatcher takes it."""
+    return ChannelPlan(
+        max_per_minute=chosen.max_per_minute,
+        digest_above=chosen.digest_above,
+        digest_window=chosen.digest_window,
+        fallback=None if chosen.fallback is None else ChannelName(chosen.fallback),
+        fallback_after=chosen.fallback_after,
+    )
+
+
+def _templates(chosen: Section, place: str, reading: Reading) -> "Templates | None":
+    """The channel's own templates, None where it has none. A fault names file and line."""
+    if not chosen.templates:
+        return None
+    from daemon.notify.templating import Templates  # noqa: PLC0415 - Jinja2, which few channels need
+
+    def load(event: str, path: str) -> None:
+        try:
+            Templates.load({event: Path(path)})
+        except ConfigFault as error:
+            raise ConfigFault(f"{place}.{spell([event])}: {error}") from error
+
+    before = len(reading.faults)
+    for event, path in chosen.templates.items():
+        reading.of(partial(load, event, path))
+    if len(reading.faults) > before:
+        return None
+    return Templates.load({event: Path(path) for event, path in chosen.templates.items()})

@@ -1,0 +1,165 @@
+"""Checking a config wholly: every fault in one run, however wrong the rest is, and what is allowed but unwise."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from daemon.build.channels import channel
+from daemon.build.plan import NO_PROJECT, build_plan
+from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys
+from daemon.build.reading import Reading
+from daemon.build.web import web_settings
+from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
+from daemon.config.faults import spell
+from daemon.config.forms import is_loopback, nearest
+from daemon.config.secrets import Source, parse
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName
+from daemon.notify.channels import ChannelSettings, open_channel
+
+_SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
+"""Keys that hold a secret."""
+_INNER = ("auth", "callback")
+"""Sections of a project that hold secrets."""
+
+
+def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
+    """The config at `path`, wholly checked, with what is allowed but unwise. Raises ConfigFault with every fault:
+    those of the file, and, for whatever of it can be read, those of secrets, keys, templates and channel URLs."""
+    tree = read_tree(path)
+    config, faults = examine(tree, path)
+    if config is None or faults:
+        raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
+    build_plan(config, environ)
+    return config, list(warnings(config))
+
+
+def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:
+    """The faults of secrets in a config that is wrong elsewhere: those of each section that is right by itself,
+    and, of the others, those of each secret by itself."""
+    reading = Reading(environ)
+    if not tree.get("projects"):
+        reading.faults.append(NO_PROJECT)
+    web = tree.get("web")
+    base: dict[str, object] = {"web": web} if isinstance(web, dict) else {}
+    config, faults = examine(base, path)
+    if config is not None and not faults:
+        reading.of(partial(web_settings, config, environ))
+    else:
+        base = {}
+        if isinstance(web, dict):
+            _read_each(web, ["web"], path.absolute().parent, reading)
+    for kind in ("channels", "projects"):
+        sections = tree.get(kind)
+        for name, section in (sections if isinstance(sections, dict) else {}).items():
+            if isinstance(section, dict):
+                _read_section((kind, name), section, base, path, reading)
+    return reading.faults
+
+
+def _read_section(
+    place: tuple[str, str], section: dict[str, object], base: Mapping[str, object], path: Path, reading: Reading
+) -> None:
+    kind, name = place
+    alone = {key: value for key, value in section.items() if key != "fallback"}  # it names another section
+    config, faults = examine({**base, kind: {name: alone}}, path)
+    if config is None or faults:
+        _read_each(section, [kind, name], path.absolute().parent, reading)
+    elif kind == "channels":
+        reading.of(partial(channel, config, name, reading.environ))
+    else:
+        reading.of(partial(project_settings, config, name, reading.environ))
+        if config.project(name).callback is not None:
+            reading.of(partial(web_settings, config, reading.environ))
+
+
+def _read_each(section: Mapping[str, object], place: list[str], folder: Path, reading: Reading) -> None:
+    """Read what can be read of a section that is wrong elsewhere. What is wrong in form has been told already."""
+    for key, value in section.items():
+        where = spell([*place, key])
+        if key in _INNER and isinstance(value, dict):
+            _read_each(value, [*place, key], folder, reading)
+        elif key == "ca_file" and isinstance(value, str) and value.isprintable():
+            reading.of(partial(read_ca_file, str(folder / value), spell(place)))
+        elif key in _SECRETS:
+            with contextlib.suppress(ValueError):
+                secret = reading.secret(parse(value, folder), where)
+                if key == "url" and secret:
+                    settings = ChannelSettings(name=ChannelName(place[-1]), url=secret, timezone="UTC")
+                    reading.of(partial(open_channel, settings))
+    if place[0] == "projects" and len(place) == 2:
+        own_keys = section.get("auth", {"method": "aksk"}) != {"method": "aksk"}
+        if not own_keys:
+            reading.of(partial(sdk_keys, reading.environ, f"{spell(place)}.auth"))
+        elif "endpoint" in section and not any(nearest(key, ["region", "project_id"]) for key in section):
+            reading.faults.append(Fault(place=spell(place), text=NO_ID))
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """What is allowed but unwise."""
+    for name, project in config.projects.items():
+        limit = project.place.query_limit if project.place else None
+        if limit is not None and project.rate > limit:
+            yield (
+                f"projects.{name}.requests_per_second: {project.rate:g} is over the documented limit of "
+                f"{project.region}, {limit:g} for the whole tenant: the service will refuse some requests"
+            )
+    yield from _unheard(config)
+    yield from _links(config)
+    if _holds_secrets(config) and _readable_by_all(config.source):
+        yield f"{config.source}: holds secrets and everybody on this machine can read it; chmod o-r it"
+
+
+def _unheard(config: Config) -> Iterator[str]:
+    if not config.channels:
+        yield "channels: there is none, so nobody is told; add a section [channels.NAME]"
+    routing = config.routing()
+    fallbacks = {channel.fallback for channel in config.channels.values()}
+    for name, chosen in config.channels.items():
+        heard = {event for event in Event if routing.hears(ChannelName(name), event)}
+        if not heard and name not in fallbacks:
+            yield f"channels.{name}: no route and no operator goes there, so nothing is sent to it"
+        elif name not in fallbacks:
+            for event in chosen.templates:
+                if event not in {"*", "digest"} and Event(event) not in heard:
+                    yield f"channels.{name}.templates.{event}: no route sends that event there"
+
+
+def _links(config: Config) -> Iterator[str]:
+    reminded = any(Event.LINK_EXPIRING in route.events for route in config.routes)
+    if config.notify.link_reminder > 0 and not reminded:
+        yield "notify.link_reminder: no route names link_expiring, so nobody is reminded; add it to one's events"
+    if reminded and config.notify.link_reminder == 0:
+        yield 'routes: one names link_expiring, which never comes; set notify.link_reminder, such as "4h"'
+    url = config.web.public_url
+    if reminded and config.notify.link_reminder > 0 and url is None:
+        yield (
+            "notify.link_reminder: without web.public_url nobody's clicks are seen, so it reminds of every video; "
+            "set web.public_url"
+        )
+    if url is not None and url.startswith("http://") and not _is_local(url):
+        yield "web.public_url: http:// sends links to videos, and callbacks, in the clear; put TLS in front of it"
+
+
+def _is_local(url: str) -> bool:
+    host = url.removeprefix("http://").partition("/")[0]
+    return is_loopback(host.rpartition(":")[0].strip("[]") or host) or is_loopback(host)
+
+
+def _holds_secrets(config: Config) -> bool:
+    held: list[Secret | None] = [channel.url for channel in config.channels.values()]
+    held.append(config.web.token)
+    for project in config.projects.values():
+        held += [value for _, value in project.auth if isinstance(value, Secret)]
+        held.append(None if project.callback is None else project.callback.signing_key)
+    return any(secret is not None and secret.source is Source.TEXT for secret in held)
+
+
+def _readable_by_all(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

@@ -1,0 +1,71 @@
+"""From a whole config to the plan of the daemon."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+
+from daemon.build.channels import channel
+from daemon.build.projects import discovery_settings, project_settings
+from daemon.build.reading import Reading
+from daemon.build.web import web_settings
+from daemon.config import Config, ConfigFaults, Fault
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.planning import Strategy
+from daemon.notify import NotifySettings
+from daemon.plan import Plan
+from daemon.watch.settings import PollingPlan
+
+NO_PROJECT = Fault(place="projects", text="there is none to watch; add a section [projects.NAME]")
+
+
+def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
+    """Everything that the daemon is to do. Raises ConfigFault with all faults of secrets, keys, templates and
+    channel URLs, or where there is no project."""
+    reading = Reading(environ)
+    projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
+    channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
+    web = reading.of(partial(web_settings, config, environ)) if config.web.enabled else None
+    if not config.projects:
+        reading.faults.append(NO_PROJECT)
+    if reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    return Plan(
+        database_url=config.database.url,
+        auto_migrate=config.database.auto_migrate,
+        projects=tuple(each for each in projects if each is not None),
+        max_in_flight={ProjectName(name): project.max_in_flight for name, project in config.projects.items()},
+        polling=polling_plan(config),
+        not_found_grace=config.polling.not_found_grace,
+        give_up_after=config.polling.give_up_after,
+        channels={ChannelName(name): opened for name, opened in channels.items() if opened is not None},
+        routing=config.routing(),
+        notify=notify_settings(config),
+        web=web,
+        discovery={
+            ProjectName(name): discovery_settings(project.discovery)
+            for name, project in config.projects.items()
+            if project.discovery is not None and project.discovery.enabled
+        },
+        link_reminder=config.notify.link_reminder,
+        keep=config.retention.keep,
+    )
+
+
+def notify_settings(config: Config) -> NotifySettings:
+    """How alerts are sent, as the dispatcher takes it."""
+    notify = config.notify
+    return NotifySettings(
+        send_timeout=notify.send_timeout, give_up_after=notify.give_up_after, link_margin=notify.link_margin
+    )
+
+
+def polling_plan(config: Config) -> PollingPlan:
+    """When to ask, as the watch takes it."""
+    polling = config.polling
+    return PollingPlan(
+        rails=polling.rails,
+        price=polling.price,
+        strategy=Strategy(polling.strategy),
+        feed=polling.feed == "auto",
+        batch=polling.batch == "auto",
+    )

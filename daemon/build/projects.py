@@ -1,0 +1,133 @@
+"""From a project's section to the settings of its API client, its discovery; secrets read."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import assert_never
+
+from daemon.build.reading import Reading
+from daemon.config import (
+    AkSkAuth,
+    Auth,
+    Config,
+    ConfigFaults,
+    Discovery,
+    Fault,
+    PasswordAuth,
+    Project,
+    Secret,
+    TokenAuth,
+)
+from daemon.domain.jobs import ProjectName
+from daemon.errors import ConfigFault
+from daemon.logs import MASKS
+from daemon.metastudio import settings as metastudio
+from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
+from daemon.watch.discovery import DiscoverySettings, Filters
+
+NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
+
+
+def project_settings(
+    config: Config, name: str, environ: Mapping[str, str] = os.environ
+) -> metastudio.ProjectSettings:
+    """What the API client of a project needs, secrets read. Raises ConfigFault (all its faults), UnknownName."""
+    project = config.project(name)
+    place = f"projects.{name}"
+    reading = Reading(environ)
+    found = None
+    if isinstance(project.auth, AkSkAuth) and project.auth.access_key is None:
+        found = reading.of(partial(sdk_keys, environ, f"{place}.auth"))
+    auth = _auth(project.auth, found, place=f"{place}.auth", reading=reading)
+    proxy = reading.of(lambda: _proxy(project, place, environ))
+    ca_file = reading.of(lambda: read_ca_file(project.ca_file, place))
+    project_id, iam_endpoint = project.project_id, project.auth.iam_endpoint
+    if found is not None and len(config.projects) == 1:
+        project_id = project_id or found.project_id
+        iam_endpoint = iam_endpoint or found.iam_endpoint
+    if project_id is None and project.region is None:
+        reading.faults.append(Fault(place=place, text=NO_ID))
+    if reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    assert auth is not None, "without a fault there are keys"
+    return metastudio.ProjectSettings(
+        name=ProjectName(name),
+        auth=auth,
+        region=project.region,
+        endpoint=project.endpoint,
+        iam_endpoint=iam_endpoint,
+        project_id=project_id,
+        rate=project.rate,
+        proxy=proxy,
+        ca_file=ca_file,
+        app_user_id=project.app_user_id,
+    )
+
+
+def discovery_settings(discovery: Discovery) -> DiscoverySettings:
+    """What is taken from a project's list, as the watch takes it."""
+    return DiscoverySettings(
+        filters=Filters(
+            kinds=discovery.kinds,
+            states=tuple(map(str, discovery.states)),
+            since=discovery.since,
+            name=discovery.name,
+        ),
+        interval=discovery.interval,
+        tags=discovery.tags,
+        batch=discovery.batch,
+    )
+
+
+def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: Reading) -> metastudio.Auth | None:
+    match auth:
+        case AkSkAuth(access_key=Secret() as access_key, secret_key=Secret() as secret_key):
+            token = auth.security_token
+            return metastudio.AkSk(
+                access_key=reading.secret(access_key, f"{place}.access_key"),
+                secret_key=reading.secret(secret_key, f"{place}.secret_key"),
+                security_token=None if token is None else reading.secret(token, f"{place}.security_token"),
+            )
+        case AkSkAuth():
+            return None if found is None else found.keys
+        case TokenAuth():
+            return metastudio.GivenToken(token=reading.secret(auth.token, f"{place}.token"))
+        case PasswordAuth():
+            return metastudio.Password(
+                domain=auth.domain, user=auth.user, password=reading.secret(auth.password, f"{place}.password")
+            )
+        case _:
+            assert_never(auth)
+
+
+def sdk_keys(environ: Mapping[str, str], place: str) -> SdkCredentials:
+    """The keys that the official SDK would find. Raises ConfigFault."""
+    try:
+        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"))
+    except ConfigFault as error:
+        raise ConfigFault(f"{place}: {error}") from error
+    MASKS.add(filter(None, [found.keys.access_key, found.keys.secret_key, found.keys.security_token]))
+    return found
+
+
+def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | None:
+    if project.proxy is None:
+        return None
+    url = project.proxy.resolve(environ, place=f"{place}.proxy")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigFault(f"{place}.proxy: this is not an HTTP proxy; write http://HOST:PORT")
+    return url
+
+
+def read_ca_file(path: str | None, place: str) -> str | None:
+    """The path, where a PEM file is there. Raises ConfigFault."""
+    if path is None:
+        return None
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {error.strerror}; name a PEM file") from error
+    if b"-----BEGIN" not in text:
+        raise ConfigFault(f"{place}.ca_file: {path} is not in PEM; name a file with certificates in PEM")
+    return path

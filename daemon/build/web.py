@@ -1,0 +1,65 @@
+"""From the sections of the web and of callbacks to the web server's settings, secrets read."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+
+from daemon.build.reading import Reading
+from daemon.config import Callback, Config, ConfigFaults, Fault
+from daemon.domain.jobs import ProjectName
+from daemon.errors import ConfigFault
+from daemon.logs import MASKS
+from daemon.web import CallbackAuth, CallbackSettings, WebSettings
+from daemon.web.settings import callback_secret
+
+LEAST_KEY = 16
+"""Characters of a callback's key at least."""
+
+
+def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> WebSettings:
+    """How the web server is run. Raises ConfigFault with all faults."""
+    web = config.web
+    reading = Reading(environ)
+    token = None if web.token is None else reading.secret(web.token, "web.token") or None
+    callbacks: dict[ProjectName, CallbackSettings] = {}
+    for name, project in config.projects.items():
+        if project.callback is not None:
+            made = reading.of(partial(_callback, name, project.callback, environ))
+            if made is not None:
+                callbacks[ProjectName(name)] = made
+    if reading.faults:
+        raise ConfigFaults(config.source, reading.faults)
+    return WebSettings(
+        host=web.listen.host,
+        port=web.listen.port,
+        token=token,
+        public_url=web.public_url,
+        callbacks=callbacks,
+        link_life=config.notify.link_life,
+    )
+
+
+def callback_settings(
+    config: Config, name: str, environ: Mapping[str, str] = os.environ
+) -> tuple[str, CallbackSettings]:
+    """The public address, and how a project's callbacks are proven. Raises ConfigFault where one of them is
+    missing, UnknownName."""
+    callback = config.project(name).callback
+    place = f"projects.{name}.callback"
+    if callback is None:
+        fault = Fault(place=place, text="there is no such section; add it, with a key, to have callbacks taken")
+        raise ConfigFaults(config.source, [fault])
+    if config.web.public_url is None:
+        fault = Fault(place="web.public_url", text="the key is missing; it is the address that callbacks come to")
+        raise ConfigFaults(config.source, [fault])
+    return config.web.public_url, _callback(name, callback, environ)
+
+
+def _callback(name: str, callback: Callback, environ: Mapping[str, str]) -> CallbackSettings:
+    place = f"projects.{name}.callback.key"
+    key = callback.signing_key.resolve(environ, place=place)
+    if len(key) < LEAST_KEY:
+        raise ConfigFault(f"{place}: shorter than {LEAST_KEY} characters; `openssl rand -hex 24` makes one")
+    settings = CallbackSettings(auth=CallbackAuth(callback.auth), key=key, track_unknown=callback.track_unknown)
+    MASKS.add([callback_secret(ProjectName(name), settings)])
+    return settings

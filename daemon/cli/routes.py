@@ -1,0 +1,271 @@
+"""`wrapd routes`: where alerts go, and why. Sends nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from daemon.cli import facts, output
+from daemon.cli.numbers import Moment
+from daemon.cli.output import Column
+from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.text import clean, moment
+from daemon.config import Config
+from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
+from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
+from daemon.domain.jobs import ProjectName
+from daemon.domain.quiet import QuietHours
+from daemon.domain.routing import Route, Routing, Step, Subject, Target
+from daemon.errors import UsageFault
+
+if TYPE_CHECKING:
+    from daemon.store import JobRow
+
+_NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batches", "label": "labels"}
+"""The key of a route for each condition of the domain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Where one alert goes at one moment. `steps` is empty for operators' events, which take no route."""
+
+    subject: Subject
+    at: datetime
+    steps: tuple[Step, ...]
+    targets: tuple[Target, ...]
+    stopped_by: int | None
+
+
+@click.group("routes", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the routes of the config, in order. Reads no secret and no database."""
+    if ctx.invoked_subcommand is not None:
+        return
+    config = config_of(ctx)
+    routes = config.routing().routes
+    if as_json:
+        output.document([facts.of_route(number, route) for number, route in enumerate(routes, start=1)])
+        return
+    columns = [
+        Column(title="N"),
+        Column(title="CHANNELS", gives=True),
+        Column(title="EVENTS", gives=True),
+        Column(title="ONLY", gives=True),
+        Column(title="QUIET"),
+        Column(title="STOP"),
+    ]
+    rows = [
+        [
+            str(number),
+            ", ".join(route.channels) or "-",
+            _events(route),
+            "; ".join(f"{_NOUNS[name]} {', '.join(wanted)}" for name, wanted in conditions(route)) or "-",
+            "-" if route.quiet is None else _hours(route.quiet),
+            "yes" if route.stop else "-",
+        ]
+        for number, route in enumerate(routes, start=1)
+    ]
+    output.table(columns, rows, empty="There is no route.")
+    if not config.routes:
+        output.line("The config has no route, so every channel gets these events.")
+
+
+@command.command("explain")
+@click.argument("job", required=False, metavar="[JOB_ID]")
+@click.option(
+    "--event",
+    metavar="EVENT",
+    type=click.Choice([event.value for event in Event]),
+    help="The event that is told; docs/events.md has all.",
+)
+@click.option(
+    "--project", metavar="NAME", help="Of this project; with JOB_ID, where several projects have the id."
+)
+@click.option("--kind", type=click.Choice(LISTED_KINDS + UNLISTED_KINDS), help="Without JOB_ID: of this kind.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="WORD", help="Without JOB_ID: with this tag; may be repeated."
+)
+@click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
+@click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
+@click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@json_option
+@click.pass_context
+def explain(
+    ctx: click.Context,
+    *,
+    job: str | None,
+    event: str | None,
+    project: str | None,
+    kind: str | None,
+    tags: tuple[str, ...],
+    batch: str | None,
+    label: str | None,
+    at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Tell where an alert goes, route by route, and why; nothing is sent.
+
+    With JOB_ID it is an alert about that job: of the named event, or a line for each. Without, --event says what
+    is told, and the other options of what.
+    """
+    config = config_of(ctx)
+    told = None if event is None else Event(event)
+    described = Subject(
+        event=told or Event.SUCCEEDED,
+        project=None if project is None else ProjectName(project),
+        kind=kind,
+        tags=tags,
+        batch=batch,
+        label=label,
+    )
+    subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
+    routing = config.routing()
+    found = [explained(routing, subject, at=at or CLOCK.now()) for subject in subjects]
+    if as_json:
+        output.document([facts.of_routing(each) for each in found])
+    elif len(found) == 1:
+        for line in _lines(found[0], routing):
+            click.echo(line)
+    else:
+        _table(found)
+
+
+def _of_options(config: Config, told: Event | None, described: Subject) -> list[Subject]:
+    if told is None:
+        raise UsageFault("what is told? Name a job id, or --event with one of " + ", ".join(Event))
+    if described.project is not None:
+        config.project(described.project)
+    return [described]
+
+
+def _of_job(config: Config, job: str, told: Event | None, described: Subject) -> list[Subject]:
+    named = {
+        "--kind": described.kind,
+        "--tag": described.tags,
+        "--batch": described.batch,
+        "--label": described.label,
+    }
+    given = [name for name, value in named.items() if value]
+    if given:
+        raise UsageFault(f"{', '.join(given)}: the job has its own; leave it out, or leave out the job id")
+    if job == "-":
+        raise UsageFault("`routes explain` takes one job id, no list")
+    (job_id,) = job_ids([job])
+    with opened(config) as store:
+        row = store.read(lambda transaction: one_job(transaction, job_id, described.project))
+    return [_about(row, event) for event in (JOB_EVENTS if told is None else (told,))]
+
+
+def explained(routing: Routing, subject: Subject, *, at: datetime) -> Explained:
+    """Where an alert about `subject` goes that is written at `at`."""
+    operators = subject.event in OPERATOR_EVENTS
+    steps = () if operators else routing.steps(subject)
+    return Explained(
+        subject=subject,
+        at=at,
+        steps=steps,
+        targets=routing.targets(subject, at=at),
+        stopped_by=next((step.number for step in steps if step.taken and step.route.stop), None),
+    )
+
+
+def conditions(route: Route) -> list[tuple[str, Sequence[str]]]:
+    """The conditions that a route has, but for its events."""
+    all_of_them: list[tuple[str, Sequence[str]]] = [
+        ("project", route.projects),
+        ("kind", route.kinds),
+        ("tag", route.tags),
+        ("batch", route.batches),
+        ("label", route.labels),
+    ]
+    return [(name, wanted) for name, wanted in all_of_them if wanted]
+
+
+def why(step: Step, subject: Subject, *, stopped_by: int | None) -> str:
+    """How a route took an alert, in words."""
+    if step.skipped:
+        return f"not looked at: route {stopped_by} took it and says stop"
+    if step.mismatch is None:
+        return "takes it" + (", and stops here" if step.route.stop else "")
+    if step.mismatch == "event":
+        return f"passes: it takes {_events(step.route)}"
+    wanted = ", ".join(dict(conditions(step.route))[step.mismatch])
+    has = {
+        "project": subject.project,
+        "kind": subject.kind,
+        "tag": ", ".join(subject.tags),
+        "batch": subject.batch,
+        "label": subject.label,
+    }[step.mismatch]
+    said = f"this one's is {clean(has)}" if has else "this one has none"
+    return f"passes: it takes only the {_NOUNS[step.mismatch]} {clean(wanted)}; {said}"
+
+
+def _about(row: "JobRow", event: Event) -> Subject:
+    return Subject(
+        event=event,
+        project=row.project,
+        kind=row.kind,
+        tags=row.tags,
+        batch=row.batch,
+        label=row.label if event is not Event.BATCH_FINISHED else None,
+    )
+
+
+def _lines(found: Explained, routing: Routing) -> Iterator[str]:
+    subject = found.subject
+    yield click.style(f"{subject.event}, at {moment(found.at)}", bold=True)
+    about = [
+        f"{name} {clean(value)}"
+        for name, value in (
+            ("project", subject.project),
+            ("kind", subject.kind),
+            ("tags", ", ".join(subject.tags)),
+            ("batch", subject.batch),
+            ("label", subject.label),
+        )
+        if value
+    ]
+    yield f"  of {'; '.join(about) or 'nothing in particular'}"
+    if subject.event in OPERATOR_EVENTS:
+        named = ", ".join(routing.operators) or "nobody"
+        yield f"  no route: events about wrapd itself go to the operators ({clean(named)})"
+    for step in found.steps:
+        channels = clean(", ".join(step.route.channels))
+        yield f"  route {step.number} (to {channels}) {why(step, subject, stopped_by=found.stopped_by)}"
+    yield ""
+    if not found.targets:
+        yield "Nobody hears of it."
+    for target in found.targets:
+        yield f"{clean(target.channel)}: {_when(target)}"
+
+
+def _table(found: Sequence[Explained]) -> None:
+    columns = [Column(title="EVENT"), Column(title="ROUTES"), Column(title="CHANNELS", gives=True)]
+    rows = [
+        [
+            str(each.subject.event),
+            ", ".join(str(step.number) for step in each.steps if step.taken) or "-",
+            ", ".join(f"{target.channel} ({_when(target)})" for target in each.targets) or "nobody",
+        ]
+        for each in found
+    ]
+    output.table(columns, rows, empty="There is no event.")
+
+
+def _when(target: Target) -> str:
+    return "at once" if target.held_until is None else f"kept until {moment(target.held_until)}, for quiet hours"
+
+
+def _events(route: Route) -> str:
+    if route.events == frozenset(DEFAULT_EVENTS):
+        return "the default events"
+    return ", ".join(event.value for event in Event if event in route.events)
+
+
+def _hours(quiet: QuietHours) -> str:
+    return f"{quiet.start:%H:%M}-{quiet.end:%H:%M} {quiet.zone if quiet.zone is not UTC else 'UTC'}"

@@ -41,6 +41,28 @@ async def test_a_hint_asks_at_once_and_finds_the_end(tmp_path: Path) -> None:
         assert not hint(it, job), "it has ended"
 
 
+async def test_an_end_that_the_service_shows_a_little_after_it_said_so_is_found_soon(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        before = it.requests()
+        assert hint(it, job)
+        await it.run(6, step=0.25)
+        assert it.job(job).state == "PROCESSING"
+        it.sim.set_state(job, "FAILED")
+        await it.run(6, step=0.25)
+        assert it.job(job).state == "FAILED", "no longer after the end than it came after the hint"
+        assert it.requests() <= before + 6, "each gap is as long as all before"
+
+
+async def test_a_hint_that_was_wrong_costs_a_few_looks(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        before = it.requests()
+        assert hint(it, job)
+        await it.run(300)
+        assert it.requests() <= before + 8
+
+
 async def test_who_is_not_watched_gets_no_question(tmp_path: Path) -> None:
     async with rig(tmp_path, rails=SLOW) as it:
         await looked_at(it)

@@ -48,7 +48,7 @@ DISCOVERY_TICK = 1.0
 """Seconds between two looks at what is to be discovered, and at what commands left to be discovered."""
 REMINDER_TICK = 60.0
 """Seconds between two looks for links that die unseen."""
-RETENTION_TICK = 3600.0
+RETENTION_TICK = 600.0
 """Seconds between two looks for what is over for long enough to be deleted."""
 LINK_PATIENCE = 5.0
 """Seconds that a click on a link waits at most for a fresh one."""
@@ -244,6 +244,7 @@ class Service:
             kind_of=self.watcher.kind_of,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=self.watcher.eta,
+            routing=self.plan.routing,
         )
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)

@@ -77,8 +77,8 @@ succeeded = "templates/succeeded.j2"
 ```
 
 The first line of the result is the title, the rest the text: lines stay lines, and an empty one parts
-paragraphs. A message by a template is plain: without the card, the buttons and the picture of the service. This
-one:
+paragraphs; a line alone is the text. A message by a template is plain: without the card, the buttons and the
+picture of the service. This one:
 
 ```jinja
 {template}```

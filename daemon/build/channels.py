@@ -26,7 +26,7 @@ def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) 
     chosen = config.channel(name)
     place = f"channels.{name}"
     reading = Reading(environ)
-    loaded = _templates(chosen, f"{place}.templates", reading)
+    loaded = read_templates(chosen.templates, f"{place}.templates", reading)
     url = reading.secret(chosen.url, f"{place}.url")
     settings = ChannelSettings(
         name=ChannelName(name),
@@ -53,9 +53,9 @@ def channel_plan(chosen: Section) -> ChannelPlan:
     )
 
 
-def _templates(chosen: Section, place: str, reading: Reading) -> "Templates | None":
-    """The channel's own templates, None where it has none. A fault names file and line."""
-    if not chosen.templates:
+def read_templates(files: Mapping[str, str], place: str, reading: Reading) -> "Templates | None":
+    """A channel's own templates by their files, None where it has none. A fault names file and line."""
+    if not files:
         return None
     from daemon.notify.templating import Templates  # noqa: PLC0415 - Jinja2, which few channels need
 
@@ -66,8 +66,8 @@ def _templates(chosen: Section, place: str, reading: Reading) -> "Templates | No
             raise ConfigFault(f"{place}.{spell([event])}: {error}") from error
 
     before = len(reading.faults)
-    for event, path in chosen.templates.items():
+    for event, path in files.items():
         reading.of(partial(load, event, path))
     if len(reading.faults) > before:
         return None
-    return Templates.load({event: Path(path) for event, path in chosen.templates.items()})
+    return Templates.load({event: Path(path) for event, path in files.items()})

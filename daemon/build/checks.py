@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from daemon.build.channels import channel
+from daemon.build.channels import channel, read_templates
 from daemon.build.plan import NO_PROJECT, build_plan
 from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys
 from daemon.build.reading import Reading
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
-from daemon.config.forms import is_loopback, nearest
+from daemon.config.forms import is_loopback, nearest, template_name
 from daemon.config.secrets import Source, parse
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
@@ -84,6 +84,8 @@ def _read_each(section: Mapping[str, object], place: list[str], folder: Path, re
             _read_each(value, [*place, key], folder, reading)
         elif key == "ca_file" and isinstance(value, str) and value.isprintable():
             reading.of(partial(read_ca_file, str(folder / value), spell(place)))
+        elif key == "templates" and place[0] == "channels" and isinstance(value, dict):
+            read_templates(_template_files(value, folder), where, reading)
         elif key in _SECRETS:
             with contextlib.suppress(ValueError):
                 secret = reading.secret(parse(value, folder), where)
@@ -96,6 +98,16 @@ def _read_each(section: Mapping[str, object], place: list[str], folder: Path, re
             reading.of(partial(sdk_keys, reading.environ, f"{spell(place)}.auth"))
         elif "endpoint" in section and not any(nearest(key, ["region", "project_id"]) for key in section):
             reading.faults.append(Fault(place=spell(place), text=NO_ID))
+
+
+def _template_files(section: Mapping[str, object], folder: Path) -> dict[str, str]:
+    """The templates of a channel that is wrong elsewhere, as far as they are right in form."""
+    files: dict[str, str] = {}
+    for event, path in section.items():
+        with contextlib.suppress(ValueError):
+            if isinstance(path, str) and path and "\0" not in path:
+                files[template_name(event)] = str(folder / path)
+    return files
 
 
 def warnings(config: Config) -> Iterator[str]:

@@ -184,7 +184,8 @@ def _why(row: "DeliveryRow", now: datetime) -> str | None:
     """Why it is not sent."""
     if row.sent_at is not None:
         return None
-    if row.held_until is not None and row.held_until > now and str(row.status) == "pending":
+    kept = row.held_until is not None and now < row.held_until <= row.due_at  # else something let it go before
+    if row.held_until is not None and kept and str(row.status) == "pending":
         return f"kept for quiet hours until {moment(row.held_until)}"
     return row.last_error
 
@@ -202,7 +203,8 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
     if (reason := _why(row, now)) is not None:
         yield f"  why      {clean(reason)}"
     if row.possible_repeat:
-        yield "  A message may have arrived before: the next one says so."
+        which = "the last one" if row.sent_at is not None else "the next one"
+        yield f"  A message may have arrived before: {which} says so."
     yield ""
     yield click.style("Tries", bold=True)
     if not told.tries:
@@ -213,9 +215,12 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
 
 def attempt_line(each: "AttemptRow") -> str:
     """One try, for people."""
+    reason = clean(each.reason or "")
     status = f"HTTP {each.status_code}" if each.status_code else ""
+    if reason == status or reason.startswith(f"{status}:"):
+        status = ""
     shared = f"with {each.shared - 1} others in one message" if each.shared > 1 else ""
-    said = ": ".join(filter(None, (each.outcome or "under way", shared, status, clean(each.reason or ""))))
+    said = ": ".join(filter(None, (each.outcome or "under way", shared, status, reason)))
     return f"  {each.n}. {moment(each.started_at)}  {said}"
 
 

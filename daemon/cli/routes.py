@@ -21,7 +21,7 @@ from daemon.domain.routing import Route, Routing, Step, Subject, Target
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import JobRow
+    from daemon.store import JobRow, Transaction
 
 _NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batches", "label": "labels"}
 """The key of a route for each condition of the domain."""
@@ -155,9 +155,20 @@ def _of_job(config: Config, job: str, told: Event | None, described: Subject) ->
     if job == "-":
         raise UsageFault("`routes explain` takes one job id, no list")
     (job_id,) = job_ids([job])
+
+    def read(transaction: "Transaction") -> tuple["JobRow", Subject | None]:
+        row = one_job(transaction, job_id, described.project)
+        return row, None if row.batch is None else transaction.jobs.batch_subject(row.project, row.batch)
+
     with opened(config) as store:
-        row = store.read(lambda transaction: one_job(transaction, job_id, described.project))
-    return [_about(row, event) for event in (JOB_EVENTS if told is None else (told,))]
+        row, batch = store.read(read)
+    if batch is None and told is Event.BATCH_FINISHED:
+        raise UsageFault(f"{job_id} belongs to no batch; name another event, or leave out the job id")
+    found = [
+        batch if event is Event.BATCH_FINISHED else _about(row, event)
+        for event in (JOB_EVENTS if told is None else (told,))
+    ]
+    return [subject for subject in found if subject is not None]
 
 
 def explained(routing: Routing, subject: Subject, *, at: datetime) -> Explained:
@@ -212,7 +223,7 @@ def _about(row: "JobRow", event: Event) -> Subject:
         kind=row.kind,
         tags=row.tags,
         batch=row.batch,
-        label=row.label if event is not Event.BATCH_FINISHED else None,
+        label=row.label,
     )
 
 

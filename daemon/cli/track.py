@@ -14,6 +14,7 @@ from daemon.cli.text import clean, label
 from daemon.config import Config, forms
 from daemon.config.forms import MAX_TAGS, MAX_WORD
 from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.routing import Routing
 from daemon.domain.states import State
 from daemon.errors import Exit, UsageFault
 from daemon.metastudio.kinds import AVATAR, KINDS
@@ -96,7 +97,7 @@ def command(
     request = Request(
         project=chosen,
         kind=kind,
-        label=None if label_text is None else label(label_text),
+        label=None if label_text is None else label(label_text) or None,
         tags=words,
         batch=group,
     )
@@ -162,13 +163,15 @@ class Request:
 
 def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[list[str]]:
     """Track the jobs in parts, each of them whole, and say what became of each job."""
-    at = CLOCK.now()
+    at, routing = CLOCK.now(), config.routing()
     with opened(config) as store:
         for start in range(0, len(ids), AT_ONCE):
-            yield _track_part(store, request, ids[start : start + AT_ONCE], at=at)
+            yield _track_part(store, request, ids[start : start + AT_ONCE], at=at, routing=routing)
 
 
-def _track_part(store: "Store", request: Request, ids: Sequence[JobId], *, at: datetime) -> list[str]:
+def _track_part(
+    store: "Store", request: Request, ids: Sequence[JobId], *, at: datetime, routing: Routing
+) -> list[str]:
     from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
 
     # Looked up before the write: a daemon cannot write meanwhile.
@@ -184,7 +187,7 @@ def _track_part(store: "Store", request: Request, ids: Sequence[JobId], *, at: d
         )
         for job_id in ids
     ]
-    results = store.write_now(lambda transaction: transaction.jobs.track_many(requests, at=at))
+    results = store.write_now(lambda transaction: transaction.jobs.track_many(requests, at=at, routing=routing))
     sentences = {
         TrackResult.ADDED: "tracked",
         TrackResult.TAKEN_UP: "tracked again",

@@ -11,8 +11,8 @@ MOST = 100
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """How a channel stands. `recent` counts its alerts about jobs that were written within the last window, sent
-    or not; `due` those that could go out now; `oldest` is since when the first of these could; `from_quiet`
-    counts those of them that had waited for the end of quiet hours."""
+    or not, but for those that quiet hours keep; `due` those that could go out now; `oldest` is since when the
+    first of these could; `from_quiet` counts those of them that had waited for the end of quiet hours."""
 
     recent: int
     due: int

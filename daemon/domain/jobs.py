@@ -12,6 +12,7 @@ ChannelName = NewType("ChannelName", str)
 JobId = NewType("JobId", str)
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+_EPOCH = re.compile(r"[0-9]{1,32}", re.ASCII)  # more digits are no time, and thousands no int for Python
 _MAX_EPOCH = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime holds
 DAY = timedelta(hours=24)
 """Life of a preview URL (API document, Table 6) and of an asset's download URL."""
@@ -93,7 +94,7 @@ def _signed_expiry(url: str) -> datetime | None:
     except ValueError:
         return None
     expires = query.get("expires", "")
-    if expires.isascii() and expires.isdigit() and 0 < int(expires) <= _MAX_EPOCH:
+    if _EPOCH.fullmatch(expires) is not None and 0 < int(expires) <= _MAX_EPOCH:
         return datetime.fromtimestamp(int(expires), UTC)
     for vendor in ("x-amz-", "x-obs-"):
         begun, life = query.get(f"{vendor}date", ""), query.get(f"{vendor}expires", "")

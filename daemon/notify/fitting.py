@@ -81,14 +81,24 @@ def _text(text: str) -> str:
 
 def fitted(message: Message, build: Callable[[Parts], T], fits: Callable[[T], bool]) -> T:
     """The richest `build` of the message that `fits`; the smallest one where none does."""
-    parts = parts_of(message)
+    whole = parts_of(message)
+    parts, built = _shrunk(whole, build, fits)
+    if parts.cut_links > whole.cut_links:
+        # What made room for links that went all the same comes back: the fields say which job it is.
+        less = replace(whole, links=parts.links, cut_links=parts.cut_links)
+        return _shrunk(less, build, fits)[1]
+    return built
+
+
+def _shrunk(parts: Parts, build: Callable[[Parts], T], fits: Callable[[T], bool]) -> tuple[Parts, T]:
+    """The parts, made fewer until what is built of them fits, and that."""
     built = build(parts)
     while not fits(built):
         less = shorter(parts)
         if less is None:
-            return built
+            break
         parts, built = less, build(less)
-    return built
+    return parts, built
 
 
 def shorter(parts: Parts) -> Parts | None:  # noqa: PLR0911 - one line for each sort of part

@@ -177,6 +177,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Call `range`, which is all that can be called."""
         if __obj is not _range:
             raise OutOfBounds("nothing can be called but range; there are filters instead")
+        for own in ("_loop_vars", "_block_vars"):  # Jinja2 gives them along to a call inside a loop or a block
+            kwargs.pop(own, None)
         return _range(*args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -150,8 +150,15 @@ def _rendered(found: _Loaded, message: Message, form: Form) -> Rendered:
         heading = f"<b>{title}</b>" if form.markup is Markup.HTML else title
         body = f"<p>{heading}</p>{form.gap}{body}" if form.markup is Markup.HTML else f"{heading}\n\n{body}"
         title = CONSTANT_TITLE
-    elif form.raw_title:  # it is shown as it stands: the same line, made of values as they are
-        title, _ = _text(found, message, form, raw=True)
+    else:
+        # Apprise sends nothing without a body: a line alone is the text.
+        alone = not body
+        if alone:
+            body = f"<p>{title}</p>" if form.markup is Markup.HTML else title
+        if form.raw_title:  # it is shown as it stands: the same line, made of values as they are
+            title, _ = _text(found, message, form, raw=True)
+        elif alone and not form.machine:
+            title = ""
     size = form.measure(title) + form.measure(body) + _JOINT
     if size > form.limit:
         raise OutOfBounds(f"the result is too long: {size} {form.unit.value}, of {form.limit}")

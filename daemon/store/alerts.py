@@ -4,7 +4,7 @@ Owns the insertion of deliveries, and what an alert does to those that wait befo
 judge one.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,16 +36,15 @@ _HASTEN = (
     )
     .values(due_at=_NOW)
 )
-_KEPT = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
+KEPT = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
+"""What waits for the end of quiet hours at the parameter `now`, and was not tried yet."""
 _ON_CHANNEL = _D.channel == bindparam("of_channel", type_=Text)
-_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, _KEPT).values(due_at=_NOW)
+_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, KEPT).values(due_at=_NOW)
 _FREE_PROJECT = (
     update(DELIVERIES)
-    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), _KEPT)
+    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), KEPT)
     .values(due_at=_NOW)
 )
-_FREE_CHANNEL = update(DELIVERIES).where(_ON_CHANNEL, _KEPT).values(due_at=_NOW)
-_KEEPING = select(_D.channel).where(_KEPT).distinct()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,10 +186,3 @@ def hasten(connection: Connection, job: int, *, at: datetime) -> None:
     """Make the job's alerts due at `at` that wait for a later moment, but not for the end of quiet hours, and were
     not tried yet."""
     connection.execute(_HASTEN, {"of_job": job, "now": at})
-
-
-def end_quiet(connection: Connection, quiet: Collection[ChannelName], *, at: datetime) -> int:
-    """Make due at `at` what was kept back on channels that are not among `quiet`. Returns how many."""
-    kept = connection.execute(_KEEPING, {"now": at}).scalars().all()
-    values = [{"of_channel": channel, "now": at} for channel in kept if channel not in quiet]
-    return connection.execute(_FREE_CHANNEL, values).rowcount if values else 0

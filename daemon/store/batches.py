@@ -103,6 +103,12 @@ def reopen(connection: Connection, batches: Collection[Batch], *, at: datetime) 
     return len(rows)
 
 
+def subject(connection: Connection, project: ProjectName, batch: str) -> Subject | None:
+    """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
+    jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
+    return _subject(project, batch, jobs) if jobs else None
+
+
 def _end(job: Any) -> str:
     """How a job ended, in the words of the facts."""
     return _WORDS[job.state] if job.tracking == Tracking.FINISHED else str(job.tracking)

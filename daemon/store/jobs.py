@@ -99,15 +99,18 @@ class Jobs:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def track(self, request: TrackRequest, *, at: datetime) -> TrackResult:
+    def track(self, request: TrackRequest, *, at: datetime, routing: Routing | None = None) -> TrackResult:
         """Track a job from `at` on, whether it is known or not. A job that is lost, expired or stopped is taken
-        up again in the state that it had. Added and taken-up jobs are changes for `take_changes`."""
-        return self.track_many([request], at=at)[0]
+        up again in the state that it had. Added and taken-up jobs are changes for `take_changes`. Where it was the
+        last active one of the batch that it leaves for another, that is told by `routing`."""
+        return self.track_many([request], at=at, routing=routing)[0]
 
-    def track_many(self, requests: Iterable[TrackRequest], *, at: datetime) -> _Results:
+    def track_many(
+        self, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
+    ) -> _Results:
         """What `track` does, for each in its turn, with a few statements for hundreds of them. The write lock is
         held until all are stored: whoever has more than some thousands gives them to several transactions."""
-        return track_many(self._connection, requests, at=at)
+        return track_many(self._connection, requests, at=at, routing=routing)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""
@@ -138,6 +141,10 @@ class Jobs:
             if row.batch is not None and routing is not None:
                 batches.finish(self._connection, row.project, row.batch, at=at, routing=routing)
         return len(stopped)
+
+    def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
+        """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
+        return batches.subject(self._connection, project, batch)
 
     def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
         """A page of the active jobs: up to `limit` with row ids above `after`, in their order."""

@@ -33,7 +33,7 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, fallback, plainly, together
+from daemon.store import alerts, fallback, plainly, quiet, together
 from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent
 from daemon.store.mapping import attempt_row, delivery_row, job_row, transition_row
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -197,10 +197,9 @@ class Outbox:
     def recover(self, *, at: datetime, routing: Routing | None = None) -> int:
         """After a crash: whatever was being sent is due `at` again, marked as a possible repeat. Returns how
         many. Only for the start of the daemon: nothing may be sending. With `routing`, what was kept for quiet
-        hours is due on channels that have none any more."""
+        hours waits no longer than they ask."""
         if routing is not None:
-            channels = alerts.keeping_quiet(routing)
-            alerts.end_quiet(self._connection, channels, at=at)
+            quiet.shorten(self._connection, routing, at=at)
         sending = select(_D.id).where(unsent(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
         unknown = {"ended_at": at, "outcome": AttemptOutcome.UNKNOWN, "reason": STOPPED_WHILE_SENDING}
         self._connection.execute(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     func,
     insert,
+    or_,
     select,
     type_coerce,
     update,
@@ -44,6 +45,7 @@ _RECENT = select(func.count()).select_from(
         _D.status.in_(_WRITTEN),  # a search of the index for each; a "not canceled" would read them all
         _D.created_at > bindparam("since", type_=_D.created_at.type),
         merges(DELIVERIES),
+        or_(_D.held_until.is_(None), due(DELIVERIES)),  # what is kept for quiet hours is no company
     )
     .limit(COUNTED)
     .subquery()
@@ -84,7 +86,7 @@ _BEGIN = insert(ATTEMPTS)
 def waiting(connection: Connection, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
     """How the channel stands; what counts `COUNTED` at most."""
     since = now - timedelta(seconds=window)
-    recent = connection.execute(_RECENT, {"channel": channel, "since": since}).scalar_one()
+    recent = connection.execute(_RECENT, {"channel": channel, "since": since, "now": now}).scalar_one()
     ready, oldest, kept = connection.execute(_READY, {"channel": channel, "now": now}).one()
     return Waiting(
         recent=recent, due=ready, oldest=None if oldest is None else from_stamp(oldest), from_quiet=kept

@@ -1,6 +1,6 @@
 """Finds out of what kind a job is that somebody outside names. Never tracks it.
 
-A callback names the job alone; a query needs its kind too.
+A callback names the job alone; a query needs its kind too, so this has the priority of news.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ async def kind_of(client: ProjectClient, job_id: JobId, *, now: datetime) -> Kin
 async def _listed(client: ProjectClient, job_id: JobId, now: datetime) -> Kind | None:
     since = (now - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
     query = ListQuery(job_ids=(job_id,), created_since=since)
-    listed = await client.list(query, permit=await client.budget.take(Priority.DETAIL))
+    listed = await client.list(query, permit=await client.budget.take(Priority.NEWS))
     return next((entry.kind for entry in listed.entries if entry.job_id == job_id), None)
 
 
 async def _shown(client: ProjectClient, job_id: JobId) -> Kind | None:
     try:
-        await client.show(BUSINESS_CARD, job_id, permit=await client.budget.take(Priority.DETAIL))
+        await client.show(BUSINESS_CARD, job_id, permit=await client.budget.take(Priority.NEWS))
     except ApiError:
         return None
     return BUSINESS_CARD

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 _PATIENCE = 10.0
 """Seconds for a whole body: a request that never ends would hold its place for ever."""
@@ -45,7 +46,8 @@ def machine_answer(body: object, *, status: int = 200, headers: Mapping[str, str
 
 
 async def read_body(request: Request, *, most: int) -> bytes:
-    """The body, at most `most` bytes. Raises Refused: 413 for more, 408 where it does not come."""
+    """The body, at most `most` bytes. Raises Refused: 413 for more, 408 where it does not come, 400
+    where the connection ends before (nobody reads that)."""
     too_large = Refused(413, f"the body is over {most} bytes")
     length = request.headers.get("content-length", "0")
     if length.isdigit() and int(length) > most:
@@ -57,6 +59,8 @@ async def read_body(request: Request, *, most: int) -> bytes:
                 body += piece
                 if len(body) > most:
                     raise too_large
+    except ClientDisconnect:
+        raise Refused(400, "the body did not come whole") from None
     except TimeoutError:
         raise Refused(408, f"the body did not come within {_PATIENCE:g} s", headers=_CLOSE) from None
     return bytes(body)

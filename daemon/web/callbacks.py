@@ -4,11 +4,14 @@ Owns who is believed, and how far: a genuine callback makes a job due now, it ne
 waits for the service.
 """
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from daemon.clock import Clock
 from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.domain.text import clean
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.metastudio.kinds import AVATAR
@@ -21,6 +24,12 @@ log = logger(__name__)
 
 _TELL_AGAIN = 10.0
 """Seconds between two log lines about refused callbacks: anybody can send wrong ones."""
+_RESULT_SHOWN = 64
+"""Characters of a callback's result in the log: its body is not signed."""
+_ASKED_AT_ONCE = 2
+"""Jobs whose kind is asked for at the same time: more would keep all looks at jobs waiting, and each other."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+"""Seconds to the second question for a kind, and at most between two; each pause is twice the one before."""
 _WRONG = (
     "this callback is not believed: its signature or secret is wrong, or too old. "
     "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
@@ -31,13 +40,14 @@ def router(ground: WebGround) -> APIRouter:
     """The routes of callbacks."""
     routes = APIRouter(prefix="/callbacks")
     refusals = _Refusals(ground.clock)
+    kinds = _Kinds(ground)
 
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
         try:
             name = ProjectName(project)
             settings = _believed(ground, request, name, secret)
             body = await read_body(request, most=callback.MAX_BODY)
-            return machine_answer(await _take(ground, name, settings, callback.read_callback(body)))
+            return machine_answer(await _take(ground, kinds, name, settings, callback.read_callback(body)))
         except Refused as refused:
             if refused.status == 401:
                 refusals.note(project)
@@ -73,7 +83,11 @@ def _believed(ground: WebGround, request: Request, project: ProjectName, secret:
 
 
 async def _take(
-    ground: WebGround, project: ProjectName, settings: CallbackSettings, said: callback.Callback | None
+    ground: WebGround,
+    kinds: "_Kinds",
+    project: ProjectName,
+    settings: CallbackSettings,
+    said: callback.Callback | None,
 ) -> dict[str, object]:
     """Act on a genuine callback. One that names no job is taken all the same: sending it again would not help."""
     if said is None:
@@ -81,13 +95,14 @@ async def _take(
         return {"job_id": None, "watched": False}
     watched = ground.hint(project, said.job_id)
     if not watched:
-        watched = await _take_unwatched(ground, project, settings, said.job_id)
-    log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=said.result, watched=watched)
+        watched = await _take_unwatched(ground, kinds, project, settings, said.job_id)
+    result = None if said.result is None else clean(said.result[:_RESULT_SHOWN])
+    log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=result, watched=watched)
     return {"job_id": said.job_id, "watched": watched}
 
 
 async def _take_unwatched(
-    ground: WebGround, project: ProjectName, settings: CallbackSettings, job_id: JobId
+    ground: WebGround, kinds: "_Kinds", project: ProjectName, settings: CallbackSettings, job_id: JobId
 ) -> bool:
     """Track a job that nobody watches, where that is wanted. Raises Refused (503) where it cannot be stored: the
     service may send the callback again."""
@@ -103,7 +118,7 @@ async def _take_unwatched(
         raise Refused(503, "the database does not take it now; try again", headers={"Retry-After": "5"}) from None
     ground.tracked()
     if found is None:
-        ground.tasks.spawn(_settle_kind(ground, request))
+        kinds.settle(request)
     return True
 
 
@@ -115,14 +130,48 @@ def _is_wanted(found: Known | None, *, track_unknown: bool) -> bool:
     return found.tracking in (Tracking.LOST, Tracking.EXPIRED)
 
 
-async def _settle_kind(ground: WebGround, request: TrackRequest) -> None:
-    """A callback does not say of what kind a job is: it is tracked as an avatar video until the service did."""
-    kind = await ground.kind_of(request.project, request.job_id)
-    if kind is None or kind == request.kind:
-        return
-    right = TrackRequest(project=request.project, kind=kind, job_id=request.job_id)
-    await ground.store.write(lambda tx: tx.jobs.track(right, at=ground.clock.now()))
-    ground.tracked()
+class _Kinds:
+    """Finds out of what kind the jobs are that callbacks named: a callback does not say it, so they are tracked as
+    avatar videos until the service did. Where it does not answer, it is asked again, for as long as the job is
+    watched, and a while after its end: as another kind it would be lost, or its links never renewed."""
+
+    def __init__(self, ground: WebGround) -> None:
+        self._ground = ground
+        self._turns = asyncio.Semaphore(_ASKED_AT_ONCE)
+
+    def settle(self, request: TrackRequest) -> None:
+        """Begin to; nobody waits for it."""
+        self._ground.tasks.spawn(self._try(request, _FIRST_PAUSE))
+
+    async def _try(self, request: TrackRequest, pause: float) -> None:
+        try:
+            settled = await self._settled(request, last=pause >= _LONGEST_PAUSE)
+        except StoreError:
+            settled = False
+        if not settled:
+            longer = min(2 * pause, _LONGEST_PAUSE)
+            self._ground.tasks.spawn_later(pause, lambda: self._try(request, longer))
+
+    async def _settled(self, request: TrackRequest, *, last: bool) -> bool:
+        """Whether there is nothing more to find out; `last`: of a job that has ended. Raises StoreError."""
+        ground = self._ground
+        async with self._turns:
+            found = await ground.store.read_async(
+                lambda tx: tx.jobs.known(request.project, [request.job_id]).get(request.job_id)
+            )
+            if found is None or found.tracking not in (Tracking.ACTIVE, Tracking.FINISHED):
+                return True
+            if found.kind != request.kind:  # somebody said it meanwhile
+                return True
+            kind = await ground.kind_of(request.project, request.job_id)
+        if kind is None:
+            return last and found.tracking is Tracking.FINISHED
+        if kind == request.kind:
+            return True
+        right = TrackRequest(project=request.project, kind=kind, job_id=request.job_id)
+        await ground.store.write(lambda tx: tx.jobs.track(right, at=ground.clock.now()))
+        ground.tracked()
+        return True
 
 
 class _Refusals:

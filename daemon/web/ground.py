@@ -12,6 +12,7 @@ from typing import Any
 from daemon.clock import Clock
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.store import JobRow, Store, StoreError
 from daemon.web.settings import WebSettings
@@ -34,6 +35,8 @@ class Tasks:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._ended = False
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin `work`. Its errors are logged; those of the store are by the store."""
@@ -41,8 +44,28 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def spawn_later(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work` in so many seconds, unless the end comes first."""
+
+        def begin() -> None:
+            self._timers.discard(timer)
+            self.spawn(work())
+
+        if not self._ended:
+            timer = asyncio.get_running_loop().call_later(seconds, begin)
+            self._timers.add(timer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing goes on and nothing is to begin."""
+        return not self._tasks and not self._timers
+
     async def end(self, *, patience: float) -> None:
-        """Wait `patience` seconds for what is under way, then cancel it."""
+        """Wait `patience` seconds for what is under way, then cancel it. What was to begin later never does."""
+        self._ended = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=patience)
@@ -73,4 +96,6 @@ class WebGround:
     kind_of: KindOf
     renew: Renew
     eta: EtaOf
+    routing: Routing | None = None
+    """Where the end of a batch is told whose last job goes over to another; None: nowhere."""
     tasks: Tasks = field(default_factory=Tasks)

@@ -93,10 +93,10 @@ class _Door:
 
     async def _open(self, request: Request, token: str) -> tuple[LinkRow, JobRow] | Response:
         """The link that may be opened, with its job; or the page that says why none may."""
+        if _TOKEN.fullmatch(token) is None:  # no token of ours: it takes nobody's turn
+            return _page(request, Page.GONE)
         if not self._pace.admit():
             return _page(request, Page.CROWDED)
-        if _TOKEN.fullmatch(token) is None:
-            return _page(request, Page.GONE)
         now = self._ground.clock.now()
         try:
             found = await self._ground.store.read_async(lambda tx: _find(tx, token))

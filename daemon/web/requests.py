@@ -138,8 +138,10 @@ def _job_id(value: object) -> JobId:
 def _kind(value: object) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or value not in KINDS:
-        raise ValueError(f"{_shown(value)} is no kind; {_suggestion(str(value), tuple(KINDS))}")
+    if not isinstance(value, str):
+        raise ValueError("it must be a text")  # noqa: TRY004 - the same
+    if value not in KINDS:
+        raise ValueError(f"{_shown(value)} is no kind; {_suggestion(value, tuple(KINDS))}")
     return value
 
 
@@ -148,7 +150,7 @@ def _label(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError("it must be a text")  # noqa: TRY004 - the same
-    return label(value)
+    return label(value) or None  # one that shows nothing says nothing
 
 
 def _tags(value: object) -> tuple[str, ...]:
@@ -180,6 +182,6 @@ def _suggestion(wrong: str, right: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(right)}"
 
 
-def _shown(value: object) -> str:
+def _shown(value: str) -> str:
     text = repr(value)
     return text if len(text) <= MAX_WORD else f"{text[:MAX_WORD]}…"

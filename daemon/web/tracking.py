@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
+from daemon.domain.routing import Routing
 from daemon.metastudio.kinds import AVATAR
 from daemon.store import JobRow, StoreError, TrackRequest, Transaction
 from daemon.web import facts
@@ -68,12 +69,14 @@ def _busy() -> Refused:
 
 async def _track(ground: WebGround, wanted: Sequence[Wanted]) -> list[dict[str, object]]:
     at = ground.clock.now()
-    told = await ground.store.write(lambda tx: track_wanted(tx, wanted, at=at))
+    told = await ground.store.write(lambda tx: track_wanted(tx, wanted, at=at, routing=ground.routing))
     ground.tracked()
     return told
 
 
-def track_wanted(tx: Transaction, wanted: Sequence[Wanted], *, at: datetime) -> list[dict[str, object]]:
+def track_wanted(
+    tx: Transaction, wanted: Sequence[Wanted], *, at: datetime, routing: Routing | None = None
+) -> list[dict[str, object]]:
     """Track the jobs, all or none, and say what became of each. One that is known keeps its kind unless another
     is given."""
     known = {
@@ -81,20 +84,22 @@ def track_wanted(tx: Transaction, wanted: Sequence[Wanted], *, at: datetime) -> 
         for project in dict.fromkeys(each.project for each in wanted)
         for job_id, job in tx.jobs.known(project, [w.job_id for w in wanted if w.project == project]).items()
     }
+    kinds = {key: job.kind for key, job in known.items()}
     requests = []
     for each in wanted:
-        job = known.get((each.project, each.job_id))
+        key = (each.project, each.job_id)
+        kinds[key] = each.kind or kinds.get(key, AVATAR.name)  # for those of the same job that follow
         requests.append(
             TrackRequest(
                 project=each.project,
-                kind=each.kind or (AVATAR.name if job is None else job.kind),
+                kind=kinds[key],
                 job_id=each.job_id,
                 label=each.label,
                 tags=each.tags,
                 batch=each.batch,
             )
         )
-    results = tx.jobs.track_many(requests, at=at)
+    results = tx.jobs.track_many(requests, at=at, routing=routing)
     states = {key: job.state for key, job in known.items()}
     return [
         {

@@ -153,6 +153,20 @@ def test_a_wrong_template_is_a_fault_of_the_config(tmp_path: Path) -> None:
     assert f"{tmp_path}/none.j2: the template cannot be read" in faults[2]
 
 
+def test_a_wrong_template_is_told_beside_another_fault_of_its_channel(tmp_path: Path) -> None:
+    (tmp_path / "s.j2").write_text("fine\n{{ nmae }}")
+    templates = '{ succeeded = "s.j2", failed = "none.j2", sucseeded = "s.j2", lost = "", stuck = 4 }'
+    faults = told(tmp_path, BASE + CHANNEL + f'timezone = "Asia/Shanghia"\ntemplates = {templates}\n', {})
+    assert [fault.partition(": ")[0] for fault in faults] == [
+        "channels.editors.timezone",
+        "channels.editors.templates.sucseeded",
+        "channels.editors.templates.lost",
+        "channels.editors.templates.stuck",
+        "channels.editors.templates.succeeded",
+        "channels.editors.templates.failed",
+    ]
+
+
 @pytest.mark.parametrize(
     ("more", "warns"),
     [

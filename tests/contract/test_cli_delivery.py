@@ -166,6 +166,22 @@ def test_a_stored_job_is_followed_with_what_is_known_of_it(wrapd: Runner) -> Non
     assert len(json.loads(explain(wrapd, "job-1", "--json"))) == len(by_event) - 1
 
 
+def test_the_end_of_a_jobs_batch_is_followed_by_what_all_its_jobs_share(wrapd: Runner) -> None:
+    wrapd.config.write_text(ROUTED.replace('labels = ["Episode *"]\n', ""))
+    for name, more in (("one", ("--tag", "vip", "--batch", "night")), ("alone", ("--tag", "vip"))):
+        assert wrapd("track", name, "--project", "main", *more).status == 0
+    day = ("--at", "2026-01-05T04:00")
+    assert explain(wrapd, "one", "--event", "batch_finished", *day).endswith("\neditors: at once\n")
+    wrapd("track", "two", "--project", "main", "--kind", "photo", "--batch", "night")
+    text = explain(wrapd, "one", "--event", "batch_finished", *day)
+    assert "of project main; batch night\n" in text
+    assert text.endswith("\nNobody hears of it.\n")
+    assert "batch_finished" not in explain(wrapd, "alone")
+    result = wrapd("routes", "explain", "alone", "--event", "batch_finished")
+    assert (result.status, result.out) == (Exit.USAGE, "")
+    assert "alone belongs to no batch" in result.err
+
+
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
@@ -214,7 +230,7 @@ def test_channels_show_their_plan_and_since_when_they_are_held(wrapd: Runner) ->
     for part in ("language zh", "20 a minute", "above 4 in 1m", "quiet 22:00-08:00", "then ops after 15m"):
         assert part in table
     doctor = wrapd("doctor").out
-    assert "channels.editors: warn: the service refuses it, 1 alert wait" in doctor
+    assert "channels.editors: warn: the service refuses it, with 1 alert waiting" in doctor
 
 
 # -------------------------------------------------------------------------------------------- deliveries
@@ -234,7 +250,7 @@ def test_each_try_is_shown(wrapd: Runner) -> None:
     assert story.startswith(f"#{dead} project_down to editors: dead\n")
     assert "  of       no job of project a\n" in story
     assert "1. " in story
-    assert "dead: HTTP 404: HTTP 404: no such chat" in story
+    assert "UTC  dead: HTTP 404: no such chat" in story
     assert "none yet" in wrapd("deliveries", "show", str(listed[0]["id"])).out
     result = wrapd("deliveries", "show", "99")
     assert (result.status, result.out) == (Exit.UNKNOWN, "")

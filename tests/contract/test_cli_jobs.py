@@ -234,6 +234,10 @@ def test_labels_are_cleaned_and_capped(wrapd: Runner) -> None:
     label = str(job["label"])
     assert label.startswith("]0;title[red]bold[/red] next line\ufffd xxx")
     assert len(label) == 200
+    wrapd("track", "a", "--label", "\x1b\u202e ")
+    assert rows(wrapd)[0]["label"] == label, "one that shows nothing says nothing"
+    wrapd("track", "b", "--label", "")
+    assert [each["label"] for each in rows(wrapd) if each["job_id"] == "b"] == [None]
 
 
 @pytest.mark.parametrize("option", ["--tag", "--batch"])
@@ -361,13 +365,14 @@ def test_untrack_of_several_is_all_or_nothing(wrapd: Runner) -> None:
     assert {job["tracking"] for job in rows(wrapd)} == {"stopped"}
 
 
-def test_a_batch_whose_last_job_is_untracked_has_ended(wrapd: Runner) -> None:
+@pytest.mark.parametrize("last", [("untrack", "b"), ("track", "b", "--batch", "summer")])
+def test_a_batch_has_ended_when_its_last_job_goes_away(wrapd: Runner, last: tuple[str, ...]) -> None:
     wrapd("track", "a", "b", "--batch", "spring")
     job = in_store(wrapd, lambda tx: tx.jobs.find(JobId("a"))[0].id)
     seen = Observation(state="SUCCEED")
     move = Moved(before=None, after="SUCCEED", observed_at=AT, reported_at=None)
     in_store(wrapd, lambda tx: tx.jobs.record_move(job, move, seen, routing=ROUTING, due_at=AT))
-    assert wrapd("untrack", "b").status == 0
+    assert wrapd(*last).status == 0
     told = json.loads(wrapd("deliveries", "--json").out)
     assert [each["event"] for each in told if each["event"] == "batch_finished"] == ["batch_finished"]
 

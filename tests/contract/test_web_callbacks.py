@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking
@@ -191,3 +192,48 @@ async def test_a_body_that_never_ends_is_given_up_and_harms_nobody(
         assert (await call(it, path_of(NONE))).status == 200
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
+
+
+async def test_a_kind_that_the_service_does_not_tell_at_once_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
+    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
+        await call(it, path_of(TRACKING))
+        await it.until(lambda: len(it.kinds_asked) >= 3)
+        it.kinds["j-1"] = "photo"
+        await it.until(lambda: it.tracked == 2)
+        assert it.job("j-1").kind == "photo"
+
+
+async def test_nothing_is_asked_about_the_kind_of_a_job_that_is_no_longer_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
+    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
+        await call(it, path_of(TRACKING))
+        await it.until(lambda: len(it.kinds_asked) >= 2)
+        it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("j-1").job_id, at=NOW))
+        async with asyncio.timeout(10):
+            while not it.tasks.idle:
+                await asyncio.sleep(0)
+        assert it.job("j-1").kind == "avatar"
+
+
+async def test_what_is_to_be_asked_later_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
+        await call(it, path_of(TRACKING))
+        await it.until(lambda: len(it.kinds_asked) >= 1)
+        await asyncio.wait_for(it.web.stop(), 1.5)
+        assert it.tasks.idle
+
+
+async def test_of_a_long_result_the_log_keeps_the_beginning(tmp_path: Path) -> None:
+    async with desk(tmp_path, callbacks={MAIN: NONE}) as it:
+        it.watched.add((MAIN, "j-1"))
+        body = json.dumps({"job_id": "j-1", "result": "\x1b[31m" + "A" * 10_000})
+        with capture_logs() as lines:
+            told = await call(it, path_of(NONE), body.encode())
+        assert told.status == 200
+        [line] = [each for each in lines if each["event"] == "callback.taken"]
+        assert line["result"] == "[31m" + "A" * 59

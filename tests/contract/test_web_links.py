@@ -184,6 +184,13 @@ async def test_too_many_clicks_at_once_are_asked_to_wait(tmp_path: Path) -> None
         assert told[-1].headers["retry-after"]
 
 
+async def test_what_is_no_token_takes_nobodys_turn(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for path in ("/v/wp-login.php", "/v/short", "/v/%2e%2e", "/v/a%00b") * 10:
+            assert (await it.ask("GET", path)).status == 404
+        assert (await it.ask("GET", "/v/" + "a" * 32)).status == 404, "and not 429"
+
+
 async def test_a_database_that_does_not_answer_is_no_dead_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -268,3 +268,61 @@ def end(it: Desk, row: int, state: str, *, asset: Asset | None = None) -> None:
         tx.jobs.record_move(row, move, seen, routing=BOTH, due_at=NOW)
 
     it.store.write_now(work)
+
+
+@pytest.mark.parametrize("label", ["", "  \n", "\x00\x01\x1b", "\u202e"])
+async def test_a_label_that_shows_nothing_says_nothing(tmp_path: Path, label: str) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(it, {"jobs": [{"job_id": "j-1", "label": label}, {"job_id": "j-2", "label": "B"}]})
+        assert [each["result"] for each in told.json()["jobs"]] == ["added", "added"]
+        assert it.job("j-1").label is None
+        assert (await post(it, {"job_id": "j-2", "label": label})).status == 200
+        assert it.job("j-2").label == "B"
+
+
+async def test_a_value_of_any_depth_is_a_fault_like_others(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for depth in range(900, 1001):  # as deep as JSON is read, and what shows it has less room
+            value = "[" * depth + "]" * depth
+            told = await post(it, f'{{"job_id": "j-1", "kind": {value}}}'.encode())
+            assert told.status in (400, 422), depth
+            if told.status == 422:
+                assert faults(told) == {"kind": "it must be a text"}
+
+
+async def test_a_job_that_stands_twice_in_a_request_keeps_the_kind_that_was_given(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        told = await post(it, {"jobs": [{"job_id": "j-1", "kind": "photo"}, {"job_id": "j-1", "batch": "b"}]})
+        assert [each["kind"] for each in told.json()["jobs"]] == ["photo", "photo"]
+        assert (it.job("j-1").kind, it.job("j-1").batch) == ("photo", "b")
+
+
+async def test_a_body_that_ends_early_is_no_error_of_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with desk(tmp_path) as it:
+        reader, writer = await asyncio.open_connection(*it.web.address.split(":"))
+        head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 20\r\n\r\n".encode())
+        assert b"100" in await reader.readline()  # it waits for the body now
+        writer.close()
+        await writer.wait_closed()
+        await it.web.stop()
+        assert [line.getMessage() for line in caplog.records if line.levelname == "ERROR"] == []
+        assert it.jobs() == {}
+
+
+async def test_a_batch_whose_last_job_moves_to_another_is_told(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        await post(it, {"jobs": [{"job_id": "j-1", "batch": "b1"}, {"job_id": "j-2", "batch": "b1"}]})
+
+        def end(tx: Transaction) -> None:
+            seen = Observation(state="SUCCEED")
+            move = judge(None, seen, at=NOW)
+            assert isinstance(move, Moved)
+            tx.jobs.record_move(it.job("j-1").id, move, seen, routing=BOTH, due_at=NOW)
+
+        it.store.write_now(end)
+        await post(it, {"job_id": "j-2", "batch": "b2"})
+        rows = it.store.read(lambda tx: tx.outbox.list(channel=A))
+        assert [row.facts["batch"] for row in rows if row.event == "batch_finished"] == ["b1"]

@@ -25,6 +25,7 @@ SCRIPT = ROOT / "tests" / "support" / "systemd_lab.sh"
 PYTHON = Path("/usr/bin/python3")
 CONFIG = "/etc/wrapd/config.toml"
 SECRET_KEY = "lab-secret-key-0123456789abcdef"
+WEB_TOKEN = "lab-web-token-0123456789abcdef"
 
 CONFIG_TEXT = """
 [database]
@@ -39,6 +40,9 @@ requests_per_second = 10
 auth = { method = "aksk", access_key = { credential = "access_key" }, secret_key = { credential = "secret_key" } }
 [channels.editors]
 url = { credential = "editors_url" }
+[web]
+listen = "0.0.0.0:8787"
+token = { credential = "web_token" }
 """
 
 DROP_IN = """
@@ -46,6 +50,7 @@ DROP_IN = """
 LoadCredential=access_key:/etc/wrapd/credentials/access_key
 LoadCredential=secret_key:/etc/wrapd/credentials/secret_key
 LoadCredential=editors_url:/etc/wrapd/credentials/editors_url
+LoadCredential=web_token:/etc/wrapd/credentials/web_token
 # As shipped, but for people without patience:
 WatchdogSec=3
 TimeoutAbortSec=1
@@ -68,6 +73,17 @@ import json, sys, urllib.request
 body = json.dumps({"timeline": json.loads(sys.argv[1])}).encode()
 request = urllib.request.Request("http://127.0.0.1:9001/_sim/jobs", body, {"Content-Type": "application/json"})
 print(json.load(urllib.request.urlopen(request))["job_ids"][0])
+"""
+
+
+HAND_OVER = """
+import sys, urllib.error, urllib.request
+headers = {"Authorization": f"Bearer {sys.argv[1]}"}
+request = urllib.request.Request("http://127.0.0.1:8787/api/v1/jobs", b'{"job_id": "handed-over"}', headers)
+try:
+    print(urllib.request.urlopen(request).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
 """
 
 
@@ -152,6 +168,7 @@ def install(layer: Path, scratch: Path) -> None:
         "etc/wrapd/credentials/access_key": "lab-access-key\n",
         "etc/wrapd/credentials/secret_key": f"{SECRET_KEY}\n",
         "etc/wrapd/credentials/editors_url": "json://127.0.0.1:9002/hook\n",
+        "etc/wrapd/credentials/web_token": f"{WEB_TOKEN}\n",
         "etc/systemd/system/wrapd.service": (ROOT / "packaging/wrapd.service").read_text(),
         "etc/systemd/system/wrapd.service.d/lab.conf": DROP_IN,
         "etc/sysusers.d/wrapd.conf": (ROOT / "packaging/wrapd.sysusers.conf").read_text(),
@@ -203,6 +220,14 @@ def test_start_returns_when_the_daemon_is_ready(lab: Lab) -> None:
     status = lab.exec("cat", f"/proc/{unit['MainPID']}/status")
     for applied in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "Umask:\t0007"):
         assert applied in status
+
+
+def test_the_api_listens_for_others_with_a_token_from_a_credential(lab: Lab) -> None:
+    assert "0.0.0.0:8787 " in lab.exec("ss", "--listening", "--tcp", "--numeric")
+    assert lab.exec("/usr/bin/python3", "-c", HAND_OVER, "x" * 30) == "401"
+    assert lab.exec("/usr/bin/python3", "-c", HAND_OVER, WEB_TOKEN) == "200"
+    assert "handed-over" in lab.wrapd("alice", "jobs")
+    lab.wrapd("alice", "untrack", "handed-over")
 
 
 def test_a_member_of_the_group_tracks_a_job_and_its_alert_arrives(lab: Lab) -> None:

@@ -331,6 +331,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 and row.merges
                 and row.status != "canceled"
                 and row.created_at > self.now - timedelta(seconds=WINDOW)
+                and (row.held_until is None or row.due_at <= self.now)
             ]
             held = self.is_held(channel)
             expected = Waiting(

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import http.client
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +17,8 @@ from daemon.domain.durations import Eta
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.web import Health, Probes, WebGround, WebServer, WebSettings, build_app, listen
+from daemon.web.ground import Tasks
+from tests.support.store import BOTH
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
@@ -52,6 +54,10 @@ class Desk:
     tracked: int = 0
     kinds: dict[str, str] = field(default_factory=dict)
     """What the service says of the kinds of jobs."""
+    kinds_asked: list[str] = field(default_factory=list)
+    tasks: Tasks = field(default_factory=Tasks)
+    """What goes on after the answers."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
     etas: dict[str, Eta] = field(default_factory=dict)
     fresh: dict[str, JobRow] = field(default_factory=dict)
     """What `renew` gives for a job id; the job as it is for any other."""
@@ -82,6 +88,13 @@ class Desk:
             return Answer(status=answer.status, headers=named, body=answer.read())
         finally:
             connection.close()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something that the server tells of holds: what it asked, that jobs were tracked."""
+        async with asyncio.timeout(10):
+            while not holds():
+                self.news.clear()
+                await self.news.wait()
 
     def job(self, job_id: str, project: str = MAIN) -> JobRow:
         [row] = self.store.read(lambda tx: tx.jobs.find(JobId(job_id), ProjectName(project)))
@@ -114,9 +127,12 @@ async def desk(
 
     def tracked() -> None:
         it.tracked += 1
+        it.news.set()
 
     async def kind_of(project: ProjectName, job_id: JobId) -> str | None:
         del project
+        it.kinds_asked.append(job_id)
+        it.news.set()
         return it.kinds.get(job_id)
 
     async def renew(row: JobRow) -> JobRow:
@@ -125,6 +141,7 @@ async def desk(
 
     ground = WebGround(
         settings=made,
+        routing=BOTH,
         store=store,
         clock=clock,
         projects=projects,
@@ -136,7 +153,7 @@ async def desk(
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     app = build_app(healthy, _no_metrics, metrics_type="text/plain", ground=ground)
-    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=ground.tasks))
+    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=ground.tasks), tasks=ground.tasks)
     it.web.start()
     try:
         yield it

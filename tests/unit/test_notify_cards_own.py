@@ -291,3 +291,15 @@ def test_the_limits_are_below_the_services() -> None:
     assert feishu.LIMIT < 20 * 1024 - 200
     assert dingtalk.LIMIT < 20_000
     assert wecom.LIMIT == 4096
+
+
+def test_links_that_cannot_be_shown_take_no_room_from_what_can() -> None:
+    link = Link(name="Preview", url=f"https://h.example.com/a?S={'x' * 4000}")
+    what = replace(message(), links=(link,), cover=None)
+    content = card("wecombot", what)["markdown"]["content"]
+    assert len(content.encode()) <= wecom.LIMIT
+    assert "xxx" not in content
+    assert "1 link" in content
+    assert what.fields
+    for field in what.fields:
+        assert field.name in content

@@ -73,6 +73,21 @@ def test_the_first_line_is_the_title_and_the_rest_the_body(made: Made) -> None:
     assert result.body.endswith(" spring+de")
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.schemes[0])
+def test_a_line_alone_is_text_enough_to_be_sent(made: Made, form: Form) -> None:
+    """Apprise refuses what has no body, before it asks the service."""
+    form = replace(form, limit=min(form.limit, 4000))
+    found = rendered(made("{{ name }} is done"), form=form)
+    assert found.body.count("is done") == 1
+    told_above = form.machine or form.raw_title
+    assert found.title == ("Interview, take 1 is done" if told_above else CONSTANT_TITLE * form.fixed_title)
+
+
+def test_a_loop_may_count_inside_another(made: Made) -> None:
+    source = "{% for a in range(2) %}{% for b in range(a, 3) %}{{ a }}{{ b }} {% endfor %}{% endfor %}"
+    assert rendered(made(source)).title == "00 01 02 11 12"
+
+
 def test_each_event_has_its_own_and_the_star_the_rest(tmp_path: Path) -> None:
     files = {}
     for event, name in (("succeeded", "one.j2"), ("digest", "many.j2"), ("*", "any.j2")):

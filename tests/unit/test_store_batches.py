@@ -179,6 +179,30 @@ def test_a_job_that_moves_into_a_batch_takes_its_end_back(store: Store) -> None:
     assert [row.facts["jobs"] for row in told(store)] == [1, 2]
 
 
+def test_the_last_job_that_moves_to_another_batch_ends_the_one_it_leaves(store: Store) -> None:
+    first, *_ = tracked(store, "job-1", "job-2", "job-3")
+
+    def moved(name: str, at: float) -> None:
+        wish = request(name, batch="b2")
+        assert store.write_now(lambda tx: tx.jobs.track(wish, at=later(at), routing=BOTH)) == "already"
+
+    end(store, first)
+    moved("job-2", 1)
+    assert told(store) == []  # one is left
+    moved("job-3", 2)
+    moved("job-3", 3)
+    (row,) = told(store)
+    assert (row.facts["batch"], row.facts["jobs"], row.facts["succeeded"]) == ("b1", 1, 1)
+    assert row.due_at == later(2 + SETTLED)
+
+
+def test_a_batch_that_all_jobs_left_is_not_told(store: Store) -> None:
+    tracked(store, "job-1")
+    wish = [request("job-1", batch="b2"), request("job-2", batch="b1"), request("job-2", batch="b2")]
+    store.write_now(lambda tx: tx.jobs.track_many(wish, at=later(1), routing=BOTH))
+    assert told(store) == []
+
+
 def test_tracking_what_is_known_again_changes_nothing(store: Store) -> None:
     jobs = tracked(store, "job-1", "job-2")
     requests = [request("job-1", batch="b1"), request("job-2", batch="b1")]

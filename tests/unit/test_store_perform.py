@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.store import Store, StoreClosed, Transaction
+from daemon.store import StoreClosed, Transaction
 from tests.support.store import open_store, track
 
 
@@ -101,8 +101,6 @@ def test_a_close_waits_for_a_work_that_is_under_way(tmp_path: Path) -> None:
         go.set()
         assert work.result(10) > 0
         closing.result(10)
-    assert len(reopened(tmp_path).read(lambda tx: tx.jobs.list())) == 1
-
-
-def reopened(folder: Path) -> Store:
-    return open_store(folder)
+    store = open_store(tmp_path)
+    assert len(store.read(lambda tx: tx.jobs.list())) == 1
+    store.close()

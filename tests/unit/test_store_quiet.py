@@ -9,7 +9,7 @@ import pytest
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Observation
 from daemon.domain.quiet import QuietHours
-from daemon.domain.routing import Routing, Target, routing
+from daemon.domain.routing import Route, Routing, Target, routing
 from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, Outcome, Store
 from tests.support.store import BOTH, NOW, PROJECT, A, B, later, move, open_store, record, track
 
@@ -164,3 +164,63 @@ def test_without_quiet_hours_an_alert_costs_no_query_more(store: Store) -> None:
 
     assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 6
     assert store.write_now(lambda tx: count(tx, jobs[1], QUIET)) == 7
+
+
+def hours(start: int, end: int, *, urgent: frozenset[Event] = frozenset({Event.FAILED})) -> QuietHours:
+    return QuietHours(start=time(start), end=time(end), zone=UTC, urgent=urgent)
+
+
+def start_with(store: Store, routes: Routing) -> None:
+    store.write_now(lambda tx: tx.outbox.recover(at=later(5), routing=routes))
+
+
+def quiet_by_route(start: int, end: int, **conditions: tuple[str, ...]) -> Routing:
+    route = Route(events=frozenset(Event), channels=(A,), quiet=hours(start, end), **conditions)
+    return routing([route, Route(events=frozenset(Event), channels=(B,))], operators=None, channels=[A, B])
+
+
+@pytest.mark.parametrize(
+    ("quiet", "due", "until"),
+    [
+        (hours(11, 18), MORNING - timedelta(hours=2), MORNING - timedelta(hours=2)),  # they end sooner
+        (hours(21, 6), later(5), MORNING),  # they do not hold now
+        (hours(11, 20, urgent=frozenset({Event.SUCCEEDED})), later(5), MORNING),  # it passes
+        (hours(11, 22), MORNING, MORNING),  # never longer than it was to wait
+    ],
+)
+def test_a_start_with_other_quiet_hours_keeps_no_alert_longer_than_they_ask(
+    store: Store, quiet: QuietHours, due: datetime, until: datetime
+) -> None:
+    go(store, "SUCCEED")
+    start_with(store, routing([], operators=None, channels=[A, B], quiet={A: quiet}))
+    row = row_of(store, Event.SUCCEEDED)
+    assert (row.due_at, row.held_until) == (due, until)
+    assert claim(store, due - timedelta(seconds=1)) is None
+    assert claim(store, due) is not None
+
+
+def test_what_a_start_lets_go_takes_along_what_is_before_it(store: Store) -> None:
+    go(store, "BLOCK", "WAITING", "SUCCEED")
+    passing = hours(11, 20, urgent=frozenset({Event.SUCCEEDED}))
+    start_with(store, routing([], operators=None, channels=[A, B], quiet={A: passing}))
+    assert {row_of(store, event).due_at for event in (Event.UNBLOCKED, Event.SUCCEEDED)} == {later(5)}
+
+
+def test_a_start_asks_the_routes_about_each_job_and_batch(store: Store) -> None:
+    def work(tx):
+        for name, tags in (("job-1", ("a", "b")), ("job-2", ("b",))):
+            record(tx, track(tx, name, batch=name, tags=tags), "SUCCEED", routes=quiet_by_route(11, 20))
+        alert = OperatorAlert(event=Event.PROJECT_DOWN, key="x", project=PROJECT)
+        tx.outbox.add_operator(alert, channels=[Target(channel=A, held_until=MORNING)], at=NOW)
+
+    store.write_now(work)
+    start_with(store, quiet_by_route(11, 18, tags=("a",)))
+    rows = store.read(lambda tx: tx.outbox.list(channel=A))[::-1]
+    sooner = MORNING - timedelta(hours=2)
+    assert [(row.event, row.due_at) for row in rows] == [
+        (Event.SUCCEEDED, sooner),
+        (Event.BATCH_FINISHED, later(5)),
+        (Event.SUCCEEDED, MORNING),  # nothing sends it there any more: its own time holds
+        (Event.BATCH_FINISHED, later(5)),
+        (Event.PROJECT_DOWN, later(5)),  # operators have no quiet hours of a route
+    ]

@@ -1,0 +1,78 @@
+"""Quiet hours at a start: what an older config kept waits no longer than the present one asks.
+
+Owns these statements, for `Outbox`. Must never make an alert wait longer, nor take one out of its line's order.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.routing import Routing, Subject
+from daemon.store import batches
+from daemon.store.alerts import KEPT, keeping_quiet
+from daemon.store.lines import unsent
+from daemon.store.tables import DELIVERIES, JOBS
+
+_D, _C = DELIVERIES.c, JOBS.c
+_ROWS = (
+    select(
+        *(_D.id, _D.channel, _D.event, _D.job, _D.project, _D.facts, _D.due_at),
+        *(_C.kind, _C.tags, _C.batch, _C.label),
+    )
+    .select_from(DELIVERIES.outerjoin(JOBS, JOBS.c.id == _D.job))
+    .where(unsent(DELIVERIES), KEPT)  # by the index of what is unsent: an order here would read all deliveries
+)
+_MOMENT = _D.due_at.type
+_FREE = update(DELIVERIES).where(_D.id == bindparam("row")).values(due_at=bindparam("due", type_=_MOMENT))
+_SHORTEN = _FREE.values(held_until=bindparam("due", type_=_MOMENT))
+
+
+def shorten(connection: Connection, routing: Routing, *, at: datetime) -> int:
+    """Let what is kept for quiet hours go at their end by `routing`, due `at` where none hold then. Returns of
+    how many alerts the time has changed. One that no route sends there any more keeps its own, as long as anything
+    for its channel may have to wait."""
+    free: list[dict[str, object]] = []
+    shorter: list[dict[str, object]] = []
+    quiet = keeping_quiet(routing)
+    first: dict[tuple[object, ...], datetime] = {}
+    kept = connection.execute(_ROWS, {"now": at}).all()
+    for row in sorted(kept, key=lambda row: -row.id):  # the last one first: order is kept
+        line = (row.channel, row.job, row.project if row.job is None else None)
+        due = min(row.due_at, first.get(line, row.due_at), _end(connection, row, routing, quiet, at=at))
+        first[line] = due
+        if due < row.due_at:
+            (free if due <= at else shorter).append({"row": row.id, "due": due})
+    for statement, rows in ((_FREE, free), (_SHORTEN, shorter)):
+        if rows:
+            connection.execute(statement, rows)
+    return len(free) + len(shorter)
+
+
+def _end(
+    connection: Connection, row: Any, routing: Routing, quiet: frozenset[ChannelName], *, at: datetime
+) -> datetime:
+    """Until when the alert is to wait by `routing`."""
+    if row.channel not in quiet:
+        return at
+    subject = _subject(connection, row)
+    targets = () if subject is None else routing.targets(subject, at=at)
+    ends = [target.held_until or at for target in targets if target.channel == row.channel]
+    end: datetime = ends[0] if ends else row.due_at
+    return end
+
+
+def _subject(connection: Connection, row: Any) -> Subject | None:
+    event = Event(row.event)
+    if event is Event.BATCH_FINISHED:
+        return batches.subject(connection, ProjectName(row.project), str(row.facts["batch"]))
+    return Subject(
+        event=event,
+        project=row.project,
+        kind=row.kind,
+        tags=tuple(row.tags or ()),
+        batch=row.batch,
+        label=row.label,
+    )

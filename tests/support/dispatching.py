@@ -11,6 +11,7 @@ from daemon.domain.jobs import Asset, ChannelName
 from daemon.domain.routing import routing
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.notify.lane import Lane
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
@@ -28,18 +29,34 @@ class Quiet:
 
     def __init__(self) -> None:
         self.waits: list[float] = []
+        self.waiting: list[asyncio.Event] = []
         self._more = asyncio.Condition()
 
     async def __call__(self, event: asyncio.Event, seconds: float) -> None:
         assert seconds > 0
         async with self._more:
             self.waits.append(seconds)
+            self.waiting.append(event)
             self._more.notify_all()
-        await event.wait()
+        try:
+            await event.wait()
+        finally:
+            self.waiting.remove(event)
 
     async def until(self, number: int) -> None:
         async with self._more, asyncio.timeout(PATIENCE):
             await self._more.wait_for(lambda: len(self.waits) >= number)
+
+    async def at_rest(self, lanes: Iterable[Lane]) -> None:
+        """Wait until each lane waits for its next wake, or for a database that takes nothing: one that was woken
+        more often than the others does not count for them."""
+        each = list(lanes)
+
+        def rests(lane: Lane) -> bool:
+            return lane._stopped in self.waiting or (lane._wake in self.waiting and not lane._wake.is_set())
+
+        async with self._more, asyncio.timeout(PATIENCE):
+            await self._more.wait_for(lambda: all(map(rests, each)))
 
 
 class Rig:
@@ -90,6 +107,7 @@ class Rig:
             begun = len(self.quiet.waits)
             self.dispatcher.wake(names)
             await self.quiet.until(begun + len(names))
+            await self.quiet.at_rest(self.dispatcher._lanes[name] for name in names)
 
     async def later(self, seconds: float) -> None:
         self.clock.advance(seconds)

@@ -14,9 +14,10 @@ from daemon.build.reading import Reading
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
-from daemon.config.forms import is_loopback, nearest, template_name
+from daemon.config.forms import nearest, template_name
 from daemon.config.secrets import Source, parse
 from daemon.domain.events import Event
+from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
 from daemon.notify.channels import ChannelSettings, open_channel
 

@@ -5,8 +5,9 @@ import asyncio
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.config.forms import Listen, is_loopback
+from daemon.config.forms import Listen
 from daemon.config.forms import listen as read_listen
+from daemon.domain.hosts import is_loopback
 
 
 class Address(click.ParamType[Listen]):

@@ -9,6 +9,7 @@ from typing import Any
 
 from daemon.config import forms
 from daemon.config.faults import Fault, Place, spell
+from daemon.domain.hosts import is_loopback
 
 
 def between_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
@@ -98,7 +99,7 @@ def _web(web: Mapping[str, Any]) -> Iterator[Fault]:
         host = forms.listen(web.get("listen", "")).host
     except (AttributeError, TypeError, ValueError):
         host = ""
-    if host and not off and not forms.is_loopback(host) and "token" not in web:
+    if host and not off and not is_loopback(host) and "token" not in web:
         port = str(web["listen"]).rpartition(":")[2]
         yield Fault(
             place="web.listen",

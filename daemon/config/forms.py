@@ -4,7 +4,6 @@ Knows nothing of files, sections or pydantic. A message may show the value: neve
 """
 
 import difflib
-import ipaddress
 import re
 import zoneinfo
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
+from daemon.domain.hosts import is_loopback
 from daemon.domain.states import State
 from daemon.regions import REGIONS
 
@@ -119,16 +119,6 @@ def region(text: str) -> str:
             "(for any other place give `endpoint` instead)"
         )
     return text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine, by its address or as `localhost`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def endpoint(text: str) -> str:

@@ -62,8 +62,3 @@ def kind_named(job_type: str | None) -> Kind | None:
     """The kind that an answer's `job_type` names, in any spelling that the service uses; None where it is absent
     or unknown."""
     return None if job_type is None else _JOB_TYPES.get(job_type) or _JOB_TYPES.get(job_type.strip().upper())
-
-
-def kind_of_job_type(job_type: str | None, *, asked: Kind) -> Kind:
-    """The same, or the kind that was `asked`."""
-    return kind_named(job_type) or asked

@@ -5,13 +5,13 @@ Owns the form of wrapd's public addresses: those of callbacks and of links to vi
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 from urllib.parse import quote, urlsplit
 
+from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 
@@ -116,16 +116,6 @@ def check_public_url(url: str) -> None:
             "web.public_url: this is no address to build links on; write scheme and host, and a path where a "
             'proxy has one, as in "https://wrapd.example.com"'
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _plain(text: str) -> bool:

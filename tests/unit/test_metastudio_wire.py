@@ -10,7 +10,7 @@ import pytest
 from daemon.domain.jobs import Asset, link_expiry
 from daemon.domain.states import State, is_terminal
 from daemon.metastudio import wire
-from daemon.metastudio.kinds import AVATAR, BUSINESS_CARD, KINDS, PHOTO, Kind, kind_of_job_type
+from daemon.metastudio.kinds import AVATAR, BUSINESS_CARD, KINDS, PHOTO, Kind, kind_named
 from daemon.metastudio.wire import UnusableAnswer, read_number, read_task, read_time
 from daemon.metastudio.wire_task import read_details
 
@@ -94,7 +94,7 @@ def test_states_under_any_spelling(written: str, state: str) -> None:
     ],
 )
 def test_job_types_in_both_spellings(job_type: str | None, asked: Kind, kind: Kind) -> None:
-    assert kind_of_job_type(job_type, asked=asked) is kind
+    assert (kind_named(job_type) or asked) is kind
 
 
 def test_the_documented_job_type_is_the_one_sent() -> None:

@@ -4,9 +4,10 @@ A private gateway, or a stand-in for tests, takes a service's place: `?host=gate
 `&insecure=yes` for plain HTTP, which is for this machine alone: a token must not cross a network in the open.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
+
+from daemon.domain.hosts import is_loopback
 
 HOSTS: Mapping[str, str] = {
     "feishu": "open.feishu.cn",
@@ -37,13 +38,6 @@ def base_of(scheme: str, options: Mapping[str, str]) -> str:
         raise ValueError("with host=, which takes a host's name and a port, like gateway.example.com:8443")
     if insecure not in _YES:
         return f"https://{host}"
-    if not _is_loopback(found["name"].strip("[]")):
+    if not is_loopback(found["name"].strip("[]")):
         raise ValueError("with insecure=yes, which is for a host on this machine only, like 127.0.0.1:8080")
     return f"http://{host}"
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name.lower() == "localhost"

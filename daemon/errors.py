@@ -13,9 +13,10 @@ class Exit(IntEnum):
     FAILED = 1  # a check or a send failed; the message says which
     USAGE = 2  # the command line is wrong (click's own status)
     CONFIG = 3  # the config, or a secret that it names
-    DATABASE = 4  # the database cannot be used: missing, read-only, full, foreign, newer
+    DATABASE = 4  # the database cannot be used now: missing, full, damaged, or another file than before
     RUNNING = 5  # another daemon works on the same database
     UNKNOWN = 6  # no such job, delivery, project or channel
+    UNUSABLE = 7  # the database is foreign, newer, or not for this user: only a person can help
 
 
 class WrapdError(Exception):

@@ -23,6 +23,8 @@ class LogEvent(StrEnum):
     CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
+    DEFECT = "defect"  # an error that nobody foresaw, with its traceback; the same one is told once in ten seconds
+    TASK_FAILED = "task.failed"  # background work ended with an error that was told where it arose
     TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
     CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
     JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs

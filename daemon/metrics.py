@@ -92,6 +92,12 @@ class Metrics:
             ["channel", "status"],
             registry=self.registry,
         )
+        self.defects = Counter(
+            "wrapd_defects",
+            "Errors of wrapd's own that nobody foresaw, by the part that met them; please report them",
+            ["part"],
+            registry=self.registry,
+        )
         self.store_errors = Counter(
             "wrapd_store_errors", "Transactions that failed and are tried again", registry=self.registry
         )

@@ -23,12 +23,15 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import CONTENT_TYPE, Metrics
+from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.schedule import Schedule
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
+from daemon.store_errors import StoreErrors
 from daemon.systemd import Notifier
+from daemon.tasks import Defects, Tasks
 from daemon.watch.discovery import Discovery
 from daemon.watch.ground import Limits
 from daemon.watch.learning import Learning
@@ -78,6 +81,8 @@ class Service:
     pollers: dict[ProjectName, Poller] = field(init=False, default_factory=dict)
     discoveries: list[Discovery] = field(init=False, default_factory=list)
     delivery: Delivery = field(init=False)
+    defects: Defects = field(init=False)
+    operators: Operators = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
@@ -193,6 +198,7 @@ class Service:
 
     def _build(self, listener: socket.socket | None) -> None:
         gates = AuthGates(self.clock)
+        self.defects = Defects(clock=self.clock, metrics=self.metrics)
         for settings in self.plan.projects:
             self._clients[settings.name] = self._client(settings, gates)
         self.delivery = Delivery(
@@ -204,6 +210,14 @@ class Service:
             metrics=self.metrics,
             on_result=self._attempted,
         )
+        self.operators = Operators(
+            store=self.store,
+            routing=self.plan.routing,
+            clock=self.clock,
+            errors=StoreErrors(clock=self.clock, metrics=self.metrics),
+            wake=self.delivery.dispatcher.wake,
+        )
+        self.defects.report = self.operators.defect
         self.learning = Learning(self.store, self.clock)
         for project, client in self._clients.items():
             poller = self.pollers[project] = self._poller(project, client)
@@ -244,6 +258,7 @@ class Service:
             kind_of=self.watcher.kind_of,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=self.watcher.eta,
+            tasks=Tasks("web", self.defects),
             routing=self.plan.routing,
         )
         probes = Probes(alive=self.alive, ready=self.ready)
@@ -276,6 +291,8 @@ class Service:
             rng=self.rng,
             metrics=self.metrics,
             wake=self.delivery.dispatcher.wake,
+            operators=self.operators,
+            defects=self.defects,
         )
 
     def _discovery(self, poller: Poller) -> Discovery:
@@ -297,6 +314,7 @@ class Service:
     async def _changes(self) -> None:
         try:
             await self.watcher.take_changes()
+            await self.operators.flush()
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()

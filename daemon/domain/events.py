@@ -36,6 +36,8 @@ class Event(StrEnum):
     CHANNEL_HELD = "channel_held"  # a chat service refuses a channel's messages
     UNKNOWN_STATE = "unknown_state"  # the service named a state that wrapd does not know
     OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
+    DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
+    DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
 OPERATOR_EVENTS = frozenset(
@@ -46,6 +48,8 @@ OPERATOR_EVENTS = frozenset(
         Event.CHANNEL_HELD,
         Event.UNKNOWN_STATE,
         Event.OVERLOADED,
+        Event.DELIVERY_DEAD,
+        Event.DEFECT,
     }
 )
 """Events about wrapd and its surroundings: they go to the operators' channels, not by route."""

@@ -187,6 +187,16 @@ _OPERATORS: Mapping[Event, Mapping[str, Json]] = {
     },
     Event.UNKNOWN_STATE: {"state": "THAWING", "job_id": "26f06524-4f75-4b3a-a853-b649a21aae01"},
     Event.OVERLOADED: {"late_seconds": 75.0, "jobs": 90000},
+    Event.DELIVERY_DEAD: {
+        "channel": "studio",
+        "reason": "HTTP 413: the message is too long",
+        "deliveries": 3,
+    },
+    Event.DEFECT: {
+        "part": "watch",
+        "reason": "KeyError (daemon/watch/answers.py:120)",
+        "job_id": "26f06524-4f75-4b3a-a853-b649a21aae01",
+    },
 }
 
 

@@ -49,7 +49,9 @@ FACTS: Mapping[str, str] = {
     "reason": "why tracking ended without an end (`lost`, `expired`), or what is wrong (events for operators)",
     "late_seconds": "of `overloaded`: how long the most overdue job has waited",
     "jobs": "of `overloaded`: how many jobs are tracked; of `batch_finished`: how many the batch has",
-    "held_channel": "of `channel_held`: which one",
+    "held_channel": "of `channel_held` and `delivery_dead`: which one",
+    "deliveries": "of `delivery_dead`: how many alerts were given up",
+    "part": "of `defect`: the part of wrapd that failed",
     "diverted_from": "the channel that this alert was written for, where it takes no messages; else null",
     "began_at": "of `batch_finished`: when the first of its jobs was created",
     "counts": "of `batch_finished`: how many jobs ended in which way (`succeeded`, `partial`, `failed`, "

@@ -49,6 +49,8 @@ MARKS: Mapping[Event, tuple[str, Severity]] = {
     Event.CHANNEL_HELD: ("📪", Severity.BAD),
     Event.UNKNOWN_STATE: ("🧩", Severity.WARNING),
     Event.OVERLOADED: ("🐢", Severity.WARNING),
+    Event.DELIVERY_DEAD: ("🪦", Severity.BAD),
+    Event.DEFECT: ("🐞", Severity.WARNING),
 }
 """The sign and the colour of each event, in every language."""
 PARTIAL = ("🌗", Severity.WARNING)

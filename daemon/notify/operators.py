@@ -11,7 +11,7 @@ from daemon.notify.reading import NAME_LIMIT, TEXT_LIMIT, delivery_facts, iso, n
 from daemon.notify.words import clean
 from daemon.store import DeliveryRow
 
-_TOLD = ("state", "job_id", "reason", "late_seconds", "jobs")
+_TOLD = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part")
 
 
 def operator_message(delivery: DeliveryRow, look: Look) -> Message:
@@ -52,6 +52,8 @@ def _fields(facts: Mapping[str, Json], at: datetime, look: Look) -> tuple[Field,
         ("job", text(facts, "job_id", 128)),
         ("late", voice.length(delay) if delay is not None else ""),
         ("jobs", str(jobs) if jobs else ""),
+        ("deliveries", str(dead) if (dead := number(facts, "deliveries")) else ""),
+        ("part", text(facts, "part", NAME_LIMIT)),
         ("since", voice.moment(at)),
     )
     return tuple(voice.field(name, value) for name, value in pairs if value)

@@ -127,7 +127,7 @@ class Answers:
         if asset_id is None:
             ground.wake(recorded.channels)
         else:
-            ground.tasks.spawn(self._complete(watched, asset_id, recorded))
+            ground.tasks.spawn("complete", self._complete(watched, asset_id, recorded), job=watched.job_id)
 
     async def _follow_store(self, watched: Watched) -> None:
         """The store did not take a move: a person stopped the job meanwhile, or it holds another state than was
@@ -226,7 +226,7 @@ class Answers:
             "normal_median": min(law.quantile(0.5), law.stuck_after / 2),
             "normal_high": min(law.quantile(0.99), law.stuck_after),
         }
-        self._ground.tasks.spawn(self._record_stuck(watched, facts))
+        self._ground.tasks.spawn("stuck", self._record_stuck(watched, facts), job=watched.job_id)
 
     async def _record_stuck(self, watched: Watched, facts: Mapping[str, Json]) -> None:
         ground = self._ground

@@ -158,7 +158,7 @@ class Batches:
                 continue
             if summary.state != watched.state and not outdated(watched, summary, source):
                 watched.recording = True  # until it is: no other answer takes it a second time
-                self._ground.tasks.spawn(self._take_move(watched, summary, source))
+                self._ground.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
                 continue
             answers.unchanged(watched, source, now)
             if summary.state == watched.state and summary.reported_at is not None:

@@ -219,7 +219,7 @@ class FeedReader:
             if outdated(watched, entry, source) or (watched.unstored and source.began < watched.due):
                 continue
             watched.recording = True  # until it is: no page and no other answer takes it a second time
-            self._ground.tasks.spawn(self._take_move(watched, entry, source))
+            self._ground.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
 
     async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
         agenda = self._ground.agenda

@@ -1,10 +1,8 @@
 """What all parts of one project's watch stand on. Never decides anything."""
 
-import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -12,10 +10,11 @@ from daemon.domain.routing import Routing
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.store import Store
+from daemon.store_errors import StoreErrors
+from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
-from daemon.watch.trouble import StoreTrouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,33 +24,6 @@ class Limits:
     not_found_grace: float
     give_up_after: float
     max_in_flight: int
-
-
-class Tasks:
-    """What is under way."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin `work` beside everything else."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def idle(self) -> None:
-        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def end(self, *, patience: float) -> None:
-        """Wait `patience` seconds for what is under way, then cancel it."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=patience)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,5 +42,6 @@ class Ground:
     agenda: Agenda
     planner: Planner
     learning: Learning
-    trouble: StoreTrouble
-    tasks: Tasks = field(default_factory=Tasks)
+    trouble: StoreErrors
+    tasks: Tasks
+    defects: Defects

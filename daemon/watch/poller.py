@@ -29,7 +29,10 @@ from daemon.metastudio.errors import (
     is_not_offered,
 )
 from daemon.metrics import Metrics
+from daemon.operators import Operators
 from daemon.store import Store
+from daemon.store_errors import StoreErrors
+from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Agenda, Queue, Watched
 from daemon.watch.answers import NOT_IN_TIME, Answers, Found, Source
 from daemon.watch.batches import Batches
@@ -40,7 +43,6 @@ from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
-from daemon.watch.trouble import StoreTrouble
 
 log = logger(__name__)
 
@@ -93,6 +95,8 @@ class Poller:
         rng: random.Random,
         metrics: Metrics,
         wake: Callable[[Iterable[ChannelName]], None],
+        operators: Operators,
+        defects: Defects,
         on_end: Callable[[int], None] = lambda _job: None,
     ) -> None:
         self.project = project
@@ -106,10 +110,8 @@ class Poller:
             durations=lambda: learning.durations,
             rng=rng,
         )
-        trouble = StoreTrouble(clock=clock, metrics=metrics)
-        self.reports = Reports(
-            project=project, store=store, routing=routing, clock=clock, trouble=trouble, wake=wake
-        )
+        trouble = StoreErrors(clock=clock, metrics=metrics)
+        self.reports = Reports(project, operators)
         self.ground = Ground(
             project=project,
             client=client,
@@ -124,6 +126,8 @@ class Poller:
             planner=self.planner,
             learning=learning,
             trouble=trouble,
+            tasks=Tasks("watch", defects),
+            defects=defects,
         )
         self.answers = Answers(self.ground, self.reports)
         self.batches = Batches(self.ground, self.answers)
@@ -257,7 +261,7 @@ class Poller:
             self._spawn(self._read_feed(permit))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.ground.tasks.spawn(self._counted(work))
+        self.ground.tasks.spawn("look", self._counted(work), project=self.project)
 
     async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -484,13 +488,13 @@ class Poller:
 
     def _tell(self, event: Event, **facts: str | float) -> None:
         self.reports.tell(event, **facts)
-        self.ground.tasks.spawn(self.reports.flush())
+        self.ground.tasks.spawn("report", self.reports.flush(), project=self.project)
 
     # The end
 
     async def idle(self) -> None:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
-        await self.ground.tasks.idle()
+        await self.ground.tasks.wait()
 
     async def stop(self, *, patience: float) -> None:
         """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""

@@ -18,12 +18,12 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
+from daemon.store_errors import StoreErrors
 from daemon.watch.agenda import Watched
 from daemon.watch.identify import kind_of
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.poller import Poller
 from daemon.watch.status import status_of
-from daemon.watch.trouble import StoreTrouble
 
 log = logger(__name__)
 
@@ -49,7 +49,7 @@ class Watcher:
         self._learning = learning
         self._clock = clock
         self._metrics = metrics
-        self._trouble = StoreTrouble(clock=clock, metrics=metrics)
+        self._trouble = StoreErrors(clock=clock, metrics=metrics)
         self._noticing: asyncio.Task[None] | None = None
         self._again = False
 
@@ -130,7 +130,6 @@ class Watcher:
         await self._notice_changes()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
-            await poller.reports.flush()
         moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved)]
         await self._flush(moved)
         await self._learn()

@@ -141,7 +141,7 @@ class _Kinds:
 
     def settle(self, request: TrackRequest) -> None:
         """Begin to; nobody waits for it."""
-        self._ground.tasks.spawn(self._try(request, _FIRST_PAUSE))
+        self._ground.tasks.spawn("kind", self._try(request, _FIRST_PAUSE), job=request.job_id)
 
     async def _try(self, request: TrackRequest, pause: float) -> None:
         try:
@@ -150,7 +150,7 @@ class _Kinds:
             settled = False
         if not settled:
             longer = min(2 * pause, _LONGEST_PAUSE)
-            self._ground.tasks.spawn_later(pause, lambda: self._try(request, longer))
+            self._ground.tasks.spawn_later(pause, "kind", lambda: self._try(request, longer), job=request.job_id)
 
     async def _settled(self, request: TrackRequest, *, last: bool) -> bool:
         """Whether there is nothing more to find out; `last`: of a job that has ended. Raises StoreError."""

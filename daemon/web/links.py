@@ -74,7 +74,7 @@ class _Door:
         if url is None:
             return _page(request, Page.AWAY)
         if person:
-            ground.tasks.spawn(self._count(link.id))
+            ground.tasks.spawn("click", self._count(link.id))
         return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
 
     async def cover(self, request: Request, token: str) -> Response:

@@ -16,8 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
+from daemon.tasks import Tasks
 from daemon.web import callbacks, links, tracking
-from daemon.web.ground import Tasks, WebGround
+from daemon.web.ground import WebGround
 from daemon.web.health import Health, Probes
 
 log = logger(__name__)

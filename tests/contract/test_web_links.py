@@ -207,7 +207,7 @@ async def test_a_database_that_does_not_answer_is_no_dead_link(
 
 
 async def test_no_log_line_shows_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    lines = [Lines(monkeypatch, f"daemon.web.{each}") for each in ("ground", "server", "callbacks")]
+    lines = [Lines(monkeypatch, f"daemon.{each}") for each in ("tasks", "web.server", "web.callbacks")]
     caplog.set_level(logging.DEBUG)
     async with desk(tmp_path) as it:
         finished(it)
@@ -219,7 +219,7 @@ async def test_no_log_line_shows_a_token(tmp_path: Path, monkeypatch: pytest.Mon
         await get(it)
         await get(it, f"/v/{TOKEN}/nothing")
         await it.web.stop()
-        assert lines[0].of(LogEvent.WEB_FAILED), "a bug after the answer is told"
+        assert lines[0].of(LogEvent.DEFECT), "a bug after the answer is told"
         said = str([each.all for each in lines]) + "".join(record.getMessage() for record in caplog.records)
         assert TOKEN not in said
 

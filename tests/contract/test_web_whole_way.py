@@ -12,6 +12,7 @@ import pytest
 from daemon.domain.events import Event
 from daemon.domain.planning import Rails
 from daemon.store import JobRow
+from daemon.tasks import Defects, Tasks
 from daemon.web import (
     CallbackAuth,
     CallbackSettings,
@@ -73,6 +74,7 @@ async def way(
             kind_of=it.watcher.kind_of,
             renew=_as_it_is,
             eta=it.watcher.eta,
+            tasks=Tasks("web", Defects(clock=it.clock, metrics=it.metrics)),
         )
         probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
         web = WebServer(

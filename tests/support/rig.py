@@ -19,8 +19,11 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import AkSk, ProjectSettings
 from daemon.metrics import Metrics
+from daemon.operators import Operators
 from daemon.sim import SimSettings, Simulator
 from daemon.store import DeliveryRow, JobRow, Store, TrackRequest, TrackResult, TransitionRow
+from daemon.store_errors import StoreErrors
+from daemon.tasks import Defects
 from daemon.transport import Timeouts
 from daemon.watch.ground import Limits
 from daemon.watch.learning import Learning
@@ -45,6 +48,7 @@ class Rig:
     watcher: Watcher
     metrics: Metrics
     budget: Budget
+    operators: Operators
     woken: list[ChannelName] = field(default_factory=list)
 
     async def run(self, seconds: float, *, step: float = 0.5) -> None:
@@ -66,6 +70,7 @@ class Rig:
     async def tick(self) -> None:
         """One tick, and all that it starts."""
         await self.watcher.take_changes()
+        await self.operators.flush()
         await self.watcher.tick()
         await self.poller.idle()
 
@@ -136,11 +141,20 @@ async def rig(
             "feed": False,
             "batch": False,
         }
+        routed = Routing(routes=(Route(events=frozenset(Event), channels=(CHANNEL,)),), operators=(CHANNEL,))
+        operators = Operators(
+            store=store,
+            routing=routed,
+            clock=clock,
+            errors=StoreErrors(clock=clock, metrics=metrics),
+            wake=woken.extend,
+        )
+        defects = Defects(clock=clock, metrics=metrics, report=operators.defect)
         poller = Poller(
             project=PROJECT,
             client=client,
             store=store,
-            routing=Routing(routes=(Route(events=frozenset(Event), channels=(CHANNEL,)),), operators=(CHANNEL,)),
+            routing=routed,
             plan=PollingPlan(**plan | changes.get("plan", {})),
             learning=learning,
             limits=Limits(**limits),
@@ -148,10 +162,12 @@ async def rig(
             rng=random.Random(1),
             metrics=metrics,
             wake=woken.extend,
+            operators=operators,
+            defects=defects,
         )
         watcher = Watcher(pollers={PROJECT: poller}, store=store, learning=learning, clock=clock, metrics=metrics)
         try:
-            yield Rig(clock, sim, store, poller, watcher, metrics, budget, woken)
+            yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators, woken)
         finally:
             await poller.stop(patience=1)
             await client.aclose()

@@ -15,9 +15,10 @@ from typing import Any
 from daemon.clock import ManualClock
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import JobId, ProjectName
+from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
+from daemon.tasks import Defects, Tasks
 from daemon.web import Health, Probes, WebGround, WebServer, WebSettings, build_app, listen
-from daemon.web.ground import Tasks
 from tests.support.store import BOTH
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -48,6 +49,8 @@ class Desk:
     store: Store
     clock: ManualClock
     web: WebServer
+    tasks: Tasks
+    """What goes on after the answers."""
     watched: set[tuple[str, str]] = field(default_factory=set)
     """(project, job id) of the jobs that are watched."""
     hints: list[tuple[str, str]] = field(default_factory=list)
@@ -55,8 +58,6 @@ class Desk:
     kinds: dict[str, str] = field(default_factory=dict)
     """What the service says of the kinds of jobs."""
     kinds_asked: list[str] = field(default_factory=list)
-    tasks: Tasks = field(default_factory=Tasks)
-    """What goes on after the answers."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     etas: dict[str, Eta] = field(default_factory=dict)
     fresh: dict[str, JobRow] = field(default_factory=dict)
@@ -150,6 +151,7 @@ async def desk(
         kind_of=kind_of,
         renew=renew,
         eta=lambda row, _at: it.etas.get(row.job_id),
+        tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     app = build_app(healthy, _no_metrics, metrics_type="text/plain", ground=ground)

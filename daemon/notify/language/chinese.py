@@ -173,6 +173,17 @@ CHINESE = Catalogue(
                 "或 `max_interval`。"
             ),
         ),
+        Event.DELIVERY_DEAD: OperatorText(
+            title="渠道 {channel}：通知无法送达",
+            headline=(
+                "聊天服务拒绝接收，wrapd 已放弃发送。可用 `wrapd deliveries --status dead` 查看，"
+                "用 `wrapd deliveries retry` 重新发送。"
+            ),
+        ),
+        Event.DEFECT: OperatorText(
+            title="wrapd 内部出错",
+            headline="其余功能照常运行，出错的部分会降低重试频率。请附上日志中的错误堆栈反馈给我们。",
+        ),
     },
     operator_other=OperatorText(title="{event}", headline="wrapd 通知：{event}。"),
     repeat="这条消息可能重复：无法确认上一次是否送达。",
@@ -204,6 +215,8 @@ CHINESE = Catalogue(
         "asset": "资产编号",
         "late": "已延迟",
         "jobs": "任务数",
+        "deliveries": "通知数",
+        "part": "模块",
         "since": "开始于",
         "began": "开始时间",
         "batch_ended": "结束时间",

@@ -171,6 +171,20 @@ ENGLISH = Catalogue(
                 "(within the limit of its region) or max_interval."
             ),
         ),
+        Event.DELIVERY_DEAD: OperatorText(
+            title="Channel {channel}: alerts could not be delivered",
+            headline=(
+                "The chat service takes them in no form, and wrapd has given them up. "
+                "`wrapd deliveries --status dead` lists them; `wrapd deliveries retry` sends them again."
+            ),
+        ),
+        Event.DEFECT: OperatorText(
+            title="wrapd met an error of its own",
+            headline=(
+                "Everything else goes on, and what failed is tried again less often. "
+                "Please report it with the traceback in the log."
+            ),
+        ),
     },
     operator_other=OperatorText(title="{event}", headline="wrapd reports {event}."),
     repeat="This may be a repeat: nobody can say whether an earlier try arrived.",
@@ -202,6 +216,8 @@ ENGLISH = Catalogue(
         "asset": "Asset",
         "late": "Late by",
         "jobs": "Jobs",
+        "deliveries": "Alerts",
+        "part": "Part",
         "since": "Since",
         "began": "Began",
         "batch_ended": "Ended",

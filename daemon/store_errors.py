@@ -14,8 +14,8 @@ _QUIET = 10.0
 """Seconds after a line in which further ones are for debugging only."""
 
 
-class StoreTrouble:
-    """Failed transactions of one project's watch, or of the watcher itself."""
+class StoreErrors:
+    """Failed transactions of one part: a project's watch, the watcher itself, the operators' alerts."""
 
     def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock

@@ -6,12 +6,12 @@ from daemon.clock import ManualClock
 from daemon.logs import LogEvent
 from daemon.metrics import Metrics
 from daemon.store import StoreFailed
-from daemon.watch.trouble import StoreTrouble
+from daemon.store_errors import StoreErrors
 
 
 def test_a_disk_that_is_full_for_a_minute_is_told_six_times() -> None:
     clock, metrics = ManualClock(), Metrics()
-    trouble = StoreTrouble(clock=clock, metrics=metrics)
+    trouble = StoreErrors(clock=clock, metrics=metrics)
     with capture_logs() as lines:
         for _ in range(60):
             trouble.note(StoreFailed("the disk is full"), project="main", job="j1")

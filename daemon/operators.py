@@ -1,0 +1,86 @@
+"""What the operators are to hear about wrapd and its surroundings.
+
+Owns the operator events that no transaction of a job or a channel carries, and keeps them until the store has
+them. Never decides who the operators are: the routing does.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from daemon.clock import Clock
+from daemon.domain.events import Event, Json, OperatorAlert
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.routing import Routing, Subject, Target
+from daemon.store import Store, StoreError, Transaction
+from daemon.store_errors import StoreErrors
+from daemon.tasks import Defect
+
+_KEPT = 1000
+"""Alerts that are kept at most while the store takes none; the oldest go."""
+
+
+class Operators:
+    """Raises operator events. `wake` is told which channels got one."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        routing: Routing,
+        clock: Clock,
+        errors: StoreErrors,
+        wake: Callable[[Iterable[ChannelName]], None],
+    ) -> None:
+        self._store = store
+        self._routing = routing
+        self._clock = clock
+        self._errors = errors
+        self._wake = wake
+        self._waiting: deque[OperatorAlert] = deque(maxlen=_KEPT)
+
+    def tell(self, event: Event, about: str, *, project: ProjectName | None = None, **facts: Json) -> None:
+        """Raise an operator event; it is unique for what it is `about` and the moment at which it happened.
+        `flush` stores it. May be called from any thread."""
+        at = self._clock.now()
+        self._waiting.append(
+            OperatorAlert(
+                event=event,
+                key=f"{about}/{event}/{int(at.timestamp() * 1000)}",
+                project=project,
+                facts={**facts, "observed_at": at.isoformat()},
+            )
+        )
+
+    def defect(self, defect: Defect) -> None:
+        """Report an error of wrapd's own."""
+        project, job = (defect.fields.get(name) for name in ("project", "job"))
+        self.tell(
+            Event.DEFECT,
+            f"defect/{defect.part}/{defect.where}",
+            project=None if project is None else ProjectName(str(project)),
+            part=defect.part,
+            reason=defect.where,
+            job_id=None if job is None else str(job),
+        )
+
+    async def flush(self) -> None:
+        """Store what was raised. What the store does not take is kept for the next time."""
+        while self._waiting:
+            alert = self._waiting[0]
+            try:
+                targets = await self._store.write(self._adding(alert))
+            except StoreError as error:
+                self._errors.note(error, project=alert.project, told=alert.event)
+                return
+            if self._waiting and self._waiting[0] is alert:
+                self._waiting.popleft()
+            self._wake(target.channel for target in targets)
+
+    def _adding(self, alert: OperatorAlert) -> Callable[[Transaction], tuple[Target, ...]]:
+        def work(tx: Transaction) -> tuple[Target, ...]:
+            now = self._clock.now()
+            targets = self._routing.targets(Subject(event=alert.event, project=alert.project), at=now)
+            tx.outbox.add_operator(alert, channels=targets, at=now)
+            return targets
+
+        return work

@@ -1,0 +1,150 @@
+"""Work in the background, started in one way: named, guarded, and with an owner for what goes wrong in it.
+
+Owns what becomes of an exception that nobody foresaw: a defect is logged with its traceback, counted by part, and
+reported to the operators by name. Nothing else may call `create_task` for work that nobody awaits.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Protocol, TypeVar
+
+from daemon.clock import Clock
+from daemon.errors import WrapdError
+from daemon.logs import LogEvent, logger
+from daemon.metrics import Metrics
+
+log = logger(__name__)
+T = TypeVar("T")
+
+_QUIET = 10.0
+"""Seconds in which the same defect is logged once."""
+_REPORT_EVERY = 3600.0
+"""Seconds in which the same defect is reported to the operators once."""
+_REMEMBERED = 1000
+"""Defects whose last mention is remembered: they are places in the source, so there are few."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defect:
+    """An exception that nobody foresaw. `where` is its type and the line of ours that met it, never its text: that
+    may hold an answer's."""
+
+    part: str
+    where: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+class Report(Protocol):
+    """Who hears of a defect."""
+
+    def __call__(self, defect: Defect) -> None: ...
+
+
+class Defects:
+    """Where exceptions end that nobody foresaw. May be called from any thread."""
+
+    def __init__(self, *, clock: Clock, metrics: Metrics, report: Report = lambda defect: None) -> None:
+        self.report = report
+        self._clock = clock
+        self._count = metrics.defects
+        self._logged: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
+
+    def note(self, part: str, error: BaseException, **fields: object) -> None:
+        """Part `part` met `error`; `fields` name what it was about (project, job, channel, task)."""
+        self._count.labels(part).inc()
+        where = where_of(error)
+        if self._is_due(self._logged, where, _QUIET):
+            log.error(LogEvent.DEFECT, part=part, where=where, error=error, **fields, exc_info=error)
+        if self._is_due(self._reported, f"{part}/{where}", _REPORT_EVERY):
+            self.report(Defect(part=part, where=where, fields=fields))
+
+    def _is_due(self, told: dict[str, float], name: str, every: float) -> bool:
+        now = self._clock.monotonic()
+        if now - told.get(name, float("-inf")) < every:
+            return False
+        if len(told) >= _REMEMBERED:
+            told.clear()
+        told[name] = now
+        return True
+
+
+def where_of(error: BaseException) -> str:
+    """The type of `error` and the innermost line of wrapd's own that it passed, as a person may report it."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "daemon" in PurePath(frame.filename).parts and frame.name != "_guarded"
+    ]
+    if not own:
+        return type(error).__name__
+    parts = PurePath(own[-1].filename).parts
+    path = "/".join(parts[len(parts) - 1 - parts[::-1].index("daemon") :])
+    return f"{type(error).__name__} ({path}:{own[-1].lineno})"
+
+
+class Tasks:
+    """What one part does in the background. `part` names it in logs, metrics and reports."""
+
+    def __init__(self, part: str, defects: Defects) -> None:
+        self._part = part
+        self._defects = defects
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._ended = False
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, T], **fields: object) -> "asyncio.Task[T | None]":
+        """Begin `work`; `name` and `fields` say in the log what it was. The task's result is None where it failed:
+        an error that was foreseen (WrapdError) has been told where it arose, any other is a defect."""
+        task = asyncio.get_running_loop().create_task(self._guarded(name, work, fields), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def spawn_later(
+        self, seconds: float, name: str, work: Callable[[], Coroutine[Any, Any, object]], **fields: object
+    ) -> None:
+        """Begin `work()` in so many seconds, unless the end comes first."""
+
+        def begin() -> None:
+            self._timers.discard(timer)
+            self.spawn(name, work(), **fields)
+
+        if not self._ended:
+            timer = asyncio.get_running_loop().call_later(seconds, begin)
+            self._timers.add(timer)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing goes on and nothing is to begin."""
+        return not self._tasks and not self._timers
+
+    async def wait(self) -> None:
+        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def end(self, *, patience: float) -> None:
+        """Wait `patience` seconds for what is under way, then cancel it. What was to begin later never does."""
+        self._ended = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=patience)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _guarded(self, name: str, work: Coroutine[Any, Any, T], fields: dict[str, object]) -> T | None:
+        try:
+            return await work
+        except WrapdError as error:
+            log.debug(LogEvent.TASK_FAILED, part=self._part, task=name, error=error, **fields)
+        except Exception as error:  # noqa: BLE001 - that is what a guard is for
+            self._defects.note(self._part, error, task=name, **fields)
+        return None

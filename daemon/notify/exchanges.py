@@ -75,6 +75,8 @@ class Dead:
 
     reason: str
     status: int | None = None
+    code: str | None = None
+    """The service's own code of the refusal, where it has one: the same one twice is about the channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class PlainOnce:
 
     reason: str
     status: int | None = None
+    code: str | None = None
 
 
 Final: TypeAlias = Sent | Retry | Unknown | Hold | Dead

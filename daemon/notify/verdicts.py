@@ -85,7 +85,7 @@ def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
 def settle(verdict: Verdict) -> Final:
     """The verdict on an attempt that was already the plainest: what the service still refuses is dead."""
     if isinstance(verdict, PlainOnce):
-        return Dead(reason=verdict.reason, status=verdict.status)
+        return Dead(reason=verdict.reason, status=verdict.status, code=verdict.code)
     return verdict
 
 

@@ -1,5 +1,5 @@
-"""A failure has an owner: an error is raised at every `await` and every call of the store that a daemon passes while
-it looks, lists, reads the feed, claims, sends, records, discovers and is called back.
+"""A failure has an owner: an error is raised at every `await` and every call of the store that a daemon passes
+while it looks, lists, reads the feed, claims, sends, records, discovers and is called back.
 
 The places are found in the code (`tests.support.probing`). Each run is a whole daemon in time that jumps
 (`tests.support.defects`, which says what must hold after it). `make faults` tries every place in every way; the
@@ -53,6 +53,12 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> list[list[Wanted]]:
     ]
     assert len(places) > 150, "the probes are not where they should be"
     return sorted(places, key=lambda ways: ways[0]["site"])
+
+
+def _may_fail_late(site: str, kind: str) -> bool:
+    """Whether an error can come when the work is done: a commit taken for failed, a message that was sent. What
+    other calls hand over (a permit, a lock) cannot come with an error."""
+    return kind in ("store", "bare") or site.startswith("daemon/notify/")
 
 
 def _ways(site: str, kind: str, *, after: bool, passes: int, rng: random.Random) -> list[Wanted]:

@@ -1,8 +1,8 @@
 """Probes at every `await` and every call of the store in the daemon's code, put in while it is imported.
 
 `install` must come before anything of `daemon` is imported. From then on each such place has a name (module, line,
-what it is), tells each time it is passed, and can be made to raise. Nothing is listed by hand: what is added to the
-code is probed as well.
+what it is), tells each time it is passed, and can be made to raise. Nothing is listed by hand: what is added to
+the code is probed as well.
 """
 
 import ast
@@ -64,7 +64,7 @@ class Probe:
     hits: list[tuple[str, ...]] = field(default_factory=list)
     """The jobs that each raised error was about."""
     kinds: dict[str, str] = field(default_factory=dict)
-    """What each site is: "await", "store" or "tx"."""
+    """What each site is: "await", "bare", "store" or "tx"."""
     victim: str | None = None
     files: set[str] = field(default_factory=set)
     """The files of the code that awaited or called what raised."""
@@ -195,17 +195,17 @@ class _Probing(ast.NodeTransformer):
         self._probe = probe
         self._count: Counter[tuple[int, str]] = Counter()
 
-    def visit_Await(self, node: ast.Await) -> ast.AST:  # noqa: N802 - ast's name
-        kind = "store" if _is_store_call(node.value) else "await"
-        site = self._site(node, kind)
+    def visit_Await(self, node: ast.Await) -> ast.AST:
         # What stands alone was made before: its error comes out of it, not from here.
         bare = isinstance(node.value, ast.Name)
+        kind = "store" if _is_store_call(node.value) else "bare" if bare else "await"
+        site = self._site(node, kind)
         inner = self._inside(node.value)
         value = inner if bare else self._before(site, inner)
         node.value = _call("after", ast.Constant(site), value)
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         if _is_store_call(node):
             site = self._site(node, "store")
             inner = self._inside(node)
@@ -216,13 +216,13 @@ class _Probing(ast.NodeTransformer):
             return self._before(self._site(node, "tx"), self._inside(node))
         return self.generic_visit(node)
 
-    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:  # noqa: N802
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
         self.generic_visit(node)
         for item in node.items:
             item.context_expr = self._before(self._site(item.context_expr, "await"), item.context_expr)
         return node
 
-    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:  # noqa: N802
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
         self.generic_visit(node)
         node.iter = self._before(self._site(node.iter, "await"), node.iter)
         return node

@@ -1,4 +1,4 @@
-"""An event loop whose time is a ManualClock: when nothing is under way, time jumps to the next timer.
+"""A daemon in an event loop whose time is a ManualClock: when nothing is under way, time jumps to the next timer.
 
 Threads and sockets work as ever: while something that was counted as `busy` goes on, real time is given to it and
 the clock stands still.
@@ -11,7 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from daemon import service
 from daemon.clock import ManualClock
+from daemon.notify.worker import Worker
+from daemon.schedule import Schedule
+from daemon.store import Store
+from daemon.transport import Transport
 
 _GIVEN = 0.02
 """Real seconds in which what is busy is waited for at once."""
@@ -79,3 +84,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _less(self, _future: object) -> None:
         self._busy.count -= 1
+
+
+class Ticks(Schedule):
+    """The daemon's schedule on the loop's own time."""
+
+    def start(self) -> None:
+        self._running = [asyncio.create_task(self._again(tick)) for tick in self._ticks.values()]
+
+    async def stop(self, *, patience: float = 0.0) -> None:
+        del patience
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _again(self, tick: Any) -> None:
+        while True:
+            await asyncio.sleep(tick.seconds)
+            await self._run(tick)
+
+
+def stand_in(put: Callable[[Any, str, Any], None], busy: Busy) -> None:
+    """Let what a daemon does in threads and over sockets count as busy, and its schedule run in the loop's time.
+    `put` is `setattr`, or a test's `monkeypatch.setattr`."""
+    for owner, name in ((Store, "write"), (Worker, "run"), (Transport, "exchange")):
+        put(owner, name, busy.counted(getattr(owner, name)))
+    put(service, "Schedule", Ticks)
+    put(service, "POLL_TICK", 0.25)

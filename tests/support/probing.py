@@ -9,7 +9,7 @@ import ast
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -36,7 +36,7 @@ _LEFT_OUT = (
 )
 """What no look, send or callback passes, or what the tests stand on."""
 
-_BURST = 5
+_BURST = 3
 """Errors in a row at a place that is about no single job."""
 
 
@@ -66,8 +66,6 @@ class Probe:
     kinds: dict[str, str] = field(default_factory=dict)
     """What each site is: "await", "bare", "store" or "tx"."""
     victim: str | None = None
-    files: set[str] = field(default_factory=set)
-    """The files of the code that awaited or called what raised."""
     on_hit: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,11 +73,6 @@ class Probe:
         self.armed, self.fault, self.victim = False, fault, None
         self.passes.clear()
         self.hits.clear()
-        self.files.clear()
-
-    def through(self, file: str) -> bool:
-        """Whether an error was raised below code of this file."""
-        return file in self.files
 
     def hit(self, site: str) -> None:
         """The place is about to be passed."""
@@ -115,24 +108,16 @@ class Probe:
             return False
         if fault.same_job and self.victim is None and len(self.hits) >= _BURST:
             return False
-        frame = sys._getframe(3)
-        jobs = jobs_of(frame)
+        jobs = jobs_of(sys._getframe(3))
         if fault.same_job and self.victim is None and len(jobs) == 1:
             [self.victim] = jobs
         if self.victim is not None and self.victim not in jobs:
             return False
         self.hits.append(tuple(sorted(jobs)))
-        self.files.update(_files(frame))
         return True
 
 
 PROBE = Probe()
-
-
-def _files(frame: FrameType | None) -> Iterator[str]:
-    while frame is not None:
-        yield Path(frame.f_code.co_filename).name
-        frame = frame.f_back
 
 
 def jobs_of(frame: FrameType) -> set[str]:

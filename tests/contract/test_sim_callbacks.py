@@ -59,7 +59,7 @@ async def ear() -> AsyncIterator[Ear]:
 
 async def answered(sim: Simulator, count: int) -> list[dict[str, Any]]:
     """The callbacks, once so many of them were answered."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found := [each for each in sim.callbacks() if {"status", "error"} & set(each)]) < count:
             await asyncio.sleep(0.01)
     return found

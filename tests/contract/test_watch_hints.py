@@ -164,7 +164,7 @@ async def test_what_is_tracked_beside_is_taken_up_at_once(tmp_path: Path) -> Non
         it.watcher.notice_soon()
         it.track(job)
         it.watcher.notice_soon()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while it.job(job).state != "PROCESSING":
                 await asyncio.sleep(0.01)
         await it.poller.idle()

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import daemon
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED
 from daemon.errors import Exit
 from tests.support.cli_runner import CONFIG, Runner
+from tests.support.live import until
 
 WRAPD = [sys.executable, "-m", "daemon.cli"]
 LONG = "0123456789abcdef0123456789abcdef"
@@ -155,10 +155,8 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
         [*WRAPD, "track", "-"], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     # It waits for its input once it has opened nothing but the config: look until it sleeps in read(2).
-    deadline = time.monotonic() + 20
-    wchan = Path(f"/proc/{process.pid}/syscall")
-    while time.monotonic() < deadline and not wchan.read_text().startswith("0 0x0 "):
-        time.sleep(0.01)
+    syscall = Path(f"/proc/{process.pid}/syscall")
+    until("it reads its input", lambda: syscall.read_text().startswith("0 0x0 "), pace=0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (INTERRUPTED, b"")

@@ -26,6 +26,7 @@ from daemon.web import (
     listen,
 )
 from tests.support.rig import PROJECT, Rig, rig
+from tests.support.turns import turns_until
 
 SLOW = Rails(min_interval=1000, max_interval=1000, blocked_interval=1000)
 KEY = "k3y-of-the-project"
@@ -41,11 +42,13 @@ class Way:
 
     async def heard(self, count: int = 1) -> list[dict[str, Any]]:
         """The callbacks of the simulator, once so many were answered, and all that they began is over."""
-        async with asyncio.timeout(60):
-            while len(told := [each for each in self.rig.sim.callbacks() if len(each) > 3]) < count:
-                await asyncio.sleep(0.005)
+
+        def told() -> list[dict[str, Any]]:
+            return [each for each in self.rig.sim.callbacks() if len(each) > 3]
+
+        await turns_until(lambda: len(told()) >= count)
         await self.rig.poller.idle()
-        return told
+        return told()
 
 
 async def _as_it_is(row: JobRow) -> JobRow:

@@ -378,8 +378,8 @@ def _monotonic(it: Run, stamp: int) -> float:
 
 
 def _check_asked(it: Run) -> None:
-    """Of a job that is hit again and again: it is asked at `max_interval`, sent at the pace of the lanes' looks, and
-    not at once again."""
+    """Of a job that is hit again and again: it is asked at `max_interval`, or sent at the pace of the lanes'
+    looks; not at once again."""
     if PROBE.victim is None or it.hit_at is None:
         return
     assert it.fault is not None

@@ -13,9 +13,12 @@ UV := uv==0.13.9
 UV_COMPILE := build/uv/bin/uv pip compile pyproject.toml - --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --quiet
 
+# With that variable set, each of the many processes that tests start would compile the whole program anew.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check lint types imports docs docs-check bench bench-planning bench-delivery dist lock clean
+.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check bench bench-planning bench-delivery dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -38,10 +41,16 @@ demo: $(STAMP) ## simulator and daemon together; e.g. make demo ARGS="--jobs 30 
 	@$(BIN)/wrapd demo $(ARGS)
 
 test: $(STAMP) ## the quick tests, a few minutes
-	@$(BIN)/pytest -m "not long" -n auto $(PYTEST_ARGS)
+	@$(PYTEST) -m "not long" -n auto $(PYTEST_ARGS)
+
+test-busy: $(STAMP) ## the same three times in a row, beside four busy processes
+	@$(BIN)/python -m tests.support.busy 4 3 $(MAKE) --no-print-directory test
+
+faults: $(STAMP) ## every way in which every place in the daemon's code can fail, and all other long fault tests
+	@EVERY_FAULT=1 $(PYTEST) -m long -n auto --timeout 3600 tests/faults $(PYTEST_ARGS)
 
 check: lint types imports docs-check ## everything that must hold: linters, types, imports, docs, all tests
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -2,12 +2,15 @@
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from daemon.logs import MASKS
+from daemon.store import engine, migrate
 
 _OURS = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
 
@@ -26,6 +29,52 @@ def pytest_configure() -> None:
     if not os.environ.get("CI"):  # there, Hypothesis takes its own profile "ci": no deadline, and no chance
         settings.register_profile("wrapd", deadline=None)
         settings.load_profile("wrapd")
+
+
+class _QuickDatabases:
+    """In this process an empty database gets a copy of one that was migrated before, and no commit waits for the
+    disk: most of the time of most tests went there. `on` is False where that is what is tested; programs in
+    processes of their own do as ever."""
+
+    OFF = ("test_migration", "test_store_open", "test_upgrade")
+    """Beginnings of the names of files."""
+
+    def __init__(self) -> None:
+        self.on = True
+        self._migrated: bytes | None = None
+        self._run, self._connect = migrate._run, engine._connect
+
+    def run(self, path: Path, scripts: Path) -> bool:
+        """Stands in for the run of all migrations."""
+        if not self.on or scripts != migrate.scripts_folder() or path.stat().st_size:
+            return self._run(path, scripts)
+        if self._migrated is None:
+            self._run(path, scripts)
+            self._migrated = path.read_bytes()
+        else:
+            path.write_bytes(self._migrated)
+        return True
+
+    def connect(self, path: Path, **how: bool) -> Callable[[], sqlite3.Connection]:
+        """Stands in for the way to connect."""
+        connect, on = self._connect(path, **how), self.on
+
+        def quickly() -> sqlite3.Connection:
+            connection = connect()
+            if on:
+                connection.execute("PRAGMA synchronous = OFF")
+            return connection
+
+        return quickly
+
+
+_DATABASES = _QuickDatabases()
+migrate._run = _DATABASES.run
+engine._connect = _DATABASES.connect
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _DATABASES.on = not item.path.name.startswith(_QuickDatabases.OFF)
 
 
 @pytest.fixture(autouse=True)

@@ -99,9 +99,9 @@ def test_messages_that_follow_one_another_share_a_connection_that_is_closed_afte
         assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [5]
     one.let_go()
-    assert server.ends.acquire(timeout=10)
+    assert server.ends.acquire(timeout=60)
     assert isinstance(one.send(message()).verdict, Sent)
-    assert server.ends.acquire(timeout=10)
+    assert server.ends.acquire(timeout=60)
     assert server.connections == [5, 1]
 
 
@@ -111,7 +111,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used(server: Server) -> 
     for _ in range(4):
         assert isinstance(one.send(message(), more=True).verdict, Sent)
         if server.requests < 4:
-            assert server.ends.acquire(timeout=10)
+            assert server.ends.acquire(timeout=60)
     assert server.connections == [1, 1, 1, 1]
     one.let_go()
 

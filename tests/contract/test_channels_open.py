@@ -97,7 +97,7 @@ def test_only_the_plugins_of_the_channels_are_loaded() -> None:
         "c.send(message(), timeout=1)\n"
         "print(sorted(m for m in sys.modules if m.startswith('apprise.plugins.')))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "['apprise.plugins.base', 'apprise.plugins.custom_json']"
     assert done.stderr == ""
 

@@ -369,6 +369,6 @@ def test_our_plugins_need_none_of_apprises() -> None:
         "    open_channel(ChannelSettings(name='a', url=url))\n"
         "print(sorted(m for m in sys.modules if m.startswith('apprise.plugins.')), 'jinja2' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "['apprise.plugins.base'] False"
     assert done.stderr == ""

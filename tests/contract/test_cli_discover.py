@@ -56,7 +56,7 @@ def daemon_on(runner: Runner, sim: LiveSim, *, serves: bool = True) -> Iterator[
         looks = Discovery(project=PROJECT, client=client, store=store, clock=clock, rng=rng, settings=None)
         while not ended.is_set():
             await looks.tick()
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(ended.wait, 0.05)
         await looks.stop()
         await client.aclose()
 

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import daemon
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED
 from daemon.errors import Exit
 from tests.support.cli_runner import CONFIG, Runner
+from tests.support.live import until
 
 WRAPD = [sys.executable, "-m", "daemon.cli"]
 LONG = "0123456789abcdef0123456789abcdef"
@@ -46,7 +46,7 @@ def run(
         cwd=home,
         env={**own, "PYTHONPATH": str(Path(daemon.__file__).parents[1]), **(env or {})},
         check=False,
-        timeout=30,
+        timeout=120,
         **{"capture_output": True, **options},
     )
 
@@ -117,7 +117,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(home: Path) -> None:
     assert process.stderr is not None
     process.stdout.read(10)
     process.stdout.close()
-    assert process.wait(timeout=30) == CLOSED_OUTPUT
+    assert process.wait(timeout=120) == CLOSED_OUTPUT
     assert process.stderr.read() == b""
     process.stderr.close()
 
@@ -131,9 +131,9 @@ def test_a_full_disk_under_the_output_is_one_message(home: Path) -> None:
 
 def test_closed_standard_streams_do_not_matter(home: Path) -> None:
     command = f"exec {sys.executable} -m daemon.cli jobs <&- >&- 2>&-"
-    assert subprocess.run(["sh", "-c", command], cwd=home, check=False, timeout=30).returncode == 0
+    assert subprocess.run(["sh", "-c", command], cwd=home, check=False, timeout=120).returncode == 0
     command = f"exec {sys.executable} -m daemon.cli track - <&- 2>/dev/null"
-    assert subprocess.run(["sh", "-c", command], cwd=home, check=False, timeout=30).returncode == Exit.USAGE
+    assert subprocess.run(["sh", "-c", command], cwd=home, check=False, timeout=120).returncode == Exit.USAGE
 
 
 @pytest.mark.parametrize(
@@ -155,12 +155,10 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
         [*WRAPD, "track", "-"], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     # It waits for its input once it has opened nothing but the config: look until it sleeps in read(2).
-    deadline = time.monotonic() + 20
-    wchan = Path(f"/proc/{process.pid}/syscall")
-    while time.monotonic() < deadline and not wchan.read_text().startswith("0 0x0 "):
-        time.sleep(0.01)
+    syscall = Path(f"/proc/{process.pid}/syscall")
+    until("it reads its input", lambda: syscall.read_text().startswith("0 0x0 "), pace=0.01)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (INTERRUPTED, b"")
     assert b"Traceback" not in err
 
@@ -213,6 +211,6 @@ def test_everyday_commands_import_no_server_no_client_and_no_apprise(home: Path,
     )
     args = [command] if command in ("jobs", "deliveries") else [command, "b"]
     ended = subprocess.run(
-        [sys.executable, "-c", script, *args], cwd=home, capture_output=True, check=False, timeout=30
+        [sys.executable, "-c", script, *args], cwd=home, capture_output=True, check=False, timeout=120
     )
     assert (ended.returncode, ended.stderr) == (0, b"[]\n")

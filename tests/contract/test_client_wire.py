@@ -16,6 +16,7 @@ from daemon.metastudio.errors import (
 from daemon.metastudio.settings import GivenToken, Password
 from tests.support.clients import KEYS, project
 from tests.support.rawhttp import Head, answer, header, raw_server, saying
+from tests.support.turns import turns_until
 
 WAITING = answer(200, b'{"job_id":"j1","state":"WAITING"}')
 
@@ -161,8 +162,7 @@ async def test_closing_gives_up_what_is_under_way() -> None:
     async with raw_server(saying(b"")) as server:
         async with project(server.url, auth=user, region="x") as ours:
             waiting = asyncio.ensure_future(ours.show("j1"))
-            while not server.heads:
-                await asyncio.sleep(0.01)
+            await turns_until(lambda: bool(server.heads))
         with pytest.raises((asyncio.CancelledError, Unavailable)):
             await waiting
     assert ours.client.settings.auth is user

@@ -17,7 +17,7 @@ from daemon.watch.links import FRESH_FOR, REST, FreshLinks, remind
 from tests.support.clients import Project, project_of
 from tests.support.store import PROJECT, SILENT, A, record, track, url_of
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 DEAD = "https://h.example.com/dead.mp4?Expires=1600000000"
 
 

@@ -154,7 +154,7 @@ def test_many_may_upgrade_at_once(tmp_path: Path) -> None:
         assert program.stdin is not None
         program.stdin.close()
         program.stdin = None
-    answers = [program.communicate(timeout=30)[0].strip() for program in running]
+    answers = [program.communicate(timeout=120)[0].strip() for program in running]
     assert sorted(answers) == ["False", "False", "False", "True"]
     assert check(url_of(tmp_path / "wrapd.db")).status is SchemaStatus.UP_TO_DATE
 

@@ -19,6 +19,7 @@ from huaweicloudsdkmetastudio.v1 import (
 from daemon.metastudio.callback import is_genuine
 from daemon.sim import SimSettings, Simulator
 from tests.support.sim import ask, exchange, sdk
+from tests.support.turns import turns_until
 
 KEY = "k3y"
 ENDS = [("WAITING", 0.02), ("PROCESSING", 0.02), ("SUCCEED", None)]
@@ -59,10 +60,12 @@ async def ear() -> AsyncIterator[Ear]:
 
 async def answered(sim: Simulator, count: int) -> list[dict[str, Any]]:
     """The callbacks, once so many of them were answered."""
-    async with asyncio.timeout(10):
-        while len(found := [each for each in sim.callbacks() if {"status", "error"} & set(each)]) < count:
-            await asyncio.sleep(0.01)
-    return found
+
+    def found() -> list[dict[str, Any]]:
+        return [each for each in sim.callbacks() if {"status", "error"} & set(each)]
+
+    await turns_until(lambda: len(found()) >= count)
+    return found()
 
 
 async def test_an_end_is_told_once_with_the_assets_id() -> None:

@@ -1,6 +1,5 @@
 """What a hint from outside does: the job is asked about at once, before all others, within the budget."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from daemon.domain.jobs import parse_job_id
 from daemon.domain.planning import Rails
 from daemon.metastudio.budget import Permit, Priority
 from tests.support.rig import PROJECT, Rig, rig
+from tests.support.turns import turns_until
 
 SLOW = Rails(min_interval=1000, max_interval=1000, blocked_interval=1000)
 LONG = [("PROCESSING", None)]
@@ -98,8 +98,7 @@ async def test_a_hint_after_the_answer_began_is_not_taken_for_answered(tmp_path:
         it.sim.fault("drip", interval=0.05, piece=400, operation="show", times=1)  # its body is made at once
         before = it.requests()
         assert hint(it, job)
-        while it.requests() == before:
-            await asyncio.sleep(0.005)
+        await turns_until(lambda: it.requests() > before)
         it.sim.set_state(job, "FAILED")
         assert hint(it, job), "sooner than the pace: it is kept"
         it.clock.advance(1)
@@ -164,9 +163,7 @@ async def test_what_is_tracked_beside_is_taken_up_at_once(tmp_path: Path) -> Non
         it.watcher.notice_soon()
         it.track(job)
         it.watcher.notice_soon()
-        async with asyncio.timeout(10):
-            while it.job(job).state != "PROCESSING":
-                await asyncio.sleep(0.01)
+        await turns_until(lambda: it.job(job).state == "PROCESSING")
         await it.poller.idle()
 
 

@@ -214,7 +214,7 @@ async def test_nothing_is_asked_about_the_kind_of_a_job_that_is_no_longer_watche
         await call(it, path_of(TRACKING))
         await it.until(lambda: len(it.kinds_asked) >= 2)
         it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("j-1").job_id, at=NOW))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not it.tasks.idle:
                 await asyncio.sleep(0)
         assert it.job("j-1").kind == "avatar"

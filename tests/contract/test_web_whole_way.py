@@ -26,6 +26,7 @@ from daemon.web import (
     listen,
 )
 from tests.support.rig import PROJECT, Rig, rig
+from tests.support.turns import turns_until
 
 SLOW = Rails(min_interval=1000, max_interval=1000, blocked_interval=1000)
 KEY = "k3y-of-the-project"
@@ -41,11 +42,13 @@ class Way:
 
     async def heard(self, count: int = 1) -> list[dict[str, Any]]:
         """The callbacks of the simulator, once so many were answered, and all that they began is over."""
-        async with asyncio.timeout(10):
-            while len(told := [each for each in self.rig.sim.callbacks() if len(each) > 3]) < count:
-                await asyncio.sleep(0.005)
+
+        def told() -> list[dict[str, Any]]:
+            return [each for each in self.rig.sim.callbacks() if len(each) > 3]
+
+        await turns_until(lambda: len(told()) >= count)
         await self.rig.poller.idle()
-        return told
+        return told()
 
 
 async def _as_it_is(row: JobRow) -> JobRow:
@@ -142,7 +145,7 @@ async def test_a_job_that_nobody_tracked_is_told_of_whatever_its_kind(tmp_path: 
         [job] = it.rig.sim.create_jobs(kind=kind, timeline=[("PROCESSING", None)], callback_config=it.callback)
         it.rig.sim.set_state(job, "FAILED")
         await it.heard()
-        async with asyncio.timeout(20):  # the budget's pace is this clock's: it has to move
+        async with asyncio.timeout(60):  # the budget's pace is this clock's: it has to move
             while it.rig.job(job).state != "FAILED":
                 await it.rig.run(0.5)
                 await asyncio.sleep(0.005)

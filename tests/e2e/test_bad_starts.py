@@ -28,7 +28,7 @@ def start(folder: Path, config: str) -> subprocess.CompletedProcess[str]:
     path.write_text(config)
     path.chmod(0o600)
     return subprocess.run(
-        [*COMMAND, "--config", path, "run"], capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, "--config", path, "run"], capture_output=True, text=True, timeout=120, check=False
     )
 
 

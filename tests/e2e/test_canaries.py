@@ -156,7 +156,7 @@ def simulator() -> Iterator[LiveSim]:
 
 def ask(port: int, method: str, path: str, body: object = None, token: str | None = None) -> bytes:
     """An answer of the daemon's pages, its headers included."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -233,7 +233,7 @@ def run(daemon: LiveDaemon, *arguments: str) -> str:
         text=True,
         env=daemon.environ,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert "No such command" not in ended.stdout, ended.stdout
     return ended.stdout
@@ -296,7 +296,7 @@ def run_with(daemon: LiveDaemon, path: Path, *arguments: str) -> str:
         text=True,
         env=daemon.environ,
         check=False,
-        timeout=60,
+        timeout=120,
     ).stdout
 
 

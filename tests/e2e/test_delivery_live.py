@@ -48,7 +48,7 @@ def ask(method: str, url: str, body: object = None, **headers: str) -> tuple[int
     """One request without following redirects: status, headers (lower case), body."""
     parts = urlsplit(url)
     assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
     try:
         connection.request(
             method,

@@ -29,7 +29,7 @@ def web(port: int) -> str:
 
 
 def ask(port: int, method: str, path: str, body: object = None) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {TOKEN}", "User-Agent": "Mozilla/5.0 Firefox/140.0"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)

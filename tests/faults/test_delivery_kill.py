@@ -113,7 +113,7 @@ def die_at(step: str, daemon: DaemonProcess, post: Post) -> None:
     arguments = [sys.executable, "-m", "tests.support.killing", step, "--config", str(daemon.config), "run"]
     with daemon.log.open("ab") as log:
         ended = subprocess.run(
-            arguments, cwd=ROOT, stdout=log, stderr=log, env={**os.environ}, check=False, timeout=40
+            arguments, cwd=ROOT, stdout=log, stderr=log, env={**os.environ}, check=False, timeout=120
         )
     assert ended.returncode == -signal.SIGKILL, daemon.log.read_text()[-2000:]
 

@@ -6,13 +6,16 @@ every step. Beside that: nothing is lost, nothing that was sent is sent again, d
 holds for each job and channel.
 """
 
+import math
 import shutil
 import tempfile
+import unittest
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -377,13 +380,18 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def nothing_is_stuck(self) -> None:
         """With a service that takes everything, everything is sent in the end."""
-        for _ in range(2 * len(self.rows) + 8):
+        for _ in range(2 * len(self.rows) + 8 + self.hours_kept()):
             self.now += timedelta(hours=1)
             for channel in ALL:
                 while self.store.write_now(lambda tx, c=channel: self.sends(tx, c)):
                     pass
         done = {DeliveryStatus.SENT, DeliveryStatus.DEAD, DeliveryStatus.CANCELED}
         assert {row.status for row in self.stored().values()} <= done
+
+    def hours_kept(self) -> int:
+        """Hours until the last one is due that is kept for quiet hours: after steps back of the clock many."""
+        kept = [row.due_at - self.now for row in self.rows.values() if row.is_kept and not self.is_too_far(row)]
+        return max([0, *(math.ceil(each / timedelta(hours=1)) for each in kept)])
 
     def sends(self, tx: Transaction, channel: ChannelName) -> bool:
         claimed = tx.outbox.claim(channel, now=self.now)
@@ -460,7 +468,17 @@ class OutboxMachine(RuleBasedStateMachine):
         return row.due_at > max(self.now, row.held_until) + FAR
 
 
-TestOutbox = OutboxMachine.TestCase
-TestOutbox.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+def _case(name: str, examples: int) -> type[unittest.TestCase]:
+    """The machine with so many examples; bounded by them and by their steps, not by time."""
+    case = type(name, (OutboxMachine.TestCase,), {"__module__": __name__})
+    case.settings = settings(
+        max_examples=examples,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    return case
+
+
+TestOutbox = _case("TestOutbox", 40)
+TestOutboxLonger = pytest.mark.long(pytest.mark.timeout(900)(_case("TestOutboxLonger", 400)))

@@ -98,7 +98,7 @@ async def fetch(url: str) -> int:
 
     def get() -> int:
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             with error:

@@ -17,7 +17,7 @@ from daemon.notify.settings import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
 from tests.support.store import NOW, later, record, track, url_of
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Real seconds after which something that must happen has not."""
 
 

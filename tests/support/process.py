@@ -44,7 +44,7 @@ class DaemonProcess:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, *, seconds: float = 30) -> int:
+    def stop(self, *, seconds: float = 60) -> int:
         """End it as an administrator would; returns its exit status."""
         assert self.process is not None
         self.process.terminate()

@@ -81,7 +81,7 @@ class Desk:
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         host, _, port = self.web.address.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         try:
             connection.request(method, path, body=body, headers=dict(headers))
             answer = connection.getresponse()
@@ -92,7 +92,7 @@ class Desk:
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something that the server tells of holds: what it asked, that jobs were tracked."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not holds():
                 self.news.clear()
                 await self.news.wait()

@@ -89,7 +89,7 @@ class Webhook:
         """End all hanging."""
         self._let_go.set()
 
-    def wait_for(self, number: int, *, seconds: float = 10.0) -> list[Received]:
+    def wait_for(self, number: int, *, seconds: float = 60.0) -> list[Received]:
         """The requests, as soon as there are `number` of them. Raises AssertionError after `seconds`."""
         with self._lock:
             assert self._lock.wait_for(lambda: len(self.requests) >= number, seconds), f"{len(self.requests)} came"

@@ -16,7 +16,7 @@ from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
 from tests.support.webhook import Answer, Webhook
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 200
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Set:

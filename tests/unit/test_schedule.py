@@ -38,7 +38,7 @@ class Counted:
             raise RuntimeError("a tick's own fault")
 
     async def times(self, number: int) -> None:
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: self.ran >= number)
 
 

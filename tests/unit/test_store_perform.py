@@ -70,17 +70,17 @@ def test_what_waits_meanwhile_is_done_in_one_transaction(tmp_path: Path) -> None
 
     def slow(tx: Transaction) -> None:
         begun.set()
-        go.wait(10)
+        go.wait(60)
 
     with ThreadPoolExecutor(9) as pool:
         first = pool.submit(store.write_here, slow)
-        assert begun.wait(10)
+        assert begun.wait(60)
         others = [pool.submit(store.write_here, adding(f"job-{number}")) for number in range(8)]
         while store.writer_health().waiting < 9:
             pass
         go.set()
-        rows = {other.result(10) for other in others}
-        first.result(10)
+        rows = {other.result(60) for other in others}
+        first.result(60)
     assert len(rows) == 8
     store.close()
 
@@ -90,17 +90,17 @@ def test_a_close_waits_for_a_work_that_is_under_way(tmp_path: Path) -> None:
 
     def slow(tx: Transaction) -> int:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         return track(tx, "job-1")
 
     with ThreadPoolExecutor(2) as pool:
         work = pool.submit(store.write_here, slow)
-        assert begun.wait(10)
+        assert begun.wait(60)
         closing = pool.submit(store.close)
         assert not closing.done()
         go.set()
-        assert work.result(10) > 0
-        closing.result(10)
+        assert work.result(60) > 0
+        closing.result(60)
     store = open_store(tmp_path)
     assert len(store.read(lambda tx: tx.jobs.list())) == 1
     store.close()

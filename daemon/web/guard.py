@@ -85,7 +85,7 @@ class _Answer:
     """The answer to one request, on its way."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self._last = scope.get("state", {}).get(LAST, False)
+        self._state = scope["state"]
         self._send = send
         self.begun = False
 
@@ -95,7 +95,7 @@ class _Answer:
             headers = [*message.get("headers", [])]
             if message["status"] == 405:
                 headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
-            if self._last:
+            if self._state.get(LAST, False):
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         await self._send(message)

@@ -16,21 +16,8 @@ from daemon.tasks import Defects
 from daemon.web import Health, Probes, WebServer, build_app, connections, listen
 from daemon.web.guard import host_of
 from tests.support.recorder import Lines
+from tests.support.strangers import HELD, HOST, PROBE
 from tests.support.web import NOW, desk
-
-HEAD = b"Host: localhost\r\n"
-PROBE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-KINDS = {
-    "silent": b"",
-    "slow head": b"GET /healthz HTTP/1.1\r\nX-Slow: ",
-    "unread body": b"POST /nope HTTP/1.1\r\n" + HEAD + b"Content-Length: 1000000\r\n\r\nx",
-    "awaited body": b"POST /api/v1/jobs HTTP/1.1\r\n" + HEAD + b"Content-Length: 1000\r\n\r\nx",
-    "chunks": b"POST /nope HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
-    "idle": PROBE,
-    "pipelined": PROBE * 50,
-    "no HTTP": bytes(range(1, 9)) + b"\x16\x03\x01",
-    "headers": b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(500)),
-}
 
 
 async def _no_metrics() -> bytes:
@@ -64,13 +51,13 @@ def alive() -> Iterator[connections.Connection]:
     return (each for each in gc.get_objects() if type(each) is connections.Connection)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", HELD)
 async def test_probes_are_answered_beside_any_number_of_held_connections(kind: str) -> None:
     async with server() as (_, port):
         held = []
         for _ in range(connections.MOST + 60):
             held.append((await asyncio.open_connection("127.0.0.1", port))[1])
-            held[-1].write(KINDS[kind])
+            held[-1].write(HELD[kind])
         for _ in range(5):
             for each in held:
                 each.write(b"x")
@@ -94,13 +81,13 @@ async def test_whoever_kept_waiting_longest_makes_room(monkeypatch: pytest.Monke
             each.close()
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "reset"])
+@pytest.mark.parametrize("kind", [*HELD, "reset"])
 async def test_what_is_held_is_closed_when_its_time_is_over(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"PATIENCE": 0.3, "LINGER": 0.1, "LIFE": 0.5, "_SWEEP": 0.05}.items():
         monkeypatch.setattr(connections, name, seconds)
     async with server() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(KINDS.get(kind, KINDS["unread body"]))
+        writer.write(HELD.get(kind, HELD["unread body"]))
         if kind == "reset":
             await writer.drain()
             writer.transport.abort()
@@ -125,8 +112,22 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
 async def test_requests_one_after_another_do_not_keep_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_REQUESTS", 3)
     async with server() as (_, port):
-        told = await say(port, PROBE * 5, most=-1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        told = b""
+        for _ in range(3):
+            writer.write(PROBE)
+            told += await reader.readuntil(b"}}")
+        assert await reader.read() == b""
         assert told.count(b"HTTP/1.1 200") == 3
+        assert told.count(b"connection: close") == 1
+        writer.close()
+
+
+async def test_who_does_not_wait_for_an_answer_gets_one() -> None:
+    """Pipelined requests would be answered before those of everybody else."""
+    async with server() as (_, port):
+        told = await say(port, PROBE * 5, most=-1)
+        assert told.count(b"HTTP/1.1 200") == 1
         assert told.count(b"connection: close") == 1
 
 
@@ -135,7 +136,7 @@ async def test_a_closed_connection_leaves_nothing(monkeypatch: pytest.MonkeyPatc
     async with server() as (_, port):
         for _ in range(20):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"POST /nope HTTP/1.1\r\n" + HEAD + b"Content-Length: 250000\r\n\r\n" + b"x" * 200_000)
+            writer.write(b"POST /nope HTTP/1.1\r\n" + HOST + b"Content-Length: 250000\r\n\r\n" + b"x" * 200_000)
             await writer.drain()
             writer.transport.abort()
         async with asyncio.timeout(10):
@@ -146,7 +147,7 @@ async def test_a_closed_connection_leaves_nothing(monkeypatch: pytest.MonkeyPatc
 async def test_only_so_much_of_an_unwanted_body_is_kept() -> None:
     async with server() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /nope HTTP/1.1\r\n" + HEAD + b"Content-Length: 9000000\r\n\r\n")
+        writer.write(b"POST /nope HTTP/1.1\r\n" + HOST + b"Content-Length: 9000000\r\n\r\n")
         assert (await reader.read(4096)).startswith(b"HTTP/1.1 404")
         writer.write(b"x" * 8_000_000)
         with contextlib.suppress(ConnectionError):
@@ -172,7 +173,7 @@ async def test_at_work_everywhere_probes_have_a_reserve(monkeypatch: pytest.Monk
 
         monkeypatch.setattr(it.store, "read_async", held)
         port = int(it.web.address.rpartition(":")[2])
-        link = b"GET /v/%s HTTP/1.1\r\n" % (b"a" * 32) + HEAD + b"\r\n"
+        link = b"GET /v/%s HTTP/1.1\r\n" % (b"a" * 32) + HOST + b"\r\n"
         busy = [asyncio.create_task(say(port, link)) for _ in range(2)]
         async with asyncio.timeout(10):
             await waiting.wait()
@@ -241,9 +242,9 @@ async def test_ten_thousand_strangers_make_few_lines(monkeypatch: pytest.MonkeyP
     bad = (
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
         b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\n" + HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"POST /nope HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"POST /api/v1/jobs HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + HOST + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"POST /nope HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /api/v1/jobs HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\nzz\r\n",
         PROBE + b"\x00\x00\r\n\r\n",
     )
     async with server() as (_, port):

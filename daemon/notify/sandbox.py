@@ -32,6 +32,8 @@ from daemon.notify.effort import (
 )
 
 RANGE = 1000
+DEEPEST = 15
+"""Blocks that stand in each other: Python's own compiler takes 20."""
 
 _FILTERS = (
     *("abs", "count", "d", "default", "first", "float", "int", "last", "length", "lower", "max", "min"),
@@ -247,13 +249,10 @@ def _refuse_depth(node: nodes.Node, depth: int) -> None:
     """Raise TemplateSyntaxError where blocks stand in each other more deeply than Python's compiler takes."""
     if isinstance(node, nodes.For | nodes.If | nodes.With):
         depth += 1
-        if depth > _DEEPEST:
-            raise TemplateSyntaxError(f"blocks are nested more than {_DEEPEST} deep", node.lineno)
+        if depth > DEEPEST:
+            raise TemplateSyntaxError(f"blocks are nested more than {DEEPEST} deep", node.lineno)
     for each in node.iter_child_nodes():
         _refuse_depth(each, depth)
-
-
-_DEEPEST = 15
 
 
 def _free(tree: nodes.Template) -> Iterator[tuple[str, int]]:

@@ -147,9 +147,7 @@ class Connection(H11Protocol):
         before = self.cycle
         super().handle_events()
         if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
-            self.cycle.scope["state"][LAST] = (
-                True  # pipelined: others have their turn first
-            )
+            self.cycle.scope["state"][LAST] = True  # pipelined: others have their turn first
         if self.cycle is before:
             return
         self._since = self.loop.time()

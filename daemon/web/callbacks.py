@@ -48,7 +48,8 @@ def router(ground: WebGround) -> APIRouter:
             return machine_answer(await _take(ground, kinds, name, settings, callback.read_callback(body)))
         except Refused as refused:
             if refused.status == 401:
-                refusals.note(LogEvent.CALLBACK_REFUSED, project=project)
+                known = name if name in ground.projects else None  # what a stranger makes up stands in no line
+                refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
     @routes.post("/{project}")

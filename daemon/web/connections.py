@@ -163,6 +163,12 @@ class Connection(H11Protocol):
         self._since = self.loop.time()
         super().pause_writing()
 
+    def shutdown(self) -> None:
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:  # it is over already, in some way
+            self.drop()
+
     def send_400_response(self, msg: str) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # what the application says now goes nowhere

@@ -135,6 +135,7 @@ class WebServer:
     ) -> None:
         self._listener = listener
         self._tasks = tasks
+        self._defects = defects
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         """Where it listens, with the port that was really taken."""
@@ -182,3 +183,5 @@ class WebServer:
             await self._server.serve(sockets=[self._listener])
         except Exception as error:  # noqa: BLE001 - the web is no reason to stop watching
             log.error(LogEvent.WEB_FAILED, error=error)
+            if self._defects is not None:
+                self._defects.note("web", error)

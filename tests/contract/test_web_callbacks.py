@@ -160,6 +160,9 @@ async def test_many_wrong_ones_make_one_log_line_in_ten_seconds(
             {"project": "main", "times": 1},
             {"project": "main", "times": 5},
         ]
+        it.clock.advance(11)
+        await call(it, "/callbacks/made-up-name/wrong-secret")
+        assert lines.of(LogEvent.CALLBACK_REFUSED)[2:] == [{"project": None, "times": 1}]
         assert "wrong-secret" not in json.dumps(lines.all)
 
 

@@ -109,6 +109,28 @@ async def _trickle(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
+async def test_a_stop_waits_for_no_stranger(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    lines = Lines(monkeypatch, "daemon.web.server")
+    async with server() as (web, port):
+        writers = []
+        for data in [
+            *HELD.values(),
+            PROBE + b"\0\0",
+            HELD["chunks"] + b"zz\r\n",
+            HELD["unread body"] + b"x" * 9999,
+        ]:
+            writers.append((await asyncio.open_connection("127.0.0.1", port))[1])
+            writers[-1].write(data)
+        assert (await say(port, PROBE)).startswith(b"HTTP/1.1 200")
+        began = asyncio.get_running_loop().time()
+        await web.stop()
+        assert asyncio.get_running_loop().time() - began < 10
+        for each in writers:
+            each.close()
+    assert not lines.of(LogEvent.WEB_FAILED)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_requests_one_after_another_do_not_keep_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_REQUESTS", 3)
     async with server() as (_, port):

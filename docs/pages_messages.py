@@ -104,7 +104,7 @@ Filters: `cut(60)` (at most so many characters, never half of an escape), `join`
 `rejectattr`. `range` counts to {range}. There are loops, conditions and `set`; no macros, no includes, no calls
 of methods. All loops of a message together take at most {turns} turns, a result has at most {result} characters,
 and a message takes at most {seconds:g} s of processor time: a template that would take more gives way to the
-built-in message. Blocks stand in each other {deepest} deep at most.
+built-in message. Loops stand in each other {deepest} deep at most.
 
 `wrapd config check` reads the templates: a wrong name, a filter that does not exist or broken syntax is a fault
 of the config, with its line. A template that fails only when it is used, or whose result is too long for the

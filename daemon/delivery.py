@@ -20,6 +20,7 @@ from daemon.notify.pictures import Pictures, PictureSource
 from daemon.notify.prepare import OwnLinks, Preparer
 from daemon.plan import Plan
 from daemon.store import Store, StoreError
+from daemon.tasks import Defects, Tasks
 from daemon.watch.links import FreshLinks, remind
 
 log = logger(__name__)
@@ -40,6 +41,7 @@ class Delivery:
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
+        defects: Defects,
         on_result: OnResult,
     ) -> None:
         self._plan = plan
@@ -51,7 +53,7 @@ class Delivery:
             each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
             for each in plan.projects
         }
-        self.pictures = Pictures(sources, store, clock)
+        self.pictures = Pictures(sources, store, clock, tasks=Tasks("pictures", defects))
         self.dispatcher = Dispatcher(
             store,
             plan.channels,

@@ -208,6 +208,7 @@ class Service:
             clock=self.clock,
             rng=self.rng,
             metrics=self.metrics,
+            defects=self.defects,
             on_result=self._attempted,
         )
         self.operators = Operators(
@@ -263,7 +264,7 @@ class Service:
         )
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)
-        return WebServer(app, listener, tasks=ground.tasks)
+        return WebServer(app, listener, tasks=ground.tasks, defects=self.defects)
 
     def _client(self, settings: ProjectSettings, gates: AuthGates) -> ProjectClient:
         seconds = self.metrics.request_seconds.labels(settings.name)

@@ -10,6 +10,7 @@ out as `httpx.ConnectTimeout`, whatever happened, so errors are named by `__caus
 import asyncio
 import base64
 import ipaddress
+import socket
 import ssl
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ import httpx
 from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
+from daemon.addresses import Connect, Reach, connecting, may_reach
 from daemon.errors import ConfigFault
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -118,7 +120,7 @@ class Transport:
     `base_url` is scheme, host and port; `proxy` an http(s) URL, with user and password where it needs them
     (None: direct). With `ca_file` (PEM) only certificates under that CA are trusted, else those of the usual
     public CAs (or of SSL_CERT_FILE, SSL_CERT_DIR); a `context` decides instead of both. More than `max_in_flight`
-    exchanges wait for their turn.
+    exchanges wait for their turn. `connect` makes the sockets, and may refuse an address.
     Raises ConfigFault for a `ca_file` that cannot be read. Use one instance in one event loop.
     """
 
@@ -132,6 +134,7 @@ class Transport:
         ca_file: str | None = None,
         max_in_flight: int = 256,
         context: ssl.SSLContext | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._total = timeouts.total
@@ -142,7 +145,7 @@ class Transport:
         }
         context = context or _trust(self.base_url, proxy, ca_file)
         through, self._added = (None, []) if proxy is None else _proxy(proxy, self.base_url)
-        self._inner = AiohttpTransport(verify=context, proxy=through, client=lambda: _session(context))
+        self._inner = AiohttpTransport(verify=context, proxy=through, client=lambda: _session(context, connect))
 
     async def exchange(self, request: Request) -> Answer:
         """Send `request`, read its whole answer. Raises NotSent, Broken, TimedOut or TooLarge."""
@@ -197,24 +200,37 @@ _FILE_HEADERS = (("Accept", "*/*"), ("Accept-Encoding", "identity"), ("User-Agen
 
 
 async def fetch(
-    url: str, *, timeouts: Timeouts, max_bytes: int, proxy: str | None = None, ca_file: str | None = None
+    url: str,
+    *,
+    timeouts: Timeouts,
+    max_bytes: int,
+    proxy: str | None = None,
+    ca_file: str | None = None,
+    reach: Reach = Reach.ANY,
 ) -> Answer:
     """What an http(s) `url` names, whatever the answer's status: `timeouts` hold for all requests together.
 
     Redirects are followed within the same scheme, host and port only, three at most. Certificates are trusted
-    under the public CAs and those of `ca_file`. Raises TransportError; NotSent for a URL, proxy or file of CAs
-    that cannot be used.
+    under the public CAs and those of `ca_file`. No address beyond `reach` is connected to. Behind a proxy it is
+    the proxy that connects, and looks the name up: there, what this machine finds under the name is judged, and
+    nothing where it finds nothing. Raises TransportError; NotSent for a URL, proxy or file of CAs that cannot be
+    used, and for an address beyond `reach`.
     """
     try:
         parts = urlsplit(url)
         base = f"{parts.scheme}://{parts.netloc}"
         tls = parts.scheme == "https" or (proxy or "").startswith("https:")
         context = _wide_trust(ca_file) if tls else None
-        server = Transport(base, timeouts=timeouts, max_bytes=max_bytes, proxy=proxy, context=context)
+        connect = connecting(reach) if proxy is None else None
+        server = Transport(
+            base, timeouts=timeouts, max_bytes=max_bytes, proxy=proxy, context=context, connect=connect
+        )
     except (ValueError, OSError, httpx.InvalidURL) as error:
         raise NotSent(f"the URL or its surroundings cannot be used: {type(error).__name__}", Cause.DNS) from None
     try:
         async with asyncio.timeout(timeouts.total):
+            if proxy is not None:
+                await _judge_name(parts.hostname or "", reach, patience=timeouts.connect)
             return await _followed(server, url)
     except TimeoutError:
         raise TimedOut(f"no whole answer within {timeouts.total:g} s") from None
@@ -222,6 +238,19 @@ async def fetch(
         raise NotSent("the URL cannot be used", Cause.DNS) from None
     finally:
         await server.aclose()
+
+
+async def _judge_name(host: str, reach: Reach, *, patience: float) -> None:
+    """Raises NotSent where a name leads beyond `reach`, as far as this machine knows it."""
+    if reach is Reach.ANY:
+        return
+    try:
+        async with asyncio.timeout(patience):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return  # names of the outside are often known to the proxy alone
+    if not all(may_reach(str(address[0]), reach) for *_, address in found):
+        raise NotSent("no connection: it leads to this machine or its network", Cause.CONNECT)
 
 
 async def _followed(server: Transport, url: str) -> Answer:
@@ -292,14 +321,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def is_inside(host: str) -> bool:
-    """Whether `host` is an address of this machine or a private network. Of a name nothing is known here."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
-
-
 def _excepted(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
     """Whether NO_PROXY names the host: `*`, a name (and all under it), an address, a network."""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
@@ -333,9 +354,10 @@ def _trust(base_url: str, proxy: str | None, ca_file: str | None) -> ssl.SSLCont
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; plain HTTP needs no more, and loads no CAs
 
 
-def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+def _session(context: ssl.SSLContext, connect: Connect | None) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=context),  # `Transport` bounds concurrency itself
+        # `Transport` bounds concurrency itself.
+        connector=aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         max_field_size=_MAX_HEADER,
     )

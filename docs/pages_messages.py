@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 from daemon.domain.events import Event
 from daemon.notify.compose import Look, compose_digest
+from daemon.notify.effort import RESULT_LIMIT, SECONDS, TURNS
 from daemon.notify.examples import example
 from daemon.notify.forms import form_for
 from daemon.notify.lateness import LATE
 from daemon.notify.message import Language, Message
 from daemon.notify.render import Rendered, render
-from daemon.notify.sandbox import RANGE, RESULT_LIMIT, TURNS
+from daemon.notify.sandbox import DEEPEST, RANGE
 from daemon.notify.template_values import NAMES
 from daemon.notify.templating import Templates
 from daemon.notify.words import length
@@ -101,8 +102,9 @@ numbers: `{{% if f.duration and f.duration > 60 %}}`. Nothing (`null`) is writte
 Filters: `cut(60)` (at most so many characters, never half of an escape), `join`, `default`, `length`, `first`,
 `last`, `sort`, `sum`, `min`, `max`, `abs`, `int`, `float`, `round`, `upper`, `lower`, `trim`, `selectattr`,
 `rejectattr`. `range` counts to {range}. There are loops, conditions and `set`; no macros, no includes, no calls
-of methods. All loops of a message together take at most {turns} turns, and a result has at most {result}
-characters.
+of methods. All loops of a message together take at most {turns} turns, a result has at most {result} characters,
+and a message takes at most {seconds:g} s of processor time: a template that would take more gives way to the
+built-in message. Loops stand in each other {deepest} deep at most.
 
 `wrapd config check` reads the templates: a wrong name, a filter that does not exist or broken syntax is a fault
 of the config, with its line. A template that fails only when it is used, or whose result is too long for the
@@ -133,7 +135,12 @@ def page() -> str:
     lines += ["### Many alerts in one message", "", *_shown("digest")]
     lines += [TEMPLATES_INTRO.format(template=TEMPLATE, result=_by_template())]
     lines += table(("name", "what it is"), [(f"`{name}`", meaning) for name, meaning in NAMES.items()])
-    return joined([*lines, TEMPLATES_END.format(range=RANGE, turns=TURNS, result=RESULT_LIMIT)])
+    return joined(
+        [
+            *lines,
+            TEMPLATES_END.format(range=RANGE, turns=TURNS, result=RESULT_LIMIT, seconds=SECONDS, deepest=DEEPEST),
+        ]
+    )
 
 
 def _message(name: str, language: Language) -> Message:

@@ -10,6 +10,8 @@ INTRO = """\
 curl http://127.0.0.1:8787/metrics
 ```
 
+On a loopback address the Host must be one of its own names or that of `web.public_url` ([api.md](api.md)).
+
 A label is the name of a project or channel, or a short word; no metric has a job's id, a URL or a secret. A
 counter comes with a gauge that says when it began to count (`…_created`), a histogram with `…_bucket`, `…_sum`
 and `…_count`.

@@ -57,7 +57,8 @@ Every request needs one of
   and password.
 
 What does not fit is refused as the service would. The control endpoints under `/_sim/` take no key, and the
-simulator listens on this machine only.
+simulator listens on this machine only. They answer under `127.0.0.1`, `[::1]` and `localhost`, and no page of
+another site (403).
 
 ## wrapd as its client
 

@@ -8,24 +8,29 @@ import asyncio
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from daemon import transport
+from daemon.addresses import Reach, is_inside
 from daemon.clock import Clock
 from daemon.domain.jobs import ProjectName, link_expiry
+from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover
 from daemon.store import JobRow, PictureRow, Store, StoreError
-from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_inside, is_loopback
+from daemon.tasks import Tasks
+from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_loopback
 
 log = logger(__name__)
 
 MOST_BYTES = 2 * 1024 * 1024
 """Largest picture that is kept: covers are some hundred KiB."""
+MOST_PIXELS = 50_000_000
+"""Pixels that a picture may say it has: whoever shows it takes memory for them all. Covers have 2 million."""
 FETCH_TIMEOUTS = Timeouts(connect=3.0, read=5.0, total=10.0)
 TRY_AGAIN = timedelta(minutes=10)
 """A picture that could not be had is tried again by another link, not sooner than this."""
@@ -33,6 +38,8 @@ _AT_ONCE = 4
 """Pictures that are fetched at the same time."""
 _KEPT = 8
 """Pictures in memory: one is sent to several channels at the same time."""
+_CLOUD = ".myhuaweicloud.com"
+"""Names of which Huawei Cloud alone says where they lead."""
 _SIGNS = (
     (b"\xff\xd8\xff", 0, "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
@@ -46,7 +53,14 @@ class Fetch(Protocol):
     """Gets what a link names; raises TransportError."""
 
     async def __call__(
-        self, url: str, *, timeouts: Timeouts, max_bytes: int, proxy: str | None, ca_file: str | None
+        self,
+        url: str,
+        *,
+        timeouts: Timeouts,
+        max_bytes: int,
+        proxy: str | None,
+        ca_file: str | None,
+        reach: Reach,
     ) -> Answer: ...
 
 
@@ -59,21 +73,27 @@ class PictureSource:
     proxy: str | None = None
     ca_file: str | None = None
 
-    def may_ask(self, url: str) -> bool:
-        """Whether a link may be followed: https to a host that is not of this machine or its network, or whatever
-        lies on the host of the API itself (on any port, where that is this machine)."""
+    def reach(self, url: str) -> Reach | None:
+        """Which addresses may be connected to for a link; None where it may not be followed at all.
+
+        https leads outside, wherever its name leads to. What lies on the host of the API itself (on any port,
+        where that is this machine) may be anywhere, as the API may.
+        """
         try:
             parts, api = urlsplit(url), urlsplit(self.endpoint)
-            host, port = parts.hostname or "", parts.port
+            host, port = (parts.hostname or "").rstrip("."), parts.port
         except ValueError:
-            return False
+            return None
         if not host or not url.isascii() or "@" in parts.netloc or parts.scheme not in ("http", "https"):
-            return False
+            return None
         if host == api.hostname and (parts.scheme, port) == (api.scheme, api.port):
-            return True
+            return Reach.ANY
         if is_loopback(host):
-            return is_loopback(api.hostname or "")
-        return parts.scheme == "https" and not is_inside(host)
+            return Reach.ANY if is_loopback(api.hostname or "") else None
+        if parts.scheme != "https" or is_inside(host):
+            return None
+        cloud = all(name.endswith(_CLOUD) for name in (host, api.hostname or ""))
+        return Reach.CLOUD if cloud else Reach.OUTSIDE
 
 
 class Pictures:
@@ -85,6 +105,7 @@ class Pictures:
         store: Store,
         clock: Clock,
         *,
+        tasks: Tasks,
         fetch: Fetch = transport.fetch,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -95,14 +116,12 @@ class Pictures:
         self._environ = environ
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._under_way: dict[int, asyncio.Task[PictureRow | None]] = {}
-        self._begun: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
         self._kept: OrderedDict[int, PictureRow] = OrderedDict()
 
     def begin(self, job: int) -> None:
         """A job (a row id) has ended: fetch its cover, if it has one, beside everything else."""
-        task = asyncio.get_running_loop().create_task(self._begin(job), name=f"picture {job}")
-        self._begun.add(task)
-        task.add_done_callback(self._begun.discard)
+        self._tasks.spawn("picture", self._begin(job), job=job)
 
     async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:
         """The job's cover; None where it has none, none can be had, or not within `patience` seconds: it is
@@ -116,10 +135,7 @@ class Pictures:
 
     async def stop(self) -> None:
         """Give up what is under way; the next who asks begins again."""
-        tasks: list[asyncio.Task[Any]] = [*self._begun, *self._under_way.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end(patience=0)
 
     async def _begin(self, job: int) -> None:
         try:
@@ -131,27 +147,16 @@ class Pictures:
 
     async def _waited(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
         done, _ = await asyncio.wait({task}, timeout=patience)
-        if not done or task.cancelled():
-            return None
-        error = task.exception()
-        if error is not None:
-            log.error(LogEvent.PICTURE_FAILED, error=error)
-            return None
-        return task.result()
+        return task.result() if done and not task.cancelled() else None
 
     def _having(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
         """The one task that looks for the job's picture."""
         task = self._under_way.get(job.id)
         if task is None:
-            task = self._spawn(self._have(job), name=f"picture {job.id}")
+            task = self._tasks.spawn("picture", self._have(job), job=job.job_id)
             self._under_way[job.id] = task
             task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
         return task
-
-    def _spawn(
-        self, work: Coroutine[Any, Any, PictureRow | None], *, name: str
-    ) -> "asyncio.Task[PictureRow | None]":
-        return asyncio.get_running_loop().create_task(work, name=name)
 
     async def _have(self, job: JobRow) -> PictureRow | None:
         kept = self._kept.get(job.id)
@@ -182,12 +187,13 @@ class Pictures:
         data: bytes | None = None
         kind: str | None = None
         error: str | None = None
-        if source is None or not source.may_ask(url):
+        reach = None if source is None else source.reach(url)
+        if source is None or reach is None:
             error = "its link is not https, or leads to this machine or its network"
         else:
             try:
-                data, kind = await self._get(source, url)
-            except (TransportError, _NoPicture) as fault:
+                data, kind = await self._get(source, url, reach)
+            except (TransportError, ConfigFault, _NoPicture) as fault:
                 error = str(fault)
         if error is not None:
             log.warning(LogEvent.PICTURE_FAILED, project=job.project, job=job.job_id, reason=error)
@@ -200,16 +206,24 @@ class Pictures:
             error=None if error is None else error[:500],
         )
 
-    async def _get(self, source: PictureSource, url: str) -> tuple[bytes, str]:
+    async def _get(self, source: PictureSource, url: str, reach: Reach) -> tuple[bytes, str]:
         proxy = source.proxy or environment_proxy(url, self._environ)
         answer = await self._fetch(
-            url, timeouts=FETCH_TIMEOUTS, max_bytes=MOST_BYTES, proxy=proxy, ca_file=source.ca_file
+            url,
+            timeouts=FETCH_TIMEOUTS,
+            max_bytes=MOST_BYTES,
+            proxy=proxy,
+            ca_file=source.ca_file,
+            reach=reach,
         )
         if answer.status != 200:
             raise _NoPicture(f"the server answers {answer.status}")
         kind = picture_type(answer.body)
         if kind is None:
             raise _NoPicture("what the server gives is no JPEG, PNG, GIF or WebP")
+        pixels = picture_pixels(answer.body)
+        if pixels is not None and pixels > MOST_PIXELS:
+            raise _NoPicture(f"the picture has {pixels} pixels, more than {MOST_PIXELS}")
         return answer.body, kind
 
     def _worth_another(self, kept: PictureRow, job: JobRow) -> bool:
@@ -230,7 +244,10 @@ class Pictures:
         url = job.asset.cover_url
         if url is None or not url.startswith("https://") or not self._alive(job, url):
             return None
-        host = urlsplit(url).hostname or ""
+        try:
+            host = (urlsplit(url).hostname or "").rstrip(".")
+        except ValueError:
+            return None
         return None if is_loopback(host) or is_inside(host) else url
 
     def _keep(self, picture: PictureRow) -> None:
@@ -254,3 +271,38 @@ def picture_type(data: bytes) -> str | None:
         if data[at : at + len(sign)] == sign and (at == 0 or data[:4] == b"RIFF"):
             return kind
     return None
+
+
+def picture_pixels(data: bytes) -> int | None:
+    """How many pixels a picture says it has; None where its first bytes do not say so.
+
+    >>> picture_pixels(b"GIF89a" + bytes([16, 0, 9, 0]))
+    144
+    """
+    if data[:3] == b"GIF":
+        return _product(data[6:8], data[8:10], "little")
+    if data[12:16] == b"IHDR":
+        return _product(data[16:20], data[20:24], "big")
+    if data[12:16] == b"VP8X":
+        return (int.from_bytes(data[24:27], "little") + 1) * (int.from_bytes(data[27:30], "little") + 1)
+    if data[:2] == b"\xff\xd8":
+        return _jpeg_pixels(data)
+    return None
+
+
+def _jpeg_pixels(data: bytes) -> int | None:
+    """Of a JPEG: its segments are gone through up to the frame's."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
+            return _product(data[at + 5 : at + 7], data[at + 7 : at + 9], "big")
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None
+
+
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)
+
+
+def _product(one: bytes, other: bytes, order: Literal["little", "big"]) -> int:
+    return int.from_bytes(one, order) * int.from_bytes(other, order)

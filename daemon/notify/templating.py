@@ -13,11 +13,12 @@ from pathlib import Path
 from daemon.domain.events import Event
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
+from daemon.notify.effort import OutOfBounds
 from daemon.notify.facts import FACTS
 from daemon.notify.forms import Form, Markup
 from daemon.notify.message import Message
 from daemon.notify.render import CONSTANT_TITLE, Rendered
-from daemon.notify.sandbox import OutOfBounds, Program, Sandbox, Wrong
+from daemon.notify.sandbox import Program, Sandbox, Wrong
 from daemon.notify.template_values import NAMES, values
 
 log = logger(__name__)
@@ -122,11 +123,15 @@ def _check_event(event: str) -> None:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigFault(f"{path}: the template cannot be read: {error.strerror or error}") from None
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigFault(f"{path}: the template is no file: a pipe or a device may never end")
+        with path.open("rb") as file:
+            data = file.read(_SOURCE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigFault(f"{path}: the template cannot be read: {reason}") from None
     if len(data) > _SOURCE_LIMIT:
-        raise ConfigFault(f"{path}: a template has at most {_SOURCE_LIMIT} bytes, not {len(data)}")
+        raise ConfigFault(f"{path}: a template has at most {_SOURCE_LIMIT} bytes, and this one has more")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,5 @@
-"""The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication.
+"""The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication:
+so nothing is done for pages that a browser has from elsewhere.
 
 Owns the reading of control requests; what they do are methods of `Simulator`.
 
@@ -17,10 +18,14 @@ Owns the reading of control requests; what they do are methods of `Simulator`.
     DELETE /_sim/tokens            ends all tokens that IAM issued
 """
 
+import ipaddress
 import json
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from daemon.domain.hosts import is_loopback
 from daemon.sim.answers import encode
 from daemon.sim.faults import OFFERED
 from daemon.sim.signing import parse_query
@@ -33,6 +38,38 @@ if TYPE_CHECKING:
 
 class Misuse(ValueError):
     """A control request whose body is not what it should be."""
+
+
+def refusal(headers: Mapping[str, str], *, loopback: bool) -> Answer | None:
+    """Why a control request is not carried out: a page in somebody's browser sent it, from elsewhere or under a
+    name of its own (DNS rebinding). With `loopback` the simulator listens for this machine only: so is its Host.
+    None: it may be carried out."""
+    host = headers.get("Host", "")
+    name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
+    known = name is not None and (is_loopback(name) or (not loopback and _is_address(name)))
+    if host and not known:
+        return _refused(f"the Host must be an address of this machine or localhost, not {host[:80]!r}")
+    origin = headers.get("Origin")
+    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        return _refused("another site's pages may not control the simulator")
+    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        return _refused("another site's pages may not control the simulator")
+    return None
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _refused(why: str) -> Answer:
+    return Answer(status=403, body=encode({"error": why}))
 
 
 def carry_out(sim: "Simulator", method: str, path: str, query: str, body: bytes) -> Answer:

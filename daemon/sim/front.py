@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from daemon.domain.hosts import is_loopback
+from daemon.sim import control
 from daemon.sim.api import Api
 from daemon.sim.calls import Call, route
 from daemon.sim.faults import ActiveFault, Faults, Stage, hit
@@ -77,7 +79,9 @@ class Front:
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
         if path.startswith("/_sim"):
-            return self._send(request, self._control(request.method, path, query, body), request_id)
+            answer = control.refusal(request.headers, loopback=is_loopback(self._own_host))
+            answer = answer or self._control(request.method, path, query, body)
+            return self._send(request, answer, request_id)
         call = self._call(request, path, query, body)
         self.stats.asked(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
         if self._faults.any:

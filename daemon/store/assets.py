@@ -13,7 +13,7 @@ from daemon.domain.jobs import Asset, Observation, Tracking, link_expiry
 from daemon.domain.states import State
 from daemon.store.mapping import job_row, plain
 from daemon.store.rows import JobRow
-from daemon.store.tables import JOBS
+from daemon.store.tables import JOBS, LINKS
 
 _C = JOBS.c
 _MOMENT = _C.link_until.type
@@ -53,6 +53,9 @@ _DOWNLOAD = _SET.values(
     link_until=case((_C.link_until > _until, _C.link_until), else_=_until),
 )
 _SEEN = _SET.where(_C.seen_at.is_(None)).values(seen_at=bindparam("at", type_=_MOMENT))
+
+_UNCLICKED = select(LINKS.c.id).where(LINKS.c.id == bindparam("link"), LINKS.c.clicks == 0).exists()
+_UNSEE = _SET.where(_UNCLICKED).values(seen_at=None)
 
 
 def observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:
@@ -124,3 +127,8 @@ def remind(connection: Connection, job: int, *, at: datetime) -> bool:
 def seen(connection: Connection, job: int, *, at: datetime) -> None:
     """Note when somebody opened the video for the first time."""
     connection.execute(_SEEN, {"row": job, "at": at})
+
+
+def unseen(connection: Connection, job: int, *, link: int) -> None:
+    """Note that nobody opened the video after all, where its link has no clicks left."""
+    connection.execute(_UNSEE, {"row": job, "link": link})

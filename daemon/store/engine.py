@@ -52,7 +52,7 @@ def create_file(path: Path) -> None:
     the files that it puts beside (-wal, -shm) get this one's mode. Raises DatabaseFault."""
     require_folder(path)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE))
     except OSError as error:
         raise DatabaseFault(
             f"{path}: cannot be opened for writing ({error.strerror}); make the file and its folder writable for "

@@ -6,7 +6,7 @@ Owns the links: one for each job. Must never make a token: whoever asks for a li
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from daemon.store import assets
 from daemon.store.mapping import link_row
@@ -22,7 +22,14 @@ _ANEW = update(LINKS).where(_L.job == bindparam("of_job"))
 _CLICKED = (
     update(LINKS)
     .where(_L.id == bindparam("row"))
-    .values(clicks=_L.clicks + 1, last_click_at=bindparam("at", type_=_MOMENT))
+    .values(
+        clicks=func.max(_L.clicks + bindparam("more"), 0),
+        last_click_at=case(
+            (_L.clicks + bindparam("more") <= 0, None),
+            (bindparam("more") > 0, bindparam("at", type_=_MOMENT)),
+            else_=_L.last_click_at,
+        ),
+    )
 )
 _JOB = select(_L.job).where(_L.id == bindparam("row"))
 _REVOKE = (
@@ -71,10 +78,16 @@ class Links:
         query = select(LINKS).order_by(_L.id.desc())
         return [link_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))]
 
-    def clicked(self, id: int, at: datetime) -> None:  # noqa: A002 - as the row calls it
-        """Count a click of `at`; the first one is when the video was seen."""
-        if self._connection.execute(_CLICKED, {"row": id, "at": at}).rowcount == 1:
-            assets.seen(self._connection, self._connection.execute(_JOB, {"row": id}).scalar_one(), at=at)
+    def clicked(self, id: int, at: datetime, *, clicks: int = 1) -> None:  # noqa: A002 - as the row calls it
+        """Count clicks of `at`; the first one is when the video was seen. With a negative number take back so many
+        that came just before and turned out to be no people's."""
+        if self._connection.execute(_CLICKED, {"row": id, "at": at, "more": clicks}).rowcount != 1:
+            return
+        job = self._connection.execute(_JOB, {"row": id}).scalar_one()
+        if clicks > 0:
+            assets.seen(self._connection, job, at=at)
+        else:
+            assets.unseen(self._connection, job, link=id)
 
     def revoke(self, job: int, at: datetime) -> bool:
         """End the job's link. False: there is none, or it was revoked before."""

@@ -5,6 +5,7 @@ Owns the lock file. Must never open the database.
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from daemon.errors import AlreadyRunning, DatabaseFault
@@ -21,12 +22,7 @@ class DaemonLock:
     def take(cls, database: Path) -> "DaemonLock":
         """Lock `database`. Raises AlreadyRunning with the holder's pid, or DatabaseFault."""
         path = database.with_name(f"{database.name}.lock")
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        except OSError as error:
-            raise DatabaseFault(
-                f"{path}: the lock file cannot be opened ({error.strerror}); make its folder writable"
-            ) from error
+        descriptor = _opened(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -58,3 +54,25 @@ class DaemonLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _opened(path: Path) -> int:
+    """The lock file itself. Its contents are written over, so it must not be another file under this name: neither
+    by a link of either sort, nor a pipe or a device. Raises DatabaseFault."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
+    except OSError as error:
+        if path.is_symlink():
+            raise _foreign(path, "a link to another file") from error
+        raise DatabaseFault(
+            f"{path}: the lock file cannot be opened ({error.strerror}); make its folder writable"
+        ) from error
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise _foreign(path, "another file's second name" if stat.S_ISREG(found.st_mode) else "no plain file")
+
+
+def _foreign(path: Path, what: str) -> DatabaseFault:
+    return DatabaseFault(f"{path}: the lock file is {what}, and wrapd writes into it; remove it")

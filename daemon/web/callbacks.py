@@ -9,9 +9,9 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from daemon.clock import Clock
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.domain.text import clean
+from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.metastudio.kinds import AVATAR
@@ -22,8 +22,6 @@ from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret,
 
 log = logger(__name__)
 
-_TELL_AGAIN = 10.0
-"""Seconds between two log lines about refused callbacks: anybody can send wrong ones."""
 _RESULT_SHOWN = 64
 """Characters of a callback's result in the log: its body is not signed."""
 _ASKED_AT_ONCE = 2
@@ -31,7 +29,7 @@ _ASKED_AT_ONCE = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 """Seconds to the second question for a kind, and at most between two; each pause is twice the one before."""
 _WRONG = (
-    "this callback is not believed: its signature or secret is wrong, or too old. "
+    "this callback is not believed: the project takes none, or its signature or secret is wrong, or too old. "
     "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
 )
 
@@ -39,7 +37,7 @@ _WRONG = (
 def router(ground: WebGround) -> APIRouter:
     """The routes of callbacks."""
     routes = APIRouter(prefix="/callbacks")
-    refusals = _Refusals(ground.clock)
+    refusals = Folding(log, ground.clock)
     kinds = _Kinds(ground)
 
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
@@ -50,7 +48,8 @@ def router(ground: WebGround) -> APIRouter:
             return machine_answer(await _take(ground, kinds, name, settings, callback.read_callback(body)))
         except Refused as refused:
             if refused.status == 401:
-                refusals.note(project)
+                known = name if name in ground.projects else None  # what a stranger makes up stands in no line
+                refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
     @routes.post("/{project}")
@@ -65,11 +64,12 @@ def router(ground: WebGround) -> APIRouter:
 
 
 def _believed(ground: WebGround, request: Request, project: ProjectName, secret: str | None) -> CallbackSettings:
-    """The project's settings. Raises Refused: 404 where it takes no callbacks, 401 for one that is not genuine."""
+    """The project's settings. Raises Refused: 401 for one that is not genuine, and where the project takes none or
+    there is none: strangers learn no project's name."""
     settings = ground.settings.callbacks.get(project)
     public_url = ground.settings.public_url
     if settings is None or public_url is None or project not in ground.projects:
-        raise Refused(404, "no callbacks are taken here; wrapd's config has them in [projects.NAME.callback]")
+        raise Refused(401, _WRONG)
     if settings.auth is CallbackAuth.NONE:
         genuine = secret is not None and same(secret, callback_secret(project, settings))
     else:
@@ -172,19 +172,3 @@ class _Kinds:
         await ground.store.write(lambda tx: tx.jobs.track(right, at=ground.clock.now()))
         ground.tracked()
         return True
-
-
-class _Refusals:
-    """What was refused, told in one line for many."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._count = 0
-        self._told = float("-inf")
-
-    def note(self, project: str) -> None:
-        now = self._clock.monotonic()
-        self._count += 1
-        if now - self._told >= _TELL_AGAIN:
-            log.warning(LogEvent.CALLBACK_REFUSED, project=project, times=self._count)
-            self._told, self._count = now, 0

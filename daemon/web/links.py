@@ -4,8 +4,11 @@ Owns who may open what, how often, and what counts as seen. A token stands in no
 one video, until the link ends or is taken back.
 """
 
+import asyncio
 import re
+from collections import OrderedDict
 from datetime import datetime
+from enum import Enum, auto
 from typing import Literal
 from urllib.parse import quote
 
@@ -17,15 +20,16 @@ from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.web.facts import ends_at
 from daemon.web.ground import WebGround
 from daemon.web.pages import HEADERS, Page, render
+from daemon.web.visitors import Opened, Visitor, visitor
 
 RATE = 20.0
-"""Opened links a second, of all readers together."""
+"""Links a second for which the service is asked, of all readers together. Beyond, the known link is used."""
+_FRESH = 10.0
+"""Seconds after which the service is asked for the same link again."""
+_REMEMBERED = 4096
+_LOOKUPS = 2
+"""Tokens that are looked for at the same time: anybody can make up tokens, and reading has few threads."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
-_ROBOT = re.compile(
-    r"bot\b|bot/|crawler|spider|preview|unfurl|facebookexternalhit|whatsapp|embedly|slack-imgproxy|dingtalk-robot",
-    re.IGNORECASE,
-)
-"""Programs that open the links of a message before anybody reads it."""
 _SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
 _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
@@ -57,24 +61,29 @@ class _Door:
 
     def __init__(self, ground: WebGround) -> None:
         self._ground = ground
-        self._pace = Pace(ground.clock, rate=RATE)
+        self._turns = Turns(Pace(ground.clock, rate=RATE), ground.clock)
+        self._opened = Opened()
+        self._lookups = asyncio.Semaphore(_LOOKUPS)
 
     async def video(self, request: Request, token: str, wanted: Wanted) -> Response:
         """A redirect to the video, by a link that the service gave lately where it can be had. Robots get the
         known one: nothing is asked for them, and nothing counts as seen."""
         ground = self._ground
-        opened = await self._open(request, token)
-        if isinstance(opened, Response):
-            return opened
-        link, job = opened
-        person = request.method == "GET" and not is_robot(request.headers.get("user-agent", ""))
-        if person:
-            job = await ground.renew(job)
+        found = await self._open(request, token)
+        if isinstance(found, Response):
+            return found
+        link, job = found
+        who = visitor(request.method, request.headers)
+        crowded = False
+        if who is not Visitor.ROBOT:
+            turn = self._turns.take(link.id)
+            crowded = turn is Turn.NONE
+            job = await ground.renew(job) if turn is Turn.YES else job
         url = living_url(job, wanted, now=ground.clock.now())
         if url is None:
-            return _page(request, Page.AWAY)
-        if person:
-            ground.tasks.spawn("click", self._count(link.id))
+            return _page(request, Page.CROWDED if crowded else Page.AWAY)
+        if who is Visitor.PERSON:
+            self._count(request, link)
         return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
 
     async def cover(self, request: Request, token: str) -> Response:
@@ -95,20 +104,33 @@ class _Door:
         """The link that may be opened, with its job; or the page that says why none may."""
         if _TOKEN.fullmatch(token) is None:  # no token of ours: it takes nobody's turn
             return _page(request, Page.GONE)
-        if not self._pace.admit():
-            return _page(request, Page.CROWDED)
         now = self._ground.clock.now()
         try:
-            found = await self._ground.store.read_async(lambda tx: _find(tx, token))
+            async with self._lookups:
+                found = await self._ground.store.read_async(lambda tx: _find(tx, token))
         except StoreError:
             return _page(request, Page.AWAY)
         if found is None or found[0].revoked_at is not None or found[0].expires_at <= now:
             return _page(request, Page.GONE)
         return found
 
-    async def _count(self, link: int) -> None:
-        at = self._ground.clock.now()
-        await self._ground.store.write(lambda tx: tx.links.clicked(link, at))
+    def _count(self, request: Request, link: LinkRow) -> None:
+        """Count a person's click, or take back those that were no people's."""
+        clock = self._ground.clock
+        client = " ".join(
+            (
+                request.client.host if request.client is not None else "",
+                request.headers.get("x-forwarded-for", ""),
+                request.headers.get("user-agent", ""),
+            )
+        )
+        clicks, at = self._opened.note(link.id, client, now=clock.monotonic()), clock.now()
+
+        async def write() -> None:
+            await self._ground.store.write(lambda tx: tx.links.clicked(link.id, at, clicks=clicks))
+
+        if clicks:
+            self._ground.tasks.spawn("click", write())
 
 
 def _find(tx: Transaction, token: str) -> tuple[LinkRow, JobRow] | None:
@@ -142,6 +164,37 @@ class Pace:
         return True
 
 
+class Turn(Enum):
+    """Whether the service may be asked for a link."""
+
+    YES = auto()
+    NOT_YET = auto()  # it was, a moment ago
+    NONE = auto()  # it is asked for too many already
+
+
+class Turns:
+    """Turns to ask the service for links: `pace` for all together, and one now and then for each, so that a link
+    that is opened again and again takes nobody else's."""
+
+    def __init__(self, pace: Pace, clock: Clock) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._asked: OrderedDict[int, float] = OrderedDict()
+
+    def take(self, link: int) -> Turn:
+        """A turn for the link with this row id."""
+        now = self._clock.monotonic()
+        if now - self._asked.get(link, float("-inf")) < _FRESH:
+            return Turn.NOT_YET
+        if not self._pace.admit():
+            return Turn.NONE
+        self._asked[link] = now
+        self._asked.move_to_end(link)
+        while len(self._asked) > _REMEMBERED:
+            self._asked.popitem(last=False)
+        return Turn.YES
+
+
 def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
     """The job's link of the wanted sort, else of the other one; one that works, as far as anybody knows."""
     asset = job.asset
@@ -153,15 +206,6 @@ def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
         if end is None or end > now:
             return url
     return None
-
-
-def is_robot(agent: str) -> bool:
-    """Whether a user agent is a program that looks at links, not a person.
-
-    >>> [is_robot(each) for each in ("Slackbot-LinkExpanding 1.0", "Mozilla/5.0 (X11) Firefox/140.0")]
-    [True, False]
-    """
-    return _ROBOT.search(agent) is not None
 
 
 def header_safe(url: str) -> str:

@@ -7,25 +7,30 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlsplit
 
-import h11
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from daemon.clock import SystemClock
+from daemon.domain.hosts import is_loopback
 from daemon.errors import ConfigFault
+from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
-from daemon.tasks import Tasks
+from daemon.tasks import Defects, Tasks
 from daemon.web import callbacks, links, tracking
+from daemon.web.connections import PATIENCE, Connection, Connections
 from daemon.web.ground import WebGround
+from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
+from daemon.web.settings import WebSettings
 
 log = logger(__name__)
 
-_HEAD_PATIENCE = 15.0
-"""Seconds in which a connection must have brought the head of a request."""
-_PATIENCE = 2.0
+_STOP_PATIENCE = 2.0
 """Seconds that requests, and what goes on after them, are given at a stop."""
 
 
@@ -40,6 +45,8 @@ def build_app(
     documentation pages and no state of its own."""
     app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(_probe_router(probes, metrics_text, metrics_type))
+    app.state.strangers = Folding(log, SystemClock() if ground is None else ground.clock)
+    app.state.settings = None if ground is None else ground.settings
     if ground is not None:
         app.include_router(tracking.router(ground))
         app.include_router(callbacks.router(ground))
@@ -54,15 +61,15 @@ def _probe_router(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], 
         body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
         return JSONResponse(body, status_code=200 if health.ok else 503, headers={"Cache-Control": "no-store"})
 
-    @router.get("/healthz")
+    @router.api_route("/healthz", methods=["GET", "HEAD"])
     async def healthz() -> JSONResponse:
         return answer(probes.alive())
 
-    @router.get("/readyz")
+    @router.api_route("/readyz", methods=["GET", "HEAD"])
     async def readyz() -> JSONResponse:
         return answer(probes.ready())
 
-    @router.get("/metrics")
+    @router.api_route("/metrics", methods=["GET", "HEAD"])
     async def metrics() -> Response:
         return Response(await metrics_text(), media_type=metrics_type)
 
@@ -88,58 +95,76 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _names(settings: WebSettings | None) -> tuple[str, ...]:
+    """The names, besides loopback, that people know the server by."""
+    public = None if settings is None or settings.public_url is None else urlsplit(settings.public_url).hostname
+    return () if public is None else (public,)
+
+
+_TAKEN_AT_ONCE = 64
+"""Connections that are accepted before others of the loop have their turn, and before any makes room: more at
+once could take all the files that the process may open."""
+_QUEUED = 4096
+"""Connections that the kernel keeps until they are accepted: one that it turns away tries again after a second."""
+
+
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listener.listen(_QUEUED)  # asyncio takes one number for both
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # the daemon handles signals itself
 
 
-class _Protocol(H11Protocol):
-    """Closes connections whose request does not come: idle ones would use up the places of all others."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._last: object = None
-        self._look_later()
-
-    def _look_later(self) -> None:
-        self.loop.call_later(_HEAD_PATIENCE, self._look)
-
-    def _look(self) -> None:
-        if self.transport.is_closing():
-            return
-        if self.conn.their_state is h11.IDLE and self.cycle is self._last:
-            self.transport.close()
-            return
-        self._last = self.cycle
-        self._look_later()
-
-
 class WebServer:
     """Serves the application until it is stopped."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, tasks: Tasks | None = None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        *,
+        tasks: Tasks | None = None,
+        defects: Defects | None = None,
+    ) -> None:
         self._listener = listener
         self._tasks = tasks
+        self._defects = defects
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         """Where it listens, with the port that was really taken."""
-        config = uvicorn.Config(
+        self._connections = Connections(app.state.strangers)
+        guard = Guard(
             app,
-            http=_Protocol,
+            hosts=_names(app.state.settings) if is_loopback(host) else None,
+            connections=self._connections,
+            strangers=app.state.strangers,
+            defects=defects,
+        )
+        config = uvicorn.Config(
+            cast("Any", guard),
+            http=cast("Any", partial(Connection, self._connections)),
+            ws="none",
             access_log=False,
             log_config=None,
             lifespan="off",
             server_header=False,
             timeout_graceful_shutdown=2,
-            timeout_keep_alive=15,
-            limit_concurrency=256,
+            timeout_keep_alive=int(PATIENCE),
+            backlog=_TAKEN_AT_ONCE,
         )
-        self._server = _Server(config)
+        self._server = _Server(config, listener)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Serve in a task of the running loop."""
+        self._connections.start()
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="web")
         log.info(LogEvent.WEB_LISTENING, address=self.address)
 
@@ -148,12 +173,15 @@ class WebServer:
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
+        self._connections.stop()
         self._listener.close()
         if self._tasks is not None:
-            await self._tasks.end(patience=_PATIENCE)
+            await self._tasks.end(patience=_STOP_PATIENCE)
 
     async def _serve(self) -> None:
         try:
             await self._server.serve(sockets=[self._listener])
         except Exception as error:  # noqa: BLE001 - the web is no reason to stop watching
             log.error(LogEvent.WEB_FAILED, error=error)
+            if self._defects is not None:
+                self._defects.note("web", error)

@@ -20,6 +20,7 @@ from daemon.notify import NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
 from daemon.plan import Plan
 from daemon.store import DeliveryStatus, Store
+from daemon.tasks import Defects
 from daemon.watch.settings import PollingPlan
 from daemon.web import WebSettings
 from tests.support.store import NOW, A, record, track, url_of
@@ -59,6 +60,7 @@ async def delivering(
         clock=clock,
         rng=random.Random(1),
         metrics=metrics or Metrics(),
+        defects=Defects(clock=clock, metrics=metrics or Metrics()),
         on_result=lambda _channel, _outcome: None,
     )
     try:

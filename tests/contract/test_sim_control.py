@@ -312,3 +312,37 @@ async def test_serve_ends_on_sigterm() -> None:
     process.send_signal(signal.SIGTERM)
     await process.communicate()
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:8700"}, 200),
+        ({"Host": "localhost"}, 200),
+        ({"Host": "[::1]:8700"}, 200),
+        ({"Host": "localhost:8700", "Origin": "http://localhost:8700", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8700"}, 403),
+        ({"Host": "127.0.0.1@evil.example"}, 403),
+        ({"Host": "192.0.2.1"}, 403),
+        ({"Host": "2130706433"}, 403),
+        ({"Host": "localhost", "Origin": "https://evil.example"}, 403),
+        ({"Host": "localhost:8700", "Origin": "http://localhost:8701"}, 403),
+        ({"Host": "localhost", "Origin": "null"}, 403),
+        ({"Host": "localhost", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "localhost", "Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_pages_from_elsewhere_control_nothing(
+    sim: Simulator, method: str, headers: dict[str, str], status: int
+) -> None:
+    told = await exchange(sim, method, "/_sim/jobs", headers=headers)
+    assert told.status == status
+    assert len(sim.jobs()) == (1 if method == "POST" and status == 200 else 0)
+
+
+async def test_where_others_are_to_reach_it_an_address_will_do_but_no_name() -> None:
+    async with Simulator(SimSettings(listen_host="0.0.0.0")) as sim:
+        for host, status in {"192.0.2.1:8700": 200, "127.0.0.1": 200, "evil.example": 403}.items():
+            assert (await exchange(sim, "GET", "/_sim/stats", headers={"Host": host})).status == status

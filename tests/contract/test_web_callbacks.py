@@ -81,10 +81,12 @@ async def test_what_is_not_genuine_is_refused_before_its_body_is_read(tmp_path: 
             assert it.hints == []
 
 
-async def test_a_project_without_callbacks_is_not_found(tmp_path: Path) -> None:
+async def test_strangers_learn_no_projects_name(tmp_path: Path) -> None:
     async with desk(tmp_path, projects=(MAIN, OTHER), callbacks={MAIN: NONE}) as it:
-        for path in ("/callbacks/other/x", "/callbacks/nobody", "/callbacks/", path_of(NONE, OTHER)):
-            assert (await call(it, path)).status == 404
+        paths = ("/callbacks/main/x", "/callbacks/other/x", "/callbacks/nobody/x", "/callbacks/nobody")
+        told = [await call(it, path) for path in (*paths, path_of(NONE, OTHER))]
+        assert {(each.status, each.body) for each in told} == {(401, told[0].body)}
+        assert (await call(it, "/callbacks/")).status == 404
         assert (await it.ask("GET", path_of(NONE))).status == 405
         assert it.hints == []
 
@@ -158,6 +160,9 @@ async def test_many_wrong_ones_make_one_log_line_in_ten_seconds(
             {"project": "main", "times": 1},
             {"project": "main", "times": 5},
         ]
+        it.clock.advance(11)
+        await call(it, "/callbacks/made-up-name/wrong-secret")
+        assert lines.of(LogEvent.CALLBACK_REFUSED)[2:] == [{"project": None, "times": 1}]
         assert "wrong-secret" not in json.dumps(lines.all)
 
 

@@ -11,7 +11,7 @@ from daemon.build import web_settings
 from daemon.config import load
 from daemon.domain.jobs import ProjectName
 from daemon.store import TrackResult
-from daemon.web import CallbackAuth, callback_url
+from daemon.web import CallbackAuth, callback_url, connections
 from daemon.web.links import RATE, Wanted
 from daemon.web.requests import MAX_TAGS, MAX_WORD, MOST_JOBS
 from docs.paper import ROOT
@@ -56,5 +56,9 @@ def test_the_numbers_and_words_are_those_of_the_program() -> None:
     assert f"up to {MOST_JOBS} as" in API
     assert f"up to {MAX_TAGS} words, 1 to {MAX_WORD} characters" in API
     assert f"open {RATE:g} times a second" in API
+    text = " ".join(API.split())
+    assert f"bounded: {connections.MOST} at a time" in text
+    assert f"{connections.PATIENCE:g} s for a request's head" in text
+    assert f"{connections.LIFE:g} s and {connections.MOST_REQUESTS} requests for a connection" in text
     assert set(re.findall(r"^\| `(\w+)` \| it ", API, re.MULTILINE)) == {each.value for each in TrackResult}
     assert set(get_args(Wanted)) == {"preview", "download"}

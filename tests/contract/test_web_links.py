@@ -31,6 +31,14 @@ def finished(it: Desk, *, preview: str | None = PREVIEW, download: str | None = 
     return row
 
 
+def finished_as(it: Desk, name: str, token: str) -> str:
+    """Another finished job with a link of its own; its token."""
+    row = it.track(name)
+    end(it, row, "SUCCEED", asset=Asset(preview_url=PREVIEW))
+    it.store.write_now(lambda tx: tx.links.of_job(row, token=token, at=NOW, life=30 * 86400.0))
+    return token
+
+
 async def get(it: Desk, path: str = f"/v/{TOKEN}", **headers: str) -> Answer:
     return await it.ask("GET", path, headers=CHROME | {k.replace("_", "-"): v for k, v in headers.items()})
 
@@ -85,6 +93,88 @@ async def test_robots_and_head_are_led_there_but_nothing_is_asked_and_nothing_co
         assert it.renewed == []
         assert (await link(it)).clicks == 0
         assert it.job("j-1").seen_at is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"User-Agent": ""},
+        {"User-Agent": " "},
+        {"User-Agent": "curl/8.5"},
+        {"User-Agent": "python-requests/2.32"},
+        {"User-Agent": "Mozilla/5.0"},
+        {"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64)"},
+        {"User-Agent": "Mozilla/4.0 (compatible; ms-office; MSOffice 16)"},
+        {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/140.0 Safari/537.36"},
+        {"User-Agent": "Mozilla/5.0 (compatible; Some-Gateway/1.0) Chrome/140.0"},
+        CHROME | {"Purpose": "prefetch"},
+        CHROME | {"Sec-Purpose": "prefetch;prerender"},
+        CHROME | {"X-Purpose": "preview"},
+        CHROME | {"X-Moz": "prefetch"},
+        CHROME | {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        CHROME | {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        CHROME | {"From": "bot(at)example.com"},
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/download"])
+async def test_without_evidence_of_a_person_nothing_counts_as_seen(
+    tmp_path: Path, headers: dict[str, str], path: str
+) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        told = await it.ask("GET", f"/v/{TOKEN}{path}", headers=headers)
+        assert told.status == 302
+        assert (await link(it)).clicks == 0
+        assert it.job("j-1").seen_at is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "video", "Range": "bytes=0-"},
+        {"User-Agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) MicroMessenger/8.0 wxwork/4.1"},
+        {"User-Agent": "Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1; Trident/4.0)"},
+    ],
+)
+async def test_a_browser_that_follows_the_link_is_a_person(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        await it.ask("GET", f"/v/{TOKEN}", headers=CHROME | headers)
+        assert (await link(it)).clicks == 1
+        assert it.job("j-1").seen_at == NOW
+
+
+async def test_browsers_that_come_in_numbers_are_scanners_and_their_clicks_are_taken_back(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        await get(it)
+        await it.tasks.wait()
+        assert it.job("j-1").seen_at == NOW
+        it.clock.advance(1)
+        await get(it, User_Agent=CHROME["User-Agent"].replace("140", "139"))
+        await get(it, X_Forwarded_For="198.51.100.7")
+        await get(it)
+        await it.tasks.wait()
+        assert it.job("j-1").seen_at is None
+        it.clock.advance(60)
+        await get(it)
+        row = await link(it)
+        assert (row.clicks, row.last_click_at) == (1, NOW + timedelta(seconds=61))
+        assert it.job("j-1").seen_at == NOW + timedelta(seconds=61)
+
+
+async def test_a_scan_takes_back_nothing_but_its_own(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        await get(it)
+        it.clock.advance(60)
+        await get(it)
+        it.clock.advance(1)
+        await get(it, X_Forwarded_For="198.51.100.7")
+        row = await link(it)
+        assert (row.clicks, row.last_click_at) == (1, NOW + timedelta(seconds=60))
+        assert it.job("j-1").seen_at == NOW
 
 
 @pytest.mark.parametrize("how", ["unknown", "expired", "revoked", "untracked", "short", "odd"])
@@ -173,15 +263,43 @@ def keep(it: Desk, row: int, **values: Any) -> None:
     it.store.write_now(lambda tx: tx.pictures.put(picture))
 
 
-async def test_too_many_clicks_at_once_are_asked_to_wait(tmp_path: Path) -> None:
+async def test_too_many_clicks_at_once_are_led_to_the_known_link_while_it_lives(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        tokens = [finished_as(it, f"j-{number}", f"token-{number:020}") for number in range(25)]
+        told = [await get(it, f"/v/{token}") for token in tokens]
+        assert {(each.status, each.headers["location"]) for each in told} == {(302, PREVIEW)}
+        assert len(it.renewed) == 20
+        it.clock.advance(12 * 3600)  # the known links have died
+        told = [await get(it, f"/v/{token}") for token in tokens]
+        assert [each.status for each in told] == [503] * 20 + [429] * 5
+        assert told[-1].headers["retry-after"]
+        it.clock.advance(0.5)
+        assert len(it.renewed) == 40
+        await get(it, f"/v/{tokens[-1]}")
+        assert len(it.renewed) == 41
+
+
+async def test_one_link_opened_again_and_again_takes_nobodys_turn(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
         finished(it)
-        statuses = [(await get(it)).status for _ in range(25)]
-        assert statuses == [302] * 20 + [429] * 5
-        it.clock.advance(0.5)
-        told = [await get(it) for _ in range(11)]
-        assert [each.status for each in told] == [302] * 10 + [429]
-        assert told[-1].headers["retry-after"]
+        other = finished_as(it, "j-2", "token-of-another-job")
+        for _ in range(40):
+            assert (await get(it)).status == 302
+        assert it.renewed == ["j-1"]
+        await get(it, f"/v/{other}")
+        assert it.renewed == ["j-1", "j-2"]
+        it.clock.advance(10)
+        await get(it)
+        assert it.renewed == ["j-1", "j-2", "j-1"]
+
+
+async def test_made_up_tokens_take_nobodys_turn(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        finished(it)
+        made_up = [get(it, f"/v/{number:032}") for number in range(200)]
+        honest = [get(it) for _ in range(20)]
+        told = await asyncio.gather(*made_up, *honest)
+        assert [each.status for each in told] == [404] * 200 + [302] * 20
 
 
 async def test_what_is_no_token_takes_nobodys_turn(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from daemon.notify.prepare import OwnLinks, Preparer
 from daemon.notify.settings import ChannelPlan
 from daemon.store import DeliveryRow
 from daemon.watch.links import FreshLinks
+from tests.support.background import tasks
 from tests.support.dispatching import Quiet
 from tests.support.rig import CHANNEL, PROJECT, Rig, rig
 
@@ -67,7 +68,9 @@ async def way(
         clock, store, quiet = watch.clock, watch.store, Quiet()
         settings = settings or NotifySettings(send_timeout=5.0)
         fresh = FreshLinks({PROJECT: watch.poller.ground.client}, store, clock)
-        pictures = Pictures({PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock)
+        pictures = Pictures(
+            {PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock, tasks=tasks("pictures", clock)
+        )
         tokens = iter(range(10**6))
         own = None
         if public_url is not None:

@@ -74,6 +74,11 @@ class Webhook:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
+    def connections(self) -> int:
+        """How many there were, whatever came of them."""
+        return self._server.connections
+
+    @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
@@ -125,6 +130,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
+    connections = 0
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        self.connections += 1
+        return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is no news."""

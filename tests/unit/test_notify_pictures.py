@@ -1,17 +1,22 @@
 """Covers: what is fetched, from where, how often, and what is kept of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
-from daemon.notify.pictures import MOST_BYTES, Pictures, PictureSource, picture_type
+from daemon.notify.pictures import MOST_BYTES, Pictures, PictureSource, picture_pixels, picture_type
 from daemon.store import JobRow, PictureRow, Store
+from tests.support import background
 from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
 from tests.support.webhook import Answer, Webhook
 
@@ -25,7 +30,11 @@ class Set:
     def __init__(self, store: Store, clock: ManualClock, server: Webhook) -> None:
         self.store, self.clock, self.server = store, clock, server
         endpoint = f"http://{server.address}"
-        self.pictures = Pictures({PROJECT: PictureSource(endpoint=endpoint)}, store, clock, environ={})
+        self.pictures = self.having({PROJECT: PictureSource(endpoint=endpoint)})
+
+    def having(self, sources: Mapping[ProjectName, PictureSource], **more: Any) -> Pictures:
+        tasks = background.tasks("pictures", self.clock)
+        return Pictures(sources, self.store, self.clock, tasks=tasks, **{"environ": {}} | more)
 
     def ended(self, cover: str | None, *, name: str = "job-1") -> JobRow:
         def work(tx: object) -> JobRow | None:
@@ -64,7 +73,7 @@ async def test_a_cover_is_fetched_once_and_kept(tmp_path: Path) -> None:
         assert {cover.data for cover in covers if cover is not None} == {PNG}
         assert covers[0] is not None
         assert (covers[0].content_type, covers[0].url) == ("image/png", None)  # nobody else can reach a loopback
-        afresh = Pictures({}, one.store, one.clock)
+        afresh = one.having({})
         assert await afresh.cover_of(job, patience=PATIENCE) == covers[0]
         (request,) = one.server.requests
         assert (request.method, request.path) == ("GET", "/cover.png?Expires=1900000000&Signature=s")
@@ -192,14 +201,12 @@ async def test_a_job_that_is_gone_meanwhile_is_no_fault(tmp_path: Path) -> None:
     ],
 )
 def test_who_may_be_asked(url: str, endpoint: str, may: bool) -> None:
-    assert PictureSource(endpoint=endpoint).may_ask(url) is may
+    assert (PictureSource(endpoint=endpoint).reach(url) is not None) is may
 
 
 async def test_an_address_that_may_not_be_asked_is_not(tmp_path: Path) -> None:
     async with a_set(tmp_path) as one:
-        one.pictures = Pictures(
-            {ProjectName("main"): PictureSource(endpoint="https://metastudio.example.com")}, one.store, one.clock
-        )
+        one.pictures = one.having({PROJECT: PictureSource(endpoint="https://metastudio.example.com")})
         job = one.ended(one.url())
         assert await one.pictures.cover_of(job, patience=PATIENCE) is None
         assert one.server.requests == []
@@ -223,3 +230,140 @@ async def test_an_address_that_may_not_be_asked_is_not(tmp_path: Path) -> None:
 )
 def test_a_picture_is_known_by_its_content(data: bytes, kind: str | None) -> None:
     assert picture_type(data) == kind
+
+
+HUGE = (60_000).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("data", "pixels"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + HUGE + HUGE, 3_600_000_000),
+        (b"GIF89a\xff\xff\xff\xff", 65535 * 65535),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8X" + b"\n\x00\x00\x00" + bytes(4) + b"\xff" * 6, 2**48),
+        (b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc0\x00\x11\x08\x04\x38\x07\x80", 1080 * 1920),
+        (b"\xff\xd8\xff\xe0\xff\xff", None),
+        (b"\xff\xd8\xff\xe0\x00\x00", None),
+        (PNG, None),
+        (b"", None),
+    ],
+)
+def test_how_many_pixels_a_picture_says_it_has(data: bytes, pixels: int | None) -> None:
+    assert picture_pixels(data) == pixels
+
+
+async def test_a_small_file_with_very_many_pixels_is_no_cover(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.default = Answer(body=b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + HUGE + HUGE)
+        job = one.ended(one.url())
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        row = one.stored(job)
+        assert row is not None
+        assert "3600000000 pixels" in (row.error or "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[::1",
+        "https://[x]/c.png",
+        "http://h:99999/",
+        "//",
+        "https://",
+        "https://a b/",
+        "https://xn--\ud800/",
+    ],
+)
+async def test_no_link_costs_a_message(tmp_path: Path, url: str) -> None:
+    """`cover_of` is asked while an alert waits: whatever stands there, the alert goes."""
+    async with a_set(tmp_path) as one:
+        job = one.ended("https://cover.invalid/c.png")
+        job = replace(job, asset=replace(job.asset, cover_url=url))
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+
+
+async def test_an_error_that_nobody_foresaw_costs_no_message_and_is_counted(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+
+        async def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("a bug")
+
+        pictures = one.having({PROJECT: PictureSource(endpoint=f"http://{one.server.address}")}, fetch=broken)
+        job = one.ended(one.url())
+        assert await pictures.cover_of(job, patience=PATIENCE) is None
+        pictures.begin(job.id)
+        await pictures.stop()
+
+
+async def test_a_proxy_that_cannot_be_used_costs_no_message(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        source = PictureSource(endpoint="https://metastudio.example.com")
+        pictures = one.having({PROJECT: source}, environ={"https_proxy": "socks5://127.0.0.1:1"})
+        job = one.ended("https://cover.invalid/c.png")
+        assert await pictures.cover_of(job, patience=PATIENCE) is None
+        row = one.stored(job)
+        assert row is not None
+        assert "socks5" in (row.error or "")
+
+
+def names_of_this_machine() -> list[str]:
+    return ["0x7f000001", "127.1", "0177.0.0.1", "2130706433", "localhost.", "LOCALHOST", socket.gethostname()]
+
+
+@pytest.mark.parametrize("host", names_of_this_machine())
+@pytest.mark.parametrize("behind_a_proxy", [False, True])
+async def test_no_name_leads_a_fetch_to_this_machine(tmp_path: Path, host: str, *, behind_a_proxy: bool) -> None:
+    async with a_set(tmp_path) as one:
+        source = PictureSource(
+            endpoint="https://metastudio.example.com",
+            proxy=f"http://{one.server.address}" if behind_a_proxy else None,
+        )
+        one.pictures = one.having({PROJECT: source})
+        job = one.ended(f"https://{host}:{one.server.port}/c.png")
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        assert one.server.connections == 0
+        row = one.stored(job)
+        assert row is not None
+        said = row.error or ""
+        unknown = "cannot be used" in said or "cannot be resolved" in said  # some systems know fewer forms
+        assert "this machine or its network" in said or (unknown and host not in ("LOCALHOST", "0x7f000001"))
+
+
+async def test_a_name_that_leads_elsewhere_at_the_next_look_is_judged_where_it_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: what is judged is the address that is connected to."""
+    async with a_set(tmp_path) as one:
+        asked: list[str] = []
+        loop = asyncio.get_running_loop()
+        original = loop.getaddrinfo
+
+        async def rebinding(host: str, port: int, **more: Any) -> Any:
+            asked.append(host)
+            return await original("127.0.0.1", port, **more)
+
+        monkeypatch.setattr(loop, "getaddrinfo", rebinding)
+        one.pictures = one.having({PROJECT: PictureSource(endpoint="https://metastudio.example.com")})
+        job = one.ended(f"https://cover.example.com:{one.server.port}/c.png")
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is None
+        assert asked == ["cover.example.com"]
+        assert one.server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "reach"),
+    [
+        (
+            "https://b.obs.cn-north-4.myhuaweicloud.com/c",
+            "https://m.cn-north-4.myhuaweicloud.com",
+            Reach.CLOUD,
+        ),
+        ("https://b.obs.example.com/c", "https://m.cn-north-4.myhuaweicloud.com", Reach.OUTSIDE),
+        ("https://myhuaweicloud.com.example.com/c", "https://m.myhuaweicloud.com", Reach.OUTSIDE),
+        ("https://b.myhuaweicloud.com/c", "https://api.example.com", Reach.OUTSIDE),
+        ("http://127.0.0.1:80/c", "http://127.0.0.1:9", Reach.ANY),
+        ("https://10.0.0.7/c", "https://10.0.0.7", Reach.ANY),
+    ],
+)
+def test_how_far_a_link_may_lead(url: str, endpoint: str, reach: Reach) -> None:
+    assert PictureSource(endpoint=endpoint).reach(url) is reach

@@ -258,7 +258,7 @@ def test_a_file_that_is_no_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault, match=r"latin\.j2:2: the template is not UTF-8"):
         Templates.load({"*": tmp_path / "latin.j2"})
     (tmp_path / "big.j2").write_bytes(b"x" * 70000)
-    with pytest.raises(ConfigFault, match="at most 65536 bytes, not 70000"):
+    with pytest.raises(ConfigFault, match="at most 65536 bytes"):
         Templates.load({"*": tmp_path / "big.j2"})
     with pytest.raises(ConfigFault, match="no event is called 'suceeded'; did you mean 'succeeded'"):
         Templates.load({"suceeded": tmp_path / "big.j2"})

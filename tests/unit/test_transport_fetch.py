@@ -2,7 +2,9 @@
 
 import pytest
 
-from daemon.transport import Broken, NotSent, TimedOut, Timeouts, TooLarge, fetch, is_inside
+from daemon import addresses
+from daemon.addresses import Reach, is_inside, may_reach
+from daemon.transport import Broken, NotSent, TimedOut, Timeouts, TooLarge, fetch
 from tests.support.webhook import Answer, Webhook
 
 FAST = Timeouts(connect=2.0, read=2.0, total=5.0)
@@ -73,9 +75,45 @@ async def test_a_url_that_cannot_be_used_is_never_sent(url: str) -> None:
         ("169.254.169.254", True),
         ("::1", True),
         ("0.0.0.0", True),
+        ("100.64.0.1", True),
+        ("224.0.0.1", True),
+        ("255.255.255.255", True),
+        ("240.0.0.1", True),
+        ("::", True),
+        ("fe80::1", True),
+        ("fe80::1%lo", True),
+        ("fd00::1", True),
+        ("fec0::1", True),
+        ("ff02::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:10.0.0.1", True),
+        ("::127.0.0.1", True),
+        ("64:ff9b::7f00:1", True),
+        ("64:ff9b::a00:1", True),
+        ("64:ff9b::808:808", False),
+        ("2002:7f00:1::", True),
+        ("2002:c0a8:1::1", True),
+        ("2002:808:808::1", False),
+        ("::ffff:8.8.8.8", False),
+        ("2001:0:808:808::80ff:fffe", True),  # Teredo of 127.0.0.1
+        ("2606:4700::1111", False),
         ("8.8.8.8", False),
         ("h.example.com", False),
     ],
 )
 def test_addresses_of_this_machine_and_its_network(host: str, inside: bool) -> None:
     assert is_inside(host) is inside
+
+
+def test_shared_addresses_are_the_clouds_own_where_its_names_lead_there() -> None:
+    assert may_reach("100.125.1.1", Reach.CLOUD)
+    assert not may_reach("100.125.1.1", Reach.OUTSIDE)
+    assert not may_reach("10.0.0.1", Reach.CLOUD)
+    assert may_reach("10.0.0.1", Reach.ANY)
+    assert may_reach("9.9.9.9", Reach.OUTSIDE)
+    assert not may_reach("example.com", Reach.OUTSIDE), "names are not judged"
+
+
+def test_this_machines_own_address_lies_inside_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_lies_inside", lambda _: False)
+    assert not may_reach("127.0.0.1", Reach.OUTSIDE)

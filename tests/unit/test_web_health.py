@@ -70,14 +70,15 @@ def test_an_address_in_use_is_one_clear_fault() -> None:
 
 
 async def test_a_connection_that_brings_no_request_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.web.server._HEAD_PATIENCE", 0.15)
+    monkeypatch.setattr("daemon.web.connections.PATIENCE", 0.15)
+    monkeypatch.setattr("daemon.web.connections._SWEEP", 0.02)
     probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     web = WebServer(build_app(probes, _metrics, metrics_type="text/plain"), listen("127.0.0.1", 0))
     web.start()
     host, _, port = web.address.rpartition(":")
     silent, silent_writer = await asyncio.open_connection(host, int(port))
     slow, slow_writer = await asyncio.open_connection(host, int(port))
-    slow_writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    slow_writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     try:
         async with asyncio.timeout(60):
             assert await silent.read() == b""

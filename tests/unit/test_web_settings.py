@@ -8,8 +8,9 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.web import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
-from daemon.web.links import Pace, header_safe, is_robot
+from daemon.web.links import Pace, header_safe
 from daemon.web.pages import Page, prefers_chinese, render
+from daemon.web.visitors import is_robot
 
 MAIN = ProjectName("main")
 TOKEN = "a-token-of-24-characters"

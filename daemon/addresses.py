@@ -1,0 +1,109 @@
+"""Which addresses lie inside: of this machine, its networks, or nobody's. What others name is not fetched there.
+
+A host name says nothing about where it leads, and may lead elsewhere a moment later; so what is judged is the
+address that a connection is about to be made to.
+"""
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
+
+AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+"""What `getaddrinfo` gives for one address."""
+Connect = Callable[[AddrInfo], socket.socket]
+"""Makes the socket for a connection to an address; raises OSError where none is to be made."""
+
+_IP = ipaddress.IPv4Address | ipaddress.IPv6Address
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+"""Shared address space (RFC 6598). Huawei Cloud's services have addresses here for machines inside the cloud."""
+_EMBEDDING = (
+    (ipaddress.IPv6Network("64:ff9b::/96"), 0),  # NAT64
+    (ipaddress.IPv6Network("64:ff9b:1::/48"), 0),
+    (ipaddress.IPv6Network("::/96"), 0),  # IPv4-compatible
+    (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),  # translated
+    (ipaddress.IPv6Network("2002::/16"), 80),  # 6to4
+)
+"""Networks of addresses that stand for IPv4 ones, and how many bits come after these."""
+
+
+class Reach(Enum):
+    """Which addresses a fetch may connect to."""
+
+    ANY = auto()
+    CLOUD = auto()  # outside, and the cloud's own among the shared ones
+    OUTSIDE = auto()
+
+
+def is_inside(host: str) -> bool:
+    """Whether `host` is an address of this machine or a private network, or one that no server on the internet can
+    have. Of a name nothing is known here.
+
+    >>> [is_inside(host) for host in ("10.0.0.1", "::ffff:127.0.0.1", "224.0.0.1", "9.9.9.9", "example.com")]
+    [True, True, True, False, False]
+    """
+    try:
+        return _lies_inside(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def may_reach(address: str, reach: Reach) -> bool:
+    """Whether an address (never a name) may be connected to."""
+    if reach is Reach.ANY:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if reach is Reach.CLOUD and found.version == 4 and found in _SHARED:
+        return True
+    return not _lies_inside(found) and not _is_own(found)
+
+
+def connecting(reach: Reach) -> Connect | None:
+    """What makes a connection's socket within `reach`; None where all may be reached."""
+
+    def connect(info: AddrInfo) -> socket.socket:
+        family, kind, number, _, address = info
+        if not may_reach(str(address[0]), reach):
+            raise OSError(errno.EACCES, "it leads to this machine or its network")
+        return socket.socket(family, kind, number)
+
+    return None if reach is Reach.ANY else connect
+
+
+def _lies_inside(address: _IP) -> bool:
+    inner = _inner(address)
+    if inner is not None:
+        return _lies_inside(inner)
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+        return True
+    return not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified
+
+
+def _inner(address: _IP) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.teredo is not None:
+        return address.teredo[1]
+    for network, shift in _EMBEDDING:
+        if address in network and int(address) > 1:  # but for :: and ::1
+            return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
+    return None
+
+
+def _is_own(address: _IP) -> bool:
+    """Whether this machine has the address: then the way to it begins there. Nothing is sent."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as way:
+            way.connect((str(address), 9))
+            return ipaddress.ip_address(way.getsockname()[0]) == address
+    except (OSError, ValueError):
+        return False  # there is no way there at all

@@ -1,0 +1,208 @@
+"""The connections of the web server: how many there are, how long each lasts, and which one makes room.
+
+Anybody can open one, and behind a proxy all come from one address, so strangers cannot be told from others when
+they connect. A newcomer always gets a place: when there are too many, the connection that has kept the server
+waiting longest gives its place up. One that is waited for too long, or that has lived too long, is closed in any
+case.
+"""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from daemon.folding import Folding
+from daemon.logs import LogEvent
+
+MOST = 256
+"""Connections; more are there only while every one of these is being answered."""
+RESERVE = 32
+"""Connections beyond MOST, on which only probes are answered."""
+PATIENCE = 15.0
+"""Seconds that a connection may keep the server waiting: for the next request, for a whole head, for a whole body,
+for the reading of an answer. Bytes that trickle in do not prolong it."""
+LINGER = 2.0
+"""The same for the rest of a body that nobody wants: the answer has been given."""
+LIFE = 60.0
+"""Seconds after which a connection gets no further request."""
+MOST_REQUESTS = 100
+"""Requests of one connection."""
+_READ_AT_ONCE = 32 * 1024
+"""Bytes that are taken from a socket at a time; asyncio's 256 KiB would be kept for each unread body."""
+_SWEEP = 0.5
+"""Seconds between two looks for connections whose time is over."""
+
+
+class Connections:
+    """All connections of one server. `start` in the running loop, `stop` at the end."""
+
+    def __init__(self, strangers: Folding) -> None:
+        self.strangers = strangers
+        self._all: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many that only probes are answered."""
+        return len(self._all) > MOST
+
+    def start(self) -> None:
+        """Look after them from now on."""
+        self._timer = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def add(self, one: "Connection") -> bool:
+        """Take up a new connection, and make room for it. False: there is none, for all are being answered."""
+        if len(self._all) >= MOST:
+            waiting = [each for each in self._all if each.waited_since is not None]
+            if waiting:
+                min(waiting, key=lambda each: each.waited_since or 0.0).drop()
+                self.strangers.note(LogEvent.WEB_REFUSED, reason="too many connections: the slowest one made room")
+            elif len(self._all) >= MOST + RESERVE:
+                self.strangers.note(LogEvent.WEB_REFUSED, reason="too many connections: the newest was closed")
+                return False
+        self._all.add(one)
+        return True
+
+    def discard(self, one: "Connection") -> None:
+        """It is over."""
+        self._all.discard(one)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_SWEEP, self._sweep)
+        now = loop.time()
+        for each in list(self._all):
+            each.check(now)
+        self.strangers.flush()
+
+
+class Connection(H11Protocol):
+    """One connection: uvicorn's, with an end to everything that it waits for."""
+
+    def __init__(self, places: Connections, **options: Any) -> None:
+        super().__init__(**options)
+        self.logger = cast("logging.Logger", _Hushed(places.strangers))
+        self._places = places
+        self._born = self._since = self.loop.time()
+        self._requests = 0
+        self._unread = 0
+
+    @property
+    def waited_since(self) -> float | None:
+        """Since when it keeps the server waiting (the loop's time); None while a whole request is answered."""
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if answering and not self.flow.write_paused and self.conn.their_state is not h11.SEND_BODY:
+            return None
+        return self._since
+
+    def check(self, now: float) -> None:
+        """Close it where its time is over."""
+        unread = self.transport.get_write_buffer_size()
+        if unread < self._unread:  # a slow reader, but it reads
+            self._since = now
+        self._unread = unread
+        since = self.waited_since
+        if (since is not None and now - since > self._patience) or now - self._born > LIFE + PATIENCE:
+            self.drop()
+        elif now - self._born > LIFE and self.cycle is not None:
+            if self.cycle.response_complete:
+                self.transport.close()
+            self.cycle.keep_alive = False
+
+    def drop(self) -> None:
+        """End it at once. What it has sent and what it was to get is thrown away."""
+        self._places.discard(self)
+        self.transport.abort()
+
+    # What asyncio and uvicorn call.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's own, for every selector
+        if not self._places.add(self):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._places.discard(self)
+        self._unset_keepalive_if_required()  # uvicorn leaves the timer of a connection that broke
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except h11.LocalProtocolError:  # it went on in a way in which nothing can be answered any more
+            self.drop()
+
+    def handle_events(self) -> None:
+        before = self.cycle
+        super().handle_events()
+        if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
+            self.cycle.scope["state"][LAST] = True  # pipelined: others have their turn first
+        if self.cycle is before:
+            return
+        self._since = self.loop.time()
+        self._requests += 1
+        if self._requests >= MOST_REQUESTS or self._since - self._born > LIFE:
+            self.cycle.scope["state"][LAST] = True
+
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        self._since = self.loop.time()
+        super().pause_writing()
+
+    def shutdown(self) -> None:
+        try:
+            super().shutdown()
+        except h11.LocalProtocolError:  # it is over already, in some way
+            self.drop()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the application says now goes nowhere
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """There is nothing to upgrade to: the request is answered as any other, and nobody need hear of it."""
+
+    @property
+    def _patience(self) -> float:
+        answered = self.cycle is not None and self.cycle.response_complete
+        return LINGER if answered and self.conn.their_state is h11.SEND_BODY else PATIENCE
+
+
+LAST = "last"
+"""In a request's state: the connection closes after its answer."""
+
+
+class _Hushed:
+    """Stands where uvicorn logs: what it says is about strangers, and is folded."""
+
+    level = logging.WARNING
+
+    def __init__(self, strangers: Folding) -> None:
+        self._strangers = strangers
+
+    def warning(self, message: str, *_: object, **__: object) -> None:
+        self._strangers.note(LogEvent.WEB_REFUSED, reason=message.strip())
+
+    error = warning
+
+    def log(self, *_: object, **__: object) -> None:
+        """Below a warning: nobody wants it."""

@@ -233,7 +233,7 @@ def test_discord_calls_whom_the_channels_url_names_and_nobody_else() -> None:
     assert body["content"] == "👉 <@80351110224678912>"
     assert body["allowed_mentions"] == {"parse": [], "users": ["80351110224678912"], "roles": []}
     assert body["username"] == "robot"
-    assert received.path.endswith("?thread_id=77")
+    assert received.path.endswith("?thread_id=77&wait=true")
 
 
 def test_discord_is_asked_once_where_it_says_too_fast() -> None:

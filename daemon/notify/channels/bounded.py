@@ -1,16 +1,15 @@
 """Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
 
-Owns the only patches of those libraries: put in place once, and without effect outside of `watching`. Within, a
-send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no redirect is followed, and
-each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and not
-bounded. Must never log, and never keep a URL or a header other than Retry-After.
+Owns the only patches of requests (smtplib's are in `conversation`): put in place once, and without effect outside
+of `watching`. Within, a send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no
+redirect is followed, and each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is
+not seen here and not bounded. Must never log, and never keep a URL or a header but those that ask to wait.
 """
 
 import contextlib
 import errno
 import functools
 import os
-import smtplib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -23,8 +22,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from daemon.clock import SystemClock
+from daemon.notify.channels.conversation import watch_mail
 from daemon.notify.channels.deadlines import Deadlines
-from daemon.notify.verdicts import Exchange, Failure, Wire
+from daemon.notify.verdicts import Exchange, Failure, Step
 
 ANSWER_CAP = 64 * 1024
 """Bytes kept of an answer: what a service says of a message is far shorter."""
@@ -47,6 +47,8 @@ class Watch:
         self.exchanges: list[Exchange] = []
         self.expired = False
         self.connected = False
+        self.step = Step.CONNECT
+        """How far a conversation with a mail server has come."""
         self.seconds = seconds
         self._left = seconds
         self._sockets: list[Callable[[], socket.socket | None]] = []
@@ -110,8 +112,7 @@ def _install() -> None:
     setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
     setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
-    for name in ("__init__", "starttls", "login", "sendmail"):
-        setattr(smtplib.SMTP, name, _recorded(name, getattr(smtplib.SMTP, name)))
+    watch_mail(_WATCH.get, lambda watch, error: _why_unconnected(watch, list(_chain(error))))
 
 
 # ---------------------------------------------------------------------------------------------------- HTTP
@@ -314,13 +315,17 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
     watch.exchanges.append(
         Exchange(
             status=response.status_code,
-            retry_after=response.headers.get("Retry-After"),
+            retry_after=next((found for name in _WAITS if (found := response.headers.get(name))), None),
             body=body,
             whole=whole,
             detail="" if whole else "the answer was cut off",
         )
     )
     return response
+
+
+_WAITS = ("Retry-After", "x-ogw-ratelimit-reset", "X-RateLimit-Reset-After")
+"""Headers that say for how long to send nothing; the second is Feishu's, the third Discord's."""
 
 
 def _read(response: Any) -> tuple[bytes, bool]:
@@ -373,61 +378,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
-
-
-# ---------------------------------------------------------------------------------------------------- mail
-
-
-def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    """A step of an SMTP session: its failure is recorded, and of `sendmail` its success too."""
-
-    @functools.wraps(original)
-    def step(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
-        watch = _WATCH.get()
-        if watch is None:
-            return original(mail, *args, **kwargs)
-        if name == "__init__" and "timeout" in kwargs:
-            kwargs["timeout"] = min(watch.left, kwargs["timeout"])
-        try:
-            with watch.counting():
-                watch.hold(lambda: getattr(mail, "sock", None))
-                result = original(mail, *args, **kwargs)
-        except (OSError, RuntimeError) as error:  # smtplib's errors are OSErrors
-            watch.exchanges.append(_mail_failed(watch, error, sending=name == "sendmail"))
-            raise
-        if name == "sendmail":
-            refused = f"refused for {len(result)} of the recipients" if result else "accepted"
-            watch.exchanges.append(Exchange(wire=Wire.SMTP, status=250, detail=refused))
-        return result
-
-    return step
-
-
-def _mail_failed(  # noqa: PLR0911 - one line for each way to fail
-    watch: Watch, error: BaseException, *, sending: bool
-) -> Exchange:
-    if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
-        code, _ = next(iter(error.recipients.values()))
-        return Exchange(wire=Wire.SMTP, status=code, detail="the recipient is refused")
-    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 400:
-        return Exchange(wire=Wire.SMTP, status=error.smtp_code, detail=_MAIL_WORDS.get(type(error), "refused"))
-    if isinstance(error, smtplib.SMTPNotSupportedError):
-        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail="the server offers no TLS, or no login")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        detail = f"the certificate is not trusted: {error.verify_message}"
-        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail=detail)
-    if not sending:
-        return Exchange(
-            wire=Wire.SMTP, failure=Failure.NOT_SENT, detail=_why_unconnected(watch, list(_chain(error)))
-        )
-    if watch.expired or isinstance(error, TimeoutError):
-        return Exchange(wire=Wire.SMTP, failure=Failure.TIMED_OUT, detail="the mail server did not answer in time")
-    return Exchange(wire=Wire.SMTP, failure=Failure.BROKEN, detail="the mail server ended the connection")
-
-
-_MAIL_WORDS: dict[type[BaseException], str] = {
-    smtplib.SMTPAuthenticationError: "the login is refused",
-    smtplib.SMTPSenderRefused: "the sender is refused",
-    smtplib.SMTPDataError: "the message is refused",
-    smtplib.SMTPConnectError: "the server takes no mail now",
-}

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -19,11 +20,11 @@ from typing import Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from daemon.clock import SystemClock
 from daemon.notify.channels.conversation import watch_mail
 from daemon.notify.channels.deadlines import Deadlines
+from daemon.notify.channels.surroundings import PROXY_NAMES, why_impossible
 from daemon.notify.verdicts import Exchange, Failure, Step
 
 ANSWER_CAP = 64 * 1024
@@ -118,32 +119,38 @@ def _install() -> None:
 # ---------------------------------------------------------------------------------------------------- HTTP
 
 
-class _Connection(HTTPConnection):
-    """A connection whose socket the watch can shut."""
+@functools.cache
+def _watched(pool: Any) -> Any:
+    """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
+    step of a connection on, the handshake included."""
 
-    def _new_conn(self) -> socket.socket:
-        raw = super()._new_conn()
-        _hold(lambda: raw)
-        return raw
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+        def _new_conn(self) -> Any:
+            raw = super()._new_conn()
+            _hold(lambda: raw)
+            return raw
 
-    def connect(self) -> None:
-        super().connect()
-        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
-        _connected(lambda: held)
+        def connect(self) -> None:
+            super().connect()
+            held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+            _connected(lambda: held)
+
+    class Pool(pool):  # type: ignore[misc]  # as above
+        ConnectionCls = Connection
+
+        def _get_conn(self, timeout: float | None = None) -> Any:
+            connection = super()._get_conn(timeout)
+            kept = connection.sock
+            if kept is not None:  # one that was kept is known to the watch like a new one
+                _connected(lambda: kept)
+            return connection
+
+    return Pool
 
 
-class _SecureConnection(HTTPSConnection):
-    """The same over TLS, the handshake included."""
-
-    def _new_conn(self) -> socket.socket:
-        raw = super()._new_conn()
-        _hold(lambda: raw)
-        return raw
-
-    def connect(self) -> None:
-        super().connect()
-        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
-        _connected(lambda: held)
+def _watch_pools(manager: Any) -> None:
+    kinds = manager.pool_classes_by_scheme.items()
+    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in kinds}
 
 
 def _hold(find: Callable[[], socket.socket | None]) -> None:
@@ -159,31 +166,6 @@ def _connected(find: Callable[[], socket.socket | None]) -> None:
         watch.hold(find)
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _held(super()._get_conn(timeout))
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _held(super()._get_conn(timeout))
-
-
-def _held(connection: Any) -> Any:
-    """The same; one that was kept is known to the watch like a new one."""
-    kept = connection.sock
-    if kept is not None:
-        _connected(lambda: kept)
-    return connection
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
-
-
 class _Adapter(HTTPAdapter):
     """requests' own transport over connections that can be shut."""
 
@@ -192,11 +174,13 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        _watch_pools(self.poolmanager)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        _watch_pools(manager)
         return manager
 
 
@@ -242,11 +226,6 @@ def _adapter() -> HTTPAdapter:
     return _Adapter() if watch is None or watch.kept is None else watch.kept.adapter()
 
 
-_PROXY_NAMES = tuple(
-    cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
-)
-
-
 def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
     """The proxies that the environment names for an address, looked up anew only where it has changed: the
     original goes through all of the environment twice for each request."""
@@ -256,7 +235,7 @@ def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[s
         return original(server, no_proxy=no_proxy)
 
     def proxies(url: str, no_proxy: str | None = None) -> dict[str, str]:
-        environment = tuple(os.environ.get(name) for name in _PROXY_NAMES)
+        environment = tuple(os.environ.get(name) for name in PROXY_NAMES)
         return found("/".join(url.split("/", 3)[:3]), no_proxy, environment)
 
     return proxies
@@ -300,7 +279,7 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
     """Make the call, record what came, and give the plugin an answer that is complete and small."""
     try:
         response = call()
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         watch.exchanges.append(_failed(watch, error))
         if isinstance(error, requests.RequestException):
             raise
@@ -347,6 +326,9 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
         reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
         return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
     if not watch.connected:
+        impossible = why_impossible(causes)
+        if impossible:
+            return Exchange(failure=Failure.REFUSED, detail=impossible)
         return Exchange(failure=Failure.NOT_SENT, detail=_why_unconnected(watch, causes))
     if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
         return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
@@ -354,6 +336,9 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
 
 
 def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
+    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+        return f"the proxy refuses (HTTP {refused[1]})" if refused else "the proxy cannot be reached"
     if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
         return "the host's name cannot be resolved"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
@@ -365,6 +350,9 @@ def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
         return "no connection came about in time"
     system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
     return f"no connection: {next(system, None) or 'the other side ended it'}"
+
+
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -69,8 +69,11 @@ class Channel:
         plan: ChannelPlan | None = None,
         language: Language = Language.ENGLISH,
         templates: "Templates | None" = None,
+        doubts: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.doubts = doubts
+        """What its URL says that is allowed but unwise, each with its place."""
         self.scheme = scheme
         self.zone = zone
         self.plan = plan or ChannelPlan()

@@ -67,6 +67,11 @@ REASONS: Mapping[str, str] = {
     "the service forbids it": "聊天服务禁止此操作",
     "the service does not know this address": "聊天服务没有这个地址",
     "the address takes no messages": "该地址不接收消息",
+    "the proxy is a SOCKS one, for which the Python package `PySocks` is not installed": (
+        "代理为 `SOCKS` 代理，但未安装 `PySocks` 软件包"
+    ),
+    "the variable of the proxy is no address": "代理环境变量不是有效地址",
+    "the file of certificates does not exist": "证书文件不存在",
     "the proxy wants a login, or refuses the one that it got": "代理要求登录，或拒绝了所给的登录信息",
     "the service waited too long for the request": "聊天服务等待请求超时",
     "the address is gone": "该地址已停用",

@@ -29,10 +29,11 @@ USER, PASSWORD = "wrapd", "m4il-passw0rd-7731"
 class Fault:
     """What goes wrong at a step (GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or END, after the message):
     a reply, or "hang", "drip", "reset" or "close". Faults before MAIL need `MailServer(fault=…)`: until then
-    nobody has said whom the mail is for."""
+    nobody has said whom the mail is for. `spares` is a recipient that a fault at RCPT does not hit."""
 
     at: str
     reply: str
+    spares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,7 @@ class _Conversation:
         self.fault = server.fault
         self.secure = self.known = False
         self.sender: str | None = None
+        self.recipient = ""
         self.recipients: list[str] = []
 
     def run(self) -> None:
@@ -218,7 +220,7 @@ class _Conversation:
         if self.sender is None:
             self.reply("503 5.5.1 MAIL first")
             return
-        recipient = _address(rest)
+        recipient = self.recipient = _address(rest)
         self.fault = self.fault or self.server.fault_of(recipient)
         if self.say("RCPT", "250 2.1.5 fine"):
             self.recipients.append(recipient)
@@ -259,7 +261,8 @@ class _Conversation:
 
     def say(self, step: str, usual: str) -> bool:
         """Answer a step as usual, or as the fault has it; whether the answer is a good one."""
-        if self.fault is None or self.fault.at != step:
+        spared = step == "RCPT" and self.fault is not None and self.fault.spares == self.recipient
+        if self.fault is None or self.fault.at != step or spared:
             self.reply(usual)
             return usual[0] in "23"
         match self.fault.reply:

@@ -279,7 +279,7 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
     """Make the call, record what came, and give the plugin an answer that is complete and small."""
     try:
         response = call()
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+    except Exception as error:  # a value of the environment or the URL may make the libraries raise anything
         watch.exchanges.append(_failed(watch, error))
         if isinstance(error, requests.RequestException):
             raise
@@ -336,22 +336,27 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
 
 
 def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
-    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+    words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
+    if words == _PROXY:
         refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
-        return f"the proxy refuses (HTTP {refused[1]})" if refused else "the proxy cannot be reached"
-    if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
-        return "the host's name cannot be resolved"
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "the connection was refused"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "no TLS connection came about"
-    late = (TimeoutError, requests.Timeout)
-    if watch.expired or any(isinstance(cause, late) for cause in causes):
+        return f"the proxy refuses (HTTP {refused[1]})" if refused else _PROXY
+    if words is not None:
+        return words
+    if watch.expired or any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
         return "no connection came about in time"
+    if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
+        return f"the request could not be made ({type(causes[0]).__name__})"
     system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
     return f"no connection: {next(system, None) or 'the other side ended it'}"
 
 
+_PROXY = "the proxy cannot be reached"
+_UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((urllib3.exceptions.ProxyError,), _PROXY),
+    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
+    ((ConnectionRefusedError,), "the connection was refused"),
+    ((ssl.SSLError,), "no TLS connection came about"),
+)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 

@@ -96,6 +96,7 @@ REASONS: Mapping[str, str] = {
     "the connection was refused": "连接被拒绝",
     "no TLS connection came about": "未能建立 TLS 连接",
     "no connection came about in time": "连接超时",
+    "the request could not be made": "无法发出请求",
     "the other side ended it": "对方断开了连接",
     "the recipient is refused": "收件人被拒绝",
     "the server offers no login that wrapd knows": "服务器没有可用的登录方式",

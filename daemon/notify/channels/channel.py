@@ -103,6 +103,11 @@ class Channel:
         return self.plan.max_per_minute if self.plan.max_per_minute is not None else self._form.per_minute
 
     @property
+    def gap(self) -> float:
+        """Seconds that lie between two messages at least, as the service documents it."""
+        return 0.0 if self._form.per_second is None else 1 / self._form.per_second
+
+    @property
     def digest_above(self) -> int:
         """Alerts within the window above which they come in one message; 0: never."""
         if self.plan.digest_above is not None:

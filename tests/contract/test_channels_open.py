@@ -50,6 +50,9 @@ TOKEN = "tok3n0123456789abcdef"
         (f"json://h/{TOKEN}?verify=maybe", "verify=, which takes yes or no"),
         (f"json://h/{TOKEN}?cto=soon", "cto=, which takes a number"),
         (f"json://h/{TOKEN}?rto=nan", "rto=, which takes a number"),
+        (f"json://h/{TOKEN}?cto=-1", "cto=, which takes a number"),
+        (f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
+        (f"https://open.feishu.cn/open-apis/bot/hook/{TOKEN}", "the address of an old bot"),
         (f"json://h/{TOKEN}?-a=1&-A=2", "-a= twice"),
         (f"json://u:p@h/{TOKEN}?pass={TOKEN}%20", "pass= with a space at its end"),
         (f"mailto://h?user=a@example.com&pass=12;to={TOKEN}@example.com", "a ; between options"),
@@ -225,6 +228,16 @@ _INVOKE = "/workflows/ab12/triggers/manual/paths/invoke?api-version=1&sp=%2Ftrig
             "workflows",
             f"workflows://{_FLOW}/ab12/S_1/?ver=1&pa=yes&route=03",
         ),
+        (
+            "https://chat.example.com:8443/sub/hooks/abcdefghijklmnopqrstuvwxyz",
+            "mmosts",
+            "mmosts://chat.example.com:8443/sub/abcdefghijklmnopqrstuvwxyz/",
+        ),
+        (
+            f"https://chat.example.com/hooks/{'a' * 24}/{'b' * 64}",
+            "rockets",
+            f"rockets://{'a' * 24}/{'b' * 64}@chat.example.com/",
+        ),
     ],
 )
 def test_what_a_service_shows_can_be_pasted_whole(pasted: str, scheme: str, url: str) -> None:
@@ -271,6 +284,15 @@ def test_what_is_allowed_but_unwise_is_said(url: str, part: str) -> None:
         "jsons://u:p@example.com/x",
         "json://u:p@127.0.0.1/x",
         "mailtos://u:p@example.com?to=a@example.com",
+        "pover://uuuuuuuuuuuuuuuuuuuuuuuuuuuuuu@tttttttttttttttttttttttttttttt?priority=-1",
+        "sendgrid://apikey123456789:from@example.com/to@example.com",
+        "tgram://123456789:abcdefg_hijklmnop/@channelname",
+        "slack://botname@T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#chan?footer=no&blocks=yes",
+        "discord://My%20Bot@417421629841831629/tokenabc?avatar_url=https://x.example/a.png&thread=1",
+        "ntfys://u:p@ntfy.example.com/topic?priority=high&tags=a,b&click=https://x.example/y?z=1",
+        "mailtos://PASSWORD@hostname.example?user=admin@mail-domain.com",
+        "dingtalk://TOKEN?to=13800138000&secret=SEC%2Bx%3D",
+        "https://chat.googleapis.com/v1/spaces/AAAA/messages?key=KKKK&token=TTTT%3D",
     ],
 )
 def test_what_is_wise_raises_no_doubt(url: str) -> None:

@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from daemon.domain.jobs import ChannelName
+from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.notify.verdicts import Hold, Sent
+from tests.support.alerts import message
 from tests.support.conformance import Post, Row, check, dead, held, retry, sent, unknown
 from tests.support.dispatching import rig
 from tests.support.services import TLS
@@ -102,3 +107,23 @@ async def test_a_mail_that_some_recipients_have_is_never_sent_again(tmp_path: Pa
             assert len(server.taken) == 4
             assert server.taken[-1].recipients == ("team@example.com", "boss@example.com")
             assert len(operators.requests) == 1
+
+
+@pytest.mark.parametrize("password", ["密码-Ünïcode-7731", "12;34&5#6?7/8%9+ 0", "a:b@c", "%41%20", "'\"\\"])
+def test_a_login_takes_any_password(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In UTF-8 where it is not ASCII (RFC 4616), and each sign as itself."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))
+    with MailServer(password=password) as server:
+        channel = open_channel(ChannelSettings(name=ChannelName("mail"), url=server.url()))
+        assert isinstance(channel.send(message(), timeout=5).verdict, Sent)
+        assert len(server.taken) == 1
+
+
+def test_a_login_in_utf8_that_is_refused_holds_the_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))
+    with MailServer(password="密码") as server:
+        url = server.url().replace(quote("密码"), quote("密"))
+        report = open_channel(ChannelSettings(name=ChannelName("mail"), url=url)).send(message(), timeout=5)
+    assert report.verdict == Hold(
+        reason="SMTP 535: the login is refused (5.7.8 wrong user or password)", status=535
+    )

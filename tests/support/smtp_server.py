@@ -16,6 +16,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
+from urllib.parse import quote
 
 from tests.support.services import server_tls
 
@@ -53,7 +54,8 @@ class Taken:
 class MailServer:
     """The server; listens from `__enter__` on."""
 
-    def __init__(self, *, tls: bool = True, fault: Fault | None = None) -> None:
+    def __init__(self, *, tls: bool = True, fault: Fault | None = None, password: str = PASSWORD) -> None:
+        self.password = password
         self.tls = server_tls() if tls else None
         self.fault = fault
         self.taken: list[Taken] = []
@@ -86,7 +88,7 @@ class MailServer:
         """An Apprise URL; its mail goes to `key`@example.com."""
         scheme = "mailto" if mode == "insecure" else "mailtos"
         return (
-            f"{scheme}://{USER}:{PASSWORD}@localhost:{self.port}/?mode={mode}"
+            f"{scheme}://{USER}:{quote(self.password, safe='')}@localhost:{self.port}/?mode={mode}"
             f"&from=wrapd@example.com&to={key}@example.com"
         )
 
@@ -202,7 +204,7 @@ class _Conversation:
         else:
             user = base64.b64decode(first or self.ask("VXNlcm5hbWU6")).decode()
             password = base64.b64decode(self.ask("UGFzc3dvcmQ6")).decode()
-        self.known = (user, password) == (USER, PASSWORD)
+        self.known = (user, password) == (USER, self.server.password)
         self.say("AUTH", "235 2.7.0 welcome" if self.known else "535 5.7.8 wrong user or password")
 
     def ask(self, question: str) -> str:

@@ -111,14 +111,31 @@ def is_token_like(text: str) -> bool:
 # ---------------------------------------------------------------------------------------------- pasted addresses
 
 
+_ENDED = (
+    (
+        re.compile(r"https://(?:[a-z0-9-]+\.webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)", re.I),
+        "is a connector of Teams, which are retired; make a workflow and paste its address (docs/channels.md)",
+    ),
+    (
+        re.compile(r"https://open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/hook/", re.I),
+        "is the address of an old bot, which takes other messages; add a custom bot anew and paste its address",
+    ),
+)
+"""Addresses that services showed once."""
+
+
 def translated(url: str) -> str:
-    """The URL of the plugin for an address that one of our services shows; any other URL as it is."""
+    """The URL of the plugin for an address that one of our services shows; any other URL as it is. Raises
+    ValueError for one that leads nowhere any more."""
+    for pattern, hint in _ENDED:
+        if pattern.match(url):
+            raise ValueError(hint)
     found = re.fullmatch(r"https://(?P<host>[^/?#@]+)(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", url, re.I)
     if found is None:
         return url
     host, path = found["host"].lower().removesuffix(":443"), found["path"].rstrip("/")
     given = {option.key: option for option in _options(found["query"] or "")}
-    for read in (_lark, _dingtalk, _wecom, _discord, _slack, _telegram, _teams):
+    for read in (_lark, _dingtalk, _wecom, _discord, _slack, _telegram, _teams, _hooks):
         made = read(host, path, given)
         if made is not None:
             return made
@@ -203,6 +220,15 @@ def _teams(host: str, path: str, given: Given) -> str | None:
 
 _TEAMS_OWN = ("sig", "api-version", "sp", "sv")
 """What Teams' address says; `sp` and `sv` are the same in all of them."""
+
+
+def _hooks(host: str, path: str, given: Given) -> str | None:
+    """Mattermost's and Rocket.Chat's, which live on hosts of their own."""
+    mattermost = re.fullmatch(r"((?:/[\w-]+)*)/hooks/([a-z0-9]{26})", path, re.ASCII)
+    if mattermost is not None:
+        return _written(f"mmosts://{host}{mattermost[1]}/{mattermost[2]}", given)
+    rocket = re.fullmatch(r"/hooks/([A-Za-z0-9]{17,24})/([A-Za-z0-9]{24,64})", path)
+    return None if rocket is None else _written(f"rockets://{rocket[1]}/{rocket[2]}@{host}", given)
 
 
 def repaired(url: str) -> str:

@@ -22,6 +22,7 @@ _EVERYWHERE = frozenset({"user", "pass", "password", "port"})
 """Options that Apprise reads for all plugins without declaring them."""
 _IGNORED = frozenset({"overflow"})
 """Options of Apprise that wrapd decides by itself."""
+_TIMES = frozenset({"rto", "cto"})
 _NO_SUCH = "zz-no-such-option"
 _RAW = frozenset({"qsd", "qsd+", "qsd-", "qsd:", "url", "query"})
 """What a parsed URL holds of its query as it stands."""
@@ -48,8 +49,8 @@ def refuse_misread(url: str, scheme: str, service: NotifyBase, place: str) -> No
         kind = str(known.get(option.key, {}).get("type", ""))
         if kind == "bool" and parse_bool(option.value, None) is None:  # type: ignore[no-untyped-call]  # as above
             raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes yes or no")
-        if kind in {"int", "float"} and not _is_number(option.value):
-            raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes a number above 0")
+        if kind in {"int", "float"} and not _is_number(option.value, above=0.0 if option.key in _TIMES else None):
+            raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes a number it can use")
         if not _is_known(option, url, scheme, service, known):
             raise ConfigFault(f"{place}: {scheme}:// with {_unknown(option, service, known)}")
     _refuse_other_login(url, service, place)
@@ -101,12 +102,12 @@ def _unknown(option: Option, service: NotifyBase, known: Mapping[str, Mapping[st
     return f"{shown}, which this service does not know; {hint}"
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, *, above: float | None) -> bool:
     try:
         number = float(text)
     except ValueError:
         return False
-    return math.isfinite(number) and number >= 0
+    return math.isfinite(number) and (above is None or number > above)
 
 
 def _refuse_other_login(url: str, service: NotifyBase, place: str) -> None:
@@ -175,14 +176,12 @@ def doubts_of(url: str, scheme: str, service: NotifyBase) -> Iterator[str]:
             "workflows of Teams left logic.azure.com on 2025-11-30; copy the address anew from the workflow, "
             "unless this is a logic app"
         )
-    if ".webhook.office.com" in url or "outlook.office.com/webhook" in url:
-        yield "connectors of Teams are retired; make a workflow there and paste its address (docs/channels.md)"
 
 
 def _is_open(service: NotifyBase) -> bool:
+    """Whether it goes without TLS, which its service would offer under another scheme."""
     mode = getattr(service, "secure_mode", None)
-    return (
-        mode == "insecure"
-        if mode is not None
-        else bool(getattr(service, "secure_protocol", None)) and not service.secure
-    )
+    if mode is not None:
+        return bool(mode == "insecure")
+    both = all(getattr(service, name, None) for name in ("protocol", "secure_protocol"))
+    return both and not service.secure

@@ -330,7 +330,7 @@ _SLACK = _by_flag(
     hold=re.compile(
         r"_auth|_token|token_|not_authed|_scope|permission|access|login_required|two_factor"
         r"|prohibited|restricted|denied|disabled|deprecated|migrating|inactive|archived|locked"
-        r"|no_active_hooks|no_service|no_team|not_in_channel|not_visible|is_bot|thread_ts|reply_to"
+        r"|no_active_hooks|no_service|invalid_channel|no_team|not_in_channel|not_visible|is_bot|thread_ts|reply_to"
         r"|(?:channel|user|team|app|bot|org|enterprise|thread|workflow|trigger|hook)s?_(?:not_found|not_published)"
     ),
     busy=frozenset({"service_unavailable", "team_added_to_org", "request_timeout"}),

@@ -520,3 +520,39 @@ def test_the_reason_holds_the_services_short_word(body: object, part: str | None
 )
 def test_any_answer_has_a_verdict(body: bytes, status: int, scheme: str) -> None:
     assert verdict(Exchange(status=status, body=body), scheme=scheme, accepted=status < 300).reason
+
+
+_LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-10, 10**12),
+    st.floats(),
+    st.text(max_size=12),
+    st.just("88"),
+    st.just(0),
+)
+_KEYS = st.sampled_from(
+    [
+        *("code", "errcode", "StatusCode", "error", "error_code", "id", "ok", "success", "status", "sub_code"),
+        *("punish", "parameters", "migrate_to_chat_id", "retry_after", "retry_after_ms", "message", "description"),
+        *("errmsg", "name", "token", "user", "device", "status_code"),
+    ]
+)
+_VALUES = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_KEYS, inner, max_size=3)
+)
+
+
+@given(
+    st.dictionaries(_KEYS, _VALUES, max_size=5),
+    st.sampled_from([200, 204, 400, 403, 404, 429, 500, 501, 503]),
+    st.sampled_from(["json", "workflows", "matrixs", *READS_BODIES]),
+)
+def test_any_json_has_a_verdict_and_a_refusal_a_code(body: dict[str, object], status: int, scheme: str) -> None:
+    found = verdict(said(status, body), scheme=scheme, accepted=status < 300)
+    assert found.reason
+    if isinstance(found, PlainOnce):
+        assert found.code
+        assert len(found.code) <= 80
+    if isinstance(found, Retry) and found.after is not None:
+        assert found.after >= 0

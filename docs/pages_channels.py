@@ -26,7 +26,7 @@ SERVICES: dict[str, tuple[str, str]] = {
     "discord": ("Discord, webhook", "discord://WEBHOOK_ID/WEBHOOK_TOKEN"),
     "mmost": ("Mattermost, incoming webhook", "mmosts://chat.example.com/TOKEN"),
     "tgram": ("Telegram, bot", "tgram://123456789:BOT_TOKEN/CHAT_ID"),
-    "workflow": ("Microsoft Teams, workflow", "workflows://HOST:443/WORKFLOW_ID/SIGNATURE"),
+    "workflow": ("Microsoft Teams, workflow", "workflows://HOST:443/WORKFLOW_ID/SIGNATURE?pa=yes&ver=1"),
     "gchat": ("Google Chat, webhook", "gchat://SPACE/KEY/TOKEN"),
     "rocket": ("Rocket.Chat", "rockets://user:password@chat.example.com/#channel"),
     "mailto": ("e-mail by SMTP", "mailtos://user:password@example.com?smtp=smtp.example.com&to=team@example.com"),
@@ -87,11 +87,42 @@ Words in capitals stand for yours.
 """
 
 OWN = """\
+The address that Feishu, Lark, DingTalk, WeCom, Slack, Discord, Microsoft Teams, Google Chat and ntfy.sh show can
+be pasted whole instead, with its own query, and so can Telegram's
+`https://api.telegram.org/botTOKEN/sendMessage?chat_id=CHAT_ID`.
+
+`wrapd config check` names what a URL says and nobody reads: an option that the service does not know, one that is
+given twice, a value of the wrong sort. What is allowed but unwise it warns of: `verify=no`, a password in the
+clear, services that end on this machine (`syslog://` and the like). In a user or a password write `/` as `%2F`,
+`?` as `%3F`, `&` as `%26` and `%` as `%25`; in a query, `;` is part of a value.
+
+### Microsoft Teams
+
+Make a workflow "When a Teams webhook request is received" and paste its address whole: today it begins with
+`https://default` and holds `.environment.api.powerplatform.com`. Those at `logic.azure.com` ended in November
+2025, and connectors (`webhook.office.com`) are retired. A workflow answers 202 as soon as it has begun: what fails
+later, such as a channel that is gone, shows in the runs of the workflow only, so look there when something is
+missed. What would make a card too large for Teams is left out before it is sent.
+
+### E-mail
+
+A mail server's refusal before the message (of the login, the sender, the recipient, this machine) is the
+channel's: it is held, with the server's words. One after the message is the message's; where the plainest mail is
+refused too for a policy (5.7) or an account (5.1 to 5.4), it is the channel's as well. Of several recipients
+(`cc=`, `bcc=`) some may be refused: the others have the mail, so the alert is `sent` and never repeated, and the
+operators hear once (`channel_held`) that the channel does not reach everybody. The alerts after it go out all the
+same.
+
+### Proxies
+
+Messages over HTTP take the proxies that `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name; mail takes
+none. A SOCKS proxy needs the Python package `PySocks` beside wrapd. `wrapd config check` names a variable that
+cannot work, and a channel behind one is held until it is fixed.
+
 ### Feishu, Lark, DingTalk, WeCom
 
-The address that the service shows can be pasted as it is, `https://open.feishu.cn/open-apis/bot/v2/hook/TOKEN` and
-the like; `?secret=SECRET` (`&secret=SECRET` behind a query) is added where the bot signs. A bot that is kept by
-keywords refuses every message without one of them, and the channel is held: a signature has no such trap.
+To a pasted address, `?secret=SECRET` (`&secret=SECRET` behind a query) is added where the bot signs. A bot that is
+kept by keywords refuses every message without one of them, and the channel is held: a signature has no such trap.
 
 - `secret=`: the signing secret of a Feishu, Lark or DingTalk bot; WeCom's have none. Each request is signed with
   the time of this machine, which may be off by at most an hour.
@@ -112,7 +143,8 @@ for the service: they call nobody, link nowhere and break no markup. A message t
 loses what matters least, and each link stays whole or is left out. A card that the service refuses goes once more
 as the plainest text.
 
-The *pace* is the most messages a minute, as the service documents it; `max_per_minute` sets another one.
+The *pace* is the most messages a minute, as the service documents it; `max_per_minute` sets another one. Where it
+counts within a second too, messages keep that distance.
 """
 
 FORMS_END = """\
@@ -152,7 +184,8 @@ take {send} (`notify.send_timeout`). What comes next depends on what the service
 
 BODIES = """\
 Some services answer 200 and mean no, or stand behind a page that answers 200 to everything: for {bodies}
-the answer's body decides. Where it names a code for "too fast", the channel rests for {rate}.
+the answer's body decides. Where it names a code for "too fast", the channel rests for {rate}, or as long as the
+service is known to shut out who is too fast: DingTalk 10 min, ntfy an hour where the day's messages are used up.
 Redirects are not followed."""
 
 RULES_END = """\
@@ -238,7 +271,8 @@ def _rows(form: Form) -> list[tuple[str, ...]]:
     shown = [SERVICES[scheme][0] for scheme in form.schemes if scheme in SERVICES]
     assert shown, f"no service of {form.schemes} is explained"
     sent = "card" if form.card is not None else _MARKUPS[form.markup]
-    pace = "-" if form.per_minute is None else f"{form.per_minute:g}"
+    second = "" if form.per_second is None else f", {form.per_second:g} a second"
+    pace = "-" if form.per_minute is None else f"{form.per_minute:g}{second}"
     limit = f"{form.limit} {_UNITS[form.unit]}"
     return [
         (service, sent, form.shows, _PICTURES[form.picture], limit, pace, form.tested.value) for service in shown
@@ -263,7 +297,7 @@ def _rules(settings: NotifySettings) -> list[tuple[str, str]]:
         ("none, or half of one", f"it may have arrived: again {unknown}, marked as a possible repeat"),
         (
             "it refuses the message (400, 413, 422 and the like)",
-            "once more as the plainest text; if that is refused too, the alert is `dead`",
+            _PLAINER,
         ),
         (
             f"it refuses the channel ({_REFUSALS})",
@@ -272,9 +306,13 @@ def _rules(settings: NotifySettings) -> list[tuple[str, str]]:
     ]
 
 
+_PLAINER = (
+    "once more as the plainest text, and without its links where these may be the reason; if that is refused too, "
+    "the alert is `dead`"
+)
 _REFUSALS = (
-    "401, 403, 404, a redirect, a wrong certificate; a code for its token, signature, keyword, robot or group in "
-    "the body"
+    "401, 403, 404, a redirect, a wrong certificate; a code for its token, signature, keyword, robot, group, "
+    "thread or policy in the body"
 )
 
 

@@ -19,7 +19,8 @@ from daemon.config.secrets import Source, parse
 from daemon.domain.events import Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.logs import MASKS
+from daemon.notify.channels import ChannelSettings, open_channel, proxy_passwords, surroundings
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
 """Keys that hold a secret."""
@@ -34,8 +35,10 @@ def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[C
     config, faults = examine(tree, path)
     if config is None or faults:
         raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
-    build_plan(config, environ)
-    return config, list(warnings(config))
+    MASKS.add(proxy_passwords(environ))
+    plan = build_plan(config, environ)
+    doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
+    return config, [*warnings(config), *doubts, *(surroundings(environ) if config.channels else ())]
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:

@@ -11,6 +11,7 @@ from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.jobs import DAY
 from daemon.notify.batches import batch_message
 from daemon.notify.digest import digest_message
+from daemon.notify.escapes import is_web
 from daemon.notify.lateness import job_late, notes
 from daemon.notify.look import MARKS, PARTIAL, Look
 from daemon.notify.message import Field, Link, Message
@@ -61,7 +62,7 @@ def _job_message(of: Telling, look: Look) -> Message:
         headline=_headline(of, look),
         subject=f"job {of.job.job_id}",
         fields=_fields(of, look),
-        links=_links(of, look) if event in _WITH_LINKS else (),
+        links=_links(of, look) if event in _WITH_LINKS or _canceled_late(of) else (),
         notes=notes(of.delivery, look, job_late(of, happened, look)),
         facts=job_facts(of, look),
         cover=look.cover,
@@ -81,7 +82,8 @@ def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sent
             said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
         case Event.CANCELED:
-            return texts.canceled.format(product=voice.product(of.job.kind))
+            text = texts.canceled_made if _canceled_late(of) else texts.canceled
+            return text.format(product=voice.product(of.job.kind))
         case Event.BLOCKED:
             return texts.blocked
         case Event.UNBLOCKED:
@@ -181,6 +183,12 @@ def _expected(of: Telling, look: Look) -> str:
     return look.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
 
 
+def _canceled_late(of: Telling) -> bool:
+    """Whether a canceled job has links to what was made all the same."""
+    asset = of.job.asset
+    return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
+
+
 def _links(of: Telling, look: Look) -> tuple[Link, ...]:
     """wrapd's own link alone where there is one: it works as long as the video is there."""
     job, names = of.job, look.voice.texts.link_names
@@ -199,7 +207,7 @@ def _links(of: Telling, look: Look) -> tuple[Link, ...]:
     return tuple(
         Link(name=names[name], url=url, note=_validity(url, fetched, life, look))
         for name, url, life in found
-        if url
+        if url and is_web(url)
     )
 
 

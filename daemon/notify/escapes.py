@@ -91,6 +91,12 @@ _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[!-;=?-~]*)?(?:\?[!-;=?
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def is_web(url: str | None) -> bool:
+    """Whether `url` is meant for a browser to load (http or https). Anything else that calls itself a link is told
+    to nobody: `javascript:` and the like act on a click."""
+    return url is not None and url[:8].lower().startswith(("http://", "https://"))
+
+
 def is_link(url: str) -> bool:
     """Whether `url` is an address of the web that a chat can open; the documents' examples are not."""
     return _URL.fullmatch(url) is not None

@@ -21,11 +21,30 @@ class Wire(StrEnum):
     SMTP = "smtp"
 
 
+class Step(StrEnum):
+    """How far a conversation with a mail server had come."""
+
+    CONNECT = "connect"
+    EHLO = "ehlo"
+    STARTTLS = "starttls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    END = "end"  # the message is on its way, or was sent whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request and what came back. `body` is capped; `detail` names the failure in a few words, no secret."""
+    """One request and what came back. `body` is capped; `detail` names the failure in a few words, no secret.
+
+    Of mail, `step` is where it was decided, `body` the server's words, and `partly` says that the message was
+    accepted all the same, for others of its recipients.
+    """
 
     wire: Wire = Wire.HTTP
+    step: Step = Step.CONNECT
+    partly: bool = False
     status: int | None = None
     retry_after: str | None = None
     body: bytes = b""
@@ -63,10 +82,12 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The service refuses the channel, not the message: nothing will pass until a person mends it."""
+    """The service refuses the channel, not the message: nothing will pass until a person fixes it.
+    `delivered`: this message has arrived all the same, though not with everybody; it is not to be sent again."""
 
     reason: str
     status: int | None = None
+    delivered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +102,14 @@ class Dead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainOnce:
-    """The service refuses this message as it is: try it once more as the plainest text."""
+    """The service refuses this message as it is: try it once more as the plainest text. `links`: what it
+    refuses may be its links. `policy`: where the plainest is refused too, it is about the channel."""
 
     reason: str
     status: int | None = None
     code: str | None = None
+    links: bool = False
+    policy: bool = False
 
 
 Final: TypeAlias = Sent | Retry | Unknown | Hold | Dead

@@ -84,6 +84,8 @@ class Form:
     """The rich form; None: the plain one is all there is."""
     per_minute: float | None = None
     """Messages a minute that the service takes from one sender, as it documents; None: it names no such limit."""
+    per_second: float | None = None
+    """The same within a second."""
     machine: bool = False
     """Programs read it, not people: each alert by itself, never several in one."""
     picture: Picture = Picture.NONE
@@ -113,6 +115,7 @@ FORMS: tuple[Form, ...] = (
         unit=Unit.UTF8_BYTES,
         card=feishu.card,
         per_minute=100,  # open.feishu.cn, custom bots: 100 a minute and 5 a second for each bot
+        per_second=5,
         shows="coloured title, fields, buttons; the cover as a button",
         tested=Tested.CONFORMANCE,
     ),
@@ -144,6 +147,7 @@ FORMS: tuple[Form, ...] = (
         limit=35000,
         card=slack.card,
         per_minute=60,  # docs.slack.dev, rate limits: one message a second for each channel
+        per_second=1,
         picture=Picture.URL,
         shows="coloured bar, title, links, fields, the cover",
         tested=Tested.CONFORMANCE,
@@ -176,7 +180,8 @@ FORMS: tuple[Form, ...] = (
         limit=4096,
         gap=f"<p>{ZERO_WIDTH_SPACE}</p>",
         card=telegram.card,
-        per_minute=20,  # core.telegram.org/bots/faq: 20 a minute for a group
+        per_minute=20,  # core.telegram.org/bots/faq: 20 a minute for a group, one a second for any chat
+        per_second=1,
         picture=Picture.UPLOAD,
         shows="the cover with a caption of at most 1024 characters, else text; links, fields",
         tested=Tested.CONFORMANCE,

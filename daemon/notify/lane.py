@@ -100,7 +100,7 @@ class Lane:
         self._resume = False
         self._next: Load | None = None
         self._pause: _Pause | None = None
-        self._pace = Pace(channel.per_minute)
+        self._pace = Pace(channel.per_minute, gap=channel.gap)
         self._pace.sent(around.clock.monotonic(), messages=sent)
         self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
         self._taker = Taker(

@@ -26,10 +26,11 @@ def outcome(
 
     `probes` counts the refusals of the channel since it is held, this one included; `pause` is for how many
     seconds the channel rests; `spread` is a random number in [0, 1). Waits grow with the delivery's own attempts.
-    One that has been failing for `give_up_after` is dead; a held one waits without end.
+    One that has been failing for `give_up_after` is dead; a held one waits without end. One that arrived,
+    though not with everybody, is sent: its channel alone is held.
     """
     match verdict:
-        case Sent():
+        case Sent() | Hold(delivered=True):
             return Outcome(kind=AttemptOutcome.SENT, status_code=verdict.status, reason=reason)
         case Dead():
             return Outcome(kind=AttemptOutcome.DEAD, status_code=verdict.status, reason=reason)

@@ -4,7 +4,9 @@ Owns the verdict by status, by SMTP reply and by what broke; what a service says
 of daemon/notify/vendors.py. Must never send, wait or log.
 """
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
@@ -19,11 +21,12 @@ from daemon.notify.exchanges import (
     PlainOnce,
     Retry,
     Sent,
+    Step,
     Unknown,
     Verdict,
     Wire,
 )
-from daemon.notify.vendors import RULES, asked_to_wait, is_success, said
+from daemon.notify.vendors import RULES, asked_to_wait, code_of, is_success, said
 
 __all__ = [
     "Dead",
@@ -34,6 +37,7 @@ __all__ = [
     "PlainOnce",
     "Retry",
     "Sent",
+    "Step",
     "Unknown",
     "Verdict",
     "Wire",
@@ -83,7 +87,10 @@ def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
 
 
 def settle(verdict: Verdict) -> Final:
-    """The verdict on an attempt that was already the plainest: what the service still refuses is dead."""
+    """The verdict on an attempt that was already the plainest: what the service still refuses is dead, or the
+    channel's trouble where it said so."""
+    if isinstance(verdict, PlainOnce) and verdict.policy:
+        return Hold(reason=verdict.reason, status=verdict.status)
     if isinstance(verdict, PlainOnce):
         return Dead(reason=verdict.reason, status=verdict.status, code=verdict.code)
     return verdict
@@ -99,9 +106,9 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     except ValueError:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+            seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+        except (ValueError, OverflowError):  # no date, or one at the end of time
             return None
-        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
     return max(0.0, seconds) if isfinite(seconds) else None
 
 
@@ -122,12 +129,16 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
 ) -> Verdict:
     status = last.status
     assert status is not None
-    if status == 429 or (status == 503 and last.retry_after):
-        after = parse_retry_after(last.retry_after, now=now)
-        after = asked_to_wait(last.body) if after is None else after
-        return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
+    asked = parse_retry_after(last.retry_after, now=now)
     rule = RULES.get(scheme) if not 300 <= status < 400 else None
     found = rule(last) if rule is not None else None
+    if status == 429 or (status == 503 and last.retry_after):
+        after = asked_to_wait(last.body) if asked is None else asked
+        if after is None and isinstance(found, Retry):
+            after = found.after
+        return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
+    if isinstance(found, Retry) and found.throttled and asked is not None:
+        return replace(found, after=asked)
     if found is not None:
         return found
     if is_success(status):
@@ -139,7 +150,7 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
     if status >= 500 or status in _PASSING:
         return Retry(reason=reason, status=status)
     if status in _ABOUT_THE_MESSAGE:
-        return PlainOnce(reason=reason, status=status)
+        return PlainOnce(reason=reason, status=status, code=code_of(last))
     return Hold(reason=reason, status=status)
 
 
@@ -151,6 +162,7 @@ _NAMES = {
     403: "the service forbids it",
     404: "the service does not know this address",
     405: "the address takes no messages",
+    407: "the proxy wants a login, or refuses the one that it got",
     408: "the service waited too long for the request",
     410: "the address is gone",
     413: "the message is too long",
@@ -169,19 +181,43 @@ def _told(status: int, body: bytes) -> str:
     return f"HTTP {status}: {name} ({words})" if words else f"HTTP {status}: {name}"
 
 
-_MAIL_ABOUT_THE_MESSAGE = frozenset({552, 554})
-"""SMTP replies that can be about one message (too large, taken for spam); other 5yz are about the account, the
-sender or the recipient, and so about the channel (RFC 5321, RFC 4954)."""
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+"""The code at the start of each line of a mail server's words (RFC 3463)."""
+_TOO_LARGE = re.compile(r"5\.(?:2\.3|3\.4)$")
+_SIZE = re.compile(r"\bsize\b|too (?:large|big|long)", re.IGNORECASE)
+_ABOUT_THE_ACCOUNT = frozenset("12347")
+"""Subjects of enhanced codes that are none of the message: address, mailbox, mail system, network, policy."""
 
 
 def _mail(last: Exchange) -> Verdict:
+    """By the step: what is refused before the server has seen the message is about the sender, the recipient or
+    the host; what is refused after it is about the message, unless the plainest is refused for a policy too."""
     status = last.status
     assert status is not None
+    code, words = _mail_words(last.body)
+    told = " ".join(part for part in (code, words) if part)
     reason = f"SMTP {status}: {last.detail}" if last.detail else f"SMTP {status}"
+    reason += f" ({told})" if told else ""
+    if last.partly:
+        return Hold(reason=reason, status=status, delivered=True)
     if status < 400:  # whatever fails after it (the QUIT) does not undo it
         return Sent(reason=reason, status=status)
     if status < 500:
         return Retry(reason=reason, status=status)
-    if status in _MAIL_ABOUT_THE_MESSAGE:
-        return PlainOnce(reason=reason, status=status)
+    large = _TOO_LARGE.match(code) is not None or (status == 552 and not code and _SIZE.search(words) is not None)
+    if last.step in {Step.DATA, Step.END}:
+        account = not large and code[2:3] in _ABOUT_THE_ACCOUNT and bool(code)
+        return PlainOnce(reason=reason, status=status, code=code or str(status), policy=account)
+    if large:
+        return PlainOnce(reason=reason, status=status, code=code or str(status), policy=True)
     return Hold(reason=reason, status=status)
+
+
+def _mail_words(body: bytes) -> tuple[str, str]:
+    """The enhanced code of a reply ('' where it has none), and its lines as one, without the code in each."""
+    code, lines = "", []
+    for line in body.decode("utf-8", "replace").splitlines():
+        found = _ENHANCED.match(line)
+        code = code or (found[1] if found is not None else "")
+        lines.append(line[found.end() :] if found is not None else line)
+    return code, " ".join(" ".join(lines).split())

@@ -52,14 +52,22 @@ class Units:
     """Minutes and nothing else."""
     second: str = "s"
     moment: str = "less than 1 s"
+    ages: str = "more than 10 years"
+    """What nobody can have measured."""
+
+
+_LONGEST = 3650 * 86400.0
+"""Seconds above which a length is told no more exactly; a number from outside may be anything."""
 
 
 def length(seconds: float, units: Units = Units()) -> str:
     """A length of time in its two largest units.
 
-    >>> [length(s) for s in (0.2, 5, 65, 607.5, 3600, 7500, 90000)]
-    ['less than 1 s', '5 s', '1 min 5 s', '10 min 8 s', '1 h', '2 h 5 min', '1 d 1 h']
+    >>> [length(s) for s in (0.2, 5, 65, 607.5, 3600, 7500, 90000, 1e300)]
+    ['less than 1 s', '5 s', '1 min 5 s', '10 min 8 s', '1 h', '2 h 5 min', '1 d 1 h', 'more than 10 years']
     """
+    if not seconds < _LONGEST:  # nor a number that is none
+        return units.ages
     whole = int(seconds + 0.5)
     if whole < 1:
         return units.moment
@@ -80,6 +88,8 @@ def rough(seconds: float, units: Units = Units()) -> str:
     >>> [rough(s) for s in (3, 58, 101, 192, 400, 2520, 9000)]
     ['5 s', '1 min', '1 min 40 s', '3 min', '6 min 30 s', '42 min', '2 h 30 min']
     """
+    if not seconds < _LONGEST:
+        return units.ages
     step = 5 if seconds < 120 else 30 if seconds < 600 else 60 if seconds < 7200 else 300
     return length(max(step, round(seconds / step) * step), units)
 

@@ -221,3 +221,15 @@ def test_a_secret_of_the_web_in_a_file_that_all_can_read_is_said(tmp_path: Path)
     environ = {**ENVIRON, "URL": "json://127.0.0.1:1"}
     _, warnings = check_config(path, environ)
     assert [warning for warning in warnings if "everybody on this machine can read it" in warning]
+
+
+def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_path: Path) -> None:
+    text = BASE + '[channels.far]\nurl = "jsons://example.com/x?verify=no"\n'
+    _, doubts = check_config(written(tmp_path, text), {"HTTPS_PROXY": "ftp://me:pr0xy-passw0rd@p"})
+    assert any(doubt.startswith("channels.far.url: jsons:// with verify=no") for doubt in doubts)
+    assert "HTTPS_PROXY (environment): the variable of the proxy is no address; messages over it wait" in doubts
+    assert MASKS.apply("pr0xy-passw0rd") == "***"
+    (fault,) = told(tmp_path, text.replace("verify=no", "verifi=no"), {})
+    assert (
+        "channels.far.url: jsons:// with verifi=, which this service does not know; did you mean verify=?" in fault
+    )

@@ -196,17 +196,44 @@ def test_a_refusal_of_slacks_blocks_in_a_200_body_is_seen() -> None:
         assert (report.requests, "invalid_blocks" in report.reason) == (2, True)
 
 
-def test_teams_gets_an_adaptive_card_that_reads_no_markdown() -> None:
+def test_teams_gets_an_adaptive_card_of_what_it_is_known_to_render() -> None:
     with standing("teams") as (channel, stand):
         channel.send(with_cover(), timeout=5)
         body = stand.requests[0].json
     content = body["attachments"][0]["content"]
     kinds = {element["type"] for element in content["body"]}
-    assert kinds == {"Container", "Image", "RichTextBlock"}
+    assert kinds == {"Container", "Image", "TextBlock", "FactSet"}
     assert content["body"][0]["style"] == "good"
     assert content["actions"] == [{"type": "Action.OpenUrl", "title": "Preview", "url": PREVIEW}]
-    assert "TextBlock" not in json.dumps(body).replace("RichTextBlock", "")
+    assert "RichTextBlock" not in json.dumps(body)
+    assert "selectAction" not in json.dumps(body)
     assert "entities" not in content["msteams"]
+
+
+@pytest.mark.parametrize(
+    "what",
+    [digest(100), message("视频" * 2000), message('\\"' * 900), message('"' * 900 + "\U0001f3ac" * 900)],
+    ids=["digest", "chinese", "quotes", "emoji"],
+)
+def test_teams_never_gets_a_card_that_it_would_drop_unseen(what: Message) -> None:
+    """A workflow takes anything with 202; what is too large fails later, where nobody sees it."""
+    with standing("teams") as (channel, stand):
+        assert isinstance(channel.send(what, timeout=5).verdict, Sent)
+        content = stand.requests[0].json["attachments"][0]["content"]
+    assert len(json.dumps(json.dumps(content)).encode()) <= 26_000
+    assert content["body"][0]["items"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "shown"),
+    [("image/png", 1000, True), ("image/webp", 1000, False), ("image/jpeg", 1_000_001, False)],
+)
+def test_teams_gets_a_picture_that_it_shows(kind: str, size: int, shown: bool) -> None:
+    cover = Cover(url=PICTURE, data=b"x" * size, content_type=kind)
+    with standing("teams") as (channel, stand):
+        channel.send(message(cover=cover), timeout=5)
+        content = stand.requests[0].json["attachments"][0]["content"]
+    assert any(element["type"] == "Image" for element in content["body"]) is shown
 
 
 def test_discord_calls_nobody_in_any_form() -> None:
@@ -233,7 +260,7 @@ def test_discord_calls_whom_the_channels_url_names_and_nobody_else() -> None:
     assert body["content"] == "👉 <@80351110224678912>"
     assert body["allowed_mentions"] == {"parse": [], "users": ["80351110224678912"], "roles": []}
     assert body["username"] == "robot"
-    assert received.path.endswith("?thread_id=77")
+    assert received.path.endswith("?thread_id=77&wait=true")
 
 
 def test_discord_is_asked_once_where_it_says_too_fast() -> None:

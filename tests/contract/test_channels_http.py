@@ -200,6 +200,16 @@ def test_no_part_of_the_url_gets_out(hook: Webhook, status: int, caplog: pytest.
     assert SECRET not in " ".join(ours)
 
 
+@pytest.mark.parametrize("before", range(0, 420, 7))
+def test_a_secret_is_masked_before_a_reason_is_cut(hook: Webhook, before: int) -> None:
+    """Wherever the cut falls, no piece of the secret is left."""
+    words = "w" * before + SECRET + " and more words" * 30
+    hook.default = Answer(status=401, body=json.dumps({"message": words}).encode())
+    report = channel(f"json://user:{SECRET}@{hook.address}/x").send(message(), timeout=LIMIT)
+    assert len(report.reason) <= 300
+    assert not any(SECRET[start : start + 6] in report.reason for start in range(len(SECRET) - 5))
+
+
 def test_the_test_message_is_friendly_and_has_facts(hook: Webhook) -> None:
     report = channel(hook.url()).send(test_message(ChannelName("editors"), now_text="2026-03-01 12:00 UTC"))
     assert isinstance(report.verdict, Sent)

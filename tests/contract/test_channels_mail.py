@@ -78,3 +78,46 @@ def test_a_server_without_tls_holds_the_channel_that_wants_it() -> None:
     assert isinstance(report.verdict, Hold)
     assert "TLS" in report.reason
     assert box.messages == []
+
+
+ODD = [
+    *(
+        "550",
+        "550 ",
+        "550-first\r\n550 last",
+        "550-5.7.1 a\r\n550-5.7.1 b\r\n550 5.7.1 c",
+        "553 5.1.8 \xff\xfe no",
+    ),
+    *("450", "450-4.2.0 a\r\n450 4.2.0 b", "451 " + "x" * 500),
+    *("", "abc", "5", "55", "-50 x", "4e2 x", "999 what", "250", "299 odd", "354 go on", "101 what"),
+    "550 " + "x" * 9000,
+]
+
+
+@pytest.mark.parametrize("step", ["GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "END"])
+@pytest.mark.parametrize("reply", ODD, ids=lambda reply: reply[:20] or "empty")
+def test_any_form_of_reply_has_a_verdict(step: str, reply: str) -> None:
+    """Before the message is whole nothing can have arrived; after it only a 2yz says that it did."""
+    with Mailbox(replies={step: reply}) as box:
+        one = channel(box)
+        verdict = one.send(message(), timeout=8).verdict
+        taken = len(box.messages)
+    whole = len(reply) < 8192
+    match step, reply[:1] if whole and reply[:3].isdecimal() and reply[:3].isascii() and len(reply) >= 3 else "":
+        case "END", "2":
+            assert isinstance(verdict, Sent)
+        case "END", "5":
+            assert isinstance(verdict, Hold if "5.7.1" in reply or "5.1.8" in reply else Dead)
+            assert taken == 2
+        case "END", "4":
+            assert isinstance(verdict, Retry)
+        case "END", _:
+            assert isinstance(verdict, Unknown | Dead | Retry)
+        case "DATA", "5":
+            assert isinstance(verdict, Hold | Dead)
+        case _, "4" | "5" if step != "EHLO":
+            assert isinstance(verdict, Retry if reply[:1] == "4" else Hold)
+        case _, "2" if isinstance(verdict, Sent):
+            assert taken == 1
+        case _:
+            assert not isinstance(verdict, Sent | Unknown) or taken

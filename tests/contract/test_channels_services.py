@@ -28,7 +28,7 @@ SERVICES: dict[str, tuple[str, Answer]] = {
     "wecombot": ("wecombot://key-1234/?host=HOST&insecure=yes", _VENDOR),
     "slack": ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", Answer(body=b"ok")),
     "workflows": ("workflows://HOST/WFID1234/SIGN1234?verify=no", Answer(status=202)),
-    "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", Answer(status=204)),
+    "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", ok_json({"id": "1"})),
     "tgram": ("tgram://123456789:abcdefg_hijklmnop/12315544", _VENDOR),
     "mmost": ("mmost://HOST/tokentokentoken12345678", Answer(body=b"ok")),
     "rocket": (
@@ -156,18 +156,20 @@ def test_hostile_names_arrive_as_text(name: str, hook: Webhook) -> None:
         ("wecombot", {"errcode": 45009, "errmsg": "freq out of limit"}, Retry),
         ("wecombot", {"errcode": 93000, "errmsg": "invalid webhook url"}, Hold),
         ("wecombot", {"errcode": 40058, "errmsg": "too long"}, Dead),
-        ("rocket", {"success": False, "error": "not-allowed"}, Dead),
+        ("rocket", {"success": False, "error": "not-allowed"}, Hold),
+        ("rocket", {"success": False, "error": "error-message-size-exceeded"}, Dead),
         ("tgram", {"ok": False, "description": "x"}, Dead),
     ],
 )
 def test_a_refusal_in_a_200_body_is_no_success(name: str, hook: Webhook, body: object, kind: type[Final]) -> None:
     fine, refused = SERVICES[name][1], ok_json(body)
     # Rocket.Chat: a log-in, the message, a log-out, each time anew.
-    answers = [fine, refused, fine] * 2 if name == "rocket" else [refused] * 2
+    answers = [fine, refused, fine] * 2 if name == "rocket" else [refused] * 3
     report = send(name, hook, None, *answers)
     assert type(report.verdict) is kind, report
     if kind is Retry:
-        assert report.verdict == Retry(reason=report.reason, status=200, after=60.0, throttled=True)
+        wait = 600.0 if name == "dingtalk" else 60.0
+        assert report.verdict == Retry(reason=report.reason, status=200, after=wait, throttled=True)
 
 
 @pytest.mark.parametrize("name", ["feishu", "lark", "dingtalk", "wecombot", "tgram"])

@@ -27,9 +27,18 @@ SENT, RETRY, UNKNOWN, HELD, DEAD = (
     AttemptOutcome.HELD,
     AttemptOutcome.DEAD,
 )
-CHECKS = (3.5, 6.9, 20.0, 59.9, 220.0, 301.0)
+CHECKS = (3.5, 6.9, 20.0, 59.9, 220.0, 301.0, 601.0, 3601.0)
 """Seconds after the first try at which the channels are looked at."""
-NEXT = {"soon": 6.9, "in 7 s": 20.0, "in 30 s": 59.9, "in 60 s": 220.0, "in 5 min": 301.0, "never": None}
+NEXT = {
+    "soon": 6.9,
+    "in 7 s": 20.0,
+    "in 30 s": 59.9,
+    "in 60 s": 220.0,
+    "in 5 min": 301.0,
+    "in 10 min": 601.0,
+    "in 1 h": 3601.0,
+    "never": None,
+}
 """By which check the next try has come, and had not at the one before: what a wait is called here."""
 
 
@@ -52,8 +61,8 @@ class Row:
         return self.outcome is UNKNOWN
 
 
-def sent(told: str = "") -> Row:
-    return Row(outcome=SENT, told=told)
+def sent(told: str = "", *, requests: int = 1) -> Row:
+    return Row(outcome=SENT, told=told, requests=requests)
 
 
 def retry(next_: str, told: str) -> Row:

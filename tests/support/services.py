@@ -256,7 +256,9 @@ def _pieces(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _discord(received: Received) -> Answer | None:
-    """docs.discord.com, "Embed limits"; an empty message is refused too."""
+    """docs.discord.com, "Embed limits"; an empty message is refused too, and what is told is known by `wait`."""
+    if _query(received).get("wait") != "true":
+        return Answer(status=204)
     refused = ok_json({"message": "Invalid Form Body", "code": 50035}, status=400)
     fields = form_fields(received)
     body = json.loads(fields["payload_json"]) if fields and "payload_json" in fields else fields
@@ -418,7 +420,7 @@ SERVICES: Mapping[str, Service] = {
         Service(
             name="discord",
             form="discord://417421629841831629/{key}",
-            accepts=Answer(status=204),
+            accepts=ok_json({"id": "1340245781234567890", "type": 0}),
             check=_discord,
             host="discord.com",
         ),

@@ -16,6 +16,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
+from urllib.parse import quote
 
 from tests.support.services import server_tls
 
@@ -29,10 +30,11 @@ USER, PASSWORD = "wrapd", "m4il-passw0rd-7731"
 class Fault:
     """What goes wrong at a step (GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or END, after the message):
     a reply, or "hang", "drip", "reset" or "close". Faults before MAIL need `MailServer(fault=…)`: until then
-    nobody has said whom the mail is for."""
+    nobody has said whom the mail is for. `spares` is a recipient that a fault at RCPT does not hit."""
 
     at: str
     reply: str
+    spares: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,8 @@ class Taken:
 class MailServer:
     """The server; listens from `__enter__` on."""
 
-    def __init__(self, *, tls: bool = True, fault: Fault | None = None) -> None:
+    def __init__(self, *, tls: bool = True, fault: Fault | None = None, password: str = PASSWORD) -> None:
+        self.password = password
         self.tls = server_tls() if tls else None
         self.fault = fault
         self.taken: list[Taken] = []
@@ -85,7 +88,7 @@ class MailServer:
         """An Apprise URL; its mail goes to `key`@example.com."""
         scheme = "mailto" if mode == "insecure" else "mailtos"
         return (
-            f"{scheme}://{USER}:{PASSWORD}@localhost:{self.port}/?mode={mode}"
+            f"{scheme}://{USER}:{quote(self.password, safe='')}@localhost:{self.port}/?mode={mode}"
             f"&from=wrapd@example.com&to={key}@example.com"
         )
 
@@ -143,6 +146,7 @@ class _Conversation:
         self.fault = server.fault
         self.secure = self.known = False
         self.sender: str | None = None
+        self.recipient = ""
         self.recipients: list[str] = []
 
     def run(self) -> None:
@@ -200,7 +204,7 @@ class _Conversation:
         else:
             user = base64.b64decode(first or self.ask("VXNlcm5hbWU6")).decode()
             password = base64.b64decode(self.ask("UGFzc3dvcmQ6")).decode()
-        self.known = (user, password) == (USER, PASSWORD)
+        self.known = (user, password) == (USER, self.server.password)
         self.say("AUTH", "235 2.7.0 welcome" if self.known else "535 5.7.8 wrong user or password")
 
     def ask(self, question: str) -> str:
@@ -218,7 +222,7 @@ class _Conversation:
         if self.sender is None:
             self.reply("503 5.5.1 MAIL first")
             return
-        recipient = _address(rest)
+        recipient = self.recipient = _address(rest)
         self.fault = self.fault or self.server.fault_of(recipient)
         if self.say("RCPT", "250 2.1.5 fine"):
             self.recipients.append(recipient)
@@ -259,7 +263,8 @@ class _Conversation:
 
     def say(self, step: str, usual: str) -> bool:
         """Answer a step as usual, or as the fault has it; whether the answer is a good one."""
-        if self.fault is None or self.fault.at != step:
+        spared = step == "RCPT" and self.fault is not None and self.fault.spares == self.recipient
+        if self.fault is None or self.fault.at != step or spared:
             self.reply(usual)
             return usual[0] in "23"
         match self.fault.reply:

@@ -213,11 +213,10 @@ def test_a_picture_without_an_address_is_no_image_in_cards_that_need_one() -> No
     assert "cid:cover" in card("mailtos", message(cover=own))["html"]
 
 
-def test_no_text_block_and_no_mrkdwn_is_ever_written() -> None:
+def test_no_rich_text_at_teams_and_no_mrkdwn_at_slack_is_ever_written() -> None:
     for hostile in HOSTILE:
-        flat = json.dumps([card("workflows", message(hostile)), card("slack", message(hostile))])
-        assert '"TextBlock"' not in flat
-        assert '"mrkdwn"' not in flat
+        assert '"RichTextBlock"' not in json.dumps(card("workflows", message(hostile)))
+        assert '"mrkdwn"' not in json.dumps(card("slack", message(hostile)))
 
 
 def test_functions_of_cards_and_workflows_are_broken() -> None:

@@ -14,7 +14,9 @@ from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.jobs import Asset
 from daemon.notify.compose import Look, compose, compose_digest
 from daemon.notify.facts import FACTS
+from daemon.notify.language.voice import voice
 from daemon.notify.message import Cover, Language, Message
+from daemon.notify.words import length, rough
 from daemon.store import Claimed
 from tests.support import alerts
 from tests.support.alerts import AT, COVER
@@ -467,3 +469,40 @@ def test_an_alert_of_any_facts_and_times_is_told(
 
 def digest(claimed: list[Claimed], language: Language) -> Message:
     return compose_digest(claimed, Look(now=SOON, language=language))
+
+
+def test_a_canceled_job_with_links_is_not_told_to_have_no_video() -> None:
+    canceled = {"event": Event.CANCELED}
+    bare = told(alerts.claimed(of=alerts.job(asset=Asset()), **canceled))
+    assert bare.headline == "Somebody canceled it, so there is no video."
+    asset = Asset(preview_url="https://h.example.com/p.mp4", cover_url="https://h.example.com/c.png")
+    message = told(alerts.claimed(of=alerts.job(asset=asset), **canceled))
+    assert message.headline == "Somebody canceled it; the service has links to a video all the same."
+    assert [link.url for link in message.links] == [asset.preview_url, asset.cover_url]
+    chinese = told(alerts.claimed(of=alerts.job(asset=asset), **canceled), language=Language.CHINESE)
+    assert chinese.headline == voice(Language.CHINESE, zone=UTC, now=SOON).texts.canceled_made.format(
+        product="视频"
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "JavaScript:x", "data:text/html,x", "file:///etc/passwd", "vbscript:x", "ftp://h/x"],
+)
+def test_what_no_browser_should_load_is_no_link(url: str) -> None:
+    asset = Asset(preview_url=url, download_url=url, cover_url="HTTPS://h.example.com/c.png")
+    for event in (Event.SUCCEEDED, Event.CANCELED, Event.LINK_EXPIRING):
+        message = told(alerts.claimed(of=alerts.job(asset=asset), event=event))
+        assert url not in [link.url for link in message.links]
+    many = [alerts.claimed(of=alerts.job(asset=asset), event=Event.SUCCEEDED) for _ in range(3)]
+    rows = compose_digest(many, Look(now=SOON)).rows
+    assert [row.link.url for row in rows if row.link is not None] == ["HTTPS://h.example.com/c.png"] * 3
+
+
+@pytest.mark.parametrize("duration", [1e300, 1e18, 3650 * 86400.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("language", Language)
+def test_a_length_that_nobody_can_believe_is_told_in_few_words(duration: float, language: Language) -> None:
+    asset = Asset(preview_url="https://h.example.com/p.mp4")
+    message = told(alerts.claimed(of=alerts.job(asset=asset, duration=duration)), language=language)
+    assert len(message.headline) < 60
+    assert rough(duration) == length(duration) == "more than 10 years"

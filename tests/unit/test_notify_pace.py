@@ -33,6 +33,19 @@ def test_less_than_a_whole_one_a_minute_takes_longer(per_minute: float, window: 
     assert pace.wait(0.0) == window
 
 
+def test_a_service_counts_within_a_second_too() -> None:
+    pace = Pace(60, gap=0.25)
+    assert pace.wait(10.0) == 0
+    pace.sent(10.0)
+    assert [pace.wait(at) for at in (10.0, 10.2, 10.25, 11.0)] == [0.25, pytest.approx(0.05), 0.0, 0.0]
+    for at in range(59):
+        pace.sent(11.0 + at / 4)
+    assert pace.wait(26.0) == 44.0, "the minute holds all the same"
+    alone = Pace(None, gap=1.0)
+    alone.sent(5.0)
+    assert (alone.wait(5.0), alone.window) == (1.0, 0.0)
+
+
 def test_what_was_sent_before_the_start_counts() -> None:
     pace = Pace(20)
     pace.sent(100.0, messages=500)

@@ -1,9 +1,11 @@
 """Microsoft Teams, by a workflow: an adaptive card with a coloured title, buttons, and the cover by its address.
 
-Every text stands in a `RichTextBlock`: unlike a `TextBlock` or a fact it shows no Markdown
-(learn.microsoft.com, "Text features"), so a name cannot link or format. No `entities` are given, so nothing is a
-mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com, "Create and send messages"
-(28 KB for the message) and "Designing Adaptive Cards" (6 buttons). Must never write a TextBlock.
+Only what Teams is known to render for everybody: TextBlock, FactSet, Image, Action.OpenUrl. (Rich text is not
+documented there; connectors refused it, and links in it did not open on all clients: AdaptiveCards#8804, #9100.) A
+workflow answers 202 before anything is shown, so what is too large or refused later is lost unseen: the limits are
+kept here. Texts are read as Markdown without escapes, so a name's signs become look-alikes; no `entities` are
+given, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com,
+"Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB).
 """
 
 import json
@@ -12,17 +14,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from daemon.notify.cards.common import cut, limited, picture, shown_url, usable
-from daemon.notify.escapes import ZERO_WIDTH_SPACE, no_tags
+from daemon.notify.cards.lines import anchor
+from daemon.notify.escapes import ZERO_WIDTH_SPACE, look_alike, quoted
 from daemon.notify.fitting import Parts, fitted
-from daemon.notify.message import Field, Link, Message, Row, Severity
+from daemon.notify.message import Link, Message, Row, Severity
 
 if TYPE_CHECKING:
     from daemon.notify.forms import Form
 
-SIZE = 25000
-"""Bytes of the whole as the plugin writes it, in ASCII; Teams takes 28 KB and adds something of its own."""
+SIZE = 26_000
+"""Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""
+PICTURE_SIZE = 1_000_000
+"""Bytes of a picture; a larger one, or one of another kind, is not shown."""
 BUTTONS = 6
 URL_LIMIT = 4000
+_KINDS = frozenset({"image/png", "image/jpeg", "image/gif"})
 _STYLES = {Severity.GOOD: "good", Severity.BAD: "attention", Severity.WARNING: "warning", Severity.INFO: "accent"}
 _FUNCTIONS = re.compile(r"(?<=[{$@])(?=\{)")
 
@@ -32,14 +38,16 @@ _Element = dict[str, Any]
 def card(message: Message, form: "Form") -> Mapping[str, Any]:
     """The body of the request that starts the workflow."""
     del form  # an adaptive card has its own limits
-    return fitted(
-        message, lambda parts: _payload(message, parts), lambda payload: len(json.dumps(payload)) <= SIZE
-    )
+    return fitted(message, lambda parts: _payload(message, parts), _fits)
+
+
+def _fits(payload: Mapping[str, Any]) -> bool:
+    return len(json.dumps(json.dumps(payload["attachments"][0]["content"]))) <= SIZE
 
 
 def _plain(text: str) -> str:
-    """Foreign text: no tag, no link, no function of the card's or the workflow's."""
-    return _FUNCTIONS.sub(ZERO_WIDTH_SPACE, no_tags(text))
+    """Foreign text: no tag, no link, no markup, no function of the card's or the workflow's."""
+    return _FUNCTIONS.sub(ZERO_WIDTH_SPACE, look_alike(text))
 
 
 def _payload(message: Message, parts: Parts) -> dict[str, Any]:
@@ -66,48 +74,48 @@ def _payload(message: Message, parts: Parts) -> dict[str, Any]:
 
 
 def _body(message: Message, parts: Parts, title: str, buttons: list[Link]) -> list[_Element]:
+    heading = _block(title, size="Large", weight="Bolder")
     style = _STYLES[message.severity]
-    heading = _block([{**_run(title), "size": "Large", "weight": "Bolder"}])
     body: list[_Element] = [{"type": "Container", "style": style, "bleed": True, "items": [heading]}]
-    image = picture(message, most=URL_LIMIT)
+    image = _picture(message)
     if image is not None:
         body.append({"type": "Image", "url": image, "altText": title, "size": "Stretch"})
     if parts.headline:
-        body.append(_block([_run(_plain(parts.headline))]))
+        body.append(_block(_plain(parts.headline)))
     body += [_block(_row(row), spacing="Small") for row in parts.rows]
-    body += [_field(field, parts) for field in parts.fields]
-    body += [_link(link, parts) for link in parts.links if link not in buttons or link.note]
+    if parts.fields:
+        facts = [{"title": _plain(field.name), "value": _plain(field.value) or "…"} for field in parts.fields]
+        body.append({"type": "FactSet", "facts": facts})
+    body += [
+        _block(_link(link, parts), spacing="Small") for link in parts.links if link not in buttons or link.note
+    ]
     notes = (*parts.notes, *parts.missing)
-    return [*body, *(_block([{**_run(_plain(note)), "isSubtle": True}]) for note in notes)]
+    return [*body, *(_block(_plain(note), isSubtle=True) for note in notes if note)]
 
 
-def _run(text: str) -> _Element:
-    return {"type": "TextRun", "text": text}
+def _picture(message: Message) -> str | None:
+    """The address of the cover, where Teams shows one of its kind and size."""
+    cover = message.cover
+    if cover is None or cover.content_type not in _KINDS or len(cover.data) >= PICTURE_SIZE:
+        return None
+    return picture(message, most=URL_LIMIT)
 
 
-def _block(runs: list[_Element], *, spacing: str = "Default") -> _Element:
-    return {"type": "RichTextBlock", "spacing": spacing, "inlines": [run for run in runs if run["text"]]}
+def _block(text: str, *, spacing: str = "Default", **looks: object) -> _Element:
+    return {"type": "TextBlock", "text": text, "wrap": True, "spacing": spacing, **looks}
 
 
-def _field(field: Field, parts: Parts) -> _Element:
-    name = {**_run(_plain(f"{field.name}{parts.words.colon}")), "weight": "Bolder"}
-    return _block([name, _run(_plain(field.value))], spacing="Small")
-
-
-def _row(row: Row) -> list[_Element]:
-    runs = [_run(f"{row.emoji} "), {**_run(_plain(row.name or "?")), "weight": "Bolder"}]
-    if row.text:
-        runs.append(_run(f" {_plain(row.text)}"))
+def _row(row: Row) -> str:
+    link = ""
     if row.link is not None and usable(row.link.url, most=URL_LIMIT):
-        opens = {"type": "Action.OpenUrl", "url": row.link.url}
-        runs += [_run(" "), {**_run(_plain(row.link.name)), "underline": True, "selectAction": opens}]
-    return runs
+        link = f" {anchor(row.link.name, row.link.url)}"
+    text = f" {_plain(row.text)}" if row.text else ""
+    return f"{row.emoji} **{_plain(row.name) or '?'}**{text}{link}"
 
 
-def _link(link: Link, parts: Parts) -> _Element:
+def _link(link: Link, parts: Parts) -> str:
     """How long a button's link works, or a link that can be no button."""
     if usable(link.url, most=URL_LIMIT):
-        told = parts.pair(link.name, link.note) if link.note else link.name
-        return _block([_run(_plain(told))], spacing="Small")
-    told = f"{link.name}{parts.aside(link.note)}{parts.words.colon}"
-    return _block([_run(_plain(told)), {**_run(shown_url(link.url)), "fontType": "Monospace"}], spacing="Small")
+        return _plain(parts.pair(link.name, link.note) if link.note else link.name)
+    told = _plain(f"{link.name}{parts.aside(link.note)}{parts.words.colon}")
+    return f"{told}{quoted(shown_url(link.url), besides='[]*~')}"

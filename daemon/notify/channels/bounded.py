@@ -1,16 +1,16 @@
 """Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
 
-Owns the only patches of those libraries: put in place once, and without effect outside of `watching`. Within, a
-send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no redirect is followed, and
-each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and not
-bounded. Must never log, and never keep a URL or a header other than Retry-After.
+Owns the only patches of requests (smtplib's are in `conversation`): put in place once, and without effect outside
+of `watching`. Within, a send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no
+redirect is followed, and each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is
+not seen here and not bounded. Must never log, and never keep a URL or a header but those that ask to wait.
 """
 
 import contextlib
 import errno
 import functools
 import os
-import smtplib
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -20,11 +20,12 @@ from typing import Any
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from daemon.clock import SystemClock
+from daemon.notify.channels.conversation import watch_mail
 from daemon.notify.channels.deadlines import Deadlines
-from daemon.notify.verdicts import Exchange, Failure, Wire
+from daemon.notify.channels.surroundings import PROXY_NAMES, why_impossible
+from daemon.notify.verdicts import Exchange, Failure, Step
 
 ANSWER_CAP = 64 * 1024
 """Bytes kept of an answer: what a service says of a message is far shorter."""
@@ -47,6 +48,8 @@ class Watch:
         self.exchanges: list[Exchange] = []
         self.expired = False
         self.connected = False
+        self.step = Step.CONNECT
+        """How far a conversation with a mail server has come."""
         self.seconds = seconds
         self._left = seconds
         self._sockets: list[Callable[[], socket.socket | None]] = []
@@ -110,39 +113,44 @@ def _install() -> None:
     setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
     setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
-    for name in ("__init__", "starttls", "login", "sendmail"):
-        setattr(smtplib.SMTP, name, _recorded(name, getattr(smtplib.SMTP, name)))
+    watch_mail(_WATCH.get, lambda watch, error: _why_unconnected(watch, list(_chain(error))))
 
 
 # ---------------------------------------------------------------------------------------------------- HTTP
 
 
-class _Connection(HTTPConnection):
-    """A connection whose socket the watch can shut."""
+@functools.cache
+def _watched(pool: Any) -> Any:
+    """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
+    step of a connection on, the handshake included."""
 
-    def _new_conn(self) -> socket.socket:
-        raw = super()._new_conn()
-        _hold(lambda: raw)
-        return raw
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+        def _new_conn(self) -> Any:
+            raw = super()._new_conn()
+            _hold(lambda: raw)
+            return raw
 
-    def connect(self) -> None:
-        super().connect()
-        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
-        _connected(lambda: held)
+        def connect(self) -> None:
+            super().connect()
+            held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+            _connected(lambda: held)
+
+    class Pool(pool):  # type: ignore[misc]  # as above
+        ConnectionCls = Connection
+
+        def _get_conn(self, timeout: float | None = None) -> Any:
+            connection = super()._get_conn(timeout)
+            kept = connection.sock
+            if kept is not None:  # one that was kept is known to the watch like a new one
+                _connected(lambda: kept)
+            return connection
+
+    return Pool
 
 
-class _SecureConnection(HTTPSConnection):
-    """The same over TLS, the handshake included."""
-
-    def _new_conn(self) -> socket.socket:
-        raw = super()._new_conn()
-        _hold(lambda: raw)
-        return raw
-
-    def connect(self) -> None:
-        super().connect()
-        held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
-        _connected(lambda: held)
+def _watch_pools(manager: Any) -> None:
+    kinds = manager.pool_classes_by_scheme.items()
+    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in kinds}
 
 
 def _hold(find: Callable[[], socket.socket | None]) -> None:
@@ -158,31 +166,6 @@ def _connected(find: Callable[[], socket.socket | None]) -> None:
         watch.hold(find)
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _held(super()._get_conn(timeout))
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _held(super()._get_conn(timeout))
-
-
-def _held(connection: Any) -> Any:
-    """The same; one that was kept is known to the watch like a new one."""
-    kept = connection.sock
-    if kept is not None:
-        _connected(lambda: kept)
-    return connection
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
-
-
 class _Adapter(HTTPAdapter):
     """requests' own transport over connections that can be shut."""
 
@@ -191,11 +174,13 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        _watch_pools(self.poolmanager)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        _watch_pools(manager)
         return manager
 
 
@@ -241,11 +226,6 @@ def _adapter() -> HTTPAdapter:
     return _Adapter() if watch is None or watch.kept is None else watch.kept.adapter()
 
 
-_PROXY_NAMES = tuple(
-    cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
-)
-
-
 def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
     """The proxies that the environment names for an address, looked up anew only where it has changed: the
     original goes through all of the environment twice for each request."""
@@ -255,7 +235,7 @@ def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[s
         return original(server, no_proxy=no_proxy)
 
     def proxies(url: str, no_proxy: str | None = None) -> dict[str, str]:
-        environment = tuple(os.environ.get(name) for name in _PROXY_NAMES)
+        environment = tuple(os.environ.get(name) for name in PROXY_NAMES)
         return found("/".join(url.split("/", 3)[:3]), no_proxy, environment)
 
     return proxies
@@ -299,7 +279,7 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
     """Make the call, record what came, and give the plugin an answer that is complete and small."""
     try:
         response = call()
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except Exception as error:  # a value of the environment or the URL may make the libraries raise anything
         watch.exchanges.append(_failed(watch, error))
         if isinstance(error, requests.RequestException):
             raise
@@ -314,13 +294,17 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
     watch.exchanges.append(
         Exchange(
             status=response.status_code,
-            retry_after=response.headers.get("Retry-After"),
+            retry_after=next((found for name in _WAITS if (found := response.headers.get(name))), None),
             body=body,
             whole=whole,
             detail="" if whole else "the answer was cut off",
         )
     )
     return response
+
+
+_WAITS = ("Retry-After", "x-ogw-ratelimit-reset", "X-RateLimit-Reset-After")
+"""Headers that say for how long to send nothing; the second is Feishu's, the third Discord's."""
 
 
 def _read(response: Any) -> tuple[bytes, bool]:
@@ -342,6 +326,9 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
         reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
         return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
     if not watch.connected:
+        impossible = why_impossible(causes)
+        if impossible:
+            return Exchange(failure=Failure.REFUSED, detail=impossible)
         return Exchange(failure=Failure.NOT_SENT, detail=_why_unconnected(watch, causes))
     if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
         return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
@@ -349,17 +336,28 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
 
 
 def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
-    if any(isinstance(cause, socket.gaierror | urllib3.exceptions.NameResolutionError) for cause in causes):
-        return "the host's name cannot be resolved"
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "the connection was refused"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "no TLS connection came about"
-    late = (TimeoutError, requests.Timeout)
-    if watch.expired or any(isinstance(cause, late) for cause in causes):
+    words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
+    if words == _PROXY:
+        refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+        return f"the proxy refuses (HTTP {refused[1]})" if refused else _PROXY
+    if words is not None:
+        return words
+    if watch.expired or any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
         return "no connection came about in time"
+    if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
+        return f"the request could not be made ({type(causes[0]).__name__})"
     system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
     return f"no connection: {next(system, None) or 'the other side ended it'}"
+
+
+_PROXY = "the proxy cannot be reached"
+_UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((urllib3.exceptions.ProxyError,), _PROXY),
+    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
+    ((ConnectionRefusedError,), "the connection was refused"),
+    ((ssl.SSLError,), "no TLS connection came about"),
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -373,61 +371,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
-
-
-# ---------------------------------------------------------------------------------------------------- mail
-
-
-def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    """A step of an SMTP session: its failure is recorded, and of `sendmail` its success too."""
-
-    @functools.wraps(original)
-    def step(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
-        watch = _WATCH.get()
-        if watch is None:
-            return original(mail, *args, **kwargs)
-        if name == "__init__" and "timeout" in kwargs:
-            kwargs["timeout"] = min(watch.left, kwargs["timeout"])
-        try:
-            with watch.counting():
-                watch.hold(lambda: getattr(mail, "sock", None))
-                result = original(mail, *args, **kwargs)
-        except (OSError, RuntimeError) as error:  # smtplib's errors are OSErrors
-            watch.exchanges.append(_mail_failed(watch, error, sending=name == "sendmail"))
-            raise
-        if name == "sendmail":
-            refused = f"refused for {len(result)} of the recipients" if result else "accepted"
-            watch.exchanges.append(Exchange(wire=Wire.SMTP, status=250, detail=refused))
-        return result
-
-    return step
-
-
-def _mail_failed(  # noqa: PLR0911 - one line for each way to fail
-    watch: Watch, error: BaseException, *, sending: bool
-) -> Exchange:
-    if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
-        code, _ = next(iter(error.recipients.values()))
-        return Exchange(wire=Wire.SMTP, status=code, detail="the recipient is refused")
-    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 400:
-        return Exchange(wire=Wire.SMTP, status=error.smtp_code, detail=_MAIL_WORDS.get(type(error), "refused"))
-    if isinstance(error, smtplib.SMTPNotSupportedError):
-        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail="the server offers no TLS, or no login")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        detail = f"the certificate is not trusted: {error.verify_message}"
-        return Exchange(wire=Wire.SMTP, failure=Failure.REFUSED, detail=detail)
-    if not sending:
-        return Exchange(
-            wire=Wire.SMTP, failure=Failure.NOT_SENT, detail=_why_unconnected(watch, list(_chain(error)))
-        )
-    if watch.expired or isinstance(error, TimeoutError):
-        return Exchange(wire=Wire.SMTP, failure=Failure.TIMED_OUT, detail="the mail server did not answer in time")
-    return Exchange(wire=Wire.SMTP, failure=Failure.BROKEN, detail="the mail server ended the connection")
-
-
-_MAIL_WORDS: dict[type[BaseException], str] = {
-    smtplib.SMTPAuthenticationError: "the login is refused",
-    smtplib.SMTPSenderRefused: "the sender is refused",
-    smtplib.SMTPDataError: "the message is refused",
-    smtplib.SMTPConnectError: "the server takes no mail now",
-}

@@ -97,6 +97,12 @@ class Plugin(Carded, NotifyBase):
 
     title_maxlen = 250
     request_rate_per_sec = 0
+    template_args: Any = {  # noqa: RUF012 - as Apprise declares it
+        **NotifyBase.template_args,
+        "host": {"type": "string"},
+        "insecure": {"type": "bool"},
+    }
+    """The options that are known even where they change nothing; a service's own change what it reads."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # Apprise's has no types

@@ -69,8 +69,11 @@ class Channel:
         plan: ChannelPlan | None = None,
         language: Language = Language.ENGLISH,
         templates: "Templates | None" = None,
+        doubts: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.doubts = doubts
+        """What its URL says that is allowed but unwise, each with its place."""
         self.scheme = scheme
         self.zone = zone
         self.plan = plan or ChannelPlan()
@@ -100,6 +103,11 @@ class Channel:
         return self.plan.max_per_minute if self.plan.max_per_minute is not None else self._form.per_minute
 
     @property
+    def gap(self) -> float:
+        """Seconds that lie between two messages at least, as the service documents it."""
+        return 0.0 if self._form.per_second is None else 1 / self._form.per_second
+
+    @property
     def digest_above(self) -> int:
         """Alerts within the window above which they come in one message; 0: never."""
         if self.plan.digest_above is not None:
@@ -117,16 +125,20 @@ class Channel:
         self, message: Message, *, timeout: float = 20.0, clock: Clock | None = None, more: bool = False
     ) -> SendReport:
         """Send, blocking the caller: at most `timeout` seconds on the wire for each way that the service refuses
-        for what the message is: with its picture, without, and as the plainest text. With `more`, connections are
-        kept for the next message; then `let_go` ends that. Never raises."""
+        for what the message is: with its picture, without, as the plainest text, and without its links where these
+        may be what it refuses. With `more`, connections are kept for the next message; then `let_go` ends that.
+        Never raises."""
         clock = clock or SystemClock()
         started = clock.monotonic()
-        tried = 0
-        for written, told in self._ways(message):
+        tried, verdict = 0, None
+        for written, told, last in self._ways(message):
+            if last and not (isinstance(verdict, PlainOnce) and verdict.links):
+                break
             verdict, requests = self._attempt(written, told, timeout, clock)
             tried += requests
             if not isinstance(verdict, PlainOnce):
                 break
+        assert verdict is not None
         if not more:
             self.let_go()
         final = settle(verdict)
@@ -143,16 +155,19 @@ class Channel:
         """No message follows at once: close what was kept open."""
         self._kept.let_go()
 
-    def _ways(self, message: Message) -> Iterator[tuple[Written, Message]]:
-        """How the message can be sent, richest first."""
+    def _ways(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
+        """How the message can be sent, richest first; True where it is only for a service that minds its links."""
         rich = self.write(message)
-        yield rich, message
+        yield rich, message, False
         bare = replace(message, cover=None)
         if rich.card is not None and message.cover is not None:
             without = self.write(bare)
             if without.card != rich.card:
-                yield without, bare
-        yield Written(text=plainest(message)), bare
+                yield without, bare, False
+        plain, linkless = plainest(message), plainest(replace(message, links=()))
+        yield Written(text=plain), bare, False
+        if linkless != plain:
+            yield Written(text=linkless), bare, True
 
     def _card(self, message: Message) -> Mapping[str, Any] | None:
         """The service's rich form of the message; None where it has none."""
@@ -204,11 +219,13 @@ class Channel:
         return judge(self.scheme, watch.exchanges, accepted=accepted, error=error, now=clock.now())
 
     def _scrub(self, reason: str) -> str:
-        """`reason` on one line, without a URL and without any part of this channel's."""
-        text = _ANY_URL.sub("(an address)", " ".join(reason.split()))
+        """`reason` on one line, without a URL and without any part of this channel's; cut last of all, so that no
+        piece of a secret is left."""
+        text = reason
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
-        return MASKS.apply(text)[:300]
+        text = _ANY_URL.sub("(an address)", " ".join(MASKS.apply(text).split()))
+        return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 
 def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
@@ -220,6 +237,7 @@ def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
     return pace
 
 
+_LONGEST_REASON = 300
 _LONGEST_PACE = 6.0
 """Seconds: a little more than the slowest pace that Apprise's plugins keep."""
 _ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)

@@ -1,38 +1,42 @@
 """`discord://`: Apprise's plugin with our embed, the picture in the same request, and no mention but the URL's.
 
-Must never send twice: how long to wait after "too many requests" is for the channel's lane to keep.
+With `wait=true` in the query Discord answers with the message that it made; without it, it says nothing. Must
+never send twice: how long to wait after "too many requests" is for the channel's lane to keep.
 """
 
 from typing import Any
 
-from apprise.attachment.memory import AttachMemory
 from apprise.plugins.discord import NotifyDiscord
 
 from daemon.notify.cards.discord import NO_MENTIONS, picture_name
-from daemon.notify.channels.carded import Carded
+from daemon.notify.channels.carded import Carded, encoded
 
 _REPLACED = frozenset({"content", "embeds", "allow_mentions"})
+_APPRISES = frozenset({"allow_mentions", "wait"})
+"""Fields that Discord does not know, or not in a body."""
 
 
 class Discord(Carded, NotifyDiscord):
     """A webhook of a channel or thread."""
 
-    def _send(self, *args: Any, **kwargs: Any) -> Any:
-        payload: dict[str, Any] = args[0] if args else kwargs.pop("payload")
+    def _send(  # the picture is ours, and nothing is tried again here
+        self, payload: dict[str, Any], *_args: Any, params: dict[str, str] | None = None, **_kwargs: Any
+    ) -> bool:
+        """Post in place of Apprise's own, which trusts what a header says about time."""
         pings = self.ping_payload(" ".join(self.ping)) if self.ping else {}
         wanted = pings.get("allow_mentions", NO_MENTIONS)
-        if self.card is not None and not self.template:
+        rich = self.card is not None and not self.template
+        if rich and self.card is not None:
             kept = {name: value for name, value in payload.items() if name not in _REPLACED}
             payload = {**kept, **self.card}
             if pings:
                 payload["content"] = pings["content"]
-            if self.cover is not None:
-                kwargs["attach"] = [_picture(self.cover.data, picture_name(self.cover), self.cover.content_type)]
-        payload = {name: value for name, value in payload.items() if name != "allow_mentions"}
+        payload = {name: value for name, value in payload.items() if name not in _APPRISES}
         payload["allowed_mentions"] = dict(wanted)
-        theirs: Any = super()
-        return theirs._send(payload, **{**kwargs, "rate_limit": 0})
-
-
-def _picture(data: bytes, name: str, kind: str) -> Any:
-    return AttachMemory(content=data, name=name, mimetype=kind)  # type: ignore[no-untyped-call]  # as above
+        address = f"{self.notify_url}/{self.webhook_id}/{self.webhook_token}"
+        query = {**(params or {}), "wait": "true"}
+        if not rich or self.cover is None:
+            return self.post(address, payload, params=query)
+        name = picture_name(self.cover)
+        picture = {"files[0]": (name, self.cover.data, self.cover.content_type)}
+        return self.post(address, params=query, data={"payload_json": encoded(payload)}, files=picture)

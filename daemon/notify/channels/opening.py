@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, TextIO
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import apprise
@@ -22,9 +22,11 @@ from apprise.utils.parse import parse_urls
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
+from daemon.notify.channels.addresses import is_token_like, normal, options, repaired, translated
 from daemon.notify.channels.channel import Channel
 from daemon.notify.channels.hosts import HOSTS, base_of
-from daemon.notify.channels.plugins import PLUGINS, made, translated
+from daemon.notify.channels.plugins import PLUGINS, made
+from daemon.notify.channels.understanding import doubts_of, for_its_plugin, refuse_misread
 from daemon.notify.forms import Markup, form_for
 from daemon.notify.message import Language
 from daemon.notify.settings import ChannelPlan
@@ -58,12 +60,29 @@ def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) ->
     Raises ConfigFault, which names the channel and the fault and never holds the URL.
     """
     place = f"channels.{settings.name}.url"
-    url = translated(settings.url.strip())
+    MASKS.add({settings.url.strip()})
+    try:
+        return _opened(settings, place, console)
+    except ConfigFault:
+        raise
+    except Exception as error:  # noqa: BLE001 - a library may raise anything, and its text may hold the URL
+        raise ConfigFault(f"{place}: cannot be used ({type(error).__name__}); look at its parts") from None
+
+
+def _opened(settings: ChannelSettings, place: str, console: TextIO | None) -> Channel:
+    try:
+        url = repaired(normal(translated(settings.url.strip())))
+    except ValueError as error:
+        raise ConfigFault(f"{place}: {error}") from None
     scheme = _scheme(url, place)
     if len(parse_urls(url)) > 1:  # type: ignore[no-untyped-call]  # Apprise's helper has no types
         raise ConfigFault(f"{place}: holds more than one service; give each its own channel")
     _refuse_options(url, scheme, place)
     service = _service(url, scheme, place)
+    again = for_its_plugin(url, service)
+    if again != url:
+        service = _service(again, scheme, place)
+    refuse_misread(url, scheme, service, place)
     scheme = str(getattr(service, "schema", scheme) or scheme)
     if scheme in {"unknown", "http", "https"}:
         scheme = next(iter(_names(service.secure_protocol, service.protocol)), scheme)
@@ -75,7 +94,7 @@ def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) ->
     if console is not None and scheme == "console":
         vars(service)["stream"] = console
     secrets = frozenset(_secrets(url, host_is_secret="host" not in service.template_tokens))
-    MASKS.add({url, settings.url.strip(), *secrets})
+    MASKS.add({url, *secrets})
     return Channel(
         name=settings.name,
         scheme=scheme,
@@ -85,6 +104,7 @@ def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) ->
         plan=settings.plan,
         language=settings.language,
         templates=settings.templates,
+        doubts=tuple(f"{place}: {doubt}" for doubt in doubts_of(url, scheme, service)),
     )
 
 
@@ -112,7 +132,7 @@ def _scheme(url: str, place: str) -> str:
 def _refuse_options(url: str, scheme: str, place: str) -> None:
     """Options of Apprise that would get in the way of wrapd's own retries, or let foreign markup through; and
     another host where that cannot be meant."""
-    given = {name.lower(): value.strip().lower() for name, value in _query(url)}
+    given = {option.key: option.value.strip().lower() for option in options(url)}
     for name in ("retry", "wait"):
         if name in given:
             raise ConfigFault(
@@ -134,10 +154,6 @@ def _refuse_options(url: str, scheme: str, place: str) -> None:
             base_of(scheme, given)
         except ValueError as error:
             raise ConfigFault(f"{place}: {scheme}:// {error}") from None
-
-
-def _query(url: str) -> list[tuple[str, str]]:
-    return parse_qsl(url.partition("?")[2], keep_blank_values=True)
 
 
 def _service(url: str, scheme: str, place: str) -> NotifyBase:
@@ -190,12 +206,8 @@ def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
         parts.append(b64encode(unquote(userinfo).encode()).decode())
     host, *path = after.split("/")
     public = {"host", "insecure"} if scheme.lower() in HOSTS else set()
-    parts += [value for name, value in _query(url) if name.lower() not in public]
-    parts += [part for segment in path for part in (segment, unquote(segment)) if _token_like(part)]
+    parts += [part for each in options(url) if each.key not in public for part in (each.value, each.raw)]
+    parts += [part for segment in path for part in (segment, unquote(segment)) if is_token_like(part)]
     if host_is_secret:
         parts += host.split(":")
     return {form for part in parts for form in (part, unquote(part)) if len(part) >= 6}
-
-
-def _token_like(text: str) -> bool:
-    return len(text) >= 20 or (len(text) >= 6 and any(char.isdigit() for char in text))

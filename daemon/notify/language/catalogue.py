@@ -110,6 +110,8 @@ class Catalogue:
     failed_unsaid: str
     canceled: str
     """{product}"""
+    canceled_made: str
+    """{product}: there are links to it all the same."""
     blocked: str
     unblocked: str
     """{state}"""

@@ -13,7 +13,9 @@ def _counted(text: str) -> Counted:
 
 
 CHINESE = Catalogue(
-    units=Units(day="天", hour="小时", minute="分", minutes="分钟", second="秒", moment="不到 1 秒"),
+    units=Units(
+        day="天", hour="小时", minute="分", minutes="分钟", second="秒", moment="不到 1 秒", ages="10 年以上"
+    ),
     calendar=Calendar(
         months=tuple(str(month) for month in range(1, 13)),
         date="{month}月{day}日",
@@ -113,6 +115,7 @@ CHINESE = Catalogue(
     failed="MetaStudio 返回：{said}",
     failed_unsaid="MetaStudio 没有说明原因。",
     canceled="任务已被取消，不会产出{product}。",
+    canceled_made="任务已被取消；服务仍给出了{product}的链接。",
     blocked="MetaStudio 已冻结该任务，恢复后会再通知。",
     unblocked="任务已解冻，当前状态：{state}。",
     started="MetaStudio 已开始制作。",

@@ -105,6 +105,7 @@ ENGLISH = Catalogue(
     failed="MetaStudio says: {said}",
     failed_unsaid="MetaStudio gave no reason.",
     canceled="Somebody canceled it, so there is no {product}.",
+    canceled_made="Somebody canceled it; the service has links to a {product} all the same.",
     blocked="MetaStudio has frozen it. You will hear when it moves again.",
     unblocked="It was frozen and is now {state}.",
     started="MetaStudio works on it now.",

@@ -7,7 +7,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from daemon.errors import AlreadyRunning, DatabaseFault
+from daemon.errors import AlreadyRunning
+from daemon.store.errors import from_system
+from daemon.store.owner import hand_over
 
 
 class DaemonLock:
@@ -24,9 +26,12 @@ class DaemonLock:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         except OSError as error:
-            raise DatabaseFault(
-                f"{path}: the lock file cannot be opened ({error.strerror}); make its folder writable"
+            raise from_system(
+                error,
+                f"{path}: the lock file cannot be opened ({error.strerror}); make it and its folder writable for "
+                "this user",
             ) from error
+        hand_over(descriptor, path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -38,7 +43,7 @@ class DaemonLock:
             ) from error
         except OSError as error:
             os.close(descriptor)
-            raise DatabaseFault(f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
+            raise from_system(error, f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
         return cls._held(path, descriptor)
 
     @classmethod
@@ -48,8 +53,8 @@ class DaemonLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            raise DatabaseFault(
-                f"{path}: the lock file cannot be written ({error.strerror}); make room"
+            raise from_system(
+                error, f"{path}: the lock file cannot be written ({error.strerror}); make room"
             ) from error
         return cls(path, descriptor)
 

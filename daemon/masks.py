@@ -1,0 +1,217 @@
+"""Texts that nobody may see, and taking them out of others: in every form in which they travel, and in pieces.
+
+Owns the list of secrets of this process. Pure apart from that; must never show or keep what it masks.
+"""
+
+import base64
+import bisect
+import html
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+LEAST = 6
+"""Characters of a secret at least: a shorter one would hide common words."""
+PIECE = 8
+"""Characters of a secret that are taken for it where a text was cut."""
+
+_HEAD = 64
+"""Characters by which an escaped secret is known; what follows without a gap goes with it."""
+_ROUNDS = 5
+"""Masks may make a new secret of what is around them, where one is made of asterisks."""
+_QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
+_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+_ESCAPED = re.compile(r"[%\\&]")
+_CODE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_CUT_END = re.compile(r"[…\s\"'`.,;:)\]}>]*$")
+_CUT_START = re.compile(r"[…\s\"'`.(\[{<]*")
+_PUBLIC = re.compile(r"(?:https?|jsons?|forms?|xmls?)://[^/?#@]*(?:[/?#]|$)", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+Span = tuple[int, int]
+
+
+class Masks:
+    """Every resolved secret is added here once. May be used from any thread."""
+
+    def __init__(self) -> None:
+        self._secrets: frozenset[str] = frozenset()
+        self._exact: list[str] = []  # ordered by length
+        self._loose: list[_Loose] = []
+        self._heads: dict[str, tuple[_Piece, ...]] = {}
+        self._tails: dict[str, tuple[_Piece, ...]] = {}
+        self._longest = 0
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on. Those under `LEAST` characters are left out."""
+        new = {secret for secret in secrets if len(secret) >= LEAST} - self._secrets
+        if not new:
+            return
+        self._secrets |= new
+        forms = {form: _least_piece(form, secret) for secret in new for form in _forms(secret)}
+        self._exact = sorted({*self._exact, *forms}, key=lambda form: (len(form), form))
+        self._loose = [*self._loose, *map(_Loose, sorted(new))]
+        heads, tails = dict(self._heads), dict(self._tails)
+        for form, least in forms.items():
+            heads[form[:PIECE]] = (*heads.get(form[:PIECE], ()), _Piece(form, least))
+            tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), _Piece(form, PIECE))
+        self._heads, self._tails = heads, tails
+        self._longest = len(self._exact[-1])
+
+    def apply(self, text: str) -> str:
+        """`text` without the secrets, URL queries and URL passwords. Apply it before a text is cut; where somebody
+        else has cut it, the piece of a secret at its end or start goes too."""
+        if self._exact:
+            for _ in range(_ROUNDS):
+                spans = sorted(self._spans(text))
+                if not spans:
+                    break
+                text = _covered(text, spans)
+        return _USERINFO.sub(rf"\1{MASK}@", _QUERY.sub(rf"\1?{MASK}", text))
+
+    def _spans(self, text: str) -> Iterator[Span]:
+        exact = self._exact
+        for form in exact[: bisect.bisect_right(exact, len(text), key=len)]:
+            at = text.find(form)
+            while at >= 0:
+                yield at, at + len(form)
+                at = text.find(form, at + 1)
+        yield from self._escaped(text)
+        yield from self._pieces(text)
+
+    def _escaped(self, text: str) -> Iterator[Span]:
+        if _ESCAPED.search(text) is None and "+" not in text:
+            return
+        plain = _plain(text)
+        for loose in self._loose:
+            if loose.may_be_in(plain):
+                yield from (found.span() for found in loose.pattern.finditer(text))
+
+    def _pieces(self, text: str) -> Iterator[Span]:
+        cut = _CUT_END.search(text)
+        end = cut.start() if cut else len(text)
+        for at in range(max(0, end - self._longest), end - PIECE + 1):
+            for piece in self._heads.get(text[at : at + PIECE], ()):
+                if end - at >= piece.least and piece.form.startswith(text[at:end]):
+                    yield at, end
+        begun = _CUT_START.match(text)
+        start = begun.end() if begun else 0
+        for at in range(start + PIECE, min(len(text), start + self._longest) + 1):
+            for piece in self._tails.get(text[at - PIECE : at], ()):
+                if piece.form.endswith(text[start:at]):
+                    yield start, at
+
+
+class _Piece:
+    __slots__ = ("form", "least")
+
+    def __init__(self, form: str, least: int) -> None:
+        self.form = form
+        self.least = least
+
+
+class _Loose:
+    """One secret with any of its characters escaped, in any of the usual ways."""
+
+    __slots__ = ("_plain", "pattern")
+
+    def __init__(self, secret: str) -> None:
+        head = secret[:_HEAD]
+        more = "" if len(secret) <= _HEAD else r"[^\s\"'<>]*"
+        self.pattern = re.compile("".join(_characters(head)) + more)
+        # One that looks escaped itself is not the same after what `_plain` does.
+        self._plain = None if _ESCAPED.search(head) else _spaced(head)
+
+    def may_be_in(self, plain: str) -> bool:
+        """Whether it is worth looking: cheaper than the pattern."""
+        return self._plain is None or self._plain in plain
+
+
+def _covered(text: str, spans: list[Span]) -> str:
+    """`text` with a mask in the place of each span; those that touch share one. `spans` are sorted."""
+    parts, done = [], 0
+    start, end = spans[0]
+    for begin, stop in spans[1:]:
+        if begin > end:
+            parts += [text[done:start], MASK]
+            done, start = end, begin
+        end = max(end, stop)
+    return "".join([*parts, text[done:start], MASK, text[end:]])
+
+
+def _forms(secret: str) -> set[str]:
+    """The secret as it is, and as programs write it into URLs, JSON, headers and logs."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    forms = {secret, raw.hex(), raw.hex().upper(), repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+    for safe in ("", "/"):
+        with_percent = quote(raw, safe=safe)
+        forms |= {with_percent, re.sub(r"%..", lambda found: found[0].lower(), with_percent)}
+    forms.add(quote_plus(raw))
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        forms |= {_inner(encode(bytes(before) + raw).decode(), before, len(raw)) for before in range(3)}
+    return {form for form in forms if len(form) >= LEAST}
+
+
+def _inner(encoded: str, before: int, length: int) -> str:
+    """The part of a base64 text that holds nothing but the secret, whatever stands around it."""
+    return encoded[-(-before * 8 // 6) : (before + length) * 8 // 6]
+
+
+def _least_piece(form: str, secret: str) -> int:
+    """Characters of a cut form that tell it: a URL's scheme, and the host that everybody uses, are no secret."""
+    public = _PUBLIC.match(secret) or _SCHEME.match(secret)
+    if form != secret or public is None:
+        return PIECE
+    return public.end() + PIECE
+
+
+def _plain(text: str) -> str:
+    """`text` with its escapes undone, roughly: good for finding out what may be in it."""
+    for _ in range(2):
+        text = unquote(text)
+    text = _CODE.sub(lambda found: chr(int(found[1] or found[2], 16)), html.unescape(text))
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _spaced(text.replace("\\", ""))
+
+
+def _spaced(text: str) -> str:
+    return text.replace("+", " ")
+
+
+def _characters(secret: str) -> Iterator[str]:
+    """A pattern for each character of a secret: itself, or escaped. No part of it is ever tried in two ways."""
+    for is_backslash, run in itertools.groupby(secret, key="\\".__eq__):
+        if is_backslash:
+            yield r"(?:\\|%(?:25)*+5[cC]|u005[cC]|x5[cC])++"
+            continue
+        for character in run:
+            yield rf"\\*+(?:{'|'.join(_ways(character))})"
+
+
+def _ways(character: str) -> Iterator[str]:
+    yield re.escape(character)
+    yield "".join(f"%(?:25)*+{_hex(byte, 2)}" for byte in character.encode("utf-8", "surrogatepass"))
+    code = ord(character)
+    if code < 0x100:
+        yield f"x{_hex(code, 2)}"
+    if code < 0x10000:
+        yield f"u{_hex(code, 4)}"
+    else:
+        units = character.encode("utf-16-be")
+        yield r"\\*+".join(f"u{_hex(int.from_bytes(units[at : at + 2]), 4)}" for at in (0, 2))
+        yield f"U{_hex(code, 8)}"
+    if character == " ":
+        yield r"\+"
+    if (named := html.escape(character)) != character:
+        yield re.escape(named)
+        yield f"&#(?:{code}|[xX]{_hex(code, 2)});"
+
+
+def _hex(value: int, width: int) -> str:
+    return "".join(f"[{each}{each.upper()}]" if each.isalpha() else each for each in f"{value:0{width}x}")
+
+
+MASKS = Masks()

@@ -9,6 +9,7 @@ import html
 import itertools
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, unquote
 
@@ -22,12 +23,16 @@ _HEAD = 64
 """Characters by which an escaped secret is known; what follows without a gap goes with it."""
 _ROUNDS = 5
 """Masks may make a new secret of what is around them, where one is made of asterisks."""
+_ROOM = 12
+"""Characters that an escaped one takes at most."""
 _QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
 _USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
 _ESCAPED = re.compile(r"[%\\&]")
-_CODE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
-_CUT_END = re.compile(r"[…\s\"'`.,;:)\]}>]*$")
-_CUT_START = re.compile(r"[…\s\"'`.(\[{<]*")
+_CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")
+_CUT_START = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*")
+_MARKS = 5
+"""Characters at most by which somebody says that a text was cut, or in which it is quoted."""
 _PUBLIC = re.compile(r"(?:https?|jsons?|forms?|xmls?)://[^/?#@]*(?:[/?#]|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -72,6 +77,12 @@ class Masks:
                 text = _covered(text, spans)
         return _USERINFO.sub(rf"\1{MASK}@", _QUERY.sub(rf"\1?{MASK}", text))
 
+    def cut(self, text: str, most: int) -> str:
+        """`text` on one line, masked, and only then cut to `most` characters."""
+        line = " ".join(text.split())
+        # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
+        return self.apply(line[: most + _ROOM * self._longest])[:most]
+
     def _spans(self, text: str) -> Iterator[Span]:
         exact = self._exact
         for form in exact[: bisect.bisect_right(exact, len(text), key=len)]:
@@ -91,18 +102,20 @@ class Masks:
                 yield from (found.span() for found in loose.pattern.finditer(text))
 
     def _pieces(self, text: str) -> Iterator[Span]:
-        cut = _CUT_END.search(text)
-        end = cut.start() if cut else len(text)
-        for at in range(max(0, end - self._longest), end - PIECE + 1):
-            for piece in self._heads.get(text[at : at + PIECE], ()):
-                if end - at >= piece.least and piece.form.startswith(text[at:end]):
-                    yield at, end
-        begun = _CUT_START.match(text)
-        start = begun.end() if begun else 0
-        for at in range(start + PIECE, min(len(text), start + self._longest) + 1):
-            for piece in self._tails.get(text[at - PIECE : at], ()):
-                if piece.form.endswith(text[start:at]):
-                    yield start, at
+        """The pieces of secrets at the end and at the start, with or without the marks of who cut there."""
+        length = len(text)
+        mark = _CUT_END.search(text)
+        for end in range(length if mark is None else max(mark.start(), length - _MARKS), length + 1):
+            for at in range(max(0, end - self._longest), end - PIECE + 1):
+                for piece in self._heads.get(text[at : at + PIECE], ()):
+                    if end - at >= piece.least and piece.form.startswith(text[at:end]):
+                        yield at, end
+        mark = _CUT_START.match(text)
+        for start in range(min(0 if mark is None else mark.end(), _MARKS) + 1):
+            for at in range(start + PIECE, min(length, start + self._longest) + 1):
+                for piece in self._tails.get(text[at - PIECE : at], ()):
+                    if piece.form.endswith(text[start:at]):
+                        yield start, at
 
 
 class _Piece:
@@ -172,9 +185,14 @@ def _plain(text: str) -> str:
     """`text` with its escapes undone, roughly: good for finding out what may be in it."""
     for _ in range(2):
         text = unquote(text)
-    text = _CODE.sub(lambda found: chr(int(found[1] or found[2], 16)), html.unescape(text))
+    text = _CODE.sub(_character, html.unescape(text))
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _spaced(text.replace("\\", ""))
+
+
+def _character(found: re.Match[str]) -> str:
+    code = int(found[1] or found[2] or found[3], 16)
+    return chr(code) if code <= sys.maxunicode else found[0]
 
 
 def _spaced(text: str) -> str:
@@ -193,7 +211,10 @@ def _characters(secret: str) -> Iterator[str]:
 
 def _ways(character: str) -> Iterator[str]:
     yield re.escape(character)
-    yield "".join(f"%(?:25)*+{_hex(byte, 2)}" for byte in character.encode("utf-8", "surrogatepass"))
+    if character == "%":
+        yield "%(?:25)+"
+    else:
+        yield "".join(f"%(?:25)*+{_hex(byte, 2)}" for byte in character.encode("utf-8", "surrogatepass"))
     code = ord(character)
     if code < 0x100:
         yield f"x{_hex(code, 2)}"

@@ -24,10 +24,13 @@ from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
 from daemon.errors import ConfigFault
+from daemon.masks import MASKS
 
 MAX_BYTES = 4 * 1024 * 1024
 """Largest answer that is read, before and after inflating. A task's answer with ten scripts is about 10 KiB."""
 _MAX_HEADER = 32 * 1024
+_SHOWN = 200
+"""Characters of another program's words that are shown."""
 """Longest header line. IAM tokens of users with many permissions come near 16 KiB (aiohttp's default is 8)."""
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _RAW_DEFLATE = -zlib.MAX_WBITS
@@ -375,7 +378,7 @@ _NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
 def _named(error: Exception) -> TransportError:
     """What happened, told by the exception below the one that came out."""
     root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
-    shown = " ".join(str(root).split())[:200] or type(root).__name__
+    shown = MASKS.cut(str(root), _SHOWN) or type(root).__name__
     for kind, text, cause in _NOT_SENT:
         if isinstance(root, kind):
             return NotSent(f"{text}: {shown}", cause)
@@ -384,7 +387,7 @@ def _named(error: Exception) -> TransportError:
     if isinstance(root, aiohttp.ClientResponseError):
         if any(isinstance(deeper, LineTooLong) for deeper in _causes(root)):
             return TooLarge(f"a header line of the answer is over {_MAX_HEADER} bytes")
-        return Broken(f"not an HTTP answer: {' '.join(root.message.split())[:200]}")
+        return Broken(f"not an HTTP answer: {MASKS.cut(root.message, _SHOWN)}")
     return Broken(f"the connection broke: {shown}")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.states import State
+from daemon.masks import MASKS
 from daemon.regions import REGIONS
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -44,8 +45,9 @@ class Listen(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters."""
-    text = str(value)
+    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters, without
+    a password in an address."""
+    text = MASKS.apply(str(value))
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 

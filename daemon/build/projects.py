@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -18,6 +19,7 @@ from daemon.config import (
     Project,
     Secret,
     TokenAuth,
+    secrets,
 )
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
@@ -101,12 +103,26 @@ def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: Read
             assert_never(auth)
 
 
+@dataclass(frozen=True, slots=True)
+class AsSecrets:
+    """Reads what belongs to the official SDK in the way of all other secrets."""
+
+    place: str
+
+    def file(self, path: Path) -> str:
+        return secrets.read_text(path, self.place)
+
+    def value(self, text: str, source: str) -> str:
+        return secrets.single_line(text, self.place, source)
+
+
 def sdk_keys(environ: Mapping[str, str], place: str) -> SdkCredentials:
     """The keys that the official SDK would find. Raises ConfigFault."""
     try:
-        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"))
+        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"), AsSecrets(place))
     except ConfigFault as error:
-        raise ConfigFault(f"{place}: {error}") from error
+        text = str(error)
+        raise ConfigFault(text if text.startswith(f"{place}: ") else f"{place}: {text}") from error
     MASKS.add(filter(None, [found.keys.access_key, found.keys.secret_key, found.keys.security_token]))
     return found
 

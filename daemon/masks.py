@@ -26,7 +26,7 @@ _ROUNDS = 5
 _ROOM = 12
 """Characters that an escaped one takes at most."""
 _QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
-_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?//)[^\s/@'\"]+@", re.IGNORECASE)
 _ESCAPED = re.compile(r"[%\\&]")
 _CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")

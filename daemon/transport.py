@@ -23,6 +23,7 @@ import httpx
 from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
+from daemon.domain.text import clean
 from daemon.errors import ConfigFault
 from daemon.masks import MASKS
 
@@ -278,12 +279,28 @@ def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
     if not value or is_loopback(host) or _excepted(host, parts.port, environ):
         return None
     proxy = value if "://" in value else f"http://{value}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
+    scheme = proxy.partition("://")[0]
+    if scheme.lower() not in ("http", "https"):
         raise ConfigFault(
-            f"the environment variable {name.upper()} names a {urlsplit(proxy).scheme} proxy, which wrapd cannot "
+            f"the environment variable {name.upper()} names a {clean(scheme)[:20]} proxy, which wrapd cannot "
             "use. Name an http:// or https:// proxy, there or as `proxy` of the project."
         )
+    if not is_proxy(proxy):
+        raise ConfigFault(f"the environment variable {name.upper()} names no proxy. Write http://HOST:PORT.")
     return proxy
+
+
+def is_proxy(url: str) -> bool:
+    """Whether an exchange can go through this http(s) proxy, as far as its URL tells."""
+    try:
+        return bool(urlsplit(url).hostname) and _proxy(url, "https:") is not None
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
+def check_ca_file(ca_file: str) -> None:
+    """Raises ConfigFault where no certificates can be read from the file."""
+    _trust("", None, ca_file)
 
 
 def is_loopback(host: str) -> bool:

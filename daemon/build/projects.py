@@ -1,6 +1,7 @@
 """From a project's section to the settings of its API client, its discovery; secrets read."""
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.metastudio import settings as metastudio
 from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
+from daemon.transport import check_ca_file, environment_proxy, is_proxy
 from daemon.watch.discovery import DiscoverySettings, Filters
 
 NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
@@ -53,7 +55,7 @@ def project_settings(
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
     assert auth is not None, "without a fault there are keys"
-    return metastudio.ProjectSettings(
+    settings = metastudio.ProjectSettings(
         name=ProjectName(name),
         auth=auth,
         region=project.region,
@@ -65,6 +67,8 @@ def project_settings(
         ca_file=ca_file,
         app_user_id=project.app_user_id,
     )
+    _check_environment(settings, place, environ)
+    return settings
 
 
 def discovery_settings(discovery: Discovery) -> DiscoverySettings:
@@ -131,7 +135,7 @@ def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | No
     if project.proxy is None:
         return None
     url = project.proxy.resolve(environ, place=f"{place}.proxy")
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not is_proxy(url):
         raise ConfigFault(f"{place}.proxy: this is not an HTTP proxy; write http://HOST:PORT")
     return url
 
@@ -141,9 +145,24 @@ def read_ca_file(path: str | None, place: str) -> str | None:
     if path is None:
         return None
     try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {error.strerror}; name a PEM file") from error
+        regular = stat.S_ISREG(Path(path).stat().st_mode)  # a device or a pipe would never come to its end
+        text = Path(path).read_bytes() if regular else b""
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this is no path"
+        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {reason}; name a PEM file") from error
     if b"-----BEGIN" not in text:
         raise ConfigFault(f"{place}.ca_file: {path} is not in PEM; name a file with certificates in PEM")
+    try:
+        check_ca_file(path)
+    except ConfigFault as error:
+        raise ConfigFault(f"{place}.{error}") from error
     return path
+
+
+def _check_environment(settings: metastudio.ProjectSettings, place: str, environ: Mapping[str, str]) -> None:
+    """Raise ConfigFault where the environment names a proxy for the project that cannot be used."""
+    for url in (settings.api_url, settings.iam_url) if settings.proxy is None else ():
+        try:
+            environment_proxy(url or "", environ)
+        except ConfigFault as error:
+            raise ConfigFault(f"{place}: {error}") from error

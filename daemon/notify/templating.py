@@ -122,6 +122,8 @@ def _check_event(event: str) -> None:
 
 def _read(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device has no end
+            raise ConfigFault(f"{path}: is no file; name a file with the template")
         data = path.read_bytes()
     except OSError as error:
         raise ConfigFault(f"{path}: the template cannot be read: {error.strerror or error}") from None

@@ -5,6 +5,7 @@ there is something to do: the commands start faster without.
 """
 
 import sqlite3
+import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -175,6 +176,8 @@ def _require_whole(connection: "Connection", path: Path) -> None:
 
 def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # a pipe has no end
+            raise DatabaseUnusable(f"{path}: is no file; choose another one in database.url")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:

@@ -4,7 +4,6 @@ Owns the list of secrets of this process. Pure apart from that; must never show 
 """
 
 import base64
-import bisect
 import html
 import itertools
 import json
@@ -21,12 +20,14 @@ PIECE = 8
 
 _HEAD = 64
 """Characters by which an escaped secret is known; what follows without a gap goes with it."""
+_SHORT = 512
+"""Characters of a form at most whose every piece is kept at hand."""
 _ROUNDS = 5
 """Masks may make a new secret of what is around them, where one is made of asterisks."""
 _ROOM = 12
 """Characters that an escaped one takes at most."""
 _QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
-_USERINFO = re.compile(r"((?:[a-z][a-z0-9+.-]*:)?//)[^\s/@'\"]+@", re.IGNORECASE)
+_USERINFO = re.compile(r"//[^\s/@'\"]+@")
 _ESCAPED = re.compile(r"[%\\&]")
 _CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")
@@ -44,11 +45,14 @@ class Masks:
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._exact: list[str] = []  # ordered by length
         self._loose: list[_Loose] = []
-        self._heads: dict[str, tuple[_Piece, ...]] = {}
-        self._tails: dict[str, tuple[_Piece, ...]] = {}
+        self._heads: dict[str, tuple[_Form, ...]] = {}
+        self._tails: dict[str, tuple[str, ...]] = {}
+        self._inside: frozenset[str] = frozenset()
+        """All that a piece of a form may begin with; `_long` has the forms that are too long for that."""
+        self._long = ""
         self._longest = 0
+        self._spaces = False
 
     def add(self, secrets: Iterable[str]) -> None:
         """Mask these from now on. Those under `LEAST` characters are left out."""
@@ -57,25 +61,30 @@ class Masks:
             return
         self._secrets |= new
         forms = {form: _least_piece(form, secret) for secret in new for form in _forms(secret)}
-        self._exact = sorted({*self._exact, *forms}, key=lambda form: (len(form), form))
-        self._loose = [*self._loose, *map(_Loose, sorted(new))]
         heads, tails = dict(self._heads), dict(self._tails)
         for form, least in forms.items():
-            heads[form[:PIECE]] = (*heads.get(form[:PIECE], ()), _Piece(form, least))
-            tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), _Piece(form, PIECE))
+            heads[form[:LEAST]] = (*heads.get(form[:LEAST], ()), _Form(form, least))
+            tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), form)
+        self._longest = max(self._longest, *map(len, forms))
+        self._loose = [*self._loose, *map(_Loose, sorted(new))]
+        self._spaces = self._spaces or any(" " in secret for secret in new)
+        short = [form for form in forms if len(form) <= _SHORT]
+        self._long = "\n".join([self._long, *(form for form in forms if len(form) > _SHORT)])
+        self._inside |= {form[at : at + PIECE] for form in short for at in range(len(form) - PIECE + 1)}
         self._heads, self._tails = heads, tails
-        self._longest = len(self._exact[-1])
 
     def apply(self, text: str) -> str:
         """`text` without the secrets, URL queries and URL passwords. Apply it before a text is cut; where somebody
         else has cut it, the piece of a secret at its end or start goes too."""
-        if self._exact:
+        if self._heads and len(text) >= LEAST:
             for _ in range(_ROUNDS):
-                spans = sorted(self._spans(text))
+                spans = sorted([*self._whole(text), *self._escaped(text), *self._tail(text)])
                 if not spans:
                     break
                 text = _covered(text, spans)
-        return _USERINFO.sub(rf"\1{MASK}@", _QUERY.sub(rf"\1?{MASK}", text))
+        if "?" in text:
+            text = _QUERY.sub(rf"\1?{MASK}", text)
+        return _USERINFO.sub(rf"//{MASK}@", text) if "//" in text else text
 
     def cut(self, text: str, most: int) -> str:
         """`text` on one line, masked, and only then cut to `most` characters."""
@@ -83,47 +92,59 @@ class Masks:
         # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
         return self.apply(line[: most + _ROOM * self._longest])[:most]
 
-    def _spans(self, text: str) -> Iterator[Span]:
-        exact = self._exact
-        for form in exact[: bisect.bisect_right(exact, len(text), key=len)]:
-            at = text.find(form)
-            while at >= 0:
-                yield at, at + len(form)
-                at = text.find(form, at + 1)
-        yield from self._escaped(text)
-        yield from self._pieces(text)
+    def _whole(self, text: str) -> Iterator[Span]:
+        """Secrets as they are, and those that somebody has cut off at the end of the text."""
+        heads = self._heads
+        for at in [at for at in range(len(text) - LEAST + 1) if text[at : at + LEAST] in heads]:
+            for form in heads[text[at : at + LEAST]]:
+                if text.startswith(form.text, at):
+                    yield at, at + len(form.text)
+                elif len(text) - at < len(form.text) + _MARKS:
+                    yield from ((at, end) for end in _ends(text) if form.begins(text, at, end))
 
     def _escaped(self, text: str) -> Iterator[Span]:
-        if _ESCAPED.search(text) is None and "+" not in text:
+        if _ESCAPED.search(text) is None and not (self._spaces and "+" in text):
             return
         plain = _plain(text)
         for loose in self._loose:
             if loose.may_be_in(plain):
                 yield from (found.span() for found in loose.pattern.finditer(text))
 
-    def _pieces(self, text: str) -> Iterator[Span]:
-        """The pieces of secrets at the end and at the start, with or without the marks of who cut there."""
-        length = len(text)
-        mark = _CUT_END.search(text)
-        for end in range(length if mark is None else max(mark.start(), length - _MARKS), length + 1):
-            for at in range(max(0, end - self._longest), end - PIECE + 1):
-                for piece in self._heads.get(text[at : at + PIECE], ()):
-                    if end - at >= piece.least and piece.form.startswith(text[at:end]):
-                        yield at, end
-        mark = _CUT_START.match(text)
-        for start in range(min(0 if mark is None else mark.end(), _MARKS) + 1):
-            for at in range(start + PIECE, min(length, start + self._longest) + 1):
-                for piece in self._tails.get(text[at - PIECE : at], ()):
-                    if piece.form.endswith(text[start:at]):
-                        yield start, at
+    def _tail(self, text: str) -> Iterator[Span]:
+        """Secrets whose beginning somebody has cut off, at the start of the text."""
+        for start in _starts(text):
+            begin = text[start : start + PIECE]
+            if begin in self._inside or begin in self._long:
+                for at in range(start + PIECE, min(len(text), start + self._longest) + 1):
+                    for form in self._tails.get(text[at - PIECE : at], ()):
+                        if form.endswith(text[start:at]):
+                            yield start, at
 
 
-class _Piece:
-    __slots__ = ("form", "least")
+def _ends(text: str) -> range:
+    """Where a text may end but for the marks of who cut it there."""
+    mark = _CUT_END.search(text)
+    return range(len(text) if mark is None else max(mark.start(), len(text) - _MARKS), len(text) + 1)
 
-    def __init__(self, form: str, least: int) -> None:
-        self.form = form
+
+def _starts(text: str) -> range:
+    """Where a text may begin but for such marks, and long enough to tell anything."""
+    mark = _CUT_START.match(text)
+    return range(min(0 if mark is None else mark.end(), _MARKS, len(text) - PIECE) + 1)
+
+
+class _Form:
+    """One way to write a secret, and how much of its beginning tells it."""
+
+    __slots__ = ("least", "text")
+
+    def __init__(self, text: str, least: int) -> None:
+        self.text = text
         self.least = least
+
+    def begins(self, text: str, at: int, end: int) -> bool:
+        """Whether that part of `text` is a beginning of it that tells."""
+        return end - at >= self.least and self.text.startswith(text[at:end])
 
 
 class _Loose:

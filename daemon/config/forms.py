@@ -148,8 +148,9 @@ def web_address(text: str) -> SplitResult | None:
     found = _AUTHORITY.fullmatch(parts.netloc.rpartition("@")[2])
     if found is None or parts.scheme not in {"http", "https"} or not text.isprintable() or text != text.strip():
         return None
-    port = int(found[3] or 1)
-    return parts if is_host(found[1] or found[2]) and 0 < port <= _MOST_PORT else None
+    in_brackets, plain, port = found.groups()
+    usable = ":" in in_brackets and is_host(in_brackets) if in_brackets else is_host(plain)
+    return parts if usable and 0 < int(port or 1) <= _MOST_PORT else None
 
 
 def endpoint(text: str) -> str:
@@ -170,10 +171,10 @@ def endpoint(text: str) -> str:
 def listen(text: str) -> Listen:
     """An address to listen on, "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
+    in_brackets = host.startswith("[") and host.endswith("]")
+    if (":" in host) is not in_brackets:
         host = ""
+    host = host[1:-1] if in_brackets else host
     if not colon or not is_host(host) or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _MOST_PORT:
         raise ValueError(f'{shown(text)} is not an address; write "127.0.0.1:8787" or "[::1]:8787"')
     return Listen(host, int(port))

@@ -39,7 +39,12 @@ def database_path(url: str) -> Path:
     name = rest.removeprefix("///") if rest.startswith("///") else ""
     if not name or name.startswith((":memory:", "file:")) or "?" in name or "\0" in name:
         raise DatabaseUnusable(f"database.url: {url!r} names no file; write {_EXAMPLE}")
-    return Path(name).resolve()
+    try:
+        return Path(name).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise DatabaseUnusable(
+            f"database.url: {name}: its links lead nowhere; put them right, or change it"
+        ) from error
 
 
 def require_folder(path: Path) -> None:

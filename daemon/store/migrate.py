@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 import daemon
-from daemon.errors import DatabaseFault, DatabaseUnusable
+from daemon.errors import DatabaseUnusable
 from daemon.store.engine import (
     APPLICATION_ID,
     create_file,
@@ -169,7 +169,7 @@ def _require_whole(connection: "Connection", path: Path) -> None:
     """Raise DatabaseFault, so that nothing is changed, where a row now lacks the one that it belongs to."""
     loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if loose is not None:
-        raise DatabaseFault(
+        raise DatabaseUnusable(
             f"{path}: row {loose[1]} of {loose[0]} lacks its {loose[2]}; nothing was changed; restore a backup"
         )
 

@@ -94,6 +94,22 @@ def test_a_command_that_puts_nothing_into_it_makes_no_database(wrapd: Runner, co
     assert sorted(wrapd.folder.iterdir()) == before
 
 
+def test_links_in_a_circle_are_one_message(wrapd: Runner) -> None:
+    wrapd.database.symlink_to(wrapd.database)
+    for command in (("jobs",), ("track", "a"), ("db", "upgrade"), ("db", "check")):
+        result = wrapd(*command)
+        assert (result.status, result.err.count("\n")) == (Exit.UNUSABLE, 1)
+    assert wrapd("doctor").status == Exit.FAILED
+
+
+def test_a_pipe_is_no_database(wrapd: Runner) -> None:
+    os.mkfifo(wrapd.database)
+    for command in (("jobs",), ("track", "a"), ("doctor",)):
+        result = wrapd(*command)
+        assert result.status == (Exit.FAILED if command == ("doctor",) else Exit.UNUSABLE)
+        assert "is no file" in result.err + result.out
+
+
 def test_doctor_makes_none_either(wrapd: Runner) -> None:
     before = sorted(wrapd.folder.iterdir())
     assert "not there yet; `wrapd run` makes it" in wrapd("doctor").out

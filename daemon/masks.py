@@ -108,7 +108,7 @@ class Masks:
         plain = _plain(text)
         for loose in self._loose:
             if loose.may_be_in(plain):
-                yield from (found.span() for found in loose.pattern.finditer(text))
+                yield from loose.spans(text)
 
     def _tail(self, text: str) -> Iterator[Span]:
         """Secrets whose beginning somebody has cut off, at the start of the text."""
@@ -150,18 +150,23 @@ class _Form:
 class _Loose:
     """One secret with any of its characters escaped, in any of the usual ways."""
 
-    __slots__ = ("_plain", "pattern")
+    __slots__ = ("_head", "_more", "_pattern", "_plain")
 
     def __init__(self, secret: str) -> None:
-        head = secret[:_HEAD]
-        more = "" if len(secret) <= _HEAD else r"[^\s\"'<>]*"
-        self.pattern = re.compile("".join(_characters(head)) + more)
-        # One that looks escaped itself is not the same after what `_plain` does.
-        self._plain = None if _ESCAPED.search(head) else _spaced(head)
+        self._head = secret[:_HEAD]
+        self._more = "" if len(secret) <= _HEAD else r"[^\s\"'<>]*"
+        self._pattern: re.Pattern[str] | None = None
+        self._plain = _plain(secret)[: _HEAD // 2]
 
     def may_be_in(self, plain: str) -> bool:
         """Whether it is worth looking: cheaper than the pattern."""
-        return self._plain is None or self._plain in plain
+        return self._plain in plain
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Where it stands in `text`."""
+        if self._pattern is None:  # made when it is needed, which few are: it takes milliseconds
+            self._pattern = re.compile("".join(_characters(self._head)) + self._more)
+        return (found.span() for found in self._pattern.finditer(text))
 
 
 def _covered(text: str, spans: list[Span]) -> str:
@@ -203,21 +208,19 @@ def _least_piece(form: str, secret: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """`text` with its escapes undone, roughly: good for finding out what may be in it."""
-    for _ in range(2):
-        text = unquote(text)
-    text = _CODE.sub(_character, html.unescape(text))
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return _spaced(text.replace("\\", ""))
+    """`text` with its escapes undone until none is left: what looks the same then may be the same."""
+    for _ in range(_ROUNDS):
+        undone = _CODE.sub(_character, html.unescape(unquote(text)))
+        undone = undone.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\\", "")
+        if undone == text:
+            break
+        text = undone
+    return text.replace("+", " ")
 
 
 def _character(found: re.Match[str]) -> str:
     code = int(found[1] or found[2] or found[3], 16)
     return chr(code) if code <= sys.maxunicode else found[0]
-
-
-def _spaced(text: str) -> str:
-    return text.replace("+", " ")
 
 
 def _characters(secret: str) -> Iterator[str]:

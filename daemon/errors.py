@@ -43,6 +43,12 @@ class DatabaseFault(WrapdError):
     exit_status = Exit.DATABASE
 
 
+class DatabaseUnusable(DatabaseFault):
+    """The database cannot be used before a person has changed something: waiting does not help."""
+
+    exit_status = Exit.UNUSABLE
+
+
 class AlreadyRunning(WrapdError):
     """Another daemon works on the same database."""
 

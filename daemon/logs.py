@@ -1,17 +1,36 @@
 """Log lines as events with fields: a constant names what happened, fields say to whom and how.
 
-Owns the list of event names, the set-up of logging, and the masking of secrets. The only place that imports
-structlog. A line must never carry a URL's query, a channel's URL, a key or a token.
+Owns the list of event names and the set-up of logging. The only place that imports structlog. A line must never
+carry a URL's query, a channel's URL, a key or a token, and writing one must never fail.
 """
 
+import contextlib
 import logging
-import re
+import os
 import sys
-from collections.abc import Iterable, MutableMapping
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
 from enum import StrEnum
 from typing import Any, Literal, Protocol, TextIO, cast
 
 import structlog
+
+from daemon.masks import MASKS
+
+__all__ = [
+    "MASKS",
+    "OUTPUT",
+    "Format",
+    "Level",
+    "LogEvent",
+    "Logger",
+    "is_journal",
+    "logger",
+    "prefixed",
+    "said",
+    "set_up",
+    "take_hooks",
+]
 
 
 class LogEvent(StrEnum):
@@ -20,9 +39,11 @@ class LogEvent(StrEnum):
     DAEMON_STARTED = "daemon.started"  # all parts run; fields tell what is watched and where the web listens
     DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; what is under way is finished first
     DAEMON_STOPPED = "daemon.stopped"  # everything is stored
+    SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived; nothing is changed by it
     CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
+    DATABASE_REPLACED = "database.replaced"  # its file was deleted or replaced; wrapd ends, to be started again
     DEFECT = "defect"  # an error that nobody foresaw, with its traceback; the same one is told once in ten seconds
     TASK_FAILED = "task.failed"  # background work ended with an error that was told where it arose
     TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
@@ -89,50 +110,99 @@ def logger(name: str) -> Logger:
     return cast("Logger", structlog.stdlib.get_logger(name))
 
 
-_QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
-_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
-_MASK = "***"
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+_LEAST_PRIORITY = 7
+_OWN = frozenset({"level", "timestamp"})
+"""Fields that hold nothing from outside."""
 
 
-class Masks:
-    """Texts that no line may show: every resolved secret is added here once."""
+class Output:
+    """What becomes of the lines: how many could not be written, and who is told of each."""
 
     def __init__(self) -> None:
-        self._secrets: set[str] = set()
+        self.lost = 0
+        self.on_lost: Callable[[BaseException], None] | None = None
 
-    def add(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on. Texts under 6 characters are left out: they would hide common words."""
-        self._secrets.update(secret for secret in secrets if len(secret) >= 6)
-
-    def apply(self, text: str) -> str:
-        """`text` without the secrets, URL queries and URL passwords."""
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, _MASK)
-        return _USERINFO.sub(rf"\1{_MASK}@", _QUERY.sub(rf"\1?{_MASK}", text))
+    def lose(self, error: BaseException) -> None:
+        """A line could not be written."""
+        self.lost += 1
+        if self.on_lost is not None:
+            with contextlib.suppress(Exception):  # whoever is told must not be a second reason to fail
+                self.on_lost(error)
 
 
-MASKS = Masks()
+OUTPUT = Output()
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Writes lines; never raises, whatever the stream or a field does."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        del record
+        error = sys.exc_info()[1]
+        if error is not None:
+            OUTPUT.lose(error)
+
+
+class _Finished(structlog.stdlib.ProcessorFormatter):
+    """The last look at a line: masked as a whole, whatever was in it; each line of it with its priority where the
+    journal reads."""
+
+    def __init__(self, *, journal: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = MASKS.apply(super().format(record))
+        return prefixed(text, record.levelno) if self._journal else text
+
+
+def prefixed(text: str, level: int) -> str:
+    """`text` with syslog's priority before each line (sd-daemon(3)), by the level of `logging`."""
+    priority = next((number for least, number in _PRIORITIES if level >= least), _LEAST_PRIORITY)
+    return "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether systemd's journal reads the stream: JOURNAL_STREAM names its device and inode."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _mask(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in fields.items():
+        if name in _OWN or isinstance(value, LogEvent):
+            continue
         if isinstance(value, str):
             fields[name] = MASKS.apply(value)
         elif isinstance(value, BaseException):
-            fields[name] = MASKS.apply(f"{type(value).__name__}: {value}")
+            fields[name] = MASKS.apply(said(value))
     return fields
+
+
+def said(error: BaseException) -> str:
+    """The type of an error and its text, which may hold secrets yet."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot be shown is no reason for another one
+        return type(error).__name__
 
 
 def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | None = None) -> None:
     """Send all lines, those of libraries included, to `stream` (standard error by default).
 
-    Libraries speak from WARNING on (Apprise not at all: its lines carry URLs), whatever `level` is.
+    Libraries speak from WARNING on (Apprise not at all: its lines carry URLs), whatever `level` is. Where the
+    journal reads the stream, each line has its priority, and text no time of its own.
     """
     stream = stream or sys.stderr
+    journal = is_journal(stream)
+    timeless = journal and output == "text"
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if timeless else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
         structlog.processors.format_exc_info,
         _mask,
     ]
@@ -151,9 +221,10 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
         if output == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Lines(stream)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Finished(
+            journal=journal,
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
@@ -163,3 +234,24 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     root.setLevel(logging.WARNING)
     logging.getLogger("daemon").setLevel(level.upper())
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+
+
+def take_hooks() -> None:
+    """Have what nobody caught logged like everything else, masked: an exception that ends the program or a thread,
+    or that nobody could be told of. For the process's own start."""
+
+    def log_unraisable(found: "sys.UnraisableHookArgs") -> None:
+        _log_uncaught(found.exc_value, str(found.err_msg or "ignored"))
+
+    def log_of_thread(found: threading.ExceptHookArgs) -> None:
+        if found.exc_type is not SystemExit:
+            _log_uncaught(found.exc_value, "thread" if found.thread is None else found.thread.name)
+
+    sys.excepthook = lambda _, error, __: _log_uncaught(error, "main")
+    sys.unraisablehook = log_unraisable
+    threading.excepthook = log_of_thread
+
+
+def _log_uncaught(error: BaseException | None, place: str) -> None:
+    with contextlib.suppress(Exception):
+        logger("daemon").error(LogEvent.DEFECT, part=place, error=error, exc_info=error)

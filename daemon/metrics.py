@@ -101,6 +101,9 @@ class Metrics:
         self.store_errors = Counter(
             "wrapd_store_errors", "Transactions that failed and are tried again", registry=self.registry
         )
+        self.log_lines_lost = Counter(
+            "wrapd_log_lines_lost", "Lines of the log that could not be written", registry=self.registry
+        )
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -37,11 +37,14 @@ class Operators:
         self._errors = errors
         self._wake = wake
         self._waiting: deque[OperatorAlert] = deque(maxlen=_KEPT)
+        self._moved_at = 0.0
 
     def tell(self, event: Event, about: str, *, project: ProjectName | None = None, **facts: Json) -> None:
         """Raise an operator event; it is unique for what it is `about` and the moment at which it happened.
         `flush` stores it. May be called from any thread."""
         at = self._clock.now()
+        if not self._waiting:
+            self._moved_at = self._clock.monotonic()
         self._waiting.append(
             OperatorAlert(
                 event=event,
@@ -63,6 +66,10 @@ class Operators:
             job_id=None if job is None else str(job),
         )
 
+    def progress(self, now: float) -> float:
+        """When an alert was last stored while others waited (monotonic seconds); `now` where none waits."""
+        return self._moved_at if self._waiting else now
+
     async def flush(self) -> None:
         """Store what was raised. What the store does not take is kept for the next time."""
         while self._waiting:
@@ -74,6 +81,7 @@ class Operators:
                 return
             if self._waiting and self._waiting[0] is alert:
                 self._waiting.popleft()
+                self._moved_at = self._clock.monotonic()
             self._wake(target.channel for target in targets)
 
     def _adding(self, alert: OperatorAlert) -> Callable[[Transaction], tuple[Target, ...]]:

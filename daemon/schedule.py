@@ -55,8 +55,10 @@ class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 class Schedule:
     """Named recurring ticks. Each runs alone (never twice at once) and a late one runs once, not many times."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, defect: Callable[[str, Exception], None] | None = None) -> None:
+        """`defect` is told of what a tick raised that nobody foresaw, with the tick's name; else it is logged."""
         self._clock = clock
+        self._defect = defect
         # APScheduler logs each late and skipped run; ticks are allowed to be late, `last_ran` tells of a stall.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(
@@ -107,7 +109,10 @@ class Schedule:
         except WrapdError as error:  # expected, and told in words
             log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error)
         except Exception as error:
-            log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
+            if self._defect is None:
+                log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
+            else:
+                self._defect(tick.name, error)
         else:
             tick.last_ran = self._clock.monotonic()
         finally:

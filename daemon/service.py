@@ -5,6 +5,7 @@ The composition root: the only module that knows all parts. It decides nothing a
 
 import asyncio
 import contextlib
+import errno
 import gc
 import random
 import signal
@@ -17,8 +18,9 @@ from daemon import __version__
 from daemon.clock import Clock
 from daemon.delivery import Delivery
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.errors import ConfigFault
-from daemon.logs import LogEvent, logger
+from daemon.errors import ConfigFault, DatabaseFault
+from daemon.health import Pulse
+from daemon.logs import OUTPUT, LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import ProjectSettings
@@ -37,7 +39,7 @@ from daemon.watch.ground import Limits
 from daemon.watch.learning import Learning
 from daemon.watch.poller import Poller
 from daemon.watch.watcher import Watcher
-from daemon.web import Health, Part, Probes, WebGround, WebServer, build_app, judge_health, listen
+from daemon.web import Health, Probes, WebGround, WebServer, build_app, listen
 
 log = logger(__name__)
 
@@ -55,8 +57,8 @@ RETENTION_TICK = 600.0
 """Seconds between two looks for what is over for long enough to be deleted."""
 LINK_PATIENCE = 5.0
 """Seconds that a click on a link waits at most for a fresh one."""
-STALL = 30.0
-"""Seconds without progress after which a part is stalled."""
+_NOBODY_READS = frozenset({errno.EPIPE, errno.EIO})
+"""What writing to a closed pipe, or to a terminal that is gone, gives."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 """Statuses that /metrics counts: what was sent or canceled only grows."""
 STOP_PATIENCE = 5.0
@@ -84,18 +86,23 @@ class Service:
     defects: Defects = field(init=False)
     operators: Operators = field(init=False)
     web: WebServer | None = field(init=False, default=None)
+    foreground: bool = False
+    """Whether a person looks on: then the end of the terminal is the end of the daemon."""
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
     _clients: dict[ProjectName, ProjectClient] = field(init=False, default_factory=dict)
     _schedule: Schedule = field(init=False)
-    _started: float = field(init=False, default=0.0)
+    _pulse: Pulse = field(init=False)
+    _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _moved: str | None = field(init=False, default=None)
+    """What became of the database's file, where it is not the open one any more."""
 
     async def start(self) -> None:
         """Listen, open the store, take up every job and every delivery.
 
         Raises DatabaseFault, AlreadyRunning or ConfigFault; whatever had been opened is closed again then.
         """
-        self._started = self.clock.monotonic()
+        started = self.clock.monotonic()
         async with contextlib.AsyncExitStack() as opened:
             listener = self._listen()
             if listener is not None:
@@ -103,7 +110,7 @@ class Service:
             self.store = self._open_store()
             opened.callback(self.store.close)
             opened.push_async_callback(self._close_clients)
-            self._build(listener)
+            self._build(listener, started)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
             await self.delivery.start()
@@ -136,6 +143,8 @@ class Service:
         )
         await self.delivery.close()
         await self._close_clients()
+        if self._moved is not None:
+            await asyncio.to_thread(self.store.part)
         self.store.close()
         log.info(LogEvent.DAEMON_STOPPED)
         for end in ends:
@@ -144,8 +153,10 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self, ended: asyncio.Event) -> AsyncIterator[None]:
-        """Start, and stop at the end of the block. SIGTERM and SIGINT set `ended` meanwhile."""
-        with _signals(ended):
+        """Start, and stop at the end of the block. `ended` is set meanwhile by SIGTERM and SIGINT, by the end of
+        the terminal in the foreground, and where the database's file is not there any more."""
+        self._ended = ended
+        with _signals(ended, foreground=self.foreground), self._watching_output():
             await self.start()
             try:
                 yield
@@ -153,27 +164,23 @@ class Service:
                 await self.stop()
 
     async def run(self) -> None:
-        """Start, wait for SIGTERM or SIGINT, stop."""
+        """Start, wait for SIGTERM or SIGINT, stop. Raises DatabaseFault where the database's file was deleted or
+        replaced meanwhile: the next start takes up what is there."""
         ended = asyncio.Event()
         async with self.running(ended):
             await ended.wait()
             log.info(LogEvent.DAEMON_STOPPING)
+        if self._moved is not None:
+            raise DatabaseFault(f"{self._moved}; wrapd has to be started again")
 
     def alive(self) -> Health:
-        """Whether the ticks ran lately: what /healthz and the systemd watchdog go by."""
-        ran = self._schedule.last_ran()
-        return self._judge([Part(name=name, last=ran[name], limit=STALL) for name in ("poll", "changes")])
+        """Whether the ticks ran lately, and projects and channels got on: what /healthz and the systemd watchdog
+        go by."""
+        return self._pulse.alive()
 
     def ready(self) -> Health:
-        """Whether the daemon also stores what it sees."""
-        writer = self.store.writer_health()
-        # A full disk takes transactions that change nothing: what counts is since when changes fail.
-        last = writer.last_commit_at if writer.failing_since is None else writer.failing_since
-        health = self._judge([Part(name="writer", last=last, limit=STALL)])
-        return Health(stalled=self.alive().stalled | health.stalled)
-
-    def _judge(self, parts: list[Part]) -> Health:
-        return judge_health(parts, now=self.clock.monotonic(), started=self._started)
+        """Whether the daemon also stores what it sees, where commands look for it."""
+        return self._pulse.ready(moved=(self._moved or self.store.moved()) is not None)
 
     def _listen(self) -> socket.socket | None:
         """The web server's socket. Taken first: an address that is in use must not have the database made or
@@ -196,7 +203,7 @@ class Service:
         for client in self._clients.values():
             await client.aclose()
 
-    def _build(self, listener: socket.socket | None) -> None:
+    def _build(self, listener: socket.socket | None, started: float) -> None:
         gates = AuthGates(self.clock)
         self.defects = Defects(clock=self.clock, metrics=self.metrics)
         for settings in self.plan.projects:
@@ -234,9 +241,19 @@ class Service:
         if listener is not None:
             self.web = self._web(listener)
         self._schedule = self._ticks()
+        self._pulse = Pulse(
+            clock=self.clock,
+            started=started,
+            schedule=self._schedule,
+            store=self.store,
+            lanes=self.delivery.dispatcher,
+            projects={str(name): poller for name, poller in self.pollers.items()},
+            operators=self.operators,
+            send_timeout=self.plan.notify.send_timeout,
+        )
 
     def _ticks(self) -> Schedule:
-        schedule = Schedule(self.clock)
+        schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
         schedule.every(POLL_TICK, "poll", self.watcher.tick)
         schedule.every(CHANGES_TICK, "changes", self._changes)
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
@@ -313,12 +330,39 @@ class Service:
             self.on_attempt()
 
     async def _changes(self) -> None:
+        await self._look_for_the_file()
         try:
             await self.watcher.take_changes()
             await self.operators.flush()
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()
+
+    async def _look_for_the_file(self) -> None:
+        """End, to be started again, where commands would write into another file than this daemon's."""
+        if self._moved is not None or (moved := self.store.moved()) is None:
+            return
+        self._moved = moved
+        log.error(LogEvent.DATABASE_REPLACED, what=moved)
+        self.notifier.status(moved)
+        await asyncio.to_thread(self.store.part)
+        self._ended.set()
+
+    @contextlib.contextmanager
+    def _watching_output(self) -> Iterator[None]:
+        """Count the lines that cannot be logged; a person who looked on and is gone ends the daemon."""
+        loop = asyncio.get_running_loop()
+
+        def lost(error: BaseException) -> None:
+            self.metrics.log_lines_lost.inc()
+            if self.foreground and isinstance(error, OSError) and error.errno in _NOBODY_READS:
+                loop.call_soon_threadsafe(self._ended.set)
+
+        OUTPUT.on_lost = lost
+        try:
+            yield
+        finally:
+            OUTPUT.on_lost = None
 
     async def _discover(self) -> None:
         for discovery in self.discoveries:
@@ -342,12 +386,22 @@ class Service:
 
 
 @contextlib.contextmanager
-def _signals(ended: asyncio.Event) -> Iterator[None]:
+def _signals(ended: asyncio.Event, *, foreground: bool) -> Iterator[None]:
+    """SIGHUP is the end of a terminal for who is in the foreground, and nothing for a service."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    actions = {
+        signal.SIGTERM: ended.set,
+        signal.SIGINT: ended.set,
+        signal.SIGHUP: ended.set if foreground else _hang_up,
+    }
+    for number, action in actions.items():
+        loop.add_signal_handler(number, action)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in actions:
             loop.remove_signal_handler(number)
+
+
+def _hang_up() -> None:
+    log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")

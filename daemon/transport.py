@@ -25,11 +25,15 @@ from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
 from daemon.addresses import Connect, Reach, connecting, may_reach
+from daemon.domain.text import clean
 from daemon.errors import ConfigFault
+from daemon.masks import MASKS
 
 MAX_BYTES = 4 * 1024 * 1024
 """Largest answer that is read, before and after inflating. A task's answer with ten scripts is about 10 KiB."""
 _MAX_HEADER = 32 * 1024
+_SHOWN = 200
+"""Characters of another program's words that are shown."""
 """Longest header line. IAM tokens of users with many permissions come near 16 KiB (aiohttp's default is 8)."""
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _RAW_DEFLATE = -zlib.MAX_WBITS
@@ -304,12 +308,28 @@ def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
     if not value or is_loopback(host) or _excepted(host, parts.port, environ):
         return None
     proxy = value if "://" in value else f"http://{value}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
+    scheme = proxy.partition("://")[0]
+    if scheme.lower() not in ("http", "https"):
         raise ConfigFault(
-            f"the environment variable {name.upper()} names a {urlsplit(proxy).scheme} proxy, which wrapd cannot "
+            f"the environment variable {name.upper()} names a {clean(scheme)[:20]} proxy, which wrapd cannot "
             "use. Name an http:// or https:// proxy, there or as `proxy` of the project."
         )
+    if not is_proxy(proxy):
+        raise ConfigFault(f"the environment variable {name.upper()} names no proxy. Write http://HOST:PORT.")
     return proxy
+
+
+def is_proxy(url: str) -> bool:
+    """Whether an exchange can go through this http(s) proxy, as far as its URL tells."""
+    try:
+        return bool(urlsplit(url).hostname) and _proxy(url, "https:") is not None
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
+def check_ca_file(ca_file: str) -> None:
+    """Raises ConfigFault where no certificates can be read from the file."""
+    _trust("", None, ca_file)
 
 
 def is_loopback(host: str) -> bool:
@@ -397,7 +417,7 @@ _NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
 def _named(error: Exception) -> TransportError:
     """What happened, told by the exception below the one that came out."""
     root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
-    shown = " ".join(str(root).split())[:200] or type(root).__name__
+    shown = MASKS.cut(str(root), _SHOWN) or type(root).__name__
     for kind, text, cause in _NOT_SENT:
         if isinstance(root, kind):
             return NotSent(f"{text}: {shown}", cause)
@@ -406,7 +426,7 @@ def _named(error: Exception) -> TransportError:
     if isinstance(root, aiohttp.ClientResponseError):
         if any(isinstance(deeper, LineTooLong) for deeper in _causes(root)):
             return TooLarge(f"a header line of the answer is over {_MAX_HEADER} bytes")
-        return Broken(f"not an HTTP answer: {' '.join(root.message.split())[:200]}")
+        return Broken(f"not an HTTP answer: {MASKS.cut(root.message, _SHOWN)}")
     return Broken(f"the connection broke: {shown}")
 
 

@@ -63,8 +63,10 @@ that Apprise does not take.
 
 CLI_INTRO = """\
 `wrapd --config FILE COMMAND`. `jobs`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes` and `links`
-need no running daemon and work beside one; they, `untrack` and `track` need no secrets (but `track --from-api`
-where no daemon runs, and `channels test`). Errors go to standard error, as one message that begins with `wrapd:`.
+need no running daemon and work beside one; they read the database and never make one. They, `untrack` and `track`
+need no secrets (but `track --from-api` where no daemon runs, and `channels test`). Errors go to standard error, as
+one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an error of wrapd itself comes with
+its traceback, for a report.
 """
 
 JSON_INTRO = """\
@@ -86,8 +88,14 @@ and once more where jobs come to it later. What each message says is shown in [m
 """
 
 LOGS_INTRO = """\
-The daemon writes to standard error, one line for each event, as text or (`log.format`) as JSON. Secrets, channel
-URLs and the queries of URLs are masked.
+The daemon writes to standard error, one line for each event, as text or (`log.format`) as JSON. Secrets of 6
+characters or more, channel URLs and the queries of URLs are masked, also where they stand escaped, encoded or cut
+in another program's words, and in tracebacks.
+
+Where systemd's journal reads standard error, each line has its priority (`journalctl -p warning`), and text has no
+time of its own, since the journal keeps one. A line that cannot be written (the disk is full, the reader is gone)
+is counted in `wrapd_log_lines_lost_total`, and the daemon goes on. Only a `wrapd run` in a terminal ends, cleanly,
+when its terminal or its pipe is closed.
 """
 
 

@@ -19,8 +19,10 @@ from daemon.config.secrets import Source, parse
 from daemon.domain.events import Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
+from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.channels import ChannelSettings, open_channel, proxy_passwords, surroundings
+from daemon.web import listen
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
 """Keys that hold a secret."""
@@ -125,6 +127,7 @@ def warnings(config: Config) -> Iterator[str]:
             )
     yield from _unheard(config)
     yield from _links(config)
+    yield from _address(config)
     if _holds_secrets(config) and _readable_by_all(config.source):
         yield f"{config.source}: holds secrets and everybody on this machine can read it; chmod o-r it"
 
@@ -158,6 +161,15 @@ def _links(config: Config) -> Iterator[str]:
         )
     if url is not None and url.startswith("http://") and not _is_local(url):
         yield "web.public_url: http:// sends links to videos, and callbacks, in the clear; put TLS in front of it"
+
+
+def _address(config: Config) -> Iterator[str]:
+    """Whether this machine has the address; the port may well be taken, by the running daemon."""
+    if config.web.enabled:
+        try:
+            listen(config.web.listen.host, 0).close()
+        except ConfigFault as error:
+            yield f"web.listen: not an address of this machine: {error.__cause__}"
 
 
 def _is_local(url: str) -> bool:

@@ -1,7 +1,9 @@
 """From a project's section to the settings of its API client, its discovery; secrets read."""
 
 import os
+import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -18,12 +20,14 @@ from daemon.config import (
     Project,
     Secret,
     TokenAuth,
+    secrets,
 )
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.metastudio import settings as metastudio
 from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
+from daemon.transport import check_ca_file, environment_proxy, is_proxy
 from daemon.watch.discovery import DiscoverySettings, Filters
 
 NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
@@ -51,7 +55,7 @@ def project_settings(
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
     assert auth is not None, "without a fault there are keys"
-    return metastudio.ProjectSettings(
+    settings = metastudio.ProjectSettings(
         name=ProjectName(name),
         auth=auth,
         region=project.region,
@@ -63,6 +67,8 @@ def project_settings(
         ca_file=ca_file,
         app_user_id=project.app_user_id,
     )
+    _check_environment(settings, place, environ)
+    return settings
 
 
 def discovery_settings(discovery: Discovery) -> DiscoverySettings:
@@ -101,12 +107,26 @@ def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: Read
             assert_never(auth)
 
 
+@dataclass(frozen=True, slots=True)
+class AsSecrets:
+    """Reads what belongs to the official SDK in the way of all other secrets."""
+
+    place: str
+
+    def file(self, path: Path) -> str:
+        return secrets.read_text(path, self.place)
+
+    def value(self, text: str, source: str) -> str:
+        return secrets.single_line(text, self.place, source)
+
+
 def sdk_keys(environ: Mapping[str, str], place: str) -> SdkCredentials:
     """The keys that the official SDK would find. Raises ConfigFault."""
     try:
-        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"))
+        found = sdk_credentials(environ, Path(environ.get("HOME") or "/"), AsSecrets(place))
     except ConfigFault as error:
-        raise ConfigFault(f"{place}: {error}") from error
+        text = str(error)
+        raise ConfigFault(text if text.startswith(f"{place}: ") else f"{place}: {text}") from error
     MASKS.add(filter(None, [found.keys.access_key, found.keys.secret_key, found.keys.security_token]))
     return found
 
@@ -115,7 +135,7 @@ def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | No
     if project.proxy is None:
         return None
     url = project.proxy.resolve(environ, place=f"{place}.proxy")
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not is_proxy(url):
         raise ConfigFault(f"{place}.proxy: this is not an HTTP proxy; write http://HOST:PORT")
     return url
 
@@ -125,9 +145,24 @@ def read_ca_file(path: str | None, place: str) -> str | None:
     if path is None:
         return None
     try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {error.strerror}; name a PEM file") from error
+        regular = stat.S_ISREG(Path(path).stat().st_mode)  # a device or a pipe would never come to its end
+        text = Path(path).read_bytes() if regular else b""
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this is no path"
+        raise ConfigFault(f"{place}.ca_file: cannot read {path}: {reason}; name a PEM file") from error
     if b"-----BEGIN" not in text:
         raise ConfigFault(f"{place}.ca_file: {path} is not in PEM; name a file with certificates in PEM")
+    try:
+        check_ca_file(path)
+    except ConfigFault as error:
+        raise ConfigFault(f"{place}.{error}") from error
     return path
+
+
+def _check_environment(settings: metastudio.ProjectSettings, place: str, environ: Mapping[str, str]) -> None:
+    """Raise ConfigFault where the environment names a proxy for the project that cannot be used."""
+    for url in (settings.api_url, settings.iam_url) if settings.proxy is None else ():
+        try:
+            environment_proxy(url or "", environ)
+        except ConfigFault as error:
+            raise ConfigFault(f"{place}: {error}") from error

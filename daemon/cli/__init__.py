@@ -8,10 +8,13 @@ functions: `wrapd jobs` in a script would pay for them each time.
 import contextlib
 import errno
 import importlib
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -105,6 +108,18 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command line (that of the process by default) and return its exit status."""
     _settle_streams()
     logs.set_up(level="warning")
+    if args is None:
+        logs.take_hooks()
+    try:
+        return _run(args)
+    except Exception as error:  # noqa: BLE001 - nobody foresaw it; a person is to read one line, not a traceback
+        _complain_of_defect(error)
+        return int(Exit.FAILED)
+    finally:
+        _forget_if_broken(sys.stderr)
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         result = wrapd.main(args=None if args is None else list(args), prog_name="wrapd", standalone_mode=False)
     except WrapdError as error:
@@ -119,13 +134,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except ClosedOutput:
-        _forget_output()
+        _forget(sys.stdout)
         return CLOSED_OUTPUT
     except OSError as error:
         if error.errno not in _CANNOT_WRITE or error.filename is not None:
             raise
         _complain(f"the output cannot be written: {error.strerror}")
-        _forget_output()
+        _forget(sys.stdout)
         return int(Exit.FAILED)
     return result if isinstance(result, int) else 0
 
@@ -147,11 +162,34 @@ def _settle_streams() -> None:
 def _complain(message: str, *, usage: click.Context | None = None) -> None:
     lines = [clean(line) for line in message.splitlines()] or ["something went wrong"]
     hint = f"\nTry `{usage.command_path} --help`." if usage is not None else ""
+    text = f"wrapd: {chr(10).join(lines)}{hint}"
+    if logs.is_journal(sys.stderr):
+        text = logs.prefixed(text, logging.ERROR)
     with contextlib.suppress(OSError, ValueError):
-        print(f"wrapd: {chr(10).join(lines)}{hint}", file=sys.stderr)  # noqa: T201 - the one place for errors
+        print(text, file=sys.stderr)  # noqa: T201 - the one place for errors
 
 
-def _forget_output() -> None:
-    """Let the interpreter's own flush at its end fail no more."""
+def _complain_of_defect(error: Exception) -> None:
+    """Say what a person can report: the error and its place; with WRAPD_DEBUG set, the whole way to it."""
+    from daemon.tasks import where_of  # noqa: PLC0415 - for this only
+
+    if os.environ.get("WRAPD_DEBUG"):
+        _complain(logs.MASKS.apply("".join(traceback.format_exception(error))))
+    told = " ".join(logs.MASKS.apply(str(error)).split())
+    _complain(
+        f"an error of wrapd itself: {where_of(error)}: {told}. Please report it, with what the same command says "
+        "with WRAPD_DEBUG=1 in its environment"
+    )
+
+
+def _forget_if_broken(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        _forget(stream)
+
+
+def _forget(stream: TextIO) -> None:
+    """Let the interpreter's own flush of a stream that nobody reads fail no more: it would change the status."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,7 +11,7 @@ import click
 
 from daemon.cli import facts, output
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, json_option, opened
+from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened
 from daemon.cli.text import ago
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
@@ -164,7 +164,7 @@ def _test(config: Config, name: str) -> Exit:
 
 
 def _release(config: Config, name: ChannelName) -> None:
-    if not config.database.path.exists():
+    if not has_database(config):
         return
     with opened(config) as store:
         released = store.write_now(lambda transaction: transaction.outbox.release(name, at=CLOCK.now()))

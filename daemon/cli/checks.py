@@ -156,9 +156,13 @@ def deliveries(config: Config) -> Iterator[Finding]:
 
 def running(config: Config) -> Iterator[Finding]:
     """Whether a daemon works on the database, and whether it says that it is ready."""
-    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
+    from daemon.store.engine import database_path  # noqa: PLC0415 - SQLAlchemy
+    from daemon.store.health import holder  # noqa: PLC0415
 
-    pid = holder(config.database.path.resolve())
+    try:
+        pid = holder(database_path(config.database.url))
+    except DatabaseFault:
+        return  # told by the check of the database
     if pid is None:
         yield Finding(verdict="warn", what="daemon", text="none works on this database; start it with `wrapd run`")
         return

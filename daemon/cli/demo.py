@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.cli.session import CLOCK
+from daemon.cli.session import CLOCK, has_terminal
 from daemon.cli.sim import Address
 from daemon.config.forms import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
@@ -201,7 +201,7 @@ class Demo:
             notify=NotifySettings(),
             web=WebSettings(host=self.listen.host, port=self.listen.port),
         )
-        return Service(plan=plan, clock=CLOCK, on_attempt=on_attempt)
+        return Service(plan=plan, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
 
     async def _begin(self, service: "Service", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""

@@ -61,7 +61,7 @@ def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: boo
     """Take the project's jobs that fit the wish, and tell of it. Raises NotDone where the list was not read."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
 
-    with opened(config) as store:
+    with opened(config, create=True) as store:
         pid = holder(config.database.path.resolve())
         account = (
             _by_daemon(store, project, wish, pid) if pid is not None else _by_itself(store, config, project, wish)

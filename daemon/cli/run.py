@@ -1,11 +1,13 @@
 """`wrapd run`: the daemon in the foreground, as systemd and containers want it."""
 
 import asyncio
+import signal
 
 import click
 
 from daemon import logs
-from daemon.cli.session import CLOCK, config_path
+from daemon.cli.session import CLOCK, config_path, has_terminal
+from daemon.errors import WrapdError
 from daemon.logs import LogEvent
 
 log = logs.logger(__name__)
@@ -19,10 +21,22 @@ def command(ctx: click.Context) -> None:
     from daemon.build import build_plan, check_config  # noqa: PLC0415
     from daemon.service import Service  # noqa: PLC0415
     from daemon.systemd import Notifier  # noqa: PLC0415
+    from daemon.tasks import where_of  # noqa: PLC0415
 
+    foreground = has_terminal()
+    if not foreground:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens to signals
     config, warnings = check_config(config_path(ctx))
     logs.set_up(level=config.log.level, output=config.log.format)
     for warning in warnings:
         log.warning(LogEvent.CONFIG_DOUBTFUL, what=warning)
-    service = Service(plan=build_plan(config), clock=CLOCK, notifier=Notifier.from_environment())
-    asyncio.run(service.run())
+    service = Service(
+        plan=build_plan(config), clock=CLOCK, notifier=Notifier.from_environment(), foreground=foreground
+    )
+    try:
+        asyncio.run(service.run())
+    except WrapdError:
+        raise
+    except Exception as error:  # the daemon's log is where a traceback is looked for
+        log.error(LogEvent.DEFECT, part="run", where=where_of(error), error=error, exc_info=error)
+        raise

@@ -4,6 +4,7 @@ Owns no output. Never reads a secret.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,11 +45,14 @@ def config_of(ctx: click.Context) -> Config:
 
 
 @contextmanager
-def opened(config: Config) -> Iterator["Store"]:
-    """The store, beside a running daemon or without one. Raises DatabaseFault."""
+def opened(config: Config, *, create: bool = False) -> Iterator["Store"]:
+    """The store, beside a running daemon or without one. It has to be there, at this program's schema: only what
+    has something to put into it makes it, with `create`. Raises DatabaseFault."""
     from daemon.store import Store  # noqa: PLC0415 - SQLAlchemy: 0.3 s that `--help` need not pay
 
-    store = Store.open(config.database.url, clock=CLOCK, auto_migrate=config.database.auto_migrate)
+    if not create:
+        existing_database(config)
+    store = Store.open(config.database.url, clock=CLOCK, auto_migrate=create and config.database.auto_migrate)
     try:
         yield store
     finally:
@@ -105,9 +109,23 @@ def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "
 def existing_database(config: Config) -> Path:
     """The database file. Raises DatabaseFault where there is none."""
     path = config.database.path
-    if not path.exists():
-        raise DatabaseFault(f"{path}: there is no database yet; `wrapd db upgrade` or `wrapd run` makes it")
+    if not has_database(config):
+        raise DatabaseFault(f"{path}: there is no database yet; `wrapd run` or `wrapd db upgrade` makes it")
     return path
+
+
+def has_database(config: Config) -> bool:
+    """Whether the database was made. Raises DatabaseFault where this user cannot see it."""
+    from daemon.store import SchemaStatus, check  # noqa: PLC0415 - SQLAlchemy
+
+    return check(config.database.url).status is not SchemaStatus.EMPTY
+
+
+def has_terminal() -> bool:
+    """Whether a person started this from a terminal whose end is meant to be the command's end (without nohup)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return False
+    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:

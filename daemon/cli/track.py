@@ -164,7 +164,7 @@ class Request:
 def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[list[str]]:
     """Track the jobs in parts, each of them whole, and say what became of each job."""
     at, routing = CLOCK.now(), config.routing()
-    with opened(config) as store:
+    with opened(config, create=True) as store:
         for start in range(0, len(ids), AT_ONCE):
             yield _track_part(store, request, ids[start : start + AT_ONCE], at=at, routing=routing)
 

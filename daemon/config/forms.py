@@ -4,24 +4,31 @@ Knows nothing of files, sections or pydantic. A message may show the value: neve
 """
 
 import difflib
+import ipaddress
 import re
 import zoneinfo
 from collections.abc import Iterable
 from datetime import time
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.states import State
+from daemon.masks import MASKS
 from daemon.regions import REGIONS
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h|d))", re.ASCII)
+_MOST_PORT = 65535
 _LONGEST = 3650 * 86400.0
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _PROJECT_ID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+_USERINFO = re.compile(r"(//).*@", re.DOTALL)
+_LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.ASCII)
+_AUTHORITY = re.compile(r"(?:\[([^\[\]%]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", re.ASCII)
 _SQLITE = "sqlite:///"
 
 LISTED_KINDS = ("avatar", "photo")
@@ -44,8 +51,9 @@ class Listen(NamedTuple):
 
 
 def shown(value: object) -> str:
-    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters."""
-    text = str(value)
+    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters, without
+    a password in an address."""
+    text = MASKS.apply(_USERINFO.sub(r"\1***@", str(value)))
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
@@ -121,19 +129,38 @@ def region(text: str) -> str:
     return text
 
 
-def endpoint(text: str) -> str:
-    """The base URL of an API: https://, or http:// to this machine. Comes back without a slash at its end."""
+def is_host(text: str) -> bool:
+    """Whether programs can look up a host of this name, or it is an address."""
+    try:
+        if ":" in text or re.fullmatch(r"\d+(?:\.\d+){3}", text, re.ASCII):
+            return ipaddress.ip_address(text).version > 0
+    except ValueError:
+        return False
+    return len(text) <= 253 and _HOST.fullmatch(text) is not None
+
+
+def web_address(text: str) -> SplitResult | None:
+    """An http(s) URL in its parts, None where programs cannot ask its host: a wrong name, a wrong port."""
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
     except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    usable = host and parts.scheme in {"http", "https"} and re.fullmatch(r"[A-Za-z0-9.:_-]+", host) and port != 0
-    if not usable or not text.isprintable():
+        return None
+    found = _AUTHORITY.fullmatch(parts.netloc.rpartition("@")[2])
+    if found is None or parts.scheme not in {"http", "https"} or not text.isprintable() or text != text.strip():
+        return None
+    in_brackets, plain, port = found.groups()
+    usable = ":" in in_brackets and is_host(in_brackets) if in_brackets else is_host(plain)
+    return parts if usable and 0 < int(port or 1) <= _MOST_PORT else None
+
+
+def endpoint(text: str) -> str:
+    """The base URL of an API: https://, or http:// to this machine. Comes back without a slash at its end."""
+    parts = web_address(text)
+    if parts is None:
         raise ValueError(f'{shown(text)} is not the address of an API; write "https://HOST"')
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in {"", "/"}:
         raise ValueError('only scheme, host and port belong here; write "https://HOST" or "https://HOST:PORT"')
-    if parts.scheme == "http" and not is_loopback(str(host)):
+    if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise ValueError(
             f'{shown(text)} would send credentials in the clear; write "https://…" (http:// is accepted for '
             "this machine only: 127.0.0.1, [::1], localhost)"
@@ -144,11 +171,11 @@ def endpoint(text: str) -> str:
 def listen(text: str) -> Listen:
     """An address to listen on, "HOST:PORT"."""
     host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
+    in_brackets = host.startswith("[") and host.endswith("]")
+    if (":" in host) is not in_brackets:
         host = ""
-    if not colon or not host or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > 65535:
+    host = host[1:-1] if in_brackets else host
+    if not colon or not is_host(host) or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _MOST_PORT:
         raise ValueError(f'{shown(text)} is not an address; write "127.0.0.1:8787" or "[::1]:8787"')
     return Listen(host, int(port))
 
@@ -203,13 +230,8 @@ def clock_time(text: str) -> time:
 def public_url(text: str) -> str:
     """The address by which others reach the daemon: https:// or http://, perhaps with a path. Comes back without
     slashes at its end."""
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port, parts = None, None, urlsplit("")
-    usable = host and parts.scheme in {"http", "https"} and re.fullmatch(r"[A-Za-z0-9.:_-]+", host) and port != 0
-    if not usable or re.fullmatch(r"[!-~]{1,500}", text) is None:
+    parts = web_address(text)
+    if parts is None or re.fullmatch(r"[!-~]{1,500}", text) is None:
         raise ValueError(f'{shown(text)} is not an address that people can open; write "https://HOST"')
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError(

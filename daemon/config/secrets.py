@@ -1,9 +1,11 @@
-"""Secrets: where one is kept, and reading it at the moment it is needed.
+"""Secrets: where one is kept, and reading it at the moment it is needed: in one way, wherever it is kept.
 
 A resolved secret is added to `logs.MASKS`. Nothing here, no message and no repr, ever shows one.
 """
 
+import codecs
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +18,8 @@ MAX_BYTES = 64 * 1024
 """Largest secret file that is read."""
 
 FORMS = '"text", { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
+_NO_TEXT = {"Cc", "Zl", "Zp"}
+"""Categories of characters that no secret has: controls, and ends of lines and paragraphs."""
 _CREDENTIAL = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,255}", re.ASCII)
 
 
@@ -36,13 +40,13 @@ class Secret:
     where: str = field(repr=False)
 
     def resolve(self, environ: Mapping[str, str], *, place: str) -> str:
-        """The secret, without newlines at its end. Raises ConfigFault that begins with `place` where it is not
-        to be had."""
+        """The secret, without a byte order mark and newlines at its end. Raises ConfigFault that begins with
+        `place` where it is not to be had, or is no single line of text."""
         match self.source:
             case Source.TEXT:
-                found = self.where
+                found = single_line(self.where, place, "the text")
             case Source.ENV:
-                found = _from_env(environ, self.where, place)
+                found = from_env(environ, self.where, place)
             case Source.FILE:
                 found = _from_file(Path(self.where), place)
             case Source.CREDENTIAL:
@@ -73,31 +77,62 @@ def parse(value: object, folder: Path | None = None) -> Secret:
     return Secret(source, where)
 
 
-def _from_env(environ: Mapping[str, str], name: str, place: str) -> str:
-    found = environ.get(name, "").rstrip("\r\n")
-    if not found:
+def from_env(environ: Mapping[str, str], name: str, place: str) -> str:
+    """The secret in a variable. Raises ConfigFault that begins with `place`."""
+    if not environ.get(name, "").strip():
         state = "is empty" if name in environ else "is not set"
         raise ConfigFault(f"{place}: the environment variable {name} {state}; set it for wrapd, or change {place}")
+    return single_line(environ[name], place, f"the environment variable {name}")
+
+
+def read_text(path: Path, place: str) -> str:
+    """What a small file of text holds, as editors of all systems write it. Raises ConfigFault that begins with
+    `place`, and FileNotFoundError."""
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "this is no path"
+        raise ConfigFault(
+            f"{place}: cannot read {path}: {reason}; make the file readable for wrapd, or change {place}"
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise ConfigFault(f"{place}: {path} is larger than {MAX_BYTES} bytes; name a file with the secret alone")
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ConfigFault(f"{place}: {path} is UTF-16 text, not UTF-8; save it as UTF-8")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigFault(f"{place}: {path} is not UTF-8 text; write the secret alone into it") from None
+
+
+def single_line(text: str, place: str, source: str) -> str:
+    """A secret without what editors and tools put around it. `source` says where it is kept, for the message.
+    Raises ConfigFault that begins with `place`; never shows the secret."""
+    found = text.removeprefix("\ufeff").rstrip("\r\n")
+    if not found.strip():
+        raise ConfigFault(f"{place}: {source} is empty; write the secret into it")
+    kinds = {unicodedata.category(character) for character in found}
+    if "Cs" in kinds:
+        raise ConfigFault(f"{place}: {source} is not UTF-8 text; write the secret alone into it")
+    if kinds & _NO_TEXT or "\ufeff" in found:
+        raise ConfigFault(
+            f"{place}: {source} holds a line end, a tab or another control character inside; write the secret "
+            "alone into it, on one line"
+        )
     return found
 
 
 def _from_file(path: Path, place: str) -> str:
     try:
-        with path.open("rb") as opened:
-            raw = opened.read(MAX_BYTES + 1)
-    except OSError as error:
+        text = read_text(path, place)
+    except FileNotFoundError as error:
         raise ConfigFault(
             f"{place}: cannot read {path}: {error.strerror}; make the file readable for wrapd, or change {place}"
         ) from error
-    if len(raw) > MAX_BYTES:
-        raise ConfigFault(f"{place}: {path} is larger than {MAX_BYTES} bytes; name a file with the secret alone")
-    try:
-        found = raw.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ConfigFault(f"{place}: {path} is not UTF-8 text; write the secret alone into it") from None
-    if not found:
-        raise ConfigFault(f"{place}: {path} is empty; write the secret into it")
-    return found
+    return single_line(text, place, str(path))
 
 
 def _from_credential(environ: Mapping[str, str], name: str, place: str) -> str:

@@ -1,12 +1,13 @@
 """Access keys that a user of the official SDK has already set: environment variables, or its credentials file.
 
-Owns the reading of both. It must never keep or show what it reads. Source: the official SDK's providers.
+Owns where they stand in both. It must never keep or show what it finds. Source: the official SDK's providers.
 """
 
 import configparser
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from daemon.errors import ConfigFault
 from daemon.metastudio.settings import AkSk
@@ -29,56 +30,66 @@ class SdkCredentials:
     source: str
 
 
-def sdk_credentials(environ: Mapping[str, str], home: Path) -> SdkCredentials:
+class Reader(Protocol):
+    """How a secret's text is read, wherever it stands. Both raise ConfigFault."""
+
+    def file(self, path: Path) -> str:
+        """The text of a file. Raises FileNotFoundError too."""
+        ...
+
+    def value(self, text: str, source: str) -> str:
+        """A value as it is meant; `source` says where it stands."""
+        ...
+
+
+def sdk_credentials(environ: Mapping[str, str], home: Path, read: Reader) -> SdkCredentials:
     """The keys of the environment where both are there, else those of the credentials file.
 
     The file is the one that HUAWEICLOUD_SDK_CREDENTIALS_FILE names, else .huaweicloud/credentials in `home`.
     Raises ConfigFault where neither gives both keys; a half-set environment is a fault, not a reason to look on.
     """
-    access_key, secret_key = environ.get(ACCESS_KEY), environ.get(SECRET_KEY)
-    if bool(access_key) != bool(secret_key):
+
+    def variable(name: str) -> str | None:
+        text = environ.get(name, "")
+        return read.value(text, f"the environment variable {name}").strip() if text.strip() else None
+
+    access_key, secret_key, project_id = map(variable, (ACCESS_KEY, SECRET_KEY, PROJECT_ID))
+    if access_key and secret_key:
+        keys = AkSk(access_key=access_key, secret_key=secret_key, security_token=variable(SECURITY_TOKEN))
+        return SdkCredentials(keys=keys, project_id=project_id, iam_endpoint=None, source="the environment")
+    if access_key or secret_key:
         there, missing = (ACCESS_KEY, SECRET_KEY) if access_key else (SECRET_KEY, ACCESS_KEY)
         raise ConfigFault(f"the environment variable {there} is set but {missing} is not: set both, or none.")
-    if access_key and secret_key:
-        return SdkCredentials(
-            keys=AkSk(
-                access_key=access_key,
-                secret_key=secret_key,
-                security_token=environ.get(SECURITY_TOKEN) or None,
-            ),
-            project_id=environ.get(PROJECT_ID) or None,
-            iam_endpoint=None,
-            source="the environment",
-        )
-    named = environ.get(CREDENTIALS_FILE)
-    found = read_credentials_file(Path(named) if named else home / ".huaweicloud" / "credentials")
-    from_environ = environ.get(PROJECT_ID) or None
+    named = variable(CREDENTIALS_FILE)
+    found = read_credentials_file(Path(named) if named else home / ".huaweicloud" / "credentials", read)
     return SdkCredentials(
         keys=found.keys,
-        project_id=from_environ or found.project_id,
+        project_id=project_id or found.project_id,
         iam_endpoint=found.iam_endpoint,
         source=found.source,
     )
 
 
-def read_credentials_file(path: Path) -> SdkCredentials:
+def read_credentials_file(path: Path, read: Reader) -> SdkCredentials:
     """The section `basic` of an SDK credentials file (INI). Raises ConfigFault."""
     parser = configparser.ConfigParser(interpolation=None)  # a key may hold a %
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read.file(path))
     except FileNotFoundError:
         raise ConfigFault(
             f"no access keys: give `access_key` and `secret_key`, or set {ACCESS_KEY} and {SECRET_KEY}, "
             f"or write {path}."
         ) from None
-    except OSError as error:
-        raise ConfigFault(f"{path} cannot be read: {error.strerror}. Let wrapd's user read it.") from None
-    except (configparser.Error, UnicodeDecodeError) as error:
+    except configparser.Error as error:
         where = f" (line {error.lineno})" if isinstance(error, configparser.MissingSectionHeaderError) else ""
         raise ConfigFault(f"{path} is not an SDK credentials file{where}: begin it with [{_SECTION}].") from None
     if not parser.has_section(_SECTION):
         raise ConfigFault(f"{path} has no section [{_SECTION}]: put ak and sk there.")
-    values = dict(parser.items(_SECTION))
+    values = {
+        name: read.value(text, f"{name} in {path}").strip()
+        for name, text in parser.items(_SECTION)
+        if text.strip()
+    }
     missing = [name for name in ("ak", "sk") if not values.get(name)]
     if missing:
         raise ConfigFault(f"{path}: [{_SECTION}] has no {' and no '.join(missing)}.")
@@ -86,9 +97,9 @@ def read_credentials_file(path: Path) -> SdkCredentials:
         keys=AkSk(
             access_key=values["ak"],
             secret_key=values["sk"],
-            security_token=values.get("security_token") or None,
+            security_token=values.get("security_token"),
         ),
-        project_id=values.get("project_id") or None,
-        iam_endpoint=values.get("iam_endpoint") or None,
+        project_id=values.get("project_id"),
+        iam_endpoint=values.get("iam_endpoint"),
         source=str(path),
     )

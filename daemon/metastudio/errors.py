@@ -255,5 +255,4 @@ def _text(value: object) -> str | None:
     """A short, one-line text of an error field, or None."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    text = " ".join(str(value).split())[:_SHOWN]
-    return MASKS.apply(text) or None  # the gateway's texts may name the access key; these go to chats too
+    return MASKS.cut(str(value), _SHOWN) or None  # the gateway's texts may name the access key; these go to chats

@@ -14,6 +14,7 @@ import msgspec
 
 from daemon.domain.jobs import Asset, Observation
 from daemon.domain.states import read_state
+from daemon.masks import MASKS
 
 _MILLIS_FROM = 100_000_000_000
 """Epoch numbers from here on are milliseconds: as seconds this is the year 5138."""
@@ -248,8 +249,13 @@ def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
         duration=duration,
         asset=_model(task) if asset is None else _asset(asset),
         error_code=read_text(error.error_code),
-        error_msg=read_text(error.error_msg),
+        error_msg=_masked(read_text(error.error_msg)),
     )
+
+
+def _masked(text: str | None) -> str | None:
+    """The service's words about a failure go into chats and the database; they may repeat what was sent."""
+    return None if text is None else MASKS.apply(text)
 
 
 def _model(task: PolledTask) -> Asset:

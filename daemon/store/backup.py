@@ -7,9 +7,9 @@ import os
 import sqlite3
 from pathlib import Path
 
-from daemon.errors import DatabaseFault
-from daemon.store.engine import BUSY_SECONDS, database_path
-from daemon.store.errors import from_sqlite
+from daemon.errors import DatabaseFault, DatabaseUnusable
+from daemon.store.engine import database_path, open_file
+from daemon.store.errors import from_sqlite, from_system
 from daemon.store.migrate import SchemaStatus, check
 
 
@@ -18,7 +18,7 @@ def backup(url: str, target: Path) -> None:
     restore, stop the daemon and put the copy in the database's place. Raises DatabaseFault."""
     schema = check(url)
     if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
-        raise DatabaseFault(f"{schema.path}: is no database of wrapd; there is nothing to back up")
+        raise DatabaseUnusable(f"{schema.path}: is no database of wrapd; there is nothing to back up")
     if target.exists():
         raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name")
     # Under its own name the copy appears only when it is whole.
@@ -28,7 +28,7 @@ def backup(url: str, target: Path) -> None:
     except FileExistsError as error:
         raise DatabaseFault(f"{part}: is left of another backup; remove it if none is running") from error
     except OSError as error:
-        raise DatabaseFault(f"{part}: cannot be made ({error.strerror}); choose another folder") from error
+        raise from_system(error, f"{part}: cannot be made ({error.strerror}); choose another folder") from error
     try:
         _copy(database_path(url), part)
         _place(part, target)
@@ -38,7 +38,7 @@ def backup(url: str, target: Path) -> None:
 
 def _copy(source: Path, part: Path) -> None:
     try:
-        reader = sqlite3.connect(source, timeout=BUSY_SECONDS, isolation_level=None)
+        reader = open_file(source)
         writer = sqlite3.connect(part, isolation_level=None)
     except sqlite3.Error as error:
         raise from_sqlite(error, source) from error
@@ -61,7 +61,7 @@ def _place(part: Path, target: Path) -> None:
     except FileExistsError as error:
         raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name") from error
     except OSError as error:
-        raise DatabaseFault(f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+        raise from_system(error, f"{target}: cannot be made ({error.strerror}); choose another folder") from error
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

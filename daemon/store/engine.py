@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool, QueuePool
 
-from daemon.errors import DatabaseFault
-from daemon.store.errors import from_sqlite
+from daemon.errors import DatabaseFault, DatabaseUnusable
+from daemon.store.errors import from_sqlite, from_system
+from daemon.store.owner import hand_over
 
 BUSY_SECONDS = 5.0
 """How long a transaction waits for another program's."""
@@ -34,11 +35,16 @@ def database_path(url: str) -> Path:
     if not colon or scheme != "sqlite":
         # Only the scheme is shown: a URL may carry a password.
         shown = f"a {scheme} database" if colon else "this"
-        raise DatabaseFault(f"database.url: {shown} is not supported; write {_EXAMPLE}")
+        raise DatabaseUnusable(f"database.url: {shown} is not supported; write {_EXAMPLE}")
     name = rest.removeprefix("///") if rest.startswith("///") else ""
     if not name or name.startswith((":memory:", "file:")) or "?" in name or "\0" in name:
-        raise DatabaseFault(f"database.url: {url!r} names no file; write {_EXAMPLE}")
-    return Path(name).resolve()
+        raise DatabaseUnusable(f"database.url: {url!r} names no file; write {_EXAMPLE}")
+    try:
+        return Path(name).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise DatabaseUnusable(
+            f"database.url: {name}: its links lead nowhere; put them right, or change it"
+        ) from error
 
 
 def require_folder(path: Path) -> None:
@@ -49,21 +55,34 @@ def require_folder(path: Path) -> None:
 
 def create_file(path: Path) -> None:
     """Make an empty file unless there is one. SQLite would not let the umask make it writable for the group;
-    the files that it puts beside (-wal, -shm) get this one's mode. Raises DatabaseFault."""
+    the files that it puts beside (-wal, -shm) get this one's mode and owner. What root makes belongs to the owner
+    of the folder: else the service could not use it. Raises DatabaseFault."""
     require_folder(path)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
     except OSError as error:
-        raise DatabaseFault(
+        raise from_system(
+            error,
             f"{path}: cannot be opened for writing ({error.strerror}); make the file and its folder writable for "
-            "this user, or change database.url"
+            "this user, or change database.url",
         ) from error
+    try:
+        hand_over(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there: unlike SQLite's own way, none is made where it is missing. The driver
+    begins no transaction by itself. Raises sqlite3.Error."""
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
 def _connect(path: Path, *, query_only: bool, foreign_keys: bool) -> Callable[[], sqlite3.Connection]:
     def connect() -> sqlite3.Connection:
-        # isolation_level None: the driver begins nothing by itself, `_begin` below does.
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = open_file(path)
         try:
             for pragma in (
                 f"foreign_keys = {'ON' if foreign_keys else 'OFF'}",
@@ -127,7 +146,7 @@ def use_wal(path: Path) -> None:
     happens where it is so already. Raises DatabaseFault."""
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = open_file(path)
         mode = _switch(connection)
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
@@ -135,7 +154,7 @@ def use_wal(path: Path) -> None:
         if connection is not None:
             connection.close()
     if mode != "wal":
-        raise DatabaseFault(f"{path}: the file system cannot hold a write-ahead log; use a local disk")
+        raise DatabaseUnusable(f"{path}: the file system cannot hold a write-ahead log; use a local disk")
 
 
 def _switch(connection: sqlite3.Connection) -> str:

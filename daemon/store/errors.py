@@ -1,8 +1,11 @@
 """What can go wrong with the database, named by what the caller does next.
 
-Owns the mapping from SQLite's and SQLAlchemy's errors, done once, here. None of theirs leaves daemon/store.
+Owns the mapping from SQLite's, SQLAlchemy's and the system's errors, done once, here. None of theirs leaves
+daemon/store.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from daemon.errors import DatabaseFault
+from daemon.errors import DatabaseFault, DatabaseUnusable
 
 
 class StoreError(DatabaseFault):
@@ -25,6 +28,10 @@ class StoreFailed(StoreError):
     """The disk is full, the file cannot be read or written: do the same again later, with a growing pause."""
 
 
+class StoreUnusable(StoreFailed, DatabaseUnusable):
+    """This user may not read or write the file, or it is no database: a person has to change that."""
+
+
 class StoreRefused(StoreError):
     """The rows can never be stored (a constraint forbids them): do not try again. A defect of the caller."""
 
@@ -33,6 +40,21 @@ class StoreClosed(StoreError):
     """The store is closed: nothing can be done with it any more."""
 
 
+_FOR_A_PERSON = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.ENOLCK,
+        errno.EOPNOTSUPP,
+    }
+)
+"""Errors of the system that stay until a person changes something; a full disk, or one that fails, may pass."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _TELLING = {
     sqlite3.SQLITE_FULL: "the disk is full: make room",
@@ -46,6 +68,13 @@ _TELLING = {
     sqlite3.SQLITE_PROTOCOL: "locking failed: the file must lie on a local disk",
 }
 
+_UNUSABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL}
+
+
+def from_system(error: OSError, text: str) -> DatabaseFault:
+    """The system's error as a fault with the message `text`: one for a person, or one that may pass."""
+    return (DatabaseUnusable if error.errno in _FOR_A_PERSON else DatabaseFault)(text)
+
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
     """The error of the SQLite driver as one of ours; the message names the file and the mend."""
@@ -54,8 +83,19 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
     if base in _BUSY:
         return StoreBusy(f"{path}: another program is writing to the database; try again in a moment")
     if base in _TELLING:
-        return StoreFailed(f"{path}: {_TELLING[base]} ({error})")
+        denied = base == sqlite3.SQLITE_CANTOPEN and _is_denied(path)
+        return (StoreUnusable if denied or base in _UNUSABLE else StoreFailed)(
+            f"{path}: {_TELLING[base]} ({error})"
+        )
     return StoreRefused(f"{path}: the database refuses this: {error}")
+
+
+def _is_denied(path: Path) -> bool:
+    """Whether this user may not open the file, those beside it, or make them."""
+    beside = [path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))]
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        return path.parent.is_dir()
+    return any(os.access(each, os.F_OK) and not os.access(each, os.R_OK | os.W_OK) for each in beside)
 
 
 def from_sqlalchemy(error: StatementError, path: Path) -> StoreError:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from daemon.store.engine import BUSY_SECONDS
+from daemon.store.engine import open_file
 from daemon.store.errors import from_sqlite
 
 _MOST = 20
@@ -18,7 +18,7 @@ def damages(path: Path) -> list[str]:
     """What is wrong with the file, in SQLite's words, about 20 lines at most; empty where it is sound. Takes a
     while for a large file and keeps nobody from writing. Raises DatabaseFault where it cannot be read."""
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = open_file(path)
         try:
             connection.execute("PRAGMA query_only = ON")
             pages = [str(line) for (line,) in connection.execute(f"PRAGMA quick_check({_MOST})")]

@@ -8,7 +8,9 @@ import os
 import stat
 from pathlib import Path
 
-from daemon.errors import AlreadyRunning, DatabaseFault
+from daemon.errors import AlreadyRunning, DatabaseUnusable
+from daemon.store.errors import from_system
+from daemon.store.owner import hand_over
 
 
 class DaemonLock:
@@ -23,6 +25,7 @@ class DaemonLock:
         """Lock `database`. Raises AlreadyRunning with the holder's pid, or DatabaseFault."""
         path = database.with_name(f"{database.name}.lock")
         descriptor = _opened(path)
+        hand_over(descriptor, path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -34,7 +37,7 @@ class DaemonLock:
             ) from error
         except OSError as error:
             os.close(descriptor)
-            raise DatabaseFault(f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
+            raise from_system(error, f"{path}: cannot be locked ({error.strerror}); use a local disk") from error
         return cls._held(path, descriptor)
 
     @classmethod
@@ -44,8 +47,8 @@ class DaemonLock:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             os.close(descriptor)
-            raise DatabaseFault(
-                f"{path}: the lock file cannot be written ({error.strerror}); make room"
+            raise from_system(
+                error, f"{path}: the lock file cannot be written ({error.strerror}); make room"
             ) from error
         return cls(path, descriptor)
 
@@ -64,8 +67,10 @@ def _opened(path: Path) -> int:
     except OSError as error:
         if path.is_symlink():
             raise _foreign(path, "a link to another file") from error
-        raise DatabaseFault(
-            f"{path}: the lock file cannot be opened ({error.strerror}); make its folder writable"
+        raise from_system(
+            error,
+            f"{path}: the lock file cannot be opened ({error.strerror}); make it and its folder writable for "
+            "this user",
         ) from error
     found = os.fstat(descriptor)
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
@@ -74,5 +79,5 @@ def _opened(path: Path) -> int:
     raise _foreign(path, "another file's second name" if stat.S_ISREG(found.st_mode) else "no plain file")
 
 
-def _foreign(path: Path, what: str) -> DatabaseFault:
-    return DatabaseFault(f"{path}: the lock file is {what}, and wrapd writes into it; remove it")
+def _foreign(path: Path, what: str) -> DatabaseUnusable:
+    return DatabaseUnusable(f"{path}: the lock file is {what}, and wrapd writes into it; remove it")

@@ -5,15 +5,23 @@ there is something to do: the commands start faster without.
 """
 
 import sqlite3
+import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 import daemon
-from daemon.errors import DatabaseFault
-from daemon.store.engine import APPLICATION_ID, BUSY_SECONDS, create_file, database_path, migrating_engine, use_wal
-from daemon.store.errors import from_sqlite, mapped
+from daemon.errors import DatabaseUnusable
+from daemon.store.engine import (
+    APPLICATION_ID,
+    create_file,
+    database_path,
+    migrating_engine,
+    open_file,
+    use_wal,
+)
+from daemon.store.errors import from_sqlite, from_system, mapped
 from daemon.store.lock import DaemonLock
 
 if TYPE_CHECKING:
@@ -49,7 +57,7 @@ def scripts_folder() -> Path:
     for folder in (package / "_migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
             return folder
-    raise DatabaseFault(f"{package}: the migrations are missing from this installation; install wrapd again")
+    raise DatabaseUnusable(f"{package}: the migrations are missing from this installation; install wrapd again")
 
 
 def revisions(scripts: Path | None = None) -> list[str]:
@@ -78,17 +86,19 @@ def require(schema: Schema, *, upgradable: bool) -> None:
             return
         case SchemaStatus.EMPTY | SchemaStatus.BEHIND:
             if not upgradable:
-                raise DatabaseFault(
+                raise DatabaseUnusable(
                     f"{schema.path}: the schema is {schema.revision or 'missing'}, this wrapd needs "
                     f"{schema.needed}; run `wrapd db upgrade`"
                 )
         case SchemaStatus.NEWER:
-            raise DatabaseFault(
+            raise DatabaseUnusable(
                 f"{schema.path}: made by a newer wrapd (schema {schema.revision}, this one knows up to "
                 f"{schema.needed}); upgrade the program, or restore a backup"
             )
         case SchemaStatus.FOREIGN:
-            raise DatabaseFault(f"{schema.path}: belongs to another program; choose another file in database.url")
+            raise DatabaseUnusable(
+                f"{schema.path}: belongs to another program; choose another file in database.url"
+            )
         case _:
             assert_never(schema.status)
 
@@ -159,21 +169,24 @@ def _require_whole(connection: "Connection", path: Path) -> None:
     """Raise DatabaseFault, so that nothing is changed, where a row now lacks the one that it belongs to."""
     loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if loose is not None:
-        raise DatabaseFault(
+        raise DatabaseUnusable(
             f"{path}: row {loose[1]} of {loose[0]} lacks its {loose[2]}; nothing was changed; restore a backup"
         )
 
 
 def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # a pipe has no end
+            raise DatabaseUnusable(f"{path}: is no file; choose another one in database.url")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
         return SchemaStatus.EMPTY, None
     except OSError as error:
-        raise DatabaseFault(
+        raise from_system(
+            error,
             f"{path}: cannot be read ({error.strerror}); make it a file that this user can read, or change "
-            "database.url"
+            "database.url",
         ) from error
     if not header:
         return SchemaStatus.EMPTY, None
@@ -186,7 +199,7 @@ def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
 
 def _look_inside(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = open_file(path)
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
     try:

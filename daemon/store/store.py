@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
+from daemon.store.anchor import Anchor
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
@@ -59,6 +60,7 @@ class Store:
         self._lock = lock
         self._reading = reading_engine(path)
         self._writing = writing_engine(path)
+        self._anchor = Anchor(path, beside=[lock.path]) if lock is not None else None
         self._writer = Writer(self._writing, path, clock=clock) if lock is not None else None
         self._closed = False
 
@@ -120,6 +122,17 @@ class Store:
             return WriterHealth(last_commit_at=None, waiting=0, oldest_wait=0.0)
         return self._writer.health()
 
+    def moved(self) -> str | None:
+        """What became of a daemon's file while it was open: deleted, renamed, replaced. None: it is there, and
+        what commands write reaches this store. Cheap."""
+        return None if self._anchor is None else self._anchor.moved()
+
+    def part(self) -> None:
+        """Once the file has `moved`: put what was written into it, and leave what is at its path alone. May wait
+        some seconds for others."""
+        if self._anchor is not None:
+            self._anchor.part()
+
     def close(self) -> None:
         """Store what waits, then let go of the file and the lock; a second call does nothing."""
         if self._closed:
@@ -129,6 +142,8 @@ class Store:
             self._writer.close()
         self._reading.dispose()
         self._writing.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
         if self._lock is not None:
             self._lock.release()
 

@@ -1,5 +1,6 @@
 """From a config's sections of delivery to the daemon's plan: channels, links, the web, callbacks, retention."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,18 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
     assert (
         "channels.far.url: jsons:// with verifi=, which this service does not know; did you mean verify=?" in fault
     )
+
+
+def test_an_address_of_another_machine_is_a_warning(tmp_path: Path) -> None:
+    """The config may be checked elsewhere than where it is used; that the port is taken is no doubt at all."""
+    token = 'token = "long-enough-for-a-token"\n'
+    _, warnings = check_config(
+        written(tmp_path, f'[web]\nlisten = "203.0.113.9:8787"\n{token}' + BASE + CHANNEL), {}
+    )
+    assert [warning.partition(":")[0] for warning in warnings if warning.startswith("web.listen")] == [
+        "web.listen"
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f'[web]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\n'
+        _, warnings = check_config(written(tmp_path, listen + BASE + CHANNEL), {})
+    assert not [warning for warning in warnings if warning.startswith("web.listen")]

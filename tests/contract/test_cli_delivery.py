@@ -199,6 +199,7 @@ def test_what_cannot_be_explained_is_one_message(
     wrapd: Runner, args: tuple[str, ...], status: Exit, says: str
 ) -> None:
     wrapd.config.write_text(ROUTED)
+    wrapd("db", "upgrade")
     result = wrapd("routes", "explain", *args)
     assert (result.status, result.out) == (status, "")
     assert says in result.err

@@ -272,6 +272,7 @@ def test_jobs_are_found_by_each_filter(wrapd: Runner) -> None:
 
 
 def test_an_empty_database_lists_nothing(wrapd: Runner) -> None:
+    wrapd("db", "upgrade")
     assert rows(wrapd) == []
     assert json.loads(wrapd("deliveries", "--json").out) == []
 
@@ -334,6 +335,7 @@ def test_show_tells_the_whole_story(wrapd: Runner) -> None:
 
 
 def test_a_job_that_is_not_known_is_told_how_to_add_it(wrapd: Runner) -> None:
+    wrapd("db", "upgrade")
     for command in ("show", "untrack"):
         result = wrapd(command, "zz")
         assert (result.status, result.out) == (Exit.UNKNOWN, "")
@@ -447,7 +449,7 @@ def test_an_unusable_database_is_one_message_with_its_status(wrapd: Runner) -> N
     wrapd.database.write_bytes(b"not a database" * 100)
     for args in (("jobs",), ("track", "a"), ("show", "a"), ("deliveries",), ("db", "check"), ("db", "upgrade")):
         result = wrapd(*args)
-        assert (result.status, result.out) == (Exit.DATABASE, "")
+        assert (result.status, result.out) == (Exit.UNUSABLE, "")
         assert result.err.startswith(f"wrapd: {wrapd.database}: ")
         assert result.err.count("\n") == 1
     assert wrapd.database.read_bytes() == b"not a database" * 100
@@ -455,7 +457,7 @@ def test_an_unusable_database_is_one_message_with_its_status(wrapd: Runner) -> N
     wrapd.database.mkdir()
     for args in (("jobs",), ("db", "check"), ("db", "upgrade"), ("db", "backup", "copy.db")):
         result = wrapd(*args)
-        assert (result.status, result.err.count("\n")) == (Exit.DATABASE, 1)
+        assert (result.status, result.err.count("\n")) == (Exit.UNUSABLE, 1)
         assert "Is a directory" in result.err
         assert "change database.url" in result.err
 

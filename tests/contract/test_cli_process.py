@@ -105,6 +105,7 @@ def test_a_terminal_gets_colours_unless_it_says_no(home: Path) -> None:
 
 def test_an_empty_list_says_what_to_do_on_a_terminal_only(tmp_path: Path) -> None:
     (tmp_path / "wrapd.toml").write_text(CONFIG)
+    assert run(tmp_path, "db", "upgrade").returncode == 0
     assert "wrapd track JOB_ID" in on_terminal(tmp_path, "jobs")
     assert b"track" not in run(tmp_path, "jobs").stdout
 

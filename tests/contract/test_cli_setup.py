@@ -360,6 +360,7 @@ def test_which_channels_to_test_must_be_said(wrapd: Runner) -> None:
     assert wrapd("channels", "test", "editrs").status == Exit.UNKNOWN
     wrapd.config.write_text("")
     assert wrapd("channels", "test", "--all").status == Exit.USAGE
+    wrapd("db", "upgrade")
     assert json.loads(wrapd("channels", "--json").out) == []
 
 

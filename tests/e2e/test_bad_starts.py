@@ -86,7 +86,7 @@ def test_a_database_that_is_not_for_this_program_stays_as_it_is(tmp_path: Path, 
         )
     connection.close()
     before = files(tmp_path)
-    message = refused(start(tmp_path, f'{CONFIG}[web]\nlisten = "127.0.0.1:0"\n'), Exit.DATABASE)
+    message = refused(start(tmp_path, f'{CONFIG}[web]\nlisten = "127.0.0.1:0"\n'), Exit.UNUSABLE)
     assert str(path) in message
     assert ("choose another file" if made_by == "another program" else "upgrade the program") in message
     assert files(tmp_path) == before

@@ -87,6 +87,17 @@ except urllib.error.HTTPError as error:
 """
 
 
+AS_THE_SERVICE = """
+systemd-run --unit=check -p User=wrapd -p Group=wrapd \\
+  $(systemctl cat wrapd | sed -n 's/^LoadCredential=/-p LoadCredential=/p') \\
+  /opt/wrapd/bin/wrapd --config /etc/wrapd/config.toml config check
+"""
+"""As docs/install.md has it, but for --pipe and --wait, which need a D-Bus daemon."""
+
+EVENTS = {"daemon.started": {"6"}, "job.taken": {"6"}, "signal.ignored": {"4"}}
+"""Some events with their priorities in the journal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     """A booted systemd."""
@@ -211,12 +222,31 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     assert ended.returncode == 0, ended.stdout
 
 
+def test_roots_first_commands_leave_nothing_in_the_services_way(lab: Lab) -> None:
+    state = ["find", "/var/lib/wrapd", "-type", "f", "-printf", "%f %u %g %m\n"]
+    lab.wrapd("root", "jobs", status=Exit.DATABASE)
+    lab.wrapd("root", "track", "roots-own", status=Exit.DATABASE)  # systemd makes the folder at the first start
+    lab.exec("install", "-d", "-o", "wrapd", "-g", "wrapd", "-m", "2770", "/var/lib/wrapd")
+    for command in (["jobs"], ["show", "x"], ["deliveries"], ["channels"], ["stats"], ["explain", "x"]):
+        assert "there is no database yet" in lab.wrapd("root", *command, status=Exit.DATABASE)
+    assert lab.exec(*state) == ""
+    lab.wrapd("root", "track", "roots-own")
+    assert lab.exec(*state) == "wrapd.db wrapd wrapd 660"
+
+
+def test_the_config_is_checked_with_the_units_credentials(lab: Lab) -> None:
+    lab.wrapd("wrapd", "config", "check", status=Exit.CONFIG)  # it has none by itself
+    lab.exec("sh", "-c", AS_THE_SERVICE)
+    wait_until("it is checked", lambda: ": ok: 1 project, 1 channel" in lab.journal("check"))
+
+
 def test_start_returns_when_the_daemon_is_ready(lab: Lab) -> None:
     lab.exec("systemctl", "start", "wrapd")
     unit = lab.unit("ActiveState", "SubState", "StatusText", "NRestarts", "MainPID")
     assert (unit["ActiveState"], unit["SubState"], unit["NRestarts"]) == ("active", "running", "0")
-    assert "0 jobs in 1 project" in unit["StatusText"]
+    assert "1 jobs in 1 project" in unit["StatusText"]
     assert "daemon.started" in lab.journal("wrapd")
+    lab.wrapd("alice", "untrack", "roots-own")
     status = lab.exec("cat", f"/proc/{unit['MainPID']}/status")
     for applied in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "Umask:\t0007"):
         assert applied in status
@@ -256,6 +286,38 @@ def test_kill_9_is_followed_by_a_restart_that_goes_on(lab: Lab) -> None:
     wait_until("it is ready", lab.active)
     assert int(lab.unit("NRestarts")["NRestarts"]) == int(before["NRestarts"]) + 1
     assert "1 jobs in 1 project" in lab.unit("StatusText")["StatusText"]
+
+
+def test_lines_of_the_journal_have_their_priorities_and_one_time(lab: Lab) -> None:
+    lab.exec("systemctl", "kill", "--signal=HUP", "wrapd")
+    wait_until("it says so", lambda: "signal.ignored" in lab.journal("wrapd"))
+    said = lab.exec("journalctl", "--unit", "wrapd", "--output", "json", "--no-pager", "_COMM=wrapd")
+    lines = [json.loads(line) for line in said.splitlines()]
+    priorities = {event: {line["PRIORITY"] for line in lines if event in line["MESSAGE"]} for event in EVENTS}
+    assert priorities == EVENTS
+    assert not any(re.match(r"<|\d{4}-", line["MESSAGE"]) for line in lines)
+    assert lab.active()
+
+
+def test_a_deleted_database_is_noticed_and_the_service_starts_again(lab: Lab) -> None:
+    before = lab.unit("MainPID")["MainPID"]
+    lab.exec("sh", "-c", "rm /var/lib/wrapd/wrapd.db*")
+    wait_until("a new process", lambda: lab.unit("MainPID")["MainPID"] not in {"0", before})
+    wait_until("it is ready", lab.active)
+    lab.wrapd("alice", "track", lab.new_job())
+    assert "database.replaced" in lab.journal("wrapd")
+
+
+def test_a_database_that_only_a_person_can_help_is_said_once_and_not_tried_again(lab: Lab) -> None:
+    lab.exec("systemctl", "stop", "wrapd")
+    lab.exec("sh", "-c", "cd /var/lib/wrapd && mv wrapd.db kept && echo another program > wrapd.db")
+    lab.exec("systemctl", "start", "wrapd", status=1)
+    unit = lab.unit("SubState", "ExecMainStatus")
+    assert (unit["SubState"], unit["ExecMainStatus"]) == ("failed", str(Exit.UNUSABLE.value))
+    assert lab.journal("wrapd").count("belongs to another program") == 1
+    lab.exec("sh", "-c", "cd /var/lib/wrapd && mv kept wrapd.db")
+    lab.exec("systemctl", "reset-failed", "wrapd")
+    lab.exec("systemctl", "start", "wrapd")
 
 
 def test_the_watchdog_ends_a_process_that_stands_still(lab: Lab) -> None:

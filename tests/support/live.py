@@ -178,6 +178,18 @@ class LiveDaemon:
         self._wait()
         return Ended(status=status, seconds=took)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def wait(self, seconds: float) -> int:
+        """The status with which it ends by itself."""
+        assert self._process is not None
+        status = self._process.wait(seconds)
+        self._wait()
+        return status
+
     def command(self, *arguments: str, status: int = 0) -> str:
         """What another command on the same config says."""
         ended = subprocess.run(

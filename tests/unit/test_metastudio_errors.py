@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daemon.logs import Masks
+from daemon.masks import Masks
 from daemon.metastudio import errors
 from daemon.metastudio.errors import (
     ApiError,

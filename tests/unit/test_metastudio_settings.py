@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from daemon.build.projects import AsSecrets
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.metastudio.credentials import sdk_credentials
 from daemon.metastudio.settings import AkSk, Auth, GivenToken, Password, ProjectSettings
 
 KEYS = AkSk(access_key="AK", secret_key="SK")
+READ = AsSecrets("projects.main.auth")
 GOOD: dict[str, Any] = {"name": ProjectName("main"), "auth": KEYS, "region": "cn-north-4", "project_id": "p1"}
 
 
@@ -103,6 +105,7 @@ def test_keys_of_the_environment(tmp_path: Path) -> None:
             "HUAWEICLOUD_SDK_PROJECT_ID": "p1",
         },
         tmp_path,
+        READ,
     )
     assert found.keys == AkSk(access_key="AK", secret_key="SK", security_token="ST")
     assert found.project_id == "p1"
@@ -114,13 +117,13 @@ def test_keys_of_the_credentials_file(tmp_path: Path) -> None:
     path.write_text(
         "[basic]\nak = AK\nsk = S%K\nproject_id = p1\nsecurity_token = ST\niam_endpoint = https://iam.x\n[global]\nak=no\n"
     )
-    found = sdk_credentials({"HUAWEICLOUD_SDK_AK": ""}, tmp_path)
+    found = sdk_credentials({"HUAWEICLOUD_SDK_AK": ""}, tmp_path, READ)
     assert found.keys == AkSk(access_key="AK", secret_key="S%K", security_token="ST")
     assert (found.project_id, found.iam_endpoint, found.source) == ("p1", "https://iam.x", str(path))
     elsewhere = tmp_path / "other"
     elsewhere.write_text("[basic]\nak = AK2\nsk = SK2\n")
     named = sdk_credentials(
-        {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(elsewhere), "HUAWEICLOUD_SDK_PROJECT_ID": "p2"}, tmp_path
+        {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(elsewhere), "HUAWEICLOUD_SDK_PROJECT_ID": "p2"}, tmp_path, READ
     )
     assert (named.keys.access_key, named.project_id) == ("AK2", "p2")
 
@@ -128,7 +131,7 @@ def test_keys_of_the_credentials_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("present", ["HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"])
 def test_half_an_environment_is_a_fault(present: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigFault, match=f"{present} is set but"):
-        sdk_credentials({present: "x"}, tmp_path)
+        sdk_credentials({present: "x"}, tmp_path, READ)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_half_an_environment_is_a_fault(present: str, tmp_path: Path) -> None:
         ("[basic]\nak = s3cret\n", "has no sk"),
         ("[basic]\nak =\nsk =\n", "no ak and no sk"),
         ("[basic]\nak = s3cret\nak = s3cret\n", "not an SDK credentials file"),
-        ("\udcff", "not an SDK credentials file"),
+        ("\udcff", "is not UTF-8 text"),
     ],
 )
 def test_a_credentials_file_that_does_not_do(content: str | None, why: str, tmp_path: Path) -> None:
@@ -149,5 +152,5 @@ def test_a_credentials_file_that_does_not_do(content: str | None, why: str, tmp_
         path.parent.mkdir()
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigFault, match=why) as caught:
-        sdk_credentials({}, tmp_path)
+        sdk_credentials({}, tmp_path, READ)
     assert "s3cret" not in str(caught.value)

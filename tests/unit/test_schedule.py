@@ -138,3 +138,26 @@ async def test_a_step_over_many_years_costs_nothing(monkeypatch: pytest.MonkeyPa
         await tick.times(2)
         offset = timedelta(days=50 * 365)
         await tick.times(tick.ran + 3)
+
+
+async def test_what_nobody_foresaw_is_told_with_the_ticks_name() -> None:
+    told: list[tuple[str, Exception]] = []
+    heard = asyncio.Event()
+
+    def defect(tick: str, error: Exception) -> None:
+        told.append((tick, error))
+        heard.set()
+
+    async def fail() -> None:
+        raise LookupError("a tick's own fault")
+
+    schedule = Schedule(SystemClock(), defect=defect)
+    schedule.every(0.01, "failing", fail)
+    schedule.start()
+    try:
+        await asyncio.wait_for(heard.wait(), 5)
+    finally:
+        await schedule.stop()
+    assert told[0][0] == "failing"
+    assert isinstance(told[0][1], LookupError)
+    assert schedule.last_ran() == {"failing": None}

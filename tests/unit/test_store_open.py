@@ -54,7 +54,7 @@ def test_other_databases_are_refused(url: str, says: str) -> None:
         Store.open(url, clock=ManualClock())
     assert "sqlite:///wrapd.db" in str(caught.value)
     assert "hidden" not in str(caught.value)
-    assert caught.value.exit_status is Exit.DATABASE
+    assert caught.value.exit_status is Exit.UNUSABLE
 
 
 def test_a_path_starts_at_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

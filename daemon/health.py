@@ -1,0 +1,99 @@
+"""Whether the daemon gets on: which parts there are, what each last did, and for how long each may pause.
+
+Owns the two judgements: alive (else it is to be killed and started again) and ready (else somebody has to look).
+Decides nothing else, and must never wait for anything.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from daemon.clock import Clock
+from daemon.schedule import Schedule
+from daemon.store import WriterHealth
+from daemon.web import Health, Part, judge_health
+
+STALL = 30.0
+"""Seconds without progress after which a part is stalled."""
+_VITAL_TICKS = ("poll", "changes")
+_TICKS = {"checkpoint": 30.0, "discovery": 0.0}
+"""Further ticks, and the seconds between two of each that count for nothing."""
+
+
+@runtime_checkable
+class Lanes(Protocol):
+    """What sends: the lanes of all channels."""
+
+    def progress(self) -> Mapping[str, float]:
+        """When each channel's lane last got on (monotonic seconds): one that has nothing to do gets on."""
+        ...
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """What asks: the watch of one project."""
+
+    def progress(self, now: float) -> float:
+        """When it last got on (monotonic seconds); `now` where it has nothing to do."""
+        ...
+
+
+class Queue(Protocol):
+    """What waits to be stored."""
+
+    def progress(self, now: float) -> float: ...
+
+
+class Database(Protocol):
+    """What stores."""
+
+    def writer_health(self) -> WriterHealth: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """All parts of one daemon, `started` at that moment (monotonic seconds)."""
+
+    clock: Clock
+    started: float
+    schedule: Schedule
+    store: Database
+    lanes: object
+    projects: Mapping[str, object]
+    operators: Queue
+    send_timeout: float
+    """Seconds that one send may take: a lane that waits for its end does not stall."""
+
+    def alive(self) -> Health:
+        """Whether jobs are asked about, changes noticed and alerts sent: what a new start may put right."""
+        return self._judge([*self._ticks(dict.fromkeys(_VITAL_TICKS, 0.0)), *self._lanes(), *self._projects()])
+
+    def ready(self, *, moved: bool) -> Health:
+        """Whether everything else gets on as well. `moved`: the database's file is not the open one."""
+        stalled = self.alive().stalled | self._judge([*self._ticks(_TICKS), *self._stored()]).stalled
+        return Health(stalled=stalled | {"database": None} if moved else stalled)
+
+    def _judge(self, parts: list[Part]) -> Health:
+        return judge_health(parts, now=self.clock.monotonic(), started=self.started)
+
+    def _ticks(self, pauses: Mapping[str, float]) -> Iterator[Part]:
+        ran = self.schedule.last_ran()
+        return (Part(name=name, last=ran[name], limit=STALL + pause) for name, pause in pauses.items())
+
+    def _lanes(self) -> Iterator[Part]:
+        if isinstance(self.lanes, Lanes):
+            for channel, last in self.lanes.progress().items():
+                yield Part(name=f"channels.{channel}", last=last, limit=STALL + self.send_timeout)
+
+    def _projects(self) -> Iterator[Part]:
+        now = self.clock.monotonic()
+        for name, project in self.projects.items():
+            if isinstance(project, Looks):
+                yield Part(name=f"projects.{name}", last=project.progress(now), limit=STALL)
+
+    def _stored(self) -> Iterator[Part]:
+        writer = self.store.writer_health()
+        # A full disk takes transactions that change nothing: what counts is since when changes fail.
+        last = writer.last_commit_at if writer.failing_since is None else writer.failing_since
+        yield Part(name="writer", last=last, limit=STALL)
+        yield Part(name="operators", last=self.operators.progress(self.clock.monotonic()), limit=STALL)

@@ -1,0 +1,262 @@
+"""Texts that nobody may see, and taking them out of others: in every form in which they travel, and in pieces.
+
+Owns the list of secrets of this process. Pure apart from that; must never show or keep what it masks.
+"""
+
+import base64
+import html
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+LEAST = 6
+"""Characters of a secret at least: a shorter one would hide common words."""
+PIECE = 8
+"""Characters of a secret that are taken for it where a text was cut."""
+
+_HEAD = 64
+"""Characters by which an escaped secret is known; what follows without a gap goes with it."""
+_SHORT = 512
+"""Characters of a form at most whose every piece is kept at hand."""
+_ROUNDS = 5
+"""Masks may make a new secret of what is around them, where one is made of asterisks."""
+_ROOM = 12
+"""Characters that an escaped one takes at most."""
+_QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
+_USERINFO = re.compile(r"//[^\s/@'\"]+@")
+_ESCAPED = re.compile(r"[%\\&]")
+_CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+_CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")
+_CUT_START = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*")
+_MARKS = 5
+"""Characters at most by which somebody says that a text was cut, or in which it is quoted."""
+_PUBLIC = re.compile(r"(?:https?|jsons?|forms?|xmls?)://[^/?#@]*(?:[/?#]|$)", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+Span = tuple[int, int]
+
+
+class Masks:
+    """Every resolved secret is added here once. May be used from any thread."""
+
+    def __init__(self) -> None:
+        self._secrets: frozenset[str] = frozenset()
+        self._loose: list[_Loose] = []
+        self._heads: dict[str, tuple[_Form, ...]] = {}
+        self._tails: dict[str, tuple[str, ...]] = {}
+        self._inside: frozenset[str] = frozenset()
+        """All that a piece of a form may begin with; `_long` has the forms that are too long for that."""
+        self._long = ""
+        self._longest = 0
+        self._spaces = False
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on. Those under `LEAST` characters are left out."""
+        new = {secret for secret in secrets if len(secret) >= LEAST} - self._secrets
+        if not new:
+            return
+        self._secrets |= new
+        forms = {form: _least_piece(form, secret) for secret in new for form in _forms(secret)}
+        heads, tails = dict(self._heads), dict(self._tails)
+        for form, least in forms.items():
+            heads[form[:LEAST]] = (*heads.get(form[:LEAST], ()), _Form(form, least))
+            tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), form)
+        self._longest = max(self._longest, *map(len, forms))
+        self._loose = [*self._loose, *map(_Loose, sorted(new))]
+        self._spaces = self._spaces or any(" " in secret for secret in new)
+        short = [form for form in forms if len(form) <= _SHORT]
+        self._long = "\n".join([self._long, *(form for form in forms if len(form) > _SHORT)])
+        self._inside |= {form[at : at + PIECE] for form in short for at in range(len(form) - PIECE + 1)}
+        self._heads, self._tails = heads, tails
+
+    def apply(self, text: str) -> str:
+        """`text` without the secrets, URL queries and URL passwords. Apply it before a text is cut; where somebody
+        else has cut it, the piece of a secret at its end or start goes too."""
+        if self._heads and len(text) >= LEAST:
+            for _ in range(_ROUNDS):
+                spans = sorted([*self._whole(text), *self._escaped(text), *self._tail(text)])
+                if not spans:
+                    break
+                text = _covered(text, spans)
+        if "?" in text:
+            text = _QUERY.sub(rf"\1?{MASK}", text)
+        return _USERINFO.sub(rf"//{MASK}@", text) if "//" in text else text
+
+    def cut(self, text: str, most: int) -> str:
+        """`text` on one line, masked, and only then cut to `most` characters."""
+        line = " ".join(text.split())
+        # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
+        return self.apply(line[: most + _ROOM * self._longest])[:most]
+
+    def _whole(self, text: str) -> Iterator[Span]:
+        """Secrets as they are, and those that somebody has cut off at the end of the text."""
+        heads = self._heads
+        for at in [at for at in range(len(text) - LEAST + 1) if text[at : at + LEAST] in heads]:
+            for form in heads[text[at : at + LEAST]]:
+                if text.startswith(form.text, at):
+                    yield at, at + len(form.text)
+                elif len(text) - at < len(form.text) + _MARKS:
+                    yield from ((at, end) for end in _ends(text) if form.begins(text, at, end))
+
+    def _escaped(self, text: str) -> Iterator[Span]:
+        if _ESCAPED.search(text) is None and not (self._spaces and "+" in text):
+            return
+        plain = _plain(text)
+        for loose in self._loose:
+            if loose.may_be_in(plain):
+                yield from loose.spans(text)
+
+    def _tail(self, text: str) -> Iterator[Span]:
+        """Secrets whose beginning somebody has cut off, at the start of the text."""
+        for start in _starts(text):
+            begin = text[start : start + PIECE]
+            if begin in self._inside or begin in self._long:
+                for at in range(start + PIECE, min(len(text), start + self._longest) + 1):
+                    for form in self._tails.get(text[at - PIECE : at], ()):
+                        if form.endswith(text[start:at]):
+                            yield start, at
+
+
+def _ends(text: str) -> range:
+    """Where a text may end but for the marks of who cut it there."""
+    mark = _CUT_END.search(text)
+    return range(len(text) if mark is None else max(mark.start(), len(text) - _MARKS), len(text) + 1)
+
+
+def _starts(text: str) -> range:
+    """Where a text may begin but for such marks, and long enough to tell anything."""
+    mark = _CUT_START.match(text)
+    return range(min(0 if mark is None else mark.end(), _MARKS, len(text) - PIECE) + 1)
+
+
+class _Form:
+    """One way to write a secret, and how much of its beginning tells it."""
+
+    __slots__ = ("least", "text")
+
+    def __init__(self, text: str, least: int) -> None:
+        self.text = text
+        self.least = least
+
+    def begins(self, text: str, at: int, end: int) -> bool:
+        """Whether that part of `text` is a beginning of it that tells."""
+        return end - at >= self.least and self.text.startswith(text[at:end])
+
+
+class _Loose:
+    """One secret with any of its characters escaped, in any of the usual ways."""
+
+    __slots__ = ("_head", "_more", "_pattern", "_plain")
+
+    def __init__(self, secret: str) -> None:
+        self._head = secret[:_HEAD]
+        self._more = "" if len(secret) <= _HEAD else r"[^\s\"'<>]*"
+        self._pattern: re.Pattern[str] | None = None
+        self._plain = _plain(secret)[: _HEAD // 2]
+
+    def may_be_in(self, plain: str) -> bool:
+        """Whether it is worth looking: cheaper than the pattern."""
+        return self._plain in plain
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Where it stands in `text`."""
+        if self._pattern is None:  # made when it is needed, which few are: it takes milliseconds
+            self._pattern = re.compile("".join(_characters(self._head)) + self._more)
+        return (found.span() for found in self._pattern.finditer(text))
+
+
+def _covered(text: str, spans: list[Span]) -> str:
+    """`text` with a mask in the place of each span; those that touch share one. `spans` are sorted."""
+    parts, done = [], 0
+    start, end = spans[0]
+    for begin, stop in spans[1:]:
+        if begin > end:
+            parts += [text[done:start], MASK]
+            done, start = end, begin
+        end = max(end, stop)
+    return "".join([*parts, text[done:start], MASK, text[end:]])
+
+
+def _forms(secret: str) -> set[str]:
+    """The secret as it is, and as programs write it into URLs, JSON, headers and logs."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    forms = {secret, raw.hex(), raw.hex().upper(), repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+    for safe in ("", "/"):
+        with_percent = quote(raw, safe=safe)
+        forms |= {with_percent, re.sub(r"%..", lambda found: found[0].lower(), with_percent)}
+    forms.add(quote_plus(raw))
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        forms |= {_inner(encode(bytes(before) + raw).decode(), before, len(raw)) for before in range(3)}
+    return {form for form in forms if len(form) >= LEAST}
+
+
+def _inner(encoded: str, before: int, length: int) -> str:
+    """The part of a base64 text that holds nothing but the secret, whatever stands around it."""
+    return encoded[-(-before * 8 // 6) : (before + length) * 8 // 6]
+
+
+def _least_piece(form: str, secret: str) -> int:
+    """Characters of a cut form that tell it: a URL's scheme, and the host that everybody uses, are no secret."""
+    public = _PUBLIC.match(secret) or _SCHEME.match(secret)
+    if form != secret or public is None:
+        return PIECE
+    return public.end() + PIECE
+
+
+def _plain(text: str) -> str:
+    """`text` with its escapes undone until none is left: what looks the same then may be the same."""
+    for _ in range(_ROUNDS):
+        undone = _CODE.sub(_character, html.unescape(unquote(text)))
+        undone = undone.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\\", "")
+        if undone == text:
+            break
+        text = undone
+    return text.replace("+", " ")
+
+
+def _character(found: re.Match[str]) -> str:
+    code = int(found[1] or found[2] or found[3], 16)
+    return chr(code) if code <= sys.maxunicode else found[0]
+
+
+def _characters(secret: str) -> Iterator[str]:
+    """A pattern for each character of a secret: itself, or escaped. No part of it is ever tried in two ways."""
+    for is_backslash, run in itertools.groupby(secret, key="\\".__eq__):
+        if is_backslash:
+            yield r"(?:\\|%(?:25)*+5[cC]|u005[cC]|x5[cC])++"
+            continue
+        for character in run:
+            yield rf"\\*+(?:{'|'.join(_ways(character))})"
+
+
+def _ways(character: str) -> Iterator[str]:
+    yield re.escape(character)
+    if character == "%":
+        yield "%(?:25)+"
+    else:
+        yield "".join(f"%(?:25)*+{_hex(byte, 2)}" for byte in character.encode("utf-8", "surrogatepass"))
+    code = ord(character)
+    if code < 0x100:
+        yield f"x{_hex(code, 2)}"
+    if code < 0x10000:
+        yield f"u{_hex(code, 4)}"
+    else:
+        units = character.encode("utf-16-be")
+        yield r"\\*+".join(f"u{_hex(int.from_bytes(units[at : at + 2]), 4)}" for at in (0, 2))
+        yield f"U{_hex(code, 8)}"
+    if character == " ":
+        yield r"\+"
+    if (named := html.escape(character)) != character:
+        yield re.escape(named)
+        yield f"&#(?:{code}|[xX]{_hex(code, 2)});"
+
+
+def _hex(value: int, width: int) -> str:
+    return "".join(f"[{each}{each.upper()}]" if each.isalpha() else each for each in f"{value:0{width}x}")
+
+
+MASKS = Masks()

@@ -239,6 +239,12 @@ class DeliveryRow:
     last_error: str | None
     held_until: datetime | None = None
     """The end of the quiet hours for which it was kept back."""
+    tried_for: float = 0.0
+    """Seconds for which wrapd has been trying: time that it was off does not count."""
+    tried_at: datetime | None = None
+    """When the last attempt was judged, by the wall clock as it is set now."""
+    defects: int = 0
+    """How often in all an error of wrapd's own kept it from being sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,12 +276,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held."""
+    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held. `tried` is for how
+    many seconds more the delivery has been tried; `defect`: an error of wrapd's own ended the attempt."""
 
     kind: AttemptOutcome
     reason: str
     status_code: int | None = None
     due_at: datetime | None = None
+    tried: float = 0.0
+    defect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -269,6 +269,9 @@ DELIVERIES = Table(
     _flag("possible_repeat"),
     Column("last_error", Text),
     Column("held_until", Moment),  # the end of the quiet hours that it was kept for
+    Column("tried_for", Float, nullable=False, server_default=text("0")),  # seconds
+    Column("tried_at", Moment),  # the last judgement; moved with `due_at` when the wall clock is set
+    Column("defects", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("key", "channel", name="deliveries_key"),
     _within("key", 300),
     _within("channel", 128),
@@ -279,6 +282,8 @@ DELIVERIES = Table(
     CheckConstraint("status IN ('pending', 'sending', 'sent', 'held', 'dead', 'canceled')", name="status_value"),
     CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
     CheckConstraint("attempts >= 0", name="attempts_count"),
+    CheckConstraint("tried_for >= 0", name="tried_for_counts"),
+    CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
     Index(
         "deliveries_due",

@@ -15,11 +15,12 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher
-from daemon.notify.lane import OnResult
 from daemon.notify.pictures import Pictures, PictureSource
 from daemon.notify.prepare import OwnLinks, Preparer
+from daemon.notify.surroundings import OnResult
 from daemon.plan import Plan
 from daemon.store import Store, StoreError
+from daemon.tasks import Defects
 from daemon.watch.links import FreshLinks, remind
 
 log = logger(__name__)
@@ -40,6 +41,7 @@ class Delivery:
         clock: Clock,
         rng: random.Random,
         metrics: Metrics,
+        defects: Defects,
         on_result: OnResult,
     ) -> None:
         self._plan = plan
@@ -58,6 +60,7 @@ class Delivery:
             clock=clock,
             rng=rng,
             settings=plan.notify,
+            defects=defects,
             routing=plan.routing,
             preparer=Preparer(
                 settings=plan.notify,

@@ -208,6 +208,7 @@ class Service:
             clock=self.clock,
             rng=self.rng,
             metrics=self.metrics,
+            defects=self.defects,
             on_result=self._attempted,
         )
         self.operators = Operators(

@@ -36,7 +36,7 @@ from daemon.domain.routing import Routing, Target
 from daemon.store import alerts, fallback, given_up, ownership, plainly, quiet, steps, together
 from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent, waits
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
-from daemon.store.ownership import STOPPED_WHILE_SENDING, Aside, Wait
+from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
@@ -84,7 +84,6 @@ _APART = _PENDING.where(~merges(DELIVERIES))
 _CLAIM = {
     query: (query.where(due(DELIVERIES)), query.where(too_far(DELIVERIES))) for query in (_PENDING, _PROBE, _APART)
 }
-_BARE = (_D.id, _D.attempts, _D.defects, _D.event)
 _NEW = (
     select(_D.id)
     .where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.PENDING), due(DELIVERIES))
@@ -141,18 +140,18 @@ class Outbox:
             row = self._first(self._claimable(channel, apart=apart), channel, now=now)
         return None if row is None else self._take(delivery_row(row), now=now)
 
-    def put_aside(self, channel: ChannelName, *, now: datetime, wait: Wait, reason: str) -> Aside | None:
+    def put_aside(self, channel: ChannelName, *, now: datetime, wait: Wait, reason: str) -> Left | None:
         """An error of wrapd's own keeps `claim` from taking what is next: put that off by `wait` (seconds, by how
         often it happened to it), in the end for good. None where nothing is due."""
-        row = self._first(self._claimable(channel), channel, now=now, columns=_BARE)
+        row = self._first(self._claimable(channel), channel, now=now, columns=ownership.BARE)
         if row is None:
             return None
         return ownership.put_aside(self._connection, row, now=now, wait=wait, reason=reason)
 
-    def rescue(self, owned: Collection[int], *, at: datetime, wait: Wait) -> dict[int, ChannelName]:
+    def rescue(self, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
         """What is being sent, but by none that owns one of `owned` (row ids), is due again after `wait` (seconds,
-        by its attempts), marked as a possible repeat. Returns the channel of each."""
-        return ownership.rescue(self._connection, owned, at=at, wait=wait, reason=ownership.LEFT_WHILE_SENDING)
+        by its attempts), marked as a possible repeat, in the end dead."""
+        return ownership.rescue(self._connection, owned, at=at, wait=wait)
 
     def is_sending(self) -> frozenset[int]:
         """The row ids of what is being sent."""
@@ -167,7 +166,7 @@ class Outbox:
         """Take all alerts about jobs and batches that are due, by id, several about one job too, and open the next
         attempt of each; at most `most`, and `together.MOST`. None is left out that stands before another in its
         line. () where there are none, and while the channel is held."""
-        if self._is_held(channel):
+        if self.is_held(channel):
             return ()
         return together.take(self._connection, channel, now=now, most=most)
 
@@ -214,7 +213,7 @@ class Outbox:
     def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
         """How the channel stands, for what is told together: alerts about jobs and batches alone, counted up to
         `together.COUNTED`. While the channel is held nothing could go out."""
-        if self._is_held(channel):
+        if self.is_held(channel):
             return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
         return together.waiting(self._connection, channel, now=now, window=window)
 
@@ -243,10 +242,7 @@ class Outbox:
             quiet.shorten(self._connection, routing, at=at)
         if longest is not None:
             steps.bound(self._connection, now=at, longest=longest)
-        found = ownership.rescue(
-            self._connection, (), at=at, wait=lambda attempts: 0.0, reason=STOPPED_WHILE_SENDING
-        )
-        return len(found)
+        return ownership.recover(self._connection, at=at)
 
     def move_times(self, step: float, *, now: datetime, window: float, routing: Routing | None = None) -> None:
         """The wall clock was set by `step` seconds, in the last `window` seconds, and shows `now`: all that waits
@@ -257,11 +253,13 @@ class Outbox:
         """When `claim` can take the next one, as far as is known; None where there is none. With `now`, a moment
         further ahead than `FAR` counts as now (see `claim`)."""
         query = self._claimable(channel)
-        first = self._connection.execute(query, {"channel": channel}).one_or_none()
+        bare = query.with_only_columns(_D.due_at)  # a row that cannot be read whole must not keep back the others
+        first = self._connection.execute(bare, {"channel": channel}).one_or_none()
         if first is None or now is None or first.due_at <= now:
             return None if first is None else first.due_at
-        far = self._connection.execute(_CLAIM[query][1], {"channel": channel, **times(now)})
-        return first.due_at if far.one_or_none() is None else now
+        far = _CLAIM[query][1].with_only_columns(_D.id)
+        found = self._connection.execute(far, {"channel": channel, **times(now)}).one_or_none()
+        return first.due_at if found is None else now
 
     def became_due(self, channel: ChannelName, *, after: datetime, now: datetime) -> bool:
         """Whether a pending delivery of the channel fell due later than `after` and is due `now`: it was written,
@@ -363,11 +361,12 @@ class Outbox:
                 return row
         return None
 
-    def _is_held(self, channel: ChannelName) -> bool:
+    def is_held(self, channel: ChannelName) -> bool:
+        """Whether the channel holds anything that it refused."""
         return self._connection.execute(_IS_HELD, {"channel": channel}).one_or_none() is not None
 
     def _claimable(self, channel: ChannelName, *, apart: bool = False) -> Select[Any]:
-        if self._is_held(channel):
+        if self.is_held(channel):
             return _PROBE
         return _APART if apart else _PENDING
 
@@ -397,7 +396,7 @@ def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any
     """What an attempt that failed adds to its delivery."""
     row = claimed.delivery
     return {
-        "tried_for": row.tried_for + outcome.tried,
+        "tried_for": row.tried_until(at, uptime=outcome.uptime),
         "tried_at": at,
         "defects": row.defects + outcome.defect,
     }

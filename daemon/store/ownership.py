@@ -28,17 +28,15 @@ Wait = Callable[[int], float]
 
 _D, _A = DELIVERIES.c, ATTEMPTS.c
 _SENDING = and_(open_(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
-_IN_FLIGHT = select(_D.id, _D.channel, _D.attempts).where(_SENDING)
+BARE = (_D.id, _D.channel, _D.event, _D.attempts, _D.defects)
+"""The columns that can always be read."""
+_IN_FLIGHT = select(*BARE).where(_SENDING)
 _CLOSE = (
     update(ATTEMPTS)
     .where(_A.delivery == bindparam("row"), _A.ended_at.is_(None))
     .values(outcome=AttemptOutcome.UNKNOWN)
 )
-_BACK = (
-    update(DELIVERIES)
-    .where(_D.id == bindparam("row"), _SENDING)
-    .values(status=DeliveryStatus.PENDING, possible_repeat=True)
-)
+_BACK = update(DELIVERIES).where(_D.id == bindparam("row"), _SENDING).values(possible_repeat=True)
 _begun = select(1).where(
     _A.delivery == _D.id, _A.ended_at.is_(None), _A.started_at > bindparam("recent", type_=_A.started_at.type)
 )
@@ -52,31 +50,54 @@ _TRIED = insert(ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """A delivery that could not be taken: put off, or `dead`."""
+class Left:
+    """A delivery that wrapd itself could not take, or left while it was being sent: put off, or `dead`. `event` is
+    as it is stored."""
 
     id: int
+    channel: ChannelName
     event: str
     dead: bool
 
 
-def rescue(
-    connection: Connection, owned: Collection[int], *, at: datetime, wait: Wait, reason: str
-) -> dict[int, ChannelName]:
-    """Give back what is being sent and is not among `owned`: due again after `wait`, marked as a possible repeat.
-    Returns the channel of each."""
+def recover(connection: Connection, *, at: datetime) -> int:
+    """After a stop nothing has an owner: what was being sent is due `at` again. Returns how many."""
+    found = connection.execute(_IN_FLIGHT).all()
+    _give_back(
+        connection, [(row, DeliveryStatus.PENDING, at, row.defects) for row in found], at, STOPPED_WHILE_SENDING
+    )
+    return len(found)
+
+
+def rescue(connection: Connection, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
+    """Give back what is being sent and is not among `owned`: an error of wrapd's own left it. It is due again after
+    `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
     found = [row for row in connection.execute(_IN_FLIGHT) if row.id not in owned]
-    if not found:
-        return {}
-    connection.execute(_CLOSE, [{"row": row.id, "ended_at": at, "reason": reason} for row in found])
+    changes = []
+    for row in found:
+        status = DeliveryStatus.DEAD if row.defects >= DEFECTS else DeliveryStatus.PENDING
+        changes.append((row, status, at + timedelta(seconds=wait(row.attempts)), row.defects + 1))
+    _give_back(connection, changes, at, LEFT_WHILE_SENDING)
+    return tuple(
+        Left(id=row.id, channel=ChannelName(row.channel), event=row.event, dead=status is DeliveryStatus.DEAD)
+        for row, status, _, _ in changes
+    )
+
+
+def _give_back(
+    connection: Connection, changes: Sequence[tuple[Any, DeliveryStatus, datetime, int]], at: datetime, reason: str
+) -> None:
+    """Close the attempts, and give each delivery its status, its time and its number of defects."""
+    if not changes:
+        return
+    connection.execute(_CLOSE, [{"row": row.id, "ended_at": at, "reason": reason} for row, *_ in changes])
     connection.execute(
         _BACK,
         [
-            {"row": row.id, "due_at": at + timedelta(seconds=wait(row.attempts)), "last_error": reason}
-            for row in found
+            {"row": row.id, "status": status, "due_at": due_at, "defects": defects, "last_error": reason}
+            for row, status, due_at, defects in changes
         ],
     )
-    return {row.id: ChannelName(row.channel) for row in found}
 
 
 def sending(connection: Connection) -> frozenset[int]:
@@ -96,9 +117,9 @@ def leave(connection: Connection, deliveries: Sequence[int], *, at: datetime) ->
     connection.execute(_ASIDE, [{"row": row, **dead} for row in found])
 
 
-def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, reason: str) -> Aside:
+def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, reason: str) -> Left:
     """An error of wrapd's own kept a delivery from being taken: that is an attempt, and it waits for the next one;
-    after `DEFECTS` of them one more makes it dead. `found` has its `id`, `attempts`, `defects` and `event`."""
+    after `DEFECTS` of them one more makes it dead. `found` is a row of `BARE`."""
     n, defects = found.attempts + 1, found.defects + 1
     dead = defects > DEFECTS
     values = {
@@ -112,4 +133,4 @@ def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, 
     outcome = AttemptOutcome.DEAD if dead else AttemptOutcome.RETRY
     attempt = {"delivery": found.id, "n": n, "started_at": now, "ended_at": now}
     connection.execute(_TRIED, {**attempt, "outcome": outcome, "reason": reason})
-    return Aside(id=found.id, event=found.event, dead=dead)
+    return Left(id=found.id, channel=ChannelName(found.channel), event=found.event, dead=dead)

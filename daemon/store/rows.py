@@ -246,6 +246,13 @@ class DeliveryRow:
     defects: int = 0
     """How often in all an error of wrapd's own kept it from being sent."""
 
+    def tried_until(self, at: datetime, *, uptime: float) -> float:
+        """`tried_for` as an attempt makes it that ended `at`: since the last one it was tried, as far as wrapd was
+        at work (for `uptime` seconds)."""
+        if self.tried_at is None:
+            return self.tried_for
+        return self.tried_for + max(0.0, min((at - self.tried_at).total_seconds(), uptime))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
@@ -276,14 +283,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held. `tried` is for how
-    many seconds more the delivery has been tried; `defect`: an error of wrapd's own ended the attempt."""
+    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held. wrapd has been at
+    work for `uptime` seconds; `defect`: an error of its own ended the attempt."""
 
     kind: AttemptOutcome
     reason: str
     status_code: int | None = None
     due_at: datetime | None = None
-    tried: float = 0.0
+    uptime: float = 0.0
     defect: bool = False
 
 

@@ -59,8 +59,8 @@ _TAKE_UP = (
 def track_many(
     connection: Connection, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
 ) -> list[TrackResult]:
-    """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs come to
-    a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
+    """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
+    come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
     touched: dict[batches.Batch, None] = {}
     results = [result for part in _apart(requests) for result in _track(connection, part, touched, at=at)]
     batches.changed(connection, touched, at=at, routing=routing)

@@ -20,6 +20,7 @@ from daemon.notify import NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
 from daemon.plan import Plan
 from daemon.store import DeliveryStatus, Store
+from daemon.tasks import Defects
 from daemon.watch.settings import PollingPlan
 from daemon.web import WebSettings
 from tests.support.store import NOW, A, record, track, url_of
@@ -51,14 +52,15 @@ async def delivering(
     plan: Plan, clock: ManualClock, metrics: Metrics | None = None
 ) -> AsyncIterator[tuple[Delivery, Store]]:
     """The parts, without a dispatcher at work: rows stay as they are written."""
-    store = Store.open(plan.database_url, clock=clock, daemon=True)
+    store, metrics = Store.open(plan.database_url, clock=clock, daemon=True), metrics or Metrics()
     delivery = Delivery(
         plan,
         store=store,
         clients={},
         clock=clock,
         rng=random.Random(1),
-        metrics=metrics or Metrics(),
+        metrics=metrics,
+        defects=Defects(clock=clock, metrics=metrics),
         on_result=lambda _channel, _outcome: None,
     )
     try:

@@ -179,7 +179,7 @@ def test_quiet_hours_end_when_clocks_first_show_their_end_at_each_change_of_cloc
 @given(seconds=st.integers(0, 86399), name=st.sampled_from(ZONES), year=st.integers(1986, 2036), data=st.data())
 def test_no_end_comes_later_than_clocks_show_it(seconds: int, name: str, year: int, data: st.DataObject) -> None:
     zone = ZoneInfo(name)
-    day = datetime(year, 1, 1) + timedelta(days=data.draw(st.integers(0, 364)))
+    day = datetime.fromisoformat(f"{year}-01-01") + timedelta(days=data.draw(st.integers(0, 364)))
     shown = day + timedelta(seconds=seconds)
     hours = QuietHours(start=(shown - timedelta(hours=6)).time(), end=shown.time(), zone=zone)
     inside = (shown - timedelta(hours=2)).replace(tzinfo=zone).astimezone(UTC)

@@ -131,7 +131,7 @@ def batch_key(project: ProjectName, batch: str) -> str:
 
 def batch_occurrence(project: ProjectName, batch: str, *, members: str, after: int) -> Occurrence:
     """The occurrence of a batch's end under its key: the end of these jobs (see `membership`) that came `after`
-    the last one that was written (its row id, 0: none). The same jobs are told again where others were in between."""
+    the last one that was written (its row id, 0: none). The same jobs are told again after others."""
     key = f"{batch_key(project, batch)}{_short(f'{members}/{after}')}"
     return Occurrence(event=Event.BATCH_FINISHED, key=key)
 

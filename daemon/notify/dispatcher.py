@@ -1,8 +1,8 @@
 """The dispatcher: one lane for each channel, started and stopped together.
 
 Owns the lanes' tasks: one that ends before the stop is started again. At the start it takes up what a killed
-daemon left half sent. A slow or dead channel never delays another. Must never decide what a message says or what an
-answer means.
+daemon left half sent. A slow or dead channel never delays another. Must never decide what a message says or what
+an answer means.
 """
 
 import asyncio

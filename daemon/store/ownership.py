@@ -70,8 +70,8 @@ def recover(connection: Connection, *, at: datetime) -> int:
 
 
 def rescue(connection: Connection, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
-    """Give back what is being sent and is not among `owned`: an error of wrapd's own left it. It is due again after
-    `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
+    """Give back what is being sent and is not among `owned`: an error of wrapd's own left it. It is due again
+    after `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
     found = [row for row in connection.execute(_IN_FLIGHT) if row.id not in owned]
     changes = []
     for row in found:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ChannelName
-from daemon.domain.routing import routing
+from daemon.domain.routing import Routing, routing
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
@@ -75,6 +75,7 @@ class Rig:
         quiet: Quiet | None = None,
         plans: Mapping[str, ChannelPlan] | None = None,
         preparer: Preparer | None = None,
+        routing: Routing | None = None,
     ) -> None:
         self.store, self.clock = store, clock
         self.quiet = quiet or Quiet()
@@ -96,6 +97,7 @@ class Rig:
             defects=Defects(clock=clock, metrics=Metrics(), report=self.defects.append),
             operators=[ChannelName(name) for name in operators],
             preparer=preparer,
+            routing=routing,
             on_result=lambda channel, outcome: self.results.append((channel, outcome)),
             waiter=self.quiet,
         )
@@ -165,6 +167,7 @@ async def rig(
     quiet: Quiet | None = None,
     plans: Mapping[str, ChannelPlan] | None = None,
     preparer: Callable[[Store, ManualClock], Preparer] | None = None,
+    routing: Routing | None = None,
 ) -> AsyncIterator[Rig]:
     """A started dispatcher on the database in `folder`; it goes on with what is there."""
     clock = clock or ManualClock(NOW)
@@ -179,6 +182,7 @@ async def rig(
             quiet=quiet,
             plans=plans,
             preparer=None if preparer is None else preparer(store, clock),
+            routing=routing,
         )
         await one.start()
         try:

@@ -142,6 +142,7 @@ async def test_two_bad_messages_keep_a_channel_for_no_longer_than_a_probe(
         await one.job_ends("bad-2", channels=["a"])
         await one.turn()
         assert one.statuses("a") == [HELD, HELD]
+        one.clock.advance(1)
         await one.job_ends("good", channels=["a"])
         hook.program(Answer(), *[REFUSED] * 4)
         await one.turn()

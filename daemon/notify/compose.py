@@ -61,7 +61,7 @@ def compose_plain(claimed: Claimed) -> Message:
         severity=MARKS.get(delivery.event, OTHER)[1],
         emoji=MARKS.get(delivery.event, OTHER)[0],
         title=f"{delivery.event.value}: {name}",
-        headline=clean(job.label or "", limit=NAME_LIMIT) if job is not None else "",
+        headline=clean(job.label if job is not None and job.label else about, limit=NAME_LIMIT),
         subject=name,
         facts={**delivery_facts(delivery), "job_id": None if job is None else job.job_id},
     )

@@ -80,7 +80,8 @@ class TextList(TypeDecorator[tuple[str, ...]]):
 
 
 class JsonText(TypeDecorator[Mapping[str, Json]]):
-    """An object of JSON values, stored as text."""
+    """An object of JSON values, stored as text. A text that is none is read as an empty one: a row that is damaged
+    must not keep all others from being read."""
 
     impl = Text
     cache_ok = True
@@ -89,7 +90,13 @@ class JsonText(TypeDecorator[Mapping[str, Json]]):
         return None if value is None else to_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Json] | None:
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        try:
+            found = json.loads(value)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def to_json(value: object) -> str:

@@ -178,7 +178,9 @@ async def test_quiet_hours_end_by_the_wall_clock_as_it_is_set(tmp_path: Path, st
         def work(tx: Any) -> None:
             row = track(tx, "night-1")
             held = Routing(
-                routes=(Route(events=frozenset({Event.SUCCEEDED}), channels=(ChannelName("night"),), quiet=NIGHT),),
+                routes=(
+                    Route(events=frozenset({Event.SUCCEEDED}), channels=(ChannelName("night"),), quiet=NIGHT),
+                ),
                 operators=(),
             )
             record(tx, row, "SUCCEED", at=clock.now(), routes=held)

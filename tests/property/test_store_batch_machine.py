@@ -19,9 +19,7 @@ from daemon.domain.routing import Route, routing
 from daemon.store import BATCH_SETTLE, AttemptOutcome, Outcome, Transaction
 from tests.support.store import NOW, PROJECT, A, open_store, record, request
 
-ROUTES = routing(
-    [Route(events=frozenset({Event.BATCH_FINISHED}), channels=(A,))], operators=None, channels=[A]
-)
+ROUTES = routing([Route(events=frozenset({Event.BATCH_FINISHED}), channels=(A,))], operators=None, channels=[A])
 JOBS = st.sampled_from(["j1", "j2", "j3"])
 BATCHES = st.sampled_from(["spring", "summer"])
 Members = frozenset[tuple[str, int]]

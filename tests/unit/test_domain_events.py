@@ -75,4 +75,3 @@ def test_a_batch_is_told_again_where_its_jobs_are_others_or_were_taken_up() -> N
     ]
     assert len({first.key, *(each.key for each in others)}) == 5
     assert len(batch_occurrence(ProjectName("p" * 128), "b" * 128, members=jobs, after=10**12).key) <= 300
-

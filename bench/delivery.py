@@ -287,10 +287,10 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
     from daemon.domain.transitions import judge
     from daemon.logs import set_up
     from daemon.metrics import Metrics
-from daemon.notify import Dispatcher, NotifySettings
-from daemon.tasks import Defects
+    from daemon.notify import Dispatcher, NotifySettings
     from daemon.notify.channels import ChannelSettings, open_channel
     from daemon.store import Store, TrackRequest
+    from daemon.tasks import Defects
 
     set_up(level="error")
     clock = SystemClock()

@@ -1,4 +1,4 @@
-"""What a delivery's failures need: for how long it was really tried, since when, and how often wrapd itself failed."""
+"""What the failures of a delivery need: for how long it was really tried, and how often wrapd itself failed it."""
 
 from alembic import op
 

@@ -1,11 +1,12 @@
-"""The wall clock is set while alerts wait: for their next try, for a batch to settle, for others to come along, for
-the fallback, to be given up, for quiet hours to end. By the monotonic clock each comes within its time, none twice."""
+"""The wall clock is set while alerts wait: for their next try, for a batch to settle, for others to come along,
+for the fallback, to be given up, for quiet hours to end. By the monotonic clock each comes in its time, none twice."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ async def test_what_waits_waits_no_longer_and_no_shorter_for_a_step_of_the_wall_
         assert row.status is DeliveryStatus.DEAD
         tries = run.taken("dead")
         assert GIVE_UP - 1 <= tries[-1] <= GIVE_UP + 2 * 80 + 5 * LOOK
-        assert all(second - first <= 80 + 5 * LOOK for first, second in zip(tries, tries[1:], strict=False))
+        assert all(second - first <= 80 + 5 * LOOK for first, second in pairwise(tries))
 
 
 async def write_all(run: Run) -> None:

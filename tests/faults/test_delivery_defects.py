@@ -1,5 +1,5 @@
-"""An error of wrapd's own at every call of the way out of the outbox: the other alerts go on, the one that is hit is
-sent or told to be dead, and nothing stays `sending`. The calls are those that there are, not a list."""
+"""An error of wrapd's own at every call of the way out of the outbox: the other alerts go on, the one that is hit
+is sent or told to be dead, and nothing stays `sending`. The calls are those that there are, not a list."""
 
 import asyncio
 import inspect
@@ -32,9 +32,9 @@ def calls() -> Iterator[tuple[Any, str]]:
             yield Outbox, name
     for owner in (Preparer, Lane, sender.Sender, Keeper):
         for name, found in inspect.getmembers(owner, inspect.isfunction):
-            if name not in {"__init__", "run", "wake", "stop", "nudge", "let_go"} and "__" not in name:
-                if found.__qualname__.startswith(owner.__name__):
-                    yield owner, name
+            passive = name in {"run", "wake", "stop", "nudge", "let_go"} or "__" in name
+            if not passive and found.__qualname__.startswith(owner.__name__):
+                yield owner, name
     yield Channel, "send"
     yield sender, "compose"
     yield sender, "log_send"

@@ -22,6 +22,7 @@ from tests.support.store import NOW, PROJECT, A, open_store, record, request
 ROUTES = routing([Route(events=frozenset({Event.BATCH_FINISHED}), channels=(A,))], operators=None, channels=[A])
 JOBS = st.sampled_from(["j1", "j2", "j3"])
 BATCHES = st.sampled_from(["spring", "summer"])
+TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
 Members = frozenset[tuple[str, int]]
 
 
@@ -73,8 +74,7 @@ class BatchMachine(RuleBasedStateMachine):
         for batch in self.told:
             self.expect(batch)
         while (claimed := self.store.write_now(lambda tx: tx.outbox.claim(A, now=self.now))) is not None:
-            outcome = Outcome(kind=AttemptOutcome.SENT, reason="200")
-            self.store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, outcome, at=self.now))
+            self.store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, TAKEN, at=self.now))
             facts = claimed.delivery.facts
             batch = str(facts["batch"])
             members, ended = self.members(batch)

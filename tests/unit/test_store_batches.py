@@ -275,11 +275,13 @@ def test_a_job_without_a_batch_costs_no_query_more(store: Store) -> None:
     assert other
 
 
+TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
+
+
 def sent(store: Store, at: float) -> list[frozenset[str]]:
     """Send what is due; the jobs of each batch that was told, as its facts count them."""
     while (claimed := store.write_now(lambda tx: tx.outbox.claim(A, now=later(at)))) is not None:
-        outcome = Outcome(kind=AttemptOutcome.SENT, reason="200")
-        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, outcome, at=later(at)))
+        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, TAKEN, at=later(at)))
     return [row.facts["jobs"] for row in told(store) if row.status == "sent"]
 
 
@@ -324,8 +326,8 @@ def test_what_the_first_release_told_is_not_told_again(store: Store) -> None:
     def as_written_then(tx) -> None:
         connection = tx.outbox._connection
         connection.exec_driver_sql(
-            "UPDATE deliveries SET key = 'batch/main/b1/batch_finished/2/2', facts = json_remove(facts, '$.members')"
-            " WHERE event = 'batch_finished'"
+            "UPDATE deliveries SET key = 'batch/main/b1/batch_finished/2/2',"
+            " facts = json_remove(facts, '$.members') WHERE event = 'batch_finished'"
         )
 
     store.write_now(as_written_then)

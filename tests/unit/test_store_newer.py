@@ -11,6 +11,9 @@ from daemon.store import AttemptOutcome, DeliveryStatus, Outcome, Store
 from tests.support.store import BOTH, NOW, A, B, later, open_store, record, track
 
 
+TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A job whose first alert on each channel is of an unknown event; then a known one about it, and one about
@@ -38,8 +41,7 @@ def test_the_others_are_sent_and_it_is_not(store: Store) -> None:
     events = []
     while (claimed := store.write_now(lambda tx: tx.outbox.claim(A, now=later(60)))) is not None:
         events.append(claimed.delivery.event)
-        outcome = Outcome(kind=AttemptOutcome.SENT, reason="200")
-        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, outcome, at=later(60)))
+        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, TAKEN, at=later(60)))
     assert set(events) == {Event.SUCCEEDED, Event.FAILED, Event.BATCH_FINISHED}
     assert store.read(lambda tx: tx.outbox.next_due(A, now=later(60))) is None
     assert len(store.write_now(lambda tx: tx.outbox.claim_together(B, now=later(60), most=9))) == 3

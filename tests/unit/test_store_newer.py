@@ -10,7 +10,6 @@ from daemon.domain.events import Event
 from daemon.store import AttemptOutcome, DeliveryStatus, Outcome, Store
 from tests.support.store import BOTH, NOW, A, B, later, open_store, record, track
 
-
 TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
 
 

@@ -36,8 +36,7 @@ class DeadLetters:
 
     def __init__(self, channel: ChannelName, *, fallback: ChannelName | None) -> None:
         self.fallback = fallback
-        self.key: str | None = None
-        """Of the last alert about them."""
+        self._key: str | None = None
         self._channel = channel
         self._told_at = float("-inf")
 
@@ -47,17 +46,22 @@ class DeadLetters:
         told = [row for row, event in dead if event != Event.DELIVERY_DEAD]
         if not told:
             return None
-        if self.key is None or now > self._told_at - _SURELY:
+        if self._key is None or now > self._told_at - _SURELY:
             self._told_at = max(now + GATHER, self._told_at + PAUSE)
-            self.key = f"channel/{self._channel}/dead/{told[0]}/{int(at.timestamp() * 1000)}"
+            self._key = f"channel/{self._channel}/dead/{told[0]}/{int(at.timestamp() * 1000)}"
         facts: dict[str, Json] = {
             "channel": self._channel,
             "reason": reason,
             "deliveries": len(told),
             "observed_at": at.isoformat(),
         }
-        alert = OperatorAlert(event=Event.DELIVERY_DEAD, key=self.key, facts=facts)
+        alert = OperatorAlert(event=Event.DELIVERY_DEAD, key=self._key, facts=facts)
         return Notice(alert=alert, wait=max(0.0, self._told_at - now))
+
+    def take_back(self) -> str | None:
+        """Some were not dead after all: the key of the last alert about them, which is not added to any more."""
+        key, self._key, self._told_at = self._key, None, float("-inf")
+        return key
 
     def write(
         self,

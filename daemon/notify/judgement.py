@@ -56,6 +56,7 @@ class Judge:
         self._around = around
         self._refusals = Refusals()
         self._revived: tuple[int, ...] = ()
+        self._told_of: str | None = None
         self._dead = DeadLetters(channel.name, fallback=channel.plan.fallback)
         self.suspects = False
         """Whether the channel is held because it refused one alert after another, each as if for what it says."""
@@ -78,6 +79,7 @@ class Judge:
         if not self._refusals.about_channel(verdict, claimed[0].delivery.id):
             return ended
         self.suspects, self._revived = True, self._refusals.dead
+        self._told_of = self._dead.take_back() if self._revived else None
         reason = f"one alert after another is refused, in the plainest form too: {verdict.reason}"
         hold = Hold(reason=reason, status=verdict.status)
         return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
@@ -139,7 +141,7 @@ class Judge:
         alerts: list[Work] = []
         wakes: list[ChannelName] = []
         if isinstance(report.verdict, Hold):
-            due_at, key = results[0].outcome.due_at or at, self._dead.key
+            due_at, key = results[0].outcome.due_at or at, self._told_of
             alerts.append(lambda tx: tx.outbox.hold_dead(revived, key=key, at=at, due_at=due_at))
         if isinstance(report.verdict, Hold) and not standing.held:
             alert = held_alert(self._name, ended.load, report, at=at)

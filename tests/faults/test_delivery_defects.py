@@ -21,6 +21,8 @@ from tests.support.dispatching import Rig, rig
 from tests.support.webhook import Answer, Webhook
 
 SENT, DEAD = DeliveryStatus.SENT, DeliveryStatus.DEAD
+QUICK = {"claim", "finish", "_send", "_record", "rescue"}
+"""Calls that the quick suite tries too."""
 READS = {"attempts", "attempts_of", "list", "get", "counts"}
 """For people, not for the way out."""
 
@@ -72,7 +74,15 @@ async def settle(one: Rig, seconds: float, step: float = 5.0) -> None:
 
 @pytest.mark.parametrize("error", [KeyError("a defect"), StoreRefused("never")], ids=["defect", "refused"])
 @pytest.mark.parametrize(
-    ("owner", "name"), [pytest.param(*each, id=f"{each[0].__name__.split('.')[-1]}.{each[1]}") for each in calls()]
+    ("owner", "name"),
+    [
+        pytest.param(
+            *each,
+            id=f"{each[0].__name__.split('.')[-1]}.{each[1]}",
+            marks=() if each[1] in QUICK else pytest.mark.long,
+        )
+        for each in calls()
+    ],
 )
 async def test_an_error_at_any_call_hits_one_and_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exception

@@ -1,5 +1,5 @@
-"""The wall clock is set while alerts wait: for their next try, for a batch to settle, for others to come along, to
-be told elsewhere, to be given up, for quiet hours to end. By the monotonic clock each comes in time, none twice."""
+"""The wall clock is set while alerts wait: for their next try, for a batch to settle, for others to come, to
+be told elsewhere, given up, for quiet hours to end. By the monotonic clock each comes in time, none twice."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -286,9 +286,11 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
     from daemon.domain.routing import routing
     from daemon.domain.transitions import judge
     from daemon.logs import set_up
+    from daemon.metrics import Metrics
     from daemon.notify import Dispatcher, NotifySettings
     from daemon.notify.channels import ChannelSettings, open_channel
     from daemon.store import Store, TrackRequest
+    from daemon.tasks import Defects
 
     set_up(level="error")
     clock = SystemClock()
@@ -321,6 +323,7 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
             clock=clock,
             rng=random.Random(1),
             settings=NotifySettings(),
+            defects=Defects(clock=clock, metrics=Metrics()),
             operators=[],
             on_result=count,
         )

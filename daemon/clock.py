@@ -51,3 +51,63 @@ class ManualClock:
     def step_wall(self, seconds: float) -> None:
         """Set the wall clock forward or back, as an administrator or NTP does; no time passes."""
         self._now += timedelta(seconds=seconds)
+
+
+STEP = 0.5
+"""Seconds by which the wall clock must differ from what has passed to count as set; less is followed silently."""
+_TRIES = 10
+_PROMPT = 0.05
+"""Seconds that reading both clocks may take: a longer pause between them would look like a step."""
+
+
+class SteadyClock:
+    """The wall clock without its steps: once it is set, `now` goes on as if it had not been, until `accept`.
+
+    Who plans by the wall clock (moments in a database) uses this one, watches `step`, moves what was planned by as
+    much, and accepts it. Safe in any thread.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._base = self._read()
+
+    def now(self) -> datetime:
+        """The wall clock's time (UTC), less the steps since the last `accept`."""
+        wall, passed = self._read()
+        expected = self._expected(passed)
+        if abs((wall - expected).total_seconds()) > STEP:
+            return expected
+        self._base = (wall, passed)
+        return wall
+
+    def monotonic(self) -> float:
+        """As the clock beneath."""
+        return self._clock.monotonic()
+
+    def step(self) -> float:
+        """By how many seconds the wall clock was set since the last `accept`; 0: it was not."""
+        wall, passed = self._read()
+        step = (wall - self._expected(passed)).total_seconds()
+        return step if abs(step) > STEP else 0.0
+
+    def agreed(self) -> float:
+        """When the two clocks were last seen to agree (monotonic seconds)."""
+        return self._base[1]
+
+    def accept(self, step: float) -> None:
+        """What was planned has been moved by `step` seconds: go on from there."""
+        wall, passed = self._base
+        self._base = (wall + timedelta(seconds=step), passed)
+
+    def _expected(self, passed: float) -> datetime:
+        wall, then = self._base
+        return wall + timedelta(seconds=passed - then)
+
+    def _read(self) -> tuple[datetime, float]:
+        """Both clocks at one moment."""
+        for _ in range(_TRIES):
+            before = self._clock.monotonic()
+            wall = self._clock.now()
+            if self._clock.monotonic() - before <= _PROMPT:
+                break
+        return wall, before

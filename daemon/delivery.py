@@ -15,9 +15,9 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher
-from daemon.notify.lane import OnResult
 from daemon.notify.pictures import Pictures, PictureSource
 from daemon.notify.prepare import OwnLinks, Preparer
+from daemon.notify.surroundings import OnResult
 from daemon.plan import Plan
 from daemon.store import Store, StoreError
 from daemon.tasks import Defects, Tasks
@@ -60,6 +60,7 @@ class Delivery:
             clock=clock,
             rng=rng,
             settings=plan.notify,
+            defects=defects,
             routing=plan.routing,
             preparer=Preparer(
                 settings=plan.notify,

@@ -75,6 +75,7 @@ class LogEvent(StrEnum):
     DELIVERY_SENT = "delivery.sent"  # a chat service took a message
     DELIVERY_RETRY = "delivery.retry"  # a send failed; it is tried again
     DELIVERY_UNKNOWN = "delivery.unknown"  # nobody can say whether it arrived; it is sent again, marked so
+    DELIVERY_RESCUED = "delivery.rescued"  # it was being sent by no part of wrapd any more; it is sent again
     DELIVERY_DEAD = "delivery.dead"  # given up; `wrapd deliveries retry` sends it again
     DELIVERY_DIVERTED = "delivery.diverted"  # a channel is held for long: its fallback is told as well
     LINK_NOT_RENEWED = "link.not_renewed"  # fresh links could not be had; the message goes with the old ones

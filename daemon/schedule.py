@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from daemon.clock import Clock
+from daemon.clock import Clock, SteadyClock
 from daemon.errors import WrapdError
 from daemon.logs import LogEvent, logger
 
@@ -23,8 +23,6 @@ log = logger(__name__)
 
 GUARD_INTERVAL = 0.5
 """Seconds between two comparisons of the wall clock with the monotonic one."""
-STEP = 0.5
-"""Seconds of difference between the clocks that count as a step."""
 _GRACE = 30
 """Seconds that a tick may be late and still run (APScheduler's misfire_grace_time)."""
 
@@ -119,11 +117,11 @@ class Schedule:
             tick.idle.set()
 
     async def _watch_clock(self) -> None:
-        offset = self._clock.now().timestamp() - self._clock.monotonic()
+        steady = SteadyClock(self._clock)
         while True:
             await asyncio.sleep(GUARD_INTERVAL)
-            current = self._clock.now().timestamp() - self._clock.monotonic()
-            if abs(current - offset) > STEP:
-                log.warning(LogEvent.CLOCK_STEPPED, seconds=round(current - offset, 3))
+            steady.now()  # follows what is too little for a step
+            if step := steady.step():
+                log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
                 self.plan_anew()
-            offset = current
+                steady.accept(step)

@@ -3,9 +3,10 @@
 Owns the list of events and the rule that gives each alert its key: an event is told at most once under its key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import TypeAlias, assert_never
 
 from daemon.domain.jobs import ProjectName
@@ -118,12 +119,25 @@ def events_of(move: Moved) -> tuple[Event, ...]:
             assert_never(state)
 
 
-def batch_occurrence(project: ProjectName, batch: str, *, jobs: int, episodes: int) -> Occurrence:
-    """The occurrence of a batch's end under its key: told again where jobs came to it, or were taken up again
-    (`episodes` is how often its jobs were tracked, all together)."""
-    return Occurrence(
-        event=Event.BATCH_FINISHED, key=f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/{jobs}/{episodes}"
-    )
+def membership(jobs: Iterable[tuple[int, int]]) -> str:
+    """A short name of which jobs a batch has: their row ids, each with its episode (how often it was taken up)."""
+    return _short(",".join(f"{job}:{episode}" for job, episode in sorted(jobs)))
+
+
+def batch_key(project: ProjectName, batch: str) -> str:
+    """What the keys of all ends of a batch begin with."""
+    return f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/"
+
+
+def batch_occurrence(project: ProjectName, batch: str, *, members: str, after: int) -> Occurrence:
+    """The occurrence of a batch's end under its key: the end of these jobs (see `membership`) that came `after`
+    the last one that was written (its row id, 0: none). The same jobs are told again after others."""
+    key = f"{batch_key(project, batch)}{_short(f'{members}/{after}')}"
+    return Occurrence(event=Event.BATCH_FINISHED, key=key)
+
+
+def _short(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:

@@ -33,9 +33,31 @@ class QuietHours:
         # Yesterday's may last until now. Both ends are local times: on the night when clocks change, the quiet
         # hours are an hour longer or shorter, as they are for people.
         for day in (local.date() - timedelta(days=1), local.date()):
-            begin = datetime.combine(day, self.start, self.zone).astimezone(UTC)
+            begin = _reached(datetime.combine(day, self.start), self.zone)
             last = day + timedelta(days=1) if self.end <= self.start else day
-            finish = datetime.combine(last, self.end, self.zone).astimezone(UTC)
+            finish = _reached(datetime.combine(last, self.end), self.zone)
             if begin <= at < finish:
                 return finish
         return None
+
+
+def _reached(local: datetime, zone: tzinfo) -> datetime:
+    """The first moment (UTC) at which the clocks of `zone` show `local` or later: of a time that they skip, the
+    moment of the skip; of one that they show twice, the first."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == local:
+        return moment
+    # Clocks skip `local`. By the offset from before the skip it is `moment`, by the one from after it is earlier:
+    # the skip lies between the two, on a whole second.
+    early = local.replace(tzinfo=zone, fold=1).astimezone(UTC).replace(microsecond=0)
+    late = moment + timedelta(seconds=1)
+    while late - early > _SECOND:
+        middle = early + (late - early) // _SECOND // 2 * _SECOND
+        if middle.astimezone(zone).replace(tzinfo=None) < local:
+            early = middle
+        else:
+            late = middle
+    return late
+
+
+_SECOND = timedelta(seconds=1)

@@ -13,14 +13,22 @@ from daemon.notify.batches import batch_message
 from daemon.notify.digest import digest_message
 from daemon.notify.escapes import is_web
 from daemon.notify.lateness import job_late, notes
-from daemon.notify.look import MARKS, PARTIAL, Look
+from daemon.notify.look import MARKS, OTHER, PARTIAL, Look
 from daemon.notify.message import Field, Link, Message
 from daemon.notify.operators import operator_message
-from daemon.notify.reading import NAME_LIMIT, TEXT_LIMIT, Telling, expiry, job_facts, telling
+from daemon.notify.reading import (
+    NAME_LIMIT,
+    TEXT_LIMIT,
+    Telling,
+    delivery_facts,
+    expiry,
+    job_facts,
+    telling,
+)
 from daemon.notify.words import clean
 from daemon.store import Claimed
 
-__all__ = ["Look", "compose", "compose_digest"]
+__all__ = ["Look", "compose", "compose_digest", "compose_plain"]
 
 _WITH_LINKS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 _WHEN = {
@@ -40,6 +48,24 @@ def compose(claimed: Claimed, look: Look) -> Message:
     if claimed.job is None or delivery.event in OPERATOR_EVENTS:
         return operator_message(delivery, look)
     return _job_message(telling(claimed, claimed.job), look)
+
+
+def compose_plain(claimed: Claimed) -> Message:
+    """The least that can be said of a delivery, for where `compose` fails by an error of wrapd's own: its event,
+    and what it is about."""
+    delivery, job = claimed.delivery, claimed.job
+    batch = delivery.facts.get("batch")
+    about = f"job {job.job_id}" if job is not None else f"batch {batch}" if batch else delivery.project or "wrapd"
+    name = clean(about, limit=NAME_LIMIT)
+    return Message(
+        event=delivery.event,
+        severity=MARKS.get(delivery.event, OTHER)[1],
+        emoji=MARKS.get(delivery.event, OTHER)[0],
+        title=f"{delivery.event.value}: {name}",
+        headline=clean(job.label if job is not None and job.label else about, limit=NAME_LIMIT),
+        subject=name,
+        facts={**delivery_facts(delivery), "job_id": None if job is None else job.job_id},
+    )
 
 
 def compose_digest(claimed: Sequence[Claimed], look: Look) -> Message:

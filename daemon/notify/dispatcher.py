@@ -1,28 +1,34 @@
 """The dispatcher: one lane for each channel, started and stopped together.
 
-Owns the lanes' tasks. At the start it takes up what a killed daemon left half sent. A slow or dead channel never
-delays another. Must never decide what a message says or what an answer means.
+Owns the lanes' tasks: one that ends before the stop is started again. At the start it takes up what a killed
+daemon left half sent. A slow or dead channel never delays another. Must never decide what a message says or what
+an answer means.
 """
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from daemon.clock import Clock
+from daemon.clock import Clock, SteadyClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.logs import LogEvent, logger
 from daemon.notify.channels import Channel
-from daemon.notify.lane import Lane, OnResult, Surroundings, Waiter, wait_for_event
+from daemon.notify.keeper import Keeper
+from daemon.notify.lane import Lane
 from daemon.notify.pace import Pace
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import NotifySettings
-from daemon.store import DeliveryStatus, Store, Transaction
+from daemon.notify.surroundings import OnResult, Surroundings, Waiter, wait_for_event
+from daemon.store import LEFT_WHILE_SENDING, DeliveryStatus, Left, Store, Transaction
+from daemon.tasks import Defects
 
 log = logger(__name__)
 
+_AGAIN = 5.0
+"""Seconds after which a lane is started again that ended by itself."""
 _STOP_MARGIN = 10.0
 """Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
 
@@ -43,6 +49,7 @@ class Dispatcher:
         clock: Clock,
         rng: random.Random,
         settings: NotifySettings,
+        defects: Defects,
         operators: Iterable[ChannelName] = (),
         routing: Routing | None = None,
         preparer: Preparer | None = None,
@@ -52,29 +59,46 @@ class Dispatcher:
         self._channels = dict(channels)
         self._routing = routing
         self._operators = tuple(Target(channel=name) for name in operators)
+        self._defects = defects
+        self._stopping = False
+        self._lanes: dict[ChannelName, Lane] = {}
+        self._tasks: dict[ChannelName, asyncio.Task[None]] = {}
+        self._timers: dict[ChannelName, asyncio.TimerHandle] = {}
+        steady = SteadyClock(clock)
         self._around = Surroundings(
             store=store,
             clock=clock,
+            steady=steady,
             rng=rng,
             settings=settings,
+            defects=defects,
+            keeper=Keeper(
+                store=store,
+                clock=steady,
+                rng=rng,
+                settings=settings,
+                routing=routing,
+                defects=defects,
+                owned=self._owned,
+                bury=self._bury,
+            ),
             operators=self._told_of_trouble,
             preparer=preparer or Preparer(settings=settings, clock=clock),
             on_result=on_result,
             tell=self.wake,
             waiter=waiter,
         )
-        self._lanes: dict[ChannelName, Lane] = {}
-        self._tasks: dict[ChannelName, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Take up what was under way when wrapd stopped, and begin. Raises StoreError."""
-        store, clock = self._around.store, self._around.clock
-        await store.write(lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing))
+        store, clock, longest = self._around.store, self._around.steady, self._around.settings.longest_wait
+        await store.write(
+            lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
+        )
         held, sent = await store.read_async(self._as_it_was_left)
         for name, channel in self._channels.items():
-            lane = Lane(channel, self._around, held=name in held, sent=sent.get(name, 0))
-            self._lanes[name] = lane
-            self._tasks[name] = asyncio.create_task(lane.run(), name=f"lane {name}")
+            self._lanes[name] = Lane(channel, self._around, held=held.get(name), sent=sent.get(name, 0))
+            self._begin(name)
 
     def wake(self, channels: Iterable[ChannelName]) -> None:
         """Rows of these channels were written: look now."""
@@ -88,10 +112,18 @@ class Dispatcher:
         for lane in self._lanes.values():
             lane.nudge()
 
+    def progress(self) -> Mapping[str, float]:
+        """When each lane last looked at the outbox without an error of wrapd's own (monotonic seconds), by
+        channel. A send that is under way ends by its deadline."""
+        return {name: lane.progress for name, lane in self._lanes.items()}
+
     async def stop(self, *, patience: float | None = None) -> None:
         """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline
         and a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
         repeat."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
         for lane in self._lanes.values():
             lane.stop()
         if not self._tasks:
@@ -107,18 +139,48 @@ class Dispatcher:
                 log.error(LogEvent.DATABASE_FAILED, channel=name, error=end)
         self._tasks.clear()
 
-    def _told_of_trouble(self, at: datetime) -> tuple[Target, ...]:
+    def _begin(self, name: ChannelName) -> None:
+        """Start a lane; start it again where it ends before the stop."""
+        self._timers.pop(name, None)
+        task = asyncio.get_running_loop().create_task(self._lanes[name].run(), name=f"lane {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda task: self._ended(name, task))
+
+    def _ended(self, name: ChannelName, task: asyncio.Task[None]) -> None:
+        if self._stopping:
+            return
+        error = None if task.cancelled() else task.exception()
+        self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
+        self._lanes[name].let_go()
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(_AGAIN, self._begin, name)
+
+    def _owned(self) -> frozenset[int]:
+        """What is under way in any lane, by row id."""
+        return frozenset().union(*(lane.owned for lane in self._lanes.values()))
+
+    def _bury(self, tx: Transaction, dead: Sequence[Left], at: datetime) -> None:
+        """Tell of deliveries that are dead; of a channel that is not in the config nobody can."""
+        for name, lane in self._lanes.items():
+            if mine := [each for each in dead if each.channel == name]:
+                lane.bury(tx, mine, reason=LEFT_WHILE_SENDING, at=at)
+
+    def _told_of_trouble(self, event: Event, at: datetime) -> tuple[Target, ...]:
         targets = self._operators
         if self._routing is not None:
-            targets = self._routing.targets(Subject(event=Event.CHANNEL_HELD), at=at)
+            targets = self._routing.targets(Subject(event=event), at=at)
         return tuple(target for target in targets if target.channel in self._channels)
 
-    def _as_it_was_left(self, tx: Transaction) -> tuple[frozenset[ChannelName], dict[ChannelName, int]]:
-        """The channels that were held when the daemon stopped (their operators have been told), and how many
-        messages each one with a pace got lately."""
-        held = frozenset(name for (name, status) in tx.outbox.counts() if status is DeliveryStatus.HELD)
+    def _as_it_was_left(self, tx: Transaction) -> tuple[dict[ChannelName, float], dict[ChannelName, int]]:
+        """The channels that were held when the daemon stopped (their operators have been told), and since how many
+        seconds; and how many messages each one with a pace got lately."""
+        now = self._around.steady.now()
+        held = {
+            name: (now - (tx.outbox.held_since(name) or now)).total_seconds()
+            for (name, status) in tx.outbox.counts()
+            if status is DeliveryStatus.HELD
+        }
         windows = {name: Pace(channel.per_minute).window for name, channel in self._channels.items()}
-        now = self._around.clock.now()
         sent = {
             name: tx.outbox.sent_since(name, now - timedelta(seconds=window))
             for name, window in windows.items()

@@ -1,98 +1,65 @@
-"""One channel's way out of the outbox: claim, write, send, record, wait.
+"""One channel's way out of the outbox: claim, prepare, send, record, wait.
 
-Owns the order claim → send → record, the channel's pace, and its pause after a failure. An outcome is recorded in
-the transaction that claims the next one; while the database does not take it nothing else is claimed. Must never
-drop a delivery for an error of the store.
+Owns this order, the channel's pace, and its pause after a failure. An outcome is kept until it is stored or
+refused for good; while the database does not take it nothing else is claimed. Must never drop a delivery for an
+error of the store or of wrapd's own, and never let one that wrapd fails keep back the others.
 """
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
-from daemon.clock import Clock
 from daemon.domain import backoff
-from daemon.domain.jobs import ChannelName
-from daemon.domain.routing import Target
 from daemon.logs import LogEvent, logger
-from daemon.notify.accounts import held_alert, log_send
-from daemon.notify.channels import Channel, SendReport
+from daemon.notify.accounts import log_send
+from daemon.notify.channels import Channel
 from daemon.notify.fallback import Fallback
 from daemon.notify.forms import Picture
-from daemon.notify.loads import Idle, Load, Taken, Taker, finish
+from daemon.notify.judgement import Judge, Judgement, Standing, Work
+from daemon.notify.loads import Hand, Idle, Load, Taken, Taker, finish
 from daemon.notify.pace import Pace
-from daemon.notify.policy import channel_pause, outcomes
-from daemon.notify.prepare import Preparer, Wants
+from daemon.notify.policy import channel_pause, defect_wait
+from daemon.notify.prepare import Wants
 from daemon.notify.sender import AGAIN, Ended, Mood, Sender, Unrecorded
-from daemon.notify.settings import NotifySettings
-from daemon.notify.verdicts import Dead, Hold, Retry, Sent
+from daemon.notify.surroundings import Surroundings
+from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent
 from daemon.notify.worker import Worker
-from daemon.store import AttemptOutcome, Store, StoreClosed, StoreError, StoreRefused, Transaction
+from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
 
 log = logger(__name__)
 T = TypeVar("T")
 
 
-class Waiter(Protocol):
-    """How a lane waits; tests put in one that waits for the event alone."""
-
-    async def __call__(self, event: asyncio.Event, seconds: float) -> None:
-        """Return when `event` is set, at the latest after `seconds`."""
-        ...
-
-
-async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
-    """The waiter of the daemon."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return
-
-
-OnResult = Callable[[ChannelName, AttemptOutcome], object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What all lanes share. `operators` tells who hears of a held channel, and whether at once; `tell` wakes the
-    lanes of other channels."""
-
-    store: Store
-    clock: Clock
-    rng: random.Random
-    settings: NotifySettings
-    operators: Callable[[datetime], tuple[Target, ...]]
-    preparer: Preparer
-    on_result: OnResult
-    tell: Callable[[tuple[ChannelName, ...]], None]
-    waiter: Waiter
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pause:
-    """The channel rests: until `until` (monotonic), since `since` (UTC). A `strict` one is the service's own wish;
-    any other ends early for a delivery that was written, released or revived meanwhile."""
+    """The channel rests from `since` to `until` (monotonic). A `strict` one is the service's own wish; any other
+    ends early for a delivery that was written, released or revived meanwhile."""
 
+    since: float
     until: float
-    since: datetime
     strict: bool
 
 
 class Lane:
-    """The deliveries of one channel, one message at a time. `held`: the channel was held when wrapd stopped;
-    `sent` is how many messages it got within its pace's window before."""
+    """The deliveries of one channel, one message at a time. `held`: since how many seconds the channel was held
+    when wrapd started, None: it was not; `sent` is how many messages it got within its pace's window before."""
 
-    def __init__(self, channel: Channel, around: Surroundings, *, held: bool, sent: int = 0) -> None:
+    def __init__(self, channel: Channel, around: Surroundings, *, held: float | None, sent: int = 0) -> None:
+        now = around.clock.monotonic()
+        self.name = channel.name
+        self.stopped = asyncio.Event()
+        self.progress = now
+        """When a look last ended without an error of wrapd's own (monotonic seconds)."""
         self._channel = channel
         self._around = around
+        self._begun = now
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
-        self._stopped = asyncio.Event()
         self._news = True
-        self._held = held
+        self._held = held is not None
         self._probes = 0
         self._failures = 0
         self._failed_at: datetime | None = None
@@ -100,32 +67,44 @@ class Lane:
         self._resume = False
         self._next: Load | None = None
         self._pause: _Pause | None = None
+        self._judge = Judge(channel, around)
         self._pace = Pace(channel.per_minute, gap=channel.gap)
-        self._pace.sent(around.clock.monotonic(), messages=sent)
+        self._pace.sent(now, messages=sent)
         self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
+        self._hand = Hand()
         self._taker = Taker(
             channel=channel.name,
             above=channel.digest_above,
             window=channel.plan.digest_window,
             longest=around.settings.look_interval,
             own_links=around.preparer.links,
+            hand=self._hand,
         )
         self._sender = Sender(
             channel=channel,
             store=around.store,
             clock=around.clock,
+            steady=around.steady,
             settings=around.settings,
+            defects=around.defects,
             preparer=around.preparer,
             taker=self._taker,
             pace=self._pace,
             wants=self._wants,
-            stopped=self._stopped,
+            stopped=self.stopped,
             before_take=self._no_news,
             on_sent=self._told_sent,
         )
         self._fallback = Fallback(
             channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
         )
+        if held is not None:
+            self._fallback.held(now, seconds=held)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The deliveries (row ids) that it has under way."""
+        return self._hand.rows
 
     def wake(self) -> None:
         """Rows of this channel were written: look at the outbox now."""
@@ -138,34 +117,48 @@ class Lane:
 
     def stop(self) -> None:
         """End after the message that is under way."""
-        self._stopped.set()
+        self.stopped.set()
         self._wake.set()
+
+    def let_go(self) -> None:
+        """Nothing is under way any more, however it ended: what was is taken up by the rescue."""
+        self._next = None
+        self._hand.keep(None)
+
+    def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
+        """Tell that these are dead, by errors of wrapd's own."""
+        self._judge.bury(tx, [(each.id, each.event) for each in dead], (), reason=reason, at=at)
 
     async def run(self) -> None:
         """Send what is due until `stop`. Raises StoreError where an outcome could not be recorded at a stop."""
         try:
-            while self._next is not None or not self._stopped.is_set():
+            while self._next is not None or not self.stopped.is_set():
                 self._wake.clear()
                 wait = await self._look_safely()
-                if wait > 0 and not self._stopped.is_set():
+                if wait > 0 and not self.stopped.is_set():
                     await self._around.waiter(self._wake, wait)
         finally:
             self._worker.stop()
 
     async def _look_safely(self) -> float:
-        """The same as `_look`; a fault of ours is logged, and the lane goes on a little later."""
+        """The same as `_look`; after an error of wrapd's own the lane goes on a little later."""
         try:
-            return await self._look()
+            wait = await self._look()
         except StoreError:
-            if self._stopped.is_set():
+            if self.stopped.is_set():
                 raise
+            self.let_go()
             return self._around.settings.look_interval
         except Exception as error:  # noqa: BLE001 - one lane that ends would be silent until the next start
-            log.error(LogEvent.TICK_FAILED, tick=f"lane {self._channel.name}", error=error)
+            self._around.defects.note("delivery", error, channel=self.name)
+            self.let_go()
             return self._around.settings.look_interval
+        self.progress = self._around.clock.monotonic()
+        return wait
 
     async def _look(self) -> float:
         """Send one message if one is due; the seconds to wait before the next look."""
+        await self._insist(self._around.keeper.look)
         load, self._next = self._next, None
         if load is None:
             taken = await self._take()
@@ -185,7 +178,7 @@ class Lane:
 
     def _told_sent(self, count: int) -> None:
         for _ in range(count):
-            self._around.on_result(self._channel.name, AttemptOutcome.SENT)
+            self._around.on_result(self.name, AttemptOutcome.SENT)
 
     # What is next
 
@@ -199,15 +192,51 @@ class Lane:
         around, singly = self._around, self._singly > 0
         resume, self._resume = self._resume, False
         if not news and not resume:
-            now = around.clock.now()
+            now = around.steady.now()
             wait = await self._insist(lambda: around.store.read_async(lambda tx: self._taker.glance(tx, now=now)))
             if wait > 0:
                 return Idle(seconds=wait)
 
         def work(tx: Transaction) -> Taken:
-            return self._taker.take(tx, now=around.clock.now(), singly=singly, resume=resume)
+            now, probe = around.steady.now(), not self._judge.suspects
+            return self._taker.take(tx, now=now, singly=singly, resume=resume, probe=probe)
 
-        return await self._insist(lambda: around.store.write(work))
+        try:
+            taken = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be taken must not keep back the others
+            around.defects.note("delivery", error, channel=self.name)
+            self._hand.keep(None)
+            return await self._put_aside(error, singly=singly)
+        self._hand.keep(taken)
+        return taken
+
+    async def _put_aside(self, error: Exception, *, singly: bool) -> Idle:
+        """The next one cannot be taken, by an error of wrapd's own: it waits, and in the end it is dead."""
+        around = self._around
+        if self._taker.above > 0 and not singly:  # first find out which of many it is
+            self._singly = self._taker.above
+            return AGAIN
+        reason = f"wrapd could not read this alert ({type(error).__name__})"
+        spread = around.rng.random()
+
+        def wait(defects: int) -> float:
+            return defect_wait(defects, around.settings, spread)
+
+        def work(tx: Transaction) -> Left | None:
+            at = around.steady.now()
+            aside = tx.outbox.put_aside(self.name, now=at, wait=wait, reason=reason)
+            if aside is not None and aside.dead:
+                self.bury(tx, [aside], reason=reason, at=at)
+            return aside
+
+        aside = await self._insist(lambda: around.store.write(work))
+        if aside is None:
+            return Idle(seconds=around.settings.look_interval)
+        event = LogEvent.DELIVERY_DEAD if aside.dead else LogEvent.DELIVERY_RETRY
+        log.warning(event, channel=self.name, delivery=aside.id, reason=reason)
+        return AGAIN
 
     async def _rest(self, *, news: bool) -> float:
         """Seconds that the channel still rests, at most until the next look; 0 when it may send."""
@@ -218,91 +247,131 @@ class Lane:
         pause = self._pause
         if pause is not None:
             left = pause.until - now
-            if left > 0 and (pause.strict or not await self._is_wanted(pause.since)):
+            if left > 0 and (pause.strict or not await self._is_wanted(now - pause.since)):
                 return min(left, around.settings.look_interval)
             self._pause = None
         return min(self._pace.wait(now), around.settings.look_interval)
 
-    async def _is_wanted(self, since: datetime) -> bool:
-        around, name = self._around, self._channel.name
-        now = around.clock.now()
-        return await self._insist(
-            lambda: around.store.read_async(lambda tx: tx.outbox.became_due(name, after=since, now=now))
-        )
+    async def _is_wanted(self, seconds: float) -> bool:
+        """Whether anything became due in so many seconds, or the channel was released."""
+        around = self._around
+        now = around.steady.now()
+        since = now - timedelta(seconds=seconds)
+
+        def work(tx: Transaction) -> bool:
+            released = self._held and not tx.outbox.is_held(self.name)
+            return released or tx.outbox.became_due(self.name, after=since, now=now)
+
+        return await self._insist(lambda: around.store.read_async(work))
 
     async def _divert(self) -> None:
         """Tell another channel what this one has not taken for long."""
         around, fallback = self._around, self._fallback
-        now = around.clock.now()
-        if not await self._insist(lambda: around.store.read_async(lambda tx: fallback.is_wanted(tx, now=now))):
+
+        def work(tx: Transaction) -> int:
+            return fallback.divert(tx, at=around.steady.now())
+
+        try:
+            count = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the channel itself goes on
+            around.defects.note("delivery", error, channel=self.name)
             return
-        count = await self._insist(lambda: around.store.write(lambda tx: fallback.divert(tx, at=now)))
         if count and fallback.to is not None:
-            log.warning(LogEvent.DELIVERY_DIVERTED, channel=self._channel.name, to=fallback.to, deliveries=count)
+            log.warning(LogEvent.DELIVERY_DIVERTED, channel=self.name, to=fallback.to, deliveries=count)
             around.tell((fallback.to,))
 
     # A message
 
     async def _send(self, load: Load) -> Ended:
         """Send a message, and those that follow it as long as all goes well."""
-        ready = await self._around.preparer.prepare(load.claimed, links=load.links, wants=self._wants)
-        calm = not (self._held or self._failures or self._probes or self._singly or self._resume)
+        try:
+            ready = await self._around.preparer.prepare(load.claimed, links=load.links, wants=self._wants)
+        except Exception as error:  # noqa: BLE001 - it is put off like one that cannot be written
+            return self._sender.failed(load, error)
+        well = self._judge.trusts
+        calm = well and not (self._held or self._failures or self._probes or self._singly or self._resume)
         mood = Mood(failed_at=self._failed_at, calm=calm)
         loop = asyncio.get_running_loop()
         return await self._worker.run(lambda: self._sender.series(load, ready, mood, loop))
 
     async def _record(self, ended: Unrecorded) -> Taken:
         """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
-        around, name, load, report = self._around, self._channel.name, ended.load, ended.report
-        at = around.clock.now()
-        self._count(ended, at=at)
-        pause = self._pause_after(report)
-        results = outcomes(
-            report.verdict,
-            load.claimed,
-            reason=report.reason,
-            at=at,
-            probes=self._probes,
-            pause=pause,
-            settings=around.settings,
-            spread=around.rng.random(),
+        around = self._around
+        ended = self._judge.blame(ended)
+        load = ended.load
+        self._count(ended)
+        pause = self._pause_after(ended)
+        judge = self._judge.of(
+            ended,
+            Standing(
+                held=self._held, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
+            ),
         )
-        is_news = isinstance(report.verdict, Hold) and not self._held
-        alert = held_alert(name, load, report, at=at) if is_news else None
-        others = () if alert is None else tuple(each for each in around.operators(at) if each.channel != name)
         goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
         singly, resume = self._singly > 0, goes_on and self._resume
         if goes_on:
             self._news = self._resume = False
 
-        def work(tx: Transaction) -> Taken:
-            finish(tx, results, at=at)
-            if alert is not None and others:
-                tx.outbox.add_operator(alert, channels=others, at=at)
-            if not goes_on or self._stopped.is_set():
-                return AGAIN
-            return self._taker.take(tx, now=at, singly=singly, resume=resume)
+        def work(tx: Transaction) -> tuple[Judgement, Taken]:
+            judged = judge()
+            finish(tx, judged.results, at=judged.at)
+            judged.tell(tx)
+            if not goes_on or self.stopped.is_set():
+                return judged, AGAIN
+            return judged, self._taker.take(tx, now=judged.at, singly=singly, resume=resume)
 
         after: Taken = AGAIN
         try:
-            after = await self._insist(lambda: around.store.write(work))
-        except StoreRefused as error:  # never twice: the rows stay as they are until the next start takes them up
-            log.error(LogEvent.DATABASE_FAILED, channel=name, delivery=load.first.delivery.id, error=error)
-        log_send(name, load, report, results[0].outcome, pause=pause, held=self._held)
-        if isinstance(report.verdict, Sent | Hold):
-            self._held = isinstance(report.verdict, Hold)
-        around.tell(tuple(each.channel for each in others))
-        for judged in results:
-            for _ in judged.claimed:
-                around.on_result(name, judged.outcome.kind)
+            judged, after = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the outcome is stored without what hangs on it
+            around.defects.note("delivery", error, channel=self.name, delivery=load.first.delivery.id)
+            judged = await self._record_alone(judge(), error)
+        self._hand.keep(after)
+        log_send(self.name, load, ended.report, judged.results[0].outcome, pause=pause, held=self._held)
+        self._stands(ended.report.verdict)
+        around.tell(judged.wakes)
+        for each in judged.results:
+            for _ in each.claimed:
+                around.on_result(self.name, each.outcome.kind)
         return after
 
-    def _count(self, ended: Unrecorded, *, at: datetime) -> None:
+    async def _record_alone(self, judged: Judgement, error: Exception) -> Judgement:
+        """Store an outcome that the store refused together with the rest: it alone, in words that are sound, then
+        who is told of it. What is refused even so is given back by the rescue."""
+        reason = f"wrapd could not store what came of it ({type(error).__name__})"
+        plain = tuple(replace(each, outcome=replace(each.outcome, reason=reason)) for each in judged.results)
+        works: list[Work] = [lambda tx: finish(tx, plain, at=judged.at)]
+        works += [judged.tell] if judged.alerts else []
+        for work in works:
+            try:
+                await self._insist(partial(self._around.store.write, work))
+            except StoreClosed:
+                raise
+            except Exception as further:  # noqa: BLE001 - the rescue is the last resort
+                self._around.defects.note("delivery", further, channel=self.name)
+        return replace(judged, results=plain)
+
+    def _stands(self, verdict: Final) -> None:
+        """Keep whether the channel is held."""
+        if isinstance(verdict, Sent):
+            self._held = False
+            self._fallback.freed()
+        elif isinstance(verdict, Hold):
+            self._held = True
+            self._fallback.held(self._around.clock.monotonic())
+
+    def _count(self, ended: Unrecorded) -> None:
         """Keep how the channel does."""
-        verdict = ended.report.verdict
+        verdict, many = ended.report.verdict, len(ended.load.claimed)
         self._singly = max(0, self._singly - 1)
-        if isinstance(verdict, Dead) or not ended.written:  # the message is the trouble: each alert by itself
-            self._singly = max(self._singly, len(ended.load.claimed) if len(ended.load.claimed) > 1 else 0)
+        if (isinstance(verdict, Dead) or not ended.written) and many > 1:  # each alert by itself
+            self._singly = max(self._singly, many)
+        if not ended.written:  # nothing was asked of the channel
+            return
         match verdict:
             case Sent():
                 self._resume = self._failures >= _OUTAGE
@@ -312,25 +381,31 @@ class Lane:
                 return
             case Hold():
                 self._probes += 1
-            case Retry() if ended.written and (verdict.throttled or verdict.status is None):
+            case Retry() if verdict.throttled or verdict.status is None:
                 self._resume = True  # nothing came of it that could be about this message
                 self._failures += 1
             case _:
                 self._failures += 1
-        self._failed_at = at
+        self._failed_at = self._around.steady.now()
 
-    def _pause_after(self, report: SendReport) -> float:
+    def _pause_after(self, ended: Unrecorded) -> float:
         """Let the channel rest where the verdict asks for it; for how many seconds."""
-        around, verdict = self._around, report.verdict
+        around, verdict = self._around, ended.report.verdict
+        if not ended.written:
+            return 0.0
+        if isinstance(verdict, Dead) and self._held:  # it was a probe
+            verdict = Hold(reason=verdict.reason)
         seconds = channel_pause(
-            verdict, failures=self._failures, settings=around.settings, spread=around.rng.random()
+            verdict,
+            failures=self._failures,
+            probes=max(1, self._probes),
+            settings=around.settings,
+            spread=around.rng.random(),
         )
         if seconds > 0:
-            self._pause = _Pause(
-                until=around.clock.monotonic() + seconds,
-                since=around.clock.now(),
-                strict=isinstance(verdict, Retry) and verdict.throttled,
-            )
+            now = around.clock.monotonic()
+            strict = isinstance(verdict, Retry) and verdict.throttled
+            self._pause = _Pause(since=now, until=now + seconds, strict=strict)
         return seconds
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -341,7 +416,7 @@ class Lane:
         """
         failures = 0
         while True:
-            last = self._stopped.is_set()
+            last = self.stopped.is_set()
             try:
                 return await call()
             except (StoreRefused, StoreClosed):
@@ -350,10 +425,10 @@ class Lane:
                 if last:
                     raise
                 failures += 1
-                log.error(LogEvent.DATABASE_FAILED, channel=self._channel.name, error=error)
+                log.error(LogEvent.DATABASE_FAILED, channel=self.name, error=error)
             spread = self._around.rng.random()
             wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)
-            await self._around.waiter(self._stopped, wait)
+            await self._around.waiter(self.stopped, wait)
 
 
 _OUTAGE = 3

@@ -30,6 +30,24 @@ class Load:
         return self.claimed[0]
 
 
+@dataclass(slots=True)
+class Hand:
+    """The deliveries (row ids) that a lane has under way: what is being sent and in no hand has no owner. Read by
+    other threads; each change puts in a new value."""
+
+    rows: frozenset[int] = frozenset()
+
+    def take(self, claimed: Sequence[Claimed]) -> None:
+        """These come into it, beside what is there; before their claim is stored."""
+        self.rows |= {each.delivery.id for each in claimed}
+
+    def keep(self, after: "Taken | None") -> None:
+        """What was there is stored; only what is to be sent next stays."""
+        self.rows = (
+            frozenset(each.delivery.id for each in after.claimed) if isinstance(after, Load) else frozenset()
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
     """Nothing is to be sent for `seconds`, as far as is known."""
@@ -51,10 +69,12 @@ class Taker:
     window: float
     longest: float
     own_links: OwnLinksOf
+    hand: Hand = field(default_factory=Hand)
 
-    def take(self, tx: Transaction, *, now: datetime, singly: bool, resume: bool) -> Taken:
+    def take(self, tx: Transaction, *, now: datetime, singly: bool, resume: bool, probe: bool = True) -> Taken:
         """Claim what goes out next. `singly`: nothing together this time; `resume`: what was put off because of
-        the channel goes in the order in which it was written."""
+        the channel goes in the order in which it was written; without `probe` a held channel is tried with what it
+        has not refused."""
         if resume:
             tx.outbox.resume(self.channel)
         decision = self._decision(tx, now=now, singly=singly)
@@ -63,13 +83,13 @@ class Taker:
                 group = tx.outbox.claim_together(self.channel, now=now, most=MOST)
                 if group:
                     return self._load(tx, group, now=now)
-                claimed = tx.outbox.claim(self.channel, now=now)
+                claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
             case Later():  # what is for the operators is never told together, and need not wait for it
                 claimed = tx.outbox.claim(self.channel, now=now, apart=True)
                 if claimed is None:
                     return Idle(seconds=min(decision.seconds, self.longest))
             case Single():
-                claimed = tx.outbox.claim(self.channel, now=now)
+                claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
             case _:
                 assert_never(decision)
         if claimed is None:
@@ -87,6 +107,7 @@ class Taker:
         return decide(waiting, above=self.above, window=self.window, now=now)
 
     def _load(self, tx: Transaction, claimed: tuple[Claimed, ...], *, now: datetime) -> Load:
+        self.hand.take(claimed)
         return Load(claimed=claimed, links=self.own_links(tx, claimed, now))
 
     def _until(self, due: datetime | None, now: datetime) -> float:

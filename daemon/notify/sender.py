@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from daemon.clock import Clock
+from daemon.clock import Clock, SteadyClock
 from daemon.logs import LogEvent, logger
 from daemon.notify.accounts import log_send
 from daemon.notify.channels import Channel, SendReport
-from daemon.notify.compose import compose, compose_digest
+from daemon.notify.compose import compose, compose_digest, compose_plain
 from daemon.notify.loads import Idle, Load, Taken, Taker, finish
 from daemon.notify.look import Look
+from daemon.notify.message import Message
 from daemon.notify.pace import Pace
 from daemon.notify.policy import Judged
 from daemon.notify.prepare import Prepared, Preparer, Wants
 from daemon.notify.settings import NotifySettings
 from daemon.notify.verdicts import Retry, Sent
-from daemon.store import AttemptOutcome, Outcome, Store, StoreError, Transaction
+from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome, Store, StoreError, Transaction
+from daemon.tasks import Defects
 
 log = logger(__name__)
 
@@ -63,7 +65,9 @@ class Sender:
     channel: Channel
     store: Store
     clock: Clock
+    steady: SteadyClock
     settings: NotifySettings
+    defects: Defects
     preparer: Preparer
     taker: Taker
     pace: Pace
@@ -107,38 +111,52 @@ class Sender:
                 cover=ready.cover,
                 failed_at=mood.failed_at,
             )
-            message = compose(claimed[0], look) if len(claimed) == 1 else compose_digest(claimed, look)
+            message = _written(claimed, look)
             report = channel.send(message, timeout=self.settings.send_timeout, clock=self.clock, more=True)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the delivery nor end the lane
-            reason = f"wrapd could not write the message ({type(error).__name__})"
-            log.error(LogEvent.DELIVERY_RETRY, channel=channel.name, delivery=load.first.delivery.id, error=error)
-            report = SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
-            return Unrecorded(load=load, report=report, written=False)
+            return self.failed(load, error)
         self.pace.sent(self.clock.monotonic())
         return Unrecorded(load=load, report=report)
 
+    def failed(self, load: Load, error: Exception) -> Unrecorded:
+        """An error of wrapd's own kept the message from being sent."""
+        first = load.first.delivery
+        self.defects.note("delivery", error, channel=self.channel.name, delivery=first.id, job=first.job)
+        reason = f"wrapd could not write the message ({type(error).__name__})"
+        report = SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
+        return Unrecorded(load=load, report=report, written=False)
+
     def _record(self, ended: Unrecorded) -> Taken | None:
         """Store that it was sent, and take the next where the channel may be sent to at once. None where the
-        database does not take it."""
+        database does not take it, for whatever reason: the lane tries again, and knows what to do then."""
         goes_on = self.pace.wait(self.clock.monotonic()) <= 0
-        at = self.clock.now()
         result = (Judged(claimed=ended.load.claimed, outcome=_sent(ended.report)),)
         self.before_take()
 
         def work(tx: Transaction) -> Taken:
+            at = self.steady.now()
             finish(tx, result, at=at)
             if not goes_on or self.stopped.is_set():
                 return AGAIN
             return self.taker.take(tx, now=at, singly=False, resume=False)
 
         try:
-            return self.store.write_here(work)
+            after = self.store.write_here(work)
         except StoreError as error:
             log.error(LogEvent.DATABASE_FAILED, channel=self.channel.name, error=error)
             return None
+        except Exception as error:  # noqa: BLE001 - the message is sent: that must not be forgotten
+            self.defects.note("delivery", error, channel=self.channel.name)
+            return None
+        self.taker.hand.keep(after)
+        return after
 
     def _is_ready(self, load: Load) -> bool:
-        return self.preparer.is_ready(load.claimed, links=load.links, wants=self.wants)
+        try:
+            return self.preparer.is_ready(load.claimed, links=load.links, wants=self.wants)
+        except Exception as error:  # noqa: BLE001 - the lane prepares it, and meets the error again
+            self.defects.note("delivery", error, channel=self.channel.name)
+            return False
 
     def _tell(self, sent: int, loop: asyncio.AbstractEventLoop) -> None:
         if sent:
@@ -146,6 +164,13 @@ class Sender:
                 loop.call_soon_threadsafe(self.on_sent, sent)
             except RuntimeError:  # the loop is closed: nobody counts any more
                 return
+
+
+def _written(claimed: tuple[Claimed, ...], look: Look) -> Message:
+    if len(claimed) > 1:
+        return compose_digest(claimed, look)
+    one = claimed[0]
+    return compose_plain(one) if one.delivery.defects >= DEFECTS else compose(one, look)
 
 
 def _sent(report: SendReport) -> Outcome:

@@ -36,6 +36,11 @@ class NotifySettings:
     picture_patience: float = 2.0
     """The most that a text waits for its picture."""
 
+    @property
+    def longest_wait(self) -> float:
+        """The most that anything is put off for, but for quiet hours."""
+        return max(self.retry_cap, self.unknown_cap, self.throttled_cap, self.throttled_wait, self.probe_cap)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPlan:

@@ -19,27 +19,29 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._tasks: queue.SimpleQueue[_Task | None] | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
         """The result of `call`, made in the thread; what it raises is raised here. A caller that is cancelled
         leaves the call running: it cannot be ended from outside."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
-            self._thread.start()
+        if self._tasks is None:
+            self._tasks = queue.SimpleQueue()
+            threading.Thread(target=_work, args=[self._tasks], name=self._name, daemon=True).start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._tasks.put(lambda: _resolve(loop, future, call))
         return await future
 
     def stop(self) -> None:
-        """End the thread after the call that is under way; does not wait."""
-        self._tasks.put(None)
+        """End the thread after the call that is under way; does not wait. A call after that begins a new one."""
+        if self._tasks is not None:
+            self._tasks.put(None)
+            self._tasks = None
 
-    def _loop(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
+
+def _work(tasks: "queue.SimpleQueue[_Task | None]") -> None:
+    while (task := tasks.get()) is not None:
+        task()
 
 
 def _resolve(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]", call: Callable[[], T]) -> None:

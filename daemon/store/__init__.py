@@ -13,6 +13,7 @@ from daemon.store.jobs import Jobs
 from daemon.store.links import Links
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
+from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import (
@@ -47,7 +48,9 @@ from daemon.store.tables import MOST_PICTURE
 
 __all__ = [
     "BATCH_SETTLE",
+    "DEFECTS",
     "FAR",
+    "LEFT_WHILE_SENDING",
     "MAX_LABEL",
     "MAX_NAME",
     "MAX_TAGS",
@@ -66,6 +69,7 @@ __all__ = [
     "JobRow",
     "Jobs",
     "Known",
+    "Left",
     "LinkRow",
     "Links",
     "Look",

@@ -4,13 +4,13 @@ Owns these statements, for `Jobs`. Must cost nothing for jobs without a batch.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Text, bindparam, select, update
 
-from daemon.domain.events import Event, Json, batch_occurrence
+from daemon.domain.events import Event, Json, batch_key, batch_occurrence, membership
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import State
@@ -40,13 +40,10 @@ _MEMBERS = (
     .where(_C.batch == _BATCH, _C.project == _PROJECT)
     .order_by(_C.id)
 )
-# Of a project's alerts about no job, those that are unsent are few.
-_UNTRIED = select(_D.id, _D.facts).where(
-    _D.job.is_(None),
-    _D.status == plain(DeliveryStatus.PENDING),
-    _D.project == _PROJECT,
-    _D.event == plain(Event.BATCH_FINISHED),
-    _D.attempts == 0,
+_TOLD = (
+    select(_D.id, _D.key, _D.channel, _D.project, _D.status, _D.attempts, _D.facts)
+    .where(_D.key.between(bindparam("first", type_=Text), bindparam("last", type_=Text)))
+    .order_by(_D.id)
 )
 _CANCEL = (
     update(DELIVERIES)
@@ -65,42 +62,79 @@ _FAILURES = ("failed", "lost", "expired", "canceled")
 """In the order in which they are told."""
 
 
+def changed(
+    connection: Connection, batches: Iterable[Batch], *, at: datetime, routing: Routing | None
+) -> list[ChannelName]:
+    """Jobs came to these batches or left them: what waits to be told of their ends is taken back, as far as it was
+    not tried, where a job is active again. Where none is, the end is told by `routing`, if there is one. Returns
+    the channel of each alert."""
+    told: list[ChannelName] = []
+    for project, batch in batches:
+        if _is_active(connection, project, batch):
+            _take_back(connection, [row for row in _told(connection, project, batch) if _is_untried(row)], at=at)
+        elif routing is not None:
+            told += finish(connection, project, batch, at=at, routing=routing)
+    return told
+
+
 def finish(
     connection: Connection, project: ProjectName, batch: str, *, at: datetime, routing: Routing
 ) -> list[ChannelName]:
     """Write that the batch has ended, if no job of it is active any more; returns the channel of each alert.
 
-    Nothing is written where all its jobs were stopped by people, nor twice for the same jobs.
+    Nothing is written where all its jobs were stopped by people, nor where a channel was last told of the same
+    jobs. What was not tried yet and tells of others is taken back.
     """
-    names = {"of_project": project, "of_batch": batch}
-    if connection.execute(_ACTIVE, names).first() is not None:
+    if _is_active(connection, project, batch):
         return []
-    jobs = connection.execute(_MEMBERS, names).all()
+    jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
+    members = membership((job.id, job.episode) for job in jobs)
+    rows = _told(connection, project, batch)
+    stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
+    _take_back(connection, stale, at=at)
     ends = [_end(job) for job in jobs]
     if all(end == Tracking.STOPPED for end in ends):
         return []
-    occurrence = batch_occurrence(project, batch, jobs=len(jobs), episodes=sum(int(job.episode) for job in jobs))
-    rows = alerts.of(
-        occurrence,
+    gone = {row.id for row in stale}
+    last = {row.channel: row for row in rows if row.status != DeliveryStatus.CANCELED and row.id not in gone}
+    new = alerts.of(
+        batch_occurrence(project, batch, members=members, after=rows[-1].id if rows else 0),
         _subject(project, batch, jobs),
         routing=routing,
         at=at,
-        facts=_facts(batch, jobs, ends, at=at),
+        facts={**_facts(batch, jobs, ends, at=at), "members": members},
     )
-    return alerts.add(connection, rows, at=at, due_at=at + BATCH_SETTLE)
+    new = [each for each in new if each.channel not in last or not _tells(last[each.channel], jobs, members)]
+    return alerts.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
-def reopen(connection: Connection, batches: Collection[Batch], *, at: datetime) -> int:
-    """Cancel the alerts that these batches have ended, as far as none was tried yet. Returns how many."""
-    rows = [
-        {"row": row, "at": at}
-        for project in {project for project, _ in batches}
-        for row, facts in connection.execute(_UNTRIED, {"of_project": project})
-        if (project, facts["batch"]) in batches
-    ]
+def _is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
+    return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
+
+
+def _told(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
+    """The alerts about ends of the batch, the first one first."""
+    key = batch_key(project, batch)
+    found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})
+    # A name may hold what separates names in a key.
+    return [row for row in found if row.project == project and row.facts.get("batch") == batch]
+
+
+def _is_untried(row: Any) -> bool:
+    return bool(row.status == DeliveryStatus.PENDING and row.attempts == 0)
+
+
+def _tells(row: Any, jobs: Sequence[Any], members: str) -> bool:
+    """Whether the alert tells of just these jobs. The first release wrote how many they were into the key, and how
+    often they had been taken up."""
+    if "members" in row.facts:
+        return bool(row.facts["members"] == members)
+    return bool(row.key.endswith(f"/{len(jobs)}/{sum(job.episode for job in jobs)}"))
+
+
+def _take_back(connection: Connection, rows: Sequence[Any], *, at: datetime) -> None:
     if rows:
-        connection.execute(_CANCEL, rows)
-    return len(rows)
+        connection.execute(_CANCEL, [{"row": row.id, "at": at} for row in rows])
 
 
 def subject(connection: Connection, project: ProjectName, batch: str) -> Subject | None:

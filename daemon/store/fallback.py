@@ -4,6 +4,7 @@ Owns these statements, for `Outbox`, and the count of what a channel was sent. M
 its own channel.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, Text, bindparam, case, func, or_, select
@@ -11,9 +12,9 @@ from sqlalchemy import Connection, Text, bindparam, case, func, or_, select
 from daemon.domain.jobs import ChannelName
 from daemon.store import alerts
 from daemon.store.alerts import Alert
-from daemon.store.lines import CHANNEL, due, is_, unsent
+from daemon.store.lines import CHANNEL, due, is_, known, unsent
 from daemon.store.mapping import delivery_row, plain
-from daemon.store.rows import AttemptOutcome, DeliveryStatus
+from daemon.store.rows import AttemptOutcome, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 
 DIVERTED = 500
@@ -33,6 +34,7 @@ _HELD_SINCE = (
     .where(
         _D.channel == CHANNEL,
         or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.SENDING)),
+        known(DELIVERIES),
         # One that is being sent is a probe.
         or_(is_(DELIVERIES, DeliveryStatus.HELD), _refused.correlate(DELIVERIES).exists()),
         _A.outcome == plain(AttemptOutcome.HELD),
@@ -81,18 +83,23 @@ def divert(connection: Connection, channel: ChannelName, to: ChannelName, *, at:
     if held_since(connection, channel) is None:
         return 0
     found = connection.execute(_WAITS, {"channel": channel, "other": to, "now": at})
+    return copy(connection, map(delivery_row, found), to, at=at)
+
+
+def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *, at: datetime) -> int:
+    """Tell `to`, from `at` on, what these were to tell on their own channel, each once. Returns how many."""
     copies = [
         Alert(
             key=row.key,
             channel=to,
             event=row.event,
             project=row.project,
-            facts={**row.facts, "diverted_from": channel},
+            facts={**row.facts, "diverted_from": row.channel},
             job=row.job,
             transition=row.transition,
             overtakes=True,
         )
-        for row in map(delivery_row, found)
+        for row in rows
     ]
     return len(alerts.add(connection, copies, at=at, due_at=at))
 

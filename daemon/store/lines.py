@@ -20,6 +20,8 @@ back."""
 _QUIET = timedelta(hours=25)
 """Quiet hours are no longer than a day: the longest has an hour more."""
 
+_EVENTS = [plain(event) for event in Event]
+
 CHANNEL = bindparam("channel", type_=Text)
 MOMENT = DELIVERIES.c.due_at.type
 
@@ -38,12 +40,28 @@ def same_line(one: FromClause, other: FromClause) -> ColumnElement[bool]:
     )
 
 
+def waits(table: FromClause, status: DeliveryStatus) -> ColumnElement[bool]:
+    """It has this status, and may be sent by this wrapd."""
+    return and_(is_(table, status), known(table))
+
+
 def unsent(table: FromClause) -> ColumnElement[bool]:
-    """It is still to be sent, or is being sent."""
+    """It is still to be sent, or is being sent, by this wrapd."""
+    return and_(open_(table), known(table))
+
+
+def open_(table: FromClause) -> ColumnElement[bool]:
+    """It is still to be sent, or is being sent, whatever it tells."""
     # Written as the partial indexes have it, or SQLite does not see that they fit.
     return or_(
         is_(table, DeliveryStatus.PENDING), is_(table, DeliveryStatus.SENDING), is_(table, DeliveryStatus.HELD)
     )
+
+
+def known(table: FromClause) -> ColumnElement[bool]:
+    """Its event is one that this wrapd can tell: a newer one may have written others, which stay as they are and
+    keep nothing back."""
+    return table.c.event.in_(_EVENTS)
 
 
 def merges(table: FromClause) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Text, literal_column
 
@@ -28,11 +28,23 @@ from daemon.store.tables import from_stamp
 _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
 _shared_moment = lru_cache(maxsize=64)(from_stamp)
 _TRACKING = {tracking.value: tracking for tracking in Tracking}
+E = TypeVar("E", bound=StrEnum)
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
     """A value of our own written into the statement: only so can SQLite see that a partial index fits."""
     return literal_column(f"'{value}'", Text)
+
+
+def named(names: type[E], value: str) -> E:
+    """The member of that value. A newer wrapd may have written one that there is not yet: it is given as a member
+    beside the others, equal to none of them, so that it can be shown as it stands."""
+    try:
+        return names(value)
+    except ValueError:
+        other = str.__new__(names, value)
+        other._name_, other._value_ = "OTHER", value
+        return other
 
 
 def job_row(row: Row[Any]) -> JobRow:
@@ -44,7 +56,7 @@ def job_of(values: dict[str, Any]) -> JobRow:
     """The same, from its columns by their names, which are used up."""
     del values["changed"], values["reminded_at"]
     asset = Asset(**{name: values.pop(name) for name in _ASSET})
-    values["tracking"] = Tracking(values["tracking"])
+    values["tracking"] = named(Tracking, values["tracking"])
     return JobRow(**values, asset=asset)
 
 
@@ -121,8 +133,8 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
 
 def delivery_of(values: dict[str, Any]) -> DeliveryRow:
     """The same, from its columns by their names, which are used up."""
-    values["event"] = Event(values["event"])
-    values["status"] = DeliveryStatus(values["status"])
+    values["event"] = named(Event, values["event"])
+    values["status"] = named(DeliveryStatus, values["status"])
     return DeliveryRow(**values)
 
 
@@ -130,7 +142,7 @@ def attempt_row(row: Row[Any]) -> AttemptRow:
     """A whole row of the attempts."""
     values = dict(row._mapping)
     del values["id"]
-    values["outcome"] = None if values["outcome"] is None else AttemptOutcome(values["outcome"])
+    values["outcome"] = None if values["outcome"] is None else named(AttemptOutcome, values["outcome"])
     return AttemptRow(**values)
 
 

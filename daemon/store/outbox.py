@@ -10,17 +10,17 @@ the order in which they were written (those about no job: in the order of their 
        └──cancel, more jobs for a batch──> canceled <──cancel── held, dead
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Row,
     Select,
-    and_,
     bindparam,
     func,
     insert,
@@ -33,15 +33,14 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, fallback, plainly, quiet, together
-from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent
-from daemon.store.mapping import attempt_row, delivery_row, job_row, transition_row
+from daemon.store import alerts, fallback, given_up, ownership, plainly, quiet, steps, together
+from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent, waits
+from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
-
-STOPPED_WHILE_SENDING = "wrapd stopped while it was being sent"
 
 _D = DELIVERIES.c
 _CHUNK = 500
@@ -59,7 +58,7 @@ def _is_first(table: FromClause) -> ColumnElement[bool]:
 _BY_TIME = (_D.due_at, _D.id)
 _PENDING = (
     select(DELIVERIES)
-    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.PENDING), _is_first(DELIVERIES))
+    .where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.PENDING), _is_first(DELIVERIES))
     .order_by(*_BY_TIME)
     .limit(1)
 )
@@ -73,13 +72,13 @@ _FIRST_IN_LINE = (
 _PROBE = (
     select(DELIVERIES)
     .where(
-        _D.id.in_(select(_FIRST_IN_LINE).where(_held.c.channel == CHANNEL, is_(_held, DeliveryStatus.HELD))),
+        _D.id.in_(select(_FIRST_IN_LINE).where(_held.c.channel == CHANNEL, waits(_held, DeliveryStatus.HELD))),
         or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.PENDING)),
     )
     .order_by(*_BY_TIME)
     .limit(1)
 )
-_IS_HELD = select(_D.id).where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.HELD)).limit(1)
+_IS_HELD = select(_D.id).where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.HELD)).limit(1)
 # For the operators: never told together, so they need not wait for what is.
 _APART = _PENDING.where(~merges(DELIVERIES))
 _CLAIM = {
@@ -87,7 +86,7 @@ _CLAIM = {
 }
 _NEW = (
     select(_D.id)
-    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.PENDING), due(DELIVERIES))
+    .where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.PENDING), due(DELIVERIES))
     .where(_D.due_at > bindparam("after", type_=MOMENT))
     .limit(1)
 )
@@ -124,20 +123,39 @@ class Outbox:
         after the quiet hours of a target. Returns how many were written."""
         return len(alerts.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
-    def claim(self, channel: ChannelName, *, now: datetime, apart: bool = False) -> Claimed | None:
+    def claim(
+        self, channel: ChannelName, *, now: datetime, apart: bool = False, probe: bool = True
+    ) -> Claimed | None:
         """Take the earliest due delivery of a channel that may be sent, and open its next attempt.
 
         Never one with an unsent one before it (module docstring). While the channel is held, only a held one: the
         probe. Due is also what lies further ahead than `FAR`: the clock was set back. With `apart` only what is
-        never told together with others: events for the operators.
+        never told together with others: events for the operators. Without `probe` a held channel is tried with one
+        that it has not refused, if there is any.
         """
         if not apart and (claimed := plainly.take(self._connection, channel, now=now)) is not None:
             return claimed
-        for query in _CLAIM[self._claimable(channel, apart=apart)]:
-            found = self._connection.execute(query, {"channel": channel, **times(now)})
-            if (row := found.one_or_none()) is not None:
-                return self._take(delivery_row(row), now=now)
-        return None
+        row = None if probe else self._first(_PENDING, channel, now=now)
+        if row is None:
+            row = self._first(self._claimable(channel, apart=apart), channel, now=now)
+        return None if row is None else self._take(delivery_row(row), now=now)
+
+    def put_aside(self, channel: ChannelName, *, now: datetime, wait: Wait, reason: str) -> Left | None:
+        """An error of wrapd's own keeps `claim` from taking what is next: put that off by `wait` (seconds, by how
+        often it happened to it), in the end for good. None where nothing is due."""
+        row = self._first(self._claimable(channel), channel, now=now, columns=ownership.BARE)
+        if row is None:
+            return None
+        return ownership.put_aside(self._connection, row, now=now, wait=wait, reason=reason)
+
+    def rescue(self, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
+        """What is being sent, but by none that owns one of `owned` (row ids), is due again after `wait` (seconds,
+        by its attempts), marked as a possible repeat, in the end dead."""
+        return ownership.rescue(self._connection, owned, at=at, wait=wait)
+
+    def is_sending(self) -> frozenset[int]:
+        """The row ids of what is being sent."""
+        return ownership.sending(self._connection)
 
     def finish(self, claimed: Claimed, outcome: Outcome, *, at: datetime) -> None:
         """Close the attempt and say what becomes of the delivery. One that was sent frees the channel's held
@@ -148,7 +166,7 @@ class Outbox:
         """Take all alerts about jobs and batches that are due, by id, several about one job too, and open the next
         attempt of each; at most `most`, and `together.MOST`. None is left out that stands before another in its
         line. () where there are none, and while the channel is held."""
-        if self._is_held(channel):
+        if self.is_held(channel):
             return ()
         return together.take(self._connection, channel, now=now, most=most)
 
@@ -157,10 +175,29 @@ class Outbox:
         if claimed:
             self._judge(claimed, outcome, at=at)
 
+    def tell_dead(
+        self, alert: OperatorAlert, *, channels: Iterable[Target], at: datetime, due_at: datetime
+    ) -> None:
+        """Write an operators' alert about dead deliveries, due `due_at`. As long as one of the same key was not
+        tried, it tells of these too: its `deliveries` grows."""
+        given_up.tell(self._connection, alert, channels, at=at, due_at=due_at)
+
+    def hold_dead(self, deliveries: Sequence[int], *, key: str | None, at: datetime, due_at: datetime) -> None:
+        """Dead ones were the channel's fault: they are held with it until `due_at`, and the alert of `key` about
+        them, if it was not tried, is taken back."""
+        given_up.hold(self._connection, deliveries, key=key, at=at, due_at=due_at)
+
+    def copy(self, deliveries: Iterable[DeliveryRow], to: ChannelName, *, at: datetime) -> int:
+        """Tell `to` as well what these were to tell on their own channel, each once, due `at`; how many it was."""
+        return fallback.copy(self._connection, deliveries, to, at=at)
+
     def _judge(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
         values = _becomes(outcome, at=at)
         keys = [{"row": each.delivery.id, "attempt": each.attempt} for each in claimed]
-        if self._connection.execute(_JUDGE, [{**values, **key} for key in keys]).rowcount < 1:
+        rows = [{**values, **key} for key in keys]
+        if outcome.kind is not AttemptOutcome.SENT:
+            rows = [row | _tried(each, outcome, at=at) for row, each in zip(rows, claimed, strict=True)]
+        if self._connection.execute(_JUDGE, rows).rowcount < 1:
             return
         end = {
             "ended_at": at,
@@ -176,7 +213,7 @@ class Outbox:
     def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
         """How the channel stands, for what is told together: alerts about jobs and batches alone, counted up to
         `together.COUNTED`. While the channel is held nothing could go out."""
-        if self._is_held(channel):
+        if self.is_held(channel):
             return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
         return together.waiting(self._connection, channel, now=now, window=window)
 
@@ -194,30 +231,35 @@ class Outbox:
         most `fallback.DIVERTED`: then there may be more."""
         return fallback.divert(self._connection, channel, to, at=at)
 
-    def recover(self, *, at: datetime, routing: Routing | None = None) -> int:
+    def recover(self, *, at: datetime, routing: Routing | None = None, longest: timedelta | None = None) -> int:
         """After a crash: whatever was being sent is due `at` again, marked as a possible repeat. Returns how
         many. Only for the start of the daemon: nothing may be sending. With `routing`, what was kept for quiet
-        hours waits no longer than they ask."""
+        hours waits no longer than they ask; nothing else waits longer than `longest`."""
+        back = steps.set_back_by(self._connection, now=at)
+        if back > 0:
+            self.move_times(-back, now=at, window=0.0, routing=routing)
         if routing is not None:
             quiet.shorten(self._connection, routing, at=at)
-        sending = select(_D.id).where(unsent(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
-        unknown = {"ended_at": at, "outcome": AttemptOutcome.UNKNOWN, "reason": STOPPED_WHILE_SENDING}
-        self._connection.execute(
-            update(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(sending), ATTEMPTS.c.ended_at.is_(None)).values(unknown)
-        )
-        again = {**_again(at), "possible_repeat": True, "last_error": STOPPED_WHILE_SENDING}
-        where = and_(unsent(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
-        return self._connection.execute(update(DELIVERIES).where(where).values(again)).rowcount
+        if longest is not None:
+            steps.bound(self._connection, now=at, longest=longest)
+        return ownership.recover(self._connection, at=at)
+
+    def move_times(self, step: float, *, now: datetime, window: float, routing: Routing | None = None) -> None:
+        """The wall clock was set by `step` seconds, in the last `window` seconds, and shows `now`: all that waits
+        waits as long as it would have. With `routing`, quiet hours end by the new time."""
+        steps.move(self._connection, step, now=now, window=window, routing=routing)
 
     def next_due(self, channel: ChannelName, *, now: datetime | None = None) -> datetime | None:
         """When `claim` can take the next one, as far as is known; None where there is none. With `now`, a moment
         further ahead than `FAR` counts as now (see `claim`)."""
         query = self._claimable(channel)
-        first = self._connection.execute(query, {"channel": channel}).one_or_none()
+        bare = query.with_only_columns(_D.due_at)  # a row that cannot be read whole must not keep back the others
+        first = self._connection.execute(bare, {"channel": channel}).one_or_none()
         if first is None or now is None or first.due_at <= now:
             return None if first is None else first.due_at
-        far = self._connection.execute(_CLAIM[query][1], {"channel": channel, **times(now)})
-        return first.due_at if far.one_or_none() is None else now
+        far = _CLAIM[query][1].with_only_columns(_D.id)
+        found = self._connection.execute(far, {"channel": channel, **times(now)}).one_or_none()
+        return first.due_at if found is None else now
 
     def became_due(self, channel: ChannelName, *, after: datetime, now: datetime) -> bool:
         """Whether a pending delivery of the channel fell due later than `after` and is due `now`: it was written,
@@ -234,25 +276,30 @@ class Outbox:
         return self._connection.execute(_RESUME, {"of_channel": channel}).rowcount
 
     def retry(self, *, ids: Sequence[int] | None, channel: ChannelName | None = None, at: datetime) -> int:
-        """Make deliveries due `at`: of `ids` the dead and held ones; where that is None, all dead ones. With
-        `channel`, only its own. Returns how many."""
-        revive = update(DELIVERIES).values(_again(at))
+        """Make deliveries due `at`: of `ids` the dead and held ones, and what has been being sent for too long to
+        have an owner; where that is None, all dead ones. With `channel`, only its own. Returns how many."""
+        revive = update(DELIVERIES).values({**_again(at), "tried_for": 0.0, "tried_at": None, "defects": 0})
         if channel is not None:
             revive = revive.where(_D.channel == channel)
         dead = is_(DELIVERIES, DeliveryStatus.DEAD)
         if ids is None:
             return self._connection.execute(revive.where(dead)).rowcount
+        self._leave(ids, at=at)
         revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD)))
-        parts = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in parts)
+        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in _parts(ids))
 
     def cancel(self, ids: Sequence[int], *, at: datetime) -> int:
-        """Cancel those of the deliveries that are pending, held or dead; `at` is kept as the time that they were
-        due. Returns how many."""
+        """Cancel those of the deliveries that are pending, held or dead, or have been being sent for too long to
+        have an owner; `at` is kept as the time that they were due. Returns how many."""
+        self._leave(ids, at=at)
         open_ = or_(*(is_(DELIVERIES, status) for status in _CANCELABLE))
         cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at)
-        parts = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
-        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in parts)
+        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in _parts(ids))
+
+    def _leave(self, ids: Sequence[int], *, at: datetime) -> None:
+        """What has been being sent for so long that nobody owns it becomes dead, as if given up."""
+        for part in _parts(ids):
+            ownership.leave(self._connection, part, at=at)
 
     def attempts(self, delivery: int) -> _Attempts:
         """The attempts of a delivery, the first one first."""
@@ -279,7 +326,7 @@ class Outbox:
         """How many deliveries each channel has, by status; pairs without any are left out."""
         query = select(_D.channel, _D.status, func.count()).group_by(_D.channel, _D.status)
         return {
-            (ChannelName(channel), DeliveryStatus(status)): count
+            (ChannelName(channel), named(DeliveryStatus, status)): count
             for channel, status, count in self._connection.execute(query)
         }
 
@@ -303,11 +350,23 @@ class Outbox:
             delivery_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))
         ]
 
-    def _is_held(self, channel: ChannelName) -> bool:
+    def _first(
+        self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()
+    ) -> Row[Any] | None:
+        """The first by `query` that is due, or further ahead than anything is put off for."""
+        for each in _CLAIM[query]:
+            asked = each.with_only_columns(*columns) if columns else each
+            row = self._connection.execute(asked, {"channel": channel, **times(now)}).one_or_none()
+            if row is not None:
+                return row
+        return None
+
+    def is_held(self, channel: ChannelName) -> bool:
+        """Whether the channel holds anything that it refused."""
         return self._connection.execute(_IS_HELD, {"channel": channel}).one_or_none() is not None
 
     def _claimable(self, channel: ChannelName, *, apart: bool = False) -> Select[Any]:
-        if self._is_held(channel):
+        if self.is_held(channel):
             return _PROBE
         return _APART if apart else _PENDING
 
@@ -326,6 +385,21 @@ class Outbox:
             move=None if move is None else transition_row(move),
             attempt=n,
         )
+
+
+def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield ids[start : start + _CHUNK]
+
+
+def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any]:
+    """What an attempt that failed adds to its delivery."""
+    row = claimed.delivery
+    return {
+        "tried_for": row.tried_until(at, uptime=outcome.uptime),
+        "tried_at": at,
+        "defects": row.defects + outcome.defect,
+    }
 
 
 def _again(at: datetime) -> dict[str, Any]:

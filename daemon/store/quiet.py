@@ -1,6 +1,7 @@
 """Quiet hours at a start: what an older config kept waits no longer than the present one asks.
 
-Owns these statements, for `Outbox`. Must never make an alert wait longer, nor take one out of its line's order.
+Owns these statements, for `Outbox`. Must never take an alert out of its line's order, nor make one wait longer
+unless the wall clock was set.
 """
 
 from datetime import datetime
@@ -27,40 +28,58 @@ _ROWS = (
 )
 _MOMENT = _D.due_at.type
 _FREE = update(DELIVERIES).where(_D.id == bindparam("row")).values(due_at=bindparam("due", type_=_MOMENT))
-_SHORTEN = _FREE.values(held_until=bindparam("due", type_=_MOMENT))
+_KEEP = _FREE.values(held_until=bindparam("due", type_=_MOMENT))
 
 
 def shorten(connection: Connection, routing: Routing, *, at: datetime) -> int:
     """Let what is kept for quiet hours go at their end by `routing`, due `at` where none hold then. Returns of
     how many alerts the time has changed. One that no route sends there any more keeps its own, as long as anything
     for its channel may have to wait."""
+    return _retime(connection, routing, before=at, at=at, longer=False)
+
+
+def renew(connection: Connection, routing: Routing, *, before: datetime, at: datetime) -> int:
+    """The wall clock was set from `before` to `at`: what was kept waits for the end of the quiet hours that hold
+    now, which may be later; due `at` where none hold."""
+    return _retime(connection, routing, before=before, at=at, longer=True)
+
+
+def _retime(connection: Connection, routing: Routing, *, before: datetime, at: datetime, longer: bool) -> int:
     free: list[dict[str, object]] = []
-    shorter: list[dict[str, object]] = []
+    kept: list[dict[str, object]] = []
     quiet = keeping_quiet(routing)
     first: dict[tuple[object, ...], datetime] = {}
-    kept = connection.execute(_ROWS, {"now": at}).all()
-    for row in sorted(kept, key=lambda row: -row.id):  # the last one first: order is kept
+    rows = connection.execute(_ROWS, {"now": before}).all()
+    for row in sorted(rows, key=lambda row: -row.id):  # the last one first: order is kept
         line = (row.channel, row.job, row.project if row.job is None else None)
-        due = min(row.due_at, first.get(line, row.due_at), _end(connection, row, routing, quiet, at=at))
-        first[line] = due
-        if due < row.due_at:
-            (free if due <= at else shorter).append({"row": row.id, "due": due})
-    for statement, rows in ((_FREE, free), (_SHORTEN, shorter)):
-        if rows:
-            connection.execute(statement, rows)
-    return len(free) + len(shorter)
+        own = row.due_at + (at - before)  # where no route sends it there any more
+        end = _end(connection, row, routing, quiet, at=at, own=own)
+        due = end if longer else min(row.due_at, end)
+        first[line] = due = min(due, first.get(line, due))
+        if due != row.due_at:
+            (free if due <= at else kept).append({"row": row.id, "due": due})
+    for statement, changes in ((_FREE, free), (_KEEP, kept)):
+        if changes:
+            connection.execute(statement, changes)
+    return len(free) + len(kept)
 
 
 def _end(
-    connection: Connection, row: Any, routing: Routing, quiet: frozenset[ChannelName], *, at: datetime
+    connection: Connection,
+    row: Any,
+    routing: Routing,
+    quiet: frozenset[ChannelName],
+    *,
+    at: datetime,
+    own: datetime,
 ) -> datetime:
-    """Until when the alert is to wait by `routing`."""
+    """Until when the alert is to wait by `routing`; `own` where that says nothing."""
     if row.channel not in quiet:
         return at
     subject = _subject(connection, row)
     targets = () if subject is None else routing.targets(subject, at=at)
     ends = [target.held_until or at for target in targets if target.channel == row.channel]
-    end: datetime = ends[0] if ends else row.due_at
+    end: datetime = ends[0] if ends else own
     return end
 
 

@@ -239,6 +239,19 @@ class DeliveryRow:
     last_error: str | None
     held_until: datetime | None = None
     """The end of the quiet hours for which it was kept back."""
+    tried_for: float = 0.0
+    """Seconds for which wrapd has been trying: time that it was off does not count."""
+    tried_at: datetime | None = None
+    """When the last attempt was judged, by the wall clock as it is set now."""
+    defects: int = 0
+    """How often in all an error of wrapd's own kept it from being sent."""
+
+    def tried_until(self, at: datetime, *, uptime: float) -> float:
+        """`tried_for` as an attempt makes it that ended `at`: since the last one it was tried, as far as wrapd was
+        at work (for `uptime` seconds)."""
+        if self.tried_at is None:
+            return self.tried_for
+        return self.tried_for + max(0.0, min((at - self.tried_at).total_seconds(), uptime))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,12 +283,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held."""
+    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held. wrapd has been at
+    work for `uptime` seconds; `defect`: an error of its own ended the attempt."""
 
     kind: AttemptOutcome
     reason: str
     status_code: int | None = None
     due_at: datetime | None = None
+    uptime: float = 0.0
+    defect: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

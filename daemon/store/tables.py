@@ -80,7 +80,8 @@ class TextList(TypeDecorator[tuple[str, ...]]):
 
 
 class JsonText(TypeDecorator[Mapping[str, Json]]):
-    """An object of JSON values, stored as text."""
+    """An object of JSON values, stored as text. A text that is none is read as an empty one: a row that is damaged
+    must not keep all others from being read."""
 
     impl = Text
     cache_ok = True
@@ -89,7 +90,13 @@ class JsonText(TypeDecorator[Mapping[str, Json]]):
         return None if value is None else to_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Json] | None:
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        try:
+            found = json.loads(value)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 def to_json(value: object) -> str:
@@ -269,6 +276,9 @@ DELIVERIES = Table(
     _flag("possible_repeat"),
     Column("last_error", Text),
     Column("held_until", Moment),  # the end of the quiet hours that it was kept for
+    Column("tried_for", Float, nullable=False, server_default=text("0")),  # seconds
+    Column("tried_at", Moment),  # the last judgement; moved with `due_at` when the wall clock is set
+    Column("defects", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("key", "channel", name="deliveries_key"),
     _within("key", 300),
     _within("channel", 128),
@@ -279,6 +289,8 @@ DELIVERIES = Table(
     CheckConstraint("status IN ('pending', 'sending', 'sent', 'held', 'dead', 'canceled')", name="status_value"),
     CheckConstraint("(status = 'sent') = (sent_at IS NOT NULL)", name="sent_has_time"),
     CheckConstraint("attempts >= 0", name="attempts_count"),
+    CheckConstraint("tried_for >= 0", name="tried_for_counts"),
+    CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
     Index(
         "deliveries_due",

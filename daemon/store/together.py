@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import CHANNEL, due, is_, merges, same_line, unsent
+from daemon.store.lines import CHANNEL, due, merges, same_line, unsent, waits
 from daemon.store.mapping import delivery_row, job_row, plain, transition_row
 from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
@@ -44,6 +44,7 @@ _RECENT = select(func.count()).select_from(
         _D.channel == CHANNEL,
         _D.status.in_(_WRITTEN),  # a search of the index for each; a "not canceled" would read them all
         _D.created_at > bindparam("since", type_=_D.created_at.type),
+        _D.created_at < bindparam("until", type_=_D.created_at.type),  # the clock may have been set back
         merges(DELIVERIES),
         or_(_D.held_until.is_(None), due(DELIVERIES)),  # what is kept for quiet hours is no company
     )
@@ -51,11 +52,11 @@ _RECENT = select(func.count()).select_from(
     .subquery()
 )
 _earlier = DELIVERIES.alias("earlier")
-_goes_along = and_(is_(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
+_goes_along = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
 _before = (same_line(_earlier, DELIVERIES), _earlier.c.id < _D.id, unsent(_earlier))
 _GOES = (
     _D.channel == CHANNEL,
-    is_(DELIVERIES, DeliveryStatus.PENDING),
+    waits(DELIVERIES, DeliveryStatus.PENDING),
     due(DELIVERIES),
     merges(DELIVERIES),
     # What stands before it goes out with it.
@@ -85,8 +86,9 @@ _BEGIN = insert(ATTEMPTS)
 
 def waiting(connection: Connection, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
     """How the channel stands; what counts `COUNTED` at most."""
-    since = now - timedelta(seconds=window)
-    recent = connection.execute(_RECENT, {"channel": channel, "since": since, "now": now}).scalar_one()
+    by = timedelta(seconds=window)
+    span = {"since": now - by, "until": now + by}
+    recent = connection.execute(_RECENT, {"channel": channel, "now": now, **span}).scalar_one()
     ready, oldest, kept = connection.execute(_READY, {"channel": channel, "now": now}).one()
     return Waiting(
         recent=recent, due=ready, oldest=None if oldest is None else from_stamp(oldest), from_quiet=kept

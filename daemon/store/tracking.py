@@ -59,25 +59,24 @@ _TAKE_UP = (
 def track_many(
     connection: Connection, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
 ) -> list[TrackResult]:
-    """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where the last
-    active job of a batch goes over to another, the end of the batch is told by `routing`."""
-    left: dict[batches.Batch, None] = {}
-    results = [result for part in _apart(requests) for result in _track(connection, part, left, at=at)]
-    if routing is not None:
-        for project, batch in left:
-            batches.finish(connection, project, batch, at=at, routing=routing)
+    """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
+    come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
+    touched: dict[batches.Batch, None] = {}
+    results = [result for part in _apart(requests) for result in _track(connection, part, touched, at=at)]
+    batches.changed(connection, touched, at=at, routing=routing)
     return results
 
 
 def _track(
-    connection: Connection, requests: Sequence[TrackRequest], left: dict[batches.Batch, None], *, at: datetime
+    connection: Connection, requests: Sequence[TrackRequest], touched: dict[batches.Batch, None], *, at: datetime
 ) -> list[TrackResult]:
-    """Of several at once, no two about one job. Batches that an active job goes away from are put into `left`."""
+    """Of several at once, no two about one job. Batches whose jobs are others by it are put into `touched`."""
     known = known_of(connection, (request.job_id for request in requests))
     results: list[TrackResult] = []
     added, given, taken_up, again = [], [], [], []
     for request in requests:
         job = known.get((request.project, request.job_id))
+        touched |= {(request.project, batch): None for batch in _touched(request, job)}
         if job is None:
             added.append(_added(request, at=at))
             results.append(TrackResult.ADDED)
@@ -89,42 +88,22 @@ def _track(
             taken_up.append({"row": job.id, "at": at})
         if result is not TrackResult.ALREADY:
             again.append(job.id)
-        elif (batch := _leaves(request, job)) is not None:
-            left[request.project, batch] = None
         results.append(result)
     for statement, rows in ((insert(JOBS), added), (_GIVE, given), (_TAKE_UP, taken_up)):
         if rows:
             connection.execute(statement, rows)
     if again:
         links.restore(connection, again)
-    _reopen(connection, requests, known, at=at)
     return results
 
 
-def _reopen(
-    connection: Connection,
-    requests: Sequence[TrackRequest],
-    known: dict[tuple[str, str], Known],
-    *,
-    at: datetime,
-) -> None:
-    """Take back the ends of batches that have an active job more by the requests."""
-    entered = ((each.project, _enters(each, known.get((each.project, each.job_id)))) for each in requests)
-    if grown := {(project, batch) for project, batch in entered if batch is not None}:
-        batches.reopen(connection, grown, at=at)
-
-
-def _enters(request: TrackRequest, known: Known | None) -> str | None:
-    """The batch that has an active job more by the request."""
-    batch = request.batch or (None if known is None else known.batch)
-    if known is None or _RESULTS[known.tracking] is TrackResult.TAKEN_UP:
-        return batch
-    return batch if known.tracking is Tracking.ACTIVE and batch != known.batch else None
-
-
-def _leaves(request: TrackRequest, known: Known) -> str | None:
-    """The batch that an active job goes away from by the request."""
-    return None if request.batch in {None, known.batch} else known.batch
+def _touched(request: TrackRequest, known: Known | None) -> list[str]:
+    """The batches that have other jobs by the request, or an active one more."""
+    before = None if known is None else known.batch
+    after = request.batch or before
+    again = known is not None and _RESULTS[known.tracking] is TrackResult.TAKEN_UP
+    changes = (before, after) if after != before else (after,) if again else ()
+    return [batch for batch in changes if batch is not None]
 
 
 def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[tuple[str, str], Known]:

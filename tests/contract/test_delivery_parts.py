@@ -52,15 +52,15 @@ async def delivering(
     plan: Plan, clock: ManualClock, metrics: Metrics | None = None
 ) -> AsyncIterator[tuple[Delivery, Store]]:
     """The parts, without a dispatcher at work: rows stay as they are written."""
-    store = Store.open(plan.database_url, clock=clock, daemon=True)
+    store, metrics = Store.open(plan.database_url, clock=clock, daemon=True), metrics or Metrics()
     delivery = Delivery(
         plan,
         store=store,
         clients={},
         clock=clock,
         rng=random.Random(1),
-        metrics=metrics or Metrics(),
-        defects=Defects(clock=clock, metrics=metrics or Metrics()),
+        metrics=metrics,
+        defects=Defects(clock=clock, metrics=metrics),
         on_result=lambda _channel, _outcome: None,
     )
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.channels import Channel
+from daemon.notify.keeper import RESCUE_INTERVAL
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreFailed, StoreRefused, Transaction
 from tests.support.dispatching import PATIENCE, Quiet, rig
 from tests.support.webhook import Webhook
@@ -80,19 +81,43 @@ async def test_a_claim_that_fails_loses_nothing(tmp_path: Path) -> None:
     assert len(hook.requests) == 1
 
 
-async def test_an_outcome_that_can_never_be_written_does_not_stop_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [StoreRefused("a constraint forbids it"), KeyError("a defect")])
+async def test_an_outcome_that_is_refused_with_all_that_hangs_on_it_is_stored_alone(
+    tmp_path: Path, error: Exception
+) -> None:
     with Webhook() as hook:
         async with rig(tmp_path, {"a": hook.url()}, wrap=Failing.take_over, quiet=Insistent()) as one:
             store = one.store
             assert isinstance(store, Failing)
             await one.job_ends("job-1")
             await one.job_ends("job-2")
-            store.error = StoreRefused("a constraint forbids it")
-            store.fail_after, store.failures = 1, 2
+            store.error = error
+            store.fail_after, store.failures = 1, 2  # the channel's thread fails to store it, then the lane
+            await one.turn()
+            assert one.statuses("a") == [DeliveryStatus.SENT, DeliveryStatus.SENT]
+            assert one.defects
+    assert [request.json["job_id"] for request in hook.requests] == ["job-1", "job-2"]
+
+
+@pytest.mark.parametrize("error", [StoreRefused("a constraint forbids it"), KeyError("a defect")])
+async def test_an_outcome_that_can_never_be_written_has_an_owner_soon_and_does_not_stop_the_others(
+    tmp_path: Path, error: Exception
+) -> None:
+    with Webhook() as hook:
+        async with rig(tmp_path, {"a": hook.url()}, wrap=Failing.take_over, quiet=Insistent()) as one:
+            store = one.store
+            assert isinstance(store, Failing)
+            await one.job_ends("job-1")
+            await one.job_ends("job-2")
+            store.error = error
+            store.fail_after, store.failures = 1, 3  # alone it is refused too
             await one.turn()
             assert one.statuses("a") == [DeliveryStatus.SENDING, DeliveryStatus.SENT]
-        async with rig(tmp_path, {"a": hook.url()}) as one:
-            await one.turn()
+            await one.later(RESCUE_INTERVAL)
+            row = one.rows("a")[0]
+            assert (row.status, row.possible_repeat, row.defects) == (DeliveryStatus.PENDING, True, 1)
+            assert row.due_at > one.clock.now()
+            await one.later(31)
             assert one.statuses("a") == [DeliveryStatus.SENT] * 2
     assert [request.json["possible_repeat"] for request in hook.requests] == [False, False, True]
 
@@ -131,13 +156,14 @@ async def test_a_fault_of_ours_is_tried_again_and_the_lane_goes_on(
             await one.job_ends("job-1")
             await one.job_ends("job-2")
             await one.turn()
-            await one.later(6)
+            # The other one does not wait: nothing is wrong with the channel.
             assert one.statuses("a") == [DeliveryStatus.PENDING, DeliveryStatus.SENT]
             assert one.rows("a")[0].last_error == "wrapd could not write the message (KeyError)"
+            await one.later(6)
             monkeypatch.undo()
             await one.later(900)
-            await one.later(900)
             assert one.statuses("a") == [DeliveryStatus.SENT] * 2
+            assert [defect.part for defect in one.defects] == ["delivery"]
 
 
 async def test_rows_of_a_foreign_channel_name_do_not_wake_a_lane(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_from_the_first_schema_it_is_one_step(tmp_path: Path) -> None:
     connection.close()
     assert upgrade(url_of(path))
     assert len(rows(path, "deliveries")) == 1
-    assert current(url_of(path)) == "0003"
+    assert current(url_of(path)) == "0004"
 
 
 def test_the_second_schema_is_not_upgraded_by_the_older_program(old: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, DeliveryStatus, Outcome, Transaction
+from daemon.store.ownership import LONGEST_SEND
 from tests.support.store import NOW, A, B, open_store, record, track
 
 UNSENT = {"pending", "sending", "held"}
@@ -74,6 +75,7 @@ class Row:
     doubtful: bool = False
     was_dead: bool = False
     outcomes: list[str] = field(default_factory=list)
+    begun: datetime = NOW
 
     @property
     def merges(self) -> bool:
@@ -161,7 +163,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def take(self, claims: Sequence[Claimed], *, shared: int) -> None:
         for claimed in claims:
             row = self.rows[claimed.delivery.id]
-            row.status = "sending"
+            row.status, row.begun = "sending", self.now
             row.attempts += 1
             assert claimed.attempt == row.attempts
             assert (claimed.job is not None) == (claimed.move is not None) == row.merges
@@ -266,6 +268,9 @@ class OutboxMachine(RuleBasedStateMachine):
         for row in sending:
             row.status, row.due_at, row.doubtful = "pending", self.now, True
             row.outcomes.append("unknown")
+        for number, row in self.stored().items():  # what was written later than now shows a clock set back
+            assert row.due_at <= self.rows[number].due_at
+            self.rows[number].due_at = row.due_at
         # The claims stay: a finish for an attempt before the crash must change nothing.
 
     # What people and time do
@@ -297,7 +302,16 @@ class OutboxMachine(RuleBasedStateMachine):
         count = self.store.write_now(lambda tx: tx.outbox.release(channel, at=self.now))
         assert count == self.free(channel)
 
+    def leave(self, rows: Sequence[Row]) -> None:
+        """What has been being sent for so long that nobody can own it is dead before people change it."""
+        for row in rows:
+            if row.status == "sending" and row.begun <= self.now - LONGEST_SEND:
+                row.status, row.doubtful, row.was_dead = "dead", True, True
+                row.outcomes.append("unknown")
+
     def retry(self, everything: bool) -> None:
+        if not everything:
+            self.leave(list(self.rows.values()))
         wanted = {"dead"} if everything else {"dead", "held"}
         rows = [row for row in self.rows.values() if row.status in wanted]
         ids = None if everything else sorted(self.rows)
@@ -307,6 +321,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def cancel(self, numbers: set[int]) -> None:
         rows = [self.rows[number] for number in numbers if number in self.rows]
+        self.leave(rows)
         rows = [row for row in rows if row.status in {"pending", "held", "dead"}]
         count = self.store.write_now(lambda tx: tx.outbox.cancel(sorted(numbers), at=self.now))
         assert count == len(rows)
@@ -333,7 +348,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 if row.channel == channel
                 and row.merges
                 and row.status != "canceled"
-                and row.created_at > self.now - timedelta(seconds=WINDOW)
+                and abs(row.created_at - self.now) < timedelta(seconds=WINDOW)
                 and (row.held_until is None or row.due_at <= self.now)
             ]
             held = self.is_held(channel)

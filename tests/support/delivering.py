@@ -17,6 +17,7 @@ from daemon.notify.pictures import Pictures, PictureSource
 from daemon.notify.prepare import OwnLinks, Preparer
 from daemon.notify.settings import ChannelPlan
 from daemon.store import DeliveryRow
+from daemon.tasks import Defects
 from daemon.watch.links import FreshLinks
 from tests.support.background import tasks
 from tests.support.dispatching import Quiet
@@ -82,6 +83,7 @@ async def way(
             clock=clock,
             rng=random.Random(1),
             settings=settings,
+            defects=Defects(clock=clock, metrics=watch.metrics, report=watch.operators.defect),
             operators=[],
             preparer=Preparer(settings=settings, clock=clock, renew=fresh.renew, pictures=pictures, own_links=own),
             waiter=quiet,

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ChannelName
-from daemon.domain.routing import routing
+from daemon.domain.routing import Routing, routing
+from daemon.metrics import Metrics
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.channels import ChannelSettings, open_channel
 from daemon.notify.lane import Lane
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
+from daemon.tasks import Defect, Defects
 from tests.support.store import NOW, later, record, track, url_of
 
 PATIENCE = 60.0
@@ -53,7 +55,7 @@ class Quiet:
         each = list(lanes)
 
         def rests(lane: Lane) -> bool:
-            return lane._stopped in self.waiting or (lane._wake in self.waiting and not lane._wake.is_set())
+            return lane.stopped in self.waiting or (lane._wake in self.waiting and not lane._wake.is_set())
 
         async with self._more, asyncio.timeout(PATIENCE):
             await self._more.wait_for(lambda: all(map(rests, each)))
@@ -73,10 +75,12 @@ class Rig:
         quiet: Quiet | None = None,
         plans: Mapping[str, ChannelPlan] | None = None,
         preparer: Preparer | None = None,
+        routing: Routing | None = None,
     ) -> None:
         self.store, self.clock = store, clock
         self.quiet = quiet or Quiet()
         self.results: list[tuple[str, AttemptOutcome]] = []
+        self.defects: list[Defect] = []
         self.names = tuple(ChannelName(name) for name in urls)
         plans = plans or {}
         self.dispatcher = Dispatcher(
@@ -90,8 +94,10 @@ class Rig:
             clock=clock,
             rng=random.Random(1),
             settings=settings or NotifySettings(send_timeout=5.0),
+            defects=Defects(clock=clock, metrics=Metrics(), report=self.defects.append),
             operators=[ChannelName(name) for name in operators],
             preparer=preparer,
+            routing=routing,
             on_result=lambda channel, outcome: self.results.append((channel, outcome)),
             waiter=self.quiet,
         )
@@ -161,6 +167,7 @@ async def rig(
     quiet: Quiet | None = None,
     plans: Mapping[str, ChannelPlan] | None = None,
     preparer: Callable[[Store, ManualClock], Preparer] | None = None,
+    routing: Routing | None = None,
 ) -> AsyncIterator[Rig]:
     """A started dispatcher on the database in `folder`; it goes on with what is there."""
     clock = clock or ManualClock(NOW)
@@ -175,6 +182,7 @@ async def rig(
             quiet=quiet,
             plans=plans,
             preparer=None if preparer is None else preparer(store, clock),
+            routing=routing,
         )
         await one.start()
         try:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from daemon.domain.events import Event, batch_occurrence, events_of, job_occurrence
+from daemon.domain.events import Event, batch_occurrence, events_of, job_occurrence, membership
 from daemon.domain.jobs import Observation, ProjectName
 from daemon.domain.transitions import UNCHANGED, Moved, judge
 
@@ -60,14 +60,18 @@ def test_each_freeze_and_each_taking_up_is_told_anew() -> None:
     assert job_occurrence(7, Event.LOST, episode=0) != job_occurrence(7, Event.LOST, episode=1)
 
 
-def test_a_batch_is_told_again_only_where_jobs_came_to_it_or_were_taken_up() -> None:
+def test_a_batch_is_told_again_where_its_jobs_are_others_or_were_taken_up() -> None:
     main = ProjectName("main")
-    first = batch_occurrence(main, "night", jobs=50, episodes=50)
-    assert first == batch_occurrence(main, "night", jobs=50, episodes=50)
+    jobs = membership([(1, 1), (2, 1)])
+    assert jobs == membership([(2, 1), (1, 1)])
+    assert len({jobs, membership([(1, 1)]), membership([(1, 1), (2, 2)]), membership([(1, 1), (12, 1)])}) == 4
+    first = batch_occurrence(main, "night", members=jobs, after=0)
+    assert first == batch_occurrence(main, "night", members=jobs, after=0)
     others = [
-        batch_occurrence(main, "night", jobs=51, episodes=51),
-        batch_occurrence(main, "night", jobs=50, episodes=51),
-        batch_occurrence(main, "day", jobs=50, episodes=50),
-        batch_occurrence(ProjectName("other"), "night", jobs=50, episodes=50),
+        batch_occurrence(main, "night", members=membership([(1, 1), (3, 1)]), after=0),
+        batch_occurrence(main, "night", members=jobs, after=7),
+        batch_occurrence(main, "day", members=jobs, after=0),
+        batch_occurrence(ProjectName("other"), "night", members=jobs, after=0),
     ]
     assert len({first.key, *(each.key for each in others)}) == 5
+    assert len(batch_occurrence(ProjectName("p" * 128), "b" * 128, members=jobs, after=10**12).key) <= 300

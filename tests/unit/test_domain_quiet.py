@@ -80,9 +80,10 @@ def test_the_night_when_clocks_go_back_is_an_hour_longer() -> None:
 
 
 def test_hours_that_the_night_skips_last_no_longer_for_it() -> None:
-    """02:30 is not there on 29 March: as clocks go, it is 03:30."""
+    """02:30 is not there on 29 March: clocks go from 02:00 to 03:00, and then it is past."""
     early = QuietHours(start=time(1), end=time(2, 30), zone=BERLIN)
-    assert until(early, local("2026-03-29 01:59:00")) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert until(early, local("2026-03-29 01:59:00")) == datetime(2026, 3, 29, 1, tzinfo=UTC)
+    assert until(early, local("2026-03-29 03:00:00")) is None
     assert until(early, local("2026-03-29 03:30:00")) is None
     late = QuietHours(start=time(2, 30), end=time(6), zone=BERLIN)
     assert until(late, local("2026-03-29 01:59:00")) is None
@@ -129,3 +130,60 @@ def test_an_end_always_lies_ahead_within_a_day_and_what_waited_for_it_passes(
 def _changes(at: datetime, zone: ZoneInfo) -> bool:
     before, after = ((at + timedelta(hours=shift)).astimezone(zone).utcoffset() for shift in (-25, 25))
     return before != after
+
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Shanghai")
+MINUTE = timedelta(minutes=1)
+
+
+def transitions(zone: ZoneInfo) -> list[datetime]:
+    """The minutes (UTC) at which the clocks of the zone were or will be changed, 1980 to 2037."""
+    found, hour = [], timedelta(hours=1)
+    at, last = datetime(1980, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
+    while at < last:
+        following = at + 24 * hour
+        if at.astimezone(zone).utcoffset() != following.astimezone(zone).utcoffset():
+            minute = at
+            while at.astimezone(zone).utcoffset() == (minute + MINUTE).astimezone(zone).utcoffset():
+                minute += MINUTE
+            found.append(minute + MINUTE)
+        at = following
+    return found
+
+
+def first_showing(shown: datetime, zone: ZoneInfo, *, near: datetime) -> datetime:
+    """The first minute, by looking at each, at which the clocks show `shown` or later."""
+    at = near - timedelta(hours=40)
+    while at.astimezone(zone).replace(tzinfo=None) < shown:
+        at += MINUTE
+    return at
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_quiet_hours_end_when_clocks_first_show_their_end_at_each_change_of_clocks(name: str) -> None:
+    """Ends before, inside and after the hour that is skipped or comes twice."""
+    zone = ZoneInfo(name)
+    changes = transitions(zone)
+    assert len(changes) >= 12
+    for change in changes[:: max(1, len(changes) // 12)]:
+        for shift in (-61, -30, -1, 0, 1, 15, 29, 30, 59, 61):
+            shown = change.astimezone(zone).replace(tzinfo=None) + shift * MINUTE
+            end = first_showing(shown, zone, near=change)
+            start = end - timedelta(hours=5)
+            hours = QuietHours(start=start.astimezone(zone).time(), end=shown.time(), zone=zone)
+            assert until(hours, end - MINUTE) == end
+            after = until(hours, end)
+            assert after is None or after - end > timedelta(hours=12)
+
+
+@given(seconds=st.integers(0, 86399), name=st.sampled_from(ZONES), year=st.integers(1986, 2036), data=st.data())
+def test_no_end_comes_later_than_clocks_show_it(seconds: int, name: str, year: int, data: st.DataObject) -> None:
+    zone = ZoneInfo(name)
+    day = datetime.fromisoformat(f"{year}-01-01") + timedelta(days=data.draw(st.integers(0, 364)))
+    shown = day + timedelta(seconds=seconds)
+    hours = QuietHours(start=(shown - timedelta(hours=6)).time(), end=shown.time(), zone=zone)
+    inside = (shown - timedelta(hours=2)).replace(tzinfo=zone).astimezone(UTC)
+    end = until(hours, inside)
+    if end is not None:
+        assert end.astimezone(zone).replace(tzinfo=None) >= shown
+        assert (end - timedelta(seconds=1)).astimezone(zone).replace(tzinfo=None) < shown

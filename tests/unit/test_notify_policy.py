@@ -4,17 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.notify.policy import channel_pause, outcome, outcomes
+from daemon.notify.policy import LEAST_TRIES, Refusals, channel_pause, failed_by_us, outcome, outcomes
 from daemon.notify.settings import NotifySettings
 from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
-from daemon.store import AttemptOutcome, Outcome
+from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed
 
 SETTINGS = NotifySettings()
 
 
 def after(verdict: Final, *, attempt: int = 1, age: float = 0, probes: int = 1, pause: float = 0) -> Outcome:
-    row = claimed(attempts=attempt, created_at=AT - timedelta(seconds=age))
+    row = claimed(attempts=attempt, tried_for=age)
     return outcome(verdict, row, reason="so", at=AT, probes=probes, pause=pause, settings=SETTINGS, spread=0.0)
 
 
@@ -44,9 +44,24 @@ def test_a_held_channel_is_probed_ever_later(probes: int, seconds: float) -> Non
     assert wait(result) == seconds
 
 
-@pytest.mark.parametrize(("told", "seconds"), [(17.0, 17.0), (0.0, 0.0), (86400.0, 3600.0), (None, 60.0)])
-def test_a_throttled_send_waits_as_told_within_reason(told: float | None, seconds: float) -> None:
-    assert wait(after(Retry(reason="so", after=told, throttled=True), attempt=7)) == seconds
+@pytest.mark.parametrize(
+    ("told", "attempt", "seconds"),
+    [
+        (17.0, 1, 17.0),
+        (600.0, 1, 600.0),  # a robot that is shut out
+        (86400.0, 1, 3600.0),
+        (None, 1, 60.0),
+        (None, 7, 320.0),
+        *((none, attempt, own) for none in (0.0, -1.0, 0.001, 1e-300) for attempt, own in ((1, 5.0), (7, 320.0))),
+        *((number, 2, 60.0) for number in (float("nan"), float("inf"), float("-inf"))),
+    ],
+)
+def test_a_wait_from_outside_is_a_floor_over_our_own_with_a_cap(
+    told: float | None, attempt: int, seconds: float
+) -> None:
+    verdict = Retry(reason="so", after=told, throttled=True)
+    assert wait(after(verdict, attempt=attempt)) == seconds
+    assert channel_pause(verdict, failures=attempt, probes=1, settings=SETTINGS, spread=0.0) == seconds
 
 
 def test_three_days_of_outage_kill_nothing() -> None:
@@ -66,21 +81,19 @@ def test_sent_and_dead_have_no_next_time() -> None:
 
 
 def test_the_whole_channel_rests_after_a_failure_and_the_row_not_less() -> None:
-    assert [channel_pause(Retry(reason="so"), failures=n, settings=SETTINGS, spread=0.0) for n in (1, 2, 30)] == [
-        5,
-        10,
-        900,
-    ]
+    def rests(verdict: Final, failures: int, probes: int = 1) -> float:
+        return channel_pause(verdict, failures=failures, probes=probes, settings=SETTINGS, spread=0.0)
+
+    assert [rests(Retry(reason="so"), failures) for failures in (1, 2, 30)] == [5, 10, 900]
     assert wait(after(Retry(reason="so"), attempt=1, pause=900.0)) == 900
-    for calm in (Sent(reason="so"), Dead(reason="so"), Hold(reason="so")):
-        assert channel_pause(calm, failures=3, settings=SETTINGS, spread=0.0) == 0
+    for calm in (Sent(reason="so"), Dead(reason="so")):
+        assert rests(calm, 3) == 0
+    # A held channel is probed with one of its deliveries, not with each of them in turn.
+    assert [rests(Hold(reason="so"), 9, probes) for probes in (1, 2, 99)] == [300, 600, 3600]
 
 
 def together(verdict: Final, *ages: float, attempts: int = 1) -> list[tuple[list[int], Outcome]]:
-    rows = [
-        claimed(id=number, attempts=attempts, created_at=AT - timedelta(seconds=age))
-        for number, age in enumerate(ages, start=1)
-    ]
+    rows = [claimed(id=number, attempts=attempts, tried_for=age) for number, age in enumerate(ages, start=1)]
     found = outcomes(verdict, rows, reason="so", at=AT, probes=1, pause=0.0, settings=SETTINGS, spread=0.0)
     return [([each.delivery.id for each in judged.claimed], judged.outcome) for judged in found]
 
@@ -93,7 +106,7 @@ def test_what_one_message_told_is_sent_at_once_and_tried_again_together() -> Non
 
 
 def test_of_what_one_message_told_only_what_is_too_old_dies() -> None:
-    (young, old) = together(Retry(reason="so"), 60, 7 * 86400, 120)
+    (young, old) = together(Retry(reason="so"), 60, 7 * 86400, 120, attempts=LEAST_TRIES)
     assert (young[0], young[1].kind) == ([1, 3], AttemptOutcome.RETRY)
     assert (old[0], old[1].kind) == ([2], AttemptOutcome.DEAD)
 
@@ -107,3 +120,76 @@ def test_a_refusal_of_one_message_kills_none_of_the_alerts_in_it() -> None:
 def test_a_held_channel_holds_all_that_it_refused_at_once() -> None:
     ((ids, held),) = together(Hold(reason="so"), 0, 30 * 86400)
     assert (ids, held.kind, wait(held)) == ([1, 2], AttemptOutcome.HELD, 300)
+
+
+def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
+    def dies(*, tried_for: float, ago: float | None, uptime: float, attempt: int = LEAST_TRIES) -> bool:
+        tried_at = None if ago is None else AT - timedelta(seconds=ago)
+        row = claimed(
+            attempts=attempt, created_at=AT - timedelta(days=999), tried_for=tried_for, tried_at=tried_at
+        )
+        found = outcome(
+            Retry(reason="so"),
+            row,
+            reason="so",
+            at=AT,
+            probes=1,
+            pause=0,
+            settings=SETTINGS,
+            spread=0,
+            uptime=uptime,
+        )
+        return found.kind is AttemptOutcome.DEAD
+
+    week = SETTINGS.give_up_after
+    assert not dies(tried_for=0, ago=8 * 86400, uptime=30)  # it was off
+    assert dies(tried_for=0, ago=8 * 86400, uptime=8 * 86400)
+    assert not dies(tried_for=week - 100, ago=-86400, uptime=week)  # the clock was set back
+    assert not dies(tried_for=week - 100, ago=99, uptime=week)
+    assert dies(tried_for=week - 100, ago=100, uptime=week)
+    assert not dies(tried_for=week, ago=None, uptime=week, attempt=LEAST_TRIES - 1)
+    assert not dies(tried_for=0, ago=None, uptime=10 * week)  # by the first release: it is tried anew
+
+
+def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_try() -> None:
+    seen = []
+    for defects in range(DEFECTS + 1):
+        (judged,) = failed_by_us([claimed(defects=defects)], reason="so", at=AT, settings=SETTINGS, spread=0.0)
+        result = judged.outcome
+        seen.append((result.kind, result.due_at and wait(result), result.defect))
+    assert seen == [
+        (AttemptOutcome.RETRY, 5, True),
+        (AttemptOutcome.RETRY, 10, True),
+        (AttemptOutcome.RETRY, 20, True),
+        (AttemptOutcome.DEAD, None, True),
+    ]
+
+
+def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
+    """What is said of refusals of deliveries with a code; None stands for a message that was taken."""
+    memory, said = Refusals(), []
+    for step in steps:
+        if step is None:
+            memory.taken()
+            said.append(None)
+        else:
+            said.append(memory.about_channel(Dead(reason="so", status=400, code=step[1]), step[0]))
+    return said
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (((1, "x"), (2, "x")), [False, True]),
+        (((1, None), (2, None)), [False, True]),
+        (((1, "x"), (2, "y")), [False, False]),
+        (((1, "x"), None, (2, "x")), [False, None, False]),
+        (((1, "x"), (1, "x")), [False, False]),  # a person tried the same one again
+        (((1, "x"), (2, "x"), (2, "x"), (3, "x"), (1, "x")), [False, True, True, True, True]),
+        (((1, "x"), (2, "x"), (3, "y"), (4, "y")), [False, True, False, True]),
+        # The channel took one after all: those two are refused for what they say.
+        (((1, "x"), (2, "x"), None, (1, "x"), (2, "x"), (3, "x")), [False, True, None, False, False, False]),
+    ],
+)
+def test_two_refusals_alike_in_a_row_are_about_the_channel(steps: tuple[object, ...], said: list[object]) -> None:
+    assert refusals(*steps) == said  # type: ignore[arg-type]  # steps of several kinds

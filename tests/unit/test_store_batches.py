@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain.events import Event
+from daemon.domain.events import Event, membership
 from daemon.domain.jobs import Asset, JobId, Observation, ProjectName
 from daemon.domain.routing import Route, Routing, routing
 from daemon.store import BATCH_SETTLE, AttemptOutcome, DeliveryRow, Outcome, Store
@@ -43,12 +43,8 @@ def test_the_end_of_a_batch_is_told_after_its_last_job(store: Store) -> None:
     recorded = end(store, second, at=5)
     assert (recorded.deliveries, recorded.channels) == (4, (A, B))
     row = told(store)[1]
-    assert (row.key, row.job, row.project, row.transition) == (
-        "batch/main/b1/batch_finished/2/2",
-        None,
-        PROJECT,
-        None,
-    )
+    assert row.key.startswith("batch/main/b1/batch_finished/")
+    assert (row.job, row.project, row.transition) == (None, PROJECT, None)
     assert (row.created_at, row.due_at) == (later(5), later(5 + SETTLED))
     assert row.facts == {
         "batch": "b1",
@@ -59,6 +55,7 @@ def test_the_end_of_a_batch_is_told_after_its_last_job(store: Store) -> None:
         "began": NOW.isoformat(),
         "ended": later(5).isoformat(),
         "observed_at": later(5).isoformat(),
+        "members": membership([(first, 1), (second, 1)]),
     }
 
 
@@ -166,7 +163,9 @@ def test_a_job_that_is_taken_up_again_takes_the_end_back(store: Store, stop: str
     store.write_now(lambda tx: tx.jobs.track(request("job-2"), at=later(1)))  # of the batch that it had
     assert [row.status for row in told(store)] == ["canceled"]
     end(store, second, at=5)
-    assert [(row.status, row.key[-3:]) for row in told(store)] == [("canceled", "2/2"), ("pending", "2/3")]
+    (before, now) = told(store)
+    assert (before.status, now.status) == ("canceled", "pending")
+    assert before.key != now.key
 
 
 def test_a_job_that_moves_into_a_batch_takes_its_end_back(store: Store) -> None:
@@ -274,3 +273,68 @@ def test_a_job_without_a_batch_costs_no_query_more(store: Store) -> None:
     assert not any("batch" in sql and "batch =" in sql for sql in asked[:of_plain])
     assert of_plain == 6  # the test's look and the program's, the job, the transition, two alerts
     assert other
+
+
+TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
+
+
+def sent(store: Store, at: float) -> list[frozenset[str]]:
+    """Send what is due; the jobs of each batch that was told, as its facts count them."""
+    while (claimed := store.write_now(lambda tx: tx.outbox.claim(A, now=later(at)))) is not None:
+        store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, TAKEN, at=later(at)))
+    return [row.facts["jobs"] for row in told(store) if row.status == "sent"]
+
+
+def give(store: Store, name: str, batch: str, at: float) -> None:
+    store.write_now(lambda tx: tx.jobs.track(request(name, batch=batch), at=later(at), routing=BOTH))
+
+
+def test_one_that_joins_and_leaves_while_the_end_settles_does_not_swallow_it(store: Store) -> None:
+    for job in tracked(store, "job-1", "job-2"):
+        end(store, job)
+    give(store, "job-3", "b1", 1)
+    give(store, "job-3", "b2", 2)
+    assert [row.status for row in told(store)] == ["canceled", "pending"]
+    assert sent(store, 60) == [2]
+
+
+def test_one_leaves_and_another_comes_and_ends(store: Store) -> None:
+    for job in tracked(store, "job-1", "job-2"):
+        end(store, job)
+    assert sent(store, 60) == [2]
+    give(store, "job-1", "b2", 61)
+    (third,) = tracked(store, "job-3")
+    end(store, third, at=62)
+    assert sent(store, 120)[1:] in ([1, 2], [2, 1])  # that of b2, and the second one of b1
+
+
+def test_jobs_that_had_ended_before_they_were_a_batch_are_told_once(store: Store) -> None:
+    jobs = store.write_now(lambda tx: [track(tx, "job-1"), track(tx, "job-2")])
+    for job in jobs:
+        end(store, job)
+    wish = [request("job-1", batch="b1"), request("job-2", batch="b1")]
+    for at in (1, 2, 90):
+        store.write_now(lambda tx, at=at: tx.jobs.track_many(wish, at=later(at), routing=BOTH))
+        assert sent(store, at + 20) == [2]
+
+
+def test_what_the_first_release_told_is_not_told_again(store: Store) -> None:
+    for job in tracked(store, "job-1", "job-2"):
+        end(store, job)
+    assert sent(store, 60) == [2]
+
+    def as_written_then(tx) -> None:
+        connection = tx.outbox._connection
+        connection.exec_driver_sql(
+            "UPDATE deliveries SET key = 'batch/main/b1/batch_finished/2/2',"
+            " facts = json_remove(facts, '$.members') WHERE event = 'batch_finished'"
+        )
+
+    store.write_now(as_written_then)
+    give(store, "job-3", "b1", 61)
+    give(store, "job-3", "b2", 62)
+    assert sent(store, 120) == [2]
+    give(store, "job-4", "b1", 121)
+    (fourth,) = store.read(lambda tx: tx.jobs.find(JobId("job-4")))
+    end(store, fourth.id, at=122)
+    assert sent(store, 180) == [2, 3]

@@ -142,6 +142,8 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("deliveries", {**DELIVERY_2, "status": "sent", "sent_at": 1}, "tried_before_judged"),
         ("deliveries", {**DELIVERY_2, "status": "dead"}, "tried_before_judged"),
         ("deliveries", {**DELIVERY_2, "attempts": -1}, "attempts_count"),
+        ("deliveries", {**DELIVERY_2, "tried_for": -1}, "tried_for_counts"),
+        ("deliveries", {**DELIVERY_2, "defects": -1}, "defects_counts"),
         ("deliveries", {**DELIVERY_2, "possible_repeat": 2}, "possible_repeat_flag"),
         ("deliveries", {**DELIVERY_2, "key": ""}, "key_length"),
         ("deliveries", {**DELIVERY_2, "channel": ""}, "channel_length"),

@@ -1,0 +1,71 @@
+"""Deliveries that are dead: the operators' alert about them, which grows while it waits, and taking them back.
+
+Owns these statements, for `Outbox`. Must never tell of an alert that is itself about dead ones.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Text, bindparam, select, update
+
+from daemon.domain.events import Json, OperatorAlert
+from daemon.domain.routing import Target
+from daemon.store import alerts
+from daemon.store.lines import is_
+from daemon.store.mapping import plain
+from daemon.store.rows import DeliveryStatus
+from daemon.store.tables import DELIVERIES
+
+_D = DELIVERIES.c
+_WAITING = select(_D.id, _D.channel, _D.facts).where(
+    _D.key == bindparam("of_key", type_=Text), is_(DELIVERIES, DeliveryStatus.PENDING), _D.attempts == 0
+)
+_TELL = update(DELIVERIES).where(_D.id == bindparam("row"))
+_HOLD = (
+    update(DELIVERIES)
+    .where(_D.id == bindparam("row"), is_(DELIVERIES, DeliveryStatus.DEAD))
+    .values(status=plain(DeliveryStatus.HELD), due_at=bindparam("due", type_=_D.due_at.type))
+)
+
+
+def tell(
+    connection: Connection, alert: OperatorAlert, targets: Iterable[Target], *, at: datetime, due_at: datetime
+) -> None:
+    """Tell the operators of deliveries that are dead, from `due_at` on. Where an alert of the same key still waits
+    for that, it tells of them too: `deliveries` is how many in all, everything else is the last one's."""
+    waiting = {row.channel: row for row in connection.execute(_WAITING, {"of_key": alert.key})}
+    grown: list[dict[str, object]] = []
+    new: list[Target] = []
+    for target in targets:
+        row = waiting.get(target.channel)
+        if row is None:
+            new.append(target)
+        else:
+            count = _count(row.facts) + _count(alert.facts)
+            grown.append({"row": row.id, "facts": {**alert.facts, "deliveries": count}})
+    if grown:
+        connection.execute(_TELL, grown)
+    alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
+
+
+def hold(
+    connection: Connection, deliveries: Sequence[int], *, key: str | None, at: datetime, due_at: datetime
+) -> None:
+    """It was the channel's fault that these are dead: they are held with it, tried again at `due_at`. The alert of
+    `key`, if it was not tried yet, tells of as many less, or of nothing."""
+    if not deliveries:
+        return
+    count = connection.execute(_HOLD, [{"row": row, "due": due_at} for row in deliveries]).rowcount
+    if key is None or count < 1:
+        return
+    for row in connection.execute(_WAITING, {"of_key": key}).all():
+        left = _count(row.facts) - count
+        values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
+        if left < 1:
+            values = {"status": DeliveryStatus.CANCELED, "due_at": at}
+        connection.execute(_TELL, {"row": row.id, **values})
+
+
+def _count(facts: Mapping[str, Json]) -> int:
+    found = facts.get("deliveries")
+    return found if isinstance(found, int) else 1

@@ -1,0 +1,136 @@
+"""What becomes of deliveries that are under way and have no owner, or that cannot even be taken.
+
+Owns these statements, for `Outbox`. Must never touch a delivery that somebody owns, and never need a row that it
+changes to be read whole: what cannot be read is what it is for.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
+
+from daemon.domain.jobs import ChannelName
+from daemon.store.lines import is_, open_
+from daemon.store.rows import AttemptOutcome, DeliveryStatus
+from daemon.store.tables import ATTEMPTS, DELIVERIES
+
+STOPPED_WHILE_SENDING = "wrapd stopped while it was being sent"
+LEFT_WHILE_SENDING = "an error of wrapd's own left it while it was being sent"
+LONGEST_SEND = timedelta(minutes=5)
+"""What is being sent for longer has no owner any more: a send ends by its deadline, and its record soon after."""
+DEFECTS = 3
+"""Errors of wrapd's own after which a delivery is tried in its plainest form; with one more it is dead."""
+
+Wait = Callable[[int], float]
+"""Seconds to wait after so many attempts."""
+
+_D, _A = DELIVERIES.c, ATTEMPTS.c
+_SENDING = and_(open_(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
+BARE = (_D.id, _D.channel, _D.event, _D.attempts, _D.defects)
+"""The columns that can always be read."""
+_IN_FLIGHT = select(*BARE).where(_SENDING)
+_CLOSE = (
+    update(ATTEMPTS)
+    .where(_A.delivery == bindparam("row"), _A.ended_at.is_(None))
+    .values(outcome=AttemptOutcome.UNKNOWN)
+)
+_BACK = update(DELIVERIES).where(_D.id == bindparam("row"), _SENDING).values(possible_repeat=True)
+_begun = select(1).where(
+    _A.delivery == _D.id, _A.ended_at.is_(None), _A.started_at > bindparam("recent", type_=_A.started_at.type)
+)
+_LEFT = select(_D.id).where(
+    _D.id.in_(bindparam("rows", expanding=True)),
+    is_(DELIVERIES, DeliveryStatus.SENDING),
+    ~_begun.correlate(DELIVERIES).exists(),
+)
+_ASIDE = update(DELIVERIES).where(_D.id == bindparam("row"))
+_TRIED = insert(ATTEMPTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A delivery that wrapd itself could not take, or left while it was being sent: put off, or `dead`. `event` is
+    as it is stored."""
+
+    id: int
+    channel: ChannelName
+    event: str
+    dead: bool
+
+
+def recover(connection: Connection, *, at: datetime) -> int:
+    """After a stop nothing has an owner: what was being sent is due `at` again. Returns how many."""
+    found = connection.execute(_IN_FLIGHT).all()
+    _give_back(
+        connection, [(row, DeliveryStatus.PENDING, at, row.defects) for row in found], at, STOPPED_WHILE_SENDING
+    )
+    return len(found)
+
+
+def rescue(connection: Connection, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
+    """Give back what is being sent and is not among `owned`: an error of wrapd's own left it. It is due again
+    after `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
+    found = [row for row in connection.execute(_IN_FLIGHT) if row.id not in owned]
+    changes = []
+    for row in found:
+        status = DeliveryStatus.DEAD if row.defects >= DEFECTS else DeliveryStatus.PENDING
+        changes.append((row, status, at + timedelta(seconds=wait(row.attempts)), row.defects + 1))
+    _give_back(connection, changes, at, LEFT_WHILE_SENDING)
+    return tuple(
+        Left(id=row.id, channel=ChannelName(row.channel), event=row.event, dead=status is DeliveryStatus.DEAD)
+        for row, status, _, _ in changes
+    )
+
+
+def _give_back(
+    connection: Connection, changes: Sequence[tuple[Any, DeliveryStatus, datetime, int]], at: datetime, reason: str
+) -> None:
+    """Close the attempts, and give each delivery its status, its time and its number of defects."""
+    if not changes:
+        return
+    connection.execute(_CLOSE, [{"row": row.id, "ended_at": at, "reason": reason} for row, *_ in changes])
+    connection.execute(
+        _BACK,
+        [
+            {"row": row.id, "status": status, "due_at": due_at, "defects": defects, "last_error": reason}
+            for row, status, due_at, defects in changes
+        ],
+    )
+
+
+def sending(connection: Connection) -> frozenset[int]:
+    """The row ids of what is being sent."""
+    return frozenset(row.id for row in connection.execute(_IN_FLIGHT))
+
+
+def leave(connection: Connection, deliveries: Sequence[int], *, at: datetime) -> None:
+    """Those of the deliveries that have been being sent for so long that nobody can own them are dead: a person
+    may send them again, or give them up."""
+    found = connection.execute(_LEFT, {"rows": deliveries, "recent": at - LONGEST_SEND}).scalars().all()
+    if not found:
+        return
+    reason = LEFT_WHILE_SENDING
+    connection.execute(_CLOSE, [{"row": row, "ended_at": at, "reason": reason} for row in found])
+    dead = {"status": DeliveryStatus.DEAD, "last_error": reason, "possible_repeat": True}
+    connection.execute(_ASIDE, [{"row": row, **dead} for row in found])
+
+
+def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, reason: str) -> Left:
+    """An error of wrapd's own kept a delivery from being taken: that is an attempt, and it waits for the next one;
+    after `DEFECTS` of them one more makes it dead. `found` is a row of `BARE`."""
+    n, defects = found.attempts + 1, found.defects + 1
+    dead = defects > DEFECTS
+    values = {
+        "status": DeliveryStatus.DEAD if dead else DeliveryStatus.PENDING,
+        "due_at": now + timedelta(seconds=wait(defects)),
+        "attempts": n,
+        "defects": defects,
+        "last_error": reason,
+    }
+    connection.execute(_ASIDE, {"row": found.id, **values})
+    outcome = AttemptOutcome.DEAD if dead else AttemptOutcome.RETRY
+    attempt = {"delivery": found.id, "n": n, "started_at": now, "ended_at": now}
+    connection.execute(_TRIED, {**attempt, "outcome": outcome, "reason": reason})
+    return Left(id=found.id, channel=ChannelName(found.channel), event=found.event, dead=dead)

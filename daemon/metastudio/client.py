@@ -36,6 +36,7 @@ from daemon.metastudio.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Unusable,
     error_of,
     error_of_transport,
     http_date,
@@ -209,18 +210,21 @@ class ProjectClient:
             if not self.budget.is_fresh(permit):  # waiting took its time: requests must not pile up behind it
                 permit = await self.budget.take(permit.priority)
             headers = auth.headers(call.site, call.method, call.path, call.query, call.body)
-            proven = not given.probe
+            proven, sent = not given.probe, gate.sent()
             answer = await self._sent_with(given, call, headers, permit)
             if answer.status < 300 and wire.looks_like_object(answer.body):
-                gate.accepted(given)
+                gate.accepted(given, sent)
                 return answer
             error = self._error(answer)
             if not isinstance(error, AuthRefused):
-                (gate.accepted if _proves_credentials(error) else gate.unclear)(given)
+                if _proves_credentials(error):
+                    gate.accepted(given, sent)
+                else:
+                    gate.unclear(given)
                 raise error
             mended = not at_once and auth.mend(answer, headers, proven=proven)
             if auth.counts_mended or not mended:
-                gate.refused(given)
+                error.key_works = not gate.refused(given, sent)
             if not mended:
                 log.warning(LogEvent.AUTH_REFUSED, project=self.settings.name, error=error)
                 raise error
@@ -284,7 +288,7 @@ class ProjectClient:
 
     def _unusable(self, answer: Answer, why: wire.UnusableAnswer) -> ApiError:
         error = self._error(answer)
-        if type(error) is Unavailable and error.error_code is None:
+        if isinstance(error, Unusable) and error.error_code is None:
             error.what = str(why)
         return error
 

@@ -26,7 +26,8 @@ LIMIT = 3
 WINDOW = 300.0
 """Seconds; one more is waited, so that no clock's rounding makes a fourth."""
 _FIRST_PROBE = 2.0
-"""Seconds from the first refusal to the probe that tells a passing fault from a wrong key."""
+"""Seconds from the first refusal of a key that never worked to the probe that tells a passing fault from a wrong
+key. Where it worked until then the probe may go at once."""
 _NEXT_PROBES = 100.0
 """Seconds between later probes: three fill the window."""
 _NO_VERDICT = 1.0
@@ -63,6 +64,8 @@ class AuthGate:
         self._failures: deque[float] = deque(maxlen=LIMIT)
         self._next_probe = 0.0
         self._probe: asyncio.Event | None = None
+        self._sent = 0
+        self._accepted_last = self._refused_last = 0
 
     @property
     def open_pass(self) -> Pass | None:
@@ -90,9 +93,16 @@ class AuthGate:
             await self._probe.wait()
         return self._open
 
-    def accepted(self, given: Pass) -> None:
+    def sent(self) -> int:
+        """A request is about to go out: its place in the order of all of them, for its verdict."""
+        self._sent += 1
+        return self._sent
+
+    def accepted(self, given: Pass, sent: int = 0) -> None:
         """The answer shows that the credentials work."""
-        if self._open or given.generation != self._generation:
+        self._accepted_last = max(self._accepted_last, sent)
+        later = 0 < self._refused_last < sent  # than all that was refused: those refusals were not the key's
+        if self._open or (given.generation != self._generation and not later):
             return  # known already; or sent before the refusal: it proves nothing of now
         self._open = True
         self._failures.clear()
@@ -100,10 +110,15 @@ class AuthGate:
         self._proven = self._generation
         self._pass = Pass(self._generation, probe=False)
 
-    def refused(self, given: Pass) -> None:
-        """The service refused the credentials."""
+    def refused(self, given: Pass, sent: int = 0) -> bool:
+        """The service refused the credentials. False where it accepted them for a request that was sent later:
+        this refusal is about what was asked for, and counts nothing."""
+        if 0 < sent < self._accepted_last:
+            return False
+        self._refused_last = max(self._refused_last, sent)
         if given.generation >= self._proven:  # else a later request was accepted meanwhile
             self.count_refusal()
+        return True
 
     def unclear(self, given: Pass) -> None:
         """The request went out, and nothing tells whether the credentials work."""
@@ -112,10 +127,16 @@ class AuthGate:
 
     def count_refusal(self) -> None:
         """Count a refusal that no pass stands for (IAM's, of a password)."""
+        worked = self._open
         self.doubt()
         now = self._clock.monotonic()
         self._failures.append(now)
-        self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else _NEXT_PROBES)
+        if len(self._failures) > 1:
+            self._next_probe = now + _NEXT_PROBES
+        elif not worked:
+            self._next_probe = now + _FIRST_PROBE
+        else:
+            self._next_probe = now  # it may be about what was asked for: another question tells, and must not wait
         wait = round(self._shut_until(at_once=False) - now, 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
 

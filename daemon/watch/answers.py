@@ -28,6 +28,8 @@ log = logger(__name__)
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
 NOT_IN_TIME = "it did not end in time"
+DEFECTS = 3
+"""Errors of wrapd's own in a row after which a job is asked at the slowest pace, and reported by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +76,22 @@ class Answers:
         self._ground.planner.plan_next(watched, now)
         if now >= watched.stuck_at and not watched.told_stuck:
             self._tell_stuck(watched)
+        watched.defects = 0
 
     async def take(self, watched: Watched, seen: Observation, source: Source) -> None:
         """Store a move, or note that there is none, and plan the next look. Puts nothing into the agenda."""
         verdict = judge(watched.state, seen, at=self._ground.clock.now())
         if isinstance(verdict, Moved):
             await self._record(watched, verdict, seen, source)
+        elif is_terminal(watched.state):  # it ended before, and what should have followed broke off
+            self._ground.agenda.discard(watched)
         elif (now := self._ground.clock.monotonic()) >= watched.expires and source.by == "single":
             self._looked(watched, source)
             await self.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         else:
             self.unchanged(watched, source, now)
+            watched.note_reported(_epoch(seen.reported_at))
+        watched.defects = 0
 
     async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
         ground = self._ground
@@ -118,16 +125,23 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        if move.ends:
-            ground.metrics.ends.labels(ground.project, source.by).inc()
-            if self.on_end is not None:
-                self.on_end(found)
-            if self.on_finished is not None and Event.SUCCEEDED in events_of(move):
-                self.on_finished(watched.job)
         if asset_id is None:
             ground.wake(recorded.channels)
         else:
             ground.tasks.spawn("complete", self._complete(watched, asset_id, recorded), job=watched.job_id)
+        if move.ends:
+            ground.metrics.ends.labels(ground.project, source.by).inc()
+            self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+
+    def _tell_end(self, found: Found, *, succeeded: bool) -> None:
+        """What the store has is so, whatever those who hear of it make of it."""
+        try:
+            if self.on_end is not None:
+                self.on_end(found)
+            if succeeded and self.on_finished is not None:
+                self.on_finished(found.watched.job)
+        except Exception as error:  # noqa: BLE001
+            self._ground.defects.note("watch", error, project=self._ground.project, job=found.watched.job_id)
 
     async def _follow_store(self, watched: Watched) -> None:
         """The store did not take a move: a person stopped the job meanwhile, or it holds another state than was
@@ -171,6 +185,9 @@ class Answers:
         ground = self._ground
         now = ground.clock.monotonic()
         watched.enter(move.after, now=now, start=start)
+        if move.ends:
+            ground.agenda.discard(watched)
+            self.touched.pop(watched.job, None)
         label = move.after if is_known(move.after) else "other"
         ground.metrics.transitions.labels(ground.project, label).inc()
         log.info(
@@ -184,8 +201,6 @@ class Answers:
         if move.unknown:
             log.warning(LogEvent.STATE_UNKNOWN, project=ground.project, job=watched.job_id, state=move.after)
         if move.ends:
-            ground.agenda.discard(watched)
-            self.touched.pop(watched.job, None)
             ground.learning.ended()
         else:
             self.moved[watched.job] = watched
@@ -281,6 +296,25 @@ class Answers:
         ground.planner.plan_next(watched, ground.clock.monotonic(), failed=True)
         watched.last_error = None  # there was an answer
         watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
+
+    def defect(self, watched: Watched, error: Exception) -> None:
+        """An error of wrapd's own about this job: it is asked again later each time, and from the third time
+        in a row on at `max_interval`; then the operators hear of it by name."""
+        ground = self._ground
+        now, longest = ground.clock.monotonic(), ground.planner.plan.rails.max_interval
+        ground.defects.note("watch", error, project=ground.project, job=watched.job_id)
+        watched.defects += 1
+        watched.failures = max(watched.failures, watched.defects - 1)
+        watched.due = now + longest
+        try:
+            ground.planner.plan_next(watched, now, failed=True)
+        except Exception as another:  # noqa: BLE001 - the plan itself may be what is wrong
+            ground.defects.note("watch", another, project=ground.project, job=watched.job_id)
+        if watched.defects >= DEFECTS:
+            watched.due = now + longest
+        watched.expires = max(watched.expires, watched.due)  # what broke off may be its end
+        if watched.defects == DEFECTS:
+            self._reports.defect(watched, error)
 
     async def _download_url(self, asset_id: str) -> str | None:
         budget = self._ground.client.budget

@@ -334,9 +334,10 @@ class ProjectClient:
         if error is None:
             self._project_id = task.result()
             self._api = self._site(self.settings.api_url, self._api.transport)
-        elif isinstance(error, ApiError):
-            self._look_up_error = error
-            wait = _LOOK_UP_AGAIN if error.retry_after is None else error.retry_after
+        else:
+            known = isinstance(error, ApiError)
+            self._look_up_error = error if known else Unavailable("IAM's last answer broke wrapd: see the log")
+            wait = max(_LOOK_UP_AGAIN, self._look_up_error.retry_after or 0.0)
             self._look_up_again = self._clock.monotonic() + wait
 
     async def _fetch_token(self, user: Password) -> FetchedToken:

@@ -100,9 +100,8 @@ class Watched:
         """Lists do not hold it: it is asked singly."""
         self.once = False
         """It is to be asked singly the next time."""
-        self.failures = 0
-        self.defects = 0
-        """Looks in a row that ended in an error of wrapd's own."""
+        self.failures = self.defects = 0
+        """Looks in a row without an answer, and those that ended in an error of wrapd's own."""
         self.missing_since: float | None = None
         """The first "not found" in a row."""
         self.missed = 0

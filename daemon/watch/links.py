@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
@@ -33,6 +34,16 @@ _REMEMBERED = 4096
 _REMINDED_AT_ONCE = 1000
 
 
+class OnDefect(Protocol):
+    """Who hears of an error of wrapd's own (`Defects.note`)."""
+
+    def __call__(self, part: str, error: BaseException, **fields: object) -> None: ...
+
+
+def _logged(part: str, error: BaseException, **fields: object) -> None:
+    log.error(LogEvent.DEFECT, part=part, error=error, **fields, exc_info=error)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Told:
     """An answer, and until when it stands (monotonic seconds). `job` None: there was none to have."""
@@ -52,6 +63,8 @@ class FreshLinks:
         self._told: OrderedDict[int, _Told] = OrderedDict()
         self._resting: dict[ProjectName, float] = {}
         self._under_way: dict[int, asyncio.Task[JobRow | None]] = {}
+        self.on_defect: OnDefect = _logged
+        """Told of what nobody foresaw; the job is then left alone as after an answer."""
 
     async def renew(self, job: JobRow, *, patience: float) -> JobRow:
         """The job with the links that the service gives now; `job` itself where none are had within `patience`
@@ -70,10 +83,6 @@ class FreshLinks:
         done, _ = await asyncio.wait({task}, timeout=patience)
         if not done or task.cancelled():
             return job
-        error = task.exception()
-        if error is not None:
-            log.error(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
-            return job
         return task.result() or job
 
     async def stop(self) -> None:
@@ -88,6 +97,10 @@ class FreshLinks:
             asset = await self._links(job)
         except ApiError as error:
             self._failed(job, error)
+            return None
+        except Exception as error:  # noqa: BLE001 - many may wait for this, and ask again at once
+            self.on_defect("links", error, project=job.project, job=job.job_id)
+            self._remember(job.id, None)
             return None
         if asset is None:
             self._remember(job.id, None)

@@ -397,7 +397,9 @@ class Poller:
             try:
                 return await self._client.show_whole(watched.kind, watched.job_id, permit=again)
             except ApiError as plain:
-                watched.script_asked = False  # it was not the script's fault alone; while it fails none is asked for
+                watched.script_asked = (
+                    False  # it was not the script's fault alone; while it fails none is asked for
+                )
                 if isinstance(plain, AuthPaused) and isinstance(error, ApiError):
                     raise error from None  # nothing was sent: what is known is the first one
                 raise
@@ -577,9 +579,9 @@ class Poller:
         return late
 
     def progress(self, now: float) -> float:
-        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or, as of
-        a pump after such a one, nothing was due, or the budget or the project's pause held the next one back.
-        A project without jobs makes progress."""
+        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or, after
+        such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for a
+        project without jobs."""
         return self._progress if len(self.agenda) else now
 
     def _progressed(self) -> None:

@@ -15,8 +15,10 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
+from daemon.metrics import Metrics
 from daemon.sim import SimSettings, Simulator
 from daemon.store import JobRow, Store
+from daemon.tasks import Defect, Defects
 from daemon.watch import discovery
 from daemon.watch.discovery import Discovery, DiscoverySettings, Filters, Wish
 from tests.support.clients import project_of
@@ -34,6 +36,7 @@ class Scene:
     client: ProjectClient
     sent: list[tuple[str, str]]
     looks: Discovery = field(init=False)
+    defects: list[Defect] = field(default_factory=list)
 
     def begin(self, settings: DiscoverySettings | None, **options: Any) -> None:
         """A discovery, as a daemon begins one."""
@@ -44,6 +47,7 @@ class Scene:
             clock=self.clock,
             rng=random.Random(1),
             settings=settings,
+            defects=Defects(clock=self.clock, metrics=Metrics(), report=self.defects.append),
             **options,
         )
 

@@ -34,6 +34,8 @@ _NO_VERDICT = 1.0
 """Seconds to wait after a probe whose answer said nothing of the credentials."""
 SKEW = timedelta(minutes=5)
 """Difference of clocks from which a refusal may be the clock's fault (the service refuses from 15 minutes on)."""
+MOST_SKEW = timedelta(days=366)
+"""Difference that is no clock's any more: it is not followed."""
 
 
 class Pass:
@@ -155,9 +157,9 @@ class AuthGate:
 
     def learn_skew(self, service_time: datetime | None) -> None:
         """Take over the service's clock if a refusal shows that this machine's is off by more than 5 minutes."""
-        if service_time is None:
-            return
         now = self._clock.now()
+        if service_time is None or abs(service_time - now) > MOST_SKEW:
+            return
         if abs(service_time - (now + self.skew)) > SKEW:
             self.skew = service_time - now
             log.warning(LogEvent.CLOCK_SKEWED, key=self.name, seconds=round(self.skew.total_seconds()))

@@ -473,7 +473,10 @@ class Poller:
             case JobNotFound():
                 self._reached(watched)
                 await self._missing(watched, self._clock.monotonic(), error, source)
-            case Throttled() | AuthPaused():
+            case Throttled():
+                self.answers.without_answer(watched, error, source)
+                self._project_failed(error)
+            case AuthPaused():  # it was not asked: it keeps its place
                 self._project_failed(error)
             case Refused():  # the service answered; it is this query that it will not have
                 self._query_failed(watched, error, source)
@@ -579,9 +582,9 @@ class Poller:
         return late
 
     def progress(self, now: float) -> float:
-        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or, after
-        such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for a
-        project without jobs."""
+        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or,
+        after such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for
+        a project without jobs."""
         return self._progress if len(self.agenda) else now
 
     def _progressed(self) -> None:
@@ -613,6 +616,8 @@ class Poller:
         change = self.health.failed(
             self._clock.monotonic(), spread=self._rng.random(), at_once=fault, about=about, others=others
         )
+        if error.retry_after is not None and self.health.lone is None:
+            self._client.budget.pause_until(self._clock.monotonic() + error.retry_after)
         self._tell_health(change, error)
 
     def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:

@@ -68,6 +68,10 @@ class AuthGate:
         self._probe: asyncio.Event | None = None
         self._sent = 0
         self._accepted_last = self._refused_last = 0
+        self._together = 0
+        """Refusals of what was under way together."""
+        self._spare = False
+        """A key that worked until now is refused: one probe goes at once, whatever was under way with it."""
 
     @property
     def open_pass(self) -> Pass | None:
@@ -87,6 +91,7 @@ class AuthGate:
         if self._clock.monotonic() < until:
             raise self._paused(until)
         self._probe = asyncio.Event()
+        self._spare = False
         return Pass(self._generation, probe=True)
 
     async def _verdict(self) -> bool:
@@ -119,7 +124,9 @@ class AuthGate:
             return False
         self._refused_last = max(self._refused_last, sent)
         if given.generation >= self._proven:  # else a later request was accepted meanwhile
+            self._together = self._together + 1 if given.generation < self._generation else 1
             self.count_refusal()
+            self._spare = self._spare and self._together <= LIMIT
         return True
 
     def unclear(self, given: Pass) -> None:
@@ -133,12 +140,8 @@ class AuthGate:
         self.doubt()
         now = self._clock.monotonic()
         self._failures.append(now)
-        if len(self._failures) > 1:
-            self._next_probe = now + _NEXT_PROBES
-        elif not worked:
-            self._next_probe = now + _FIRST_PROBE
-        else:
-            self._next_probe = now  # it may be about what was asked for: another question tells, and must not wait
+        self._spare = self._spare or worked  # it may be about what was asked for: another question tells
+        self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else _NEXT_PROBES)
         wait = round(self._shut_until(at_once=False) - now, 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
 
@@ -168,6 +171,8 @@ class AuthGate:
         now = self._clock.monotonic()
         while self._failures and now >= self._failures[0] + WINDOW + 1:
             self._failures.popleft()
+        if self._spare:
+            return now
         limit = self._failures[0] + WINDOW + 1 if len(self._failures) == LIMIT else 0.0
         return limit if at_once else max(limit, self._next_probe)
 

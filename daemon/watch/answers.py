@@ -297,6 +297,16 @@ class Answers:
         watched.last_error = None  # there was an answer
         watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
 
+    def ready(self, watched: Watched, now: float) -> bool:
+        """Whether a request for this job alone is worth its price now. Where the plan breaks it is when it is due."""
+        if watched.due <= now:
+            return True
+        try:
+            return self._ground.planner.ready(watched, now)
+        except Exception as error:  # noqa: BLE001 - it costs an early look
+            self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+            return False
+
     def defect(self, watched: Watched, error: Exception) -> None:
         """An error of wrapd's own about this job: it is asked again later each time, and from the third time
         in a row on at `max_interval`; then the operators hear of it by name."""

@@ -63,7 +63,7 @@ class Batches:
         if planner.behind_feed and planner.batch_size > 1:
             return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
         if planner.batch_size == 1:
-            return planner.ready(first, now)
+            return self._answers.ready(first, now)
         if first.due <= now and first.reason not in _BY_PRICE:
             return True
         # Under pressure jobs are planned for later than their price is reached.

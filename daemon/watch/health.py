@@ -96,6 +96,7 @@ class Refusals:
     about: set[JobId] = field(default_factory=set)
     """The jobs of the refused questions since the last good answer."""
     _count: int = 0
+    _since: float = 0.0
 
     @property
     def open(self) -> bool:
@@ -108,12 +109,25 @@ class Refusals:
         self.about.clear()
         return told
 
-    def refused(self, about: JobId | None, *, by_service: bool, worked: bool, alone: bool) -> bool:
+    def refused(
+        self,
+        about: JobId | None,
+        *,
+        began: float,
+        now: float,
+        by_service: bool,
+        worked: bool,
+        alone: bool,
+    ) -> bool:
         """Note a refusal; `about` is the job that was asked about, if it was one. `by_service`: the gateway had
         let it pass. `worked`: the same question had an answer before. `alone`: there is nothing else to ask.
-        True where it is to be told now."""
+        What was under way (`began`) when the first refusal came counts with that one. True where it is to be told
+        now."""
         another = bool(self.about) and about not in self.about
-        self._count += 1
+        if self._count == 0:
+            self._since = now
+        if self._count == 0 or began > self._since:
+            self._count += 1
         if about is not None and len(self.about) < _SUSPECTS:
             self.about.add(about)
         sure = (another and worked) or (alone and not by_service) or not self.about

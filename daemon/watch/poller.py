@@ -5,6 +5,7 @@ lets an error of our own (the store's, a bug's) become a job's state.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -254,7 +255,7 @@ class Poller:
         if self._feed_due(now) or self.batches.due(now):
             return True
         first = self.agenda.first(Queue.SINGLY)
-        if first is not None and self.planner.ready(first, now):
+        if first is not None and self.answers.ready(first, now):
             return True
         return self._cross_check(now) is not None
 
@@ -266,7 +267,7 @@ class Poller:
         if self._feed_due(now):
             return _Question()
         singly, together = (self.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
-        if singly is not None and not self.planner.ready(singly, now):
+        if singly is not None and not self.answers.ready(singly, now):
             singly = None
         if singly is not None and (
             together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
@@ -396,12 +397,12 @@ class Poller:
             again = await self._client.budget.take(Priority.NEWS)
             try:
                 return await self._client.show_whole(watched.kind, watched.job_id, permit=again)
-            except ApiError as plain:
-                watched.script_asked = (
-                    False  # it was not the script's fault alone; while it fails none is asked for
-                )
-                if isinstance(plain, AuthPaused) and isinstance(error, ApiError):
+            except AuthPaused:
+                if isinstance(error, ApiError):
                     raise error from None  # nothing was sent: what is known is the first one
+                raise
+            except ApiError:
+                watched.script_asked = False  # not the script's fault alone; while it fails none is asked for
                 raise
         await self._learn_length(watched, shown)
         return shown
@@ -484,7 +485,7 @@ class Poller:
             case AuthRefused():
                 worked = watched.looked is not None and not watched.failures
                 self._query_failed(watched, error, source)
-                self._refused(error, watched.job_id, worked=worked)
+                self._refused(error, watched.job_id, began=source.began, worked=worked)
             case Unusable() if len(self.agenda) <= 1:  # the service answers: with one job nothing more is known
                 self._query_failed(watched, error, source)
             case _:
@@ -498,7 +499,7 @@ class Poller:
                 self._project_failed(error)
             case AuthRefused():
                 tell(str(error), for_good=False)
-                self._refused(error, None, worked=False)
+                self._refused(error, None)
             case Refused() | JobNotFound():
                 self._reached()
                 tell(str(error), for_good=False)
@@ -515,11 +516,14 @@ class Poller:
         else:
             self._unreached(error)
 
-    def _refused(self, error: AuthRefused, about: JobId | None, *, worked: bool) -> None:
+    def _refused(
+        self, error: AuthRefused, about: JobId | None, *, began: float = math.inf, worked: bool = False
+    ) -> None:
         if error.key_works:
             return
         alone = about is not None and len(self.agenda) <= 1
-        if self.refusals.refused(about, by_service=error.by_service, worked=worked, alone=alone):
+        now, by_service = self._clock.monotonic(), error.by_service
+        if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
             self._tell(Event.AUTH_FAILED, reason=str(error))
 
     def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:

@@ -298,7 +298,7 @@ class Answers:
         watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
 
     def ready(self, watched: Watched, now: float) -> bool:
-        """Whether a request for this job alone is worth its price now. Where the plan breaks it is when it is due."""
+        """Whether a request for this job alone is worth its price now. Where the plan breaks: when it is due."""
         if watched.due <= now:
             return True
         try:

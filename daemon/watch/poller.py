@@ -64,6 +64,8 @@ _NEXT_IN_LINE = 0.002
 """Seconds at least until the budget is looked at again after somebody went first."""
 _HINT_PACE = 1.0
 """Seconds at least between two looks at a job that callbacks ask for."""
+_PICK_PACE = 0.2
+"""Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
 _SOME = 100
 """Jobs among which another one to ask is sought first."""
 _GATHER = 1.0
@@ -287,13 +289,18 @@ class Poller:
 
     def _cross_check(self, now: float) -> Watched | None:
         """Another job to ask, where one job's questions fail and nothing else would tell whether others' do."""
-        return self._other(now) if self.health.lone is not None and self._in_flight == 0 else None
+        if self.health.lone is None or self._in_flight or not self._may_pick(now):
+            return None
+        return self._other()
+
+    def _may_pick(self, now: float) -> bool:
+        return now >= self._picked_at + min(_PICK_PACE, self.planner.plan.rails.min_interval)
 
     def _probe(self, now: float) -> Watched | None:
         """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
         refusal one that it did not refuse; else the most overdue one, and after a while any."""
-        if self.refusals.open and (other := self._other(now)) is not None:
-            return other
+        if self.refusals.open and (other := self._other()) is not None:
+            return other if self._may_pick(now) else None
         due = [first for queue in Queue if (first := self.agenda.first(queue)) is not None]
         first = min(due, key=lambda watched: watched.due, default=None)
         if first is None or first.due <= now:
@@ -302,10 +309,8 @@ class Poller:
             return None
         return first
 
-    def _other(self, now: float) -> Watched | None:
+    def _other(self) -> Watched | None:
         """A job that none of the failures in a row was about: best the one that was answered last."""
-        if now < self._picked_at + self.planner.plan.rails.min_interval:
-            return None
         suspects = {self.health.lone} | self.refusals.about
 
         def fit(watched: Watched | None) -> bool:
@@ -318,7 +323,9 @@ class Poller:
 
         if fit(self._answered_last):
             return self._answered_last
-        return next(filter(fit, self.agenda.sample(0, _SOME)), None) or next(filter(fit, self.agenda), None)
+        some = [watched for watched in self.agenda.sample(0, _SOME) if fit(watched)]
+        best = min(some, key=lambda watched: watched.failures, default=None)
+        return best or next(filter(fit, self.agenda), None)
 
     def _calm(self, now: float) -> bool:
         """Whether so little of the budget is used that a question may bring more than news."""

@@ -59,9 +59,7 @@ def operators(it: Rig) -> list[Event]:
 def breaking(it: Rig, where: str, job: str) -> None:
     """Let a step of each look at one job raise."""
     answers, planner = it.poller.answers, it.poller.planner
-    owner: Any = {"take": answers, "unchanged": answers, "plan_next": planner, "area": planner, "ready": planner}[
-        where
-    ]
+    owner: Any = answers if where in ("take", "unchanged") else planner
     step = getattr(owner, where)
 
     def broken(watched: Any, *args: Any, **options: Any) -> Any:
@@ -240,7 +238,7 @@ async def test_what_the_service_says_of_one_job_is_not_said_of_the_project(
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "empty_body", "html_200", "server_error"])
-async def test_a_job_that_was_bad_from_the_beginning_is_not_the_project_either(tmp_path: Path, fault: str) -> None:
+async def test_a_job_that_was_bad_from_the_beginning_is_not_the_project(tmp_path: Path, fault: str) -> None:
     async with rig(tmp_path, rate=20) as it:
         bad = poison(it)
         it.sim.fault(fault, job_id=bad, operation="show")
@@ -251,7 +249,7 @@ async def test_a_job_that_was_bad_from_the_beginning_is_not_the_project_either(t
 
 
 async def test_a_key_is_never_refused_often_enough_to_be_locked_by_one_job(tmp_path: Path) -> None:
-    """More than five refusals in a row lock a key. With nobody else to ask, three in five minutes are the most."""
+    """More than five refusals in a row lock a key. With nobody else to ask three in five minutes are the most."""
     async with rig(tmp_path) as it:
         bad = poison(it)
         await it.run(3)

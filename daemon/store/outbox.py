@@ -33,7 +33,7 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, fallback, plainly, quiet, together
+from daemon.store import alerts, damped, fallback, plainly, quiet, together
 from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent
 from daemon.store.mapping import attempt_row, delivery_row, job_row, transition_row
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -122,7 +122,7 @@ class Outbox:
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
         """Write an event about wrapd itself for each of the channels that was not told under its key: due `at`, or
         after the quiet hours of a target. Returns how many were written."""
-        return len(alerts.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
+        return len(damped.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
     def claim(self, channel: ChannelName, *, now: datetime, apart: bool = False) -> Claimed | None:
         """Take the earliest due delivery of a channel that may be sent, and open its next attempt.

@@ -262,7 +262,7 @@ async def test_a_key_is_never_refused_often_enough_to_be_locked_by_one_job(tmp_p
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b" ", b"[]", b"{}", b'{"state": null}', b'{"state": 5}', b'{"state": "\\u0000"}', b"\xff\xfe", b"null",
+        b"", b" ", b"[]", b"{}", b'{"state": null}', b'{"state": 5}', b'{"state": "\\u0000"}', b"\xff\xfe", b"null",  # noqa: E501
         b'{"job_id": "someone-else", "state": "SUCCEED"}', json.dumps({"state": "SUCCEED"}).encode("utf-16"),
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000, b'{"state":' + b"[" * 50_000, b'{"state": "WAIT',
         b'{"error_code": "X.1", "error_msg": "no"}', b"x" * 5_000_000, b'{"state": ' + b"9" * 10_000 + b"}",

@@ -5,13 +5,13 @@ moved (the poller, the lists and the feed do), and never lets an error of the st
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.durations import eta
 from daemon.domain.events import Event, Json, events_of
-from daemon.domain.jobs import Observation, Tracking
+from daemon.domain.jobs import Asset, Observation, Tracking
 from daemon.domain.states import State, is_known, is_terminal
 from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
@@ -21,12 +21,15 @@ from daemon.store import Recorded, StoreError
 from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
 from daemon.watch.learning import production_began, started_before
+from daemon.watch.links import links_now
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
 
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
+LINK_LOOKS = (4.0, 10.0)
+"""Seconds until a finished video of which no link came is looked at again, and then once more."""
 NOT_IN_TIME = "it did not end in time"
 DEFECTS = 3
 """Errors of wrapd's own in a row after which a job is asked at the slowest pace, and reported by name."""
@@ -129,6 +132,8 @@ class Answers:
             ground.wake(recorded.channels)
         else:
             ground.tasks.spawn("complete", self._complete(watched, asset_id, recorded), job=watched.job_id)
+        if Event.SUCCEEDED in events_of(move) and watched.kind.listed and _linkless(seen.asset):
+            self._look_for_links(watched, seen.asset.asset_id, recorded, LINK_LOOKS)
         if move.ends:
             ground.metrics.ends.labels(ground.project, source.by).inc()
             self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
@@ -217,6 +222,38 @@ class Answers:
         try:
             await ground.store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=ground.clock.now()))
         except StoreError as error:  # the alert goes out without the link when its time comes
+            ground.trouble.note(error, project=ground.project, job=watched.job_id)
+        ground.wake(recorded.channels)
+
+    def _look_for_links(
+        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
+    ) -> None:
+        """A video was said to be finished before anything of it could be had: look again a little later."""
+        if pauses:
+            self._ground.tasks.spawn_later(
+                pauses[0],
+                "links",
+                lambda: self._add_links(watched, asset_id, recorded, pauses[1:]),
+                job=watched.job_id,
+            )
+
+    async def _add_links(
+        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
+    ) -> None:
+        ground = self._ground
+        try:
+            asset = await links_now(
+                ground.client, watched.kind, watched.job_id, asset_id=asset_id, priority=Priority.DETAIL
+            )
+        except ApiError as error:
+            log.info(LogEvent.LINK_NOT_RENEWED, project=ground.project, job=watched.job_id, error=error)
+            asset = None
+        if asset is None:
+            self._look_for_links(watched, asset_id, recorded, pauses)
+            return
+        try:
+            await ground.store.write(lambda tx: tx.jobs.set_links(watched.job, asset, at=ground.clock.now()))
+        except StoreError as error:  # whoever asks for the link has it looked up again
             ground.trouble.note(error, project=ground.project, job=watched.job_id)
         ground.wake(recorded.channels)
 
@@ -356,6 +393,10 @@ def _asset_to_complete(move: Moved, seen: Observation) -> str | None:
     if move.after in (State.SUCCEED, State.PARTIAL_SUCCEED) and seen.asset.preview_url is None:
         return seen.asset.asset_id
     return None
+
+
+def _linkless(asset: Asset) -> bool:
+    return asset.preview_url is None and asset.download_url is None and asset.cover_url is None
 
 
 def _epoch(moment: datetime | None) -> float | None:

@@ -13,13 +13,13 @@ from typing import Protocol
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
-from daemon.domain.jobs import Asset, ChannelName, ProjectName
+from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.errors import ApiError, JobNotFound, Refused
-from daemon.metastudio.kinds import KINDS
+from daemon.metastudio.kinds import KINDS, Kind
 from daemon.store import JobRow, Store, StoreError, Transaction
 
 log = logger(__name__)
@@ -114,24 +114,7 @@ class FreshLinks:
         client, kind = self._clients[job.project], KINDS.get(job.kind)
         if kind is None:
             return None
-        permit = await client.budget.take(Priority.NEWS)
-        found = (await client.show(kind, job.job_id, permit=permit)).asset
-        asset_id = found.asset_id or job.asset.asset_id
-        if found.preview_url is None and found.download_url is None and asset_id is not None:
-            try:
-                url = await self._download_url(client, asset_id)
-            except (ApiError, TimeoutError) as error:  # what the first answer told is kept
-                log.info(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
-            else:
-                found = replace(found, download_url=url)
-        if found.preview_url is None and found.download_url is None and found.cover_url is None:
-            return None
-        return found
-
-    async def _download_url(self, client: ProjectClient, asset_id: str) -> str | None:
-        async with asyncio.timeout(ASSET_TIMEOUT):
-            permit = await client.budget.take(Priority.NEWS)
-            return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
+        return await links_now(client, kind, job.job_id, asset_id=job.asset.asset_id, priority=Priority.NEWS)
 
     async def _stored(self, job: JobRow, asset: Asset) -> JobRow:
         """The job as it is with its new links, stored if the database takes them."""
@@ -160,6 +143,32 @@ class FreshLinks:
         self._told.move_to_end(job)
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
+
+
+async def links_now(
+    client: ProjectClient, kind: Kind, job_id: JobId, *, asset_id: str | None, priority: Priority
+) -> Asset | None:
+    """The links that the service has of a finished job now, with that of its asset (`asset_id`, where its answer
+    names none); None where it has nothing. Raises ApiError."""
+    permit = await client.budget.take(priority)
+    found = (await client.show(kind, job_id, permit=permit)).asset
+    asset_id = found.asset_id or asset_id
+    if found.preview_url is None and found.download_url is None and asset_id is not None:
+        try:
+            url = await _download_url(client, asset_id, priority)
+        except (ApiError, TimeoutError) as error:  # what the first answer told is kept
+            log.info(LogEvent.LINK_NOT_RENEWED, project=client.settings.name, job=job_id, error=error)
+        else:
+            found = replace(found, download_url=url)
+    if found.preview_url is None and found.download_url is None and found.cover_url is None:
+        return None
+    return found
+
+
+async def _download_url(client: ProjectClient, asset_id: str, priority: Priority) -> str | None:
+    async with asyncio.timeout(ASSET_TIMEOUT):
+        permit = await client.budget.take(priority)
+        return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
 
 
 def _merged(old: Asset, new: Asset) -> Asset:

@@ -1,5 +1,6 @@
 """One job that cannot be asked about, beside others that can: it costs its own news and nobody else's."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -392,3 +393,37 @@ async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch:
             it.sim.answer(job, None)
         await it.run(100)
         assert set(told_ends(it)) == {it.job(job).id for job in jobs}
+
+
+# A link that comes after the end
+
+
+@pytest.mark.parametrize("absent", [None, {}, {"asset_id": "a1", "preview_video_url": "", "cover_url": " "}])
+async def test_a_link_that_appears_after_the_end_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: dict[str, str] | None
+) -> None:
+    monkeypatch.setattr("daemon.watch.answers.LINK_LOOKS", (0.01, 0.02))
+    async with rig(tmp_path) as it:
+        job = "early"
+        it.sim.answer(job, json.dumps({"state": "SUCCEED", "output_asset_config": absent}).encode())
+        it.track(job)
+        it.track("other")
+        looks = it.poller.ground.client.show
+        asked = 0
+
+        async def later(*args: Any, **options: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                links = {"preview_video_url": "https://cdn.example/v.mp4"}
+                it.sim.answer(job, json.dumps({"state": "SUCCEED", "output_asset_config": links}).encode())
+            return await looks(*args, **options)
+
+        it.poller.ground.client.show = later  # type: ignore[method-assign]
+        await it.run(1)
+        async with asyncio.timeout(10):
+            while not it.poller.ground.tasks.idle:
+                await asyncio.sleep(0.005)
+        assert asked == 2
+        assert it.job(job).asset.preview_url == "https://cdn.example/v.mp4"
+        assert it.events().count(Event.SUCCEEDED) == 1

@@ -17,7 +17,7 @@ from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.errors import ApiError
-from daemon.store import Recorded, StoreError
+from daemon.store import Recorded, StoreError, Transaction
 from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
 from daemon.watch.learning import production_began, started_before
@@ -28,8 +28,10 @@ log = logger(__name__)
 
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
-LINK_LOOKS = (4.0, 10.0)
+LINK_LOOKS = (3.0, 4.0)
 """Seconds until a finished video of which no link came is looked at again, and then once more."""
+_LINKS_BY = 8.0
+"""Seconds that its alert waits for these at most."""
 NOT_IN_TIME = "it did not end in time"
 DEFECTS = 3
 """Errors of wrapd's own in a row after which a job is asked at the slowest pace, and reported by name."""
@@ -99,7 +101,9 @@ class Answers:
     async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
         ground = self._ground
         asset_id = _asset_to_complete(move, seen)
-        due_at = move.observed_at + timedelta(seconds=LINK_PATIENCE if asset_id else 0)
+        linkless = watched.kind.listed and Event.SUCCEEDED in events_of(move) and _linkless(seen.asset)
+        wait = _LINKS_BY if linkless else LINK_PATIENCE if asset_id else 0.0
+        due_at = move.observed_at + timedelta(seconds=wait)
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         watched.recording = True
@@ -131,8 +135,10 @@ class Answers:
         if asset_id is None:
             ground.wake(recorded.channels)
         else:
-            ground.tasks.spawn("complete", self._complete(watched, asset_id, recorded), job=watched.job_id)
-        if Event.SUCCEEDED in events_of(move) and watched.kind.listed and _linkless(seen.asset):
+            ground.tasks.spawn(
+                "complete", self._complete(watched, asset_id, recorded, last=not linkless), job=watched.job_id
+            )
+        if linkless:
             self._look_for_links(watched, seen.asset.asset_id, recorded, LINK_LOOKS)
         if move.ends:
             ground.metrics.ends.labels(ground.project, source.by).inc()
@@ -211,14 +217,17 @@ class Answers:
             self.moved[watched.job] = watched
             ground.planner.plan_next(watched, now)
 
-    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded) -> None:
-        """Add the download link of a finished video that has no preview; its alert waits for this, briefly."""
+    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded, *, last: bool) -> None:
+        """Add the download link of a finished video that has no preview; its alert waits for this, briefly, and
+        longer where this is not the `last` try."""
         ground = self._ground
         url: str | None = None
         try:
             url = await self._download_url(asset_id)
         except (ApiError, TimeoutError) as error:
             log.info(LogEvent.POLL_FAILED, project=ground.project, job=watched.job_id, asset=asset_id, error=error)
+        if url is None and not last:
+            return
         try:
             await ground.store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=ground.clock.now()))
         except StoreError as error:  # the alert goes out without the link when its time comes
@@ -251,8 +260,14 @@ class Answers:
         if asset is None:
             self._look_for_links(watched, asset_id, recorded, pauses)
             return
+        at = ground.clock.now()
+
+        def work(tx: Transaction) -> None:
+            tx.jobs.set_links(watched.job, asset, at=at)
+            tx.jobs.set_download_url(watched.job, asset.download_url, at=at)  # the alert need not wait any more
+
         try:
-            await ground.store.write(lambda tx: tx.jobs.set_links(watched.job, asset, at=ground.clock.now()))
+            await ground.store.write(work)
         except StoreError as error:  # whoever asks for the link has it looked up again
             ground.trouble.note(error, project=ground.project, job=watched.job_id)
         ground.wake(recorded.channels)

@@ -426,4 +426,6 @@ async def test_a_link_that_appears_after_the_end_is_found(
                 await asyncio.sleep(0.005)
         assert asked == 2
         assert it.job(job).asset.preview_url == "https://cdn.example/v.mp4"
+        [told] = [row for row in it.deliveries() if row.event is Event.SUCCEEDED]
+        assert told.due_at <= it.clock.now(), "it waits no longer than it must"
         assert it.events().count(Event.SUCCEEDED) == 1

@@ -71,7 +71,7 @@ def breaking(it: Rig, where: str, job: str) -> None:
     setattr(owner, where, broken)
 
 
-@pytest.mark.parametrize("where", ["take", "unchanged", "plan_next"])
+@pytest.mark.parametrize("where", ["take", "unchanged", pytest.param("plan_next", marks=pytest.mark.long)])
 @pytest.mark.parametrize("lists", [False, True])
 async def test_a_defect_at_one_job_costs_no_other(tmp_path: Path, where: str, lists: bool) -> None:
     plan = {"batch": lists, "feed": lists}

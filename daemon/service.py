@@ -226,6 +226,7 @@ class Service:
             wake=self.delivery.dispatcher.wake,
         )
         self.defects.report = self.operators.defect
+        self.delivery.links.on_defect = self.defects.note
         self.learning = Learning(self.store, self.clock)
         for project, client in self._clients.items():
             poller = self.pollers[project] = self._poller(project, client)
@@ -321,6 +322,7 @@ class Service:
             clock=self.clock,
             rng=self.rng,
             settings=self.plan.discovery.get(poller.project),
+            defects=self.defects,
             may_ask=lambda: not poller.health.probing,
         )
 

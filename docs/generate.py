@@ -84,7 +84,14 @@ previews, `wrapd links list --json` of links, `wrapd stats --json` of stats, one
 
 EVENTS_INTRO = """\
 An alert is one event for one channel. Each end of a job is told once in its life. That of a batch is told once,
-and once more where jobs come to it later. What each message says is shown in [messages.md](messages.md).
+and once more where jobs come to it later.
+
+What comes and goes (`blocked` and `unblocked`; `project_down`, `project_recovered` and `auth_failed`;
+`overloaded`) is told twice at once; then it waits for 10 minutes after the last message, then 20, 40, … up to
+2 hours, and the latest of it is told with how often it changed. After a day without a message it begins anew,
+and an end never waits.
+
+What each message says is shown in [messages.md](messages.md).
 """
 
 LOGS_INTRO = """\

@@ -55,7 +55,7 @@ def read_state(raw: str) -> str:
     known = _KNOWN.get(raw)
     if known is not None:
         return str(known)
-    trimmed = raw.strip()
+    trimmed = raw.replace("\0", "").strip()
     if not trimmed:
         raise ValueError("the state is empty")
     return str(_KNOWN.get(trimmed.upper(), trimmed[:MAX_STATE_LENGTH]))

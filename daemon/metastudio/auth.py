@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
-from daemon.metastudio.errors import ApiError, http_date
+from daemon.metastudio.errors import ApiError, Unavailable, http_date
 from daemon.metastudio.gate import SKEW, AuthGate
 from daemon.transport import Answer, Transport
 
@@ -236,6 +236,7 @@ class PasswordAuth:
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._fetching: asyncio.Task[None] | None = None
+        self._rest_until = 0.0
         self.project_id: str | None = None
 
     @property
@@ -243,6 +244,8 @@ class PasswordAuth:
         return self._token is not None and self._clock.monotonic() < self._renew_at
 
     async def prepare(self) -> None:
+        if (left := self._rest_until - self._clock.monotonic()) > 0:
+            raise Unavailable("IAM's last answer broke wrapd: see the log", retry_after=left)
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._renew(), name="token")
             self._fetching.add_done_callback(self._fetched)
@@ -277,6 +280,11 @@ class PasswordAuth:
                 raise
             self._renew_at = min(now + _RENEW_AGAIN, self._ends_at)
             return
+        except Exception:
+            self._rest_until = (
+                self._clock.monotonic() + _RENEW_AGAIN
+            )  # else each who waits would ask again at once
+            raise
         now = self._clock.monotonic()
         self._token = got.token
         self._ends_at = now + got.life

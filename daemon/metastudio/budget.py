@@ -225,12 +225,23 @@ class Budget:
     async def _serve(self) -> None:
         try:
             while self._first_waiting() < math.inf:
-                now = self._clock.monotonic()
-                wait = self.next_at() - now
-                if wait > 0:
-                    await self._sleep(wait)
-                    continue
-                priority, _, future = heapq.heappop(self._waiting)
-                future.set_result(self._grant(now, priority))
+                try:
+                    await self._serve_next()
+                except Exception as error:  # noqa: BLE001 - whoever is next hears of it; nobody waits for ever
+                    future = heapq.heappop(self._waiting)[2]
+                    if not future.done():
+                        future.set_exception(error)
         finally:
             self._pump = None
+
+    async def _serve_next(self) -> None:
+        """Wait for the next permit, or give it."""
+        now = self._clock.monotonic()
+        wait = self.next_at() - now
+        if wait > 0:
+            await self._sleep(wait)
+            return
+        priority, _, future = self._waiting[0]
+        permit = self._grant(now, priority)
+        heapq.heappop(self._waiting)
+        future.set_result(permit)

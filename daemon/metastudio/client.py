@@ -10,11 +10,13 @@ import os
 import random
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple, assert_never
 from urllib.parse import urlsplit
 
 from daemon.clock import Clock
-from daemon.domain.jobs import JobId, Observation
+from daemon.domain.jobs import DAY, JobId, Observation
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import iam, wire, wire_list
 from daemon.metastudio.auth import (
@@ -36,6 +38,7 @@ from daemon.metastudio.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Unusable,
     error_of,
     error_of_transport,
     http_date,
@@ -142,6 +145,8 @@ class ProjectClient:
             seen = wire.read_task(answer.body, at=kind.body_at, job_id=job_id)
         except wire.UnusableAnswer as error:
             raise self._unusable(answer, error) from None
+        if seen.reported_at is not None and seen.reported_at > self._latest(answer):
+            seen = replace(seen, reported_at=None)
         return Shown(seen, answer.body, kind)
 
     async def list(self, query: ListQuery, *, permit: Permit) -> Listed:
@@ -149,7 +154,8 @@ class ProjectClient:
         project = self._project_id or await self._project()
         answer = await self._send(_Call("list", self._api, "GET", list_path(project), query.wire()), permit)
         try:
-            return wire_list.read_list(answer.body, server_time=http_date(answer.headers.get("date")))
+            server_time, latest = self._server_time(answer), self._latest(answer)
+            return wire_list.read_list(answer.body, server_time=server_time, latest=latest)
         except wire.UnusableAnswer as error:
             raise self._unusable(answer, error) from None
 
@@ -209,18 +215,21 @@ class ProjectClient:
             if not self.budget.is_fresh(permit):  # waiting took its time: requests must not pile up behind it
                 permit = await self.budget.take(permit.priority)
             headers = auth.headers(call.site, call.method, call.path, call.query, call.body)
-            proven = not given.probe
+            proven, sent = not given.probe, gate.sent()
             answer = await self._sent_with(given, call, headers, permit)
             if answer.status < 300 and wire.looks_like_object(answer.body):
-                gate.accepted(given)
+                gate.accepted(given, sent)
                 return answer
             error = self._error(answer)
             if not isinstance(error, AuthRefused):
-                (gate.accepted if _proves_credentials(error) else gate.unclear)(given)
+                if _proves_credentials(error):
+                    gate.accepted(given, sent)
+                else:
+                    gate.unclear(given)
                 raise error
             mended = not at_once and auth.mend(answer, headers, proven=proven)
             if auth.counts_mended or not mended:
-                gate.refused(given)
+                error.key_works = not gate.refused(given, sent)
             if not mended:
                 log.warning(LogEvent.AUTH_REFUSED, project=self.settings.name, error=error)
                 raise error
@@ -272,19 +281,27 @@ class ProjectClient:
             self._on_request(operation, outcome, self._clock.monotonic() - began)
 
     def _error(self, answer: Answer) -> ApiError:
-        """What a bad answer means; the project's budget pauses for as long as the service asks, and slows down
-        where it was too fast."""
+        """What a bad answer means; where it was too fast the project's budget pauses for as long as the service
+        asks, and slows down."""
         error = error_of(answer, now=self._clock.now(), rng=self._rng)
         now = self._clock.monotonic()
-        if error.retry_after is not None:
-            self.budget.pause_until(now + error.retry_after)
         if isinstance(error, Throttled):
+            self.budget.pause_until(now + (error.retry_after or 0.0))
             self.budget.throttled(now)
         return error
 
+    def _server_time(self, answer: Answer) -> datetime | None:
+        """The service's clock when it answered; None where it does not tell, or is a day away from ours."""
+        told = http_date(answer.headers.get("date"))
+        return told if told is not None and abs(told - self._clock.now()) <= DAY else None
+
+    def _latest(self, answer: Answer) -> datetime:
+        """The latest update that an answer can truly tell of."""
+        return (self._server_time(answer) or self._clock.now()) + DAY
+
     def _unusable(self, answer: Answer, why: wire.UnusableAnswer) -> ApiError:
         error = self._error(answer)
-        if type(error) is Unavailable and error.error_code is None:
+        if isinstance(error, Unusable) and error.error_code is None:
             error.what = str(why)
         return error
 
@@ -330,10 +347,11 @@ class ProjectClient:
         if error is None:
             self._project_id = task.result()
             self._api = self._site(self.settings.api_url, self._api.transport)
-        elif isinstance(error, ApiError):
+        else:
+            if not isinstance(error, ApiError):
+                error = Unavailable("IAM's last answer broke wrapd: see the log")
             self._look_up_error = error
-            wait = _LOOK_UP_AGAIN if error.retry_after is None else error.retry_after
-            self._look_up_again = self._clock.monotonic() + wait
+            self._look_up_again = self._clock.monotonic() + max(_LOOK_UP_AGAIN, error.retry_after or 0.0)
 
     async def _fetch_token(self, user: Password) -> FetchedToken:
         """Ask IAM for a token. A refusal counts at the gate: it is the password's."""

@@ -7,8 +7,8 @@ service's own tables disagree on the status of some codes).
 """
 
 import json
-import math
 import random
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,12 +16,18 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from daemon.logs import MASKS
-from daemon.transport import Answer, Cause, NotSent, TransportError
+from daemon.transport import Answer, Cause, NotSent, TooLarge, TransportError
 
 WRONG_ENDPOINT = "APIG.0101"
 """The gateway has no such API. About a show: the endpoint is wrong. About an asset or a list: not offered here."""
-_MAX_WAIT = 3600.0
-"""Longest Retry-After that is believed, seconds."""
+MAX_WAIT = 300.0
+"""Seconds that a Retry-After makes us wait at most. A longer wait is asked about again after these."""
+_ABSURD = 86400.0
+"""Seconds from which on a Retry-After is a mistake, and is passed over."""
+_SECONDS = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+_LONGEST_DATE = 64
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+"""Years of an HTTP date that is believed."""
 _SHOWN = 300
 """Characters kept of an error text."""
 
@@ -67,7 +73,15 @@ class Throttled(ApiError):
 
 
 class AuthRefused(ApiError):
-    """The service refuses the credentials: a person must mend them."""
+    """The service refuses the credentials: a person must fix them."""
+
+    key_works = False
+    """It accepted them for a request that was sent later: this is about what was asked for."""
+
+    @property
+    def by_service(self) -> bool:
+        """Whether the service behind the gateway says so: the gateway has checked the key by then."""
+        return (self.error_code or "").startswith("MSS.")
 
 
 class AuthPaused(ApiError):
@@ -84,6 +98,11 @@ class ProjectFault(ApiError):
 
 class Unavailable(ApiError):
     """The service, or the way to it, does not work now: try later."""
+
+
+class Unusable(Unavailable):
+    """The exchange was whole and good, but its answer cannot be used: too big, empty, no JSON, of another
+    shape. It says nothing against the way to the service."""
 
 
 class Refused(ApiError):
@@ -129,8 +148,8 @@ def error_of(answer: Answer, *, now: datetime, rng: random.Random) -> ApiError:
     body = read_error_body(answer)
     kind, what = _judge(answer, body)
     wait = retry_after(answer, now=now)
-    if kind is Throttled and wait is None:
-        wait = rng.uniform(2.0, 5.0)  # the gateway's own advice where it gives no time
+    if kind is Throttled:  # the gateway's own advice where it gives no time, and a floor where it does
+        wait = max(wait or 0.0, rng.uniform(2.0, 5.0))
     return kind(
         what,
         status=answer.status,
@@ -145,34 +164,35 @@ def error_of_transport(error: TransportError) -> ApiError:
     """The error that a failed exchange means: a bad certificate or proxy is the project's, all else passes."""
     if isinstance(error, NotSent) and error.cause in (Cause.TLS, Cause.PROXY):
         return ProjectFault(str(error))
-    return Unavailable(str(error))
+    return (Unusable if isinstance(error, TooLarge) else Unavailable)(str(error))
 
 
 def retry_after(answer: Answer, *, now: datetime) -> float | None:
-    """Seconds that the answer asks to wait (a number or an HTTP date), at most an hour; None if it does not."""
+    """Seconds that the answer asks to wait (a number or an HTTP date), above 0 and at most `MAX_WAIT`. None
+    where it does not ask, or for something that cannot be meant."""
     text = answer.headers.get("retry-after", "").strip()
-    if not text:
-        return None
-    try:
+    if _SECONDS.fullmatch(text) is not None:
         seconds = float(text)
-    except ValueError:
+    else:
         moment = http_date(text)
         if moment is None:
             return None
-        seconds = (moment - now).total_seconds()
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), _MAX_WAIT)
+        seconds = (moment - (http_date(answer.headers.get("date")) or now)).total_seconds()
+    return min(seconds, MAX_WAIT) if 0 < seconds < _ABSURD else None
 
 
 @lru_cache(maxsize=8)
 def http_date(text: str | None) -> datetime | None:
-    """The moment (UTC) of an HTTP date header, or None. (Many answers are of the same second.)"""
-    if not text:
+    """The moment (UTC) of an HTTP date header; None where there is none, or none of our times. (Many answers
+    are of the same second.)"""
+    if not text or len(text) > _LONGEST_DATE:
         return None
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment if _FIRST_YEAR <= moment.year < _LAST_YEAR else None
 
 
 _Judgement = tuple[type[ApiError], str]
@@ -247,8 +267,8 @@ def _odd_success(answer: Answer, body: ErrorBody) -> _Judgement:
     if start == b"<":
         return ProjectFault, "a page instead of an answer (a proxy or a portal?); check `endpoint` and `proxy`"
     if body.is_json and body.error_code:
-        return Unavailable, "an error with a status of success"
-    return Unavailable, "the answer is empty" if not answer.body.strip() else "the answer is not usable"
+        return Unusable, "an error with a status of success"
+    return Unusable, "the answer is empty" if not answer.body.strip() else "the answer is not usable"
 
 
 def _text(value: object) -> str | None:

@@ -26,13 +26,16 @@ LIMIT = 3
 WINDOW = 300.0
 """Seconds; one more is waited, so that no clock's rounding makes a fourth."""
 _FIRST_PROBE = 2.0
-"""Seconds from the first refusal to the probe that tells a passing fault from a wrong key."""
+"""Seconds from the first refusal of a key that never worked to the probe that tells a passing fault from a wrong
+key. Where it worked until then the probe may go at once."""
 _NEXT_PROBES = 100.0
 """Seconds between later probes: three fill the window."""
 _NO_VERDICT = 1.0
 """Seconds to wait after a probe whose answer said nothing of the credentials."""
 SKEW = timedelta(minutes=5)
 """Difference of clocks from which a refusal may be the clock's fault (the service refuses from 15 minutes on)."""
+MOST_SKEW = timedelta(days=366)
+"""Difference that is no clock's any more: it is not followed."""
 
 
 class Pass:
@@ -63,6 +66,12 @@ class AuthGate:
         self._failures: deque[float] = deque(maxlen=LIMIT)
         self._next_probe = 0.0
         self._probe: asyncio.Event | None = None
+        self._sent = 0
+        self._accepted_last = self._refused_last = 0
+        self._together = 0
+        """Refusals of what was under way together."""
+        self._spare = False
+        """A key that worked until now is refused: one probe goes at once, whatever was under way with it."""
 
     @property
     def open_pass(self) -> Pass | None:
@@ -82,6 +91,7 @@ class AuthGate:
         if self._clock.monotonic() < until:
             raise self._paused(until)
         self._probe = asyncio.Event()
+        self._spare = False
         return Pass(self._generation, probe=True)
 
     async def _verdict(self) -> bool:
@@ -90,9 +100,16 @@ class AuthGate:
             await self._probe.wait()
         return self._open
 
-    def accepted(self, given: Pass) -> None:
+    def sent(self) -> int:
+        """A request is about to go out: its place in the order of all of them, for its verdict."""
+        self._sent += 1
+        return self._sent
+
+    def accepted(self, given: Pass, sent: int = 0) -> None:
         """The answer shows that the credentials work."""
-        if self._open or given.generation != self._generation:
+        self._accepted_last = max(self._accepted_last, sent)
+        later = 0 < self._refused_last < sent  # than all that was refused: those refusals were not the key's
+        if self._open or (given.generation != self._generation and not later):
             return  # known already; or sent before the refusal: it proves nothing of now
         self._open = True
         self._failures.clear()
@@ -100,10 +117,17 @@ class AuthGate:
         self._proven = self._generation
         self._pass = Pass(self._generation, probe=False)
 
-    def refused(self, given: Pass) -> None:
-        """The service refused the credentials."""
+    def refused(self, given: Pass, sent: int = 0) -> bool:
+        """The service refused the credentials. False where it accepted them for a request that was sent later:
+        this refusal is about what was asked for, and counts nothing."""
+        if 0 < sent < self._accepted_last:
+            return False
+        self._refused_last = max(self._refused_last, sent)
         if given.generation >= self._proven:  # else a later request was accepted meanwhile
+            self._together = self._together + 1 if given.generation < self._generation else 1
             self.count_refusal()
+            self._spare = self._spare and self._together <= LIMIT
+        return True
 
     def unclear(self, given: Pass) -> None:
         """The request went out, and nothing tells whether the credentials work."""
@@ -112,9 +136,11 @@ class AuthGate:
 
     def count_refusal(self) -> None:
         """Count a refusal that no pass stands for (IAM's, of a password)."""
+        worked = self._open
         self.doubt()
         now = self._clock.monotonic()
         self._failures.append(now)
+        self._spare = self._spare or worked  # it may be about what was asked for: another question tells
         self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else _NEXT_PROBES)
         wait = round(self._shut_until(at_once=False) - now, 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
@@ -134,9 +160,9 @@ class AuthGate:
 
     def learn_skew(self, service_time: datetime | None) -> None:
         """Take over the service's clock if a refusal shows that this machine's is off by more than 5 minutes."""
-        if service_time is None:
-            return
         now = self._clock.now()
+        if service_time is None or abs(service_time - now) > MOST_SKEW:
+            return
         if abs(service_time - (now + self.skew)) > SKEW:
             self.skew = service_time - now
             log.warning(LogEvent.CLOCK_SKEWED, key=self.name, seconds=round(self.skew.total_seconds()))
@@ -145,6 +171,8 @@ class AuthGate:
         now = self._clock.monotonic()
         while self._failures and now >= self._failures[0] + WINDOW + 1:
             self._failures.popleft()
+        if self._spare:
+            return now
         limit = self._failures[0] + WINDOW + 1 if len(self._failures) == LIMIT else 0.0
         return limit if at_once else max(limit, self._next_probe)
 

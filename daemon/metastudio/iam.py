@@ -17,6 +17,8 @@ TOKENS_PATH = "/v3/auth/tokens"
 PROJECTS_PATH = "/v3/projects"
 _UNTOLD_LIFE = 3600.0
 """Seconds that a token is taken to live where its answer does not tell (documented: 24 hours)."""
+_LONGEST_LIFE = 86400.0
+"""Seconds that it lives at most, by the documentation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def read_token(answer: Answer, *, now: datetime) -> FetchedToken:
     fields = told if isinstance(told, dict) else {}
     ends = read_time(fields.get("expires_at"))
     begins = http_date(answer.headers.get("date")) or read_time(fields.get("issued_at")) or now
-    life = _UNTOLD_LIFE if ends is None else (ends - begins).total_seconds()
+    life = _UNTOLD_LIFE if ends is None else min((ends - begins).total_seconds(), _LONGEST_LIFE)
     project = fields.get("project")
     project_id = read_text(project.get("id")) if isinstance(project, dict) else None
     return FetchedToken(token=token, life=max(life, 0.0), project_id=project_id)

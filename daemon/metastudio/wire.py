@@ -22,6 +22,10 @@ _TOO_LARGE = 2**63
 """Integers from here on are none of the API's: its ranges end at 2147483647."""
 _EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
 """Times before this mean "not set" (0, 0001-01-01): the service is younger."""
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""Times from here on mean "never" (9999-12-31), or nothing."""
+_LONGEST = 2_147_483_647
+"""Seconds of video at most (table 5)."""
 
 
 class UnusableAnswer(ValueError):
@@ -131,13 +135,16 @@ def read_time(value: object) -> datetime | None:
             moment = None
     except (ValueError, OverflowError, OSError):
         moment = None
-    return moment if moment is not None and moment >= _EARLIEST else None
+    return moment if moment is not None and _EARLIEST <= moment < _LATEST else None
 
 
 def read_text(value: object) -> str | None:
-    """A text that says something: None for blank ones and for other types, but a number is taken as its digits."""
+    """A text that says something: None for blank ones and for other types, but a number is taken as its digits.
+    NUL, which no database and no terminal takes well, is left out."""
     if is_number(value):
         return str(value)
+    if isinstance(value, str) and "\0" in value:
+        value = value.replace("\0", "")
     return value if isinstance(value, str) and value and not value.isspace() else None
 
 
@@ -238,7 +245,7 @@ def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
     asset = task.output_asset_config
     error = task.error_info or _NO_ERROR
     duration = task.duration
-    if duration is not None and not 0 <= duration < math.inf:
+    if duration is not None and not 0 <= duration <= _LONGEST:
         duration = None
     return Observation(
         state=state,

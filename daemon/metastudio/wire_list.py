@@ -5,6 +5,7 @@ Only an answer without any `jobs` is an error. What an entry says beyond its id,
 somebody asks. Source: the official SDK's `ListDigitalHumanVideoResponse` and `DigitalHumanVideo`.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -54,19 +55,23 @@ _EXACT_TASK = msgspec.json.Decoder(ListedTask)
 _ERRORS = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
-def read_list(body: bytes, *, server_time: datetime | None = None) -> Listed:
-    """The entries of a list answer. Raises `wire.UnusableAnswer` where it has no `jobs` (null and no array are
-    taken for an empty list where `count` is 0)."""
+def read_list(body: bytes, *, server_time: datetime | None = None, latest: datetime | None = None) -> Listed:
+    """The entries of a list answer; an update later than `latest` is none that the service can know of.
+
+    Raises `wire.UnusableAnswer` where it has no `jobs` (null and no array are taken for an empty list where
+    `count` is 0).
+    """
     try:
         page = _EXACT.decode(body)
     except _ERRORS:
-        return _read_each(body, server_time)
-    entries, skipped = _summaries(page.jobs)
+        return _read_each(body, server_time, latest)
+    entries, skipped = _summaries(page.jobs, latest)
     return Listed(entries=entries, count=_count(page.count), server_time=server_time, skipped=skipped)
 
 
-def _summaries(tasks: Iterable[ListedTask]) -> tuple[list[Summary], int]:
+def _summaries(tasks: Iterable[ListedTask], latest: datetime | None) -> tuple[list[Summary], int]:
     entries, skipped = [], 0
+    bound = math.inf if latest is None else latest.timestamp()
     plain = _JOB_ID.fullmatch
     for task in tasks:
         job_id = task.job_id
@@ -78,9 +83,10 @@ def _summaries(tasks: Iterable[ListedTask]) -> tuple[list[Summary], int]:
         except ValueError:
             skipped += 1
             continue
-        entries.append(
-            Summary(JobId(job_id), state, _epoch(task.lastupdate_time), kind_named(task.job_type), task)
-        )
+        reported = _epoch(task.lastupdate_time)
+        if reported is not None and reported > bound:
+            reported = task.lastupdate_time = None
+        entries.append(Summary(JobId(job_id), state, reported, kind_named(task.job_type), task))
     return entries, skipped
 
 
@@ -97,7 +103,7 @@ def _epoch(text: str | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _read_each(body: bytes, server_time: datetime | None) -> Listed:
+def _read_each(body: bytes, server_time: datetime | None, latest: datetime | None) -> Listed:
     """The slow way: something in the answer is not as it should be, and each entry is read for itself."""
     jobs: list[Any]
     try:
@@ -107,7 +113,7 @@ def _read_each(body: bytes, server_time: datetime | None) -> Listed:
         found = read_object(body)
         jobs, count = _jobs(found), found.get("count")
     tasks = [task for job in jobs if (task := _task(job)) is not None]
-    entries, skipped = _summaries(tasks)
+    entries, skipped = _summaries(tasks, latest)
     skipped += len(jobs) - len(tasks)
     return Listed(entries=entries, count=_count(count), server_time=server_time, skipped=skipped)
 

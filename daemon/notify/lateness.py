@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.look import Look
-from daemon.notify.reading import NAME_LIMIT, Telling, text
+from daemon.notify.reading import NAME_LIMIT, Telling, moment, number, text
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
@@ -27,12 +27,21 @@ def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
     """All notes of an alert; `late` is that about lateness, '' where there is none."""
     texts = look.voice.texts
     diverted = diverted_from(delivery)
+    repeated = damped(delivery, look)
     found = (
         texts.repeat if delivery.possible_repeat else "",
         texts.diverted.format(channel=diverted) if diverted else "",
-        late,
+        repeated or late,
     )
     return tuple(filter(None, found))
+
+
+def damped(delivery: DeliveryRow, look: Look) -> str:
+    """How often it happened since it was told last, where one message tells of several; '' where it does not."""
+    times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
+    if times < 2 or since is None:
+        return ""
+    return look.voice.texts.damped.format(n=times, since=look.voice.moment(since))
 
 
 def diverted_from(delivery: DeliveryRow) -> ChannelName | None:

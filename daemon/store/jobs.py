@@ -29,7 +29,7 @@ from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occu
 from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, learned, links
+from daemon.store import alerts, assets, batches, damped, learned, links
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import JobRow, Known, Look, Recorded, TrackRequest, TrackResult, WatchRow
 from daemon.store.tables import JOBS, TRANSITIONS, to_json
@@ -207,7 +207,7 @@ class Jobs:
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
         occurrence = job_occurrence(job, event, episode=known.episode)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
-        told = alerts.add(self._connection, rows, at=at, due_at=at)
+        told = damped.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
             told += self._finish_batch(known.project, known.batch, at=at, routing=routing)
         return _recorded(None, told)
@@ -223,7 +223,7 @@ class Jobs:
             return None
         own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, **own})
-        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+        return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
 
     def expiring(self, *, now: datetime, within: float, limit: int = 100) -> _Jobs:
         """The finished videos whose last link dies within `within` seconds from `now`, that nobody has opened by
@@ -361,12 +361,12 @@ class Jobs:
                 facts={**facts, **own},
                 transition=transition,
             )
-            told += alerts.add(self._connection, rows, at=move.observed_at, due_at=due_at)
+            told += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
         return told
 
     def _tell_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
-        return alerts.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
+        return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
 
     def _finish_batch(self, project: ProjectName, batch: str, *, at: datetime, routing: Routing) -> _Channels:
         return batches.finish(self._connection, project, batch, at=at, routing=routing)

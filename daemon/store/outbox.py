@@ -33,7 +33,7 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, fallback, given_up, ownership, plainly, quiet, steps, together
+from daemon.store import alerts, damped, fallback, given_up, ownership, plainly, quiet, steps, together
 from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent, waits
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
@@ -121,7 +121,7 @@ class Outbox:
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
         """Write an event about wrapd itself for each of the channels that was not told under its key: due `at`, or
         after the quiet hours of a target. Returns how many were written."""
-        return len(alerts.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
+        return len(damped.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
     def claim(
         self, channel: ChannelName, *, now: datetime, apart: bool = False, probe: bool = True

@@ -37,6 +37,7 @@ class Watched:
     __slots__ = (
         "alone",
         "asked_by",
+        "defects",
         "due",
         "expires",
         "failures",
@@ -99,7 +100,8 @@ class Watched:
         """Lists do not hold it: it is asked singly."""
         self.once = False
         """It is to be asked singly the next time."""
-        self.failures = 0
+        self.failures = self.defects = 0
+        """Looks in a row without an answer, and those that ended in an error of wrapd's own."""
         self.missing_since: float | None = None
         """The first "not found" in a row."""
         self.missed = 0
@@ -137,6 +139,11 @@ class Watched:
     def unstored(self) -> bool:
         """Its last look had an answer, which the store did not take."""
         return self.failures > 0 and self.last_error is None
+
+    def note_reported(self, at: float | None) -> None:
+        """Keep the latest of the service's times (epoch seconds)."""
+        if at is not None and (self.reported is None or at > self.reported):
+            self.reported = at
 
     def enter(self, state: str, *, now: float, start: float | None) -> None:
         """Come into `state` at `now`. `start` is when production began, as far as the answer tells.
@@ -248,10 +255,26 @@ class Agenda:
                 taken.append(watched)
         return taken
 
+    def take(self, watched: Watched) -> bool:
+        """Take this very job, due or not. False where it cannot be had now."""
+        if not self.holds(watched) or watched.in_flight or watched.recording:
+            return False
+        watched.in_flight = True
+        return True
+
     def give_back(self, jobs: Iterable[Watched]) -> None:
         """Put back what was taken and not asked about."""
         for watched in jobs:
             watched.in_flight = False
+            self.put(watched, watched.due)
+
+    def put_back(self, watched: Watched, *, earliest: float, by_list: bool = False) -> None:
+        """Put back what was asked about, in whatever way that ended: after a look no job is due before
+        `earliest`, but one that a list says to ask about singly. The one place that says so."""
+        watched.in_flight = False
+        if watched.due < earliest and not (by_list and watched.once):
+            watched.due = earliest
+        if self.holds(watched):
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:

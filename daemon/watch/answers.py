@@ -5,29 +5,36 @@ moved (the poller, the lists and the feed do), and never lets an error of the st
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.durations import eta
 from daemon.domain.events import Event, Json, events_of
-from daemon.domain.jobs import Observation, Tracking
+from daemon.domain.jobs import Asset, Observation, Tracking
 from daemon.domain.states import State, is_known, is_terminal
 from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.errors import ApiError
-from daemon.store import Recorded, StoreError
+from daemon.store import Recorded, StoreError, Transaction
 from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
 from daemon.watch.learning import production_began, started_before
+from daemon.watch.links import links_now
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
 
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
+LINK_LOOKS = (3.0, 4.0)
+"""Seconds until a finished video of which no link came is looked at again, and then once more."""
+_LINKS_BY = 8.0
+"""Seconds that its alert waits for these at most."""
 NOT_IN_TIME = "it did not end in time"
+DEFECTS = 3
+"""Errors of wrapd's own in a row after which a job is asked at the slowest pace, and reported by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +81,29 @@ class Answers:
         self._ground.planner.plan_next(watched, now)
         if now >= watched.stuck_at and not watched.told_stuck:
             self._tell_stuck(watched)
+        watched.defects = 0
 
     async def take(self, watched: Watched, seen: Observation, source: Source) -> None:
         """Store a move, or note that there is none, and plan the next look. Puts nothing into the agenda."""
         verdict = judge(watched.state, seen, at=self._ground.clock.now())
         if isinstance(verdict, Moved):
             await self._record(watched, verdict, seen, source)
+        elif is_terminal(watched.state):  # it ended before, and what should have followed broke off
+            self._ground.agenda.discard(watched)
         elif (now := self._ground.clock.monotonic()) >= watched.expires and source.by == "single":
             self._looked(watched, source)
             await self.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         else:
             self.unchanged(watched, source, now)
+            watched.note_reported(_epoch(seen.reported_at))
+        watched.defects = 0
 
     async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
         ground = self._ground
         asset_id = _asset_to_complete(move, seen)
-        due_at = move.observed_at + timedelta(seconds=LINK_PATIENCE if asset_id else 0)
+        linkless = watched.kind.listed and Event.SUCCEEDED in events_of(move) and _linkless(seen.asset)
+        wait = _LINKS_BY if linkless else LINK_PATIENCE if asset_id else 0.0
+        due_at = move.observed_at + timedelta(seconds=wait)
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         watched.recording = True
@@ -118,16 +132,27 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        if move.ends:
-            ground.metrics.ends.labels(ground.project, source.by).inc()
-            if self.on_end is not None:
-                self.on_end(found)
-            if self.on_finished is not None and Event.SUCCEEDED in events_of(move):
-                self.on_finished(watched.job)
         if asset_id is None:
             ground.wake(recorded.channels)
         else:
-            ground.tasks.spawn("complete", self._complete(watched, asset_id, recorded), job=watched.job_id)
+            ground.tasks.spawn(
+                "complete", self._complete(watched, asset_id, recorded, last=not linkless), job=watched.job_id
+            )
+        if linkless:
+            self._look_for_links(watched, seen.asset.asset_id, recorded, LINK_LOOKS)
+        if move.ends:
+            ground.metrics.ends.labels(ground.project, source.by).inc()
+            self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+
+    def _tell_end(self, found: Found, *, succeeded: bool) -> None:
+        """What the store has is so, whatever those who hear of it make of it."""
+        try:
+            if self.on_end is not None:
+                self.on_end(found)
+            if succeeded and self.on_finished is not None:
+                self.on_finished(found.watched.job)
+        except Exception as error:  # noqa: BLE001
+            self._ground.defects.note("watch", error, project=self._ground.project, job=found.watched.job_id)
 
     async def _follow_store(self, watched: Watched) -> None:
         """The store did not take a move: a person stopped the job meanwhile, or it holds another state than was
@@ -171,6 +196,9 @@ class Answers:
         ground = self._ground
         now = ground.clock.monotonic()
         watched.enter(move.after, now=now, start=start)
+        if move.ends:
+            ground.agenda.discard(watched)
+            self.touched.pop(watched.job, None)
         label = move.after if is_known(move.after) else "other"
         ground.metrics.transitions.labels(ground.project, label).inc()
         log.info(
@@ -184,24 +212,63 @@ class Answers:
         if move.unknown:
             log.warning(LogEvent.STATE_UNKNOWN, project=ground.project, job=watched.job_id, state=move.after)
         if move.ends:
-            ground.agenda.discard(watched)
-            self.touched.pop(watched.job, None)
             ground.learning.ended()
         else:
             self.moved[watched.job] = watched
             ground.planner.plan_next(watched, now)
 
-    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded) -> None:
-        """Add the download link of a finished video that has no preview; its alert waits for this, briefly."""
+    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded, *, last: bool) -> None:
+        """Add the download link of a finished video that has no preview; its alert waits for this, briefly, and
+        longer where this is not the `last` try."""
         ground = self._ground
         url: str | None = None
         try:
             url = await self._download_url(asset_id)
         except (ApiError, TimeoutError) as error:
             log.info(LogEvent.POLL_FAILED, project=ground.project, job=watched.job_id, asset=asset_id, error=error)
+        if url is None and not last:
+            return
         try:
             await ground.store.write(lambda tx: tx.jobs.set_download_url(watched.job, url, at=ground.clock.now()))
         except StoreError as error:  # the alert goes out without the link when its time comes
+            ground.trouble.note(error, project=ground.project, job=watched.job_id)
+        ground.wake(recorded.channels)
+
+    def _look_for_links(
+        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
+    ) -> None:
+        """A video was said to be finished before anything of it could be had: look again a little later."""
+        if pauses:
+            self._ground.tasks.spawn_later(
+                pauses[0],
+                "links",
+                lambda: self._add_links(watched, asset_id, recorded, pauses[1:]),
+                job=watched.job_id,
+            )
+
+    async def _add_links(
+        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
+    ) -> None:
+        ground = self._ground
+        try:
+            asset = await links_now(
+                ground.client, watched.kind, watched.job_id, asset_id=asset_id, priority=Priority.DETAIL
+            )
+        except ApiError as error:
+            log.info(LogEvent.LINK_NOT_RENEWED, project=ground.project, job=watched.job_id, error=error)
+            asset = None
+        if asset is None:
+            self._look_for_links(watched, asset_id, recorded, pauses)
+            return
+        at = ground.clock.now()
+
+        def work(tx: Transaction) -> None:
+            tx.jobs.set_links(watched.job, asset, at=at)
+            tx.jobs.set_download_url(watched.job, asset.download_url, at=at)  # the alert need not wait any more
+
+        try:
+            await ground.store.write(work)
+        except StoreError as error:  # whoever asks for the link has it looked up again
             ground.trouble.note(error, project=ground.project, job=watched.job_id)
         ground.wake(recorded.channels)
 
@@ -282,6 +349,35 @@ class Answers:
         watched.last_error = None  # there was an answer
         watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
 
+    def ready(self, watched: Watched, now: float) -> bool:
+        """Whether a request for this job alone is worth its price now. Where the plan breaks: when it is due."""
+        if watched.due <= now:
+            return True
+        try:
+            return self._ground.planner.ready(watched, now)
+        except Exception as error:  # noqa: BLE001 - it costs an early look
+            self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+            return False
+
+    def defect(self, watched: Watched, error: Exception) -> None:
+        """An error of wrapd's own about this job: it is asked again later each time, and from the third time
+        in a row on at `max_interval`; then the operators hear of it by name."""
+        ground = self._ground
+        now, longest = ground.clock.monotonic(), ground.planner.plan.rails.max_interval
+        ground.defects.note("watch", error, project=ground.project, job=watched.job_id)
+        watched.defects += 1
+        watched.failures = max(watched.failures, watched.defects - 1)
+        watched.due = now + longest
+        try:
+            ground.planner.plan_next(watched, now, failed=True)
+        except Exception as another:  # noqa: BLE001 - the plan itself may be what is wrong
+            ground.defects.note("watch", another, project=ground.project, job=watched.job_id)
+        if watched.defects >= DEFECTS:
+            watched.due = now + longest
+        watched.expires = max(watched.expires, watched.due)  # what broke off may be its end
+        if watched.defects == DEFECTS:
+            self._reports.defect(watched, error)
+
     async def _download_url(self, asset_id: str) -> str | None:
         budget = self._ground.client.budget
         async with asyncio.timeout(LINK_PATIENCE):
@@ -312,6 +408,10 @@ def _asset_to_complete(move: Moved, seen: Observation) -> str | None:
     if move.after in (State.SUCCEED, State.PARTIAL_SUCCEED) and seen.asset.preview_url is None:
         return seen.asset.asset_id
     return None
+
+
+def _linkless(asset: Asset) -> bool:
+    return asset.preview_url is None and asset.download_url is None and asset.cover_url is None
 
 
 def _epoch(moment: datetime | None) -> float | None:

@@ -12,8 +12,9 @@ from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit
-from daemon.metastudio.errors import ApiError, Refused
+from daemon.metastudio.errors import Refused
 from daemon.metastudio.listing import ListQuery, Summary
+from daemon.tasks import where_of
 from daemon.watch.agenda import Queue, Watched
 from daemon.watch.answers import Answers, Source, complete_enough
 from daemon.watch.ground import Ground
@@ -27,6 +28,10 @@ _SOONEST, _LATEST = 0.05, 1.0
 """Seconds until the jobs are weighed again that were not worth a request yet."""
 _BY_PRICE = frozenset({Reason.PRICE, Reason.SHORTEST, Reason.NET})
 """Reasons for which a due job waits until a request is worth its price; any other wants it now."""
+_DETAIL_TRIES = 3
+"""Single queries in a row that failed after a list told of an end; then it is told without what the list lacks."""
+_WHOLE_SECOND = 1.0
+"""The service writes times in whole seconds, cut off."""
 _MISSED = 2
 """Answers in a row without a job that exists, after which lists are taken not to hold it."""
 
@@ -58,7 +63,7 @@ class Batches:
         if planner.behind_feed and planner.batch_size > 1:
             return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
         if planner.batch_size == 1:
-            return planner.ready(first, now)
+            return self._answers.ready(first, now)
         if first.due <= now and first.reason not in _BY_PRICE:
             return True
         # Under pressure jobs are planned for later than their price is reached.
@@ -68,7 +73,12 @@ class Batches:
         """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
         planner, agenda = self._ground.planner, self._ground.agenda
         chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
-        if planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now):
+        try:
+            worth = planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now)
+        except Exception as error:  # noqa: BLE001 - one of them breaks the plan: asked singly they show which
+            self.broken(chosen, error)
+            return []
+        if worth:
             if planner.behind_feed:
                 pace = planner.net_pace
                 self._net_at = min(max(self._net_at, now - pace), now) + pace
@@ -92,24 +102,38 @@ class Batches:
             raise
         wanted = {watched.job_id for watched in jobs}
         best, foreign = _newest(listed.entries, wanted)
-        self._looks.inc(len(best))
-        missing = self._take(jobs, best, Source(by="ids", began=began))
+        missing, stale = self._take(jobs, best, Source(by="ids", began=began))
+        self._looks.inc(len(best) - len(stale))
         why = self.trust.answered(
             asked=len(jobs),
             found=len(best),
             missing=sum(watched.missed == 0 for watched in missing),
             foreign=foreign,
+            stale=len(stale),
             now=ground.clock.monotonic(),
         )
         if why is not None:
             self._limited(why)
-        self._put_back(missing, doubtful=why is not None)
+        self._ask_singly(missing, doubtful=why is not None and not stale)
+        self._ask_singly(stale, doubtful=False)
 
-    def failed(self, error: ApiError, *, for_good: bool) -> None:
-        """A list gave an error while single queries are answered."""
-        why = self.trust.failed(str(error), self._ground.clock.monotonic(), for_good=for_good)
-        if why is not None:
-            self._limited(why)
+    def failed(self, why: str, *, for_good: bool) -> None:
+        """A list could not be used while single queries are answered."""
+        limited = self.trust.failed(why, self._ground.clock.monotonic(), for_good=for_good)
+        if limited is not None:
+            self._limited(limited)
+
+    def broken(self, jobs: Sequence[Watched], error: Exception) -> None:
+        """An error of wrapd's own about a list as a whole: its jobs are asked singly, so that the one shows
+        that it is about; where lists break again and again they are left alone for a while."""
+        ground = self._ground
+        now, shortest = ground.clock.monotonic(), ground.planner.plan.rails.min_interval
+        ground.defects.note("watch", error, project=ground.project)
+        self.failed(where_of(error), for_good=False)
+        for watched in jobs:
+            if watched.in_flight:
+                watched.once, watched.due, watched.reason = True, now + shortest, Reason.RETRY
+                ground.agenda.put_back(watched, earliest=watched.due)
 
     def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
         """Whether the undetected delay that is expected of all of them is worth a request."""
@@ -139,11 +163,15 @@ class Batches:
         since = now - sum(looked) / len(looked)
         return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.plan.price / total) - 1)))
 
-    def _take(self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source) -> list[Watched]:
-        """Take what the answer says of each job; returns those that it does not hold."""
-        agenda, answers = self._ground.agenda, self._answers
-        now = self._ground.clock.monotonic()
-        missing = []
+    def _take(
+        self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source
+    ) -> tuple[list[Watched], list[Watched]]:
+        """Take what the answer says of each job. Returns those that it does not hold, and those of which it says
+        something older than what is known: that is no answer. What breaks costs the one job that it is about."""
+        ground, agenda = self._ground, self._ground.agenda
+        now = ground.clock.monotonic()
+        missing: list[Watched] = []
+        stale: list[Watched] = []
         for watched in jobs:
             if watched.recording or not agenda.holds(watched):
                 watched.in_flight = False  # whoever records it plans it
@@ -152,40 +180,59 @@ class Batches:
             if summary is None:
                 missing.append(watched)
                 continue
+            try:
+                if self._take_one(watched, summary, source, now):
+                    continue
+            except Exception as error:  # noqa: BLE001
+                self._answers.defect(watched, error)
+                agenda.put_back(watched, earliest=ground.planner.earliest(now))
+                continue
+            stale.append(watched)
+        return missing, stale
+
+    def _take_one(self, watched: Watched, summary: Summary, source: Source, now: float) -> bool:
+        """Take what is said of one job. False where it is older than what was known when the question began."""
+        ground, agenda = self._ground, self._ground.agenda
+        moved = summary.state != watched.state
+        if watched.unstored and source.began < watched.due:
+            pass  # it only filled the list: the store gets its pause
+        elif not (outdated(watched, summary, source) if moved else lags(watched, summary)):
             watched.missed = 0
-            if watched.unstored and source.began < watched.due:
-                agenda.give_back([watched])  # it only filled the list: the store gets its pause
-                continue
-            if summary.state != watched.state and not outdated(watched, summary, source):
+            if moved:
                 watched.recording = True  # until it is: no other answer takes it a second time
-                self._ground.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
-                continue
-            answers.unchanged(watched, source, now)
-            if summary.state == watched.state and summary.reported_at is not None:
-                watched.reported = summary.reported_at
+                ground.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
+                return True
+            self._answers.unchanged(watched, source, now)
+            watched.note_reported(summary.reported_at)
             if now >= watched.expires:
                 watched.once, watched.due = True, now  # the last look is a single one
-            watched.in_flight = False
-            agenda.put(watched, watched.due)
-        return missing
+        elif watched.looked is None or source.began >= watched.looked:
+            return False
+        agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
+        return True
 
     async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
-        try:
-            await take_summary(self._ground, self._answers, watched, summary, source)
-        finally:
-            watched.in_flight = watched.recording = False
-            if self._ground.agenda.holds(watched):
-                self._ground.agenda.put(watched, watched.due)
-
-    def _put_back(self, missing: Sequence[Watched], *, doubtful: bool) -> None:
-        """Those that an answer lacks are asked singly; where the list is in doubt, once more together."""
         ground = self._ground
-        for watched in missing:
+        try:
+            await take_summary(ground, self._answers, watched, summary, source)
+        except Exception as error:  # noqa: BLE001
+            self._answers.defect(watched, error)
+        finally:
+            watched.recording = False
+            earliest = ground.planner.earliest(ground.clock.monotonic())
+            ground.agenda.put_back(watched, earliest=earliest, by_list=True)
+
+    def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
+        """Those of which an answer says nothing are asked singly; where the list is in doubt, once more
+        together."""
+        ground = self._ground
+        now = ground.clock.monotonic()
+        for watched in jobs:
             watched.missed += 1
             watched.once = not doubtful or watched.missed > 1
-            watched.due, watched.reason = ground.clock.monotonic(), Reason.MISSING
+            watched.due, watched.reason = now, Reason.MISSING
             log.debug(LogEvent.LIST_LACKS, project=ground.project, job=watched.job_id, times=watched.missed)
-        ground.agenda.give_back(missing)
+            ground.agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
 
     def exists(self, watched: Watched) -> None:
         """A single query was answered about a job that lists lacked."""
@@ -220,16 +267,28 @@ def outdated(watched: Watched, summary: Summary, source: Source) -> bool:
     return watched.looked is not None and source.began < watched.looked
 
 
+def lags(watched: Watched, summary: Summary) -> bool:
+    """Whether a list tells of an older update than the one that is known, in the same state: it is a picture
+    of the past, and what happened since is not in it."""
+    known, told = watched.reported, summary.reported_at
+    return known is not None and told is not None and told <= known - _WHOLE_SECOND
+
+
 async def take_summary(
     ground: Ground, answers: Answers, watched: Watched, summary: Summary, source: Source
 ) -> None:
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
-    seen = summary.observation()
-    if complete_enough(seen):
+    seen, now = summary.observation(), ground.clock.monotonic()
+    if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
         await answers.take(watched, seen, source)
-    else:
-        watched.once, watched.due, watched.reason = True, ground.clock.monotonic(), Reason.DETAIL
+        return
+    due = now
+    if watched.failures:  # the single query was tried, and has its own pace
+        due = max(now, watched.due)
+    elif watched.asked_by == "single" and watched.looked is not None:  # it had an answer, and that says otherwise
+        due = max(now, watched.looked + ground.planner.plan.rails.min_interval)
+    watched.once, watched.due, watched.reason = True, due, Reason.DETAIL
 
 
 def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:

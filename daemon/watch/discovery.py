@@ -9,11 +9,10 @@ then. Once an hour, and at the first look, the jobs in the wanted states are rea
 daemon ended is kept in the store (to ten minutes), so that the next one begins there.
 """
 
-import asyncio
 import fnmatch
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -30,7 +29,17 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.errors import ApiError
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metastudio.listing import ListQuery, Summary
-from daemon.store import DiscoveryRow, Store, StoreError, TrackRequest, Transaction
+from daemon.store import (
+    DiscoveryRow,
+    Store,
+    StoreBusy,
+    StoreClosed,
+    StoreError,
+    StoreFailed,
+    TrackRequest,
+    Transaction,
+)
+from daemon.tasks import Defects, Tasks, where_of
 
 log = logger(__name__)
 
@@ -321,16 +330,21 @@ class Discovery:
         clock: Clock,
         rng: random.Random,
         settings: DiscoverySettings | None,
+        defects: Defects,
         may_ask: Callable[[], bool] = lambda: True,
     ) -> None:
         self._project = project
+        self._defects = defects
+        self._tasks = Tasks("discovery", defects)
+        self._broken: set[int] = set()
+        """Wishes whose end could not be stored for a reason of wrapd's own: the others are served."""
         self._store = store
         self._clock = clock
         self._rng = rng
         self._settings = settings
         self._may_ask = may_ask
         self._looker = Looker(project=project, client=client, store=store, clock=clock)
-        self._run: asyncio.Task[None] | None = None
+        self._runs = False
         self._look_at = self._wishes_at = clock.monotonic()
         self._full_at = clock.monotonic()
         self._marked_at: float | None = None
@@ -345,36 +359,44 @@ class Discovery:
     async def tick(self) -> None:
         """Begin what is due, beside everything else; nothing where a look still runs."""
         now = self._clock.monotonic()
-        if self._run is not None or not self._may_ask():
+        if self._runs or not self._may_ask():
             return
         look = self._settings is not None and now >= self._look_at
         if look or now >= self._wishes_at:
-            self._run = asyncio.get_running_loop().create_task(self._work(look), name="discovery")
+            self._runs = True
+            self._tasks.spawn("look", self._work(look), project=self._project)
 
     async def idle(self) -> None:
         """Wait for the look that runs, if one does."""
-        if self._run is not None:
-            await asyncio.wait([self._run])
+        await self._tasks.wait()
 
     async def stop(self) -> None:
         """Give up what runs: the next start reads the list again, and wishes wait for it."""
-        if self._run is not None:
-            self._run.cancel()
-            await asyncio.wait([self._run])
+        await self._tasks.end(patience=0)
 
     async def _work(self, look: bool) -> None:
+        """Wishes, then the look: what breaks in the one does not keep the other from its turn."""
+        now = self._clock.monotonic()
         try:
-            await self._serve_wishes()
+            rest = await self._rest_after(self._serve_wishes())
+            self._wishes_at = max(self._wishes_at, now + rest)
             if look and self._settings is not None:
-                await self._look(self._settings)
+                rest = await self._rest_after(self._look(self._settings))
+                self._look_at = max(self._look_at, now + rest)
+        finally:
+            self._runs = False
+
+    async def _rest_after(self, work: Coroutine[Any, Any, None]) -> float:
+        """Do it; seconds until it may be tried again at the earliest, 0 where nothing went wrong."""
+        try:
+            await work
         except StoreError as error:
             log.error(LogEvent.DATABASE_FAILED, project=self._project, error=error)
-            self._look_at = self._wishes_at = self._clock.monotonic() + _REST
-        except Exception as error:
-            log.error(LogEvent.LIST_FAILED, project=self._project, error=error, exc_info=True)
-            self._look_at = self._wishes_at = self._clock.monotonic() + _SLOWEST
-        finally:
-            self._run = None
+            return _REST
+        except Exception as error:  # noqa: BLE001 - it comes back as often as it likes, but no faster than this
+            self._defects.note("discovery", error, project=self._project)
+            return _SLOWEST
+        return 0.0
 
     async def _look(self, settings: DiscoverySettings) -> None:
         """One look: what was created since the last, and, now and then, all in the wanted states."""
@@ -395,6 +417,11 @@ class Discovery:
         except (ApiError, Cut) as error:
             self._failures += 1
             log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as if the list could not be read: later each time
+            self._failures += 1
+            self._defects.note("discovery", error, project=self._project)
         else:
             self._failures = 0
             begun = tally.server_time or self._clock.now()
@@ -430,10 +457,23 @@ class Discovery:
         """Do what commands left to be done, one after the other."""
         self._wishes_at = self._clock.monotonic() + _WISHES_EVERY
         for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
-            tally = Tally()
-            error = await self._serve(row, tally)
-            finish = partial(_finish, row=row.id, tally=tally, error=error, at=self._clock.now())
+            if row.id not in self._broken:
+                tally = Tally()
+                await self._finish(row, tally, await self._serve(row, tally))
+
+    async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:
+        """Store how a wish ended. One that cannot even be ended stands in nobody's way."""
+        at = self._clock.now()
+        try:
+            await self._store.write(partial(_finish, row=row.id, tally=tally, error=error, at=at))
+        except (StoreBusy, StoreFailed, StoreClosed):
+            raise
+        except Exception as reason:  # noqa: BLE001
+            self._defects.note("discovery", reason, project=self._project)
+            self._broken.add(row.id)
+            finish = partial(_finish, row=row.id, tally=Tally(), error=_own_error(reason), at=at)
             await self._store.write(finish)
+            self._broken.discard(row.id)
 
     async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
         """Do one wish; what went wrong, in words."""
@@ -443,6 +483,11 @@ class Discovery:
         except (ApiError, Cut, ValueError) as error:
             log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
             return in_words(error)
+        except (StoreBusy, StoreFailed, StoreClosed):  # it is done again when the database takes it
+            raise
+        except Exception as error:  # noqa: BLE001 - it ends all the same, and the next one has its turn
+            self._defects.note("discovery", error, project=self._project)
+            return _own_error(error)
         if tally.added:
             log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
         return None
@@ -451,6 +496,10 @@ class Discovery:
 def in_words(error: Exception) -> str:
     """Why a list was not read wholly, for people."""
     return f"the list was not read to its end: {error}" if isinstance(error, Cut) else str(error)
+
+
+def _own_error(error: Exception) -> str:
+    return f"wrapd met an error of its own: {where_of(error)}; the log has more"
 
 
 def _finish(tx: Transaction, *, row: int, tally: Tally, error: str | None, at: datetime) -> None:

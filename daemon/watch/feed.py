@@ -12,9 +12,9 @@ from daemon.domain.jobs import JobId
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
-from daemon.metastudio.errors import ApiError
 from daemon.metastudio.listing import Listed, ListQuery, Summary
 from daemon.store import StoreError
+from daemon.tasks import where_of
 from daemon.watch.agenda import Watched
 from daemon.watch.answers import Answers, Found, Source
 from daemon.watch.batches import outdated, take_summary
@@ -185,12 +185,18 @@ class FeedReader:
         finally:
             self._reading = False
 
-    def failed(self, error: ApiError, *, for_good: bool) -> None:
-        """A read gave an error while single queries are answered."""
+    def failed(self, why: str, *, for_good: bool) -> None:
+        """A read could not be used while single queries are answered."""
         if not self.trust.usable(self._ground.clock.monotonic()):
             return
-        if self.trust.failed(str(error), self._ground.clock.monotonic(), for_good=for_good):
+        if self.trust.failed(why, self._ground.clock.monotonic(), for_good=for_good):
             self._tell_distrust()
+
+    def broken(self, error: Exception) -> None:
+        """An error of wrapd's own in a read: where it comes back, the feed is left alone for a while."""
+        self._ground.defects.note("watch", error, project=self._ground.project)
+        self._read_from = max(self._read_from, self._ground.clock.monotonic())
+        self.failed(where_of(error), for_good=False)
 
     def found(self, end: Found) -> None:
         """An end was found: by the feed, or by the safety net."""
@@ -211,24 +217,37 @@ class FeedReader:
     # What a read shows
 
     def _take(self, entries: Sequence[Summary], source: Source) -> None:
-        agenda = self._ground.agenda
         for entry in entries:
-            watched = agenda.get(entry.job_id)
+            watched = self._ground.agenda.get(entry.job_id)
             if watched is None or watched.recording or watched.once or entry.state == watched.state:
                 continue
-            if outdated(watched, entry, source) or (watched.unstored and source.began < watched.due):
-                continue
-            watched.recording = True  # until it is: no page and no other answer takes it a second time
-            self._ground.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
+            try:
+                self._take_one(watched, entry, source)
+            except Exception as error:  # noqa: BLE001 - it costs this entry
+                self._answers.defect(watched, error)
+                self._put_back(watched)
+
+    def _take_one(self, watched: Watched, entry: Summary, source: Source) -> None:
+        if outdated(watched, entry, source) or (
+            watched.due > source.began and (watched.unstored or watched.defects)
+        ):
+            return
+        watched.recording = True  # until it is: no page and no other answer takes it a second time
+        self._ground.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
 
     async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
-        agenda = self._ground.agenda
         try:
             await take_summary(self._ground, self._answers, watched, entry, source)
+        except Exception as error:  # noqa: BLE001
+            self._answers.defect(watched, error)
         finally:
             watched.recording = False
-            if agenda.holds(watched) and not watched.in_flight:
-                agenda.put(watched, watched.due)
+            self._put_back(watched)
+
+    def _put_back(self, watched: Watched) -> None:
+        if not watched.in_flight:  # else the question under way does
+            earliest = self._ground.planner.earliest(self._ground.clock.monotonic())
+            self._ground.agenda.put_back(watched, earliest=earliest, by_list=True)
 
     # Whether it can be believed
 

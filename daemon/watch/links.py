@@ -9,16 +9,17 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
-from daemon.domain.jobs import Asset, ChannelName, ProjectName
+from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.errors import ApiError, JobNotFound, Refused
-from daemon.metastudio.kinds import KINDS
+from daemon.metastudio.kinds import KINDS, Kind
 from daemon.store import JobRow, Store, StoreError, Transaction
 
 log = logger(__name__)
@@ -31,6 +32,16 @@ ASSET_TIMEOUT = 5.0
 """Seconds for the download link of a video, the wait for its turn included."""
 _REMEMBERED = 4096
 _REMINDED_AT_ONCE = 1000
+
+
+class OnDefect(Protocol):
+    """Who hears of an error of wrapd's own (`Defects.note`)."""
+
+    def __call__(self, part: str, error: BaseException, **fields: object) -> None: ...
+
+
+def _logged(part: str, error: BaseException, **fields: object) -> None:
+    log.error(LogEvent.DEFECT, part=part, error=error, **fields, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,8 @@ class FreshLinks:
         self._told: OrderedDict[int, _Told] = OrderedDict()
         self._resting: dict[ProjectName, float] = {}
         self._under_way: dict[int, asyncio.Task[JobRow | None]] = {}
+        self.on_defect: OnDefect = _logged
+        """Told of what nobody foresaw; the job is then left alone as after an answer."""
 
     async def renew(self, job: JobRow, *, patience: float) -> JobRow:
         """The job with the links that the service gives now; `job` itself where none are had within `patience`
@@ -70,10 +83,6 @@ class FreshLinks:
         done, _ = await asyncio.wait({task}, timeout=patience)
         if not done or task.cancelled():
             return job
-        error = task.exception()
-        if error is not None:
-            log.error(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
-            return job
         return task.result() or job
 
     async def stop(self) -> None:
@@ -89,6 +98,10 @@ class FreshLinks:
         except ApiError as error:
             self._failed(job, error)
             return None
+        except Exception as error:  # noqa: BLE001 - many may wait for this, and ask again at once
+            self.on_defect("links", error, project=job.project, job=job.job_id)
+            self._remember(job.id, None)
+            return None
         if asset is None:
             self._remember(job.id, None)
             return None
@@ -101,24 +114,7 @@ class FreshLinks:
         client, kind = self._clients[job.project], KINDS.get(job.kind)
         if kind is None:
             return None
-        permit = await client.budget.take(Priority.NEWS)
-        found = (await client.show(kind, job.job_id, permit=permit)).asset
-        asset_id = found.asset_id or job.asset.asset_id
-        if found.preview_url is None and found.download_url is None and asset_id is not None:
-            try:
-                url = await self._download_url(client, asset_id)
-            except (ApiError, TimeoutError) as error:  # what the first answer told is kept
-                log.info(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
-            else:
-                found = replace(found, download_url=url)
-        if found.preview_url is None and found.download_url is None and found.cover_url is None:
-            return None
-        return found
-
-    async def _download_url(self, client: ProjectClient, asset_id: str) -> str | None:
-        async with asyncio.timeout(ASSET_TIMEOUT):
-            permit = await client.budget.take(Priority.NEWS)
-            return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
+        return await links_now(client, kind, job.job_id, asset_id=job.asset.asset_id, priority=Priority.NEWS)
 
     async def _stored(self, job: JobRow, asset: Asset) -> JobRow:
         """The job as it is with its new links, stored if the database takes them."""
@@ -147,6 +143,32 @@ class FreshLinks:
         self._told.move_to_end(job)
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
+
+
+async def links_now(
+    client: ProjectClient, kind: Kind, job_id: JobId, *, asset_id: str | None, priority: Priority
+) -> Asset | None:
+    """The links that the service has of a finished job now, with that of its asset (`asset_id`, where its answer
+    names none); None where it has nothing. Raises ApiError."""
+    permit = await client.budget.take(priority)
+    found = (await client.show(kind, job_id, permit=permit)).asset
+    asset_id = found.asset_id or asset_id
+    if found.preview_url is None and found.download_url is None and asset_id is not None:
+        try:
+            url = await _download_url(client, asset_id, priority)
+        except (ApiError, TimeoutError) as error:  # what the first answer told is kept
+            log.info(LogEvent.LINK_NOT_RENEWED, project=client.settings.name, job=job_id, error=error)
+        else:
+            found = replace(found, download_url=url)
+    if found.preview_url is None and found.download_url is None and found.cover_url is None:
+        return None
+    return found
+
+
+async def _download_url(client: ProjectClient, asset_id: str, priority: Priority) -> str | None:
+    async with asyncio.timeout(ASSET_TIMEOUT):
+        permit = await client.budget.take(priority)
+        return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
 
 
 def _merged(old: Asset, new: Asset) -> Asset:

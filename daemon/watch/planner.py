@@ -25,6 +25,8 @@ _LATE, _LATE_AGAIN = 1.0, 0.25
 _FOLLOW_FIRST, _FOLLOWED = 1.0, 60.0
 """Seconds after a hint to the second look at a job that had not ended at the first, and to the last of these;
 each gap is as long as all before."""
+_REST = 1.0
+"""Seconds of rest after a look at most, where no plan says more."""
 _BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once: this is hot
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """How the price moves, each second, and how far."""
@@ -124,6 +126,10 @@ class Planner:
         if not failed and 0 <= since < _FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
             due, reason = again, Reason.HINT  # it was said to have ended: the service's answers may lag a little
         watched.due, watched.reason = due, reason
+
+    def earliest(self, now: float) -> float:
+        """Before when no job is due again after a look that ended at `now`, whatever came of it."""
+        return now + min(_REST, self.plan.rails.min_interval)
 
     def weigh(self, now: float, *, starved: float) -> None:
         """Once a second: the price at which jobs are planned rises while questions have waited for the budget

@@ -5,6 +5,7 @@ lets an error of our own (the store's, a bug's) become a job's state.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
-from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.client import ProjectClient, Shown
 from daemon.metastudio.errors import (
     ApiError,
     AuthPaused,
@@ -26,6 +27,7 @@ from daemon.metastudio.errors import (
     ProjectFault,
     Refused,
     Throttled,
+    Unusable,
     is_not_offered,
 )
 from daemon.metrics import Metrics
@@ -38,7 +40,7 @@ from daemon.watch.answers import NOT_IN_TIME, Answers, Found, Source
 from daemon.watch.batches import Batches
 from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground, Limits
-from daemon.watch.health import Change, Overload, ProjectHealth
+from daemon.watch.health import Change, Overload, ProjectHealth, Refusals
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
@@ -62,6 +64,10 @@ _NEXT_IN_LINE = 0.002
 """Seconds at least until the budget is looked at again after somebody went first."""
 _HINT_PACE = 1.0
 """Seconds at least between two looks at a job that callbacks ask for."""
+_PICK_PACE = 0.2
+"""Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
+_SOME = 100
+"""Jobs among which another one to ask is sought first."""
 _GATHER = 1.0
 """Seconds that a new job waits for others to share its first look with, where the budget is not calm."""
 
@@ -139,7 +145,11 @@ class Poller:
         self._clock = clock
         self._rng = rng
         self._overload = Overload(limit=plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
-        self._auth_told = False
+        self.refusals = Refusals()
+        self._answered_last: Watched | None = None
+        self._picked_at = float("-inf")
+        self._progress = clock.monotonic()
+        self._broken = False
         self._in_flight = 0
         self._starved_since: float | None = None
         self._calm_at, self._is_calm = float("-inf"), True
@@ -178,13 +188,21 @@ class Poller:
         return True
 
     def pump(self) -> None:
-        """Start every question that is due and that the budget, the cap and the project's health allow."""
+        """Start every question that is due and that the budget, the cap and the project's health allow. Never
+        raises: what breaks costs the jobs that are next their turn."""
+        try:
+            self._pump()
+        except Exception as error:  # noqa: BLE001
+            self._broken_pump(error)
+
+    def _pump(self) -> None:
         now = self._clock.monotonic()
         budget = self._client.budget
         self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
         while not self._stopping and now >= self.health.paused_until:
             if not self._anything(now):
                 self._starved_since = None
+                self._rests(now)
                 return
             if self._in_flight >= (1 if self.health.probing else self.limits.max_in_flight):
                 self._starve(now)
@@ -192,6 +210,7 @@ class Poller:
             priority = self._priority(now)
             free_at = budget.next_at()
             if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other looks
+                self._rests(now)
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return
             question = self._question(now)
@@ -204,29 +223,53 @@ class Poller:
                 self._starve(now, now + _NEXT_IN_LINE)
                 return
             self._start(question, permit)
+        if now < self.health.paused_until:
+            self._rests(now)
+
+    def _broken_pump(self, error: Exception) -> None:
+        """One of the jobs that are next may be what breaks it: they make room for the others."""
+        self._broken = True
+        self.ground.defects.note("watch", error, project=self.project)
+        for queue in Queue:
+            if (first := self.agenda.first(queue)) is not None:
+                self.answers.defect(first, error)
+                self._put_back([first])
 
     def _priority(self, now: float) -> Priority:
-        return Priority.FEED if not self.health.failures and self.feed.due(now) else Priority.NEWS
+        return Priority.FEED if not self._doubtful and self._feed_due(now) else Priority.NEWS
+
+    def _feed_due(self, now: float) -> bool:
+        try:
+            return self.feed.due(now)
+        except Exception as error:  # noqa: BLE001 - the rest goes on without it
+            self.feed.broken(error)
+            return False
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether single queries are to show first that the service answers at all."""
+        return self.refusals.open or (self.health.failures > 0 and self.health.lone is None)
 
     def _anything(self, now: float) -> bool:
         """Whether any question may be due: a cheap look."""
-        if self.health.failures:
-            return self._probe_queue(now) is not None
-        if self.feed.due(now) or self.batches.due(now):
+        if self._doubtful:
+            return self._probe(now) is not None
+        if self._feed_due(now) or self.batches.due(now):
             return True
         first = self.agenda.first(Queue.SINGLY)
-        return first is not None and self.planner.ready(first, now)
+        if first is not None and self.answers.ready(first, now):
+            return True
+        return self._cross_check(now) is not None
 
     def _question(self, now: float) -> _Question | None:
         """The question to ask next. While the project does not answer, single queries probe it: the list may be
         what is broken."""
-        if self.health.failures:
-            queue = self._probe_queue(now)
-            return None if queue is None else _Question(self.agenda.pop(queue))
-        if self.feed.due(now):
+        if self._doubtful:
+            return self._ask_now(self._probe(now), now)
+        if self._feed_due(now):
             return _Question()
         singly, together = (self.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
-        if singly is not None and not self.planner.ready(singly, now):
+        if singly is not None and not self.answers.ready(singly, now):
             singly = None
         if singly is not None and (
             together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
@@ -234,15 +277,55 @@ class Poller:
             return _Question(self.agenda.pop(Queue.SINGLY))
         if self.batches.due(now) and (chosen := self.batches.choose(now)):
             return _Question(chosen)
-        return None if singly is None else _Question(self.agenda.pop(Queue.SINGLY))
+        if singly is not None:
+            return _Question(self.agenda.pop(Queue.SINGLY))
+        return self._ask_now(self._cross_check(now), now)
 
-    def _probe_queue(self, now: float) -> Queue | None:
-        """The queue of the job to probe with: the most overdue one; after a while any, for the project's sake."""
-        due = {queue: due for queue in Queue if (due := self.agenda.first_due(queue)) is not None}
-        queue = min(due, key=due.__getitem__, default=None)
-        if queue is None or (due[queue] > now and now < self.health.failed_at + _PROBE_ANY):
+    def _ask_now(self, watched: Watched | None, now: float) -> _Question | None:
+        if watched is None or not self.agenda.take(watched):
             return None
-        return queue
+        self._picked_at = now
+        return _Question([watched])
+
+    def _cross_check(self, now: float) -> Watched | None:
+        """Another job to ask, where one job's questions fail and nothing else would tell whether others' do."""
+        if self.health.lone is None or self._in_flight or not self._may_pick(now):
+            return None
+        return self._other()
+
+    def _may_pick(self, now: float) -> bool:
+        return now >= self._picked_at + min(_PICK_PACE, self.planner.plan.rails.min_interval)
+
+    def _probe(self, now: float) -> Watched | None:
+        """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
+        refusal one that it did not refuse; else the most overdue one, and after a while any."""
+        if self.refusals.open and (other := self._other()) is not None:
+            return other if self._may_pick(now) else None
+        due = [first for queue in Queue if (first := self.agenda.first(queue)) is not None]
+        first = min(due, key=lambda watched: watched.due, default=None)
+        if first is None or first.due <= now:
+            return first
+        if self.refusals.open or now < self.health.failed_at + _PROBE_ANY:
+            return None
+        return first
+
+    def _other(self) -> Watched | None:
+        """A job that none of the failures in a row was about: best the one that was answered last."""
+        suspects = {self.health.lone} | self.refusals.about
+
+        def fit(watched: Watched | None) -> bool:
+            return (
+                watched is not None
+                and watched.job_id not in suspects
+                and self.agenda.holds(watched)
+                and not (watched.in_flight or watched.recording)
+            )
+
+        if fit(self._answered_last):
+            return self._answered_last
+        some = [watched for watched in self.agenda.sample(0, _SOME) if fit(watched)]
+        best = min(some, key=lambda watched: watched.failures, default=None)
+        return best or next(filter(fit, self.agenda), None)
 
     def _calm(self, now: float) -> bool:
         """Whether so little of the budget is used that a question may bring more than news."""
@@ -287,122 +370,172 @@ class Poller:
     async def _look(self, watched: Watched, permit: Permit) -> None:
         """Ask about one job."""
         source = Source(by="single", began=self._clock.monotonic())
-        with_script = self._wants_script(watched)
         try:
-            shown = await self._client.show_whole(
-                watched.kind, watched.job_id, permit=permit, show_script=with_script
-            )
-        except ApiError as error:
-            await self._failed(watched, error, source)
-        except Exception as error:  # noqa: BLE001 - a bug must cost one look, not the watch
-            self._bug([watched], error)
-        else:
-            self._reached()
-            self._looks.inc()
-            self.batches.exists(watched)
-            if with_script:
-                watched.script_asked = True
-            if not watched.recording and self.agenda.holds(watched):
-                await self.answers.take(watched, shown.observation, source)
-            if with_script and (length := shown.expected_length()) is not None:
-                await self.answers.set_length(watched, length)
+            try:
+                shown = await self._shown(watched, permit)
+            except ApiError as error:
+                await self._failed(watched, error, source)
+            else:
+                await self._answered(watched, shown, source)
+            self._progressed()
+        except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
+            self._broken = True
+            self.answers.defect(watched, error)
         finally:
             self._put_back([watched])
+
+    async def _shown(self, watched: Watched, permit: Permit) -> Shown:
+        """The answer about a job. Its script is a wish: where the answer with it cannot be had for whatever
+        reason, the job is asked about without, at once, and for good if that succeeds. Raises ApiError."""
+        if not self._wants_script(watched):
+            return await self._client.show_whole(watched.kind, watched.job_id, permit=permit)
+        watched.script_asked = True
+        try:
+            shown = await self._client.show_whole(watched.kind, watched.job_id, permit=permit, show_script=True)
+        except (Throttled, AuthPaused, JobNotFound):  # these are not about the script
+            watched.script_asked = False
+            raise
+        except AuthRefused:  # it may be; a second refusal at once would tell no more
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the script does, it is not worth the job
+            if not isinstance(error, ApiError):
+                self.ground.defects.note("watch", error, project=self.project, job=watched.job_id)
+            log.info(LogEvent.POLL_FAILED, project=self.project, job=watched.job_id, wish="script", error=error)
+            again = await self._client.budget.take(Priority.NEWS)
+            try:
+                return await self._client.show_whole(watched.kind, watched.job_id, permit=again)
+            except AuthPaused:
+                if isinstance(error, ApiError):
+                    raise error from None  # nothing was sent: what is known is the first one
+                raise
+            except ApiError:
+                watched.script_asked = False  # not the script's fault alone; while it fails none is asked for
+                raise
+        await self._learn_length(watched, shown)
+        return shown
+
+    async def _learn_length(self, watched: Watched, shown: Shown) -> None:
+        try:
+            length = shown.expected_length()
+            if length is not None:
+                await self.answers.set_length(watched, length)
+        except Exception as error:  # noqa: BLE001 - it costs the foresight, not the look
+            self.ground.defects.note("watch", error, project=self.project, job=watched.job_id)
+
+    async def _answered(self, watched: Watched, shown: Shown, source: Source) -> None:
+        self._reached(watched)
+        self._looks.inc()
+        self.batches.exists(watched)
+        if not watched.recording and self.agenda.holds(watched):
+            await self.answers.take(watched, shown.observation, source)
 
     async def _look_together(self, jobs: Sequence[Watched], permit: Permit) -> None:
         """Ask about several jobs with one list."""
         try:
             await self.batches.ask(jobs, permit)
         except ApiError as error:
-            self._give_back(jobs)
             self._list_failed(error, self.batches.failed)
+            self._progressed()
         except Exception as error:  # noqa: BLE001 - the same
-            self._bug(jobs, error)
-            self._put_back(jobs)
+            self._broken = True
+            self.batches.broken(jobs, error)
         else:
             self._reached()
+            self._progressed()
+        finally:
+            self._put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
 
     async def _read_feed(self, permit: Permit) -> None:
         try:
             await self.feed.read(permit)
         except ApiError as error:
             self._list_failed(error, self.feed.failed)
-        except Exception as error:
-            log.error(LogEvent.POLL_FAILED, project=self.project, error=error, exc_info=True)
+            self._progressed()
+        except Exception as error:  # noqa: BLE001 - the same
+            self._broken = True
+            self.feed.broken(error)
         else:
             self._reached()
+            self._progressed()
 
     def _wants_script(self, watched: Watched) -> bool:
         return (
             watched.kind.scripted
             and watched.length is None
             and not watched.script_asked
+            and not watched.failures
+            and not self.health.failures
             and self._calm(self._clock.monotonic())
         )
 
     def _put_back(self, jobs: Sequence[Watched]) -> None:
+        earliest = self.planner.earliest(self._clock.monotonic())
         for watched in jobs:
-            watched.in_flight = False
-            if self.agenda.holds(watched):
-                self.agenda.put(watched, watched.due)
-
-    def _give_back(self, jobs: Sequence[Watched]) -> None:
-        """Nothing was learned about them: they keep their places."""
-        self._put_back([watched for watched in jobs if watched.in_flight])
-
-    def _bug(self, jobs: Sequence[Watched], error: Exception) -> None:
-        log.error(LogEvent.POLL_FAILED, project=self.project, job=jobs[0].job_id, error=error, exc_info=True)
-        for watched in jobs:
-            self.planner.plan_next(watched, self._clock.monotonic(), failed=True)
+            self.agenda.put_back(watched, earliest=earliest)
 
     # What an error means
 
     async def _failed(self, watched: Watched, error: ApiError, source: Source) -> None:
-        now = self._clock.monotonic()
+        """A single query gave no state. Where others are answered it is about this job, whatever it says."""
         match error:
             case JobNotFound():
-                self._reached()
-                await self._missing(watched, now, error, source)
-            case Throttled() | AuthPaused() | AuthRefused() | ProjectFault():  # the job keeps its place
-                watched.due = now
+                self._reached(watched)
+                await self._missing(watched, self._clock.monotonic(), error, source)
+            case Throttled():
+                self.answers.without_answer(watched, error, source)
+                self._project_failed(error)
+            case AuthPaused():  # it was not asked: it keeps its place
                 self._project_failed(error)
             case Refused():  # the service answered; it is this query that it will not have
                 self._query_failed(watched, error, source)
                 self._reached()
+            case AuthRefused():
+                worked = watched.looked is not None and not watched.failures
+                self._query_failed(watched, error, source)
+                self._refused(error, watched.job_id, began=source.began, worked=worked)
+            case Unusable() if len(self.agenda) <= 1:  # the service answers: with one job nothing more is known
+                self._query_failed(watched, error, source)
             case _:
                 self._query_failed(watched, error, source)
-                self._unreached(error)
+                self._unreached(error, about=watched.job_id)
 
     def _list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
         """A list gave an error. It is the list's own, if single queries are answered: they are asked next."""
         match error:
-            case Throttled() | AuthPaused() | AuthRefused():
+            case Throttled() | AuthPaused():
                 self._project_failed(error)
+            case AuthRefused():
+                tell(str(error), for_good=False)
+                self._refused(error, None)
             case Refused() | JobNotFound():
                 self._reached()
-                tell(error, for_good=False)
+                tell(str(error), for_good=False)
             case ProjectFault() if is_not_offered(error):
-                tell(error, for_good=True)
+                tell(str(error), for_good=True)
             case _:
                 if not self.health.failures:  # those that were under way together count once
-                    tell(error, for_good=False)
+                    tell(str(error), for_good=False)
                 self._unreached(error)
 
-    def _project_failed(self, error: ApiError) -> None:
-        match error:
-            case AuthPaused():
-                self.health.paused_until = max(self.health.paused_until, error.until)
-            case AuthRefused():
-                if not self._auth_told:
-                    self._auth_told = True
-                    self._tell(Event.AUTH_FAILED, reason=str(error))
-            case _:
-                if isinstance(error, ProjectFault) and not self.health.failures:
-                    log.warning(LogEvent.POLL_FAILED, project=self.project, error=error)
-                self._unreached(error, at_once=isinstance(error, ProjectFault))
+    def _project_failed(self, error: Throttled | AuthPaused) -> None:
+        if isinstance(error, AuthPaused):
+            self.health.paused_until = max(self.health.paused_until, error.until)
+        else:
+            self._unreached(error)
+
+    def _refused(
+        self, error: AuthRefused, about: JobId | None, *, began: float = math.inf, worked: bool = False
+    ) -> None:
+        if error.key_works:
+            return
+        alone = about is not None and len(self.agenda) <= 1
+        now, by_service = self._clock.monotonic(), error.by_service
+        if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
+            self._tell(Event.AUTH_FAILED, reason=str(error))
 
     def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
         self.answers.without_answer(watched, error, source)
+        watched.once = False  # lists may tell of it meanwhile
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
@@ -431,7 +564,7 @@ class Poller:
 
         The others are given up by the look that comes when their time is over: it may find that they ended.
         """
-        silent = self.health.down or self._auth_told
+        silent = self.health.down or self.refusals.told
         over = self.agenda.expired(self._clock.monotonic() - LAST_LOOK)
         given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
         await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
@@ -440,6 +573,8 @@ class Poller:
         watched.in_flight = True  # no query begins meanwhile
         try:
             await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
+        except Exception as error:  # noqa: BLE001 - the others' time is over too
+            self.answers.defect(watched, error)
         finally:
             self._put_back([watched])
 
@@ -457,20 +592,43 @@ class Poller:
             self._tell(Event.OVERLOADED, late_seconds=round(late, 1), jobs=len(self.agenda))
         return late
 
+    def progress(self, now: float) -> float:
+        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or,
+        after such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for
+        a project without jobs."""
+        return self._progress if len(self.agenda) else now
+
+    def _progressed(self) -> None:
+        self._broken = False
+        self._progress = self._clock.monotonic()
+
+    def _rests(self, now: float) -> None:
+        """No question now, by rule."""
+        if not self._broken:
+            self._progress = now
+
     def _end_found(self, found: Found) -> None:
         self.feed.found(found)
         self._on_end(found.watched.job)
 
-    def _reached(self) -> None:
-        if self._auth_told:
-            self._auth_told = False
-            if not self.health.down:
-                self._tell_recovered()
+    def _reached(self, watched: Watched | None = None) -> None:
+        """The service answered; about `watched`, if it said something of one job."""
+        self._answered_last = watched or self._answered_last
+        if self.refusals.answered() and not self.health.down:
+            self._tell_recovered()
         if self.health.failures:
             self._tell_health(self.health.succeeded())
 
-    def _unreached(self, error: ApiError, *, at_once: bool = False) -> None:
-        change = self.health.failed(self._clock.monotonic(), spread=self._rng.random(), at_once=at_once)
+    def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
+        others = len(self.agenda) > 1
+        fault = isinstance(error, ProjectFault)
+        if fault and not self.health.failures:
+            log.warning(LogEvent.POLL_FAILED, project=self.project, error=error)
+        change = self.health.failed(
+            self._clock.monotonic(), spread=self._rng.random(), at_once=fault, about=about, others=others
+        )
+        if error.retry_after is not None and self.health.lone is None:
+            self._client.budget.pause_until(self._clock.monotonic() + error.retry_after)
         self._tell_health(change, error)
 
     def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:

@@ -8,6 +8,7 @@ from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import ProjectName
 from daemon.domain.transitions import Moved
 from daemon.operators import Operators
+from daemon.tasks import where_of
 from daemon.watch.agenda import Watched
 
 
@@ -21,6 +22,17 @@ class Reports:
     def tell(self, event: Event, **facts: Json) -> None:
         """Raise an operator event; it is unique for the moment at which it happened. `flush` stores it."""
         self._operators.tell(event, f"project/{self._project}", project=self._project, **facts)
+
+    def defect(self, watched: Watched, error: Exception) -> None:
+        """An error of wrapd's own keeps coming back at one job."""
+        self._operators.tell(
+            Event.DEFECT,
+            f"project/{self._project}/job/{watched.job_id}",
+            project=self._project,
+            part="watch",
+            reason=where_of(error),
+            job_id=watched.job_id,
+        )
 
     async def flush(self) -> None:
         """Store what was raised. What the store does not take is kept for the next time."""

@@ -143,10 +143,15 @@ class BatchTrust:
             self._empty = self._failures = 0
         return self.size
 
-    def answered(self, *, asked: int, found: int, missing: int, foreign: int, now: float) -> str | None:
+    def answered(
+        self, *, asked: int, found: int, missing: int, foreign: int, now: float, stale: int = 0
+    ) -> str | None:
         """Note an answer about `asked` jobs that held `found` of them and `foreign` others. `missing` are those of
-        the rest that no earlier answer lacked. Says what was learned against the list, None where nothing was."""
+        the rest that no earlier answer lacked; of `stale` ones it told less than was known. Says what was learned
+        against the list, None where nothing was."""
         self._failures = 0
+        if stale > max(_FEW, asked * _FEW_SHARE) or stale * 2 > asked:
+            return self._limit(1, "lists tell of what was known to be over", now)
         self._empty = self._empty + 1 if found == 0 and asked >= _EMPTY_FROM else 0
         many = missing > max(_FEW, asked * _FEW_SHARE)
         if (many and foreign >= missing) or (missing * 2 > asked and foreign * 2 >= missing):

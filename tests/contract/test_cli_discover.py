@@ -17,7 +17,9 @@ from daemon.errors import Exit
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import AkSk, ProjectSettings
+from daemon.metrics import Metrics
 from daemon.store import Store
+from daemon.tasks import Defects
 from daemon.watch.discovery import Discovery
 from tests.support.cli_runner import Runner
 from tests.support.live import LiveSim, until
@@ -53,7 +55,15 @@ def daemon_on(runner: Runner, sim: LiveSim, *, serves: bool = True) -> Iterator[
         )
         rng = random.Random(1)
         client = ProjectClient(settings, clock=clock, gates=AuthGates(clock), rng=rng, environ={})
-        looks = Discovery(project=PROJECT, client=client, store=store, clock=clock, rng=rng, settings=None)
+        looks = Discovery(
+            project=PROJECT,
+            client=client,
+            store=store,
+            clock=clock,
+            rng=rng,
+            settings=None,
+            defects=Defects(clock=clock, metrics=Metrics()),
+        )
         while not ended.is_set():
             await looks.tick()
             await asyncio.to_thread(ended.wait, 0.05)

@@ -26,6 +26,7 @@ from daemon.metastudio.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Unusable,
 )
 from daemon.metastudio.kinds import AVATAR, PHOTO
 from daemon.metastudio.listing import Listed, ListQuery
@@ -140,9 +141,9 @@ async def test_a_list_that_fails(
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
-        (answer(200, b'{"count":5}'), Unavailable),
-        (answer(200, b'{"count":5,"jobs":"no"}'), Unavailable),
-        (answer(200, b'{"jobs":[{"job_id":'), Unavailable),
+        (answer(200, b'{"count":5}'), Unusable),
+        (answer(200, b'{"count":5,"jobs":"no"}'), Unusable),
+        (answer(200, b'{"jobs":[{"job_id":'), Unusable),
         (answer(400, b'{"error_code":"MSS.00000003","error_msg":"job_ids"}'), Refused),
         (answer(404, b'{"error_code":"MSS.00000002","error_msg":"Not Found"}'), JobNotFound),
         (answer(200, b'{"error_code":"APIG.0308","error_msg":"slow down"}'), Throttled),

@@ -18,6 +18,7 @@ from daemon.metastudio.errors import (
     ProjectFault,
     Throttled,
     Unavailable,
+    Unusable,
 )
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.kinds import AVATAR, PHOTO
@@ -308,14 +309,14 @@ async def test_a_foreign_project_is_the_projects_fault(sim: Simulator) -> None:
         ("not_offered", {}, ProjectFault),
         ("html_200", {}, ProjectFault),
         ("redirect", {}, ProjectFault),
-        ("empty_body", {}, Unavailable),
+        ("empty_body", {}, Unusable),
         ("hang", {}, Unavailable),
         ("reset", {}, Unavailable),
         ("reset", {"after": 30}, Unavailable),
         ("reset_before", {}, Unavailable),
         ("truncated", {}, Unavailable),
-        ("huge_body", {}, Unavailable),
-        ("gzip_bomb", {}, Unavailable),
+        ("huge_body", {}, Unusable),
+        ("gzip_bomb", {}, Unusable),
         ("drip", {}, Unavailable),
         ("bad_status_line", {}, Unavailable),
         ("vanished", {}, JobNotFound),

@@ -12,6 +12,7 @@ from daemon.metastudio.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Unusable,
 )
 from daemon.metastudio.settings import GivenToken, Password
 from tests.support.clients import KEYS, project
@@ -60,11 +61,11 @@ async def test_a_query_with_a_token() -> None:
         (answer(429, b""), Throttled),
         (answer(503, b"busy", Retry_After="9"), Unavailable),
         (answer(200, b"<html>Sign in</html>", Content_Type="application/json"), ProjectFault),
-        (answer(200, b'{"job_id":"j1"}'), Unavailable),
-        (answer(200, b'{"job_id":"other","state":"SUCCEED"}'), Unavailable),
-        (answer(200, b'{"job_id":"j1","state":""}'), Unavailable),
-        (answer(200, b'{"job_id":"j1","state":"SUCC'), Unavailable),
-        (answer(200, b'["SUCCEED"]'), Unavailable),
+        (answer(200, b'{"job_id":"j1"}'), Unusable),
+        (answer(200, b'{"job_id":"other","state":"SUCCEED"}'), Unusable),
+        (answer(200, b'{"job_id":"j1","state":""}'), Unusable),
+        (answer(200, b'{"job_id":"j1","state":"SUCC'), Unusable),
+        (answer(200, b'["SUCCEED"]'), Unusable),
         (answer(200, b'{"error_code":"APIG.0308","error_msg":"slow down"}'), Throttled),
         (answer(407, b""), ProjectFault),
         (answer(302, b"", Location="https://login"), ProjectFault),
@@ -84,11 +85,15 @@ async def test_an_answer_of_another_content_type_and_with_leading_space_counts()
         assert (await ours.show("j1")).state == "WAITING"
 
 
-async def test_a_retry_after_of_503_pauses_the_project() -> None:
+async def test_a_retry_after_of_503_is_told_and_only_that_of_429_pauses_the_project() -> None:
     async with raw_server(saying(answer(503, b"", Retry_After="9"))) as server, project(server.url) as ours:
         with pytest.raises(Unavailable) as caught:
             await ours.show("j1")
         assert caught.value.retry_after == 9
+        assert ours.client.budget.next_at() - ours.clock.monotonic() < 1, "it may be about one job"
+    async with raw_server(saying(answer(429, b"", Retry_After="9"))) as server, project(server.url) as ours:
+        with pytest.raises(Throttled):
+            await ours.show("j1")
         assert ours.client.budget.next_at() - ours.clock.monotonic() > 8
 
 

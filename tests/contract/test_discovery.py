@@ -15,10 +15,12 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
+from daemon.metrics import Metrics
 from daemon.sim import SimSettings, Simulator
 from daemon.store import JobRow, Store
+from daemon.tasks import Defect, Defects
 from daemon.watch import discovery
-from daemon.watch.discovery import Discovery, DiscoverySettings, Filters, Wish
+from daemon.watch.discovery import Discovery, DiscoverySettings, Filters, Looker, Wish
 from tests.support.clients import project_of
 
 PROJECT = ProjectName("main")
@@ -34,6 +36,7 @@ class Scene:
     client: ProjectClient
     sent: list[tuple[str, str]]
     looks: Discovery = field(init=False)
+    defects: list[Defect] = field(default_factory=list)
 
     def begin(self, settings: DiscoverySettings | None, **options: Any) -> None:
         """A discovery, as a daemon begins one."""
@@ -44,6 +47,7 @@ class Scene:
             clock=self.clock,
             rng=random.Random(1),
             settings=settings,
+            defects=Defects(clock=self.clock, metrics=Metrics(), report=self.defects.append),
             **options,
         )
 
@@ -342,3 +346,28 @@ async def test_the_looks_of_a_year_leave_few_rows(it: Scene) -> None:
     rows = it.store.read(lambda tx: tx.discoveries.done(PROJECT, limit=10_000))
     assert 100 < len(rows) <= 24 * 7 + 1
     assert it.clock.now() - rows[-1].asked_at <= timedelta(days=7)
+
+
+async def test_a_wish_that_breaks_ends_with_an_error_and_the_next_one_is_served(
+    it: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Looker.look
+    broken = 0
+
+    async def breaks(self: Looker, wish: Wish, **options: Any) -> None:
+        nonlocal broken
+        if wish.batch == "bad":
+            broken += 1
+            raise RuntimeError("a wish")
+        await look(self, wish, **options)
+
+    monkeypatch.setattr(Looker, "look", breaks)
+    it.begin(None)
+    bad, good = it.ask(Wish(batch="bad")), it.ask(Wish())
+    for _ in range(10):
+        await it.tick(60)
+    assert broken == 1, "it is not tried for ever"
+    rows = {row.id: row for row in it.store.read(lambda tx: tx.discoveries.done(PROJECT, limit=10))}
+    assert "RuntimeError" in (rows[bad].error or "")
+    assert rows[good].error is None
+    assert [each.part for each in it.defects] == ["discovery"]

@@ -188,3 +188,14 @@ def test_a_permit_for_a_slow_rate_is_not_kept_for_long() -> None:
     assert permit is not None
     clock.advance(0.26)
     assert not budget.is_fresh(permit)
+
+
+async def test_a_pump_that_breaks_leaves_nobody_waiting() -> None:
+    async def sleep(_seconds: float) -> None:
+        raise RuntimeError("the clock is broken")
+
+    budget = Budget(1.0, ManualClock(), sleep=sleep)
+    assert budget.try_take(1000.0) is not None
+    async with asyncio.timeout(5):
+        got = await asyncio.gather(*(budget.take(Priority.NEWS) for _ in range(5)), return_exceptions=True)
+    assert [type(each) for each in got] == [RuntimeError] * 5

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.masks import Masks
 from daemon.metastudio import errors
 from daemon.metastudio.errors import (
+    MAX_WAIT,
     ApiError,
     AuthRefused,
     JobNotFound,
@@ -17,8 +20,10 @@ from daemon.metastudio.errors import (
     Refused,
     Throttled,
     Unavailable,
+    Unusable,
     error_of,
     error_of_transport,
+    http_date,
 )
 from daemon.transport import Answer, Broken, Cause, Headers, NotSent, TimedOut, TooLarge, TransportError
 
@@ -28,7 +33,9 @@ PAGE = b"<!DOCTYPE html><html><body>Sign in</body></html>"
 
 def judged(status: int, body: bytes | dict[str, Any] = b"", **headers: str) -> ApiError:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    pairs = [
+        (name.replace("_", "-").encode(), value.encode("latin-1", "replace")) for name, value in headers.items()
+    ]
     return error_of(Answer(status=status, headers=Headers(pairs), body=raw), now=NOW, rng=random.Random(1))
 
 
@@ -95,10 +102,10 @@ def test_by_code(code: str, status: int, kind: type[ApiError]) -> None:
         (304, b"", ProjectFault),
         (200, PAGE, ProjectFault),
         (200, b"\xef\xbb\xbf \n<html>", ProjectFault),
-        (200, b"", Unavailable),
-        (200, b'{"state": "WAI', Unavailable),
-        (200, b"[]", Unavailable),
-        (204, b"", Unavailable),
+        (200, b"", Unusable),
+        (200, b'{"state": "WAI', Unusable),
+        (200, b"[]", Unusable),
+        (204, b"", Unusable),
     ],
 )
 def test_by_status(status: int, body: bytes | dict[str, Any], kind: type[ApiError]) -> None:
@@ -153,21 +160,45 @@ def test_a_text_with_line_ends_stays_one_line() -> None:
     [
         ("7", 7.0),
         ("0.5", 0.5),
-        ("0", 0.0),
-        ("-3", 0.0),
-        ("99999999", 3600.0),
-        ("inf", 3600.0),
+        ("3600", MAX_WAIT),
         ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0),
-        ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),
-        ("Fri, 01 Jan 2100 00:00:00 GMT", 3600.0),
+        ("Thu, 01 Jan 2026 01:00:00 GMT", MAX_WAIT),
     ],
 )
 def test_retry_after(header: str, wait: float) -> None:
-    for status in (429, 503):
-        assert judged(status, Retry_After=header).retry_after == wait
+    assert judged(503, Retry_After=header).retry_after == wait
+    throttled = judged(429, Retry_After=header).retry_after
+    assert throttled is not None
+    assert throttled == wait if wait > 5 else 2 <= throttled <= 5, "a floor over our own wait"
 
 
-@pytest.mark.parametrize("header", ["", "soon", "nan", "Thu, 99 Foo 2026 00:00:00 GMT"])
+NO_WAIT = [
+    "", "soon", "nan", "inf", "-inf", "1e400", "1e3", "0", "-0", "-1", "-3", "0x10", "1_0", "+5", "5,5", "\xb2",
+    "1" * 21, "1" * 5000, "99999999", "100000000000000000000", "Thu, 99 Foo 2026 00:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 -2300", "Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +2300",
+    "Thu, 01 Jan 1970 00:00:00 GMT", "Wed, 31 Dec 2025 23:59:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT",
+    "Thu, 01 Jan 2026 00:01:00 " + "G" * 500, "Thu, 01 Jan 2026 00:01:00 +99999999999999999999",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("header", NO_WAIT)
+def test_what_cannot_be_meant_is_no_wait(header: str) -> None:
+    assert judged(503, Retry_After=header).retry_after is None
+
+
+@given(st.text(max_size=80))
+def test_no_header_raises(header: str) -> None:
+    http_date(header)
+    wait = judged(503, Retry_After=header).retry_after
+    assert wait is None or 0 < wait <= MAX_WAIT
+
+
+def test_a_date_to_wait_for_is_by_the_clock_that_wrote_it() -> None:
+    told = {"Retry_After": "Thu, 01 Jan 2026 06:00:30 GMT", "Date": "Thu, 01 Jan 2026 06:00:00 GMT"}
+    assert judged(503, **told).retry_after == 30
+
+
+@pytest.mark.parametrize("header", NO_WAIT)
 def test_throttled_without_a_time_waits_2_to_5_seconds(header: str) -> None:
     wait = judged(429, Retry_After=header).retry_after
     assert wait is not None
@@ -184,7 +215,7 @@ def test_throttled_without_a_time_waits_2_to_5_seconds(header: str) -> None:
         (NotSent("x", Cause.PROXY), ProjectFault),
         (Broken("x"), Unavailable),
         (TimedOut("x"), Unavailable),
-        (TooLarge("x"), Unavailable),
+        (TooLarge("x"), Unusable),
     ],
 )
 def test_a_failed_exchange(failure: TransportError, kind: type[ApiError]) -> None:
@@ -202,4 +233,5 @@ def test_every_error_is_named_by_what_to_do() -> None:
         "Refused",
         "Throttled",
         "Unavailable",
+        "Unusable",
     }

@@ -162,8 +162,8 @@ def test_without_quiet_hours_an_alert_costs_no_query_more(store: Store) -> None:
         driver.set_trace_callback(None)
         return len(asked)
 
-    assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 6
-    assert store.write_now(lambda tx: count(tx, jobs[1], QUIET)) == 7
+    assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 7
+    assert store.write_now(lambda tx: count(tx, jobs[1], QUIET)) == 8
 
 
 def hours(start: int, end: int, *, urgent: frozenset[Event] = frozenset({Event.FAILED})) -> QuietHours:

@@ -157,6 +157,8 @@ class Catalogue:
     repeat_some: str
     diverted: str
     """{channel}"""
+    damped: str
+    """{n} {since}"""
     late: str
     """{happened} {told}"""
     late_why: str

@@ -1,0 +1,117 @@
+"""Writing alerts of events that come and go: those that wait for a pause to end are replaced by the latest.
+
+Owns what becomes of the ones that wait. Must never decide how long the pause is: `domain.damping` does. Nothing is
+kept beside the deliveries themselves.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Text, and_, bindparam, select, update
+
+from daemon.domain import damping
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName
+from daemon.store import alerts
+from daemon.store.alerts import Alert
+from daemon.store.mapping import plain
+from daemon.store.rows import DeliveryStatus
+from daemon.store.tables import DELIVERIES
+
+_D = DELIVERIES.c
+_COUNTED = 16
+"""Messages that are looked at of each event: more make no pause longer."""
+_ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED, Event.LOST, Event.EXPIRED})
+_COMES_AND_GOES = sorted({each for event in Event for each in damping.group(event)})
+
+_ON_CHANNEL = _D.channel == bindparam("of_channel", type_=Text)
+_OF_JOB = _D.job == bindparam("of_job")
+_OF_PROJECT = and_(_D.job.is_(None), _D.project.is_not_distinct_from(bindparam("of_project", type_=Text)))
+_WAITS = and_(_D.status == plain(DeliveryStatus.PENDING), _D.attempts == 0)
+_LATER = _D.due_at > bindparam("now", type_=_D.due_at.type)
+# What is written anew at each call would cost more than all the rest: ends of jobs pass here.
+_IN_THE_WAY = select(_D.id).where(
+    _WAITS, _LATER, _D.held_until.is_(None), _D.event.in_([plain(each) for each in _COMES_AND_GOES])
+)
+_JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
+_PROJECT_IN_THE_WAY = _IN_THE_WAY.where(_ON_CHANNEL, _OF_PROJECT)
+_TOLD = (
+    select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
+    .where(_ON_CHANNEL, _D.status != plain(DeliveryStatus.CANCELED))
+    .limit(_COUNTED)
+)
+_JOB_TOLD = _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text)).order_by(_D.id.desc())
+_PROJECT_TOLD = _TOLD.where(  # by the key, which has an index
+    _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text)
+).order_by(_D.key.desc())
+_ROW = _D.id == bindparam("row")
+_CANCEL = update(DELIVERIES).where(_ROW).values(status=plain(DeliveryStatus.CANCELED))
+_RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_D.due_at.type))
+
+
+def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
+    """As `alerts.add`, for any event: what comes and goes is damped, and what else is told about the same thing
+    does not wait for that."""
+    told: list[ChannelName] = []
+    for alert in rows:
+        group = damping.group(alert.event)
+        if group:
+            latest, moment = _damped(connection, alert, group, at=at)
+            told += alerts.add(connection, [latest], at=at, due_at=max(due_at, moment))
+            continue
+        written = alerts.add(connection, [alert], at=at, due_at=due_at)
+        if written and (alert.job is None or not told):  # of a job once, for all channels
+            _make_way(connection, alert, at=at)
+        told += written
+    return told
+
+
+def _damped(
+    connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime
+) -> tuple[Alert, datetime]:
+    """The alert with how many it stands for, and when it is to be told."""
+    found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
+    waiting = [row for row in found if row.waits and row.due_at > at]
+    told = [row.sent_at or row.due_at for row in found if row not in waiting]
+    if waiting:
+        connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
+    moment = damping.tell_at(told, at=at)
+    times = 1 + sum(_times(row.facts) for row in waiting)
+    if times == 1 or not told:
+        return alert, moment
+    since = max(min(each, at) for each in told)
+    return replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()}), moment
+
+
+def _times(facts: object) -> int:
+    times = facts.get("times") if isinstance(facts, dict) else None
+    return times if isinstance(times, int) else 1
+
+
+def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Row[Any]]:
+    """The latest deliveries of `event` about the same thing on the same channel."""
+    if alert.job is not None:
+        values = {"of_channel": alert.channel, "of_job": alert.job, "of_event": str(event)}
+        return connection.execute(_JOB_TOLD, values).all()
+    first = f"project/{alert.project}/{event}/"
+    return connection.execute(
+        _PROJECT_TOLD, {"of_channel": alert.channel, "first": first, "last": f"{first}\x7f"}
+    ).all()
+
+
+def _make_way(connection: Connection, alert: Alert, *, at: datetime) -> None:
+    """Order is kept: what waits for its pause would keep this alert back. Where a job has ended it is void, else
+    it goes out now."""
+    query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
+    about: dict[str, object] = {"of_job": alert.job}
+    if alert.job is None:
+        about = {"of_channel": alert.channel, "of_project": alert.project}
+    found = connection.execute(query, {"now": at, **about}).scalars().all()
+    if not found:
+        return
+    if alert.event in _ENDS:
+        connection.execute(_CANCEL, [{"row": row} for row in found])
+    else:
+        connection.execute(_RELEASE, [{"row": row, "now": at} for row in found])

@@ -1,0 +1,104 @@
+"""What comes and goes is told when it comes and when it goes; then ever more rarely, and with how often."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.domain import damping
+from daemon.domain.events import Event
+from daemon.domain.planning import Rails
+from daemon.notify.language.chinese import CHINESE
+from daemon.notify.language.english import ENGLISH
+from daemon.store import DeliveryRow, DeliveryStatus
+from tests.support.rig import PROJECT, Rig, rig
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+QUICK = Rails(min_interval=0.5, max_interval=1, blocked_interval=1)
+FLAPPING = [state for _ in range(30) for state in (("BLOCK", 2), ("PROCESSING", 2))]
+
+
+def live(it: Rig) -> list[DeliveryRow]:
+    """What was told or will be."""
+    return [row for row in it.deliveries() if row.status is not DeliveryStatus.CANCELED]
+
+
+def due(it: Rig) -> list[Event]:
+    return [row.event for row in live(it) if row.due_at <= it.clock.now()]
+
+
+async def flapping(it: Rig, *after: tuple[str, float | None]) -> str:
+    [job] = it.sim.create_jobs(timeline=[("PROCESSING", 2), *FLAPPING, *after])
+    it.track(job)
+    await it.run(130, step=0.5)
+    return job
+
+
+@pytest.mark.parametrize(("last", "told"), [("BLOCK", Event.BLOCKED), ("PROCESSING", Event.UNBLOCKED)])
+async def test_a_freeze_that_comes_and_goes_is_a_few_messages_and_the_last_state_is_told(
+    tmp_path: Path, last: str, told: Event
+) -> None:
+    async with rig(tmp_path, rails=QUICK) as it:
+        job = await flapping(it, (last, 1e6), ("SUCCEED", None))
+        assert len(it.transitions(job)) > 40, "all of it is recorded"
+        assert due(it) == [Event.STARTED, Event.BLOCKED, Event.UNBLOCKED]
+        [waiting] = [row for row in live(it) if row.due_at > it.clock.now()]
+        assert waiting.event is told
+        assert waiting.facts["times"] in range(30, 60)
+        assert waiting.due_at - it.clock.now() < damping.FIRST
+
+
+async def test_an_end_is_told_at_once_and_ends_what_waited(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=QUICK) as it:
+        await flapping(it, ("FAILED", None))
+        assert due(it) == [Event.STARTED, Event.BLOCKED, Event.UNBLOCKED, Event.FAILED]
+        assert len(live(it)) == 4
+
+
+async def test_operators_hear_of_an_outage_that_comes_and_goes_in_growing_pauses(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        for at in range(40):
+            event = Event.PROJECT_RECOVERED if at % 2 else Event.PROJECT_DOWN
+            it.operators.tell(event, f"project/{PROJECT}", project=PROJECT, reason="x")
+            await it.operators.flush()
+            it.clock.advance(30)
+        assert due(it) == [Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.PROJECT_DOWN]
+        [waiting] = [row for row in live(it) if row.due_at > it.clock.now()]
+        assert waiting.event is Event.PROJECT_RECOVERED
+        assert waiting.facts["times"] > 15
+
+
+async def test_other_news_of_the_project_does_not_wait(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        for event in (Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.PROJECT_DOWN):
+            it.operators.tell(event, f"project/{PROJECT}", project=PROJECT, reason="x")
+            await it.operators.flush()
+            it.clock.advance(1)
+        it.operators.tell(Event.DEFECT, "defect/x", project=PROJECT, part="x")
+        await it.operators.flush()
+        assert due(it) == [Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.PROJECT_DOWN, Event.DEFECT]
+
+
+async def test_what_is_rare_is_told_at_once(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        for at in range(6):
+            event = Event.PROJECT_RECOVERED if at % 2 else Event.PROJECT_DOWN
+            it.operators.tell(event, f"project/{PROJECT}", project=PROJECT, reason="x")
+            await it.operators.flush()
+            assert len(due(it)) == at + 1
+            it.clock.advance(damping.MEMORY.total_seconds() / 2 + 1)
+
+
+@given(st.lists(st.timedeltas(timedelta(days=-400), timedelta(days=400)), max_size=40))
+def test_a_pause_is_never_longer_than_the_longest(gaps: list[timedelta]) -> None:
+    told = [NOON + gap for gap in gaps]
+    assert NOON <= damping.tell_at(told, at=NOON) <= NOON + damping.LONGEST
+
+
+def test_a_message_says_how_often() -> None:
+    for texts in (ENGLISH, CHINESE):
+        said = texts.damped.format(n=7, since="12:00")
+        assert "7" in said
+        assert "12:00" in said

@@ -126,17 +126,20 @@ def batch_occurrence(project: ProjectName, batch: str, *, jobs: int, episodes: i
     )
 
 
-def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:
+def job_occurrence(
+    job: int, event: Event, *, transition: int | None = None, episode: int = 0, rerun: bool = False
+) -> Occurrence:
     """The occurrence of a job's event under its key.
 
     `job` is the job's row id. An end, a start, `stuck` and `link_expiring` are told once in a job's life, however
     often the service steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and
-    `expired` once for each `episode` of tracking (how often the job was taken up).
+    `expired` once for each `episode` of tracking (how often the job was taken up). `rerun`: a person had an ended
+    job looked at again, and this is its new end: it is told once for the episode.
     """
     match event:
         case Event.BLOCKED | Event.UNBLOCKED:
             key = f"job/{job}/{event}/{transition}"
-        case Event.LOST | Event.EXPIRED:
+        case _ if rerun or event in (Event.LOST, Event.EXPIRED):
             key = f"job/{job}/{event}/{episode}"
         case _:
             key = f"job/{job}/{event}"

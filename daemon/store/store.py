@@ -25,6 +25,7 @@ from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
+from daemon.store.signatures import Signatures
 from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
@@ -45,6 +46,7 @@ class Transaction:
     pictures: Pictures
     links: Links
     retention: Retention
+    signatures: Signatures
 
 
 class Store:
@@ -147,4 +149,5 @@ def _transaction(connection: Connection) -> Transaction:
         pictures=Pictures(connection),
         links=Links(connection),
         retention=Retention(connection),
+        signatures=Signatures(connection),
     )

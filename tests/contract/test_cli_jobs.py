@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.track import AT_ONCE
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, ChannelName, JobId, Observation
@@ -146,8 +145,8 @@ def test_ids_from_standard_input_go_in_as_one(wrapd: Runner) -> None:
     assert [job["job_id"] for job in rows(wrapd, "--limit", "2")] == ["job-02999", "job-02998"]
 
 
-def test_very_many_ids_are_stored_in_parts_and_all_told(wrapd: Runner) -> None:
-    ids = [f"job-{number}" for number in range(2 * AT_ONCE + 1)]
+def test_very_many_ids_are_stored_together_and_all_told(wrapd: Runner) -> None:
+    ids = [f"job-{number}" for number in range(5001)]
     result = wrapd("track", "-", stdin="\n".join(ids).encode())
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [f"{job_id}: tracked" for job_id in ids]
@@ -156,10 +155,7 @@ def test_very_many_ids_are_stored_in_parts_and_all_told(wrapd: Runner) -> None:
     assert again.out.splitlines() == [f"{job_id}: already tracked" for job_id in ids]
 
 
-def test_a_part_that_cannot_be_stored_leaves_those_before_it(
-    wrapd: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.cli.track.AT_ONCE", 2)
+def test_where_one_cannot_be_stored_none_is(wrapd: Runner) -> None:
     in_store(wrapd, lambda transaction: None)
     with closing(sqlite3.connect(wrapd.database)) as connection:
         connection.execute(
@@ -167,9 +163,9 @@ def test_a_part_that_cannot_be_stored_leaves_those_before_it(
             "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
         )
     result = wrapd("track", *"abcdef")
-    assert (result.status, result.out) == (Exit.DATABASE, "a: tracked\nb: tracked\n")
+    assert (result.status, result.out) == (Exit.DATABASE, "")
     assert "not this one" in result.err
-    assert [row["job_id"] for row in rows(wrapd)] == ["b", "a"]
+    assert rows(wrapd) == []
 
 
 def test_one_wrong_id_stores_nothing_and_all_wrong_ones_are_named(wrapd: Runner) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.cli import facts as shown
-from daemon.cli.outlook import Outlook
+from daemon import views
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import Asset, Observation, Tracking
 from daemon.domain.transitions import Moved, judge
@@ -220,7 +219,7 @@ async def test_a_job_is_told_as_show_tells_it(tmp_path: Path) -> None:
         told = await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)
         assert told.status == 200
         found = told.json()
-        wanted = json.loads(json.dumps(shown.of_job(it.job("j-1"), Outlook(at=NOW))))
+        wanted = json.loads(json.dumps(views.document(views.job(it.job("j-1"), now=NOW, eta=None))))
         assert {key: found[key] for key in wanted if key in found} == {
             k: v for k, v in wanted.items() if k in found
         }
@@ -228,10 +227,8 @@ async def test_a_job_is_told_as_show_tells_it(tmp_path: Path) -> None:
         [delivery, _] = found["deliveries"]
         [stored, _] = sorted(it.store.read(lambda tx: tx.outbox.list(job=row)), key=lambda each: each.id)
         [attempt] = it.store.read(lambda tx: tx.outbox.attempts(stored.id))
-        tries = delivery.pop("tries")
         assert (delivery["event"], delivery["status"]) == ("succeeded", "sent")
-        assert delivery == json.loads(json.dumps(shown.of_delivery(stored, "j-1")))
-        assert tries == [json.loads(json.dumps(shown.of_attempt(attempt)))]
+        assert delivery == json.loads(json.dumps(views.document(views.delivery(stored, [attempt], "j-1"))))
         assert [(each["from"], each["to"]) for each in found["transitions"]] == [(None, "SUCCEED")]
 
 
@@ -240,8 +237,8 @@ async def test_what_remains_of_a_production_is_told(tmp_path: Path) -> None:
         it.track("j-1")
         it.etas["j-1"] = Eta(median=60.0, low=30.0, high=120.0)
         told = (await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)).json()
-        outlook = Outlook(at=NOW, eta=it.etas["j-1"])
-        assert told["eta"] == shown.of_job(it.job("j-1"), outlook)["eta"]
+        left = views.remaining(it.etas["j-1"], now=NOW)
+        assert told["eta"] == views.document(left)
         assert told["eta"]["ends_at"] == (NOW + timedelta(seconds=60)).isoformat(timespec="milliseconds").replace(
             "+00:00", "Z"
         )

@@ -37,6 +37,7 @@ class Event(StrEnum):
     UNKNOWN_STATE = "unknown_state"  # the service named a state that wrapd does not know
     OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
     DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
+    UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
     DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
@@ -49,6 +50,7 @@ OPERATOR_EVENTS = frozenset(
         Event.UNKNOWN_STATE,
         Event.OVERLOADED,
         Event.DELIVERY_DEAD,
+        Event.UNCONFIRMED,
         Event.DEFECT,
     }
 )

@@ -38,8 +38,10 @@ class Watched:
         "alone",
         "asked_by",
         "due",
+        "episode",
         "expires",
         "failures",
+        "guessed",
         "hinted",
         "in_flight",
         "job",
@@ -73,6 +75,8 @@ class Watched:
         """Row id."""
         self.job_id = job_id
         self.kind = kind
+        self.episode, self.guessed = 1, False
+        """How often it was tracked; whether its kind is a guess, under which the service has not answered."""
         self.state = state
         self.since = since
         """When the job came into its state."""
@@ -99,11 +103,10 @@ class Watched:
         """Lists do not hold it: it is asked singly."""
         self.once = False
         """It is to be asked singly the next time."""
-        self.failures = 0
+        self.failures = self.missed = 0
+        """Questions without an answer, and answers of lists that lack it, each in a row."""
         self.missing_since: float | None = None
         """The first "not found" in a row."""
-        self.missed = 0
-        """Answers of lists in a row that lack it."""
         self.in_flight = False
         """A question about it is under way."""
         self.recording = False

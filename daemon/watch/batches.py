@@ -226,6 +226,7 @@ async def take_summary(
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
     seen = summary.observation()
+    answers.learn_kind(watched, summary.kind)
     if complete_enough(seen):
         await answers.take(watched, seen, source)
     else:

@@ -39,6 +39,7 @@ from daemon.watch.batches import Batches
 from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Change, Overload, ProjectHealth
+from daemon.watch.identify import Kinds
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
@@ -133,6 +134,7 @@ class Poller:
         self.batches = Batches(self.ground, self.answers)
         self.feed = FeedReader(self.ground, self.answers)
         self.answers.on_end = self._end_found
+        self.kinds = Kinds(self.ground, self.reports)
         self._on_end = on_end
         self.health = ProjectHealth()
         self._client = client
@@ -419,12 +421,14 @@ class Poller:
             log.warning(LogEvent.JOB_MISSING, project=self.project, job=watched.job_id, error=error)
         self.answers.without_answer(watched, error, source)
         watched.once = True  # only a single query tells whether it is there
-        if now - watched.missing_since >= self.limits.not_found_grace:
+        over = watched.missing_since + self.limits.not_found_grace
+        unsure = watched.guessed and not self.kinds.unknown_as(watched)  # it may be of another kind
+        if now >= over and not unsure:
             await self.answers.end(watched, Event.LOST, reason=str(error))
         elif now >= watched.expires:
             await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
-        else:
-            watched.due = min(watched.due, watched.missing_since + self.limits.not_found_grace)
+        elif now < over:
+            watched.due = min(watched.due, over)
 
     async def expire(self) -> None:
         """End tracking of the jobs whose time is over and about which the service says nothing.
@@ -501,4 +505,5 @@ class Poller:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
+        await self.kinds.stop()
         await self.ground.tasks.end(patience=patience)

@@ -109,16 +109,6 @@ async def test_an_unknown_job_is_tracked_where_that_is_wanted(tmp_path: Path) ->
         assert it.tracked == 1
 
 
-async def test_a_job_that_is_unknown_gets_the_kind_that_the_service_says(tmp_path: Path) -> None:
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        it.kinds["j-1"] = "photo"
-        await call(it, path_of(TRACKING))
-        await it.web.stop()
-        assert it.job("j-1").kind == "photo"
-        assert it.job("j-1").episode == 1
-        assert it.tracked == 2
-
-
 async def test_a_job_that_was_given_up_comes_back_and_one_that_a_person_stopped_does_not(tmp_path: Path) -> None:
     async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
         row = it.track("j-1", kind="photo")
@@ -192,40 +182,6 @@ async def test_a_body_that_never_ends_is_given_up_and_harms_nobody(
         assert (await call(it, path_of(NONE))).status == 200
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
-
-
-async def test_a_kind_that_the_service_does_not_tell_at_once_is_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 3)
-        it.kinds["j-1"] = "photo"
-        await it.until(lambda: it.tracked == 2)
-        assert it.job("j-1").kind == "photo"
-
-
-async def test_nothing_is_asked_about_the_kind_of_a_job_that_is_no_longer_watched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 2)
-        it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("j-1").job_id, at=NOW))
-        async with asyncio.timeout(10):
-            while not it.tasks.idle:
-                await asyncio.sleep(0)
-        assert it.job("j-1").kind == "avatar"
-
-
-async def test_what_is_to_be_asked_later_does_not_hold_up_a_stop(tmp_path: Path) -> None:
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 1)
-        await asyncio.wait_for(it.web.stop(), 1.5)
-        assert it.tasks.idle
 
 
 async def test_of_a_long_result_the_log_keeps_the_beginning(tmp_path: Path) -> None:

@@ -35,7 +35,17 @@ async def test_a_job_is_handed_over_and_taken_up_at_once(tmp_path: Path) -> None
         assert told.status == 200
         assert told.headers["cache-control"] == "no-store"
         assert told.json() == {
-            "jobs": [{"project": "main", "job_id": "j-1", "kind": "avatar", "result": "added", "state": None}]
+            "jobs": [
+                {
+                    "project": "main",
+                    "job_id": "j-1",
+                    "kind": "avatar",
+                    "result": "added",
+                    "state": None,
+                    "changes": [],
+                    "kind_source": "guessed",
+                }
+            ]
         }
         row = it.job("j-1")
         assert (row.label, row.tags, row.batch, row.kind) == ("Promo[31m 1", ("spring", "tv"), "b1", "avatar")

@@ -178,6 +178,14 @@ ENGLISH = Catalogue(
                 "`wrapd deliveries --status dead` lists them; `wrapd deliveries retry` sends them again."
             ),
         ),
+        Event.UNCONFIRMED: OperatorText(
+            title="Callbacks named jobs that MetaStudio does not know",
+            headline=(
+                "wrapd asked for every kind of job, then stopped watching them; no channel was told. "
+                "Check that the jobs are of this project. If nobody created them, somebody else has "
+                "the callback address: change the key of the project's callbacks."
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd met an error of its own",
             headline=(

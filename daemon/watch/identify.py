@@ -40,8 +40,9 @@ _PATIENCE = 5
 """Useless answers about one job and kind, after which the next kind is asked for."""
 _UNLISTED_FOR = 600.0
 """Seconds for which kinds are asked for singly after the list was refused."""
-_GATHER, _TELL_EVERY = 10.0, 3600.0
-"""Seconds in which unknown jobs are gathered into one report, and between two reports."""
+_GATHER, _TELL_EVERY = 600.0, 3600.0
+"""Seconds for which unknown jobs are gathered into one report while others are still looked for, and between two
+reports."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -88,7 +89,7 @@ class Kinds:
         self._pause = 0.0
         self._unlisted_until = float("-inf")
         self._unknown, self._first_unknown = 0, ""
-        self._report_at = float("-inf")
+        self._report_at = self._gather_until = float("-inf")
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -146,7 +147,7 @@ class Kinds:
     def tick(self) -> None:
         """Ask what is due, if nothing is being asked; report what there is to report."""
         now = self._ground.clock.monotonic()
-        if self._unknown and now >= self._report_at:
+        if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
             self._report(now)
         if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
             return
@@ -165,6 +166,9 @@ class Kinds:
         if self._unknown:
             self._report(self._ground.clock.monotonic())
             await self._reports.flush()
+
+    def _held(self) -> bool:
+        return any(case.watched is None for case in self._cases.values())
 
     def _add(self, case: Case) -> None:
         self._cases[case.job_id] = case
@@ -313,7 +317,7 @@ class Kinds:
             del self._cases[case.job_id]
         log.info(LogEvent.JOB_LOST, project=ground.project, job=case.job_id, reason=reason)
         if not self._unknown:
-            self._report_at = max(ground.clock.monotonic() + _GATHER, self._report_at)
+            self._gather_until = ground.clock.monotonic() + _GATHER
             self._first_unknown = case.job_id
         self._unknown += 1
 

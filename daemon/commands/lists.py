@@ -82,8 +82,7 @@ def _csv_rows(text: str, first: str, faults: Faults) -> Iterator[_Row]:
                 if columns is None:
                     return
             elif any(cell.strip() for cell in cells[len(columns) :]):
-                more = len(cells) - len(columns)
-                faults.add(row, f"it has {more} cells more than there are columns; quote what holds commas")
+                faults.add(row, f"it has more than {len(columns)} cells; put what holds {delimiter!r} into quotes")
             else:
                 said = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
                 yield row, {name: _tags(value) if name == "tags" else value for name, value in said.items()}

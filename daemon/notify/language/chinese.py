@@ -181,9 +181,9 @@ CHINESE = Catalogue(
             ),
         ),
         Event.UNCONFIRMED: OperatorText(
-            title="回调中的任务在 MetaStudio 中不存在",
+            title="项目 {project}：回调中的任务不存在",
             headline=(
-                "wrapd 已按所有任务类型查询，均未找到，现已停止跟踪，未通知任何渠道。请确认这些任务属于该项目；"
+                "wrapd 已按所有任务类型查询，MetaStudio 中均无这些任务，现已停止查询，未通知其他渠道。请确认它们属于该项目；"
                 "如果并非你们创建，说明回调地址可能已泄露，请更换该项目的回调密钥。"
             ),
         ),

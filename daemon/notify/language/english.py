@@ -179,9 +179,9 @@ ENGLISH = Catalogue(
             ),
         ),
         Event.UNCONFIRMED: OperatorText(
-            title="Callbacks named jobs that MetaStudio does not know",
+            title="Project {project}: callbacks named jobs that do not exist",
             headline=(
-                "wrapd asked for every kind of job, then stopped watching them; no channel was told. "
+                "MetaStudio knows them under no kind, so wrapd stopped asking; other channels were not told. "
                 "Check that the jobs are of this project. If nobody created them, somebody else has "
                 "the callback address: change the key of the project's callbacks."
             ),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from daemon.domain.durations import Eta
 from daemon.domain.jobs import Asset, Observation, Tracking
 from daemon.domain.transitions import Moved, judge
 from daemon.store import AttemptOutcome, Outcome, Transaction
+from daemon.web.bodies import Refused
+from daemon.web.requests import read_wanted
 from tests.support.store import BOTH, A
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
 
@@ -152,6 +155,69 @@ async def test_very_many_faults_are_counted_not_listed(tmp_path: Path) -> None:
         told = await post(it, {"jobs": [{"job_id": ""}] * 1000})
         assert len(told.json()["faults"]) == 51
         assert told.json()["faults"][-1]["text"] == "and 950 more"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"job_id": "j-1"} | {f"key-{n}": n for n in range(90_000)},
+        {"jobs": [{"job_id": "j-1"} | {f"key-{n}": n for n in range(900)} for _ in range(90)]},
+        {"job_id": "j-1", "tags": ["x"] * 200_000},
+        {"job_id": "j-1", "tags": [[]] * 200_000},
+        {"job_id": "j-1", "batch": "\u200f" * 150_000},
+        {"job_id": "j-1", "project": "m" * 900_000, "kind": "k" * 100_000},
+        {"job_id": "j" * 1_000_000},
+        {"k" * 1_000_000: 1},
+        {"jobs": [{"job_id": "x/y", "kind": "avatr", "project": "mian"}] * 1000},
+        {"jobs": [[]] * 200_000},
+    ],
+    ids=lambda body: next(iter(body))[:10],
+)
+async def test_no_body_holds_the_others_up(tmp_path: Path, body: dict[str, Any]) -> None:
+    """The work of a request is bounded, whatever is wrong with it."""
+    raw = json.dumps(body).encode()
+    began = time.process_time()
+    with pytest.raises(Refused) as refused:
+        read_wanted(raw, [MAIN, OTHER])
+    assert time.process_time() - began < 1.0
+    assert len(refused.value.faults) <= 51
+    assert len(json.dumps(refused.value.faults)) < 20_000
+
+
+async def test_one_job_a_thousand_times_is_one_request(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        jobs = [{"job_id": "j-1", "label": f"L{n}"} for n in range(999)] + [{"job_id": "j-1", "batch": "b"}]
+        began = time.process_time()
+        told = (await post(it, {"jobs": jobs})).json()["jobs"]
+        assert time.process_time() - began < 1.0
+        assert [each["result"] for each in told] == ["added"] + ["already"] * 999
+        assert (it.job("j-1").label, it.job("j-1").batch, it.job("j-1").kind) == ("L998", "b", "avatar")
+
+
+async def test_what_was_changed_of_a_known_job_is_told(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = it.track("ended", label="A", tags=("x",), batch="b")
+        end(it, row, "FAILED")
+        same = {"job_id": "ended", "label": "A", "tags": ["x"], "batch": "b"}
+        [told] = (await post(it, same)).json()["jobs"]
+        assert (told["result"], told["state"], told["changes"]) == ("finished", "FAILED", [])
+        other = {"job_id": "ended", "label": "B", "tags": ["y"], "batch": "c", "kind": "photo"}
+        [told] = (await post(it, other)).json()["jobs"]
+        assert told["changes"] == ["label_changed", "tags_replaced", "batch_changed", "kind_kept"]
+        assert (told["result"], told["kind"]) == ("finished", "avatar")
+        [told] = (await post(it, {"job_id": "ended", "retrack": True})).json()["jobs"]
+        assert (told["result"], told["state"]) == ("taken_up", "FAILED")
+        assert it.job("ended").tracking is Tracking.ACTIVE
+        assert (await post(it, {"job_id": "ended", "retrack": "yes"})).status == 422
+
+
+async def test_a_batch_of_jobs_that_have_ended_is_told_too(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for name in ("one", "two"):
+            end(it, it.track(name), "SUCCEED")
+        await post(it, {"jobs": [{"job_id": "one", "batch": "late"}, {"job_id": "two", "batch": "late"}]})
+        rows = it.store.read(lambda tx: tx.outbox.list(channel=A))
+        assert [row.facts["jobs"] for row in rows if row.event == "batch_finished"] == [2]
 
 
 async def test_a_name_with_lone_surrogates_is_stored_readably(tmp_path: Path) -> None:

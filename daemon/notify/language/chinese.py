@@ -183,7 +183,8 @@ CHINESE = Catalogue(
         Event.UNCONFIRMED: OperatorText(
             title="项目 {project}：回调中的任务不存在",
             headline=(
-                "wrapd 已按所有任务类型查询，MetaStudio 中均无这些任务，现已停止查询，未通知其他渠道。请确认它们属于该项目；"
+                "wrapd 已按所有任务类型查询，MetaStudio 中均无这些任务，现已停止查询，未通知其他渠道。"
+                "请确认它们属于该项目；"
                 "如果并非你们创建，说明回调地址可能已泄露，请更换该项目的回调密钥。"
             ),
         ),

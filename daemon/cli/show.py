@@ -111,7 +111,8 @@ def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
 def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
     asset = row.asset
     word, _, rest = standing(row).partition(" ")
-    yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
+    kind = clean(row.kind) + (", a guess so far" if row.kind_source == "guessed" else "")
+    yield "job", f"{row.job_id} ({kind}) of project {clean(row.project)}"
     since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
     yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"

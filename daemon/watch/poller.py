@@ -156,9 +156,10 @@ class Poller:
 
     # Which question is next
 
-    def add(self, watched: Watched) -> None:
-        """Take up a job. A new one is asked singly where the budget is calm: that brings its script too."""
-        if watched.state is None and not watched.alone:
+    def add(self, watched: Watched, *, anew: bool = False) -> None:
+        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
+        that brings its script too."""
+        if (watched.state is None or anew) and not watched.alone:
             now = self._clock.monotonic()
             if not self._calm(now):
                 watched.due = now + _GATHER

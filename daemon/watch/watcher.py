@@ -185,12 +185,12 @@ class Watcher:
             watched.guessed = row.kind_source is KindSource.GUESSED
             return
         fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
-        if self._take(row):
+        if self._take(row, anew=True):
             log.info(LogEvent.JOB_TAKEN, **fields)
         else:
             log.warning(LogEvent.JOBS_STRAY, **fields)
 
-    def _take(self, row: WatchRow) -> bool:
+    def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
         if poller is None or kind is None:
             return False
@@ -200,7 +200,7 @@ class Watcher:
             return True
         before = poller.agenda.get(row.job_id)
         poller.kinds.drop(row.job_id)
-        poller.add(self._watched(row, kind, poller))
+        poller.add(self._watched(row, kind, poller), anew=anew)
         hinted = self._hints.pop((row.project, row.job_id), None if before is None else before.hinted)
         if hinted is not None and self._clock.monotonic() - hinted < FOLLOWED:
             poller.hint(row.job_id)

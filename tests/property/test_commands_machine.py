@@ -1,6 +1,7 @@
 """All doors by which jobs come and go, in any order: people, tools, the service's list, callbacks, ends, kinds
 that are found. What each of them may do holds whatever the others did."""
 
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from daemon.commands import Wanted, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Observation, Tracking
-from daemon.store import JobRow, Store, TrackResult, Transaction
+from daemon.store import DeliveryRow, JobRow, Store, TrackResult, Transaction
 from tests.support.store import BOTH, PROJECT, later, move, open_store
 
 NUMBERS = count()
@@ -165,10 +166,14 @@ class Doors(RuleBasedStateMachine):
             row = self.row(job_id)
             if row is None:
                 continue
-            told = [each.event for each in self.store.read(lambda tx, job=row.id: tx.outbox.list(job=job))]
+            told = [each.event for each in self.store.read(partial(_deliveries, job=row.id))]
             assert job_id in self.named or not told
             ends = sum(each in (Event.SUCCEEDED, Event.FAILED) for each in told)
             assert ends == 2 * self.ends.get(job_id, 0), "each end by two channels"
+
+
+def _deliveries(tx: Transaction, *, job: int) -> list[DeliveryRow]:
+    return tx.outbox.list(job=job)
 
 
 def test_doors(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ class Kinds:
         known = self._cases.get(row.job_id)
         if known is not None and known.watched is None and known.episode == row.episode:
             return
-        age = max(0.0, (self._ground.clock.now() - row.tracked_at).total_seconds())
+        # Its age is that of its rounds: while nobody asked the grace stood still.
+        asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
+        age = min(asked, max(0.0, (self._ground.clock.now() - row.tracked_at).total_seconds()))
         self._add(
             Case(
                 job=row.id,

@@ -11,14 +11,13 @@ _UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = '
 
 def upgrade() -> None:
     # In words that SQLite takes too, so that the table is not made anew: it may hold millions of rows.
-    for column in (
-        "kind_source TEXT DEFAULT 'given' NOT NULL "
-        "CONSTRAINT kind_source_value CHECK (kind_source IN ('given', 'found', 'guessed'))",
-        "named_by TEXT DEFAULT 'person' NOT NULL "
-        "CONSTRAINT named_by_value CHECK (named_by IN ('person', 'service', 'callback'))",
-        "kind_tries INTEGER DEFAULT 0 NOT NULL CONSTRAINT kind_tries_count CHECK (kind_tries >= 0)",
+    for column, form, check, name in (
+        ("kind_source", "TEXT DEFAULT 'given'", "IN ('given', 'found', 'guessed')", "kind_source_value"),
+        ("named_by", "TEXT DEFAULT 'person'", "IN ('person', 'service', 'callback')", "named_by_value"),
+        ("kind_tries", "INTEGER DEFAULT 0", ">= 0", "kind_tries_count"),
     ):
-        op.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+        checked = f"CONSTRAINT {name} CHECK ({column} {check})"
+        op.execute(f"ALTER TABLE jobs ADD COLUMN {column} {form} NOT NULL {checked}")
     where = sa.text(_UNCONFIRMED)
     op.create_index("jobs_unconfirmed", "jobs", ["project"], sqlite_where=where, postgresql_where=where)
     op.create_table(

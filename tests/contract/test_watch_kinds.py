@@ -113,6 +113,21 @@ async def test_made_up_ids_of_callbacks_are_told_to_the_operators_alone_in_one_e
         assert it.requests() + it.requests("list") == asked, "the tries have an end"
 
 
+async def test_absence_is_no_age(tmp_path: Path) -> None:
+    """The daemon was off for a day: a job that a callback named before gets its whole grace."""
+    async with rig(tmp_path, rails=SLOW, limits={"not_found_grace": 120.0}) as it:
+        call_back(it, "made-up")
+        await it.run(8)
+        it.clock.advance(86400)
+        it.poller.kinds.drop(parse_job_id("made-up"))
+        await restart(it)
+        await it.run(60)
+        assert it.job("made-up").tracking is Tracking.ACTIVE
+        await it.run(300)
+        assert it.job("made-up").tracking is Tracking.LOST
+        assert Event.LOST not in it.events()
+
+
 async def test_made_up_ids_take_less_than_a_tenth_of_the_budget_and_starve_nobody(tmp_path: Path) -> None:
     async with rig(tmp_path, rails=Rails(min_interval=1, max_interval=2, blocked_interval=60), rate=10.0) as it:
         sound = it.sim.create_jobs(count=4, timeline=LONG)

@@ -36,8 +36,9 @@ _LEAST_ROUNDS = 2
 """A job that the service does not know in so many rounds, the grace being over, does not exist."""
 _PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 """Seconds of rest after an answer that says nothing; twice as long each time."""
-_PATIENCE = 5
-"""Useless answers about one job and kind, after which the next kind is asked for."""
+_PATIENCE = 3
+"""Useless answers about one job and kind, after which the next kind is asked for; and of lists, after which kinds
+are asked for singly."""
 _UNLISTED_FOR = 600.0
 """Seconds for which kinds are asked for singly after the list was refused."""
 _GATHER, _TELL_EVERY = 600.0, 3600.0
@@ -87,7 +88,7 @@ class Kinds:
         """When a question may be due at all."""
         self._rest_until = self._paced_until = float("-inf")
         self._pause = 0.0
-        self._unlisted_until = float("-inf")
+        self._unlisted_until, self._useless_lists = float("-inf"), 0
         self._unknown, self._first_unknown = 0, ""
         self._report_at = self._gather_until = float("-inf")
 
@@ -222,6 +223,8 @@ class Kinds:
             self._rest(None)
         except BaseException:
             self._rest(None)
+            for case in cases:  # others have their turn before it trips somebody again
+                case.due = now + _LONGEST_PAUSE
             raise
         finally:
             self._busy = False
@@ -235,7 +238,12 @@ class Kinds:
         except (Refused, JobNotFound, ProjectFault):
             self._unlisted_until = ground.clock.monotonic() + _UNLISTED_FOR
             return
-        self._pause = 0.0
+        except Unavailable:
+            self._useless_lists += 1
+            if self._useless_lists >= _PATIENCE:  # single queries may fare better
+                self._useless_lists, self._unlisted_until = 0, ground.clock.monotonic() + _UNLISTED_FOR
+            raise
+        self._pause, self._useless_lists = 0.0, 0
         kinds = {entry.job_id: entry.kind for entry in listed.entries}
         found = []
         for case in cases:

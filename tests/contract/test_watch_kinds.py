@@ -73,7 +73,7 @@ async def test_a_job_of_any_kind_is_told_whoever_named_it(tmp_path: Path, kind: 
         assert Event.LOST not in it.events()
 
 
-@pytest.mark.parametrize("fault", ["not_offered", "list_refused"])
+@pytest.mark.parametrize("fault", ["not_offered", "list_refused", "server_error", "empty_body"])
 async def test_a_photo_job_is_found_in_time_where_the_service_has_no_list(tmp_path: Path, fault: str) -> None:
     async with rig(tmp_path, rails=SLOW) as it:
         it.sim.fault(fault, operation="list")
@@ -111,6 +111,27 @@ async def test_made_up_ids_of_callbacks_are_told_to_the_operators_alone_in_one_e
         asked = it.requests() + it.requests("list")
         await it.run(600)
         assert it.requests() + it.requests("list") == asked, "the tries have an end"
+
+
+async def test_an_error_of_ours_about_one_job_keeps_no_other_from_being_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        it.sim.fault("list_refused", operation="list")
+        [job] = it.sim.create_jobs(kind="photo", timeline=LONG)
+        call_back(it, job)
+        call_back(it, "poison")
+        show = it.poller.ground.client.show
+
+        async def broken(kind: Any, job_id: JobId, **more: Any) -> Any:
+            if job_id == "poison":
+                raise KeyError("a bug")
+            return await show(kind, job_id, **more)
+
+        monkeypatch.setattr(it.poller.ground.client, "show", broken)
+        await it.run(40)
+        assert it.job(job).state == "PROCESSING"
+        assert Event.DEFECT in it.events()
 
 
 async def test_absence_is_no_age(tmp_path: Path) -> None:

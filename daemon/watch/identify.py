@@ -26,14 +26,12 @@ log = logger(__name__)
 
 SHARE = 0.08
 """Share of the rate that goes into finding kinds: with the burst it stays below a tenth."""
-_BURST = 3
+_BURST = 4
 """Requests that may follow each other at once: as many as one job takes."""
 _SINCE = timedelta(days=366)
 """How old a job may be: without a bound the service lists the last month only."""
 _FIRST_PAUSE, _LONGER = 5.0, 3.0
 """Seconds from the first round of questions about a job to the second, and how many times longer each pause is."""
-_LEAST_ROUNDS = 2
-"""A job that the service does not know in so many rounds, the grace being over, does not exist."""
 _PAUSE, _LONGEST_PAUSE = 2.0, 60.0
 """Seconds of rest after an answer that says nothing; twice as long each time."""
 _PATIENCE = 3
@@ -297,9 +295,12 @@ class Kinds:
         done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
         for case in done:
             case.rounds += case.denied
-            pause = _FIRST_PAUSE * _LONGER ** min(case.rounds, 20)
-            case.over = case.rounds >= _LEAST_ROUNDS and now - case.since >= grace
-            case.due = max(now + 1.0, min(now + pause, max(case.since + grace, now + _FIRST_PAUSE)))
+            first = min(_FIRST_PAUSE, grace / 4)
+            pause = first * _LONGER ** min(case.rounds, 20)
+            case.over = case.denied and now - case.since >= grace
+            case.due = min(
+                now + pause, max(case.since + grace, now + first)
+            )  # the last one when the grace is over
             case.listed, case.left, case.denied = False, None, False
         if done:
             tries = {case.job: case.rounds for case in done}

@@ -11,7 +11,6 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking, parse_job_id
 from daemon.domain.planning import Rails
 from daemon.store import Tracked, TrackResult
-from daemon.watch.identify import SHARE
 from daemon.watch.watcher import Watcher
 from tests.support.rig import PROJECT, Rig, rig
 
@@ -173,10 +172,6 @@ async def test_made_up_ids_take_less_than_a_tenth_of_the_budget_and_starve_nobod
 async def polls(it: Rig, jobs: list[str]) -> list[Any]:
     await it.watcher.checkpoint()
     return [it.job(job) for job in jobs]
-
-
-async def test_the_share_holds_for_slow_projects_too() -> None:
-    assert SHARE * 60 + 3 / 10.0 <= 0.1 * 60 + 3
 
 
 async def test_untracked_while_its_kind_is_asked_for_it_stays_so(tmp_path: Path) -> None:

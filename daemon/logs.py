@@ -54,6 +54,7 @@ class LogEvent(StrEnum):
     JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs
     JOBS_STRAY = "job.stray"  # active jobs whose project or kind the config does not have; nobody asks about them
     JOB_MOVED = "job.moved"  # a job's state changed
+    KIND_FOUND = "job.kind_found"  # the service said of what kind a job is whose kind was a guess
     JOB_MISSING = "job.missing"  # the service does not know the job; it is asked again until the grace ends
     JOB_LOST = "job.lost"  # the grace ended; tracking ends
     JOB_EXPIRED = "job.expired"  # give_up_after passed; tracking ends

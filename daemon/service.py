@@ -274,7 +274,6 @@ class Service:
             projects=tuple(self.pollers),
             hint=self.watcher.hint,
             tracked=self.watcher.notice_soon,
-            kind_of=self.watcher.kind_of,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=self.watcher.eta,
             tasks=Tasks("web", self.defects),

@@ -78,7 +78,8 @@ in `show` each has its attempts as `tries`. `wrapd channels --json` is a list of
 routes, `wrapd routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of
 previews, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each project,
 `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation,
-`wrapd track --from-api --json` one account of what was found. What a `json://` channel gets is in
+`wrapd track … --json` an object with `jobs`, a list of what became of each (tracked); with `--from-api` it is one
+account of what was found. What a `json://` channel gets is in
 [channels.md](channels.md).
 """
 
@@ -183,6 +184,7 @@ _DOCUMENTS = (
     "transition",
     "delivery",
     "attempt",
+    "tracked",
     "channel",
     "route",
     "routing",
@@ -196,25 +198,28 @@ _DOCUMENTS = (
 
 
 def _json_keys() -> Iterator[str]:
-    """The keys of `--json` with the comments beside them in daemon/cli/facts.py."""
+    """The keys of `--json` with the comments beside them, in daemon/views/ and daemon/cli/facts.py."""
+    shaped = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "daemon/views").glob("*.py")))
     text = (ROOT / "daemon/cli/facts.py").read_text(encoding="utf-8")
     for name in _DOCUMENTS:
+        view = re.search(rf'class {name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL)
         body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
-        assert body is not None, f"facts.of_{name} is not as this script expects it"
-        rows = _commented_keys(body[1])
+        found = view or body
+        assert found is not None, f"{name} is declared neither in views nor in facts as this script expects it"
+        rows = _commented_keys(found[1], r"    (\w+?)_?: " if view else r'        "(\w+)":')
         yield from [f"### {name.capitalize()}", "", *table(("key", "value"), rows)]
 
 
-def _commented_keys(body: str) -> list[tuple[str, ...]]:
+def _commented_keys(body: str, named: str) -> list[tuple[str, ...]]:
     # A key's comment stands at the end of its line, or above it where the line would be too long.
     rows: list[tuple[str, ...]] = []
     above: list[str] = []
     for line in body.splitlines():
         if comment := re.fullmatch(r"\s*# (.*)", line):
             above.append(comment[1])
-        elif key := re.match(r'        "(\w+)":(?:.*  # (.*))?', line):
+        elif key := re.match(rf"{named}(?:.*  # (.*))?", line):
             said = " ".join([*above, *([key[2]] if key[2] else [])])
-            assert said, f"facts.py explains no key {key[1]}"
+            assert said, f"nothing explains the key {key[1]}"
             rows.append((f"`{key[1]}`", said))
             above = []
     return rows

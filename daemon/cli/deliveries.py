@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon import views
+from daemon.cli import output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened
@@ -176,8 +177,8 @@ def cancel(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | 
     output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
 
 
-def _document(told: Told) -> facts.Facts:
-    return {**facts.of_delivery(told.row, told.job_id), "tries": [facts.of_attempt(each) for each in told.tries]}
+def _document(told: Told) -> dict[str, object]:
+    return views.document(views.delivery(told.row, told.tries, told.job_id))
 
 
 def _why(row: "DeliveryRow", now: datetime) -> str | None:

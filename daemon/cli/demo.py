@@ -28,7 +28,7 @@ from daemon.errors import Exit
 if TYPE_CHECKING:  # the daemon's parts are slow to import; docs and help must not wait for them
     from daemon.service import Service
     from daemon.sim import Simulator
-    from daemon.store import TrackRequest, Transaction, TransitionRow
+    from daemon.store import Transaction, TransitionRow
 
 Timeline = list[tuple[str, float | None]]
 
@@ -205,12 +205,12 @@ class Demo:
 
     async def _begin(self, service: "Service", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""
-        from daemon.store import TrackRequest  # noqa: PLC0415
+        from daemon.commands import Wanted, track  # noqa: PLC0415
 
         for scene in cast(self.jobs, self.seed):
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
-            request = TrackRequest(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))
-            await service.store.write(partial(_track, request))
+            wanted = [Wanted(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
+            await service.store.write(partial(track, wanted=wanted, at=CLOCK.now()))
         click.echo(
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
             f"real one.\nwrapd asks it about them and tells of each below."
@@ -281,10 +281,6 @@ async def _until(ended: asyncio.Event, done: Callable[[], bool], news: asyncio.E
         await asyncio.wait({ending, told}, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
         told.cancel()
     ending.cancel()
-
-
-def _track(request: "TrackRequest", tx: "Transaction") -> None:
-    tx.jobs.track(request, at=CLOCK.now())
 
 
 def _history(tx: "Transaction", *, job: int) -> "list[TransitionRow]":

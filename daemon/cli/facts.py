@@ -1,14 +1,14 @@
-"""The keys that `--json` gives for a job, a transition, a delivery. Documented in docs/cli.md, which is generated
-from the comments here: they may grow, none goes or changes its meaning.
+"""The keys that `--json` gives for what only the commands show (the rest are daemon/views/). Documented in
+docs/cli.md, which is generated from the comments here: they may grow, none goes or changes its meaning.
 """
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from daemon import views
 from daemon.cli.text import stamp
 from daemon.domain.events import Event
-from daemon.domain.jobs import link_expiry
 from daemon.domain.planning import WORDS, Explanation, Reason
 
 if TYPE_CHECKING:
@@ -16,120 +16,15 @@ if TYPE_CHECKING:
     from daemon.cli.checks import Finding
     from daemon.cli.discover import Account
     from daemon.cli.explain import Case
-    from daemon.cli.outlook import Outlook
     from daemon.cli.routes import Explained
     from daemon.cli.stats import Production, Stats
     from daemon.cli.templates import Preview
     from daemon.config import Channel
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
-    from daemon.store import AttemptRow, DeliveryRow, JobRow, LinkRow, TransitionRow
+    from daemon.store import JobRow, LinkRow
 
 Facts = dict[str, object]
-
-
-def of_job(row: "JobRow", outlook: "Outlook") -> Facts:
-    """A job, as `jobs --json` and `show --json` give it."""
-    asset = row.asset
-    cover_end = expiry(asset.cover_url, row.links_at, signed_only=True)
-    preview_end = expiry(asset.preview_url, row.links_at)
-    download_end = expiry(asset.download_url, row.links_at)
-    return {
-        "project": row.project,  # name of the project in the config
-        "kind": row.kind,  # avatar, photo, business_card, photo_detection or picture_modeling
-        "job_id": row.job_id,  # as MetaStudio names it
-        "label": row.label or None,  # what `track --label` said, or null
-        "tags": list(row.tags),  # what `track --tag` said
-        "batch": row.batch,  # what `track --batch` said, or null
-        # WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came;
-        "state": row.state,  # null before the first answer
-        "state_since": stamp(row.state_since),  # when wrapd saw it change to this state
-        "tracking": str(row.tracking),  # active, finished, lost, expired or stopped
-        "tracked_at": stamp(row.tracked_at),  # when it was last told to be tracked
-        "name": asset.asset_name,  # the service's name of the video
-        "asset_id": asset.asset_id,  # the service's id of the video
-        "cover_url": asset.cover_url,  # exactly as it came
-        "cover_expires_at": stamp(cover_end),  # null where the link does not say
-        "preview_url": asset.preview_url,  # exactly as it came
-        "preview_expires_at": stamp(preview_end),  # signed, or 24 hours after it was fetched
-        "download_url": asset.download_url,  # the finished file of an avatar video
-        "download_expires_at": stamp(download_end),  # signed, or 24 hours after it was fetched
-        "error_code": row.error_code,  # of a failed job
-        "error_msg": row.error_msg,  # of a failed job
-        "duration": row.duration,  # length of the video in seconds
-        "created_at": stamp(row.created_at),  # the service's time
-        "started_at": stamp(row.started_at),  # the service's time
-        "ended_at": stamp(row.ended_at),  # the service's time
-        "reported_at": stamp(row.reported_at),  # the service's time of the last update
-        "polls": row.polls,  # how often the service was asked; counted every 30 s
-        "last_polled_at": stamp(row.last_polled_at),  # noted every 30 s
-        "next_poll_at": stamp(row.next_poll_at),  # noted every 30 s; null where nothing is planned
-        "next_reason": row.next_reason,  # why then, in a word; `explain` has the sentence
-        "asked_by": row.asked_by,  # how it was last asked about: single, ids or feed
-        "expected_length": row.expected_length,  # seconds of speech by its script, or null
-        # of a job in production: `median_seconds`, `low_seconds`, `high_seconds` until it ends (half of the jobs
-        # like it end before the first, 1 of 10 before the second, 9 of 10 before the third), and the same as
-        "eta": _eta(outlook),  # moments: `ends_at`, `low_at`, `high_at`; else null
-        "eta_reason": outlook.reason,  # why a job that has not ended has no `eta`, in words
-        "last_error": row.last_error,  # why the last question had no answer, or null
-    }
-
-
-def _eta(outlook: "Outlook") -> Facts | None:
-    """What remains of a job's production."""
-    eta = outlook.eta
-    if eta is None:
-        return None
-    return {
-        "median_seconds": round(eta.median, 1),
-        "low_seconds": round(eta.low, 1),
-        "high_seconds": round(eta.high, 1),
-        "ends_at": stamp(outlook.ends_at(eta.median)),
-        "low_at": stamp(outlook.ends_at(eta.low)),
-        "high_at": stamp(outlook.ends_at(eta.high)),
-    }
-
-
-def of_transition(row: "TransitionRow") -> Facts:
-    """An observed change of state, in `show --json` under `transitions`."""
-    return {
-        "from": row.before,  # null for the first answer
-        "to": row.after,  # the new state
-        "observed_at": stamp(row.observed_at),  # when wrapd saw it
-        "reported_at": stamp(row.reported_at),  # the service's own time of the update, or null
-    }
-
-
-def of_delivery(row: "DeliveryRow", job_id: str | None) -> Facts:
-    """One event for one channel, in `deliveries --json` and in `show --json` under `deliveries`."""
-    return {
-        "id": row.id,  # for `deliveries retry`
-        "event": str(row.event),  # see docs/events.md
-        "channel": row.channel,  # name of the channel in the config
-        "project": row.project,  # null for an event of no project
-        "job_id": job_id,  # null for an event of no job
-        "status": str(row.status),  # pending, sending, sent, held, dead or canceled
-        "attempts": row.attempts,  # how many sends were tried
-        "last_error": row.last_error,  # why the last one failed, or null
-        "possible_repeat": row.possible_repeat,  # whether a message may have arrived before
-        "created_at": stamp(row.created_at),  # when the event happened
-        "due_at": stamp(row.due_at),  # when it is sent next, where it still is to be
-        "held_until": stamp(row.held_until),  # the end of the quiet hours that it was kept for, or null
-        "sent_at": stamp(row.sent_at),  # when the chat service took it
-    }
-
-
-def of_attempt(row: "AttemptRow") -> Facts:
-    """One try to send, under `tries` of a delivery in `show --json` and `deliveries --json`."""
-    return {
-        "n": row.n,  # counts from 1
-        "started_at": stamp(row.started_at),  # when it began
-        "ended_at": stamp(row.ended_at),  # null while it is under way
-        "outcome": None if row.outcome is None else str(row.outcome),  # sent, retry, unknown, held or dead
-        "status_code": row.status_code,  # the HTTP status, or null
-        "reason": row.reason,  # in words
-        "shared": row.shared,  # how many alerts the same message told; more than 1: a digest
-    }
 
 
 def of_channel(name: str, channel: "Channel", standing: "ChannelStanding") -> Facts:
@@ -261,12 +156,17 @@ def of_explanation(case: "Case") -> Facts:
         "next_reason_text": reason_of(row),  # the same as a sentence
         "shared_by": case.shared_by,  # how many jobs share a request
         "by_feed": case.by_feed,  # whether the feed is asked instead, for all jobs at once
-        "eta": _eta(case.outlook),  # as in a job
+        "eta": _eta(case),  # as in a job
         "eta_reason": case.outlook.reason,  # as in a job
         "daemon_running": case.running,  # whether a daemon works on the database
         "watch": None if case.status is None else dict(case.status.facts),  # as in `stats`
         "watch_at": None if case.status is None else stamp(case.status.at),  # when the daemon said so
     }
+
+
+def _eta(case: "Case") -> Facts | None:
+    eta = views.remaining(case.outlook.eta, now=case.outlook.at)
+    return None if eta is None else views.document(eta)
 
 
 def reason_of(row: "JobRow") -> str | None:
@@ -356,12 +256,3 @@ def of_finding(finding: "Finding") -> Facts:
         "what": finding.what,  # version, config, database, daemon, readyz, …
         "text": finding.text,  # how it stands, with the mend where it does not
     }
-
-
-def expiry(url: str | None, fetched_at: datetime | None, *, signed_only: bool = False) -> datetime | None:
-    """When a link ends, None where there is no link or nobody knows."""
-    if url is None:
-        return None
-    if signed_only or fetched_at is None:
-        return link_expiry(url, fetched_at=datetime.max.replace(tzinfo=UTC), unsigned_life=None)
-    return link_expiry(url, fetched_at=fetched_at)

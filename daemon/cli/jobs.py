@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon import views
+from daemon.cli import output
 from daemon.cli.numbers import Count
 from daemon.cli.outlook import Outlook, outlooks
 from daemon.cli.output import Column
@@ -73,12 +74,17 @@ def command(
     if project is not None and not rows:
         config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
     if as_json:
-        output.document([facts.of_job(*pair) for pair in zip(rows, expected, strict=True)])
+        output.document([views.document(view_of(*pair)) for pair in zip(rows, expected, strict=True)])
         return
     filtered = any(value is not None for value in (project, state, tracking, tag, batch))
     empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
     cells = [_cells(row, each, now) for row, each in zip(rows, expected, strict=True)]
     output.table(_COLUMNS, cells, empty=empty)
+
+
+def view_of(row: "JobRow", expected: Outlook) -> views.Job:
+    """A job as `--json` gives it."""
+    return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
 def _cells(row: "JobRow", expected: Outlook, now: datetime) -> list[str]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon import views
+from daemon.cli import output
 from daemon.cli.deliveries import attempt_line
-from daemon.cli.jobs import standing
+from daemon.cli.jobs import standing, view_of
 from daemon.cli.outlook import Outlook, in_production, outlooks
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
@@ -66,13 +67,12 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now:
     )
 
 
-def _document(story: Story) -> facts.Facts:
+def _document(story: Story) -> dict[str, object]:
     return {
-        **facts.of_job(story.job, story.outlook),
-        "transitions": [facts.of_transition(row) for row in story.transitions],
+        **views.document(view_of(story.job, story.outlook)),
+        "transitions": [views.document(views.transition(row)) for row in story.transitions],
         "deliveries": [
-            {**facts.of_delivery(row, story.job.job_id), "tries": [facts.of_attempt(each) for each in tries]}
-            for row, tries in story.deliveries
+            views.document(views.delivery(row, tries, story.job.job_id)) for row, tries in story.deliveries
         ],
     }
 
@@ -111,7 +111,8 @@ def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
 def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
     asset = row.asset
     word, _, rest = standing(row).partition(" ")
-    yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
+    kind = clean(row.kind) + (", a guess so far" if row.kind_source == "guessed" else "")
+    yield "job", f"{row.job_id} ({kind}) of project {clean(row.project)}"
     since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
     yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
@@ -146,7 +147,7 @@ def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
     for name, url, signed_only in links:
         if url is None:
             continue
-        end = facts.expiry(url, row.links_at, signed_only=signed_only)
+        end = views.link_end(url, row.links_at, signed_only=signed_only)
         yield name, clean(url)
         if end is not None:
             yield "", f"{'was valid until' if end <= now else 'valid until'} {moment(end)} ({ago(end, now)})"

@@ -1,30 +1,33 @@
 """`wrapd track`: put jobs under watch, by their ids or as the service lists them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Duration
-from daemon.cli.session import CLOCK, config_of, job_ids, opened, project_of
+from daemon.cli.session import CLOCK, config_of, json_option, opened, project_of
 from daemon.cli.text import clean, label
 from daemon.config import Config, forms
-from daemon.config.forms import MAX_TAGS, MAX_WORD
-from daemon.domain.jobs import JobId, ProjectName
-from daemon.domain.routing import Routing
-from daemon.domain.states import State
+from daemon.domain.jobs import ProjectName, parse_job_id
+from daemon.domain.states import State, is_terminal
+from daemon.domain.text import words
 from daemon.errors import Exit, UsageFault
-from daemon.metastudio.kinds import AVATAR, KINDS
+from daemon.metastudio.kinds import KINDS
 
 if TYPE_CHECKING:
-    from daemon.store import Store
+    from daemon.commands import Done, Wanted
     from daemon.watch.discovery import Wish
 
-AT_ONCE = 2000
-"""Jobs of one transaction: some hundredths of a second, in which a running daemon cannot write."""
+_LONGEST_LIST = 64 * 2**20
+"""Bytes of a list."""
+_SHOWN_FAULTS = 20
 
 
 @click.command("track")
@@ -34,8 +37,8 @@ AT_ONCE = 2000
 @click.option(
     "--kind",
     type=click.Choice(list(KINDS)),
-    help=f"What is produced. [default: {AVATAR.name}, for a job that is known the kind it has; with --from-api "
-    "all that are listed]",
+    help="What is produced. [default: for a job that is known the kind it has, else what the service says; with "
+    "--from-api all that are listed]",
 )
 @click.option("--label", "label_text", metavar="TEXT", help="What people call it; stands in the alerts.")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="To find it by; may be repeated.")
@@ -52,7 +55,9 @@ AT_ONCE = 2000
 )
 @click.option("--name", metavar="GLOB", help="With --from-api: only videos with such a name, as in 'promo *'.")
 @click.option("--dry-run", is_flag=True, help="With --from-api: only show what would be tracked.")
-@click.option("--json", "as_json", is_flag=True, help="With --from-api: one JSON document, with stable keys.")
+@click.option("--file", metavar="PATH", help="A list of jobs, as `-` takes it.")
+@click.option("--retrack", is_flag=True, help="Look again at jobs that have ended, and tell of their new end.")
+@json_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -68,58 +73,75 @@ def command(
     states: tuple[str, ...],
     name: str | None,
     dry_run: bool,
+    file: str | None,
+    retrack: bool,
     as_json: bool,
 ) -> int:
     """Watch jobs from now on, and tell the channels of what becomes of them.
 
-    JOB_ID is the job_id that MetaStudio gave; `-` reads ids from standard input, one a line (blank lines and
-    lines that begin with # are skipped). Tracking a job twice does no harm; one that was lost, expired or stopped
-    is taken up again. If one id is wrong nothing is changed. More than 2000 jobs are stored in parts: where one of
-    them cannot be, those before it stay, and are named.
+    JOB_ID is the job_id that MetaStudio gave. `-` and --file read a list: ids, one a line (blank lines and lines
+    that begin with # are skipped); or CSV whose first line names the columns; or JSON lines, one object a line.
+    The columns and keys are job_id, label, tags, batch, kind and project; what a row leaves out is as the options
+    say. In CSV, tags are separated by commas or semicolons.
+
+    Tracking a job twice does no harm; one that was lost, expired or stopped is taken up again. What is said of a
+    known job (label, tags, batch, kind) replaces what was; each line of the output says what was done. If one row
+    is wrong nothing is changed.
 
     With --from-api the service's list is read instead. A daemon that runs on the database does that, within its
     request budget; else this command does, with the project's credentials. Jobs that wrapd knows are left as they
     are. [projects.NAME.discovery] in the config does the same all the time.
     """
-    given = {"--since": since, "--state": states, "--name": name, "--dry-run": dry_run, "--json": as_json}
-    _require(ids, from_api=from_api, label_text=label_text, given=given)
+    only_api = {"--since": since, "--state": states, "--name": name, "--dry-run": dry_run}
+    not_api = {"job ids": ids, "--label": label_text, "--file": file, "--retrack": retrack}
+    _require(from_api=from_api, only_api=only_api, not_api=not_api)
     config = config_of(ctx)
-    chosen = project_of(config, project)
-    words = _words("--tag", tags)
-    if len(words) > MAX_TAGS:
-        raise UsageFault(f"--tag was given {len(words)} times; at most {MAX_TAGS} fit a job")
-    group = None if batch is None else _words("--batch", [batch])[0]
+    tags, group = _words("--tag", tags), None if batch is None else _word("--batch", batch)
     if from_api:
         from daemon.cli.discover import discover  # noqa: PLC0415 - only this way needs the API client
 
-        wish = _wish(kind=kind, states=states, since=since, name=name, tags=words, batch=group, dry_run=dry_run)
+        chosen = project_of(config, project)
+        wish = _wish(kind=kind, states=states, since=since, name=name, tags=tags, batch=group, dry_run=dry_run)
         return int(discover(config, chosen, wish, as_json=as_json))
-    request = Request(
-        project=chosen,
-        kind=kind,
-        label=None if label_text is None else label(label_text) or None,
-        tags=words,
-        batch=group,
-    )
-    told: list[str] = []
-    try:
-        for part in _track(config, request, job_ids(ids)):
-            told += part  # nothing is printed yet: a reader that goes away must not end it half-way
-    finally:
-        for sentence in told:
-            output.line(sentence)
+    given = Said(kind=kind, label=label(label_text or "") or None, tags=tags, batch=group)
+    wanted = _wanted(config, project, ids, file, given)
+    from daemon.commands import track  # noqa: PLC0415 - SQLAlchemy
+
+    at, routing = CLOCK.now(), config.routing()
+    with opened(config) as store:
+        done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
+    if as_json:
+        told = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
+        output.document({"jobs": told})
+        return int(Exit.OK)
+    for each in done:
+        output.line(f"{each.job_id}: {_sentence(each)}")
     return int(Exit.OK)
 
 
-def _require(ids: Sequence[str], *, from_api: bool, label_text: str | None, given: Mapping[str, object]) -> None:
-    """That ids, --from-api and its own options (`given`) go together. Raises UsageFault."""
-    if from_api and (ids or label_text is not None):
-        raise UsageFault("--from-api takes no job ids and no --label: it finds the jobs by itself")
-    for option, value in given.items():
+def _require(*, from_api: bool, only_api: Mapping[str, object], not_api: Mapping[str, object]) -> None:
+    """That what was given goes together. Raises UsageFault."""
+    wrong = [option for option, value in not_api.items() if value]
+    if from_api and wrong:
+        raise UsageFault(f"--from-api takes no {' and no '.join(wrong)}: it finds the jobs by itself")
+    for option, value in only_api.items():
         if value and not from_api:
             raise UsageFault(f"{option} goes with --from-api")
-    if not ids and not from_api:
-        raise UsageFault("which jobs? Name their ids, `-` to read them from standard input, or --from-api")
+    if not from_api and not not_api["job ids"] and not not_api["--file"]:
+        raise UsageFault(
+            "which jobs? Name their ids, `-` to read a list from standard input, --file, or --from-api"
+        )
+
+
+def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return words(given)
+    except ValueError as error:
+        raise UsageFault(f"{option}: {error}") from None
+
+
+def _word(option: str, given: str) -> str:
+    return _words(option, [given])[0]
 
 
 def _wish(
@@ -151,60 +173,94 @@ def _wish(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Said:
     """What one command line says of all its jobs; None where it says nothing."""
 
-    project: ProjectName
     kind: str | None
     label: str | None
     tags: tuple[str, ...]
     batch: str | None
 
 
-def _track(config: Config, request: Request, ids: Sequence[JobId]) -> Iterator[list[str]]:
-    """Track the jobs in parts, each of them whole, and say what became of each job."""
-    at, routing = CLOCK.now(), config.routing()
-    with opened(config, create=True) as store:
-        for start in range(0, len(ids), AT_ONCE):
-            yield _track_part(store, request, ids[start : start + AT_ONCE], at=at, routing=routing)
+def _wanted(
+    config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Said
+) -> "list[Wanted]":
+    """The jobs that the command line names, in its arguments and in lists; `said` is what it says of all of them.
+    Raises UsageFault with everything that is wrong."""
+    from daemon.commands import Faults, Wanted, read_list  # noqa: PLC0415 - SQLAlchemy
 
-
-def _track_part(
-    store: "Store", request: Request, ids: Sequence[JobId], *, at: datetime, routing: Routing
-) -> list[str]:
-    from daemon.store import TrackRequest, TrackResult  # noqa: PLC0415 - SQLAlchemy
-
-    # Looked up before the write: a daemon cannot write meanwhile.
-    known = store.read(lambda transaction: transaction.jobs.known(request.project, ids))
-    requests = [
-        TrackRequest(
-            project=request.project,
-            kind=request.kind or (known[job_id].kind if job_id in known else AVATAR.name),
-            job_id=job_id,
-            label=request.label,
-            tags=request.tags,
-            batch=request.batch,
+    faults = Faults(most=_SHOWN_FAULTS)
+    lists = [_contents(name) for name in (["-"] if "-" in ids else []) + ([] if file is None else [file])]
+    named = [each for each in ids if each != "-"]
+    projects = [ProjectName(name) for name in config.projects]
+    default = None if project is None and len(projects) != 1 and not named else project_of(config, project)
+    found: list[Wanted] = []
+    for text in named:
+        job_id = faults.of("", partial(parse_job_id, text))
+        if job_id is not None and default is not None:
+            found.append(Wanted(project=default, job_id=job_id))
+    for data in lists:
+        found += read_list(data, projects, faults, default=default)
+    told = faults.told()
+    if told and default is None and all(fault.place.endswith(", project") or not fault.place for fault in told):
+        project_of(config, None)
+    if told:
+        lines = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in told]
+        raise UsageFault(
+            "nothing was changed:" + (f" {lines[0]}" if len(lines) == 1 else "\n  ".join(["", *lines]))
         )
-        for job_id in ids
+    if not found:
+        raise UsageFault("no job ids were given; name some, or `-` to read them from standard input")
+    return [
+        replace(
+            each,
+            kind=each.kind or said.kind,
+            label=each.label or said.label,
+            tags=each.tags or said.tags,
+            batch=each.batch or said.batch,
+        )
+        for each in found
     ]
-    results = store.write_now(lambda transaction: transaction.jobs.track_many(requests, at=at, routing=routing))
-    sentences = {
-        TrackResult.ADDED: "tracked",
-        TrackResult.TAKEN_UP: "tracked again",
-        TrackResult.ALREADY: "already tracked",
-        TrackResult.FINISHED: "not tracked: it has ended",
-    }
-    told = []
-    for job_id, result in zip(ids, results, strict=True):
-        state = known[job_id].state if job_id in known else None
-        ended = f" ({state})" if result is TrackResult.FINISHED and state else ""
-        told.append(f"{job_id}: {sentences[result]}{ended}")
-    return told
 
 
-def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(clean(word).strip() for word in given))
-    for word in words:
-        if not word or len(word) > MAX_WORD:
-            raise UsageFault(f"{option} takes 1 to {MAX_WORD} characters, not {len(word)}")
-    return words
+def _contents(name: str) -> bytes:
+    """The bytes of a list, of standard input for `-`. Raises UsageFault where it cannot be read, or is no list."""
+    if name == "-":
+        data = b"" if sys.stdin is None else sys.stdin.buffer.read(_LONGEST_LIST + 1)
+    else:
+        try:
+            with Path(name).open("rb") as opened_file:
+                data = opened_file.read(_LONGEST_LIST + 1)
+        except OSError as error:
+            raise UsageFault(f"--file: cannot read {clean(name)}: {error.strerror}") from None
+    if len(data) > _LONGEST_LIST:
+        raise UsageFault(f"the list is over {_LONGEST_LIST // 2**20} MiB; give it in parts")
+    return data
+
+
+def _sentence(done: "Done") -> str:
+    """What became of a job, for people."""
+    tracked = done.tracked
+    ended = is_terminal(tracked.state) and f" ({tracked.state})"
+    words = _WORDS.get(str(tracked.result), "left as it is")
+    if tracked.result == "taken_up" and ended:
+        words = f"tracked again: it had ended{ended}"
+    more = [_CHANGES[str(change)].format(kind=tracked.kind) for change in tracked.changes]
+    return "; ".join(filter(None, [words + (ended or "") * (tracked.result == "finished"), ", ".join(more)]))
+
+
+_WORDS = {
+    "added": "tracked",
+    "taken_up": "tracked again",
+    "already": "already tracked",
+    "finished": "not tracked: it has ended",
+}
+_CHANGES = {
+    "label_changed": "label changed",
+    "tags_replaced": "tags replaced",
+    "batch_changed": "batch changed",
+    "kind_corrected": "kind corrected to {kind}",
+    "kind_kept": "kind {kind} kept, MetaStudio has answered for it",
+    "link_restored": "wrapd's own link opens again",
+}
+"""Both are checked against the store's own words by a test."""

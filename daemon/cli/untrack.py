@@ -18,19 +18,15 @@ def command(ctx: click.Context, ids: tuple[str, ...], project: str | None) -> No
     """
     config = config_of(ctx)
     wanted = job_ids(ids)
+    from daemon.commands import Stopped, untrack  # noqa: PLC0415 - SQLAlchemy
+    from daemon.store import Transaction  # noqa: PLC0415
+
+    def work(transaction: Transaction) -> list[Stopped]:
+        jobs = [one_job(transaction, job_id, project) for job_id in wanted]
+        return untrack(transaction, jobs, at=CLOCK.now(), routing=config.routing())
+
     with opened(config) as store:
-        from daemon.store import Transaction  # noqa: PLC0415 - SQLAlchemy
-
-        def work(transaction: Transaction) -> list[str]:
-            at = CLOCK.now()
-            told = []
-            for row in [one_job(transaction, job_id, project) for job_id in wanted]:
-                stopped = transaction.jobs.untrack(row.project, row.job_id, at=at, routing=config.routing())
-                told.append(
-                    f"{row.job_id}: " + ("no longer tracked" if stopped else f"was not tracked ({row.tracking})")
-                )
-            return told
-
-        told = store.write_now(work)
-    for sentence in told:
-        output.line(sentence)
+        done = store.write_now(work)
+    for each in done:
+        said = "no longer tracked" if each.stopped else f"was not tracked ({each.tracking})"
+        output.line(f"{each.job_id}: {said}")

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from daemon.domain.events import JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.states import State
+from daemon.domain.text import MAX_WORD
 from daemon.masks import MASKS
 from daemon.regions import REGIONS
 
@@ -35,10 +36,6 @@ LISTED_KINDS = ("avatar", "photo")
 """The kinds that the service's list of jobs holds; checked against the table of kinds by a test."""
 UNLISTED_KINDS = ("business_card", "photo_detection", "picture_modeling")
 """The other kinds."""
-MAX_WORD = 64
-"""Characters of a tag or batch."""
-MAX_TAGS = 20
-"""Tags of a job."""
 MAX_PATTERN = 200
 """Characters of a pattern of names."""
 

@@ -30,6 +30,7 @@ from daemon.config.keys import (
     key,
     read_path,
 )
+from daemon.domain.text import MAX_TAGS
 from daemon.regions import RATE_WITHOUT_REGION, REGIONS, Region
 
 _IAM = key(
@@ -116,7 +117,7 @@ class Discovery(Section):
         default=None,
         usual="any name, and none",
     )
-    tags: Annotated[tuple[Word, ...], AS_TUPLE, Field(max_length=forms.MAX_TAGS)] = key(
+    tags: Annotated[tuple[Word, ...], AS_TUPLE, Field(max_length=MAX_TAGS)] = key(
         "Tags for what is found.", toml='["found"]', default=(), usual="none"
     )
     batch: Word | None = key("The batch for what is found.", toml='"nightly"', default=None, usual="none")

@@ -38,6 +38,7 @@ class Event(StrEnum):
     UNKNOWN_STATE = "unknown_state"  # the service named a state that wrapd does not know
     OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
     DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
+    UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
     DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
@@ -50,6 +51,7 @@ OPERATOR_EVENTS = frozenset(
         Event.UNKNOWN_STATE,
         Event.OVERLOADED,
         Event.DELIVERY_DEAD,
+        Event.UNCONFIRMED,
         Event.DEFECT,
     }
 )
@@ -140,17 +142,20 @@ def _short(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
-def job_occurrence(job: int, event: Event, *, transition: int | None = None, episode: int = 0) -> Occurrence:
+def job_occurrence(
+    job: int, event: Event, *, transition: int | None = None, episode: int = 0, rerun: bool = False
+) -> Occurrence:
     """The occurrence of a job's event under its key.
 
     `job` is the job's row id. An end, a start, `stuck` and `link_expiring` are told once in a job's life, however
     often the service steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and
-    `expired` once for each `episode` of tracking (how often the job was taken up).
+    `expired` once for each `episode` of tracking (how often the job was taken up). `rerun`: a person had an ended
+    job looked at again, and this is its new end: it is told once for the episode.
     """
     match event:
         case Event.BLOCKED | Event.UNBLOCKED:
             key = f"job/{job}/{event}/{transition}"
-        case Event.LOST | Event.EXPIRED:
+        case _ if rerun or event in (Event.LOST, Event.EXPIRED):
             key = f"job/{job}/{event}/{episode}"
         case _:
             key = f"job/{job}/{event}"

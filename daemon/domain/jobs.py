@@ -28,6 +28,22 @@ class Tracking(StrEnum):
     STOPPED = "stopped"  # a person said so
 
 
+class KindSource(StrEnum):
+    """How wrapd knows of what kind a job is."""
+
+    GIVEN = "given"  # a person or a tool said so
+    FOUND = "found"  # the service said so
+    GUESSED = "guessed"  # nobody did yet
+
+
+class NamedBy(StrEnum):
+    """Who named a job, the one to be believed most."""
+
+    PERSON = "person"  # a person or a tool
+    SERVICE = "service"  # the service's list
+    CALLBACK = "callback"  # a callback alone
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobKey:
     """What names a job: unique in wrapd. The kind says how to ask, not which job it is."""

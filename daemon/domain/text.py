@@ -5,10 +5,17 @@ the direction of writing, halves of characters.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 MAX_LABEL = 200
 """Characters kept of a label."""
+MAX_WORD = 64
+"""Characters of a tag or a batch."""
+MAX_TAGS = 20
+"""Tags of a job."""
+_READ = 8
+"""How many times as long as what is kept a text may be for its end to be looked at: most of it may not show."""
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
 
@@ -26,7 +33,24 @@ def clean(text: str) -> str:
 
 def label(text: str) -> str:
     """`text` as a label: clean, trimmed, at most `MAX_LABEL` characters."""
-    return clean(text[: MAX_LABEL * 8]).strip()[:MAX_LABEL].rstrip()
+    return clean(text[: MAX_LABEL * _READ]).strip()[:MAX_LABEL].rstrip()
+
+
+def word(text: str) -> str:
+    """`text` as a tag or a batch: clean and trimmed. Raises ValueError unless 1 to `MAX_WORD` characters show."""
+    shown = clean(text).strip() if len(text) <= MAX_WORD * _READ else text
+    if not 1 <= len(shown) <= MAX_WORD:
+        raise ValueError(f"it takes 1 to {MAX_WORD} characters that can be seen, not {len(shown)}")
+    return shown
+
+
+def words(texts: Sequence[str]) -> tuple[str, ...]:
+    """`texts` as the tags of a job, each once. Raises ValueError where one is none, or they are too many."""
+    if len(texts) <= MAX_TAGS * _READ:
+        found = tuple(dict.fromkeys(map(word, texts)))
+        if len(found) <= MAX_TAGS:
+            return found
+    raise ValueError(f"{len(texts)} tags are too many; at most {MAX_TAGS} fit a job")
 
 
 def stamp(at: datetime | None) -> str | None:

@@ -57,6 +57,12 @@ def is_genuine(query: str, *, callback_url: str, key: str, now: datetime) -> boo
     return found
 
 
+def signature_of(query: str) -> str | None:
+    """The signature of a (raw) query, the same in whatever form it is written; None where there is none."""
+    digest = _digest(_parameters(query).get("secret", ""))
+    return None if digest is None else digest.hex()
+
+
 def read_callback(body: bytes) -> Callback | None:
     """What the body says; None where it names no job. Other keys, and odd values beside it, do no harm."""
     try:

@@ -120,7 +120,7 @@ def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sent
             return _overdue(of, look)
         case Event.LOST:
             kind = voice.kind(of.job.kind)
-            return texts.lost_never.format(kind=kind) if of.job.state is None else texts.lost
+            return texts.lost if of.job.answered else texts.lost_never.format(kind=kind)
         case Event.EXPIRED:
             return texts.expired.format(since=voice.moment(of.job.tracked_at))
         case Event.LINK_EXPIRING:

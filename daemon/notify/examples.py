@@ -192,6 +192,7 @@ _OPERATORS: Mapping[Event, Mapping[str, Json]] = {
         "reason": "HTTP 413: the message is too long",
         "deliveries": 3,
     },
+    Event.UNCONFIRMED: {"jobs": 3, "job_id": "26f06524-4f75-4b3a-a853-b649a21aae01"},
     Event.DEFECT: {
         "part": "watch",
         "reason": "KeyError (daemon/watch/answers.py:120)",

@@ -48,7 +48,8 @@ FACTS: Mapping[str, str] = {
     "reported_at": "the service's own time of the update, or null",
     "reason": "why tracking ended without an end (`lost`, `expired`), or what is wrong (events for operators)",
     "late_seconds": "of `overloaded`: how long the most overdue job has waited",
-    "jobs": "of `overloaded`: how many jobs are tracked; of `batch_finished`: how many the batch has",
+    "jobs": "of `overloaded`: how many jobs are tracked; of `batch_finished`: how many the batch has; of "
+    "`unconfirmed`: how many jobs the service does not know",
     "held_channel": "of `channel_held` and `delivery_dead`: which one",
     "deliveries": "of `delivery_dead`: how many alerts were given up",
     "part": "of `defect`: the part of wrapd that failed",

@@ -50,6 +50,7 @@ MARKS: Mapping[Event, tuple[str, Severity]] = {
     Event.UNKNOWN_STATE: ("🧩", Severity.WARNING),
     Event.OVERLOADED: ("🐢", Severity.WARNING),
     Event.DELIVERY_DEAD: ("🪦", Severity.BAD),
+    Event.UNCONFIRMED: ("👻", Severity.WARNING),
     Event.DEFECT: ("🐞", Severity.WARNING),
 }
 """The sign and the colour of each event, in every language."""

@@ -5,6 +5,7 @@ transition is written together with the alerts that it causes. Must never decide
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, cast
@@ -26,12 +27,23 @@ from sqlalchemy import (
 from sqlalchemy.types import BigInteger
 
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
-from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, ProjectName, Tracking
+from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
+from daemon.domain.states import TERMINAL
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, learned, links
+from daemon.store import alerts, assets, batches, damped, kinds, learned, links
 from daemon.store.mapping import job_row, plain, watch_rows
-from daemon.store.rows import JobRow, Known, Look, Recorded, TrackRequest, TrackResult, WatchRow
+from daemon.store.rows import (
+    JobRow,
+    Known,
+    Look,
+    Recorded,
+    Tracked,
+    TrackRequest,
+    TrackResult,
+    TrackRule,
+    WatchRow,
+)
 from daemon.store.tables import JOBS, TRANSITIONS, to_json
 from daemon.store.tracking import chunks, known_of, track_many
 
@@ -40,6 +52,7 @@ _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
 _Results = list[TrackResult]
+_Tracked = list[Tracked]
 
 _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
@@ -61,6 +74,9 @@ _WATCHED = (
     type_coerce(_C.started_at, BigInteger),
     type_coerce(_C.reported_at, BigInteger),
     _C.expected_length,
+    _C.kind_source,
+    _C.named_by,
+    _C.kind_tries,
 )
 _PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
@@ -76,7 +92,23 @@ _STOP = (
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
 )
-_ADD_MOVE = insert(TRANSITIONS).values(seq=_NEXT_SEQ.scalar_subquery())
+_LAST_OF = (
+    select(TRANSITIONS.c.after)
+    .where(TRANSITIONS.c.job == bindparam("of_job"))
+    .order_by(TRANSITIONS.c.seq.desc())
+    .limit(1)
+)
+_LAST_END = (
+    select(TRANSITIONS.c.after)
+    .where(TRANSITIONS.c.job == bindparam("of_job"), TRANSITIONS.c.after.in_(sorted(TERMINAL)))
+    .order_by(TRANSITIONS.c.seq.desc())
+    .limit(1)
+)
+_ADD_MOVE = insert(TRANSITIONS).values(
+    seq=_NEXT_SEQ.scalar_subquery(),
+    # A job that is looked at again has a state before, though nobody goes by it.
+    before=func.coalesce(bindparam("was"), _LAST_OF.scalar_subquery()),
+)
 _NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
 _LOOKED = (
     update(JOBS)
@@ -103,14 +135,35 @@ class Jobs:
         """Track a job from `at` on, whether it is known or not. A job that is lost, expired or stopped is taken
         up again in the state that it had. Added and taken-up jobs are changes for `take_changes`. Where it was the
         last active one of the batch that it leaves for another, that is told by `routing`."""
-        return self.track_many([request], at=at, routing=routing)[0]
+        [tracked] = self.take([request], at=at, routing=routing)
+        assert tracked.result is not None, "by the usual rule none is left as it is"
+        return tracked.result
 
     def track_many(
         self, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
     ) -> _Results:
-        """What `track` does, for each in its turn, with a few statements for hundreds of them. The write lock is
-        held until all are stored: whoever has more than some thousands gives them to several transactions."""
-        return track_many(self._connection, requests, at=at, routing=routing)
+        """What `track` does, for each in its turn, with a few statements for hundreds of them."""
+        return [each.result for each in self.take(requests, at=at, routing=routing) if each.result is not None]
+
+    def take(
+        self,
+        requests: Iterable[TrackRequest],
+        *,
+        at: datetime,
+        routing: Routing | None = None,
+        rule: TrackRule | None = None,
+    ) -> _Tracked:
+        """The same by a rule (None: the usual one), and what became of each, in their order. The end of a batch
+        that comes by it is told by `routing`."""
+        return track_many(self._connection, requests, at=at, routing=routing, rule=rule)
+
+    def kinds_found(self, found: Mapping[int, str]) -> None:
+        """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
+        kinds.found(self._connection, found)
+
+    def kinds_tried(self, tries: Mapping[int, int]) -> None:
+        """Keep how many rounds of asking for the kinds of jobs were in vain, by row id."""
+        kinds.tried(self._connection, tries)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""
@@ -168,24 +221,37 @@ class Jobs:
         due_at: datetime,
         operator_alerts: Sequence[OperatorAlert] = (),
         facts: Mapping[str, Json] = _NO_FACTS,
+        kind: str | None = None,
     ) -> Recorded | None:
         """Write a transition, what the answer says, and the alerts that it causes (due at `due_at`; operators'
         at once). A terminal state ends tracking. What the answer lacks erases nothing. The job's alerts tell
-        `facts` beside their own.
+        `facts` beside their own. `kind` is that under which the service answered (None: nobody can say).
+
+        An end that a person asked to be looked at again, and that stands as it was, is not told again: then there
+        is no transition.
 
         None, and nothing is written: the job is not active, or not in the state that `move` starts from.
         """
         known = self.get(job)
         if known is None:
             return None
+        if kind is not None:
+            known = replace(known, kind=kind, kind_source=KindSource.FOUND)
         values = assets.observed(known, seen, at=move.observed_at)
+        values |= {"kind": known.kind, "kind_source": known.kind_source}
         values |= {"state": move.after, "state_since": move.observed_at}
         values |= {"tracking": Tracking.FINISHED, **_NO_MORE_POLLS} if move.ends else {}
         # The columns to set come as parameters: a statement made anew each time costs more than all the rest.
         if self._connection.execute(_MOVE, {**values, "row": job, "was": move.before}).rowcount != 1:
             return None
-        transition = self._add_transition(job, move)
-        told = self._tell_move(known, move, transition, routing=routing, due_at=due_at, facts=facts)
+        last = self._last_end(known, move)
+        if last == move.after and _same_end(known, seen):
+            transition, told = None, []
+        else:
+            transition = self._add_transition(job, move)
+            told = self._tell_move(
+                known, move, transition, routing=routing, due_at=due_at, facts=facts, rerun=last is not None
+            )
         for alert in operator_alerts:
             told += self._tell_operators(alert, routing=routing, at=move.observed_at)
         if move.ends and known.batch is not None:
@@ -193,17 +259,23 @@ class Jobs:
         return _recorded(transition, told)
 
     def record_end(
-        self, job: int, event: Event, *, at: datetime, routing: Routing, reason: str
+        self, job: int, event: Event, *, at: datetime, routing: Routing, reason: str, episode: int | None = None
     ) -> Recorded | None:
         """End tracking because the service does not know the job (`lost`) or time is up (`expired`), with the
-        alerts, due `at`. None where the job is not active. Raises ValueError for any other event."""
+        alerts, due `at`. One that only a callback named, and that the service never confirmed, is told to nobody
+        here: there may be no such job.
+
+        None where the job is not active, or was taken up anew since `episode`. Raises ValueError for any other
+        event."""
         tracking = _ENDS.get(event)
         if tracking is None:
             raise ValueError(f"{event} does not end tracking")
         known = self.get(job)
-        end = update(JOBS).where(_C.id == job, _ACTIVE).values(tracking=tracking, **_NO_MORE_POLLS)
-        if known is None or self._connection.execute(end).rowcount != 1:
+        if known is None or known.tracking is not Tracking.ACTIVE or episode not in (None, known.episode):
             return None
+        self._connection.execute(update(JOBS).where(_C.id == job).values(tracking=tracking, **_NO_MORE_POLLS))
+        if known.unconfirmed:
+            return _recorded(None, [])
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
         occurrence = job_occurrence(job, event, episode=known.episode)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
@@ -346,13 +418,14 @@ class Jobs:
         routing: Routing,
         due_at: datetime,
         facts: Mapping[str, Json],
+        rerun: bool,
     ) -> _Channels:
         own = _facts(
             state=move.after, before=move.before, observed_at=move.observed_at, reported_at=move.reported_at
         )
         told: _Channels = []
         for event in events_of(move):
-            occurrence = job_occurrence(known.id, event, transition=transition, episode=known.episode)
+            occurrence = job_occurrence(known.id, event, transition=transition, episode=known.episode, rerun=rerun)
             rows = alerts.of_job(
                 occurrence,
                 known,
@@ -371,11 +444,17 @@ class Jobs:
     def _finish_batch(self, project: ProjectName, batch: str, *, at: datetime, routing: Routing) -> _Channels:
         return batches.finish(self._connection, project, batch, at=at, routing=routing)
 
+    def _last_end(self, known: JobRow, move: Moved) -> str | None:
+        """The job's last end before `move`, if it had one: a person had it looked at again."""
+        if not move.ends or known.episode == 1:
+            return None
+        return self._connection.execute(_LAST_END, {"of_job": known.id}).scalar_one_or_none()
+
     def _add_transition(self, job: int, move: Moved) -> int:
         row = {
             "job": job,
             "of_job": job,
-            "before": move.before,
+            "was": move.before,
             "after": move.after,
             "observed_at": move.observed_at,
             "reported_at": move.reported_at,
@@ -397,6 +476,13 @@ def _facts(
         "observed_at": observed_at.isoformat(),
         "reported_at": None if reported_at is None else reported_at.isoformat(),
     }
+
+
+def _same_end(known: JobRow, seen: Observation) -> bool:
+    """Whether an answer tells of the end that was known before the job was looked at again: by the service's own
+    times, of which it has some."""
+    times = ((known.reported_at, seen.reported_at), (known.ended_at, seen.ended_at))
+    return all(before == now for before, now in times)
 
 
 def _recorded(transition: int | None, told: Sequence[ChannelName]) -> Recorded:

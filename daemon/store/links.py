@@ -37,6 +37,7 @@ _REVOKE = (
     .where(_L.job.in_(bindparam("jobs", expanding=True)), _L.revoked_at.is_(None))
     .values(revoked_at=bindparam("at", type_=_MOMENT))
 )
+_REVOKED = select(_L.job).where(_L.job.in_(bindparam("jobs", expanding=True)), _L.revoked_at.is_not(None))
 _RESTORE = (
     update(LINKS)
     .where(_L.job.in_(bindparam("jobs", expanding=True)), _L.revoked_at.is_not(None))
@@ -101,6 +102,11 @@ class Links:
 def revoke(connection: Connection, jobs: Collection[int], *, at: datetime) -> int:
     """End the links of some jobs, as many as one statement takes. Returns how many lived."""
     return connection.execute(_REVOKE, {"jobs": list(jobs), "at": at}).rowcount
+
+
+def revoked(connection: Connection, jobs: Collection[int]) -> set[int]:
+    """Those of some jobs whose links were revoked."""
+    return set(connection.execute(_REVOKED, {"jobs": list(jobs)}).scalars())
 
 
 def restore(connection: Connection, jobs: Collection[int]) -> int:

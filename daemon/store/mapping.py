@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Row, Text, literal_column
 
 from daemon.domain.events import Event
-from daemon.domain.jobs import Asset, ProjectName, Tracking
+from daemon.domain.jobs import Asset, KindSource, NamedBy, ProjectName, Tracking
 from daemon.store.rows import (
     AttemptOutcome,
     AttemptRow,
@@ -29,6 +29,8 @@ _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
 _shared_moment = lru_cache(maxsize=64)(from_stamp)
 _TRACKING = {tracking.value: tracking for tracking in Tracking}
 E = TypeVar("E", bound=StrEnum)
+_SOURCES = {source.value: source for source in KindSource}
+_NAMED = {by.value: by for by in NamedBy}
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
@@ -57,6 +59,8 @@ def job_of(values: dict[str, Any]) -> JobRow:
     del values["changed"], values["reminded_at"]
     asset = Asset(**{name: values.pop(name) for name in _ASSET})
     values["tracking"] = named(Tracking, values["tracking"])
+    values["kind_source"] = named(KindSource, values["kind_source"])
+    values["named_by"] = named(NamedBy, values["named_by"])
     return JobRow(**values, asset=asset)
 
 
@@ -78,6 +82,9 @@ def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
             started_at=None if started is None else from_stamp(started),
             reported_at=None if reported is None else from_stamp(reported),
             expected_length=length,
+            kind_source=_SOURCES[source],
+            named_by=_NAMED[named],
+            kind_tries=tries,
         )
         for (
             row,
@@ -93,6 +100,9 @@ def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
             started,
             reported,
             length,
+            source,
+            named,
+            tries,
         ) in rows
     ]
 

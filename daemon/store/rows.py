@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from daemon.domain.events import Event, Json
-from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
+from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
 
 MAX_NAME = 128
 """Characters of a project's, kind's, channel's or batch's name, and of a job id."""
@@ -26,9 +26,20 @@ class TrackResult(StrEnum):
     """What tracking a job came to."""
 
     ADDED = "added"  # it was not known
-    TAKEN_UP = "taken_up"  # it was lost, expired or stopped, and is tracked again
+    TAKEN_UP = "taken_up"  # it was lost, expired or stopped (or has ended), and is tracked again
     ALREADY = "already"  # it is tracked
     FINISHED = "finished"  # the service has ended it: there is nothing to ask
+
+
+class Change(StrEnum):
+    """What tracking changed of a job that was known."""
+
+    LABEL = "label_changed"
+    TAGS = "tags_replaced"
+    BATCH = "batch_changed"
+    KIND = "kind_corrected"
+    KIND_KEPT = "kind_kept"  # another kind was given; the one that the service answered under stays
+    LINK = "link_restored"  # wrapd's own link, which had been taken back, opens again
 
 
 class DeliveryStatus(StrEnum):
@@ -54,7 +65,8 @@ class AttemptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackRequest:
-    """A job to track. `label`, `tags` and `batch` replace what is stored where they are given."""
+    """A job to track. `label`, `tags` and `batch` replace what is stored where they are given. A kind that is only
+    guessed replaces none, and none that the service answered under is replaced by one that was merely given."""
 
     project: ProjectName
     kind: str
@@ -62,6 +74,36 @@ class TrackRequest:
     label: str | None = None
     tags: tuple[str, ...] = ()
     batch: str | None = None
+    kind_source: KindSource = KindSource.GIVEN
+    named_by: NamedBy = NamedBy.PERSON
+
+
+GIVEN_UP = frozenset({Tracking.LOST, Tracking.EXPIRED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRule:
+    """What may become of jobs that are asked to be tracked: whether unknown ones are added (`most_unconfirmed`: as
+    long as not so many wait that only callbacks named), which that are not watched are taken up again, and whether
+    the words of known ones are changed."""
+
+    add: bool = True
+    again: frozenset[Tracking] = GIVEN_UP | {Tracking.STOPPED}
+    change: bool = True
+    most_unconfirmed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """What became of a request to track a job. `result` is None where it was left as it is; `kind` and `tracking`
+    hold now (None: it is not known), `state` is the last that the service said."""
+
+    result: TrackResult | None
+    kind: str
+    kind_source: KindSource
+    tracking: Tracking | None
+    state: str | None
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +115,16 @@ class Known:
     tracking: Tracking
     state: str | None
     batch: str | None
+    label: str | None
+    tags: tuple[str, ...]
+    kind_source: KindSource
+    named_by: NamedBy
 
 
 class WatchRow(NamedTuple):
-    """What the watch needs of a job. `episode` counts how often it was tracked, from 1; `created_at`, `started_at`
-    and `reported_at` are the service's own times, as of the last transition; `expected_length` is seconds of
-    speech, None where it is not known.
+    """What the watch needs of a job. `episode` counts how often it was tracked, from 1, `kind_tries` the rounds of
+    asking for its kind; `created_at`, `started_at` and `reported_at` are the service's own times, as of the last
+    transition; `expected_length` is seconds of speech, None where it is not known.
 
     A tuple: the start reads 100,000 of them, and as a dataclass each would cost half as much again.
     """
@@ -96,6 +142,9 @@ class WatchRow(NamedTuple):
     started_at: datetime | None
     reported_at: datetime | None
     expected_length: float | None
+    kind_source: KindSource = KindSource.GIVEN
+    named_by: NamedBy = NamedBy.PERSON
+    kind_tries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +202,20 @@ class JobRow:
     """When the last of the links to the video dies; None where there is none."""
     seen_at: datetime | None = None
     """When somebody first opened the video by wrapd's own link."""
+    kind_source: KindSource = KindSource.GIVEN
+    named_by: NamedBy = NamedBy.PERSON
+    kind_tries: int = 0
+    """How many rounds of asking for its kind are over."""
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether only a callback named it, and the service never said that it knows it."""
+        return self.named_by is NamedBy.CALLBACK and self.kind_source is KindSource.GUESSED
+
+    @property
+    def answered(self) -> bool:
+        """Whether the service ever told anything of it."""
+        return any(value is not None for value in (self.state, self.created_at, self.reported_at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

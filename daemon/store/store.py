@@ -26,6 +26,7 @@ from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
+from daemon.store.signatures import Signatures
 from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
@@ -46,6 +47,7 @@ class Transaction:
     pictures: Pictures
     links: Links
     retention: Retention
+    signatures: Signatures
 
 
 class Store:
@@ -162,4 +164,5 @@ def _transaction(connection: Connection) -> Transaction:
         pictures=Pictures(connection),
         links=Links(connection),
         retention=Retention(connection),
+        signatures=Signatures(connection),
     )

@@ -122,6 +122,7 @@ def _flag(name: str) -> Column[Any]:
 
 
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
+_UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = 'callback'"
 _UNSEEN = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NULL"
 
 JOBS = Table(
@@ -165,6 +166,9 @@ JOBS = Table(
     Column("link_until", Moment),  # when the last link to the video dies
     Column("seen_at", Moment),  # when somebody first opened it by wrapd's own link
     Column("reminded_at", Moment),  # when it was told that the link dies, or that there was nobody to tell
+    Column("kind_source", Text, nullable=False, server_default=text("'given'")),
+    Column("named_by", Text, nullable=False, server_default=text("'person'")),
+    Column("kind_tries", Integer, nullable=False, server_default=text("0")),  # rounds of asking for its kind
     # The id comes first: people look jobs up by it alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
     _within("project", 128),
@@ -187,6 +191,9 @@ JOBS = Table(
     _within("asked_by", 64),
     _within("next_reason", 64),
     CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
+    CheckConstraint("kind_source IN ('given', 'found', 'guessed')", name="kind_source_value"),
+    CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
+    CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1"), postgresql_where=text("changed")),
     Index(
         "jobs_active",
@@ -221,6 +228,8 @@ JOBS = Table(
         sqlite_where=text(_HAS_AGE),
         postgresql_where=text(_HAS_AGE),
     ),
+    # Those that only a callback named: how many may be is bounded.
+    Index("jobs_unconfirmed", "project", sqlite_where=text(_UNCONFIRMED), postgresql_where=text(_UNCONFIRMED)),
     # The videos that nobody has opened, by when they cannot be any more.
     Index("jobs_unseen", "link_until", sqlite_where=text(_UNSEEN), postgresql_where=text(_UNSEEN)),
     # A row id names a job in delivery keys for ever: it must not be given twice.
@@ -408,4 +417,17 @@ DISCOVERIES = Table(
     ),
     # Whoever asked looks for its row by id: another's must not come in its place.
     sqlite_autoincrement=True,
+)
+
+SIGNATURES = Table(
+    "signatures",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("used_at", Moment, nullable=False),
+    _within("digest", 128),
+    _within("project", 128),
+    _within("job_id", 128),
+    Index("signatures_age", "used_at"),
 )

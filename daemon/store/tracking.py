@@ -3,115 +3,264 @@
 Owns these statements, for `Jobs`. Must never change what the service said of a job.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Boolean, Connection, bindparam, func, insert, or_, select, update
 
-from daemon.domain.jobs import JobId, Tracking
+from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches, links
 from daemon.store.mapping import plain
-from daemon.store.rows import Known, TrackRequest, TrackResult
+from daemon.store.rows import Change, Known, Tracked, TrackRequest, TrackResult, TrackRule
 from daemon.store.tables import JOBS
 
 T = TypeVar("T")
+_Key = tuple[str, str]
 
 _C = JOBS.c
 _CHUNK = 500
 """Values in one statement: some builds of SQLite take no more than 999."""
 
-_RESULTS = {
-    Tracking.ACTIVE: TrackResult.ALREADY,
-    Tracking.FINISHED: TrackResult.FINISHED,
-    Tracking.LOST: TrackResult.TAKEN_UP,
-    Tracking.EXPIRED: TrackResult.TAKEN_UP,
-    Tracking.STOPPED: TrackResult.TAKEN_UP,
-}
-_KNOWN = select(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state, _C.batch).where(
-    _C.job_id.in_(bindparam("job_ids", expanding=True))
-)
+_TRUST = (NamedBy.PERSON, NamedBy.SERVICE, NamedBy.CALLBACK)
+"""Who is believed more that there is such a job comes first."""
+_LEFT = {Tracking.ACTIVE: TrackResult.ALREADY, Tracking.FINISHED: TrackResult.FINISHED}
+_KNOWN = select(
+    *(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state, _C.batch, _C.label, _C.tags),
+    *(_C.kind_source, _C.named_by),
+).where(_C.job_id.in_(bindparam("job_ids", expanding=True)))
+_WORDS = ("label", "tags", "batch")
 _GIVE = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
         kind=bindparam("new_kind"),
+        kind_source=bindparam("new_source"),
+        named_by=bindparam("new_named"),
         changed=or_(_C.changed, bindparam("news", type_=Boolean)),
-        **{
-            name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name])
-            for name in ("label", "tags", "batch")
-        },
+        **{name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name]) for name in _WORDS},
     )
 )
-_TAKE_UP = (
+_AGAIN = {
+    "tracking": plain(Tracking.ACTIVE),
+    "tracked_at": bindparam("at", type_=_C.tracked_at.type),
+    "episode": _C.episode + 1,
+    "kind_tries": 0,
+    "changed": True,
+}
+_TAKE_UP = update(JOBS).where(_C.id == bindparam("row")).values(_AGAIN)
+# The service may have taken the end back: the job stands as one that was not asked about yet. The end stays in its
+# transitions.
+_LOOK_AGAIN = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
-        tracking=plain(Tracking.ACTIVE),
-        tracked_at=bindparam("at", type_=_C.tracked_at.type),
-        episode=_C.episode + 1,
-        changed=True,
+        **_AGAIN,
+        state=None,
+        state_since=None,
+        kind_source=plain(KindSource.FOUND),
+        error_code=None,
+        error_msg=None,
+        seen_at=None,
+        reminded_at=None,
     )
+)
+_UNCONFIRMED = (
+    select(_C.id)
+    .where(
+        _C.project == bindparam("of_project"),
+        _C.tracking == plain(Tracking.ACTIVE),
+        _C.kind_source == plain(KindSource.GUESSED),
+        _C.named_by == plain(NamedBy.CALLBACK),
+    )
+    .limit(bindparam("most"))
 )
 
 
 def track_many(
-    connection: Connection, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
-) -> list[TrackResult]:
+    connection: Connection,
+    requests: Iterable[TrackRequest],
+    *,
+    at: datetime,
+    routing: Routing | None = None,
+    rule: TrackRule | None = None,
+) -> list[Tracked]:
     """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
     come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
+    rule = rule or TrackRule()
     touched: dict[batches.Batch, None] = {}
-    results = [result for part in _apart(requests) for result in _track(connection, part, touched, at=at)]
+    results = []
+    for part in _apart(requests):
+        plan = _plan(connection, part, rule, at=at)
+        _write(connection, plan, at=at)
+        touched.update(plan.touched)
+        results += plan.results
     batches.changed(connection, touched, at=at, routing=routing)
     return results
 
 
-def _track(
-    connection: Connection, requests: Sequence[TrackRequest], touched: dict[batches.Batch, None], *, at: datetime
-) -> list[TrackResult]:
-    """Of several at once, no two about one job. Batches whose jobs are others by it are put into `touched`."""
+@dataclass(slots=True)
+class _Plan:
+    """What is to be written for some requests, no two of them about one job."""
+
+    results: list[Tracked] = field(default_factory=list)
+    added: list[dict[str, Any]] = field(default_factory=list)
+    given: list[dict[str, Any]] = field(default_factory=list)
+    taken_up: list[int] = field(default_factory=list)
+    looked_again: list[int] = field(default_factory=list)
+    reopened: list[int] = field(default_factory=list)
+    """Jobs whose links are to open again."""
+    touched: dict[batches.Batch, None] = field(default_factory=dict)
+    """Batches that have other jobs by it, or an active one more."""
+
+
+def _plan(connection: Connection, requests: Sequence[TrackRequest], rule: TrackRule, *, at: datetime) -> _Plan:
     known = known_of(connection, (request.job_id for request in requests))
-    results: list[TrackResult] = []
-    added, given, taken_up, again = [], [], [], []
+    found = {(each.project, each.job_id): known.get((each.project, each.job_id)) for each in requests}
+    again = [job.id for job in found.values() if job is not None and job.tracking is not Tracking.ACTIVE]
+    closed = links.revoked(connection, again) if again and rule.change else set()
+    plan = _Plan()
     for request in requests:
-        job = known.get((request.project, request.job_id))
-        touched |= {(request.project, batch): None for batch in _touched(request, job)}
+        job = found[request.project, request.job_id]
         if job is None:
-            added.append(_added(request, at=at))
-            results.append(TrackResult.ADDED)
-            continue
-        result = _RESULTS[job.tracking]
-        if _says_more(request, job):
-            given.append(_given(request, job))
-        if result is TrackResult.TAKEN_UP:
-            taken_up.append({"row": job.id, "at": at})
-        if result is not TrackResult.ALREADY:
-            again.append(job.id)
-        results.append(result)
-    for statement, rows in ((insert(JOBS), added), (_GIVE, given), (_TAKE_UP, taken_up)):
+            _plan_new(connection, plan, request, rule, at=at)
+        else:
+            _plan_known(plan, request, job, rule, closed=job.id in closed)
+    return plan
+
+
+def _plan_new(
+    connection: Connection, plan: _Plan, request: TrackRequest, rule: TrackRule, *, at: datetime
+) -> None:
+    if not rule.add or _too_many(connection, request, rule):
+        plan.results.append(
+            Tracked(result=None, kind=request.kind, kind_source=request.kind_source, tracking=None, state=None)
+        )
+        return
+    plan.added.append(_added(request, at=at))
+    if request.batch is not None:
+        plan.touched[request.project, request.batch] = None
+    plan.results.append(
+        Tracked(
+            result=TrackResult.ADDED,
+            kind=request.kind,
+            kind_source=request.kind_source,
+            tracking=Tracking.ACTIVE,
+            state=None,
+        )
+    )
+
+
+def _too_many(connection: Connection, request: TrackRequest, rule: TrackRule) -> bool:
+    if rule.most_unconfirmed is None:
+        return False
+    most = {"of_project": request.project, "most": rule.most_unconfirmed}
+    return len(connection.execute(_UNCONFIRMED, most).all()) >= rule.most_unconfirmed
+
+
+def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule, *, closed: bool) -> None:
+    again = job.tracking in rule.again
+    active = again or job.tracking is Tracking.ACTIVE
+    kind, source, kind_change = _kind(request, job)
+    named_by = min(request.named_by, job.named_by, key=_TRUST.index)
+    label, tags, batch = _new_words(request, job) if rule.change else (None, None, None)
+    words = {Change.LABEL: label, Change.TAGS: tags, Change.BATCH: batch}
+    changes = [change for change, value in words.items() if value is not None]
+    changes += [] if kind_change is None else [kind_change]
+    if (kind, source, named_by) != (job.kind, job.kind_source, job.named_by) or label or tags or batch:
+        plan.given.append(
+            {
+                "row": job.id,
+                "new_kind": kind,
+                "new_source": source,
+                "new_named": named_by,
+                "new_label": label,
+                "new_tags": tags,
+                "new_batch": batch,
+                "news": active and (kind, source, named_by) != (job.kind, job.kind_source, job.named_by),
+            }
+        )
+    if again:
+        (plan.looked_again if job.tracking is Tracking.FINISHED else plan.taken_up).append(job.id)
+    if closed:
+        plan.reopened.append(job.id)
+        changes.append(Change.LINK)
+    _note_batches(plan, request, job, batch=batch, again=again)
+    plan.results.append(
+        Tracked(
+            result=TrackResult.TAKEN_UP if again else _LEFT.get(job.tracking),
+            kind=kind,
+            kind_source=source,
+            tracking=Tracking.ACTIVE if again else job.tracking,
+            state=job.state,
+            changes=tuple(changes),
+        )
+    )
+
+
+def _note_batches(plan: _Plan, request: TrackRequest, job: Known, *, batch: str | None, again: bool) -> None:
+    """What becomes of the batch that the job was of, and of the one that it is of now."""
+    now = batch or job.batch
+    if now is not None and (again or batch is not None):
+        plan.touched[request.project, now] = None
+    if batch is not None and job.batch is not None:
+        plan.touched[request.project, job.batch] = None
+
+
+def _kind(request: TrackRequest, job: Known) -> tuple[str, KindSource, Change | None]:
+    """The job's kind after the request, how that is known, and what that changes."""
+    if request.kind_source is KindSource.GUESSED:
+        return job.kind, job.kind_source, None
+    if request.kind == job.kind:
+        known = KindSource.FOUND in (request.kind_source, job.kind_source)
+        return job.kind, KindSource.FOUND if known else request.kind_source, None
+    answered = job.state is not None or job.kind_source is KindSource.FOUND
+    if answered and request.kind_source is KindSource.GIVEN:
+        return job.kind, job.kind_source, Change.KIND_KEPT
+    return request.kind, request.kind_source, Change.KIND
+
+
+def _new_words(request: TrackRequest, job: Known) -> tuple[str | None, tuple[str, ...] | None, str | None]:
+    """The label, the tags and the batch, each as far as the request changes it."""
+    return (
+        request.label if request.label not in (None, job.label) else None,
+        request.tags if request.tags and request.tags != job.tags else None,
+        request.batch if request.batch not in (None, job.batch) else None,
+    )
+
+
+def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
+    statements: Mapping[Any, list[dict[str, Any]]] = {
+        insert(JOBS): plan.added,
+        _GIVE: plan.given,
+        _TAKE_UP: [{"row": row, "at": at} for row in plan.taken_up],
+        _LOOK_AGAIN: [{"row": row, "at": at} for row in plan.looked_again],
+    }
+    for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
-    if again:
-        links.restore(connection, again)
-    return results
+    if plan.reopened:
+        links.restore(connection, plan.reopened)
 
 
-def _touched(request: TrackRequest, known: Known | None) -> list[str]:
-    """The batches that have other jobs by the request, or an active one more."""
-    before = None if known is None else known.batch
-    after = request.batch or before
-    again = known is not None and _RESULTS[known.tracking] is TrackResult.TAKEN_UP
-    changes = (before, after) if after != before else (after,) if again else ()
-    return [batch for batch in changes if batch is not None]
-
-
-def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[tuple[str, str], Known]:
+def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[_Key, Known]:
     """The jobs of those ids in every project, by project and id."""
     return {
-        (project, job_id): Known(id=row, kind=kind, tracking=Tracking(tracking), state=state, batch=batch)
+        (row.project, row.job_id): Known(
+            id=row.id,
+            kind=row.kind,
+            tracking=Tracking(row.tracking),
+            state=row.state,
+            batch=row.batch,
+            label=row.label,
+            tags=row.tags,
+            kind_source=KindSource(row.kind_source),
+            named_by=NamedBy(row.named_by),
+        )
         for part in chunks(job_ids)
-        for row, project, job_id, kind, tracking, state, batch in connection.execute(_KNOWN, {"job_ids": part})
+        for row in connection.execute(_KNOWN, {"job_ids": part})
     }
 
 
@@ -123,31 +272,17 @@ def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
         "label": request.label,
         "tags": request.tags,
         "batch": request.batch,
+        "kind_source": request.kind_source,
+        "named_by": request.named_by,
         "tracking": Tracking.ACTIVE,
         "tracked_at": at,
         "changed": True,
     }
 
 
-def _says_more(request: TrackRequest, known: Known) -> bool:
-    """Whether there may be anything to write of a job that is stored."""
-    return request.kind != known.kind or not (request.label is request.batch is None and not request.tags)
-
-
-def _given(request: TrackRequest, known: Known) -> dict[str, Any]:
-    return {
-        "row": known.id,
-        "new_kind": request.kind,
-        "new_label": request.label,
-        "new_tags": request.tags or None,
-        "new_batch": request.batch,
-        "news": known.tracking is Tracking.ACTIVE and known.kind != request.kind,
-    }
-
-
 def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
     """Parts of a chunk at most, in order; the second request about a job finds what the first one stored."""
-    part: dict[tuple[str, str], TrackRequest] = {}
+    part: dict[_Key, TrackRequest] = {}
     for request in requests:
         key = (request.project, request.job_id)
         if key in part or len(part) == _CHUNK:

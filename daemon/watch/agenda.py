@@ -39,8 +39,10 @@ class Watched:
         "asked_by",
         "defects",
         "due",
+        "episode",
         "expires",
         "failures",
+        "guessed",
         "hinted",
         "in_flight",
         "job",
@@ -74,6 +76,8 @@ class Watched:
         """Row id."""
         self.job_id = job_id
         self.kind = kind
+        self.episode, self.guessed = 1, False
+        """How often it was tracked; whether its kind is a guess, under which the service has not answered."""
         self.state = state
         self.since = since
         """When the job came into its state."""
@@ -100,12 +104,10 @@ class Watched:
         """Lists do not hold it: it is asked singly."""
         self.once = False
         """It is to be asked singly the next time."""
-        self.failures = self.defects = 0
-        """Looks in a row without an answer, and those that ended in an error of wrapd's own."""
+        self.failures = self.defects = self.missed = 0
+        """In a row: looks without an answer, those that ended in an error of wrapd's own, lists that lack it."""
         self.missing_since: float | None = None
         """The first "not found" in a row."""
-        self.missed = 0
-        """Answers of lists in a row that lack it."""
         self.in_flight = False
         """A question about it is under way."""
         self.recording = False

@@ -17,6 +17,7 @@ from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.errors import ApiError
+from daemon.metastudio.kinds import Kind
 from daemon.store import Recorded, StoreError, Transaction
 from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
@@ -106,6 +107,8 @@ class Answers:
         due_at = move.observed_at + timedelta(seconds=wait)
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
+        # There was an answer under its kind, or a list named that.
+        kind = watched.kind.name if source.by == "single" or not watched.guessed else None
         watched.recording = True
         try:
             recorded = await ground.store.write(
@@ -117,6 +120,7 @@ class Answers:
                     due_at=due_at,
                     operator_alerts=self._reports.unknown_state(watched, move),
                     facts=facts,
+                    kind=kind,
                 )
             )
         except StoreError as error:
@@ -127,6 +131,7 @@ class Answers:
         reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
         found = Found(watched=watched, by=source.by, reported=reported, looked=watched.looked, created=created)
         self._looked(watched, source)
+        watched.guessed = kind is None
         watched.reported = reported if reported is not None else watched.reported
         if recorded is None:
             await self._follow_store(watched)
@@ -274,6 +279,18 @@ class Answers:
 
     # What is known beside the state
 
+    def learn_kind(self, watched: Watched, kind: Kind | None) -> None:
+        """A list says of what kind the job is, and knows better than who named it. The store hears of it with the
+        job's next move."""
+        if kind is None:
+            return
+        watched.guessed = False
+        if kind is watched.kind:
+            return
+        log.info(LogEvent.KIND_FOUND, project=self._ground.project, job=watched.job_id, kind=kind.name)
+        watched.kind, watched.law = kind, None
+        self._ground.agenda.set_alone(watched, alone=not kind.listed)
+
     async def set_length(self, watched: Watched, seconds: float) -> None:
         """Keep what a job's script foretells of its length. Losing it costs nothing but foresight."""
         watched.length, watched.law = seconds, None
@@ -319,7 +336,12 @@ class Answers:
         try:
             recorded = await ground.store.write(
                 lambda tx: tx.jobs.record_end(
-                    watched.job, event, at=ground.clock.now(), routing=ground.routing, reason=reason
+                    watched.job,
+                    event,
+                    at=ground.clock.now(),
+                    routing=ground.routing,
+                    reason=reason,
+                    episode=watched.episode,
                 )
             )
         except StoreError as error:

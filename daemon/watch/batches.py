@@ -280,6 +280,7 @@ async def take_summary(
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
     seen, now = summary.observation(), ground.clock.monotonic()
+    answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
         await answers.take(watched, seen, source)
         return

@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from daemon.clock import Clock
+from daemon.commands import discovered
 from daemon.domain import backoff
 from daemon.domain.events import Json
 from daemon.domain.jobs import JobId, ProjectName, Tracking
@@ -36,7 +37,8 @@ from daemon.store import (
     StoreClosed,
     StoreError,
     StoreFailed,
-    TrackRequest,
+    Tracked,
+    TrackResult,
     Transaction,
 )
 from daemon.tasks import Defects, Tasks, where_of
@@ -269,37 +271,22 @@ class Looker:
         """What becomes of the jobs of a page."""
         if not wanted:
             return []
-        ids = [each.job_id for each in wanted]
-        known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, ids))
-        fresh = [each for each in wanted if each.job_id not in known]
-        added: set[JobId] = set()
-        if fresh and not wish.dry_run:
-            requests = [self._request(each, wish) for each in fresh]
-            added = await self._store.write(partial(_track, requests=requests, at=self._clock.now()))
+        kinds = {each.job_id: _kind_of(each) for each in wanted}
+        if wish.dry_run:
+            known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, kinds))
+            told = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
+            return [_found(each, told[each.job_id], "new") for each in wanted]
+        tracked = await self._store.write(partial(self._track, kinds=kinds, wish=wish))
         return [
-            Found(
-                job_id=each.job_id,
-                kind=_kind_of(each),
-                state=each.state,
-                name=each.observation().asset.asset_name,
-                result="added"
-                if each.job_id in added
-                else "new"
-                if wish.dry_run and each.job_id not in known
-                else "known",
-                tracking=known[each.job_id].tracking if each.job_id in known else None,
-            )
+            _found(each, None, "added")
+            if tracked[each.job_id].result is TrackResult.ADDED
+            else _found(each, tracked[each.job_id].tracking, "known")
             for each in wanted
         ]
 
-    def _request(self, summary: Summary, wish: Wish) -> TrackRequest:
-        return TrackRequest(
-            project=self._project,
-            kind=_kind_of(summary),
-            job_id=summary.job_id,
-            tags=wish.tags,
-            batch=wish.batch,
-        )
+    def _track(self, tx: Transaction, *, kinds: Mapping[JobId, str], wish: Wish) -> dict[JobId, Tracked]:
+        at = self._clock.now()
+        return discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
 
 
 def _kind_of(summary: Summary) -> str:
@@ -307,12 +294,16 @@ def _kind_of(summary: Summary) -> str:
     return summary.kind.name
 
 
-def _track(tx: Transaction, *, requests: list[TrackRequest], at: datetime) -> set[JobId]:
-    """Track those that nobody has tracked meanwhile; which these are."""
-    known = tx.jobs.known(requests[0].project, [each.job_id for each in requests])
-    fresh = [each for each in requests if each.job_id not in known]
-    tx.jobs.track_many(fresh, at=at)
-    return {each.job_id for each in fresh}
+def _found(summary: Summary, tracking: Tracking | None, fresh: str) -> Found:
+    """A job that fits; `tracking` is that of a known one, `fresh` the result of another."""
+    return Found(
+        job_id=summary.job_id,
+        kind=_kind_of(summary),
+        state=summary.state,
+        name=summary.observation().asset.asset_name,
+        result=fresh if tracking is None else "known",
+        tracking=tracking,
+    )
 
 
 class Discovery:

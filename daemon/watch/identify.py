@@ -1,46 +1,345 @@
-"""Finds out of what kind a job is that somebody outside names. Never tracks it.
+"""Finds out of what kind the jobs of one project are whose kind nobody named: a query needs it, and under a wrong
+one the service knows no such job.
 
-A callback names the job alone; a query needs its kind too, so this has the priority of news.
+Owns the questions for that: a small share of the project's budget, and an end to them. Jobs that only a callback
+named are held here until the service confirms that there are such jobs: they may be made up. Must never judge a
+job's state.
 """
 
-import asyncio
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
-from daemon.domain.jobs import JobId
+from daemon.domain.events import Event
+from daemon.domain.jobs import JobId, KindSource, NamedBy
+from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
-from daemon.metastudio.client import ProjectClient
-from daemon.metastudio.errors import ApiError
-from daemon.metastudio.kinds import BUSINESS_CARD, Kind
-from daemon.metastudio.listing import ListQuery
+from daemon.metastudio.errors import ApiError, JobNotFound, ProjectFault, Refused, Unavailable
+from daemon.metastudio.kinds import KINDS, Kind
+from daemon.metastudio.listing import MAX_LIMIT, ListQuery
+from daemon.store import StoreError, WatchRow
+from daemon.watch.agenda import Watched
+from daemon.watch.ground import Ground
+from daemon.watch.reports import Reports
 
+log = logger(__name__)
+
+SHARE = 0.08
+"""Share of the rate that goes into finding kinds: with the burst it stays below a tenth."""
+_BURST = 4
+"""Requests that may follow each other at once: as many as one job takes."""
 _SINCE = timedelta(days=366)
-"""How old the job may be: without a bound the service lists the last month only."""
-_PATIENCE = 5.0
-"""Seconds for all queries, waiting for the budget included."""
+"""How old a job may be: without a bound the service lists the last month only."""
+_FIRST_PAUSE, _LONGER = 5.0, 3.0
+"""Seconds from the first round of questions about a job to the second, and how many times longer each pause is."""
+_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
+"""Seconds of rest after an answer that says nothing; twice as long each time."""
+_PATIENCE = 3
+"""Useless answers about one job and kind, after which the next kind is asked for; and of lists, after which kinds
+are asked for singly."""
+_UNLISTED_FOR = 600.0
+"""Seconds for which kinds are asked for singly after the list was refused."""
+_GATHER, _TELL_EVERY = 600.0, 3600.0
+"""Seconds for which unknown jobs are gathered into one report while others are still looked for, and between two
+reports."""
 
 
-async def kind_of(client: ProjectClient, job_id: JobId, *, now: datetime) -> Kind | None:
-    """The job's kind by the service's list, or by a query for the one kind that is not listed and sends callbacks.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Case:
+    """A job whose kind is to be found. Moments are monotonic seconds."""
 
-    None where the service does not say. Takes seconds at most, never raises.
-    """
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await _listed(client, job_id, now) or await _shown(client, job_id)
-    except (ApiError, TimeoutError):
-        return None
+    job: int
+    """Row id."""
+    job_id: JobId
+    episode: int
+    since: float
+    """Since when it is looked for: what the grace counts from."""
+    rounds: int
+    """How often all kinds were asked for."""
+    due: float
+    """When the next round begins."""
+    watched: Watched | None = None
+    """The job in the agenda, under its guessed kind; None for one that is held here."""
+    listed: bool = False
+    """Whether the list was read in this round."""
+    left: list[Kind] | None = None
+    """The kinds that are to be asked for singly in this round."""
+    denied: bool = False
+    """Whether an answer of this round said that there is no such job: else the round does not count."""
+    useless: int = 0
+    """Answers in a row that said nothing."""
+    over: bool = False
+    """The service knows it under no kind."""
 
 
-async def _listed(client: ProjectClient, job_id: JobId, now: datetime) -> Kind | None:
-    since = (now - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
-    query = ListQuery(job_ids=(job_id,), created_since=since)
-    listed = await client.list(query, permit=await client.budget.take(Priority.NEWS))
-    return next((entry.kind for entry in listed.entries if entry.job_id == job_id), None)
+class Kinds:
+    """The jobs of one project whose kind is to be found. `tick` asks what is due; `on_found` is told when the
+    store has new kinds."""
 
+    def __init__(self, ground: Ground, reports: Reports) -> None:
+        self.on_found: Callable[[], None] = lambda: None
+        self._ground = ground
+        self._reports = reports
+        self._cases: dict[JobId, Case] = {}
+        self._busy = False
+        self._next_at = float("-inf")
+        """When a question may be due at all."""
+        self._rest_until = self._paced_until = float("-inf")
+        self._pause = 0.0
+        self._unlisted_until, self._useless_lists = float("-inf"), 0
+        self._unknown, self._first_unknown = 0, ""
+        self._report_at = self._gather_until = float("-inf")
 
-async def _shown(client: ProjectClient, job_id: JobId) -> Kind | None:
-    try:
-        await client.show(BUSINESS_CARD, job_id, permit=await client.budget.take(Priority.NEWS))
-    except ApiError:
-        return None
-    return BUSINESS_CARD
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    @staticmethod
+    def are_for(row: WatchRow) -> bool:
+        """Whether a job is to be held here: only a callback named it, and the service did not confirm it."""
+        return row.named_by is NamedBy.CALLBACK and row.kind_source is KindSource.GUESSED
+
+    def holds(self, job_id: JobId) -> bool:
+        """Whether the job is held here, and not in the agenda."""
+        case = self._cases.get(job_id)
+        return case is not None and case.watched is None
+
+    def hold(self, row: WatchRow) -> None:
+        """Find the kind of a job before it is watched."""
+        now = self._ground.clock.monotonic()
+        known = self._cases.get(row.job_id)
+        if known is not None and known.watched is None and known.episode == row.episode:
+            return
+        # Its age is that of its rounds: while nobody asked the grace stood still.
+        asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
+        age = min(asked, max(0.0, (self._ground.clock.now() - row.tracked_at).total_seconds()))
+        self._add(
+            Case(
+                job=row.id,
+                job_id=row.job_id,
+                episode=row.episode,
+                since=now - age,
+                rounds=row.kind_tries,
+                due=now,
+            )
+        )
+
+    def unknown_as(self, watched: Watched) -> bool:
+        """The service does not know a job under its guessed kind: whether it knows it under no other. False until
+        all were asked for, which begins by this."""
+        case = self._cases.get(watched.job_id)
+        if case is None or case.watched is not watched:
+            now = self._ground.clock.monotonic()
+            case = Case(
+                job=watched.job,
+                job_id=watched.job_id,
+                episode=watched.episode,
+                since=now if watched.missing_since is None else watched.missing_since,
+                rounds=0,
+                due=now,
+                watched=watched,
+            )
+            self._add(case)
+        return case.over
+
+    def drop(self, job_id: JobId) -> bool:
+        """Look for its kind no longer. False where nobody did."""
+        return self._cases.pop(job_id, None) is not None
+
+    def tick(self) -> None:
+        """Ask what is due, if nothing is being asked; report what there is to report."""
+        now = self._ground.clock.monotonic()
+        if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
+            self._report(now)
+        if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
+            return
+        gap = 1 / (SHARE * self._ground.client.budget.current_rate(now))
+        if self._paced_until > now + (_BURST - 1) * gap:
+            return
+        chosen = self._chosen(now)
+        if not chosen:
+            return
+        self._paced_until = max(self._paced_until, now) + gap
+        self._busy = True
+        self._ground.tasks.spawn("kind", self._ask(chosen), project=self._ground.project)
+
+    async def stop(self) -> None:
+        """Report what is left to report."""
+        if self._unknown:
+            self._report(self._ground.clock.monotonic())
+            await self._reports.flush()
+
+    def _held(self) -> bool:
+        return any(case.watched is None for case in self._cases.values())
+
+    def _add(self, case: Case) -> None:
+        self._cases[case.job_id] = case
+        self._next_at = float("-inf")
+
+    # Which question is next
+
+    def _chosen(self, now: float) -> list[Case]:
+        """The jobs to ask about next: with one list, or one of them singly."""
+        for case in [case for case in self._cases.values() if self._is_settled(case.watched)]:
+            del self._cases[case.job_id]
+        open_cases = [case for case in self._cases.values() if not case.over]
+        due = [case for case in open_cases if case.due <= now]
+        if not due:
+            self._next_at = min((case.due for case in open_cases), default=float("inf"))
+            return []
+        # Those that a person named first, then the newest: made-up ones must not keep others from being found.
+        due.sort(key=lambda case: (case.watched is None, -case.job))
+        unlisted = [case for case in due if not case.listed]
+        if unlisted and now >= self._unlisted_until:
+            return unlisted[:MAX_LIMIT]
+        return [min(due, key=lambda case: (case.rounds, -len(self._left(case)), case.watched is None))]
+
+    def _is_settled(self, watched: Watched | None) -> bool:
+        """Whether a job of the agenda was answered under its kind meanwhile, or is not watched any more."""
+        return watched is not None and not (watched.guessed and self._ground.agenda.holds(watched))
+
+    def _left(self, case: Case) -> list[Kind]:
+        """The kinds to ask for singly in this round."""
+        if case.left is None:
+            own = None if case.watched is None else case.watched.kind
+            case.left = [kind for kind in KINDS.values() if not (kind.listed and case.listed) and kind is not own]
+        return case.left
+
+    # Asking
+
+    async def _ask(self, cases: Sequence[Case]) -> None:
+        now = self._ground.clock.monotonic()
+        try:
+            if not cases[0].listed and now >= self._unlisted_until:
+                await self._ask_list(cases)
+            else:
+                await self._ask_singly(cases[0])
+            await self._end_rounds(cases)
+        except ApiError as error:
+            self._rest(error)
+        except StoreError as error:
+            self._ground.trouble.note(error, project=self._ground.project)
+            self._rest(None)
+        except BaseException:
+            self._rest(None)
+            for case in cases:  # others have their turn before it trips somebody again
+                case.due = now + _LONGEST_PAUSE
+            raise
+        finally:
+            self._busy = False
+
+    async def _ask_list(self, cases: Sequence[Case]) -> None:
+        ground = self._ground
+        since = (ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
+        query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
+        try:
+            listed = await ground.client.list(query, permit=await ground.client.budget.take(Priority.NEWS))
+        except (Refused, JobNotFound, ProjectFault):
+            self._unlisted_until = ground.clock.monotonic() + _UNLISTED_FOR
+            return
+        except Unavailable:
+            self._useless_lists += 1
+            if self._useless_lists >= _PATIENCE:  # single queries may fare better
+                self._useless_lists, self._unlisted_until = 0, ground.clock.monotonic() + _UNLISTED_FOR
+            raise
+        self._pause, self._useless_lists = 0.0, 0
+        kinds = {entry.job_id: entry.kind for entry in listed.entries}
+        found = []
+        for case in cases:
+            case.listed, case.left = True, None
+            case.denied = case.job_id not in kinds
+            kind = kinds.get(case.job_id)
+            if kind is not None:
+                found.append((case, kind))
+            elif case.job_id in kinds:  # it is there, and the list does not say what it is
+                case.left = list(KINDS.values())
+        await self._found(found)
+
+    async def _ask_singly(self, case: Case) -> None:
+        ground = self._ground
+        left = self._left(case)
+        if not left:
+            return
+        try:
+            await ground.client.show(left[0], case.job_id, permit=await ground.client.budget.take(Priority.NEWS))
+        except (JobNotFound, Refused):
+            case.denied = True
+            case.useless = 0
+        except ProjectFault:  # this endpoint may not have that kind
+            case.useless = 0
+        except Unavailable:
+            case.useless += 1
+            if case.useless >= _PATIENCE:
+                left.pop(0)
+            raise
+        else:
+            await self._found([(case, left[0])])
+        self._pause = 0.0
+        left.pop(0)
+
+    async def _found(self, found: Sequence[tuple[Case, Kind]]) -> None:
+        """Keep what the service said. Raises StoreError: then it is asked once more."""
+        if not found:
+            return
+        kinds = {case.job: kind.name for case, kind in found}
+        await self._ground.store.write(lambda tx: tx.jobs.kinds_found(kinds))
+        for case, kind in found:
+            log.info(LogEvent.KIND_FOUND, project=self._ground.project, job=case.job_id, kind=kind.name)
+            if self._cases.get(case.job_id) is case:
+                del self._cases[case.job_id]
+        self.on_found()
+
+    async def _end_rounds(self, cases: Sequence[Case]) -> None:
+        """Of those about which all was asked: plan the next round, or give up."""
+        now = self._ground.clock.monotonic()
+        grace = self._ground.limits.not_found_grace
+        done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
+        for case in done:
+            case.rounds += case.denied
+            first = min(_FIRST_PAUSE, grace / 4)
+            pause = first * _LONGER ** min(case.rounds, 20)
+            case.over = case.denied and now - case.since >= grace
+            case.due = min(
+                now + pause, max(case.since + grace, now + first)
+            )  # the last one when the grace is over
+            case.listed, case.left, case.denied = False, None, False
+        if done:
+            tries = {case.job: case.rounds for case in done}
+            await self._ground.store.write(lambda tx: tx.jobs.kinds_tried(tries))
+        for case in done:
+            if case.watched is None and case.over:
+                await self._give_up(case)
+
+    async def _give_up(self, case: Case) -> None:
+        """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
+        ground = self._ground
+        reason = "a callback named it, and the service does not know it"
+        case.over = False  # until that is stored
+        await ground.store.write(
+            lambda tx: tx.jobs.record_end(
+                case.job,
+                Event.LOST,
+                at=ground.clock.now(),
+                routing=ground.routing,
+                reason=reason,
+                episode=case.episode,
+            )
+        )
+        if self._cases.get(case.job_id) is case:
+            del self._cases[case.job_id]
+        log.info(LogEvent.JOB_LOST, project=ground.project, job=case.job_id, reason=reason)
+        if not self._unknown:
+            self._gather_until = ground.clock.monotonic() + _GATHER
+            self._first_unknown = case.job_id
+        self._unknown += 1
+
+    def _report(self, now: float) -> None:
+        self._reports.tell(Event.UNCONFIRMED, jobs=self._unknown, job_id=self._first_unknown)
+        self._unknown = 0
+        self._report_at = now + _TELL_EVERY
+
+    def _rest(self, error: ApiError | None) -> None:
+        """Nothing was learned: ask again later, and later each time."""
+        self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+        floor = (error.retry_after or 0.0) if error is not None else 0.0
+        self._rest_until = self._ground.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))
+        log.debug(LogEvent.POLL_FAILED, project=self._ground.project, error=error)

@@ -22,7 +22,7 @@ _SPARED = 0.5
 """Share of the rate that the safety net may use where few jobs share a list, or none do."""
 _LATE, _LATE_AGAIN = 1.0, 0.25
 """Seconds of waiting and lateness above which the price rises, and below which it falls."""
-_FOLLOW_FIRST, _FOLLOWED = 1.0, 60.0
+_FOLLOW_FIRST, FOLLOWED = 1.0, 60.0
 """Seconds after a hint to the second look at a job that had not ended at the first, and to the last of these;
 each gap is as long as all before."""
 _REST = 1.0
@@ -123,7 +123,7 @@ class Planner:
         if now < watched.expires < due:  # a last look when its time is over
             due, reason = max(watched.expires, now + floor), Reason.LAST
         since = now - watched.hinted
-        if not failed and 0 <= since < _FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
+        if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
             due, reason = again, Reason.HINT  # it was said to have ended: the service's answers may lag a little
         watched.due, watched.reason = due, reason
 

@@ -41,6 +41,7 @@ from daemon.watch.batches import Batches
 from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Change, Overload, ProjectHealth, Refusals
+from daemon.watch.identify import Kinds
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
@@ -139,6 +140,7 @@ class Poller:
         self.batches = Batches(self.ground, self.answers)
         self.feed = FeedReader(self.ground, self.answers)
         self.answers.on_end = self._end_found
+        self.kinds = Kinds(self.ground, self.reports)
         self._on_end = on_end
         self.health = ProjectHealth()
         self._client = client
@@ -164,9 +166,10 @@ class Poller:
 
     # Which question is next
 
-    def add(self, watched: Watched) -> None:
-        """Take up a job. A new one is asked singly where the budget is calm: that brings its script too."""
-        if watched.state is None and not watched.alone:
+    def add(self, watched: Watched, *, anew: bool = False) -> None:
+        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
+        that brings its script too."""
+        if (watched.state is None or anew) and not watched.alone:
             now = self._clock.monotonic()
             if not self._calm(now):
                 watched.due = now + _GATHER
@@ -552,12 +555,14 @@ class Poller:
             log.warning(LogEvent.JOB_MISSING, project=self.project, job=watched.job_id, error=error)
         self.answers.without_answer(watched, error, source)
         watched.once = True  # only a single query tells whether it is there
-        if now - watched.missing_since >= self.limits.not_found_grace:
+        over = watched.missing_since + self.limits.not_found_grace
+        unsure = watched.guessed and not self.kinds.unknown_as(watched)  # it may be of another kind
+        if now >= over and not unsure:
             await self.answers.end(watched, Event.LOST, reason=str(error))
         elif now >= watched.expires:
             await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
-        else:
-            watched.due = min(watched.due, watched.missing_since + self.limits.not_found_grace)
+        elif now < over:
+            watched.due = min(watched.due, over)
 
     async def expire(self) -> None:
         """End tracking of the jobs whose time is over and about which the service says nothing.
@@ -659,4 +664,5 @@ class Poller:
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
+        await self.kinds.stop()
         await self.ground.tasks.end(patience=patience)

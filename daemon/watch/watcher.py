@@ -12,7 +12,7 @@ from functools import partial
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta, eta
-from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.domain.jobs import JobId, KindSource, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
@@ -20,14 +20,16 @@ from daemon.metrics import Metrics
 from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.watch.agenda import Watched
-from daemon.watch.identify import kind_of
 from daemon.watch.learning import Learning, elapsed_of, production_began
+from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
 from daemon.watch.status import status_of
 
 log = logger(__name__)
 
 _PAGE = 5000
+_MOST_HINTS = 1000
+"""Jobs that nobody watches for which hints are kept."""
 _CHUNK = 2000
 """Jobs whose bookkeeping is written at once: what is urgent waits for no more than these."""
 
@@ -52,6 +54,10 @@ class Watcher:
         self._trouble = StoreErrors(clock=clock, metrics=metrics)
         self._noticing: asyncio.Task[None] | None = None
         self._again = False
+        self._hints: dict[tuple[ProjectName, JobId], float] = {}
+        """When somebody outside asked for jobs that nobody watched (monotonic seconds)."""
+        for poller in pollers.values():
+            poller.kinds.on_found = self.notice_soon
 
     async def load(self) -> int:
         """Take up every active job, the first ones being asked while the rest is read. Returns how many.
@@ -85,20 +91,22 @@ class Watcher:
         """The poll tick: start what is due, end what is over."""
         for poller in self._pollers.values():
             poller.pump()
+            poller.kinds.tick()
             await poller.expire()
 
     def hint(self, project: ProjectName, job_id: JobId) -> bool:
-        """Have a job asked about at once, within the budget. False where nobody watches it."""
-        poller = self._pollers.get(project)
-        return poller is not None and poller.hint(job_id)
-
-    async def kind_of(self, project: ProjectName, job_id: JobId) -> str | None:
-        """The name of a job's kind, as the service says; None where it does not. Never raises."""
+        """Have a job asked about at once, within the budget. False where nobody watches it: if that changes within
+        a minute, it is asked about like one that was watched."""
         poller = self._pollers.get(project)
         if poller is None:
-            return None
-        kind = await kind_of(poller.ground.client, job_id, now=self._clock.now())
-        return None if kind is None else kind.name
+            return False
+        if poller.hint(job_id):
+            return True
+        self._hints.pop((project, job_id), None)
+        while len(self._hints) >= _MOST_HINTS:
+            self._hints.pop(next(iter(self._hints)))
+        self._hints[project, job_id] = self._clock.monotonic()
+        return False
 
     def eta(self, row: JobRow, at: datetime) -> Eta | None:
         """What remains of a job's production as of `at`, by jobs like it; None where nobody can say."""
@@ -138,7 +146,7 @@ class Watcher:
         for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
             if row.tracking == Tracking.ACTIVE:
                 self._notice(row)
-            elif (poller := self._pollers.get(row.project)) and poller.agenda.drop(row.job_id) is not None:
+            elif (poller := self._pollers.get(row.project)) and _forget(poller, row.job_id):
                 log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
         self.pump()
 
@@ -172,19 +180,30 @@ class Watcher:
         """Take up a job that a command tracked; one that is watched already was tracked before the load."""
         poller = self._pollers.get(row.project)
         watched = poller.agenda.get(row.job_id) if poller is not None else None
-        if watched is not None and watched.job == row.id and watched.kind.name == row.kind:
+        known = None if watched is None else (watched.job, watched.kind.name, watched.episode)
+        if watched is not None and known == (row.id, row.kind, row.episode):
+            watched.guessed = row.kind_source is KindSource.GUESSED
             return
         fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
-        if self._take(row):
+        if self._take(row, anew=True):
             log.info(LogEvent.JOB_TAKEN, **fields)
         else:
             log.warning(LogEvent.JOBS_STRAY, **fields)
 
-    def _take(self, row: WatchRow) -> bool:
+    def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
         if poller is None or kind is None:
             return False
-        poller.add(self._watched(row, kind, poller))
+        if poller.kinds.are_for(row):
+            poller.agenda.drop(row.job_id)
+            poller.kinds.hold(row)
+            return True
+        before = poller.agenda.get(row.job_id)
+        poller.kinds.drop(row.job_id)
+        poller.add(self._watched(row, kind, poller), anew=anew)
+        hinted = self._hints.pop((row.project, row.job_id), None if before is None else before.hinted)
+        if hinted is not None and self._clock.monotonic() - hinted < FOLLOWED:
+            poller.hint(row.job_id)
         return True
 
     def _watched(self, row: WatchRow, kind: Kind, poller: Poller) -> Watched:
@@ -200,6 +219,8 @@ class Watcher:
             expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
             due=now,
         )
+        watched.episode = row.episode
+        watched.guessed = row.kind_source is KindSource.GUESSED
         watched.length = row.expected_length
         if row.reported_at is not None:
             watched.reported = row.reported_at.timestamp()
@@ -260,6 +281,12 @@ class Watcher:
 
 def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
     return tx.jobs.active(after=after, limit=_PAGE)
+
+
+def _forget(poller: Poller, job_id: JobId) -> bool:
+    """Watch the job no longer. False where nobody did."""
+    held = poller.kinds.drop(job_id)
+    return poller.agenda.drop(job_id) is not None or held
 
 
 def _drain(jobs: dict[int, Watched]) -> list[Watched]:

@@ -50,7 +50,7 @@ async def read_body(request: Request, *, most: int) -> bytes:
     where the connection ends before (nobody reads that)."""
     too_large = Refused(413, f"the body is over {most} bytes")
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > most:
+    if len(length) > _MOST_DIGITS or (length.isdecimal() and int(length) > most):
         raise too_large
     body = bytearray()
     try:
@@ -67,6 +67,8 @@ async def read_body(request: Request, *, most: int) -> bytes:
 
 
 _CLOSE = {"Connection": "close"}
+_MOST_DIGITS = 12
+"""Digits of a length that is looked at: more of them is too much in any case."""
 
 
 def same(given: str, wanted: str) -> bool:

@@ -4,18 +4,16 @@ Owns who is believed, and how far: a genuine callback makes a job due now, it ne
 waits for the service.
 """
 
-import asyncio
-
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.commands import SignatureUsed, TooManyUnknown, called_back
+from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.text import clean
 from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
-from daemon.metastudio.kinds import AVATAR
-from daemon.store import Known, StoreError, TrackRequest
+from daemon.store import StoreError, TrackResult, Transaction
 from daemon.web.bodies import Refused, machine_answer, read_body, same
 from daemon.web.ground import WebGround
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
@@ -24,10 +22,8 @@ log = logger(__name__)
 
 _RESULT_SHOWN = 64
 """Characters of a callback's result in the log: its body is not signed."""
-_ASKED_AT_ONCE = 2
-"""Jobs whose kind is asked for at the same time: more would keep all looks at jobs waiting, and each other."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0
-"""Seconds to the second question for a kind, and at most between two; each pause is twice the one before."""
+_NOT_BELIEVED = (401, 409)
+"""Answers that are told of in the log."""
 _WRONG = (
     "this callback is not believed: the project takes none, or its signature or secret is wrong, or too old. "
     "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
@@ -38,16 +34,16 @@ def router(ground: WebGround) -> APIRouter:
     """The routes of callbacks."""
     routes = APIRouter(prefix="/callbacks")
     refusals = Folding(log, ground.clock)
-    kinds = _Kinds(ground)
 
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
         try:
             name = ProjectName(project)
-            settings = _believed(ground, request, name, secret)
+            settings, signature = _believed(ground, request, name, secret)
             body = await read_body(request, most=callback.MAX_BODY)
-            return machine_answer(await _take(ground, kinds, name, settings, callback.read_callback(body)))
+            said = callback.read_callback(body)
+            return machine_answer(await _take(ground, name, settings, said, signature))
         except Refused as refused:
-            if refused.status == 401:
+            if refused.status in _NOT_BELIEVED:
                 known = name if name in ground.projects else None  # what a stranger makes up stands in no line
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
@@ -63,13 +59,16 @@ def router(ground: WebGround) -> APIRouter:
     return routes
 
 
-def _believed(ground: WebGround, request: Request, project: ProjectName, secret: str | None) -> CallbackSettings:
-    """The project's settings. Raises Refused: 401 for one that is not genuine, and where the project takes none or
-    there is none: strangers learn no project's name."""
+def _believed(
+    ground: WebGround, request: Request, project: ProjectName, secret: str | None
+) -> tuple[CallbackSettings, str | None]:
+    """The project's settings, and the signature of a signed one. Raises Refused: 401 for one that is not
+    genuine, and where the project takes none or there is none: strangers learn no project's name."""
     settings = ground.settings.callbacks.get(project)
     public_url = ground.settings.public_url
     if settings is None or public_url is None or project not in ground.projects:
         raise Refused(401, _WRONG)
+    signature = None
     if settings.auth is CallbackAuth.NONE:
         genuine = secret is not None and same(secret, callback_secret(project, settings))
     else:
@@ -77,17 +76,18 @@ def _believed(ground: WebGround, request: Request, project: ProjectName, secret:
         url = callback_url(public_url, project, settings)
         now = ground.clock.now()
         genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
+        signature = callback.signature_of(query)
     if not genuine:
         raise Refused(401, _WRONG)
-    return settings
+    return settings, signature
 
 
 async def _take(
     ground: WebGround,
-    kinds: "_Kinds",
     project: ProjectName,
     settings: CallbackSettings,
     said: callback.Callback | None,
+    signature: str | None,
 ) -> dict[str, object]:
     """Act on a genuine callback. One that names no job is taken all the same: sending it again would not help."""
     if said is None:
@@ -95,80 +95,40 @@ async def _take(
         return {"job_id": None, "watched": False}
     watched = ground.hint(project, said.job_id)
     if not watched:
-        watched = await _take_unwatched(ground, kinds, project, settings, said.job_id)
+        watched = await _take_unwatched(ground, project, settings, said.job_id, signature)
     result = None if said.result is None else clean(said.result[:_RESULT_SHOWN])
     log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=result, watched=watched)
     return {"job_id": said.job_id, "watched": watched}
 
 
 async def _take_unwatched(
-    ground: WebGround, kinds: "_Kinds", project: ProjectName, settings: CallbackSettings, job_id: JobId
+    ground: WebGround,
+    project: ProjectName,
+    settings: CallbackSettings,
+    job_id: JobId,
+    signature: str | None,
 ) -> bool:
-    """Track a job that nobody watches, where that is wanted. Raises Refused (503) where it cannot be stored: the
-    service may send the callback again."""
-    at = ground.clock.now()
+    """Track a job that nobody watches, where that is wanted. Raises Refused: 409 where the signature was used for
+    another job, 503 where it cannot be stored; the service may send the callback again."""
+
+    def work(tx: Transaction) -> TrackResult | None:
+        return called_back(
+            tx,
+            project,
+            job_id,
+            at=ground.clock.now(),
+            track_unknown=settings.track_unknown,
+            signature=signature,
+        )
+
     try:
-        found = await ground.store.read_async(lambda tx: tx.jobs.known(project, [job_id]).get(job_id))
-        if not _is_wanted(found, track_unknown=settings.track_unknown):
-            return found is not None and found.tracking is Tracking.ACTIVE
-        kind = AVATAR.name if found is None else found.kind
-        request = TrackRequest(project=project, kind=kind, job_id=job_id)
-        await ground.store.write(lambda tx: tx.jobs.track(request, at=at))
+        result = await ground.store.write(work)
     except StoreError:
         raise Refused(503, "the database does not take it now; try again", headers={"Retry-After": "5"}) from None
-    ground.tracked()
-    if found is None:
-        kinds.settle(request)
-    return True
-
-
-def _is_wanted(found: Known | None, *, track_unknown: bool) -> bool:
-    """Whether a job is to be tracked because the service says that it ended. One that was given up comes back; one
-    that a person stopped stays so."""
-    if found is None:
-        return track_unknown
-    return found.tracking in (Tracking.LOST, Tracking.EXPIRED)
-
-
-class _Kinds:
-    """Finds out of what kind the jobs are that callbacks named: a callback does not say it, so they are tracked as
-    avatar videos until the service did. Where it does not answer, it is asked again, for as long as the job is
-    watched, and a while after its end: as another kind it would be lost, or its links never renewed."""
-
-    def __init__(self, ground: WebGround) -> None:
-        self._ground = ground
-        self._turns = asyncio.Semaphore(_ASKED_AT_ONCE)
-
-    def settle(self, request: TrackRequest) -> None:
-        """Begin to; nobody waits for it."""
-        self._ground.tasks.spawn("kind", self._try(request, _FIRST_PAUSE), job=request.job_id)
-
-    async def _try(self, request: TrackRequest, pause: float) -> None:
-        try:
-            settled = await self._settled(request, last=pause >= _LONGEST_PAUSE)
-        except StoreError:
-            settled = False
-        if not settled:
-            longer = min(2 * pause, _LONGEST_PAUSE)
-            self._ground.tasks.spawn_later(pause, "kind", lambda: self._try(request, longer), job=request.job_id)
-
-    async def _settled(self, request: TrackRequest, *, last: bool) -> bool:
-        """Whether there is nothing more to find out; `last`: of a job that has ended. Raises StoreError."""
-        ground = self._ground
-        async with self._turns:
-            found = await ground.store.read_async(
-                lambda tx: tx.jobs.known(request.project, [request.job_id]).get(request.job_id)
-            )
-            if found is None or found.tracking not in (Tracking.ACTIVE, Tracking.FINISHED):
-                return True
-            if found.kind != request.kind:  # somebody said it meanwhile
-                return True
-            kind = await ground.kind_of(request.project, request.job_id)
-        if kind is None:
-            return last and found.tracking is Tracking.FINISHED
-        if kind == request.kind:
-            return True
-        right = TrackRequest(project=request.project, kind=kind, job_id=request.job_id)
-        await ground.store.write(lambda tx: tx.jobs.track(right, at=ground.clock.now()))
+    except TooManyUnknown as error:
+        raise Refused(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
+    except SignatureUsed as error:
+        raise Refused(409, f"{error}; sign each callback anew") from None
+    if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
         ground.tracked()
-        return True
+    return result is not None

@@ -17,8 +17,6 @@ from daemon.web.settings import WebSettings
 
 Hint = Callable[[ProjectName, JobId], bool]
 """Have a job asked about at once; False where nobody watches it."""
-KindOf = Callable[[ProjectName, JobId], Awaitable[str | None]]
-"""The kind of a job, as the service says; None where it does not. Never raises, takes seconds at most."""
 Renew = Callable[[JobRow], Awaitable[JobRow]]
 """The job with links that the service gave lately; as it is where the service gives none. Never raises, takes
 seconds at most."""
@@ -36,7 +34,6 @@ class WebGround:
     projects: tuple[ProjectName, ...]
     hint: Hint
     tracked: Callable[[], None]
-    kind_of: KindOf
     renew: Renew
     eta: EtaOf
     tasks: Tasks

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse
 
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
-from daemon.web.facts import ends_at
+from daemon.views import link_end
 from daemon.web.ground import WebGround
 from daemon.web.pages import HEADERS, Page, render
 from daemon.web.visitors import Opened, Visitor, visitor
@@ -202,7 +202,7 @@ def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
     for url in urls if wanted == "preview" else reversed(urls):
         if url is None or not url.startswith(("https://", "http://")):
             continue
-        end = ends_at(url, job.links_at)
+        end = link_end(url, job.links_at)
         if end is None or end > now:
             return url
     return None

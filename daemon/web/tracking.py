@@ -3,21 +3,23 @@
 Owns who may and what is answered. Storing is idempotent: a tool that is not sure asks again.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
-from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from daemon import views
+from daemon.commands import track
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
-from daemon.domain.routing import Routing
-from daemon.metastudio.kinds import AVATAR
-from daemon.store import JobRow, StoreError, TrackRequest, Transaction
-from daemon.web import facts
+from daemon.store import JobRow, StoreError, Transaction
 from daemon.web.bodies import Refused, machine_answer, read_body, same
 from daemon.web.ground import WebGround
-from daemon.web.requests import Wanted, read_wanted
+from daemon.web.requests import Asked, read_wanted
 
+_READ_AT_ONCE = 16 * 1024
+"""Bytes of a body that is read where all else goes on."""
 MAX_BODY = 1024 * 1024
 _LATER = {"Retry-After": "5"}
 
@@ -27,11 +29,11 @@ def router(ground: WebGround) -> APIRouter:
     routes = APIRouter(prefix="/api/v1")
 
     @routes.post("/jobs")
-    async def track(request: Request) -> JSONResponse:
+    async def post(request: Request) -> JSONResponse:
         try:
             require_token(request, ground.settings.token)
-            wanted = read_wanted(await read_body(request, most=MAX_BODY), ground.projects)
-            return machine_answer({"jobs": await _track(ground, wanted)})
+            asked = await _read(await read_body(request, most=MAX_BODY), ground.projects)
+            return machine_answer({"jobs": await _track(ground, asked)})
         except Refused as refused:
             return refused.answer()
         except StoreError:
@@ -67,73 +69,41 @@ def _busy() -> Refused:
     return Refused(503, "the database does not take it now; nothing was tracked, try again", headers=_LATER)
 
 
-async def _track(ground: WebGround, wanted: Sequence[Wanted]) -> list[dict[str, object]]:
+async def _track(ground: WebGround, asked: Asked) -> list[dict[str, object]]:
     at = ground.clock.now()
-    told = await ground.store.write(lambda tx: track_wanted(tx, wanted, at=at, routing=ground.routing))
+    done = await ground.store.write(
+        lambda tx: track(tx, asked.jobs, at=at, routing=ground.routing, retrack=asked.retrack)
+    )
     ground.tracked()
-    return told
+    return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
 
 
-def track_wanted(
-    tx: Transaction, wanted: Sequence[Wanted], *, at: datetime, routing: Routing | None = None
-) -> list[dict[str, object]]:
-    """Track the jobs, all or none, and say what became of each. One that is known keeps its kind unless another
-    is given."""
-    known = {
-        (project, job_id): job
-        for project in dict.fromkeys(each.project for each in wanted)
-        for job_id, job in tx.jobs.known(project, [w.job_id for w in wanted if w.project == project]).items()
-    }
-    kinds = {key: job.kind for key, job in known.items()}
-    requests = []
-    for each in wanted:
-        key = (each.project, each.job_id)
-        kinds[key] = each.kind or kinds.get(key, AVATAR.name)  # for those of the same job that follow
-        requests.append(
-            TrackRequest(
-                project=each.project,
-                kind=kinds[key],
-                job_id=each.job_id,
-                label=each.label,
-                tags=each.tags,
-                batch=each.batch,
-            )
-        )
-    results = tx.jobs.track_many(requests, at=at, routing=routing)
-    states = {key: job.state for key, job in known.items()}
-    return [
-        {
-            "project": request.project,
-            "job_id": request.job_id,
-            "kind": request.kind,
-            "result": str(result),
-            "state": states.get((request.project, request.job_id)),
-        }
-        for request, result in zip(requests, results, strict=True)
-    ]
+async def _read(body: bytes, projects: Sequence[ProjectName]) -> Asked:
+    """What the body wants. A large one takes its time: others do not wait for it."""
+    if len(body) <= _READ_AT_ONCE:
+        return read_wanted(body, projects)
+    return await asyncio.to_thread(read_wanted, body, projects)
 
 
-async def _show(ground: WebGround, project: str, job_id: str) -> facts.Facts:
-    row = None
-    try:
+async def _show(ground: WebGround, project: str, job_id: str) -> dict[str, object]:
+    found = None
+    with contextlib.suppress(ValueError):
         wanted = parse_job_id(job_id)
-    except ValueError:
-        wanted = None
-    if wanted is not None:
-        row = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted))
-    if row is None:
+        found = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted))
+    if found is None:
         raise Refused(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
-    job, story = row
+    job, story = found
     now = ground.clock.now()
-    return facts.of_job(job, ground.eta(job, now), now=now) | story
+    return views.document(views.job(job, now=now, eta=ground.eta(job, now)), without=["eta_reason"]) | story
 
 
-def _find(tx: Transaction, project: ProjectName, job_id: JobId) -> tuple[JobRow, facts.Facts] | None:
+def _find(tx: Transaction, project: ProjectName, job_id: JobId) -> tuple[JobRow, dict[str, object]] | None:
     rows = tx.jobs.find(job_id, project)
     if not rows:
         return None
     deliveries = sorted(tx.outbox.list(job=rows[0].id), key=lambda row: row.id)
+    told = [views.delivery(row, tx.outbox.attempts(row.id), job_id) for row in deliveries]
     return rows[0], {
-        "transitions": [facts.of_transition(row) for row in tx.history.transitions(rows[0].id)],
-        "deliveries": [facts.of_delivery(row, tx.outbox.attempts(row.id), job_id) for row in deliveries],
+        "transitions": [views.document(views.transition(row)) for row in tx.history.transitions(rows[0].id)],
+        "deliveries": [views.document(each) for each in told],
     }

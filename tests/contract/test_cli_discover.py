@@ -200,7 +200,8 @@ def _waits(store: Store) -> bool:
         (("--from-api", "--state", "NEW"), "--state"),
         (("--since", "2h", "a"), "--since goes with --from-api"),
         (("--dry-run", "a"), "--dry-run goes with --from-api"),
-        (("--json", "a"), "--json goes with --from-api"),
+        (("--from-api", "--retrack"), "no --retrack"),
+        (("--from-api", "--file", "x"), "no --file"),
         ((), "Name their ids"),
     ],
 )

@@ -2,20 +2,21 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from daemon.cli.track import AT_ONCE
+from daemon.cli.track import _CHANGES, _WORDS
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, ChannelName, JobId, Observation
 from daemon.domain.routing import Route, Routing
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
-from daemon.store import AttemptOutcome, Outcome, Store, Transaction
+from daemon.store import AttemptOutcome, Change, Outcome, Store, TrackResult, Transaction
 from tests.support.cli_runner import CONFIG, Runner
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -146,8 +147,8 @@ def test_ids_from_standard_input_go_in_as_one(wrapd: Runner) -> None:
     assert [job["job_id"] for job in rows(wrapd, "--limit", "2")] == ["job-02999", "job-02998"]
 
 
-def test_very_many_ids_are_stored_in_parts_and_all_told(wrapd: Runner) -> None:
-    ids = [f"job-{number}" for number in range(2 * AT_ONCE + 1)]
+def test_very_many_ids_are_stored_together_and_all_told(wrapd: Runner) -> None:
+    ids = [f"job-{number}" for number in range(5001)]
     result = wrapd("track", "-", stdin="\n".join(ids).encode())
     assert (result.status, result.err) == (0, "")
     assert result.out.splitlines() == [f"{job_id}: tracked" for job_id in ids]
@@ -156,10 +157,7 @@ def test_very_many_ids_are_stored_in_parts_and_all_told(wrapd: Runner) -> None:
     assert again.out.splitlines() == [f"{job_id}: already tracked" for job_id in ids]
 
 
-def test_a_part_that_cannot_be_stored_leaves_those_before_it(
-    wrapd: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.cli.track.AT_ONCE", 2)
+def test_where_one_cannot_be_stored_none_is(wrapd: Runner) -> None:
     in_store(wrapd, lambda transaction: None)
     with closing(sqlite3.connect(wrapd.database)) as connection:
         connection.execute(
@@ -167,9 +165,9 @@ def test_a_part_that_cannot_be_stored_leaves_those_before_it(
             "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
         )
     result = wrapd("track", *"abcdef")
-    assert (result.status, result.out) == (Exit.DATABASE, "a: tracked\nb: tracked\n")
+    assert (result.status, result.out) == (Exit.DATABASE, "")
     assert "not this one" in result.err
-    assert [row["job_id"] for row in rows(wrapd)] == ["b", "a"]
+    assert rows(wrapd) == []
 
 
 def test_one_wrong_id_stores_nothing_and_all_wrong_ones_are_named(wrapd: Runner) -> None:
@@ -503,3 +501,58 @@ def test_a_damaged_file_is_found_by_db_check(wrapd: Runner) -> None:
     assert result.status == Exit.DATABASE
     assert "damaged" in result.err or "malformed" in result.err
     assert "restore a backup" in result.err
+
+
+def test_what_was_done_to_each_job_is_said(wrapd: Runner) -> None:
+    wrapd("track", "known", "done", "gone", "--kind", "photo", "--label", "A", "--tag", "x", "--batch", "b")
+    move(wrapd, "known", "PROCESSING")
+    move(wrapd, "done", "FAILED")
+    wrapd("untrack", "gone")
+    more = ("--label", "B", "--tag", "y", "--batch", "c")
+    assert wrapd("track", "new", "known", "done", "gone", *more).out.splitlines() == [
+        "new: tracked",
+        "known: already tracked; label changed, tags replaced, batch changed",
+        "done: not tracked: it has ended (FAILED); label changed, tags replaced, batch changed",
+        "gone: tracked again; label changed, tags replaced, batch changed",
+    ]
+    assert wrapd("track", "known", *more).out == "known: already tracked\n"
+    assert wrapd("track", "known", "--kind", "avatar").out == (
+        "known: already tracked; kind photo kept, MetaStudio has answered for it\n"
+    )
+    assert wrapd("track", "new", "--kind", "photo").out == "new: already tracked; kind corrected to photo\n"
+    assert wrapd("track", "done", "--retrack").out == "done: tracked again: it had ended (FAILED)\n"
+    told = json.loads(wrapd("track", "known", "more", "--label", "C", "--json").out)["jobs"]
+    assert [(each["job_id"], each["result"], each["changes"], each["kind_source"]) for each in told] == [
+        ("known", "already", ["label_changed"], "given"),
+        ("more", "added", [], "guessed"),
+    ]
+
+
+def test_a_list_says_more_of_each_job_and_the_options_of_the_rest(wrapd: Runner) -> None:
+    csv = "job_id,label,tags,kind\r\na,\xc4,x;y,photo\r\nb,,,\r\n".encode("utf-8-sig")
+    assert wrapd("track", "-", "--label", "L", "--kind", "avatar", "--batch", "w", stdin=csv).status == 0
+    found = {str(job["job_id"]): job for job in rows(wrapd)}
+    assert [found["a"][key] for key in ("label", "tags", "kind", "batch")] == ["\xc4", ["x", "y"], "photo", "w"]
+    assert [found["b"][key] for key in ("label", "tags", "kind", "batch")] == ["L", [], "avatar", "w"]
+    lines = wrapd.folder / "jobs.jsonl"
+    lines.write_text('{"job_id": "c"}\n{"job_id": "d", "kind": "avatr"}\n{"job_id": "e", "project": "mian"}\n')
+    result = wrapd("track", "--file", str(lines))
+    assert (result.status, result.out) == (Exit.USAGE, "")
+    assert "line 2, kind: 'avatr' is no kind; did you mean 'avatar'?" in result.err
+    assert "line 3, project: no project is called 'mian'; did you mean 'main'?" in result.err
+    assert {job["job_id"] for job in rows(wrapd)} == {"a", "b"}
+    result = wrapd("track", "--file", str(wrapd.folder / "nothing"))
+    assert (result.status, "cannot read" in result.err) == (Exit.USAGE, True)
+
+
+def test_every_word_of_the_store_has_a_sentence() -> None:
+    assert set(_WORDS) == {each.value for each in TrackResult}
+    assert set(_CHANGES) == {each.value for each in Change}
+
+
+def test_fifty_thousand_ids_go_in_as_one_and_quickly(wrapd: Runner) -> None:
+    ids = "\n".join(f"job-{number}" for number in range(50_000))
+    began = time.process_time()
+    result = wrapd("track", "-", stdin=ids.encode())
+    assert (result.status, result.out.count(": tracked\n")) == (0, 50_000)
+    assert time.process_time() - began < 20

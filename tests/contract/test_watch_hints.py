@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from daemon.domain.durations import eta
 from daemon.domain.jobs import parse_job_id
 from daemon.domain.planning import Rails
-from daemon.metastudio.budget import Permit, Priority
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
 
@@ -165,41 +162,6 @@ async def test_what_is_tracked_beside_is_taken_up_at_once(tmp_path: Path) -> Non
         it.watcher.notice_soon()
         await turns_until(lambda: it.job(job).state == "PROCESSING")
         await it.poller.idle()
-
-
-@pytest.mark.parametrize(
-    ("kind", "found"), [("photo", "photo"), ("avatar", "avatar"), ("business_card", "business_card")]
-)
-async def test_the_kind_of_a_job_is_what_the_service_says(tmp_path: Path, kind: str, found: str) -> None:
-    async with rig(tmp_path) as it:
-        [job] = it.sim.create_jobs(kind=kind)
-        assert await it.watcher.kind_of(PROJECT, parse_job_id(job)) == found
-
-
-async def test_the_kind_of_a_job_that_the_service_does_not_tell_is_not_known(tmp_path: Path) -> None:
-    async with rig(tmp_path) as it:
-        [detection] = it.sim.create_jobs(kind="photo_detection")
-        assert await it.watcher.kind_of(PROJECT, parse_job_id(detection)) is None
-        assert await it.watcher.kind_of(PROJECT, parse_job_id("nobody")) is None
-        it.sim.fault("server_error")
-        assert await it.watcher.kind_of(PROJECT, parse_job_id(detection)) is None
-
-
-async def test_a_kind_is_asked_for_as_soon_as_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks at a job under a wrong kind find nothing: where many are due, they would keep it from being found."""
-    async with rig(tmp_path) as it:
-        budget = it.poller.ground.client.budget
-        asked: list[Priority] = []
-        take = budget.take
-
-        async def noted(priority: Priority) -> Permit:
-            asked.append(priority)
-            return await take(priority)
-
-        monkeypatch.setattr(budget, "take", noted)
-        [job] = it.sim.create_jobs(kind="business_card")
-        assert await it.watcher.kind_of(PROJECT, parse_job_id(job)) == "business_card"
-        assert asked == [Priority.NEWS, Priority.NEWS]
 
 
 async def test_the_rest_of_a_production_is_told_as_it_was_learned(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.domain.events import Event
-from daemon.domain.jobs import Tracking
+from daemon.domain.jobs import KindSource, NamedBy, Tracking
 from daemon.logs import LogEvent
 from daemon.store import StoreBusy
 from daemon.web import CallbackAuth, CallbackSettings, callback_url
@@ -111,14 +111,48 @@ async def test_an_unknown_job_is_tracked_where_that_is_wanted(tmp_path: Path) ->
         assert it.tracked == 1
 
 
-async def test_a_job_that_is_unknown_gets_the_kind_that_the_service_says(tmp_path: Path) -> None:
+async def test_a_signature_brings_in_one_job_and_no_second_one_after_a_restart_either(tmp_path: Path) -> None:
+    settings = CallbackSettings(auth=CallbackAuth.MSS_A, key=KEY, track_unknown=True)
+    path = signed_path()
+    async with desk(tmp_path, callbacks={MAIN: settings}) as it:
+        assert (await call(it, path)).json() == {"job_id": "j-1", "watched": True}
+        assert (await call(it, path)).json() == {"job_id": "j-1", "watched": True}, "sent twice is no harm"
+        for number in range(2, 30):
+            told = await call(it, path, {"job_id": f"j-{number}"})
+            assert told.status == 409
+        assert set(it.jobs()) == {"j-1"}
+        it.watched.add((MAIN, "known"))
+        told = await call(it, path, {"job_id": "known"})
+        assert told.json()["watched"] is True, "two jobs that are watched may end in the same second"
+    async with desk(tmp_path, callbacks={MAIN: settings}) as it:
+        secret, stamp = path.partition("?secret=")[2].split("&time_stamp=")
+        for again in (path, f"/callbacks/main?secret={secret.upper()}&time_stamp={int(stamp, 16)}"):
+            assert (await call(it, again, {"job_id": "j-2"})).status == 409
+        assert set(it.jobs()) == {"j-1"}
+        assert (await call(it, signed_path(age=1), {"job_id": "j-2"})).status == 200
+
+
+async def test_a_callback_that_changes_nothing_does_not_use_its_signature_up(tmp_path: Path) -> None:
+    settings = CallbackSettings(auth=CallbackAuth.MSS_A, key=KEY, track_unknown=True)
+    async with desk(tmp_path, callbacks={MAIN: settings}) as it:
+        it.track("stopped")
+        it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("stopped").job_id, at=NOW))
+        assert (await call(it, signed_path(), {"job_id": "stopped"})).json()["watched"] is False
+        assert (await call(it, signed_path())).json()["watched"] is True
+
+
+async def test_jobs_that_only_callbacks_named_are_bounded_until_the_service_confirms_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.commands.callback.MOST_UNCONFIRMED", 3)
     async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        it.kinds["j-1"] = "photo"
-        await call(it, path_of(TRACKING))
-        await it.web.stop()
-        assert it.job("j-1").kind == "photo"
-        assert it.job("j-1").episode == 1
-        assert it.tracked == 2
+        answers = [(await call(it, path_of(TRACKING), {"job_id": f"made-up-{n}"})).status for n in range(5)]
+        assert answers == [200, 200, 200, 503, 503]
+        row = it.job("made-up-0")
+        assert (row.named_by, row.kind_source, row.unconfirmed) == (NamedBy.CALLBACK, KindSource.GUESSED, True)
+        it.store.write_now(lambda tx: tx.jobs.kinds_found({row.id: "photo"}))
+        assert not it.job("made-up-0").unconfirmed
+        assert (await call(it, path_of(TRACKING), {"job_id": "made-up-5"})).status == 200
 
 
 async def test_a_job_that_was_given_up_comes_back_and_one_that_a_person_stopped_does_not(tmp_path: Path) -> None:
@@ -197,40 +231,6 @@ async def test_a_body_that_never_ends_is_given_up_and_harms_nobody(
         assert (await call(it, path_of(NONE))).status == 200
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
         writer.close()
-
-
-async def test_a_kind_that_the_service_does_not_tell_at_once_is_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 3)
-        it.kinds["j-1"] = "photo"
-        await it.until(lambda: it.tracked == 2)
-        assert it.job("j-1").kind == "photo"
-
-
-async def test_nothing_is_asked_about_the_kind_of_a_job_that_is_no_longer_watched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daemon.web.callbacks._FIRST_PAUSE", 0.001)
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 2)
-        it.store.write_now(lambda tx: tx.jobs.untrack(MAIN, it.job("j-1").job_id, at=NOW))
-        async with asyncio.timeout(60):
-            while not it.tasks.idle:
-                await asyncio.sleep(0)
-        assert it.job("j-1").kind == "avatar"
-
-
-async def test_what_is_to_be_asked_later_does_not_hold_up_a_stop(tmp_path: Path) -> None:
-    async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
-        await call(it, path_of(TRACKING))
-        await it.until(lambda: len(it.kinds_asked) >= 1)
-        await asyncio.wait_for(it.web.stop(), 1.5)
-        assert it.tasks.idle
 
 
 async def test_of_a_long_result_the_log_keeps_the_beginning(tmp_path: Path) -> None:

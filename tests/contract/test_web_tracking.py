@@ -3,18 +3,20 @@
 import asyncio
 import json
 import socket
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.cli import facts as shown
-from daemon.cli.outlook import Outlook
+from daemon import views
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import Asset, Observation, Tracking
 from daemon.domain.transitions import Moved, judge
 from daemon.store import AttemptOutcome, Outcome, Transaction
+from daemon.web.bodies import Refused
+from daemon.web.requests import read_wanted
 from tests.support.store import BOTH, A
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
 
@@ -36,7 +38,17 @@ async def test_a_job_is_handed_over_and_taken_up_at_once(tmp_path: Path) -> None
         assert told.status == 200
         assert told.headers["cache-control"] == "no-store"
         assert told.json() == {
-            "jobs": [{"project": "main", "job_id": "j-1", "kind": "avatar", "result": "added", "state": None}]
+            "jobs": [
+                {
+                    "project": "main",
+                    "job_id": "j-1",
+                    "kind": "avatar",
+                    "result": "added",
+                    "state": None,
+                    "changes": [],
+                    "kind_source": "guessed",
+                }
+            ]
         }
         row = it.job("j-1")
         assert (row.label, row.tags, row.batch, row.kind) == ("Promo[31m 1", ("spring", "tv"), "b1", "avatar")
@@ -145,6 +157,69 @@ async def test_very_many_faults_are_counted_not_listed(tmp_path: Path) -> None:
         assert told.json()["faults"][-1]["text"] == "and 950 more"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"job_id": "j-1"} | {f"key-{n}": n for n in range(90_000)},
+        {"jobs": [{"job_id": "j-1"} | {f"key-{n}": n for n in range(900)} for _ in range(90)]},
+        {"job_id": "j-1", "tags": ["x"] * 200_000},
+        {"job_id": "j-1", "tags": [[]] * 200_000},
+        {"job_id": "j-1", "batch": "\u200f" * 150_000},
+        {"job_id": "j-1", "project": "m" * 900_000, "kind": "k" * 100_000},
+        {"job_id": "j" * 1_000_000},
+        {"k" * 1_000_000: 1},
+        {"jobs": [{"job_id": "x/y", "kind": "avatr", "project": "mian"}] * 1000},
+        {"jobs": [[]] * 200_000},
+    ],
+    ids=lambda body: next(iter(body))[:10],
+)
+async def test_no_body_holds_the_others_up(tmp_path: Path, body: dict[str, Any]) -> None:
+    """The work of a request is bounded, whatever is wrong with it."""
+    raw = json.dumps(body).encode()
+    began = time.process_time()
+    with pytest.raises(Refused) as refused:
+        read_wanted(raw, [MAIN, OTHER])
+    assert time.process_time() - began < 1.0
+    assert len(refused.value.faults) <= 51
+    assert len(json.dumps(refused.value.faults)) < 20_000
+
+
+async def test_one_job_a_thousand_times_is_one_request(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        jobs = [{"job_id": "j-1", "label": f"L{n}"} for n in range(999)] + [{"job_id": "j-1", "batch": "b"}]
+        began = time.process_time()
+        told = (await post(it, {"jobs": jobs})).json()["jobs"]
+        assert time.process_time() - began < 1.0
+        assert [each["result"] for each in told] == ["added"] + ["already"] * 999
+        assert (it.job("j-1").label, it.job("j-1").batch, it.job("j-1").kind) == ("L998", "b", "avatar")
+
+
+async def test_what_was_changed_of_a_known_job_is_told(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        row = it.track("ended", label="A", tags=("x",), batch="b")
+        end(it, row, "FAILED")
+        same = {"job_id": "ended", "label": "A", "tags": ["x"], "batch": "b"}
+        [told] = (await post(it, same)).json()["jobs"]
+        assert (told["result"], told["state"], told["changes"]) == ("finished", "FAILED", [])
+        other = {"job_id": "ended", "label": "B", "tags": ["y"], "batch": "c", "kind": "photo"}
+        [told] = (await post(it, other)).json()["jobs"]
+        assert told["changes"] == ["label_changed", "tags_replaced", "batch_changed", "kind_kept"]
+        assert (told["result"], told["kind"]) == ("finished", "avatar")
+        [told] = (await post(it, {"job_id": "ended", "retrack": True})).json()["jobs"]
+        assert (told["result"], told["state"]) == ("taken_up", "FAILED")
+        assert it.job("ended").tracking is Tracking.ACTIVE
+        assert (await post(it, {"job_id": "ended", "retrack": "yes"})).status == 422
+
+
+async def test_a_batch_of_jobs_that_have_ended_is_told_too(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for name in ("one", "two"):
+            end(it, it.track(name), "SUCCEED")
+        await post(it, {"jobs": [{"job_id": "one", "batch": "late"}, {"job_id": "two", "batch": "late"}]})
+        rows = it.store.read(lambda tx: tx.outbox.list(channel=A))
+        assert [row.facts["jobs"] for row in rows if row.event == "batch_finished"] == [2]
+
+
 async def test_a_name_with_lone_surrogates_is_stored_readably(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
         told = await post(it, b'{"job_id": "j-1", "label": "a\\ud800\\u202eb", "tags": ["\\udfff"]}')
@@ -220,7 +295,7 @@ async def test_a_job_is_told_as_show_tells_it(tmp_path: Path) -> None:
         told = await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)
         assert told.status == 200
         found = told.json()
-        wanted = json.loads(json.dumps(shown.of_job(it.job("j-1"), Outlook(at=NOW))))
+        wanted = json.loads(json.dumps(views.document(views.job(it.job("j-1"), now=NOW, eta=None))))
         assert {key: found[key] for key in wanted if key in found} == {
             k: v for k, v in wanted.items() if k in found
         }
@@ -228,10 +303,8 @@ async def test_a_job_is_told_as_show_tells_it(tmp_path: Path) -> None:
         [delivery, _] = found["deliveries"]
         [stored, _] = sorted(it.store.read(lambda tx: tx.outbox.list(job=row)), key=lambda each: each.id)
         [attempt] = it.store.read(lambda tx: tx.outbox.attempts(stored.id))
-        tries = delivery.pop("tries")
         assert (delivery["event"], delivery["status"]) == ("succeeded", "sent")
-        assert delivery == json.loads(json.dumps(shown.of_delivery(stored, "j-1")))
-        assert tries == [json.loads(json.dumps(shown.of_attempt(attempt)))]
+        assert delivery == json.loads(json.dumps(views.document(views.delivery(stored, [attempt], "j-1"))))
         assert [(each["from"], each["to"]) for each in found["transitions"]] == [(None, "SUCCEED")]
 
 
@@ -240,8 +313,8 @@ async def test_what_remains_of_a_production_is_told(tmp_path: Path) -> None:
         it.track("j-1")
         it.etas["j-1"] = Eta(median=60.0, low=30.0, high=120.0)
         told = (await it.ask("GET", "/api/v1/jobs/main/j-1", token=TOKEN)).json()
-        outlook = Outlook(at=NOW, eta=it.etas["j-1"])
-        assert told["eta"] == shown.of_job(it.job("j-1"), outlook)["eta"]
+        left = views.remaining(it.etas["j-1"], now=NOW)
+        assert told["eta"] == views.document(left)
         assert told["eta"]["ends_at"] == (NOW + timedelta(seconds=60)).isoformat(timespec="milliseconds").replace(
             "+00:00", "Z"
         )

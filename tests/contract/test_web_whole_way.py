@@ -74,7 +74,6 @@ async def way(
             projects=(PROJECT,),
             hint=it.watcher.hint,
             tracked=it.watcher.notice_soon,
-            kind_of=it.watcher.kind_of,
             renew=_as_it_is,
             eta=it.watcher.eta,
             tasks=Tasks("web", Defects(clock=it.clock, metrics=it.metrics)),

@@ -74,8 +74,8 @@ class Rig:
         await self.watcher.tick()
         await self.poller.idle()
 
-    def track(self, job_id: str, *, kind: str = "avatar") -> TrackResult:
-        request = TrackRequest(project=PROJECT, kind=kind, job_id=parse_job_id(job_id))
+    def track(self, job_id: str, *, kind: str = "avatar", **more: Any) -> TrackResult:
+        request = TrackRequest(project=PROJECT, kind=kind, job_id=parse_job_id(job_id), **more)
         return self.store.write_now(lambda tx: tx.jobs.track(request, at=self.clock.now()))
 
     def job(self, job_id: str) -> JobRow:

@@ -55,9 +55,6 @@ class Desk:
     """(project, job id) of the jobs that are watched."""
     hints: list[tuple[str, str]] = field(default_factory=list)
     tracked: int = 0
-    kinds: dict[str, str] = field(default_factory=dict)
-    """What the service says of the kinds of jobs."""
-    kinds_asked: list[str] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     etas: dict[str, Eta] = field(default_factory=dict)
     fresh: dict[str, JobRow] = field(default_factory=dict)
@@ -130,12 +127,6 @@ async def desk(
         it.tracked += 1
         it.news.set()
 
-    async def kind_of(project: ProjectName, job_id: JobId) -> str | None:
-        del project
-        it.kinds_asked.append(job_id)
-        it.news.set()
-        return it.kinds.get(job_id)
-
     async def renew(row: JobRow) -> JobRow:
         it.renewed.append(row.job_id)
         return it.fresh.get(row.job_id, row)
@@ -148,7 +139,6 @@ async def desk(
         projects=projects,
         hint=hint,
         tracked=tracked,
-        kind_of=kind_of,
         renew=renew,
         eta=lambda row, _at: it.etas.get(row.job_id),
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),

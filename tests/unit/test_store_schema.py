@@ -36,6 +36,7 @@ DELIVERY = {
 ATTEMPT = {"delivery": 1, "n": 1, "started_at": 1}
 STATUS = {"project": "p", "facts": "{}", "at": 1}
 PICTURE = {"job": 1, "url": "u", "content_type": "image/png", "data": b"x", "fetched_at": 1}
+SIGNATURE = {"digest": "d", "project": "p", "job_id": "j", "used_at": 1}
 LINK = {"id": 1, "job": 1, "token": "t", "created_at": 1, "expires_at": 2}
 DISCOVERY = {"id": 1, "project": "p", "filters": "{}", "asked_at": 1}
 
@@ -93,6 +94,8 @@ ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_sin
         ("pictures", {**PICTURE, "data": b"x" * MOST_PICTURE}),
         ("pictures", {**PICTURE, "data": None, "content_type": None, "error": "HTTP 404"}),
         ("attempts", {**ATTEMPT_2, "shared": 100}),
+        ("jobs", {**JOB_2, "kind_source": "guessed", "named_by": "callback", "kind_tries": 2}),
+        ("signatures", SIGNATURE),
     ],
 )
 def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
@@ -111,6 +114,12 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("jobs", {**JOB_2, "state_since": 1}, "state_has_time"),
         ("jobs", {**JOB_2, "state": "", "state_since": 1}, "state_length"),
         ("jobs", {**JOB_2, "state": "X" * 65, "state_since": 1}, "state_length"),
+        ("jobs", {**JOB_2, "kind_source": "told"}, "kind_source_value"),
+        ("jobs", {**JOB_2, "named_by": "nobody"}, "named_by_value"),
+        ("jobs", {**JOB_2, "kind_tries": -1}, "kind_tries_count"),
+        ("signatures", {**SIGNATURE, "digest": ""}, "digest_length"),
+        ("signatures", {**SIGNATURE, "project": "p" * 129}, "project_length"),
+        ("signatures", {**SIGNATURE, "job_id": ""}, "job_id_length"),
         ("jobs", {**JOB_2, "project": ""}, "project_length"),
         ("jobs", {**JOB_2, "kind": ""}, "kind_length"),
         ("jobs", {**JOB_2, "job_id": ""}, "job_id_length"),

@@ -183,6 +183,14 @@ CHINESE = Catalogue(
                 "用 `wrapd deliveries retry` 重新发送。"
             ),
         ),
+        Event.UNCONFIRMED: OperatorText(
+            title="项目 {project}：回调中的任务不存在",
+            headline=(
+                "wrapd 已按所有任务类型查询，MetaStudio 中均无这些任务，现已停止查询，未通知其他渠道。"
+                "请确认它们属于该项目；"
+                "如果并非你们创建，说明回调地址可能已泄露，请更换该项目的回调密钥。"
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd 内部出错",
             headline="其余功能照常运行，出错的部分会降低重试频率。请附上日志中的错误堆栈反馈给我们。",

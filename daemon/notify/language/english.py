@@ -179,6 +179,14 @@ ENGLISH = Catalogue(
                 "`wrapd deliveries --status dead` lists them; `wrapd deliveries retry` sends them again."
             ),
         ),
+        Event.UNCONFIRMED: OperatorText(
+            title="Project {project}: callbacks named jobs that do not exist",
+            headline=(
+                "MetaStudio knows them under no kind, so wrapd stopped asking; other channels were not told. "
+                "Check that the jobs are of this project. If nobody created them, somebody else has "
+                "the callback address: change the key of the project's callbacks."
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd met an error of its own",
             headline=(

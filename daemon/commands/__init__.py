@@ -1,0 +1,25 @@
+"""Everything that changes something on a person's or a tool's word: a checked request, one transaction, and a
+result that says what it did. The command line, the API, callbacks and discovery call these. Must never print.
+"""
+
+from daemon.commands.callback import SignatureUsed, TooManyUnknown, called_back
+from daemon.commands.lists import read_list
+from daemon.commands.track import Done, discovered, track
+from daemon.commands.untrack import Stopped, untrack
+from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
+
+__all__ = [
+    "Done",
+    "Faults",
+    "SignatureUsed",
+    "Stopped",
+    "TooManyUnknown",
+    "Wanted",
+    "WrongRequest",
+    "called_back",
+    "discovered",
+    "read_job",
+    "read_list",
+    "track",
+    "untrack",
+]

@@ -1,0 +1,25 @@
+"""Everything that is shown: one frozen value for each resource, declared once. `--json`, the API and docs/cli.md
+are made from these. Must never read anything: rows come in, values go out.
+"""
+
+from daemon.views.deliveries import Attempt, Delivery, attempt, delivery
+from daemon.views.document import document
+from daemon.views.jobs import Job, Remaining, Transition, job, link_end, remaining, transition
+from daemon.views.tracked import Tracked, tracked
+
+__all__ = [
+    "Attempt",
+    "Delivery",
+    "Job",
+    "Remaining",
+    "Tracked",
+    "Transition",
+    "attempt",
+    "delivery",
+    "document",
+    "job",
+    "link_end",
+    "remaining",
+    "tracked",
+    "transition",
+]

@@ -108,7 +108,7 @@ def command(
     from daemon.commands import track  # noqa: PLC0415 - SQLAlchemy
 
     at, routing = CLOCK.now(), config.routing()
-    with opened(config) as store:
+    with opened(config, create=True) as store:
         done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     if as_json:
         told = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]

@@ -226,7 +226,6 @@ class Service:
             wake=self.delivery.dispatcher.wake,
         )
         self.defects.report = self.operators.defect
-        self.delivery.links.on_defect = self.defects.note
         self.learning = Learning(self.store, self.clock)
         for project, client in self._clients.items():
             poller = self.pollers[project] = self._poller(project, client)

@@ -48,6 +48,7 @@ async def restart(it: Rig) -> None:
         learning=it.poller.ground.learning,
         clock=it.clock,
         metrics=it.metrics,
+        defects=it.poller.ground.defects,
     )
     await it.watcher.load()
 

@@ -75,9 +75,6 @@ def run(folder: Path, fault: Fault | None) -> dict[str, Any]:
     PROBE.on_hit = lambda: setattr(it, "hit_at", it.hit_at or clock.monotonic())
     begun = time.monotonic()
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock, BUSY)) as runner:
-        runner.get_loop().set_exception_handler(
-            lambda _loop, context: it.unheard.append(f"{context['message']}: {context.get('exception')!r}")
-        )
         runner.run(_live(it))
         gc.collect()
         runner.run(asyncio.sleep(0))
@@ -157,6 +154,10 @@ async def _live(it: Run) -> None:
         service = Service(plan=plan, clock=it.clock, rng=random.Random(1))
         prepare(it, sims, plan.database_url)
         await service.start()
+        # The daemon has an ear for these as well, but they have no owner.
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _loop, context: it.unheard.append(f"{context['message']}: {context.get('exception')!r}")
+        )
         PROBE.armed = True
         under_way = [asyncio.create_task(act, name=act.__name__) for act in acts(it, service, sims)]
         try:

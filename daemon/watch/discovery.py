@@ -327,8 +327,9 @@ class Discovery:
         self._project = project
         self._defects = defects
         self._tasks = Tasks("discovery", defects)
-        self._broken: set[int] = set()
-        """Wishes whose end could not be stored for a reason of wrapd's own: the others are served."""
+        self._broken: dict[int, float] = {}
+        """Wishes whose end could not be stored for a reason of wrapd's own, and until when the others alone are
+        served (monotonic seconds)."""
         self._store = store
         self._clock = clock
         self._rng = rng
@@ -448,7 +449,7 @@ class Discovery:
         """Do what commands left to be done, one after the other."""
         self._wishes_at = self._clock.monotonic() + _WISHES_EVERY
         for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
-            if row.id not in self._broken:
+            if self._clock.monotonic() >= self._broken.get(row.id, float("-inf")):
                 tally = Tally()
                 await self._finish(row, tally, await self._serve(row, tally))
 
@@ -461,10 +462,10 @@ class Discovery:
             raise
         except Exception as reason:  # noqa: BLE001
             self._defects.note("discovery", reason, project=self._project)
-            self._broken.add(row.id)
+            self._broken[row.id] = self._clock.monotonic() + _SLOWEST
             finish = partial(_finish, row=row.id, tally=Tally(), error=_own_error(reason), at=at)
             await self._store.write(finish)
-            self._broken.discard(row.id)
+            del self._broken[row.id]
 
     async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
         """Do one wish; what went wrong, in words."""

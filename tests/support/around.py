@@ -172,7 +172,9 @@ async def _wished(it: Run, service: Service) -> None:
 async def _opened(it: Run, service: Service) -> None:
     """A person opens the link of a finished video, and a program looks at the metrics."""
     await asyncio.sleep(CALLED_AT)
-    while PROBE.victim != it.labelled("L-200") and not (links := it.rows(_LINK, "L-200")):
+    while not (links := it.rows(_LINK, "L-200")):
+        if PROBE.victim == it.labelled("L-200"):
+            return
         await asyncio.sleep(_AGAIN)
     for path in ("", "/download", "/cover"):
         await _until_served(partial(_asked, service, "GET", f"v/{links[0][0]}{path}"))

@@ -455,17 +455,21 @@ class Discovery:
 
     async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:
         """Store how a wish ended. One that cannot even be ended stands in nobody's way."""
-        at = self._clock.now()
+        reason = await self._ended(row, tally, error)
+        if reason is not None and await self._ended(row, Tally(), _own_error(reason)) is not None:
+            self._broken[row.id] = self._clock.monotonic() + _SLOWEST
+
+    async def _ended(self, row: DiscoveryRow, tally: Tally, error: str | None) -> Exception | None:
+        """Store it; what of wrapd's own kept it from that."""
         try:
+            at = self._clock.now()
             await self._store.write(partial(_finish, row=row.id, tally=tally, error=error, at=at))
         except (StoreBusy, StoreFailed, StoreClosed):
             raise
-        except Exception as reason:  # noqa: BLE001
+        except Exception as reason:  # noqa: BLE001 - the others are served
             self._defects.note("discovery", reason, project=self._project)
-            self._broken[row.id] = self._clock.monotonic() + _SLOWEST
-            finish = partial(_finish, row=row.id, tally=Tally(), error=_own_error(reason), at=at)
-            await self._store.write(finish)
-            del self._broken[row.id]
+            return reason
+        return None
 
     async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
         """Do one wish; what went wrong, in words."""

@@ -140,7 +140,7 @@ async def _called(it: Run, service: Service, sims: dict[str, Simulator]) -> None
     for at, label, kind in ((CALLED_AT, "L-400", "photo"), (NAMED_AT - CALLED_AT, "L-401", "photo_detection")):
         await asyncio.sleep(at)
         job = it.add(sims["main"], label, 0.0, [("SUCCEED", None)], kind=kind)
-        await _until_served(partial(_called_back, service, job))
+        await _until_served(partial(_called_back, service, job), job)
 
 
 async def _handed_over(it: Run, service: Service, sims: dict[str, Simulator]) -> None:
@@ -148,14 +148,14 @@ async def _handed_over(it: Run, service: Service, sims: dict[str, Simulator]) ->
     await asyncio.sleep(HANDED_AT)
     job = it.add(sims["other"], "L-500", 4.0, [("PROCESSING", 4.0), ("SUCCEED", None)], kind="business_card")
     body = {"project": "other", "job_id": job, "label": "L-500"}
-    await _until_served(partial(_asked, service, "POST", "api/v1/jobs", body))
-    await _until_served(partial(_asked, service, "GET", f"api/v1/jobs/other/{job}"))
+    await _until_served(partial(_asked, service, "POST", "api/v1/jobs", body), job)
+    await _until_served(partial(_asked, service, "GET", f"api/v1/jobs/other/{job}"), job)
 
 
 async def _made_up(it: Run, service: Service) -> None:
     """A callback about a job that there is not: the operators hear of it."""
     await asyncio.sleep(NAMED_AT)
-    await _until_served(partial(_called_back, service, NOBODYS))
+    await _until_served(partial(_called_back, service, NOBODYS), NOBODYS)
     while PROBE.victim != NOBODYS and not it.rows("SELECT 1 FROM deliveries WHERE event = 'unconfirmed'"):
         await asyncio.sleep(_AGAIN)
 
@@ -172,25 +172,27 @@ async def _wished(it: Run, service: Service) -> None:
 async def _opened(it: Run, service: Service) -> None:
     """A person opens the link of a finished video, and a program looks at the metrics."""
     await asyncio.sleep(CALLED_AT)
-    while not (links := it.rows(_LINK, "L-200")):
-        if PROBE.victim == it.labelled("L-200"):
+    job = it.labelled("L-200")
+    while not (links := it.rows(_LINK, job)):
+        if PROBE.victim == job:
             return
         await asyncio.sleep(_AGAIN)
     for path in ("", "/download", "/cover"):
-        await _until_served(partial(_asked, service, "GET", f"v/{links[0][0]}{path}"))
+        await _until_served(partial(_asked, service, "GET", f"v/{links[0][0]}{path}"), job)
     await _until_served(partial(_asked, service, "GET", "metrics"))
 
 
-_LINK = "SELECT links.token FROM links JOIN jobs ON jobs.id = links.job WHERE jobs.label = ?"
+_LINK = "SELECT links.token FROM links JOIN jobs ON jobs.id = links.job WHERE jobs.job_id = ?"
 
 
-async def _until_served(ask: Any) -> None:
+async def _until_served(ask: partial[Coroutine[Any, Any, int]], job: str | None = None) -> None:
     """Try again like anybody whom a server answers that it cannot."""
     for _ in range(_TRIES):
         if await ask() < 500:
             return
         await asyncio.sleep(_AGAIN)
-    raise AssertionError(f"{ask.args[1:]} was never served")
+    assert job is not None, f"{ask.args[1:]} was never served"
+    assert PROBE.victim == job, f"{ask.args[1:]} was never served"
 
 
 async def _called_back(service: Service, job: str) -> int:

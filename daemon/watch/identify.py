@@ -245,12 +245,13 @@ class Kinds:
         kinds = {entry.job_id: entry.kind for entry in listed.entries}
         found = []
         for case in cases:
+            kind = kinds.get(case.job_id)
+            if kind is not None:  # this is asked again where the store does not take it
+                found.append((case, kind))
+                continue
             case.listed, case.left = True, None
             case.denied = case.job_id not in kinds
-            kind = kinds.get(case.job_id)
-            if kind is not None:
-                found.append((case, kind))
-            elif case.job_id in kinds:  # it is there, and the list does not say what it is
+            if not case.denied:  # it is there, and the list does not say what it is
                 case.left = list(KINDS.values())
         await self._found(found)
 

@@ -97,9 +97,40 @@ async def test_an_id_of_a_person_that_the_service_never_knew_is_lost_after_the_g
         assert it.requests() + it.requests("list") == asked, "the tries have an end"
 
 
-@pytest.mark.parametrize("error", [StoreBusy("full"), RuntimeError("a bug")], ids=["store", "bug"])
-@pytest.mark.parametrize("committed", [False, True])
-@pytest.mark.parametrize("call", ["kinds_tried", "record_end"])
+@pytest.mark.parametrize(
+    ("kind", "error"), [("photo", RuntimeError("a bug")), ("business_card", StoreBusy("full"))]
+)
+async def test_a_kind_that_is_not_stored_at_once_is_asked_for_again_and_the_job_is_not_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = it.sim.create_jobs(kind=kind, timeline=[("SUCCEED", None)])
+        whole, broken = Jobs.kinds_found, 0
+
+        def breaks(self: Jobs, found: Any) -> None:
+            nonlocal broken
+            broken += 1
+            if broken <= 3:
+                raise error
+            whole(self, found)
+
+        monkeypatch.setattr(Jobs, "kinds_found", breaks)
+        call_back(it, job)
+        await it.run(400)
+        assert broken == 4
+        assert it.job(job).state == "SUCCEED"
+        assert not {Event.LOST, Event.UNCONFIRMED} & set(it.events())
+
+
+@pytest.mark.parametrize(
+    ("call", "committed", "error"),
+    [
+        ("kinds_tried", False, RuntimeError("a bug")),
+        ("kinds_tried", True, StoreBusy("full")),
+        ("record_end", False, StoreBusy("full")),
+        ("record_end", True, RuntimeError("a bug")),
+    ],
+)
 async def test_a_made_up_id_whose_end_is_not_stored_at_once_ends_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, committed: bool, error: Exception
 ) -> None:

@@ -128,7 +128,7 @@ async def _found(it: Run, sims: dict[str, Simulator]) -> None:
     """A job that only the service's list tells of; it ends once it was found."""
     await asyncio.sleep(FOUND_AT)
     job = it.add(sims["other"], "L-300", 20.0, [("PROCESSING", None)])
-    while not it.rows("SELECT 1 FROM jobs WHERE job_id = ?", job):
+    while PROBE.victim != job and not it.rows("SELECT 1 FROM jobs WHERE job_id = ?", job):
         await asyncio.sleep(_AGAIN)
     await asyncio.sleep(10.0)
     it.ends[job] = it.clock.monotonic()

@@ -48,7 +48,7 @@ class Delivery:
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self.links = FreshLinks(clients, store, clock)
+        self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
         sources = {
             each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
             for each in plan.projects
@@ -65,6 +65,7 @@ class Delivery:
             preparer=Preparer(
                 settings=plan.notify,
                 clock=clock,
+                defects=defects,
                 renew=self.links.renew,
                 pictures=self.pictures,
                 own_links=_own_links(plan),

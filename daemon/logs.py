@@ -87,7 +87,7 @@ class LogEvent(StrEnum):
     CHANNEL_RELEASED = "channel.released"  # the channel works again
     RETENTION_PRUNED = "retention.pruned"  # what was over for longer than `retention.keep` was deleted
     WEB_LISTENING = "web.listening"  # the address that the web server took
-    WEB_FAILED = "web.failed"  # the web server stopped by itself, or a request met a bug
+    WEB_FAILED = "web.failed"  # the web server broke and is started again, or a request met a bug
     WEB_REFUSED = "web.refused"  # strangers: no HTTP, a wrong Host, or too much; told once in ten seconds
     CALLBACK_TAKEN = "callback.taken"  # the service says that a job ended; it is asked about at once
     CALLBACK_REFUSED = "callback.refused"  # a callback with a wrong or old signature; told once in ten seconds

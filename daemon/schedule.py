@@ -106,22 +106,31 @@ class Schedule:
             await tick.work()
         except WrapdError as error:  # expected, and told in words
             log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error)
-        except Exception as error:
-            if self._defect is None:
-                log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error, exc_info=True)
-            else:
-                self._defect(tick.name, error)
+        except Exception as error:  # noqa: BLE001 - it runs again at its next time
+            self._failed(tick.name, error)
         else:
             tick.last_ran = self._clock.monotonic()
         finally:
             tick.idle.set()
 
+    def _failed(self, name: str, error: Exception) -> None:
+        if self._defect is None:
+            log.error(LogEvent.TICK_FAILED, tick=name, error=error, exc_info=error)
+        else:
+            self._defect(name, error)
+
     async def _watch_clock(self) -> None:
         steady = SteadyClock(self._clock)
         while True:
             await asyncio.sleep(GUARD_INTERVAL)
-            steady.now()  # follows what is too little for a step
-            if step := steady.step():
-                log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
-                self.plan_anew()
-                steady.accept(step)
+            try:
+                self._follow(steady)
+            except Exception as error:  # noqa: BLE001 - the next look may succeed
+                self._failed("clock", error)
+
+    def _follow(self, steady: SteadyClock) -> None:
+        steady.now()  # follows what is too little for a step
+        if step := steady.step():
+            log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
+            self.plan_anew()
+            steady.accept(step)

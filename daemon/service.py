@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from daemon import __version__
 from daemon.clock import Clock
@@ -111,6 +112,7 @@ class Service:
             opened.callback(self.store.close)
             opened.push_async_callback(self._close_clients)
             self._build(listener, started)
+            asyncio.get_running_loop().set_exception_handler(self._unheard)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
             await self.delivery.start()
@@ -226,7 +228,6 @@ class Service:
             wake=self.delivery.dispatcher.wake,
         )
         self.defects.report = self.operators.defect
-        self.delivery.links.on_defect = self.defects.note
         self.learning = Learning(self.store, self.clock)
         for project, client in self._clients.items():
             poller = self.pollers[project] = self._poller(project, client)
@@ -238,6 +239,7 @@ class Service:
             learning=self.learning,
             clock=self.clock,
             metrics=self.metrics,
+            defects=self.defects,
         )
         if listener is not None:
             self.web = self._web(listener)
@@ -257,6 +259,7 @@ class Service:
         schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
         schedule.every(POLL_TICK, "poll", self.watcher.tick)
         schedule.every(CHANGES_TICK, "changes", self._changes)
+        schedule.every(CHANGES_TICK, "operators", self.operators.flush)
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
@@ -330,11 +333,19 @@ class Service:
         if self.on_attempt is not None:
             self.on_attempt()
 
+    def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody awaited has failed, or a timer. What the system refuses (files, memory of the kernel) is no
+        defect."""
+        error = context.get("exception")
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self.defects.note("loop", error)
+        else:
+            loop.default_exception_handler(context)
+
     async def _changes(self) -> None:
         await self._look_for_the_file()
         try:
             await self.watcher.take_changes()
-            await self.operators.flush()
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()

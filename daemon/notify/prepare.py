@@ -14,13 +14,11 @@ from typing import Protocol
 from daemon.clock import Clock
 from daemon.domain.events import Event
 from daemon.domain.jobs import DAY, link_expiry
-from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover
 from daemon.notify.pictures import Pictures
 from daemon.notify.settings import NotifySettings
 from daemon.store import Claimed, JobRow, Transaction
-
-log = logger(__name__)
+from daemon.tasks import Defects
 
 LINK_EVENTS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 """Events whose messages carry links to the video."""
@@ -87,6 +85,7 @@ class Preparer:
 
     settings: NotifySettings
     clock: Clock
+    defects: Defects
     renew: Renew | None = None
     pictures: Pictures | None = None
     own_links: OwnLinks | None = None
@@ -113,14 +112,18 @@ class Preparer:
         try:
             claimed = await self._renewed(claimed, links=links, machine=wants.machine)
         except Exception as error:  # noqa: BLE001 - old links are better than no message
-            log.error(LogEvent.LINK_NOT_RENEWED, error=error)
+            self._broken(claimed, error)
         if not wants.picture or len(claimed) != 1:
             return Prepared(claimed=claimed)
         try:
             return Prepared(claimed=claimed, cover=await self._cover(claimed[0], links=links))
         except Exception as error:  # noqa: BLE001 - no picture is better than no message
-            log.error(LogEvent.PICTURE_FAILED, error=error)
+            self._broken(claimed, error)
             return Prepared(claimed=claimed)
+
+    def _broken(self, claimed: Sequence[Claimed], error: Exception) -> None:
+        first = claimed[0].delivery
+        self.defects.note("delivery", error, channel=first.channel, delivery=first.id)
 
     async def _renewed(
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool

@@ -327,8 +327,9 @@ class Discovery:
         self._project = project
         self._defects = defects
         self._tasks = Tasks("discovery", defects)
-        self._broken: set[int] = set()
-        """Wishes whose end could not be stored for a reason of wrapd's own: the others are served."""
+        self._broken: dict[int, float] = {}
+        """Wishes whose end could not be stored for a reason of wrapd's own, and until when the others alone are
+        served (monotonic seconds)."""
         self._store = store
         self._clock = clock
         self._rng = rng
@@ -448,23 +449,27 @@ class Discovery:
         """Do what commands left to be done, one after the other."""
         self._wishes_at = self._clock.monotonic() + _WISHES_EVERY
         for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
-            if row.id not in self._broken:
+            if self._clock.monotonic() >= self._broken.get(row.id, float("-inf")):
                 tally = Tally()
                 await self._finish(row, tally, await self._serve(row, tally))
 
     async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:
         """Store how a wish ended. One that cannot even be ended stands in nobody's way."""
-        at = self._clock.now()
+        reason = await self._ended(row, tally, error)
+        if reason is not None and await self._ended(row, Tally(), _own_error(reason)) is not None:
+            self._broken[row.id] = self._clock.monotonic() + _SLOWEST
+
+    async def _ended(self, row: DiscoveryRow, tally: Tally, error: str | None) -> Exception | None:
+        """Store it; what of wrapd's own kept it from that."""
         try:
+            at = self._clock.now()
             await self._store.write(partial(_finish, row=row.id, tally=tally, error=error, at=at))
         except (StoreBusy, StoreFailed, StoreClosed):
             raise
-        except Exception as reason:  # noqa: BLE001
+        except Exception as reason:  # noqa: BLE001 - the others are served
             self._defects.note("discovery", reason, project=self._project)
-            self._broken.add(row.id)
-            finish = partial(_finish, row=row.id, tally=Tally(), error=_own_error(reason), at=at)
-            await self._store.write(finish)
-            self._broken.discard(row.id)
+            return reason
+        return None
 
     async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
         """Do one wish; what went wrong, in words."""

@@ -245,12 +245,13 @@ class Kinds:
         kinds = {entry.job_id: entry.kind for entry in listed.entries}
         found = []
         for case in cases:
+            kind = kinds.get(case.job_id)
+            if kind is not None:  # this is asked again where the store does not take it
+                found.append((case, kind))
+                continue
             case.listed, case.left = True, None
             case.denied = case.job_id not in kinds
-            kind = kinds.get(case.job_id)
-            if kind is not None:
-                found.append((case, kind))
-            elif case.job_id in kinds:  # it is there, and the list does not say what it is
+            if not case.denied:  # it is there, and the list does not say what it is
                 case.left = list(KINDS.values())
         await self._found(found)
 
@@ -289,31 +290,36 @@ class Kinds:
         self.on_found()
 
     async def _end_rounds(self, cases: Sequence[Case]) -> None:
-        """Of those about which all was asked: plan the next round, or give up."""
+        """Of those about which all was asked: plan the next round, or give up. What the store does not take is
+        done again: until then the round has not ended."""
         now = self._ground.clock.monotonic()
-        grace = self._ground.limits.not_found_grace
         done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
-        for case in done:
-            case.rounds += case.denied
-            first = min(_FIRST_PAUSE, grace / 4)
-            pause = first * _LONGER ** min(case.rounds, 20)
-            case.over = case.denied and now - case.since >= grace
-            case.due = min(
-                now + pause, max(case.since + grace, now + first)
-            )  # the last one when the grace is over
-            case.listed, case.left, case.denied = False, None, False
         if done:
-            tries = {case.job: case.rounds for case in done}
+            tries = {case.job: case.rounds + case.denied for case in done}
             await self._ground.store.write(lambda tx: tx.jobs.kinds_tried(tries))
+        over = [case for case in done if case.watched is None and self._is_over(case, now)]
         for case in done:
-            if case.watched is None and case.over:
-                await self._give_up(case)
+            if case not in over:
+                self._next_round(case, now)
+        for case in over:
+            await self._give_up(case)
+
+    def _is_over(self, case: Case, now: float) -> bool:
+        return case.denied and now - case.since >= self._ground.limits.not_found_grace
+
+    def _next_round(self, case: Case, now: float) -> None:
+        grace = self._ground.limits.not_found_grace
+        case.over = self._is_over(case, now)
+        case.rounds += case.denied
+        first = min(_FIRST_PAUSE, grace / 4)
+        pause = first * _LONGER ** min(case.rounds, 20)
+        case.due = min(now + pause, max(case.since + grace, now + first))  # the last one when the grace is over
+        case.listed, case.left, case.denied = False, None, False
 
     async def _give_up(self, case: Case) -> None:
         """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
         ground = self._ground
         reason = "a callback named it, and the service does not know it"
-        case.over = False  # until that is stored
         await ground.store.write(
             lambda tx: tx.jobs.record_end(
                 case.job,

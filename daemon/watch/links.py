@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 from daemon.clock import Clock
 from daemon.domain.events import Event
@@ -21,6 +20,7 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.errors import ApiError, JobNotFound, Refused
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.store import JobRow, Store, StoreError, Transaction
+from daemon.tasks import Tasks
 
 log = logger(__name__)
 
@@ -32,16 +32,6 @@ ASSET_TIMEOUT = 5.0
 """Seconds for the download link of a video, the wait for its turn included."""
 _REMEMBERED = 4096
 _REMINDED_AT_ONCE = 1000
-
-
-class OnDefect(Protocol):
-    """Who hears of an error of wrapd's own (`Defects.note`)."""
-
-    def __call__(self, part: str, error: BaseException, **fields: object) -> None: ...
-
-
-def _logged(part: str, error: BaseException, **fields: object) -> None:
-    log.error(LogEvent.DEFECT, part=part, error=error, **fields, exc_info=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +46,16 @@ class FreshLinks:
     """Renews the links of all projects' jobs. Requests take their turn as news do. `stop` before the clients are
     closed."""
 
-    def __init__(self, clients: Mapping[ProjectName, ProjectClient], store: Store, clock: Clock) -> None:
+    def __init__(
+        self, clients: Mapping[ProjectName, ProjectClient], store: Store, clock: Clock, *, tasks: Tasks
+    ) -> None:
         self._clients = clients
         self._store = store
         self._clock = clock
         self._told: OrderedDict[int, _Told] = OrderedDict()
         self._resting: dict[ProjectName, float] = {}
         self._under_way: dict[int, asyncio.Task[JobRow | None]] = {}
-        self.on_defect: OnDefect = _logged
-        """Told of what nobody foresaw; the job is then left alone as after an answer."""
+        self._tasks = tasks
 
     async def renew(self, job: JobRow, *, patience: float) -> JobRow:
         """The job with the links that the service gives now; `job` itself where none are had within `patience`
@@ -77,7 +68,7 @@ class FreshLinks:
             return job
         task = self._under_way.get(job.id)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._ask(job), name=f"links {job.job_id}")
+            task = self._tasks.spawn("links", self._ask(job), project=job.project, job=job.job_id)
             self._under_way[job.id] = task
             task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
         done, _ = await asyncio.wait({task}, timeout=patience)
@@ -87,25 +78,19 @@ class FreshLinks:
 
     async def stop(self) -> None:
         """Give up what is under way."""
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.end(patience=0)
 
     async def _ask(self, job: JobRow) -> JobRow | None:
+        fresh = None
         try:
             asset = await self._links(job)
+            fresh = None if asset is None else await self._stored(job, asset)
         except ApiError as error:
             self._failed(job, error)
             return None
-        except Exception as error:  # noqa: BLE001 - many may wait for this, and ask again at once
-            self.on_defect("links", error, project=job.project, job=job.job_id)
+        except Exception:  # many may wait for this, and ask again at once
             self._remember(job.id, None)
-            return None
-        if asset is None:
-            self._remember(job.id, None)
-            return None
-        fresh = await self._stored(job, asset)
+            raise
         self._remember(job.id, fresh)
         return fresh
 

@@ -5,7 +5,7 @@ API itself.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
+from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Watched
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.planner import FOLLOWED
@@ -45,6 +46,7 @@ class Watcher:
         learning: Learning,
         clock: Clock,
         metrics: Metrics,
+        defects: Defects,
     ) -> None:
         self._pollers = pollers
         self._store = store
@@ -52,8 +54,11 @@ class Watcher:
         self._clock = clock
         self._metrics = metrics
         self._trouble = StoreErrors(clock=clock, metrics=metrics)
-        self._noticing: asyncio.Task[None] | None = None
-        self._again = False
+        self._defects = defects
+        self._tasks = Tasks("watch", defects)
+        self._noticing = self._again = False
+        self._changed: deque[WatchRow] = deque()
+        """Taken from the store, and not noticed yet. The writer's thread adds to it."""
         self._hints: dict[tuple[ProjectName, JobId], float] = {}
         """When somebody outside asked for jobs that nobody watched (monotonic seconds)."""
         for poller in pollers.values():
@@ -72,7 +77,7 @@ class Watcher:
             if not page:
                 break
             for row in page:
-                if self._take(row):
+                if self._taken(row):
                     count += 1
                 else:
                     strays[row.project, row.kind] += 1
@@ -89,10 +94,13 @@ class Watcher:
 
     async def tick(self) -> None:
         """The poll tick: start what is due, end what is over."""
-        for poller in self._pollers.values():
-            poller.pump()
-            poller.kinds.tick()
-            await poller.expire()
+        for project, poller in self._pollers.items():
+            try:
+                poller.pump()
+                poller.kinds.tick()
+                await poller.expire()
+            except Exception as error:  # noqa: BLE001 - other projects go on
+                self._defects.note("watch", error, project=project)
 
     def hint(self, project: ProjectName, job_id: JobId) -> bool:
         """Have a job asked about at once, within the budget. False where nobody watches it: if that changes within
@@ -120,8 +128,9 @@ class Watcher:
     def notice_soon(self) -> None:
         """Take up what was tracked a moment ago, at once and not at the next tick. Does not wait for it."""
         self._again = True  # what is tracked while this is under way may come too late for it
-        if self._noticing is None:
-            self._noticing = asyncio.get_running_loop().create_task(self._notice_now(), name="notice")
+        if not self._noticing:
+            self._noticing = True
+            self._tasks.spawn("notice", self._notice_now())
 
     async def _notice_now(self) -> None:
         try:
@@ -131,7 +140,7 @@ class Watcher:
         except StoreError as error:  # the next tick takes them up
             self._trouble.note(error)
         finally:
-            self._noticing = None
+            self._noticing = False
 
     async def take_changes(self) -> None:
         """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
@@ -143,42 +152,48 @@ class Watcher:
         await self._learn()
 
     async def _notice_changes(self) -> None:
-        for row in await self._store.write(lambda tx: tx.jobs.take_changes()):
-            if row.tracking == Tracking.ACTIVE:
-                self._notice(row)
-            elif (poller := self._pollers.get(row.project)) and _forget(poller, row.job_id):
-                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
-        self.pump()
+        try:
+            await self._store.write(lambda tx: self._changed.extend(tx.jobs.take_changes()))
+        finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
+            while self._changed:
+                row = self._changed.popleft()
+                try:
+                    self._notice(row)
+                except Exception as error:  # noqa: BLE001 - it costs this job
+                    self._defects.note("watch", error, project=row.project, job=row.job_id)
+            self.pump()
 
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next, and how each project's watch stands."""
-        for poller in self._pollers.values():
-            poller.note_lateness()
-            touched = _drain(poller.answers.touched)
-            for begin in range(0, len(touched), _CHUNK):
-                await self._flush(touched[begin : begin + _CHUNK])
-        await self._store_status()
+        try:
+            for poller in self._pollers.values():
+                poller.note_lateness()
+                touched = _drain(poller.answers.touched)
+                for begin in range(0, len(touched), _CHUNK):
+                    await self._flush(touched[begin : begin + _CHUNK])
+        finally:
+            await self._store_status()
 
     async def stop(self, *, patience: float) -> None:
         """Let the queries under way end (`patience` seconds at most), then checkpoint."""
-        await self._end_noticing(patience)
+        await self._tasks.end(patience=patience)
         await asyncio.gather(*(poller.stop(patience=patience) for poller in self._pollers.values()))
         if self._store.writer_health().oldest_wait < patience:  # bookkeeping is not worth waiting for a lock
             await self.checkpoint()
 
     async def abandon(self) -> None:
         """End the queries under way and store nothing: for a start that failed."""
-        await self._end_noticing(0)
+        await self._tasks.end(patience=0)
         await asyncio.gather(*(poller.stop(patience=0) for poller in self._pollers.values()))
 
-    async def _end_noticing(self, patience: float) -> None:
-        if (task := self._noticing) is not None:
-            await asyncio.wait([task], timeout=patience)
-            task.cancel()
-
     def _notice(self, row: WatchRow) -> None:
-        """Take up a job that a command tracked; one that is watched already was tracked before the load."""
+        """Take up a job that a command tracked, drop one that it stopped; one that is watched already was tracked
+        before the load."""
         poller = self._pollers.get(row.project)
+        if row.tracking != Tracking.ACTIVE:
+            if poller is not None and _forget(poller, row.job_id):
+                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
+            return
         watched = poller.agenda.get(row.job_id) if poller is not None else None
         known = None if watched is None else (watched.job, watched.kind.name, watched.episode)
         if watched is not None and known == (row.id, row.kind, row.episode):
@@ -189,6 +204,14 @@ class Watcher:
             log.info(LogEvent.JOB_TAKEN, **fields)
         else:
             log.warning(LogEvent.JOBS_STRAY, **fields)
+
+    def _taken(self, row: WatchRow) -> bool:
+        """The same as `_take`, at the start: one that wrapd cannot take keeps no other from it."""
+        try:
+            return self._take(row)
+        except Exception as error:  # noqa: BLE001
+            self._defects.note("watch", error, project=row.project, job=row.job_id)
+            return False
 
     def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
@@ -235,6 +258,8 @@ class Watcher:
             await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
         except StoreError as error:
             self._trouble.note(error)
+        except Exception as error:  # noqa: BLE001 - it costs foresight
+            self._defects.note("watch", error)
 
     async def _store_status(self) -> None:
         now, at = self._clock.monotonic(), self._clock.now()

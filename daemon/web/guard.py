@@ -45,6 +45,17 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(scope, send)
+        try:
+            await self._let_in(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - a bug in one request is no reason for a traceback each time
+            if self._defects is None:
+                log.error(LogEvent.WEB_FAILED, error=error)
+            else:
+                self._defects.note("web", error)
+            if not answer.begun:
+                await answer.refuse(500, "an error of wrapd's own; its log has it")
+
+    async def _let_in(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         probe = scope["path"] in PROBES
         if not probe and self._connections.crowded:
             self._strangers.note(LogEvent.WEB_REFUSED, reason="too many requests at once")
@@ -63,15 +74,7 @@ class Guard:
         asked = scope
         if scope["method"] == "HEAD" and not scope["path"].startswith(_LINKS):  # links tell them apart themselves
             asked = {**scope, "method": "GET"}  # the server below leaves the body out
-        try:
-            await self._app(asked, receive, answer.send)
-        except Exception as error:  # noqa: BLE001 - a bug in one request is no reason for a traceback each time
-            if self._defects is None:
-                log.error(LogEvent.WEB_FAILED, error=error)
-            else:
-                self._defects.note("web", error)
-            if not answer.begun:
-                await answer.refuse(500, "an error of wrapd's own; its log has it")
+        await self._app(asked, receive, answer.send)
 
     def _is_ours(self, scope: Scope) -> bool:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]

@@ -30,6 +30,8 @@ from daemon.web.settings import WebSettings
 
 log = logger(__name__)
 
+_AGAIN = 5.0
+"""Seconds after which a server that broke is started again."""
 _STOP_PATIENCE = 2.0
 """Seconds that requests, and what goes on after them, are given at a stop."""
 
@@ -117,6 +119,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._listener.listen(_QUEUED)  # asyncio takes one number for both
 
+    def let_go(self) -> None:
+        """Take no more connections, whatever state it is in."""
+        for each in getattr(self, "servers", ()):
+            each.close()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # the daemon handles signals itself
@@ -147,7 +154,7 @@ class WebServer:
             strangers=app.state.strangers,
             defects=defects,
         )
-        config = uvicorn.Config(
+        self._config = uvicorn.Config(
             cast("Any", guard),
             http=cast("Any", partial(Connection, self._connections)),
             ws="none",
@@ -159,8 +166,9 @@ class WebServer:
             timeout_keep_alive=int(PATIENCE),
             backlog=_TAKEN_AT_ONCE,
         )
-        self._server = _Server(config, listener)
+        self._server = _Server(self._config, listener)
         self._task: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     def start(self) -> None:
         """Serve in a task of the running loop."""
@@ -170,6 +178,7 @@ class WebServer:
 
     async def stop(self) -> None:
         """Finish the requests under way (2 s at most), close the socket, finish what goes on after them."""
+        self._ended.set()
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
@@ -179,9 +188,18 @@ class WebServer:
             await self._tasks.end(patience=_STOP_PATIENCE)
 
     async def _serve(self) -> None:
-        try:
-            await self._server.serve(sockets=[self._listener])
-        except Exception as error:  # noqa: BLE001 - the web is no reason to stop watching
-            log.error(LogEvent.WEB_FAILED, error=error)
-            if self._defects is not None:
-                self._defects.note("web", error)
+        """Serve until the end. What breaks the server costs those who are connected, and a few seconds."""
+        while not self._ended.is_set():
+            listener = self._listener.dup()  # the server closes its own
+            try:
+                await self._server.serve(sockets=[listener])
+            except Exception as error:  # noqa: BLE001 - the web is no reason to stop watching
+                log.error(LogEvent.WEB_FAILED, error=error)
+                if self._defects is not None:
+                    self._defects.note("web", error)
+                self._server.let_go()
+                listener.close()
+            if not self._ended.is_set():
+                self._server = _Server(self._config, self._listener)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), _AGAIN)

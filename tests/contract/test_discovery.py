@@ -17,7 +17,7 @@ from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.sim import SimSettings, Simulator
-from daemon.store import JobRow, Store
+from daemon.store import Discoveries, JobRow, Store
 from daemon.tasks import Defect, Defects
 from daemon.watch import discovery
 from daemon.watch.discovery import Discovery, DiscoverySettings, Filters, Looker, Wish
@@ -346,6 +346,29 @@ async def test_the_looks_of_a_year_leave_few_rows(it: Scene) -> None:
     rows = it.store.read(lambda tx: tx.discoveries.done(PROJECT, limit=10_000))
     assert 100 < len(rows) <= 24 * 7 + 1
     assert it.clock.now() - rows[-1].asked_at <= timedelta(days=7)
+
+
+async def test_a_wish_whose_end_cannot_be_stored_is_done_again_and_the_next_one_is_served(
+    it: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, broken = Discoveries.finish, 0
+
+    def breaks(self: Discoveries, id: int, **values: Any) -> bool:  # noqa: A002 - as it is called
+        nonlocal broken
+        if id == bad and broken < 2:
+            broken += 1
+            raise RuntimeError("an end")
+        return finish(self, id, **values)
+
+    monkeypatch.setattr(Discoveries, "finish", breaks)
+    it.begin(None)
+    bad, good = it.ask(Wish()), it.ask(Wish())
+    for _ in range(3):
+        await it.tick(60)
+    assert [row.id for row in it.store.read(lambda tx: tx.discoveries.done(PROJECT, limit=10))] == [good]
+    for _ in range(20):
+        await it.tick(60)
+    assert {row.id for row in it.store.read(lambda tx: tx.discoveries.done(PROJECT, limit=10))} == {bad, good}
 
 
 async def test_a_wish_that_breaks_ends_with_an_error_and_the_next_one_is_served(

@@ -13,6 +13,7 @@ from daemon.domain.jobs import Asset, ChannelName
 from daemon.notify import NotifySettings
 from daemon.notify.prepare import OwnLinks, Preparer
 from daemon.store import AttemptOutcome, DeliveryStatus, JobRow, Store
+from tests.support.background import defects
 from tests.support.dispatching import NOW, rig
 from tests.support.store import url_of
 from tests.support.webhook import Answer, Webhook
@@ -350,7 +351,7 @@ async def test_a_success_carries_a_link_of_our_own_made_once_for_all_channels(
     own = OwnLinks(public_url="https://w.example.com", life=1000.0, token=lambda: next(tokens))
 
     def preparer(_store: Store, clock: Clock) -> Preparer:
-        return Preparer(settings=NotifySettings(), clock=clock, own_links=own)
+        return Preparer(settings=NotifySettings(), clock=clock, defects=defects(clock), own_links=own)
 
     asset = Asset(preview_url="https://h.example.com/p.mp4")
     async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, preparer=preparer) as one:
@@ -374,7 +375,7 @@ async def test_dead_links_are_renewed_before_a_send_and_once(tmp_path: Path, hoo
         return replace(job, asset=Asset(preview_url="https://h.example.com/fresh.mp4"))
 
     def preparer(_store: Store, clock: Clock) -> Preparer:
-        return Preparer(settings=NotifySettings(), clock=clock, renew=renew)
+        return Preparer(settings=NotifySettings(), clock=clock, defects=defects(clock), renew=renew)
 
     dead = Asset(preview_url="https://h.example.com/dead.mp4?Expires=1600000000")
     async with rig(tmp_path, {"a": hook.url()}, preparer=preparer) as one:

@@ -14,6 +14,7 @@ from daemon.domain.routing import Route, Routing
 from daemon.sim import SimSettings, Simulator
 from daemon.store import JobRow, Store, Transaction
 from daemon.watch.links import FRESH_FOR, REST, FreshLinks, remind
+from tests.support.background import tasks
 from tests.support.clients import Project, project_of
 from tests.support.store import PROJECT, SILENT, A, record, track, url_of
 
@@ -26,7 +27,7 @@ class Set:
 
     def __init__(self, sim: Simulator, ours: Project, store: Store, clock: ManualClock) -> None:
         self.sim, self.ours, self.store, self.clock = sim, ours, store, clock
-        self.links = FreshLinks({PROJECT: ours.client}, store, clock)
+        self.links = FreshLinks({PROJECT: ours.client}, store, clock, tasks=tasks("links", clock))
 
     def ended(self, *, kind: str = "avatar", state: str = "SUCCEED", known: bool = True) -> JobRow:
         """A job that ended long ago, with a preview link that is dead."""
@@ -130,7 +131,8 @@ async def test_a_service_that_is_down_is_left_alone_for_a_while(tmp_path: Path) 
 async def test_a_job_of_a_project_that_is_no_more_stays_as_it_is(tmp_path: Path) -> None:
     async with a_set(tmp_path) as one:
         job = one.ended(kind="photo")
-        links = FreshLinks({ProjectName("other"): one.ours.client}, one.store, one.clock)
+        others = {ProjectName("other"): one.ours.client}
+        links = FreshLinks(others, one.store, one.clock, tasks=tasks("links", one.clock))
         assert await links.renew(job, patience=PATIENCE) == job
 
 

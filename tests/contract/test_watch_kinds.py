@@ -10,7 +10,7 @@ from daemon.commands import Wanted, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking, parse_job_id
 from daemon.domain.planning import Rails
-from daemon.store import Tracked, TrackResult
+from daemon.store import Jobs, Store, StoreBusy, Tracked, TrackResult, Transaction
 from daemon.watch.watcher import Watcher
 from tests.support.rig import PROJECT, Rig, rig
 
@@ -48,6 +48,7 @@ async def restart(it: Rig) -> None:
         learning=it.poller.ground.learning,
         clock=it.clock,
         metrics=it.metrics,
+        defects=it.poller.ground.defects,
     )
     await it.watcher.load()
 
@@ -94,6 +95,80 @@ async def test_an_id_of_a_person_that_the_service_never_knew_is_lost_after_the_g
         asked = it.requests() + it.requests("list")
         await it.run(300)
         assert it.requests() + it.requests("list") == asked, "the tries have an end"
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [("photo", RuntimeError("a bug")), ("business_card", StoreBusy("full"))]
+)
+async def test_a_kind_that_is_not_stored_at_once_is_asked_for_again_and_the_job_is_not_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = it.sim.create_jobs(kind=kind, timeline=[("SUCCEED", None)])
+        whole, broken = Jobs.kinds_found, 0
+
+        def breaks(self: Jobs, found: Any) -> None:
+            nonlocal broken
+            broken += 1
+            if broken <= 3:
+                raise error
+            whole(self, found)
+
+        monkeypatch.setattr(Jobs, "kinds_found", breaks)
+        call_back(it, job)
+        await it.run(400)
+        assert broken == 4
+        assert it.job(job).state == "SUCCEED"
+        assert not {Event.LOST, Event.UNCONFIRMED} & set(it.events())
+
+
+@pytest.mark.parametrize(
+    ("call", "committed", "error"),
+    [
+        ("kinds_tried", False, RuntimeError("a bug")),
+        ("kinds_tried", True, StoreBusy("full")),
+        ("record_end", False, StoreBusy("full")),
+        ("record_end", True, RuntimeError("a bug")),
+    ],
+)
+async def test_a_made_up_id_whose_end_is_not_stored_at_once_ends_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, committed: bool, error: Exception
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        call_back(it, "made-up")
+        whole, fails, write = getattr(Jobs, call), False, Store.write
+
+        def called(*arguments: Any, **more: Any) -> Any:
+            nonlocal fails
+            fails = it.clock.monotonic() - begun > 50  # when the grace may be over
+            return whole(*arguments, **more)
+
+        async def writing(store: Store, work: Any) -> Any:
+            nonlocal fails
+            fails = False
+
+            def broken(tx: Transaction) -> Any:
+                result = work(tx)
+                if fails and not committed:
+                    raise error
+                return result
+
+            result = await write(store, broken)
+            if fails:
+                raise error
+            return result
+
+        begun = it.clock.monotonic()
+        monkeypatch.setattr(Jobs, call, called)
+        monkeypatch.setattr(Store, "write", writing)
+        await it.run(200)
+        assert it.job("made-up").tracking is (
+            Tracking.LOST if committed and call != "kinds_tried" else Tracking.ACTIVE
+        )
+        monkeypatch.undo()
+        await it.run(400)
+        assert it.job("made-up").tracking is Tracking.LOST
+        assert Event.UNCONFIRMED in it.events()
 
 
 async def test_made_up_ids_of_callbacks_are_told_to_the_operators_alone_in_one_event(tmp_path: Path) -> None:

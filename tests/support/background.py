@@ -5,6 +5,11 @@ from daemon.metrics import Metrics
 from daemon.tasks import Defects, Tasks
 
 
+def defects(clock: Clock) -> Defects:
+    """Nobody hears of them."""
+    return Defects(clock=clock, metrics=Metrics())
+
+
 def tasks(part: str, clock: Clock) -> Tasks:
     """The tasks of one part."""
-    return Tasks(part, Defects(clock=clock, metrics=Metrics()))
+    return Tasks(part, defects(clock))

@@ -68,7 +68,7 @@ async def way(
     async with rig(folder, **changes) as watch:
         clock, store, quiet = watch.clock, watch.store, Quiet()
         settings = settings or NotifySettings(send_timeout=5.0)
-        fresh = FreshLinks({PROJECT: watch.poller.ground.client}, store, clock)
+        fresh = FreshLinks({PROJECT: watch.poller.ground.client}, store, clock, tasks=tasks("links", clock))
         pictures = Pictures(
             {PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock, tasks=tasks("pictures", clock)
         )
@@ -76,6 +76,7 @@ async def way(
         own = None
         if public_url is not None:
             own = OwnLinks(public_url=public_url, life=30 * 86400.0, token=lambda: f"token-{next(tokens):030d}")
+        defects = Defects(clock=clock, metrics=watch.metrics, report=watch.operators.defect)
         channel = open_channel(ChannelSettings(name=CHANNEL, url=url, plan=plan or ChannelPlan()))
         dispatcher = Dispatcher(
             store,
@@ -83,9 +84,16 @@ async def way(
             clock=clock,
             rng=random.Random(1),
             settings=settings,
-            defects=Defects(clock=clock, metrics=watch.metrics, report=watch.operators.defect),
+            defects=defects,
             operators=[],
-            preparer=Preparer(settings=settings, clock=clock, renew=fresh.renew, pictures=pictures, own_links=own),
+            preparer=Preparer(
+                settings=settings,
+                clock=clock,
+                defects=defects,
+                renew=fresh.renew,
+                pictures=pictures,
+                own_links=own,
+            ),
             waiter=quiet,
         )
         await dispatcher.start()

@@ -165,7 +165,14 @@ async def rig(
             operators=operators,
             defects=defects,
         )
-        watcher = Watcher(pollers={PROJECT: poller}, store=store, learning=learning, clock=clock, metrics=metrics)
+        watcher = Watcher(
+            pollers={PROJECT: poller},
+            store=store,
+            learning=learning,
+            clock=clock,
+            metrics=metrics,
+            defects=defects,
+        )
         try:
             yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators, woken)
         finally:

@@ -14,6 +14,7 @@ from daemon.notify.prepare import CLOSED, OwnLinks, Prepared, Preparer, Wants
 from daemon.notify.settings import NotifySettings
 from daemon.store import Claimed, JobRow
 from tests.support.alerts import AT, claimed, job
+from tests.support.background import defects
 from tests.support.store import NOW, later, open_store, track
 
 PEOPLE = Wants(machine=False, picture=False)
@@ -60,7 +61,15 @@ class Gallery:
 
 def preparer(service: Service | None = None, gallery: Gallery | None = None, **more: Any) -> Preparer:
     renew = None if service is None else service.renew
-    return Preparer(settings=NotifySettings(), clock=ManualClock(AT), renew=renew, pictures=gallery, **more)  # type: ignore[arg-type]
+    clock = ManualClock(AT)
+    return Preparer(
+        settings=NotifySettings(),
+        clock=clock,
+        defects=defects(clock),
+        renew=renew,
+        pictures=gallery,  # type: ignore[arg-type]
+        **more,
+    )
 
 
 async def prepared(

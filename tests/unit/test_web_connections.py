@@ -14,6 +14,7 @@ from daemon.logs import LogEvent
 from daemon.metrics import Metrics
 from daemon.tasks import Defects
 from daemon.web import Health, Probes, WebServer, build_app, connections, listen
+from daemon.web import server as serving
 from daemon.web.guard import host_of
 from tests.support.recorder import Lines
 from tests.support.strangers import HELD, HOST, PROBE
@@ -307,3 +308,32 @@ async def test_a_bug_in_a_request_has_an_owner_and_one_line(monkeypatch: pytest.
         await web.stop()
     assert len(told.of(LogEvent.DEFECT)) == 1
     assert not caplog.records
+
+
+@pytest.mark.parametrize("when", ["startup", "main_loop"])
+async def test_a_server_that_breaks_is_there_again(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    told = Lines(monkeypatch, "daemon.tasks")
+    whole, broken = getattr(serving._Server, when), 0
+
+    async def breaks(self: Any, **options: Any) -> None:
+        nonlocal broken
+        broken += 1
+        if broken == 1:
+            raise RuntimeError("a bug")
+        await whole(self, **options)
+
+    monkeypatch.setattr(serving._Server, when, breaks)
+    monkeypatch.setattr(serving, "_AGAIN", 0.01)
+    probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
+    defects = Defects(clock=ManualClock(NOW), metrics=Metrics())
+    web = WebServer(
+        build_app(probes, _no_metrics, metrics_type="text/plain"), listen("127.0.0.1", 0), defects=defects
+    )
+    web.start()
+    try:
+        while broken < 2:
+            await asyncio.sleep(0.01)
+        assert (await say(int(web.address.rpartition(":")[2]), PROBE)).startswith(b"HTTP/1.1 200")
+    finally:
+        await web.stop()
+    assert len(told.of(LogEvent.DEFECT)) == 1

@@ -1,0 +1,160 @@
+"""Each failure has an owner, also where nobody awaits what fails, and where it comes back each time."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.build import build_plan, check_config
+from daemon.clock import SystemClock
+from daemon.domain.jobs import ProjectName
+from daemon.service import Service
+from daemon.store import Jobs, Store, TrackResult
+from daemon.watch.learning import Learning
+from daemon.watch.watcher import Watcher
+from tests.support.feeding import told_ends
+from tests.support.rig import PROJECT, Rig, rig
+from tests.support.webhook import Webhook
+
+_CONFIG = """operators = ["ops"]
+web.enabled = false
+[projects.idle]
+endpoint = "http://127.0.0.1:9"
+project_id = "0123456789abcdef0123456789abcdef"
+auth = {{ method = "aksk", access_key = "AK", secret_key = "SK" }}
+[channels.ops]
+url = "{url}"
+"""
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def broken(*_arguments: Any, **_more: Any) -> Any:
+    raise RuntimeError("raised by the test")
+
+
+async def broken_later(*_arguments: Any, **_more: Any) -> Any:
+    broken()
+
+
+def a_timer(_patch: pytest.MonkeyPatch) -> None:
+    asyncio.get_running_loop().call_soon(broken)
+
+
+def a_task(_patch: pytest.MonkeyPatch) -> None:
+    asyncio.get_running_loop().create_task(broken_later())
+
+
+def every_change(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Watcher, "take_changes", broken_later)
+
+
+def the_file(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Store, "moved", broken)
+
+
+@pytest.mark.parametrize("breaks", [a_timer, a_task, every_change, the_file])
+async def test_the_operators_hear_of_what_nobody_awaits_and_of_what_always_breaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: Break
+) -> None:
+    with Webhook() as hook:
+        config = tmp_path / "wrapd.toml"
+        config.write_text(_CONFIG.format(url=hook.url()))
+        config.chmod(0o600)
+        service = Service(plan=build_plan(check_config(config)[0]), clock=SystemClock(), rng=random.Random(1))
+        await service.start()
+        try:
+            breaks(monkeypatch)
+            async with asyncio.timeout(20):
+                while not any(b'"defect"' in each.body for each in list(hook.requests)):
+                    await asyncio.sleep(0.05)
+        finally:
+            monkeypatch.undo()
+            await service.stop()
+
+
+def defects(it: Rig) -> float:
+    return it.metrics.defects.labels("watch")._value.get()
+
+
+async def ends(it: Rig, job: str) -> None:
+    """The job's end is told."""
+    it.sim.set_state(job, "SUCCEED")
+    await it.run(30.0)
+    assert told_ends(it) == {it.job(job).id: 1}
+
+
+async def test_what_was_taken_from_the_store_is_noticed_whatever_becomes_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 1e6)])
+        assert it.track(job) is TrackResult.ADDED
+        whole = Store.write
+
+        async def committed(self: Store, work: Any) -> Any:
+            await whole(self, work)
+            broken()
+
+        monkeypatch.setattr(Store, "write", committed)
+        with pytest.raises(RuntimeError):
+            await it.watcher.take_changes()
+        monkeypatch.undo()
+        await ends(it, job)
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+async def test_a_job_that_cannot_be_taken_up_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_start: bool
+) -> None:
+    async with rig(tmp_path) as it:
+        bad, good = it.sim.create_jobs(timeline=[("PROCESSING", 1e6)], count=2)
+        for job in (bad, good):
+            it.track(job)
+        whole = Watcher._watched
+
+        def watched(self: Watcher, row: Any, *more: Any) -> Any:
+            return broken() if row.job_id == bad else whole(self, row, *more)
+
+        monkeypatch.setattr(Watcher, "_watched", watched)
+        if at_start:
+            assert await it.watcher.load() == 1
+        else:
+            await it.watcher.take_changes()
+        assert defects(it) == 1
+        await ends(it, good)
+
+
+@pytest.mark.parametrize("where", [(Learning, "_running"), (Jobs, "finished")])
+async def test_what_cannot_be_learned_keeps_nobody_from_watching(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[type, str]
+) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=[("PROCESSING", 1e6)])
+        it.track(job)
+        monkeypatch.setattr(*where, broken)
+        assert await it.watcher.load() == 1
+        await ends(it, job)
+        assert defects(it) >= 1
+
+
+async def test_a_tick_that_breaks_in_one_project_stops_no_other(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    async with rig(tmp_path / "one") as one, rig(tmp_path / "other") as other:
+        one.poller.kinds.tick = broken  # type: ignore[method-assign]
+        both = Watcher(
+            pollers={ProjectName("one"): one.poller, PROJECT: other.poller},
+            store=other.store,
+            learning=other.poller.ground.learning,
+            clock=other.clock,
+            metrics=other.metrics,
+            defects=other.poller.ground.defects,
+        )
+        [job] = other.sim.create_jobs(timeline=[("PROCESSING", 1e6)])
+        other.track(job)
+        other.watcher = both
+        await ends(other, job)
+        assert defects(other) >= 1

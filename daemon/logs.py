@@ -69,7 +69,7 @@ class LogEvent(StrEnum):
     AUTH_PAUSED = "auth.paused"  # no request is sent with this key pair for a while, so that it is not locked
     TOKEN_RENEWED = "auth.token_renewed"  # noqa: S105 - a name, not a token; a new IAM token was fetched
     CLOCK_SKEWED = "auth.clock_skewed"  # this machine's clock is off; signing follows the service's clock
-    PROJECT_DOWN = "project.down"  # a project's API has not answered for a while
+    PROJECT_DOWN = "project.down"  # a project's API has given no usable answer for a while
     PROJECT_RECOVERED = "project.recovered"  # it answers again
     FEATURE_OFF = "project.feature_off"  # the endpoint does not offer an operation; wrapd goes on without it
     OVERLOADED = "project.overloaded"  # jobs are asked later than planned: the request budget is too small

@@ -88,7 +88,7 @@ class Masks:
 
     def cut(self, text: str, most: int) -> str:
         """`text` on one line, masked, and only then cut to `most` characters."""
-        line = " ".join(text.split())
+        line = " ".join(text.replace("\0", "").split())
         # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
         return self.apply(line[: most + _ROOM * self._longest])[:most]
 

@@ -12,8 +12,8 @@ from daemon.domain.routing import Routing
 from daemon.metastudio.settings import ProjectSettings
 from daemon.notify import NotifySettings
 from daemon.notify.channels import Channel
-from daemon.watch.discovery import DiscoverySettings
 from daemon.watch.settings import PollingPlan
+from daemon.watch.wishes import DiscoverySettings
 from daemon.web import WebSettings
 
 

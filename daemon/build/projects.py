@@ -28,7 +28,7 @@ from daemon.logs import MASKS
 from daemon.metastudio import settings as metastudio
 from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
 from daemon.transport import check_ca_file, environment_proxy, is_proxy
-from daemon.watch.discovery import DiscoverySettings, Filters
+from daemon.watch.wishes import DiscoverySettings, Filters
 
 NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
 

@@ -1,7 +1,7 @@
 """`wrapd track --from-api`: jobs from the service's list. A daemon that runs on the database does it, within its
 request budget; else this command asks the service itself.
 
-Owns the wish, the wait for it, and the account that is given. What is chosen is daemon/watch/discovery.py's.
+Owns the wish, the wait for it, and the account that is given. What is chosen is daemon/watch/wishes.py's.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from daemon.errors import DatabaseFault, Exit, WrapdError
 
 if TYPE_CHECKING:
     from daemon.store import DiscoveryRow, Store
-    from daemon.watch.discovery import Tally, Wish
+    from daemon.watch.wishes import Tally, Wish
 
 PATIENCE = 120.0
 """Seconds for which the command waits for the daemon."""
@@ -100,7 +100,7 @@ def _result(job: "dict[str, Json]") -> str:
 def _by_itself(store: "Store", config: Config, project: ProjectName, wish: "Wish") -> Account:
     """Ask the service from here, at the project's pace."""
     from daemon.build import project_settings  # noqa: PLC0415 - the API client
-    from daemon.watch.discovery import Tally  # noqa: PLC0415
+    from daemon.watch.wishes import Tally  # noqa: PLC0415
 
     settings = project_settings(config, project, os.environ)
     tally = Tally()

@@ -23,7 +23,7 @@ from daemon.metastudio.kinds import KINDS
 
 if TYPE_CHECKING:
     from daemon.commands import Done, Wanted
-    from daemon.watch.discovery import Wish
+    from daemon.watch.wishes import Wish
 
 _LONGEST_LIST = 64 * 2**20
 """Bytes of a list."""
@@ -155,7 +155,7 @@ def _wish(
     dry_run: bool,
 ) -> "Wish":
     """What --from-api is to take. Raises UsageFault."""
-    from daemon.watch.discovery import RUNNING, Filters, Wish  # noqa: PLC0415 - the API client
+    from daemon.watch.wishes import RUNNING, Filters, Wish  # noqa: PLC0415 - the API client
 
     if kind is not None and not KINDS[kind].listed:
         raise UsageFault(f"the service lists no jobs of the kind {kind}: track them by their ids")

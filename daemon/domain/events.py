@@ -31,7 +31,7 @@ class Event(StrEnum):
     EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped asking
     LINK_EXPIRING = "link_expiring"  # a finished video's link dies soon, and nobody has opened it
     BATCH_FINISHED = "batch_finished"  # every job of a batch has ended
-    PROJECT_DOWN = "project_down"  # a project's API cannot be reached
+    PROJECT_DOWN = "project_down"  # a project's API gives no usable answers
     PROJECT_RECOVERED = "project_recovered"  # it can again
     AUTH_FAILED = "auth_failed"  # the service refuses a project's credentials
     CHANNEL_HELD = "channel_held"  # a chat service refuses a channel's messages

@@ -281,9 +281,11 @@ class PasswordAuth:
             self._renew_at = min(now + _RENEW_AGAIN, self._ends_at)
             return
         except Exception:
-            self._rest_until = (
-                self._clock.monotonic() + _RENEW_AGAIN
-            )  # else each who waits would ask again at once
+            now = self._clock.monotonic()
+            if self._token is not None and now < self._ends_at:
+                self._renew_at = min(now + _RENEW_AGAIN, self._ends_at)
+            else:  # else each who waits would ask again at once
+                self._rest_until = now + _RENEW_AGAIN
             raise
         now = self._clock.monotonic()
         self._token = got.token

@@ -275,4 +275,5 @@ def _text(value: object) -> str | None:
     """A short, one-line text of an error field, or None."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    return MASKS.cut(str(value), _SHOWN) or None  # the gateway's texts may name the access key; these go to chats
+    plain = str(value).encode("utf-8", "replace").decode()  # a lone surrogate cannot be stored
+    return MASKS.cut(plain, _SHOWN) or None  # the gateway's texts may name the access key; these go to chats

@@ -68,10 +68,8 @@ class AuthGate:
         self._probe: asyncio.Event | None = None
         self._sent = 0
         self._accepted_last = self._refused_last = 0
-        self._together = 0
-        """Refusals of what was under way together."""
         self._spare = False
-        """A key that worked until now is refused: one probe goes at once, whatever was under way with it."""
+        """A key that worked until now is refused: the next probe goes at once, if the limit allows one."""
 
     @property
     def open_pass(self) -> Pass | None:
@@ -124,9 +122,7 @@ class AuthGate:
             return False
         self._refused_last = max(self._refused_last, sent)
         if given.generation >= self._proven:  # else a later request was accepted meanwhile
-            self._together = self._together + 1 if given.generation < self._generation else 1
             self.count_refusal()
-            self._spare = self._spare and self._together <= LIMIT
         return True
 
     def unclear(self, given: Pass) -> None:
@@ -171,10 +167,8 @@ class AuthGate:
         now = self._clock.monotonic()
         while self._failures and now >= self._failures[0] + WINDOW + 1:
             self._failures.popleft()
-        if self._spare:
-            return now
         limit = self._failures[0] + WINDOW + 1 if len(self._failures) == LIMIT else 0.0
-        return limit if at_once else max(limit, self._next_probe)
+        return limit if at_once or self._spare else max(limit, self._next_probe)
 
     def _paused(self, until: float) -> AuthPaused:
         wait = max(until - self._clock.monotonic(), 0.0)

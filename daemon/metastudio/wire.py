@@ -27,6 +27,11 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _LONGEST = 2_147_483_647
 """Seconds of video at most (table 5)."""
 
+MOST_CODE, MOST_NAME, MOST_WORDS = 128, 1000, 4000
+"""Characters that are kept of a code or an id, of a name, and of the words about a failure."""
+MOST_URL = 8192
+"""Characters of a URL at most: a longer one opens nowhere, and a cut one opens nothing."""
+
 
 class UnusableAnswer(ValueError):
     """The answer does not tell a state; `str()` says why."""
@@ -117,7 +122,7 @@ def read_main_file(body: bytes) -> str | None:
     files = read_object(body).get("files")
     for file in files if isinstance(files, list) else [files]:
         if isinstance(file, dict) and str(file.get("asset_file_category")).strip().upper() == "MAIN":
-            url = read_text(file.get("download_url"))
+            url = _whole(read_text(file.get("download_url")), MOST_URL)
             if url is not None:
                 return url
     return None
@@ -255,28 +260,41 @@ def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
         ended_at=read_time(task.end_time),
         duration=duration,
         asset=_model(task) if asset is None else _asset(asset),
-        error_code=read_text(error.error_code),
+        error_code=_short(read_text(error.error_code), MOST_CODE),
         error_msg=_masked(read_text(error.error_msg)),
     )
 
 
 def _masked(text: str | None) -> str | None:
     """The service's words about a failure go into chats and the database; they may repeat what was sent."""
-    return None if text is None else MASKS.apply(text)
+    return MASKS.apply(text) if text is not None and len(text) <= MOST_WORDS else _short(text, MOST_WORDS)
+
+
+def _short(text: str | None, most: int) -> str | None:
+    """A text that is too long for what it should be is cut, and no secret in it."""
+    return text if text is None or len(text) <= most else MASKS.cut(text, most) or None
+
+
+def _whole(text: str | None, most: int) -> str | None:
+    """A text that is of no use in part: none where it is too long."""
+    return text if text is not None and len(text) <= most else None
 
 
 def _model(task: PolledTask) -> Asset:
     if task.name is None and task.model_cover_url is None:
         return _NO_ASSET
-    return Asset(asset_name=read_text(task.name), cover_url=read_text(task.model_cover_url))
+    return Asset(
+        asset_name=_short(read_text(task.name), MOST_NAME),
+        cover_url=_whole(read_text(task.model_cover_url), MOST_URL),
+    )
 
 
 def _asset(asset: PolledAsset) -> Asset:
     return Asset(
-        asset_id=read_text(asset.asset_id),
-        asset_name=read_text(asset.asset_name),
-        cover_url=read_text(asset.cover_url),
-        preview_url=read_text(asset.preview_video_url),
+        asset_id=_whole(read_text(asset.asset_id), MOST_CODE),
+        asset_name=_short(read_text(asset.asset_name), MOST_NAME),
+        cover_url=_whole(read_text(asset.cover_url), MOST_URL),
+        preview_url=_whole(read_text(asset.preview_video_url), MOST_URL),
     )
 
 

@@ -1,7 +1,7 @@
 """Takes a project's jobs from the service's list, so that nobody has to register ids by hand.
 
-Owns the choice of what to take, when to look, and how the list is paged. Its requests wait for a permit behind all
-news. Must never change a job that is known: one that was untracked stays so.
+Owns when to look, and how the list is paged; what is wanted is said in `wishes`. Its requests wait for a permit
+behind all news. Must never change a job that is known: one that was untracked stays so.
 
 No job is missed between two looks: the first look takes jobs that fit the wanted states; each later one takes what
 was created since the one before it began (two minutes earlier, by the service's clock), in whatever state it is by
@@ -9,13 +9,11 @@ then. Once an hour, and at the first look, the jobs in the wanted states are rea
 daemon ended is kept in the store (to ten minutes), so that the next one begins there.
 """
 
-import fnmatch
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from daemon.clock import Clock
@@ -23,12 +21,10 @@ from daemon.commands import discovered
 from daemon.domain import backoff
 from daemon.domain.events import Json
 from daemon.domain.jobs import JobId, ProjectName, Tracking
-from daemon.domain.states import TERMINAL, State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.errors import ApiError
-from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metastudio.listing import ListQuery, Summary
 from daemon.store import (
     DiscoveryRow,
@@ -42,17 +38,14 @@ from daemon.store import (
     Transaction,
 )
 from daemon.tasks import Defects, Tasks, where_of
+from daemon.watch.wishes import DiscoverySettings, Found, Tally, Wish, read_wish
 
 log = logger(__name__)
 
-RUNNING = tuple(str(state) for state in State if state not in TERMINAL)
-"""The states of a job that has not ended."""
 OVERLAP = timedelta(minutes=2)
 """How much earlier than the last look began a look begins: what is listed late is found nevertheless."""
 MOST_PAGES = 1000
 """Pages of one list; one that has more is read on at the next look."""
-KEPT = 1000
-"""Jobs of which the result of a wish tells one by one."""
 
 _COMMON = 10
 """Entries that a page has in common with the one before: what moves between the two requests is not skipped."""
@@ -70,138 +63,6 @@ _REST = 30.0
 """Seconds of rest after the store refused."""
 _LAST_MARKS = 200
 """Discoveries among which the last mark is sought."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Which jobs are taken: of these kinds and states, created within `since` seconds, with such a name.
-
-    `name` is a pattern of the video's whole name (`*`, `?`, `[ab]`), None for any name and none.
-    """
-
-    kinds: tuple[str, ...] = tuple(kind.name for kind in KINDS.values() if kind.listed)
-    states: tuple[str, ...] = RUNNING
-    since: float = 86400.0
-    name: str | None = None
-
-    def wanted(self, summary: Summary, *, earliest: datetime, any_state: bool = False) -> bool:
-        """Whether a job of the list is to be taken; one that was created before `earliest` is not."""
-        if summary.kind is None or summary.kind.name not in self.kinds:
-            return False
-        if not any_state and summary.state not in self.states:
-            return False
-        seen = summary.observation()
-        if seen.created_at is not None and seen.created_at < earliest - _WHOLE_SECOND:
-            return False
-        return self.name is None or _pattern(self.name).fullmatch(seen.asset.asset_name or "") is not None
-
-    @property
-    def kind(self) -> Kind | None:
-        """The one kind that is wanted; None where there are several."""
-        return KINDS[self.kinds[0]] if len(self.kinds) == 1 else None
-
-
-_WHOLE_SECOND = timedelta(seconds=1)
-"""The service writes times in whole seconds, cut off."""
-
-
-@lru_cache(maxsize=64)
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(name))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiscoverySettings:
-    """The looks of one project: which jobs, every how many seconds, and what they are given."""
-
-    filters: Filters = field(default_factory=Filters)
-    interval: float = 60.0
-    tags: tuple[str, ...] = ()
-    batch: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """One look that a command asks for. `dry_run`: nothing is tracked."""
-
-    filters: Filters = field(default_factory=Filters)
-    tags: tuple[str, ...] = ()
-    batch: str | None = None
-    dry_run: bool = False
-
-    def facts(self) -> dict[str, Json]:
-        """As the store keeps it."""
-        return {
-            "kinds": list(self.filters.kinds),
-            "states": list(self.filters.states),
-            "since": self.filters.since,
-            "name": self.filters.name,
-            "tags": list(self.tags),
-            "batch": self.batch,
-            "dry_run": self.dry_run,
-        }
-
-
-def read_wish(facts: Mapping[str, Any]) -> Wish:
-    """The wish that `Wish.facts` wrote. Raises ValueError where another version of wrapd wrote something else."""
-    try:
-        states, tags = (tuple(map(str, facts[name])) for name in ("states", "tags"))
-        kinds = tuple(KINDS[kind].name for kind in facts["kinds"])
-        return Wish(
-            filters=Filters(kinds=kinds, states=states, since=float(facts["since"]), name=facts["name"]),
-            tags=tags,
-            batch=facts["batch"],
-            dry_run=facts["dry_run"] is True,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            "another version of wrapd asked for it; run the command of the daemon's version"
-        ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A job that fits. `result` is "added", "known" (it was there before) or "new" (it would be added)."""
-
-    job_id: JobId
-    kind: str
-    state: str
-    name: str | None
-    result: str
-    tracking: Tracking | None = None
-    """Of a known one."""
-
-    def facts(self) -> dict[str, Json]:
-        """As the store keeps it, and as `--json` gives it."""
-        return {
-            "job_id": self.job_id,
-            "kind": self.kind,
-            "state": self.state,
-            "name": self.name,
-            "result": self.result,
-            "tracking": None if self.tracking is None else str(self.tracking),
-        }
-
-
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What one look found: how many jobs fit, how many of them are tracked by it, the first of them one by one."""
-
-    found: int = 0
-    added: int = 0
-    jobs: list[Found] = field(default_factory=list)
-    server_time: datetime | None = None
-    """The service's clock at the first page."""
-
-    def add(self, found: Found) -> None:
-        self.found += 1
-        self.added += found.result == "added"
-        if len(self.jobs) < KEPT:
-            self.jobs.append(found)
-
-    def facts(self) -> dict[str, Json]:
-        """As the store keeps it for whoever asked."""
-        return {"jobs": [each.facts() for each in self.jobs], "left_out": self.found - len(self.jobs)}
 
 
 class Cut(Exception):

@@ -160,3 +160,22 @@ class Overload:
             return False
         self.told = True
         return True
+
+
+@dataclass(slots=True)
+class Progress:
+    """Whether a project's watch gets on. Moments are monotonic seconds."""
+
+    at: float
+    """When it last did."""
+    broken: bool = False
+    """An error of wrapd's own came since: rest is no progress then."""
+
+    def made(self, now: float) -> None:
+        """Note that a question ended with an answer or a foreseen error."""
+        self.at, self.broken = now, False
+
+    def rested(self, now: float) -> None:
+        """Note that there is no question now, by rule."""
+        if not self.broken:
+            self.at = now

@@ -114,6 +114,9 @@ class FreshLinks:
         except StoreError as error:  # the message can have them all the same
             log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
             row = None
+        except Exception as error:  # noqa: BLE001 - the same, and the callers were promised an answer
+            self.on_defect("links", error, project=job.project, job=job.job_id)
+            row = None
         return row or replace(job, asset=_merged(job.asset, asset), links_at=at)
 
     def _failed(self, job: JobRow, error: ApiError) -> None:

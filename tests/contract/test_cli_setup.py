@@ -25,8 +25,8 @@ from daemon.errors import ConfigFault, Exit
 from daemon.metastudio.settings import AkSk, GivenToken, Password
 from daemon.sim import SimSettings, Simulator
 from daemon.store import AttemptOutcome, Outcome, Store, Transaction
-from daemon.watch.discovery import DiscoverySettings, Filters
 from daemon.watch.settings import PollingPlan
+from daemon.watch.wishes import DiscoverySettings, Filters
 from tests.support.cli_runner import Runner
 from tests.support.webhook import Answer, Webhook
 

@@ -20,7 +20,8 @@ from daemon.sim import SimSettings, Simulator
 from daemon.store import Discoveries, JobRow, Store
 from daemon.tasks import Defect, Defects
 from daemon.watch import discovery
-from daemon.watch.discovery import Discovery, DiscoverySettings, Filters, Looker, Wish
+from daemon.watch.discovery import Discovery, Looker
+from daemon.watch.wishes import DiscoverySettings, Filters, Wish
 from tests.support.clients import project_of
 
 PROJECT = ProjectName("main")

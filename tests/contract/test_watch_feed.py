@@ -530,7 +530,10 @@ async def test_new_jobs_do_not_put_the_safety_net_off(tmp_path: Path) -> None:
     async with listing_rig(tmp_path) as it:
         track(it, it.sim.create_many([{"timeline": LONG_LIFE}] * 150))
         await until_trusted(it, most=200)
-        it.poller._calm_at, it.poller._is_calm = float("inf"), False  # a busy budget: no single first looks
+        it.poller.chooser._calm_at, it.poller.chooser._is_calm = (
+            float("inf"),
+            False,
+        )  # a busy budget: no single first looks
         for _ in range(40):
             track(it, it.sim.create_jobs(timeline=LONG_LIFE))
             await it.run(1, step=0.5)

@@ -105,7 +105,7 @@ async def rig(
     folder: Path, *, rate: float = 1000.0, rails: Rails | None = None, **changes: Any
 ) -> AsyncIterator[Rig]:
     """A rig. `changes`: sim (SimSettings' values), limits (Limits' values), plan (PollingPlan's values; without
-    any each job is asked singly, under the fixed strategy), auth, timeouts."""
+    any each job is asked singly, under the fixed strategy), auth, timeouts, looked_up (its project id is)."""
     clock = ManualClock()
     limits = {"not_found_grace": 60.0, "give_up_after": 86400.0, "max_in_flight": 16} | changes.get("limits", {})
     settings = {"seed": 1, "show_rate": None, "write_rate": None, "clock": clock} | changes.get("sim", {})
@@ -123,7 +123,9 @@ async def rig(
             ProjectSettings(
                 name=PROJECT,
                 endpoint=sim.url,
-                project_id=keys.project_id,
+                project_id=None if changes.get("looked_up") else keys.project_id,
+                region=keys.region if changes.get("looked_up") else None,
+                iam_endpoint=sim.url,
                 rate=rate,
                 timeouts=changes.get("timeouts") or Timeouts(),
                 auth=changes.get("auth") or AkSk(access_key=keys.access_key, secret_key=keys.secret_key),

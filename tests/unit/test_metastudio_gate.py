@@ -93,6 +93,26 @@ async def test_three_refusals_and_then_five_minutes(gate: AuthGate, clock: Manua
         assert sum(at <= other <= at + 300 for other in failures) <= 3
 
 
+@pytest.mark.parametrize(("together", "more"), [(1, [0, 100, 301]), (2, [0, 301]), (3, [301]), (5, [301])])
+async def test_what_was_refused_together_counts_within_the_three(
+    gate: AuthGate, clock: ManualClock, together: int, more: list[int]
+) -> None:
+    await opened(gate)
+    given = gate.open_pass
+    assert given is not None
+    for sent in [gate.sent() for _ in range(together)]:
+        gate.refused(given, sent)
+    probes = []
+    for second in range(302):
+        try:
+            await refusal(gate)
+            probes.append(second)
+        except AuthPaused:
+            pass
+        clock.advance(1)
+    assert probes == more
+
+
 async def test_a_success_clears_the_count(gate: AuthGate, clock: ManualClock) -> None:
     await refusal(gate)
     clock.advance(2)

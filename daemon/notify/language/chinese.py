@@ -141,7 +141,7 @@ CHINESE = Catalogue(
     row_length="时长 {length}",
     operators={
         Event.PROJECT_DOWN: OperatorText(
-            title="项目 {project} 无法连接",
+            title="项目 {project}：未能从 MetaStudio 获得有效响应",
             headline=(
                 "恢复后会立即继续查询，不会遗漏任何任务。请检查网络和该项目的服务地址，可用 `wrapd doctor` 诊断。"
             ),

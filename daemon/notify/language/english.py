@@ -134,14 +134,14 @@ ENGLISH = Catalogue(
     row_length="{length} of video",
     operators={
         Event.PROJECT_DOWN: OperatorText(
-            title="Project {project} does not answer",
+            title="Project {project}: MetaStudio gives no usable answers",
             headline=(
-                "Its jobs are asked again as soon as it does; nothing is lost. "
+                "Its jobs are asked about again as soon as it does; nothing is lost. "
                 "Check the network and the project's endpoint: `wrapd doctor` looks at both."
             ),
         ),
         Event.PROJECT_RECOVERED: OperatorText(
-            title="Project {project} answers again",
+            title="Project {project}: MetaStudio answers again",
             headline="Ends that were missed are told now. There is nothing to do.",
         ),
         Event.AUTH_FAILED: OperatorText(

@@ -1,0 +1,157 @@
+"""Asks one question of the service, singly, by ids or by the feed, and hands on what comes of it.
+
+Owns that a wish (a script) costs no news, and that every job comes back to the agenda. Never chooses a question.
+"""
+
+from collections.abc import Callable, Sequence
+
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.budget import Permit, Priority
+from daemon.metastudio.client import Shown
+from daemon.metastudio.errors import ApiError, AuthPaused, AuthRefused, JobNotFound, Throttled
+from daemon.watch.agenda import Watched
+from daemon.watch.answers import Answers, Source
+from daemon.watch.batches import Batches
+from daemon.watch.feed import FeedReader
+from daemon.watch.ground import Ground
+from daemon.watch.health import Progress
+from daemon.watch.outcomes import Outcomes
+
+log = logger(__name__)
+
+
+class Asker:
+    """Asks about one project's jobs. `calm`: whether so little of the budget is used (at a monotonic moment) that
+    a question may bring more than news."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        answers: Answers,
+        batches: Batches,
+        feed: FeedReader,
+        outcomes: Outcomes,
+        *,
+        progress: Progress,
+        calm: Callable[[float], bool],
+    ) -> None:
+        self._ground = ground
+        self._answers = answers
+        self._batches = batches
+        self._feed = feed
+        self._outcomes = outcomes
+        self._progress = progress
+        self._calm = calm
+        self._looks = ground.metrics.looks.labels(ground.project, "single")
+
+    async def look(self, watched: Watched, permit: Permit) -> None:
+        """Ask about one job."""
+        source = Source(by="single", began=self._ground.clock.monotonic())
+        try:
+            try:
+                shown = await self._shown(watched, permit)
+            except ApiError as error:
+                await self._outcomes.failed(watched, error, source)
+            else:
+                await self._answered(watched, shown, source)
+            self._progress.made(self._ground.clock.monotonic())
+        except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
+            self._progress.broken = True
+            self._answers.defect(watched, error)
+        finally:
+            self.put_back([watched])
+
+    async def _shown(self, watched: Watched, permit: Permit) -> Shown:
+        """The answer about a job. Its script is a wish: where the answer with it cannot be had for whatever
+        reason, the job is asked about without, at once, and for good if that succeeds. Raises ApiError."""
+        if not self._wants_script(watched):
+            return await self._ground.client.show_whole(watched.kind, watched.job_id, permit=permit)
+        watched.script_asked = True
+        try:
+            shown = await self._ground.client.show_whole(
+                watched.kind, watched.job_id, permit=permit, show_script=True
+            )
+        except (Throttled, AuthPaused, JobNotFound):  # these are not about the script
+            watched.script_asked = False
+            raise
+        except AuthRefused:  # it may be; a second refusal at once would tell no more
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the script does, it is not worth the job
+            if not isinstance(error, ApiError):
+                self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+            log.info(
+                LogEvent.POLL_FAILED, project=self._ground.project, job=watched.job_id, wish="script", error=error
+            )
+            again = await self._ground.client.budget.take(Priority.NEWS)
+            try:
+                return await self._ground.client.show_whole(watched.kind, watched.job_id, permit=again)
+            except AuthPaused:
+                if isinstance(error, ApiError):
+                    raise error from None  # nothing was sent: what is known is the first one
+                raise
+            except ApiError:
+                watched.script_asked = False  # not the script's fault alone; while it fails none is asked for
+                raise
+        await self._learn_length(watched, shown)
+        return shown
+
+    async def _learn_length(self, watched: Watched, shown: Shown) -> None:
+        try:
+            length = shown.expected_length()
+            if length is not None:
+                await self._answers.set_length(watched, length)
+        except Exception as error:  # noqa: BLE001 - it costs the foresight, not the look
+            self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+
+    async def _answered(self, watched: Watched, shown: Shown, source: Source) -> None:
+        self._outcomes.reached(watched)
+        self._looks.inc()
+        self._batches.exists(watched)
+        if not watched.recording and self._ground.agenda.holds(watched):
+            await self._answers.take(watched, shown.observation, source)
+
+    async def look_together(self, jobs: Sequence[Watched], permit: Permit) -> None:
+        """Ask about several jobs with one list."""
+        try:
+            await self._batches.ask(jobs, permit)
+        except ApiError as error:
+            self._outcomes.list_failed(error, self._batches.failed)
+            self._progress.made(self._ground.clock.monotonic())
+        except Exception as error:  # noqa: BLE001 - the same
+            self._progress.broken = True
+            self._batches.broken(jobs, error)
+        else:
+            self._outcomes.reached()
+            self._progress.made(self._ground.clock.monotonic())
+        finally:
+            self.put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
+
+    async def read_feed(self, permit: Permit) -> None:
+        """Ask for the ends that the feed tells."""
+        try:
+            await self._feed.read(permit)
+        except ApiError as error:
+            self._outcomes.list_failed(error, self._feed.failed)
+            self._progress.made(self._ground.clock.monotonic())
+        except Exception as error:  # noqa: BLE001 - the same
+            self._progress.broken = True
+            self._feed.broken(error)
+        else:
+            self._outcomes.reached()
+            self._progress.made(self._ground.clock.monotonic())
+
+    def _wants_script(self, watched: Watched) -> bool:
+        return (
+            watched.kind.scripted
+            and watched.length is None
+            and not watched.script_asked
+            and not watched.failures
+            and not self._outcomes.health.failures
+            and self._calm(self._ground.clock.monotonic())
+        )
+
+    def put_back(self, jobs: Sequence[Watched]) -> None:
+        """Give jobs back to the agenda, each due as its plan says and none at once."""
+        earliest = self._ground.planner.earliest(self._ground.clock.monotonic())
+        for watched in jobs:
+            self._ground.agenda.put_back(watched, earliest=earliest)

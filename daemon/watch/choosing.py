@@ -1,0 +1,148 @@
+"""Which question about a project's jobs is worth asking next.
+
+Owns the order: the feed, jobs by ids, single jobs; and, where it is in doubt whether the service answers, who
+probes. Never asks, and takes no permit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemon.domain.planning import Reason
+from daemon.metastudio.budget import Priority
+from daemon.watch.agenda import Queue, Watched
+from daemon.watch.answers import Answers
+from daemon.watch.batches import Batches
+from daemon.watch.feed import FeedReader
+from daemon.watch.ground import Ground
+from daemon.watch.outcomes import Outcomes
+
+_CALM = 0.5
+"""Share of the budget up to which a question may bring more than news: a job's script."""
+_CALM_AGAIN = 0.1
+"""Seconds for which that is taken to hold."""
+_PROBE_ANY = 5.0
+"""Seconds after a failure from which on a job that is not due may probe whether the project answers."""
+_PICK_PACE = 0.2
+"""Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
+_SOME = 100
+"""Jobs among which another one to ask is sought first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be asked: the feed, or these jobs (one: singly)."""
+
+    jobs: Sequence[Watched] = ()
+
+    @property
+    def single(self) -> bool:
+        return len(self.jobs) == 1
+
+
+class Chooser:
+    """Chooses among the jobs of one project. Moments are monotonic seconds; `idle`: nothing is under way."""
+
+    def __init__(
+        self, ground: Ground, answers: Answers, batches: Batches, feed: FeedReader, outcomes: Outcomes
+    ) -> None:
+        self._ground = ground
+        self._answers = answers
+        self._batches = batches
+        self._feed = feed
+        self._outcomes = outcomes
+        self._picked_at = float("-inf")
+        self._calm_at, self._is_calm = float("-inf"), True
+
+    def priority(self, now: float) -> Priority:
+        """With which priority the next question waits for its permit."""
+        return Priority.FEED if not self._outcomes.doubtful and self._feed_due(now) else Priority.NEWS
+
+    def _feed_due(self, now: float) -> bool:
+        try:
+            return self._feed.due(now)
+        except Exception as error:  # noqa: BLE001 - the rest goes on without it
+            self._feed.broken(error)
+            return False
+
+    def anything(self, now: float, *, idle: bool) -> bool:
+        """Whether any question may be due: a cheap look."""
+        if self._outcomes.doubtful:
+            return self._probe(now) is not None
+        if self._feed_due(now) or self._batches.due(now):
+            return True
+        first = self._ground.agenda.first(Queue.SINGLY)
+        if first is not None and self._answers.ready(first, now):
+            return True
+        return self._cross_check(now, idle=idle) is not None
+
+    def question(self, now: float, *, idle: bool) -> Question | None:
+        """The question to ask next. While the project does not answer, single queries probe it: the list may be
+        what is broken."""
+        if self._outcomes.doubtful:
+            return self._ask_now(self._probe(now), now)
+        if self._feed_due(now):
+            return Question()
+        singly, together = (self._ground.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
+        if singly is not None and not self._answers.ready(singly, now):
+            singly = None
+        if singly is not None and (
+            together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
+        ):
+            return Question(self._ground.agenda.pop(Queue.SINGLY))
+        if self._batches.due(now) and (chosen := self._batches.choose(now)):
+            return Question(chosen)
+        if singly is not None:
+            return Question(self._ground.agenda.pop(Queue.SINGLY))
+        return self._ask_now(self._cross_check(now, idle=idle), now)
+
+    def _ask_now(self, watched: Watched | None, now: float) -> Question | None:
+        if watched is None or not self._ground.agenda.take(watched):
+            return None
+        self._picked_at = now
+        return Question([watched])
+
+    def _cross_check(self, now: float, *, idle: bool) -> Watched | None:
+        """Another job to ask, where one job's questions fail and nothing else would tell whether others' do."""
+        if self._outcomes.health.lone is None or not idle or not self._may_pick(now):
+            return None
+        return self._other()
+
+    def _may_pick(self, now: float) -> bool:
+        return now >= self._picked_at + min(_PICK_PACE, self._ground.planner.plan.rails.min_interval)
+
+    def _probe(self, now: float) -> Watched | None:
+        """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
+        refusal one that it did not refuse; else the most overdue one, and after a while any."""
+        if self._outcomes.refusals.open and (other := self._other()) is not None:
+            return other if self._may_pick(now) else None
+        due = [first for queue in Queue if (first := self._ground.agenda.first(queue)) is not None]
+        first = min(due, key=lambda watched: watched.due, default=None)
+        if first is None or first.due <= now:
+            return first
+        if self._outcomes.refusals.open or now < self._outcomes.health.failed_at + _PROBE_ANY:
+            return None
+        return first
+
+    def _other(self) -> Watched | None:
+        """A job that none of the failures in a row was about: best the one that was answered last."""
+        suspects = {self._outcomes.health.lone} | self._outcomes.refusals.about
+
+        def fit(watched: Watched | None) -> bool:
+            return (
+                watched is not None
+                and watched.job_id not in suspects
+                and self._ground.agenda.holds(watched)
+                and not (watched.in_flight or watched.recording)
+            )
+
+        if fit(self._outcomes.answered_last):
+            return self._outcomes.answered_last
+        some = [watched for watched in self._ground.agenda.sample(0, _SOME) if fit(watched)]
+        best = min(some, key=lambda watched: watched.failures, default=None)
+        return best or next(filter(fit, self._ground.agenda), None)
+
+    def calm(self, now: float) -> bool:
+        """Whether so little of the budget is used that a question may bring more than news."""
+        if now - self._calm_at >= _CALM_AGAIN:
+            self._calm_at, self._is_calm = now, self._ground.client.budget.usage(now) < _CALM
+        return self._is_calm

@@ -1,0 +1,179 @@
+"""What an error means: for the job that was asked about, for a list, and for the project and its credentials.
+
+Owns the project's health and its refusals. Never asks, and never lets one job's trouble be said of the project.
+"""
+
+import math
+from collections.abc import Callable
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import JobId
+from daemon.logs import LogEvent, logger
+from daemon.metastudio.errors import (
+    ApiError,
+    AuthPaused,
+    AuthRefused,
+    JobNotFound,
+    ProjectFault,
+    Refused,
+    Throttled,
+    Unusable,
+    is_not_offered,
+)
+from daemon.watch.agenda import Watched
+from daemon.watch.answers import NOT_IN_TIME, Answers, Source
+from daemon.watch.ground import Ground
+from daemon.watch.health import Change, ProjectHealth, Refusals
+from daemon.watch.identify import Kinds
+from daemon.watch.reports import Reports
+
+log = logger(__name__)
+
+
+class Outcomes:
+    """What the questions about one project's jobs came to."""
+
+    def __init__(self, ground: Ground, reports: Reports, answers: Answers, kinds: Kinds) -> None:
+        self.health = ProjectHealth()
+        self.refusals = Refusals()
+        self.answered_last: Watched | None = None
+        """The job that was answered last."""
+        self._ground = ground
+        self._reports = reports
+        self._answers = answers
+        self._kinds = kinds
+        self._up = ground.metrics.project_up.labels(ground.project)
+        self._up.set(1)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether single queries are to show first that the service answers at all."""
+        return self.refusals.open or (self.health.failures > 0 and self.health.lone is None)
+
+    async def failed(self, watched: Watched, error: ApiError, source: Source) -> None:
+        """A single query gave no state. Where others are answered it is about this job, whatever it says."""
+        match error:
+            case JobNotFound():
+                self.reached(watched)
+                await self._missing(watched, self._ground.clock.monotonic(), error, source)
+            case Throttled():
+                self._answers.without_answer(watched, error, source)
+                self._project_failed(error)
+            case AuthPaused():  # it was not asked: it keeps its place
+                self._project_failed(error)
+            case Refused():  # the service answered; it is this query that it will not have
+                self._query_failed(watched, error, source)
+                self.reached()
+            case AuthRefused():
+                worked = watched.looked is not None and not watched.failures
+                self._query_failed(watched, error, source)
+                self._refused(error, watched.job_id, began=source.began, worked=worked)
+            case Unusable() if len(self._ground.agenda) <= 1:
+                self._query_failed(watched, error, source)  # the service answers: with one job no more is known
+            case _:
+                self._query_failed(watched, error, source)
+                self._unreached(error, about=watched.job_id)
+
+    def list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
+        """A list gave an error. It is the list's own, if single queries are answered: they are asked next."""
+        match error:
+            case Throttled() | AuthPaused():
+                self._project_failed(error)
+            case AuthRefused():
+                tell(str(error), for_good=False)
+                self._refused(error, None)
+            case Refused() | JobNotFound():
+                self.reached()
+                tell(str(error), for_good=False)
+            case ProjectFault() if is_not_offered(error):
+                tell(str(error), for_good=True)
+            case _:
+                if not self.health.failures:  # those that were under way together count once
+                    tell(str(error), for_good=False)
+                self._unreached(error)
+
+    def _project_failed(self, error: Throttled | AuthPaused) -> None:
+        if isinstance(error, AuthPaused):
+            self.health.paused_until = max(self.health.paused_until, error.until)
+        else:
+            self._unreached(error)
+
+    def _refused(
+        self, error: AuthRefused, about: JobId | None, *, began: float = math.inf, worked: bool = False
+    ) -> None:
+        if error.key_works:
+            return
+        alone = about is not None and len(self._ground.agenda) <= 1
+        now, by_service = self._ground.clock.monotonic(), error.by_service
+        if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
+            self.tell(Event.AUTH_FAILED, reason=str(error))
+
+    def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
+        self._answers.without_answer(watched, error, source)
+        watched.once = False  # lists may tell of it meanwhile
+        level = log.warning if watched.failures == 1 else log.debug
+        level(
+            LogEvent.POLL_FAILED,
+            project=self._ground.project,
+            job=watched.job_id,
+            failures=watched.failures,
+            again_in=round(watched.due - self._ground.clock.monotonic(), 1),
+            error=error,
+        )
+
+    async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
+        if watched.missing_since is None:
+            watched.missing_since = now
+            log.warning(LogEvent.JOB_MISSING, project=self._ground.project, job=watched.job_id, error=error)
+        self._answers.without_answer(watched, error, source)
+        watched.once = True  # only a single query tells whether it is there
+        over = watched.missing_since + self._ground.limits.not_found_grace
+        unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
+        if now >= over and not unsure:
+            await self._answers.end(watched, Event.LOST, reason=str(error))
+        elif now >= watched.expires:
+            await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
+        elif now < over:
+            watched.due = min(watched.due, over)
+
+    def reached(self, watched: Watched | None = None) -> None:
+        """The service answered; about `watched`, if it said something of one job."""
+        self.answered_last = watched or self.answered_last
+        if self.refusals.answered() and not self.health.down:
+            self._tell_recovered()
+        if self.health.failures:
+            self._tell_health(self.health.succeeded())
+
+    def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
+        others = len(self._ground.agenda) > 1
+        fault = isinstance(error, ProjectFault)
+        if fault and not self.health.failures:
+            log.warning(LogEvent.POLL_FAILED, project=self._ground.project, error=error)
+        change = self.health.failed(
+            self._ground.clock.monotonic(),
+            spread=self._ground.rng.random(),
+            at_once=fault,
+            about=about,
+            others=others,
+        )
+        if error.retry_after is not None and self.health.lone is None:
+            self._ground.client.budget.pause_until(self._ground.clock.monotonic() + error.retry_after)
+        self._tell_health(change, error)
+
+    def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
+        if change == "down":
+            self._up.set(0)
+            log.error(LogEvent.PROJECT_DOWN, project=self._ground.project, error=error)
+            self.tell(Event.PROJECT_DOWN, reason=str(error))
+        elif change == "recovered":
+            self._up.set(1)
+            self._tell_recovered()
+
+    def _tell_recovered(self) -> None:
+        log.info(LogEvent.PROJECT_RECOVERED, project=self._ground.project)
+        self.tell(Event.PROJECT_RECOVERED)
+
+    def tell(self, event: Event, **facts: str | float) -> None:
+        """Raise an operator event of the project, and have it stored."""
+        self._reports.tell(event, **facts)
+        self._ground.tasks.spawn("report", self._reports.flush(), project=self._ground.project)

@@ -1,0 +1,156 @@
+"""What discovery is asked for, and what it found: plain data.
+
+Owns the choice of which jobs of a list are wanted, and how a wish and its outcome stand in the store. Never asks,
+and never tracks.
+"""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from daemon.domain.events import Json
+from daemon.domain.jobs import JobId, Tracking
+from daemon.domain.states import TERMINAL, State
+from daemon.metastudio.kinds import KINDS, Kind
+from daemon.metastudio.listing import Summary
+
+RUNNING = tuple(str(state) for state in State if state not in TERMINAL)
+"""The states of a job that has not ended."""
+KEPT = 1000
+"""Jobs of which the result of a wish tells one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which jobs are taken: of these kinds and states, created within `since` seconds, with such a name.
+
+    `name` is a pattern of the video's whole name (`*`, `?`, `[ab]`), None for any name and none.
+    """
+
+    kinds: tuple[str, ...] = tuple(kind.name for kind in KINDS.values() if kind.listed)
+    states: tuple[str, ...] = RUNNING
+    since: float = 86400.0
+    name: str | None = None
+
+    def wanted(self, summary: Summary, *, earliest: datetime, any_state: bool = False) -> bool:
+        """Whether a job of the list is to be taken; one that was created before `earliest` is not."""
+        if summary.kind is None or summary.kind.name not in self.kinds:
+            return False
+        if not any_state and summary.state not in self.states:
+            return False
+        seen = summary.observation()
+        if seen.created_at is not None and seen.created_at < earliest - _WHOLE_SECOND:
+            return False
+        return self.name is None or _pattern(self.name).fullmatch(seen.asset.asset_name or "") is not None
+
+    @property
+    def kind(self) -> Kind | None:
+        """The one kind that is wanted; None where there are several."""
+        return KINDS[self.kinds[0]] if len(self.kinds) == 1 else None
+
+
+_WHOLE_SECOND = timedelta(seconds=1)
+"""The service writes times in whole seconds, cut off."""
+
+
+@lru_cache(maxsize=64)
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscoverySettings:
+    """The looks of one project: which jobs, every how many seconds, and what they are given."""
+
+    filters: Filters = field(default_factory=Filters)
+    interval: float = 60.0
+    tags: tuple[str, ...] = ()
+    batch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One look that a command asks for. `dry_run`: nothing is tracked."""
+
+    filters: Filters = field(default_factory=Filters)
+    tags: tuple[str, ...] = ()
+    batch: str | None = None
+    dry_run: bool = False
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it."""
+        return {
+            "kinds": list(self.filters.kinds),
+            "states": list(self.filters.states),
+            "since": self.filters.since,
+            "name": self.filters.name,
+            "tags": list(self.tags),
+            "batch": self.batch,
+            "dry_run": self.dry_run,
+        }
+
+
+def read_wish(facts: Mapping[str, Any]) -> Wish:
+    """The wish that `Wish.facts` wrote. Raises ValueError where another version of wrapd wrote something else."""
+    try:
+        states, tags = (tuple(map(str, facts[name])) for name in ("states", "tags"))
+        kinds = tuple(KINDS[kind].name for kind in facts["kinds"])
+        return Wish(
+            filters=Filters(kinds=kinds, states=states, since=float(facts["since"]), name=facts["name"]),
+            tags=tags,
+            batch=facts["batch"],
+            dry_run=facts["dry_run"] is True,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "another version of wrapd asked for it; run the command of the daemon's version"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A job that fits. `result` is "added", "known" (it was there before) or "new" (it would be added)."""
+
+    job_id: JobId
+    kind: str
+    state: str
+    name: str | None
+    result: str
+    tracking: Tracking | None = None
+    """Of a known one."""
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it, and as `--json` gives it."""
+        return {
+            "job_id": self.job_id,
+            "kind": self.kind,
+            "state": self.state,
+            "name": self.name,
+            "result": self.result,
+            "tracking": None if self.tracking is None else str(self.tracking),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What one look found: how many jobs fit, how many of them are tracked by it, the first of them one by one."""
+
+    found: int = 0
+    added: int = 0
+    jobs: list[Found] = field(default_factory=list)
+    server_time: datetime | None = None
+    """The service's clock at the first page."""
+
+    def add(self, found: Found) -> None:
+        self.found += 1
+        self.added += found.result == "added"
+        if len(self.jobs) < KEPT:
+            self.jobs.append(found)
+
+    def facts(self) -> dict[str, Json]:
+        """As the store keeps it for whoever asked."""
+        return {"jobs": [each.facts() for each in self.jobs], "left_out": self.found - len(self.jobs)}

@@ -100,6 +100,8 @@ async def test_a_mail_that_some_recipients_have_is_never_sent_again(tmp_path: Pa
             assert [mail.recipients for mail in server.taken] == [("team@example.com",)] * 3
             (told,) = [request.json for request in operators.requests]
             assert told["event"] == "channel_held"
+            assert "does not reach all its recipients" in told["title"]
+            assert "wait" not in told["message"], "nothing does"
             assert "1 of the recipients did not get it, the others have (5.1.1 no such user)" in told["reason"]
             server.forget()
             await one.job_ends("job-4", channels=["mail"])

@@ -261,6 +261,10 @@ class Outbox:
             steps.bound(self._connection, now=at, longest=longest)
         return ownership.recover(self._connection, at=at)
 
+    def last_written(self) -> datetime | None:
+        """When a delivery was last written or tried; None: none was."""
+        return steps.last_written(self._connection)
+
     def move_times(self, step: float, *, now: datetime, window: float, routing: Routing | None = None) -> None:
         """The wall clock was set by `step` seconds, in the last `window` seconds, and shows `now`: all that waits
         waits as long as it would have. With `routing`, quiet hours end by the new time."""

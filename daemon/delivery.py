@@ -99,8 +99,8 @@ class Delivery:
         self.dispatcher.wake(channels)
 
     async def prune(self) -> None:
-        """Delete what has been over for long enough, a little at a time: others write in between. A wall clock
-        was set is believed only after a day."""
+        """Delete what has been over for long enough, a little at a time: others write in between. Once the
+        wall clock was set it is believed only after a day."""
         if self._plan.keep <= 0:
             return
         before = self._patient.now() - timedelta(seconds=self._plan.keep)

@@ -111,3 +111,33 @@ class SteadyClock:
             if self._clock.monotonic() - before <= _PROMPT:
                 break
         return wall, before
+
+
+PATIENCE = 86400.0
+"""Seconds for which a wall clock that was set must stay so before anything is deleted by it."""
+_DRIFT = 60.0
+"""Seconds by which two looks at one step may differ: the clocks do not run quite alike."""
+
+
+class PatientClock:
+    """The wall clock for what cannot be undone: a step is followed only after it has lasted for `PATIENCE`. `last`
+    is the latest moment that is known from before, if any: a wall clock far beyond it may be false too."""
+
+    def __init__(self, clock: Clock, *, last: datetime | None) -> None:
+        self._steady = SteadyClock(clock)
+        self._seen: tuple[float, float] | None = None
+        if last is not None and (ahead := (clock.now() - last).total_seconds()) > PATIENCE:
+            self._steady.accept(-ahead)
+            self._seen = ahead, clock.monotonic()
+
+    def now(self) -> datetime:
+        """The wall clock's time (UTC), less the steps that it has not kept to for long enough."""
+        step, passed = self._steady.step(), self._steady.monotonic()
+        if step == 0.0:
+            self._seen = None
+        elif self._seen is None or abs(step - self._seen[0]) > _DRIFT:
+            self._seen = step, passed
+        elif passed - self._seen[1] >= PATIENCE:
+            self._steady.accept(step)
+            self._seen = None
+        return self._steady.now()

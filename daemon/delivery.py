@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 
-from daemon.clock import Clock
+from daemon.clock import Clock, PatientClock
 from daemon.domain.jobs import ProjectName
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
@@ -47,6 +47,7 @@ class Delivery:
         self._plan = plan
         self._store = store
         self._clock = clock
+        self._patient = PatientClock(clock, last=None)
         self._metrics = metrics
         self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
         sources = {
@@ -78,6 +79,8 @@ class Delivery:
 
     async def start(self) -> None:
         """Take up every delivery. Raises StoreError."""
+        last = await self._store.read_async(lambda tx: tx.outbox.last_written())
+        self._patient = PatientClock(self._clock, last=last)
         await self.dispatcher.start()
 
     def finished(self, job: int) -> None:
@@ -97,10 +100,11 @@ class Delivery:
         self.dispatcher.wake(channels)
 
     async def prune(self) -> None:
-        """Delete what has been over for long enough, a little at a time: others write in between."""
+        """Delete what has been over for long enough, a little at a time: others write in between. Once the
+        wall clock was set it is believed only after a day."""
         if self._plan.keep <= 0:
             return
-        before = self._clock.now() - timedelta(seconds=self._plan.keep)
+        before = self._patient.now() - timedelta(seconds=self._plan.keep)
         total = 0
         try:
             while deleted := await self._store.write(lambda tx: tx.retention.prune(before=before)):

@@ -16,18 +16,18 @@ from daemon.notify.dead_letters import DeadLetters
 from daemon.notify.policy import Judged, Refusals, failed_by_us, outcomes
 from daemon.notify.sender import Unrecorded
 from daemon.notify.surroundings import Surroundings
-from daemon.notify.verdicts import Dead, Hold, Sent
-from daemon.store import AttemptOutcome, DeliveryRow, Transaction
+from daemon.notify.verdicts import Dead, Hold, Sent, arrived
+from daemon.store import AttemptOutcome, Transaction
 
 Work = Callable[[Transaction], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How the channel stands as a message ends: whether it was held before, how often it has refused since it is,
-    for how many seconds it rests now, and for how many its lane has been at work."""
+    """How the channel stands as a message ends: whether the operators were told of its trouble, how often it has
+    refused since it is held, for how many seconds it rests now, and for how many its lane has been at work."""
 
-    held: bool
+    told: bool
     probes: int
     pause: float
     uptime: float
@@ -56,7 +56,6 @@ class Judge:
         self._around = around
         self._refusals = Refusals()
         self._revived: tuple[int, ...] = ()
-        self._told_of: str | None = None
         self._dead = DeadLetters(channel.name, fallback=channel.plan.fallback)
         self.suspects = False
         """Whether the channel is held because it refused one alert after another, each as if for what it says."""
@@ -70,7 +69,7 @@ class Judge:
         """The outcome; one that looks like a refusal of the message, and is one of the channel, as that."""
         verdict, claimed = ended.report.verdict, ended.load.claimed
         self._revived = ()
-        if isinstance(verdict, Sent):
+        if arrived(verdict):
             self._refusals.taken()
         if isinstance(verdict, Sent | Hold):
             self.suspects = False
@@ -79,7 +78,8 @@ class Judge:
         if not self._refusals.about_channel(verdict, claimed[0].delivery.id):
             return ended
         self.suspects, self._revived = True, self._refusals.dead
-        self._told_of = self._dead.take_back() if self._revived else None
+        if self._revived:
+            self._dead.take_back()
         reason = f"one alert after another is refused, in the plainest form too: {verdict.reason}"
         hold = Hold(reason=reason, status=verdict.status)
         return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
@@ -115,7 +115,6 @@ class Judge:
         self,
         tx: Transaction,
         dead: Sequence[tuple[int, str]],
-        rows: Sequence[DeliveryRow],
         *,
         reason: str,
         at: datetime,
@@ -124,7 +123,7 @@ class Judge:
         now = self._around.clock.monotonic()
         notice = self._dead.notice(dead, reason=reason, at=at, now=now)
         operators = self._around.operators(Event.DELIVERY_DEAD, at)
-        self._dead.write(tx, rows, notice, operators=operators, at=at)
+        self._dead.write(tx, [row for row, _ in dead], notice, operators=operators, at=at)
 
     def _told(
         self,
@@ -141,17 +140,16 @@ class Judge:
         alerts: list[Work] = []
         wakes: list[ChannelName] = []
         if isinstance(report.verdict, Hold):
-            due_at, key = results[0].outcome.due_at or at, self._told_of
-            alerts.append(lambda tx: tx.outbox.hold_dead(revived, key=key, at=at, due_at=due_at))
-        if isinstance(report.verdict, Hold) and not standing.held:
+            due_at, about = results[0].outcome.due_at or at, self._dead.about
+            alerts.append(lambda tx: tx.outbox.hold_dead(revived, about=about, at=at, due_at=due_at))
+        if isinstance(report.verdict, Hold) and not standing.told:
             alert = held_alert(self._name, ended.load, report, at=at)
             told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
             alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=told, at=at))
             wakes += [each.channel for each in told]
         if dead:
             ids = [(each.delivery.id, each.delivery.event.value) for each in dead]
-            rows = [each.delivery for each in dead]
-            alerts.append(lambda tx: self.bury(tx, ids, rows, reason=report.reason, at=at))
+            alerts.append(lambda tx: self.bury(tx, ids, reason=report.reason, at=at))
             wakes += [each.channel for each in self._around.operators(Event.DELIVERY_DEAD, at)]
             wakes += [] if self._dead.fallback is None else [self._dead.fallback]
         return Judgement(results=results, at=at, alerts=tuple(alerts), wakes=tuple(dict.fromkeys(wakes)))

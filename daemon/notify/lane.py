@@ -25,7 +25,7 @@ from daemon.notify.policy import channel_pause, defect_wait
 from daemon.notify.prepare import Wants
 from daemon.notify.sender import AGAIN, Ended, Mood, Sender, Unrecorded
 from daemon.notify.surroundings import Surroundings
-from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent
+from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, arrived
 from daemon.notify.worker import Worker
 from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
 
@@ -60,6 +60,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._news = True
         self._held = held is not None
+        self._partly = False
         self._probes = 0
         self._failures = 0
         self._failed_at: datetime | None = None
@@ -127,7 +128,7 @@ class Lane:
 
     def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
         """Tell that these are dead, by errors of wrapd's own."""
-        self._judge.bury(tx, [(each.id, each.event) for each in dead], (), reason=reason, at=at)
+        self._judge.bury(tx, [(each.id, each.event) for each in dead], reason=reason, at=at)
 
     async def run(self) -> None:
         """Send what is due until `stop`. Raises StoreError where an outcome could not be recorded at a stop."""
@@ -301,13 +302,12 @@ class Lane:
         around = self._around
         ended = self._judge.blame(ended)
         load = ended.load
+        told = self._is_told(ended.report.verdict)
         self._count(ended)
         pause = self._pause_after(ended)
         judge = self._judge.of(
             ended,
-            Standing(
-                held=self._held, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
-            ),
+            Standing(told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun),
         )
         goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
         singly, resume = self._singly > 0, goes_on and self._resume
@@ -331,7 +331,7 @@ class Lane:
             around.defects.note("delivery", error, channel=self.name, delivery=load.first.delivery.id)
             judged = await self._record_alone(judge(), error)
         self._hand.keep(after)
-        log_send(self.name, load, ended.report, judged.results[0].outcome, pause=pause, held=self._held)
+        log_send(self.name, load, ended.report, judged.results[0].outcome, pause=pause, told=told)
         self._stands(ended.report.verdict)
         around.tell(judged.wakes)
         for each in judged.results:
@@ -356,13 +356,23 @@ class Lane:
         return replace(judged, results=plain)
 
     def _stands(self, verdict: Final) -> None:
-        """Keep whether the channel is held."""
-        if isinstance(verdict, Sent):
-            self._held = False
+        """Keep whether the channel is held, or takes messages for some of its recipients only."""
+        if arrived(verdict):
+            self._held, self._partly = False, not isinstance(verdict, Sent)
             self._fallback.freed()
         elif isinstance(verdict, Hold):
             self._held = True
             self._fallback.held(self._around.clock.monotonic())
+
+    def _is_told(self, verdict: Final) -> bool:
+        """Whether the operators have heard of the trouble that this is about, or that it ends."""
+        match verdict:
+            case Sent():
+                return self._held or self._partly
+            case Hold(delivered=True):
+                return self._partly
+            case _:
+                return self._held
 
     def _count(self, ended: Unrecorded) -> None:
         """Keep how the channel does."""
@@ -373,7 +383,7 @@ class Lane:
         if not ended.written:  # nothing was asked of the channel
             return
         match verdict:
-            case Sent():
+            case Sent() | Hold(delivered=True):
                 self._resume = self._failures >= _OUTAGE
                 self._failures = self._probes = 0
                 return

@@ -19,6 +19,8 @@ def operator_message(delivery: DeliveryRow, look: Look) -> Message:
     facts, voice, texts = delivery.facts, look.voice, look.voice.texts
     emoji, severity = MARKS.get(delivery.event, OTHER)
     words = texts.operators.get(delivery.event, texts.operator_other)
+    if facts.get("partly") is True:
+        words = texts.held_partly
     names = {
         "project": text(facts, "project", NAME_LIMIT) or clean(delivery.project or "", limit=NAME_LIMIT),
         "channel": text(facts, "channel", NAME_LIMIT),

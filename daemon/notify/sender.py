@@ -88,7 +88,7 @@ class Sender:
                 if after is None:
                     return ended
                 sent += len(load.claimed)
-                log_send(self.channel.name, load, ended.report, _sent(ended.report), pause=0.0, held=False)
+                log_send(self.channel.name, load, ended.report, _sent(ended.report), pause=0.0, told=False)
                 if not isinstance(after, Load) or not self._is_ready(after):
                     return after
                 load, ready = after, Prepared(claimed=after.claimed)

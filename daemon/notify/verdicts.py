@@ -41,6 +41,7 @@ __all__ = [
     "Unknown",
     "Verdict",
     "Wire",
+    "arrived",
     "judge",
     "parse_retry_after",
     "settle",
@@ -94,6 +95,11 @@ def settle(verdict: Verdict) -> Final:
     if isinstance(verdict, PlainOnce):
         return Dead(reason=verdict.reason, status=verdict.status, code=verdict.code)
     return verdict
+
+
+def arrived(verdict: Verdict) -> bool:
+    """Whether the channel took the message, be it not for all its recipients."""
+    return isinstance(verdict, Sent) or (isinstance(verdict, Hold) and verdict.delivered)
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:

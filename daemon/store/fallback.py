@@ -4,6 +4,7 @@ Owns these statements, for `Outbox`, and the count of what a channel was sent. M
 its own channel.
 """
 
+import contextlib
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -42,6 +43,7 @@ _HELD_SINCE = (
     )
 )
 _elsewhere = DELIVERIES.alias("elsewhere")
+_BY_ID = select(DELIVERIES).where(_D.id == bindparam("row"))
 _copies = select(1).where(_elsewhere.c.key == _D.key, _elsewhere.c.channel == bindparam("other", type_=Text))
 _WAITS = (
     select(DELIVERIES)
@@ -84,6 +86,15 @@ def divert(connection: Connection, channel: ChannelName, to: ChannelName, *, at:
         return 0
     found = connection.execute(_WAITS, {"channel": channel, "other": to, "now": at})
     return copy(connection, map(delivery_row, found), to, at=at)
+
+
+def copy_readable(connection: Connection, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
+    """As `copy`, by row ids; some may be dead because they cannot be read."""
+    rows = []
+    for delivery in deliveries:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            rows += [delivery_row(row) for row in connection.execute(_BY_ID, {"row": delivery})]
+    return copy(connection, rows, to, at=at)
 
 
 def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *, at: datetime) -> int:

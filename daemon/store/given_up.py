@@ -11,14 +11,14 @@ from sqlalchemy import Connection, Text, bindparam, select, update
 from daemon.domain.events import Json, OperatorAlert
 from daemon.domain.routing import Target
 from daemon.store import alerts
-from daemon.store.lines import is_
+from daemon.store.lines import gathers, is_
 from daemon.store.mapping import plain
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
 _WAITING = select(_D.id, _D.channel, _D.facts).where(
-    _D.key == bindparam("of_key", type_=Text), is_(DELIVERIES, DeliveryStatus.PENDING), _D.attempts == 0
+    _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text), gathers(DELIVERIES)
 )
 _TELL = update(DELIVERIES).where(_D.id == bindparam("row"))
 _HOLD = (
@@ -29,11 +29,17 @@ _HOLD = (
 
 
 def tell(
-    connection: Connection, alert: OperatorAlert, targets: Iterable[Target], *, at: datetime, due_at: datetime
+    connection: Connection,
+    alert: OperatorAlert,
+    targets: Iterable[Target],
+    *,
+    about: str,
+    at: datetime,
+    due_at: datetime,
 ) -> None:
-    """Tell the operators of deliveries that are dead, from `due_at` on. Where an alert of the same key still waits
-    for that, it tells of them too: `deliveries` is how many in all, everything else is the last one's."""
-    waiting = {row.channel: row for row in connection.execute(_WAITING, {"of_key": alert.key})}
+    """Tell the operators of deliveries that are dead, from `due_at` on. Where an alert still waits whose key
+    begins with `about`, it tells of them too: `deliveries` is how many in all, the rest is the last one's."""
+    waiting = {row.channel: row for row in connection.execute(_WAITING, _range(about))}
     grown: list[dict[str, object]] = []
     new: list[Target] = []
     for target in targets:
@@ -48,22 +54,24 @@ def tell(
     alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
 
 
-def hold(
-    connection: Connection, deliveries: Sequence[int], *, key: str | None, at: datetime, due_at: datetime
-) -> None:
-    """It was the channel's fault that these are dead: they are held with it, tried again at `due_at`. The alert of
-    `key`, if it was not tried yet, tells of as many less, or of nothing."""
+def hold(connection: Connection, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime) -> None:
+    """It was the channel's fault that these are dead: they are held with it, tried again at `due_at`. An alert
+    that still waits, with a key that begins with `about`, tells of as many less, or of nothing."""
     if not deliveries:
         return
     count = connection.execute(_HOLD, [{"row": row, "due": due_at} for row in deliveries]).rowcount
-    if key is None or count < 1:
+    if count < 1:
         return
-    for row in connection.execute(_WAITING, {"of_key": key}).all():
+    for row in connection.execute(_WAITING, _range(about)).all():
         left = _count(row.facts) - count
         values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
         if left < 1:
             values = {"status": DeliveryStatus.CANCELED, "due_at": at}
         connection.execute(_TELL, {"row": row.id, **values})
+
+
+def _range(about: str) -> dict[str, str]:
+    return {"first": about, "last": f"{about}\x7f"}
 
 
 def _count(facts: Mapping[str, Json]) -> int:

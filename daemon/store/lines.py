@@ -1,13 +1,14 @@
 """Which deliveries wait behind which: the conditions that claiming, counting and diverting share.
 
 Owns the meaning of a line: alerts about one job reach a channel in the order in which they were written, those
-about no job in the order of their project's. Must never run a statement.
+about no job in the order of their project's; one that gathers what it tells of stands before none. Must never run
+a statement.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, FromClause, Text, and_, bindparam, or_, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, FromClause, Text, and_, bindparam, not_, or_, type_coerce
 
 from daemon.domain.events import Event
 from daemon.store.mapping import plain
@@ -37,6 +38,20 @@ def same_line(one: FromClause, other: FromClause) -> ColumnElement[bool]:
         one.c.channel == other.c.channel,
         one.c.job.is_not_distinct_from(other.c.job),
         or_(other.c.job.is_not(None), one.c.project.is_not_distinct_from(other.c.project)),
+    )
+
+
+def before(earlier: FromClause, table: FromClause) -> ColumnElement[bool]:
+    """The one is to be sent before the other, which waits for that."""
+    return and_(same_line(earlier, table), earlier.c.id < table.c.id, unsent(earlier), not_(gathers(earlier)))
+
+
+def gathers(table: FromClause) -> ColumnElement[bool]:
+    """It gathers what it tells of, and is due when that is over: until then it keeps nothing back."""
+    return and_(
+        table.c.event == plain(Event.DELIVERY_DEAD),
+        table.c.status == plain(DeliveryStatus.PENDING),
+        table.c.attempts == 0,
     )
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -34,7 +35,21 @@ from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
 from daemon.store import alerts, damped, fallback, given_up, ownership, plainly, quiet, steps, together
-from daemon.store.lines import CHANNEL, FAR, MOMENT, due, is_, merges, same_line, times, too_far, unsent, waits
+from daemon.store.lines import (
+    CHANNEL,
+    FAR,
+    MOMENT,
+    before,
+    due,
+    gathers,
+    is_,
+    merges,
+    same_line,
+    times,
+    too_far,
+    unsent,
+    waits,
+)
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -51,8 +66,7 @@ _Many = tuple[Claimed, ...]
 
 def _is_first(table: FromClause) -> ColumnElement[bool]:
     earlier = DELIVERIES.alias("earlier")
-    before = select(1).where(same_line(earlier, table), earlier.c.id < table.c.id, unsent(earlier))
-    return ~before.correlate(table).exists()
+    return ~select(1).where(before(earlier, table)).correlate(table).exists()
 
 
 _BY_TIME = (_D.due_at, _D.id)
@@ -65,7 +79,9 @@ _PENDING = (
 _held = DELIVERIES.alias("held_row")
 _in_line = DELIVERIES.alias("in_line")
 _FIRST_IN_LINE = (
-    select(func.min(_in_line.c.id)).where(same_line(_in_line, _held), unsent(_in_line)).correlate(_held)
+    select(func.min(_in_line.c.id))
+    .where(same_line(_in_line, _held), unsent(_in_line), not_(gathers(_in_line)))
+    .correlate(_held)
 ).scalar_subquery()
 # The probe is a held one or, where a person revived a dead one before it, that one: else both wait for ever.
 # Only the ids choose the rows here: led by the channel SQLite would look at all its pending ones.
@@ -176,20 +192,21 @@ class Outbox:
             self._judge(claimed, outcome, at=at)
 
     def tell_dead(
-        self, alert: OperatorAlert, *, channels: Iterable[Target], at: datetime, due_at: datetime
+        self, alert: OperatorAlert, *, about: str, channels: Iterable[Target], at: datetime, due_at: datetime
     ) -> None:
-        """Write an operators' alert about dead deliveries, due `due_at`. As long as one of the same key was not
-        tried, it tells of these too: its `deliveries` grows."""
-        given_up.tell(self._connection, alert, channels, at=at, due_at=due_at)
+        """Write an operators' alert about dead deliveries, due `due_at`. As long as one was not tried whose key
+        begins with `about`, it tells of these too: its `deliveries` grows."""
+        given_up.tell(self._connection, alert, channels, about=about, at=at, due_at=due_at)
 
-    def hold_dead(self, deliveries: Sequence[int], *, key: str | None, at: datetime, due_at: datetime) -> None:
-        """Dead ones were the channel's fault: they are held with it until `due_at`, and the alert of `key` about
-        them, if it was not tried, is taken back."""
-        given_up.hold(self._connection, deliveries, key=key, at=at, due_at=due_at)
+    def hold_dead(self, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime) -> None:
+        """Dead ones were the channel's fault: they are held with it until `due_at`, and the alert about them (its
+        key begins with `about`), if it was not tried, is taken back."""
+        given_up.hold(self._connection, deliveries, about=about, at=at, due_at=due_at)
 
-    def copy(self, deliveries: Iterable[DeliveryRow], to: ChannelName, *, at: datetime) -> int:
-        """Tell `to` as well what these were to tell on their own channel, each once, due `at`; how many it was."""
-        return fallback.copy(self._connection, deliveries, to, at=at)
+    def copy(self, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
+        """Tell `to` as well what these (row ids) were to tell on their own channel, each once, due `at`; how many
+        it was. What cannot be read is left out."""
+        return fallback.copy_readable(self._connection, deliveries, to, at=at)
 
     def _judge(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
         values = _becomes(outcome, at=at)
@@ -243,6 +260,10 @@ class Outbox:
         if longest is not None:
             steps.bound(self._connection, now=at, longest=longest)
         return ownership.recover(self._connection, at=at)
+
+    def last_written(self) -> datetime | None:
+        """When a delivery was last written or tried; None: none was."""
+        return steps.last_written(self._connection)
 
     def move_times(self, step: float, *, now: datetime, window: float, routing: Routing | None = None) -> None:
         """The wall clock was set by `step` seconds, in the last `window` seconds, and shows `now`: all that waits

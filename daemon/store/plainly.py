@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import CHANNEL, due, same_line, unsent, waits
+from daemon.store.lines import CHANNEL, before, due, waits
 from daemon.store.mapping import delivery_of, job_of, plain
 from daemon.store.rows import Claimed, DeliveryStatus, TransitionRow
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
@@ -28,10 +28,7 @@ _DUE = (
         waits(DELIVERIES, DeliveryStatus.PENDING),
         due(DELIVERIES),
         ~select(1).where(_held.c.channel == CHANNEL, waits(_held, DeliveryStatus.HELD)).exists(),
-        ~select(1)
-        .where(same_line(_earlier, DELIVERIES), _earlier.c.id < _D.id, unsent(_earlier))
-        .correlate(DELIVERIES)
-        .exists(),
+        ~select(1).where(before(_earlier, DELIVERIES)).correlate(DELIVERIES).exists(),
     )
     .order_by(_D.due_at, _D.id)
     .limit(1)

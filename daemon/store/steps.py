@@ -72,9 +72,15 @@ def move(connection: Connection, step: float, *, now: datetime, window: float, r
 def set_back_by(connection: Connection, *, now: datetime) -> float:
     """By how many seconds the clock was set back at least, while wrapd was off: something was written later than
     `now`. 0: nothing was."""
+    last = last_written(connection)
+    return 0.0 if last is None else max(0.0, (last - now).total_seconds())
+
+
+def last_written(connection: Connection) -> datetime | None:
+    """When something was last written or tried; None: nothing was."""
     moments: list[datetime | None] = [connection.execute(_LAST_WRITTEN).scalar_one_or_none()]
     moments += connection.execute(_LAST_TRIED).one_or_none() or ()
-    return max([0.0, *((moment - now).total_seconds() for moment in moments if moment is not None)])
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def bound(connection: Connection, *, now: datetime, longest: timedelta) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import CHANNEL, due, merges, same_line, unsent, waits
+from daemon.store.lines import CHANNEL, before, due, merges, unsent, waits
 from daemon.store.mapping import delivery_row, job_row, plain, transition_row
 from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
@@ -53,14 +53,14 @@ _RECENT = select(func.count()).select_from(
 )
 _earlier = DELIVERIES.alias("earlier")
 _goes_along = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
-_before = (same_line(_earlier, DELIVERIES), _earlier.c.id < _D.id, unsent(_earlier))
+_before = before(_earlier, DELIVERIES)
 _GOES = (
     _D.channel == CHANNEL,
     waits(DELIVERIES, DeliveryStatus.PENDING),
     due(DELIVERIES),
     merges(DELIVERIES),
     # What stands before it goes out with it.
-    ~select(1).where(*_before, ~_goes_along).correlate(DELIVERIES).exists(),
+    ~select(1).where(_before, ~_goes_along).correlate(DELIVERIES).exists(),
 )
 _due_at, _created_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.created_at))
 _going = (
@@ -103,8 +103,8 @@ def take(connection: Connection, channel: ChannelName, *, now: datetime, most: i
     if not first:
         return ()
     # One that waited for its next try may be due later than one behind it.
-    before = _before_them(connection, first.values())
-    rows = sorted((first | before).values(), key=lambda row: row.id)[:most]
+    earlier = _before_them(connection, first.values())
+    rows = sorted((first | earlier).values(), key=lambda row: row.id)[:most]
     taken = [replace(row, status=DeliveryStatus.SENDING, attempts=row.attempts + 1) for row in rows]
     connection.execute(_TAKE, [{"row": row.id, "attempt": row.attempts} for row in taken])
     connection.execute(

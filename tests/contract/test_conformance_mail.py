@@ -100,6 +100,8 @@ async def test_a_mail_that_some_recipients_have_is_never_sent_again(tmp_path: Pa
             assert [mail.recipients for mail in server.taken] == [("team@example.com",)] * 3
             (told,) = [request.json for request in operators.requests]
             assert told["event"] == "channel_held"
+            assert "does not reach all its recipients" in told["title"]
+            assert "wait" not in told["message"], "nothing does"
             assert "1 of the recipients did not get it, the others have (5.1.1 no such user)" in told["reason"]
             server.forget()
             await one.job_ends("job-4", channels=["mail"])
@@ -127,3 +129,25 @@ def test_a_login_in_utf8_that_is_refused_holds_the_channel(monkeypatch: pytest.M
     assert report.verdict == Hold(
         reason="SMTP 535: the login is refused (5.7.8 wrong user or password)", status=535
     )
+
+
+async def test_a_channel_that_reached_some_and_then_none_is_told_of_and_its_outage_is_no_flood(
+    tmp_path: Path,
+) -> None:
+    spared = Fault(at="RCPT", reply="550 5.1.1 no such user", spares="team@example.com")
+    with MailServer(fault=spared) as server, Webhook() as operators, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))
+        urls = {"mail": f"{server.url('team')}&cc=boss@example.com", "operators": operators.url()}
+        async with rig(tmp_path, urls, operators=["operators"]) as one:
+            await one.job_ends("job-1", channels=["mail"])
+            await one.turn()
+            server.fault = Fault(at="GREETING", reply="421 4.3.2 too busy")
+            for number in range(2):
+                await one.job_ends(f"busy-{number}", channels=["mail"])
+            await one.turn()
+            assert sum(row.attempts for row in one.rows("mail")) == 2, "the channel rests after a failure"
+            server.fault = Fault(at="AUTH", reply="535 5.7.8 no")
+            for _ in range(2):
+                await one.later(60)
+            assert [request.json["event"] for request in operators.requests] == ["channel_held"] * 2
+            assert "wait" in operators.requests[1].json["message"]

@@ -169,3 +169,70 @@ async def test_a_database_that_does_not_take_it_is_counted_and_tried_in_the_next
         await delivery.remind()
         await delivery.prune()
         assert b"wrapd_store_errors_total 2.0" in metrics.text()
+
+
+def over(store: Store) -> None:
+    """A job that has ended and been told of."""
+    finished(store)
+    store.write_now(lambda tx: tx.outbox.cancel([tx.outbox.list()[0].id], at=NOW))
+
+
+def jobs_left(store: Store) -> int:
+    return len(store.read(lambda tx: tx.jobs.list()))
+
+
+async def test_a_wall_clock_that_is_set_deletes_nothing_until_it_has_stayed_so_for_a_day(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    async with delivering(plan_of(tmp_path, keep=30 * DAY), clock) as (delivery, store):
+        over(store)
+        clock.step_wall(365 * DAY)
+        for _ in range(23):
+            await delivery.prune()
+            clock.advance(3600)
+        assert jobs_left(store) == 1
+        clock.step_wall(-365 * DAY)  # it was false
+        for _ in range(48):
+            await delivery.prune()
+            clock.advance(3600)
+        clock.step_wall(365 * DAY)  # and once more: the day begins anew
+        await delivery.prune()
+        clock.advance(0.9 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 1
+        clock.advance(0.2 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 0
+
+
+async def test_old_things_go_in_time_though_the_wall_clock_is_false(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    async with delivering(plan_of(tmp_path, keep=30 * DAY), clock) as (delivery, store):
+        over(store)
+        clock.advance(29.5 * DAY)
+        await delivery.prune()
+        clock.step_wall(-365 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 1
+        clock.advance(0.6 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 0
+
+
+@pytest.mark.parametrize("ahead", [365 * DAY, 3650 * DAY])
+async def test_a_start_with_a_wall_clock_far_beyond_all_that_is_known_deletes_nothing_for_a_day(
+    tmp_path: Path, ahead: float
+) -> None:
+    clock = ManualClock(NOW)
+    plan = plan_of(tmp_path, keep=30 * DAY)
+    async with delivering(plan, clock) as (_, store):
+        over(store)
+    clock.step_wall(ahead)
+    async with delivering(plan, clock) as (delivery, store):
+        await delivery.start()
+        await delivery.prune()
+        clock.advance(0.9 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 1
+        clock.advance(0.2 * DAY)
+        await delivery.prune()
+        assert jobs_left(store) == 0

@@ -1,7 +1,9 @@
 """Alerts that are given up: who hears of it, where they go in place of their channel, and when it is the channel's
 fault."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -199,3 +201,58 @@ async def test_a_week_without_wrapd_is_no_week_of_tries(tmp_path: Path, hook: We
         hook.default = Answer()
         await one.later(900)
         assert one.outcomes("a")[-1] is AttemptOutcome.SENT
+
+
+async def test_an_alert_that_gathers_dead_ones_keeps_no_other_alert_back(
+    tmp_path: Path, hook: Webhook, other: Webhook
+) -> None:
+    """The second one about dead deliveries waits for ten minutes: meanwhile another channel is held."""
+    with Webhook() as third:
+        third.default = Answer(status=401)
+        urls = {"a": hook.url(), "b": other.url(), "c": third.url()}
+        async with rig(tmp_path, urls, operators=["b"]) as one:
+            for number in range(2):
+                hook.program(REFUSED, REFUSED, Answer())
+                await one.job_ends(f"job-{number}", channels=["a"])
+                await one.job_ends(f"fine-{number}", channels=["a"])
+                await one.later(20)
+            assert events(other) == ["delivery_dead"]
+            await one.job_ends("held", channels=["c"])
+            await one.turn()
+            assert events(other) == ["delivery_dead", "channel_held"]
+            await one.later(600)
+            assert events(other) == ["delivery_dead", "channel_held", "delivery_dead"]
+
+
+async def test_a_held_alert_about_dead_ones_is_still_the_probe_of_its_channel(
+    tmp_path: Path, hook: Webhook, other: Webhook
+) -> None:
+    hook.program(REFUSED, REFUSED)
+    other.default = Answer(status=401)
+    async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, operators=["b"]) as one:
+        await one.job_ends(channels=["a"])
+        await one.turn()
+        await one.later(11)
+        assert one.statuses("b") == [HELD]
+        other.default = Answer()
+        await one.later(301)
+        assert one.statuses("b") == [SENT]
+
+
+async def test_dead_ones_are_told_once_each_though_their_alert_went_out_before_its_time(
+    tmp_path: Path, hook: Webhook, other: Webhook
+) -> None:
+    """As the end of quiet hours may make it: what dies after that is told too."""
+    async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, operators=["b"]) as one:
+        for number in range(4):
+            hook.program(REFUSED, REFUSED, Answer())
+            await one.job_ends(f"job-{number}", channels=["a"])
+            await one.job_ends(f"fine-{number}", channels=["a"])
+            await one.later(5)
+            with closing(sqlite3.connect(tmp_path / "wrapd.db")) as beside, beside:
+                beside.execute("UPDATE deliveries SET due_at = created_at WHERE channel = 'b' AND attempts = 0")
+            await one.turn()
+        for _ in range(3):
+            await one.later(600)
+        told = [request.json["deliveries"] for request in other.requests]
+        assert (len(told) > 1, sum(told)) == (True, 4)

@@ -49,6 +49,8 @@ async def test_three_days_away(service: str, tmp_path: Path) -> None:
         with back:
             for _ in range(3):
                 await whole.later(900)
+            for _ in jobs:  # each waits for the service's pace within a second
+                await whole.later(1)
             messages = list(back.requests)
             assert [await fetch(link(each)) for each in messages] == [200] * len(jobs)
         names = [whole.watch.job(job).asset.asset_name or job for job in jobs]

@@ -135,6 +135,25 @@ async def test_one_that_trips_a_defect_each_time_is_dead_and_told_and_the_others
             assert one.defects
 
 
+@pytest.mark.parametrize("where", ["claim", "send"])
+async def test_one_that_dies_of_defects_is_told_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    plans = {"a": ChannelPlan(fallback=ChannelName("b"))}
+    with Webhook() as hook, Webhook() as other:
+        async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, plans=plans) as one:
+            await one.job_ends("bad", channels=["a"])
+            bad = one.row("a")
+            break_for(monkeypatch, where, bad.id)
+            await settle(one, 60)
+            assert one.statuses("a") == [DEAD]
+            monkeypatch.undo()
+            await one.later(60)
+            assert one.statuses("b") == [SENT]
+    (copy,) = [request.json for request in other.requests]
+    assert (copy["job_id"], copy["diverted_from"]) == ("bad", "a")
+
+
 def break_for(monkeypatch: pytest.MonkeyPatch, where: str, delivery: int) -> None:
     """Let one delivery trip a defect."""
     owner: Any

@@ -4,7 +4,7 @@ The real dispatcher, store and channels over real sockets, in time that the test
 at once, each on a channel of its own, so that a hang costs its time once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from daemon.notify import NotifySettings
 from daemon.store import AttemptOutcome, DeliveryRow
 from tests.support.dispatching import Rig, rig
 from tests.support.services import TLS
-from tests.support.webhook import Webhook
+from tests.support.webhook import Received, Webhook
 
 TIMEOUT = 0.8
 """Seconds for a send: what a hang costs."""
@@ -104,8 +104,10 @@ async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row],
             await one.turn()
             _compare_first_tries(one, table, post)
             _compare_what_operators_heard(operators, table)
+            heard = len(operators.requests)
             post.mend()
             assert await _next_tries(one, table, post) == {name: row.next for name, row in table.items()}
+            _compare_what_operators_heard_of_dead_ones(operators.requests[heard:], table)
             await _revive_dead_letters(one)
             _compare_what_arrived(one, table, post)
 
@@ -137,6 +139,16 @@ def _compare_what_operators_heard(operators: Webhook, table: Mapping[str, Row]) 
         assert facts["event"] == "channel_held"
         assert table[name].told in facts["reason"]
         assert f"wrapd channels test {name}" in facts["message"]
+
+
+def _compare_what_operators_heard_of_dead_ones(alerts: Sequence[Received], table: Mapping[str, Row]) -> None:
+    """One alert a little later for each channel that lost an alert, with the service's words; none for others."""
+    heard = {alert.json["held_channel"]: alert.json for alert in alerts}
+    assert len(heard) == len(alerts)
+    assert set(heard) == {name for name, row in table.items() if row.outcome is DEAD}
+    for name, facts in heard.items():
+        assert (facts["event"], facts["deliveries"]) == ("delivery_dead", 1)
+        assert table[name].told in facts["reason"]
 
 
 async def _next_tries(one: Rig, table: Mapping[str, Row], post: Post) -> dict[str, str]:

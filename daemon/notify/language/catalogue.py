@@ -151,6 +151,8 @@ class Catalogue:
     operators: Mapping[Event, OperatorText]
     """{project} {channel} {state}"""
     operator_other: OperatorText
+    held_partly: OperatorText
+    """`channel_held` where others of its recipients get all messages."""
     """{event}"""
 
     repeat: str

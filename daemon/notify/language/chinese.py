@@ -196,6 +196,12 @@ CHINESE = Catalogue(
             headline="其余功能照常运行，出错的部分会降低重试频率。请附上日志中的错误堆栈反馈给我们。",
         ),
     },
+    held_partly=OperatorText(
+        title="渠道 {channel} 未送达部分收件人",
+        headline=(
+            "其余收件人照常收到消息，不会重复发送。请更正被拒收的收件人，再运行 `wrapd channels test {channel}`。"
+        ),
+    ),
     operator_other=OperatorText(title="{event}", headline="wrapd 通知：{event}。"),
     repeat="这条消息可能重复：无法确认上一次是否送达。",
     repeat_some="其中可能有重复的通知：无法确认上一次是否送达。",

@@ -195,6 +195,13 @@ ENGLISH = Catalogue(
             ),
         ),
     },
+    held_partly=OperatorText(
+        title="Channel {channel} does not reach all its recipients",
+        headline=(
+            "The others get its messages, and nothing is sent twice. Correct the recipient that is refused, then "
+            "run `wrapd channels test {channel}`."
+        ),
+    ),
     operator_other=OperatorText(title="{event}", headline="wrapd reports {event}."),
     repeat="This may be a repeat: nobody can say whether an earlier try arrived.",
     repeat_some="Some of these may be repeats: nobody can say whether an earlier try arrived.",

@@ -114,6 +114,8 @@ def logger(name: str) -> Logger:
 
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _LEAST_PRIORITY = 7
+_DEPTH = 4
+"""Levels of lists and tables in a field that are looked into."""
 _OWN = frozenset({"level", "timestamp"})
 """Fields that hold nothing from outside."""
 
@@ -176,13 +178,22 @@ def is_journal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 def _mask(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in fields.items():
-        if name in _OWN or isinstance(value, LogEvent):
-            continue
-        if isinstance(value, str):
-            fields[name] = MASKS.apply(value)
-        elif isinstance(value, BaseException):
-            fields[name] = MASKS.apply(said(value))
+        if name not in _OWN and not isinstance(value, LogEvent):
+            fields[name] = _masked(value, _DEPTH)
     return fields
+
+
+def _masked(value: object, depth: int) -> object:
+    """A field's value; each text in it by itself, for a part of a secret shows only at a text's end."""
+    if isinstance(value, str):
+        return MASKS.apply(value)
+    if isinstance(value, BaseException):
+        return MASKS.apply(said(value))
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_masked(each, depth - 1) for each in value]
+    if isinstance(value, dict) and depth:
+        return {_masked(key, 0): _masked(each, depth - 1) for key, each in value.items()}
+    return value
 
 
 def said(error: BaseException) -> str:

@@ -4,6 +4,8 @@ Owns the list of secrets of this process. Pure apart from that; must never show 
 """
 
 import base64
+import binascii
+import contextlib
 import html
 import itertools
 import json
@@ -32,6 +34,12 @@ _ESCAPED = re.compile(r"[%\\&]")
 _CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")
 _CUT_START = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*")
+_PACKED = re.compile(r"(?:[\w+/-]{60,}+(?:\r?\n|(?:\\r)?\\n))++[\w+/-]*+|[\w+/-]{16,}+", re.ASCII)
+"""What may be base64 or hexadecimal, over several lines where it is long."""
+_BREAKS = re.compile(r"\r?\n|(?:\\r)?\\n")
+_GARBAGE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
+_LAYERS = 3
+"""Packings of a text in each other that are opened."""
 _MARKS = 5
 """Characters at most by which somebody says that a text was cut, or in which it is quoted."""
 _PUBLIC = re.compile(r"(?:https?|jsons?|forms?|xmls?)://[^/?#@]*(?:[/?#]|$)", re.IGNORECASE)
@@ -78,7 +86,7 @@ class Masks:
         else has cut it, the piece of a secret at its end or start goes too."""
         if self._heads and len(text) >= LEAST:
             for _ in range(_ROUNDS):
-                spans = sorted([*self._whole(text), *self._escaped(text), *self._tail(text)])
+                spans = sorted([*self._found(text), *self._tail(text)])
                 if not spans:
                     break
                 text = _covered(text, spans)
@@ -91,6 +99,15 @@ class Masks:
         line = " ".join(text.replace("\0", "").split())
         # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
         return self.apply(line[: most + _ROOM * self._longest])[:most]
+
+    def _found(self, text: str, layers: int = _LAYERS) -> Iterator[Span]:
+        """Secrets in any form; where one is in a packed text, all of that."""
+        yield from self._whole(text)
+        yield from self._escaped(text)
+        if layers:
+            for packed in _PACKED.finditer(text):
+                if any(any(self._found(inner, layers - 1)) for inner in _unpacked(packed[0])):
+                    yield packed.span()
 
     def _whole(self, text: str) -> Iterator[Span]:
         """Secrets as they are, and those that somebody has cut off at the end of the text."""
@@ -119,6 +136,18 @@ class Masks:
                     for form in self._tails.get(text[at - PIECE : at], ()):
                         if form.endswith(text[start:at]):
                             yield start, at
+
+
+def _unpacked(text: str) -> Iterator[str]:
+    """What a text may hold as base64, wherever it begins in it, or as hexadecimal: the parts that can be read."""
+    text = _BREAKS.sub("", text).replace("-", "+").replace("_", "/")
+    ways = [base64.b64decode(text[at : at + (len(text) - at) // 4 * 4]) for at in range(4)]
+    if len(text) % 4 > 1:  # without its padding
+        ways[0] = base64.b64decode(text + "=" * (-len(text) % 4))
+    with contextlib.suppress(binascii.Error):
+        ways.append(binascii.unhexlify(text))
+    for way in ways:
+        yield from (part for part in _GARBAGE.split(way.decode("utf-8", "replace")) if len(part) >= LEAST)
 
 
 def _ends(text: str) -> range:

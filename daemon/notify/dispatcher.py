@@ -29,6 +29,7 @@ log = logger(__name__)
 
 _AGAIN = 5.0
 """Seconds after which a lane is started again that ended by itself."""
+_SALT_BITS = 128
 _STOP_MARGIN = 10.0
 """Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
 
@@ -95,6 +96,7 @@ class Dispatcher:
         await store.write(
             lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
         )
+        await store.write(self._try_new_addresses)
         held, sent = await store.read_async(self._as_it_was_left)
         for name, channel in self._channels.items():
             self._lanes[name] = Lane(channel, self._around, held=held.get(name), sent=sent.get(name, 0))
@@ -170,6 +172,14 @@ class Dispatcher:
         if self._routing is not None:
             targets = self._routing.targets(Subject(event=event), at=at)
         return tuple(target for target in targets if target.channel in self._channels)
+
+    def _try_new_addresses(self, tx: Transaction) -> None:
+        """What a channel refused under another URL than it has now is due at once: somebody has corrected it."""
+        for name, channel in self._channels.items():
+            salt = f"{self._around.rng.getrandbits(_SALT_BITS):x}"
+            if tx.addresses.moved(name, channel.fingerprint, salt=salt):
+                tx.outbox.release(name, at=self._around.steady.now())
+                tx.outbox.resume(name)
 
     def _as_it_was_left(self, tx: Transaction) -> tuple[dict[ChannelName, float], dict[ChannelName, int]]:
         """The channels that were held when the daemon stopped (their operators have been told), and since how many

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
+from daemon.store.addresses import Addresses
 from daemon.store.anchor import Anchor
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
@@ -48,6 +49,7 @@ class Transaction:
     links: Links
     retention: Retention
     signatures: Signatures
+    addresses: Addresses
 
 
 class Store:
@@ -165,4 +167,5 @@ def _transaction(connection: Connection) -> Transaction:
         links=Links(connection),
         retention=Retention(connection),
         signatures=Signatures(connection),
+        addresses=Addresses(connection),
     )

@@ -431,3 +431,14 @@ SIGNATURES = Table(
     _within("job_id", 128),
     Index("signatures_age", "used_at"),
 )
+
+ADDRESSES = Table(
+    "addresses",
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("salt", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    _within("channel", 128),
+    _within("salt", 64),
+    _within("fingerprint", 16),
+)

@@ -226,6 +226,44 @@ async def test_a_refused_channel_is_held_told_once_probed_slowly_and_released(
         assert len(other.requests) == 2
 
 
+async def test_what_waits_for_a_channel_is_tried_at_once_when_its_url_was_corrected(
+    tmp_path: Path, hook: Webhook, other: Webhook
+) -> None:
+    refuses, fails = Answer(status=404), Answer(status=503)
+    for number, (answer, first) in enumerate(((refuses, HELD), (fails, PENDING))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        hook.default = answer
+        async with rig(folder, {"a": hook.url()}) as one:
+            await one.job_ends("job-1")
+            await one.job_ends("job-2")
+            await one.turn()
+            assert one.statuses("a") == [first, PENDING]
+            clock = one.clock
+        asked, told = len(hook.requests), len(other.requests)
+        async with rig(folder, {"a": hook.url()}, clock=clock) as one:
+            await one.turn()
+            again = [each.json["job_id"] for each in hook.requests[asked:]]
+            assert "job-1" not in again  # the same URL: it waits on
+        async with rig(folder, {"a": other.url()}, clock=clock) as one:
+            await one.turn()
+            assert one.statuses("a") == [SENT, SENT]
+        assert [each.json["job_id"] for each in other.requests[told:]] == ["job-1", "job-2"]
+
+
+async def test_of_a_channels_url_the_database_has_only_a_short_fingerprint(tmp_path: Path, hook: Webhook) -> None:
+    url = hook.url("/hook/a-secret-of-the-channel")
+    async with rig(tmp_path, {"a": url}) as one:
+        salts = set()
+        for salt in ("1", "2", "3"):
+            channel = one.dispatcher._channels[ChannelName("a")]
+            assert len(channel.fingerprint(salt)) == 4
+            salts.add(channel.fingerprint(salt))
+        assert len(salts) == 3
+    for file in tmp_path.glob("wrapd.db*"):
+        assert b"a-secret-of-the-channel" not in file.read_bytes()
+
+
 async def test_a_held_channel_keeps_its_rows_for_ever(tmp_path: Path, hook: Webhook) -> None:
     hook.default = Answer(status=404)
     async with rig(tmp_path, {"a": hook.url()}, operators=["a"]) as one:

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import re
+import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -72,6 +73,36 @@ def test_base64_is_masked_in_each_alignment(secret: str, before: bytes, after: b
         shown = of(secret).apply(f'"Basic {text}"')
         assert MASK in shown
         assert len(shown) < len(f'"Basic {text}"') - len(raw) + 2 * len(before + after) + 8
+
+
+PACKINGS: dict[str, Callable[[str], str]] = {
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 of URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "base64 in lines in JSON": lambda text: json.dumps(base64.encodebytes(text.encode()).decode())[1:-1],
+    "hex": lambda text: text.encode().hex(),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("form", FORMS)
+@given(secret=HOSTILE, before=WORDS, after=st.sampled_from(["", " and more", "-" * 200]))
+def test_each_form_is_masked_in_a_packed_text(
+    packing: str, form: str, secret: str, before: str, after: str
+) -> None:
+    pack = PACKINGS[packing]
+    inside = f'{{"{before}": "{FORMS[form](secret)}{after}"}}'
+    for written in (pack(inside), pack(pack(inside))):
+        shown = of(secret).apply(f"the header was {written.strip()}.")
+        assert MASK in shown
+        assert len(shown) < len("the header was .") + 10
+
+
+def test_looking_into_packed_texts_is_soon_done() -> None:
+    masks, began = of("s3cr3t-v4lue-of-a-key"), time.process_time()
+    for text in ("A" * 200_000, "a1" * 100_000, ("b" * 76 + "\n") * 2_000, "QUFB" * 50_000, "26f06524-" * 20_000):
+        masks.apply(text)
+    assert time.process_time() - began < 4
 
 
 @given(secrets=st.lists(HOSTILE, min_size=2, max_size=6), order=st.randoms(use_true_random=False))

@@ -155,3 +155,18 @@ def test_what_nobody_caught_is_masked_too() -> None:
     for place in ("in a finaliser ***", "in a thread ***", "the cause: ***", "at the end: "):
         assert place in ended.stderr
     assert "own-thread" in ended.stderr
+
+
+def test_a_secret_that_is_split_over_the_parts_of_a_field_is_masked() -> None:
+    stream = io.StringIO()
+    logs.set_up(output="json", stream=stream)
+    MASKS.add({"the-key-that-is-split-in-two"})
+    first, second = "the-key-that-is", "-split-in-two"
+    log = logs.logger("daemon.split")
+    log.info(LogEvent.DEFECT, one=first, two=second)
+    log.info(LogEvent.DEFECT, parts=[first, (second,)], table={first: {"of": [second]}}, rest={1, second})
+    loop: list[object] = []
+    loop.append(loop)
+    log.info(LogEvent.DEFECT, loop=loop)
+    assert first not in stream.getvalue()
+    assert second not in stream.getvalue()

@@ -37,6 +37,7 @@ ATTEMPT = {"delivery": 1, "n": 1, "started_at": 1}
 STATUS = {"project": "p", "facts": "{}", "at": 1}
 PICTURE = {"job": 1, "url": "u", "content_type": "image/png", "data": b"x", "fetched_at": 1}
 SIGNATURE = {"digest": "d", "project": "p", "job_id": "j", "used_at": 1}
+ADDRESS = {"channel": "editors", "salt": "5a17", "fingerprint": "0f0f"}
 LINK = {"id": 1, "job": 1, "token": "t", "created_at": 1, "expires_at": 2}
 DISCOVERY = {"id": 1, "project": "p", "filters": "{}", "asked_at": 1}
 
@@ -96,6 +97,7 @@ ENDED = {**JOB_2, "tracking": "finished", "state": "PARTIAL_SUCCEED", "state_sin
         ("attempts", {**ATTEMPT_2, "shared": 100}),
         ("jobs", {**JOB_2, "kind_source": "guessed", "named_by": "callback", "kind_tries": 2}),
         ("signatures", SIGNATURE),
+        ("addresses", ADDRESS),
     ],
 )
 def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
@@ -117,6 +119,9 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("jobs", {**JOB_2, "kind_source": "told"}, "kind_source_value"),
         ("jobs", {**JOB_2, "named_by": "nobody"}, "named_by_value"),
         ("jobs", {**JOB_2, "kind_tries": -1}, "kind_tries_count"),
+        ("addresses", {**ADDRESS, "channel": ""}, "channel_length"),
+        ("addresses", {**ADDRESS, "salt": ""}, "salt_length"),
+        ("addresses", {**ADDRESS, "fingerprint": "f" * 17}, "fingerprint_length"),
         ("signatures", {**SIGNATURE, "digest": ""}, "digest_length"),
         ("signatures", {**SIGNATURE, "project": "p" * 129}, "project_length"),
         ("signatures", {**SIGNATURE, "job_id": ""}, "job_id_length"),

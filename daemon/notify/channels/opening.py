@@ -104,6 +104,7 @@ def _opened(settings: ChannelSettings, place: str, console: TextIO | None) -> Ch
         plan=settings.plan,
         language=settings.language,
         templates=settings.templates,
+        address=url,
         doubts=tuple(f"{place}: {doubt}" for doubt in doubts_of(url, scheme, service)),
     )
 

@@ -130,7 +130,7 @@ class Refusals:
             self._count += 1
         if about is not None and len(self.about) < _SUSPECTS:
             self.about.add(about)
-        sure = (another and worked) or (alone and not by_service) or not self.about
+        sure = (another and worked) or ((alone or another) and not by_service) or not self.about
         if self.told or self._count < (_PATIENT if sure else _LIMIT):
             return False
         self.told = True

@@ -150,7 +150,7 @@ class Poller:
         self.refusals = Refusals()
         self._answered_last: Watched | None = None
         self._picked_at = float("-inf")
-        self._progress = clock.monotonic()
+        self._progress = self._moved = clock.monotonic()
         self._broken = False
         self._in_flight = 0
         self._starved_since: float | None = None
@@ -231,7 +231,7 @@ class Poller:
 
     def _broken_pump(self, error: Exception) -> None:
         """One of the jobs that are next may be what breaks it: they make room for the others."""
-        self._broken = True
+        self._broke()
         self.ground.defects.note("watch", error, project=self.project)
         for queue in Queue:
             if (first := self.agenda.first(queue)) is not None:
@@ -382,7 +382,7 @@ class Poller:
                 await self._answered(watched, shown, source)
             self._progressed()
         except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
-            self._broken = True
+            self._broke()
             self.answers.defect(watched, error)
         finally:
             self._put_back([watched])
@@ -440,7 +440,7 @@ class Poller:
             self._list_failed(error, self.batches.failed)
             self._progressed()
         except Exception as error:  # noqa: BLE001 - the same
-            self._broken = True
+            self._broke()
             self.batches.broken(jobs, error)
         else:
             self._reached()
@@ -455,7 +455,7 @@ class Poller:
             self._list_failed(error, self.feed.failed)
             self._progressed()
         except Exception as error:  # noqa: BLE001 - the same
-            self._broken = True
+            self._broke()
             self.feed.broken(error)
         else:
             self._reached()
@@ -603,12 +603,22 @@ class Poller:
         a project without jobs."""
         return self._progress if len(self.agenda) else now
 
+    def moved(self, now: float) -> float:
+        """The same, errors of wrapd's own included: a project that has not moved for long hangs."""
+        return self._moved if len(self.agenda) else now
+
     def _progressed(self) -> None:
         self._broken = False
-        self._progress = self._clock.monotonic()
+        self._progress = self._moved = self._clock.monotonic()
+
+    def _broke(self) -> None:
+        """An error of wrapd's own: until a question ends otherwise, nothing here is progress."""
+        self._broken = True
+        self._moved = self._clock.monotonic()
 
     def _rests(self, now: float) -> None:
         """No question now, by rule."""
+        self._moved = now
         if not self._broken:
             self._progress = now
 

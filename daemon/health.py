@@ -6,7 +6,7 @@ Decides nothing else, and must never wait for anything.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from daemon.clock import Clock
 from daemon.schedule import Schedule
@@ -20,21 +20,27 @@ _TICKS = {"checkpoint": 30.0, "discovery": 0.0}
 """Further ticks, and the seconds between two of each that count for nothing."""
 
 
-@runtime_checkable
 class Lanes(Protocol):
-    """What sends: the lanes of all channels."""
+    """What sends: the lanes of all channels. One that has nothing to do gets on."""
 
     def progress(self) -> Mapping[str, float]:
-        """When each channel's lane last got on (monotonic seconds): one that has nothing to do gets on."""
+        """When each channel's lane last got on without an error of wrapd's own (monotonic seconds)."""
+        ...
+
+    def moved(self) -> Mapping[str, float]:
+        """The same, with such errors: one that has not moved hangs."""
         ...
 
 
-@runtime_checkable
 class Looks(Protocol):
     """What asks: the watch of one project."""
 
     def progress(self, now: float) -> float:
-        """When it last got on (monotonic seconds); `now` where it has nothing to do."""
+        """When it last got on without an error of wrapd's own (monotonic seconds); `now` without jobs."""
+        ...
+
+    def moved(self, now: float) -> float:
+        """The same, with such errors: one that has not moved hangs."""
         ...
 
 
@@ -58,19 +64,28 @@ class Pulse:
     started: float
     schedule: Schedule
     store: Database
-    lanes: object
-    projects: Mapping[str, object]
+    lanes: Lanes
+    projects: Mapping[str, Looks]
     operators: Queue
     send_timeout: float
     """Seconds that one send may take: a lane that waits for its end does not stall."""
 
     def alive(self) -> Health:
-        """Whether jobs are asked about, changes noticed and alerts sent: what a new start may put right."""
-        return self._judge([*self._ticks(dict.fromkeys(_VITAL_TICKS, 0.0)), *self._lanes(), *self._projects()])
+        """Whether the vital ticks run and no part hangs: what a new start may put right. An error of wrapd's own
+        that comes back with the same job or alert would come back after each start as well."""
+        now = self.clock.monotonic()
+        projects = {name: project.moved(now) for name, project in self.projects.items()}
+        return self._judge(
+            [*self._ticks(dict.fromkeys(_VITAL_TICKS, 0.0)), *self._parts(self.lanes.moved(), projects)]
+        )
 
     def ready(self, *, moved: bool) -> Health:
-        """Whether everything else gets on as well. `moved`: the database's file is not the open one."""
-        stalled = self.alive().stalled | self._judge([*self._ticks(_TICKS), *self._stored()]).stalled
+        """Whether jobs are really asked about and alerts sent, and everything else gets on as well. `moved`: the
+        database's file is not the open one."""
+        now = self.clock.monotonic()
+        projects = {name: project.progress(now) for name, project in self.projects.items()}
+        parts = [*self._ticks(_TICKS), *self._parts(self.lanes.progress(), projects), *self._stored()]
+        stalled = self.alive().stalled | self._judge(parts).stalled
         return Health(stalled=stalled | {"database": None} if moved else stalled)
 
     def _judge(self, parts: list[Part]) -> Health:
@@ -80,16 +95,11 @@ class Pulse:
         ran = self.schedule.last_ran()
         return (Part(name=name, last=ran[name], limit=STALL + pause) for name, pause in pauses.items())
 
-    def _lanes(self) -> Iterator[Part]:
-        if isinstance(self.lanes, Lanes):
-            for channel, last in self.lanes.progress().items():
-                yield Part(name=f"channels.{channel}", last=last, limit=STALL + self.send_timeout)
-
-    def _projects(self) -> Iterator[Part]:
-        now = self.clock.monotonic()
-        for name, project in self.projects.items():
-            if isinstance(project, Looks):
-                yield Part(name=f"projects.{name}", last=project.progress(now), limit=STALL)
+    def _parts(self, lanes: Mapping[str, float], projects: Mapping[str, float]) -> Iterator[Part]:
+        for name, last in lanes.items():
+            yield Part(name=f"channels.{name}", last=last, limit=STALL + self.send_timeout)
+        for name, last in projects.items():
+            yield Part(name=f"projects.{name}", last=last, limit=STALL)
 
     def _stored(self) -> Iterator[Part]:
         writer = self.store.writer_health()

@@ -176,12 +176,13 @@ class Service:
             raise DatabaseFault(f"{self._moved}; wrapd has to be started again")
 
     def alive(self) -> Health:
-        """Whether the ticks ran lately, and projects and channels got on: what /healthz and the systemd watchdog
-        go by."""
+        """Whether the ticks ran lately, and no project and no channel hangs: what /healthz and the systemd
+        watchdog go by."""
         return self._pulse.alive()
 
     def ready(self) -> Health:
-        """Whether the daemon also stores what it sees, where commands look for it."""
+        """Whether the daemon also asks and sends without errors of its own, and stores what it sees where commands
+        look for it."""
         return self._pulse.ready(moved=(self._moved or self.store.moved()) is not None)
 
     def _listen(self) -> socket.socket | None:

@@ -117,6 +117,10 @@ class Tasks:
             timer = asyncio.get_running_loop().call_later(seconds, begin)
             self._timers.add(timer)
 
+    def note(self, name: str, error: Exception, **fields: object) -> None:
+        """Task `name` met an error that nobody foresaw, and goes on without what it wanted."""
+        self._defects.note(self._part, error, task=name, **fields)
+
     @property
     def idle(self) -> bool:
         """Whether nothing goes on and nothing is to begin."""
@@ -146,5 +150,5 @@ class Tasks:
         except WrapdError as error:
             log.debug(LogEvent.TASK_FAILED, part=self._part, task=name, error=error, **fields)
         except Exception as error:  # noqa: BLE001 - that is what a guard is for
-            self._defects.note(self._part, error, task=name, **fields)
+            self.note(name, error, **fields)
         return None

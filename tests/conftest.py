@@ -1,14 +1,18 @@
 """What every test run shares: a clean environment, and no silent skips where none are allowed."""
 
+import logging
 import os
 import signal
 import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
+from daemon import logs
 from daemon.logs import MASKS
 from daemon.store import engine, migrate
 
@@ -72,6 +76,16 @@ _DATABASES = _QuickDatabases()
 migrate._run = _DATABASES.run
 engine._connect = _DATABASES.connect
 
+_configure = structlog.configure
+
+
+def _configure_for_now(**how: Any) -> None:
+    """Stands in for structlog's: a logger that is kept would take one test's set-up into all that follow."""
+    _configure(**{**how, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _configure_for_now
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     _DATABASES.on = not item.path.name.startswith(_QuickDatabases.OFF)
@@ -83,6 +97,18 @@ def _own_masks() -> Iterator[None]:
     before = dict(vars(MASKS))
     yield
     vars(MASKS).update(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What one test set up for its log lines (`logs.set_up`, as commands do) must not take those of the next."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root, own = logging.getLogger(), logging.getLogger("daemon")
+        root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Lines)]
+        root.setLevel(logging.WARNING)
+        own.setLevel(logging.NOTSET)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

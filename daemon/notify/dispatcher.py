@@ -115,9 +115,13 @@ class Dispatcher:
             lane.nudge()
 
     def progress(self) -> Mapping[str, float]:
-        """When each lane last looked at the outbox without an error of wrapd's own (monotonic seconds), by
-        channel. A send that is under way ends by its deadline."""
+        """When each lane last got on without an error of wrapd's own (monotonic seconds), by channel: a look at
+        the outbox ended, a message was sent, or the database failed. A send under way ends by its deadline."""
         return {name: lane.progress for name, lane in self._lanes.items()}
+
+    def moved(self) -> Mapping[str, float]:
+        """The same, errors of wrapd's own included: a lane that has not moved for long hangs."""
+        return {name: lane.moved for name, lane in self._lanes.items()}
 
     async def stop(self, *, patience: float | None = None) -> None:
         """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline

@@ -51,8 +51,8 @@ class Lane:
         now = around.clock.monotonic()
         self.name = channel.name
         self.stopped = asyncio.Event()
-        self.progress = now
-        """When a look last ended without an error of wrapd's own (monotonic seconds)."""
+        self.progress = self.moved = now
+        """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
         self._channel = channel
         self._around = around
         self._begun = now
@@ -143,19 +143,24 @@ class Lane:
 
     async def _look_safely(self) -> float:
         """The same as `_look`; after an error of wrapd's own the lane goes on a little later."""
+        wait, well = self._around.settings.look_interval, False
         try:
-            wait = await self._look()
-        except StoreError:
+            wait, well = await self._look(), True
+        except StoreError as error:
             if self.stopped.is_set():
                 raise
+            well = not isinstance(error, StoreRefused)
             self.let_go()
-            return self._around.settings.look_interval
         except Exception as error:  # noqa: BLE001 - one lane that ends would be silent until the next start
             self._around.defects.note("delivery", error, channel=self.name)
             self.let_go()
-            return self._around.settings.look_interval
-        self.progress = self._around.clock.monotonic()
+        self._got_on(well=well)
         return wait
+
+    def _got_on(self, *, well: bool = True) -> None:
+        self.moved = self._around.clock.monotonic()
+        if well:
+            self.progress = self.moved
 
     async def _look(self) -> float:
         """Send one message if one is due; the seconds to wait before the next look."""
@@ -178,6 +183,7 @@ class Lane:
         self._news = False
 
     def _told_sent(self, count: int) -> None:
+        self._got_on()
         for _ in range(count):
             self._around.on_result(self.name, AttemptOutcome.SENT)
 
@@ -435,6 +441,7 @@ class Lane:
                 if last:
                     raise
                 failures += 1
+                self._got_on()  # it waits for the database, which is what the writer's health tells
                 log.error(LogEvent.DATABASE_FAILED, channel=self.name, error=error)
             spread = self._around.rng.random()
             wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)

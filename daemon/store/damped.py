@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, Text, and_, bindparam, literal_column, select, update
 
 from daemon.domain import damping
 from daemon.domain.events import Event
@@ -37,13 +37,15 @@ _IN_THE_WAY = select(_D.id).where(
 )
 _JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
 _PROJECT_IN_THE_WAY = _IN_THE_WAY.where(_ON_CHANNEL, _OF_PROJECT)
+# With a plus no index by channels is used: one leads to everything that the channel was ever told.
 _TOLD = (
     select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
-    .where(_ON_CHANNEL, _D.status != plain(DeliveryStatus.CANCELED))
+    .where(literal_column("+deliveries.channel", Text) == bindparam("of_channel", type_=Text))
+    .where(_D.status != plain(DeliveryStatus.CANCELED))
     .limit(_COUNTED)
 )
 _JOB_TOLD = _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text)).order_by(_D.id.desc())
-_PROJECT_TOLD = _TOLD.where(  # by the key, which has an index
+_PROJECT_TOLD = _TOLD.where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text)
 ).order_by(_D.key.desc())
 _ROW = _D.id == bindparam("row")
@@ -55,34 +57,46 @@ def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: 
     """As `alerts.add`, for any event: what comes and goes is damped, and what else is told about the same thing
     does not wait for that."""
     told: list[ChannelName] = []
+    at_once: list[Alert] = []
     for alert in rows:
         group = damping.group(alert.event)
         if group:
-            latest, moment = _damped(connection, alert, group, at=at)
-            told += alerts.add(connection, [latest], at=at, due_at=max(due_at, moment))
-            continue
+            told += _add_damped(connection, alert, group, at=at, due_at=due_at)
+        else:
+            at_once.append(alert)
+    return told + add_at_once(connection, at_once, at=at, due_at=due_at)
+
+
+def add_at_once(
+    connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime
+) -> list[ChannelName]:
+    """As `alerts.add`; none of these waits for a pause, nor for another one that does."""
+    told: list[ChannelName] = []
+    jobs: set[int] = set()
+    for alert in rows:
         written = alerts.add(connection, [alert], at=at, due_at=due_at)
-        if written and (alert.job is None or not told):  # of a job once, for all channels
-            _make_way(connection, alert, at=at)
         told += written
+        if written and alert.job not in jobs:  # of a job once, for all channels
+            _make_way(connection, alert, at=at)
+            jobs |= set() if alert.job is None else {alert.job}
     return told
 
 
-def _damped(
-    connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime
-) -> tuple[Alert, datetime]:
-    """The alert with how many it stands for, and when it is to be told."""
+def _add_damped(
+    connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime, due_at: datetime
+) -> list[ChannelName]:
+    """Write the alert in place of those that wait, with how many it stands for, due when its pause ends."""
     found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
     waiting = [row for row in found if row.waits and row.due_at > at]
     told = [row.sent_at or row.due_at for row in found if row not in waiting]
-    if waiting:
-        connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
-    moment = damping.tell_at(told, at=at)
     times = 1 + sum(_times(row.facts) for row in waiting)
-    if times == 1 or not told:
-        return alert, moment
-    since = max(min(each, at) for each in told)
-    return replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()}), moment
+    if times > 1 and told:
+        since = max(min(each, at) for each in told)
+        alert = replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()})
+    written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(told, at=at)))
+    if written and waiting:  # one that was told before replaces nothing
+        connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
+    return written
 
 
 def _times(facts: object) -> int:

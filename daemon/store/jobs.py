@@ -312,7 +312,7 @@ class Jobs:
         occurrence = job_occurrence(job, Event.LINK_EXPIRING)
         facts = {**own, "link_until": known.link_until.isoformat()}
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts=facts)
-        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
+        return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
 
     def set_expected_length(self, job: int, seconds: float) -> None:
         """Keep how many seconds of speech the job's script comes to."""

@@ -56,7 +56,7 @@ class Asker:
                 await self._answered(watched, shown, source)
             self._progress.made(self._ground.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
-            self._progress.broken = True
+            self._progress.broke(self._ground.clock.monotonic())
             self._answers.defect(watched, error)
         finally:
             self.put_back([watched])
@@ -118,7 +118,7 @@ class Asker:
             self._outcomes.list_failed(error, self._batches.failed)
             self._progress.made(self._ground.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broken = True
+            self._progress.broke(self._ground.clock.monotonic())
             self._batches.broken(jobs, error)
         else:
             self._outcomes.reached()
@@ -134,7 +134,7 @@ class Asker:
             self._outcomes.list_failed(error, self._feed.failed)
             self._progress.made(self._ground.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broken = True
+            self._progress.broke(self._ground.clock.monotonic())
             self._feed.broken(error)
         else:
             self._outcomes.reached()

@@ -130,7 +130,7 @@ class Refusals:
             self._count += 1
         if about is not None and len(self.about) < _SUSPECTS:
             self.about.add(about)
-        sure = (another and worked) or (alone and not by_service) or not self.about
+        sure = (another and worked) or ((alone or another) and not by_service) or not self.about
         if self.told or self._count < (_PATIENT if sure else _LIMIT):
             return False
         self.told = True
@@ -168,14 +168,22 @@ class Progress:
 
     at: float
     """When it last did."""
+    moved: float
+    """The same, with errors of wrapd's own: a project that has not moved for long hangs."""
     broken: bool = False
     """An error of wrapd's own came since: rest is no progress then."""
 
     def made(self, now: float) -> None:
         """Note that a question ended with an answer or a foreseen error."""
-        self.at, self.broken = now, False
+        self.at = self.moved = now
+        self.broken = False
+
+    def broke(self, now: float) -> None:
+        """Note an error of wrapd's own: until a question ends otherwise, nothing is progress."""
+        self.moved, self.broken = now, True
 
     def rested(self, now: float) -> None:
         """Note that there is no question now, by rule."""
+        self.moved = now
         if not self.broken:
             self.at = now

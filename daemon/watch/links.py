@@ -115,7 +115,7 @@ class FreshLinks:
             log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
             row = None
         except Exception as error:  # noqa: BLE001 - the same, and the callers were promised an answer
-            self.on_defect("links", error, project=job.project, job=job.job_id)
+            self._tasks.note("links", error, project=job.project, job=job.job_id)
             row = None
         return row or replace(job, asset=_merged(job.asset, asset), links_at=at)
 

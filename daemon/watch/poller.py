@@ -112,7 +112,8 @@ class Poller:
         self.outcomes = Outcomes(self.ground, self.reports, self.answers, self.kinds)
         self.health = self.outcomes.health
         self.chooser = Chooser(self.ground, self.answers, self.batches, self.feed, self.outcomes)
-        self._progress = Progress(at=clock.monotonic())
+        now = clock.monotonic()
+        self._progress = Progress(at=now, moved=now)
         self._asker = Asker(
             self.ground,
             self.answers,
@@ -199,7 +200,7 @@ class Poller:
 
     def _broken_pump(self, error: Exception) -> None:
         """One of the jobs that are next may be what breaks it: they make room for the others."""
-        self._progress.broken = True
+        self._progress.broke(self._clock.monotonic())
         self.ground.defects.note("watch", error, project=self.project)
         for queue in Queue:
             if (first := self.agenda.first(queue)) is not None:
@@ -278,6 +279,10 @@ class Poller:
         after such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for
         a project without jobs."""
         return self._progress.at if len(self.agenda) else now
+
+    def moved(self, now: float) -> float:
+        """The same, errors of wrapd's own included: a project that has not moved for long hangs."""
+        return self._progress.moved if len(self.agenda) else now
 
     def _end_found(self, found: Found) -> None:
         self.feed.found(found)

@@ -15,6 +15,7 @@ from daemon.domain.planning import Rails
 from daemon.metastudio import iam
 from daemon.metastudio.settings import Password
 from daemon.store import DeliveryStatus
+from daemon.tasks import Tasks
 from daemon.watch.links import FreshLinks
 from tests.support.rig import PROJECT, Rig, rig
 
@@ -113,8 +114,7 @@ async def test_a_crash_while_links_are_renewed(
         it.track(job, kind="photo")
         await it.run(20)
         client = it.poller.ground.client
-        links = FreshLinks({PROJECT: client}, it.store, it.clock)
-        links.on_defect = it.poller.ground.defects.note
+        links = FreshLinks({PROJECT: client}, it.store, it.clock, tasks=Tasks("links", it.poller.ground.defects))
         with monkeypatch.context() as patch:
             if where == "show":
                 broken(patch, client, "show")

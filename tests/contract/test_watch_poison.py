@@ -174,6 +174,7 @@ async def test_a_project_of_which_every_look_breaks_makes_no_progress(
         monkeypatch.setattr(it.poller.answers, "take", broken)
         await it.run(200)
         assert it.poller.progress(it.clock.monotonic()) <= it.clock.monotonic() - 150
+        assert it.poller.moved(it.clock.monotonic()) >= it.clock.monotonic() - 31, "it does not hang"
         monkeypatch.undo()
         await it.run(20)
         assert it.poller.progress(it.clock.monotonic()) >= it.clock.monotonic() - 11
@@ -193,6 +194,7 @@ async def test_a_pump_that_breaks_makes_no_progress_and_stops_nobody(
         began = it.clock.monotonic()
         await it.run(100)
         assert it.poller.progress(it.clock.monotonic()) <= began + 1
+        assert it.poller.moved(it.clock.monotonic()) >= it.clock.monotonic() - 1, "it does not hang"
 
 
 async def test_progress_goes_on_while_the_service_does_not(tmp_path: Path) -> None:

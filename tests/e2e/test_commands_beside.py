@@ -14,7 +14,7 @@ from tests.support.webhook import Answer, Webhook
 
 pytestmark = pytest.mark.long
 
-HEAD = FAST.replace("[log]", 'not_found_grace = "1s"\ngive_up_after = "4s"\n[log]')
+HEAD = FAST.replace("[log]", 'not_found_grace = "1s"\ngive_up_after = "20s"\n[log]')
 
 JOB = {
     "project": str,

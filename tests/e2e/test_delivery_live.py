@@ -30,6 +30,8 @@ format = "json"
 """
 """A first look, and the next in ten minutes: what comes sooner comes by a callback."""
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -92,7 +94,7 @@ def test_a_job_handed_over_by_http_whose_callback_comes_is_told_with_a_link_that
             assert sim.asked() > asked
             alert = told(hook, "succeeded")
             assert alert["own_url"].startswith(f"http://127.0.0.1:{port}/v/")
-            status, headers, _ = ask("GET", alert["own_url"])
+            status, headers, _ = ask("GET", alert["own_url"], **{"User-Agent": BROWSER})
             assert status == 302
             status, _, body = ask("GET", headers["location"])
             assert (status, len(body) > 0) == (200, True)

@@ -16,7 +16,7 @@ from daemon.notify.keeper import RESCUE_INTERVAL, Keeper
 from daemon.notify.lane import Lane
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import ChannelPlan
-from daemon.store import DeliveryStatus, Outbox, Store, StoreRefused, plainly
+from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, plainly
 from tests.support.dispatching import Rig, rig
 from tests.support.webhook import Answer, Webhook
 
@@ -212,6 +212,22 @@ async def test_progress_is_the_last_look_without_a_defect(tmp_path: Path, monkey
             monkeypatch.setattr(Lane, "_look", broken)
             await one.later(60)
             assert one.dispatcher.progress() == {"a": before}
+            assert one.dispatcher.moved() == {"a": one.clock.monotonic()}, "it does not hang"
+
+
+async def test_a_lane_that_waits_for_the_database_gets_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Webhook() as hook:
+        async with rig(tmp_path, {"a": hook.url()}) as one:
+            await one.later(60)
+
+            def full(*_: object) -> None:
+                raise StoreFailed("the disk is full")
+
+            monkeypatch.setattr(one.store, "write", full)
+            monkeypatch.setattr(one.store, "read_async", full)
+            for _ in range(20):
+                await one.later(10)
+            assert one.clock.monotonic() - one.dispatcher.progress()["a"] <= 20
 
 
 def test_the_calls_are_found() -> None:

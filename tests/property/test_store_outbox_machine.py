@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from daemon.domain import damping
 from daemon.domain.digests import Waiting
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -39,6 +40,8 @@ QUIET = timedelta(hours=9)
 JOBS = st.integers(0, 1)
 KINDS = st.sampled_from(AttemptOutcome)
 WAITS = st.sampled_from([1, 60, 3600])
+ALERTS = st.sampled_from([Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.DEFECT])
+"""Two that come and go, and one that is always told at once."""
 MOVES = st.lists(st.tuples(JOBS, st.sampled_from([0, 3, 600]), st.booleans()), min_size=1, max_size=4)
 """Of which job, due after how many seconds, and whether in quiet hours."""
 HOUR = 3600
@@ -74,6 +77,8 @@ class Row:
     attempts: int = 0
     doubtful: bool = False
     was_dead: bool = False
+    event: Event = Event.BLOCKED
+    sent_at: datetime | None = None
     outcomes: list[str] = field(default_factory=list)
     begun: datetime = NOW
 
@@ -83,7 +88,11 @@ class Row:
 
     @property
     def is_kept(self) -> bool:
-        return self.status == "pending" and self.attempts == 0 and self.held_until is not None
+        return self.is_untried and self.held_until is not None
+
+    @property
+    def is_untried(self) -> bool:
+        return self.status == "pending" and self.attempts == 0
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -124,11 +133,11 @@ class OutboxMachine(RuleBasedStateMachine):
         assert self.store.write_now(work).deliveries == 2
         self.added(("job", row), due, until, overtaking=(A,))
 
-    @rule(project=st.sampled_from(["one", "two"]), again=st.booleans(), quiet=st.booleans())
-    def alert(self, project: str, again: bool, quiet: bool) -> None:
+    @rule(project=st.sampled_from(["one", "two"]), again=st.booleans(), quiet=st.booleans(), event=ALERTS)
+    def alert(self, project: str, again: bool, quiet: bool, event: Event) -> None:
         self.number += not again
-        key = f"{project}/{self.number}"
-        alert = OperatorAlert(event=Event.PROJECT_DOWN, key=key, project=ProjectName(project))
+        key = f"project/{project}/{event}/{self.number:04}"
+        alert = OperatorAlert(event=event, key=key, project=ProjectName(project))
         known = {row.key for row in self.stored().values()}
         until = self.now + QUIET if quiet else None
         channels = [Target(channel=A, held_until=until), B]
@@ -228,6 +237,7 @@ class OutboxMachine(RuleBasedStateMachine):
             row.due_at = due
         if after == "sent":
             self.sent.append(row.id)
+            row.sent_at = self.now
 
     @rule(channel=st.sampled_from([A, B]))
     def divert(self, channel: str) -> None:
@@ -253,7 +263,9 @@ class OutboxMachine(RuleBasedStateMachine):
             for number, row in self.stored().items():
                 if number not in self.rows:
                     assert row.facts["diverted_from"] == channel
-                    self.rows[number] = Row(number, row.key, C, lines[row.key], self.now, self.now)
+                    self.rows[number] = Row(
+                        number, row.key, C, lines[row.key], self.now, self.now, event=row.event
+                    )
 
     def resume(self, channel: str) -> None:
         self.store.write_now(lambda tx: tx.outbox.resume(channel))
@@ -423,17 +435,44 @@ class OutboxMachine(RuleBasedStateMachine):
             if row.id in self.rows:
                 continue
             kept = until if row.channel == A else None
+            told, waiting = self.of_group(row, line)
+            moment = max(due, damping.tell_at(told, at=self.now)) if damping.group(row.event) else due
             if kept is None and row.channel in overtaking:
-                self.overtake(row.channel, line, due)
+                self.overtake(row.channel, line, moment)
+            if not damping.group(row.event):
+                self.make_way(row.channel, line)
+            for one in waiting:
+                one.status = "canceled"
             self.rows[row.id] = Row(
                 id=row.id,
                 key=row.key,
                 channel=row.channel,
                 line=line,
-                due_at=due if kept is None else max(due, kept),
+                due_at=moment if kept is None else max(moment, kept),
                 created_at=self.now,
                 held_until=kept,
+                event=row.event,
             )
+
+    def of_group(self, new: DeliveryRow, line: tuple[str, object]) -> tuple[list[datetime], list[Row]]:
+        """When others that come and go with it were told, and those that it replaces; 16 of each event at most."""
+        found: list[Row] = []
+        for event in damping.group(new.event):
+            same = [
+                row
+                for row in sorted(self.rows.values(), key=lambda row: row.id, reverse=True)
+                if (row.channel, row.line, row.event) == (new.channel, line, event) and row.status != "canceled"
+            ]
+            found += same[:16]
+        waiting = [row for row in found if row.is_untried and row.due_at > self.now]
+        return [row.sent_at or row.due_at for row in found if row not in waiting], waiting
+
+    def make_way(self, channel: str, line: tuple[str, object]) -> None:
+        """What only waits for a pause goes out before what does not."""
+        for row in self.rows.values():
+            waits = row.is_untried and row.held_until is None and damping.group(row.event)
+            if waits and (row.channel, row.line) == (channel, line):
+                row.due_at = min(row.due_at, self.now)
 
     def overtake(self, channel: str, line: tuple[str, object], due: datetime) -> None:
         for row in self.rows.values():
@@ -495,5 +534,5 @@ def _case(name: str, examples: int) -> type[unittest.TestCase]:
     return case
 
 
-TestOutbox = _case("TestOutbox", 40)
+TestOutbox = pytest.mark.timeout(600)(_case("TestOutbox", 40))
 TestOutboxLonger = pytest.mark.long(pytest.mark.timeout(900)(_case("TestOutboxLonger", 400)))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from daemon.clock import ManualClock
-from daemon.health import STALL, Lanes, Looks, Pulse
+from daemon.health import STALL, Pulse
 from daemon.schedule import Schedule
 from daemon.store import WriterHealth
 
@@ -25,19 +25,32 @@ class Ran(Schedule):
 
 
 class Sends:
+    """Lanes that got on, and that moved, when the test says."""
+
     def __init__(self) -> None:
         self.at: dict[str, float] = {}
+        self.moved_at: dict[str, float] | None = None
 
     def progress(self) -> Mapping[str, float]:
         return self.at
 
+    def moved(self) -> Mapping[str, float]:
+        return self.at if self.moved_at is None else self.moved_at
+
 
 class Asks:
+    """A watch, or a queue, that got on when the test says (None: just now)."""
+
     def __init__(self) -> None:
         self.at: float | None = None
+        self.breaks = False
+        """It moves all the same."""
 
     def progress(self, now: float) -> float:
         return now if self.at is None else self.at
+
+    def moved(self, now: float) -> float:
+        return now if self.breaks else self.progress(now)
 
 
 class Writes:
@@ -64,7 +77,7 @@ class House:
             schedule=self.ticks,
             store=self.writes,
             lanes=self.lanes,
-            projects={"main": self.main, "not yet": object()},
+            projects={"main": self.main},
             operators=self.queue,
             send_timeout=20.0,
         )
@@ -82,8 +95,6 @@ def house() -> House:
 
 
 def test_all_is_well(house: House) -> None:
-    assert isinstance(house.lanes, Lanes)
-    assert isinstance(house.main, Looks)
     house.clock.advance(3600)
     house.lanes.at = {"editors": house.now()}
     assert house.judged() == (set(), set())
@@ -117,6 +128,17 @@ def test_a_project_that_nobody_asks_about_is_seen(house: House) -> None:
     house.main.at = house.now()
     house.clock.advance(STALL + 1)
     assert house.judged() == ({"projects.main"}, {"projects.main"})
+
+
+def test_what_breaks_each_time_but_does_not_hang_is_for_a_person(house: House) -> None:
+    house.main.at, house.main.breaks = house.now(), True
+    house.lanes.at, broken = {"editors": house.now(), "ops": house.now()}, {"projects.main", "channels.editors"}
+    house.clock.advance(3600)
+    house.lanes.at["ops"] = house.now()
+    house.lanes.moved_at = dict.fromkeys(house.lanes.at, house.now())
+    assert house.judged() == (set(), broken)
+    house.lanes.moved_at["editors"] -= STALL + 21
+    assert house.judged() == ({"channels.editors"}, broken)
 
 
 def test_alerts_for_operators_that_are_not_stored_are_for_a_person(house: House) -> None:

@@ -70,6 +70,40 @@ async def test_operators_hear_of_an_outage_that_comes_and_goes_in_growing_pauses
         assert waiting.facts["times"] > 15
 
 
+@pytest.mark.parametrize("restart_at", [1, 2, 3, 7, 20, 39])
+async def test_a_restart_neither_repeats_nor_loses_what_waits(tmp_path: Path, restart_at: int) -> None:
+    async def outages(folder: Path, runs: list[range]) -> list[tuple[Event, timedelta, object]]:
+        folder.mkdir()
+        for run in runs:
+            async with rig(folder) as it:
+                began = it.clock.now()
+                it.clock.advance(30 * run.start)
+                for at in run:
+                    event = Event.PROJECT_RECOVERED if at % 2 else Event.PROJECT_DOWN
+                    it.operators.tell(event, f"project/{PROJECT}", project=PROJECT, reason="x")
+                    await it.operators.flush()
+                    it.clock.advance(30)
+                rows = [(row.event, row.due_at - began, row.facts.get("times")) for row in live(it)]
+        return rows
+
+    once = await outages(tmp_path / "once", [range(40)])
+    twice = await outages(tmp_path / "twice", [range(restart_at), range(restart_at, 40)])
+    assert twice == once
+
+
+async def test_a_freeze_that_waits_to_be_told_is_told_after_a_restart(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=QUICK) as it:
+        await flapping(it, ("BLOCK", 1e6), ("SUCCEED", None))
+        before, passed = live(it), it.clock.monotonic()
+        [waiting] = [row for row in before if row.due_at > it.clock.now()]
+    async with rig(tmp_path, rails=QUICK) as it:
+        it.clock.advance(passed - it.clock.monotonic())
+        await it.run(5)
+        assert live(it) == before, "the start itself changes nothing"
+        it.clock.advance(damping.FIRST.total_seconds())
+        assert waiting.id in [row.id for row in live(it) if row.due_at <= it.clock.now()]
+
+
 async def test_other_news_of_the_project_does_not_wait(tmp_path: Path) -> None:
     async with rig(tmp_path) as it:
         for event in (Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.PROJECT_DOWN):

@@ -163,6 +163,8 @@ async def _live(it: Run) -> None:
         try:
             await _told(it, hooks, under_way)
             await asyncio.sleep(RESCUE + 10)  # what is sent a second time has been by then
+            PROBE.armed = False
+            await asyncio.sleep(MAX_INTERVAL)  # an error that came last is told
         finally:
             PROBE.armed = False
             for act in under_way:

@@ -144,7 +144,7 @@ def deliveries(config: Config) -> Iterator[Finding]:
     for (channel, status), number in sorted(counts.items()):
         alerts = f"{number} alert{'' if number == 1 else 's'}"
         if str(status) == "held":
-            text = f"the service refuses it, with {alerts} waiting; mend it, then `wrapd channels test {channel}`"
+            text = f"the service refuses it, with {alerts} waiting; fix it, then `wrapd channels test {channel}`"
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"

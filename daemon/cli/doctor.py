@@ -23,7 +23,7 @@ from daemon.errors import ConfigFault, Exit
 @click.pass_context
 def command(ctx: click.Context, online: bool, live: bool, as_json: bool) -> int:
     """Look at the installation, the config with its secrets, the database, the clock and the running daemon; say
-    what is wrong and how to mend it. The exit status is 1 if something is."""
+    what is wrong and how to fix it. The exit status is 1 if something is."""
     findings = [probe(config_of(ctx), "/healthz")] if live else list(_all(ctx, online=online))
     if as_json:
         output.document([facts.of_finding(each) for each in findings])

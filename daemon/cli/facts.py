@@ -254,5 +254,5 @@ def of_finding(finding: "Finding") -> Facts:
     return {
         "verdict": finding.verdict,  # ok, warn or fail
         "what": finding.what,  # version, config, database, daemon, readyz, …
-        "text": finding.text,  # how it stands, with the mend where it does not
+        "text": finding.text,  # how it stands, with what to do where it does not
     }

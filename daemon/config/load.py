@@ -49,7 +49,7 @@ def read_tree(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigFault(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits
-        raise ConfigFault(f"{path}: this is not TOML: {error}; mend the file there (https://toml.io)") from error
+        raise ConfigFault(f"{path}: this is not TOML: {error}; fix the file there (https://toml.io)") from error
 
 
 def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[Fault]]:

@@ -147,14 +147,14 @@ ENGLISH = Catalogue(
         Event.AUTH_FAILED: OperatorText(
             title="Project {project}: MetaStudio refuses the credentials",
             headline=(
-                "Its jobs are not asked about until that is mended. "
+                "Its jobs are not asked about until that is fixed. "
                 "Check the keys or the token in the config, then restart wrapd: `wrapd doctor` tries them."
             ),
         ),
         Event.CHANNEL_HELD: OperatorText(
             title="Channel {channel} takes no messages",
             headline=(
-                "Its messages wait and none is lost. Mend the channel, then run `wrapd channels test {channel}`: "
+                "Its messages wait and none is lost. Fix the channel, then run `wrapd channels test {channel}`: "
                 "when that arrives, the rest follows."
             ),
         ),

@@ -30,6 +30,9 @@ def pytest_configure() -> None:
         del os.environ[name]
     if no_skips:
         os.environ["WRAPD_NO_SKIPS"] = no_skips
+    # Until logging is set up, structlog shows each frame with its code and all its variables: seconds a traceback.
+    (shown,) = (each for each in structlog.get_config()["processors"] if hasattr(each, "exception_formatter"))
+    shown.exception_formatter = structlog.dev.plain_traceback
     if not os.environ.get("CI"):  # there, Hypothesis takes its own profile "ci": no deadline, and no chance
         settings.register_profile("wrapd", deadline=None)
         settings.load_profile("wrapd")

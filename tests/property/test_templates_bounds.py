@@ -145,13 +145,19 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+LONG = {"empty turns", "deep lists by name", "copies under names", "long texts under names", "many compared"}
+"""What takes seconds and is of the kind of another one: left to the long tests."""
+CASES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in HOSTILE]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_whatever_stands_in_a_template_it_ends(name: str) -> None:
     ends(HOSTILE[name][:65536])
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in HOSTILE if "names" in name or "doubled" in name or "copies" in name]
+    "name",
+    [case for case in CASES if any(word in str(case.values[0]) for word in ("names", "doubled", "copies"))],
 )
 def test_whatever_stands_in_a_template_it_takes_little_memory(name: str) -> None:
     program = read(HOSTILE[name])
@@ -237,9 +243,16 @@ TEMPLATES = st.recursive(
 ).map(lambda body: "{% set x = [1] %}{% set y = 'ab' %}" + body)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(source=TEMPLATES)
 def test_what_is_a_template_ends(source: str) -> None:
+    ends(source[:65536])
+
+
+@pytest.mark.long
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(source=TEMPLATES)
+def test_what_is_any_of_many_templates_ends(source: str) -> None:
     ends(source[:65536])
 
 

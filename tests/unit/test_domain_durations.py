@@ -63,7 +63,7 @@ def test_the_line_and_the_spread_are_found() -> None:
     assert mean(_law(each, 300.0).quantile(0.5) for each in fits) == pytest.approx(40 + 1.2 * 300, rel=0.08)
 
 
-@pytest.mark.parametrize("rate", [0.5, 8.0, 80.0])
+@pytest.mark.parametrize("rate", [0.5, 8.0, pytest.param(80.0, marks=pytest.mark.long)])
 def test_jobs_that_run_in_steady_state_do_not_bias(rate: float) -> None:
     """At 80 jobs a second some 9,000 run beside the 200 that ended last."""
     medians = []

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import quote
 
 from daemon.notify.escapes import as_is, markdown
@@ -59,6 +60,11 @@ def cut(
     >>> cut("视频视频", 10, measure=utf8)
     '视频…'
     """
+    return _cut(text, limit, measure, escape)
+
+
+@lru_cache(maxsize=256)  # a card is built again, of the same texts, for each part that is left out
+def _cut(text: str, limit: int, measure: Callable[[str], int], escape: Callable[[str], str]) -> str:
     shown = clean(text, limit=TEXT_LIMIT)
     whole = escape(shown)
     if measure(whole) <= limit:

@@ -19,7 +19,7 @@ from daemon.metrics import Metrics
 from daemon.sim import SimSettings, Simulator
 from daemon.store import Discoveries, JobRow, Store
 from daemon.tasks import Defect, Defects
-from daemon.watch import discovery
+from daemon.watch import discovery, wishes
 from daemon.watch.discovery import Discovery, Looker
 from daemon.watch.wishes import DiscoverySettings, Filters, Wish
 from tests.support.clients import project_of
@@ -310,7 +310,7 @@ async def test_a_wish_of_another_project_is_left_to_it(it: Scene) -> None:
 
 
 async def test_of_very_many_only_the_first_are_told_one_by_one(it: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "KEPT", 3)
+    monkeypatch.setattr(wishes, "KEPT", 3)
     it.begin(None)
     it.sim.create_jobs(count=5, timeline=LONG)
     number = it.ask(Wish())

@@ -62,6 +62,10 @@ class Case:
     """The job in the agenda, under its guessed kind; None for one that is held here."""
     listed: bool = False
     """Whether the list was read in this round."""
+    alone: bool = False
+    """Whether a list that named it with others broke wrapd: asked about singly it shows whether it was by it."""
+    defects: int = 0
+    """Errors of wrapd's own while it alone was asked about."""
     left: list[Kind] | None = None
     """The kinds that are to be asked for singly in this round."""
     denied: bool = False
@@ -188,7 +192,7 @@ class Kinds:
             return []
         # Those that a person named first, then the newest: made-up ones must not keep others from being found.
         due.sort(key=lambda case: (case.watched is None, -case.job))
-        unlisted = [case for case in due if not case.listed]
+        unlisted = [case for case in due if not (case.listed or case.alone)]
         if unlisted and now >= self._unlisted_until:
             return unlisted[:MAX_LIMIT]
         return [min(due, key=lambda case: (case.rounds, -len(self._left(case)), case.watched is None))]
@@ -209,7 +213,7 @@ class Kinds:
     async def _ask(self, cases: Sequence[Case]) -> None:
         now = self._ground.clock.monotonic()
         try:
-            if not cases[0].listed and now >= self._unlisted_until:
+            if not (cases[0].listed or cases[0].alone) and now >= self._unlisted_until:
                 await self._ask_list(cases)
             else:
                 await self._ask_singly(cases[0])
@@ -221,8 +225,12 @@ class Kinds:
             self._rest(None)
         except BaseException:
             self._rest(None)
-            for case in cases:  # others have their turn before it trips somebody again
-                case.due = now + _LONGEST_PAUSE
+            for case in cases:
+                if len(cases) > 1:
+                    case.alone = True
+                else:  # others have their turn before it trips somebody again
+                    case.due = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * _LONGER ** min(case.defects, 20))
+                    case.defects += 1
             raise
         finally:
             self._busy = False

@@ -97,6 +97,25 @@ async def test_an_id_of_a_person_that_the_service_never_knew_is_lost_after_the_g
         assert it.requests() + it.requests("list") == asked, "the tries have an end"
 
 
+async def test_a_job_whose_kind_cannot_be_stored_keeps_no_other_from_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        jobs = it.sim.create_jobs(kind="photo", count=5, timeline=[("SUCCEED", None)])
+        for job in jobs:
+            call_back(it, job)
+        whole, bad = Jobs.kinds_found, it.job(jobs[2]).id
+
+        def breaks(self: Jobs, found: Any) -> None:
+            if bad in found:
+                raise RuntimeError("a bug")
+            whole(self, found)
+
+        monkeypatch.setattr(Jobs, "kinds_found", breaks)
+        await it.run(60)
+        assert {job for job in jobs if it.job(job).state == "SUCCEED"} == set(jobs) - {jobs[2]}
+
+
 @pytest.mark.parametrize(
     ("kind", "error"), [("photo", RuntimeError("a bug")), ("business_card", StoreBusy("full"))]
 )

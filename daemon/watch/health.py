@@ -83,8 +83,8 @@ class ProjectHealth:
 
 _PATIENT, _LIMIT = 2, 3
 """Refusals in a row that show that it is the credentials that are refused: where the second was of a question that
-had been answered before, or there is but one to ask and the gateway refuses it, which looks at the credentials
-alone; and in any case."""
+had been answered before, or the gateway refuses it, which looks at the credentials alone, and it was about another
+job or there is but one; and in any case."""
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ def test_a_second_daemon_with_the_same_config_is_told_of_the_first(tmp_path: Pat
             assert daemon.stop().status == 0
 
 
-@pytest.mark.parametrize("made_by", ["another program", "a newer wrapd"])
+@pytest.mark.parametrize("made_by", [pytest.param("another program", marks=pytest.mark.long), "a newer wrapd"])
 def test_a_database_that_is_not_for_this_program_stays_as_it_is(tmp_path: Path, made_by: str) -> None:
     path = tmp_path / "wrapd.db"
     if made_by == "a newer wrapd":

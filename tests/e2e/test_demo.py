@@ -34,7 +34,7 @@ def test_the_demo_shows_every_end_and_accounts_for_every_alert() -> None:
     assert re.search(r"Requests     \d+ ", done.stdout)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_ends_the_demo_quietly(number: signal.Signals) -> None:
     with subprocess.Popen(
         [*DEMO, "--jobs", "1", "--speed", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT

@@ -43,7 +43,10 @@ def of(hook: Webhook, event: str) -> list[dict[str, Any]]:
     return [each.json for each in hook.requests if each.json.get("event") == event]
 
 
-@pytest.mark.parametrize("auth", list(CallbackAuth))
+@pytest.mark.parametrize(
+    "auth",
+    [pytest.param(each, marks=[pytest.mark.long] * (each is not CallbackAuth.MSS_A)) for each in CallbackAuth],
+)
 def test_a_job_is_handed_over_and_its_end_is_told_long_before_any_look_is_due(
     tmp_path: Path, auth: CallbackAuth
 ) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from daemon.clock import SystemClock
 from daemon.store import DeliveryStatus, Store
 from daemon.store.migrate import revisions as known_revisions
@@ -139,6 +141,7 @@ def check(path: Path, url: str, said: set[str]) -> None:
     store.close()
 
 
+@pytest.mark.long
 def test_of_messages_that_tell_of_many_all_or_none_is_stored(tmp_path: Path) -> None:
     url = url_of(tmp_path / "wrapd.db")
     chance = random.Random(11)
@@ -182,6 +185,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.long
 def test_an_upgrade_that_is_killed_changed_nothing_or_all(tmp_path: Path) -> None:
     old = first_schema(tmp_path)
     connection = connect(old)

@@ -83,7 +83,7 @@ class Dispatcher:
                 bury=self._bury,
             ),
             operators=self._told_of_trouble,
-            preparer=preparer or Preparer(settings=settings, clock=clock),
+            preparer=preparer or Preparer(settings=settings, clock=clock, defects=defects),
             on_result=on_result,
             tell=self.wake,
             waiter=waiter,

@@ -19,6 +19,7 @@ from daemon.notify.message import Cover
 from daemon.notify.pictures import Pictures
 from daemon.notify.settings import NotifySettings
 from daemon.store import Claimed, JobRow, Transaction
+from daemon.tasks import Defects
 
 log = logger(__name__)
 
@@ -90,6 +91,7 @@ class Preparer:
     renew: Renew | None = None
     pictures: Pictures | None = None
     own_links: OwnLinks | None = None
+    defects: Defects | None = None
 
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
         """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim."""
@@ -114,13 +116,19 @@ class Preparer:
             claimed = await self._renewed(claimed, links=links, machine=wants.machine)
         except Exception as error:  # noqa: BLE001 - old links are better than no message
             log.error(LogEvent.LINK_NOT_RENEWED, error=error)
+            self._note(error)
         if not wants.picture or len(claimed) != 1:
             return Prepared(claimed=claimed)
         try:
             return Prepared(claimed=claimed, cover=await self._cover(claimed[0], links=links))
         except Exception as error:  # noqa: BLE001 - no picture is better than no message
             log.error(LogEvent.PICTURE_FAILED, error=error)
+            self._note(error)
             return Prepared(claimed=claimed)
+
+    def _note(self, error: Exception) -> None:
+        if self.defects is not None:
+            self.defects.note("delivery", error)
 
     async def _renewed(
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool

@@ -197,7 +197,8 @@ it waits for a person. Each pause is shortened at random by up to a quarter.
 - **Held.** The operators are told once (`channel_held`). Fix the channel, then run `wrapd channels test NAME`:
   when it arrives, the rest follows, in order. A channel whose URL was corrected in the config is tried at once
   at the next start, also with what waits after errors of its service. Without that, wrapd tries one alert from
-  time to time, and when it is taken, sends the others. Held for {after} (`fallback_after`), its alerts go to its `fallback` as well.
+  time to time, and when it is taken, sends the others. Held for {after} (`fallback_after`), its alerts go to its
+  `fallback` as well.
 - **Dead.** `wrapd deliveries --status dead` lists what was given up, with the reason. To send it again:
   `wrapd deliveries retry ID`, or `--dead` for all of them, or `--channel NAME` for those of a channel.
 - **Possible repeat.** After a timeout, a connection that broke during the send, or a crash, nobody can say

@@ -58,13 +58,13 @@ class Store:
     Works raise what they raise; a transaction that cannot be stored raises a `StoreError`, by what to do next.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, lock: DaemonLock | None) -> None:
-        """For `open`."""
+    def __init__(self, path: Path, *, named: Path, clock: Clock, lock: DaemonLock | None) -> None:
+        """For `open`. `named` is `path` as commands name it, with links, which may come to lead elsewhere."""
         self.path = path
         self._lock = lock
         self._reading = reading_engine(path)
         self._writing = writing_engine(path)
-        self._anchor = Anchor(path, beside=[lock.path]) if lock is not None else None
+        self._anchor = Anchor(path, beside=[lock.path, named]) if lock is not None else None
         self._writer = Writer(self._writing, path, clock=clock) if lock is not None else None
         self._closed = False
 
@@ -85,7 +85,7 @@ class Store:
                 log.info(LogEvent.DATABASE_MIGRATED, path=str(schema.path), revision=schema.needed)
             if daemon:
                 migrate.prove_writable(url)
-            return cls(schema.path, clock=clock, lock=lock)
+            return cls(schema.path, named=Path(url.removeprefix("sqlite:///")).absolute(), clock=clock, lock=lock)
         except BaseException:
             if lock is not None:
                 lock.release()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.clock import ManualClock
 from daemon.store import Store
-from tests.support.store import open_store, track
+from tests.support.store import NOW, open_store, track
 
 
 def beside(folder: Path, end: str) -> Path:
@@ -113,3 +114,25 @@ def test_a_command_has_nothing_to_watch(tmp_path: Path) -> None:
     assert store.moved() is None
     store.part()
     store.close()
+
+
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_a_link_that_leads_elsewhere_is_seen(tmp_path: Path, of_folder: bool) -> None:
+    state, other = tmp_path / "state", tmp_path / "other"
+    state.mkdir()
+    other.mkdir()
+    (other / "wrapd.db").touch()
+    link = tmp_path / "link"
+    link.symlink_to(state if of_folder else state / "wrapd.db")
+    store = Store.open(
+        f"sqlite:///{link / 'wrapd.db' if of_folder else link}", clock=ManualClock(NOW), daemon=True
+    )
+    store.write_now(track)
+    assert store.moved() is None
+    link.unlink()
+    link.symlink_to(other if of_folder else other / "wrapd.db")
+    assert "replaced" in (store.moved() or "")
+    store.part()
+    store.close()
+    assert len(job_ids(state / "wrapd.db")) == 1
+    assert (other / "wrapd.db").read_bytes() == b""

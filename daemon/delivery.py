@@ -70,7 +70,6 @@ class Delivery:
                 renew=self.links.renew,
                 pictures=self.pictures,
                 own_links=_own_links(plan),
-                defects=defects,
             ),
             on_result=on_result,
         )

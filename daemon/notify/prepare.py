@@ -89,7 +89,6 @@ class Preparer:
     renew: Renew | None = None
     pictures: Pictures | None = None
     own_links: OwnLinks | None = None
-    defects: Defects | None = None
 
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
         """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim."""

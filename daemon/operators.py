@@ -79,6 +79,9 @@ class Operators:
             except StoreError as error:
                 self._errors.note(error, project=alert.project, told=alert.event)
                 return
+            except Exception:  # the others need not wait for it; the tick that called tells of the defect
+                self._waiting.rotate(-1)
+                raise
             if self._waiting and self._waiting[0] is alert:
                 self._waiting.popleft()
                 self._moved_at = self._clock.monotonic()

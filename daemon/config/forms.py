@@ -131,6 +131,7 @@ def is_host(text: str) -> bool:
     try:
         if ":" in text or re.fullmatch(r"\d+(?:\.\d+){3}", text, re.ASCII):
             return ipaddress.ip_address(text).version > 0
+        text.encode("ascii").decode("idna")  # a label that begins with xn-- must stand for one
     except ValueError:
         return False
     return len(text) <= 253 and _HOST.fullmatch(text) is not None

@@ -28,6 +28,8 @@ WINDOW = 300.0
 _FIRST_PROBE = 2.0
 """Seconds from the first refusal of a key that never worked to the probe that tells a passing fault from a wrong
 key. Where it worked until then the probe may go at once."""
+_AFTER_AT_ONCE = 20.0
+"""Seconds from the refusal of a probe that went at once to the next: a passing fault may be over by then."""
 _NEXT_PROBES = 100.0
 """Seconds between later probes: three fill the window."""
 _NO_VERDICT = 1.0
@@ -70,6 +72,8 @@ class AuthGate:
         self._accepted_last = self._refused_last = 0
         self._spare = False
         """A key that worked until now is refused: the next probe goes at once, if the limit allows one."""
+        self._at_once = False
+        """The probe under way went at once."""
 
     @property
     def open_pass(self) -> Pass | None:
@@ -89,7 +93,7 @@ class AuthGate:
         if self._clock.monotonic() < until:
             raise self._paused(until)
         self._probe = asyncio.Event()
-        self._spare = False
+        self._at_once, self._spare = self._spare, False
         return Pass(self._generation, probe=True)
 
     async def _verdict(self) -> bool:
@@ -137,7 +141,9 @@ class AuthGate:
         now = self._clock.monotonic()
         self._failures.append(now)
         self._spare = self._spare or worked  # it may be about what was asked for: another question tells
-        self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else _NEXT_PROBES)
+        gap = _AFTER_AT_ONCE if self._at_once else _NEXT_PROBES
+        self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else gap)
+        self._at_once = False
         wait = round(self._shut_until(at_once=False) - now, 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
 

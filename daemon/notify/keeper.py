@@ -69,7 +69,6 @@ class Keeper:
             raise
         except Exception as error:  # noqa: BLE001 - late is better than never: times go on from here
             self.defects.note("delivery", error, step=step)
-        log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
 
     async def _rescue(self) -> None:
         """Give back what is being sent and has no owner."""

@@ -206,7 +206,7 @@ def changed(*changes: tuple[tuple[str | int, ...], Any]) -> dict[str, Any]:
         try:
             for step in way:
                 inner = inner[step]
-            inner[last] = value
+            inner[last] = copy.deepcopy(value)  # one value may be put in at two places, into itself too
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took it away
     return tree

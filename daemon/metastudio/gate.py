@@ -36,8 +36,6 @@ _NO_VERDICT = 1.0
 """Seconds to wait after a probe whose answer said nothing of the credentials."""
 SKEW = timedelta(minutes=5)
 """Difference of clocks from which a refusal may be the clock's fault (the service refuses from 15 minutes on)."""
-MOST_SKEW = timedelta(days=366)
-"""Difference that is no clock's any more: it is not followed."""
 
 
 class Pass:
@@ -144,7 +142,7 @@ class AuthGate:
         gap = _AFTER_AT_ONCE if self._at_once else _NEXT_PROBES
         self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else gap)
         self._at_once = False
-        wait = round(self._shut_until(at_once=False) - now, 1)
+        wait = round(max(0.0, self._shut_until(at_once=False) - now), 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
 
     def doubt(self) -> None:
@@ -163,7 +161,7 @@ class AuthGate:
     def learn_skew(self, service_time: datetime | None) -> None:
         """Take over the service's clock if a refusal shows that this machine's is off by more than 5 minutes."""
         now = self._clock.now()
-        if service_time is None or abs(service_time - now) > MOST_SKEW:
+        if service_time is None:
             return
         if abs(service_time - (now + self.skew)) > SKEW:
             self.skew = service_time - now

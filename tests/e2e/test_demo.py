@@ -11,6 +11,7 @@ import pytest
 DEMO = (sys.executable, "-m", "daemon.cli", "demo")
 
 
+@pytest.mark.long
 def test_the_demo_shows_every_end_and_accounts_for_every_alert() -> None:
     done = subprocess.run(
         [*DEMO, "--exit-when-done", "--speed", "80"], capture_output=True, text=True, timeout=120, check=False

@@ -11,6 +11,7 @@ WEB_OFF = "[web]\nenabled = false\n"
 SOON = [["WAITING", 0.5], ["PROCESSING", 1.0], ["SUCCEED", None]]
 
 
+@pytest.mark.long
 def test_jobs_that_nobody_registered_are_told(tmp_path: Path) -> None:
     discovery = (
         '[projects.main.discovery]\ninterval = "1s"\nname = "Episode*"\ntags = ["found"]\nbatch = "spring"\n'

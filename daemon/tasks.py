@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from daemon.clock import Clock
 from daemon.errors import WrapdError
@@ -37,10 +37,8 @@ class Defect:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-class Report(Protocol):
-    """Who hears of a defect."""
-
-    def __call__(self, defect: Defect) -> None: ...
+Report = Callable[[Defect], object]
+"""Who hears of a defect."""
 
 
 class Defects:

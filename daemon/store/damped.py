@@ -32,7 +32,7 @@ _OF_PROJECT = and_(_D.job.is_(None), _D.project.is_not_distinct_from(bindparam("
 _WAITS = and_(_D.status == plain(DeliveryStatus.PENDING), _D.attempts == 0)
 _LATER = _D.due_at > bindparam("now", type_=_D.due_at.type)
 # What is written anew at each call would cost more than all the rest: ends of jobs pass here.
-_IN_THE_WAY = select(_D.id).where(
+_IN_THE_WAY = select(_D.id, _D.channel).where(
     _WAITS, _LATER, _D.held_until.is_(None), _D.event.in_([plain(each) for each in _COMES_AND_GOES])
 )
 _JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
@@ -70,15 +70,18 @@ def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: 
 def add_at_once(
     connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
-    """As `alerts.add`; none of these waits for a pause, nor for another one that does."""
+    """As `alerts.add`; none of these waits for a pause, nor for another one that does on its channel."""
     told: list[ChannelName] = []
-    jobs: set[int] = set()
+    of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one look for each job, whatever its channels
     for alert in rows:
         written = alerts.add(connection, [alert], at=at, due_at=due_at)
         told += written
-        if written and alert.job not in jobs:  # of a job once, for all channels
-            _make_way(connection, alert, at=at)
-            jobs |= set() if alert.job is None else {alert.job}
+        if written and alert.job is None:
+            _make_way(connection, alert, written, at=at)
+        elif written and alert.job is not None:
+            of_jobs.setdefault(alert.job, (alert, []))[1].extend(written)
+    for alert, channels in of_jobs.values():
+        _make_way(connection, alert, channels, at=at)
     return told
 
 
@@ -115,14 +118,15 @@ def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Ro
     ).all()
 
 
-def _make_way(connection: Connection, alert: Alert, *, at: datetime) -> None:
-    """Order is kept: what waits for its pause would keep this alert back. Where a job has ended it is void, else
-    it goes out now."""
+def _make_way(connection: Connection, alert: Alert, channels: Sequence[ChannelName], *, at: datetime) -> None:
+    """Order is kept: what waits on these channels for its pause would keep this alert back. Where a job has ended
+    it is void, else it goes out now."""
     query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
     about: dict[str, object] = {"of_job": alert.job}
     if alert.job is None:
         about = {"of_channel": alert.channel, "of_project": alert.project}
-    found = connection.execute(query, {"now": at, **about}).scalars().all()
+    rows = connection.execute(query, {"now": at, **about})
+    found = [row.id for row in rows if row.channel in channels]
     if not found:
         return
     if alert.event in _ENDS:

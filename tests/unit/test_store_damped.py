@@ -74,3 +74,16 @@ def test_what_is_told_for_a_held_channel_waits_for_no_pause(store: Store) -> Non
     store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=ONLY_A))
     assert store.write_now(lambda tx: tx.outbox.divert(A, B, at=NOW)) == 1
     assert sent_until(store, NOW, B) == [Event.UNBLOCKED, Event.BLOCKED, Event.STUCK]
+
+
+def test_what_makes_way_on_one_channel_leaves_the_pauses_of_the_others(store: Store) -> None:
+    job = store.write_now(track)
+    for state in ("BLOCK", "WAITING", "BLOCK"):
+        store.write_now(lambda tx, state=state: record(tx, job, state))
+    [before] = waiting(store)
+    [paused] = waiting(store, channel=B)
+    only_b = routing([], operators=None, channels=[B])
+    store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=only_b))
+    assert waiting(store) == [before]
+    assert waiting(store, channel=B) == []
+    assert paused.id != before.id

@@ -111,13 +111,42 @@ _QUEUED = 4096
 
 
 class _Server(uvicorn.Server):
+    """uvicorn's, which looks ten times a second whether it is to stop; this one is woken."""
+
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
         self._listener = listener
+        self._stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listener.listen(_QUEUED)  # asyncio takes one number for both
+
+    async def main_loop(self) -> None:
+        tenths = 0  # at each full second uvicorn renews the Date header
+        while not await self.on_tick(tenths):
+            tenths += 10
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1)
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self.should_exit = True
+        self._stopping.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.let_go()
+        for each in sockets or ():
+            each.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_PATIENCE):
+                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+        for task in state.tasks:
+            task.cancel()
 
     def let_go(self) -> None:
         """Take no more connections, whatever state it is in."""
@@ -162,7 +191,6 @@ class WebServer:
             log_config=None,
             lifespan="off",
             server_header=False,
-            timeout_graceful_shutdown=2,
             timeout_keep_alive=int(PATIENCE),
             backlog=_TAKEN_AT_ONCE,
         )
@@ -179,7 +207,7 @@ class WebServer:
     async def stop(self) -> None:
         """Finish the requests under way (2 s at most), close the socket, finish what goes on after them."""
         self._ended.set()
-        self._server.should_exit = True
+        self._server.stop()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
         self._connections.stop()

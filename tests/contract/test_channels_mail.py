@@ -94,7 +94,13 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("step", ["GREETING", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "END"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *("GREETING", "RCPT", "DATA", "END"),
+        *(pytest.param(step, marks=pytest.mark.long) for step in ("EHLO", "AUTH", "MAIL")),
+    ],
+)
 @pytest.mark.parametrize("reply", ODD, ids=lambda reply: reply[:20] or "empty")
 def test_any_form_of_reply_has_a_verdict(step: str, reply: str) -> None:
     """Before the message is whole nothing can have arrived; after it only a 2yz says that it did."""

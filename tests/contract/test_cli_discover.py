@@ -120,6 +120,7 @@ def test_nothing_that_fits_is_no_fault(wrapd: Runner) -> None:
     assert result.out.splitlines() == ["RESULT  STATE  KIND  JOB  NAME"]
 
 
+@pytest.mark.long
 def test_a_daemon_does_it_within_its_budget(wrapd: Runner, sim: LiveSim) -> None:
     ids = sim.jobs(count=120, timeline=LONG, name="Film")
     with daemon_on(wrapd, sim):

@@ -261,6 +261,7 @@ async def test_the_service_counts_no_second_above_the_rate_on_a_busy_machine(sim
     assert stats["by_operation"]["show"] >= 25
 
 
+@pytest.mark.long
 async def test_the_service_counts_no_second_above_the_rate_over_a_restart(sim: Simulator) -> None:
     """The first client is dropped as a killed process is; the next begins at once, as fast as it may."""
     [job_id] = jobs_in(sim, "WAITING", 1)

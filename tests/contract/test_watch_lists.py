@@ -125,7 +125,7 @@ async def test_lists_that_hold_ten_are_asked_about_ten(tmp_path: Path) -> None:
     [
         pytest.param({"job_ids_unsorted": {}}, marks=pytest.mark.long),
         pytest.param({"job_ids_foreign": {"count": 5}}, marks=pytest.mark.long),
-        {"job_ids_foreign": {"count": 80}},
+        pytest.param({"job_ids_foreign": {"count": 80}}, marks=pytest.mark.long),
         pytest.param({"job_ids_duplicated": {"copies": 2}}, marks=pytest.mark.long),
         {"job_ids_unsorted": {}, "job_ids_foreign": {"count": 5}, "job_ids_duplicated": {"copies": 3}},
     ],

@@ -223,7 +223,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("fault", "options"), FAULTS, ids=[name for name, _ in FAULTS])
-@pytest.mark.parametrize("bad_ones", [1, 3])
+@pytest.mark.parametrize("bad_ones", [1, pytest.param(3, marks=pytest.mark.long)])
 async def test_what_the_service_says_of_one_job_is_not_said_of_the_project(
     tmp_path: Path, fault: str, options: dict[str, Any], bad_ones: int
 ) -> None:

@@ -44,7 +44,7 @@ async def test_an_avatar_video_gets_its_download_link_before_its_alert_is_due(tm
         assert it.woken
 
 
-@pytest.mark.parametrize("fault", ["server_error", "hang", "truncated"])
+@pytest.mark.parametrize("fault", ["server_error", pytest.param("hang", marks=pytest.mark.long), "truncated"])
 async def test_without_the_asset_the_alert_is_due_all_the_same(tmp_path: Path, fault: str) -> None:
     async with rig(tmp_path) as it:
         [job] = it.sim.create_jobs(timeline=LIFE)

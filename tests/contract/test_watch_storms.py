@@ -164,7 +164,9 @@ async def test_a_key_that_is_refused_for_ten_minutes(tmp_path: Path, count: int)
 
 
 @pytest.mark.parametrize(
-    "plan", [{"feed": False, "batch": False}, {"feed": False}, {}], ids=["single", "ids", "feed"]
+    "plan",
+    [pytest.param({"feed": False, "batch": False}, marks=pytest.mark.long), {"feed": False}, {}],
+    ids=["single", "ids", "feed"],
 )
 async def test_the_worst_overdue_are_asked_first_after_an_outage(tmp_path: Path, plan: dict[str, Any]) -> None:
     async with listing_rig(tmp_path, plan=plan) as it:

@@ -93,6 +93,7 @@ def test_no_row_is_changed_by_the_migrations(released: Path) -> None:
     assert content(released, wanted) == told
 
 
+@pytest.mark.long
 def test_commands_read_it(released: Path, tmp_path: Path) -> None:
     with Webhook() as hook:
         config = tmp_path / "wrapd.toml"

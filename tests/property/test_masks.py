@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from daemon.masks import LEAST, MASK, PIECE, Masks
@@ -86,6 +86,7 @@ PACKINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=30)  # for each of some 80 pairs
 @given(secret=HOSTILE, before=WORDS, after=st.sampled_from(["", " and more", "-" * 200]))
 def test_each_form_is_masked_in_a_packed_text(
     packing: str, form: str, secret: str, before: str, after: str

@@ -126,7 +126,16 @@ def huge(name: str) -> Message:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["x" * 700, "视频" * 400, "*_`<&@" * 120, "👩\u200d👩\u200d👧" * 90, "a"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("x" * 700, marks=pytest.mark.long),
+        "视频" * 400,
+        "*_`<&@" * 120,
+        pytest.param("👩\u200d👩\u200d👧" * 90, marks=pytest.mark.long),
+        pytest.param("a", marks=pytest.mark.long),
+    ],
+)
 def test_no_message_is_beyond_a_limit(scheme: str, name: str) -> None:
     assert WITHIN[scheme](card(scheme, huge(name)))
 

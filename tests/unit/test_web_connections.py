@@ -82,7 +82,14 @@ async def test_whoever_kept_waiting_longest_makes_room(monkeypatch: pytest.Monke
             each.close()
 
 
-@pytest.mark.parametrize("kind", [*HELD, "reset"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "unread body",
+        "reset",
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in HELD if kind != "unread body"),
+    ],
+)
 async def test_what_is_held_is_closed_when_its_time_is_over(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"PATIENCE": 0.3, "LINGER": 0.1, "LIFE": 0.5, "_SWEEP": 0.05}.items():
         monkeypatch.setattr(connections, name, seconds)

@@ -66,7 +66,8 @@ CLI_INTRO = """\
 need no running daemon and work beside one; they read the database and never make one. They, `untrack` and `track`
 need no secrets (but `track --from-api` where no daemon runs, and `channels test`). Errors go to standard error, as
 one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an error of wrapd itself comes with
-its traceback, for a report.
+its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone, print their help there and end
+with status 2.
 """
 
 JSON_INTRO = """\

@@ -126,10 +126,7 @@ def _run(args: Sequence[str] | None) -> int:
         _complain(str(error))
         return int(error.exit_status)
     except click.ClickException as error:
-        message = error.format_message()
-        if isinstance(error, click.NoSuchOption) and error.option_name == "--config":
-            message += " It stands before the command: `wrapd --config FILE COMMAND`."
-        _complain(message, usage=getattr(error, "ctx", None))
+        _complain_of_usage(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -167,6 +164,17 @@ def _complain(message: str, *, usage: click.Context | None = None) -> None:
         text = logs.prefixed(text, logging.ERROR)
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr)  # noqa: T201 - the one place for errors
+
+
+def _complain_of_usage(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # no command at all: the help is all there is to say
+        with contextlib.suppress(OSError, ValueError):
+            error.show()
+        return
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--config":
+        message += " It stands before the command: `wrapd --config FILE COMMAND`."
+    _complain(message, usage=getattr(error, "ctx", None))
 
 
 def _complain_of_defect(error: Exception) -> None:

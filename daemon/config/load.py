@@ -20,7 +20,10 @@ SYSTEM = Path("/etc/wrapd/config.toml")
 MAX_BYTES = 1024 * 1024
 """Largest config that is read."""
 _OTHER = "name another with --config FILE or WRAPD_CONFIG"
-_MAKE = f"make one with `wrapd config init`, or {_OTHER}"
+_MAKE = (
+    "make one with `wrapd config init`, or name another: wrapd takes that of --config FILE, else of WRAPD_CONFIG, "
+    f"else ./{HERE}, else {SYSTEM}"
+)
 
 
 def locate(option: str | None, environ: Mapping[str, str]) -> Path:

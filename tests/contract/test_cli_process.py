@@ -203,6 +203,27 @@ def test_version_and_help(tmp_path: Path) -> None:
         assert (ended.returncode, ended.stdout.startswith(b"Usage: wrapd")) == (0, True)
 
 
+def test_a_command_line_without_a_command_gets_the_help_and_the_status_of_a_wrong_one(tmp_path: Path) -> None:
+    for args in ((), ("db",), ("config",)):
+        ended, asked = run(tmp_path, *args), run(tmp_path, *args, "--help")
+        assert (ended.returncode, ended.stdout, asked.returncode) == (Exit.USAGE, b"", 0)
+        assert ended.stderr == asked.stdout
+
+
+def test_a_missing_config_names_every_place_and_what_to_do(tmp_path: Path) -> None:
+    ended = run(tmp_path, "jobs")
+    said = ended.stderr.decode()
+    assert (ended.returncode, ended.stdout) == (Exit.CONFIG, b"")
+    for place in (
+        "--config FILE",
+        "WRAPD_CONFIG",
+        "./wrapd.toml",
+        "/etc/wrapd/config.toml",
+        "`wrapd config init`",
+    ):
+        assert place in said
+
+
 @pytest.mark.parametrize("command", ["jobs", "track", "show", "deliveries", "untrack"])
 def test_everyday_commands_import_no_server_no_client_and_no_apprise(home: Path, command: str) -> None:
     heavy = ("apprise", "fastapi", "uvicorn", "aiohttp", "httpx", "apscheduler", "alembic", "daemon.sim")

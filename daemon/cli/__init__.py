@@ -41,6 +41,7 @@ commands: list[str] = [
     "config",
     "db",
     "doctor",
+    "completion",
     "sim",
 ]
 """The subcommands, in the order of the help: each is `command` in the module daemon.cli.<name> (`_` for `-`)."""
@@ -74,7 +75,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in commands:
+        if args and not args[0].startswith("-") and args[0] not in commands and not ctx.resilient_parsing:
             near = nearest(args[0], commands)
             mend = f"Did you mean {near!r}?" if near else "`wrapd --help` lists them."
             ctx.fail(f"There is no command {clean(args[0])!r}. {mend}")

@@ -55,7 +55,7 @@ _SHOWN_FAULTS = 20
 )
 @click.option("--name", metavar="GLOB", help="With --from-api: only videos with such a name, as in 'promo *'.")
 @click.option("--dry-run", is_flag=True, help="With --from-api: only show what would be tracked.")
-@click.option("--file", metavar="PATH", help="A list of jobs, as `-` takes it.")
+@click.option("--file", metavar="PATH", type=click.Path(), help="A list of jobs, as `-` takes it.")
 @click.option("--retrack", is_flag=True, help="Look again at jobs that have ended, and tell of their new end.")
 @json_option
 @click.pass_context

@@ -13,7 +13,7 @@ import click
 from daemon.cli import facts, output, standing
 from daemon.cli.jobs import standing as state_of
 from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook
-from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent
 from daemon.config import Config
@@ -83,10 +83,8 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 
 def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> Case:
-    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
-
     row = one_job(transaction, job_id, project)
-    running = holder(config.database.path.resolve()) is not None
+    running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
     law = durations.law(key_of(row), row.expected_length)

@@ -121,6 +121,13 @@ def has_database(config: Config) -> bool:
     return check(config.database.url).status is not SchemaStatus.EMPTY
 
 
+def daemon_runs(config: Config) -> bool:
+    """Whether a daemon works on the config's database."""
+    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
+
+    return holder(config.database.path.resolve()) is not None
+
+
 def has_terminal() -> bool:
     """Whether a person started this from a terminal whose end is meant to be the command's end (without nohup)."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

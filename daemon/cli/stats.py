@@ -11,7 +11,7 @@ import click
 from daemon.cli import facts, output, standing
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, json_option, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
 from daemon.cli.text import about, ago, clean, count
 from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
@@ -55,14 +55,12 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
 
     The daemon says every few seconds how it stands.
     """
-    from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
-
     config = config_of(ctx)
     if project is not None:
         config.project(project)
     with opened(config) as store:
         every = store.read(lambda transaction: _read(transaction, config, project))
-    running = holder(config.database.path.resolve()) is not None
+    running = daemon_runs(config)
     if as_json:
         output.document([facts.of_stats(each, running=running) for each in every])
         return

@@ -12,10 +12,10 @@ import click
 from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Duration
-from daemon.cli.session import CLOCK, config_of, json_option, opened, project_of
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened, project_of
 from daemon.cli.text import clean, label
 from daemon.config import Config, forms
-from daemon.domain.jobs import ProjectName, parse_job_id
+from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.domain.text import words
 from daemon.errors import Exit, UsageFault
@@ -116,6 +116,8 @@ def command(
         return int(Exit.OK)
     for each in done:
         output.line(f"{each.job_id}: {_sentence(each)}")
+    if any(each.tracked.tracking is Tracking.ACTIVE for each in done) and not daemon_runs(config):
+        click.echo("No daemon runs on this database: they are taken up when `wrapd run` starts.", err=True)
     return int(Exit.OK)
 
 

@@ -41,6 +41,10 @@ JOB_KEYS = {
 }
 
 
+NO_DAEMON = "No daemon runs on this database: they are taken up when `wrapd run` starts.\n"
+"""What `track` says beside its output."""
+
+
 @pytest.fixture
 def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
     return Runner(tmp_path, capsys)
@@ -94,7 +98,7 @@ def fail_once(runner: Runner, outcome: AttemptOutcome, reason: str) -> None:
 
 def test_a_new_job_is_listed_with_the_promised_keys(wrapd: Runner) -> None:
     result = wrapd("track", "abc-1", "--label", "Spring promo", "--tag", "a", "--tag", "b", "--batch", "B1")
-    assert (result.status, result.out, result.err) == (0, "abc-1: tracked\n", "")
+    assert (result.status, result.out, result.err) == (0, "abc-1: tracked\n", NO_DAEMON)
     (job,) = rows(wrapd)
     assert job.keys() >= JOB_KEYS
     expected = {
@@ -150,7 +154,7 @@ def test_ids_from_standard_input_go_in_as_one(wrapd: Runner) -> None:
 def test_very_many_ids_are_stored_together_and_all_told(wrapd: Runner) -> None:
     ids = [f"job-{number}" for number in range(5001)]
     result = wrapd("track", "-", stdin="\n".join(ids).encode())
-    assert (result.status, result.err) == (0, "")
+    assert (result.status, result.err) == (0, NO_DAEMON)
     assert result.out.splitlines() == [f"{job_id}: tracked" for job_id in ids]
     assert [row["job_id"] for row in rows(wrapd)] == ids[::-1]
     again = wrapd("track", "-", stdin="\n".join(ids).encode())
@@ -556,3 +560,17 @@ def test_fifty_thousand_ids_go_in_as_one_and_quickly(wrapd: Runner) -> None:
     result = wrapd("track", "-", stdin=ids.encode())
     assert (result.status, result.out.count(": tracked\n")) == (0, 50_000)
     assert time.process_time() - began < 20
+
+
+def test_track_says_where_no_daemon_runs_and_only_there(wrapd: Runner) -> None:
+    assert wrapd("track", "a").err == NO_DAEMON
+    assert wrapd("track", "a").err == NO_DAEMON, "it is tracked already, and not taken up yet"
+    assert wrapd("track", "a", "--json").err == ""
+    store = Store.open(f"sqlite:///{wrapd.database}", clock=ManualClock(AT), daemon=True)
+    try:
+        assert wrapd("track", "b").err == ""
+    finally:
+        store.close()
+    for job in "ab":
+        move(wrapd, job, "SUCCEED")
+    assert wrapd("track", "a", "b").err == "", "they have ended: nobody is to take them up"

@@ -5,6 +5,8 @@ A terminal gets colours (rich, imported only then); anything else gets plain ali
 """
 
 import json
+import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,6 +39,8 @@ COLOURS = {
 }
 """Colours of states, statuses and verdicts on a terminal."""
 
+_BEYOND = re.compile(r"[^\n -~]")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = 2
 _LEAST = 6
 """Cells below which no column is narrowed."""
@@ -54,8 +58,27 @@ class Column:
 
 
 def document(value: object) -> None:
-    """One JSON document. Everything beyond ASCII is escaped: it reads the same in every locale."""
-    click.echo(json.dumps(value, indent=2))
+    """One JSON document."""
+    click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii"))
+
+
+def as_json(value: object, *, encoding: str) -> str:
+    """`value` as JSON for a stream in `encoding`. Characters stand as they are; escaped is what the stream cannot
+    carry, lone surrogates among it, and what a terminal could take for a command or for a turn of direction."""
+
+    def safe(found: re.Match[str]) -> str:
+        char = found[0]
+        if unicodedata.category(char) not in _UNSEEN:
+            try:
+                char.encode(encoding)
+            except UnicodeEncodeError:
+                pass
+            else:
+                return char
+        return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"
+
+    # Outside its strings JSON is ASCII.
+    return _BEYOND.sub(safe, json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def line(text: str = "") -> None:

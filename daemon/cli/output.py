@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import click
@@ -81,6 +81,16 @@ def as_json(value: object, *, encoding: str) -> str:
     return _BEYOND.sub(safe, json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def documents(values: Iterable[object]) -> None:
+    """One JSON document: a list, written element by element as `document` would write it."""
+    encoding = sys.stdout.encoding or "ascii"
+    begin = "[\n  "
+    for value in values:
+        sys.stdout.write(begin + as_json(value, encoding=encoding).replace("\n", "\n  "))
+        begin = ",\n  "
+    sys.stdout.write("[]\n" if begin.startswith("[") else "\n]\n")
+
+
 def line(text: str = "") -> None:
     """One line of plain text."""
     click.echo(clean(text))
@@ -109,14 +119,31 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: st
         else:
             click.echo(empty)
         return
-    _plain_table([[column.title for column in columns], *fit])
+    _plain_table([[column.title for column in columns], *fit], [0] * len(columns))
 
 
-def _plain_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], *, empty: str) -> None:
+    """One table of all pages. A terminal, which is shown few rows, has it as `table` does. Else each page is
+    written before the next one is read: a column is as wide as the widest cell so far."""
+    if is_terminal():
+        table(columns, [row for page in pages for row in page], empty=empty)
+        return
+    widths = [0] * len(columns)
+    titles = [[column.title for column in columns]]
+    for page in pages:
+        widths = _plain_table([*titles, *([clean(cell) for cell in row] for row in page)], widths)
+        titles = []
+
+
+def _plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[int]:
+    """Write rows, the columns at least `widths` wide. Returns how wide they are."""
+    wide = list(widths)
     for row in rows:
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        wide = [max(width, _width(cell)) for width, cell in zip(wide, row, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, wide, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+    return wide
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

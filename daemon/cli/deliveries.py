@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,8 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, json_option, opened
+from daemon.cli.pages import more, most_of, pages
+from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import ago, clean, moment
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
@@ -20,63 +22,75 @@ from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import AttemptRow, DeliveryRow, Transaction
+    from daemon.store import AttemptRow, DeliveryFilter, DeliveryRow, Store, Transaction
 
 STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 """The statuses of a delivery; checked against the store's own by a test."""
+_COLUMNS = (
+    Column(title="ID"),
+    Column(title="EVENT"),
+    Column(title="CHANNEL", gives=True),
+    Column(title="STATUS", coloured=True),
+    Column(title="TRIES"),
+    Column(title="WRITTEN"),
+    Column(title="JOB"),
+    Column(title="WHY", gives=True),
+)
 
 
 @click.group("deliveries", invoke_without_command=True)
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
 @click.option("--channel", metavar="NAME", help="Only those of this channel.")
-@click.option("--limit", type=Count(), help="At most this many, the newest. [default: all]")
+@list_options
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, *, status: str | None, dead: bool, channel: str | None, limit: int | None, as_json: bool
+    ctx: click.Context,
+    *,
+    status: str | None,
+    dead: bool,
+    channel: str | None,
+    limit: int | None,
+    everything: bool,
+    as_json: bool,
 ) -> None:
     """List alerts, each for one channel, the newest first. Needs no running daemon."""
     if ctx.invoked_subcommand is not None:
         return
     if dead and status not in {None, "dead"}:
         raise UsageFault(f"--dead and --status {status} exclude each other; leave one out")
-    status = "dead" if dead else status
+    most = most_of(limit, everything=everything, as_json=as_json)
     config = config_of(ctx)
     with opened(config) as store:
-        told = store.read(lambda transaction: _read(transaction, status, channel, limit, tries=as_json))
-    if channel is not None and not told:
-        config.channel(channel)  # a name that was mistyped is a fault, a channel without alerts is none
-    if as_json:
-        output.document([_document(each) for each in told])
-        return
-    now = CLOCK.now()
-    columns = [
-        Column(title="ID"),
-        Column(title="EVENT"),
-        Column(title="CHANNEL", gives=True),
-        Column(title="STATUS", coloured=True),
-        Column(title="TRIES"),
-        Column(title="WRITTEN"),
-        Column(title="JOB"),
-        Column(title="WHY", gives=True),
+        fit = _fit("dead" if dead else status, channel)
+        found = _found(store, fit, most=most, tries=as_json)
+        first = next(found)
+        if channel is not None and not first:
+            config.channel(channel)  # a name that was mistyped is a fault, a channel without alerts is none
+        if as_json:
+            output.documents(_document(each) for page in chain([first], found) for each in page)
+            return
+        now = CLOCK.now()
+        cells = ([_cells(each, now) for each in page] for page in chain([first], found))
+        filtered = dead or status is not None or channel is not None
+        output.tables(_COLUMNS, cells, empty="None fits." if filtered else "No alert was written yet.")
+        left = more(store, lambda tx, upto: tx.outbox.count(most=upto, **fit), most=most)
+    if left is not None:
+        output.line(left)
+
+
+def _cells(each: "Told", now: datetime) -> list[str]:
+    return [
+        str(each.row.id),
+        str(each.row.event),
+        each.row.channel,
+        str(each.row.status),
+        str(each.row.attempts),
+        ago(each.row.created_at, now),
+        each.job_id or "-",
+        _why(each.row, now) or "-",
     ]
-    cells = [
-        [
-            str(each.row.id),
-            str(each.row.event),
-            each.row.channel,
-            str(each.row.status),
-            str(each.row.attempts),
-            ago(each.row.created_at, now),
-            each.job_id or "-",
-            _why(each.row, now) or "-",
-        ]
-        for each in told
-    ]
-    output.table(
-        columns, cells, empty="No alert was written yet." if status is None and channel is None else "None fits."
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +183,7 @@ def cancel(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | 
             return canceled
         named = None if channel is None else _channel(transaction, config, channel)
         statuses = ("dead",) if dead else ("pending", "held", "dead")
-        rows = [row for each in statuses for row in _rows(transaction, each, named, None)]
+        rows = [row for each in statuses for row in transaction.outbox.list(**_fit(each, named))]
         return transaction.outbox.cancel([row.id for row in rows], at=CLOCK.now())
 
     with opened(config) as store:
@@ -232,11 +246,11 @@ def _one(transaction: "Transaction", delivery: int) -> Told:
     return _told(transaction, [found], tries=True)[0]
 
 
-def _read(
-    transaction: "Transaction", status: str | None, channel: str | None, limit: int | None, *, tries: bool
-) -> list[Told]:
-    named = None if channel is None else ChannelName(channel)
-    return _told(transaction, _rows(transaction, status, named, limit), tries=tries)
+def _found(store: "Store", fit: "DeliveryFilter", *, most: int | None, tries: bool) -> Iterator[list[Told]]:
+    def read(transaction: "Transaction", before: int | None, size: int) -> list[Told]:
+        return _told(transaction, transaction.outbox.list(before=before, limit=size, **fit), tries=tries)
+
+    return pages(store, read, lambda each: each.row.id, most=most)
 
 
 def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: bool) -> list[Told]:
@@ -248,14 +262,13 @@ def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: b
     ]
 
 
-def _rows(
-    transaction: "Transaction", status: str | None, channel: ChannelName | None, limit: int | None
-) -> "list[DeliveryRow]":
+def _fit(status: str | None, channel: str | None) -> "DeliveryFilter":
     from daemon.store import DeliveryStatus  # noqa: PLC0415 - SQLAlchemy
 
-    return transaction.outbox.list(
-        status=None if status is None else DeliveryStatus(status), channel=channel, limit=limit
-    )
+    return {
+        "status": None if status is None else DeliveryStatus(status),
+        "channel": None if channel is None else ChannelName(channel),
+    }
 
 
 def _channel(transaction: "Transaction", config: Config, name: str) -> ChannelName:

@@ -1,22 +1,25 @@
 """`wrapd jobs`: all jobs at a glance."""
 
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from daemon import views
 from daemon.cli import output
-from daemon.cli.numbers import Count
-from daemon.cli.outlook import Outlook, outlooks
+from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, json_option, opened
+from daemon.cli.pages import more, most_of, pages
+from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import about, brief
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
 
 if TYPE_CHECKING:
-    from daemon.store import JobRow, Transaction
+    from collections.abc import Iterator
+
+    from daemon.store import JobFilter, JobRow, Store, Transaction
 
 _COLUMNS = (
     Column(title="STATE", coloured=True),
@@ -36,7 +39,7 @@ _COLUMNS = (
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
 @click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
-@click.option("--limit", type=Count(), help="At most this many, the newest. [default: all]")
+@list_options
 @json_option
 @click.pass_context
 def command(
@@ -48,6 +51,7 @@ def command(
     tag: str | None,
     batch: str | None,
     limit: int | None,
+    everything: bool,
     as_json: bool,
 ) -> None:
     """List jobs, ended ones too, the newest first. Needs no running daemon.
@@ -56,30 +60,39 @@ def command(
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
     """
     config = config_of(ctx)
-    now = CLOCK.now()
-
-    def read(transaction: "Transaction") -> "tuple[list[JobRow], list[Outlook]]":
-        found = transaction.jobs.list(
-            project=None if project is None else ProjectName(project),
-            tracking=None if tracking is None else Tracking(tracking),
-            state=None if state is None or not state.strip() else read_state(state),
-            tag=tag,
-            batch=batch,
-            limit=limit,
-        )
-        return found, outlooks(transaction, found, now=now)
-
+    most = most_of(limit, everything=everything, as_json=as_json)
+    fit: JobFilter = {
+        "project": None if project is None else ProjectName(project),
+        "tracking": None if tracking is None else Tracking(tracking),
+        "state": None if state is None or not state.strip() else read_state(state),
+        "tag": tag,
+        "batch": batch,
+    }
     with opened(config) as store:
-        rows, expected = store.read(read)
-    if project is not None and not rows:
-        config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
-    if as_json:
-        output.document([views.document(view_of(*pair)) for pair in zip(rows, expected, strict=True)])
-        return
-    filtered = any(value is not None for value in (project, state, tracking, tag, batch))
-    empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-    cells = [_cells(row, each, now) for row, each in zip(rows, expected, strict=True)]
-    output.table(_COLUMNS, cells, empty=empty)
+        found = _found(store, fit, most=most)
+        first = next(found)
+        if project is not None and not first:
+            config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
+        if as_json:
+            output.documents(views.document(view_of(*pair)) for page in chain([first], found) for pair in page)
+            return
+        filtered = any(value is not None for value in (project, state, tracking, tag, batch))
+        empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+        cells = ([_cells(row, each) for row, each in page] for page in chain([first], found))
+        output.tables(_COLUMNS, cells, empty=empty)
+        left = more(store, lambda tx, upto: tx.jobs.count(most=upto, **fit), most=most)
+    if left is not None:
+        output.line(left)
+
+
+def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[list[tuple[JobRow, Outlook]]]":
+    expected = Outlooks(CLOCK.now())
+
+    def read(transaction: "Transaction", before: int | None, size: int) -> "list[tuple[JobRow, Outlook]]":
+        rows = transaction.jobs.list(before=before, limit=size, **fit)
+        return list(zip(rows, expected.of(transaction, rows), strict=True))
+
+    return pages(store, read, lambda pair: pair[0].id, most=most)
 
 
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:
@@ -87,7 +100,8 @@ def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", expected: Outlook, now: datetime) -> list[str]:
+def _cells(row: "JobRow", expected: Outlook) -> list[str]:
+    now = expected.at
     return [
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),

@@ -9,7 +9,7 @@ import click
 from daemon.config.forms import seconds, spoken
 
 _SHORTEST = 60.0
-_MOST = 2**63 - 1
+LARGEST = 2**63 - 1
 """The largest number that SQLite takes."""
 
 
@@ -20,7 +20,7 @@ class Count(click.IntRange):
         super().__init__(min=1)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        return min(int(super().convert(value, param, ctx)), _MOST)
+        return min(int(super().convert(value, param, ctx)), LARGEST)
 
 
 class Factor(click.FloatRange):

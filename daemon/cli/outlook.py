@@ -52,12 +52,22 @@ def key_of(row: "JobRow") -> ClassKey:
     return str(row.project), row.kind
 
 
-def outlooks(transaction: "Transaction", rows: "Sequence[JobRow]", *, now: datetime) -> list[Outlook]:
-    """The outlook of each job, as of `now`. Reads what is needed to learn only where a job is in production."""
-    if not any(in_production(row) for row in rows):
-        return [Outlook(at=now, reason=_not_running(row)) for row in rows]
-    durations = learned(transaction)
-    return [outlook(row, durations, now=now) for row in rows]
+class Outlooks:
+    """The outlooks of jobs that are read page by page, as of `now`. What there is to learn is read once, and only
+    where a job is in production."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._durations: Durations | None = None
+
+    def of(self, transaction: "Transaction", rows: "Sequence[JobRow]") -> list[Outlook]:
+        """The outlook of each job."""
+        if self._durations is None and any(in_production(row) for row in rows):
+            self._durations = learned(transaction)
+        durations = self._durations
+        if durations is None:
+            return [Outlook(at=self._now, reason=_not_running(row)) for row in rows]
+        return [outlook(row, durations, now=self._now) for row in rows]
 
 
 def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:

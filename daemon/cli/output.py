@@ -5,8 +5,10 @@ A terminal gets colours (rich, imported only then); anything else gets plain ali
 """
 
 import json
+import re
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import click
@@ -37,6 +39,8 @@ COLOURS = {
 }
 """Colours of states, statuses and verdicts on a terminal."""
 
+_BEYOND = re.compile(r"[^\n -~]")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = 2
 _LEAST = 6
 """Cells below which no column is narrowed."""
@@ -54,8 +58,37 @@ class Column:
 
 
 def document(value: object) -> None:
-    """One JSON document. Everything beyond ASCII is escaped: it reads the same in every locale."""
-    click.echo(json.dumps(value, indent=2))
+    """One JSON document."""
+    click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii"))
+
+
+def as_json(value: object, *, encoding: str) -> str:
+    """`value` as JSON for a stream in `encoding`. Characters stand as they are; escaped is what the stream cannot
+    carry, lone surrogates among it, and what a terminal could take for a command or for a turn of direction."""
+
+    def safe(found: re.Match[str]) -> str:
+        char = found[0]
+        if unicodedata.category(char) not in _UNSEEN:
+            try:
+                char.encode(encoding)
+            except UnicodeEncodeError:
+                pass
+            else:
+                return char
+        return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"
+
+    # Outside its strings JSON is ASCII.
+    return _BEYOND.sub(safe, json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def documents(values: Iterable[object]) -> None:
+    """One JSON document: a list, written element by element as `document` would write it."""
+    encoding = sys.stdout.encoding or "ascii"
+    begin = "[\n  "
+    for value in values:
+        sys.stdout.write(begin + as_json(value, encoding=encoding).replace("\n", "\n  "))
+        begin = ",\n  "
+    sys.stdout.write("[]\n" if begin.startswith("[") else "\n]\n")
 
 
 def line(text: str = "") -> None:
@@ -86,14 +119,31 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: st
         else:
             click.echo(empty)
         return
-    _plain_table([[column.title for column in columns], *fit])
+    _plain_table([[column.title for column in columns], *fit], [0] * len(columns))
 
 
-def _plain_table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], *, empty: str) -> None:
+    """One table of all pages. A terminal, which is shown few rows, has it as `table` does. Else each page is
+    written before the next one is read: a column is as wide as the widest cell so far."""
+    if is_terminal():
+        table(columns, [row for page in pages for row in page], empty=empty)
+        return
+    widths = [0] * len(columns)
+    titles = [[column.title for column in columns]]
+    for page in pages:
+        widths = _plain_table([*titles, *([clean(cell) for cell in row] for row in page)], widths)
+        titles = []
+
+
+def _plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[int]:
+    """Write rows, the columns at least `widths` wide. Returns how wide they are."""
+    wide = list(widths)
     for row in rows:
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
+        wide = [max(width, _width(cell)) for width, cell in zip(wide, row, strict=True)]
+    for row in rows:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, wide, strict=True))
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+    return wide
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from daemon.cli.numbers import Count
 from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
 from daemon.config.forms import shown
@@ -42,6 +43,15 @@ def config_path(ctx: click.Context) -> Path:
 def config_of(ctx: click.Context) -> Config:
     """The config of this command line. Raises ConfigFault with all faults."""
     return load(config_path(ctx))
+
+
+def list_options(command: F) -> F:
+    """`--limit` and `--all` of the long lists; see `daemon.cli.pages`."""
+    limit = click.option(
+        "--limit", type=Count(), help="At most this many, the newest. [default: 50 on a terminal, else all]"
+    )
+    everything = click.option("--all", "everything", is_flag=True, help="All of them, on a terminal too.")
+    return limit(everything(command))
 
 
 @contextmanager

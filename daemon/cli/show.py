@@ -11,7 +11,7 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.outlook import Outlook, in_production, outlooks
+from daemon.cli.outlook import Outlook, Outlooks, in_production
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
@@ -63,7 +63,7 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now:
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
-        outlook=outlooks(transaction, [row], now=now)[0],
+        outlook=Outlooks(now).of(transaction, [row])[0],
     )
 
 

@@ -11,6 +11,7 @@ from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed,
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
 from daemon.store.links import Links
+from daemon.store.lists import DeliveryFilter, JobFilter
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
@@ -66,12 +67,14 @@ __all__ = [
     "AttemptRow",
     "Change",
     "Claimed",
+    "DeliveryFilter",
     "DeliveryRow",
     "DeliveryStatus",
     "Discoveries",
     "DiscoveryRow",
     "FinishedRow",
     "History",
+    "JobFilter",
     "JobRow",
     "Jobs",
     "Known",

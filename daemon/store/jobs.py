@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from sqlalchemy import (
     Connection,
@@ -31,7 +31,8 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, links
+from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists
+from daemon.store.lists import JobFilter
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import (
     JobRow,
@@ -44,7 +45,7 @@ from daemon.store.rows import (
     TrackRule,
     WatchRow,
 )
-from daemon.store.tables import JOBS, TRANSITIONS, to_json
+from daemon.store.tables import JOBS, TRANSITIONS
 from daemon.store.tracking import chunks, known_of, track_many
 
 _C = JOBS.c
@@ -387,27 +388,17 @@ class Jobs:
             found.setdefault(ProjectName(project), {})[state] = count
         return found
 
-    def list(
-        self,
-        *,
-        project: ProjectName | None = None,
-        tracking: Tracking | None = None,
-        state: str | None = None,
-        tag: str | None = None,
-        batch: str | None = None,
-        limit: int | None = None,
-    ) -> _Jobs:
-        """The jobs that fit all that is given, the latest tracked first."""
-        query = select(JOBS).order_by(_C.id.desc())
-        for column, value in ((_C.project, project), (_C.state, state), (_C.batch, batch)):
-            query = query if value is None else query.where(column == value)
-        if tracking is not None:
-            query = query.where(_C.tracking == plain(tracking))
-        if tag is not None:
-            # Inside a text of JSON a quotation mark never follows a bracket or a comma without a backslash.
-            text = to_json(tag)
-            query = query.where((func.instr(_C.tags, f"[{text}") == 1) | (func.instr(_C.tags, f",{text}") > 0))
+    def list(self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[JobFilter]) -> _Jobs:
+        """The jobs that fit all that is given, the latest tracked first; with `before`, only those of
+        row ids below it."""
+        query = lists.fitting_jobs(select(JOBS), **fit).order_by(_C.id.desc())
+        if before is not None:
+            query = query.where(_C.id < before)
         return self._rows(query if limit is None else query.limit(limit))
+
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> int:
+        """How many jobs fit, counted up to `most`."""
+        return lists.counted(self._connection, lists.fitting_jobs(select(_C.id), **fit), most=most)
 
     def _tell_move(
         self,

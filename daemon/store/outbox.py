@@ -13,7 +13,7 @@ the order in which they were written (those about no job: in the order of their 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, Unpack, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -34,7 +34,7 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, damped, fallback, given_up, ownership, plainly, quiet, steps, together
+from daemon.store import alerts, damped, fallback, given_up, lists, ownership, plainly, quiet, steps, together
 from daemon.store.lines import (
     CHANNEL,
     FAR,
@@ -50,6 +50,7 @@ from daemon.store.lines import (
     unsent,
     waits,
 )
+from daemon.store.lists import DeliveryFilter
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -352,24 +353,20 @@ class Outbox:
         }
 
     def list(
-        self,
-        *,
-        status: DeliveryStatus | None = None,
-        channel: ChannelName | None = None,
-        job: int | None = None,
-        limit: int | None = None,
+        self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[DeliveryFilter]
     ) -> _Deliveries:
-        """The deliveries that fit all that is given, the latest first."""
-        query = select(DELIVERIES).order_by(_D.id.desc())
-        if status is not None:
-            query = query.where(is_(DELIVERIES, status))
-        if channel is not None:
-            query = query.where(_D.channel == channel)
-        if job is not None:
-            query = query.where(_D.job == job)
+        """The deliveries that fit all that is given, the latest first; with `before`, only those of
+        row ids below it."""
+        query = lists.fitting_deliveries(select(DELIVERIES), **fit).order_by(_D.id.desc())
+        if before is not None:
+            query = query.where(_D.id < before)
         return [
             delivery_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))
         ]
+
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> int:
+        """How many deliveries fit, counted up to `most`."""
+        return lists.counted(self._connection, lists.fitting_deliveries(select(_D.id), **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()

@@ -273,6 +273,13 @@ def test_jobs_are_found_by_each_filter(wrapd: Runner) -> None:
     assert found("--limit", "9" * 30) == ["c", "b", "a"], "more than SQLite counts"
 
 
+def test_json_on_a_terminal_has_every_row(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapd("track", *(f"job-{number}" for number in range(51)))
+    monkeypatch.setattr("daemon.cli.pages.is_terminal", lambda: True)
+    assert len(rows(wrapd)) == 51
+    assert wrapd("jobs").out.count("job-") == 50
+
+
 def test_an_empty_database_lists_nothing(wrapd: Runner) -> None:
     wrapd("db", "upgrade")
     assert rows(wrapd) == []

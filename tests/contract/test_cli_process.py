@@ -6,10 +6,12 @@ import os
 import pty
 import re
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
 import termios
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,37 @@ def test_an_empty_list_says_what_to_do_on_a_terminal_only(tmp_path: Path) -> Non
     assert run(tmp_path, "db", "upgrade").returncode == 0
     assert "wrapd track JOB_ID" in on_terminal(tmp_path, "jobs")
     assert b"track" not in run(tmp_path, "jobs").stdout
+
+
+def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_path: Path) -> None:
+    (tmp_path / "wrapd.toml").write_text(CONFIG)
+    ids = [f"job-{number:03}" for number in range(62)]
+    assert run(tmp_path, "track", "-", input="\n".join(ids).encode()).returncode == 0
+
+    def shown(*args: str) -> tuple[list[str], str]:
+        plain = without_colours(on_terminal(tmp_path, *args)).replace("\r", "").rstrip()
+        return re.findall(r"job-\d{3}", plain), plain.splitlines()[-1]
+
+    newest = ids[::-1]
+    assert shown("jobs") == (newest[:50], "12 more, all older; --limit N shows the newest N, --all every one")
+    assert shown("jobs", "--limit", "60")[0] == newest[:60]
+    assert shown("jobs", "--limit", "60")[1].startswith("2 more")
+    for args in (("--all",), ("--limit", "62"), ("--limit", "9" * 30)):
+        found, last = shown("jobs", *args)
+        assert found == newest
+        assert "more" not in last
+    assert run(tmp_path, "jobs").stdout.decode().count("job-") == len(ids)
+    assert run(tmp_path, "jobs", "--all", "--limit", "1").returncode == Exit.USAGE
+    assert "No alert was written yet." in on_terminal(tmp_path, "deliveries")
+    with closing(sqlite3.connect(tmp_path / "wrapd.db")) as database, database:
+        database.executemany(
+            "INSERT INTO deliveries (key, channel, event, facts, status, due_at, created_at)"
+            " VALUES (?, 'editors', 'project_down', '{}', 'pending', 0, 0)",
+            ((f"key-{number}",) for number in range(10_051)),
+        )
+    assert shown("deliveries")[1].startswith("more than 10,000 more")
+    assert shown("deliveries", "--status", "pending", "--limit", "51")[1].startswith("10,000 more")
+    assert "more" not in shown("deliveries", "--status", "dead")[1]
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(home: Path) -> None:

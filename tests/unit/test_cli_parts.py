@@ -1,13 +1,15 @@
 """Small parts of the commands: widths of tables, and who holds the database."""
 
+import json
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import commands, wrapd
-from daemon.cli.output import Column, fitting, without_spare
+from daemon.cli.output import Column, as_json, fitting, without_spare
 from daemon.clock import ManualClock
 from daemon.store import Store
 from daemon.store.health import holder
@@ -64,3 +66,23 @@ def test_every_command_is_there_and_is_explained() -> None:
         assert command is not None
         assert command.name == name
         assert command.help
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "shown"),
+    [
+        ("utf-8", '春节 "A"\t😀\u3000é', '"春节 \\"A\\"\\t😀\u3000é"'),
+        ("utf-8", "春\x1b\x7f\x9b\u202e\u2028\ud800", r'"春\u001b\u007f\u009b\u202e\u2028\ud800"'),
+        ("ascii", "a春😀", r'"a\u6625\ud83d\ude00"'),
+        ("latin-1", "é春", r'"é\u6625"'),
+        ("gb18030", "春\ud800", r'"春\ud800"'),
+    ],
+)
+def test_json_escapes_only_what_the_stream_or_a_terminal_cannot_take(encoding: str, text: str, shown: str) -> None:
+    assert as_json(text, encoding=encoding) == shown
+
+
+@given(st.dictionaries(st.text(), st.text() | st.none()))
+def test_json_says_the_same_in_every_encoding(value: dict[str, str | None]) -> None:
+    for encoding in ("utf-8", "gbk", "ascii"):
+        assert json.loads(as_json(value, encoding=encoding).encode(encoding).decode(encoding)) == value

@@ -29,6 +29,8 @@ from daemon.watch.status import status_of
 log = logger(__name__)
 
 _PAGE = 5000
+_SLICE = 250
+"""Jobs that commands changed and that are noticed at once: asking and sending wait for no more than these."""
 _MOST_HINTS = 1000
 """Jobs that nobody watches for which hints are kept."""
 _CHUNK = 2000
@@ -152,8 +154,18 @@ class Watcher:
         await self._learn()
 
     async def _notice_changes(self) -> None:
+        """All that was changed until now, however much it is: a slice in each transaction."""
+        while await self._notice_slice() == _SLICE:
+            pass
+
+    async def _notice_slice(self) -> int:
+        def take(tx: Transaction) -> int:
+            rows = tx.jobs.take_changes(limit=_SLICE)
+            self._changed.extend(rows)
+            return len(rows)
+
         try:
-            await self._store.write(lambda tx: self._changed.extend(tx.jobs.take_changes()))
+            return await self._store.write(take)
         finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
             while self._changed:
                 row = self._changed.popleft()

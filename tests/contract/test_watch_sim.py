@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from daemon.domain.events import Event
-from daemon.domain.jobs import Tracking
+from daemon.domain.jobs import Tracking, parse_job_id
 from daemon.metastudio.settings import AkSk
-from daemon.store import StoreFailed, TrackResult
+from daemon.store import StoreFailed, TrackRequest, TrackResult
 from daemon.watch.poller import LAST_LOOK
-from tests.support.rig import rig
+from tests.support.rig import PROJECT, rig
 
 LIFE = [("WAITING", 20), ("PROCESSING", 60), ("SUCCEED", None)]
 
@@ -342,3 +342,23 @@ async def test_a_kind_that_is_mended_while_the_daemon_runs_is_asked_at_once(tmp_
         it.track(job, kind="photo")
         await it.run(1)
         assert it.job(job).state == "PROCESSING"
+
+
+async def test_what_a_command_tracks_is_taken_up_in_one_go_and_others_have_their_turn_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path, rate=1) as it:
+        ids = [f"id-{number}" for number in range(1500)]
+        requests = [TrackRequest(project=PROJECT, kind="avatar", job_id=parse_job_id(each)) for each in ids]
+        it.store.write_now(lambda tx: tx.jobs.track_many(requests, at=it.clock.now()))
+        seen = set()
+
+        async def look() -> None:
+            while len(it.poller.agenda) < len(ids):
+                seen.add(len(it.poller.agenda))
+                await asyncio.sleep(0)
+
+        looking = asyncio.create_task(look())
+        await it.watcher.take_changes()
+        await looking
+        assert {250, 500, 750, 1000, 1250} <= seen

@@ -1,5 +1,6 @@
 """`wrapd deliveries`: what was told to whom, what was not and why; sending it again, or giving it up."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -163,9 +164,11 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
 @click.option(
     "--channel", metavar="NAME", help="Of this channel: all that are not sent yet; with --dead the dead."
 )
+@click.option("--yes", is_flag=True, help="Do not ask. Needed for more than one without a terminal.")
 @click.pass_context
-def cancel(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
-    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays.
+def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str | None, yes: bool) -> None:
+    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays. Asks before it
+    gives up more than one.
 
     ID is the number that `wrapd deliveries` shows.
     """
@@ -175,20 +178,34 @@ def cancel(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | 
         raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
     config = config_of(ctx)
 
-    def work(transaction: "Transaction") -> int:
+    def choose(transaction: "Transaction") -> list[int]:
         if ids:
-            canceled = transaction.outbox.cancel(ids, at=CLOCK.now())
-            if canceled < len(set(ids)):
-                _require(transaction, ids)
-            return canceled
+            _require(transaction, ids)
+            return [each for each in dict.fromkeys(ids) if _is_open(transaction, each)]
         named = None if channel is None else _channel(transaction, config, channel)
         statuses = ("dead",) if dead else ("pending", "held", "dead")
-        rows = [row for each in statuses for row in transaction.outbox.list(**_fit(each, named))]
-        return transaction.outbox.cancel([row.id for row in rows], at=CLOCK.now())
+        return [row.id for each in statuses for row in transaction.outbox.list(**_fit(each, named))]
 
     with opened(config) as store:
-        count = store.write_now(work)
+        chosen = store.read(choose)
+        if len(chosen) > 1 and not yes and not _agreed(len(chosen)):
+            output.line("nothing was canceled")
+            return
+        # Exactly what was asked about: not what was written while somebody thought about it.
+        count = store.write_now(lambda transaction: transaction.outbox.cancel(chosen, at=CLOCK.now()))
     output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
+
+
+def _is_open(transaction: "Transaction", delivery: int) -> bool:
+    row = transaction.outbox.get(delivery)
+    return row is not None and str(row.status) not in {"sent", "canceled"}
+
+
+def _agreed(count: int) -> bool:
+    """Ask whether so many are given up. Raises UsageFault where nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageFault(f"this gives up {count} alerts; add --yes to do it without being asked")
+    return click.confirm(f"Give up {count} alerts? They will not be sent", err=True)
 
 
 def _document(told: Told) -> dict[str, object]:

@@ -1,6 +1,10 @@
 """routes, templates, channels, deliveries: what a person asks about where alerts go, and what became of each."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -290,6 +294,45 @@ def test_what_is_not_sent_can_be_given_up(wrapd: Runner) -> None:
     assert wrapd("deliveries", "cancel", "--channel", "opps").status == Exit.UNKNOWN
     assert wrapd("deliveries", "cancel", "--channel", "ops").out == "1 alert will not be sent\n"
     assert statuses(wrapd) == {"sent": "sent", "dead": "canceled", "waits": "canceled", "elsewhere": "canceled"}
+
+
+@pytest.mark.parametrize("args", [("--channel", "editors"), ("1", "2")])
+def test_without_a_terminal_more_than_one_is_given_up_only_with_yes(wrapd: Runner, args: tuple[str, ...]) -> None:
+    write(wrapd, alert("a"), alert("b"))
+    result = wrapd("deliveries", "cancel", *args, stdin=b"y\n")
+    assert (result.status, result.out) == (Exit.USAGE, "")
+    assert "2 alerts; add --yes" in result.err
+    assert statuses(wrapd) == {"a": "pending", "b": "pending"}
+    assert wrapd("deliveries", "cancel", *args, "--yes").out == "2 alerts will not be sent\n"
+    assert statuses(wrapd) == {"a": "canceled", "b": "canceled"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "becomes"),
+    [("n", "nothing was canceled\n", "pending"), ("y", "2 alerts will not be sent\n", "canceled")],
+)
+def test_on_a_terminal_it_asks_before_it_gives_up_more_than_one(
+    wrapd: Runner, answer: str, said: str, becomes: str
+) -> None:
+    write(wrapd, alert("a"), alert("b"))
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        command = [sys.executable, "-m", "daemon.cli", "--config", str(wrapd.config)]
+        done = subprocess.run(
+            [*command, "deliveries", "cancel", "--channel", "editors"],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "Give up 2 alerts?" in done.stdout + done.stderr
+    assert done.stdout.endswith(said)
+    assert statuses(wrapd) == {"a": becomes, "b": becomes}
 
 
 @pytest.mark.parametrize("args", [(), ("1", "--dead"), ("1", "--channel", "editors"), ("x",), ("0",)])

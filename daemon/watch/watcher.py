@@ -29,8 +29,10 @@ from daemon.watch.status import status_of
 log = logger(__name__)
 
 _PAGE = 5000
+_TAKEN = 2000
+"""Jobs that commands changed and that one transaction takes."""
 _SLICE = 250
-"""Jobs that commands changed and that are noticed at once: asking and sending wait for no more than these."""
+"""The same, noticed without a pause: asking and sending wait for no more than these."""
 _MOST_HINTS = 1000
 """Jobs that nobody watches for which hints are kept."""
 _CHUNK = 2000
@@ -154,13 +156,13 @@ class Watcher:
         await self._learn()
 
     async def _notice_changes(self) -> None:
-        """All that was changed until now, however much it is: a slice in each transaction."""
-        while await self._notice_slice() == _SLICE:
+        """All that was changed until now, however much it is."""
+        while await self._notice_some() == _TAKEN:
             pass
 
-    async def _notice_slice(self) -> int:
+    async def _notice_some(self) -> int:
         def take(tx: Transaction) -> int:
-            rows = tx.jobs.take_changes(limit=_SLICE)
+            rows = tx.jobs.take_changes(limit=_TAKEN)
             self._changed.extend(rows)
             return len(rows)
 
@@ -168,12 +170,16 @@ class Watcher:
             return await self._store.write(take)
         finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
             while self._changed:
-                row = self._changed.popleft()
-                try:
-                    self._notice(row)
-                except Exception as error:  # noqa: BLE001 - it costs this job
-                    self._defects.note("watch", error, project=row.project, job=row.job_id)
-            self.pump()
+                for _ in range(min(_SLICE, len(self._changed))):
+                    self._notice_safely(self._changed.popleft())
+                self.pump()
+                await asyncio.sleep(0)
+
+    def _notice_safely(self, row: WatchRow) -> None:
+        try:
+            self._notice(row)
+        except Exception as error:  # noqa: BLE001 - it costs this job
+            self._defects.note("watch", error, project=row.project, job=row.job_id)
 
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next, and how each project's watch stands."""

@@ -312,10 +312,14 @@ class Poller:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
         await self.ground.tasks.wait()
 
-    async def stop(self, *, patience: float) -> None:
-        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+    def halt(self) -> None:
+        """Start nothing more."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        await self.kinds.stop()
+
+    async def stop(self, *, patience: float) -> None:
+        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+        self.halt()
         await self.ground.tasks.end(patience=patience)
+        await self.kinds.stop()

@@ -173,13 +173,13 @@ def _cpu() -> float:
 @asynccontextmanager
 async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     """The daemon as `wrapd run` runs it, but for the web server; it asks as fast as it can."""
+    from daemon.app.run import Service
     from daemon.clock import SystemClock
     from daemon.domain.planning import Rails
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
     from daemon.plan import Plan
-    from daemon.service import Service
     from daemon.store import Store, TrackRequest
     from daemon.watch.settings import PollingPlan
 

@@ -36,6 +36,11 @@ class ConfigFault(WrapdError):
 
     exit_status = Exit.CONFIG
 
+    @property
+    def each(self) -> tuple[str, ...]:
+        """Its faults one by one."""
+        return (str(self),)
+
 
 class DatabaseFault(WrapdError):
     """The database cannot be used as it is."""

@@ -39,7 +39,9 @@ class LogEvent(StrEnum):
     DAEMON_STARTED = "daemon.started"  # all parts run; fields tell what is watched and where the web listens
     DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; what is under way is finished first
     DAEMON_STOPPED = "daemon.stopped"  # everything is stored
-    SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived; nothing is changed by it
+    SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived where no config is read: nothing is changed by it
+    CONFIG_RELOADED = "config.reloaded"  # the config was read again and is in use; fields tell what changed
+    CONFIG_REFUSED = "config.refused"  # a config that was to be reloaded has a fault; the last good one stays
     CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
@@ -245,8 +247,13 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("daemon").setLevel(level.upper())
+    set_level(level)
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+
+
+def set_level(level: Level) -> None:
+    """Write lines from this level on, for wrapd's own."""
+    logging.getLogger("daemon").setLevel(level.upper())
 
 
 def take_hooks() -> None:

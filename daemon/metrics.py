@@ -3,6 +3,8 @@
 A metric never carries a job's id, a URL or a secret as a label: labels are projects, channels and short words.
 """
 
+import contextlib
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,6 +94,22 @@ class Metrics:
             ["channel", "status"],
             registry=self.registry,
         )
+        self.config_reloads = Counter(
+            "wrapd_config_reloads",
+            "Reloads of the config, by result: `ok`, or `refused` where it had a fault",
+            ["result"],
+            registry=self.registry,
+        )
+        self.config_good = Gauge(
+            "wrapd_config_last_reload_successful",
+            "1 where the last reload of the config succeeded (or the start, before one), else 0",
+            registry=self.registry,
+        )
+        self.config_good_at = Gauge(
+            "wrapd_config_last_reload_success_timestamp_seconds",
+            "When the config that is in use was read (Unix time)",
+            registry=self.registry,
+        )
         self.defects = Counter(
             "wrapd_defects",
             "Errors of wrapd's own that nobody foresaw, by the part that met them; please report them",
@@ -104,6 +122,20 @@ class Metrics:
         self.log_lines_lost = Counter(
             "wrapd_log_lines_lost", "Lines of the log that could not be written", registry=self.registry
         )
+
+    def forget_project(self, project: str) -> None:
+        """Show no more how a project stands: it is gone. What was counted of it stays."""
+        for gauge in (
+            self.jobs,
+            self.lateness,
+            self.feed_trusted,
+            self.batch_size,
+            self.price,
+            self.request_rate,
+            self.project_up,
+        ):
+            with contextlib.suppress(KeyError):
+                gauge.remove(project)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

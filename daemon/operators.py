@@ -32,7 +32,7 @@ class Operators:
         wake: Callable[[Iterable[ChannelName]], None],
     ) -> None:
         self._store = store
-        self._routing = routing
+        self.routing = routing
         self._clock = clock
         self._errors = errors
         self._wake = wake
@@ -90,7 +90,7 @@ class Operators:
     def _adding(self, alert: OperatorAlert) -> Callable[[Transaction], tuple[Target, ...]]:
         def work(tx: Transaction) -> tuple[Target, ...]:
             now = self._clock.now()
-            targets = self._routing.targets(Subject(event=alert.event, project=alert.project), at=now)
+            targets = self.routing.targets(Subject(event=alert.event, project=alert.project), at=now)
             tx.outbox.add_operator(alert, channels=targets, at=now)
             return targets
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing
+from daemon.logs import Format, Level
 from daemon.metastudio.settings import ProjectSettings
 from daemon.notify import NotifySettings
 from daemon.notify.channels import Channel
@@ -39,3 +40,5 @@ class Plan:
     """How long before its last link dies `link_expiring` is told; 0: never."""
     keep: float = 0.0
     """For how long what is over is kept; 0: for ever."""
+    log_level: Level = "info"
+    log_format: Format = "text"

@@ -26,6 +26,7 @@ LABELS = (
         "`sent`, `retry`, `unknown`, `held` or `dead`; [channels.md](channels.md) explains them",
     ),
     ("`state`", "the state that a job came into, `other` for one that wrapd does not know"),
+    ("`result`", "`ok` or `refused`"),
     ("`status`", "`pending`, `sending`, `sent`, `held`, `dead` or `canceled`"),
 )
 
@@ -37,6 +38,7 @@ QUESTIONS = """\
 | Does a project's API answer? | `wrapd_project_up == 0` |
 | Are there more jobs than the request budget allows for? | `wrapd_poll_lateness_seconds > 60` |
 | Do alerts wait for a person? | `wrapd_deliveries{status=~"held\\|dead"} > 0` |
+| Was a changed config refused? | `wrapd_config_last_reload_successful == 0` |
 | Does the database take what is written? | `increase(wrapd_store_errors_total[10m]) > 0` |
 
 wrapd tells the first two, and a channel that is held, to the `operators` of its config by itself. Whether it

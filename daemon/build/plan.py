@@ -48,6 +48,8 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
         },
         link_reminder=config.notify.link_reminder,
         keep=config.retention.keep,
+        log_level=config.log.level,
+        log_format=config.log.format,
     )
 
 

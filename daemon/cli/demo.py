@@ -26,7 +26,7 @@ from daemon.domain.transitions import Moved
 from daemon.errors import Exit
 
 if TYPE_CHECKING:  # the daemon's parts are slow to import; docs and help must not wait for them
-    from daemon.service import Service
+    from daemon.app.run import Service
     from daemon.sim import Simulator
     from daemon.store import Transaction, TransitionRow
 
@@ -157,6 +157,7 @@ class Demo:
 
     def _service(self, sim: "Simulator", *, on_attempt: Callable[[], None]) -> "Service":
         """The daemon with a config for impatient people: short intervals, alerts on this terminal."""
+        from daemon.app.run import Service  # noqa: PLC0415
         from daemon.domain.planning import Rails, Strategy  # noqa: PLC0415
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
         from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
@@ -164,7 +165,6 @@ class Demo:
         from daemon.notify.channels import ChannelSettings, open_channel  # noqa: PLC0415
         from daemon.notify.settings import ChannelPlan  # noqa: PLC0415
         from daemon.plan import Plan  # noqa: PLC0415
-        from daemon.service import Service  # noqa: PLC0415
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415
         from daemon.web import WebSettings  # noqa: PLC0415
 

@@ -41,6 +41,10 @@ class ConfigFaults(ConfigFault):
             text = f"{source}: {len(self.faults)} faults:{lines}"
         super().__init__(text)
 
+    @property
+    def each(self) -> tuple[str, ...]:
+        return tuple(map(str, self.faults))
+
 
 def spell(place: Place) -> str:
     """A place as people write it: `projects.main.auth`, `routes[0].events[1]`."""

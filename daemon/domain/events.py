@@ -39,6 +39,7 @@ class Event(StrEnum):
     OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
     DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
     UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
+    CONFIG_REFUSED = "config_refused"  # a changed config has a fault; wrapd goes on with the last good one
     DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
@@ -52,6 +53,7 @@ OPERATOR_EVENTS = frozenset(
         Event.OVERLOADED,
         Event.DELIVERY_DEAD,
         Event.UNCONFIRMED,
+        Event.CONFIG_REFUSED,
         Event.DEFECT,
     }
 )

@@ -96,28 +96,31 @@ class Budget:
         after_restart: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        if not (rate > 0 and math.isfinite(rate)):
-            raise ValueError(f"the rate must be above 0, not {rate!r}")
-        self.rate = rate
+        self._low = self.rate = math.inf
+        self._bound_by(rate)
         self._clock = clock
         self._sleep = sleep
-        self._slack = 0.5 * (math.floor(rate) + 1 - rate) / rate
         self._due = -math.inf
         self._floor = -math.inf
         self._born = clock.monotonic()
         if after_restart:
             self._due = self._born + min(_SECOND, 1 / rate + self._slack) + _RESTART_JITTER
-        self._most = math.floor(rate) + 1
         self._recent: deque[Permit] = deque()
         self._exchanges = 0
         self._fastest = math.inf
-        self._low = rate
         self._low_since = -math.inf
         self._halved_at = -math.inf
         self._used: deque[tuple[int, int]] = deque(maxlen=_USAGE_OVER)
         self._waiting: list[tuple[Priority, int, asyncio.Future[Permit]]] = []
         self._order = count()
         self._pump: asyncio.Task[None] | None = None
+
+    def set_rate(self, rate: float) -> None:
+        """Give permits at another rate from now on. What was given counts on: after a change no closed second
+        holds more than the rate that was the higher one allows, nor, a second later, than the new one. Raises
+        ValueError."""
+        if rate != self.rate:
+            self._bound_by(rate)
 
     def next_at(self) -> float:
         """The monotonic second from which the next permit is free (not later than now: it is free already)."""
@@ -191,6 +194,13 @@ class Budget:
             self._pump.cancel()
             await asyncio.wait([self._pump])
             self._pump = None
+
+    def _bound_by(self, rate: float) -> None:
+        if not (rate > 0 and math.isfinite(rate)):
+            raise ValueError(f"the rate must be above 0, not {rate!r}")
+        self.rate, self._low = rate, min(rate, self._low)
+        self._slack = 0.5 * (math.floor(rate) + 1 - rate) / rate
+        self._most = math.floor(rate) + 1
 
     def _grant(self, now: float, priority: Priority) -> Permit:
         self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now)

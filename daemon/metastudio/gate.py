@@ -151,6 +151,12 @@ class AuthGate:
             self._open = False
             self._generation += 1
 
+    def renewed(self) -> None:
+        """A person has put other credentials in their place under the same name: the next request goes alone, and
+        at once if the limit allows one."""
+        self.doubt()
+        self._spare = True
+
     def release(self, given: Pass) -> None:
         """The request has ended, in whatever way."""
         if given.probe and self._probe is not None:

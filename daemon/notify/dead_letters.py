@@ -39,6 +39,10 @@ class DeadLetters:
         self._channel = channel
         self._told_at = float("-inf")
 
+    def follow(self, other: "DeadLetters") -> None:
+        """Go on where those of the same channel ended: they were told of when they were."""
+        self._told_at = other._told_at
+
     def notice(self, dead: Sequence[tuple[int, str]], *, reason: str, at: datetime, now: float) -> Notice | None:
         """The alert about these, by row id and event; None where there is nothing to tell. `now`: monotonic
         seconds."""

@@ -8,6 +8,7 @@ an answer means.
 import asyncio
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from daemon.clock import Clock, SteadyClock
@@ -15,21 +16,20 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.logs import LogEvent, logger
+from daemon.notify.arrival import Arrival, arrive
 from daemon.notify.channels import Channel
 from daemon.notify.keeper import Keeper
 from daemon.notify.lane import Lane
-from daemon.notify.pace import Pace
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import NotifySettings
 from daemon.notify.surroundings import OnResult, Surroundings, Waiter, wait_for_event
-from daemon.store import LEFT_WHILE_SENDING, DeliveryStatus, Left, Store, Transaction
+from daemon.store import LEFT_WHILE_SENDING, Left, Store, Transaction
 from daemon.tasks import Defects
 
 log = logger(__name__)
 
 _AGAIN = 5.0
 """Seconds after which a lane is started again that ended by itself."""
-_SALT_BITS = 128
 _STOP_MARGIN = 10.0
 """Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
 
@@ -96,11 +96,39 @@ class Dispatcher:
         await store.write(
             lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
         )
-        await store.write(self._try_new_addresses)
-        held, sent = await store.read_async(self._as_it_was_left)
+        arrivals = await store.write(self._arrived)
         for name, channel in self._channels.items():
-            self._lanes[name] = Lane(channel, self._around, held=held.get(name), sent=sent.get(name, 0))
+            self._lanes[name] = Lane(channel, self._around, arrival=arrivals[name])
             self._begin(name)
+
+    def adopt(
+        self,
+        channels: Mapping[ChannelName, Channel],
+        *,
+        settings: NotifySettings,
+        routing: Routing,
+        preparer: Preparer,
+    ) -> None:
+        """Send to these channels in this way from now on. A lane whose channel is another one now, or gone, ends
+        after the message that is under way; one that takes its place begins then. Rows of a channel that is gone
+        stay, and go on when it comes back."""
+        around = self._around
+        anew = settings != around.settings or preparer is not around.preparer
+        if anew:
+            self._around = replace(around, settings=settings, preparer=preparer)
+        around.keeper.adopt(settings=settings, routing=routing)
+        self._routing, self._channels = routing, dict(channels)
+        for name, lane in tuple(self._lanes.items()):
+            channel = channels.get(name)
+            if not anew and channel is not None and channel.is_same(lane.channel):
+                continue
+            lane.stop()
+            if name in self._timers:  # it ended by itself, and was to begin again
+                self._succeed(name)
+        for name in channels:
+            if name not in self._lanes:
+                self._enter(name, after=None)
+        self.wake_all()
 
     def wake(self, channels: Iterable[ChannelName]) -> None:
         """Rows of these channels were written: look now."""
@@ -156,10 +184,29 @@ class Dispatcher:
         if self._stopping:
             return
         error = None if task.cancelled() else task.exception()
+        if self._lanes[name].stopped.is_set():
+            if error is not None:
+                log.error(LogEvent.DATABASE_FAILED, channel=name, error=error)
+            self._succeed(name)
+            return
         self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
         self._lanes[name].let_go()
         loop = asyncio.get_running_loop()
         self._timers[name] = loop.call_later(_AGAIN, self._begin, name)
+
+    def _succeed(self, name: ChannelName) -> None:
+        """A lane has ended that was to end: the one that takes its place begins, where there is one."""
+        ended = self._lanes.pop(name)
+        ended.let_go()
+        del self._tasks[name]
+        if (timer := self._timers.pop(name, None)) is not None:
+            timer.cancel()
+        if name in self._channels:
+            self._enter(name, after=ended if ended.arrived else ended.after)
+
+    def _enter(self, name: ChannelName, *, after: Lane | None) -> None:
+        self._lanes[name] = Lane(self._channels[name], self._around, after=after)
+        self._begin(name)
 
     def _owned(self) -> frozenset[int]:
         """What is under way in any lane, by row id."""
@@ -177,27 +224,7 @@ class Dispatcher:
             targets = self._routing.targets(Subject(event=event), at=at)
         return tuple(target for target in targets if target.channel in self._channels)
 
-    def _try_new_addresses(self, tx: Transaction) -> None:
-        """What a channel refused under another URL than it has now is due at once: somebody has corrected it."""
-        for name, channel in self._channels.items():
-            salt = f"{self._around.rng.getrandbits(_SALT_BITS):x}"
-            if tx.addresses.moved(name, channel.fingerprint, salt=salt):
-                tx.outbox.release(name, at=self._around.steady.now())
-                tx.outbox.resume(name)
-
-    def _as_it_was_left(self, tx: Transaction) -> tuple[dict[ChannelName, float], dict[ChannelName, int]]:
-        """The channels that were held when the daemon stopped (their operators have been told), and since how many
-        seconds; and how many messages each one with a pace got lately."""
-        now = self._around.steady.now()
-        held = {
-            name: (now - (tx.outbox.held_since(name) or now)).total_seconds()
-            for (name, status) in tx.outbox.counts()
-            if status is DeliveryStatus.HELD
-        }
-        windows = {name: Pace(channel.per_minute).window for name, channel in self._channels.items()}
-        sent = {
-            name: tx.outbox.sent_since(name, now - timedelta(seconds=window))
-            for name, window in windows.items()
-            if window > 0
-        }
-        return held, sent
+    def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
+        """How each channel stands as the daemon starts."""
+        around, now = self._around, self._around.steady.now()
+        return {name: arrive(tx, channel, salt=around.salt(), now=now) for name, channel in self._channels.items()}

@@ -193,6 +193,10 @@ _OPERATORS: Mapping[Event, Mapping[str, Json]] = {
         "deliveries": 3,
     },
     Event.UNCONFIRMED: {"jobs": 3, "job_id": "26f06524-4f75-4b3a-a853-b649a21aae01"},
+    Event.CONFIG_REFUSED: {
+        "reason": "/etc/wrapd/config.toml: channels.studio.digest_abov: there is no such key; did you mean "
+        "'digest_above'?",
+    },
     Event.DEFECT: {
         "part": "watch",
         "reason": "KeyError (daemon/watch/answers.py:120)",

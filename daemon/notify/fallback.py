@@ -27,6 +27,10 @@ class Fallback:
         if self._held_from is None:
             self._held_from = now - max(0.0, seconds)
 
+    def follow(self, other: "Fallback") -> None:
+        """Go on where another one of the same channel ended: it is held for as long."""
+        self._held_from = other._held_from
+
     def freed(self) -> None:
         """It is not held any more."""
         self._held_from = None

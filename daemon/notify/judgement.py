@@ -60,6 +60,13 @@ class Judge:
         self.suspects = False
         """Whether the channel is held because it refused one alert after another, each as if for what it says."""
 
+    def follow(self, other: "Judge", *, moved: bool) -> None:
+        """Go on where the judge of the same channel ended; `moved`: it leads elsewhere now, so nothing is held
+        against it."""
+        self._dead.follow(other._dead)
+        if not moved:
+            self._refusals, self.suspects = other._refusals, other.suspects
+
     @property
     def trusts(self) -> bool:
         """Whether the channel took the last message."""

@@ -42,6 +42,13 @@ class Keeper:
     bury: Callable[[Transaction, Sequence[Left], datetime], None]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _next_rescue: float = float("-inf")
+    _rerouted: bool = False
+
+    def adopt(self, *, settings: NotifySettings, routing: Routing | None) -> None:
+        """Keep by these from now on. What is kept for quiet hours waits no longer than the new ones ask, from the
+        next look of any lane on."""
+        self._rerouted = self._rerouted or routing != self.routing
+        self.settings, self.routing = settings, routing
 
     async def look(self) -> None:
         """Do what is to be done now. Raises StoreError where the wall clock was set and the store does not take
@@ -49,6 +56,8 @@ class Keeper:
         async with self._turn:
             if step := self.clock.step():
                 await self._move(step)
+            if self._rerouted:
+                await self._shorten()
             now = self.clock.monotonic()
             if now >= self._next_rescue:
                 self._next_rescue = now + RESCUE_INTERVAL
@@ -69,6 +78,19 @@ class Keeper:
             raise
         except Exception as error:  # noqa: BLE001 - late is better than never: times go on from here
             self.defects.note("delivery", error, step=step)
+
+    async def _shorten(self) -> None:
+        """Let what is kept for quiet hours go at the end of those that hold now. Raises StoreError."""
+        self._rerouted, routing = False, self.routing
+        if routing is None:
+            return
+        try:
+            await self.store.write(lambda tx: tx.outbox.shorten_quiet(routing, at=self.clock.now()))
+        except StoreError:
+            self._rerouted = True
+            raise
+        except Exception as error:  # noqa: BLE001 - late is better than never: what is kept keeps its time
+            self.defects.note("delivery", error)
 
     async def _rescue(self) -> None:
         """Give back what is being sent and has no owner."""

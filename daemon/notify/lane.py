@@ -15,6 +15,7 @@ from typing import TypeVar
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
 from daemon.notify.accounts import log_send
+from daemon.notify.arrival import Arrival, arrive
 from daemon.notify.channels import Channel
 from daemon.notify.fallback import Fallback
 from daemon.notify.forms import Picture
@@ -44,12 +45,24 @@ class _Pause:
 
 
 class Lane:
-    """The deliveries of one channel, one message at a time. `held`: since how many seconds the channel was held
-    when wrapd started, None: it was not; `sent` is how many messages it got within its pace's window before."""
+    """The deliveries of one channel, one message at a time. It begins where the channel stands: `arrival`, or as
+    the store says of a channel that comes while the daemon runs. `after` is the channel's lane until now, which
+    has ended: its pace and its trouble go on."""
 
-    def __init__(self, channel: Channel, around: Surroundings, *, held: float | None, sent: int = 0) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        around: Surroundings,
+        *,
+        arrival: Arrival | None = None,
+        after: "Lane | None" = None,
+    ) -> None:
         now = around.clock.monotonic()
         self.name = channel.name
+        self.channel = channel
+        self.after = after
+        """The lane before this one, until this one has begun."""
+        self.arrived = False
         self.stopped = asyncio.Event()
         self.progress = self.moved = now
         """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
@@ -59,7 +72,7 @@ class Lane:
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
         self._news = True
-        self._held = held is not None
+        self._held = False
         self._partly = False
         self._probes = 0
         self._failures = 0
@@ -70,7 +83,6 @@ class Lane:
         self._pause: _Pause | None = None
         self._judge = Judge(channel, around)
         self._pace = Pace(channel.per_minute, gap=channel.gap)
-        self._pace.sent(now, messages=sent)
         self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
         self._hand = Hand()
         self._taker = Taker(
@@ -99,8 +111,8 @@ class Lane:
         self._fallback = Fallback(
             channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
         )
-        if held is not None:
-            self._fallback.held(now, seconds=held)
+        if arrival is not None:
+            self._begin(arrival)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -165,6 +177,8 @@ class Lane:
     async def _look(self) -> float:
         """Send one message if one is due; the seconds to wait before the next look."""
         await self._insist(self._around.keeper.look)
+        if not self.arrived:
+            await self._arrive()
         load, self._next = self._next, None
         if load is None:
             taken = await self._take()
@@ -186,6 +200,48 @@ class Lane:
         self._got_on()
         for _ in range(count):
             self._around.on_result(self.name, AttemptOutcome.SENT)
+
+    # Where it begins
+
+    async def _arrive(self) -> None:
+        """Begin where the channel stands by now."""
+        around, after = self._around, self.after
+        elsewhere = after is not None and not after.channel.leads_to(self.channel)
+        salt = around.salt()
+
+        def work(tx: Transaction) -> Arrival:
+            return arrive(tx, self.channel, salt=salt, now=around.steady.now(), elsewhere=elsewhere)
+
+        arrival = Arrival(moved=elsewhere, held=None, sent=0)
+        try:
+            arrival = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - it begins without: what the channel refuses is found out anew
+            around.defects.note("delivery", error, channel=self.name)
+        self._begin(arrival)
+
+    def _begin(self, arrival: Arrival) -> None:
+        after, now = self.after, self._around.clock.monotonic()
+        self.arrived, self.after = True, None
+        if after is not None:
+            self._follow(after, moved=arrival.moved)
+        elif arrival.held is not None:
+            self._held = True
+            self._fallback.held(now, seconds=arrival.held)
+        if after is None or not after._pace.window:
+            self._pace.sent(now, messages=arrival.sent)
+
+    def _follow(self, after: "Lane", *, moved: bool) -> None:
+        """Go on where the lane before ended. Of a channel that leads elsewhere now only the pace is known."""
+        self._pace.follow(after._pace)
+        self._judge.follow(after._judge, moved=moved)
+        if moved:
+            return
+        self._held, self._partly, self._pause = after._held, after._partly, after._pause
+        self._probes, self._failures, self._failed_at = after._probes, after._failures, after._failed_at
+        self._singly, self._resume = after._singly, after._resume
+        self._fallback.follow(after._fallback)
 
     # What is next
 

@@ -51,6 +51,7 @@ MARKS: Mapping[Event, tuple[str, Severity]] = {
     Event.OVERLOADED: ("🐢", Severity.WARNING),
     Event.DELIVERY_DEAD: ("🪦", Severity.BAD),
     Event.UNCONFIRMED: ("👻", Severity.WARNING),
+    Event.CONFIG_REFUSED: ("📝", Severity.WARNING),
     Event.DEFECT: ("🐞", Severity.WARNING),
 }
 """The sign and the colour of each event, in every language."""

@@ -21,6 +21,11 @@ class Pace:
         self._sent: deque[float] = deque(maxlen=self._most)
         self._gap, self._last = gap, -math.inf
 
+    def follow(self, other: "Pace") -> None:
+        """Go on after another pace of the same channel: what it counted counts here."""
+        self._sent.extend(other._sent)
+        self._last = other._last
+
     def wait(self, now: float) -> float:
         """Seconds until the next one may go; 0: now."""
         rest = max(0.0, self._last + self._gap - now)

@@ -17,6 +17,8 @@ from daemon.notify.settings import NotifySettings
 from daemon.store import AttemptOutcome, Store
 from daemon.tasks import Defects
 
+_SALT_BITS = 128
+
 
 class Waiter(Protocol):
     """How a lane waits; tests put in one that waits for the event alone."""
@@ -55,3 +57,7 @@ class Surroundings:
     on_result: OnResult
     tell: Callable[[tuple[ChannelName, ...]], None]
     waiter: Waiter
+
+    def salt(self) -> str:
+        """A new salt for the fingerprint of a channel's address."""
+        return f"{self.rng.getrandbits(_SALT_BITS):x}"

@@ -42,6 +42,7 @@ class TemplateFault:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     path: Path
+    source: str
     program: Program
     tells_notes: bool
     """Whether it says by itself where notes about lateness and repeats go."""
@@ -62,6 +63,11 @@ class Templates:
         """
         sandbox = Sandbox()
         return cls({event: _load(sandbox, event, path) for event, path in files.items()})
+
+    @property
+    def sources(self) -> Mapping[str, tuple[Path, str]]:
+        """File and text of each template."""
+        return {event: (each.path, each.source) for event, each in self._loaded.items()}
 
     def __bool__(self) -> bool:
         return bool(self._loaded)
@@ -112,7 +118,7 @@ def _load(sandbox: Sandbox, event: str, path: Path) -> _Loaded:
         if name not in FACTS:
             raise ConfigFault(f"{path}:{line}: f has no {name!r}; {_nearest(name, FACTS)}")
     used = {name for name, _ in program.names}
-    return _Loaded(path=path, program=program, tells_notes="notes" in used)
+    return _Loaded(path=path, source=source, program=program, tells_notes="notes" in used)
 
 
 def _check_event(event: str) -> None:

@@ -262,6 +262,11 @@ class Outbox:
             steps.bound(self._connection, now=at, longest=longest)
         return ownership.recover(self._connection, at=at)
 
+    def shorten_quiet(self, routing: Routing, *, at: datetime) -> int:
+        """Let what is kept for quiet hours wait no longer than `routing` asks. Returns of how many the time has
+        changed."""
+        return quiet.shorten(self._connection, routing, at=at)
+
     def last_written(self) -> datetime | None:
         """When a delivery was last written or tried; None: none was."""
         return steps.last_written(self._connection)

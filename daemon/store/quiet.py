@@ -1,4 +1,4 @@
-"""Quiet hours at a start: what an older config kept waits no longer than the present one asks.
+"""Quiet hours under a new config: what an older one kept waits no longer than the present one asks.
 
 Owns these statements, for `Outbox`. Must never take an alert out of its line's order, nor make one wait longer
 unless the wall clock was set.

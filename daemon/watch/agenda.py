@@ -5,7 +5,7 @@ of those that are asked singly. Never does I/O and never decides what an answer 
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from itertools import count, islice
 from math import inf, nextafter
@@ -297,6 +297,20 @@ class Agenda:
         for watched in self._jobs.values():
             if watched.due > now:
                 watched.due = min(now, watched.looked if watched.looked is not None else now)
+        self._arrange()
+
+    def bound(self, latest: Callable[[Watched], float], *, longer: float) -> None:
+        """The plan has changed: no job is due later than `latest` says; wrapd gives up on each `longer` seconds
+        later than before (less than 0: sooner)."""
+        for watched in self._jobs.values():
+            watched.expires += longer
+            if not watched.in_flight:
+                watched.due = min(watched.due, latest(watched))
+        self._next_expiry = -inf
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Order the queues anew."""
         for queue, heap in zip(Queue, self._heaps, strict=True):
             heap[:] = [
                 (watched.due, next(self._order), watched)

@@ -209,6 +209,12 @@ class Discovery:
         """The same of the very first look: what was created before it is taken by its state alone."""
         self._unmarked = Tally()
 
+    def adopt(self, settings: DiscoverySettings | None) -> None:
+        """Look by these settings from now on; where they are others, at once, and at all jobs."""
+        if settings != self._settings:
+            self._settings = settings
+            self._look_at = self._full_at = self._clock.monotonic()
+
     async def tick(self) -> None:
         """Begin what is due, beside everything else; nothing where a look still runs."""
         now = self._clock.monotonic()

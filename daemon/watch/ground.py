@@ -1,4 +1,7 @@
-"""What all parts of one project's watch stand on. Never decides anything."""
+"""What all parts of one project's watch stand on. Never decides anything.
+
+Routing and limits may change while it runs: they are read where they are used, and never kept.
+"""
 
 import random
 from collections.abc import Callable, Iterable
@@ -26,7 +29,7 @@ class Limits:
     max_in_flight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ground:
     """One project's parts and surroundings."""
 

@@ -41,6 +41,10 @@ class ProjectHealth:
         """Whether requests go one at a time: the API does not answer."""
         return self.down or self.failures >= DOWN_FAILURES
 
+    def begin_anew(self) -> None:
+        """What was at fault may be mended: a probe may go now. Whether the project is down shows by its answer."""
+        self.paused_until, self.failed_at, self._probes = 0.0, 0.0, 0
+
     def succeeded(self) -> Change | None:
         """Note a usable answer (one that says no such job is one)."""
         was_down, self.failures, self.failing_since, self.down = self.down, 0, None, False

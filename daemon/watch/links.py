@@ -76,6 +76,10 @@ class FreshLinks:
             return job
         return task.result() or job
 
+    def ask_again(self, project: ProjectName) -> None:
+        """What made the project's requests fail may be mended."""
+        self._resting.pop(project, None)
+
     async def stop(self) -> None:
         """Give up what is under way."""
         await self._tasks.end(patience=0)

@@ -63,6 +63,19 @@ class Planner:
         self._project = project
         self._weighed_at = 0.0
 
+    def adopt(self, plan: PollingPlan, *, rate: float) -> None:
+        """Plan in this way from now on, for a budget of `rate` requests a second."""
+        self.plan, self._fixed, self._rate = plan, plan.strategy is Strategy.FIXED, rate
+
+    def latest(self, watched: Watched) -> float:
+        """The latest moment at which a job may be due that was looked at under another plan (monotonic seconds);
+        no bound for one that failed: its wait has a reason of its own."""
+        if watched.looked is None or watched.failures:
+            return watched.expires
+        rails = self.plan.rails
+        longest = rails.blocked_interval if watched.state == _BLOCK else self.net_interval
+        return min(watched.expires, watched.looked + longest)
+
     @property
     def price(self) -> float:
         """What a request is worth now, in seconds of undetected delay."""

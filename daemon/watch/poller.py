@@ -35,6 +35,7 @@ from daemon.watch.outcomes import Outcomes
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
+from daemon.watch.trust import BatchTrust, FeedTrust
 
 log = logger(__name__)
 
@@ -134,6 +135,23 @@ class Poller:
         self.late = 0.0
         """Seconds for which the most overdue job had waited at the last checkpoint."""
         self._late = metrics.lateness.labels(project)
+
+    def adopt(self, *, routing: Routing, plan: PollingPlan, limits: Limits, way_changed: bool) -> None:
+        """Go on by these settings. `way_changed`: requests go another way to the same project (keys, proxy, …).
+        What is known of the jobs, and of the service, stays."""
+        before, longer = self.planner.plan, limits.give_up_after - self.limits.give_up_after
+        self.ground.routing, self.ground.limits, self.limits = routing, limits, limits
+        self.planner.adopt(plan, rate=self._client.budget.rate)
+        self._overload.limit = plan.rails.max_interval
+        if plan.feed != before.feed:
+            self.feed.trust = FeedTrust(on=plan.feed)
+        if plan.batch != before.batch:
+            self.batches.trust = BatchTrust(on=plan.batch)
+        if plan != before or longer:
+            self.agenda.bound(self.planner.latest, longer=longer)
+        if way_changed:
+            self.health.begin_anew()
+        self.pump()
 
     def add(self, watched: Watched, *, anew: bool = False) -> None:
         """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
@@ -294,10 +312,14 @@ class Poller:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
         await self.ground.tasks.wait()
 
-    async def stop(self, *, patience: float) -> None:
-        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+    def halt(self) -> None:
+        """Start nothing more."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
-        await self.kinds.stop()
+
+    async def stop(self, *, patience: float) -> None:
+        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+        self.halt()
         await self.ground.tasks.end(patience=patience)
+        await self.kinds.stop()

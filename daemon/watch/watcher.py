@@ -6,7 +6,7 @@ API itself.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -40,7 +40,8 @@ _CHUNK = 2000
 
 
 class Watcher:
-    """All projects' pollers, fed from the store."""
+    """All projects' pollers, fed from the store. `pollers` is the caller's: projects may come and go in it (`join`
+    and `leave`)."""
 
     def __init__(
         self,
@@ -65,8 +66,22 @@ class Watcher:
         """Taken from the store, and not noticed yet. The writer's thread adds to it."""
         self._hints: dict[tuple[ProjectName, JobId], float] = {}
         """When somebody outside asked for jobs that nobody watched (monotonic seconds)."""
+        self._joining: set[ProjectName] = set()
+        """Projects whose jobs are to be taken up from the store."""
         for poller in pollers.values():
             poller.kinds.on_found = self.notice_soon
+
+    def join(self, project: ProjectName) -> None:
+        """A project has come: its jobs are taken up from the store, beside everything else."""
+        self._pollers[project].kinds.on_found = self.notice_soon
+        self._joining.add(project)
+        self.notice_soon()
+
+    async def leave(self, poller: Poller) -> None:
+        """End a poller that is not among `pollers` any more: it asks no more from now on. Its jobs stay in the
+        store, with what is known of them."""
+        await poller.stop(patience=0)
+        await self._flush(list((_drain(poller.answers.moved) | _drain(poller.answers.touched)).values()))
 
     async def load(self) -> int:
         """Take up every active job, the first ones being asked while the rest is read. Returns how many.
@@ -74,22 +89,34 @@ class Watcher:
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
         await self._learn()
-        after, count = 0, 0
+        count = 0
         strays: Counter[tuple[str, str]] = Counter()
-        while True:
-            page = await self._store.read_async(partial(_page_of_active, after=after))
-            if not page:
-                break
-            for row in page:
-                if self._taken(row):
-                    count += 1
-                else:
-                    strays[row.project, row.kind] += 1
-            after = page[-1].id
-            self.pump()
+        async for row in self._active():
+            if self._taken(row):
+                count += 1
+            else:
+                strays[row.project, row.kind] += 1
         for (project, kind), number in strays.items():
             log.warning(LogEvent.JOBS_STRAY, project=project, kind=kind, jobs=number)
         return count
+
+    async def _active(self) -> AsyncIterator[WatchRow]:
+        """Every active job of the store; after each page what is due is started."""
+        after = 0
+        while page := await self._store.read_async(partial(_page_of_active, after=after)):
+            for row in page:
+                yield row
+            after = page[-1].id
+            self.pump()
+
+    async def _take_up(self) -> None:
+        """Take up the jobs of the projects that have come. Raises StoreError; the rest is for the next time."""
+        joining = {name for name in self._joining if name in self._pollers}
+        if joining:
+            async for row in self._active():
+                if row.project in joining and not self._is_watched(row):
+                    self._taken(row)
+        self._joining -= joining
 
     def pump(self) -> None:
         """Start what is due in every project."""
@@ -98,7 +125,7 @@ class Watcher:
 
     async def tick(self) -> None:
         """The poll tick: start what is due, end what is over."""
-        for project, poller in self._pollers.items():
+        for project, poller in tuple(self._pollers.items()):
             try:
                 poller.pump()
                 poller.kinds.tick()
@@ -140,6 +167,7 @@ class Watcher:
         try:
             while self._again:
                 self._again = False
+                await self._take_up()
                 await self._notice_changes()
         except StoreError as error:  # the next tick takes them up
             self._trouble.note(error)
@@ -148,10 +176,11 @@ class Watcher:
 
     async def take_changes(self) -> None:
         """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
+        await self._take_up()
         await self._notice_changes()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
-        moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved)]
+        moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved).values()]
         await self._flush(moved)
         await self._learn()
 
@@ -184,9 +213,9 @@ class Watcher:
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next, and how each project's watch stands."""
         try:
-            for poller in self._pollers.values():
+            for poller in tuple(self._pollers.values()):
                 poller.note_lateness()
-                touched = _drain(poller.answers.touched)
+                touched = list(_drain(poller.answers.touched).values())
                 for begin in range(0, len(touched), _CHUNK):
                     await self._flush(touched[begin : begin + _CHUNK])
         finally:
@@ -212,16 +241,22 @@ class Watcher:
             if poller is not None and _forget(poller, row.job_id):
                 log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
             return
-        watched = poller.agenda.get(row.job_id) if poller is not None else None
-        known = None if watched is None else (watched.job, watched.kind.name, watched.episode)
-        if watched is not None and known == (row.id, row.kind, row.episode):
-            watched.guessed = row.kind_source is KindSource.GUESSED
+        if self._is_watched(row):
             return
         fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
         if self._take(row, anew=True):
             log.info(LogEvent.JOB_TAKEN, **fields)
         else:
             log.warning(LogEvent.JOBS_STRAY, **fields)
+
+    def _is_watched(self, row: WatchRow) -> bool:
+        """Whether the job is in the agenda as the row says."""
+        poller = self._pollers.get(row.project)
+        watched = poller.agenda.get(row.job_id) if poller is not None else None
+        if watched is None or (watched.job, watched.kind.name, watched.episode) != (row.id, row.kind, row.episode):
+            return False
+        watched.guessed = row.kind_source is KindSource.GUESSED
+        return True
 
     def _taken(self, row: WatchRow) -> bool:
         """The same as `_take`, at the start: one that wrapd cannot take keeps no other from it."""
@@ -332,7 +367,7 @@ def _forget(poller: Poller, job_id: JobId) -> bool:
     return poller.agenda.drop(job_id) is not None or held
 
 
-def _drain(jobs: dict[int, Watched]) -> list[Watched]:
-    drained = list(jobs.values())
+def _drain(jobs: dict[int, Watched]) -> dict[int, Watched]:
+    drained = dict(jobs)
     jobs.clear()
     return drained

@@ -1,4 +1,5 @@
-"""What the web server stands on: the store, and what it may ask of the rest of the daemon.
+"""What the web server stands on: the store, and what it may ask of the rest of the daemon. Settings, projects and
+routing may change while it runs: they are read at each request.
 
 Plain functions, so that it knows nothing of the watch and of the delivery. Never decides anything.
 """
@@ -24,7 +25,7 @@ EtaOf = Callable[[JobRow, datetime], Eta | None]
 """What remains of a job's production; None where nobody can say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WebGround:
     """The web server's surroundings. `tracked` is told that jobs were tracked: they are to be taken up at once."""
 

@@ -6,7 +6,7 @@ nothing else is answered only under names that are this server's.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,14 +25,14 @@ _LINKS = "/v/"
 
 
 class Guard:
-    """An ASGI application around another one. `hosts` are the names besides loopback under which probes are
+    """An ASGI application around another one. `hosts` gives the names besides loopback under which probes are
     answered; None: any, since the server is meant to be reached by others, under names that it does not know."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        hosts: Collection[str] | None,
+        hosts: Callable[[], Collection[str]] | None,
         connections: Connections,
         strangers: Folding,
         defects: Defects | None,
@@ -81,7 +81,7 @@ class Guard:
         if self._hosts is None or not given:  # a browser always sends one
             return True
         name = host_of(given[0])
-        return is_loopback(name) or name in self._hosts
+        return is_loopback(name) or name in self._hosts()
 
 
 class _Answer:

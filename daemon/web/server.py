@@ -26,7 +26,6 @@ from daemon.web.connections import PATIENCE, Connection, Connections
 from daemon.web.ground import WebGround
 from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
-from daemon.web.settings import WebSettings
 
 log = logger(__name__)
 
@@ -48,7 +47,7 @@ def build_app(
     app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(_probe_router(probes, metrics_text, metrics_type))
     app.state.strangers = Folding(log, SystemClock() if ground is None else ground.clock)
-    app.state.settings = None if ground is None else ground.settings
+    app.state.ground = ground
     if ground is not None:
         app.include_router(tracking.router(ground))
         app.include_router(callbacks.router(ground))
@@ -97,9 +96,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _names(settings: WebSettings | None) -> tuple[str, ...]:
+def _names(ground: WebGround | None) -> tuple[str, ...]:
     """The names, besides loopback, that people know the server by."""
-    public = None if settings is None or settings.public_url is None else urlsplit(settings.public_url).hostname
+    url = None if ground is None else ground.settings.public_url
+    public = None if url is None else urlsplit(url).hostname
     return () if public is None else (public,)
 
 
@@ -178,7 +178,7 @@ class WebServer:
         self._connections = Connections(app.state.strangers)
         guard = Guard(
             app,
-            hosts=_names(app.state.settings) if is_loopback(host) else None,
+            hosts=partial(_names, app.state.ground) if is_loopback(host) else None,
             connections=self._connections,
             strangers=app.state.strangers,
             defects=defects,

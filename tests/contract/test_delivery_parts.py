@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from daemon.app.delivery import Delivery
 from daemon.clock import ManualClock
-from daemon.delivery import Delivery
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, JobId, Tracking
 from daemon.domain.planning import Rails

@@ -318,7 +318,7 @@ async def test_a_script_that_cannot_be_had_costs_no_news(tmp_path: Path, fault: 
                 it.sim.clear_faults()
 
         if fault == "hang":
-            client._api.transport._total = 0.2
+            client._session._api.transport._total = 0.2
         client.show_whole = faulty  # type: ignore[method-assign]
         for each in [job, *others]:
             it.track(each)

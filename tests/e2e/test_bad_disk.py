@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.health import STALL
+from daemon.app.health import STALL
 from tests.support.live import FAST, LiveDaemon, LiveSim, events, to, until
 from tests.support.programs import ROOT, need
 from tests.support.webhook import Webhook

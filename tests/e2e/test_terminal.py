@@ -37,14 +37,14 @@ def asked(sim: LiveSim) -> None:
     until("it asks", lambda: sim.asked() > 2)
 
 
-def test_a_hang_up_is_logged_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_hang_up_has_the_config_read_again(tmp_path: Path) -> None:
     with (
         LiveSim() as sim,
         Webhook() as hook,
         LiveDaemon(tmp_path, FAST + WEB_OFF + sim.project() + to(hook)) as daemon,
     ):
         os.kill(daemon.pid, signal.SIGHUP)
-        daemon.wait_for("signal.ignored", signal="SIGHUP")
+        daemon.wait_for("config.reloaded", changed=[])
         daemon.command("track", *sim.jobs(timeline=[("SUCCEED", None)]))
         daemon.wait_for("delivery.sent")
         assert daemon.stop().status == 0
@@ -152,7 +152,7 @@ def test_each_line_has_its_priority_in_the_journal_alone(tmp_path: Path, journal
         process = begin(tmp_path, config, **options)
         until("it runs", lambda: "daemon.started" in log.read_text())
         os.kill(process.pid, signal.SIGHUP)
-        until("it says so", lambda: "signal.ignored" in log.read_text())
+        until("it says so", lambda: "config.reloaded" in log.read_text())
         process.terminate()
         assert process.wait(PATIENCE) == 0
         wrong = begin(tmp_path, f"{config}[nonsense]\n[more]\n", **options)

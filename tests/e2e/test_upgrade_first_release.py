@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from daemon.app.run import Service
 from daemon.build import build_plan, check_config
 from daemon.clock import ManualClock
-from daemon.service import Service
 from daemon.sim import SimSettings, Simulator
 from daemon.store import upgrade
 from tests.support.process import COMMAND

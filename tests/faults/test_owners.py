@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from daemon.app.run import Service
 from daemon.build import build_plan, check_config
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
-from daemon.service import Service
 from daemon.store import Jobs, Store, TrackResult
 from daemon.watch.learning import Learning
 from daemon.watch.watcher import Watcher

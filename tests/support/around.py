@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon.app.run import Service
 from daemon.clock import ManualClock
 from daemon.domain.jobs import JobId, ProjectName
-from daemon.service import Service
 from daemon.sim import Simulator
 from daemon.store import Store, TrackRequest
 from daemon.watch.discovery import Wish

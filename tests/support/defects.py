@@ -27,11 +27,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from daemon.app.run import Service
 from daemon.build import build_plan, check_config
 from daemon.clock import ManualClock
 from daemon.logs import set_up
 from daemon.notify import NotifySettings
-from daemon.service import Service
 from daemon.sim import SimSettings, Simulator
 from daemon.store import StoreBusy, StoreFailed
 from tests.support.around import BUSY, TOKEN, Run, acts, prepare

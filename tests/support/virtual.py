@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from daemon import service
+from daemon.app import run
 from daemon.clock import ManualClock
 from daemon.notify.worker import Worker
 from daemon.schedule import Schedule
@@ -109,5 +109,5 @@ def stand_in(put: Callable[[Any, str, Any], None], busy: Busy) -> None:
     `put` is `setattr`, or a test's `monkeypatch.setattr`."""
     for owner, name in ((Store, "write"), (Worker, "run"), (Transport, "exchange")):
         put(owner, name, busy.counted(getattr(owner, name)))
-    put(service, "Schedule", Ticks)
-    put(service, "POLL_TICK", 0.25)
+    put(run, "Schedule", Ticks)
+    put(run, "POLL_TICK", 0.25)

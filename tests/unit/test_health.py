@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from daemon.app.health import STALL, Pulse
 from daemon.clock import ManualClock
-from daemon.health import STALL, Pulse
 from daemon.schedule import Schedule
 from daemon.store import WriterHealth
 

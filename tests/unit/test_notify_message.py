@@ -369,7 +369,8 @@ def test_an_unblocked_job_tells_where_it_is_now() -> None:
 def test_every_operator_event_says_what_to_do(event: Event) -> None:
     facts = {"channel": "editors", "reason": "HTTP 404", "state": "THAWING", "job_id": "j", "jobs": 9}
     message = told(alerts.operator(event, {**facts, "late_seconds": 75.0, "observed_at": AT.isoformat()}))
-    assert event is Event.DEFECT or any(name in message.title for name in ("main", "editors"))
+    of_wrapd = event in (Event.DEFECT, Event.CONFIG_REFUSED)
+    assert of_wrapd or any(name in message.title for name in ("main", "editors"))
     assert len(message.headline) > 40
     assert field(message, "Reason") == "HTTP 404"
     assert field(message, "Since") == "1 Mar 12:00 (UTC)"

@@ -117,6 +117,19 @@ class Channel:
             return self.plan.digest_above
         return 0 if self._form.machine else DIGEST_ABOVE
 
+    def leads_to(self, other: "Channel") -> bool:
+        """Whether the other one has the same URL."""
+        return self._address == other._address
+
+    def is_same(self, other: "Channel") -> bool:
+        """Whether the other one sends the same messages, in the same way, to the same place."""
+        return (
+            self.leads_to(other)
+            and (self.name, self.scheme, self.zone, self.plan, self.language)
+            == (other.name, other.scheme, other.zone, other.plan, other.language)
+            and (self.templates and self.templates.sources) == (other.templates and other.templates.sources)
+        )
+
     def fingerprint(self, salt: str) -> str:
         """What shows that the channel's URL is another one: four hexadecimal digits under a salt. They miss one
         change in 65,536, and say too little to find a password by."""

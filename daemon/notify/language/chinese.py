@@ -153,7 +153,7 @@ CHINESE = Catalogue(
         Event.AUTH_FAILED: OperatorText(
             title="项目 {project}：MetaStudio 拒绝了访问凭证",
             headline=(
-                "修复之前不再查询该项目的任务。请检查配置中的密钥或令牌，然后重启 wrapd；"
+                "修复之前不再查询该项目的任务。请检查配置中的密钥或令牌，然后运行 `wrapd reload`；"
                 "可用 `wrapd doctor` 验证。"
             ),
         ),
@@ -189,6 +189,13 @@ CHINESE = Catalogue(
                 "wrapd 已按所有任务类型查询，MetaStudio 中均无这些任务，现已停止查询，未通知其他渠道。"
                 "请确认它们属于该项目；"
                 "如果并非你们创建，说明回调地址可能已泄露，请更换该项目的回调密钥。"
+            ),
+        ),
+        Event.CONFIG_REFUSED: OperatorText(
+            title="修改后的配置有误，未生效",
+            headline=(
+                "wrapd 继续使用上一份有效配置，本次修改均未生效。"
+                "请修正后运行 `wrapd reload`；可用 `wrapd config check` 查看全部错误。"
             ),
         ),
         Event.DEFECT: OperatorText(

@@ -148,7 +148,7 @@ ENGLISH = Catalogue(
             title="Project {project}: MetaStudio refuses the credentials",
             headline=(
                 "Its jobs are not asked about until that is fixed. "
-                "Check the keys or the token in the config, then restart wrapd: `wrapd doctor` tries them."
+                "Check the keys or the token in the config, then run `wrapd reload`: `wrapd doctor` tries them."
             ),
         ),
         Event.CHANNEL_HELD: OperatorText(
@@ -185,6 +185,13 @@ ENGLISH = Catalogue(
                 "MetaStudio knows them under no kind, so wrapd stopped asking; other channels were not told. "
                 "Check that the jobs are of this project. If nobody created them, somebody else has "
                 "the callback address: change the key of the project's callbacks."
+            ),
+        ),
+        Event.CONFIG_REFUSED: OperatorText(
+            title="The changed config has a fault",
+            headline=(
+                "wrapd goes on with the last good one; nothing of the change is in use. "
+                "Fix the fault, then run `wrapd reload`; `wrapd config check` names every fault."
             ),
         ),
         Event.DEFECT: OperatorText(

@@ -1,6 +1,6 @@
-"""The daemon as a whole: builds the parts, starts them in order, stops them in reverse.
+"""The daemon's life: builds the parts, starts them in order, stops them in reverse, and listens to signals.
 
-The composition root: the only module that knows all parts. It decides nothing about jobs or messages.
+Decides nothing about jobs or messages.
 """
 
 import asyncio
@@ -16,30 +16,23 @@ from functools import partial
 from typing import Any
 
 from daemon import __version__
+from daemon.app.delivery import Delivery
+from daemon.app.health import Pulse
+from daemon.app.reload import Describe, Read, Reloader, named
+from daemon.app.runtime import Runtime
+from daemon.app.scope import Scope
 from daemon.clock import Clock
-from daemon.delivery import Delivery
-from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault, DatabaseFault
-from daemon.health import Pulse
 from daemon.logs import OUTPUT, LogEvent, logger
-from daemon.metastudio.client import ProjectClient
-from daemon.metastudio.gate import AuthGates
-from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import CONTENT_TYPE, Metrics
-from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.schedule import Schedule
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
-from daemon.store_errors import StoreErrors
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.watch.discovery import Discovery
-from daemon.watch.ground import Limits
-from daemon.watch.learning import Learning
-from daemon.watch.poller import Poller
-from daemon.watch.watcher import Watcher
 from daemon.web import Health, Probes, WebGround, WebServer, build_app, listen
 
 log = logger(__name__)
@@ -74,29 +67,32 @@ class Service:
     """One daemon. `start`, then `stop`; `run` does both around the wait for a signal."""
 
     plan: Plan
+    """What it does now; at first what it starts with."""
     clock: Clock
     rng: random.Random = field(default_factory=random.Random)
     notifier: Notifier = field(default_factory=Notifier)
     metrics: Metrics = field(default_factory=Metrics)
+    read: Read | None = None
+    """Reads the config anew; None: it cannot be reloaded."""
+    describe: Describe = named
     store: Store = field(init=False)
-    watcher: Watcher = field(init=False)
-    learning: Learning = field(init=False)
-    pollers: dict[ProjectName, Poller] = field(init=False, default_factory=dict)
-    discoveries: list[Discovery] = field(init=False, default_factory=list)
+    scope: Scope = field(init=False)
     delivery: Delivery = field(init=False)
     defects: Defects = field(init=False)
-    operators: Operators = field(init=False)
+    reloader: Reloader | None = field(init=False, default=None)
     web: WebServer | None = field(init=False, default=None)
     foreground: bool = False
     """Whether a person looks on: then the end of the terminal is the end of the daemon."""
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
-    _clients: dict[ProjectName, ProjectClient] = field(init=False, default_factory=dict)
+    _runtime: Runtime = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
     """What became of the database's file, where it is not the open one any more."""
+    _hung_up: bool = field(init=False, default=False)
+    """SIGHUP came while the daemon started."""
 
     async def start(self) -> None:
         """Listen, open the store, take up every job and every delivery.
@@ -110,14 +106,22 @@ class Service:
                 opened.callback(listener.close)
             self.store = self._open_store()
             opened.callback(self.store.close)
-            opened.push_async_callback(self._close_clients)
+            self._runtime = Runtime(
+                self.plan,
+                store=self.store,
+                clock=self.clock,
+                rng=self.rng,
+                metrics=self.metrics,
+                on_result=self._attempted,
+            )
+            opened.push_async_callback(self._runtime.aclose)
             self._build(listener, started)
             asyncio.get_running_loop().set_exception_handler(self._unheard)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
             await self.delivery.start()
-            opened.push_async_callback(self.watcher.abandon)
-            jobs = await self.watcher.load()
+            opened.push_async_callback(self.scope.watcher.abandon)
+            jobs = await self.scope.watcher.load()
             gc.freeze()  # what was loaded stays: the collector need not go through it again and again
             opened.pop_all()
         self._schedule.start()
@@ -127,24 +131,29 @@ class Service:
             LogEvent.DAEMON_STARTED,
             version=__version__,
             jobs=jobs,
-            projects=len(self.pollers),
+            projects=len(self.scope.pollers),
             channels=len(self.plan.channels),
         )
-        self.notifier.ready(f"watching {jobs} jobs in {len(self.pollers)} projects")
+        self.notifier.ready(f"watching {jobs} jobs in {len(self.scope.pollers)} projects")
+        if self._hung_up:
+            self._hang_up()
 
     async def stop(self) -> None:
         """Finish what is under way (a few seconds at most), store everything, release the database."""
         self.notifier.stopping()
+        if self.reloader is not None:
+            await self.reloader.stop()
         ends = await asyncio.gather(
             self._schedule.stop(patience=STOP_PATIENCE),
-            *(discovery.stop() for discovery in self.discoveries),
-            self.watcher.stop(patience=QUERY_PATIENCE),
+            *(discovery.stop() for discovery in self.scope.discoveries.values()),
+            self.scope.watcher.stop(patience=QUERY_PATIENCE),
             self.delivery.stop(patience=STOP_PATIENCE),
             *([] if self.web is None else [self.web.stop()]),
             return_exceptions=True,
         )
         await self.delivery.close()
-        await self._close_clients()
+        await self.scope.end_gone()
+        await self._runtime.aclose()
         if self._moved is not None:
             await asyncio.to_thread(self.store.part)
         self.store.close()
@@ -158,7 +167,7 @@ class Service:
         """Start, and stop at the end of the block. `ended` is set meanwhile by SIGTERM and SIGINT, by the end of
         the terminal in the foreground, and where the database's file is not there any more."""
         self._ended = ended
-        with _signals(ended, foreground=self.foreground), self._watching_output():
+        with _signals(ended, hung_up=ended.set if self.foreground else self._hang_up), self._watching_output():
             await self.start()
             try:
                 yield
@@ -202,46 +211,10 @@ class Service:
             self.plan.database_url, clock=self.clock, daemon=True, auto_migrate=self.plan.auto_migrate
         )
 
-    async def _close_clients(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
-
     def _build(self, listener: socket.socket | None, started: float) -> None:
-        gates = AuthGates(self.clock)
-        self.defects = Defects(clock=self.clock, metrics=self.metrics)
-        for settings in self.plan.projects:
-            self._clients[settings.name] = self._client(settings, gates)
-        self.delivery = Delivery(
-            self.plan,
-            store=self.store,
-            clients=self._clients,
-            clock=self.clock,
-            rng=self.rng,
-            metrics=self.metrics,
-            defects=self.defects,
-            on_result=self._attempted,
-        )
-        self.operators = Operators(
-            store=self.store,
-            routing=self.plan.routing,
-            clock=self.clock,
-            errors=StoreErrors(clock=self.clock, metrics=self.metrics),
-            wake=self.delivery.dispatcher.wake,
-        )
-        self.defects.report = self.operators.defect
-        self.learning = Learning(self.store, self.clock)
-        for project, client in self._clients.items():
-            poller = self.pollers[project] = self._poller(project, client)
-            poller.answers.on_finished = self.delivery.finished
-            self.discoveries.append(self._discovery(poller))
-        self.watcher = Watcher(
-            pollers=self.pollers,
-            store=self.store,
-            learning=self.learning,
-            clock=self.clock,
-            metrics=self.metrics,
-            defects=self.defects,
-        )
+        runtime = self._runtime
+        self.defects, self.delivery = runtime.defects, runtime.delivery
+        self.scope = Scope(self.plan, runtime)
         if listener is not None:
             self.web = self._web(listener)
         self._schedule = self._ticks()
@@ -251,17 +224,33 @@ class Service:
             schedule=self._schedule,
             store=self.store,
             lanes=self.delivery.dispatcher,
-            projects={str(name): poller for name, poller in self.pollers.items()},
-            operators=self.operators,
+            projects=self.scope.pollers,
+            operators=runtime.operators,
             send_timeout=self.plan.notify.send_timeout,
         )
+        self.scope.follow(self._adopt)
+        if self.read is not None:
+            self.reloader = Reloader(
+                scope=self.scope,
+                read=self.read,
+                describe=self.describe,
+                clock=self.clock,
+                metrics=self.metrics,
+                operators=runtime.operators,
+                defects=runtime.defects,
+                notifier=self.notifier,
+            )
+
+    def _adopt(self, plan: Plan) -> None:
+        self.plan = plan
+        self._pulse.send_timeout = plan.notify.send_timeout
 
     def _ticks(self) -> Schedule:
         schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
-        schedule.every(POLL_TICK, "poll", self.watcher.tick)
+        schedule.every(POLL_TICK, "poll", self.scope.watcher.tick)
         schedule.every(CHANGES_TICK, "changes", self._changes)
-        schedule.every(CHANGES_TICK, "operators", self.operators.flush)
-        schedule.every(CHECKPOINT_TICK, "checkpoint", self.watcher.checkpoint)
+        schedule.every(CHANGES_TICK, "operators", self._runtime.operators.flush)
+        schedule.every(CHECKPOINT_TICK, "checkpoint", self.scope.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
         schedule.every(RETENTION_TICK, "retention", self.delivery.prune)
@@ -271,63 +260,29 @@ class Service:
 
     def _web(self, listener: socket.socket) -> WebServer:
         assert self.plan.web is not None, "there is a listener"
+        watcher = self.scope.watcher
         ground = WebGround(
             settings=self.plan.web,
             store=self.store,
             clock=self.clock,
-            projects=tuple(self.pollers),
-            hint=self.watcher.hint,
-            tracked=self.watcher.notice_soon,
+            projects=tuple(self.scope.pollers),
+            hint=watcher.hint,
+            tracked=watcher.notice_soon,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
-            eta=self.watcher.eta,
+            eta=watcher.eta,
             tasks=Tasks("web", self.defects),
             routing=self.plan.routing,
         )
+
+        def adopt(plan: Plan) -> None:
+            assert plan.web is not None, "the server runs"
+            ground.settings, ground.routing = plan.web, plan.routing
+            ground.projects = tuple(self.scope.pollers)
+
+        self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)
         return WebServer(app, listener, tasks=ground.tasks, defects=self.defects)
-
-    def _client(self, settings: ProjectSettings, gates: AuthGates) -> ProjectClient:
-        seconds = self.metrics.request_seconds.labels(settings.name)
-
-        def count(operation: str, outcome: str, took: float) -> None:
-            self.metrics.requests.labels(settings.name, operation, outcome).inc()
-            seconds.observe(took)
-
-        return ProjectClient(settings, clock=self.clock, gates=gates, rng=self.rng, on_request=count)
-
-    def _poller(self, project: ProjectName, client: ProjectClient) -> Poller:
-        return Poller(
-            project=project,
-            client=client,
-            store=self.store,
-            routing=self.plan.routing,
-            plan=self.plan.polling,
-            learning=self.learning,
-            limits=Limits(
-                not_found_grace=self.plan.not_found_grace,
-                give_up_after=self.plan.give_up_after,
-                max_in_flight=self.plan.max_in_flight[project],
-            ),
-            clock=self.clock,
-            rng=self.rng,
-            metrics=self.metrics,
-            wake=self.delivery.dispatcher.wake,
-            operators=self.operators,
-            defects=self.defects,
-        )
-
-    def _discovery(self, poller: Poller) -> Discovery:
-        return Discovery(
-            project=poller.project,
-            client=poller.ground.client,
-            store=self.store,
-            clock=self.clock,
-            rng=self.rng,
-            settings=self.plan.discovery.get(poller.project),
-            defects=self.defects,
-            may_ask=lambda: not poller.health.probing,
-        )
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()
@@ -346,7 +301,7 @@ class Service:
     async def _changes(self) -> None:
         await self._look_for_the_file()
         try:
-            await self.watcher.take_changes()
+            await self.scope.watcher.take_changes()
         except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()
@@ -378,8 +333,17 @@ class Service:
             OUTPUT.on_lost = None
 
     async def _discover(self) -> None:
-        for discovery in self.discoveries:
+        for discovery in tuple(self.scope.discoveries.values()):
             await discovery.tick()
+
+    def _hang_up(self) -> None:
+        """SIGHUP where nobody looks on: the config is read again."""
+        if self.read is None:
+            log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")
+        elif self.reloader is None:
+            self._hung_up = True
+        else:
+            self.reloader.ask()
 
     async def _heartbeat(self) -> None:
         if self.alive().ok:
@@ -399,13 +363,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def _signals(ended: asyncio.Event, *, foreground: bool) -> Iterator[None]:
-    """SIGHUP is the end of a terminal for who is in the foreground, and nothing for a service."""
+def _signals(ended: asyncio.Event, *, hung_up: Callable[[], None]) -> Iterator[None]:
+    """Listen to signals; SIGHUP is `hung_up`."""
     loop = asyncio.get_running_loop()
     actions = {
         signal.SIGTERM: ended.set,
         signal.SIGINT: ended.set,
-        signal.SIGHUP: ended.set if foreground else _hang_up,
+        signal.SIGHUP: hung_up,
     }
     for number, action in actions.items():
         loop.add_signal_handler(number, action)
@@ -414,7 +378,3 @@ def _signals(ended: asyncio.Event, *, foreground: bool) -> Iterator[None]:
     finally:
         for number in actions:
             loop.remove_signal_handler(number)
-
-
-def _hang_up() -> None:
-    log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")

@@ -50,11 +50,10 @@ class Delivery:
         self._patient = PatientClock(clock, last=None)
         self._metrics = metrics
         self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
-        sources = {
-            each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
-            for each in plan.projects
-        }
-        self.pictures = Pictures(sources, store, clock, tasks=Tasks("pictures", defects))
+        self._defects = defects
+        self._sources = _sources(plan)
+        self.pictures = Pictures(self._sources, store, clock, tasks=Tasks("pictures", defects))
+        self._preparer = self._prepares(plan)
         self.dispatcher = Dispatcher(
             store,
             plan.channels,
@@ -63,19 +62,20 @@ class Delivery:
             settings=plan.notify,
             defects=defects,
             routing=plan.routing,
-            preparer=Preparer(
-                settings=plan.notify,
-                clock=clock,
-                defects=defects,
-                renew=self.links.renew,
-                pictures=self.pictures,
-                own_links=_own_links(plan),
-            ),
+            preparer=self._preparer,
             on_result=on_result,
         )
-        self._shows_pictures = (plan.web is not None and plan.web.public_url is not None) or any(
-            channel.form.picture != "none" for channel in plan.channels.values()
-        )
+        self._shows_pictures = _shows_pictures(plan)
+
+    def adopt(self, plan: Plan) -> None:
+        """Deliver by this plan from now on."""
+        before, self._plan = self._plan, plan
+        self._sources.clear()
+        self._sources.update(_sources(plan))
+        self._shows_pictures = _shows_pictures(plan)
+        if (plan.notify, _public(plan)) != (before.notify, _public(before)):
+            self._preparer = self._prepares(plan)
+        self.dispatcher.adopt(plan.channels, settings=plan.notify, routing=plan.routing, preparer=self._preparer)
 
     async def start(self) -> None:
         """Take up every delivery. Raises StoreError."""
@@ -122,12 +122,41 @@ class Delivery:
         """Ask for no links and pictures any more. After `stop`, and after the web server's: its clicks ask too."""
         await asyncio.gather(self.pictures.stop(), self.links.stop())
 
+    def _prepares(self, plan: Plan) -> Preparer:
+        return Preparer(
+            settings=plan.notify,
+            clock=self._clock,
+            defects=self._defects,
+            renew=self.links.renew,
+            pictures=self.pictures,
+            own_links=_own_links(plan),
+        )
 
-def _own_links(plan: Plan) -> OwnLinks | None:
+
+def _sources(plan: Plan) -> dict[ProjectName, PictureSource]:
+    return {
+        each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
+        for each in plan.projects
+    }
+
+
+def _shows_pictures(plan: Plan) -> bool:
+    shown = any(channel.form.picture != "none" for channel in plan.channels.values())
+    return shown or _public(plan) is not None
+
+
+def _public(plan: Plan) -> tuple[str, float] | None:
+    """The address of wrapd's own links, and for how long they live; None: there are none."""
     if plan.web is None or plan.web.public_url is None:
         return None
+    return plan.web.public_url, plan.web.link_life
+
+
+def _own_links(plan: Plan) -> OwnLinks | None:
+    if (public := _public(plan)) is None:
+        return None
     return OwnLinks(
-        public_url=plan.web.public_url,
-        life=plan.web.link_life,
+        public_url=public[0],
+        life=public[1],
         token=lambda: secrets.token_urlsafe(_TOKEN_BYTES),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.clock import Clock
+from daemon.domain.jobs import ProjectName
 from daemon.schedule import Schedule
 from daemon.store import WriterHealth
 from daemon.web import Health, Part, judge_health
@@ -56,7 +57,7 @@ class Database(Protocol):
     def writer_health(self) -> WriterHealth: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Pulse:
     """All parts of one daemon, `started` at that moment (monotonic seconds)."""
 
@@ -65,7 +66,7 @@ class Pulse:
     schedule: Schedule
     store: Database
     lanes: Lanes
-    projects: Mapping[str, Looks]
+    projects: Mapping[ProjectName, Looks]
     operators: Queue
     send_timeout: float
     """Seconds that one send may take: a lane that waits for its end does not stall."""
@@ -74,7 +75,7 @@ class Pulse:
         """Whether the vital ticks run and no part hangs: what a new start may put right. An error of wrapd's own
         that comes back with the same job or alert would come back after each start as well."""
         now = self.clock.monotonic()
-        projects = {name: project.moved(now) for name, project in self.projects.items()}
+        projects = {str(name): project.moved(now) for name, project in self.projects.items()}
         return self._judge(
             [*self._ticks(dict.fromkeys(_VITAL_TICKS, 0.0)), *self._parts(self.lanes.moved(), projects)]
         )
@@ -83,7 +84,7 @@ class Pulse:
         """Whether jobs are really asked about and alerts sent, and everything else gets on as well. `moved`: the
         database's file is not the open one."""
         now = self.clock.monotonic()
-        projects = {name: project.progress(now) for name, project in self.projects.items()}
+        projects = {str(name): project.progress(now) for name, project in self.projects.items()}
         parts = [*self._ticks(_TICKS), *self._parts(self.lanes.progress(), projects), *self._stored()]
         stalled = self.alive().stalled | self._judge(parts).stalled
         return Health(stalled=stalled | {"database": None} if moved else stalled)

@@ -1,0 +1,199 @@
+"""Taking a changed config into use while the daemon runs: read it, check it, put it in the place of the old one.
+
+Owns that reloads come one after the other, what is said of each, and what needs a restart. A config with a fault
+changes nothing and is told once. Must never end the daemon.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.app.scope import Scope
+from daemon.clock import Clock
+from daemon.domain.events import Event
+from daemon.errors import ConfigFault, WrapdError
+from daemon.logs import MASKS, LogEvent, logger, set_level
+from daemon.metrics import Metrics
+from daemon.operators import Operators
+from daemon.plan import Plan
+from daemon.systemd import Notifier
+from daemon.tasks import Defects, Tasks, where_of
+from daemon.web import WebSettings
+
+log = logger(__name__)
+
+Read = Callable[[], tuple[Plan, Sequence[str]]]
+"""Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
+Describe = Callable[[Plan, Plan], tuple[str, ...]]
+"""What differs between the plan that runs and the one that was read, a line for each."""
+
+_FAULTS_TOLD = 3
+"""Faults that the operators' message names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloaded:
+    """What a reload came to. `changed`: what differs from before, a line for each; `faults`: why the config was
+    refused, each with its place; `needs_restart`: what of it is used after a restart only. No secrets."""
+
+    changed: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the config is in use."""
+        return not self.faults
+
+
+class Reloader:
+    """Reloads the config of a running daemon."""
+
+    def __init__(
+        self,
+        *,
+        scope: Scope,
+        read: Read,
+        describe: Describe,
+        clock: Clock,
+        metrics: Metrics,
+        operators: Operators,
+        defects: Defects,
+        notifier: Notifier,
+    ) -> None:
+        self._scope = scope
+        self._read = read
+        self._describe = describe
+        self._clock = clock
+        self._metrics = metrics
+        self._operators = operators
+        self._defects = defects
+        self._notifier = notifier
+        self._tasks = Tasks("reload", defects)
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[Reloaded | None] | None = None
+        self._refused: tuple[str, ...] = ()
+        """The faults that the operators were told of last."""
+        self._note(good=True)
+
+    def ask(self) -> None:
+        """Reload soon; the log says what came of it."""
+        if self._next is None:
+            self._next = self._tasks.spawn("reload", self._in_turn())
+
+    async def reload(self) -> Reloaded:
+        """Reload after what is under way, and say what came of it. Who asks while one waits shares it."""
+        self.ask()
+        assert self._next is not None
+        return await asyncio.shield(self._next) or Reloaded(faults=(_BROKEN,))
+
+    async def stop(self) -> None:
+        """Begin none any more. One that is under way has been put in place, or never will be."""
+        await self._tasks.end(patience=0)
+
+    async def _in_turn(self) -> Reloaded:
+        async with self._turn:
+            self._next = None  # who asks from now on may mean a later file
+            return await self._reload()
+
+    async def _reload(self) -> Reloaded:
+        running = self._scope.plan
+        try:
+            read, doubts = await asyncio.to_thread(self._read)
+            plan, needs_restart = usable(running, read)
+            changed = self._describe(running, read)
+            made = await self._scope.make(plan)
+        except WrapdError as error:
+            return self._refuse(tuple(MASKS.apply(each) for each in _each(error)))
+        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
+            self._defects.note("reload", error)
+            return self._refuse((f"{_BROKEN} ({where_of(error)})",))
+        self._scope.swap(made)
+        set_level(plan.log_level)
+        for doubt in doubts:
+            log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
+        log.info(LogEvent.CONFIG_RELOADED, changed=changed, needs_restart=needs_restart)
+        self._refused = ()
+        self._note(good=True)
+        self._metrics.config_reloads.labels("ok").inc()
+        self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
+        await self._scope.end_gone()
+        return Reloaded(changed=changed, needs_restart=needs_restart)
+
+    def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
+        """Go on with the config that runs. The operators hear of each refusal once."""
+        log.error(LogEvent.CONFIG_REFUSED, faults=faults)
+        self._note(good=False)
+        self._metrics.config_reloads.labels("refused").inc()
+        self._notifier.status("the changed config has a fault: the last good one stays in use")
+        if faults != self._refused:
+            self._refused = faults
+            more = len(faults) - _FAULTS_TOLD
+            told = [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
+            self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(told))
+        return Reloaded(faults=faults)
+
+    def _note(self, *, good: bool) -> None:
+        self._metrics.config_good.set(good)
+        if good:
+            self._metrics.config_good_at.set(self._clock.now().timestamp())
+
+
+_BROKEN = "wrapd met an error of its own while it read the config; its log has more"
+
+
+def usable(running: Plan, read: Plan) -> tuple[Plan, tuple[str, ...]]:
+    """What of a plan can be used without a restart, and what cannot."""
+    web, later = _usable_web(running.web, read.web)
+    fixed = ("database_url", "database.url"), ("log_format", "log.format")
+    later += tuple(key for name, key in fixed if getattr(running, name) != getattr(read, name))
+    return replace(read, database_url=running.database_url, log_format=running.log_format, web=web), later
+
+
+def _usable_web(
+    running: WebSettings | None, read: WebSettings | None
+) -> tuple[WebSettings | None, tuple[str, ...]]:
+    """The server goes on where it listens, or does not run at all."""
+    if running is None or read is None:
+        return running, () if running is read else ("web.enabled",)
+    if (running.host, running.port) == (read.host, read.port):
+        return read, ()
+    try:
+        return replace(read, host=running.host, port=running.port), ("web.listen",)
+    except ConfigFault:  # without a token it may not listen there
+        return running, ("web.listen", "web.token")
+
+
+def named(running: Plan, read: Plan) -> tuple[str, ...]:
+    """The sections that differ, by name."""
+    old = {f"projects.{each.name}": each for each in running.projects}
+    new = {f"projects.{each.name}": each for each in read.projects}
+    lines = [f"{name}: removed" for name in old if name not in new]
+    lines += [f"{name}: {'changed' if name in old else 'added'}" for name in new if old.get(name) != new[name]]
+    before, after = running.channels, read.channels
+    lines += [f"channels.{name}: removed" for name in before if name not in after]
+    lines += [f"channels.{name}: added" for name in after if name not in before]
+    both = [name for name in after if name in before]
+    lines += [f"channels.{name}: changed" for name in both if not after[name].is_same(before[name])]
+    return (*lines, *(key for name, key in _SECTIONS.items() if getattr(running, name) != getattr(read, name)))
+
+
+_SECTIONS = {
+    "routing": "routes, operators, quiet hours: changed",
+    "polling": "polling: changed",
+    "max_in_flight": "projects: max_in_flight changed",
+    "not_found_grace": "polling.not_found_grace: changed",
+    "give_up_after": "polling.give_up_after: changed",
+    "notify": "notify: changed",
+    "link_reminder": "notify.link_reminder: changed",
+    "web": "web, callbacks: changed",
+    "discovery": "projects: discovery changed",
+    "keep": "retention.keep: changed",
+    "log_level": "log.level: changed",
+    "log_format": "log.format: changed",
+    "database_url": "database.url: changed",
+}
+
+
+def _each(error: WrapdError) -> tuple[str, ...]:
+    return error.each if isinstance(error, ConfigFault) else (str(error),)

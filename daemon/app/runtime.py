@@ -1,0 +1,84 @@
+"""What lives as long as the daemon, whatever its config says: the store, budgets and gates, what was learned, who
+hears of errors.
+
+Owns what must outlive a change of the config: a budget's permits, a gate's refusals. Decides nothing.
+"""
+
+import random
+from typing import TYPE_CHECKING
+
+from daemon.app.delivery import Delivery
+from daemon.clock import Clock
+from daemon.metastudio.budget import Budget
+from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.gate import AuthGates
+from daemon.metastudio.settings import ProjectSettings
+from daemon.metrics import Metrics
+from daemon.notify.surroundings import OnResult
+from daemon.operators import Operators
+from daemon.plan import Plan
+from daemon.store import Store
+from daemon.store_errors import StoreErrors
+from daemon.tasks import Defects
+from daemon.watch.learning import Learning
+
+if TYPE_CHECKING:
+    from daemon.domain.jobs import ProjectName
+
+
+class Runtime:
+    """The parts that stay. `clients` has the projects of the present config; their budgets are kept for ever, so
+    that a project that comes back keeps the pace."""
+
+    def __init__(
+        self, plan: Plan, *, store: Store, clock: Clock, rng: random.Random, metrics: Metrics, on_result: OnResult
+    ) -> None:
+        self.store, self.clock, self.rng, self.metrics = store, clock, rng, metrics
+        self.defects = Defects(clock=clock, metrics=metrics)
+        self.clients: dict[ProjectName, ProjectClient] = {}
+        self.delivery = Delivery(
+            plan,
+            store=store,
+            clients=self.clients,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            defects=self.defects,
+            on_result=on_result,
+        )
+        self.operators = Operators(
+            store=store,
+            routing=plan.routing,
+            clock=clock,
+            errors=StoreErrors(clock=clock, metrics=metrics),
+            wake=self.delivery.dispatcher.wake,
+        )
+        self.defects.report = self.operators.defect
+        self.learning = Learning(store, clock)
+        self._gates = AuthGates(clock)
+        self._budgets: dict[ProjectName, Budget] = {}
+
+    def client(self, settings: ProjectSettings) -> ProjectClient:
+        """A new client of a project. Raises ConfigFault."""
+        name, seconds = settings.name, self.metrics.request_seconds.labels(settings.name)
+
+        def count(operation: str, outcome: str, took: float) -> None:
+            self.metrics.requests.labels(name, operation, outcome).inc()
+            seconds.observe(took)
+
+        rate = settings.requests_per_second
+        if name not in self._budgets:
+            self._budgets[name] = Budget(rate, self.clock, after_restart=True)
+        return ProjectClient(
+            settings,
+            clock=self.clock,
+            gates=self._gates,
+            rng=self.rng,
+            on_request=count,
+            budget=self._budgets[name],
+        )
+
+    async def aclose(self) -> None:
+        """Close the clients. After everything that asks."""
+        for client in self.clients.values():
+            await client.aclose()

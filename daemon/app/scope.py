@@ -1,0 +1,193 @@
+"""What a config makes: the projects with their pollers and discoveries, the channels' lanes, the routing.
+
+Owns the present plan, and putting another one in its place: all that may fail is made first, then everything is
+exchanged in one step in which nothing else runs, then what is gone is ended. Whoever keeps a plan, or a part of
+one, is told of the next one here. Decides nothing about jobs or messages.
+"""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daemon.app.runtime import Runtime
+from daemon.domain.jobs import ProjectName
+from daemon.metastudio.client import ProjectClient
+from daemon.metastudio.session import Session
+from daemon.metastudio.settings import ProjectSettings
+from daemon.plan import Plan
+from daemon.watch.discovery import Discovery
+from daemon.watch.ground import Limits
+from daemon.watch.poller import Poller
+from daemon.watch.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """All that another plan needs and that could have failed: clients of projects that are new, sessions of those
+    that are asked in another way."""
+
+    plan: Plan
+    clients: dict[ProjectName, ProjectClient] = field(default_factory=dict)
+    sessions: dict[ProjectName, Session] = field(default_factory=dict)
+
+    async def aclose(self) -> None:
+        """Throw it away."""
+        for client in self.clients.values():
+            await client.aclose()
+        for session in self.sessions.values():
+            await session.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Gone:
+    """What was taken out of the scope and is to be ended; `client` None: it goes on."""
+
+    poller: Poller
+    discovery: Discovery
+    client: ProjectClient | None
+
+
+class Scope:
+    """The present plan at work. `follow`ers are told of each plan that takes its place."""
+
+    def __init__(self, plan: Plan, runtime: Runtime) -> None:
+        self.plan = plan
+        self.pollers: dict[ProjectName, Poller] = {}
+        self.discoveries: dict[ProjectName, Discovery] = {}
+        self._runtime = runtime
+        self._gone: list[_Gone] = []
+        self._followers: list[Callable[[Plan], None]] = []
+        for settings in plan.projects:
+            runtime.clients[settings.name] = runtime.client(settings)
+            self._add(settings.name)
+        self.watcher = Watcher(
+            pollers=self.pollers,
+            store=runtime.store,
+            learning=runtime.learning,
+            clock=runtime.clock,
+            metrics=runtime.metrics,
+            defects=runtime.defects,
+        )
+
+    def follow(self, adopt: Callable[[Plan], None]) -> None:
+        """Have another part take over each new plan. It must neither wait nor fail."""
+        self._followers.append(adopt)
+
+    async def make(self, plan: Plan) -> Made:
+        """Make what another plan needs. Raises ConfigFault; nothing is changed then."""
+        made, clients = Made(plan=plan), self._runtime.clients
+        try:
+            for settings in plan.projects:
+                if settings.name not in clients:
+                    made.clients[settings.name] = self._runtime.client(settings)
+                elif (session := clients[settings.name].prepare(settings)) is not None:
+                    made.sessions[settings.name] = session
+        except BaseException:
+            await made.aclose()
+            raise
+        return made
+
+    def swap(self, made: Made) -> None:
+        """Put the plan in the place of the present one. What is gone is ended by `end_gone`."""
+        plan, runtime = made.plan, self._runtime
+        self.plan = plan
+        runtime.operators.routing = plan.routing
+        runtime.delivery.adopt(plan)
+        names = {settings.name for settings in plan.projects}
+        for name in [name for name in self.pollers if name not in names]:
+            self._take_out(name, client=runtime.clients.pop(name))
+            runtime.metrics.forget_project(name)
+        for settings in plan.projects:
+            self._swap_project(settings, made)
+        runtime.metrics.deliveries.clear()
+        for adopt in self._followers:
+            adopt(plan)
+
+    async def end_gone(self) -> None:
+        """End what was taken out: it asks no more. What is known of the jobs is in the store."""
+        if not self._gone:
+            return
+        while self._gone:
+            gone = self._gone[0]
+            await gone.discovery.stop()
+            await self.watcher.leave(gone.poller)
+            if gone.client is not None:
+                await gone.client.aclose()
+            self._gone.remove(gone)
+        del gone
+        gc.unfreeze()  # a start freezes what it has loaded
+        gc.collect()
+        gc.freeze()
+
+    def _swap_project(self, settings: ProjectSettings, made: Made) -> None:
+        name, plan, clients = settings.name, made.plan, self._runtime.clients
+        if name in made.clients:
+            clients[name] = made.clients[name]
+            clients[name].adopt(settings, None)  # its budget may be that of an earlier time
+            self._add(name)
+            self.watcher.join(name)
+            return
+        before, session = clients[name].settings, made.sessions.get(name)
+        clients[name].adopt(settings, session)
+        if not _same_place(before, settings):  # another service: nothing that is known of it holds
+            self._take_out(name, client=None)
+            self._add(name)
+            self.watcher.join(name)
+            return
+        self.pollers[name].adopt(
+            routing=plan.routing,
+            plan=plan.polling,
+            limits=_limits(plan, name),
+            way_changed=session is not None,
+        )
+        self.discoveries[name].adopt(plan.discovery.get(name))
+        if session is not None:
+            self._runtime.delivery.links.ask_again(name)
+
+    def _take_out(self, name: ProjectName, *, client: ProjectClient | None) -> None:
+        gone = _Gone(poller=self.pollers.pop(name), discovery=self.discoveries.pop(name), client=client)
+        gone.poller.halt()
+        self._gone.append(gone)
+
+    def _add(self, name: ProjectName) -> None:
+        """A project that is in `clients`: what asks about its jobs."""
+        plan, runtime = self.plan, self._runtime
+        poller = self.pollers[name] = Poller(
+            project=name,
+            client=runtime.clients[name],
+            store=runtime.store,
+            routing=plan.routing,
+            plan=plan.polling,
+            learning=runtime.learning,
+            limits=_limits(plan, name),
+            clock=runtime.clock,
+            rng=runtime.rng,
+            metrics=runtime.metrics,
+            wake=runtime.delivery.dispatcher.wake,
+            operators=runtime.operators,
+            defects=runtime.defects,
+        )
+        poller.answers.on_finished = runtime.delivery.finished
+        self.discoveries[name] = Discovery(
+            project=name,
+            client=runtime.clients[name],
+            store=runtime.store,
+            clock=runtime.clock,
+            rng=runtime.rng,
+            settings=plan.discovery.get(name),
+            defects=runtime.defects,
+            may_ask=lambda: not poller.health.probing,
+        )
+
+
+def _limits(plan: Plan, name: ProjectName) -> Limits:
+    return Limits(
+        not_found_grace=plan.not_found_grace,
+        give_up_after=plan.give_up_after,
+        max_in_flight=plan.max_in_flight[name],
+    )
+
+
+def _same_place(old: ProjectSettings, new: ProjectSettings) -> bool:
+    """Whether both ask the same service about the same project."""
+    return (old.api_url, old.project_id, old.region) == (new.api_url, new.project_id, new.region)

@@ -226,5 +226,8 @@ class Dispatcher:
 
     def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
         """How each channel stands as the daemon starts."""
-        around, now = self._around, self._around.steady.now()
-        return {name: arrive(tx, channel, salt=around.salt(), now=now) for name, channel in self._channels.items()}
+        around = self._around
+        return {
+            name: arrive(channel, tx, salt=around.salt(), clock=around.steady)
+            for name, channel in self._channels.items()
+        }

@@ -4,6 +4,7 @@ A metric never carries a job's id, a URL or a secret as a label: labels are proj
 """
 
 import contextlib
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -122,6 +123,12 @@ class Metrics:
         self.log_lines_lost = Counter(
             "wrapd_log_lines_lost", "Lines of the log that could not be written", registry=self.registry
         )
+
+    def config_read(self, *, good: bool, at: datetime) -> None:
+        """The config was read `at`; `good`: it is in use."""
+        self.config_good.set(good)
+        if good:
+            self.config_good_at.set(at.timestamp())
 
     def forget_project(self, project: str) -> None:
         """Show no more how a project stands: it is gone. What was counted of it stays."""

@@ -14,6 +14,7 @@ from daemon.domain.events import Event
 from daemon.errors import ConfigFault, WrapdError
 from daemon.logs import MASKS, LogEvent, logger, set_level
 from daemon.metrics import Metrics
+from daemon.notify.worker import Worker
 from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.systemd import Notifier
@@ -74,7 +75,6 @@ class Reloader:
         self._next: asyncio.Task[Reloaded | None] | None = None
         self._refused: tuple[str, ...] = ()
         """The faults that the operators were told of last."""
-        self._note(good=True)
 
     def ask(self) -> None:
         """Reload soon; the log says what came of it."""
@@ -99,7 +99,7 @@ class Reloader:
     async def _reload(self) -> Reloaded:
         running = self._scope.plan
         try:
-            read, doubts = await asyncio.to_thread(self._read)
+            read, doubts = await _in_its_own_thread(self._read)
             plan, needs_restart = usable(running, read)
             changed = self._describe(running, read)
             made = await self._scope.make(plan)
@@ -114,7 +114,7 @@ class Reloader:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
         log.info(LogEvent.CONFIG_RELOADED, changed=changed, needs_restart=needs_restart)
         self._refused = ()
-        self._note(good=True)
+        self._metrics.config_read(good=True, at=self._clock.now())
         self._metrics.config_reloads.labels("ok").inc()
         self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
@@ -123,7 +123,7 @@ class Reloader:
     def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
         """Go on with the config that runs. The operators hear of each refusal once."""
         log.error(LogEvent.CONFIG_REFUSED, faults=faults)
-        self._note(good=False)
+        self._metrics.config_read(good=False, at=self._clock.now())
         self._metrics.config_reloads.labels("refused").inc()
         self._notifier.status("the changed config has a fault: the last good one stays in use")
         if faults != self._refused:
@@ -132,11 +132,6 @@ class Reloader:
             told = [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
             self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(told))
         return Reloaded(faults=faults)
-
-    def _note(self, *, good: bool) -> None:
-        self._metrics.config_good.set(good)
-        if good:
-            self._metrics.config_good_at.set(self._clock.now().timestamp())
 
 
 _BROKEN = "wrapd met an error of its own while it read the config; its log has more"
@@ -193,6 +188,15 @@ _SECTIONS = {
     "log_format": "log.format: changed",
     "database_url": "database.url: changed",
 }
+
+
+async def _in_its_own_thread(read: Read) -> tuple[Plan, Sequence[str]]:
+    """A secret may be a file that hangs: a stop must not wait for it."""
+    worker = Worker("wrapd-config")
+    try:
+        return await worker.run(read)
+    finally:
+        worker.stop()
 
 
 def _each(error: WrapdError) -> tuple[str, ...]:

@@ -229,6 +229,7 @@ class Service:
             send_timeout=self.plan.notify.send_timeout,
         )
         self.scope.follow(self._adopt)
+        self.metrics.config_read(good=True, at=self.clock.now())
         if self.read is not None:
             self.reloader = Reloader(
                 scope=self.scope,

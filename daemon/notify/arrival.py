@@ -4,8 +4,9 @@ Owns what a new address means: what the channel refused under another one is due
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from daemon.clock import SteadyClock
 from daemon.notify.channels import Channel
 from daemon.notify.pace import Pace
 from daemon.store import Transaction
@@ -21,10 +22,12 @@ class Arrival:
     sent: int
 
 
-def arrive(tx: Transaction, channel: Channel, *, salt: str, now: datetime, elsewhere: bool = False) -> Arrival:
+def arrive(
+    channel: Channel, tx: Transaction, *, salt: str, clock: SteadyClock, elsewhere: bool = False
+) -> Arrival:
     """Note where the channel leads; what it refused under another URL than it has now is due at once: somebody has
     corrected it. `elsewhere`: that it leads elsewhere is known already. A new fingerprint is kept under `salt`."""
-    name = channel.name
+    name, now = channel.name, clock.now()
     moved = tx.addresses.moved(name, channel.fingerprint, salt=salt) or elsewhere
     if moved:
         tx.outbox.release(name, at=now)

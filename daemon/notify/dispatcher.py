@@ -23,7 +23,7 @@ from daemon.notify.lane import Lane
 from daemon.notify.prepare import Preparer
 from daemon.notify.settings import NotifySettings
 from daemon.notify.surroundings import OnResult, Surroundings, Waiter, wait_for_event
-from daemon.store import LEFT_WHILE_SENDING, Left, Store, Transaction
+from daemon.store import LEFT_WHILE_SENDING, Left, Store, StoreError, Transaction
 from daemon.tasks import Defects
 
 log = logger(__name__)
@@ -185,8 +185,10 @@ class Dispatcher:
             return
         error = None if task.cancelled() else task.exception()
         if self._lanes[name].stopped.is_set():
-            if error is not None:
+            if isinstance(error, StoreError):
                 log.error(LogEvent.DATABASE_FAILED, channel=name, error=error)
+            elif error is not None:
+                self._defects.note("delivery", error, channel=name)
             self._succeed(name)
             return
         self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
@@ -226,5 +228,8 @@ class Dispatcher:
 
     def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
         """How each channel stands as the daemon starts."""
-        around, now = self._around, self._around.steady.now()
-        return {name: arrive(tx, channel, salt=around.salt(), now=now) for name, channel in self._channels.items()}
+        around = self._around
+        return {
+            name: arrive(channel, tx, salt=around.salt(), clock=around.steady)
+            for name, channel in self._channels.items()
+        }

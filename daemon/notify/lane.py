@@ -59,23 +59,18 @@ class Lane:
     ) -> None:
         now = around.clock.monotonic()
         self.name = channel.name
-        self.channel = channel
-        self.after = after
-        """The lane before this one, until this one has begun."""
-        self.arrived = False
+        self.channel, self.after, self.arrived = channel, after, False
+        """`after` is kept until this one has begun."""
         self.stopped = asyncio.Event()
         self.progress = self.moved = now
         """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
-        self._channel = channel
         self._around = around
         self._begun = now
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
         self._news = True
-        self._held = False
-        self._partly = False
-        self._probes = 0
-        self._failures = 0
+        self._held = self._partly = False
+        self._probes = self._failures = 0
         self._failed_at: datetime | None = None
         self._singly = 0
         self._resume = False
@@ -207,14 +202,10 @@ class Lane:
         """Begin where the channel stands by now."""
         around, after = self._around, self.after
         elsewhere = after is not None and not after.channel.leads_to(self.channel)
-        salt = around.salt()
-
-        def work(tx: Transaction) -> Arrival:
-            return arrive(tx, self.channel, salt=salt, now=around.steady.now(), elsewhere=elsewhere)
-
+        work = partial(arrive, self.channel, salt=around.salt(), clock=around.steady, elsewhere=elsewhere)
         arrival = Arrival(moved=elsewhere, held=None, sent=0)
         try:
-            arrival = await self._insist(lambda: around.store.write(work))
+            arrival = await self._insist(lambda: around.store.write(lambda tx: work(tx=tx)))
         except StoreClosed:
             raise
         except Exception as error:  # noqa: BLE001 - it begins without: what the channel refuses is found out anew

@@ -100,8 +100,8 @@ class FreshLinks:
 
     async def _links(self, job: JobRow) -> Asset | None:
         """What the service has now; None where it has nothing. Raises ApiError."""
-        client, kind = self._clients[job.project], KINDS.get(job.kind)
-        if kind is None:
+        client, kind = self._clients.get(job.project), KINDS.get(job.kind)
+        if client is None or kind is None:
             return None
         return await links_now(client, kind, job.job_id, asset_id=job.asset.asset_id, priority=Priority.NEWS)
 

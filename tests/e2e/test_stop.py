@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT end the daemon within seconds, with status 0, whatever hangs; nothing is lost by it."""
 
+import os
 import signal
 import sqlite3
 from pathlib import Path
@@ -30,6 +31,23 @@ def test_a_stop_does_not_wait_for_an_api_that_hangs(tmp_path: Path, number: sign
         assert ended.status == 0
         assert ended.seconds < 5
         daemon.wait_for("daemon.stopped")
+        assert "Traceback" not in daemon.said
+
+
+def test_a_stop_does_not_wait_for_a_reload_that_hangs(tmp_path: Path) -> None:
+    secret = tmp_path / "url"
+    with LiveSim() as sim, Webhook() as hook:
+        secret.write_text(hook.url())
+        config = FAST + WEB_OFF + sim.project() + f'[channels.hook]\nurl = {{ file = "{secret}" }}\n'
+        with LiveDaemon(tmp_path, config) as daemon:
+            secret.unlink()
+            os.mkfifo(secret)
+            os.kill(daemon.pid, signal.SIGHUP)
+            daemon.command("track", *sim.jobs(timeline=[("SUCCEED", None)]))
+            daemon.wait_for("delivery.sent")  # meanwhile everything goes on
+            ended = daemon.stop()
+        assert ended.status == 0
+        assert ended.seconds < 5
         assert "Traceback" not in daemon.said
 
 

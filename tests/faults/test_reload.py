@@ -165,6 +165,11 @@ async def test_corrected_keys_are_tried_at_once(tmp_path: Path, sim: Simulator) 
             await it.track(job)
             client = it.service.scope.pollers[MAIN].ground.client
             await it.until("it is refused", lambda: len(client._session._gate._failures))
+            gate, failures = client._session._gate, len(client._session._gate._failures)
+            more = 'app_user_id = "somebody"\n'
+            assert (await it.reload(BASE + project(sim, secret=WRONG) + more + channel(hook))).ok
+            assert client._session._gate is gate
+            assert len(gate._failures) >= failures, "a refusal is not forgotten"
             assert (await it.reload(BASE + project(sim) + channel(hook))).ok
             await it.until("it is told", lambda: it.statuses()["sent"], seconds=20)
             assert client is it.service.scope.pollers[MAIN].ground.client
@@ -314,6 +319,18 @@ async def test_new_routes_and_operators_hold_for_what_comes(tmp_path: Path, sim:
         assert not hook.requests
 
 
+@pytest.mark.long
+async def test_discovery_that_is_turned_on_looks_at_once(tmp_path: Path, sim: Simulator) -> None:
+    [job] = sim.create_jobs(timeline=[("PROCESSING", None)])
+    with Webhook() as hook:
+        rest = BASE + channel(hook) + project(sim)
+        async with live(tmp_path, rest) as it:
+            assert (await it.reload(rest + "[projects.main.discovery]\nenabled = true\n")).ok
+            await it.until("it is found", lambda: it.polled(job), seconds=20)
+            assert (await it.reload(rest)).ok
+            assert it.service.scope.discoveries[MAIN]._settings is None
+
+
 async def test_what_needs_a_restart_is_said_and_the_rest_is_used(tmp_path: Path, sim: Simulator) -> None:
     web = '[web]\nlisten = "127.0.0.1:0"\ntoken = "{}"\n'
     base = BASE.partition("[web]")[0]
@@ -335,16 +352,20 @@ async def test_what_needs_a_restart_is_said_and_the_rest_is_used(tmp_path: Path,
             assert "other.db" not in it.service.plan.database_url
             again = await it.reload(changed)
             assert set(again.needs_restart) == {"web.listen", "database.url", "log.format"}
+            assert await _status(address, "", path="/healthz", host="wrapd.example.com") == 421
+            public = changed.replace("[web]\n", '[web]\npublic_url = "https://wrapd.example.com"\n')
+            assert (await it.reload(public)).ok
+            assert await _status(address, "", path="/healthz", host="wrapd.example.com") == 200
             off = await it.reload(base + "[web]\nenabled = false\n" + rest)
             assert off.needs_restart == ("web.enabled",)
             assert await _status(address, "a-token-of-tests-2") == 404
 
 
-async def _status(address: str, token: str) -> int:
-    host, port = address.rsplit(":", 1)
-    reader, writer = await asyncio.open_connection(host, int(port))
+async def _status(address: str, token: str, *, path: str = "/api/v1/jobs/main/x1", host: str = "") -> int:
+    ip, port = address.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(ip, int(port))
     writer.write(
-        f"GET /api/v1/jobs/main/x1 HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host or address}\r\nAuthorization: Bearer {token}\r\n"
         "Connection: close\r\n\r\n".encode()
     )
     answer = await reader.read()

@@ -64,6 +64,7 @@ class Live:
         requests = [TrackRequest(project=ProjectName(project), kind=kind, job_id=JobId(job)) for job in jobs]
         at = self.service.clock.now()
         await self.service.store.write(lambda tx: tx.jobs.track_many(requests, at=at))
+        self.service.scope.watcher.notice_soon()
 
     def deliveries(self) -> list[DeliveryRow]:
         return sorted(self.service.store.read(lambda tx: tx.outbox.list()), key=lambda row: row.id)

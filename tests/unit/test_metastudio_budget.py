@@ -1,6 +1,7 @@
 """A budget's edges; its pace over any schedule is in the property tests."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -199,3 +200,38 @@ async def test_a_pump_that_breaks_leaves_nobody_waiting() -> None:
     async with asyncio.timeout(5):
         got = await asyncio.gather(*(budget.take(Priority.NEWS) for _ in range(5)), return_exceptions=True)
     assert [type(each) for each in got] == [RuntimeError] * 5
+
+
+@pytest.mark.parametrize(("before", "after"), [(20.0, 2.0), (2.0, 20.0), (10.0, 0.5), (7.5, 3.3)])
+def test_a_rate_that_changes_keeps_count_of_what_was_sent(before: float, after: float) -> None:
+    clock = ManualClock()
+    budget = Budget(before, clock)
+    sent: list[float] = []
+    changed = clock.monotonic() + 3
+    while clock.monotonic() < changed + 6:
+        if clock.monotonic() >= changed:
+            budget.set_rate(after)
+        permit = budget.try_take(clock.monotonic())
+        if permit is not None:
+            permit.spend(clock.monotonic())
+            budget.answered(permit, sent_at=clock.monotonic(), now=clock.monotonic())
+            sent.append(clock.monotonic())
+        clock.advance(0.005)
+    for begin in sent:
+        counted = sum(begin <= each <= begin + 1 for each in sent)
+        assert counted <= math.floor(max(before, after) if begin < changed else after) + 1
+    assert sum(each > changed + 1 for each in sent) >= math.floor(after * 5) - 2
+
+
+def test_a_halved_rate_that_changes_climbs_to_the_new_one() -> None:
+    clock = ManualClock()
+    budget = Budget(20.0, clock)
+    budget.throttled(clock.monotonic())
+    budget.set_rate(4.0)
+    assert budget.current_rate(clock.monotonic()) == 4.0
+    budget.set_rate(40.0)
+    assert 4.0 <= budget.current_rate(clock.monotonic()) < 40.0
+    clock.advance(61)
+    assert budget.current_rate(clock.monotonic()) == 40.0
+    with pytest.raises(ValueError, match="above 0"):
+        budget.set_rate(0)

@@ -201,3 +201,21 @@ def test_no_schedule_makes_a_fourth_failure_in_five_minutes(steps: list[tuple[fl
     failures = asyncio.run(run())
     for at in failures:
         assert sum(at <= other <= at + 300 for other in failures) <= 3
+
+
+async def test_credentials_that_a_person_corrected_are_tried_at_once_and_within_the_limit(
+    gate: AuthGate, clock: ManualClock
+) -> None:
+    for _ in range(2):
+        await refusal(gate)
+        with pytest.raises(AuthPaused):
+            await gate.enter()
+        gate.renewed()
+    await refusal(gate)
+    gate.renewed()
+    with pytest.raises(AuthPaused):  # three within five minutes are all there may be
+        await gate.enter()
+    clock.advance(302)
+    await opened(gate)
+    gate.renewed()
+    assert gate.open_pass is None, "the new ones are to be proven first"

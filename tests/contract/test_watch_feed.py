@@ -130,14 +130,15 @@ async def test_a_feed_that_goes_on_lying_is_left_alone_for_twice_as_long(
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "reason"),
+    ("name", "options", "reasons"),
     [
-        ("feed_pages_repeat", {}, "pages repeat"),
-        pytest.param("feed_pages_skip", {"count": 20}, "pages do not join", marks=pytest.mark.long),
+        # A first page that is given again has newer jobs on top where one has ended in between.
+        ("feed_pages_repeat", {}, {"pages repeat", NOT_SORTED}),
+        pytest.param("feed_pages_skip", {"count": 20}, {"pages do not join"}, marks=pytest.mark.long),
     ],
 )
 async def test_pages_that_cannot_be_read_through_cost_no_end(
-    tmp_path: Path, name: str, options: dict[str, Any], reason: str
+    tmp_path: Path, name: str, options: dict[str, Any], reasons: set[str]
 ) -> None:
     async with listing_rig(tmp_path) as it:
         burst = [{"timeline": [("PROCESSING", 100), ("SUCCEED", None)]}] * 160
@@ -150,7 +151,8 @@ async def test_pages_that_cannot_be_read_through_cost_no_end(
         await it.run(200, step=1)
         assert all_in_time(it, jobs)
         assert each_told_once(it, jobs)
-        assert (facts(it)["feed"], facts(it)["feed_reason"]) == (Feed.DISTRUSTED, reason)
+        assert facts(it)["feed"] is Feed.DISTRUSTED
+        assert facts(it)["feed_reason"] in reasons
 
 
 @pytest.mark.long

@@ -42,6 +42,7 @@ class LogEvent(StrEnum):
     SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived where no config is read: nothing is changed by it
     CONFIG_RELOADED = "config.reloaded"  # the config was read again and is in use; fields tell what changed
     CONFIG_REFUSED = "config.refused"  # a config that was to be reloaded has a fault; the last good one stays
+    CONTROL_UNAVAILABLE = "control.unavailable"  # no control socket can be made: `wrapd reload` cannot ask
     CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it

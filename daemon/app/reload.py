@@ -5,9 +5,10 @@ changes nothing and is told once. Must never end the daemon.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
+from daemon.app.changes import changes
 from daemon.app.scope import Scope
 from daemon.clock import Clock
 from daemon.domain.events import Event
@@ -25,8 +26,6 @@ log = logger(__name__)
 
 Read = Callable[[], tuple[Plan, Sequence[str]]]
 """Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
-Describe = Callable[[Plan, Plan], tuple[str, ...]]
-"""What differs between the plan that runs and the one that was read, a line for each."""
 
 _FAULTS_TOLD = 3
 """Faults that the operators' message names."""
@@ -55,7 +54,6 @@ class Reloader:
         *,
         scope: Scope,
         read: Read,
-        describe: Describe,
         clock: Clock,
         metrics: Metrics,
         operators: Operators,
@@ -64,7 +62,6 @@ class Reloader:
     ) -> None:
         self._scope = scope
         self._read = read
-        self._describe = describe
         self._clock = clock
         self._metrics = metrics
         self._operators = operators
@@ -87,6 +84,11 @@ class Reloader:
         assert self._next is not None
         return await asyncio.shield(self._next) or Reloaded(faults=(_BROKEN,))
 
+    async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
+        """The same for the control socket."""
+        del request
+        return asdict(await self.reload())
+
     async def stop(self) -> None:
         """Begin none any more. One that is under way has been put in place, or never will be."""
         await self._tasks.end(patience=0)
@@ -101,7 +103,7 @@ class Reloader:
         try:
             read, doubts = await _in_its_own_thread(self._read)
             plan, needs_restart = usable(running, read)
-            changed = self._describe(running, read)
+            changed = changes(running, read)
             made = await self._scope.make(plan)
         except WrapdError as error:
             return self._refuse(tuple(MASKS.apply(each) for each in _each(error)))
@@ -157,37 +159,6 @@ def _usable_web(
         return replace(read, host=running.host, port=running.port), ("web.listen",)
     except ConfigFault:  # without a token it may not listen there
         return running, ("web.listen", "web.token")
-
-
-def named(running: Plan, read: Plan) -> tuple[str, ...]:
-    """The sections that differ, by name."""
-    old = {f"projects.{each.name}": each for each in running.projects}
-    new = {f"projects.{each.name}": each for each in read.projects}
-    lines = [f"{name}: removed" for name in old if name not in new]
-    lines += [f"{name}: {'changed' if name in old else 'added'}" for name in new if old.get(name) != new[name]]
-    before, after = running.channels, read.channels
-    lines += [f"channels.{name}: removed" for name in before if name not in after]
-    lines += [f"channels.{name}: added" for name in after if name not in before]
-    both = [name for name in after if name in before]
-    lines += [f"channels.{name}: changed" for name in both if not after[name].is_same(before[name])]
-    return (*lines, *(key for name, key in _SECTIONS.items() if getattr(running, name) != getattr(read, name)))
-
-
-_SECTIONS = {
-    "routing": "routes, operators, quiet hours: changed",
-    "polling": "polling: changed",
-    "max_in_flight": "projects: max_in_flight changed",
-    "not_found_grace": "polling.not_found_grace: changed",
-    "give_up_after": "polling.give_up_after: changed",
-    "notify": "notify: changed",
-    "link_reminder": "notify.link_reminder: changed",
-    "web": "web, callbacks: changed",
-    "discovery": "projects: discovery changed",
-    "keep": "retention.keep: changed",
-    "log_level": "log.level: changed",
-    "log_format": "log.format: changed",
-    "database_url": "database.url: changed",
-}
 
 
 async def _in_its_own_thread(read: Read) -> tuple[Plan, Sequence[str]]:

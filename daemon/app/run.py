@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any
 
 from daemon import __version__
+from daemon.app.control import ControlServer
 from daemon.app.delivery import Delivery
 from daemon.app.health import Pulse
-from daemon.app.reload import Describe, Read, Reloader, named
+from daemon.app.reload import Read, Reloader
 from daemon.app.runtime import Runtime
 from daemon.app.scope import Scope
 from daemon.clock import Clock
@@ -74,12 +75,12 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     read: Read | None = None
     """Reads the config anew; None: it cannot be reloaded."""
-    describe: Describe = named
     store: Store = field(init=False)
     scope: Scope = field(init=False)
     delivery: Delivery = field(init=False)
     defects: Defects = field(init=False)
     reloader: Reloader | None = field(init=False, default=None)
+    control: ControlServer = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     foreground: bool = False
     """Whether a person looks on: then the end of the terminal is the end of the daemon."""
@@ -127,6 +128,7 @@ class Service:
         self._schedule.start()
         if self.web is not None:
             self.web.start()
+        await self.control.start()
         log.info(
             LogEvent.DAEMON_STARTED,
             version=__version__,
@@ -141,6 +143,7 @@ class Service:
     async def stop(self) -> None:
         """Finish what is under way (a few seconds at most), store everything, release the database."""
         self.notifier.stopping()
+        await self.control.stop(patience=0)
         if self.reloader is not None:
             await self.reloader.stop()
         ends = await asyncio.gather(
@@ -234,13 +237,17 @@ class Service:
             self.reloader = Reloader(
                 scope=self.scope,
                 read=self.read,
-                describe=self.describe,
                 clock=self.clock,
                 metrics=self.metrics,
                 operators=runtime.operators,
                 defects=runtime.defects,
                 notifier=self.notifier,
             )
+        self.control = ControlServer(
+            database_path(self.plan.database_url).resolve(),
+            {} if self.reloader is None else {"reload": self.reloader.answer},
+            tasks=Tasks("control", self.defects),
+        )
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan

@@ -39,6 +39,7 @@ commands: list[str] = [
     "links",
     "callback-url",
     "config",
+    "reload",
     "db",
     "doctor",
     "completion",

@@ -94,7 +94,7 @@ systemd-run --unit=check -p User=wrapd -p Group=wrapd \\
 """
 """As docs/install.md has it, but for --pipe and --wait, which need a D-Bus daemon."""
 
-EVENTS = {"daemon.started": {"6"}, "job.taken": {"6"}, "signal.ignored": {"4"}}
+EVENTS = {"daemon.started": {"6"}, "job.taken": {"6"}, "config.reloaded": {"6"}, "config.refused": {"3"}}
 """Some events with their priorities in the journal."""
 
 
@@ -288,9 +288,23 @@ def test_kill_9_is_followed_by_a_restart_that_goes_on(lab: Lab) -> None:
     assert "1 jobs in 1 project" in lab.unit("StatusText")["StatusText"]
 
 
-def test_lines_of_the_journal_have_their_priorities_and_one_time(lab: Lab) -> None:
+def test_a_changed_config_is_taken_into_use_and_a_wrong_one_is_not(lab: Lab) -> None:
+    before = lab.unit("MainPID")["MainPID"]
+    lab.exec("sed", "--in-place", 's/max_interval = "1s"/max_interval = "2s"/', CONFIG)
+    lab.exec("systemctl", "reload", "wrapd")
+    assert "polling.max_interval: 2 s instead of 1 s" in lab.journal("wrapd")
+    assert lab.wrapd("alice", "reload") == "nothing has changed"
+    lab.exec("sed", "--in-place", "s/max_interval/max_intervall/", CONFIG)
+    lab.exec("systemctl", "reload", "wrapd", status=1)
+    assert "max_intervall" in lab.journal("wrapd")
     lab.exec("systemctl", "kill", "--signal=HUP", "wrapd")
-    wait_until("it says so", lambda: "signal.ignored" in lab.journal("wrapd"))
+    wait_until("it is refused", lambda: "config.refused" in lab.journal("wrapd"))
+    lab.exec("sed", "--in-place", "s/max_intervall/max_interval/", CONFIG)
+    lab.exec("systemctl", "reload", "wrapd")
+    assert (lab.unit("MainPID")["MainPID"], lab.active()) == (before, True)
+
+
+def test_lines_of_the_journal_have_their_priorities_and_one_time(lab: Lab) -> None:
     said = lab.exec("journalctl", "--unit", "wrapd", "--output", "json", "--no-pager", "_COMM=wrapd")
     lines = [json.loads(line) for line in said.splitlines()]
     priorities = {event: {line["PRIORITY"] for line in lines if event in line["MESSAGE"]} for event in EVENTS}

@@ -334,7 +334,7 @@ async def test_a_script_that_breaks_the_reader_costs_the_length_alone(
     def broken(*_: Any, **__: Any) -> float:
         raise Bug("script")
 
-    monkeypatch.setattr("daemon.metastudio.client.expected_length", broken)
+    monkeypatch.setattr("daemon.metastudio.session.expected_length", broken)
     async with rig(tmp_path) as it:
         [job] = it.sim.create_jobs(timeline=[("PROCESSING", 30), ("SUCCEED", None)])
         it.track(job)

@@ -19,6 +19,8 @@ JOBS, OTHERS, RELOADS = 200, 20, 30
 ENDS = ("succeeded", "failed", "canceled")
 HEAD = 'operators = ["ops"]\n' + FAST + "[web]\nenabled = false\n"
 MiB = 1024 * 1024
+SLACK = 3
+"""Threads that read the database come one by one, up to a handful; connections come and go."""
 
 
 def resources(pid: int) -> tuple[int, int, int]:
@@ -119,8 +121,8 @@ def test_thirty_reloads_under_load_lose_and_repeat_nothing(tmp_path: Path) -> No
         assert told["config_refused"] == refused
         for each in (sim, far):
             assert each.do(lambda it: it.stats())["max_in_any_second"] <= 21
-        assert calm[0] <= busy[0], "threads"
-        assert calm[1] <= busy[1], "descriptors"
+        assert calm[0] <= busy[0] + SLACK, "threads"
+        assert calm[1] <= busy[1] + SLACK, "descriptors"
         assert calm[2] <= busy[2] + 2 * MiB, "memory"
 
 
@@ -169,6 +171,6 @@ def test_five_hundred_reloads_of_the_same_file_grow_nothing(tmp_path: Path) -> N
                 assert reloads.hang_up()["changed"] == []
             after = resources(daemon.pid)
             assert daemon.stop().status == 0
-        assert after[0] <= before[0]
-        assert after[1] <= before[1]
+        assert after[0] <= before[0] + SLACK
+        assert after[1] <= before[1] + SLACK
         assert after[2] - before[2] < 2 * MiB

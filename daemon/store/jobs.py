@@ -13,6 +13,7 @@ from typing import Any, Unpack, cast
 from sqlalchemy import (
     Connection,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -29,7 +30,7 @@ from sqlalchemy.types import BigInteger
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
-from daemon.domain.states import TERMINAL
+from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
 from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists
 from daemon.store.lists import JobFilter
@@ -105,10 +106,14 @@ _LAST_END = (
     .order_by(TRANSITIONS.c.seq.desc())
     .limit(1)
 )
+_LAST = _LAST_OF.scalar_subquery()
 _ADD_MOVE = insert(TRANSITIONS).values(
     seq=_NEXT_SEQ.scalar_subquery(),
-    # A job that is looked at again has a state before, though nobody goes by it.
-    before=func.coalesce(bindparam("was"), _LAST_OF.scalar_subquery()),
+    # A job that is looked at again has a state before, though nobody goes by it. Where it ended again as it had
+    # ended before, it was run again: nobody saw it wait.
+    before=func.coalesce(
+        bindparam("was"), case((bindparam("then", type_=Text) == _LAST, plain(State.WAITING)), else_=_LAST)
+    ),
 )
 _NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
 _LOOKED = (
@@ -447,6 +452,7 @@ class Jobs:
             "of_job": job,
             "was": move.before,
             "after": move.after,
+            "then": move.after,
             "observed_at": move.observed_at,
             "reported_at": move.reported_at,
         }

@@ -350,6 +350,24 @@ async def test_an_ended_job_that_ran_again_is_told_anew_and_one_that_did_not_is_
         assert it.events()[3:] == [Event.FAILED], "an end of its own, told though it failed before"
 
 
+async def test_a_job_that_ran_again_unseen_and_ended_alike_is_told_anew(tmp_path: Path) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = it.sim.create_jobs(timeline=[("SUCCEED", None)])
+        guess(it, job)
+        await it.run(5)
+        it.sim.set_state(job, "PROCESSING")
+        await it.run(5)
+        it.sim.set_state(job, "SUCCEED")
+        guess(it, job, retrack=True)
+        await it.run(5)
+        assert (it.job(job).state, it.job(job).tracking) == ("SUCCEED", Tracking.FINISHED)
+        assert it.events() == [Event.SUCCEEDED] * 2
+        assert [(each.before, each.after) for each in it.transitions(job)] == [
+            (None, "SUCCEED"),
+            ("WAITING", "SUCCEED"),
+        ]
+
+
 @pytest.mark.parametrize("door", ["watched", "callback", "taken up", "discovered", "person later"])
 async def test_what_follows_a_callback_holds_for_jobs_taken_in_any_way(tmp_path: Path, door: str) -> None:
     """The service says that it ended, and shows it some seconds later."""

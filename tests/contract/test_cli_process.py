@@ -112,6 +112,7 @@ def test_an_empty_list_says_what_to_do_on_a_terminal_only(tmp_path: Path) -> Non
     assert b"track" not in run(tmp_path, "jobs").stdout
 
 
+@pytest.mark.long
 def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_path: Path) -> None:
     (tmp_path / "wrapd.toml").write_text(CONFIG)
     ids = [f"job-{number:03}" for number in range(62)]

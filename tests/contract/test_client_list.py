@@ -250,6 +250,7 @@ async def busy(client: ProjectClient, job_id: str, seconds: float, *, stands_sti
     await asyncio.gather(*asking)
 
 
+@pytest.mark.long
 async def test_the_service_counts_no_second_above_the_rate_on_a_busy_machine(sim: Simulator) -> None:
     """A request that is held up arrives together with the next ones."""
     [job_id] = jobs_in(sim, "WAITING", 1)

@@ -92,6 +92,7 @@ async def test_every_end_is_found_in_time_and_once_though_the_feed_lies(
 
 
 @pytest.mark.parametrize("lie", [pytest.param("unsorted", marks=pytest.mark.long), "stale"])
+@pytest.mark.long
 async def test_a_feed_that_lied_is_tried_again_after_ten_minutes_and_trusted_when_the_lie_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str
 ) -> None:
@@ -260,6 +261,7 @@ async def test_a_service_whose_clock_is_off_is_no_liar(
         assert each_told_once(it, jobs)
 
 
+@pytest.mark.long
 async def test_a_service_that_does_not_say_what_time_it_is_is_no_liar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,6 +303,7 @@ async def test_rare_ends_that_take_several_pages_after_a_gap_are_no_lie(
         assert set(Counter(row.job for row in it.deliveries() if row.event is Event.SUCCEEDED).values()) == {1}
 
 
+@pytest.mark.long
 async def test_a_job_older_than_the_feed_was_asked_for_is_no_proof_against_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.channels import ChannelSettings, open_channel, proxy_passwords, surroundings
+from daemon.plan import Plan
 from daemon.web import listen
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
@@ -33,6 +34,17 @@ _INNER = ("auth", "callback")
 def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
     """The config at `path`, wholly checked, with what is allowed but unwise. Raises ConfigFault with every fault:
     those of the file, and, for whatever of it can be read, those of secrets, keys, templates and channel URLs."""
+    config, _, doubts = _checked(path, environ)
+    return config, doubts
+
+
+def load_plan(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Plan, list[str]]:
+    """The same with the plan that the config asks for in its place."""
+    _, plan, doubts = _checked(path, environ)
+    return plan, doubts
+
+
+def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Plan, list[str]]:
     tree = read_tree(path)
     config, faults = examine(tree, path)
     if config is None or faults:
@@ -40,7 +52,7 @@ def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[C
     MASKS.add(proxy_passwords(environ))
     plan = build_plan(config, environ)
     doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
-    return config, [*warnings(config), *doubts, *(surroundings(environ) if config.channels else ())]
+    return config, plan, [*warnings(config), *doubts, *(surroundings(environ) if config.channels else ())]
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:

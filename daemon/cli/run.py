@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from functools import partial
 
 import click
 
@@ -10,9 +10,6 @@ from daemon import logs
 from daemon.cli.session import CLOCK, config_path, has_terminal
 from daemon.errors import WrapdError
 from daemon.logs import LogEvent
-
-if TYPE_CHECKING:
-    from daemon.plan import Plan
 
 log = logs.logger(__name__)
 
@@ -23,29 +20,20 @@ def command(ctx: click.Context) -> None:
     """Watch the tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""
     # The daemon's parts are slow to import, and no other command needs them.
     from daemon.app.run import Service  # noqa: PLC0415
-    from daemon.build import build_plan, check_config  # noqa: PLC0415
+    from daemon.build import load_plan  # noqa: PLC0415
     from daemon.systemd import Notifier  # noqa: PLC0415
     from daemon.tasks import where_of  # noqa: PLC0415
 
     foreground = has_terminal()
     if not foreground:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens to signals
-    path = config_path(ctx)
-
-    def read() -> "tuple[Plan, list[str]]":
-        found, doubts = check_config(path)
-        return build_plan(found), doubts
-
-    config, warnings = check_config(path)
-    logs.set_up(level=config.log.level, output=config.log.format)
+    read = partial(load_plan, config_path(ctx))
+    plan, warnings = read()
+    logs.set_up(level=plan.log_level, output=plan.log_format)
     for warning in warnings:
         log.warning(LogEvent.CONFIG_DOUBTFUL, what=warning)
     service = Service(
-        plan=build_plan(config),
-        clock=CLOCK,
-        notifier=Notifier.from_environment(),
-        read=read,
-        foreground=foreground,
+        plan=plan, clock=CLOCK, notifier=Notifier.from_environment(), read=read, foreground=foreground
     )
     try:
         asyncio.run(service.run())

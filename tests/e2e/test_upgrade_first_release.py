@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from daemon.app.run import Service
-from daemon.build import build_plan, check_config
+from daemon.build import load_plan
 from daemon.clock import ManualClock
 from daemon.sim import SimSettings, Simulator
 from daemon.store import upgrade
@@ -181,7 +181,7 @@ async def _upgraded(it: Upgraded) -> None:
         hooks = {name: stack.enter_context(Webhook()) for name in CHANNELS}
         for name, sim in sims.items():
             sim.create_many(list(it.jobs_of(name)))
-        plan = build_plan(check_config(config_of(it.path.parent, sims, hooks))[0])
+        plan = load_plan(config_of(it.path.parent, sims, hooks))[0]
         service = Service(plan=plan, clock=it.clock, rng=random.Random(1))
         await service.start()
         try:

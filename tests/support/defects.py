@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app.run import Service
-from daemon.build import build_plan, check_config
+from daemon.build import load_plan
 from daemon.clock import ManualClock
 from daemon.logs import set_up
 from daemon.notify import NotifySettings
@@ -150,7 +150,7 @@ async def _live(it: Run) -> None:
         config = it.folder / "wrapd.toml"
         config.write_text(_config(sims, hooks, _free_port()))
         config.chmod(0o600)
-        plan = build_plan(check_config(config)[0])
+        plan = load_plan(config)[0]
         service = Service(plan=plan, clock=it.clock, rng=random.Random(1))
         prepare(it, sims, plan.database_url)
         await service.start()

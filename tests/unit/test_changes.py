@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.app.changes import changes
-from daemon.build import build_plan, check_config
+from daemon.build import load_plan
 from daemon.plan import Plan
 
 BASE = """
@@ -30,7 +30,7 @@ def plan(folder: Path, text: str) -> Plan:
     path = folder / "wrapd.toml"
     path.write_text(text)
     path.chmod(0o600)
-    return build_plan(check_config(path, {})[0], {})
+    return load_plan(path, {})[0]
 
 
 @pytest.mark.parametrize(

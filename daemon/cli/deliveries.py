@@ -180,8 +180,8 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
 
     def choose(transaction: "Transaction") -> list[int]:
         if ids:
-            _require(transaction, ids)
-            return [each for each in dict.fromkeys(ids) if _is_open(transaction, each)]
+            rows = _require(transaction, ids)
+            return [row.id for row in rows if str(row.status) not in {"sent", "canceled"}]
         named = None if channel is None else _channel(transaction, config, channel)
         statuses = ("dead",) if dead else ("pending", "held", "dead")
         return [row.id for each in statuses for row in transaction.outbox.list(**_fit(each, named))]
@@ -194,11 +194,6 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
         # Exactly what was asked about: not what was written while somebody thought about it.
         count = store.write_now(lambda transaction: transaction.outbox.cancel(chosen, at=CLOCK.now()))
     output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
-
-
-def _is_open(transaction: "Transaction", delivery: int) -> bool:
-    row = transaction.outbox.get(delivery)
-    return row is not None and str(row.status) not in {"sent", "canceled"}
 
 
 def _agreed(count: int) -> bool:
@@ -296,9 +291,12 @@ def _channel(transaction: "Transaction", config: Config, name: str) -> ChannelNa
     return ChannelName(name)
 
 
-def _require(transaction: "Transaction", ids: tuple[int, ...]) -> None:
-    unknown = [str(each) for each in dict.fromkeys(ids) if transaction.outbox.get(each) is None]
+def _require(transaction: "Transaction", ids: tuple[int, ...]) -> "list[DeliveryRow]":
+    """The deliveries of these ids, each once. Raises UnknownName that names every one that there is not."""
+    found = {each: transaction.outbox.get(each) for each in dict.fromkeys(ids)}
+    unknown = [str(each) for each, row in found.items() if row is None]
     if unknown:
         raise UnknownName(
             f"nothing was changed: there is no delivery {', '.join(unknown)}; `wrapd deliveries` lists all"
         )
+    return [row for row in found.values() if row is not None]

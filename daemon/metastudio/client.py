@@ -80,8 +80,7 @@ class ProjectClient:
 
     async def show(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Observation:
         """What the service says of a job now."""
-        with self._used() as session:
-            return await session.show(kind, job_id, permit=permit, show_script=show_script)
+        return (await self.show_whole(kind, job_id, permit=permit, show_script=show_script)).observation
 
     async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Shown:
         """The same with the whole answer, for whoever wants more of it than a poll."""

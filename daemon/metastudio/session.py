@@ -128,12 +128,8 @@ class Session:
         self._iam: Site | None = None
         self._assets_offered = True
 
-    async def show(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Observation:
-        """What the service says of a job now."""
-        return (await self.show_whole(kind, job_id, permit=permit, show_script=show_script)).observation
-
     async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> "Shown":
-        """The same with the whole answer, for whoever wants more of it than a poll."""
+        """What the service says of a job now, with the whole answer."""
         project = self._project_id or await self._project()
         query = _WITH_SCRIPT if show_script else ""
         call = _Call("show", self._api, "GET", kind.path(project, job_id), query)

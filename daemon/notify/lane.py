@@ -202,10 +202,14 @@ class Lane:
         """Begin where the channel stands by now."""
         around, after = self._around, self.after
         elsewhere = after is not None and not after.channel.leads_to(self.channel)
-        work = partial(arrive, self.channel, salt=around.salt(), clock=around.steady, elsewhere=elsewhere)
+        salt = around.salt()
+
+        def work(tx: Transaction) -> Arrival:
+            return arrive(self.channel, tx, salt=salt, clock=around.steady, elsewhere=elsewhere)
+
         arrival = Arrival(moved=elsewhere, held=None, sent=0)
         try:
-            arrival = await self._insist(lambda: around.store.write(lambda tx: work(tx=tx)))
+            arrival = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
             raise
         except Exception as error:  # noqa: BLE001 - it begins without: what the channel refuses is found out anew

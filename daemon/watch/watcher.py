@@ -6,9 +6,10 @@ API itself.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta, eta
@@ -27,6 +28,7 @@ from daemon.watch.poller import Poller
 from daemon.watch.status import status_of
 
 log = logger(__name__)
+T = TypeVar("T")
 
 _PAGE = 5000
 _TAKEN = 2000
@@ -92,7 +94,7 @@ class Watcher:
         count = 0
         strays: Counter[tuple[str, str]] = Counter()
         async for row in self._active():
-            if self._taken(row):
+            if self._safely(self._take, row):
                 count += 1
             else:
                 strays[row.project, row.kind] += 1
@@ -115,7 +117,7 @@ class Watcher:
         if joining:
             async for row in self._active():
                 if row.project in joining and not self._is_watched(row):
-                    self._taken(row)
+                    self._safely(self._take, row)
         self._joining -= joining
 
     def pump(self) -> None:
@@ -200,15 +202,17 @@ class Watcher:
         finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
             while self._changed:
                 for _ in range(min(_SLICE, len(self._changed))):
-                    self._notice_safely(self._changed.popleft())
+                    self._safely(self._notice, self._changed.popleft())
                 self.pump()
                 await asyncio.sleep(0)
 
-    def _notice_safely(self, row: WatchRow) -> None:
+    def _safely(self, do: Callable[[WatchRow], T], row: WatchRow) -> T | None:
+        """What `do` gives for a job; None, where it met an error of wrapd's own: that keeps no other job back."""
         try:
-            self._notice(row)
+            return do(row)
         except Exception as error:  # noqa: BLE001 - it costs this job
             self._defects.note("watch", error, project=row.project, job=row.job_id)
+            return None
 
     async def checkpoint(self) -> None:
         """Store when each job was last asked and when it will be next, and how each project's watch stands."""
@@ -257,14 +261,6 @@ class Watcher:
             return False
         watched.guessed = row.kind_source is KindSource.GUESSED
         return True
-
-    def _taken(self, row: WatchRow) -> bool:
-        """The same as `_take`, at the start: one that wrapd cannot take keeps no other from it."""
-        try:
-            return self._take(row)
-        except Exception as error:  # noqa: BLE001
-            self._defects.note("watch", error, project=row.project, job=row.job_id)
-            return False
 
     def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.app.control_address import LONGEST_REQUEST, O_PATH, by_descriptor, socket_name
+from daemon.app.control_address import LONGEST_REQUEST, LONGEST_WORK, O_PATH, by_descriptor, socket_name
 from daemon.errors import WrapdError
 from daemon.logs import MASKS, LogEvent, logger
 from daemon.tasks import Tasks
@@ -28,8 +28,6 @@ Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 PATIENCE = 10.0
 """Seconds in which a request must have come, and an answer must have been taken."""
-LONGEST_WORK = 120.0
-"""Seconds after which nobody waits for a handler any more; it goes on."""
 MOST = 16
 """Connections at once."""
 

@@ -1,4 +1,5 @@
-"""Where a daemon's control socket is: beside its database, whatever the length of the path. Pure.
+"""What both ends of a control socket know: where it is (beside the database, whatever the length of the path), and
+the bounds of a request. Pure.
 
 A socket's address has room for 108 bytes, so both ends reach it through a descriptor of its folder; only the name
 has to be short.
@@ -12,6 +13,8 @@ LONGEST_REQUEST = 64 * 1024
 """Bytes of a request at most, its newline included."""
 LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer at most."""
+LONGEST_WORK = 120.0
+"""Seconds after which nobody waits for a request's handler any more; it goes on."""
 O_PATH = getattr(os, "O_PATH", 0)
 """Names a file without opening it. Only Linux has it; elsewhere there is no /proc/self/fd either."""
 _LONGEST_NAME = 80

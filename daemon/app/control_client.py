@@ -27,7 +27,7 @@ class Unanswered(WrapdError):
     """There is a daemon's socket, and no use in asking there."""
 
 
-class Refused(WrapdError):
+class Declined(WrapdError):
     """What the daemon says instead of an answer. `exit_status` is what its error would end a command with."""
 
     def __init__(self, text: str, status: object) -> None:
@@ -37,7 +37,7 @@ class Refused(WrapdError):
 
 def ask(database: Path, request: Mapping[str, Any], *, patience: float) -> dict[str, Any] | None:
     """The daemon's answer, None where none listens beside `database` (its links resolved). Raises Unanswered where
-    it does not answer within `patience` seconds or must not be believed, and Refused."""
+    it does not answer within `patience` seconds or must not be believed, and Declined."""
     where = database.with_name(socket_name(database))
     end = time.monotonic() + patience
     try:
@@ -91,6 +91,6 @@ def _understood(said: bytes, where: Path) -> dict[str, Any]:
     if not isinstance(answer, dict) or not (isinstance(answer.get("answer"), dict) or "error" in answer):
         raise Unanswered(f"the daemon at {where} said nothing that can be understood; is it of another version?")
     if "error" in answer:
-        raise Refused(str(answer["error"]), answer.get("status", 1))
+        raise Declined(str(answer["error"]), answer.get("status", 1))
     found: dict[str, Any] = answer["answer"]
     return found

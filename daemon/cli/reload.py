@@ -3,12 +3,13 @@
 import click
 
 from daemon.app import control_client
+from daemon.app.control_address import LONGEST_WORK
 from daemon.cli import output
 from daemon.cli.session import config_of, daemon_runs, json_option
 from daemon.errors import ConfigFault, WrapdError
 
-_PATIENCE = 150.0
-"""Seconds: longer than the daemon gives a reload."""
+_PATIENCE = LONGEST_WORK + 30.0
+"""Seconds: what comes first is the daemon's own word that it takes long."""
 _NO_DAEMON = "no daemon runs on this database; `wrapd run` or `systemctl start wrapd` starts one with this config"
 _SILENT = "the daemon has no control socket: its log says why (control.unavailable). SIGHUP has it reload as well"
 

@@ -13,7 +13,7 @@ import pytest
 
 from daemon.app.control import MOST, ControlServer
 from daemon.app.control_address import LONGEST_REQUEST, socket_name
-from daemon.app.control_client import Refused, Unanswered, ask
+from daemon.app.control_client import Declined, Unanswered, ask
 from daemon.clock import SystemClock
 from daemon.errors import ConfigFault, Exit
 from daemon.metrics import Metrics
@@ -67,12 +67,12 @@ async def test_a_request_is_answered_and_the_socket_goes_with_the_daemon(tmp_pat
 
 async def test_what_goes_wrong_is_said_with_its_status(tmp_path: Path) -> None:
     async with control(tmp_path / "w.db"):
-        with pytest.raises(Refused, match=r"channels\.x: no") as refused:
+        with pytest.raises(Declined, match=r"channels\.x: no") as refused:
             await asked(tmp_path / "w.db", "faulty")
         assert refused.value.exit_status is Exit.CONFIG
-        with pytest.raises(Refused, match="an error of wrapd itself"):
+        with pytest.raises(Declined, match="an error of wrapd itself"):
             await asked(tmp_path / "w.db", "broken")
-        with pytest.raises(Refused, match="it knows broken, faulty, same"):
+        with pytest.raises(Declined, match="it knows broken, faulty, same"):
             await asked(tmp_path / "w.db", "other")
 
 

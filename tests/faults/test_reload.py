@@ -10,7 +10,8 @@ import pytest
 
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.sim import SimSettings, Simulator
-from tests.support.reloading import BASE, channel, live, project
+from tests.support.live import to
+from tests.support.reloading import BASE, live, project
 from tests.support.webhook import Answer, Webhook
 
 MAIN = ProjectName("main")
@@ -25,7 +26,7 @@ async def sim():
 
 async def test_a_config_with_a_fault_changes_nothing_and_is_told_once(tmp_path: Path, sim: Simulator) -> None:
     with Webhook() as hook:
-        good = BASE + project(sim) + channel(hook)
+        good = BASE + project(sim) + to(hook)
         async with live(tmp_path, good) as it:
             plan, poller, lane = it.service.plan, it.service.scope.pollers[MAIN], it.lane()
             for _ in range(3):
@@ -53,24 +54,24 @@ async def test_a_config_with_a_fault_changes_nothing_and_is_told_once(tmp_path: 
 @pytest.mark.long
 async def test_a_fault_that_shows_as_a_client_is_made_changes_nothing(tmp_path: Path, sim: Simulator) -> None:
     with Webhook() as hook:
-        good = BASE + project(sim, rate=20) + channel(hook)
+        good = BASE + project(sim, rate=20) + to(hook)
         async with live(tmp_path, good) as it:
 
             async def broken(plan: object) -> None:
                 raise RuntimeError("nobody foresaw this")
 
             make, it.service.scope.make = it.service.scope.make, broken  # type: ignore[method-assign,assignment]
-            refused = await it.reload(BASE + project(sim, rate=40) + channel(hook))
+            refused = await it.reload(BASE + project(sim, rate=40) + to(hook))
             assert "an error of its own" in refused.faults[0]
             assert it.service.scope.pollers[MAIN].ground.client.budget.rate == 20
             it.service.scope.make = make  # type: ignore[method-assign]
-            assert (await it.reload(BASE + project(sim, rate=40) + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim, rate=40) + to(hook))).ok
             assert it.service.scope.pollers[MAIN].ground.client.budget.rate == 40
 
 
 async def test_a_secret_is_in_no_fault(tmp_path: Path, sim: Simulator) -> None:
     with Webhook() as hook:
-        good = BASE + project(sim) + channel(hook)
+        good = BASE + project(sim) + to(hook)
         async with live(tmp_path, good) as it:
             bad = BASE + project(sim) + '[channels.hook]\nurl = "slack://a-token-of-tests-that-is-secret"\n'
             refused = await it.reload(bad)
@@ -82,7 +83,7 @@ async def test_a_secret_is_in_no_fault(tmp_path: Path, sim: Simulator) -> None:
 async def test_the_same_config_leaves_everything_as_it_is(tmp_path: Path, sim: Simulator) -> None:
     [job] = sim.create_jobs(timeline=[("PROCESSING", None)])
     with Webhook() as hook:
-        config = BASE + project(sim) + channel(hook)
+        config = BASE + project(sim) + to(hook)
         async with live(tmp_path, config) as it:
             await it.track(job)
             await it.until("it is asked", lambda: it.polled(job))
@@ -99,7 +100,7 @@ async def test_reloads_that_are_asked_for_meanwhile_are_one_and_see_the_last_fil
     tmp_path: Path, sim: Simulator
 ) -> None:
     with Webhook() as hook:
-        configs = [BASE + project(sim, rate=rate) + channel(hook) for rate in (20, 30, 40)]
+        configs = [BASE + project(sim, rate=rate) + to(hook) for rate in (20, 30, 40)]
         async with live(tmp_path, configs[0]) as it:
             reloader = it.service.reloader
             assert reloader is not None
@@ -132,13 +133,13 @@ async def test_a_project_keeps_its_jobs_and_its_pace_when_its_rate_changes(tmp_p
         more = '[polling]\nstrategy = "fixed"\nbatch = "off"\nmin_interval = "100ms"\nmax_interval = "100ms"\n'
         config = BASE.replace("[polling]\n", "").partition("[web]")
         rest = more + config[1] + config[2]
-        async with live(tmp_path, rest + project(sim, rate=20) + channel(hook)) as it:
+        async with live(tmp_path, rest + project(sim, rate=20) + to(hook)) as it:
             await it.track(*jobs)
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
             poller = it.service.scope.pollers[MAIN]
             for rate in (5, 20):
                 asked = sim.stats()["total"]
-                assert (await it.reload(rest + project(sim, rate=rate) + channel(hook))).ok
+                assert (await it.reload(rest + project(sim, rate=rate) + to(hook))).ok
                 await it.until("more is asked", lambda asked=asked: sim.stats()["total"] >= asked + 6)
             assert it.service.scope.pollers[MAIN] is poller
             assert len(poller.agenda) == 30
@@ -150,27 +151,27 @@ async def test_a_longest_interval_that_is_made_shorter_holds_at_once(tmp_path: P
     [job] = sim.create_jobs(timeline=[("PROCESSING", None)])
     with Webhook() as hook:
         slow = BASE.replace('"500ms"', '"1h"').replace('min_interval = "100ms"', 'min_interval = "1h"')
-        async with live(tmp_path, slow + project(sim) + channel(hook)) as it:
+        async with live(tmp_path, slow + project(sim) + to(hook)) as it:
             await it.track(job)
             await it.until("it is asked", lambda: it.polled(job))
             sim.set_state(job, "SUCCEED")
-            assert (await it.reload(BASE + project(sim) + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim) + to(hook))).ok
             assert (await it.came(hook, 1))[0].json["event"] == "succeeded"
 
 
 async def test_corrected_keys_are_tried_at_once(tmp_path: Path, sim: Simulator) -> None:
     [job] = sim.create_jobs(timeline=[("SUCCEED", None)])
     with Webhook() as hook:
-        async with live(tmp_path, BASE + project(sim, secret=WRONG) + channel(hook)) as it:
+        async with live(tmp_path, BASE + project(sim, secret=WRONG) + to(hook)) as it:
             await it.track(job)
             client = it.service.scope.pollers[MAIN].ground.client
             await it.until("it is refused", lambda: len(client._session._gate._failures))
             gate, failures = client._session._gate, len(client._session._gate._failures)
             more = 'app_user_id = "somebody"\n'
-            assert (await it.reload(BASE + project(sim, secret=WRONG) + more + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim, secret=WRONG) + more + to(hook))).ok
             assert client._session._gate is gate
             assert len(gate._failures) >= failures, "a refusal is not forgotten"
-            assert (await it.reload(BASE + project(sim) + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim) + to(hook))).ok
             await it.until("it is told", lambda: it.statuses()["sent"], seconds=20)
             assert client is it.service.scope.pollers[MAIN].ground.client
             assert len(client._uses) == 1, "the session with the wrong keys is closed"
@@ -180,21 +181,21 @@ async def test_projects_come_and_go_with_their_jobs(tmp_path: Path, sim: Simulat
     [first, second] = (sim.create_jobs(timeline=[("PROCESSING", None)])[0] for _ in range(2))
     with Webhook() as hook:
         one, other = project(sim), project(sim, "other")
-        async with live(tmp_path, BASE + one + channel(hook)) as it:
+        async with live(tmp_path, BASE + one + to(hook)) as it:
             await it.track(first)
             await it.track(second, project="other")
             await it.until("the first is asked", lambda: it.polled(first))
-            reloaded = await it.reload(BASE + one + other + channel(hook))
+            reloaded = await it.reload(BASE + one + other + to(hook))
             assert "projects.other: added" in reloaded.changed
             await it.until("the other's is asked", lambda: it.polled(second))
             budget = it.service.scope.pollers[ProjectName("other")].ground.client.budget
-            assert "projects.other: removed" in (await it.reload(BASE + one + channel(hook))).changed
+            assert "projects.other: removed" in (await it.reload(BASE + one + to(hook))).changed
             assert set(it.service.scope.pollers) == {MAIN}
             assert it.metric("wrapd_project_up", project="other") is None
             sim.set_state(second, "SUCCEED")
             sim.set_state(first, "SUCCEED")
             await it.until("the first is told", lambda: it.statuses()["sent"] == 1)
-            assert (await it.reload(BASE + one + other + channel(hook))).ok
+            assert (await it.reload(BASE + one + other + to(hook))).ok
             await it.until("the other's is told", lambda: it.statuses()["sent"] == 2)
             assert it.service.scope.pollers[ProjectName("other")].ground.client.budget is budget
             assert {each.json["job_id"] for each in hook.requests} == {first, second}
@@ -206,10 +207,10 @@ async def test_a_project_that_moves_to_another_service_is_asked_there(tmp_path: 
         [job] = sim.create_jobs(timeline=[("PROCESSING", None)])
         [twin] = elsewhere.create_jobs(timeline=[("SUCCEED", None)])
         with Webhook() as hook:
-            async with live(tmp_path, BASE + project(sim) + channel(hook)) as it:
+            async with live(tmp_path, BASE + project(sim) + to(hook)) as it:
                 await it.track(job, twin)
                 await it.until("it is asked", lambda: it.polled(job))
-                assert (await it.reload(BASE + project(elsewhere) + channel(hook))).ok
+                assert (await it.reload(BASE + project(elsewhere) + to(hook))).ok
                 asked = sim.stats()["total"]
                 await it.until("it is told", lambda: it.statuses()["sent"] == 1)
                 assert sim.stats()["total"] == asked
@@ -220,12 +221,12 @@ async def test_a_channel_that_is_taken_out_keeps_its_alerts_until_it_is_back(
 ) -> None:
     jobs = sim.create_jobs(count=2, timeline=[("SUCCEED", None)])
     with Webhook() as hook, Webhook(default=Answer(status=503)) as busy:
-        both = BASE + project(sim) + channel(hook) + channel(busy, "busy")
+        both = BASE + project(sim) + to(hook) + to(busy, "busy")
         async with live(tmp_path, both) as it:
             await it.track(*jobs)
             await it.until("one has all", lambda: it.statuses()["sent"] == 2)
             await it.came(busy, 1)
-            assert (await it.reload(BASE + project(sim) + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim) + to(hook))).ok
             await it.until("its lane has ended", lambda: len(it.service.delivery.dispatcher._lanes) == 1)
             asked = len(busy.requests)
             busy.default = Answer()
@@ -241,10 +242,10 @@ async def test_a_channel_that_is_taken_out_keeps_its_alerts_until_it_is_back(
 async def test_a_corrected_url_of_a_held_channel_is_tried_at_once(tmp_path: Path, sim: Simulator) -> None:
     jobs = sim.create_jobs(count=3, timeline=[("SUCCEED", None)])
     with Webhook() as hook, Webhook(default=Answer(status=404)) as gone:
-        async with live(tmp_path, "operators = []\n" + BASE + project(sim) + channel(gone)) as it:
+        async with live(tmp_path, "operators = []\n" + BASE + project(sim) + to(gone)) as it:
             await it.track(*jobs)
             await it.until("it is held", lambda: it.statuses()["held"])
-            assert (await it.reload("operators = []\n" + BASE + project(sim) + channel(hook))).ok
+            assert (await it.reload("operators = []\n" + BASE + project(sim) + to(hook))).ok
             await it.until("all are sent", lambda: it.statuses() == {"sent": 3}, seconds=20)
             assert not it.lane()._held
 
@@ -254,12 +255,12 @@ async def test_a_changed_channel_keeps_its_pace_and_stays_held(tmp_path: Path, s
     with Webhook() as hook, Webhook(default=Answer(status=404)) as gone:
         slow = "max_per_minute = 2\ndigest_above = 0\n"
         config = "operators = []\n" + BASE + project(sim)
-        async with live(tmp_path, config + channel(hook, "hook", slow) + channel(gone, "gone")) as it:
+        async with live(tmp_path, config + to(hook, "hook", slow) + to(gone, "gone")) as it:
             await it.track(*jobs)
             await it.until("both have theirs", lambda: it.statuses()["held"] and it.statuses()["sent"] == 2)
             old = it.lane(), it.lane("gone")
             chinese = 'language = "zh"\n'
-            changed = channel(hook, "hook", slow + chinese) + channel(gone, "gone", chinese)
+            changed = to(hook, "hook", slow + chinese) + to(gone, "gone", chinese)
             assert len((await it.reload(config + changed)).changed) == 2
             await it.until(
                 "the lanes are others", lambda: it.lane() is not old[0] and it.lane("gone") is not old[1]
@@ -277,10 +278,10 @@ async def test_a_message_under_way_is_sent_once_when_its_channel_changes(tmp_pat
     with Webhook() as hook, Webhook() as other:
         hook.program(Answer(hang=True))
         more = "digest_above = 0\n"
-        async with live(tmp_path, BASE + project(sim) + channel(hook, "hook", more)) as it:
+        async with live(tmp_path, BASE + project(sim) + to(hook, "hook", more)) as it:
             await it.track(*jobs)
             await it.came(hook, 1)
-            assert (await it.reload(BASE + project(sim) + channel(other, "hook", more))).ok
+            assert (await it.reload(BASE + project(sim) + to(other, "hook", more))).ok
             hook.let_go()
             await it.until("all are sent", lambda: it.statuses() == {"sent": 2})
         told = [each.json["delivery_id"] for each in (*hook.requests, *other.requests)]
@@ -293,10 +294,10 @@ async def test_quiet_hours_that_end_by_the_new_config_free_what_is_kept(tmp_path
     quiet = f'quiet = {{ from = "{now - timedelta(hours=2):%H:%M}", to = "{now + timedelta(hours=2):%H:%M}" }}\n'
     [job] = sim.create_jobs(timeline=[("SUCCEED", None)])
     with Webhook() as hook:
-        async with live(tmp_path, BASE + project(sim) + channel(hook, "hook", quiet)) as it:
+        async with live(tmp_path, BASE + project(sim) + to(hook, "hook", quiet)) as it:
             await it.track(job)
             await it.until("it is kept", lambda: any(row.held_until for row in it.deliveries()))
-            assert (await it.reload(BASE + project(sim) + channel(hook))).ok
+            assert (await it.reload(BASE + project(sim) + to(hook))).ok
             await it.until("it is told", lambda: it.statuses()["sent"])
 
 
@@ -304,7 +305,7 @@ async def test_quiet_hours_that_end_by_the_new_config_free_what_is_kept(tmp_path
 async def test_new_routes_and_operators_hold_for_what_comes(tmp_path: Path, sim: Simulator) -> None:
     [one] = sim.create_jobs(timeline=[("PROCESSING", None)])
     with Webhook() as hook, Webhook() as other:
-        channels = channel(hook) + channel(other, "other")
+        channels = to(hook) + to(other, "other")
         route = '[[routes]]\nevents = ["succeeded"]\nchannels = ["{}"]\n'
         before = 'operators = ["hook"]\n' + BASE + project(sim) + channels + route.format("hook")
         async with live(tmp_path, before) as it:
@@ -323,7 +324,7 @@ async def test_new_routes_and_operators_hold_for_what_comes(tmp_path: Path, sim:
 async def test_discovery_that_is_turned_on_looks_at_once(tmp_path: Path, sim: Simulator) -> None:
     [job] = sim.create_jobs(timeline=[("PROCESSING", None)])
     with Webhook() as hook:
-        rest = BASE + channel(hook) + project(sim)
+        rest = BASE + to(hook) + project(sim)
         async with live(tmp_path, rest) as it:
             assert (await it.reload(rest + "[projects.main.discovery]\nenabled = true\n")).ok
             await it.until("it is found", lambda: it.polled(job), seconds=20)
@@ -335,7 +336,7 @@ async def test_what_needs_a_restart_is_said_and_the_rest_is_used(tmp_path: Path,
     web = '[web]\nlisten = "127.0.0.1:0"\ntoken = "{}"\n'
     base = BASE.partition("[web]")[0]
     with Webhook() as hook:
-        rest = project(sim) + channel(hook)
+        rest = project(sim) + to(hook)
         async with live(tmp_path, base + web.format("a-token-of-tests-1") + rest) as it:
             assert it.service.web is not None
             address = it.service.web.address

@@ -85,20 +85,24 @@ class LiveSim:
         )
 
 
-FAST = """
+QUICK = """
 [polling]
 min_interval = "100ms"
 max_interval = "500ms"
 blocked_interval = "500ms"
-[log]
+"""
+FAST = (
+    QUICK
+    + """[log]
 format = "json"
 """
+)
 """Sections for a config of tests."""
 
 
-def to(hook: Webhook, name: str = "hook") -> str:
-    """A section of a config: a channel to a webhook."""
-    return f'[channels.{name}]\nurl = "{hook.url()}"\n'
+def to(hook: Webhook, name: str = "hook", more: str = "", *, path: str = "/hook") -> str:
+    """A section of a config: a channel to a webhook, with `more` keys."""
+    return f'[channels.{name}]\nurl = "{hook.url(path)}"\n{more}\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,29 +7,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daemon.app.reload import Reloaded
 from daemon.app.run import Service
-from daemon.build import build_plan, check_config
+from daemon.build import load_plan
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
-from daemon.plan import Plan
 from daemon.sim import Simulator
 from daemon.store import DeliveryRow, TrackRequest
+from tests.support.live import QUICK
 from tests.support.webhook import Received, Webhook
 
 PATIENCE = 30.0
 """Seconds that a test waits at most for what must happen."""
-BASE = """
-[polling]
-min_interval = "100ms"
-max_interval = "500ms"
-blocked_interval = "500ms"
-[web]
-enabled = false
-"""
+BASE = QUICK + "[web]\nenabled = false\n"
 
 
 def project(sim: Simulator, name: str = "main", *, rate: float = 50, secret: str | None = None) -> str:
@@ -41,11 +35,6 @@ def project(sim: Simulator, name: str = "main", *, rate: float = 50, secret: str
         f"requests_per_second = {rate:g}\n"
         f'auth = {{ method = "aksk", {pair} }}\n'
     )
-
-
-def channel(hook: Webhook, name: str = "hook", more: str = "", *, path: str = "/hook") -> str:
-    """A section of a config."""
-    return f'[channels.{name}]\nurl = "{hook.url(path)}"\n{more}\n'
 
 
 @dataclass
@@ -104,11 +93,7 @@ async def live(folder: Path, config: str) -> AsyncIterator[Live]:
     path = folder / "wrapd.toml"
     path.write_text(config)
     path.chmod(0o600)
-
-    def read() -> tuple[Plan, list[str]]:
-        found, doubts = check_config(path, {})
-        return build_plan(found, {}), doubts
-
+    read = partial(load_plan, path, {})
     service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read)
     await service.start()
     try:

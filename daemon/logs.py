@@ -51,10 +51,10 @@ class LogEvent(StrEnum):
     TASK_FAILED = "task.failed"  # background work ended with an error that was told where it arose
     TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
     CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
-    JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs
+    JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs; of many, their number
     JOBS_FOUND = "discovery.found"  # jobs were taken from the service's list
     LIST_FAILED = "discovery.failed"  # the service's list could not be read wholly; the next look reads it again
-    JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs
+    JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs; of many together, their number
     JOBS_STRAY = "job.stray"  # active jobs whose project or kind the config does not have; nobody asks about them
     JOB_MOVED = "job.moved"  # a job's state changed
     KIND_FOUND = "job.kind_found"  # the service said of what kind a job is whose kind was a guess

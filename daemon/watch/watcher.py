@@ -35,6 +35,8 @@ _TAKEN = 2000
 """Jobs that commands changed and that one transaction takes."""
 _SLICE = 250
 """The same, noticed without a pause: asking and sending wait for no more than these."""
+_FEW = 20
+"""Jobs of such a slice of which each has a line in the log; of more it has their number."""
 _MOST_HINTS = 1000
 """Jobs that nobody watches for which hints are kept."""
 _CHUNK = 2000
@@ -201,8 +203,8 @@ class Watcher:
             return await self._store.write(take)
         finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
             while self._changed:
-                for _ in range(min(_SLICE, len(self._changed))):
-                    self._safely(self._notice, self._changed.popleft())
+                rows = [self._changed.popleft() for _ in range(min(_SLICE, len(self._changed)))]
+                _report([(event, row) for row in rows if (event := self._safely(self._notice, row)) is not None])
                 self.pump()
                 await asyncio.sleep(0)
 
@@ -237,21 +239,16 @@ class Watcher:
         await self._tasks.end(patience=0)
         await asyncio.gather(*(poller.stop(patience=0) for poller in self._pollers.values()))
 
-    def _notice(self, row: WatchRow) -> None:
+    def _notice(self, row: WatchRow) -> LogEvent | None:
         """Take up a job that a command tracked, drop one that it stopped; one that is watched already was tracked
-        before the load."""
+        before the load. Returns what is to be logged of it."""
         poller = self._pollers.get(row.project)
         if row.tracking != Tracking.ACTIVE:
-            if poller is not None and _forget(poller, row.job_id):
-                log.info(LogEvent.JOB_DROPPED, project=row.project, job=row.job_id)
-            return
+            dropped = poller is not None and _forget(poller, row.job_id)
+            return LogEvent.JOB_DROPPED if dropped else None
         if self._is_watched(row):
-            return
-        fields = {"project": row.project, "kind": row.kind, "job": row.job_id}
-        if self._take(row, anew=True):
-            log.info(LogEvent.JOB_TAKEN, **fields)
-        else:
-            log.warning(LogEvent.JOBS_STRAY, **fields)
+            return None
+        return LogEvent.JOB_TAKEN if self._take(row, anew=True) else LogEvent.JOBS_STRAY
 
     def _is_watched(self, row: WatchRow) -> bool:
         """Whether the job is in the agenda as the row says."""
@@ -351,6 +348,23 @@ class Watcher:
             )
             watched.looks = 0
         return looks
+
+
+def _report(changed: Sequence[tuple[LogEvent, WatchRow]]) -> None:
+    """Log what became of jobs that commands changed: of many together, how many they were. A line for each of
+    thousands costs more than taking them up, and is more than a journal takes in at once."""
+    if len(changed) <= _FEW:
+        for event, row in changed:
+            _log_change(event, project=row.project, kind=row.kind, job=row.job_id)
+        return
+    alike = Counter((event, row.project, row.kind) for event, row in changed)
+    for (event, project, kind), number in alike.items():
+        _log_change(event, project=project, kind=kind, jobs=number)
+
+
+def _log_change(event: LogEvent, **fields: object) -> None:
+    say = log.warning if event is LogEvent.JOBS_STRAY else log.info
+    say(event, **fields)
 
 
 def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking, parse_job_id
+from daemon.logs import LogEvent
 from daemon.metastudio.settings import AkSk
 from daemon.store import StoreFailed, TrackRequest, TrackResult
 from daemon.watch.poller import LAST_LOOK
@@ -362,3 +364,21 @@ async def test_what_a_command_tracks_is_taken_up_in_one_go_and_others_have_their
         await it.watcher.take_changes()
         await looking
         assert {250, 500, 750, 1000, 1250} <= seen
+
+
+@pytest.mark.parametrize(("jobs", "told"), [(20, [None] * 20), (600, [250, 250, 100])])
+async def test_of_many_jobs_that_are_taken_up_or_dropped_together_the_log_has_the_number(
+    tmp_path: Path, jobs: int, told: list[int | None]
+) -> None:
+    async with rig(tmp_path, rate=1) as it:
+        ids = [parse_job_id(f"id-{number}") for number in range(jobs)]
+        requests = [TrackRequest(project=PROJECT, kind="avatar", job_id=each) for each in ids]
+        it.store.write_now(lambda tx: tx.jobs.track_many(requests, at=it.clock.now()))
+        with capture_logs() as lines:
+            await it.watcher.take_changes()
+            it.store.write_now(lambda tx: [tx.jobs.untrack(PROJECT, each, at=it.clock.now()) for each in ids])
+            await it.watcher.take_changes()
+        for event in LogEvent.JOB_TAKEN, LogEvent.JOB_DROPPED:
+            of_event = [line for line in lines if line["event"] == event]
+            assert [line.get("jobs") for line in of_event] == told
+            assert all(("job" in line) == (line.get("jobs") is None) for line in of_event)

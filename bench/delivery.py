@@ -288,7 +288,7 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
     from daemon.logs import set_up
     from daemon.metrics import Metrics
     from daemon.notify import Dispatcher, NotifySettings
-    from daemon.notify.channels import ChannelSettings, open_channel
+    from daemon.notify.transport import ChannelSettings, open_channel
     from daemon.store import Store, TrackRequest
     from daemon.tasks import Defects
 

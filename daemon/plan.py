@@ -12,7 +12,7 @@ from daemon.domain.routing import Routing
 from daemon.logs import Format, Level
 from daemon.metastudio.settings import ProjectSettings
 from daemon.notify import NotifySettings
-from daemon.notify.channels import Channel
+from daemon.notify.transport import Channel
 from daemon.watch.settings import PollingPlan
 from daemon.watch.wishes import DiscoverySettings
 from daemon.web import WebSettings

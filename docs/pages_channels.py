@@ -1,16 +1,17 @@
-"""docs/channels.md: the services of daemon/notify/forms.py, the waits of daemon/notify/settings.py, the keys of
-daemon/notify/facts.py. A test opens every URL of the page."""
+"""docs/channels.md: the services of daemon/notify/services/registry.py, the waits of
+daemon/notify/outbox/settings.py, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
+"""
 
 from textwrap import fill
 
 from daemon.domain.digests import MOST
-from daemon.notify.channels.channel import DIGEST_ABOVE
-from daemon.notify.channels.hosts import HOSTS
-from daemon.notify.facts import FACTS
-from daemon.notify.forms import FORMS, Form, Markup, Picture, Tested, Unit
-from daemon.notify.settings import ChannelPlan, NotifySettings
-from daemon.notify.vendors import RATE_WAIT, RULES
-from daemon.notify.words import length
+from daemon.notify.message.facts import FACTS
+from daemon.notify.outbox.settings import ChannelPlan, NotifySettings
+from daemon.notify.services.hosts import HOSTS
+from daemon.notify.services.registry import FORMS, Form, Markup, Picture, Tested, Unit
+from daemon.notify.services.vendors import RATE_WAIT, RULES
+from daemon.notify.text.clean import length
+from daemon.notify.transport.channel import DIGEST_ABOVE
 from docs.paper import NOTE, joined, table
 
 SERVICES: dict[str, tuple[str, str]] = {

@@ -1,4 +1,5 @@
-"""docs/messages.md: every built-in example of daemon/notify/examples.py as it is told, and what templates may use.
+"""docs/messages.md: every built-in example of daemon/notify/templates/examples.py as it is told, and what
+templates may use.
 
 The example of a template on the page is read and rendered when the page is made: it cannot be wrong.
 """
@@ -9,17 +10,17 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from daemon.domain.events import Event
-from daemon.notify.compose import Look, compose_digest
-from daemon.notify.effort import RESULT_LIMIT, SECONDS, TURNS
-from daemon.notify.examples import example
-from daemon.notify.forms import form_for
-from daemon.notify.lateness import LATE
-from daemon.notify.message import Language, Message
-from daemon.notify.render import Rendered, render
-from daemon.notify.sandbox import DEEPEST, RANGE
-from daemon.notify.template_values import NAMES
-from daemon.notify.templating import Templates
-from daemon.notify.words import length
+from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.lateness import LATE
+from daemon.notify.message.model import Language, Message
+from daemon.notify.services.registry import form_for
+from daemon.notify.templates.effort import RESULT_LIMIT, SECONDS, TURNS
+from daemon.notify.templates.examples import example
+from daemon.notify.templates.sandbox import DEEPEST, RANGE
+from daemon.notify.templates.template import Templates
+from daemon.notify.templates.values import NAMES
+from daemon.notify.text.clean import length
+from daemon.notify.text.render import Rendered, render
 from docs.paper import NOTE, joined, table
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)

@@ -10,7 +10,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
 from daemon.metastudio.settings import ProjectSettings
-from daemon.notify.channels import Channel
+from daemon.notify.transport import Channel
 from daemon.plan import Plan
 from daemon.watch.wishes import DiscoverySettings
 from daemon.web import CallbackSettings, WebSettings

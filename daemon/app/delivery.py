@@ -15,9 +15,9 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher
-from daemon.notify.pictures import Pictures, PictureSource
-from daemon.notify.prepare import OwnLinks, Preparer
-from daemon.notify.surroundings import OnResult
+from daemon.notify.outbox.context import OnResult
+from daemon.notify.outbox.pictures import Pictures, PictureSource
+from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.plan import Plan
 from daemon.store import Store, StoreError
 from daemon.tasks import Defects, Tasks

@@ -15,7 +15,7 @@ from daemon.domain.events import Event
 from daemon.errors import ConfigFault, WrapdError
 from daemon.logs import MASKS, LogEvent, logger, set_level
 from daemon.metrics import Metrics
-from daemon.notify.worker import Worker
+from daemon.notify.outbox.worker import Worker
 from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.systemd import Notifier

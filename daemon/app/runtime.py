@@ -14,7 +14,7 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.gate import AuthGates
 from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import Metrics
-from daemon.notify.surroundings import OnResult
+from daemon.notify.outbox.context import OnResult
 from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.store import Store

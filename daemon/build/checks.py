@@ -21,7 +21,7 @@ from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
-from daemon.notify.channels import ChannelSettings, open_channel, proxy_passwords, surroundings
+from daemon.notify.transport import ChannelSettings, open_channel, proxy_doubts, proxy_passwords
 from daemon.plan import Plan
 from daemon.web import listen
 
@@ -52,7 +52,7 @@ def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Plan, list
     MASKS.add(proxy_passwords(environ))
     plan = build_plan(config, environ)
     doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
-    return config, plan, [*warnings(config), *doubts, *(surroundings(environ) if config.channels else ())]
+    return config, plan, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:

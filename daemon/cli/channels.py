@@ -142,8 +142,8 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for
 def _test(config: Config, name: str) -> Exit:
     """Test one channel, and say how it went."""
     from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
-    from daemon.notify.channels import test_message  # noqa: PLC0415
-    from daemon.notify.verdicts import Sent  # noqa: PLC0415
+    from daemon.notify.transport import test_message  # noqa: PLC0415
+    from daemon.notify.transport.verdicts import Sent  # noqa: PLC0415
 
     try:
         channel = open_channel(config, name, os.environ)

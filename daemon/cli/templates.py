@@ -16,8 +16,8 @@ from daemon.config.forms import shown, suggestion
 from daemon.errors import Exit, UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.notify.channels import Channel, Written
-    from daemon.notify.message import Message
+    from daemon.notify.message.model import Message
+    from daemon.notify.transport import Channel, Written
     from daemon.store import Claimed
 
 
@@ -62,7 +62,7 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
     The exit status is 1 where a template fails: then wrapd's own message would go out.
     """
     from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
-    from daemon.notify.examples import EXAMPLES  # noqa: PLC0415
+    from daemon.notify.templates.examples import EXAMPLES  # noqa: PLC0415
 
     if every == (event is not None):
         raise UsageFault("which example? Name one with --event, or all with --all")
@@ -81,9 +81,9 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
 
 
 def _preview(config: Config, channel: "Channel", name: str) -> Preview:
-    from daemon.notify.compose import Look, compose_digest  # noqa: PLC0415
-    from daemon.notify.examples import example  # noqa: PLC0415
-    from daemon.notify.templating import TemplateFault  # noqa: PLC0415
+    from daemon.notify.message.compose import Look, compose_digest  # noqa: PLC0415
+    from daemon.notify.templates.examples import example  # noqa: PLC0415
+    from daemon.notify.templates.template import TemplateFault  # noqa: PLC0415
 
     now = CLOCK.now()
     claimed = example(name, now=now)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import Channel, ChannelSettings, open_channel
-from daemon.notify.message import Cover, Language, Link, Message, Row, Severity
-from daemon.notify.render import Rendered
-from daemon.notify.verdicts import Dead, Hold, Retry, Sent, Unknown
+from daemon.notify.message.model import Cover, Language, Link, Message, Row, Severity
+from daemon.notify.text.render import Rendered
+from daemon.notify.transport import Channel, ChannelSettings, open_channel
+from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent, Unknown
 from tests.support.alerts import message
 from tests.support.mailbox import Mailbox
 from tests.support.services import SERVICES, TLS, Service, Stand, form_fields, pointed

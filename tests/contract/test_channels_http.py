@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import Channel, ChannelSettings, SendReport, open_channel, test_message
-from daemon.notify.channels.bounded import ANSWER_CAP, watching
-from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from daemon.notify.transport import Channel, ChannelSettings, SendReport, open_channel, test_message
+from daemon.notify.transport.bounded import ANSWER_CAP, watching
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from tests.support.alerts import COVER, message
 from tests.support.webhook import Answer, Webhook, ok_json
 

@@ -10,8 +10,8 @@ from typing import Self
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import Channel, ChannelSettings, bounded, open_channel
-from daemon.notify.verdicts import Retry, Sent, Unknown
+from daemon.notify.transport import Channel, ChannelSettings, bounded, open_channel
+from daemon.notify.transport.verdicts import Retry, Sent, Unknown
 from tests.support.alerts import message
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import Channel, ChannelSettings, open_channel
-from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from daemon.notify.transport import Channel, ChannelSettings, open_channel
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from tests.support.alerts import COVER, message
 from tests.support.mailbox import Mailbox
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
-from daemon.notify.channels import Channel, ChannelSettings, open_channel
-from daemon.notify.channels.addresses import translated
-from daemon.notify.channels.plugins import PLUGINS
-from daemon.notify.verdicts import Sent
+from daemon.notify.services.plugins import PLUGINS
+from daemon.notify.transport import Channel, ChannelSettings, open_channel
+from daemon.notify.transport.addresses import translated
+from daemon.notify.transport.verdicts import Sent
 from tests.support.alerts import HOSTILE, message
 
 TOKEN = "tok3n0123456789abcdef"
@@ -327,7 +327,7 @@ def test_a_services_own_address_is_known_for_what_it_is() -> None:
 def test_only_the_plugins_of_the_channels_are_loaded() -> None:
     code = (
         "import sys\n"
-        "from daemon.notify.channels import *\n"
+        "from daemon.notify.transport import *\n"
         "c = open_channel(ChannelSettings(name='a', url='json://127.0.0.1:9/x'))\n"
         "from tests.support.alerts import message\n"
         "c.send(message(), timeout=1)\n"

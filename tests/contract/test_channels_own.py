@@ -16,13 +16,12 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS, LogEvent
-from daemon.notify.channels import Channel, ChannelSettings, open_channel, test_message
-from daemon.notify.channels import dingtalk as dingtalk_plugin
-from daemon.notify.channels import feishu as feishu_plugin
-from daemon.notify.message import Language
-from daemon.notify.settings import ChannelPlan
-from daemon.notify.templating import Templates
-from daemon.notify.verdicts import Dead, Hold, Retry, Sent
+from daemon.notify.message.model import Language
+from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.services import dingtalk_plugin, feishu_plugin
+from daemon.notify.templates.template import Templates
+from daemon.notify.transport import Channel, ChannelSettings, open_channel, test_message
+from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent
 from tests.support.alerts import message
 from tests.support.recorder import Lines
 from tests.support.webhook import Webhook, ok_json
@@ -341,7 +340,7 @@ def test_the_operators_own_words_take_the_place_of_the_card(hook: Webhook, tmp_p
 def test_a_bug_in_a_card_costs_the_card_and_not_the_message(
     hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = Lines(monkeypatch, "daemon.notify.channels.channel")
+    lines = Lines(monkeypatch, "daemon.notify.transport.channel")
     one = pointed(hook, "feishu")
     monkeypatch.setattr(one, "_form", replace(one.form, card=lambda *_: 1 / 0))  # type: ignore[arg-type, return-value]
     assert isinstance(one.send(message()).verdict, Sent)
@@ -364,7 +363,7 @@ def test_what_would_be_sent_can_be_seen_without_sending() -> None:
 def test_our_plugins_need_none_of_apprises() -> None:
     code = (
         "import sys\n"
-        "from daemon.notify.channels import *\n"
+        "from daemon.notify.transport import *\n"
         "for url in ('feishu://a', 'dingtalk://a', 'wecombot://a'):\n"
         "    open_channel(ChannelSettings(name='a', url=url))\n"
         "print(sorted(m for m in sys.modules if m.startswith('apprise.plugins.')), 'jinja2' in sys.modules)\n"

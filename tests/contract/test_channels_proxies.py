@@ -8,9 +8,9 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.logs import MASKS
-from daemon.notify.channels import ChannelSettings, SendReport, open_channel, proxy_passwords, surroundings
-from daemon.notify.channels.surroundings import PROXY_NAMES
-from daemon.notify.verdicts import Hold, Retry, Sent
+from daemon.notify.transport import ChannelSettings, SendReport, open_channel, proxy_doubts, proxy_passwords
+from daemon.notify.transport.proxies import PROXY_NAMES
+from daemon.notify.transport.verdicts import Hold, Retry, Sent
 from tests.support.alerts import message
 from tests.support.webhook import Webhook
 
@@ -44,7 +44,7 @@ def test_a_socks_proxy_without_its_library_is_said_plainly(
     assert isinstance(report.verdict, Hold), "it waits for a person, and is never given up"
     assert "SOCKS" in report.reason
     assert "PySocks" in report.reason
-    (doubt,) = surroundings({name: f"{scheme}://me:{SECRET}@127.0.0.1:9"})
+    (doubt,) = proxy_doubts({name: f"{scheme}://me:{SECRET}@127.0.0.1:9"})
     assert doubt.startswith(f"{name} (environment): the proxy is a SOCKS one")
     assert SECRET not in report.reason + doubt
 
@@ -65,7 +65,7 @@ def test_a_socks_proxy_without_its_library_is_said_plainly(
 def test_a_proxy_that_is_none_is_named_without_its_value(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (doubt,) = surroundings({name: value})
+    (doubt,) = proxy_doubts({name: value})
     assert doubt.startswith(f"{name} (environment): ")
     assert SECRET not in doubt
     monkeypatch.setenv(name, value)
@@ -79,7 +79,7 @@ def test_a_proxy_that_is_none_is_named_without_its_value(
     ["http://proxy.example.com:3128", f"https://me:{SECRET}@proxy:3128", "proxy.example.com:3128", "[::1]:1"],
 )
 def test_a_sound_proxy_is_not_doubted(value: str) -> None:
-    assert list(surroundings({"HTTPS_PROXY": value, "NO_PROXY": "*.internal, 10.0.0.0/8,,"})) == []
+    assert list(proxy_doubts({"HTTPS_PROXY": value, "NO_PROXY": "*.internal, 10.0.0.0/8,,"})) == []
 
 
 def test_a_proxy_gets_its_login_and_what_it_says_is_told(hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_what_needs_no_proxy_takes_none(hook: Webhook, monkeypatch: pytest.Monke
 
 def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     away = str(tmp_path / "away.pem")
-    assert list(surroundings({"REQUESTS_CA_BUNDLE": away})) == [
+    assert list(proxy_doubts({"REQUESTS_CA_BUNDLE": away})) == [
         "REQUESTS_CA_BUNDLE (environment): the file of certificates does not exist; messages over HTTPS wait"
     ]
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", away)

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import Channel, ChannelSettings, SendReport, open_channel
-from daemon.notify.message import Message
-from daemon.notify.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from daemon.notify.message.model import Message
+from daemon.notify.transport import Channel, ChannelSettings, SendReport, open_channel
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from tests.support.alerts import COVER, HOSTILE, message
 from tests.support.webhook import Answer, Webhook, ok_json
 

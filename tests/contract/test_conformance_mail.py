@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import ChannelSettings, open_channel
-from daemon.notify.verdicts import Hold, Sent
+from daemon.notify.transport import ChannelSettings, open_channel
+from daemon.notify.transport.verdicts import Hold, Sent
 from tests.support.alerts import message
 from tests.support.conformance import Post, Row, check, dead, held, retry, sent, unknown
 from tests.support.dispatching import rig

@@ -17,7 +17,7 @@ from daemon.domain.planning import Rails
 from daemon.domain.routing import Route, routing
 from daemon.metrics import Metrics
 from daemon.notify import NotifySettings
-from daemon.notify.channels import ChannelSettings, open_channel
+from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.plan import Plan
 from daemon.store import DeliveryStatus, Store
 from daemon.tasks import Defects

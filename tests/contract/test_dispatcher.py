@@ -11,7 +11,7 @@ import pytest
 from daemon.clock import Clock
 from daemon.domain.jobs import Asset, ChannelName
 from daemon.notify import NotifySettings
-from daemon.notify.prepare import OwnLinks, Preparer
+from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.store import AttemptOutcome, DeliveryStatus, JobRow, Store
 from tests.support.background import defects
 from tests.support.dispatching import NOW, rig

@@ -14,8 +14,8 @@ import pytest
 from daemon.cli.sim import command as sim_command
 from daemon.config import load
 from daemon.domain.jobs import ChannelName
-from daemon.notify.channels import ChannelSettings, open_channel
-from daemon.notify.forms import FORMS, form_for
+from daemon.notify.services.registry import FORMS, form_for
+from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.sim import SimSettings, Simulator
 from docs.pages_channels import SERVICES
 from docs.paper import ROOT

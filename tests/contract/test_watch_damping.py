@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from daemon.domain import damping
 from daemon.domain.events import Event
 from daemon.domain.planning import Rails
-from daemon.notify.language.chinese import CHINESE
-from daemon.notify.language.english import ENGLISH
+from daemon.notify.message.language.chinese import CHINESE
+from daemon.notify.message.language.english import ENGLISH
 from daemon.store import DeliveryRow, DeliveryStatus
 from tests.support.rig import PROJECT, Rig, rig
 

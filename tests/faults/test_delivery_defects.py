@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify import compose, lane, sender
-from daemon.notify.channels import Channel
-from daemon.notify.keeper import RESCUE_INTERVAL, Keeper
-from daemon.notify.lane import Lane
-from daemon.notify.prepare import Preparer
-from daemon.notify.settings import ChannelPlan
+from daemon.notify.message import compose
+from daemon.notify.outbox import lane, sender
+from daemon.notify.outbox.lane import Lane
+from daemon.notify.outbox.prepare import Preparer
+from daemon.notify.outbox.rescue import RESCUE_INTERVAL, Keeper
+from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.transport import Channel
 from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, plainly
 from tests.support.dispatching import Rig, rig
 from tests.support.webhook import Answer, Webhook

@@ -5,7 +5,7 @@ import os
 from typing import NoReturn
 
 from daemon.cli import main
-from daemon.notify.channels import Channel
+from daemon.notify.transport import Channel
 
 SPILL = os.environ.pop("SPILL_OF_TESTS", "")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from daemon.cli import main
-from daemon.notify.channels import Channel
+from daemon.notify.transport import Channel
 from daemon.store import Outbox, Store
 
 STEPS = ("claim", "before", "after", "record", "recorded")

@@ -13,7 +13,7 @@ from typing import Any
 
 from daemon.app import run
 from daemon.clock import ManualClock
-from daemon.notify.worker import Worker
+from daemon.notify.outbox.worker import Worker
 from daemon.schedule import Schedule
 from daemon.store import Store
 from daemon.transport import Transport

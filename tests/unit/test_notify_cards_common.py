@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.cards import common, telegram
-from daemon.notify.cards.common import cut, in_markdown, limited, picture, shown_url, usable, utf8, utf16
-from daemon.notify.escapes import ZERO_WIDTH_SPACE, chat, html_chat, markdown
-from daemon.notify.fitting import parts_of
-from daemon.notify.message import Cover, Link, Row
+from daemon.notify.message.model import Cover, Link, Row
+from daemon.notify.services import common, telegram
+from daemon.notify.services.common import cut, in_markdown, limited, picture, shown_url, usable, utf8, utf16
+from daemon.notify.text.escape import ZERO_WIDTH_SPACE, chat, html_chat, markdown
+from daemon.notify.text.shrink import parts_of
 from tests.support.alerts import COVER, message
 
 PNG = b"\x89PNG\r\n\x1a\n"

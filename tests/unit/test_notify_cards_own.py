@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.notify import escapes
-from daemon.notify.cards import dingtalk, feishu, wecom
-from daemon.notify.channels import feishu as feishu_plugin
-from daemon.notify.forms import form_for
-from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.services import dingtalk, feishu, feishu_plugin, wecom
+from daemon.notify.services.registry import form_for
+from daemon.notify.text import escape as escapes
 from tests.support.alerts import COVER, HOSTILE, message
 
 LIMITS = {"feishu": 20 * 1024, "dingtalk": 20_000}

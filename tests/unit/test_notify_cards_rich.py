@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.notify.forms import FORMS, Form, form_for
-from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.services.registry import FORMS, Form, form_for
 from tests.support.alerts import COVER, HOSTILE, message
 
 PNG = b"\x89PNG\r\n\x1a\n"

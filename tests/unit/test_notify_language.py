@@ -13,12 +13,12 @@ import pytest
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.states import State
 from daemon.metastudio import errors, kinds
-from daemon.notify import verdicts
-from daemon.notify.compose import Look, compose_digest
-from daemon.notify.examples import EXAMPLES, example
-from daemon.notify.language import CATALOGUES, catalogue
-from daemon.notify.language.voice import voice
-from daemon.notify.message import Language, Message
+from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.language import CATALOGUES, catalogue
+from daemon.notify.message.language.voice import voice
+from daemon.notify.message.model import Language, Message
+from daemon.notify.templates.examples import EXAMPLES, example
+from daemon.notify.transport import verdicts
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)
 ENGLISH, CHINESE = catalogue(Language.ENGLISH), catalogue(Language.CHINESE)

@@ -14,7 +14,7 @@ import pytest
 from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
-from daemon.notify.pictures import MOST_BYTES, Pictures, PictureSource, picture_pixels, picture_type
+from daemon.notify.outbox.pictures import MOST_BYTES, Pictures, PictureSource, picture_pixels, picture_type
 from daemon.store import JobRow, PictureRow, Store
 from tests.support import background
 from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of

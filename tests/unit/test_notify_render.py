@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.forms import FORMS, Form, Markup, Unit, form_for
-from daemon.notify.message import Field, Language, Link, Message, Row
-from daemon.notify.render import PLAIN_LIMIT, plainest, render
+from daemon.notify.message.model import Field, Language, Link, Message, Row
+from daemon.notify.services.registry import FORMS, Form, Markup, Unit, form_for
+from daemon.notify.text.render import PLAIN_LIMIT, plainest, render
 from tests.support.alerts import COVER, HOSTILE, message
 
 FORM_IDS = [form.schemes[0] for form in FORMS]

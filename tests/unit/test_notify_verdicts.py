@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.verdicts import (
+from daemon.notify.transport.verdicts import (
     Dead,
     Exchange,
     Failure,

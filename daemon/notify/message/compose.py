@@ -1,0 +1,245 @@
+"""The message of a delivery: built purely from its rows, in the language and the time zone of its channel.
+
+Owns what is told of a job, and in which order. The words stand in notify/language. Must never know a channel's
+markup; every foreign value in a message is cleaned but a link, which stays as it came.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from daemon.domain.events import OPERATOR_EVENTS, Event
+from daemon.domain.jobs import DAY
+from daemon.notify.message.batches import batch_message
+from daemon.notify.message.context import MARKS, OTHER, PARTIAL, Look
+from daemon.notify.message.digest import digest_message
+from daemon.notify.message.lateness import job_late, notes
+from daemon.notify.message.model import Field, Link, Message
+from daemon.notify.message.operators import operator_message
+from daemon.notify.message.reading import (
+    NAME_LIMIT,
+    TEXT_LIMIT,
+    Telling,
+    delivery_facts,
+    expiry,
+    job_facts,
+    telling,
+)
+from daemon.notify.text.clean import clean
+from daemon.notify.text.escape import is_web
+from daemon.store import Claimed
+
+__all__ = ["Look", "compose", "compose_digest", "compose_plain"]
+
+_WITH_LINKS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
+_WHEN = {
+    Event.SUCCEEDED: "ended",
+    Event.FAILED: "failed",
+    Event.CANCELED: "canceled",
+    Event.STARTED: "started",
+    Event.LINK_EXPIRING: "",
+}
+
+
+def compose(claimed: Claimed, look: Look) -> Message:
+    """The message of a claimed delivery. Never raises for what a row holds."""
+    delivery = claimed.delivery
+    if delivery.event is Event.BATCH_FINISHED:
+        return batch_message(delivery, look)
+    if claimed.job is None or delivery.event in OPERATOR_EVENTS:
+        return operator_message(delivery, look)
+    return _job_message(telling(claimed, claimed.job), look)
+
+
+def compose_plain(claimed: Claimed) -> Message:
+    """The least that can be said of a delivery, for where `compose` fails by an error of wrapd's own: its event,
+    and what it is about."""
+    delivery, job = claimed.delivery, claimed.job
+    batch = delivery.facts.get("batch")
+    about = f"job {job.job_id}" if job is not None else f"batch {batch}" if batch else delivery.project or "wrapd"
+    name = clean(about, limit=NAME_LIMIT)
+    return Message(
+        event=delivery.event,
+        severity=MARKS.get(delivery.event, OTHER)[1],
+        emoji=MARKS.get(delivery.event, OTHER)[0],
+        title=f"{delivery.event.value}: {name}",
+        headline=clean(job.label if job is not None and job.label else about, limit=NAME_LIMIT),
+        subject=name,
+        facts={**delivery_facts(delivery), "job_id": None if job is None else job.job_id},
+    )
+
+
+def compose_digest(claimed: Sequence[Claimed], look: Look) -> Message:
+    """One message of many claimed deliveries of a channel, at least one; of one it is its own message."""
+    if len(claimed) == 1:
+        return compose(claimed[0], look)
+    return digest_message([(one, compose(one, look)) for one in claimed], look)
+
+
+def _job_message(of: Telling, look: Look) -> Message:
+    texts, event = look.voice.texts, of.event
+    emoji, severity = PARTIAL if of.partial else MARKS[event]
+    title = texts.title_partial if of.partial else texts.titles[event]
+    happened = texts.verb_partial if of.partial else texts.verbs[event]
+    return Message(
+        event=event,
+        severity=severity,
+        emoji=emoji,
+        title=title.format(name=of.name),
+        headline=_headline(of, look),
+        subject=f"job {of.job.job_id}",
+        fields=_fields(of, look),
+        links=_links(of, look) if event in _WITH_LINKS or _canceled_late(of) else (),
+        notes=notes(of.delivery, look, job_late(of, happened, look)),
+        facts=job_facts(of, look),
+        cover=look.cover,
+        language=look.language,
+    )
+
+
+# ------------------------------------------------------------------------------------------- the sentence
+
+
+def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sentence for each event
+    voice, texts = look.voice, look.voice.texts
+    match of.event:
+        case Event.SUCCEEDED:
+            return voice.sentences(texts.partly if of.partial else "", _made(of, look))
+        case Event.FAILED:
+            said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
+            return texts.failed.format(said=said) if said else texts.failed_unsaid
+        case Event.CANCELED:
+            text = texts.canceled_made if _canceled_late(of) else texts.canceled
+            return text.format(product=voice.product(of.job.kind))
+        case Event.BLOCKED:
+            return texts.blocked
+        case Event.UNBLOCKED:
+            return texts.unblocked.format(state=voice.state(of.state))
+        case Event.STARTED:
+            return voice.sentences(texts.started, _remaining(of, look))
+        case Event.STUCK:
+            return _overdue(of, look)
+        case Event.LOST:
+            kind = voice.kind(of.job.kind)
+            return texts.lost if of.job.answered else texts.lost_never.format(kind=kind)
+        case Event.EXPIRED:
+            return texts.expired.format(since=voice.moment(of.job.tracked_at))
+        case Event.LINK_EXPIRING:
+            return _expiring(of, look)
+        case _:
+            return voice.reason(of.reason)
+
+
+def _made(of: Telling, look: Look) -> str:
+    voice, texts, job = look.voice, look.voice.texts, of.job
+    long = voice.length(job.duration) if job.duration is not None and job.duration > 0 else ""
+    took = voice.length(of.times.took) if of.times.took is not None else ""
+    if took:
+        took = (texts.exactly if of.times.reported else texts.about).format(length=took)
+    if long and took:
+        said = texts.made.format(length=long, took=took)
+    elif long:
+        said = texts.made_long.format(length=long)
+    elif took:
+        said = texts.made_took.format(took=took)
+    else:
+        said = texts.finished.format(product=voice.product(job.kind))
+    return f"{said[0].upper()}{said[1:]}"
+
+
+def _remaining(of: Telling, look: Look) -> str:
+    voice, eta = look.voice, of.eta
+    if eta is None:
+        return ""
+    return voice.texts.started_eta.format(
+        median=voice.rough(eta.median), low=voice.rough(eta.low), high=voice.rough(eta.high)
+    )
+
+
+def _overdue(of: Telling, look: Look) -> str:
+    voice = look.voice
+    elapsed, median, high = (of.number(each) for each in ("elapsed", "normal_median", "normal_high"))
+    if elapsed is None or median is None or high is None:
+        return voice.texts.stuck
+    return voice.texts.stuck_normal.format(
+        elapsed=voice.length(elapsed), median=voice.rough(median), high=voice.rough(high)
+    )
+
+
+def _expiring(of: Telling, look: Look) -> str:
+    """What a person can do about it: nothing where wrapd's own link goes on, else save the video in time."""
+    voice, texts, until = look.voice, look.voice.texts, of.link_until
+    if until is None:
+        return texts.link_soon
+    if until <= look.now:
+        return texts.link_expired.format(until=voice.moment(until))
+    text = texts.link_unseen if of.job.id in look.links else texts.link_expiring
+    left = voice.rough((until - look.now).total_seconds())
+    return text.format(product=voice.product(of.job.kind), until=voice.moment(until), left=left)
+
+
+# ------------------------------------------------------------------------------------------- fields and links
+
+
+def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
+    """The named values, what matters most first: a chat with little room leaves out the last ones."""
+    voice, job, event = look.voice, of.job, of.event
+    label = clean(job.label or "", limit=NAME_LIMIT)
+    kind = voice.texts.brackets.format(text=voice.kind(job.kind))
+    pairs = (
+        ("error", clean(job.error_code or "", limit=64) if event is Event.FAILED else ""),
+        ("reason", clean(voice.reason(of.reason), limit=200)),
+        ("state", voice.state(of.state) if event in {Event.LOST, Event.EXPIRED} else ""),
+        (_WHEN.get(event, "seen"), voice.moment(of.times.ended)),
+        ("expected", _expected(of, look)),
+        ("label", label if label != of.name else ""),
+        ("batch", clean(job.batch or "", limit=NAME_LIMIT)),
+        ("tags", clean(", ".join(job.tags), limit=200)),
+        ("project", f"{clean(job.project, limit=64)}{kind}"),
+        ("job", job.job_id),
+        ("asset", clean(job.asset.asset_id or "", limit=128) if event in _WITH_LINKS else ""),
+    )
+    return tuple(voice.field(name, value) for name, value in pairs if name and value)
+
+
+def _expected(of: Telling, look: Look) -> str:
+    """When a job that has begun should end."""
+    if of.event is not Event.STARTED or of.eta is None:
+        return ""
+    began = of.times.ended
+    return look.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
+
+
+def _canceled_late(of: Telling) -> bool:
+    """Whether a canceled job has links to what was made all the same."""
+    asset = of.job.asset
+    return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
+
+
+def _links(of: Telling, look: Look) -> tuple[Link, ...]:
+    """wrapd's own link alone where there is one: it works as long as the video is there."""
+    job, names = of.job, look.voice.texts.link_names
+    own = look.links.get(job.id)
+    if own == "":  # it was revoked: nobody is to be given another one
+        return ()
+    if own is not None:
+        is_video = look.voice.product(job.kind) == look.voice.texts.product_video
+        return (Link(name=names["watch" if is_video else "open"], url=own),)
+    fetched = job.links_at or of.times.ended
+    found = (
+        ("preview", job.asset.preview_url, DAY),
+        ("download", job.asset.download_url, DAY),
+        ("cover", job.asset.cover_url, None),
+    )
+    return tuple(
+        Link(name=names[name], url=url, note=_validity(url, fetched, life, look))
+        for name, url, life in found
+        if url and is_web(url)
+    )
+
+
+def _validity(url: str, fetched: datetime, life: timedelta | None, look: Look) -> str:
+    voice, until = look.voice, expiry(url, fetched, life)
+    if until is None:
+        return ""
+    text = voice.texts.link_gone if until <= look.now else voice.texts.link_until
+    return text.format(until=voice.moment(until))

@@ -1,0 +1,106 @@
+"""What a message says about itself: that it comes late and why, may be a repeat, was meant for another channel.
+
+Owns the rule which cause is named: that of the longest wait, and only where it is known. Pure.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from daemon.domain.jobs import ChannelName
+from daemon.notify.message.context import Look
+from daemon.notify.message.reading import NAME_LIMIT, Telling, moment, number, text
+from daemon.store import DeliveryRow
+
+LATE = timedelta(minutes=10)
+"""A message that comes this long after what it tells says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wait:
+    """A part of the way from the end to the chat, and why it took so long ('' where nobody knows)."""
+
+    seconds: float
+    why: str
+
+
+def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
+    """All notes of an alert; `late` is that about lateness, '' where there is none."""
+    texts = look.voice.texts
+    diverted = diverted_from(delivery)
+    repeated = damped(delivery, look)
+    found = (
+        texts.repeat if delivery.possible_repeat else "",
+        texts.diverted.format(channel=diverted) if diverted else "",
+        repeated or late,
+    )
+    return tuple(filter(None, found))
+
+
+def damped(delivery: DeliveryRow, look: Look) -> str:
+    """How often it happened since it was told last, where one message tells of several; '' where it does not."""
+    times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
+    if times < 2 or since is None:
+        return ""
+    return look.voice.texts.damped.format(n=times, since=look.voice.moment(since))
+
+
+def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
+    """The channel that the alert was written for, where it is told on another."""
+    return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
+
+
+def job_late(of: Telling, happened: str, look: Look) -> str:
+    """The note where a job's alert comes late; `happened` is the sentence of its event with {at}."""
+    ended, tracked = of.times.ended, of.job.tracked_at
+    if look.now - ended <= LATE:
+        return ""
+    voice, texts = look.voice, look.voice.texts
+    known = max(ended, tracked) if of.times.reported else ended
+    waits = [_queued(of.delivery, look)]
+    if of.times.reported:
+        waits.append(
+            _Wait(seconds=_between(ended, tracked), why=texts.why_tracked.format(at=voice.clock(tracked)))
+        )
+        waits.append(_Wait(seconds=_between(known, of.times.seen), why=_unseen(of, known, look)))
+    return _late(happened, ended, waits, look)
+
+
+def late(delivery: DeliveryRow, happened: str, at: datetime, look: Look) -> str:
+    """The note where an alert that is about no job comes late."""
+    if look.now - at <= LATE:
+        return ""
+    return _late(happened, at, [_queued(delivery, look)], look)
+
+
+def _late(happened: str, at: datetime, waits: list[_Wait], look: Look) -> str:
+    voice, texts = look.voice, look.voice.texts
+    longest = max(waits, key=lambda wait: wait.seconds)
+    first, told = voice.clocks((at, look.now))
+    known = longest.why if longest.seconds > LATE.total_seconds() / 2 else ""
+    pattern = texts.late_why if known else texts.late
+    return pattern.format(happened=happened.format(at=first), told=told, why=known)
+
+
+def _queued(delivery: DeliveryRow, look: Look) -> _Wait:
+    """The wait in the outbox: for the end of quiet hours, then for the channel."""
+    texts, written, held = look.voice.texts, delivery.created_at, delivery.held_until
+    failed = delivery.attempts > 1 or (look.failed_at is not None and look.failed_at >= written)
+    quiet = _between(written, min(held, look.now)) if held is not None else 0.0
+    rest = _between(written, look.now) - quiet
+    if quiet > 0 and (quiet >= rest or not failed):
+        return _Wait(seconds=quiet, why=texts.why_quiet)
+    return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
+
+
+def _unseen(of: Telling, known: datetime, look: Look) -> str:
+    """Why wrapd saw an end so late: the service told it late, or wrapd could not see it (it was stopped, or could
+    not reach the service: which of these, nobody has written down)."""
+    voice, texts = look.voice, look.voice.texts
+    told = of.move.reported_at if of.move is not None else None
+    if told is not None and _between(known, told) >= _between(told, of.times.seen):
+        return texts.why_service.format(at=voice.clock(told))
+    return texts.why_seen.format(at=voice.clock(of.times.seen))
+
+
+def _between(first: datetime, last: datetime) -> float:
+    return max(0.0, (last - first).total_seconds())

@@ -1,0 +1,235 @@
+"""The dispatcher: one lane for each channel, started and stopped together.
+
+Owns the lanes' tasks: one that ends before the stop is started again. At the start it takes up what a killed
+daemon left half sent. A slow or dead channel never delays another. Must never decide what a message says or what
+an answer means.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from daemon.clock import Clock, SteadyClock
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName
+from daemon.domain.routing import Routing, Subject, Target
+from daemon.logs import LogEvent, logger
+from daemon.notify.outbox.arrival import Arrival, arrive
+from daemon.notify.outbox.context import OnResult, Surroundings, Waiter, wait_for_event
+from daemon.notify.outbox.lane import Lane
+from daemon.notify.outbox.prepare import Preparer
+from daemon.notify.outbox.rescue import Keeper
+from daemon.notify.outbox.settings import NotifySettings
+from daemon.notify.transport import Channel
+from daemon.store import LEFT_WHILE_SENDING, Left, Store, StoreError, Transaction
+from daemon.tasks import Defects
+
+log = logger(__name__)
+
+_AGAIN = 5.0
+"""Seconds after which a lane is started again that ended by itself."""
+_STOP_MARGIN = 10.0
+"""Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
+
+
+class Dispatcher:
+    """Sends what is in the outbox. `start` first; `wake` after rows were written; `stop` last.
+
+    `routing` says who hears of a held channel, and who has quiet hours; without one `operators` hear of it, at
+    once. `preparer` makes links and pictures ready (None: they are sent as they are); `on_result` is told of each
+    attempt (for metrics). Rows of channels that the config does not have stay as they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Mapping[ChannelName, Channel],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        settings: NotifySettings,
+        defects: Defects,
+        operators: Iterable[ChannelName] = (),
+        routing: Routing | None = None,
+        preparer: Preparer | None = None,
+        on_result: OnResult = lambda _channel, _outcome: None,
+        waiter: Waiter = wait_for_event,
+    ) -> None:
+        self._channels = dict(channels)
+        self._routing = routing
+        self._operators = tuple(Target(channel=name) for name in operators)
+        self._defects = defects
+        self._stopping = False
+        self._lanes: dict[ChannelName, Lane] = {}
+        self._tasks: dict[ChannelName, asyncio.Task[None]] = {}
+        self._timers: dict[ChannelName, asyncio.TimerHandle] = {}
+        steady = SteadyClock(clock)
+        self._around = Surroundings(
+            store=store,
+            clock=clock,
+            steady=steady,
+            rng=rng,
+            settings=settings,
+            defects=defects,
+            keeper=Keeper(
+                store=store,
+                clock=steady,
+                rng=rng,
+                settings=settings,
+                routing=routing,
+                defects=defects,
+                owned=self._owned,
+                bury=self._bury,
+            ),
+            operators=self._told_of_trouble,
+            preparer=preparer or Preparer(settings=settings, clock=clock, defects=defects),
+            on_result=on_result,
+            tell=self.wake,
+            waiter=waiter,
+        )
+
+    async def start(self) -> None:
+        """Take up what was under way when wrapd stopped, and begin. Raises StoreError."""
+        store, clock, longest = self._around.store, self._around.steady, self._around.settings.longest_wait
+        await store.write(
+            lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
+        )
+        arrivals = await store.write(self._arrived)
+        for name, channel in self._channels.items():
+            self._lanes[name] = Lane(channel, self._around, arrival=arrivals[name])
+            self._begin(name)
+
+    def adopt(
+        self,
+        channels: Mapping[ChannelName, Channel],
+        *,
+        settings: NotifySettings,
+        routing: Routing,
+        preparer: Preparer,
+    ) -> None:
+        """Send to these channels in this way from now on. A lane whose channel is another one now, or gone, ends
+        after the message that is under way; one that takes its place begins then. Rows of a channel that is gone
+        stay, and go on when it comes back."""
+        around = self._around
+        anew = settings != around.settings or preparer is not around.preparer
+        if anew:
+            self._around = replace(around, settings=settings, preparer=preparer)
+        around.keeper.adopt(settings=settings, routing=routing)
+        self._routing, self._channels = routing, dict(channels)
+        for name, lane in tuple(self._lanes.items()):
+            channel = channels.get(name)
+            if not anew and channel is not None and channel.is_same(lane.channel):
+                continue
+            lane.stop()
+            if name in self._timers:  # it ended by itself, and was to begin again
+                self._succeed(name)
+        for name in channels:
+            if name not in self._lanes:
+                self._enter(name, after=None)
+        self.wake_all()
+
+    def wake(self, channels: Iterable[ChannelName]) -> None:
+        """Rows of these channels were written: look now."""
+        for name in channels:
+            lane = self._lanes.get(name)
+            if lane is not None:
+                lane.wake()
+
+    def wake_all(self) -> None:
+        """Let every channel look: another process may have released or retried something."""
+        for lane in self._lanes.values():
+            lane.nudge()
+
+    def progress(self) -> Mapping[str, float]:
+        """When each lane last got on without an error of wrapd's own (monotonic seconds), by channel: a look at
+        the outbox ended, a message was sent, or the database failed. A send under way ends by its deadline."""
+        return {name: lane.progress for name, lane in self._lanes.items()}
+
+    def moved(self) -> Mapping[str, float]:
+        """The same, errors of wrapd's own included: a lane that has not moved for long hangs."""
+        return {name: lane.moved for name, lane in self._lanes.items()}
+
+    async def stop(self, *, patience: float | None = None) -> None:
+        """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline
+        and a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
+        repeat."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for lane in self._lanes.values():
+            lane.stop()
+        if not self._tasks:
+            return
+        if patience is None:
+            patience = self._around.settings.send_timeout + _STOP_MARGIN
+        _, late = await asyncio.wait(self._tasks.values(), timeout=patience)
+        for task in late:
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for name, end in zip(self._tasks, ends, strict=True):
+            if isinstance(end, Exception):
+                log.error(LogEvent.DATABASE_FAILED, channel=name, error=end)
+        self._tasks.clear()
+
+    def _begin(self, name: ChannelName) -> None:
+        """Start a lane; start it again where it ends before the stop."""
+        self._timers.pop(name, None)
+        task = asyncio.get_running_loop().create_task(self._lanes[name].run(), name=f"lane {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda task: self._ended(name, task))
+
+    def _ended(self, name: ChannelName, task: asyncio.Task[None]) -> None:
+        if self._stopping:
+            return
+        error = None if task.cancelled() else task.exception()
+        if self._lanes[name].stopped.is_set():
+            if isinstance(error, StoreError):
+                log.error(LogEvent.DATABASE_FAILED, channel=name, error=error)
+            elif error is not None:
+                self._defects.note("delivery", error, channel=name)
+            self._succeed(name)
+            return
+        self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
+        self._lanes[name].let_go()
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(_AGAIN, self._begin, name)
+
+    def _succeed(self, name: ChannelName) -> None:
+        """A lane has ended that was to end: the one that takes its place begins, where there is one."""
+        ended = self._lanes.pop(name)
+        ended.let_go()
+        del self._tasks[name]
+        if (timer := self._timers.pop(name, None)) is not None:
+            timer.cancel()
+        if name in self._channels:
+            self._enter(name, after=ended if ended.arrived else ended.after)
+
+    def _enter(self, name: ChannelName, *, after: Lane | None) -> None:
+        self._lanes[name] = Lane(self._channels[name], self._around, after=after)
+        self._begin(name)
+
+    def _owned(self) -> frozenset[int]:
+        """What is under way in any lane, by row id."""
+        return frozenset().union(*(lane.owned for lane in self._lanes.values()))
+
+    def _bury(self, tx: Transaction, dead: Sequence[Left], at: datetime) -> None:
+        """Tell of deliveries that are dead; of a channel that is not in the config nobody can."""
+        for name, lane in self._lanes.items():
+            if mine := [each for each in dead if each.channel == name]:
+                lane.bury(tx, mine, reason=LEFT_WHILE_SENDING, at=at)
+
+    def _told_of_trouble(self, event: Event, at: datetime) -> tuple[Target, ...]:
+        targets = self._operators
+        if self._routing is not None:
+            targets = self._routing.targets(Subject(event=event), at=at)
+        return tuple(target for target in targets if target.channel in self._channels)
+
+    def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
+        """How each channel stands as the daemon starts."""
+        around = self._around
+        return {
+            name: arrive(channel, tx, salt=around.salt(), clock=around.steady)
+            for name, channel in self._channels.items()
+        }

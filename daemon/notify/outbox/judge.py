@@ -1,0 +1,162 @@
+"""What is stored of a message that was sent, or was to be: what becomes of its deliveries, and who is told of it.
+
+Owns whom a refusal is held against, the message or the channel, and the alerts about the channel's trouble. Must
+never send, wait or count.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName
+from daemon.notify.outbox.context import Surroundings
+from daemon.notify.outbox.dead_letters import DeadLetters
+from daemon.notify.outbox.policy import Judged, Refusals, failed_by_us, outcomes
+from daemon.notify.outbox.send_log import held_alert
+from daemon.notify.outbox.sender import Unrecorded
+from daemon.notify.transport import Channel
+from daemon.notify.transport.verdicts import Dead, Hold, Sent, arrived
+from daemon.store import AttemptOutcome, Transaction
+
+Work = Callable[[Transaction], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the channel stands as a message ends: whether the operators were told of its trouble, how often it has
+    refused since it is held, for how many seconds it rests now, and for how many its lane has been at work."""
+
+    told: bool
+    probes: int
+    pause: float
+    uptime: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is to be stored of a message, as of `at`; `wakes` are the channels that are told of it."""
+
+    results: tuple[Judged, ...]
+    at: datetime
+    alerts: tuple[Work, ...] = ()
+    wakes: tuple[ChannelName, ...] = ()
+
+    def tell(self, tx: Transaction) -> None:
+        """Write who is told of it."""
+        for work in self.alerts:
+            work(tx)
+
+
+class Judge:
+    """Judges the messages of one channel."""
+
+    def __init__(self, channel: Channel, around: Surroundings) -> None:
+        self._name = channel.name
+        self._around = around
+        self._refusals = Refusals()
+        self._revived: tuple[int, ...] = ()
+        self._dead = DeadLetters(channel.name, fallback=channel.plan.fallback)
+        self.suspects = False
+        """Whether the channel is held because it refused one alert after another, each as if for what it says."""
+
+    def follow(self, other: "Judge", *, moved: bool) -> None:
+        """Go on where the judge of the same channel ended; `moved`: it leads elsewhere now, so nothing is held
+        against it."""
+        self._dead.follow(other._dead)
+        if not moved:
+            self._refusals, self.suspects = other._refusals, other.suspects
+
+    @property
+    def trusts(self) -> bool:
+        """Whether the channel took the last message."""
+        return self._refusals.none
+
+    def blame(self, ended: Unrecorded) -> Unrecorded:
+        """The outcome; one that looks like a refusal of the message, and is one of the channel, as that."""
+        verdict, claimed = ended.report.verdict, ended.load.claimed
+        self._revived = ()
+        if arrived(verdict):
+            self._refusals.taken()
+        if isinstance(verdict, Sent | Hold):
+            self.suspects = False
+        if not isinstance(verdict, Dead) or len(claimed) > 1:
+            return ended
+        if not self._refusals.about_channel(verdict, claimed[0].delivery.id):
+            return ended
+        self.suspects, self._revived = True, self._refusals.dead
+        if self._revived:
+            self._dead.take_back()
+        reason = f"one alert after another is refused, in the plainest form too: {verdict.reason}"
+        hold = Hold(reason=reason, status=verdict.status)
+        return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
+
+    def of(self, ended: Unrecorded, standing: Standing) -> Callable[[], Judgement]:
+        """What is to be stored, made at the moment at which it is: waits begin then."""
+        around, report, claimed = self._around, ended.report, ended.load.claimed
+        spread, revived = around.rng.random(), self._revived
+
+        def judge() -> Judgement:
+            at = around.steady.now()
+            if not ended.written:
+                results = failed_by_us(
+                    claimed, reason=report.reason, at=at, settings=around.settings, spread=spread
+                )
+                return self._told(ended, results, standing, revived, at=at)
+            results = outcomes(
+                report.verdict,
+                claimed,
+                reason=report.reason,
+                at=at,
+                probes=standing.probes,
+                pause=standing.pause,
+                settings=around.settings,
+                spread=spread,
+                uptime=standing.uptime,
+            )
+            return self._told(ended, results, standing, revived, at=at)
+
+        return judge
+
+    def bury(
+        self,
+        tx: Transaction,
+        dead: Sequence[tuple[int, str]],
+        *,
+        reason: str,
+        at: datetime,
+    ) -> None:
+        """These (row ids and events) are dead: tell the operators, and another channel in place of this one."""
+        now = self._around.clock.monotonic()
+        notice = self._dead.notice(dead, reason=reason, at=at, now=now)
+        operators = self._around.operators(Event.DELIVERY_DEAD, at)
+        self._dead.write(tx, [row for row, _ in dead], notice, operators=operators, at=at)
+
+    def _told(
+        self,
+        ended: Unrecorded,
+        results: tuple[Judged, ...],
+        standing: Standing,
+        revived: tuple[int, ...],
+        *,
+        at: datetime,
+    ) -> Judgement:
+        """The same with those who are told, beside the log: that the channel is held, or what is given up."""
+        report = ended.report
+        dead = [one for each in results if each.outcome.kind is AttemptOutcome.DEAD for one in each.claimed]
+        alerts: list[Work] = []
+        wakes: list[ChannelName] = []
+        if isinstance(report.verdict, Hold):
+            due_at, about = results[0].outcome.due_at or at, self._dead.about
+            alerts.append(lambda tx: tx.outbox.hold_dead(revived, about=about, at=at, due_at=due_at))
+        if isinstance(report.verdict, Hold) and not standing.told:
+            alert = held_alert(self._name, ended.load, report, at=at)
+            told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
+            alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=told, at=at))
+            wakes += [each.channel for each in told]
+        if dead:
+            ids = [(each.delivery.id, each.delivery.event.value) for each in dead]
+            alerts.append(lambda tx: self.bury(tx, ids, reason=report.reason, at=at))
+            wakes += [each.channel for each in self._around.operators(Event.DELIVERY_DEAD, at)]
+            wakes += [] if self._dead.fallback is None else [self._dead.fallback]
+        return Judgement(results=results, at=at, alerts=tuple(alerts), wakes=tuple(dict.fromkeys(wakes)))

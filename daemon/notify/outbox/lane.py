@@ -1,0 +1,503 @@
+"""One channel's way out of the outbox: claim, prepare, send, record, wait.
+
+Owns this order, the channel's pace, and its pause after a failure. An outcome is kept until it is stored or
+refused for good; while the database does not take it nothing else is claimed. Must never drop a delivery for an
+error of the store or of wrapd's own, and never let one that wrapd fails keep back the others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from daemon.domain import backoff
+from daemon.logs import LogEvent, logger
+from daemon.notify.outbox.arrival import Arrival, arrive
+from daemon.notify.outbox.claims import Hand, Idle, Load, Taken, Taker, finish
+from daemon.notify.outbox.context import Surroundings
+from daemon.notify.outbox.fallback import Fallback
+from daemon.notify.outbox.judge import Judge, Judgement, Standing, Work
+from daemon.notify.outbox.pace import Pace
+from daemon.notify.outbox.policy import channel_pause, defect_wait
+from daemon.notify.outbox.prepare import Wants
+from daemon.notify.outbox.send_log import log_send
+from daemon.notify.outbox.sender import AGAIN, Ended, Mood, Sender, Unrecorded
+from daemon.notify.outbox.worker import Worker
+from daemon.notify.services.registry import Picture
+from daemon.notify.transport import Channel
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, arrived
+from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
+
+log = logger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pause:
+    """The channel rests from `since` to `until` (monotonic). A `strict` one is the service's own wish; any other
+    ends early for a delivery that was written, released or revived meanwhile."""
+
+    since: float
+    until: float
+    strict: bool
+
+
+class Lane:
+    """The deliveries of one channel, one message at a time. It begins where the channel stands: `arrival`, or as
+    the store says of a channel that comes while the daemon runs. `after` is the channel's lane until now, which
+    has ended: its pace and its trouble go on."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        around: Surroundings,
+        *,
+        arrival: Arrival | None = None,
+        after: "Lane | None" = None,
+    ) -> None:
+        now = around.clock.monotonic()
+        self.name = channel.name
+        self.channel, self.after, self.arrived = channel, after, False
+        """`after` is kept until this one has begun."""
+        self.stopped = asyncio.Event()
+        self.progress = self.moved = now
+        """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
+        self._around = around
+        self._begun = now
+        self._worker = Worker(f"wrapd-{channel.name}")
+        self._wake = asyncio.Event()
+        self._news = True
+        self._held = self._partly = False
+        self._probes = self._failures = 0
+        self._failed_at: datetime | None = None
+        self._singly = 0
+        self._resume = False
+        self._next: Load | None = None
+        self._pause: _Pause | None = None
+        self._judge = Judge(channel, around)
+        self._pace = Pace(channel.per_minute, gap=channel.gap)
+        self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
+        self._hand = Hand()
+        self._taker = Taker(
+            channel=channel.name,
+            above=channel.digest_above,
+            window=channel.plan.digest_window,
+            longest=around.settings.look_interval,
+            own_links=around.preparer.links,
+            hand=self._hand,
+        )
+        self._sender = Sender(
+            channel=channel,
+            store=around.store,
+            clock=around.clock,
+            steady=around.steady,
+            settings=around.settings,
+            defects=around.defects,
+            preparer=around.preparer,
+            taker=self._taker,
+            pace=self._pace,
+            wants=self._wants,
+            stopped=self.stopped,
+            before_take=self._no_news,
+            on_sent=self._told_sent,
+        )
+        self._fallback = Fallback(
+            channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
+        )
+        if arrival is not None:
+            self._begin(arrival)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The deliveries (row ids) that it has under way."""
+        return self._hand.rows
+
+    def wake(self) -> None:
+        """Rows of this channel were written: look at the outbox now."""
+        self._news = True
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look at the outbox now: something may have changed."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the message that is under way."""
+        self.stopped.set()
+        self._wake.set()
+
+    def let_go(self) -> None:
+        """Nothing is under way any more, however it ended: what was is taken up by the rescue."""
+        self._next = None
+        self._hand.keep(None)
+
+    def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
+        """Tell that these are dead, by errors of wrapd's own."""
+        self._judge.bury(tx, [(each.id, each.event) for each in dead], reason=reason, at=at)
+
+    async def run(self) -> None:
+        """Send what is due until `stop`. Raises StoreError where an outcome could not be recorded at a stop."""
+        try:
+            while self._next is not None or not self.stopped.is_set():
+                self._wake.clear()
+                wait = await self._look_safely()
+                if wait > 0 and not self.stopped.is_set():
+                    await self._around.waiter(self._wake, wait)
+        finally:
+            self._worker.stop()
+
+    async def _look_safely(self) -> float:
+        """The same as `_look`; after an error of wrapd's own the lane goes on a little later."""
+        wait, well = self._around.settings.look_interval, False
+        try:
+            wait, well = await self._look(), True
+        except StoreError as error:
+            if self.stopped.is_set():
+                raise
+            well = not isinstance(error, StoreRefused)
+            self.let_go()
+        except Exception as error:  # noqa: BLE001 - one lane that ends would be silent until the next start
+            self._around.defects.note("delivery", error, channel=self.name)
+            self.let_go()
+        self._got_on(well=well)
+        return wait
+
+    def _got_on(self, *, well: bool = True) -> None:
+        self.moved = self._around.clock.monotonic()
+        if well:
+            self.progress = self.moved
+
+    async def _look(self) -> float:
+        """Send one message if one is due; the seconds to wait before the next look."""
+        await self._insist(self._around.keeper.look)
+        if not self.arrived:
+            await self._arrive()
+        load, self._next = self._next, None
+        if load is None:
+            taken = await self._take()
+            if isinstance(taken, Idle):
+                return taken.seconds
+            load = taken
+        ended = await self._send(load)
+        after = await self._record(ended) if isinstance(ended, Unrecorded) else ended
+        if isinstance(after, Idle):
+            return after.seconds
+        self._next = after
+        return 0.0
+
+    def _no_news(self) -> None:
+        """What was written so far is seen by the look that comes now."""
+        self._news = False
+
+    def _told_sent(self, count: int) -> None:
+        self._got_on()
+        for _ in range(count):
+            self._around.on_result(self.name, AttemptOutcome.SENT)
+
+    # Where it begins
+
+    async def _arrive(self) -> None:
+        """Begin where the channel stands by now."""
+        around, after = self._around, self.after
+        elsewhere = after is not None and not after.channel.leads_to(self.channel)
+        salt = around.salt()
+
+        def work(tx: Transaction) -> Arrival:
+            return arrive(self.channel, tx, salt=salt, clock=around.steady, elsewhere=elsewhere)
+
+        arrival = Arrival(moved=elsewhere, held=None, sent=0)
+        try:
+            arrival = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - it begins without: what the channel refuses is found out anew
+            around.defects.note("delivery", error, channel=self.name)
+        self._begin(arrival)
+
+    def _begin(self, arrival: Arrival) -> None:
+        after, now = self.after, self._around.clock.monotonic()
+        self.arrived, self.after = True, None
+        if after is not None:
+            self._follow(after, moved=arrival.moved)
+        elif arrival.held is not None:
+            self._held = True
+            self._fallback.held(now, seconds=arrival.held)
+        if after is None or not after._pace.window:
+            self._pace.sent(now, messages=arrival.sent)
+
+    def _follow(self, after: "Lane", *, moved: bool) -> None:
+        """Go on where the lane before ended. Of a channel that leads elsewhere now only the pace is known."""
+        self._pace.follow(after._pace)
+        self._judge.follow(after._judge, moved=moved)
+        if moved:
+            return
+        self._held, self._partly, self._pause = after._held, after._partly, after._pause
+        self._probes, self._failures, self._failed_at = after._probes, after._failures, after._failed_at
+        self._singly, self._resume = after._singly, after._resume
+        self._fallback.follow(after._fallback)
+
+    # What is next
+
+    async def _take(self) -> Taken:
+        """Claim what is due, if the channel may be sent to. Rows that were just written are claimed at once; else
+        it is read first whether there is anything, which holds up nobody who writes."""
+        news, self._news = self._news, False
+        rest = await self._rest(news=news)
+        if rest > 0:
+            return Idle(seconds=rest)
+        around, singly = self._around, self._singly > 0
+        resume, self._resume = self._resume, False
+        if not news and not resume:
+            now = around.steady.now()
+            wait = await self._insist(lambda: around.store.read_async(lambda tx: self._taker.glance(tx, now=now)))
+            if wait > 0:
+                return Idle(seconds=wait)
+
+        def work(tx: Transaction) -> Taken:
+            now, probe = around.steady.now(), not self._judge.suspects
+            return self._taker.take(tx, now=now, singly=singly, resume=resume, probe=probe)
+
+        try:
+            taken = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that cannot be taken must not keep back the others
+            around.defects.note("delivery", error, channel=self.name)
+            self._hand.keep(None)
+            return await self._put_aside(error, singly=singly)
+        self._hand.keep(taken)
+        return taken
+
+    async def _put_aside(self, error: Exception, *, singly: bool) -> Idle:
+        """The next one cannot be taken, by an error of wrapd's own: it waits, and in the end it is dead."""
+        around = self._around
+        if self._taker.above > 0 and not singly:  # first find out which of many it is
+            self._singly = self._taker.above
+            return AGAIN
+        reason = f"wrapd could not read this alert ({type(error).__name__})"
+        spread = around.rng.random()
+
+        def wait(defects: int) -> float:
+            return defect_wait(defects, around.settings, spread)
+
+        def work(tx: Transaction) -> Left | None:
+            at = around.steady.now()
+            aside = tx.outbox.put_aside(self.name, now=at, wait=wait, reason=reason)
+            if aside is not None and aside.dead:
+                self.bury(tx, [aside], reason=reason, at=at)
+            return aside
+
+        aside = await self._insist(lambda: around.store.write(work))
+        if aside is None:
+            return Idle(seconds=around.settings.look_interval)
+        event = LogEvent.DELIVERY_DEAD if aside.dead else LogEvent.DELIVERY_RETRY
+        log.warning(event, channel=self.name, delivery=aside.id, reason=reason)
+        return AGAIN
+
+    async def _rest(self, *, news: bool) -> float:
+        """Seconds that the channel still rests, at most until the next look; 0 when it may send."""
+        around = self._around
+        now = around.clock.monotonic()
+        if self._held and self._fallback.is_due(now, news=news):
+            await self._divert()
+        pause = self._pause
+        if pause is not None:
+            left = pause.until - now
+            if left > 0 and (pause.strict or not await self._is_wanted(now - pause.since)):
+                return min(left, around.settings.look_interval)
+            self._pause = None
+        return min(self._pace.wait(now), around.settings.look_interval)
+
+    async def _is_wanted(self, seconds: float) -> bool:
+        """Whether anything became due in so many seconds, or the channel was released."""
+        around = self._around
+        now = around.steady.now()
+        since = now - timedelta(seconds=seconds)
+
+        def work(tx: Transaction) -> bool:
+            released = self._held and not tx.outbox.is_held(self.name)
+            return released or tx.outbox.became_due(self.name, after=since, now=now)
+
+        return await self._insist(lambda: around.store.read_async(work))
+
+    async def _divert(self) -> None:
+        """Tell another channel what this one has not taken for long."""
+        around, fallback = self._around, self._fallback
+
+        def work(tx: Transaction) -> int:
+            return fallback.divert(tx, at=around.steady.now())
+
+        try:
+            count = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the channel itself goes on
+            around.defects.note("delivery", error, channel=self.name)
+            return
+        if count and fallback.to is not None:
+            log.warning(LogEvent.DELIVERY_DIVERTED, channel=self.name, to=fallback.to, deliveries=count)
+            around.tell((fallback.to,))
+
+    # A message
+
+    async def _send(self, load: Load) -> Ended:
+        """Send a message, and those that follow it as long as all goes well."""
+        try:
+            ready = await self._around.preparer.prepare(load.claimed, links=load.links, wants=self._wants)
+        except Exception as error:  # noqa: BLE001 - it is put off like one that cannot be written
+            return self._sender.failed(load, error)
+        well = self._judge.trusts
+        calm = well and not (self._held or self._failures or self._probes or self._singly or self._resume)
+        mood = Mood(failed_at=self._failed_at, calm=calm)
+        loop = asyncio.get_running_loop()
+        return await self._worker.run(lambda: self._sender.series(load, ready, mood, loop))
+
+    async def _record(self, ended: Unrecorded) -> Taken:
+        """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
+        around = self._around
+        ended = self._judge.blame(ended)
+        load = ended.load
+        told = self._is_told(ended.report.verdict)
+        self._count(ended)
+        pause = self._pause_after(ended)
+        judge = self._judge.of(
+            ended,
+            Standing(told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun),
+        )
+        goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
+        singly, resume = self._singly > 0, goes_on and self._resume
+        if goes_on:
+            self._news = self._resume = False
+
+        def work(tx: Transaction) -> tuple[Judgement, Taken]:
+            judged = judge()
+            finish(tx, judged.results, at=judged.at)
+            judged.tell(tx)
+            if not goes_on or self.stopped.is_set():
+                return judged, AGAIN
+            return judged, self._taker.take(tx, now=judged.at, singly=singly, resume=resume)
+
+        after: Taken = AGAIN
+        try:
+            judged, after = await self._insist(lambda: around.store.write(work))
+        except StoreClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - the outcome is stored without what hangs on it
+            around.defects.note("delivery", error, channel=self.name, delivery=load.first.delivery.id)
+            judged = await self._record_alone(judge(), error)
+        self._hand.keep(after)
+        log_send(self.name, load, ended.report, judged.results[0].outcome, pause=pause, told=told)
+        self._stands(ended.report.verdict)
+        around.tell(judged.wakes)
+        for each in judged.results:
+            for _ in each.claimed:
+                around.on_result(self.name, each.outcome.kind)
+        return after
+
+    async def _record_alone(self, judged: Judgement, error: Exception) -> Judgement:
+        """Store an outcome that the store refused together with the rest: it alone, in words that are sound, then
+        who is told of it. What is refused even so is given back by the rescue."""
+        reason = f"wrapd could not store what came of it ({type(error).__name__})"
+        plain = tuple(replace(each, outcome=replace(each.outcome, reason=reason)) for each in judged.results)
+        works: list[Work] = [lambda tx: finish(tx, plain, at=judged.at)]
+        works += [judged.tell] if judged.alerts else []
+        for work in works:
+            try:
+                await self._insist(partial(self._around.store.write, work))
+            except StoreClosed:
+                raise
+            except Exception as further:  # noqa: BLE001 - the rescue is the last resort
+                self._around.defects.note("delivery", further, channel=self.name)
+        return replace(judged, results=plain)
+
+    def _stands(self, verdict: Final) -> None:
+        """Keep whether the channel is held, or takes messages for some of its recipients only."""
+        if arrived(verdict):
+            self._held, self._partly = False, not isinstance(verdict, Sent)
+            self._fallback.freed()
+        elif isinstance(verdict, Hold):
+            self._held = True
+            self._fallback.held(self._around.clock.monotonic())
+
+    def _is_told(self, verdict: Final) -> bool:
+        """Whether the operators have heard of the trouble that this is about, or that it ends."""
+        match verdict:
+            case Sent():
+                return self._held or self._partly
+            case Hold(delivered=True):
+                return self._partly
+            case _:
+                return self._held
+
+    def _count(self, ended: Unrecorded) -> None:
+        """Keep how the channel does."""
+        verdict, many = ended.report.verdict, len(ended.load.claimed)
+        self._singly = max(0, self._singly - 1)
+        if (isinstance(verdict, Dead) or not ended.written) and many > 1:  # each alert by itself
+            self._singly = max(self._singly, many)
+        if not ended.written:  # nothing was asked of the channel
+            return
+        match verdict:
+            case Sent() | Hold(delivered=True):
+                self._resume = self._failures >= _OUTAGE
+                self._failures = self._probes = 0
+                return
+            case Dead():
+                return
+            case Hold():
+                self._probes += 1
+            case Retry() if verdict.throttled or verdict.status is None:
+                self._resume = True  # nothing came of it that could be about this message
+                self._failures += 1
+            case _:
+                self._failures += 1
+        self._failed_at = self._around.steady.now()
+
+    def _pause_after(self, ended: Unrecorded) -> float:
+        """Let the channel rest where the verdict asks for it; for how many seconds."""
+        around, verdict = self._around, ended.report.verdict
+        if not ended.written:
+            return 0.0
+        if isinstance(verdict, Dead) and self._held:  # it was a probe
+            verdict = Hold(reason=verdict.reason)
+        seconds = channel_pause(
+            verdict,
+            failures=self._failures,
+            probes=max(1, self._probes),
+            settings=around.settings,
+            spread=around.rng.random(),
+        )
+        if seconds > 0:
+            now = around.clock.monotonic()
+            strict = isinstance(verdict, Retry) and verdict.throttled
+            self._pause = _Pause(since=now, until=now + seconds, strict=strict)
+        return seconds
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a work of the store, tried until it succeeds. Raises StoreRefused and StoreClosed.
+
+        At a stop it is tried once more and then given up: a send without a record is found at the next start and
+        sent again, marked as a possible repeat.
+        """
+        failures = 0
+        while True:
+            last = self.stopped.is_set()
+            try:
+                return await call()
+            except (StoreRefused, StoreClosed):
+                raise
+            except StoreError as error:
+                if last:
+                    raise
+                failures += 1
+                self._got_on()  # it waits for the database, which is what the writer's health tells
+                log.error(LogEvent.DATABASE_FAILED, channel=self.name, error=error)
+            spread = self._around.rng.random()
+            wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)
+            await self._around.waiter(self.stopped, wait)
+
+
+_OUTAGE = 3
+"""Failures in a row from which on they are taken for the service's, not for those of single messages."""

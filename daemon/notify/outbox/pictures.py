@@ -1,0 +1,308 @@
+"""Covers of finished videos: each is fetched once, while its link is valid, checked to be a picture, and kept.
+
+Owns which addresses may be asked for a picture, and the picture's check. Must never raise where a message waits,
+and never log a link: it is signed.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from daemon import transport
+from daemon.addresses import Reach, is_inside
+from daemon.clock import Clock
+from daemon.domain.jobs import ProjectName, link_expiry
+from daemon.errors import ConfigFault
+from daemon.logs import LogEvent, logger
+from daemon.notify.message.model import Cover
+from daemon.store import JobRow, PictureRow, Store, StoreError
+from daemon.tasks import Tasks
+from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_loopback
+
+log = logger(__name__)
+
+MOST_BYTES = 2 * 1024 * 1024
+"""Largest picture that is kept: covers are some hundred KiB."""
+MOST_PIXELS = 50_000_000
+"""Pixels that a picture may say it has: whoever shows it takes memory for them all. Covers have 2 million."""
+FETCH_TIMEOUTS = Timeouts(connect=3.0, read=5.0, total=10.0)
+TRY_AGAIN = timedelta(minutes=10)
+"""A picture that could not be had is tried again by another link, not sooner than this."""
+_AT_ONCE = 4
+"""Pictures that are fetched at the same time."""
+_KEPT = 8
+"""Pictures in memory: one is sent to several channels at the same time."""
+_CLOUD = ".myhuaweicloud.com"
+"""Names of which Huawei Cloud alone says where they lead."""
+_SIGNS = (
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"GIF87a", 0, "image/gif"),
+    (b"GIF89a", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+)
+
+
+class Fetch(Protocol):
+    """Gets what a link names; raises TransportError."""
+
+    async def __call__(
+        self,
+        url: str,
+        *,
+        timeouts: Timeouts,
+        max_bytes: int,
+        proxy: str | None,
+        ca_file: str | None,
+        reach: Reach,
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSource:
+    """Where a project's pictures come from: its API (scheme, host and port), the proxy on the way (None: what the
+    environment names), and a file of CAs to trust beside the public ones."""
+
+    endpoint: str
+    proxy: str | None = None
+    ca_file: str | None = None
+
+    def reach(self, url: str) -> Reach | None:
+        """Which addresses may be connected to for a link; None where it may not be followed at all.
+
+        https leads outside, wherever its name leads to. What lies on the host of the API itself (on any port,
+        where that is this machine) may be anywhere, as the API may.
+        """
+        try:
+            parts, api = urlsplit(url), urlsplit(self.endpoint)
+            host, port = (parts.hostname or "").rstrip("."), parts.port
+        except ValueError:
+            return None
+        if not host or not url.isascii() or "@" in parts.netloc or parts.scheme not in ("http", "https"):
+            return None
+        if host == api.hostname and (parts.scheme, port) == (api.scheme, api.port):
+            return Reach.ANY
+        if is_loopback(host):
+            return Reach.ANY if is_loopback(api.hostname or "") else None
+        if parts.scheme != "https" or is_inside(host):
+            return None
+        cloud = all(name.endswith(_CLOUD) for name in (host, api.hostname or ""))
+        return Reach.CLOUD if cloud else Reach.OUTSIDE
+
+
+class Pictures:
+    """The covers of all projects' jobs. `stop` last."""
+
+    def __init__(
+        self,
+        sources: Mapping[ProjectName, PictureSource],
+        store: Store,
+        clock: Clock,
+        *,
+        tasks: Tasks,
+        fetch: Fetch = transport.fetch,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._sources = sources
+        self._store = store
+        self._clock = clock
+        self._fetch = fetch
+        self._environ = environ
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._under_way: dict[int, asyncio.Task[PictureRow | None]] = {}
+        self._tasks = tasks
+        self._kept: OrderedDict[int, PictureRow] = OrderedDict()
+
+    def begin(self, job: int) -> None:
+        """A job (a row id) has ended: fetch its cover, if it has one, beside everything else."""
+        self._tasks.spawn("picture", self._begin(job), job=job)
+
+    async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:
+        """The job's cover; None where it has none, none can be had, or not within `patience` seconds: it is
+        fetched on then, for the next one who asks. Its `url` works for now, and for whoever has it."""
+        if job.asset.cover_url is None and job.id not in self._kept:
+            return None
+        picture = await self._waited(self._having(job), patience=patience)
+        if picture is None or picture.data is None or picture.content_type is None:
+            return None
+        return Cover(url=self._public(job), data=picture.data, content_type=picture.content_type)
+
+    async def stop(self) -> None:
+        """Give up what is under way; the next who asks begins again."""
+        await self._tasks.end(patience=0)
+
+    async def _begin(self, job: int) -> None:
+        try:
+            row = await self._store.read_async(lambda tx: tx.jobs.get(job))
+        except StoreError:
+            return  # the message asks again
+        if row is not None and row.asset.cover_url is not None:
+            await self._waited(self._having(row), patience=FETCH_TIMEOUTS.total * 2)
+
+    async def _waited(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
+        done, _ = await asyncio.wait({task}, timeout=patience)
+        return task.result() if done and not task.cancelled() else None
+
+    def _having(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
+        """The one task that looks for the job's picture."""
+        task = self._under_way.get(job.id)
+        if task is None:
+            task = self._tasks.spawn("picture", self._have(job), job=job.job_id)
+            self._under_way[job.id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
+        return task
+
+    async def _have(self, job: JobRow) -> PictureRow | None:
+        kept = self._kept.get(job.id)
+        if kept is None:
+            kept = await self._stored(job.id)
+        if kept is not None and not self._worth_another(kept, job):
+            self._keep(kept)
+            return kept
+        url = job.asset.cover_url
+        if url is None or not self._alive(job, url):
+            return kept
+        async with self._slots:
+            fetched = await self._fetched(job, url)
+        self._keep(fetched)
+        with contextlib.suppress(
+            StoreError
+        ):  # untracked meanwhile, or a full disk: this message has it all the same
+            await self._store.write(lambda tx: tx.pictures.put(fetched))
+        return fetched
+
+    async def _stored(self, job: int) -> PictureRow | None:
+        with contextlib.suppress(StoreError):
+            return await self._store.read_async(lambda tx: tx.pictures.get(job))
+        return None
+
+    async def _fetched(self, job: JobRow, url: str) -> PictureRow:
+        source = self._sources.get(job.project)
+        data: bytes | None = None
+        kind: str | None = None
+        error: str | None = None
+        reach = None if source is None else source.reach(url)
+        if source is None or reach is None:
+            error = "its link is not https, or leads to this machine or its network"
+        else:
+            try:
+                data, kind = await self._get(source, url, reach)
+            except (TransportError, ConfigFault, _NoPicture) as fault:
+                error = str(fault)
+        if error is not None:
+            log.warning(LogEvent.PICTURE_FAILED, project=job.project, job=job.job_id, reason=error)
+        return PictureRow(
+            job=job.id,
+            url=url,
+            content_type=kind,
+            data=data,
+            fetched_at=self._clock.now(),
+            error=None if error is None else error[:500],
+        )
+
+    async def _get(self, source: PictureSource, url: str, reach: Reach) -> tuple[bytes, str]:
+        proxy = source.proxy or environment_proxy(url, self._environ)
+        answer = await self._fetch(
+            url,
+            timeouts=FETCH_TIMEOUTS,
+            max_bytes=MOST_BYTES,
+            proxy=proxy,
+            ca_file=source.ca_file,
+            reach=reach,
+        )
+        if answer.status != 200:
+            raise _NoPicture(f"the server answers {answer.status}")
+        kind = picture_type(answer.body)
+        if kind is None:
+            raise _NoPicture("what the server gives is no JPEG, PNG, GIF or WebP")
+        pixels = picture_pixels(answer.body)
+        if pixels is not None and pixels > MOST_PIXELS:
+            raise _NoPicture(f"the picture has {pixels} pixels, more than {MOST_PIXELS}")
+        return answer.body, kind
+
+    def _worth_another(self, kept: PictureRow, job: JobRow) -> bool:
+        """Whether a picture that could not be had may be there now: the job has another link, after a while."""
+        return (
+            kept.data is None
+            and job.asset.cover_url not in (None, kept.url)
+            and self._clock.now() - kept.fetched_at >= TRY_AGAIN
+        )
+
+    def _alive(self, job: JobRow, url: str) -> bool:
+        fetched = job.links_at or job.tracked_at
+        until = link_expiry(url, fetched_at=fetched, unsigned_life=None)
+        return until is None or until > self._clock.now()
+
+    def _public(self, job: JobRow) -> str | None:
+        """The service's own link to the cover, where a chat service can fetch it now."""
+        url = job.asset.cover_url
+        if url is None or not url.startswith("https://") or not self._alive(job, url):
+            return None
+        try:
+            host = (urlsplit(url).hostname or "").rstrip(".")
+        except ValueError:
+            return None
+        return None if is_loopback(host) or is_inside(host) else url
+
+    def _keep(self, picture: PictureRow) -> None:
+        self._kept[picture.job] = picture
+        self._kept.move_to_end(picture.job)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
+class _NoPicture(Exception):
+    """There is an answer, but no picture in it."""
+
+
+def picture_type(data: bytes) -> str | None:
+    """What kind of picture these bytes begin as, whatever they were called; None: none that chats show.
+
+    >>> picture_type(b"GIF89a..."), picture_type(b"<html>")
+    ('image/gif', None)
+    """
+    for sign, at, kind in _SIGNS:
+        if data[at : at + len(sign)] == sign and (at == 0 or data[:4] == b"RIFF"):
+            return kind
+    return None
+
+
+def picture_pixels(data: bytes) -> int | None:
+    """How many pixels a picture says it has; None where its first bytes do not say so.
+
+    >>> picture_pixels(b"GIF89a" + bytes([16, 0, 9, 0]))
+    144
+    """
+    if data[:3] == b"GIF":
+        return _product(data[6:8], data[8:10], "little")
+    if data[12:16] == b"IHDR":
+        return _product(data[16:20], data[20:24], "big")
+    if data[12:16] == b"VP8X":
+        return (int.from_bytes(data[24:27], "little") + 1) * (int.from_bytes(data[27:30], "little") + 1)
+    if data[:2] == b"\xff\xd8":
+        return _jpeg_pixels(data)
+    return None
+
+
+def _jpeg_pixels(data: bytes) -> int | None:
+    """Of a JPEG: its segments are gone through up to the frame's."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
+            return _product(data[at + 5 : at + 7], data[at + 7 : at + 9], "big")
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None
+
+
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)
+
+
+def _product(one: bytes, other: bytes, order: Literal["little", "big"]) -> int:
+    return int.from_bytes(one, order) * int.from_bytes(other, order)

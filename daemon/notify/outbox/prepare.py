@@ -1,0 +1,191 @@
+"""What a message needs beside its words, made ready before it is written: links that live, wrapd's own links, the
+picture.
+
+Owns the order of these and how long a text waits for them. Must never raise, never repeat or lose a text for the
+sake of a link or a picture, and never know a channel's markup.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from daemon.clock import Clock
+from daemon.domain.events import Event
+from daemon.domain.jobs import DAY, link_expiry
+from daemon.notify.message.model import Cover
+from daemon.notify.outbox.pictures import Pictures
+from daemon.notify.outbox.settings import NotifySettings
+from daemon.store import Claimed, JobRow, Transaction
+from daemon.tasks import Defects
+
+LINK_EVENTS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
+"""Events whose messages carry links to the video."""
+RENEWAL_PATIENCE = 5.0
+"""Seconds that a text waits at most for fresh links."""
+TOGETHER_PATIENCE = 30.0
+"""The same of a message that tells of many. Only one that is hours late has so many dead links: what it tells is
+worth more with links that work."""
+_AT_ONCE = 8
+"""Jobs that are asked about at once: where the service does not answer, the rest is not asked."""
+CLOSED = ""
+"""Stands for wrapd's own link where that was revoked: nobody is to be given any link."""
+
+
+class Renew(Protocol):
+    """Asks the service for a job's links; gives the job as it is then, with the old ones where none were had."""
+
+    async def __call__(self, job: JobRow, *, patience: float) -> JobRow: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLinks:
+    """wrapd's own links to videos: `{public_url}/v/{token}`, alive for `life` seconds. `token` makes a new one
+    that nobody can guess."""
+
+    public_url: str
+    life: float
+    token: Callable[[], str]
+
+    def url(self, token: str) -> str:
+        """The link that holds `token`."""
+        return f"{self.public_url.rstrip('/')}/v/{token}"
+
+    def of(self, tx: Transaction, job: JobRow, *, at: datetime) -> str | None:
+        """The job's link, made where it has none; `CLOSED` where it is revoked, None where there is no video to
+        link to."""
+        asset = job.asset
+        if asset.preview_url is None and asset.download_url is None and asset.asset_id is None:
+            return None
+        link = tx.links.of_job(job.id, token=self.token(), at=at, life=self.life)
+        return CLOSED if link is None else self.url(link.token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The deliveries with their jobs as they are now, and the picture, if there is one to show."""
+
+    claimed: tuple[Claimed, ...]
+    cover: Cover | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What a channel's messages hold. `machine`: programs read them, and find the service's own links in them;
+    `picture`: they show the cover."""
+
+    machine: bool
+    picture: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparer:
+    """Makes links and pictures ready. What is None is not to be had: `renew`, `pictures`, `own_links`."""
+
+    settings: NotifySettings
+    clock: Clock
+    defects: Defects
+    renew: Renew | None = None
+    pictures: Pictures | None = None
+    own_links: OwnLinks | None = None
+
+    def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
+        """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim."""
+        own = self.own_links
+        if own is None:
+            return _NONE
+        jobs = [each.job for each in claimed if each.delivery.event in LINK_EVENTS]
+        found = {job.id: own.of(tx, job, at=at) for job in jobs if job is not None}
+        return {job: url for job, url in found.items() if url is not None}
+
+    def is_ready(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> bool:
+        """Whether `prepare` would do nothing. Pure."""
+        if wants.picture and self.pictures is not None and len(claimed) == 1:
+            return False
+        return self.renew is None or not self._dying(claimed, links=links, machine=wants.machine)
+
+    async def prepare(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> Prepared:
+        """What is claimed, with links that live as long as `link_margin` where they can be had, and the cover of
+        a single finished job. Takes 5 s for links (of many jobs 30 s) and `picture_patience` for the picture at
+        most."""
+        try:
+            claimed = await self._renewed(claimed, links=links, machine=wants.machine)
+        except Exception as error:  # noqa: BLE001 - old links are better than no message
+            self._broken(claimed, error)
+        if not wants.picture or len(claimed) != 1:
+            return Prepared(claimed=claimed)
+        try:
+            return Prepared(claimed=claimed, cover=await self._cover(claimed[0], links=links))
+        except Exception as error:  # noqa: BLE001 - no picture is better than no message
+            self._broken(claimed, error)
+            return Prepared(claimed=claimed)
+
+    def _broken(self, claimed: Sequence[Claimed], error: Exception) -> None:
+        first = claimed[0].delivery
+        self.defects.note("delivery", error, channel=first.channel, delivery=first.id)
+
+    async def _renewed(
+        self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
+    ) -> tuple[Claimed, ...]:
+        renew = self.renew
+        dying = {} if renew is None else self._dying(claimed, links=links, machine=machine)
+        if renew is None or not dying:
+            return claimed
+        patience = RENEWAL_PATIENCE if len(claimed) == 1 else TOGETHER_PATIENCE
+        fresh = await self._asked(renew, list(dying.values()), patience=patience)
+        return tuple(
+            each if each.job is None or each.job.id not in fresh else replace(each, job=fresh[each.job.id])
+            for each in claimed
+        )
+
+    async def _asked(self, renew: Renew, jobs: Sequence[JobRow], *, patience: float) -> dict[int, JobRow]:
+        """The jobs as they are now, as many as `patience` seconds allow for."""
+        end = self.clock.monotonic() + patience
+        fresh: dict[int, JobRow] = {}
+        for begin in range(0, len(jobs), _AT_ONCE):
+            left = end - self.clock.monotonic()
+            if left <= 0:
+                break
+            some = jobs[begin : begin + _AT_ONCE]
+            fresh |= {row.id: row for row in await asyncio.gather(*(renew(job, patience=left) for job in some))}
+        return fresh
+
+    def _dying(
+        self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
+    ) -> dict[int, JobRow]:
+        """The jobs whose links are to be shown and are dead, or die within the margin."""
+        by = self.clock.now() + timedelta(seconds=self.settings.link_margin)
+        return {
+            each.job.id: each.job
+            for each in claimed
+            if each.job is not None
+            and each.delivery.event in LINK_EVENTS
+            and (machine or each.job.id not in links)
+            and _dies(each.job, by=by)
+        }
+
+    async def _cover(self, claimed: Claimed, *, links: Mapping[int, str]) -> Cover | None:
+        job = claimed.job
+        if self.pictures is None or job is None or claimed.delivery.event not in LINK_EVENTS:
+            return None
+        own = links.get(job.id)
+        if own == CLOSED:
+            return None
+        cover = await self.pictures.cover_of(job, patience=self.settings.picture_patience)
+        return cover if cover is None or own is None else replace(cover, url=f"{own}/cover")
+
+
+_NONE: Mapping[int, str] = {}
+
+
+def _dies(job: JobRow, *, by: datetime) -> bool:
+    """Whether a link to the video is dead `by` then."""
+    for url in (job.asset.preview_url, job.asset.download_url):
+        if url is None:
+            continue
+        fetched = job.links_at or job.ended_at or job.tracked_at
+        until = link_expiry(url, fetched_at=fetched, unsigned_life=DAY)
+        if until is not None and until <= by:
+            return True
+    return False

@@ -1,0 +1,131 @@
+"""What all cards share: colours, cutting at characters, and links and pictures that can be used. Pure."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from urllib.parse import quote
+
+from daemon.notify.message.model import Link, Message, Severity
+from daemon.notify.text.clean import clean
+from daemon.notify.text.escape import as_is, markdown
+from daemon.notify.text.shrink import Parts
+
+COLOURS: Mapping[Severity, str] = {
+    Severity.GOOD: "#2E7D32",
+    Severity.BAD: "#C62828",
+    Severity.WARNING: "#F9A825",
+    Severity.INFO: "#1565C0",
+}
+"""By what an alert means: green, red, amber, blue."""
+
+TEXT_LIMIT = 1000
+"""Characters of any one text."""
+
+_MOST_NOTES, _NOTE_LIMIT = 4, 200
+_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:[/?][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?")
+"""http(s), a host without a user, and after it only what RFC 3986 allows."""
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff`<>@|\\]")
+_ENDING = re.compile(r"[()@]")
+
+
+def utf8(text: str) -> int:
+    """The bytes that a text takes on the wire."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def utf16(text: str) -> int:
+    """The UTF-16 units of a text, which is what some services count."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def json_size(payload: object) -> int:
+    """The bytes that a payload takes as JSON with its characters written out."""
+    return utf8(json.dumps(payload, ensure_ascii=False))
+
+
+def json_characters(payload: object) -> int:
+    """The characters that a payload takes as JSON."""
+    return len(json.dumps(payload, ensure_ascii=False))
+
+
+def cut(
+    text: str, limit: int, *, measure: Callable[[str], int] = len, escape: Callable[[str], str] = as_is
+) -> str:
+    """`text` escaped, of at most `limit` as `measure` counts it, on one line. What does not fit ends in an
+    ellipsis, never within an escape or a combined character.
+
+    >>> cut("视频视频", 10, measure=utf8)
+    '视频…'
+    """
+    return _cut(text, limit, measure, escape)
+
+
+@lru_cache(maxsize=256)  # a card is built again, of the same texts, for each part that is left out
+def _cut(text: str, limit: int, measure: Callable[[str], int], escape: Callable[[str], str]) -> str:
+    shown = clean(text, limit=TEXT_LIMIT)
+    whole = escape(shown)
+    if measure(whole) <= limit:
+        return whole
+    low, high = 0, len(shown)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        if measure(escape(f"{shown[:middle]}…")) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    while 0 < low < len(shown) and (_joins(shown[low]) or shown[low - 1] == "\u200d"):
+        low -= 1
+    kept = shown[:low].rstrip()
+    return escape(f"{kept}…") if kept else ""
+
+
+def _joins(char: str) -> bool:
+    """Whether a character belongs to the one before it."""
+    return (
+        unicodedata.category(char) in {"Mn", "Me", "Mc"}
+        or char == "\u200d"
+        or "\U0001f3fb" <= char <= "\U0001f3ff"
+    )
+
+
+def usable(url: str, *, most: int = 3000) -> bool:
+    """Whether a chat takes `url` for the address of a button or a picture: plain http(s), at most `most` long."""
+    return len(url) <= most and _URL.fullmatch(url) is not None
+
+
+def shown_url(url: str) -> str:
+    """A URL to be shown as text: as it came, but for what could call people, open a tag or end a code span."""
+    return _UNSAFE.sub(lambda match: quote(match[0], errors="replace"), url)
+
+
+def in_markdown(link: Link, parts: Parts) -> str:
+    """A link in Markdown with its note: clickable where the chat would take it, else as code. Only what would end
+    the link early is percent-encoded."""
+    name, note = markdown(link.name), markdown(parts.aside(link.note))
+    if not usable(link.url):
+        return f"{name}{note}{parts.words.colon}`{shown_url(link.url)}`"
+    return f"[{name}]({_ENDING.sub(lambda match: quote(match[0], safe=''), link.url)}){note}"
+
+
+def picture(message: Message, *, most: int = 3000) -> str | None:
+    """The address of the cover, where the chat service can fetch it by itself (https)."""
+    url = message.cover.url if message.cover is not None else None
+    return url if url is not None and url.startswith("https://") and usable(url, most=most) else None
+
+
+def limited(parts: Parts, *, most_rows: int | None = None, most_link: int | None = None) -> Parts:
+    """`parts` without rows beyond `most_rows` and links longer than `most_link`, which are counted; notes of a
+    length that leaves room for the rest."""
+    rows = parts.rows[:most_rows]
+    links = tuple(link for link in parts.links if most_link is None or len(link.url) <= most_link)
+    return replace(
+        parts,
+        rows=rows,
+        links=links,
+        notes=tuple(clean(note, limit=_NOTE_LIMIT) for note in parts.notes[:_MOST_NOTES]),
+        cut_rows=parts.cut_rows + len(parts.rows) - len(rows),
+        cut_links=parts.cut_links + len(parts.links) - len(links),
+    )

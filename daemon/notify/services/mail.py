@@ -1,0 +1,114 @@
+"""E-mail: a subject, an HTML part with the cover in it, and a text part that says the same.
+
+The picture goes with the mail and is named by its Content-ID, so that nothing is fetched when the mail is read.
+Foreign values are escaped in HTML and broken where a mail program would make a link of them. Must never hold a
+header but the subject, which has no line break: the plugin builds them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from daemon.notify.message.model import Field, Language, Link, Message, Row
+from daemon.notify.services.common import COLOURS, cut, limited, shown_url, usable, utf8
+from daemon.notify.text.escape import chat, html_chat, html_text
+from daemon.notify.text.shrink import Parts, fitted
+
+if TYPE_CHECKING:
+    from daemon.notify.services.registry import Form
+
+SIZE = 90000
+"""Bytes of the HTML: Gmail hides what is beyond 102 KB."""
+SUBJECT = 200
+CONTENT_ID = "cover"
+_LANG = {Language.ENGLISH: "en", Language.CHINESE: "zh-CN"}
+_FONT = "font-family:-apple-system,'Segoe UI','PingFang SC','Microsoft YaHei',Arial,sans-serif"
+
+
+def card(message: Message, form: "Form") -> Mapping[str, Any]:
+    """`subject`, `html` and `text`; the HTML shows the picture `cid:cover` where the message has one."""
+    del form  # a mail has its own limits
+    return fitted(message, lambda parts: _mail(message, parts), lambda mail: utf8(mail["html"]) <= SIZE)
+
+
+def _mail(message: Message, parts: Parts) -> dict[str, str]:
+    parts = limited(parts)
+    subject = cut(parts.title, SUBJECT) or message.event
+    return {"subject": subject, "html": _html(message, parts), "text": _text(parts)}
+
+
+def _html(message: Message, parts: Parts) -> str:
+    image = (
+        f'<p style="margin:12px 0"><img src="cid:{CONTENT_ID}" alt="" style="max-width:100%"></p>'
+        if message.cover is not None
+        else ""
+    )
+    pieces = [
+        f'<p style="margin:0 0 12px">{html_chat(parts.headline)}</p>' if parts.headline else "",
+        image,
+        "".join(_link(link, parts) for link in parts.links),
+        _table([_row(row) for row in parts.rows]),
+        _table([_field(field) for field in parts.fields]),
+        *(f'<p style="margin:8px 0;color:#666">{html_chat(note)}</p>' for note in (*parts.notes, *parts.missing)),
+    ]
+    colour = COLOURS[message.severity]
+    return (
+        f'<!DOCTYPE html><html lang="{_LANG[parts.language]}"><head><meta charset="utf-8"></head>'
+        f'<body style="margin:0;padding:16px;{_FONT};font-size:15px;color:#222">'
+        f'<div style="max-width:640px;border-left:4px solid {colour};padding-left:16px">'
+        f'<h2 style="margin:0 0 12px;font-size:18px;color:{colour}">{html_chat(parts.title)}</h2>'
+        f"{''.join(pieces)}</div></body></html>"
+    )
+
+
+def _table(rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    return f'<table style="border-collapse:collapse;font-size:14px;margin:12px 0">{"".join(rows)}</table>'
+
+
+def _field(field: Field) -> str:
+    return (
+        f'<tr><td style="padding:2px 16px 2px 0;color:#666;vertical-align:top">{html_chat(field.name)}</td>'
+        f'<td style="padding:2px 0">{html_chat(field.value)}</td></tr>'
+    )
+
+
+def _link(link: Link, parts: Parts) -> str:
+    note = f' <span style="color:#666">{html_chat(parts.aside(link.note).strip())}</span>' if link.note else ""
+    name, address = html_chat(link.name), html_text(shown_url(link.url))
+    if not usable(link.url, most=8000):
+        colon = html_text(parts.words.colon)
+        return f'<p style="margin:4px 0">{name}{note}{colon}<code>{address}</code></p>'
+    return f'<p style="margin:4px 0"><a href="{html_text(link.url)}"><b>{name}</b></a>{note}</p>'
+
+
+def _row(row: Row) -> str:
+    name = f"<b>{html_chat(row.name or '?')}</b>"
+    if row.link is not None and usable(row.link.url, most=8000):
+        name = f'<a href="{html_text(row.link.url)}">{name}</a>'
+    cell = '<td style="padding:3px 12px 3px 0;vertical-align:top">'
+    return f"<tr>{cell}{html_text(row.emoji)}</td>{cell}{name}</td>{cell}{html_chat(row.text)}</td></tr>"
+
+
+def _text(parts: Parts) -> str:
+    """The same for programs that show no HTML; a link stands on a line of its own."""
+    paragraphs = [
+        [chat(parts.title)],
+        [chat(parts.headline)],
+        [line for link in parts.links for line in _told(link, parts)],
+        [line for row in parts.rows for line in _text_row(row)],
+        [chat(parts.pair(field.name, field.value)) for field in parts.fields],
+        [chat(note) for note in (*parts.notes, *parts.missing)],
+    ]
+    joined = ("\n".join(line for line in lines if line) for lines in paragraphs)
+    return "\n\n".join(part for part in joined if part) + "\n"
+
+
+def _told(link: Link, parts: Parts) -> tuple[str, str]:
+    note = chat(parts.aside(link.note))
+    return f"{chat(link.name)}{note}{parts.words.colon.rstrip()}", shown_url(link.url)
+
+
+def _text_row(row: Row) -> tuple[str, ...]:
+    line = f"{row.emoji} {chat(row.name or '?')} {chat(row.text)}".rstrip()
+    return (line, shown_url(row.link.url)) if row.link is not None else (line,)

@@ -1,0 +1,121 @@
+"""Microsoft Teams, by a workflow: an adaptive card with a coloured title, buttons, and the cover by its address.
+
+Only what Teams is known to render for everybody: TextBlock, FactSet, Image, Action.OpenUrl. (Rich text is not
+documented there; connectors refused it, and links in it did not open on all clients: AdaptiveCards#8804, #9100.) A
+workflow answers 202 before anything is shown, so what is too large or refused later is lost unseen: the limits are
+kept here. Texts are read as Markdown without escapes, so a name's signs become look-alikes; no `entities` are
+given, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com,
+"Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB).
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from daemon.notify.message.model import Link, Message, Row, Severity
+from daemon.notify.services.common import cut, limited, picture, shown_url, usable
+from daemon.notify.services.lines import anchor
+from daemon.notify.text.escape import ZERO_WIDTH_SPACE, look_alike, quoted
+from daemon.notify.text.shrink import Parts, fitted
+
+if TYPE_CHECKING:
+    from daemon.notify.services.registry import Form
+
+SIZE = 26_000
+"""Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""
+PICTURE_SIZE = 1_000_000
+"""Bytes of a picture; a larger one, or one of another kind, is not shown."""
+BUTTONS = 6
+URL_LIMIT = 4000
+_KINDS = frozenset({"image/png", "image/jpeg", "image/gif"})
+_STYLES = {Severity.GOOD: "good", Severity.BAD: "attention", Severity.WARNING: "warning", Severity.INFO: "accent"}
+_FUNCTIONS = re.compile(r"(?<=[{$@])(?=\{)")
+
+_Element = dict[str, Any]
+
+
+def card(message: Message, form: "Form") -> Mapping[str, Any]:
+    """The body of the request that starts the workflow."""
+    del form  # an adaptive card has its own limits
+    return fitted(message, lambda parts: _payload(message, parts), _fits)
+
+
+def _fits(payload: Mapping[str, Any]) -> bool:
+    return len(json.dumps(json.dumps(payload["attachments"][0]["content"]))) <= SIZE
+
+
+def _plain(text: str) -> str:
+    """Foreign text: no tag, no link, no markup, no function of the card's or the workflow's."""
+    return _FUNCTIONS.sub(ZERO_WIDTH_SPACE, look_alike(text))
+
+
+def _payload(message: Message, parts: Parts) -> dict[str, Any]:
+    parts = limited(parts, most_link=URL_LIMIT)
+    buttons = [link for link in parts.links if usable(link.url, most=URL_LIMIT)][:BUTTONS]
+    title = cut(parts.title, 200, escape=_plain) or message.event
+    content = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "fallbackText": title,
+        "body": _body(message, parts, title, buttons),
+        "actions": [
+            {"type": "Action.OpenUrl", "title": _plain(link.name) or "…", "url": link.url} for link in buttons
+        ],
+        "msteams": {"width": "Full"},
+    }
+    attachment = {
+        "contentType": "application/vnd.microsoft.card.adaptive",
+        "contentUrl": None,
+        "content": content,
+    }
+    return {"type": "message", "summary": title, "attachments": [attachment]}
+
+
+def _body(message: Message, parts: Parts, title: str, buttons: list[Link]) -> list[_Element]:
+    heading = _block(title, size="Large", weight="Bolder")
+    style = _STYLES[message.severity]
+    body: list[_Element] = [{"type": "Container", "style": style, "bleed": True, "items": [heading]}]
+    image = _picture(message)
+    if image is not None:
+        body.append({"type": "Image", "url": image, "altText": title, "size": "Stretch"})
+    if parts.headline:
+        body.append(_block(_plain(parts.headline)))
+    body += [_block(_row(row), spacing="Small") for row in parts.rows]
+    if parts.fields:
+        facts = [{"title": _plain(field.name), "value": _plain(field.value) or "…"} for field in parts.fields]
+        body.append({"type": "FactSet", "facts": facts})
+    body += [
+        _block(_link(link, parts), spacing="Small") for link in parts.links if link not in buttons or link.note
+    ]
+    notes = (*parts.notes, *parts.missing)
+    return [*body, *(_block(_plain(note), isSubtle=True) for note in notes if note)]
+
+
+def _picture(message: Message) -> str | None:
+    """The address of the cover, where Teams shows one of its kind and size."""
+    cover = message.cover
+    if cover is None or cover.content_type not in _KINDS or len(cover.data) >= PICTURE_SIZE:
+        return None
+    return picture(message, most=URL_LIMIT)
+
+
+def _block(text: str, *, spacing: str = "Default", **looks: object) -> _Element:
+    return {"type": "TextBlock", "text": text, "wrap": True, "spacing": spacing, **looks}
+
+
+def _row(row: Row) -> str:
+    link = ""
+    if row.link is not None and usable(row.link.url, most=URL_LIMIT):
+        link = f" {anchor(row.link.name, row.link.url)}"
+    text = f" {_plain(row.text)}" if row.text else ""
+    return f"{row.emoji} **{_plain(row.name) or '?'}**{text}{link}"
+
+
+def _link(link: Link, parts: Parts) -> str:
+    """How long a button's link works, or a link that can be no button."""
+    if usable(link.url, most=URL_LIMIT):
+        return _plain(parts.pair(link.name, link.note) if link.note else link.name)
+    told = _plain(f"{link.name}{parts.aside(link.note)}{parts.words.colon}")
+    return f"{told}{quoted(shown_url(link.url), besides='[]*~')}"

@@ -1,0 +1,89 @@
+"""The card of a WeCom group bot.
+
+A `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to, else `markdown`
+with a coloured title. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at most 4096
+bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6 fields, 3
+links to jump to, 4 blocks of text, a card_action). What a template card cannot hold whole comes as markdown. Pure.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from daemon.notify.message.model import Link, Message, Severity
+from daemon.notify.services.common import picture, utf8
+from daemon.notify.services.lines import field_line, filled, link_line, remarks, row_line
+from daemon.notify.text.escape import chat, is_link, look_alike
+from daemon.notify.text.shrink import Parts, fitted, parts_of
+
+if TYPE_CHECKING:
+    from daemon.notify.services.registry import Form
+
+LIMIT = 4096
+"""Bytes of UTF-8 of `markdown.content`."""
+_MOST_FIELDS, _MOST_LINKS, _MOST_BLOCKS = 6, 3, 4
+_BLOCK_LIMIT = 112
+"""Characters of a block of text that clients show whole."""
+_URL_LIMIT = 1024
+_COLOURS = {
+    Severity.GOOD: "info",
+    Severity.BAD: "warning",
+    Severity.WARNING: "warning",
+    Severity.INFO: "comment",
+}
+_SOURCE_COLOURS = {Severity.GOOD: 3, Severity.BAD: 2, Severity.WARNING: 2, Severity.INFO: 0}
+"""Of a template card's first line: 0 grey, 2 red, 3 green."""
+
+
+def card(message: Message, _form: "Form") -> Mapping[str, Any]:
+    """The payload of a message."""
+    cover = picture(message, most=_URL_LIMIT)
+    if cover is not None:
+        shown = _template(parts_of(message), message.severity, cover)
+        if shown is not None:
+            return shown
+    return fitted(
+        message,
+        lambda parts: _markdown(parts, _COLOURS[message.severity]),
+        lambda payload: utf8(payload["markdown"]["content"]) <= LIMIT,
+    )
+
+
+def _markdown(parts: Parts, colour: str) -> dict[str, Any]:
+    paragraphs = [
+        f'### <font color="{colour}">{look_alike(parts.title)}</font>\n{look_alike(parts.headline)}'.rstrip(),
+        filled([row_line(row, parts) for row in parts.rows], "\n"),
+        filled([link_line(link, parts) for link in parts.links], "\n"),
+        filled([f"> {field_line(field, parts)}" for field in parts.fields], "\n"),
+        filled([f'<font color="comment">{line}</font>' for line in remarks(parts)], "\n"),
+    ]
+    return {"msgtype": "markdown", "markdown": {"content": filled(paragraphs, "\n\n")}}
+
+
+def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | None:
+    """The card with the cover; None where it would leave something out."""
+    links = [link for link in parts.links if is_link(link.url) and len(link.url) <= _URL_LIMIT]
+    notes = [*(parts.pair(link.name, link.note) for link in links if link.note), *parts.notes]
+    whole = (
+        links
+        and len(links) == len(parts.links) <= _MOST_LINKS
+        and not parts.rows
+        and len(notes) <= _MOST_BLOCKS
+        and all(len(text) <= _BLOCK_LIMIT for text in (parts.headline, *notes))
+    )
+    return _news(parts, links, notes, severity, cover) if whole else None
+
+
+def _news(parts: Parts, links: list[Link], notes: list[str], severity: Severity, cover: str) -> dict[str, Any]:
+    values = [{"keyname": chat(each.name), "value": chat(each.value)} for each in parts.fields[:_MOST_FIELDS]]
+    shown: dict[str, Any] = {
+        "card_type": "news_notice",
+        "source": {"desc": "wrapd", "desc_color": _SOURCE_COLOURS[severity]},
+        "main_title": {"title": chat(parts.title)},
+        "card_image": {"url": cover, "aspect_ratio": 1.78},
+        "quote_area": {"type": 0, "quote_text": chat(parts.headline)},
+        "vertical_content_list": [{"title": "ℹ️", "desc": chat(note)} for note in notes],  # noqa: RUF001 - a sign
+        "horizontal_content_list": values,
+        "jump_list": [{"type": 1, "title": chat(link.name), "url": link.url} for link in links],
+        "card_action": {"type": 1, "url": links[0].url},
+    }
+    return {"msgtype": "template_card", "template_card": shown}

@@ -1,0 +1,1 @@
+"""The operators' own templates: what they may use, and the sandbox in which they run."""

@@ -1,0 +1,1 @@
+"""Texts as chats take them: cleaned, escaped, and cut to a limit. Pure."""

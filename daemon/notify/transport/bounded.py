@@ -1,0 +1,373 @@
+"""Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
+
+Owns the only patches of requests (smtplib's are in `conversation`): put in place once, and without effect outside
+of `watching`. Within, a send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no
+redirect is followed, and each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is
+not seen here and not bounded. Must never log, and never keep a URL or a header but those that ask to wait.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from daemon.clock import SystemClock
+from daemon.notify.transport.deadlines import Deadlines
+from daemon.notify.transport.proxies import PROXY_NAMES, why_impossible
+from daemon.notify.transport.smtp import watch_mail
+from daemon.notify.transport.verdicts import Exchange, Failure, Step
+
+ANSWER_CAP = 64 * 1024
+"""Bytes kept of an answer: what a service says of a message is far shorter."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to come about, within the whole deadline."""
+_CHUNK = 4096
+_CLOCK = SystemClock()
+"""Sockets wait in real time, whatever clock the rest goes by."""
+_DEADLINES = Deadlines(_CLOCK)
+KEPT_FOR = 1.0
+"""Seconds after which a connection that was kept for the next message is closed all the same: a server may close
+it from then on, at the very moment of a send, and nobody could say whether that arrived."""
+
+
+class Watch:
+    """One send: the seconds that it may still spend on the wire, and what has happened so far."""
+
+    def __init__(self, seconds: float, kept: "Kept | None" = None) -> None:
+        self.kept = kept
+        self.exchanges: list[Exchange] = []
+        self.expired = False
+        self.connected = False
+        self.step = Step.CONNECT
+        """How far a conversation with a mail server has come."""
+        self.seconds = seconds
+        self._left = seconds
+        self._sockets: list[Callable[[], socket.socket | None]] = []
+
+    def hold(self, find: Callable[[], socket.socket | None]) -> None:
+        """Name a socket that is to be shut when the time is over."""
+        self._sockets.append(find)
+        if self.expired:
+            self._expire()
+
+    @property
+    def left(self) -> float:
+        """Seconds of the deadline that are left; at least a moment, so that it can be a timeout."""
+        return max(0.001, self._left)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left."""
+        return self._left <= 0
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Let the time run: at its end all sockets are shut, which ends any wait on them."""
+        started = _CLOCK.monotonic()
+        try:
+            with _DEADLINES.within(self.left, self._expire):
+                yield
+        finally:
+            self._left -= _CLOCK.monotonic() - started
+            self._sockets.clear()
+
+    def _expire(self) -> None:
+        self.expired = True
+        for find in list(self._sockets):
+            held = find()
+            if held is not None:
+                with contextlib.suppress(OSError):
+                    held.shutdown(socket.SHUT_RDWR)
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("wrapd_watch", default=None)
+
+
+@contextlib.contextmanager
+def watching(seconds: float, kept: "Kept | None" = None) -> Iterator[Watch]:
+    """Bound and record what this thread sends: `seconds` on the wire, all exchanges together. Connections are
+    closed at the end of each exchange, or `kept`."""
+    _install()
+    if kept is not None:
+        kept.renew()
+    watch = Watch(seconds, kept)
+    token = _WATCH.set(watch)
+    try:
+        yield watch
+    finally:
+        _WATCH.reset(token)
+
+
+@functools.cache
+def _install() -> None:
+    setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
+    setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
+    setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
+    watch_mail(_WATCH.get, lambda watch, error: _why_unconnected(watch, list(_chain(error))))
+
+
+# ---------------------------------------------------------------------------------------------------- HTTP
+
+
+@functools.cache
+def _watched(pool: Any) -> Any:
+    """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
+    step of a connection on, the handshake included."""
+
+    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+        def _new_conn(self) -> Any:
+            raw = super()._new_conn()
+            _hold(lambda: raw)
+            return raw
+
+        def connect(self) -> None:
+            super().connect()
+            held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+            _connected(lambda: held)
+
+    class Pool(pool):  # type: ignore[misc]  # as above
+        ConnectionCls = Connection
+
+        def _get_conn(self, timeout: float | None = None) -> Any:
+            connection = super()._get_conn(timeout)
+            kept = connection.sock
+            if kept is not None:  # one that was kept is known to the watch like a new one
+                _connected(lambda: kept)
+            return connection
+
+    return Pool
+
+
+def _watch_pools(manager: Any) -> None:
+    kinds = manager.pool_classes_by_scheme.items()
+    manager.pool_classes_by_scheme = {scheme: _watched(pool) for scheme, pool in kinds}
+
+
+def _hold(find: Callable[[], socket.socket | None]) -> None:
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.hold(find)
+
+
+def _connected(find: Callable[[], socket.socket | None]) -> None:
+    watch = _WATCH.get()
+    if watch is not None:
+        watch.connected = True
+        watch.hold(find)
+
+
+class _Adapter(HTTPAdapter):
+    """requests' own transport over connections that can be shut."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _watch_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        _watch_pools(manager)
+        return manager
+
+
+class _KeptAdapter(_Adapter):
+    """The same for many sessions: it is not theirs to close."""
+
+    def close(self) -> None:
+        """What a session does at its end."""
+
+    def end(self) -> None:
+        super().close()
+
+
+class Kept:
+    """The connections of one channel between messages that follow one another. Only one that carried a whole good
+    answer is kept."""
+
+    def __init__(self) -> None:
+        self._adapter: _KeptAdapter | None = None
+        self._used = 0.0
+
+    def adapter(self) -> _KeptAdapter:
+        """The transport over what is kept."""
+        if self._adapter is None:
+            self._adapter = _KeptAdapter()
+        return self._adapter
+
+    def renew(self) -> None:
+        """Before a send: what lay idle for too long is closed."""
+        now = _CLOCK.monotonic()
+        if now - self._used > KEPT_FOR:
+            self.let_go()
+        self._used = now
+
+    def let_go(self) -> None:
+        """Close all."""
+        if self._adapter is not None:
+            self._adapter.end()
+
+
+def _adapter() -> HTTPAdapter:
+    watch = _WATCH.get()
+    return _Adapter() if watch is None or watch.kept is None else watch.kept.adapter()
+
+
+def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
+    """The proxies that the environment names for an address, looked up anew only where it has changed: the
+    original goes through all of the environment twice for each request."""
+
+    @functools.lru_cache(maxsize=64)
+    def found(server: str, no_proxy: str | None, _environment: tuple[str | None, ...]) -> dict[str, str]:
+        return original(server, no_proxy=no_proxy)
+
+    def proxies(url: str, no_proxy: str | None = None) -> dict[str, str]:
+        environment = tuple(os.environ.get(name) for name in PROXY_NAMES)
+        return found("/".join(url.split("/", 3)[:3]), no_proxy, environment)
+
+    return proxies
+
+
+def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(session: Any, request: Any, **kwargs: Any) -> Any:
+        watch = _WATCH.get()
+        if watch is None:
+            return original(session, request, **kwargs)
+        if watch.over:
+            watch.exchanges.append(Exchange(failure=Failure.NOT_SENT, detail="no time was left for this request"))
+            raise requests.Timeout("the time for this send is over")
+        if type(session.get_adapter(request.url)) is HTTPAdapter:
+            session.mount("http://", _Adapter())
+            session.mount("https://", _Adapter())
+        session.get_redirect_target = lambda _response: None  # else the body of a redirect is read without a cap
+        request.headers["Accept-Encoding"] = "identity"
+        kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
+        watch.connected = False
+        with watch.counting():
+            try:
+                response = _exchange(watch, lambda: original(session, request, **kwargs))
+            except BaseException:
+                _let_go(watch)
+                raise
+            if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
+                _let_go(watch)
+            return response
+
+    return send
+
+
+def _let_go(watch: Watch) -> None:
+    if watch.kept is not None:
+        watch.kept.let_go()
+
+
+def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
+    """Make the call, record what came, and give the plugin an answer that is complete and small."""
+    try:
+        response = call()
+    except Exception as error:  # a value of the environment or the URL may make the libraries raise anything
+        watch.exchanges.append(_failed(watch, error))
+        if isinstance(error, requests.RequestException):
+            raise
+        raise requests.ConnectionError("the exchange failed") from error
+    if watch.expired:  # while the headers came: what there is of them says nothing
+        response.close()
+        watch.exchanges.append(_failed(watch, TimeoutError()))
+        raise requests.ReadTimeout("the time for this send is over")
+    body, whole = _read(response)
+    response._content, response._content_consumed = body, True
+    response.close()
+    watch.exchanges.append(
+        Exchange(
+            status=response.status_code,
+            retry_after=next((found for name in _WAITS if (found := response.headers.get(name))), None),
+            body=body,
+            whole=whole,
+            detail="" if whole else "the answer was cut off",
+        )
+    )
+    return response
+
+
+_WAITS = ("Retry-After", "x-ogw-ratelimit-reset", "X-RateLimit-Reset-After")
+"""Headers that say for how long to send nothing; the second is Feishu's, the third Discord's."""
+
+
+def _read(response: Any) -> tuple[bytes, bool]:
+    """The body, at most `ANSWER_CAP` bytes of it, and whether that is all."""
+    body = bytearray()
+    try:
+        for chunk in response.iter_content(_CHUNK):
+            body += chunk
+            if len(body) > ANSWER_CAP:
+                return bytes(body[:ANSWER_CAP]), False
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+        return bytes(body), False
+    return bytes(body), True
+
+
+def _failed(watch: Watch, error: BaseException) -> Exchange:
+    causes = list(_chain(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
+        return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
+    if not watch.connected:
+        impossible = why_impossible(causes)
+        if impossible:
+            return Exchange(failure=Failure.REFUSED, detail=impossible)
+        return Exchange(failure=Failure.NOT_SENT, detail=_why_unconnected(watch, causes))
+    if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
+        return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
+    return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
+
+
+def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
+    words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
+    if words == _PROXY:
+        refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+        return f"the proxy refuses (HTTP {refused[1]})" if refused else _PROXY
+    if words is not None:
+        return words
+    if watch.expired or any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
+        return "no connection came about in time"
+    if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
+        return f"the request could not be made ({type(causes[0]).__name__})"
+    system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
+    return f"no connection: {next(system, None) or 'the other side ended it'}"
+
+
+_PROXY = "the proxy cannot be reached"
+_UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((urllib3.exceptions.ProxyError,), _PROXY),
+    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
+    ((ConnectionRefusedError,), "the connection was refused"),
+    ((ssl.SSLError,), "no TLS connection came about"),
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and all that caused it, requests' and urllib3's own wrappings included."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        found = todo.pop(0)
+        if not isinstance(found, BaseException) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]

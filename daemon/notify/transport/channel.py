@@ -1,0 +1,303 @@
+"""One destination of alerts: writes a message in its form, hands it to its plugin, and says what came of it.
+
+Owns the order template, card, plain text, plainest text, and that one send is one report. A channel is used by one
+thread at a time. Must never log or raise what holds a channel's URL: it is a credential.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Any
+
+import apprise
+from apprise.plugins.base import NotifyBase
+
+from daemon.clock import Clock, SystemClock
+from daemon.domain.jobs import ChannelName
+from daemon.logs import MASKS, LogEvent, logger
+from daemon.notify.message.language import catalogue
+from daemon.notify.message.model import Language, Message, Severity
+from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.services.carded import Carded
+from daemon.notify.services.registry import Form, Markup, form_for
+from daemon.notify.text.escape import sound
+from daemon.notify.text.render import Rendered, plainest, render
+from daemon.notify.transport.bounded import Kept, Watch, watching
+from daemon.notify.transport.verdicts import Final, PlainOnce, Verdict, judge, settle
+
+if TYPE_CHECKING:
+    from daemon.notify.templates.template import Templates
+
+log = logger(__name__)
+
+DIGEST_ABOVE = 6
+"""Alerts within the window above which people get them in one message, where the config does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendReport:
+    """What one send came to. `reason` is for people and holds no secret; `seconds` is how long it took."""
+
+    verdict: Final
+    reason: str
+    status: int | None
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A message as this channel's plugin gets it: `card` is None where the plain text is what is posted."""
+
+    text: Rendered
+    card: Mapping[str, Any] | None = None
+    from_template: bool = False
+
+
+class Channel:
+    """One destination of alerts. Made by `open_channel`."""
+
+    def __init__(
+        self,
+        *,
+        name: ChannelName,
+        scheme: str,
+        zone: tzinfo,
+        service: NotifyBase,
+        secrets: frozenset[str],
+        plan: ChannelPlan | None = None,
+        language: Language = Language.ENGLISH,
+        templates: "Templates | None" = None,
+        doubts: tuple[str, ...] = (),
+        address: str = "",
+    ) -> None:
+        self.name = name
+        self._address = address
+        self.doubts = doubts
+        """What its URL says that is allowed but unwise, each with its place."""
+        self.scheme = scheme
+        self.zone = zone
+        self.plan = plan or ChannelPlan()
+        self.language = language
+        self.templates = templates
+        self._service = service
+        self._secrets = secrets
+        self._form = form_for(scheme, limit=_body_limit(service))
+        vars(service)["throttle"] = _paced(service.throttle)
+        vars(service)["overflow_mode"] = apprise.OverflowMode.UPSTREAM  # one message is one message
+        self._kept = Kept()
+        self._apprise = apprise.Apprise(asset=service.asset)
+        self._apprise.add(service)
+        self._own_extras: Mapping[str, object] = dict(getattr(service, "payload_extras", None) or {})
+
+    def __repr__(self) -> str:
+        return f"Channel(name={self.name!r}, scheme={self.scheme!r})"
+
+    @property
+    def form(self) -> Form:
+        """How messages for this channel are written."""
+        return self._form
+
+    @property
+    def per_minute(self) -> float | None:
+        """Messages a minute at most: the operator's word, else what the service documents; None: no limit."""
+        return self.plan.max_per_minute if self.plan.max_per_minute is not None else self._form.per_minute
+
+    @property
+    def gap(self) -> float:
+        """Seconds that lie between two messages at least, as the service documents it."""
+        return 0.0 if self._form.per_second is None else 1 / self._form.per_second
+
+    @property
+    def digest_above(self) -> int:
+        """Alerts within the window above which they come in one message; 0: never."""
+        if self.plan.digest_above is not None:
+            return self.plan.digest_above
+        return 0 if self._form.machine else DIGEST_ABOVE
+
+    def leads_to(self, other: "Channel") -> bool:
+        """Whether the other one has the same URL."""
+        return self._address == other._address
+
+    def is_same(self, other: "Channel") -> bool:
+        """Whether the other one sends the same messages, in the same way, to the same place."""
+        return (
+            self.leads_to(other)
+            and (self.name, self.scheme, self.zone, self.plan, self.language)
+            == (other.name, other.scheme, other.zone, other.plan, other.language)
+            and (self.templates and self.templates.sources) == (other.templates and other.templates.sources)
+        )
+
+    def fingerprint(self, salt: str) -> str:
+        """What shows that the channel's URL is another one: four hexadecimal digits under a salt. They miss one
+        change in 65,536, and say too little to find a password by."""
+        key = salt.encode()[: hashlib.blake2b.MAX_KEY_SIZE]
+        return hashlib.blake2b(self._address.encode("utf-8", "surrogatepass"), key=key, digest_size=2).hexdigest()
+
+    def write(self, message: Message) -> Written:
+        """The message as `send` posts it: by the operator's template, else the service's card, else plain."""
+        own = self._by_template(message)
+        if own is not None:
+            return Written(text=own, from_template=True)
+        return Written(text=render(message, self._form), card=self._card(message))
+
+    def send(
+        self, message: Message, *, timeout: float = 20.0, clock: Clock | None = None, more: bool = False
+    ) -> SendReport:
+        """Send, blocking the caller: at most `timeout` seconds on the wire for each way that the service refuses
+        for what the message is: with its picture, without, as the plainest text, and without its links where these
+        may be what it refuses. With `more`, connections are kept for the next message; then `let_go` ends that.
+        Never raises."""
+        clock = clock or SystemClock()
+        started = clock.monotonic()
+        tried, verdict = 0, None
+        for written, told, last in self._ways(message):
+            if last and not (isinstance(verdict, PlainOnce) and verdict.links):
+                break
+            verdict, requests = self._attempt(written, told, timeout, clock)
+            tried += requests
+            if not isinstance(verdict, PlainOnce):
+                break
+        assert verdict is not None
+        if not more:
+            self.let_go()
+        final = settle(verdict)
+        final = replace(final, reason=self._scrub(final.reason))
+        return SendReport(
+            verdict=final,
+            reason=final.reason,
+            status=final.status,
+            requests=tried,
+            seconds=clock.monotonic() - started,
+        )
+
+    def let_go(self) -> None:
+        """No message follows at once: close what was kept open."""
+        self._kept.let_go()
+
+    def _ways(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
+        """How the message can be sent, richest first; True where it is only for a service that minds its links."""
+        rich = self.write(message)
+        yield rich, message, False
+        bare = replace(message, cover=None)
+        if rich.card is not None and message.cover is not None:
+            without = self.write(bare)
+            if without.card != rich.card:
+                yield without, bare, False
+        plain, linkless = plainest(message), plainest(replace(message, links=()))
+        yield Written(text=plain), bare, False
+        if linkless != plain:
+            yield Written(text=linkless), bare, True
+
+    def _card(self, message: Message) -> Mapping[str, Any] | None:
+        """The service's rich form of the message; None where it has none."""
+        if self._form.card is None:
+            return None
+        try:
+            return self._form.card(message, self._form)
+        except Exception as error:  # noqa: BLE001 - a bug in a card must not keep a message back
+            log.error(LogEvent.CARD_FAILED, channel=self.name, told=message.event, error=error)
+            return None
+
+    def _by_template(self, message: Message) -> Rendered | None:
+        """What the operator's template makes of the message; None where there is none or it fails."""
+        if self.templates is None:
+            return None
+        return self.templates.render(message, self._form)
+
+    def _attempt(self, written: Written, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
+        error: str | None = None
+        accepted = False
+        with watching(timeout, self._kept) as watch:
+            try:
+                accepted = self._hand_over(written, message, clock)
+            except Exception as fault:  # noqa: BLE001 - a plugin may raise anything; the exchanges say what happened
+                error = f"the service's plugin failed: {type(fault).__name__}"
+        return self._judge(watch, accepted=accepted, error=error, clock=clock), len(watch.exchanges)
+
+    def _hand_over(self, written: Written, message: Message, clock: Clock) -> bool:
+        service = self._service
+        if isinstance(service, Carded):
+            service.card, service.clock = written.card, clock
+            service.cover = message.cover if written.card is not None else None
+        if self.scheme in _TAKES_FACTS:
+            facts = {key: sound(value) for key, value in message.facts.items() if key not in _PAYLOAD_FIELDS}
+            vars(service)["payload_extras"] = {**facts, **self._own_extras}
+            # Past Apprise's dispatcher: for its result it would write out the service's URL, all facts included.
+            send: Callable[..., Any] = service.notify
+        else:
+            send = self._apprise.notify
+        result = send(
+            title=written.text.title,
+            body=written.text.body,
+            body_format=_FORMATS[written.text.markup],
+            notify_type=_TYPES[message.severity],
+        )
+        return bool(result)
+
+    def _judge(self, watch: Watch, *, accepted: bool, error: str | None, clock: Clock) -> Verdict:
+        return judge(self.scheme, watch.exchanges, accepted=accepted, error=error, now=clock.now())
+
+    def _scrub(self, reason: str) -> str:
+        """`reason` on one line, without a URL and without any part of this channel's; cut last of all, so that no
+        piece of a secret is left."""
+        text = reason
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        text = _ANY_URL.sub("(an address)", " ".join(MASKS.apply(text).split()))
+        return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+
+
+def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
+    """A plugin's own pace, but no more: some sleep for as long as a service's header says."""
+
+    def pace(last_io: Any = None, wait: float | None = None) -> None:
+        throttle(last_io, None if wait is None else min(wait, _LONGEST_PACE))
+
+    return pace
+
+
+_LONGEST_REASON = 300
+_LONGEST_PACE = 6.0
+"""Seconds: a little more than the slowest pace that Apprise's plugins keep."""
+_ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_TAKES_FACTS = frozenset({"json", "jsons"})
+_PAYLOAD_FIELDS = frozenset({"version", "title", "message", "attachments", "type"})
+"""Apprise's own fields of a json:// body; a fact may not take their place."""
+_FORMATS = {
+    Markup.TEXT: apprise.NotifyFormat.TEXT,
+    Markup.HTML: apprise.NotifyFormat.HTML,
+    Markup.MARKDOWN: apprise.NotifyFormat.TEXT,  # ours is written for the service, not for Apprise's conversion
+}
+_TYPES = {
+    Severity.GOOD: apprise.NotifyType.SUCCESS,
+    Severity.BAD: apprise.NotifyType.FAILURE,
+    Severity.WARNING: apprise.NotifyType.WARNING,
+    Severity.INFO: apprise.NotifyType.INFO,
+}
+
+
+def _body_limit(service: NotifyBase) -> int:
+    limit = service.body_maxlen
+    return limit if isinstance(limit, int) and limit > 0 else 32768
+
+
+def test_message(channel: ChannelName, *, now_text: str, language: Language | None = None) -> Message:  # noqa: PT028
+    """A friendly message for `wrapd channels test`; `now_text` is the moment in the channel's time zone."""
+    language = language or Language.ENGLISH
+    words = catalogue(language)
+    return Message(
+        event="test",
+        severity=Severity.INFO,
+        emoji="👋",
+        title=words.test_title,
+        headline=words.test_headline.format(channel=channel),
+        language=language,
+        subject=f"channel {channel}",
+        facts={"event": "test", "channel": channel, "sent_at": now_text, "possible_repeat": False},
+    )
+
+
+test_message.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test

@@ -1,0 +1,214 @@
+"""Opening a channel: its URL is checked, and a fault in it named without showing it.
+
+Owns which URLs are taken and which parts of them are secret. Must never send, and let nothing out that holds the
+URL: it is a credential.
+"""
+
+import logging
+import re
+import warnings
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import apprise
+from apprise.plugins.base import NotifyBase
+from apprise.utils.parse import parse_urls
+
+from daemon.domain.jobs import ChannelName
+from daemon.errors import ConfigFault
+from daemon.logs import MASKS
+from daemon.notify.message.model import Language
+from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.services.hosts import HOSTS, base_of
+from daemon.notify.services.plugins import PLUGINS, made
+from daemon.notify.services.registry import Markup, form_for
+from daemon.notify.transport.addresses import is_token_like, normal, options, repaired, translated
+from daemon.notify.transport.channel import Channel
+from daemon.notify.transport.understanding import doubts_of, for_its_plugin, refuse_misread
+
+if TYPE_CHECKING:
+    from daemon.notify.templates.template import Templates
+
+# Apprise's lines hold URLs and names of hosts: nobody gets them, whatever the program around us sets up.
+logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSettings:
+    """A channel of the config. `url` is any Apprise URL, and a credential; `timezone` is an IANA name; `templates`
+    are the operator's own words for some events."""
+
+    name: ChannelName
+    url: str
+    timezone: str = "UTC"
+    language: Language = Language.ENGLISH
+    plan: ChannelPlan = field(default_factory=ChannelPlan)
+    templates: "Templates | None" = None
+
+    def __repr__(self) -> str:
+        return f"ChannelSettings(name={self.name!r})"
+
+
+def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) -> Channel:
+    """The channel of `settings`; `console` is where a console:// channel writes (None: standard output).
+
+    Raises ConfigFault, which names the channel and the fault and never holds the URL.
+    """
+    place = f"channels.{settings.name}.url"
+    MASKS.add({settings.url.strip()})
+    try:
+        return _opened(settings, place, console)
+    except ConfigFault:
+        raise
+    except Exception as error:  # noqa: BLE001 - a library may raise anything, and its text may hold the URL
+        raise ConfigFault(f"{place}: cannot be used ({type(error).__name__}); look at its parts") from None
+
+
+def _opened(settings: ChannelSettings, place: str, console: TextIO | None) -> Channel:
+    try:
+        url = repaired(normal(translated(settings.url.strip())))
+    except ValueError as error:
+        raise ConfigFault(f"{place}: {error}") from None
+    scheme = _scheme(url, place)
+    if len(parse_urls(url)) > 1:  # type: ignore[no-untyped-call]  # Apprise's helper has no types
+        raise ConfigFault(f"{place}: holds more than one service; give each its own channel")
+    _refuse_options(url, scheme, place)
+    service = _service(url, scheme, place)
+    again = for_its_plugin(url, service)
+    if again != url:
+        service = _service(again, scheme, place)
+    refuse_misread(url, scheme, service, place)
+    scheme = str(getattr(service, "schema", scheme) or scheme)
+    if scheme in {"unknown", "http", "https"}:
+        scheme = next(iter(_names(service.secure_protocol, service.protocol)), scheme)
+    if len(service) > 1:
+        raise ConfigFault(
+            f"{place}: names {len(service)} destinations of {scheme}://; give each its own channel, so that one "
+            "that fails does not repeat the message to the others"
+        )
+    if console is not None and scheme == "console":
+        vars(service)["stream"] = console
+    secrets = frozenset(_secrets(url, host_is_secret="host" not in service.template_tokens))
+    MASKS.add({url, *secrets})
+    return Channel(
+        name=settings.name,
+        scheme=scheme,
+        zone=_zone(settings),
+        service=service,
+        secrets=secrets,
+        plan=settings.plan,
+        language=settings.language,
+        templates=settings.templates,
+        address=url,
+        doubts=tuple(f"{place}: {doubt}" for doubt in doubts_of(url, scheme, service)),
+    )
+
+
+def _zone(settings: ChannelSettings) -> tzinfo:
+    if settings.timezone == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(settings.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        place = f"channels.{settings.name}.timezone"
+        raise ConfigFault(
+            f"{place}: there is no time zone {settings.timezone!r}; write it like Asia/Shanghai"
+        ) from None
+
+
+def _scheme(url: str, place: str) -> str:
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):/{2}", url)
+    if found is None:
+        raise ConfigFault(
+            f"{place}: is not an Apprise URL; one begins with its service, like slack:// or mailtos://"
+        )
+    return found[1].lower()
+
+
+def _refuse_options(url: str, scheme: str, place: str) -> None:
+    """Options of Apprise that would get in the way of wrapd's own retries, or let foreign markup through; and
+    another host where that cannot be meant."""
+    given = {option.key: option.value.strip().lower() for option in options(url)}
+    for name in ("retry", "wait"):
+        if name in given:
+            raise ConfigFault(
+                f"{place}: {scheme}:// with {name}=; leave it out: wrapd itself sends again, and once"
+            )
+    for name in ("optional", "redirect"):
+        if given.get(name, "no") not in {"no", "false", "off", "0", ""}:
+            raise ConfigFault(
+                f"{place}: {scheme}:// with {name}=; leave it out: wrapd must see what the service says"
+            )
+    form = form_for(scheme, limit=1)
+    own = {Markup.TEXT.value, form.markup.value} if form.markup is Markup.HTML else {Markup.TEXT.value}
+    if given.get("format", "text") not in own or (form.markup is Markup.HTML and given.get("format") == "text"):
+        raise ConfigFault(
+            f"{place}: {scheme}:// with format=; leave it out: wrapd writes in the form that is safe there"
+        )
+    if scheme in HOSTS:
+        try:
+            base_of(scheme, given)
+        except ValueError as error:
+            raise ConfigFault(f"{place}: {scheme}:// {error}") from None
+
+
+def _service(url: str, scheme: str, place: str) -> NotifyBase:
+    asset = apprise.AppriseAsset(
+        service_timeout=0,  # the send runs in the thread that calls; `bounded` ends it
+        http_redirects=False,
+        async_mode=False,
+        storage_mode="memory",
+        app_id="wrapd",
+        app_desc="wrapd",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # some plugins import what Python will drop one day
+            service = made(url, scheme, asset)
+    except Exception:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the URL
+        service = None
+    if service is None:
+        known = scheme in PLUGINS or scheme in apprise.plugins.N_MGR
+        raise ConfigFault(
+            f"{place}: Apprise cannot use this {scheme}:// URL; a part of it is missing or wrong "
+            f"(https://github.com/caronc/apprise/wiki shows its form)"
+            if known
+            else f"{place}: there is no service {scheme}://"
+        )
+    if not service.enabled:
+        raise ConfigFault(f"{place}: {scheme}:// needs a Python package that is not installed here")
+    return service
+
+
+def _names(*protocols: object) -> Iterable[str]:
+    for protocol in protocols:
+        if isinstance(protocol, str):
+            yield protocol
+        elif isinstance(protocol, list | tuple | set | frozenset):
+            yield from sorted(str(name) for name in protocol)
+
+
+def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
+    """Parts of a channel's URL that no line may show: user, password, values, and what looks like a token. Many
+    services have a token where a URL has its host."""
+    scheme, _, rest = url.partition("://")
+    address, _, _query_text = rest.partition("?")
+    userinfo, at, after = address.rpartition("@")
+    parts = re.split(r"[:/@]", userinfo) if at else []
+    if ":" in userinfo:  # as the header has it: some services tell back what they were sent
+        parts.append(b64encode(unquote(userinfo).encode()).decode())
+    host, *path = after.split("/")
+    public = {"host", "insecure"} if scheme.lower() in HOSTS else set()
+    parts += [part for each in options(url) if each.key not in public for part in (each.value, each.raw)]
+    parts += [part for segment in path for part in (segment, unquote(segment)) if is_token_like(part)]
+    if host_is_secret:
+        parts += host.split(":")
+    return {form for part in parts for form in (part, unquote(part)) if len(part) >= 6}

@@ -1,0 +1,196 @@
+"""What a mail server says, step by step: smtplib watched, so that a refusal keeps its step and the server's words.
+
+Owns the only patches of smtplib, which `bounded` puts in place; without a watch they have no effect. A reply is
+read by its first digit (RFC 5321, 4.2): an acceptance in an odd form is one. Must never log, and never keep what
+was sent.
+"""
+
+import base64
+import functools
+import smtplib
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire
+
+if TYPE_CHECKING:
+    from daemon.notify.transport.bounded import Watch
+
+Current = Callable[[], "Watch | None"]
+Why = Callable[["Watch", BaseException], str]
+
+_PARTS = {"__init__": Step.CONNECT, "starttls": Step.STARTTLS, "login": Step.AUTH, "sendmail": Step.MAIL}
+"""Methods of smtplib.SMTP, and the step that each begins with."""
+_COMMANDS = {
+    "ehlo": Step.EHLO,
+    "helo": Step.EHLO,
+    "STARTTLS": Step.STARTTLS,
+    "AUTH": Step.AUTH,
+    "mail": Step.MAIL,
+    "rcpt": Step.RCPT,
+    "data": Step.DATA,
+}
+"""As smtplib writes them."""
+_TAKES_ANY_2YZ = frozenset({Step.MAIL, Step.RCPT, Step.END})
+_REFUSED = {
+    Step.CONNECT: "the server takes no mail from here",
+    Step.EHLO: "the server refuses the greeting",
+    Step.STARTTLS: "the server refuses TLS",
+    Step.AUTH: "the login is refused",
+    Step.MAIL: "the sender is refused",
+    Step.RCPT: "the recipient is refused",
+    Step.DATA: "the message is refused",
+    Step.END: "the message is refused",
+}
+
+
+def watch_mail(current: Current, why_unconnected: Why) -> None:
+    """Patch smtplib. `current` gives the watch of this thread's send; `why_unconnected` says in words why no
+    connection came about."""
+    smtp: Any = smtplib.SMTP
+    for name in _PARTS:
+        setattr(smtp, name, _recorded(name, getattr(smtp, name), current, why_unconnected))
+    smtp.putcmd = _at_command(smtp.putcmd, current)
+    smtp.send = _at_message(smtp.send, current)
+    smtp.getreply = _read(smtp.getreply, current)
+
+
+def _recorded(name: str, original: Callable[..., Any], current: Current, why: Why) -> Callable[..., Any]:
+    """A part of the conversation: its failure is recorded, and of `sendmail` its success too."""
+
+    @functools.wraps(original)
+    def part(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
+        watch = current()
+        if watch is None:
+            return original(mail, *args, **kwargs)
+        watch.step = _PARTS[name]
+        if name == "__init__" and "timeout" in kwargs:
+            kwargs["timeout"] = min(watch.left, kwargs["timeout"])
+        call = _login if name == "login" else original
+        try:
+            with watch.counting():
+                watch.hold(lambda: getattr(mail, "sock", None))
+                result = call(mail, *args, **kwargs)
+        except (OSError, RuntimeError, ValueError) as error:  # smtplib's errors are OSErrors
+            watch.exchanges.append(_failed(watch, name, error, why))
+            raise
+        if name == "sendmail":
+            watch.exchanges.append(_taken(result))
+        return result
+
+    def _login(mail: smtplib.SMTP, user: str, password: str, **kwargs: Any) -> Any:
+        if user.isascii() and password.isascii():
+            return original(mail, user, password, **kwargs)
+        return _login_in_utf8(mail, user, password)
+
+    return part
+
+
+def _login_in_utf8(mail: smtplib.SMTP, user: str, password: str) -> Any:
+    """AUTH PLAIN in UTF-8 (RFC 4616), which smtplib's own login cannot write."""
+    mail.ehlo_or_helo_if_needed()
+    if "PLAIN" not in mail.esmtp_features.get("auth", "").upper().split():
+        raise smtplib.SMTPNotSupportedError("the server takes no login in UTF-8")
+    secret = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    code, words = mail.docmd("AUTH", f"PLAIN {secret}")
+    if code not in {235, 503}:  # 503: logged in already
+        raise smtplib.SMTPAuthenticationError(code, words)
+    return code, words
+
+
+def _at_command(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def putcmd(mail: smtplib.SMTP, cmd: str, args: str = "") -> Any:
+        watch = current()
+        if watch is not None and cmd in _COMMANDS:
+            watch.step = _COMMANDS[cmd]
+        return original(mail, cmd, args)
+
+    return putcmd
+
+
+def _at_message(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(mail: smtplib.SMTP, what: str | bytes) -> Any:
+        watch = current()
+        if watch is not None and watch.step is Step.DATA and isinstance(what, bytes):
+            watch.step = Step.END
+        return original(mail, what)
+
+    return send
+
+
+def _read(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def getreply(mail: smtplib.SMTP) -> Any:
+        code, words = original(mail)
+        watch = current()
+        if watch is not None and watch.expired:
+            mail.close()
+            raise TimeoutError  # what there is of a line that dripped in says nothing
+        if watch is not None and watch.step in _TAKES_ANY_2YZ and 200 <= code < 300:
+            return 250, words
+        return code, words
+
+    return getreply
+
+
+def _taken(refused: dict[str, tuple[int, bytes]]) -> Exchange:
+    """The message was accepted, though maybe not for everybody."""
+    if not refused:
+        return Exchange(wire=Wire.SMTP, step=Step.END, status=250, detail="accepted")
+    code, words = _worst(refused)
+    return Exchange(
+        wire=Wire.SMTP,
+        step=Step.RCPT,
+        status=code,
+        body=words,
+        partly=True,
+        detail=f"{len(refused)} of the recipients did not get it, the others have",
+    )
+
+
+def _worst(refused: dict[str, tuple[int, bytes]]) -> tuple[int, bytes]:
+    """The refusal that decides: one for now goes before one for good, since what is tried again may pass."""
+    return min(refused.values(), key=lambda reply: not 400 <= reply[0] < 500)
+
+
+def _failed(  # noqa: PLR0911 - one line for each way to fail
+    watch: "Watch", part: str, error: BaseException, why: Why
+) -> Exchange:
+    """What an error of smtplib comes to, at the step that the conversation had reached."""
+    step = watch.step
+    if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
+        return _refused(Step.RCPT, *_worst(error.recipients))
+    if isinstance(error, smtplib.SMTPResponseException) and isinstance(error.smtp_error, bytes):
+        return _refused(step, error.smtp_code, error.smtp_error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _impossible(step, f"the certificate is not trusted: {error.verify_message}")
+    if isinstance(error, smtplib.SMTPNotSupportedError | UnicodeEncodeError):
+        return _impossible(step, _LACKS.get(part, "the server does not take such addresses"))
+    if type(error) is smtplib.SMTPException:
+        return _impossible(step, "the server offers no login that wrapd knows")
+    late = watch.expired or isinstance(error, TimeoutError)
+    detail = "the mail server " + ("did not answer in time" if late else "ended the connection")
+    if step is Step.END:
+        failure = Failure.TIMED_OUT if late else Failure.BROKEN
+        return Exchange(wire=Wire.SMTP, step=step, failure=failure, detail=detail)
+    early = why(watch, error) if step in _BEFORE_IT_TALKS else f"{detail}, before the message"
+    return Exchange(wire=Wire.SMTP, step=step, failure=Failure.NOT_SENT, detail=early)
+
+
+_LACKS = {"starttls": "the server offers no TLS", "login": "the server offers no login"}
+_BEFORE_IT_TALKS = frozenset({Step.CONNECT, Step.STARTTLS})
+
+
+def _refused(step: Step, code: int, words: bytes) -> Exchange:
+    if code >= 400:
+        return Exchange(wire=Wire.SMTP, step=step, status=code, body=words, detail=_REFUSED[step])
+    detail = "the mail server's answer cannot be understood"
+    failure = Failure.BROKEN if step is Step.END else Failure.NOT_SENT
+    return Exchange(wire=Wire.SMTP, step=step, failure=failure, detail=detail)
+
+
+def _impossible(step: Step, detail: str) -> Exchange:
+    return Exchange(wire=Wire.SMTP, step=step, failure=Failure.REFUSED, detail=detail)

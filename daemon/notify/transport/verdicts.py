@@ -1,0 +1,229 @@
+"""What an attempt to send came to: judged from the answers on the wire, never from log text. Pure.
+
+Owns the verdict by status, by SMTP reply and by what broke; what a service says in its body is judged by the rules
+of daemon/notify/services/vendors.py. Must never send, wait or log.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import assert_never
+
+from daemon.notify.services.vendors import RULES, asked_to_wait, code_of, is_success, said
+from daemon.notify.transport.exchanges import (
+    Dead,
+    Exchange,
+    Failure,
+    Final,
+    Hold,
+    PlainOnce,
+    Retry,
+    Sent,
+    Step,
+    Unknown,
+    Verdict,
+    Wire,
+)
+
+__all__ = [
+    "Dead",
+    "Exchange",
+    "Failure",
+    "Final",
+    "Hold",
+    "PlainOnce",
+    "Retry",
+    "Sent",
+    "Step",
+    "Unknown",
+    "Verdict",
+    "Wire",
+    "arrived",
+    "judge",
+    "parse_retry_after",
+    "settle",
+]
+
+
+def judge(
+    scheme: str, exchanges: Sequence[Exchange], *, accepted: bool, error: str | None, now: datetime
+) -> Verdict:
+    """The verdict on one attempt.
+
+    `accepted` is what the plugin believes; `error` names an exception that left it; `exchanges` is what really
+    happened, in order: a plugin may log in before and out after. Where it believes in success, only a refusal in
+    the body of a 2xx answer speaks against it; else the last exchange that went wrong decides. `now` is for a
+    Retry-After that names a date.
+    """
+    verdicts = [_single(scheme, exchange, now=now) for exchange in exchanges]
+    if accepted:
+        answers = [
+            verdict for exchange, verdict in zip(exchanges, verdicts, strict=True) if is_success(exchange.status)
+        ]
+        refusals = [verdict for verdict in answers if not isinstance(verdict, Sent)]
+        return next(reversed(refusals or answers or verdicts), Sent(reason="sent"))
+    refusals = [verdict for verdict in verdicts if not isinstance(verdict, Sent)]
+    if refusals:
+        return refusals[-1]
+    if verdicts:
+        last = verdicts[-1]
+        return Unknown(reason=f"{last.reason}: not the answer that this service gives", status=last.status)
+    return Unknown(reason=error or "the service's plugin reported a failure without a reason")
+
+
+def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
+    """What one exchange says by itself."""
+    if exchange.status is None:
+        return _unanswered(exchange)
+    match exchange.wire:
+        case Wire.SMTP:
+            return _mail(exchange)
+        case Wire.HTTP:
+            return _http(scheme, exchange, now=now)
+        case _:
+            assert_never(exchange.wire)
+
+
+def settle(verdict: Verdict) -> Final:
+    """The verdict on an attempt that was already the plainest: what the service still refuses is dead, or the
+    channel's trouble where it said so."""
+    if isinstance(verdict, PlainOnce) and verdict.policy:
+        return Hold(reason=verdict.reason, status=verdict.status)
+    if isinstance(verdict, PlainOnce):
+        return Dead(reason=verdict.reason, status=verdict.status, code=verdict.code)
+    return verdict
+
+
+def arrived(verdict: Verdict) -> bool:
+    """Whether the channel took the message, be it not for all its recipients."""
+    return isinstance(verdict, Sent) or (isinstance(verdict, Hold) and verdict.delivered)
+
+
+def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
+    """Seconds that a Retry-After header asks to wait: it holds seconds or an HTTP date. None where it holds
+    neither; never negative."""
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+            seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+        except (ValueError, OverflowError):  # no date, or one at the end of time
+            return None
+    return max(0.0, seconds) if isfinite(seconds) else None
+
+
+def _unanswered(exchange: Exchange) -> Verdict:
+    match exchange.failure:
+        case Failure.NOT_SENT:
+            return Retry(reason=exchange.detail)
+        case Failure.REFUSED:
+            return Hold(reason=exchange.detail)
+        case Failure.TIMED_OUT | Failure.BROKEN | None:
+            return Unknown(reason=exchange.detail)
+        case _:
+            assert_never(exchange.failure)
+
+
+def _http(  # noqa: PLR0911 - one line for each sort of answer
+    scheme: str, last: Exchange, *, now: datetime
+) -> Verdict:
+    status = last.status
+    assert status is not None
+    asked = parse_retry_after(last.retry_after, now=now)
+    rule = RULES.get(scheme) if not 300 <= status < 400 else None
+    found = rule(last) if rule is not None else None
+    if status == 429 or (status == 503 and last.retry_after):
+        after = asked_to_wait(last.body) if asked is None else asked
+        if after is None and isinstance(found, Retry):
+            after = found.after
+        return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
+    if isinstance(found, Retry) and found.throttled and asked is not None:
+        return replace(found, after=asked)
+    if found is not None:
+        return found
+    if is_success(status):
+        return Sent(reason=f"HTTP {status}", status=status)
+    if 300 <= status < 400:
+        reason = f"HTTP {status}: a redirect, which is not followed; the channel's URL needs the final address"
+        return Hold(reason=reason, status=status)
+    reason = _told(status, last.body)
+    if status >= 500 or status in _PASSING:
+        return Retry(reason=reason, status=status)
+    if status in _ABOUT_THE_MESSAGE:
+        return PlainOnce(reason=reason, status=status, code=code_of(last))
+    return Hold(reason=reason, status=status)
+
+
+_PASSING = frozenset({408, 421, 425})
+_ABOUT_THE_MESSAGE = frozenset({400, 411, 413, 414, 415, 422, 431})
+_NAMES = {
+    400: "the service does not understand the message",
+    401: "the service refuses the channel's token or key",
+    403: "the service forbids it",
+    404: "the service does not know this address",
+    405: "the address takes no messages",
+    407: "the proxy wants a login, or refuses the one that it got",
+    408: "the service waited too long for the request",
+    410: "the address is gone",
+    413: "the message is too long",
+    429: "too many requests",
+    500: "the service has a fault",
+    502: "the service cannot be reached behind its gateway",
+    503: "the service is overloaded or down",
+    504: "the service did not answer its gateway",
+}
+
+
+def _told(status: int, body: bytes) -> str:
+    """The status in words, with the service's own short reason where its body has one."""
+    name = _NAMES.get(status) or ("the service has a fault" if status >= 500 else "the service refuses it")
+    words = said(body)
+    return f"HTTP {status}: {name} ({words})" if words else f"HTTP {status}: {name}"
+
+
+_ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
+"""The code at the start of each line of a mail server's words (RFC 3463)."""
+_TOO_LARGE = re.compile(r"5\.(?:2\.3|3\.4)$")
+_SIZE = re.compile(r"\bsize\b|too (?:large|big|long)", re.IGNORECASE)
+_ABOUT_THE_ACCOUNT = frozenset("12347")
+"""Subjects of enhanced codes that are none of the message: address, mailbox, mail system, network, policy."""
+
+
+def _mail(last: Exchange) -> Verdict:
+    """By the step: what is refused before the server has seen the message is about the sender, the recipient or
+    the host; what is refused after it is about the message, unless the plainest is refused for a policy too."""
+    status = last.status
+    assert status is not None
+    code, words = _mail_words(last.body)
+    told = " ".join(part for part in (code, words) if part)
+    reason = f"SMTP {status}: {last.detail}" if last.detail else f"SMTP {status}"
+    reason += f" ({told})" if told else ""
+    if last.partly:
+        return Hold(reason=reason, status=status, delivered=True)
+    if status < 400:  # whatever fails after it (the QUIT) does not undo it
+        return Sent(reason=reason, status=status)
+    if status < 500:
+        return Retry(reason=reason, status=status)
+    large = _TOO_LARGE.match(code) is not None or (status == 552 and not code and _SIZE.search(words) is not None)
+    if last.step in {Step.DATA, Step.END}:
+        account = not large and code[2:3] in _ABOUT_THE_ACCOUNT and bool(code)
+        return PlainOnce(reason=reason, status=status, code=code or str(status), policy=account)
+    if large:
+        return PlainOnce(reason=reason, status=status, code=code or str(status), policy=True)
+    return Hold(reason=reason, status=status)
+
+
+def _mail_words(body: bytes) -> tuple[str, str]:
+    """The enhanced code of a reply ('' where it has none), and its lines as one, without the code in each."""
+    code, lines = "", []
+    for line in body.decode("utf-8", "replace").splitlines():
+        found = _ENHANCED.match(line)
+        code = code or (found[1] if found is not None else "")
+        lines.append(line[found.end() :] if found is not None else line)
+    return code, " ".join(" ".join(lines).split())

@@ -1,4 +1,4 @@
-"""docs/channels.md: the services of daemon/notify/services/registry.py, the waits of
+"""docs/channels.md: the services of daemon/notify/services, the waits of
 daemon/notify/outbox/settings.py, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
 """
 
@@ -7,36 +7,12 @@ from textwrap import fill
 from daemon.domain.digests import MOST
 from daemon.notify.message.facts import FACTS
 from daemon.notify.outbox.settings import ChannelPlan, NotifySettings
-from daemon.notify.services.hosts import HOSTS
-from daemon.notify.services.registry import FORMS, Form, Markup, Picture, Tested, Unit
-from daemon.notify.services.vendors import RATE_WAIT, RULES
+from daemon.notify.services.answers import RATE_WAIT
+from daemon.notify.services.base import Markup, Picture, Service, Tested, Unit
+from daemon.notify.services.registry import SERVICES
 from daemon.notify.text.clean import length
 from daemon.notify.transport.channel import DIGEST_ABOVE
 from docs.paper import NOTE, joined, table
-
-SERVICES: dict[str, tuple[str, str]] = {
-    "json": ("a webhook of your own, JSON", "jsons://example.com/hook"),
-    "form": ("a webhook of your own, form fields", "forms://example.com/hook"),
-    "xml": ("a webhook of your own, XML", "xmls://example.com/hook"),
-    "console": ("standard output of `wrapd run`", "console://"),
-    "feishu": ("Feishu, group bot", "feishu://TOKEN?secret=SECRET"),
-    "lark": ("Lark, group bot", "lark://TOKEN?secret=SECRET"),
-    "dingtalk": ("DingTalk, group robot", "dingtalk://SECRET@TOKEN"),
-    "wecombot": ("WeCom, group bot", "wecombot://KEY"),
-    "slack": ("Slack, incoming webhook", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"),
-    "discord": ("Discord, webhook", "discord://WEBHOOK_ID/WEBHOOK_TOKEN"),
-    "mmost": ("Mattermost, incoming webhook", "mmosts://chat.example.com/TOKEN"),
-    "tgram": ("Telegram, bot", "tgram://123456789:BOT_TOKEN/CHAT_ID"),
-    "workflow": ("Microsoft Teams, workflow", "workflows://HOST:443/WORKFLOW_ID/SIGNATURE?pa=yes&ver=1"),
-    "gchat": ("Google Chat, webhook", "gchat://SPACE/KEY/TOKEN"),
-    "rocket": ("Rocket.Chat", "rockets://user:password@chat.example.com/#channel"),
-    "mailto": ("e-mail by SMTP", "mailtos://user:password@example.com?smtp=smtp.example.com&to=team@example.com"),
-    "matrix": ("Matrix, one room", "matrixs://user:password@matrix.example.com/#room"),
-    "ntfy": ("ntfy", "ntfys://ntfy.example.com/topic"),
-    "gotify": ("Gotify", "gotifys://gotify.example.com/TOKEN"),
-    "pover": ("Pushover", "pover://USER_KEY@APP_TOKEN"),
-}
-"""By scheme: what it is, and a URL whose words in capitals stand for yours."""
 
 INTRO = """\
 A channel is one place where alerts go: a chat group, a mailbox, a webhook. It has a name of yours and one URL,
@@ -236,10 +212,13 @@ TEXTS = (
 def page() -> str:
     """The text of the page."""
     settings, plan = NotifySettings(), ChannelPlan()
-    urls = [(service, f"`{url}`") for service, url in SERVICES.values()]
+    urls = [(name, f"`{url}`") for service in SERVICES for name, url in service.examples.values()]
     lines = ["# Channels", "", NOTE, "", INTRO, URLS_INTRO, *table(("service", "URL"), urls)]
-    lines += [OWN.format(hosts=_listed([f"`{host}`" for host in HOSTS.values()])), FORMS_INTRO]
-    services = [row for form in FORMS for row in _rows(form)]
+    lines += [
+        OWN.format(hosts=_listed([f"`{host}`" for service in SERVICES for host in service.hosts.values()])),
+        FORMS_INTRO,
+    ]
+    services = [row for service in SERVICES for row in _rows(service)]
     titles = ("service", "sent as", "what people see", "cover", "plain text at most", "pace", "tested")
     tests = "\n".join(f"- *{tested.value}*: {text}." for tested, text in TESTS.items())
     lines += [*table(titles, services), FORMS_END.format(tests=tests)]
@@ -252,7 +231,12 @@ def page() -> str:
 
 
 def _rules_end(settings: NotifySettings, plan: ChannelPlan) -> str:
-    bodies = [SERVICES[scheme][0].partition(",")[0] for scheme in RULES if scheme in SERVICES]
+    bodies = [
+        name.partition(",")[0]
+        for service in SERVICES
+        if service.rule is not None
+        for name, _ in service.examples.values()
+    ]
     return RULES_END.format(
         give_up=length(settings.give_up_after),
         bodies=fill(BODIES.format(bodies=_listed(list(dict.fromkeys(bodies))), rate=length(RATE_WAIT)), 110),
@@ -269,16 +253,15 @@ _MARKUPS = {Markup.TEXT: "plain text", Markup.HTML: "HTML", Markup.MARKDOWN: "Ma
 _UNITS = {Unit.CHARACTERS: "characters", Unit.UTF8_BYTES: "bytes"}
 
 
-def _rows(form: Form) -> list[tuple[str, ...]]:
-    """A row for each service of a form; `json` and `jsons` are one."""
-    shown = [SERVICES[scheme][0] for scheme in form.schemes if scheme in SERVICES]
-    assert shown, f"no service of {form.schemes} is explained"
-    sent = "card" if form.card is not None else _MARKUPS[form.markup]
-    second = "" if form.per_second is None else f", {form.per_second:g} a second"
-    pace = "-" if form.per_minute is None else f"{form.per_minute:g}{second}"
-    limit = f"{form.limit} {_UNITS[form.unit]}"
+def _rows(service: Service) -> list[tuple[str, ...]]:
+    """A row for each name of a service; `json` and `jsons` are one."""
+    sent = "card" if service.card is not None else _MARKUPS[service.markup]
+    second = "" if service.per_second is None else f", {service.per_second:g} a second"
+    pace = "-" if service.per_minute is None else f"{service.per_minute:g}{second}"
+    limit = f"{service.limit} {_UNITS[service.unit]}"
     return [
-        (service, sent, form.shows, _PICTURES[form.picture], limit, pace, form.tested.value) for service in shown
+        (name, sent, service.shows, _PICTURES[service.picture], limit, pace, service.tested.value)
+        for name, _ in service.examples.values()
     ]
 
 

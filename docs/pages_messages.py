@@ -13,7 +13,7 @@ from daemon.domain.events import Event
 from daemon.notify.message.compose import Look, compose_digest
 from daemon.notify.message.lateness import LATE
 from daemon.notify.message.model import Language, Message
-from daemon.notify.services.registry import form_for
+from daemon.notify.services.registry import service_for
 from daemon.notify.templates.effort import RESULT_LIMIT, SECONDS, TURNS
 from daemon.notify.templates.examples import example
 from daemon.notify.templates.sandbox import DEEPEST, RANGE
@@ -25,7 +25,7 @@ from docs.paper import NOTE, joined, table
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
-FORM = form_for("console", limit=32768)
+FORM = service_for("console", limit=32768)
 
 INTRO = """\
 A message says in its first line what happened to which video, then in one sentence what there is to know, then

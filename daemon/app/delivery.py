@@ -141,7 +141,7 @@ def _sources(plan: Plan) -> dict[ProjectName, PictureSource]:
 
 
 def _shows_pictures(plan: Plan) -> bool:
-    shown = any(channel.form.picture != "none" for channel in plan.channels.values())
+    shown = any(channel.service.picture != "none" for channel in plan.channels.values())
     return shown or _public(plan) is not None
 
 

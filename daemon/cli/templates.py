@@ -91,7 +91,7 @@ def _preview(config: Config, channel: "Channel", name: str) -> Preview:
     message = compose_digest(claimed, look)
     fault, template = None, None
     if channel.templates is not None:
-        made = channel.templates.attempt(message, channel.form)
+        made = channel.templates.attempt(message, channel.service)
         fault = made.reason if isinstance(made, TemplateFault) else None
         path = channel.templates.path(message.event)
         template = None if path is None else str(path)
@@ -101,7 +101,7 @@ def _preview(config: Config, channel: "Channel", name: str) -> Preview:
         written=channel.write(message),
         template=template,
         fault=fault,
-        machine=channel.form.machine,
+        machine=channel.service.machine,
     )
 
 

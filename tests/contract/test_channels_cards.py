@@ -389,11 +389,11 @@ def test_a_text_of_the_operators_own_is_sent_without_a_card(monkeypatch: pytest.
 
 @pytest.mark.parametrize("name", CARDS)
 def test_a_fault_of_a_card_does_not_cost_the_alert(name: str) -> None:
-    def broken(_message: Message, _form: Any) -> Any:
+    def broken(_message: Message) -> Any:
         raise KeyError("x")
 
     with standing(name) as (channel, stand):
-        channel._form = replace(channel.form, card=broken)
+        channel.service = replace(channel.service, card=broken)
         report = channel.send(with_cover(), timeout=5)
         assert isinstance(report.verdict, Sent), (report, stand.complaints)
         assert "Launch film" in stand.requests[0].body.decode("unicode_escape")

@@ -15,7 +15,7 @@ from tests.support.mailbox import Mailbox
 
 def channel(box: Mailbox, options: str = "") -> Channel:
     found = open_channel(ChannelSettings(name=ChannelName("mail"), url=box.url(options)))
-    found._service.request_rate_per_sec = 0
+    found._plugin.request_rate_per_sec = 0
     return found
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
-from daemon.notify.services.plugins import PLUGINS
+from daemon.notify.services.registry import BY_SCHEME, translated
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
-from daemon.notify.transport.addresses import translated
 from daemon.notify.transport.verdicts import Sent
 from tests.support.alerts import HOSTILE, message
 
@@ -119,7 +118,7 @@ def opened(url: str) -> Channel:
 def test_a_login_is_what_stands_in_the_url(form: str, user: str, password: str) -> None:
     """Percent-encoded, every sign is meant as itself."""
     url = form.format(user=quote(user, safe=""), password=quote(password, safe=""))
-    service: Any = opened(url)._service
+    service: Any = opened(url)._plugin
     assert service.password == password
     assert service.user in {user, f"{user}@h.example.com"}
 
@@ -133,7 +132,7 @@ def test_a_login_in_plain_signs_is_what_it_looks_like(password: str) -> None:
         f"mailto://127.0.0.1:25?user=george@example.com&pass={password}&from=a@example.com&to=b@example.com",
         f"json://george:{password}@h/x",
     ):
-        service: Any = opened(url)._service
+        service: Any = opened(url)._plugin
         assert service.password == password
         assert service.host in {"127.0.0.1", "h"}
 
@@ -148,9 +147,9 @@ def test_a_value_is_what_stands_in_the_url_or_refused(value: str) -> None:
         with pytest.raises(ConfigFault):
             opened(url)
     else:
-        service: Any = opened(url)._service
+        service: Any = opened(url)._plugin
         assert service.headers["X-Token"] == value
-        login: Any = opened(f"json://u@h/x?pass={quote(value, safe='')}")._service
+        login: Any = opened(f"json://u@h/x?pass={quote(value, safe='')}")._plugin
         assert login.password == value
 
 
@@ -160,7 +159,7 @@ _PLACES = st.sampled_from(
         *("{0}://h.example.com/{1}?{2}={3}&{3}={2}", "{1}", "{0}://[{1}]:{2}/{3}", "{0}:/{1}?{2}"),
     ]
 )
-_SCHEMES = st.sampled_from([*PLUGINS, "https", "http", "signal", "twilio", "syslog", "mqtt"])
+_SCHEMES = st.sampled_from([*BY_SCHEME, "https", "http", "signal", "twilio", "syslog", "mqtt"])
 _ODD = st.one_of(
     st.text(max_size=30),
     st.sampled_from(["", "]", "[::1", "%", "%00", "\ud800", "a" * 300, "9" * 12, "-1", "\x00", "..", "@@", "::"]),
@@ -256,10 +255,10 @@ def test_an_address_of_nobody_stays_what_it_is() -> None:
 
 def test_a_workflow_of_today_posts_to_the_path_of_today() -> None:
     for more in ("", "?pa=yes", "?pa=yes&ver=1"):
-        service: Any = opened(f"workflows://{_FLOW}/ab12/SIG_1{more}")._service
+        service: Any = opened(f"workflows://{_FLOW}/ab12/SIG_1{more}")._plugin
         assert service.power_automate
         assert service.api_version == "1"
-    elsewhere: Any = opened("workflows://flows.example.com:443/ab12/SIG_1")._service
+    elsewhere: Any = opened("workflows://flows.example.com:443/ab12/SIG_1")._plugin
     assert not elsewhere.power_automate
 
 
@@ -314,8 +313,8 @@ def test_a_plugin_that_wants_to_sleep_for_an_hour_sleeps_no_longer_than_its_pace
     slept: list[float] = []
     monkeypatch.setattr("apprise.url.time.sleep", slept.append)
     one = open_channel(ChannelSettings(name=ChannelName("editors"), url="json://h/"))
-    one._service.throttle()
-    one._service.throttle(wait=3600.0)
+    one._plugin.throttle()
+    one._plugin.throttle(wait=3600.0)
     assert slept == [6.0]
 
 

@@ -18,7 +18,7 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS, LogEvent
 from daemon.notify.message.model import Language
 from daemon.notify.outbox.settings import ChannelPlan
-from daemon.notify.services import dingtalk_plugin, feishu_plugin
+from daemon.notify.services import dingtalk, feishu
 from daemon.notify.templates.template import Templates
 from daemon.notify.transport import Channel, ChannelSettings, open_channel, test_message
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent
@@ -78,7 +78,7 @@ DINGTALK_VECTORS = [
 @pytest.mark.parametrize(("timestamp", "secret", "expected"), LARK_VECTORS)
 @pytest.mark.parametrize("scheme", ["feishu", "lark"])
 def test_feishu_signs_in_the_body(hook: Webhook, scheme: str, timestamp: str, secret: str, expected: str) -> None:
-    assert feishu_plugin.signature(timestamp, secret) == expected
+    assert feishu.signature(timestamp, secret) == expected
     clock = ManualClock(datetime.fromtimestamp(int(timestamp) + 0.9, UTC))
     report = pointed(hook, scheme, f"&secret={secret}").send(message(), clock=clock)
     assert isinstance(report.verdict, Sent)
@@ -90,7 +90,7 @@ def test_feishu_signs_in_the_body(hook: Webhook, scheme: str, timestamp: str, se
 
 @pytest.mark.parametrize(("timestamp", "secret", "expected"), DINGTALK_VECTORS)
 def test_dingtalk_signs_in_the_query(hook: Webhook, timestamp: str, secret: str, expected: str) -> None:
-    assert dingtalk_plugin.signature(timestamp, secret) == expected
+    assert dingtalk.signature(timestamp, secret) == expected
     clock = ManualClock(datetime.fromtimestamp(int(timestamp) / 1000, UTC))
     for url in (f"dingtalk://{secret}@token1/?", f"dingtalk://token1/?secret={secret}&"):
         assert isinstance(
@@ -133,7 +133,7 @@ def test_each_try_is_signed_anew(hook: Webhook) -> None:
 def test_each_goes_to_its_own_service_over_tls(scheme: str) -> None:
     one = channel(f"{scheme}://{TOKENS[scheme]}")
     assert one.scheme == scheme
-    assert one._service.address.startswith(f"{HOSTS[scheme]}/")  # type: ignore[attr-defined]
+    assert one._plugin.address.startswith(f"{HOSTS[scheme]}/")  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_each_goes_to_its_own_service_over_tls(scheme: str) -> None:
 @pytest.mark.parametrize("scheme", HOSTS)
 def test_another_host_can_be_named(scheme: str, options: str, base: str) -> None:
     one = channel(f"{scheme}://{TOKENS[scheme]}/?{options}")
-    assert one._service.address.startswith(base)  # type: ignore[attr-defined]
+    assert one._plugin.address.startswith(base)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_host_that_cannot_be_meant_is_refused(scheme: str, options: str, part:
 def test_the_usual_urls_open(url: str, scheme: str, path: str) -> None:
     one = channel(url)
     assert one.scheme == scheme
-    assert one._service.address == f"{HOSTS[scheme]}{path}"  # type: ignore[attr-defined]
+    assert one._plugin.address == f"{HOSTS[scheme]}{path}"  # type: ignore[attr-defined]
 
 
 def test_an_address_that_was_copied_takes_a_secret(hook: Webhook) -> None:
@@ -342,7 +342,7 @@ def test_a_bug_in_a_card_costs_the_card_and_not_the_message(
 ) -> None:
     lines = Lines(monkeypatch, "daemon.notify.transport.channel")
     one = pointed(hook, "feishu")
-    monkeypatch.setattr(one, "_form", replace(one.form, card=lambda *_: 1 / 0))  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(one, "service", replace(one.service, card=lambda _: 1 / 0))  # type: ignore[arg-type, return-value]
     assert isinstance(one.send(message()).verdict, Sent)
     assert hook.requests[0].json["content"]["text"].startswith("✅ Ready: Launch film\n")
     (line,) = lines.of(LogEvent.CARD_FAILED)

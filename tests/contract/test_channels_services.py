@@ -76,7 +76,7 @@ def pointed(name: str, hook: Webhook) -> Channel:
     """The channel of a service with the plugin's fixed host replaced by the stand-in; all else as it is."""
     url, hook.default = SERVICES[name]
     channel = open_channel(ChannelSettings(name=ChannelName("x"), url=url.replace("HOST", hook.address)))
-    service: Any = channel._service
+    service: Any = channel._plugin
     service.request_rate_per_sec = 0
     for attribute in ("notify_url", "webhook_url", "api_url", "cloud_notify_url"):
         fixed = getattr(service, attribute, None)

@@ -14,10 +14,9 @@ import pytest
 from daemon.cli.sim import command as sim_command
 from daemon.config import load
 from daemon.domain.jobs import ChannelName
-from daemon.notify.services.registry import FORMS, form_for
+from daemon.notify.services.registry import SERVICES, service_for
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.sim import SimSettings, Simulator
-from docs.pages_channels import SERVICES
 from docs.paper import ROOT
 
 SIMULATOR = (ROOT / "docs/simulator.md").read_text(encoding="utf-8")
@@ -98,13 +97,13 @@ def test_the_configs_of_the_pages_load(page: str, tmp_path: Path) -> None:
     assert config.channels
 
 
-@pytest.mark.parametrize("scheme", SERVICES)
-def test_the_url_of_every_service_opens_a_channel_of_its_form(scheme: str) -> None:
-    _, url = SERVICES[scheme]
+@pytest.mark.parametrize("scheme", [scheme for service in SERVICES for scheme in service.examples])
+def test_the_url_of_every_service_opens_a_channel_of_its_own(scheme: str) -> None:
+    service = service_for(scheme, limit=1)
+    _, url = service.examples[scheme]
     assert f"`{url}`" in CHANNELS
     channel = open_channel(ChannelSettings(name=ChannelName("docs"), url=url))
-    assert channel.form is form_for(scheme, limit=1)
-    assert channel.form in FORMS
+    assert channel.service is service
 
 
 @pytest.mark.parametrize("url", re.findall(r"`(jsons?://[^` ]+/[^` ]*)`", CHANNELS))

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
-from daemon.notify.services import dingtalk, feishu, feishu_plugin, wecom
-from daemon.notify.services.registry import form_for
+from daemon.notify.services import dingtalk, feishu, wecom
+from daemon.notify.services.registry import service_for
 from daemon.notify.text import escape as escapes
 from tests.support.alerts import COVER, HOSTILE, message
 
@@ -25,9 +25,9 @@ PICTURE = Cover(url="https://w.example.com/v/abc/cover", data=b"", content_type=
 
 
 def card(scheme: str, what: Message) -> Mapping[str, Any]:
-    form = form_for(scheme, limit=1)
+    form = service_for(scheme, limit=1)
     assert form.card is not None
-    return form.card(what, form)
+    return form.card(what)
 
 
 def texts(value: object) -> Iterator[str]:
@@ -44,7 +44,7 @@ def whole(payload: Mapping[str, Any]) -> str:
 
 def test_the_examples_of_the_escapes_and_of_the_signature_hold() -> None:
     assert doctest.testmod(escapes).failed == 0
-    assert doctest.testmod(feishu_plugin).failed == 0
+    assert doctest.testmod(feishu).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
-from daemon.notify.services.registry import FORMS, Form, form_for
+from daemon.notify.services.base import Service
+from daemon.notify.services.registry import SERVICES, service_for
 from tests.support.alerts import COVER, HOSTILE, message
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,14 +25,14 @@ SEEN = Cover(url=PICTURE, data=PNG, content_type="image/png")
 SCHEMES = ("slack", "workflows", "discord", "tgram", "mmosts", "ntfys", "mailtos")
 
 
-def form_of(scheme: str) -> Form:
-    return form_for(scheme, limit=1)
+def form_of(scheme: str) -> Service:
+    return service_for(scheme, limit=1)
 
 
 def card(scheme: str, what: Message) -> Mapping[str, Any]:
     form = form_of(scheme)
     assert form.card is not None
-    return form.card(what, form)
+    return form.card(what)
 
 
 def texts(value: object) -> Iterator[str]:
@@ -242,8 +243,8 @@ def test_commands_and_tags_are_nothing_to_press() -> None:
     assert "a/b c#d" in text
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form.card], ids=lambda form: form.schemes[0])
-def test_every_card_is_made_of_the_barest_message(form: Form) -> None:
+@pytest.mark.parametrize("form", [form for form in SERVICES if form.card], ids=lambda form: form.schemes[0])
+def test_every_card_is_made_of_the_barest_message(form: Service) -> None:
     assert form.card is not None
     bare = Message(event="test", severity=Severity.INFO, emoji="", title="", headline="", subject="")
-    json.dumps(form.card(bare, form))
+    json.dumps(form.card(bare))

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.notify.message.model import Field, Language, Link, Message, Row
-from daemon.notify.services.registry import FORMS, Form, Markup, Unit, form_for
+from daemon.notify.services.base import Markup, Service, Unit
+from daemon.notify.services.registry import SERVICES, service_for
 from daemon.notify.text.render import PLAIN_LIMIT, plainest, render
 from tests.support.alerts import COVER, HOSTILE, message
 
-FORM_IDS = [form.schemes[0] for form in FORMS]
+FORM_IDS = [form.schemes[0] for form in SERVICES]
 
 text = st.text(max_size=300)
 urls = st.builds(
@@ -35,9 +36,9 @@ messages = st.builds(
 )
 
 
-@pytest.mark.parametrize("form", FORMS, ids=FORM_IDS)
+@pytest.mark.parametrize("form", SERVICES, ids=FORM_IDS)
 @given(whole=messages)
-def test_every_form_keeps_its_limit(form: Form, whole: Message) -> None:
+def test_every_form_keeps_its_limit(form: Service, whole: Message) -> None:
     rendered = render(whole, form)
     assert form.measure(rendered.title) + form.measure(rendered.body) <= form.limit
 
@@ -45,14 +46,14 @@ def test_every_form_keeps_its_limit(form: Form, whole: Message) -> None:
 @pytest.mark.parametrize("limit", [150, 300, 600, 1000, 2000])
 @given(whole=messages)
 def test_a_link_is_whole_or_not_there(limit: int, whole: Message) -> None:
-    rendered = render(whole, Form(schemes=("x",), limit=limit))
+    rendered = render(whole, Service(schemes=("x",), limit=limit))
     for line in rendered.body.splitlines():
         if line.startswith("https://h.example.com/"):
             assert line in {link.url for link in whole.links}
 
 
-@pytest.mark.parametrize("form", FORMS, ids=FORM_IDS)
-def test_a_usual_message_keeps_everything(form: Form) -> None:
+@pytest.mark.parametrize("form", SERVICES, ids=FORM_IDS)
+def test_a_usual_message_keeps_everything(form: Service) -> None:
     rendered = render(message(), form)
     whole = rendered.title + rendered.body
     for part in ("Ready: Launch film", "1 min 5 s", "Preview", "Cover", "Batch", "01:44:17 UTC", "repeat"):
@@ -61,7 +62,7 @@ def test_a_usual_message_keeps_everything(form: Form) -> None:
 
 
 def test_what_matters_least_goes_first() -> None:
-    bodies = [render(message(), Form(schemes=("x",), limit=limit)).body for limit in (700, 600, 400, 300, 120)]
+    bodies = [render(message(), Service(schemes=("x",), limit=limit)).body for limit in (700, 600, 400, 300, 120)]
     assert "job-1" in bodies[0]
     assert [("Preview" in body, COVER in body) for body in bodies] == [
         (True, True),
@@ -77,7 +78,7 @@ def test_what_matters_least_goes_first() -> None:
 def test_one_giant_link_does_not_crowd_out_the_others() -> None:
     giant = Link(name="Preview", url="https://h.example.com/" + "x" * 3000)
     short = Link(name="Cover", url="https://h.example.com/c.png")
-    body = render(message(links=(giant, short)), form_for("discord", limit=1)).body
+    body = render(message(links=(giant, short)), service_for("discord", limit=1)).body
     assert short.url in body
     assert giant.url not in body
 
@@ -94,9 +95,9 @@ ROWS = tuple(
 
 
 def test_a_message_about_many_has_a_line_for_each() -> None:
-    body = render(message(rows=ROWS[:4], links=()), Form(schemes=("x",), limit=3000)).body
+    body = render(message(rows=ROWS[:4], links=()), Service(schemes=("x",), limit=3000)).body
     assert "✅ film 0: finished 03:12\n✅ film 1: finished 03:12\nWatch:\nhttps://w.example.com/v/1\n" in body
-    html = render(message(rows=ROWS[:4], links=()), form_for("gchat", limit=1)).body
+    html = render(message(rows=ROWS[:4], links=()), service_for("gchat", limit=1)).body
     assert 'film 1: finished 03:12<br><a href="https://w.example.com/v/1">Watch</a><br>' in html
 
 
@@ -104,7 +105,7 @@ def test_a_row_is_worth_more_than_its_link() -> None:
     many = message(
         rows=tuple(replace(row, link=row.link or Link(name="W", url="https://w.example.com/")) for row in ROWS)
     )
-    body = render(replace(many, links=()), Form(schemes=("x",), limit=1200)).body
+    body = render(replace(many, links=()), Service(schemes=("x",), limit=1200)).body
     assert body.count("finished 03:12") == 20
     kept = body.count("https://w.example.com/")
     assert 5 < kept < 20
@@ -114,7 +115,7 @@ def test_a_row_is_worth_more_than_its_link() -> None:
 
 @pytest.mark.parametrize("limit", [250, 400, 550])
 def test_rows_that_do_not_fit_are_counted(limit: int) -> None:
-    body = render(message(rows=ROWS, links=()), Form(schemes=("x",), limit=limit)).body
+    body = render(message(rows=ROWS, links=()), Service(schemes=("x",), limit=limit)).body
     kept = body.count("finished 03:12")
     assert 0 < kept < 20
     assert f"and {20 - kept} more" in body
@@ -122,13 +123,13 @@ def test_rows_that_do_not_fit_are_counted(limit: int) -> None:
 
 
 def test_chinese_messages_have_chinese_signs() -> None:
-    body = render(message(language=Language.CHINESE), Form(schemes=("x",), limit=3000)).body
+    body = render(message(language=Language.CHINESE), Service(schemes=("x",), limit=3000)).body
     assert "Preview\uff08valid\uff09\uff1a\nhttps://h.example.com/a_b.mp4" in body
     assert "Batch\uff1aLaunch film" in body
 
 
 def test_bytes_are_counted_where_the_service_counts_bytes() -> None:
-    form = form_for("wecombot", limit=1)
+    form = service_for("wecombot", limit=1)
     assert form.unit is Unit.UTF8_BYTES
     rendered = render(message("视频" * 500), form)
     assert len((rendered.title + rendered.body).encode()) <= 2048
@@ -136,8 +137,8 @@ def test_bytes_are_counted_where_the_service_counts_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("form", FORMS, ids=FORM_IDS)
-def test_hostile_names_neither_call_nor_link_nor_mark_up(form: Form, name: str) -> None:
+@pytest.mark.parametrize("form", SERVICES, ids=FORM_IDS)
+def test_hostile_names_neither_call_nor_link_nor_mark_up(form: Service, name: str) -> None:
     rendered = render(message(name), form)
     whole = rendered.body if form.raw_title else f"{rendered.title}\n{rendered.body}"
     f"{rendered.title}{rendered.body}".encode()
@@ -157,13 +158,13 @@ def test_hostile_names_neither_call_nor_link_nor_mark_up(form: Form, name: str) 
 
 
 def test_a_services_own_markup_is_not_read_in_a_teams_title() -> None:
-    rendered = render(message("**x**"), form_for("workflows", limit=1))
+    rendered = render(message("**x**"), service_for("workflows", limit=1))
     assert rendered.title == "wrapd"
     assert "Ready: **x**" in rendered.body
 
 
 def test_an_address_that_is_no_url_is_shown_whole_and_not_linked() -> None:
-    body = render(message(), form_for("tgram", limit=1)).body
+    body = render(message(), service_for("tgram", limit=1)).body
     assert '<a href="https://h.example.com/a_b.mp4?Expires=1&amp;Signature=x%3D">Preview</a>' in body
     assert 'href="https://{endpoint}' not in body
     assert f"<code>{COVER.replace('&', '&amp;')}</code>" in body
@@ -173,7 +174,7 @@ def test_an_address_that_is_no_url_is_shown_whole_and_not_linked() -> None:
     "url", ['https://h.example.com/"onclick=x', "https://h.example.com/<b>", "javascript:x()"]
 )
 def test_a_hostile_link_does_not_leave_its_place(url: str) -> None:
-    body = render(message(links=(Link(name="Preview", url=url),)), form_for("mailto", limit=1)).body
+    body = render(message(links=(Link(name="Preview", url=url),)), service_for("mailto", limit=1)).body
     assert '"onclick' not in body
     assert "<b>" not in body
     assert 'href="javascript' not in body
@@ -190,7 +191,7 @@ def test_the_plainest_form_is_short_and_without_symbols(whole: Message) -> None:
 
 
 def test_an_unknown_service_takes_text_of_its_own_limit() -> None:
-    form = form_for("somechat", limit=160)
+    form = service_for("somechat", limit=160)
     rendered = render(message(), form)
     assert form.markup is Markup.TEXT
     assert len(rendered.title) + len(rendered.body) <= 160

@@ -14,7 +14,8 @@ from daemon.errors import ConfigFault
 from daemon.notify.message.compose import Look, compose_digest
 from daemon.notify.message.facts import FACTS
 from daemon.notify.message.model import Link, Message
-from daemon.notify.services.registry import FORMS, Form, Markup, form_for
+from daemon.notify.services.base import Markup, Service
+from daemon.notify.services.registry import SERVICES, service_for
 from daemon.notify.templates.examples import EXAMPLES, HOSTILE_NAME, example
 from daemon.notify.templates.sandbox import cut
 from daemon.notify.templates.template import TemplateFault, Templates
@@ -23,7 +24,7 @@ from daemon.notify.text.render import CONSTANT_TITLE, Rendered
 from tests.support.alerts import HOSTILE
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)
-JSON = form_for("json", limit=32768)
+JSON = service_for("json", limit=32768)
 Made = Callable[[str], Templates]
 
 
@@ -43,13 +44,13 @@ def message(name: str = "succeeded") -> Message:
     return compose_digest(example(name, now=NOW), Look(now=NOW))
 
 
-def rendered(templates: Templates, of: Message | None = None, form: Form = JSON) -> Rendered:
+def rendered(templates: Templates, of: Message | None = None, form: Service = JSON) -> Rendered:
     result = templates.attempt(of or message(), form)
     assert isinstance(result, Rendered), result
     return result
 
 
-def reason(templates: Templates, of: Message | None = None, form: Form = JSON) -> str:
+def reason(templates: Templates, of: Message | None = None, form: Service = JSON) -> str:
     result = templates.attempt(of or message(), form)
     assert isinstance(result, TemplateFault), result
     assert templates.render(of or message(), form) is None
@@ -73,8 +74,8 @@ def test_the_first_line_is_the_title_and_the_rest_the_body(made: Made) -> None:
     assert result.body.endswith(" spring+de")
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.schemes[0])
-def test_a_line_alone_is_text_enough_to_be_sent(made: Made, form: Form) -> None:
+@pytest.mark.parametrize("form", SERVICES, ids=lambda form: form.schemes[0])
+def test_a_line_alone_is_text_enough_to_be_sent(made: Made, form: Service) -> None:
     """Apprise refuses what has no body, before it asks the service."""
     form = replace(form, limit=min(form.limit, 4000))
     found = rendered(made("{{ name }} is done"), form=form)
@@ -118,9 +119,9 @@ def test_a_digest_can_be_a_table(made: Made) -> None:
     ]
 
 
-@pytest.mark.parametrize("form", FORMS, ids=[form.schemes[0] for form in FORMS])
+@pytest.mark.parametrize("form", SERVICES, ids=[form.schemes[0] for form in SERVICES])
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_passes_through_a_template_of_all_names(made: Made, name: str, form: Form) -> None:
+def test_every_example_passes_through_a_template_of_all_names(made: Made, name: str, form: Service) -> None:
     """Every name can be read, in every form."""
     source = (
         "{{ emoji }} {{ title | cut(40) }}\n{{ headline | cut(60) }} {{ event }} {{ severity }} "
@@ -146,16 +147,16 @@ def test_notes_come_last_unless_the_template_places_them(made: Made) -> None:
 
 def test_lines_become_the_markup_of_the_channel(made: Made) -> None:
     source = "<i>{{ title }}</i>\none\ntwo\n\nthree"
-    mail = rendered(made(source), form=form_for("mailtos", limit=9999))
+    mail = rendered(made(source), form=service_for("mailtos", limit=9999))
     assert mail.body == "<p>one<br>two</p><p>three</p>"
-    teams = form_for("workflows", limit=1000)
+    teams = service_for("workflows", limit=1000)
     if teams.fixed_title:
         result = rendered(made("{{ title }}\none"), form=teams)
         assert (result.title, result.body) == (CONSTANT_TITLE, "<p><b>Ready: Interview, take 1</b></p><p>one</p>")
 
 
 def test_a_title_that_is_shown_as_it_stands_has_no_escapes(made: Made) -> None:
-    mail = form_for("mailtos", limit=9999)
+    mail = service_for("mailtos", limit=9999)
     assert mail.raw_title
     odd = replace(message(), title="Ready: <Tom & Jerry>")
     result = rendered(made("{{ title }}\n{{ title }}"), odd, mail)
@@ -164,8 +165,8 @@ def test_a_title_that_is_shown_as_it_stands_has_no_escapes(made: Made) -> None:
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, HOSTILE_NAME], ids=range(len(HOSTILE) + 1))
-@pytest.mark.parametrize("form", FORMS, ids=[form.schemes[0] for form in FORMS])
-def test_no_value_breaks_out(made: Made, name: str, form: Form) -> None:
+@pytest.mark.parametrize("form", SERVICES, ids=[form.schemes[0] for form in SERVICES])
+def test_no_value_breaks_out(made: Made, name: str, form: Service) -> None:
     """A template writes of a hostile name what the channel's own escape makes of it, and no more."""
     claimed = example("failed", now=NOW)[0]
     assert claimed.job is not None
@@ -191,19 +192,19 @@ def test_links_stay_what_they_are(made: Made) -> None:
     facts = {**message().facts, "preview_url": url, "label": "https://evil.example/x"}
     of = replace(message(), links=(Link(name="Preview", url=url),), facts=facts)
     source = "t\n{{ links[0].url }} {{ f.preview_url }} {{ f.label }}"
-    slack = rendered(made(source), of, form_for("slack", limit=9999)).body
+    slack = rendered(made(source), of, service_for("slack", limit=9999)).body
     assert slack.startswith(f"{url} {url} ")
     assert "https://evil" not in slack
-    mail = rendered(made(source), of, form_for("mailto", limit=9999)).body
+    mail = rendered(made(source), of, service_for("mailto", limit=9999)).body
     assert mail.count(url.replace("&", "&amp;")) == 2
     odd = replace(of, links=(Link(name="x", url="javascript:alert('<b>')"),))
-    assert "<b>" not in rendered(made("t\n{{ links[0].url }}"), odd, form_for("mailto", limit=9999)).body
+    assert "<b>" not in rendered(made("t\n{{ links[0].url }}"), odd, service_for("mailto", limit=9999)).body
 
 
 def test_every_text_in_the_values_is_escaped() -> None:
     """Nested ones too, whatever the facts hold."""
     of = replace(message(), facts={"failures": [{"name": "<b>", "deep": [["<i>"], {"x": "<u>"}]}], "event": "x"})
-    found = repr(values(of, form_for("mailto", limit=9999)))
+    found = repr(values(of, service_for("mailto", limit=9999)))
     for tag in ("<b>", "<i>", "<u>"):
         assert tag not in found
         assert html.escape(tag) in found
@@ -334,7 +335,7 @@ def test_nothing_can_be_changed_by_a_template(made: Made) -> None:
 
 @pytest.mark.parametrize("scheme", ["discord", "pover", "wecombot"])
 def test_a_result_that_is_too_long_for_the_channel_gives_way(made: Made, scheme: str) -> None:
-    form = form_for(scheme, limit=2000)
+    form = service_for(scheme, limit=2000)
     long = reason(made("t\n" + "长" * (form.limit + 1)), form=form)
     assert f"of {form.limit}" in long
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.notify.services.registry import service_for
 from daemon.notify.transport.verdicts import (
     Dead,
     Exchange,
@@ -30,7 +31,8 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def verdict(
     *exchanges: Exchange, scheme: str = "json", accepted: bool = False, error: str | None = None
 ) -> Verdict:
-    return judge(scheme, exchanges, accepted=accepted, error=error, now=NOW)
+    rule = service_for(scheme, limit=1).rule
+    return judge(rule, exchanges, accepted=accepted, error=error, now=NOW)
 
 
 def said(status: int, body: object = None, **more: object) -> Exchange:

@@ -25,7 +25,7 @@ from daemon.notify.outbox.prepare import Wants
 from daemon.notify.outbox.send_log import log_send
 from daemon.notify.outbox.sender import AGAIN, Ended, Mood, Sender, Unrecorded
 from daemon.notify.outbox.worker import Worker
-from daemon.notify.services.registry import Picture
+from daemon.notify.services.base import Picture
 from daemon.notify.transport import Channel
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, arrived
 from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
@@ -78,7 +78,7 @@ class Lane:
         self._pause: _Pause | None = None
         self._judge = Judge(channel, around)
         self._pace = Pace(channel.per_minute, gap=channel.gap)
-        self._wants = Wants(machine=channel.form.machine, picture=channel.form.picture is not Picture.NONE)
+        self._wants = Wants(machine=channel.service.machine, picture=channel.service.picture is not Picture.NONE)
         self._hand = Hand()
         self._taker = Taker(
             channel=channel.name,

@@ -1,22 +1,29 @@
-"""The card of a Feishu or Lark group bot.
+"""Feishu, and Lark, which is the same service for the rest of the world: group bots.
 
-What is sent is `{"msg_type": "interactive", "card": …}` in the structure of cards "JSON 1.0", which every client
-shows. Sources: open.feishu.cn, "Custom bot usage guide" (a request is at most 20 KB) and the pages of card
-components: header templates, `div`, `action` with buttons, `note`. A picture needs an image_key, which only an app
-with credentials can make; a group bot cannot, so the cover is a button. Pure.
+    feishu://TOKEN?secret=SECRET          the secret where the bot signs
+
+The card is `{"msg_type": "interactive", "card": …}` in the structure of cards "JSON 1.0", which every client
+shows. A picture needs an image_key, which only an app with credentials can make, no group bot: the cover is a
+button. Sources: open.feishu.cn, "Custom bot usage guide" (address, signature, codes; a request is at most 20 KB;
+100 messages a minute and 5 a second) and the pages of card components: header templates, `div`, `action` with
+buttons, `note`. Must never log.
 """
 
+import base64
+import hashlib
+import hmac
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import unquote
 
 from daemon.notify.message.model import Link, Message, Severity
-from daemon.notify.services.common import json_size
-from daemon.notify.services.lines import bare, filled, row_line
+from daemon.notify.services.answers import RATE_WAIT, by_code
+from daemon.notify.services.base import Own, Service, Tested, Unit
+from daemon.notify.services.cards import bare, filled, json_size, row_line
+from daemon.notify.services.urls import Given, base_of, written
 from daemon.notify.text.escape import is_link, look_alike, no_tags
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 LIMIT = 19_000
 """Bytes of the card; the service takes 20 KB, timestamp and signature included."""
@@ -29,7 +36,7 @@ _COLOURS = {
 }
 
 
-def card(message: Message, _form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """The payload of a message, without timestamp and signature."""
     return fitted(
         message,
@@ -110,3 +117,90 @@ def _plain(text: str) -> dict[str, Any]:
 
 def _text(text: str) -> dict[str, Any] | None:
     return {"tag": "div", "text": _plain(text)} if text else None
+
+
+def signature(timestamp: str, secret: str) -> str:
+    """The signature of a request: `timestamp` is seconds since 1970, at most an hour old. The text to sign is the
+    key, and what is signed is nothing.
+
+    >>> signature("1599360473", "demo")
+    'l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8='
+    """
+    return base64.b64encode(hmac.new(f"{timestamp}\n{secret}".encode(), b"", hashlib.sha256).digest()).decode()
+
+
+class Feishu(Own):
+    """A group bot of Feishu or Lark."""
+
+    service_name = "Feishu"
+    secure_protocol = ("feishu", "lark")
+    body_maxlen = 19985
+
+    def __init__(self, *, token: str, secret: str, base: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.address = f"{base}/open-apis/bot/v2/hook/{self.part(token, r'[A-Za-z0-9_-]+')}"
+        self.secret = secret
+
+    def send(self, body: str, title: str = "", notify_type: object = None, **_kwargs: Any) -> bool:
+        """Post the card, else the text."""
+        text = f"{title}\n{body}" if title else body
+        payload = dict(self.card or {"msg_type": "text", "content": {"text": text}})
+        if self.secret:
+            timestamp = str(int(self.clock.now().timestamp()))
+            payload = {"timestamp": timestamp, "sign": signature(timestamp, self.secret), **payload}
+        return self.post(self.address, payload)
+
+    @classmethod
+    def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
+        """The token, the signing secret, and where the service lives."""
+        options = parsed["qsd"]
+        return {
+            "token": options.get("token") or unquote(parsed["host"]),
+            "secret": options.get("secret", ""),
+            "base": base_of(_HOSTS[parsed["schema"]], options),
+        }
+
+
+_RULE = by_code(
+    ("code", "StatusCode"),
+    rate={11232: RATE_WAIT, 99991400: RATE_WAIT},
+    hold=frozenset({19001, 19021, 19022, 19024}),  # token, signature or clock, address not allowed, keyword
+    rate_words=("too many request", "frequency limit"),  # come with 9499, which is also "bad request"
+)
+
+_HOSTS = {"feishu": "open.feishu.cn", "lark": "open.larksuite.com"}
+_SHOWN = {"open.feishu.cn": "feishu", "open.larksuite.com": "lark", "open.larkoffice.com": "lark"}
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    scheme, hook = _SHOWN.get(host), re.fullmatch(r"/open-apis/bot/v2/hook/([\w-]+)", path, re.ASCII)
+    if scheme is None or hook is None:
+        return None
+    return written(f"{scheme}://{hook[1]}", given, (), **({} if host == _HOSTS[scheme] else {"host": host}))
+
+
+_OLD_BOT = re.compile(r"https://open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/hook/", re.IGNORECASE)
+_ENDED = "is the address of an old bot, which takes other messages; add a custom bot anew and paste its address"
+
+SERVICE = Service(
+    examples={
+        "feishu": ("Feishu, group bot", "feishu://TOKEN?secret=SECRET"),
+        "lark": ("Lark, group bot", "lark://TOKEN?secret=SECRET"),
+    },
+    schemes=("feishu", "lark"),
+    theirs="base:NotifyBase",
+    ours=Feishu,
+    options=("host", "insecure"),
+    hosts=_HOSTS,
+    pasted=_pasted,
+    ended={_OLD_BOT: _ENDED},
+    escape=no_tags,
+    limit=18000,
+    unit=Unit.UTF8_BYTES,
+    card=card,
+    shows="coloured title, fields, buttons; the cover as a button",
+    per_minute=100,
+    per_second=5,
+    rule=_RULE,
+    tested=Tested.CONFORMANCE,
+)

@@ -1,20 +1,23 @@
 """E-mail: a subject, an HTML part with the cover in it, and a text part that says the same.
 
 The picture goes with the mail and is named by its Content-ID, so that nothing is fetched when the mail is read.
-Foreign values are escaped in HTML and broken where a mail program would make a link of them. Must never hold a
-header but the subject, which has no line break: the plugin builds them.
+Foreign values are escaped in HTML and broken where a mail program would make a link of them. Addresses, names,
+further headers and the server are what the channel's URL says; encrypted or signed mail is built by Apprise from
+the HTML, without the picture. Must never let a value into a header but the subject, which is one line.
 """
 
+import smtplib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr, make_msgid
+from typing import Any
 
 from daemon.notify.message.model import Field, Language, Link, Message, Row
-from daemon.notify.services.common import COLOURS, cut, limited, shown_url, usable, utf8
+from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.cards import COLOURS, cut, limited, shown_url, usable, utf8
 from daemon.notify.text.escape import chat, html_chat, html_text
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 SIZE = 90000
 """Bytes of the HTML: Gmail hides what is beyond 102 KB."""
@@ -24,9 +27,8 @@ _LANG = {Language.ENGLISH: "en", Language.CHINESE: "zh-CN"}
 _FONT = "font-family:-apple-system,'Segoe UI','PingFang SC','Microsoft YaHei',Arial,sans-serif"
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """`subject`, `html` and `text`; the HTML shows the picture `cid:cover` where the message has one."""
-    del form  # a mail has its own limits
     return fitted(message, lambda parts: _mail(message, parts), lambda mail: utf8(mail["html"]) <= SIZE)
 
 
@@ -112,3 +114,104 @@ def _told(link: Link, parts: Parts) -> tuple[str, str]:
 def _text_row(row: Row) -> tuple[str, ...]:
     line = f"{row.emoji} {chat(row.name or '?')} {chat(row.text)}".rstrip()
     return (line, shown_url(row.link.url)) if row.link is not None else (line,)
+
+
+_POLICY = SMTP.clone(cte_type="7bit")
+"""Old servers take no eight-bit lines."""
+
+
+class Mail(Carded):
+    """A mailbox, reached by SMTP."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Send the card, or the text where there is none."""
+        from apprise.exception import AppriseImproperlyConfigured  # noqa: PLC0415 - cards need no Apprise
+        from apprise.plugins.email.base import PGP_MODE_DEFAULT  # noqa: PLC0415 - as above
+        from apprise.plugins.email.smtp import AppriseSMTPController  # noqa: PLC0415 - as above
+
+        if self.card is None or self.pgp_mode != PGP_MODE_DEFAULT:
+            return self.send_plain(*args, **kwargs)
+        try:
+            server: Any = AppriseSMTPController
+            with server(
+                host=self.smtp_host,
+                port=self.port,
+                secure_mode=self.secure_mode,
+                user=self.user,
+                password=self.password,
+                verify_certificate=self.verify_certificate,
+                socket_connect_timeout=self.socket_connect_timeout,
+            ) as smtp:
+                sent = [self._send_to(smtp, name, address) for name, address in self.targets]
+        except (OSError, smtplib.SMTPException, RuntimeError, AppriseImproperlyConfigured):
+            return False  # what happened was recorded where it happened
+        return bool(sent) and all(sent)
+
+    def _send_to(self, smtp: Any, name: Any, address: str) -> bool:
+        copies = sorted(self.cc - self.bcc - {address})
+        hidden = sorted(self.bcc - {address})
+        mail = self._written()
+        mail["To"] = _address(name, address)
+        if copies:
+            mail["Cc"] = ", ".join(map(self._named, copies))
+        if replies := sorted(self.reply_to - {address}):
+            mail["Reply-To"] = ", ".join(map(self._named, replies))
+        return bool(smtp.sendmail(self.from_addr[1], [address, *copies, *hidden], mail.as_bytes()))
+
+    def _named(self, address: str) -> str:
+        return _address(self.names.get(address), address)
+
+    def _written(self) -> EmailMessage:
+        """The mail, but for whom it goes to."""
+        assert self.card is not None
+        mail = EmailMessage(policy=_POLICY)
+        for name, value in {"X-Application": self.app_id, **self.headers}.items():
+            mail[name] = " ".join(str(value).split())
+        mail["Subject"] = self.card["subject"]
+        mail["From"] = _address(*self.from_addr)
+        mail["Message-ID"] = make_msgid(domain=self.smtp_host)
+        mail["Date"] = format_datetime(self.clock.now())
+        mail.set_content(self.card["text"], cte="quoted-printable")
+        mail.add_alternative(self.card["html"], subtype="html", cte="quoted-printable")
+        if self.cover is not None:
+            self._embed(mail.get_payload())
+        return mail
+
+    def _embed(self, parts: Any) -> None:
+        assert self.cover is not None
+        kind, _, subtype = self.cover.content_type.partition("/")
+        parts[1].add_related(
+            self.cover.data,
+            maintype=kind,
+            subtype=subtype,
+            cid=f"<{CONTENT_ID}>",
+            disposition="inline",
+            filename=f"cover.{subtype}",
+        )
+
+
+def _address(name: Any, address: Any) -> str:
+    """An address as a header has it; Apprise says False for a name that is not there."""
+    return formataddr((str(name) if name else None, str(address)), charset="utf-8")
+
+
+SERVICE = Service(
+    examples={
+        "mailto": (
+            "e-mail by SMTP",
+            "mailtos://user:password@example.com?smtp=smtp.example.com&to=team@example.com",
+        ),
+    },
+    schemes=("mailto", "mailtos"),
+    theirs="email.base:NotifyEmail",
+    ours=Mail,
+    markup=Markup.HTML,
+    escape=html_chat,
+    limit=32768,
+    shows_urls=True,
+    raw_title=True,
+    card=card,
+    picture=Picture.UPLOAD,
+    shows="HTML and text: coloured title, the cover in the mail, links, fields",
+    tested=Tested.MAIL_SERVER,
+)

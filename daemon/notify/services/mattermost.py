@@ -1,30 +1,31 @@
 """Mattermost: one message attachment with a coloured bar, fields, and the cover by its address.
 
-Texts and fields of an attachment are Markdown and can call people, so foreign values are escaped and no `@` stands
-beside a word. Limits: developers.mattermost.com, "Use message attachments"; an attachment is kept in a post's
-properties, of which servers took 8000 characters once and take 800,000 today (`PostPropsMaxRunes`). Must never set
-`username` or `channel`: the channel's URL says them.
+By an incoming webhook, or by a bot in one channel. Texts and fields of an attachment are Markdown and can call
+people, so foreign values are escaped and no `@` stands beside a word. Sources: developers.mattermost.com, "Use
+message attachments"; an attachment is kept in a post's properties, of which servers took 8000 characters once and
+take 800,000 today (`PostPropsMaxRunes`); the server's own error ids. A card must never set `username` or
+`channel`, which the channel's URL says; no more than one post is sent.
 """
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon.notify.message.model import Field, Message, Row
-from daemon.notify.services.common import COLOURS, cut, in_markdown, json_characters, limited, picture, usable
+from daemon.notify.services.answers import Exchange, Hold, Retry, Verdict, answer_of, by_key, refused, said
+from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.cards import COLOURS, cut, in_markdown, json_characters, limited, picture, usable
+from daemon.notify.services.urls import Given, written
 from daemon.notify.text.escape import markdown
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 SIZE = 7600
 """Characters of the attachment as JSON."""
 _SHORT = 40
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """`attachments` of a post, for the webhook's body or a bot's `props`."""
-    del form  # an attachment has its own limits
     return fitted(
         message, lambda parts: _payload(message, parts), lambda payload: json_characters(payload) <= SIZE
     )
@@ -59,3 +60,83 @@ def _row(row: Row, parts: Parts) -> str:
 def _field(field: Field) -> dict[str, Any]:
     short = len(field.value) <= _SHORT
     return {"short": short, "title": markdown(field.name), "value": markdown(field.value)}
+
+
+class Mattermost(Carded):
+    """An incoming webhook, or a bot in one channel."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Post the card, or the text where there is none."""
+        if self.card is None:
+            return self.send_plain(*args, **kwargs)
+        port = "" if self.port is None else f":{self.port}"
+        base = f"{self.schema}://{self.host}{port}{self.fullpath.rstrip('/')}"
+        kind, name = self.targets[0] if self.targets else (None, None)
+        from apprise.plugins.mattermost import MattermostMode  # noqa: PLC0415 - cards need no Apprise
+
+        if self.mode == MattermostMode.BOT:
+            return self._post_as_bot(base, kind, name)
+        payload: dict[str, Any] = {"username": self.user or self.app_id, **self.card}
+        payload |= {key: value for key, value in (("channel", name), ("icon_url", self.icon_url)) if value}
+        return self.post(f"{base}/hooks/{self.token}", payload)
+
+    def _post_as_bot(self, base: str, kind: str | None, name: str | None) -> bool:
+        channel = self._channel_lookup(name) if kind == "#" and name else name
+        if not channel:
+            return False
+        payload = {"channel_id": channel, "message": "", "props": self.card}
+        return self.post(f"{base}/api/v4/posts", payload, headers={"Authorization": f"Bearer {self.token}"})
+
+
+_BY_KEY = by_key(
+    "id",  # of a post made by a bot
+    word="ok",
+    name="id",
+    hold=frozenset(
+        {
+            *(
+                f"web.incoming_webhook.{fault}.app_error"
+                for fault in ("channel", "channel_locked", "disabled", "invalid", "permissions", "user")
+            ),
+            "api.post.create_post.can_not_post_to_deleted.error",
+            "api.post.create_post.town_square_read_only",
+            "api.context.permissions.app_error",
+            "api.context.session_expired.app_error",
+        }
+    ),
+)
+
+
+def _rule(last: Exchange) -> Verdict | None:
+    """A channel that cannot be looked up is gone, or the server's database is: the status tells."""
+    fault = (answer_of(last.body) or {}).get("id")
+    if last.status == 500 and fault == _CHANNEL_LOOKUP:
+        return Retry(reason=refused(last, said(last.body)), status=last.status)
+    if last.status == 501:
+        return Hold(reason=refused(last, said(last.body)), status=last.status)
+    return _BY_KEY(last)
+
+
+_CHANNEL_LOOKUP = "web.incoming_webhook.channel.app_error"
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    hook = re.fullmatch(r"((?:/[\w-]+)*)/hooks/([a-z0-9]{26})", path, re.ASCII)
+    return None if hook is None else written(f"mmosts://{host}{hook[1]}/{hook[2]}", given)
+
+
+SERVICE = Service(
+    examples={"mmost": ("Mattermost, incoming webhook", "mmosts://chat.example.com/TOKEN")},
+    schemes=("mmost", "mmosts"),
+    theirs="mattermost:NotifyMattermost",
+    ours=Mattermost,
+    pasted=_pasted,
+    markup=Markup.MARKDOWN,
+    escape=markdown,
+    limit=4000,
+    card=card,
+    picture=Picture.URL,
+    shows="coloured bar, title, links, fields, the cover",
+    rule=_rule,
+    tested=Tested.CONFORMANCE,
+)

@@ -1,21 +1,22 @@
 """ntfy: title, text, tag, where a click leads, up to three buttons, and the cover by its address.
 
-Limits: docs.ntfy.sh/publish (a message of 4096 bytes, longer ones become a file; 3 actions) and the server's
-source (a JSON request of twice the message's limit). ntfy.sh lets a visitor send 60 messages at once, then one in
-5 s.
-Must never set a topic, a priority or what else the channel's URL says.
+What the channel's URL says of these (click, actions, attach, tags) goes before what the card says. Sources:
+docs.ntfy.sh/publish (a message of 4096 bytes, longer ones become a file; 3 actions; ntfy.sh lets a visitor send 60
+messages at once, then one in 5 s) and the server's source (a JSON request of twice the message's limit; its error
+codes). Must never set a topic, a priority or what else the channel's URL says, and never send a text as a file:
+the card keeps below the size at which a server would make one of it.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon.notify.message.model import Link, Message, Row
-from daemon.notify.services.common import cut, json_size, limited, picture, shown_url, usable, utf8
+from daemon.notify.services.answers import RATE_WAIT, by_key
+from daemon.notify.services.base import Carded, Picture, Service, Tested, Unit
+from daemon.notify.services.cards import cut, json_size, limited, picture, shown_url, usable, utf8
 from daemon.notify.text.escape import chat
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 MESSAGE = 4096
 SIZE = 7900
@@ -24,9 +25,8 @@ TITLE = 250
 ACTIONS = 3
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """The body of a request to the server's root, but for the topic."""
-    del form  # the limits are those of the request
 
     def fits(payload: Mapping[str, Any]) -> bool:
         return utf8(payload["message"]) <= MESSAGE and json_size(payload) <= SIZE
@@ -74,3 +74,81 @@ def _link(link: Link, parts: Parts, *, button: bool) -> str:
 def _row(row: Row) -> str:
     link = f" {row.link.url}" if row.link is not None and usable(row.link.url) else ""
     return f"{row.emoji} {chat(row.name or '?')} {chat(row.text)}{link}"
+
+
+class Ntfy(Carded):
+    """One topic."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Post the card, or the text where there is none."""
+        if self.card is None or not self.topics:
+            return self.send_plain(*args, **kwargs)
+        payload = {"topic": self.topics[0], **self.card}
+        headers = self._headers()
+        if "X-Actions" in headers:
+            del payload["actions"]
+        if own := self._own("tags"):
+            payload["tags"] = [*own, *payload["tags"]]
+        payload |= {"click": self.click} if self.click is not None else {}
+        if self.attach:
+            payload |= {"attach": self.attach, **({"filename": self.filename} if self.filename else {})}
+        return self.post(self._base(), payload, headers=headers)
+
+    def _own(self, name: str) -> Any:
+        """What the channel's URL says; Apprise keeps it under a private name."""
+        return getattr(self, f"_NotifyNtfy__{name}")
+
+    def _base(self) -> str:
+        if self.mode == "cloud":
+            return str(self.cloud_notify_url)
+        port = f":{self.port}" if isinstance(self.port, int) else ""
+        return f"{'https' if self.secure else 'http'}://{self.host}{port}"
+
+    def _headers(self) -> dict[str, str]:
+        found = {
+            "X-Icon": self.avatar_url if self.include_image else None,
+            "X-Priority": self.priority if self.priority != _NORMAL else None,
+            "X-Delay": self.delay,
+            "X-Email": self.email,
+            "X-Actions": self._own("actions"),
+            "Authorization": self._authorization(),
+        }
+        return {name: str(value) for name, value in found.items() if value}
+
+    def _authorization(self) -> str | None:
+        if self.mode == "cloud":
+            return None
+        if self.auth == "token":
+            return f"Bearer {self.token}"
+        if not self.user:
+            return None
+        pair = f"{self.user}:{self.password or ''}".encode()
+        return f"Basic {b64encode(pair).decode()}"
+
+
+_DAY_WAIT = 3600.0
+"""Seconds between two looks at whether a day's limit is over."""
+_RULE = by_key(
+    "id",
+    rate={42901: RATE_WAIT, 42908: _DAY_WAIT},  # too fast; the day's messages are used up
+    hold=frozenset({40009, 40010}),  # no name of a topic
+)
+_NORMAL = "default"
+"""Apprise's name for the priority that needs no header."""
+
+
+SERVICE = Service(
+    examples={"ntfy": ("ntfy", "ntfys://ntfy.example.com/topic")},
+    schemes=("ntfy", "ntfys"),
+    theirs="ntfy:NotifyNtfy",
+    ours=Ntfy,
+    escape=chat,
+    limit=4096,
+    unit=Unit.UTF8_BYTES,
+    card=card,
+    picture=Picture.URL,
+    shows="title, tag, up to three buttons, the cover",
+    per_minute=12,
+    rule=_RULE,
+    tested=Tested.CONFORMANCE,
+)

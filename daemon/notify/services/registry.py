@@ -1,225 +1,108 @@
-"""Which form each chat service takes: markup, escape, limit, card, pace. A row for each; pure data and functions.
+"""The chat services, a row for each, and which one a URL is for.
 
-A service without a row takes plain text. Cards are built in the modules of this folder, one for each service:
-they take their escapes from daemon/notify/text/escape.py and import nothing of this module but for its types. Must
-never send.
+A service without a row takes plain text by Apprise's own plugin. Modules of Apprise are imported when a channel
+needs them: all its plugins take 0.2 s and 17 MiB. Must never log, and let no error out that may hold a URL.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any
 
-from daemon.notify.message.model import Message
-from daemon.notify.services import dingtalk, discord, feishu, mail, mattermost, ntfy, slack, teams, telegram, wecom
-from daemon.notify.text.escape import ZERO_WIDTH_SPACE, as_is, chat, html_chat, markdown, no_tags
+from daemon.notify.services import (
+    dingtalk,
+    discord,
+    feishu,
+    generic,
+    googlechat,
+    mail,
+    mattermost,
+    ntfy,
+    rocketchat,
+    slack,
+    teams,
+    telegram,
+    wecom,
+)
+from daemon.notify.services.base import Service
+from daemon.notify.services.urls import options_of
+from daemon.notify.text.escape import chat
 
+if TYPE_CHECKING:
+    from apprise import AppriseAsset
+    from apprise.plugins.base import NotifyBase
 
-class Markup(StrEnum):
-    """How a message is written."""
-
-    TEXT = "text"
-    HTML = "html"
-    MARKDOWN = "markdown"
-
-
-class Unit(StrEnum):
-    """What a service counts."""
-
-    CHARACTERS = "characters"
-    UTF8_BYTES = "bytes"
-
-
-class Picture(StrEnum):
-    """How a service can show a picture."""
-
-    NONE = "none"
-    URL = "url"  # it fetches the picture from a link
-    UPLOAD = "upload"  # the picture goes with the message
-
-
-class Tested(StrEnum):
-    """How a service's channel is tested; nothing here is tested against the service itself."""
-
-    CONFORMANCE = "conformance"  # every answer of the table of verdicts and every hostile name, against a stand-in
-    MAIL_SERVER = "mail server"  # the same, against a real SMTP server on loopback
-    WIRE = "wire"  # messages, hostile names and refusals, by what arrives at a stand-in
-    OPENED = "opened"  # its URL opens a channel
-
-
-Card: TypeAlias = Callable[[Message, "Form"], Mapping[str, Any]]
-"""Builds what the service's plugin posts: for most the JSON payload. Pure."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """How messages for a service are written. `limit` counts title and body of the plain form together; a card
-    keeps its service's own limits."""
-
-    schemes: tuple[str, ...]
-    markup: Markup = Markup.TEXT
-    escape: Callable[[str], str] = as_is
-    limit: int
-    unit: Unit = Unit.CHARACTERS
-    shows_urls: bool = False
-    """In HTML: write each link's URL as well, because the text part is made from the words alone."""
-    gap: str = ""
-    """In HTML: what stands between paragraphs, where the service's conversion would drop the empty line."""
-    raw_title: bool = False
-    """The title is a field of its own that is shown as it is, whatever the body's markup."""
-    fixed_title: bool = False
-    """The service would read markup in the title: it gets a constant one, and the real one opens the body."""
-    card: Card | None = None
-    """The rich form; None: the plain one is all there is."""
-    per_minute: float | None = None
-    """Messages a minute that the service takes from one sender, as it documents; None: it names no such limit."""
-    per_second: float | None = None
-    """The same within a second."""
-    machine: bool = False
-    """Programs read it, not people: each alert by itself, never several in one."""
-    picture: Picture = Picture.NONE
-    shows: str = "text"
-    """What people see of a message, in a few words."""
-    tested: Tested = Tested.WIRE
-
-    def measure(self, text: str) -> int:
-        """The size of `text` as the service counts."""
-        return len(text) if self.unit is Unit.CHARACTERS else len(text.encode("utf-8", "replace"))
-
-
-FORMS: tuple[Form, ...] = (
-    Form(
-        schemes=("json", "jsons"),
-        limit=32768,
-        machine=True,
-        shows="text and facts as fields",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(schemes=("form", "forms", "xml", "xmls"), limit=32768, machine=True),
-    Form(schemes=("console",), limit=32768, shows="coloured title, text"),
-    Form(
-        schemes=("feishu", "lark"),
-        escape=no_tags,
-        limit=18000,
-        unit=Unit.UTF8_BYTES,
-        card=feishu.card,
-        per_minute=100,  # open.feishu.cn, custom bots: 100 a minute and 5 a second for each bot
-        per_second=5,
-        shows="coloured title, fields, buttons; the cover as a button",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("dingtalk",),
-        escape=chat,
-        limit=18000,
-        unit=Unit.UTF8_BYTES,
-        card=dingtalk.card,
-        per_minute=20,  # open.dingtalk.com, custom robots: 20 a minute, else nothing for 10 minutes
-        picture=Picture.URL,
-        shows="coloured title, cover, fields, buttons",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("wecombot",),
-        escape=no_tags,
-        limit=2048,
-        unit=Unit.UTF8_BYTES,
-        card=wecom.card,
-        per_minute=20,  # developer.work.weixin.qq.com, group bots: 20 a minute for each bot
-        picture=Picture.URL,
-        shows="coloured title, fields, links; with a cover, a card with buttons",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("slack",),
-        escape=chat,
-        limit=35000,
-        card=slack.card,
-        per_minute=60,  # docs.slack.dev, rate limits: one message a second for each channel
-        per_second=1,
-        picture=Picture.URL,
-        shows="coloured bar, title, links, fields, the cover",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("discord",),
-        markup=Markup.MARKDOWN,
-        escape=markdown,
-        limit=2000,
-        card=discord.card,
-        per_minute=30,  # discord/discord-api-docs#367: 30 a minute for the webhooks of a channel
-        picture=Picture.UPLOAD,
-        shows="coloured bar, title, links, fields, the cover",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("mmost", "mmosts"),
-        markup=Markup.MARKDOWN,
-        escape=markdown,
-        limit=4000,
-        card=mattermost.card,
-        picture=Picture.URL,
-        shows="coloured bar, title, links, fields, the cover",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("tgram",),
-        markup=Markup.HTML,
-        escape=html_chat,
-        limit=4096,
-        gap=f"<p>{ZERO_WIDTH_SPACE}</p>",
-        card=telegram.card,
-        per_minute=20,  # core.telegram.org/bots/faq: 20 a minute for a group, one a second for any chat
-        per_second=1,
-        picture=Picture.UPLOAD,
-        shows="the cover with a caption of at most 1024 characters, else text; links, fields",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(
-        schemes=("workflow", "workflows"),
-        markup=Markup.HTML,
-        escape=html_chat,
-        limit=1000,
-        fixed_title=True,
-        card=teams.card,
-        per_minute=60,  # 300 calls in 5 minutes for a connection of the Teams connector
-        picture=Picture.URL,
-        shows="coloured title, cover, fields, buttons",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(schemes=("gchat",), markup=Markup.HTML, escape=html_chat, limit=4000),
-    Form(schemes=("rocket", "rockets"), markup=Markup.HTML, escape=html_chat, limit=1000),
-    Form(
-        schemes=("mailto", "mailtos"),
-        markup=Markup.HTML,
-        escape=html_chat,
-        limit=32768,
-        shows_urls=True,
-        raw_title=True,
-        card=mail.card,
-        picture=Picture.UPLOAD,
-        shows="HTML and text: coloured title, the cover in the mail, links, fields",
-        tested=Tested.MAIL_SERVER,
-    ),
-    Form(schemes=("matrix", "matrixs"), escape=chat, limit=30000, tested=Tested.OPENED),
-    Form(
-        schemes=("ntfy", "ntfys"),
-        escape=chat,
-        limit=4096,
-        unit=Unit.UTF8_BYTES,
-        card=ntfy.card,
-        per_minute=12,  # docs.ntfy.sh/publish, limitations: one in 5 s for a visitor, 60 at once
-        picture=Picture.URL,
-        shows="title, tag, up to three buttons, the cover",
-        tested=Tested.CONFORMANCE,
-    ),
-    Form(schemes=("gotify", "gotifys"), limit=32768),
-    Form(schemes=("pover",), limit=1024),
+SERVICES: tuple[Service, ...] = (
+    generic.WEBHOOK,
+    generic.FORM,
+    generic.XML,
+    generic.CONSOLE,
+    feishu.SERVICE,
+    dingtalk.SERVICE,
+    wecom.SERVICE,
+    slack.SERVICE,
+    discord.SERVICE,
+    mattermost.SERVICE,
+    telegram.SERVICE,
+    teams.SERVICE,
+    googlechat.SERVICE,
+    rocketchat.SERVICE,
+    mail.SERVICE,
+    generic.MATRIX,
+    ntfy.SERVICE,
+    generic.GOTIFY,
+    generic.PUSHOVER,
 )
 
-_BY_SCHEME = {scheme: form for form in FORMS for scheme in form.schemes}
+BY_SCHEME = {scheme: service for service in SERVICES for scheme in service.schemes}
 
 
-def form_for(scheme: str, *, limit: int) -> Form:
-    """The form of a service; a service without a row takes text of at most `limit` characters."""
-    return _BY_SCHEME.get(scheme) or Form(schemes=(scheme,), escape=chat, limit=limit)
+def service_for(scheme: str, *, limit: int) -> Service:
+    """The service of a scheme; one without a row takes text of at most `limit` characters."""
+    return BY_SCHEME.get(scheme) or Service(schemes=(scheme,), escape=chat, limit=limit)
+
+
+def translated(url: str) -> str:
+    """The URL of the plugin for an address that one of our services shows; any other URL as it is. Raises
+    ValueError for one that leads nowhere any more."""
+    for service in SERVICES:
+        for pattern, hint in service.ended.items():
+            if pattern.match(url):
+                raise ValueError(hint)
+    found = re.fullmatch(r"https://(?P<host>[^/?#@]+)(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", url, re.I)
+    if found is None:
+        return url
+    host, path = found["host"].lower().removesuffix(":443"), found["path"].rstrip("/")
+    given = {option.key: option for option in options_of(found["query"] or "")}
+    made = (service.pasted(host, path, given) for service in SERVICES if service.pasted is not None)
+    return next((each for each in made if each is not None), url)
+
+
+def repaired(url: str) -> str:
+    """A URL in its plugin's form with what the service needs today."""
+    service = BY_SCHEME.get(url.partition("://")[0].lower())
+    return url if service is None else service.repaired(url)
+
+
+def parsed(url: str, scheme: str) -> dict[str, Any] | None:
+    """What the plugin makes of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    from apprise.plugins import url_to_dict  # noqa: PLC0415 - cards need no Apprise
+
+    service = BY_SCHEME.get(scheme)
+    read: Any = url_to_dict if service is None else service.plugin().parse_url
+    found = read(url)
+    return dict(found) if found else None
+
+
+def made(url: str, scheme: str, asset: "AppriseAsset") -> "NotifyBase | None":
+    """The one plugin object of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    import apprise  # noqa: PLC0415 - cards need no Apprise
+    from apprise.plugins.base import NotifyBase  # noqa: PLC0415 - as above
+
+    arguments = parsed(url, scheme)
+    if arguments is None:
+        return None
+    service = BY_SCHEME.get(scheme) or BY_SCHEME.get(str(arguments.get("schema")))
+    if service is not None:
+        plugin = service.plugin()(**{**arguments, "asset": asset})
+    else:
+        plugin = apprise.Apprise.instantiate(arguments, asset=asset)
+    return plugin if isinstance(plugin, NotifyBase) else None

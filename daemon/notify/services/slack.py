@@ -2,21 +2,24 @@
 
 Texts stand in `rich_text` and `plain_text` objects, which Slack shows as they are: no mrkdwn, no mentions. Links
 stand in the text and are no buttons: after a click on one, Slack warns that the app does not answer
-(slackapi/node-slack-sdk#869). Beside blocks an attachment takes its colour and its fallback only. Limits:
-docs.slack.dev, "Blocks" (50 blocks; header 150, alt text 2000, URLs 3000 characters; 10 elements in a context).
-Must never write `mrkdwn`.
+(slackapi/node-slack-sdk#869). Beside blocks an attachment takes its colour and its fallback only. The name, the
+channel and the thread are what the channel's URL says; workflows and templates of Apprise's take a text, as they
+always do. Sources: docs.slack.dev, "Blocks" (50 blocks; header 150, alt text 2000, URLs 3000 characters; 10
+elements in a context), "Incoming webhooks: errors", "Rate limits" (one message a second for each channel). Must
+never write `mrkdwn`, and never send a second message.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon.notify.message.model import Field, Link, Message, Row
-from daemon.notify.services.common import COLOURS, cut, json_size, limited, picture, shown_url, usable
-from daemon.notify.text.escape import no_tags
+from daemon.notify.services.answers import by_flag
+from daemon.notify.services.base import Carded, Picture, Service, Tested
+from daemon.notify.services.cards import COLOURS, cut, json_size, limited, picture, shown_url, usable
+from daemon.notify.services.urls import Given, written
+from daemon.notify.text.escape import chat, no_tags
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 SIZE = 12000
 """Bytes of the whole: Slack refuses blocks that are too long together and names no number; people saw it happen
@@ -30,9 +33,8 @@ _NOTES = 10
 _Block = dict[str, Any]
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """The body of `chat.postMessage` or of an incoming webhook, but for the channel and the name."""
-    del form  # Slack's blocks need no escape of the form's
     return fitted(message, lambda parts: _payload(message, parts), lambda payload: json_size(payload) <= SIZE)
 
 
@@ -108,3 +110,60 @@ def _row(row: Row, parts: Parts) -> list[_Block]:
 def _notes(notes: Sequence[str]) -> list[_Block]:
     elements = [{"type": "plain_text", "text": no_tags(note), "emoji": False} for note in notes if note]
     return [{"type": "context", "elements": elements[:_NOTES]}] if elements else []
+
+
+_ADDRESS = ("username", "channel", "thread_ts", "icon_url")
+
+
+class Slack(Carded):
+    """An incoming webhook, or a bot."""
+
+    def _send(self, url: str, payload: Any, *args: Any, **kwargs: Any) -> Any:
+        from apprise.plugins.slack import SlackMode  # noqa: PLC0415 - cards need no Apprise
+
+        workflow = self.mode in {SlackMode.WORKFLOW, SlackMode.WORKFLOW_TRIGGER}
+        if self.card is not None and not workflow and not self.template:
+            payload = {**{name: payload[name] for name in _ADDRESS if name in payload}, **self.card}
+        theirs: Any = super()
+        return theirs._send(url, payload, *args, **kwargs)
+
+
+_RULE = by_flag(
+    "ok",
+    word="ok",
+    rate=frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"}),
+    # What is named so is about a token, a workspace, a channel, a thread or a policy, in names not known here too.
+    hold=re.compile(
+        r"_auth|_token|token_|not_authed|_scope|permission|access|login_required|two_factor"
+        r"|prohibited|restricted|denied|disabled|deprecated|migrating|inactive|archived|locked"
+        r"|no_active_hooks|no_service|invalid_channel|no_team|not_in_channel|not_visible|is_bot|thread_ts|reply_to"
+        r"|(?:channel|user|team|app|bot|org|enterprise|thread|workflow|trigger|hook)s?_(?:not_found|not_published)"
+    ),
+    busy=frozenset({"service_unavailable", "team_added_to_org", "request_timeout"}),
+    unclear=frozenset({"fatal_error", "internal_error"}),
+)
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    hook = re.fullmatch(r"/services/(\w+)/(\w+)/(\w+)", path, re.ASCII)
+    if hook is None or host != "hooks.slack.com":
+        return None
+    return written(f"slack://{hook[1]}/{hook[2]}/{hook[3]}", given)
+
+
+SERVICE = Service(
+    examples={"slack": ("Slack, incoming webhook", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")},
+    schemes=("slack",),
+    theirs="slack:NotifySlack",
+    ours=Slack,
+    pasted=_pasted,
+    escape=chat,
+    limit=35000,
+    card=card,
+    picture=Picture.URL,
+    shows="coloured bar, title, links, fields, the cover",
+    per_minute=60,
+    per_second=1,
+    rule=_RULE,
+    tested=Tested.CONFORMANCE,
+)

@@ -6,21 +6,22 @@ workflow answers 202 before anything is shown, so what is too large or refused l
 kept here. Texts are read as Markdown without escapes, so a name's signs become look-alikes; no `entities` are
 given, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com,
 "Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB).
+
+A template of Apprise's that the channel's URL names takes the text, as it always does.
 """
 
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daemon.notify.message.model import Link, Message, Row, Severity
-from daemon.notify.services.common import cut, limited, picture, shown_url, usable
-from daemon.notify.services.lines import anchor
-from daemon.notify.text.escape import ZERO_WIDTH_SPACE, look_alike, quoted
+from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, is_success, sent, unreadable
+from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.cards import anchor, cut, limited, picture, shown_url, usable
+from daemon.notify.services.urls import Given, options, written
+from daemon.notify.text.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
 from daemon.notify.text.shrink import Parts, fitted
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 SIZE = 26_000
 """Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""
@@ -35,9 +36,8 @@ _FUNCTIONS = re.compile(r"(?<=[{$@])(?=\{)")
 _Element = dict[str, Any]
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """The body of the request that starts the workflow."""
-    del form  # an adaptive card has its own limits
     return fitted(message, lambda parts: _payload(message, parts), _fits)
 
 
@@ -119,3 +119,94 @@ def _link(link: Link, parts: Parts) -> str:
         return _plain(parts.pair(link.name, link.note) if link.note else link.name)
     told = _plain(f"{link.name}{parts.aside(link.note)}{parts.words.colon}")
     return f"{told}{quoted(shown_url(link.url), besides='[]*~')}"
+
+
+class Teams(Carded):
+    """The workflow "when a Teams webhook request is received"."""
+
+    def gen_payload(self, *args: Any, **kwargs: Any) -> Any:
+        """The body of the request."""
+        if self.card is None or self.template:
+            theirs: Any = super()
+            return theirs.gen_payload(*args, **kwargs)
+        return dict(self.card)
+
+
+_HOLDS = frozenset(
+    {
+        *("WorkflowTriggerIsNotEnabled", "WorkflowNotFound", "WorkflowTriggerNotFound", "TriggerNotFound"),
+        *("DirectApiAuthorizationRequired", "AuthorizationFailed", "InvalidSignature", "ResourceGroupNotFound"),
+    }
+)
+_HOLD = re.compile(r"NotFound$|NotEnabled$|Disabled|Suspended|Authori[sz]|Authentication|Forbidden|Expired")
+
+
+def _rule(last: Exchange) -> Verdict | None:
+    """A workflow takes a message with 202 and no body; a page with 200 is somebody else's. What its trigger
+    refuses for good it says with 400 and a name."""
+    fault = (answer_of(last.body) or {}).get("error")
+    if is_success(last.status):
+        strange = fault is not None or last.body.lstrip()[:1] == b"<" or not last.whole
+        return unreadable(last) if strange else sent(last)
+    name = fault.get("code") if isinstance(fault, dict) else None
+    if isinstance(name, str) and (name in _HOLDS or _HOLD.search(name)):
+        return Hold(reason=f"HTTP {last.status}: the workflow takes no messages ({name})", status=last.status)
+    return None
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    flow = re.fullmatch(
+        r"(/powerautomate/automations/direct(?:/cu/(\d+))?)?/workflows/([\w-]+)/triggers/\w+/paths/invoke",
+        path,
+        re.ASCII | re.IGNORECASE,
+    )
+    if flow is None or "sig" not in given:
+        return None
+    added = {"ver": given["api-version"].value} if "api-version" in given else {}
+    added |= {"pa": "yes"} if flow[1] else {}
+    added |= {"route": flow[2]} if flow[2] else {}
+    port = host if ":" in host else f"{host}:443"
+    return written(f"workflows://{port}/{flow[3]}/{given['sig'].raw}", given, _OWN, **added)
+
+
+_OWN = ("sig", "api-version", "sp", "sv")
+"""What Teams' address says; `sp` and `sv` are the same in all of them."""
+
+
+def _repaired(url: str) -> str:
+    """A Teams URL in the plugin's form that lacks what the services' hosts of today need: without `pa=yes` it goes
+    to a path that ended in 2025."""
+    if not re.match(r"[a-z]+://[^/?]*\.api\.powerplatform\.com(?::\d+)?(?:[/?]|$)", url, re.IGNORECASE):
+        return url
+    given = {option.key for option in options(url)}
+    added = [] if given & {"pa", "powerautomate"} else ["pa=yes"]
+    added += [] if given & {"ver", "api-version"} else ["ver=1"]
+    return url + ("&" if given else "?" if "?" not in url else "") + "&".join(added) if added else url
+
+
+_CONNECTOR = re.compile(
+    r"https://(?:[a-z0-9-]+\.webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)", re.IGNORECASE
+)
+_ENDED = "is a connector of Teams, which are retired; make a workflow and paste its address (docs/channels.md)"
+
+SERVICE = Service(
+    examples={
+        "workflow": ("Microsoft Teams, workflow", "workflows://HOST:443/WORKFLOW_ID/SIGNATURE?pa=yes&ver=1"),
+    },
+    schemes=("workflow", "workflows"),
+    theirs="workflows:NotifyWorkflows",
+    ours=Teams,
+    pasted=_pasted,
+    ended={_CONNECTOR: _ENDED},
+    repaired=_repaired,
+    markup=Markup.HTML,
+    escape=html_chat,
+    limit=1000,
+    fixed_title=True,
+    card=card,
+    picture=Picture.URL,
+    shows="coloured title, cover, fields, buttons",
+    per_minute=60,  # 300 calls in 5 minutes for a connection of the Teams connector
+    rule=_rule,
+    tested=Tested.CONFORMANCE,
+)

@@ -1,23 +1,26 @@
 """Telegram: a photo with a caption where the picture is there and all fits, else a text; one message in any case.
 
-Limits: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, photo of 10 MB) and sendMessage (4096),
-both counted after the HTML is read, in UTF-16 units; core.telegram.org/bots/faq (20 messages a minute in a group).
-Beyond 100 links and bold pieces Telegram shows plain text, so a message has no more rows than that allows.
-Must never use a tag that Telegram does not know: it refuses the whole message.
+Sources: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, photo of 10 MB) and sendMessage (4096),
+both counted after the HTML is read, in UTF-16 units, and "Making requests"; core.telegram.org/bots/faq (20
+messages a minute in a group, one a second in any chat). Beyond 100 links and bold pieces Telegram shows plain
+text, so a message has no more rows than that allows. Must never use a tag that Telegram does not know, since it
+refuses the whole message, and never follow a photo with a text of its own: where Telegram refuses the photo (its
+format, its size), the channel sends the message again without it.
 """
 
 import html
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import quote
 
 from daemon.notify.message.model import Field, Link, Message, Row
-from daemon.notify.services.common import limited, shown_url, usable, utf16
+from daemon.notify.services.answers import by_flag
+from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.cards import limited, shown_url, usable, utf16
+from daemon.notify.services.urls import Given, written
 from daemon.notify.text.escape import ZERO_WIDTH_SPACE, html_chat, html_text
 from daemon.notify.text.shrink import Parts, fitted, parts_of
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 CAPTION, TEXT = 1024, 4096
 URL_LIMIT = 2048
@@ -31,9 +34,8 @@ def _foreign(text: str) -> str:
     return html_chat(_PRESSED.sub(ZERO_WIDTH_SPACE, text))
 
 
-def card(message: Message, form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """`text` for sendMessage and, where all of it fits under a picture, `caption` for sendPhoto; both HTML."""
-    del form  # a Telegram message has its own limits
     text = fitted(message, _html, lambda text: shown_length(text) <= TEXT)
     whole = _html(parts_of(message)) if message.cover is not None else ""
     caption = {"caption": whole} if 0 < shown_length(whole) <= CAPTION else {}
@@ -78,3 +80,80 @@ def _link(link: Link, parts: Parts) -> str:
 def _row(row: Row, parts: Parts) -> str:
     link = f" {_link(row.link, parts)}" if row.link is not None and usable(row.link.url, most=URL_LIMIT) else ""
     return f"{html_text(row.emoji)} <b>{_foreign(row.name or '?')}</b> {_foreign(row.text)}{link}"
+
+
+class Telegram(Carded):
+    """A bot in one chat."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Post the card, or the text where there is none."""
+        if self.card is None or self.template:
+            return self.send_plain(*args, **kwargs)
+        if not self.targets and self.detect_owner:
+            detect: Any = self.detect_bot_owner
+            owner = self.store.get("bot_owner") or detect()
+            self.targets: list[Any] = [(str(owner), self.topic)] if owner else []
+        sent = [self._post_card(chat, topic) for chat, topic in self.targets]
+        return bool(sent) and all(sent)
+
+    def _post_card(self, chat: object, topic: int | None) -> bool:
+        assert self.card is not None
+        base = f"{self.notify_url}{self.bot_token}"
+        address: dict[str, Any] = {
+            "chat_id": chat,
+            "disable_notification": bool(self.silent),
+            "parse_mode": self.card["parse_mode"],
+            **({"message_thread_id": topic} if topic else {}),
+        }
+        if self.cover is not None and "caption" in self.card:
+            return self._post_photo(f"{base}/sendPhoto", {**address, "caption": self.card["caption"]})
+        text = {"text": self.card["text"], "disable_web_page_preview": not self.preview}
+        return self.post(f"{base}/sendMessage", {**address, **text})
+
+    def _post_photo(self, url: str, values: dict[str, Any]) -> bool:
+        assert self.cover is not None
+        kind = self.cover.content_type
+        fields = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+        name = f"cover.{kind.rpartition('/')[2]}"
+        return self.post(url, data=fields, files={"photo": (name, self.cover.data, kind)})
+
+
+_RULE = by_flag(
+    "ok",
+    # Capitals are the names of its inner faults; those about a photo are the message's.
+    hold=re.compile(
+        r"\b(?:CHAT|CHANNEL|TOPIC|PEER|USER|BOT|INPUT_USER)_[A-Z_]+"
+        r"|(?i:chat not found|chat_id is empty|upgraded|migrated|kicked|blocked|deactivated|not a member|rights"
+        r"|thread not found|topic|chat_write_forbidden|peer_id_invalid|to bots|initiate conversation)"
+    ),
+    message=re.compile(r"(?i)photo|media|wrong file"),
+)
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    bot = re.fullmatch(r"/bot(\d+:[\w-]+)(?:/sendMessage)?", path, re.ASCII)
+    if bot is None or host != "api.telegram.org" or "chat_id" not in given:
+        return None
+    topic = {"topic": given["message_thread_id"].value} if "message_thread_id" in given else {}
+    chat = quote(given["chat_id"].value, safe="@-")
+    return written(f"tgram://{bot[1]}/{chat}", given, ("chat_id", "message_thread_id"), **topic)
+
+
+SERVICE = Service(
+    examples={"tgram": ("Telegram, bot", "tgram://123456789:BOT_TOKEN/CHAT_ID")},
+    schemes=("tgram",),
+    theirs="telegram:NotifyTelegram",
+    ours=Telegram,
+    pasted=_pasted,
+    markup=Markup.HTML,
+    escape=html_chat,
+    limit=4096,
+    gap=f"<p>{ZERO_WIDTH_SPACE}</p>",
+    card=card,
+    picture=Picture.UPLOAD,
+    shows="the cover with a caption of at most 1024 characters, else text; links, fields",
+    per_minute=20,
+    per_second=1,
+    rule=_RULE,
+    tested=Tested.CONFORMANCE,
+)

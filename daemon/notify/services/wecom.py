@@ -1,22 +1,25 @@
-"""The card of a WeCom group bot.
+"""WeCom: group bots. The key is all: these bots have no signature.
 
-A `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to, else `markdown`
-with a coloured title. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at most 4096
-bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6 fields, 3
-links to jump to, 4 blocks of text, a card_action). What a template card cannot hold whole comes as markdown. Pure.
+    wecombot://KEY
+
+The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to, else
+`markdown` with a coloured title. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
+most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6
+fields, 3 links to jump to, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
+codes". What a template card cannot hold whole comes as markdown. Must never log.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import unquote
 
 from daemon.notify.message.model import Link, Message, Severity
-from daemon.notify.services.common import picture, utf8
-from daemon.notify.services.lines import field_line, filled, link_line, remarks, row_line
-from daemon.notify.text.escape import chat, is_link, look_alike
+from daemon.notify.services.answers import RATE_WAIT, by_code
+from daemon.notify.services.base import Own, Picture, Service, Tested, Unit
+from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
+from daemon.notify.services.urls import Given, base_of, written
+from daemon.notify.text.escape import chat, is_link, look_alike, no_tags
 from daemon.notify.text.shrink import Parts, fitted, parts_of
-
-if TYPE_CHECKING:
-    from daemon.notify.services.registry import Form
 
 LIMIT = 4096
 """Bytes of UTF-8 of `markdown.content`."""
@@ -34,7 +37,7 @@ _SOURCE_COLOURS = {Severity.GOOD: 3, Severity.BAD: 2, Severity.WARNING: 2, Sever
 """Of a template card's first line: 0 grey, 2 red, 3 green."""
 
 
-def card(message: Message, _form: "Form") -> Mapping[str, Any]:
+def card(message: Message) -> Mapping[str, Any]:
     """The payload of a message."""
     cover = picture(message, most=_URL_LIMIT)
     if cover is not None:
@@ -87,3 +90,65 @@ def _news(parts: Parts, links: list[Link], notes: list[str], severity: Severity,
         "card_action": {"type": 1, "url": links[0].url},
     }
     return {"msgtype": "template_card", "template_card": shown}
+
+
+class WeComBot(Own):
+    """A WeCom group bot."""
+
+    service_name = "WeCom Bot"
+    secure_protocol = "wecombot"
+    body_maxlen = 2048
+
+    def __init__(self, *, key: str, base: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.address = f"{base}/cgi-bin/webhook/send"
+        self.key = self.part(key, r"[A-Za-z0-9_-]+")
+
+    def send(self, body: str, title: str = "", notify_type: object = None, **_kwargs: Any) -> bool:
+        """Post the card, else the text."""
+        text = f"{title}\n{body}" if title else body
+        payload = self.card or {"msgtype": "text", "text": {"content": text}}
+        return self.post(self.address, payload, params={"key": self.key})
+
+    @classmethod
+    def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
+        """The key, and where the service lives."""
+        options = parsed["qsd"]
+        return {"key": options.get("key") or unquote(parsed["host"]), "base": base_of(_HOST, options)}
+
+
+_RULE = by_code(
+    ("errcode",),
+    rate={45009: RATE_WAIT, 45033: RATE_WAIT},
+    hold=frozenset({93000, 93004, 93008, 60020}),  # key, robot off, robot not in the group, address not allowed
+    busy=frozenset({-1, 6000}),
+)
+
+
+_HOST = "qyapi.weixin.qq.com"
+
+
+def _pasted(host: str, path: str, given: Given) -> str | None:
+    if host != _HOST or path != "/cgi-bin/webhook/send" or "key" not in given:
+        return None
+    return written(f"wecombot://{given['key'].raw}", given, ("key",))
+
+
+SERVICE = Service(
+    examples={"wecombot": ("WeCom, group bot", "wecombot://KEY")},
+    schemes=("wecombot",),
+    theirs="base:NotifyBase",
+    ours=WeComBot,
+    options=("host", "insecure"),
+    hosts={"wecombot": _HOST},
+    pasted=_pasted,
+    escape=no_tags,
+    limit=2048,
+    unit=Unit.UTF8_BYTES,
+    card=card,
+    picture=Picture.URL,
+    shows="coloured title, fields, links; with a cover, a card with buttons",
+    per_minute=20,
+    rule=_RULE,
+    tested=Tested.CONFORMANCE,
+)

@@ -15,7 +15,7 @@ from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.notify.message.facts import FACTS
 from daemon.notify.message.model import Message
-from daemon.notify.services.registry import Form, Markup
+from daemon.notify.services.base import Markup, Service
 from daemon.notify.templates.effort import OutOfBounds
 from daemon.notify.templates.sandbox import Program, Sandbox, Wrong
 from daemon.notify.templates.values import NAMES, values
@@ -78,22 +78,22 @@ class Templates:
         found = self._find(event)
         return found.path if found is not None else None
 
-    def render(self, message: Message, form: Form) -> Rendered | None:
+    def render(self, message: Message, service: Service) -> Rendered | None:
         """`message` by its template, in the plain form of a channel; None where there is no template for it, or it
         fails: the reason is logged. Never raises."""
-        made = self.attempt(message, form)
+        made = self.attempt(message, service)
         if isinstance(made, TemplateFault):
             log.warning(LogEvent.TEMPLATE_FAILED, told=message.event, reason=made.reason)
             return None
         return made
 
-    def attempt(self, message: Message, form: Form) -> Rendered | TemplateFault | None:
+    def attempt(self, message: Message, service: Service) -> Rendered | TemplateFault | None:
         """The same, with the reason where it fails."""
         found = self._find(message.event)
         if found is None:
             return None
         try:
-            return _rendered(found, message, form)
+            return _rendered(found, message, service)
         except OutOfBounds as error:
             return TemplateFault(reason=f"{found.path.name}: {error}"[:300])
 
@@ -153,32 +153,32 @@ def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
 # ------------------------------------------------------------------------------------------- rendering
 
 
-def _rendered(found: _Loaded, message: Message, form: Form) -> Rendered:
-    title, rest = _text(found, message, form)
-    notes = [] if found.tells_notes else [form.escape(note) for note in message.notes]
-    body = _body(rest, notes, form)
-    if form.fixed_title:
-        heading = f"<b>{title}</b>" if form.markup is Markup.HTML else title
-        body = f"<p>{heading}</p>{form.gap}{body}" if form.markup is Markup.HTML else f"{heading}\n\n{body}"
+def _rendered(found: _Loaded, message: Message, service: Service) -> Rendered:
+    title, rest = _text(found, message, service)
+    notes = [] if found.tells_notes else [service.escape(note) for note in message.notes]
+    body = _body(rest, notes, service)
+    if service.fixed_title:
+        heading = f"<b>{title}</b>" if service.markup is Markup.HTML else title
+        body = f"<p>{heading}</p>{service.gap}{body}" if service.markup is Markup.HTML else f"{heading}\n\n{body}"
         title = CONSTANT_TITLE
     else:
         # Apprise sends nothing without a body: a line alone is the text.
         alone = not body
         if alone:
-            body = f"<p>{title}</p>" if form.markup is Markup.HTML else title
-        if form.raw_title:  # it is shown as it stands: the same line, made of values as they are
-            title, _ = _text(found, message, form, raw=True)
-        elif alone and not form.machine:
+            body = f"<p>{title}</p>" if service.markup is Markup.HTML else title
+        if service.raw_title:  # it is shown as it stands: the same line, made of values as they are
+            title, _ = _text(found, message, service, raw=True)
+        elif alone and not service.machine:
             title = ""
-    size = form.measure(title) + form.measure(body) + _JOINT
-    if size > form.limit:
-        raise OutOfBounds(f"the result is too long: {size} {form.unit.value}, of {form.limit}")
-    return Rendered(title=title, body=body, markup=form.markup)
+    size = service.measure(title) + service.measure(body) + _JOINT
+    if size > service.limit:
+        raise OutOfBounds(f"the result is too long: {size} {service.unit.value}, of {service.limit}")
+    return Rendered(title=title, body=body, markup=service.markup)
 
 
-def _text(found: _Loaded, message: Message, form: Form, *, raw: bool = False) -> tuple[str, str]:
+def _text(found: _Loaded, message: Message, service: Service, *, raw: bool = False) -> tuple[str, str]:
     """The first line of a result, and the rest."""
-    text = found.program.run(values(message, form, raw=raw)).strip()
+    text = found.program.run(values(message, service, raw=raw)).strip()
     title, _, rest = text.partition("\n")
     title = " ".join(title.split())
     if not title:
@@ -186,7 +186,7 @@ def _text(found: _Loaded, message: Message, form: Form, *, raw: bool = False) ->
     return title, rest.strip()
 
 
-def _body(rest: str, notes: Sequence[str], form: Form) -> str:
+def _body(rest: str, notes: Sequence[str], service: Service) -> str:
     """The rest of a result in the channel's markup: lines stay lines, and empty ones part paragraphs."""
     paragraphs: list[list[str]] = [[]]
     for line in rest.splitlines():
@@ -197,6 +197,6 @@ def _body(rest: str, notes: Sequence[str], form: Form) -> str:
     if notes:
         paragraphs.append(list(notes))
     filled = [lines for lines in paragraphs if lines]
-    if form.markup is Markup.HTML:
-        return form.gap.join(f"<p>{'<br>'.join(lines)}</p>" for lines in filled)
+    if service.markup is Markup.HTML:
+        return service.gap.join(f"<p>{'<br>'.join(lines)}</p>" for lines in filled)
     return "\n\n".join("\n".join(lines) for lines in filled)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from daemon.notify.message.model import Link, Message, Row
-from daemon.notify.services.registry import Form, Markup
+from daemon.notify.services.base import Markup, Service
 from daemon.notify.text.clean import clean
 from daemon.notify.text.escape import is_link, printable, quoted
 from daemon.notify.text.shrink import Parts, fitted
 
 PLAIN_LIMIT = 500
-"""Characters of the plainest form."""
+"""Characters of the plainest service."""
 CONSTANT_TITLE = "wrapd"
 _JOINT = 16
 """Room for what a plugin puts between title and body."""
@@ -27,20 +27,20 @@ class Rendered:
     markup: Markup
 
 
-def render(message: Message, form: Form) -> Rendered:
+def render(message: Message, service: Service) -> Rendered:
     """`message` as `form` wants it."""
-    writer = _Writer(form)
+    writer = _Writer(service)
 
     def build(parts: Parts) -> Rendered:
-        marked = parts.title if form.raw_title else form.escape(parts.title)
-        if form.markup is Markup.MARKDOWN:
+        marked = parts.title if service.raw_title else service.escape(parts.title)
+        if service.markup is Markup.MARKDOWN:
             marked = writer.strong(marked)
-        heading = writer.strong(marked) if form.fixed_title else ""
-        title = CONSTANT_TITLE if form.fixed_title else marked
-        return Rendered(title=title, body=writer.body(parts, heading), markup=form.markup)
+        heading = writer.strong(marked) if service.fixed_title else ""
+        title = CONSTANT_TITLE if service.fixed_title else marked
+        return Rendered(title=title, body=writer.body(parts, heading), markup=service.markup)
 
     def fits(built: Rendered) -> bool:
-        return form.measure(built.title) + form.measure(built.body) + _JOINT <= form.limit
+        return service.measure(built.title) + service.measure(built.body) + _JOINT <= service.limit
 
     return fitted(message, build, fits)
 
@@ -71,17 +71,17 @@ _NAME_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_])")
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes the pieces of a body in one form."""
+    """Writes the pieces of a body in one service."""
 
-    form: Form
+    service: Service
 
     @property
     def break_(self) -> str:
-        return "<br>" if self.form.markup is Markup.HTML else "\n"
+        return "<br>" if self.service.markup is Markup.HTML else "\n"
 
     def body(self, parts: Parts, heading: str) -> str:
         """The whole of it: the headline, what it tells of, links, fields, notes."""
-        text = self.form.escape
+        text = self.service.escape
         return self.paragraphs(
             [
                 [heading, text(parts.headline)],
@@ -96,12 +96,12 @@ class _Writer:
         """The lines that are not empty, in the paragraphs that are not empty."""
         joined = (self.break_.join(line for line in lines if line) for lines in paragraphs)
         filled = [part for part in joined if part]
-        if self.form.markup is Markup.HTML:
-            return self.form.gap.join(f"<p>{part}</p>" for part in filled)
+        if self.service.markup is Markup.HTML:
+            return self.service.gap.join(f"<p>{part}</p>" for part in filled)
         return "\n\n".join(filled)
 
     def strong(self, escaped: str) -> str:
-        match self.form.markup:
+        match self.service.markup:
             case Markup.HTML:
                 return f"<b>{escaped}</b>"
             case Markup.MARKDOWN:
@@ -111,21 +111,21 @@ class _Writer:
 
     def row(self, row: Row, parts: Parts) -> str:
         """One alert of many; its link, where it has one, on a line of its own."""
-        name, text = self.form.escape(row.name), self.form.escape(row.text)
+        name, text = self.service.escape(row.name), self.service.escape(row.text)
         told = f"{row.emoji} {parts.pair(name, text) if text else name}"
         return told if row.link is None else f"{told}{self.break_}{self.link(row.link, parts)}"
 
     def link(self, link: Link, parts: Parts) -> str:
-        note, colon = self.form.escape(parts.aside(link.note)), parts.words.colon.strip()
-        name = self.form.escape(link.name)
-        if self.form.markup is not Markup.HTML:
+        note, colon = self.service.escape(parts.aside(link.note)), parts.words.colon.strip()
+        name = self.service.escape(link.name)
+        if self.service.markup is not Markup.HTML:
             return f"{name}{note}{colon}\n{self._bare(link.url)}"
         shown = html.escape(printable(link.url), quote=True)
         if not is_link(link.url):  # a chat drops an address that it takes for wrong: show it
             return f"{name}{note}{colon}{self.break_}<code>{shown}</code>"
         linked = f'<a href="{shown}">{name}</a>{note}'
-        return f"{linked}{self.break_}{shown}" if self.form.shows_urls else linked
+        return f"{linked}{self.break_}{shown}" if self.service.shows_urls else linked
 
     def _bare(self, url: str) -> str:
         """A URL in text, as it came; only what would call people or end the link is percent-encoded."""
-        return quoted(url, besides="".join(char for char in "@<" if self.form.escape(char) != char))
+        return quoted(url, besides="".join(char for char in "@<" if self.service.escape(char) != char))

@@ -20,8 +20,8 @@ from daemon.logs import MASKS, LogEvent, logger
 from daemon.notify.message.language import catalogue
 from daemon.notify.message.model import Language, Message, Severity
 from daemon.notify.outbox.settings import ChannelPlan
-from daemon.notify.services.carded import Carded
-from daemon.notify.services.registry import Form, Markup, form_for
+from daemon.notify.services.base import Carded, Markup
+from daemon.notify.services.registry import service_for
 from daemon.notify.text.escape import sound
 from daemon.notify.text.render import Rendered, plainest, render
 from daemon.notify.transport.bounded import Kept, Watch, watching
@@ -65,7 +65,7 @@ class Channel:
         name: ChannelName,
         scheme: str,
         zone: tzinfo,
-        service: NotifyBase,
+        plugin: NotifyBase,
         secrets: frozenset[str],
         plan: ChannelPlan | None = None,
         language: Language = Language.ENGLISH,
@@ -82,40 +82,36 @@ class Channel:
         self.plan = plan or ChannelPlan()
         self.language = language
         self.templates = templates
-        self._service = service
+        self._plugin = plugin
         self._secrets = secrets
-        self._form = form_for(scheme, limit=_body_limit(service))
-        vars(service)["throttle"] = _paced(service.throttle)
-        vars(service)["overflow_mode"] = apprise.OverflowMode.UPSTREAM  # one message is one message
+        self.service = service_for(scheme, limit=_body_limit(plugin))
+        """What is known of its service."""
+        vars(plugin)["throttle"] = _paced(plugin.throttle)
+        vars(plugin)["overflow_mode"] = apprise.OverflowMode.UPSTREAM  # one message is one message
         self._kept = Kept()
-        self._apprise = apprise.Apprise(asset=service.asset)
-        self._apprise.add(service)
-        self._own_extras: Mapping[str, object] = dict(getattr(service, "payload_extras", None) or {})
+        self._apprise = apprise.Apprise(asset=plugin.asset)
+        self._apprise.add(plugin)
+        self._own_extras: Mapping[str, object] = dict(getattr(plugin, "payload_extras", None) or {})
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, scheme={self.scheme!r})"
 
     @property
-    def form(self) -> Form:
-        """How messages for this channel are written."""
-        return self._form
-
-    @property
     def per_minute(self) -> float | None:
         """Messages a minute at most: the operator's word, else what the service documents; None: no limit."""
-        return self.plan.max_per_minute if self.plan.max_per_minute is not None else self._form.per_minute
+        return self.plan.max_per_minute if self.plan.max_per_minute is not None else self.service.per_minute
 
     @property
     def gap(self) -> float:
         """Seconds that lie between two messages at least, as the service documents it."""
-        return 0.0 if self._form.per_second is None else 1 / self._form.per_second
+        return 0.0 if self.service.per_second is None else 1 / self.service.per_second
 
     @property
     def digest_above(self) -> int:
         """Alerts within the window above which they come in one message; 0: never."""
         if self.plan.digest_above is not None:
             return self.plan.digest_above
-        return 0 if self._form.machine else DIGEST_ABOVE
+        return 0 if self.service.machine else DIGEST_ABOVE
 
     def leads_to(self, other: "Channel") -> bool:
         """Whether the other one has the same URL."""
@@ -141,7 +137,7 @@ class Channel:
         own = self._by_template(message)
         if own is not None:
             return Written(text=own, from_template=True)
-        return Written(text=render(message, self._form), card=self._card(message))
+        return Written(text=render(message, self.service), card=self._card(message))
 
     def send(
         self, message: Message, *, timeout: float = 20.0, clock: Clock | None = None, more: bool = False
@@ -193,10 +189,10 @@ class Channel:
 
     def _card(self, message: Message) -> Mapping[str, Any] | None:
         """The service's rich form of the message; None where it has none."""
-        if self._form.card is None:
+        if self.service.card is None:
             return None
         try:
-            return self._form.card(message, self._form)
+            return self.service.card(message)
         except Exception as error:  # noqa: BLE001 - a bug in a card must not keep a message back
             log.error(LogEvent.CARD_FAILED, channel=self.name, told=message.event, error=error)
             return None
@@ -205,7 +201,7 @@ class Channel:
         """What the operator's template makes of the message; None where there is none or it fails."""
         if self.templates is None:
             return None
-        return self.templates.render(message, self._form)
+        return self.templates.render(message, self.service)
 
     def _attempt(self, written: Written, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
         error: str | None = None
@@ -218,15 +214,15 @@ class Channel:
         return self._judge(watch, accepted=accepted, error=error, clock=clock), len(watch.exchanges)
 
     def _hand_over(self, written: Written, message: Message, clock: Clock) -> bool:
-        service = self._service
-        if isinstance(service, Carded):
-            service.card, service.clock = written.card, clock
-            service.cover = message.cover if written.card is not None else None
+        plugin = self._plugin
+        if isinstance(plugin, Carded):
+            plugin.card, plugin.clock = written.card, clock
+            plugin.cover = message.cover if written.card is not None else None
         if self.scheme in _TAKES_FACTS:
             facts = {key: sound(value) for key, value in message.facts.items() if key not in _PAYLOAD_FIELDS}
-            vars(service)["payload_extras"] = {**facts, **self._own_extras}
+            vars(plugin)["payload_extras"] = {**facts, **self._own_extras}
             # Past Apprise's dispatcher: for its result it would write out the service's URL, all facts included.
-            send: Callable[..., Any] = service.notify
+            send: Callable[..., Any] = plugin.notify
         else:
             send = self._apprise.notify
         result = send(
@@ -238,7 +234,7 @@ class Channel:
         return bool(result)
 
     def _judge(self, watch: Watch, *, accepted: bool, error: str | None, clock: Clock) -> Verdict:
-        return judge(self.scheme, watch.exchanges, accepted=accepted, error=error, now=clock.now())
+        return judge(self.service.rule, watch.exchanges, accepted=accepted, error=error, now=clock.now())
 
     def _scrub(self, reason: str) -> str:
         """`reason` on one line, without a URL and without any part of this channel's; cut last of all, so that no
@@ -279,8 +275,8 @@ _TYPES = {
 }
 
 
-def _body_limit(service: NotifyBase) -> int:
-    limit = service.body_maxlen
+def _body_limit(plugin: NotifyBase) -> int:
+    limit = plugin.body_maxlen
     return limit if isinstance(limit, int) and limit > 0 else 32768
 
 

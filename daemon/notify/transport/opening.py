@@ -24,10 +24,10 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.message.model import Language
 from daemon.notify.outbox.settings import ChannelPlan
-from daemon.notify.services.hosts import HOSTS, base_of
-from daemon.notify.services.plugins import PLUGINS, made
-from daemon.notify.services.registry import Markup, form_for
-from daemon.notify.transport.addresses import is_token_like, normal, options, repaired, translated
+from daemon.notify.services.base import Markup
+from daemon.notify.services.registry import BY_SCHEME, made, repaired, service_for, translated
+from daemon.notify.services.urls import base_of, options
+from daemon.notify.transport.addresses import is_token_like, normal
 from daemon.notify.transport.channel import Channel
 from daemon.notify.transport.understanding import doubts_of, for_its_plugin, refuse_misread
 
@@ -99,7 +99,7 @@ def _opened(settings: ChannelSettings, place: str, console: TextIO | None) -> Ch
         name=settings.name,
         scheme=scheme,
         zone=_zone(settings),
-        service=service,
+        plugin=service,
         secrets=secrets,
         plan=settings.plan,
         language=settings.language,
@@ -144,15 +144,16 @@ def _refuse_options(url: str, scheme: str, place: str) -> None:
             raise ConfigFault(
                 f"{place}: {scheme}:// with {name}=; leave it out: wrapd must see what the service says"
             )
-    form = form_for(scheme, limit=1)
-    own = {Markup.TEXT.value, form.markup.value} if form.markup is Markup.HTML else {Markup.TEXT.value}
-    if given.get("format", "text") not in own or (form.markup is Markup.HTML and given.get("format") == "text"):
+    service = service_for(scheme, limit=1)
+    html = service.markup is Markup.HTML
+    own = {Markup.TEXT.value, service.markup.value} if html else {Markup.TEXT.value}
+    if given.get("format", "text") not in own or (html and given.get("format") == "text"):
         raise ConfigFault(
             f"{place}: {scheme}:// with format=; leave it out: wrapd writes in the form that is safe there"
         )
-    if scheme in HOSTS:
+    if (host := service.hosts.get(scheme)) is not None:
         try:
-            base_of(scheme, given)
+            base_of(host, given)
         except ValueError as error:
             raise ConfigFault(f"{place}: {scheme}:// {error}") from None
 
@@ -176,7 +177,7 @@ def _service(url: str, scheme: str, place: str) -> NotifyBase:
     except Exception:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the URL
         service = None
     if service is None:
-        known = scheme in PLUGINS or scheme in apprise.plugins.N_MGR
+        known = scheme in BY_SCHEME or scheme in apprise.plugins.N_MGR
         raise ConfigFault(
             f"{place}: Apprise cannot use this {scheme}:// URL; a part of it is missing or wrong "
             f"(https://github.com/caronc/apprise/wiki shows its form)"
@@ -206,7 +207,7 @@ def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
     if ":" in userinfo:  # as the header has it: some services tell back what they were sent
         parts.append(b64encode(unquote(userinfo).encode()).decode())
     host, *path = after.split("/")
-    public = {"host", "insecure"} if scheme.lower() in HOSTS else set()
+    public = {"host", "insecure"} if service_for(scheme.lower(), limit=1).hosts else set()
     parts += [part for each in options(url) if each.key not in public for part in (each.value, each.raw)]
     parts += [part for segment in path for part in (segment, unquote(segment)) if is_token_like(part)]
     if host_is_secret:

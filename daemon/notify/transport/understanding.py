@@ -15,8 +15,9 @@ from apprise.utils.parse import parse_bool
 
 from daemon.domain.hosts import is_loopback
 from daemon.errors import ConfigFault
-from daemon.notify.services.plugins import parsed
-from daemon.notify.transport.addresses import Option, login, options, shown_key, with_query
+from daemon.notify.services.registry import parsed
+from daemon.notify.services.urls import Option, options
+from daemon.notify.transport.addresses import login, shown_key, with_query
 
 _EVERYWHERE = frozenset({"user", "pass", "password", "port"})
 """Options that Apprise reads for all plugins without declaring them."""

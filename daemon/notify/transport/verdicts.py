@@ -1,7 +1,7 @@
 """What an attempt to send came to: judged from the answers on the wire, never from log text. Pure.
 
 Owns the verdict by status, by SMTP reply and by what broke; what a service says in its body is judged by the rules
-of daemon/notify/services/vendors.py. Must never send, wait or log.
+of its service (daemon/notify/services). Must never send, wait or log.
 """
 
 import re
@@ -12,8 +12,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import assert_never
 
-from daemon.notify.services.vendors import RULES, asked_to_wait, code_of, is_success, said
-from daemon.notify.transport.exchanges import (
+from daemon.notify.services.answers import (
     Dead,
     Exchange,
     Failure,
@@ -21,11 +20,16 @@ from daemon.notify.transport.exchanges import (
     Hold,
     PlainOnce,
     Retry,
+    Rule,
     Sent,
     Step,
     Unknown,
     Verdict,
     Wire,
+    asked_to_wait,
+    code_of,
+    is_success,
+    said,
 )
 
 __all__ = [
@@ -49,7 +53,7 @@ __all__ = [
 
 
 def judge(
-    scheme: str, exchanges: Sequence[Exchange], *, accepted: bool, error: str | None, now: datetime
+    rule: Rule | None, exchanges: Sequence[Exchange], *, accepted: bool, error: str | None, now: datetime
 ) -> Verdict:
     """The verdict on one attempt.
 
@@ -58,7 +62,7 @@ def judge(
     the body of a 2xx answer speaks against it; else the last exchange that went wrong decides. `now` is for a
     Retry-After that names a date.
     """
-    verdicts = [_single(scheme, exchange, now=now) for exchange in exchanges]
+    verdicts = [_single(rule, exchange, now=now) for exchange in exchanges]
     if accepted:
         answers = [
             verdict for exchange, verdict in zip(exchanges, verdicts, strict=True) if is_success(exchange.status)
@@ -74,7 +78,7 @@ def judge(
     return Unknown(reason=error or "the service's plugin reported a failure without a reason")
 
 
-def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
+def _single(rule: Rule | None, exchange: Exchange, *, now: datetime) -> Verdict:
     """What one exchange says by itself."""
     if exchange.status is None:
         return _unanswered(exchange)
@@ -82,7 +86,7 @@ def _single(scheme: str, exchange: Exchange, *, now: datetime) -> Verdict:
         case Wire.SMTP:
             return _mail(exchange)
         case Wire.HTTP:
-            return _http(scheme, exchange, now=now)
+            return _http(rule, exchange, now=now)
         case _:
             assert_never(exchange.wire)
 
@@ -131,13 +135,12 @@ def _unanswered(exchange: Exchange) -> Verdict:
 
 
 def _http(  # noqa: PLR0911 - one line for each sort of answer
-    scheme: str, last: Exchange, *, now: datetime
+    rule: Rule | None, last: Exchange, *, now: datetime
 ) -> Verdict:
     status = last.status
     assert status is not None
     asked = parse_retry_after(last.retry_after, now=now)
-    rule = RULES.get(scheme) if not 300 <= status < 400 else None
-    found = rule(last) if rule is not None else None
+    found = rule(last) if rule is not None and not 300 <= status < 400 else None
     if status == 429 or (status == 503 and last.retry_after):
         after = asked_to_wait(last.body) if asked is None else asked
         if after is None and isinstance(found, Retry):

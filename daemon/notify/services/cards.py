@@ -1,16 +1,18 @@
-"""What all cards share: colours, cutting at characters, and links and pictures that can be used. Pure."""
+"""What cards share: colours, cutting at characters, links and pictures that can be used, and lines of Markdown as
+the Chinese group bots read it (no escapes, so look-alikes; links as words). Pure.
+"""
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote
 
-from daemon.notify.message.model import Link, Message, Severity
+from daemon.notify.message.model import Field, Link, Message, Row, Severity
 from daemon.notify.text.clean import clean
-from daemon.notify.text.escape import as_is, markdown
+from daemon.notify.text.escape import as_is, is_link, look_alike, markdown, quoted
 from daemon.notify.text.shrink import Parts
 
 COLOURS: Mapping[Severity, str] = {
@@ -129,3 +131,49 @@ def limited(parts: Parts, *, most_rows: int | None = None, most_link: int | None
         cut_rows=parts.cut_rows + len(parts.rows) - len(rows),
         cut_links=parts.cut_links + len(parts.links) - len(links),
     )
+
+
+def anchor(name: str, url: str) -> str:
+    """A link behind a name; the URL as it came, but for the signs that would end it."""
+    return f"[{look_alike(name)}]({quoted(url, besides='()')})"
+
+
+def row_line(row: Row, parts: Parts) -> str:
+    """One alert of many: its name leads to it."""
+    linked = row.link is not None and is_link(row.link.url)
+    name = anchor(row.name, row.link.url) if row.link is not None and linked else look_alike(row.name)
+    told = f"{row.emoji} {parts.pair(name, look_alike(row.text)) if row.text else name}"
+    return told if row.link is None or linked else f"{told} {bare(row.link.url)}"
+
+
+def link_line(link: Link, parts: Parts) -> str:
+    """A link in the text: behind its name where it can be opened, else as it came."""
+    note = look_alike(parts.aside(link.note))
+    if is_link(link.url):
+        return f"{anchor(link.name, link.url)}{note}"
+    return parts.pair(f"{look_alike(link.name)}{note}", bare(link.url))
+
+
+def note_line(link: Link, parts: Parts) -> str:
+    """What there is to say about a link that has a button; '' for nothing."""
+    return look_alike(parts.pair(link.name, link.note)) if link.note else ""
+
+
+def field_line(field: Field, parts: Parts) -> str:
+    """A named value."""
+    return parts.pair(f"**{look_alike(field.name)}**", look_alike(field.value))
+
+
+def bare(url: str) -> str:
+    """A URL as text, as it came, but for what would call people or open a tag."""
+    return quoted(url, besides="@<")
+
+
+def remarks(parts: Parts) -> tuple[str, ...]:
+    """What was left out, and the notes."""
+    return tuple(look_alike(text) for text in (*parts.missing, *parts.notes))
+
+
+def filled(lines: Sequence[str], joint: str) -> str:
+    """The lines that are not empty."""
+    return joint.join(line for line in lines if line)

@@ -1,0 +1,138 @@
+"""Rows in an order that an index keeps: read page by page, however many there are.
+
+An index over some columns and then a time keeps the rows of each *combination* of these columns in the order of
+the time. A list of one combination reads them off; a list of several merges them, which the database does as it
+goes: it reads no more rows than are asked for. So one index serves every filter by its first columns, alone or
+together. Combinations are few, as projects, states, channels and events are.
+
+Owns no table. Must never sort rows that were not counted before.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, tuple_, union_all
+
+ALL = 2**62
+"""More rows than there can be."""
+_ARMS = 100
+"""Combinations that one statement merges: SQLite takes 500."""
+_AT, _ID = "sort_at", "sort_id"
+
+
+class Place(NamedTuple):
+    """Where a row stands in a list: in which of its runs, at which time (None: it is sorted by its id alone)."""
+
+    run: int
+    at: int | None
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """Rows that one index gives in order: by `at` (a number; None: by id alone), then by `id`."""
+
+    id: ColumnElement[int]
+    at: ColumnElement[int] | None = None
+    where: tuple[ColumnElement[bool], ...]
+    of: FromClause | None = None  # what joins the tables where there are several
+
+    def ids(self) -> Select[Any]:
+        """The row ids, in no order."""
+        query = select(self.id.label(_ID)).where(*self.where)
+        return query if self.of is None else query.select_from(self.of)
+
+    def query(self, *, rising: bool, after: Place | None) -> Select[Any]:
+        """Its rows beyond `after`, by time and id."""
+        query = self.ids()
+        if self.at is not None:
+            columns: list[ColumnElement[Any]] = [self.at.label(_AT), self.id.label(_ID)]
+            query = query.with_only_columns(*columns, maintain_column_froms=True)
+        if after is None:
+            return query
+        if self.at is None:
+            return query.where(self.id > after.id if rising else self.id < after.id)
+        mine, other = tuple_(self.at, self.id), (after.at, after.id)
+        return query.where(mine > other if rising else mine < other)
+
+
+Run = Sequence[Arm]
+"""Arms that are sorted by the same columns. A list shows one run after the other."""
+
+
+def places(
+    connection: Connection, runs: Sequence[Run], *, rising: bool, after: Place | None, limit: int
+) -> list[Place]:
+    """The first `limit` rows beyond `after`, the latest first, or the oldest where `rising`."""
+    found: list[Place] = []
+    for number, run in enumerate(runs):
+        if run and len(found) < limit and (after is None or after.run <= number):
+            beyond = after if after is not None and after.run == number else None
+            found += _merged(connection, run, number, rising=rising, after=beyond, limit=limit - len(found))
+    return found
+
+
+def _merged(
+    connection: Connection, run: Run, number: int, *, rising: bool, after: Place | None, limit: int
+) -> Iterator[Place]:
+    order = [_ID] if run[0].at is None else [_AT, _ID]
+    parts = []
+    for start in range(0, len(run), _ARMS):
+        arms = [arm.query(rising=rising, after=after) for arm in run[start : start + _ARMS]]
+        query = arms[0] if len(arms) == 1 else union_all(*arms)
+        columns = query.selected_columns
+        sides = [columns[name].asc() if rising else columns[name].desc() for name in order]
+        parts.append([tuple(row) for row in connection.execute(query.order_by(*sides).limit(limit))])
+    merged = parts[0] if len(parts) == 1 else islice(heapq.merge(*parts, reverse=not rising), limit)
+    return (Place(number, *row) if len(row) > 1 else Place(number, None, *row) for row in merged)
+
+
+def count(connection: Connection, runs: Iterable[Run], *, most: int) -> int:
+    """How many rows there are, counted up to `most`."""
+    found = 0
+    for run in runs:
+        for arm in run:
+            if found < most:
+                some = arm.ids().limit(most - found).subquery()
+                found += connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return found
+
+
+def combinations(
+    connection: Connection,
+    columns: Sequence[ColumnElement[Any]],
+    given: Mapping[str, object],
+    where: tuple[ColumnElement[bool], ...] = (),
+) -> Iterator[dict[str, Any]]:
+    """The values that these columns have together where they are as `given` (by name) and `where` holds, by steps
+    along an index that begins with them: a DISTINCT would walk all of it. What is given may not be there."""
+    if not columns:
+        yield {}
+        return
+    column, *rest = columns
+    name = str(column.key)
+    for value in [given[name]] if name in given else _different(connection, column, where):
+        for others in combinations(connection, rest, given, (*where, is_value(column, value))):
+            yield {name: value, **others}
+
+
+def _different(
+    connection: Connection, column: ColumnElement[Any], where: tuple[ColumnElement[bool], ...]
+) -> Iterator[object]:
+    if getattr(column, "nullable", False):
+        query = select(column).where(*where, column.is_(None)).limit(1)
+        if connection.execute(query).first() is not None:
+            yield None
+    last = ""  # no value is empty: this comes before all
+    step = select(column).where(*where).order_by(column).limit(1)
+    while (found := connection.execute(step.where(column > last)).first()) is not None:
+        (last,) = found
+        yield last
+
+
+def is_value(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
+    """`column` has this value, which may be NULL."""
+    return column.is_(None) if value is None else column == value

@@ -2,8 +2,8 @@
 
 A list is read off an index that keeps its order (`ordered`). A filter that this index does not hold is checked row
 by row; but where few rows fit it (`FEW`), they are found by an index of its own and sorted. So no list takes longer
-for more rows, but where more than `FEW` fit such a filter and stand far down in the list, or where they fit no other
-filter: then the rows before them are walked.
+for more rows, with one exception: where more than `FEW` fit such a filter and stand far down in the list, or fit no
+other filter, the rows before them are walked.
 
 Owns these statements. Must never change a row.
 """

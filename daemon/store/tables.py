@@ -201,8 +201,7 @@ JOBS = Table(
         sqlite_where=text("tracking = 'active'"),
         postgresql_where=text("tracking = 'active'"),
     ),
-    # Lists, by row id and by the last change of state. Rows of one combination of the first three columns lie in the
-    # order of the list; a list of several combinations merges them.
+    # Lists, by row id and by the last change of state: see `store.ordered`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
     # A batch of a project, and whether any job of it is still active.

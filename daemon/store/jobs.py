@@ -420,7 +420,9 @@ class Jobs:
 
     def count(self, *, most: int, **fit: Unpack[JobFilter]) -> int:
         """How many jobs fit, counted up to `most`."""
-        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
+        # The index that is best for an order is so for a count, too.
+        sort = JobSort.NEWEST if fit.get("since") is None else JobSort.CHANGED
+        return ordered.count(self._connection, lists.job_runs(self._connection, sort, **fit), most=most)
 
     def _tell_move(
         self,

@@ -1,27 +1,39 @@
 """The lists of jobs and deliveries that people ask for: filters, orders, search, and which index serves them.
 
-A list is read off an index that keeps its order (`ordered`). A filter that this index does not hold is checked row
-by row; but where few rows fit it (`FEW`), they are found by an index of its own and sorted. So no list takes longer
-for more rows, with one exception: where more than `FEW` fit such a filter and stand far down in the list, or fit no
-other filter, the rows before them are walked.
+A list is read off an index that keeps its order (`ordered`). A filter that this index does not hold is checked
+row by row; but where few rows fit it (`FEW`), they are found by an index of its own and sorted. So no list takes
+longer for more rows, with one exception: where more than `FEW` fit such a filter and stand far down in the list,
+or fit no other filter, the rows before them are walked.
 
 Owns these statements. Must never change a row.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import reduce
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, or_, select, type_coerce, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    func,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.ordered import Arm, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryStatus
-from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_stamp
+from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -55,7 +67,7 @@ class JobSort(StrEnum):
 class DeliverySort(StrEnum):
     """The order of a list of deliveries."""
 
-    NEWEST = "newest"  # the last one that was written first
+    NEWEST = "newest"  # the last one that was written first: by time, or by row id where no index has the time
     OLDEST = "oldest"
 
 
@@ -219,10 +231,8 @@ def _has_tag(job: ColumnElement[Any], tag: str) -> ColumnElement[bool]:
 
 def search_jobs(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
     """Finds, among jobs by row id, those with `text` in their id, label, name, batch or one of their tags."""
-    query, part = select(_J.id, *_JOB_TEXTS, _J.tags), folded(text)
-    return lambda ids: {
-        row[0] for row in by_ids(connection, query, _J.id, ids) if _holds(part, (*row[1:-1], *row[-1]))
-    }
+    query = select(_J.id, _joined(*_JOB_TEXTS, type_coerce(_J.tags, Text)))
+    return _search(connection, query, _J.id, {folded(text), folded(to_json(text)[1:-1])})
 
 
 # Deliveries
@@ -234,19 +244,20 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     if "job" in given:
         given["jobs"] = [given.pop("job")]
     checks = _delivery_checks(connection, given)
-    if "jobs" in given:  # a job has few
-        return [[Arm(id=_D.id, at=_CREATED, where=(_D.job.in_(given["jobs"]), *checks))]]
+    if "jobs" in given:
+        return [[Arm(id=_D.id, where=(_D.job == job, *checks)) for job in given["jobs"]]]
     by_status, by_event = (
         not given.keys().isdisjoint(each) for each in ({"status", "channel"}, {"event", "project"})
     )
+    by_status = by_status or (not by_event and "since" in given)
     if (by_status and by_event) or not given.keys().isdisjoint({"batch", "tag"}):
         for ids in _delivery_sources(connection, given):
             if _are_few(connection, ids):
-                return [[Arm(id=_D.id, at=_CREATED, where=(_D.id.in_(_one(ids)), *checks))]]
-    if by_status or (not by_event and "since" in given):
-        return [_arms(connection, _BY_STATUS, given, id_=_D.id, at=_CREATED, checks=checks)]
-    if by_event:
-        return [_arms(connection, _BY_EVENT, given, id_=_D.id, at=_CREATED, checks=checks)]
+                at = _CREATED if by_status or by_event else None
+                return [[Arm(id=_D.id, at=at, where=(_D.id.in_(_one(ids)), *checks))]]
+    if by_status or by_event:
+        columns = _BY_STATUS if by_status else _BY_EVENT
+        return [_arms(connection, columns, given, id_=_D.id, at=_CREATED, checks=checks)]
     return [[Arm(id=_D.id, where=checks)]]
 
 
@@ -296,8 +307,8 @@ def _delivery_checks(connection: Connection, given: Mapping[str, Any]) -> tuple[
 def search_deliveries(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
     """Finds, among deliveries by row id, those with `text` in why they were not sent, or in their job's id, label,
     name or batch."""
-    query, part = select(_D.id, _D.last_error, *_JOB_TEXTS).outerjoin(JOBS, _J.id == _D.job), folded(text)
-    return lambda ids: {row[0] for row in by_ids(connection, query, _D.id, ids) if _holds(part, row[1:])}
+    query = select(_D.id, _joined(_D.last_error, *_JOB_TEXTS)).outerjoin(JOBS, _J.id == _D.job)
+    return _search(connection, query, _D.id, {folded(text)})
 
 
 # Both
@@ -344,8 +355,18 @@ def by_ids(
 ) -> Iterator[Any]:
     """The rows of `query` with these row ids, in no order."""
     for start in range(0, len(ids), 500):
-        yield from connection.execute(query.where(id_.in_(ids[start : start + 500])))
+        yield from connection.execute(query.where(id_.in_(ids[start : start + 500]))).all()
 
 
-def _holds(text: str, texts: Sequence[str | None]) -> bool:
-    return any(text in folded(each) for each in texts if each)
+def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:
+    """All texts in one, a line each: each row of a search costs what is done with its columns."""
+    one, *others = (func.coalesce(column, "") for column in columns)
+    return reduce(lambda text, column: text.concat("\n").concat(column), others, one)
+
+
+def _search(
+    connection: Connection, query: Select[Any], id_: ColumnElement[int], parts: Collection[str]
+) -> Callable[[Sequence[int]], set[int]]:
+    return lambda ids: {
+        row for row, text in by_ids(connection, query, id_, ids) if any(part in folded(text) for part in parts)
+    }

@@ -16,7 +16,7 @@ from daemon.cli.text import about, brief
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
-from daemon.errors import UnknownName
+from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
     from daemon.config import Config
@@ -93,6 +93,8 @@ def command(
         "since": since,
     }
     text = part_of(search)
+    if since is not None and sort not in {None, "changed"}:
+        raise UsageFault(f"--since lists the last change of state first; leave --sort {sort} out")
     order = sort or ("newest" if since is None else "changed")
     with opened(config) as store:
         found = _found(store, fit, sort=order, search=text, most=most)

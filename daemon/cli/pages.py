@@ -17,7 +17,9 @@ from daemon.cli.session import is_terminal
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import Page, Place, Store, Transaction
+    from daemon.store import Counted, Page, Place, Store, Transaction
+
+    Counter = Callable[[Transaction, int], Counted]
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ ON_TERMINAL = 50
 """Rows that a terminal shows unless it is asked for more."""
 COUNTED = 10_000
 """Rows that are left out are counted so far: a list of a million must not take longer for it."""
-SEARCHED = 20_000
+SEARCHED = 10_000
 """Rows that a search looks at where only some are wanted: else one that finds nothing reads the whole table."""
 
 
@@ -74,20 +76,23 @@ class Pages(Generic[T]):
                 return
             self.gave_up = left is not None and self.searched >= SEARCHED
 
-    def left_out(self, count: "Callable[[Transaction, int], int]") -> str | None:
-        """How many rows fit beyond those that were shown, counted up to `COUNTED`; None: none."""
+    def left_out(self, count: "Counter") -> str | None:
+        """How many rows fit beyond those that were shown, as far as they are counted; None: none."""
         if not self.cut or self._most is None:
             return None
         if self.searched:
             return "more may fit"
         upto = self._most + COUNTED + 1
-        found = self._store.read(lambda transaction: count(transaction, upto)) - self._most
+        counted = self._store.read(lambda transaction: count(transaction, upto))
+        found = counted.rows - self._most
         if found <= 0:
-            return None
-        return f"{found:,} more" if found <= COUNTED else f"more than {COUNTED:,} more"
+            return None if counted.whole else "more may fit"
+        if counted.whole:
+            return f"{found:,} more"
+        return f"more than {COUNTED:,} more" if found > COUNTED else f"at least {found:,} more"
 
 
-def tell_rest(pages: Pages[T], count: "Callable[[Transaction, int], int]", *, newest: bool, as_json: bool) -> None:
+def tell_rest(pages: Pages[T], count: "Counter", *, newest: bool, as_json: bool) -> None:
     """Say on a terminal what was left out; everywhere that a search ended before the list did. `count` counts what
     fits, up to its argument."""
     if pages.gave_up:

@@ -13,7 +13,7 @@ from daemon.store.jobs import Jobs
 from daemon.store.links import Links
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
-from daemon.store.ordered import Place
+from daemon.store.ordered import Counted, Place
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
 from daemon.store.pictures import Pictures
@@ -68,6 +68,7 @@ __all__ = [
     "AttemptRow",
     "Change",
     "Claimed",
+    "Counted",
     "DeliveryFilter",
     "DeliveryRow",
     "DeliverySort",

@@ -408,7 +408,7 @@ class Jobs:
             self._connection,
             lists.job_runs(self._connection, sort, **fit),
             lambda ids: {row.id: job_row(row) for row in lists.by_ids(self._connection, select(JOBS), _C.id, ids)},
-            rising=sort is JobSort.OLDEST,
+            rising=sort is JobSort.OLDEST and fit.get("since") is None,
             after=after,
             limit=limit,
             search=None if search is None else lists.search_jobs(self._connection, search),
@@ -418,11 +418,9 @@ class Jobs:
         """The jobs that fit all that is given, the latest tracked first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> int:
-        """How many jobs fit, counted up to `most`."""
-        # The index that is best for an order is so for a count, too.
-        sort = JobSort.NEWEST if fit.get("since") is None else JobSort.CHANGED
-        return ordered.count(self._connection, lists.job_runs(self._connection, sort, **fit), most=most)
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> ordered.Counted:
+        """How many jobs fit, counted up to `most`; see `ordered.count`."""
+        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
     def _tell_move(
         self,

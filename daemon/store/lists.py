@@ -31,7 +31,7 @@ from sqlalchemy import (
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
-from daemon.store.ordered import Arm, Place, Run, combinations, is_value, places
+from daemon.store.ordered import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
 
@@ -40,7 +40,7 @@ U = TypeVar("U")
 
 FEW = 10_000
 """Rows that are sorted, at most, where no index keeps the order that is wanted."""
-SEARCHED_AT_ONCE = 2_000
+SEARCHED_AT_ONCE = 5_000
 """Rows of one page of a search, which are read and compared here: SQLite knows upper and lower case of ASCII only,
 and no index finds a part of a word of two Chinese characters."""
 
@@ -50,6 +50,7 @@ _SINCE = type_coerce(_J.state_since, BigInteger)
 _CREATED = type_coerce(_D.created_at, BigInteger)
 _BY_TRACKING = (_J.project, _J.tracking, _J.state)
 """`jobs_by_tracking` and `jobs_by_change`."""
+_TRACKING = {str(column.key) for column in _BY_TRACKING}
 _BY_BATCH = (_J.batch, _J.project, _J.tracking)
 _BY_STATUS = (_D.channel, _D.status)
 _BY_EVENT = (_D.project, _D.event)
@@ -72,7 +73,8 @@ class DeliverySort(StrEnum):
 
 
 class JobFilter(TypedDict, total=False):
-    """What a job must be; None stands for anything. `since`: its state changed then or later."""
+    """What a job must be; None stands for anything. `since`: its state changed then or later; the list is in the
+    order of `JobSort.CHANGED` then."""
 
     project: ProjectName | None
     tracking: Tracking | None
@@ -146,25 +148,25 @@ def page(
 def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpack[JobFilter]) -> list[Run]:
     """The jobs that fit all that is given, as `ordered` reads them."""
     given = {name: value for name, value in fit.items() if value is not None}
-    changed = sort is JobSort.CHANGED
-    mixed = {"batch", "tag"} <= given.keys() or (not changed and "since" in given)
-    if mixed or (changed and not given.keys().isdisjoint({"batch", "tag"})):
+    changed = sort is JobSort.CHANGED or "since" in given
+    groups = given.keys() & {"batch", "tag"}
+    if groups and (changed or len(given) > 1):
         for ids in _job_sources(connection, given):
             if _are_few(connection, ids):
-                return _sorted_jobs(_J.id.in_(_one(ids)), _checks(given), changed=changed)
+                return _sorted_jobs(_J.id.in_(_one(ids)), _checks(given, set()), changed=changed)
     if changed:
-        arms = list(_tracking_arms(connection, given, at=_SINCE, checks=_checks(given, but=_BY_TRACKING)))
+        arms = list(_tracking_arms(connection, given, at=_SINCE, checks=_checks(given, {*_TRACKING, "since"})))
         return [[arm for arm in arms if arm.at is not None], [arm for arm in arms if arm.at is None]]
     if "tag" in given:
         of = JOB_TAGS.join(JOBS, _J.id == JOB_TAGS.c.job)
-        is_tag = JOB_TAGS.c.tag == given["tag"]
-        checks = _checks({name: value for name, value in given.items() if name != "tag"})
-        return [[Arm(id=JOB_TAGS.c.job, where=(is_tag, *checks), of=of)]]
+        has_tag = JOB_TAGS.c.tag == given["tag"]
+        return [[Arm(id=JOB_TAGS.c.job, where=(has_tag,), checks=_checks(given, {"tag"}), of=of)]]
     if "batch" in given:
-        return [_arms(connection, _BY_BATCH, given, id_=_J.id, checks=_checks(given, but=_BY_BATCH))]
-    if not given.keys().isdisjoint({"project", "tracking", "state"}):
-        return [list(_tracking_arms(connection, given, at=None, checks=_checks(given, but=_BY_TRACKING)))]
-    return [[Arm(id=_J.id, where=_checks(given))]]
+        checks = _checks(given, {str(column.key) for column in _BY_BATCH})
+        return [_arms(connection, _BY_BATCH, given, id_=_J.id, checks=checks)]
+    if given:
+        return [list(_tracking_arms(connection, given, at=None, checks=()))]
+    return [[Arm(id=_J.id)]]
 
 
 def _tracking_arms(
@@ -172,31 +174,29 @@ def _tracking_arms(
     given: Mapping[str, Any],
     *,
     at: ColumnElement[int] | None,
-    checks: tuple[ColumnElement[bool], ...],
+    checks: Checks,
 ) -> Iterator[Arm]:
     """By `jobs_by_tracking`, or by `jobs_by_change` where `at` is given: jobs without a state have no time."""
     for values in combinations(connection, _BY_TRACKING, given):
         where = tuple(is_value(_J[name], value) for name, value in values.items())
         if at is None:
-            yield Arm(id=_J.id, where=(*where, *checks))
+            yield Arm(id=_J.id, where=where, checks=checks)
         elif values["state"] is None:
             if "since" not in given:
-                yield Arm(id=_J.id, where=(*where, _J.state_since.is_(None), *checks))
+                yield Arm(id=_J.id, where=(*where, _J.state_since.is_(None)), checks=checks)
         else:
             later = (at >= to_stamp(given["since"]),) if "since" in given else ()
-            yield Arm(id=_J.id, at=at, where=(*where, *later, *checks))
+            yield Arm(id=_J.id, at=at, where=(*where, *later), checks=checks)
 
 
-def _sorted_jobs(
-    chosen: ColumnElement[bool], checks: tuple[ColumnElement[bool], ...], *, changed: bool
-) -> list[Run]:
+def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) -> list[Run]:
     """Few jobs, which the database sorts."""
     if not changed:
-        return [[Arm(id=_J.id, where=(chosen, *checks))]]
+        return [[Arm(id=_J.id, where=(chosen,), checks=checks)]]
     answered, new = _J.state_since.is_not(None), _J.state_since.is_(None)
     return [
-        [Arm(id=_J.id, at=_SINCE, where=(chosen, answered, *checks))],
-        [Arm(id=_J.id, where=(chosen, new, *checks))],
+        [Arm(id=_J.id, at=_SINCE, where=(chosen,), checks=(answered, *checks))],
+        [Arm(id=_J.id, where=(chosen,), checks=(new, *checks))],
     ]
 
 
@@ -206,22 +206,24 @@ def _job_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[l
         yield [select(_J.id).where(_J.batch == given["batch"])]
     if "tag" in given:
         yield [select(JOB_TAGS.c.job).where(JOB_TAGS.c.tag == given["tag"])]
-    if "since" in given:
-        yield [arm.ids() for arm in _tracking_arms(connection, given, at=_SINCE, checks=())]
+    if not given.keys().isdisjoint({*_TRACKING, "since"}):
+        at = _SINCE if "since" in given else None
+        yield [arm.ids() for arm in _tracking_arms(connection, given, at=at, checks=())]
 
 
-def _checks(
-    given: Mapping[str, Any], *, but: Sequence[ColumnElement[Any]] = ()
-) -> tuple[ColumnElement[bool], ...]:
-    """What is checked of each row, but for what an index holds. In words that let SQLite take no other index: it
-    would have to sort."""
-    held = {column.key for column in but}
-    names = [name for name in ("project", "tracking", "state", "batch") if name in given and name not in held]
-    found = [func.coalesce(_J[name], "") == given[name] for name in names]
-    if "tag" in given:
-        found.append(_has_tag(_J.id, given["tag"]))
-    if "since" in given:
-        found.append(func.coalesce(_SINCE, 0) >= to_stamp(given["since"]))
+def _checks(given: Mapping[str, Any], held: Collection[str]) -> Checks:
+    """What is checked of each row, but for what an index has `held`. In words that let SQLite take no other index:
+    it would have to sort."""
+    left = {name: value for name, value in given.items() if name not in held}
+    found = [
+        func.coalesce(_J[name], "") == left[name]
+        for name in ("project", "tracking", "state", "batch")
+        if name in left
+    ]
+    if "tag" in left:
+        found.append(_has_tag(_J.id, left["tag"]))
+    if "since" in left:
+        found.append(func.coalesce(_SINCE, 0) >= to_stamp(left["since"]))
     return tuple(found)
 
 
@@ -243,22 +245,22 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
     if "job" in given:
         given["jobs"] = [given.pop("job")]
-    checks = _delivery_checks(connection, given)
     if "jobs" in given:
-        return [[Arm(id=_D.id, where=(_D.job == job, *checks)) for job in given["jobs"]]]
-    by_status, by_event = (
-        not given.keys().isdisjoint(each) for each in ({"status", "channel"}, {"event", "project"})
-    )
-    by_status = by_status or (not by_event and "since" in given)
+        checks = _delivery_checks(connection, given, set())
+        return [[Arm(id=_D.id, where=(_D.job == job,), checks=checks) for job in given["jobs"]]]
+    by_event = not given.keys().isdisjoint({"event", "project"})
+    by_status = not given.keys().isdisjoint({"status", "channel"}) or (not by_event and "since" in given)
     if (by_status and by_event) or not given.keys().isdisjoint({"batch", "tag"}):
         for ids in _delivery_sources(connection, given):
             if _are_few(connection, ids):
                 at = _CREATED if by_status or by_event else None
-                return [[Arm(id=_D.id, at=at, where=(_D.id.in_(_one(ids)), *checks))]]
+                checks = _delivery_checks(connection, given, set())
+                return [[Arm(id=_D.id, at=at, where=(_D.id.in_(_one(ids)),), checks=checks)]]
     if by_status or by_event:
         columns = _BY_STATUS if by_status else _BY_EVENT
+        checks = _delivery_checks(connection, given, {"since", *(str(column.key) for column in columns)})
         return [_arms(connection, columns, given, id_=_D.id, at=_CREATED, checks=checks)]
-    return [[Arm(id=_D.id, where=checks)]]
+    return [[Arm(id=_D.id, checks=_delivery_checks(connection, given, set()))]]
 
 
 def _delivery_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[list[Select[Any]]]:
@@ -275,31 +277,31 @@ def _delivery_sources(connection: Connection, given: Mapping[str, Any]) -> Itera
 def _of_batch(connection: Connection, batch: str) -> list[Select[Any]]:
     """The alerts about the batch's jobs, and those about its end."""
     jobs = select(_J.id).where(_J.batch == batch)
-    keys = [batch_key(ProjectName(each["project"]), batch) for each in _projects_of(connection, batch)]
-    return [
-        select(_D.id).where(_D.job.in_(jobs)),
-        *(select(_D.id).where(_D.key.between(key, f"{key}~")) for key in keys),
+    ends = [select(_D.id).where(_D.key.between(key, f"{key}~")) for key in _keys_of(connection, batch)]
+    return [select(_D.id).where(_D.job.in_(jobs)), *ends]
+
+
+def _keys_of(connection: Connection, batch: str) -> list[str]:
+    """What the keys of the batch's ends begin with, in each project that has jobs of it."""
+    found = combinations(connection, _BY_BATCH[:2], {"batch": batch})
+    return [batch_key(ProjectName(each["project"]), batch) for each in found]
+
+
+def _delivery_checks(connection: Connection, given: Mapping[str, Any], held: Collection[str]) -> Checks:
+    """As `_checks`."""
+    left = {name: value for name, value in given.items() if name not in held}
+    found = [
+        func.coalesce(_D[name], "") == left[name]
+        for name in ("channel", "status", "project", "event")
+        if name in left
     ]
-
-
-def _projects_of(connection: Connection, batch: str) -> Iterator[dict[str, Any]]:
-    return combinations(connection, _BY_BATCH[:2], {"batch": batch})
-
-
-def _delivery_checks(connection: Connection, given: Mapping[str, Any]) -> tuple[ColumnElement[bool], ...]:
-    names = [name for name in ("channel", "status", "project", "event") if name in given]
-    found = [func.coalesce(_D[name], "") == given[name] for name in names]
-    if "since" in given:
-        found.append(func.coalesce(_CREATED, 0) >= to_stamp(given["since"]))
-    if "tag" in given:
-        found.append(_has_tag(_D.job, given["tag"]))
-    if "batch" in given:
-        of_job = select(1).where(_J.id == _D.job, func.coalesce(_J.batch, "") == given["batch"])
-        keys = [
-            batch_key(ProjectName(each["project"]), given["batch"])
-            for each in _projects_of(connection, given["batch"])
-        ]
-        ends = [func.coalesce(_D.key, "").between(key, f"{key}~") for key in keys]
+    if "since" in left:
+        found.append(func.coalesce(_CREATED, 0) >= to_stamp(left["since"]))
+    if "tag" in left:
+        found.append(_has_tag(_D.job, left["tag"]))
+    if "batch" in left:
+        of_job = select(1).where(_J.id == _D.job, func.coalesce(_J.batch, "") == left["batch"])
+        ends = [func.coalesce(_D.key, "").between(key, f"{key}~") for key in _keys_of(connection, left["batch"])]
         found.append(or_(of_job.correlate_except(JOBS).exists(), *ends))
     return tuple(found)
 
@@ -321,17 +323,14 @@ def _arms(
     *,
     id_: ColumnElement[int],
     at: ColumnElement[int] | None = None,
-    checks: tuple[ColumnElement[bool], ...],
+    checks: Checks,
 ) -> list[Arm]:
     later = (at >= to_stamp(given["since"]),) if at is not None and "since" in given else ()
-    return [
-        Arm(
-            id=id_,
-            at=at,
-            where=(*(is_value(column, values[str(column.key)]) for column in columns), *later, *checks),
-        )
-        for values in combinations(connection, columns, given)
-    ]
+    found = []
+    for values in combinations(connection, columns, given):
+        where = [is_value(column, values[str(column.key)]) for column in columns]
+        found.append(Arm(id=id_, at=at, where=(*where, *later), checks=checks))
+    return found
 
 
 def _are_few(connection: Connection, ids: Sequence[Select[Any]]) -> bool:

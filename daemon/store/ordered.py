@@ -11,13 +11,15 @@ Owns no table. Must never sort rows that were not counted before.
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, select, tuple_, union_all
 
 ALL = 2**62
 """More rows than there can be."""
+LOOKED = 20_000
+"""Rows that are looked at to count those that fit, in each arm."""
 _ARMS = 100
 """Combinations that one statement merges: SQLite takes 500."""
 _AT, _ID = "sort_at", "sort_id"
@@ -31,19 +33,33 @@ class Place(NamedTuple):
     id: int
 
 
+Checks = tuple[ColumnElement[bool], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """Rows that one index gives in order: by `at` (a number; None: by id alone), then by `id`."""
+    """Rows that one index gives in order: by `at` (a number; None: by id alone), then by `id`. The index holds
+    what is asked for in `where`; the `checks` are made of each row."""
 
     id: ColumnElement[int]
     at: ColumnElement[int] | None = None
-    where: tuple[ColumnElement[bool], ...]
+    where: Checks = ()
+    checks: Checks = ()
     of: FromClause | None = None  # what joins the tables where there are several
 
     def ids(self) -> Select[Any]:
         """The row ids, in no order."""
-        query = select(self.id.label(_ID)).where(*self.where)
+        query = select(self.id.label(_ID)).where(*self.where, *self.checks)
         return query if self.of is None else query.select_from(self.of)
+
+    def counted(self, most: int) -> Select[int, int]:
+        """How many of its rows were looked at, and how many of them fit, up to `most`."""
+        if not self.checks:
+            some = self.ids().limit(most).subquery()
+            return select(func.count(), func.count()).select_from(some)
+        rows = select(self.id, case((and_(*self.checks), 1), else_=None).label("fits")).where(*self.where)
+        looked = (rows if self.of is None else rows.select_from(self.of)).limit(LOOKED).subquery()
+        return select(func.count(), func.count(looked.c.fits)).select_from(looked)
 
     def query(self, *, rising: bool, after: Place | None) -> Select[Any]:
         """Its rows beyond `after`, by time and id."""
@@ -90,15 +106,22 @@ def _merged(
     return (Place(number, *row) if len(row) > 1 else Place(number, None, *row) for row in merged)
 
 
-def count(connection: Connection, runs: Iterable[Run], *, most: int) -> int:
-    """How many rows there are, counted up to `most`."""
-    found = 0
-    for run in runs:
-        for arm in run:
-            if found < most:
-                some = arm.ids().limit(most - found).subquery()
-                found += connection.execute(select(func.count()).select_from(some)).scalar_one()
-    return found
+class Counted(NamedTuple):
+    """How many rows there are. Not `whole`: there may be more."""
+
+    rows: int
+    whole: bool
+
+
+def count(connection: Connection, runs: Iterable[Run], *, most: int) -> Counted:
+    """How many rows there are, counted up to `most`, and as far as `LOOKED` allows."""
+    found, whole = 0, True
+    for arm in chain.from_iterable(runs):
+        if found < most:
+            looked, fit = connection.execute(arm.counted(most - found)).one()
+            found += fit
+            whole = whole and (not arm.checks or looked < LOOKED)
+    return Counted(min(found, most), whole and found < most)
 
 
 def combinations(

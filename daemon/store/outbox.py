@@ -395,8 +395,8 @@ class Outbox:
         """The deliveries that fit all that is given, the latest first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> int:
-        """How many deliveries fit, counted up to `most`."""
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> ordered.Counted:
+        """How many deliveries fit, counted up to `most`; see `ordered.count`."""
         return ordered.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(

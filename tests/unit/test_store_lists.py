@@ -16,7 +16,7 @@ from sqlalchemy import event
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists, ordered
-from tests.support.store import NOW, later, open_store, track
+from tests.support.store import NOW, later, open_store, request, track
 
 JOBS, DELIVERIES = 60, 90
 PROJECTS, CHANNELS, EVENTS = ("main", "other"), ("a", "b", "c"), ("failed", "succeeded", "stuck")
@@ -321,3 +321,38 @@ def test_a_search_of_deliveries_looks_at_their_jobs_and_at_why(store: Store) -> 
     fits = {n for n in range(JOBS) if f"Größe {n}".startswith("Größe 7")}
     assert found
     assert {row.id for row in found} == {row.id for row in every if row.job in fits}
+
+
+# The tags' own table
+
+
+def tags_twice(store: Store) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """The tags as the jobs say them, and as their table does."""
+    with closing(sqlite3.connect(store.path)) as database:
+        said = [(row.id, tag) for row in store.read(lambda tx: tx.jobs.list()) for tag in dict.fromkeys(row.tags)]
+        return sorted(said), sorted(database.execute("SELECT job, tag FROM job_tags").fetchall())
+
+
+def test_the_table_of_tags_says_what_the_jobs_say(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for job, tags in (
+        ("a", ("x", "y")),
+        ("b", ()),
+        ("a", ("y", "é")),
+        ("a", ()),
+        ("b", ("x",)),
+        ("c", ("x", "x")),
+    ):
+        store.write_now(lambda tx, job=job, tags=tags: track(tx, job, tags=tags))
+        said, kept = tags_twice(store)
+        assert said == kept
+    requests = [request(f"many-{n % 600}", tags=("x", f"t{n}")) for n in range(1200)]
+    store.write_now(lambda tx: tx.jobs.track_many(requests, at=NOW))
+    said, kept = tags_twice(store)
+    assert said == kept
+    assert len(kept) == 2 + 1 + 1 + 1200
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("PRAGMA foreign_keys = ON")
+        database.execute("DELETE FROM jobs WHERE job_id LIKE 'many-%'")
+    assert len(tags_twice(store)[1]) == 4
+    store.close()

@@ -241,19 +241,10 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
     for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
-    tags.put(connection, _tags_of(connection, plan))
+    tags.add(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
+    tags.put(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
     if plan.reopened:
         links.restore(connection, plan.reopened)
-
-
-def _tags_of(connection: Connection, plan: _Plan) -> dict[int, Sequence[str]]:
-    """The tags that the plan gives, by the job's row id."""
-    given = {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]}
-    added = {(row["project"], row["job_id"]): row["tags"] for row in plan.added if row["tags"]}
-    if added:
-        found = known_of(connection, (job_id for _, job_id in added))
-        given |= {found[key].id: each for key, each in added.items()}
-    return given
 
 
 def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[_Key, Known]:

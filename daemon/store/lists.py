@@ -251,8 +251,8 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     by_event = not given.keys().isdisjoint({"event", "project"})
     by_status = not given.keys().isdisjoint({"status", "channel"}) or (not by_event and "since" in given)
     if (by_status and by_event) or not given.keys().isdisjoint({"batch", "tag"}):
-        for ids in _delivery_sources(connection, given):
-            if _are_few(connection, ids):
+        for counted, ids in _delivery_sources(connection, given):
+            if _are_few(connection, counted):
                 at = _CREATED if by_status or by_event else None
                 checks = _delivery_checks(connection, given, set())
                 return [[Arm(id=_D.id, at=at, where=(_D.id.in_(_one(ids)),), checks=checks)]]
@@ -263,15 +263,19 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
     return [[Arm(id=_D.id, checks=_delivery_checks(connection, given, set()))]]
 
 
-def _delivery_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[list[Select[Any]]]:
+def _delivery_sources(
+    connection: Connection, given: Mapping[str, Any]
+) -> Iterator[tuple[list[Select[Any]], list[Select[Any]]]]:
+    """What is counted to see that there are few, and the statements that find them. A job has few."""
     if "batch" in given:
-        yield _of_batch(connection, given["batch"])
+        yield [select(_J.id).where(_J.batch == given["batch"])], _of_batch(connection, given["batch"])
     if "tag" in given:
         jobs = select(JOB_TAGS.c.job).where(JOB_TAGS.c.tag == given["tag"])
-        yield [select(_D.id).where(_D.job.in_(jobs))]
+        yield [jobs], [select(_D.id).where(_D.job.in_(jobs))]
     for columns in (_BY_STATUS, _BY_EVENT):
         if not given.keys().isdisjoint(str(column.key) for column in columns):
-            yield [arm.ids() for arm in _arms(connection, columns, given, id_=_D.id, checks=())]
+            ids = [arm.ids() for arm in _arms(connection, columns, given, id_=_D.id, checks=())]
+            yield ids, ids
 
 
 def _of_batch(connection: Connection, batch: str) -> list[Select[Any]]:

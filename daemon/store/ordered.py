@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case
 
 ALL = 2**62
 """More rows than there can be."""
-LOOKED = 20_000
+LOOKED = 10_000
 """Rows that are looked at to count those that fit, in each arm."""
 _ARMS = 100
 """Combinations that one statement merges: SQLite takes 500."""

@@ -4,9 +4,9 @@
 
 Both databases are made from one fixed seed (DIR keeps them), with the same shares of projects, states, tags and so
 on. Each command is a process of its own with `--limit 50 --json`; beside it stands what a page of 50 and the count
-of what is left out take inside of one, which no start of a process hides. All is CPU time, in milliseconds; rounds are interleaved, and the least of each counts. The ratio of the commands is bounded, and
-nothing else is. "~" marks what is not: filters combined, and more rows of a batch or tag than are sorted, all of
-them far down in the list.
+of what is left out take inside of one, which no start of a process hides. All is CPU time, in milliseconds; rounds
+are interleaved, and the least of each counts. The ratio of the commands is bounded, and nothing else is. "~" marks
+what is not: filters combined, and more rows of a batch or tag than are sorted, all of them far down in the list.
 """
 
 import argparse

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -13,20 +12,24 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
-from daemon.cli.pages import more, most_of, pages
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.pages import Pages, most_of, part_of, tell_rest
+from daemon.cli.session import CLOCK, config_of, job_ids, jobs_of, json_option, list_options, opened
+from daemon.cli.since import Since
 from daemon.cli.text import ago, clean, moment
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
-from daemon.domain.jobs import ChannelName
+from daemon.domain.events import Event
+from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import AttemptRow, DeliveryFilter, DeliveryRow, Store, Transaction
+    from daemon.store import AttemptRow, DeliveryFilter, DeliveryRow, Page, Place, Store, Transaction
 
 STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 """The statuses of a delivery; checked against the store's own by a test."""
+SORTS = ("newest", "oldest")
+"""The orders of a list of deliveries; checked against the store's own by a test."""
 _COLUMNS = (
     Column(title="ID"),
     Column(title="EVENT"),
@@ -43,6 +46,23 @@ _COLUMNS = (
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
 @click.option("--channel", metavar="NAME", help="Only those of this channel.")
+@click.option("--event", metavar="EVENT", help="Only those of this event, such as failed.")
+@click.option("--project", metavar="NAME", help="Only those of this project.")
+@click.option("--job", metavar="JOB_ID", help="Only those about this job.")
+@click.option("--batch", metavar="WORD", help="Only those about jobs of this batch, and about its end.")
+@click.option("--tag", metavar="WORD", help="Only those about jobs with this tag.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="TIME",
+    help='Only those written since: "30m", "2h", "3d" ago, or a date and time (UTC).',
+)
+@click.option(
+    "--search",
+    metavar="TEXT",
+    help="Only those with this text, in capitals or not, in WHY, or in their job's id, label, name or batch.",
+)
+@click.option("--sort", type=click.Choice(SORTS), default="newest", help="The last written first, or the first.")
 @list_options
 @json_option
 @click.pass_context
@@ -52,6 +72,14 @@ def command(
     status: str | None,
     dead: bool,
     channel: str | None,
+    event: str | None,
+    project: str | None,
+    job: str | None,
+    batch: str | None,
+    tag: str | None,
+    since: datetime | None,
+    search: str | None,
+    sort: str,
     limit: int | None,
     everything: bool,
     as_json: bool,
@@ -62,23 +90,46 @@ def command(
     if dead and status not in {None, "dead"}:
         raise UsageFault(f"--dead and --status {status} exclude each other; leave one out")
     most = most_of(limit, everything=everything, as_json=as_json)
+    text = part_of(search)
     config = config_of(ctx)
     with opened(config) as store:
         fit = _fit("dead" if dead else status, channel)
-        found = _found(store, fit, most=most, tries=as_json)
-        first = next(found)
-        if channel is not None and not first:
-            config.channel(channel)  # a name that was mistyped is a fault, a channel without alerts is none
+        fit |= {"event": event, "batch": batch, "tag": tag, "since": since}
+        if project is not None:
+            fit["project"] = ProjectName(project)
+        if job is not None:
+            fit["jobs"] = _rows_of(store, job, project)
+        found = _found(store, fit, sort=sort, search=text, most=most, tries=as_json)
+        if found.is_empty:
+            _require_known(config, channel=channel, event=event, project=project)
         if as_json:
-            output.documents(_document(each) for page in chain([first], found) for each in page)
-            return
-        now = CLOCK.now()
-        cells = ([_cells(each, now) for each in page] for page in chain([first], found))
-        filtered = dead or status is not None or channel is not None
-        output.tables(_COLUMNS, cells, empty="None fits." if filtered else "No alert was written yet.")
-        left = more(store, lambda tx, upto: tx.outbox.count(most=upto, **fit), most=most)
-    if left is not None:
-        output.line(left)
+            output.documents(_document(each) for page in found for each in page)
+        else:
+            now = CLOCK.now()
+            filtered = text is not None or any(value is not None for value in fit.values())
+            cells = ([_cells(each, now) for each in page] for page in found)
+            output.tables(_COLUMNS, cells, empty="None fits." if filtered else "No alert was written yet.")
+        newest = sort == "newest"
+        tell_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
+
+
+def _rows_of(store: "Store", job: str, project: str | None) -> list[int]:
+    """The job's row ids, in each project that has it. Raises UnknownName where none has."""
+    (job_id,) = job_ids([job])
+    rows = store.read(lambda transaction: jobs_of(transaction, job_id, project))
+    return [row.id for row in rows]
+
+
+def _require_known(config: Config, *, channel: str | None, event: str | None, project: str | None) -> None:
+    """Nothing was found. A name that was mistyped is a fault, a channel without alerts is none. Raises
+    UnknownName."""
+    if channel is not None:
+        config.channel(channel)
+    if project is not None:
+        config.project(project)
+    events = [each.value for each in Event]
+    if event is not None and event not in events:
+        raise UnknownName(f"no event is called {shown(event)}; {suggestion(event, events)}")
 
 
 def _cells(each: "Told", now: datetime) -> list[str]:
@@ -258,11 +309,16 @@ def _one(transaction: "Transaction", delivery: int) -> Told:
     return _told(transaction, [found], tries=True)[0]
 
 
-def _found(store: "Store", fit: "DeliveryFilter", *, most: int | None, tries: bool) -> Iterator[list[Told]]:
-    def read(transaction: "Transaction", before: int | None, size: int) -> list[Told]:
-        return _told(transaction, transaction.outbox.list(before=before, limit=size, **fit), tries=tries)
+def _found(
+    store: "Store", fit: "DeliveryFilter", *, sort: str, search: str | None, most: int | None, tries: bool
+) -> Pages[Told]:
+    from daemon.store import DeliverySort  # noqa: PLC0415 - SQLAlchemy
 
-    return pages(store, read, lambda each: each.row.id, most=most)
+    def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[Told]":
+        page = transaction.outbox.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
+        return page.of(_told(transaction, page.rows, tries=tries))
+
+    return Pages(store, read, most=most)
 
 
 def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: bool) -> list[Told]:

@@ -1,7 +1,6 @@
 """`wrapd jobs`: all jobs at a glance."""
 
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -10,17 +9,21 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
-from daemon.cli.pages import more, most_of, pages
+from daemon.cli.pages import Pages, most_of, part_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.since import Since
 from daemon.cli.text import about, brief
+from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
-from daemon.domain.states import read_state
+from daemon.domain.states import State, read_state
+from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from daemon.config import Config
+    from daemon.store import JobFilter, JobRow, Page, Place, Store, Transaction
 
-    from daemon.store import JobFilter, JobRow, Store, Transaction
-
+SORTS = ("newest", "oldest", "changed")
+"""The orders of a list of jobs; checked against the store's own by a test."""
 _COLUMNS = (
     Column(title="STATE", coloured=True),
     Column(title="FOR"),
@@ -39,6 +42,23 @@ _COLUMNS = (
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
 @click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="TIME",
+    help='Only jobs whose state has changed since: "30m", "2h", "3d" ago, or a date and time (UTC).',
+)
+@click.option(
+    "--search",
+    metavar="TEXT",
+    help="Only jobs with this text, in capitals or not, in their id, label, name, batch or a tag.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    help="The last tracked first, the first tracked, or the last change of state. [default: newest; changed with "
+    "--since]",
+)
 @list_options
 @json_option
 @click.pass_context
@@ -50,6 +70,9 @@ def command(
     tracking: str | None,
     tag: str | None,
     batch: str | None,
+    since: datetime | None,
+    search: str | None,
+    sort: str | None,
     limit: int | None,
     everything: bool,
     as_json: bool,
@@ -67,32 +90,47 @@ def command(
         "state": None if state is None or not state.strip() else read_state(state),
         "tag": tag,
         "batch": batch,
+        "since": since,
     }
+    text = part_of(search)
+    if since is not None and sort not in {None, "changed"}:
+        raise UsageFault(f"--since lists the last change of state first; leave --sort {sort} out")
+    order = sort or ("newest" if since is None else "changed")
     with opened(config) as store:
-        found = _found(store, fit, most=most)
-        first = next(found)
-        if project is not None and not first:
-            config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
+        found = _found(store, fit, sort=order, search=text, most=most)
+        if found.is_empty:
+            _require_known(config, project, fit["state"])
         if as_json:
-            output.documents(views.document(view_of(*pair)) for page in chain([first], found) for pair in page)
-            return
-        filtered = any(value is not None for value in (project, state, tracking, tag, batch))
-        empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-        cells = ([_cells(row, each) for row, each in page] for page in chain([first], found))
-        output.tables(_COLUMNS, cells, empty=empty)
-        left = more(store, lambda tx, upto: tx.jobs.count(most=upto, **fit), most=most)
-    if left is not None:
-        output.line(left)
+            output.documents(views.document(view_of(*pair)) for page in found for pair in page)
+        else:
+            filtered = text is not None or any(value is not None for value in fit.values())
+            empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+            output.tables(_COLUMNS, ([_cells(*pair) for pair in page] for page in found), empty=empty)
+        newest = order == "newest"
+        tell_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
-def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[list[tuple[JobRow, Outlook]]]":
+def _require_known(config: "Config", project: str | None, state: str | None) -> None:
+    """Nothing was found. A name that was mistyped is a fault, a project without jobs is none. Raises
+    UnknownName."""
+    if project is not None:
+        config.project(project)
+    if state is not None and state not in State.__members__:
+        raise UnknownName(f"no job is in a state {shown(state)}; {suggestion(state, State.__members__)}")
+
+
+def _found(
+    store: "Store", fit: "JobFilter", *, sort: str, search: str | None, most: int | None
+) -> "Pages[tuple[JobRow, Outlook]]":
+    from daemon.store import JobSort  # noqa: PLC0415 - SQLAlchemy
+
     expected = Outlooks(CLOCK.now())
 
-    def read(transaction: "Transaction", before: int | None, size: int) -> "list[tuple[JobRow, Outlook]]":
-        rows = transaction.jobs.list(before=before, limit=size, **fit)
-        return list(zip(rows, expected.of(transaction, rows), strict=True))
+    def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[tuple[JobRow, Outlook]]":
+        page = transaction.jobs.page(after=after, limit=size, sort=JobSort(sort), search=search, **fit)
+        return page.of(list(zip(page.rows, expected.of(transaction, page.rows), strict=True)))
 
-    return pages(store, read, lambda pair: pair[0].id, most=most)
+    return Pages(store, read, most=most)
 
 
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:

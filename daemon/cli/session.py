@@ -101,14 +101,20 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
     return list(found)
 
 
-def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The job of that id. Raises UnknownName where there is none, UsageFault where several projects have it."""
+def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
+    """The job of that id, in each project that has it. Raises UnknownName where there is none."""
     rows = transaction.jobs.find(job_id, None if project is None else ProjectName(project))
     if not rows:
         place = "" if project is None else f" in project {shown(project)}"
         raise UnknownName(
             f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
         )
+    return rows
+
+
+def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
+    """The job of that id. Raises UnknownName where there is none, UsageFault where several projects have it."""
+    rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(
             f"several projects have a job {job_id}; add --project with one of {', '.join(r.project for r in rows)}"

@@ -62,6 +62,15 @@ def stamp(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def folded(text: str) -> str:
+    """`text` as searches compare it: small and capital letters, and narrow and wide ones, are the same.
+
+    >>> folded("Größe \\uff21 春节") == folded("GRÖSSE a 春节")
+    True
+    """
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
 def _fit(char: str) -> str:
     if char in _SPACES:
         return " "

@@ -11,8 +11,9 @@ from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed,
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
 from daemon.store.links import Links
-from daemon.store.lists import DeliveryFilter, JobFilter
+from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
+from daemon.store.ordered import Counted, Place
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
 from daemon.store.pictures import Pictures
@@ -67,8 +68,10 @@ __all__ = [
     "AttemptRow",
     "Change",
     "Claimed",
+    "Counted",
     "DeliveryFilter",
     "DeliveryRow",
+    "DeliverySort",
     "DeliveryStatus",
     "Discoveries",
     "DiscoveryRow",
@@ -76,6 +79,7 @@ __all__ = [
     "History",
     "JobFilter",
     "JobRow",
+    "JobSort",
     "Jobs",
     "Known",
     "Left",
@@ -84,8 +88,10 @@ __all__ = [
     "Look",
     "Outbox",
     "Outcome",
+    "Page",
     "PictureRow",
     "Pictures",
+    "Place",
     "Recorded",
     "Retention",
     "Schema",

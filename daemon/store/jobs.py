@@ -32,8 +32,8 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists
-from daemon.store.lists import JobFilter
+from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists, ordered
+from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import (
     JobRow,
@@ -393,17 +393,34 @@ class Jobs:
             found.setdefault(ProjectName(project), {})[state] = count
         return found
 
-    def list(self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[JobFilter]) -> _Jobs:
-        """The jobs that fit all that is given, the latest tracked first; with `before`, only those of
-        row ids below it."""
-        query = lists.fitting_jobs(select(JOBS), **fit).order_by(_C.id.desc())
-        if before is not None:
-            query = query.where(_C.id < before)
-        return self._rows(query if limit is None else query.limit(limit))
+    def page(
+        self,
+        *,
+        limit: int,
+        after: ordered.Place | None = None,
+        sort: JobSort = JobSort.NEWEST,
+        search: str | None = None,
+        **fit: Unpack[JobFilter],
+    ) -> lists.Page[JobRow]:
+        """The first `limit` jobs that fit all that is given, beyond `after`; with `search`, as many as a bounded
+        look through the list finds, which may be none though there are more."""
+        return lists.page(
+            self._connection,
+            lists.job_runs(self._connection, sort, **fit),
+            lambda ids: {row.id: job_row(row) for row in lists.by_ids(self._connection, select(JOBS), _C.id, ids)},
+            rising=sort is JobSort.OLDEST and fit.get("since") is None,
+            after=after,
+            limit=limit,
+            search=None if search is None else lists.search_jobs(self._connection, search),
+        )
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> int:
-        """How many jobs fit, counted up to `most`."""
-        return lists.counted(self._connection, lists.fitting_jobs(select(_C.id), **fit), most=most)
+    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
+        """The jobs that fit all that is given, the latest tracked first."""
+        return self.page(limit=limit, **fit).rows
+
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> ordered.Counted:
+        """How many jobs fit, counted up to `most`; see `ordered.count`."""
+        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
     def _tell_move(
         self,

@@ -34,7 +34,19 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, damped, fallback, given_up, lists, ownership, plainly, quiet, steps, together
+from daemon.store import (
+    alerts,
+    damped,
+    fallback,
+    given_up,
+    lists,
+    ordered,
+    ownership,
+    plainly,
+    quiet,
+    steps,
+    together,
+)
 from daemon.store.lines import (
     CHANNEL,
     FAR,
@@ -50,7 +62,7 @@ from daemon.store.lines import (
     unsent,
     waits,
 )
-from daemon.store.lists import DeliveryFilter
+from daemon.store.lists import DeliveryFilter, DeliverySort
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -357,21 +369,35 @@ class Outbox:
             for channel, status, count in self._connection.execute(query)
         }
 
-    def list(
-        self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[DeliveryFilter]
-    ) -> _Deliveries:
-        """The deliveries that fit all that is given, the latest first; with `before`, only those of
-        row ids below it."""
-        query = lists.fitting_deliveries(select(DELIVERIES), **fit).order_by(_D.id.desc())
-        if before is not None:
-            query = query.where(_D.id < before)
-        return [
-            delivery_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))
-        ]
+    def page(
+        self,
+        *,
+        limit: int,
+        after: ordered.Place | None = None,
+        sort: DeliverySort = DeliverySort.NEWEST,
+        search: str | None = None,
+        **fit: Unpack[DeliveryFilter],
+    ) -> lists.Page[DeliveryRow]:
+        """The first `limit` deliveries that fit all that is given, beyond `after`; with `search`, as many as a
+        bounded look through the list finds, which may be none though there are more."""
+        found = select(DELIVERIES)
+        return lists.page(
+            self._connection,
+            lists.delivery_runs(self._connection, **fit),
+            lambda ids: {row.id: delivery_row(row) for row in lists.by_ids(self._connection, found, _D.id, ids)},
+            rising=sort is DeliverySort.OLDEST,
+            after=after,
+            limit=limit,
+            search=None if search is None else lists.search_deliveries(self._connection, search),
+        )
 
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> int:
-        """How many deliveries fit, counted up to `most`."""
-        return lists.counted(self._connection, lists.fitting_deliveries(select(_D.id), **fit), most=most)
+    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
+        """The deliveries that fit all that is given, the latest first."""
+        return self.page(limit=limit, **fit).rows
+
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> ordered.Counted:
+        """How many deliveries fit, counted up to `most`; see `ordered.count`."""
+        return ordered.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()

@@ -12,7 +12,7 @@ from sqlalchemy import Boolean, Connection, bindparam, func, insert, or_, select
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import batches, links
+from daemon.store import batches, links, tags
 from daemon.store.mapping import plain
 from daemon.store.rows import Change, Known, Tracked, TrackRequest, TrackResult, TrackRule
 from daemon.store.tables import JOBS
@@ -165,11 +165,11 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
     active = again or job.tracking is Tracking.ACTIVE
     kind, source, kind_change = _kind(request, job)
     named_by = min(request.named_by, job.named_by, key=_TRUST.index)
-    label, tags, batch = _new_words(request, job) if rule.change else (None, None, None)
-    words = {Change.LABEL: label, Change.TAGS: tags, Change.BATCH: batch}
+    label, new_tags, batch = _new_words(request, job) if rule.change else (None, None, None)
+    words = {Change.LABEL: label, Change.TAGS: new_tags, Change.BATCH: batch}
     changes = [change for change, value in words.items() if value is not None]
     changes += [] if kind_change is None else [kind_change]
-    if (kind, source, named_by) != (job.kind, job.kind_source, job.named_by) or label or tags or batch:
+    if (kind, source, named_by) != (job.kind, job.kind_source, job.named_by) or label or new_tags or batch:
         plan.given.append(
             {
                 "row": job.id,
@@ -177,7 +177,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
                 "new_source": source,
                 "new_named": named_by,
                 "new_label": label,
-                "new_tags": tags,
+                "new_tags": new_tags,
                 "new_batch": batch,
                 "news": active and (kind, source, named_by) != (job.kind, job.kind_source, job.named_by),
             }
@@ -241,6 +241,8 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
     for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
+    tags.add(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
+    tags.put(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
     if plan.reopened:
         links.restore(connection, plan.reopened)
 

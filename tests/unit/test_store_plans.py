@@ -205,7 +205,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),
         (pictures._OF_JOB, ["SEARCH pictures USING INTEGER PRIMARY KEY (rowid=?)"]),
         (retention._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
-        (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project>?)"]),
+        (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
         (
             retention._DONE[DeliveryStatus.SENT],
             [
@@ -224,7 +224,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (
             retention._GIVEN_UP[Tracking.LOST],
             [
-                "SEARCH jobs USING INDEX jobs_by_tracking (project=? AND tracking=?)",
+                "SEARCH jobs USING INDEX jobs_by_change (project=? AND tracking=?)",
                 "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
                 "SEARCH other USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)",
             ],

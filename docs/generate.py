@@ -73,8 +73,8 @@ print their help there and end with status 2.
 JSON_INTRO = """\
 One JSON document. Keys may be added; none goes or changes its meaning. Times are ISO 8601 in UTC.
 
-`wrapd jobs --json` is a list of jobs, `wrapd batches --json` of batches. `wrapd show JOB_ID --json` is one job with
-two keys more: `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries,
+`wrapd jobs --json` is a list of jobs, `wrapd batches --json` of batches. `wrapd show JOB_ID --json` is one job
+with two keys more: `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries,
 `wrapd deliveries show ID --json` is one; here and in `show` each has its attempts as `tries`.
 `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of
 routings (one, or one for each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of

@@ -180,6 +180,7 @@ def test_without_a_terminal_more_than_one_is_changed_only_with_yes(
     assert wrapd(*args, "--yes").status == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answer", "said", "label"),
     [("n", "nothing was changed\n", None), ("y", "label L: changed 3 of 3 jobs\n", "L")],
@@ -213,9 +214,7 @@ def test_what_comes_while_somebody_thinks_is_left_alone(
     def agreed(question: str) -> bool:
         asked.append(question)
         store = Store.open(url_of(wrapd.database), clock=ManualClock(NOW))
-        late = TrackRequest(
-            project=MAIN, kind="avatar", job_id=JobId("late"), tags=("x",), batch="b", label="mine"
-        )
+        late = TrackRequest(project=MAIN, kind="avatar", job_id=JobId("late"), tags=("x",), batch="b", label="me")
         store.write_now(lambda tx: tx.jobs.track(late, at=NOW))
         store.close()
         return True
@@ -223,5 +222,5 @@ def test_what_comes_while_somebody_thinks_is_left_alone(
     monkeypatch.setattr(choosing, "agreed", agreed)
     assert wrapd(*args).status == 0
     assert asked == [doing]
-    assert (jobs(wrapd, "label")["late"], jobs(wrapd, "tags")["late"]) == ("mine", ["x"])
+    assert (jobs(wrapd, "label")["late"], jobs(wrapd, "tags")["late"]) == ("me", ["x"])
     assert jobs(wrapd, "tracking")["late"] == "active"

@@ -3,6 +3,7 @@
 What happens to the jobs from then on is routed by them; an alert that waits to be sent stays where it goes.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ def read_label(text: str) -> str | None:
 def set_label(tx: Transaction, jobs: Sequence[int], text: str | None) -> list[Described]:
     """Call the jobs of these row ids `text`, as `read_label` gave it."""
     known = tx.labels.of(jobs)
-    tx.labels.set_labels({job.id: text for job in known if (job.label or None) != text})
+    tx.labels.set_label([job.id for job in known if (job.label or None) != text], text)
     return [
         Described(
             project=job.project, job_id=job.job_id, label=text, tags=job.tags, changed=(job.label or None) != text
@@ -50,17 +51,18 @@ def change_tags(
     """Give the jobs of these row ids the tags of `add` and take those of `remove`, as `words` gave them. Raises
     WrongRequest, which names every job that would have too many."""
     faults = Faults()
-    new: dict[int, tuple[str, ...]] = {}
+    new: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     done = []
     for job in tx.labels.of(jobs):
         tags = tuple(dict.fromkeys([*(tag for tag in job.tags if tag not in remove), *add]))
         if len(tags) > MAX_TAGS:
             faults.add(job.job_id, f"it would have {len(tags)} tags; at most {MAX_TAGS} fit a job")
         if tags != job.tags:
-            new[job.id] = tags
+            new[tags].append(job.id)
         done.append(
             Described(project=job.project, job_id=job.job_id, label=job.label, tags=tags, changed=tags != job.tags)
         )
     faults.require_none()
-    tx.labels.set_tags(new)
+    for tags, those in new.items():
+        tx.labels.set_tags(those, tags)
     return done

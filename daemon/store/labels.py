@@ -1,10 +1,10 @@
 """What people say of jobs that are known: their labels and their tags.
 
-Owns these statements. Tracking a job gives it its first ones (`tracking`). Nothing else reads them but the alerts,
-each when it is written, and the lists: the watch keeps none, so no change needs to be told to it.
+Owns these statements; tracking a job gives it its first ones (`tracking`). The watch keeps none of them: an event
+is routed by what its row says then, so no change has to be told to a running daemon.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -15,11 +15,10 @@ from daemon.store.tables import JOBS
 from daemon.store.tracking import chunks
 
 _C = JOBS.c
-_OF = select(_C.id, _C.project, _C.job_id, _C.tracking, _C.label, _C.tags).where(
-    _C.id.in_(bindparam("rows", expanding=True))
-)
-_SET_LABEL = update(JOBS).where(_C.id == bindparam("row")).values(label=bindparam("new"))
-_SET_TAGS = update(JOBS).where(_C.id == bindparam("row")).values(tags=bindparam("new", type_=_C.tags.type))
+_THESE = _C.id.in_(bindparam("rows", expanding=True))
+_OF = select(_C.id, _C.project, _C.job_id, _C.tracking, _C.label, _C.tags).where(_THESE)
+_SET_LABEL = update(JOBS).where(_THESE).values(label=bindparam("new"))
+_SET_TAGS = update(JOBS).where(_THESE).values(tags=bindparam("new", type_=_C.tags.type))
 
 
 class Labels:
@@ -44,13 +43,12 @@ class Labels:
                 )
         return [found[row] for row in dict.fromkeys(wanted) if row in found]
 
-    def set_labels(self, labels: Mapping[int, str | None]) -> None:
-        """Give jobs other labels; None takes a label away."""
-        if labels:
-            rows = [{"row": row, "new": label} for row, label in labels.items()]
-            self._connection.execute(_SET_LABEL, rows)
+    def set_label(self, jobs: Iterable[int], label: str | None) -> None:
+        """Give the jobs this label; None takes theirs away."""
+        for part in chunks(jobs):
+            self._connection.execute(_SET_LABEL, {"rows": part, "new": label})
 
-    def set_tags(self, tags: Mapping[int, tuple[str, ...]]) -> None:
-        """Give jobs other tags in the place of those that they have."""
-        if tags:
-            self._connection.execute(_SET_TAGS, [{"row": row, "new": new} for row, new in tags.items()])
+    def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...]) -> None:
+        """Give the jobs these tags in the place of those that they have."""
+        for part in chunks(jobs):
+            self._connection.execute(_SET_TAGS, {"rows": part, "new": tags})

@@ -14,13 +14,18 @@ KEY = ("studio", "avatar_video")
 RARE = ("studio", "photo_video")
 
 
+def _drawn(rng: random.Random) -> tuple[float, float]:
+    """Length, and seconds of production."""
+    length = 60 * math.exp(0.6 * rng.gauss(0, 1))
+    return length, (40 + 1.2 * length) * math.exp(0.25 * rng.gauss(0, 1))
+
+
 def _learned(seed: int = 1) -> Durations:
     rng = random.Random(seed)
     made = []
     for i in range(200):
-        length = 60 * math.exp(0.6 * rng.gauss(0, 1))
-        seconds = (40 + 1.2 * length) * math.exp(0.3 * rng.gauss(0, 1))
-        made.append(Sample(seconds=seconds, length=length, failed=rng.random() < 0.05, ended=1e9 - i * 30))
+        length, seconds = _drawn(rng)
+        made.append(Sample(seconds=seconds, length=length, failed=False, ended=1e9 - i * 30))
     return fit({KEY: made}, {})
 
 
@@ -97,6 +102,25 @@ def test_a_job_of_which_nobody_can_say_leaves_the_bound_of_the_others() -> None:
     found = last_end(LEARNED, [_job(50.0), _job(1.0, key=RARE), _job(1e9)])
     assert found == LastEnd(eta=None, soonest=_band(_job(50.0)).low, not_begun=0, unknown=2)
     assert last_end(LEARNED, [_job(None, key=RARE)]) == LastEnd(eta=None, soonest=None, not_begun=1, unknown=0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [2, 20])
+def test_8_of_10_batches_end_inside_the_band(size: int) -> None:
+    inside, rng = 0, random.Random(11)
+    for number in range(400):
+        if number % 10 == 0:
+            learned = _learned(number)
+        members, remaining = [], []
+        while len(members) < size:
+            (length, seconds), elapsed = _drawn(rng), rng.uniform(0, 150)
+            if seconds > elapsed:
+                members.append(_job(elapsed, length))
+                remaining.append(seconds - elapsed)
+        band = last_end(learned, members).eta
+        assert band is not None
+        inside += band.low <= max(remaining) <= band.high
+    assert 0.75 <= inside / 400 <= 0.90
 
 
 @pytest.mark.long

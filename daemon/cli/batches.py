@@ -12,7 +12,7 @@ from daemon.cli.outlook import BatchOutlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
-from daemon.cli.text import band, minute
+from daemon.cli.text import band
 from daemon.domain.jobs import ProjectName
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _last(expected: BatchOutlook) -> Iterator[str]:
     if eta is not None:
         yield f"last about {band(expected.ends_at(eta.low), expected.ends_at(eta.high), now)}"
     elif expected.soonest is not None:
-        yield f"last after {minute(expected.ends_at(expected.soonest), now)} UTC"
+        soonest = expected.ends_at(expected.soonest)
+        yield f"last after {band(soonest, soonest, now)}"
     elif expected.reason is not None:
         yield "nobody can say when the last ends"

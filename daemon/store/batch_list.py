@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
-from daemon.store import lists
 from daemon.store.batches import Batch, way
 from daemon.store.jobs import WATCHED
 from daemon.store.mapping import plain, watch_rows
@@ -66,7 +65,8 @@ class BatchList:
 
     def count(self, *, most: int, project: ProjectName | None = None) -> int:
         """How many batches there are, counted up to `most`."""
-        return lists.counted(self._connection, _newest(project), most=most)
+        some = _newest(project).limit(most).subquery()
+        return self._connection.execute(select(func.count()).select_from(some)).scalar_one()
 
     def unended(self, project: ProjectName, batch: str) -> _Watched:
         """The jobs of a batch that are tracked."""

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, way
-from daemon.store.jobs import WATCHED
-from daemon.store.mapping import plain, watch_rows
+from daemon.store.mapping import WATCHED, plain, watch_rows
 from daemon.store.rows import BatchRow, WatchRow
 from daemon.store.tables import JOBS
 from daemon.store.tracking import chunks

@@ -22,10 +22,8 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    type_coerce,
     update,
 )
-from sqlalchemy.types import BigInteger
 
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, ProjectName, Tracking
@@ -34,7 +32,7 @@ from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
 from daemon.store import alerts, assets, batches, damped, kinds, learned, lists
 from daemon.store.lists import JobFilter
-from daemon.store.mapping import job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
 from daemon.store.rows import (
     JobRow,
     Known,
@@ -61,25 +59,6 @@ _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-# Times come as numbers here: 100,000 rows are read at the start.
-WATCHED = (
-    _C.id,
-    _C.project,
-    _C.kind,
-    _C.job_id,
-    _C.state,
-    type_coerce(_C.state_since, BigInteger),
-    type_coerce(_C.tracked_at, BigInteger),
-    _C.episode,
-    _C.tracking,
-    type_coerce(_C.created_at, BigInteger),
-    type_coerce(_C.started_at, BigInteger),
-    type_coerce(_C.reported_at, BigInteger),
-    _C.expected_length,
-    _C.kind_source,
-    _C.named_by,
-    _C.kind_tries,
-)
 _PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)

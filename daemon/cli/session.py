@@ -18,6 +18,7 @@ from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
 from daemon.config.forms import shown
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
+from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the store pay for it
@@ -120,6 +121,22 @@ def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "
             f"several projects have a job {job_id}; add --project with one of {', '.join(r.project for r in rows)}"
         )
     return rows[0]
+
+
+def given_words(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """What an option gives, as the tags of a job. Raises UsageFault that names it."""
+    try:
+        return words(given)
+    except ValueError as error:
+        raise UsageFault(f"{option}: {error}") from None
+
+
+def agreed(doing: str, more: str = "") -> bool:
+    """Ask whether it is to be done, as in "give up 3 alerts"; `more` says what comes of it. Raises UsageFault
+    where nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageFault(f"this would {doing}; add --yes to do it without being asked")
+    return click.confirm(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}", err=True)
 
 
 def existing_database(config: Config) -> Path:

@@ -16,6 +16,28 @@ def moment(at: datetime | None) -> str:
     return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def band(low: datetime, high: datetime, now: datetime) -> str:
+    """Two times between which something is expected, to the minute: each with its day where that is not the one of
+    the time before it. Two that are the same are said once.
+
+    >>> noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    >>> band(noon.replace(hour=16, minute=40), noon.replace(hour=17, minute=15), noon)
+    '16:40-17:15 UTC'
+    >>> band(noon.replace(hour=23), noon.replace(day=2, hour=1), noon)
+    '23:00-2026-03-02 01:00 UTC'
+    >>> band(noon.replace(day=2), noon.replace(day=2, second=9), noon)
+    '2026-03-02 12:00 UTC'
+    """
+    begin, end = _minute(low, now), _minute(high, low)
+    return f"{begin if begin.endswith(end) else f'{begin}-{end}'} UTC"
+
+
+def _minute(at: datetime, before: datetime) -> str:
+    shown = at.astimezone(UTC)
+    same = shown.date() == before.astimezone(UTC).date()
+    return f"{shown:%H:%M}" if same else f"{shown:%Y-%m-%d %H:%M}"
+
+
 def about(seconds: float) -> str:
     """A duration for people, its two largest units.
 

@@ -3,12 +3,14 @@ result that says what it did. The command line, the API, callbacks and discovery
 """
 
 from daemon.commands.callback import SignatureUsed, TooManyUnknown, called_back
+from daemon.commands.describe import Described, change_tags, read_label, set_label
 from daemon.commands.lists import read_list
 from daemon.commands.track import Done, discovered, track
 from daemon.commands.untrack import Stopped, untrack
 from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
 
 __all__ = [
+    "Described",
     "Done",
     "Faults",
     "SignatureUsed",
@@ -17,9 +19,12 @@ __all__ = [
     "Wanted",
     "WrongRequest",
     "called_back",
+    "change_tags",
     "discovered",
     "read_job",
+    "read_label",
     "read_list",
+    "set_label",
     "track",
     "untrack",
 ]

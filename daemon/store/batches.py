@@ -92,7 +92,7 @@ def finish(
     rows = _told(connection, project, batch)
     stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
     _take_back(connection, stale, at=at)
-    ends = [_end(job) for job in jobs]
+    ends = [way(job.tracking, job.state) for job in jobs]
     if all(end == Tracking.STOPPED for end in ends):
         return []
     gone = {row.id for row in stale}
@@ -143,9 +143,9 @@ def subject(connection: Connection, project: ProjectName, batch: str) -> Subject
     return _subject(project, batch, jobs) if jobs else None
 
 
-def _end(job: Any) -> str:
-    """How a job ended, in the words of the facts."""
-    return _WORDS[job.state] if job.tracking == Tracking.FINISHED else str(job.tracking)
+def way(tracking: str, state: str) -> str:
+    """How a job ended, in the words of the facts; `active` where it has not."""
+    return _WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
 
 
 def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:

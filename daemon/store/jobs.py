@@ -22,19 +22,17 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    type_coerce,
     update,
 )
-from sqlalchemy.types import BigInteger
 
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists, ordered
+from daemon.store import alerts, assets, batches, damped, kinds, learned, lists, ordered
 from daemon.store.lists import JobFilter, JobSort
-from daemon.store.mapping import job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
 from daemon.store.rows import (
     JobRow,
     Known,
@@ -47,7 +45,7 @@ from daemon.store.rows import (
     WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
-from daemon.store.tracking import chunks, known_of, track_many
+from daemon.store.tracking import chunks, known_of, stop_many, track_many
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -61,36 +59,12 @@ _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-# Times come as numbers here: 100,000 rows are read at the start.
-_WATCHED = (
-    _C.id,
-    _C.project,
-    _C.kind,
-    _C.job_id,
-    _C.state,
-    type_coerce(_C.state_since, BigInteger),
-    type_coerce(_C.tracked_at, BigInteger),
-    _C.episode,
-    _C.tracking,
-    type_coerce(_C.created_at, BigInteger),
-    type_coerce(_C.started_at, BigInteger),
-    type_coerce(_C.reported_at, BigInteger),
-    _C.expected_length,
-    _C.kind_source,
-    _C.named_by,
-    _C.kind_tries,
-)
-_PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
-_CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
+_PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
+_CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
 _NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
-_STOP = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(tracking=plain(Tracking.STOPPED), changed=True, **_NO_MORE_POLLS)
-)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
 )
@@ -187,19 +161,20 @@ class Jobs:
     def untrack(
         self, project: ProjectName | None, job_id: JobId, *, at: datetime, routing: Routing | None = None
     ) -> int:
-        """Stop tracking the job, in every project where `project` is None, and revoke wrapd's own link to it.
-        Where it was the last active one of a batch, that is told by `routing`. Returns how many were stopped."""
-        rows = self.find(job_id, project)
-        if not rows:
-            return 0
-        links.revoke(self._connection, [row.id for row in rows], at=at)
-        stopped = [row for row in rows if row.tracking is Tracking.ACTIVE]
-        if stopped:
-            self._connection.execute(_STOP, [{"row": row.id} for row in stopped])
-        for row in stopped:
-            if row.batch is not None and routing is not None:
-                batches.finish(self._connection, row.project, row.batch, at=at, routing=routing)
-        return len(stopped)
+        """Stop tracking the job, in every project where `project` is None, as `stop` does. Returns how many were
+        stopped."""
+        return len(self.stop((row.id for row in self.find(job_id, project)), at=at, routing=routing))
+
+    def stop(self, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None) -> set[int]:
+        """Stop tracking the jobs, and revoke wrapd's own links to them. Where they were the last active ones of a
+        batch, that is told by `routing`. Returns those that were active."""
+        return stop_many(self._connection, jobs, at=at, routing=routing)
+
+    def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
+        """The row ids of the jobs that fit all that is given, the first tracked first."""
+        runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
+        found = ordered.places(self._connection, runs, rising=True, after=None, limit=ordered.ALL)
+        return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
         """What the end of a batch is about, as far as routes ask; None where it has no jobs."""

@@ -121,6 +121,33 @@ class Known:
     named_by: NamedBy
 
 
+class Labelled(NamedTuple):
+    """A job, with what people say of it."""
+
+    id: int
+    project: ProjectName
+    job_id: JobId
+    tracking: Tracking
+    label: str | None
+    tags: tuple[str, ...]
+
+
+class BatchRow(NamedTuple):
+    """A batch. `id` is the row id of its newest job, `ends` how many of its `jobs` ended in each way, in the words
+    of the alert of its end; the others are tracked."""
+
+    id: int
+    project: ProjectName
+    batch: str
+    jobs: int
+    ends: Mapping[str, int]
+
+    @property
+    def ended(self) -> int:
+        """How many are not tracked any more."""
+        return sum(self.ends.values())
+
+
 class WatchRow(NamedTuple):
     """What the watch needs of a job. `episode` counts how often it was tracked, from 1, `kind_tries` the rounds of
     asking for its kind; `created_at`, `started_at` and `reported_at` are the service's own times, as of the last

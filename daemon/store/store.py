@@ -16,11 +16,13 @@ from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
 from daemon.store.anchor import Anchor
+from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
+from daemon.store.labels import Labels
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
 from daemon.store.outbox import Outbox
@@ -41,6 +43,8 @@ class Transaction:
     """What a work can do. It holds only until the work returns."""
 
     jobs: Jobs
+    labels: Labels
+    batches: BatchList
     outbox: Outbox
     history: History
     statuses: Statuses
@@ -159,6 +163,8 @@ class Store:
 def _transaction(connection: Connection) -> Transaction:
     return Transaction(
         jobs=Jobs(connection),
+        labels=Labels(connection),
+        batches=BatchList(connection),
         outbox=Outbox(connection),
         history=History(connection),
         statuses=Statuses(connection),

@@ -1,4 +1,4 @@
-"""Taking jobs up: what becomes of a request to track one, by what is known of it.
+"""Taking jobs up: what becomes of a request to track one, by what is known of it; and letting go of them.
 
 Owns these statements, for `Jobs`. Must never change what the service said of a job.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Boolean, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Boolean, Connection, and_, bindparam, func, insert, or_, select, update
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
@@ -67,6 +67,13 @@ _LOOK_AGAIN = (
         reminded_at=None,
     )
 )
+_ARE_ACTIVE = and_(_C.id.in_(bindparam("rows", expanding=True)), _C.tracking == plain(Tracking.ACTIVE))
+_ACTIVE_OF = select(_C.id, _C.project, _C.batch).where(_ARE_ACTIVE)
+_STOP = (
+    update(JOBS)
+    .where(_ARE_ACTIVE)
+    .values(tracking=plain(Tracking.STOPPED), changed=True, next_poll_at=None, next_reason=None)
+)
 _UNCONFIRMED = (
     select(_C.id)
     .where(
@@ -99,6 +106,26 @@ def track_many(
         results += plan.results
     batches.changed(connection, touched, at=at, routing=routing)
     return results
+
+
+def stop_many(
+    connection: Connection, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None
+) -> set[int]:
+    """Stop tracking the jobs of these row ids, and revoke wrapd's own links to them. Where they were the last
+    active ones of a batch, its end is told by `routing`. Returns those that were active."""
+    stopped: set[int] = set()
+    touched: dict[batches.Batch, None] = {}
+    for part in chunks(jobs):
+        links.revoke(connection, part, at=at)
+        for row, project, batch in connection.execute(_ACTIVE_OF, {"rows": part}).all():
+            stopped.add(row)
+            if batch is not None:
+                touched[project, batch] = None
+        connection.execute(_STOP, {"rows": part})
+    if routing is not None:
+        for project, batch in touched:
+            batches.finish(connection, project, batch, at=at, routing=routing)
+    return stopped
 
 
 @dataclass(slots=True)

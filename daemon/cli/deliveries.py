@@ -1,6 +1,5 @@
 """`wrapd deliveries`: what was told to whom, what was not and why; sending it again, or giving it up."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.session import CLOCK, agreed, config_of, json_option, list_options, opened
 from daemon.cli.text import ago, clean, moment
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
@@ -188,7 +187,9 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
 
     with opened(config) as store:
         chosen = store.read(choose)
-        if len(chosen) > 1 and not yes and not _agreed(len(chosen)):
+        alerts = f"{len(chosen)} alerts"
+        asks = len(chosen) > 1 and not yes
+        if asks and not agreed(f"gives up {alerts}", f"Give up {alerts}? They will not be sent"):
             output.line("nothing was canceled")
             return
         # Exactly what was asked about: not what was written while somebody thought about it.
@@ -196,11 +197,7 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
     output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
 
 
-def _agreed(count: int) -> bool:
-    """Ask whether so many are given up. Raises UsageFault where nobody can answer."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageFault(f"this gives up {count} alerts; add --yes to do it without being asked")
-    return click.confirm(f"Give up {count} alerts? They will not be sent", err=True)
+command.add_command(move.deliveries)
 
 
 def _document(told: Told) -> dict[str, object]:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
+from daemon.cli.orphans import is_orphaned, kept
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import about, brief
+from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
 
@@ -33,7 +35,7 @@ _COLUMNS = (
 )
 
 
-@click.command("jobs")
+@click.group("jobs", invoke_without_command=True)
 @click.option("--project", metavar="NAME", help="Only jobs of this project.")
 @click.option("--state", metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
@@ -59,6 +61,8 @@ def command(
     FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     config = config_of(ctx)
     most = most_of(limit, everything=everything, as_json=as_json)
     fit: JobFilter = {
@@ -69,7 +73,7 @@ def command(
         "batch": batch,
     }
     with opened(config) as store:
-        found = _found(store, fit, most=most)
+        found = _found(store, config, fit, most=most)
         first = next(found)
         if project is not None and not first:
             config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
@@ -78,18 +82,23 @@ def command(
             return
         filtered = any(value is not None for value in (project, state, tracking, tag, batch))
         empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-        cells = ([_cells(row, each) for row, each in page] for page in chain([first], found))
+        cells = ([_cells(row, config, each) for row, each in page] for page in chain([first], found))
         output.tables(_COLUMNS, cells, empty=empty)
         left = more(store, lambda tx, upto: tx.jobs.count(most=upto, **fit), most=most)
     if left is not None:
         output.line(left)
 
 
-def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[list[tuple[JobRow, Outlook]]]":
+command.add_command(move.jobs)
+
+
+def _found(
+    store: "Store", config: Config, fit: "JobFilter", *, most: int | None
+) -> "Iterator[list[tuple[JobRow, Outlook]]]":
     expected = Outlooks(CLOCK.now())
 
     def read(transaction: "Transaction", before: int | None, size: int) -> "list[tuple[JobRow, Outlook]]":
-        rows = transaction.jobs.list(before=before, limit=size, **fit)
+        rows = [kept(row, config) for row in transaction.jobs.list(before=before, limit=size, **fit)]
         return list(zip(rows, expected.of(transaction, rows), strict=True))
 
     return pages(store, read, lambda pair: pair[0].id, most=most)
@@ -100,12 +109,12 @@ def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", expected: Outlook) -> list[str]:
+def _cells(row: "JobRow", config: Config, expected: Outlook) -> list[str]:
     now = expected.at
     return [
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        _next(row, now),
+        "-" if is_orphaned(row, config) else _next(row, now),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from daemon.cli.numbers import Count
+from daemon.cli.text import clean
 from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
 from daemon.config.forms import shown
@@ -156,6 +157,13 @@ def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
             stripped = line.strip()
             if stripped and not stripped.startswith("#"):
                 yield f"line {number}: ", stripped
+
+
+def agreed(does: str, question: str) -> bool:
+    """Ask whether to do what a command `does` ("moves 3 jobs"). Raises UsageFault where nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageFault(f"this {does}; add --yes to do it without being asked")
+    return click.confirm(clean(question), err=True)
 
 
 def is_terminal() -> bool:

@@ -4,6 +4,7 @@ result that says what it did. The command line, the API, callbacks and discovery
 
 from daemon.commands.callback import SignatureUsed, TooManyUnknown, called_back
 from daemon.commands.lists import read_list
+from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
 from daemon.commands.track import Done, discovered, track
 from daemon.commands.untrack import Stopped, untrack
 from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
@@ -18,6 +19,10 @@ __all__ = [
     "WrongRequest",
     "called_back",
     "discovered",
+    "movable_deliveries",
+    "movable_jobs",
+    "move_deliveries",
+    "move_jobs",
     "read_job",
     "read_list",
     "track",

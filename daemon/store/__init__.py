@@ -13,6 +13,8 @@ from daemon.store.jobs import Jobs
 from daemon.store.links import Links
 from daemon.store.lists import DeliveryFilter, JobFilter
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
+from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
+from daemon.store.orphans import Orphans
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
 from daemon.store.pictures import Pictures
@@ -82,6 +84,10 @@ __all__ = [
     "LinkRow",
     "Links",
     "Look",
+    "MovedDeliveries",
+    "MovedJobs",
+    "Moves",
+    "Orphans",
     "Outbox",
     "Outcome",
     "PictureRow",

@@ -23,6 +23,8 @@ from daemon.store.history import History
 from daemon.store.jobs import Jobs
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
+from daemon.store.moves import Moves
+from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
@@ -50,6 +52,8 @@ class Transaction:
     retention: Retention
     signatures: Signatures
     addresses: Addresses
+    orphans: Orphans
+    moves: Moves
 
 
 class Store:
@@ -168,4 +172,6 @@ def _transaction(connection: Connection) -> Transaction:
         retention=Retention(connection),
         signatures=Signatures(connection),
         addresses=Addresses(connection),
+        orphans=Orphans(connection),
+        moves=Moves(connection),
     )

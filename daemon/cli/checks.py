@@ -160,7 +160,7 @@ def deliveries(config: Config) -> Iterator[Finding]:
     for each in orphaned:
         rows, idle = ("active job", "nobody asks about them") if each.what == "project" else _ALERTS
         command = move_command(each.what, each.name, known[each.what])
-        text = f"the config has no such {each.what}, but {count(each.count, rows)}: {idle}; put it back, or `{command}`"
+        text = f"the config does not have it, but {count(each.count, rows)}: {idle}; put it back, or `{command}`"
         yield Finding(verdict="fail", what=f"{each.what}s.{each.name}", text=text)
 
 

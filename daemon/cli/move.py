@@ -1,5 +1,5 @@
-"""`wrapd jobs move` and `wrapd deliveries move`: what is left of a project or channel that was renamed, or taken out
-of the config, goes to another one.
+"""`wrapd jobs move` and `wrapd deliveries move`: what is left of a project or channel that was renamed, or taken
+out of the config, goes to another one.
 """
 
 import shlex

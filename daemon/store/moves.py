@@ -3,7 +3,6 @@
 Owns these statements. Must never have anything told twice by it: what the target has already stays where it is.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,12 +27,7 @@ _active = _C.tracking == plain(Tracking.ACTIVE)
 _MOVABLE = and_(_C.project == _OLD, ~_has_twin)
 _COUNT_JOBS = select(func.count(), func.count().filter(_active)).select_from(JOBS).where(_MOVABLE)
 _TWINS = select(_C.job_id).where(_C.project == _OLD, _has_twin)
-_BATCHES = (
-    select(_C.batch, func.max(_active).label("active"))
-    .where(_MOVABLE, _C.batch.is_not(None))
-    .group_by(_C.batch)
-    .order_by(_C.batch)
-)
+_BATCHES = select(_C.batch).where(_MOVABLE, _C.batch.is_not(None)).distinct().order_by(_C.batch)
 _WITH_JOBS = (
     update(DELIVERIES).where(_D.job.in_(select(_C.id).where(_MOVABLE)), _D.project == _OLD).values(project=_NEW)
 )
@@ -123,12 +117,16 @@ class Moves:
         is told by `routing`."""
         result = self.jobs_of(old, new)
         names = {"old": old, "new": new}
-        found = self._connection.execute(_BATCHES, names).all()
+        found = self._connection.execute(_BATCHES, names).scalars().all()
+        was_active = {batch: batches.is_active(self._connection, old, batch) for batch in found}
         self._connection.execute(_WITH_JOBS, names)
         self._connection.execute(_MOVE_JOBS, names)
-        for row in found:
-            self._move_ends(old, new, row.batch)
-        self._settle(new, ((row.batch, bool(row.active)) for row in found), at=at, routing=routing)
+        for batch in found:
+            self._move_ends(old, new, batch)
+            # One that had ended is not told again because the other project has a batch of the same name; one that
+            # has an active job now has not ended.
+            if was_active[batch] or batches.is_active(self._connection, new, batch):
+                batches.changed(self._connection, [(new, batch)], at=at, routing=routing)
         return result
 
     def _move_ends(self, old: ProjectName, new: ProjectName, batch: str) -> None:
@@ -137,15 +135,6 @@ class Moves:
         for row in batches.told_of(self._connection, old, batch):
             key = batch_key(new, batch) + row.key.removeprefix(begins)
             self._connection.execute(_MOVE_END, {"row": row.id, "as_key": key, "new": new})
-
-    def _settle(
-        self, new: ProjectName, moved: Iterable[tuple[str, bool]], *, at: datetime, routing: Routing
-    ) -> None:
-        """A batch that had ended is not told again because the other project has one of the same name; one that
-        has an active job now has not ended."""
-        for batch, was_active in moved:
-            if was_active or batches.is_active(self._connection, new, batch):
-                batches.changed(self._connection, [(new, batch)], at=at, routing=routing)
 
     def deliveries_of(self, old: ChannelName, new: ChannelName) -> MovedDeliveries:
         """Which deliveries `deliveries` would move."""

@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, func, n
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import batches, quiet
+from daemon.store import batches
+from daemon.store.alerts import KEPT
+from daemon.store.lines import due, open_, same_line
 from daemon.store.mapping import plain
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -73,6 +75,14 @@ _MOVE_OPEN = _MOVE_DELIVERIES.where(_OPEN, _D.event == bindparam("of_event", typ
     tried_for=0.0,
     tried_at=None,
     defects=0,
+)
+_later = DELIVERIES.alias("later")
+_hurries = select(1).where(same_line(_later, DELIVERIES), _later.c.id > _D.id, open_(_later), due(_later))
+# Order is kept: what goes out now takes along what is kept for quiet hours before it.
+_FREE = (
+    update(DELIVERIES)
+    .where(_D.channel == _NEW, KEPT, _hurries.correlate(DELIVERIES).exists())
+    .values(due_at=bindparam("now", type_=_D.due_at.type))
 )
 
 
@@ -138,8 +148,8 @@ class Moves:
 
     def deliveries_of(self, old: ChannelName, new: ChannelName) -> MovedDeliveries:
         """Which deliveries `deliveries` would move."""
-        counts = self._connection.execute(_COUNT_DELIVERIES, {"old": old, "new": new}).one()
-        moved, twins, sending = counts
+        names = {"old": old, "new": new}
+        moved, twins, sending = self._connection.execute(_COUNT_DELIVERIES, names).one()
         return MovedDeliveries(moved=moved, twins=twins, sending=sending)
 
     def deliveries(self, old: ChannelName, new: ChannelName, *, at: datetime, routing: Routing) -> MovedDeliveries:
@@ -153,5 +163,5 @@ class Moves:
             values = {"of_event": event, "due": held_until or at, "until": held_until}
             self._connection.execute(_MOVE_OPEN, {**names, **values})
         self._connection.execute(_MOVE_DEAD, names)
-        quiet.shorten(self._connection, routing, at=at)  # what goes out at once keeps nothing of its job back
+        self._connection.execute(_FREE, {"new": new, "now": at})
         return result

@@ -320,3 +320,17 @@ def test_alerts_of_one_job_keep_their_order(store: Store) -> None:
     assert first is not None
     assert first.delivery.event is Event.BLOCKED
     assert store.write_now(lambda tx: tx.outbox.claim(A, now=later(100))) is None
+
+
+def test_an_urgent_alert_takes_along_what_its_job_told_before(store: Store) -> None:
+    hours = QuietHours(start=time(11), end=time(14), zone=ZoneInfo("UTC"), urgent=frozenset({Event.FAILED}))
+    [row] = tracked(store, "job-1")
+    store.write_now(lambda tx: record(tx, row, "BLOCK", routes=TO_GONE))
+    store.write_now(lambda tx: record(tx, row, "FAILED", routes=TO_GONE, at=later(1)))
+    elsewhere = tracked(store, "job-2")[0]
+    sleeps = replace(BOTH, quiet={B: hours})
+    end(store, elsewhere, routes=sleeps)
+    move_alerts(store, routes=replace(BOTH, quiet={A: hours}))
+    assert {each.due_at for each in alerts(store) if each.job == row} == {later(100)}
+    [kept] = alerts(store, channel=B)  # the other channel's alerts are none of this move's business
+    assert kept.due_at == kept.held_until

@@ -198,7 +198,7 @@ def test_once_its_alert_is_pruned_what_is_still_missing_is_told_again(store: Sto
 
 
 def test_nothing_is_written_where_nothing_is_missing(store: Store) -> None:
-    store.write_now(lambda tx: track(tx))
+    store.write_now(track)
     waiting(store, channel=A)
     assert found(store) == []
     assert look(store) == []

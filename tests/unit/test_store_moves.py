@@ -334,3 +334,15 @@ def test_an_urgent_alert_takes_along_what_its_job_told_before(store: Store) -> N
     assert {each.due_at for each in alerts(store) if each.job == row} == {later(100)}
     [kept] = alerts(store, channel=B)  # the other channel's alerts are none of this move's business
     assert kept.due_at == kept.held_until
+
+
+def test_a_dead_alert_that_was_moved_is_not_held_with_the_channel_that_it_left(store: Store) -> None:
+    waiting(store, "x")
+    tried(store, AttemptOutcome.DEAD)
+    move_alerts(store)
+    [row] = alerts(store)
+    hold = {"about": "channel/gone/delivery_dead/", "at": later(200), "due_at": later(300)}
+    store.write_now(lambda tx: tx.outbox.hold_dead(GONE, [row.id], **hold))
+    assert standing(store) == {"x": (A, "dead")}
+    store.write_now(lambda tx: tx.outbox.hold_dead(A, [row.id], **hold))
+    assert standing(store) == {"x": (A, "held")}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import facts, output, standing
 from daemon.cli.jobs import standing as state_of
-from daemon.cli.orphans import kept, why_orphaned
-from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook
+from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent
@@ -85,7 +85,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 
 def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> Case:
-    row = kept(one_job(transaction, job_id, project), config)
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now

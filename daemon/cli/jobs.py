@@ -8,7 +8,6 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
-from daemon.cli.orphans import is_orphaned, kept
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
@@ -98,7 +97,8 @@ def _found(
     expected = Outlooks(CLOCK.now())
 
     def read(transaction: "Transaction", before: int | None, size: int) -> "list[tuple[JobRow, Outlook]]":
-        rows = [kept(row, config) for row in transaction.jobs.list(before=before, limit=size, **fit)]
+        found = transaction.jobs.list(before=before, limit=size, **fit)
+        rows = [views.kept(row, config.projects) for row in found]
         return list(zip(rows, expected.of(transaction, rows), strict=True))
 
     return pages(store, read, lambda pair: pair[0].id, most=most)
@@ -114,7 +114,7 @@ def _cells(row: "JobRow", config: Config, expected: Outlook) -> list[str]:
     return [
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        "-" if is_orphaned(row, config) else _next(row, now),
+        "-" if views.is_orphaned(row, config.projects) else _next(row, now),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,

@@ -11,8 +11,7 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.orphans import kept, why_orphaned
-from daemon.cli.outlook import Outlook, Outlooks, in_production
+from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
@@ -60,7 +59,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 def _read(
     transaction: "Transaction", config: Config, job_id: "JobId", project: str | None, now: datetime
 ) -> Story:
-    row = kept(one_job(transaction, job_id, project), config)
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries = transaction.outbox.list(job=row.id)
     return Story(
         job=row,

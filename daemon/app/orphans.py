@@ -53,7 +53,7 @@ class OrphanWatch:
         self._next_at = float("-inf")
 
     async def tick(self) -> None:
-        """Look, if it is time. What the store does not take is done again."""
+        """Look, if it is time. What the store does not take is done again at the next tick."""
         now = self._clock.monotonic()
         if now < self._next_at:
             return
@@ -61,12 +61,13 @@ class OrphanWatch:
         had, self._had = self._had, set()
         try:
             await self._look(had)
-        except BaseException as error:
+        except StoreError as error:
             self._had |= had
             self._next_at = float("-inf")
-            if not isinstance(error, StoreError):
-                raise
             self._errors.note(error)
+        except BaseException:  # an error of wrapd's own, or the end: it would be the same in a second
+            self._had |= had
+            raise
 
     async def _look(self, had: set[tuple[What, str]]) -> None:
         known, routing = self._known, self._plan.routing

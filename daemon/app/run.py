@@ -19,6 +19,7 @@ from daemon import __version__
 from daemon.app.control import ControlServer
 from daemon.app.delivery import Delivery
 from daemon.app.health import Pulse
+from daemon.app.orphans import OrphanWatch
 from daemon.app.reload import Read, Reloader
 from daemon.app.runtime import Runtime
 from daemon.app.scope import Scope
@@ -87,6 +88,7 @@ class Service:
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
     _runtime: Runtime = field(init=False)
+    _orphans: OrphanWatch = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -220,6 +222,10 @@ class Service:
         self.scope = Scope(self.plan, runtime)
         if listener is not None:
             self.web = self._web(listener)
+        self._orphans = OrphanWatch(
+            self.plan, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
+        )
+        self.scope.follow(self._orphans.adopt)
         self._schedule = self._ticks()
         self._pulse = Pulse(
             clock=self.clock,
@@ -258,6 +264,7 @@ class Service:
         schedule.every(POLL_TICK, "poll", self.scope.watcher.tick)
         schedule.every(CHANGES_TICK, "changes", self._changes)
         schedule.every(CHANGES_TICK, "operators", self._runtime.operators.flush)
+        schedule.every(CHANGES_TICK, "orphans", self._orphans.tick)
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.scope.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)

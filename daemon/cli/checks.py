@@ -11,7 +11,7 @@ import platform
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution, version
@@ -20,8 +20,9 @@ from typing import Literal
 
 import daemon
 from daemon.cli.session import CLOCK
-from daemon.cli.text import about
+from daemon.cli.text import about, count
 from daemon.config import Config
+from daemon.domain.orphans import What, move_command
 from daemon.errors import ConfigFault, DatabaseFault
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -35,6 +36,9 @@ _PATIENCE = 5.0
 """Seconds that the daemon's own pages may take to answer."""
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not what is asked
 """Where to ask a daemon that listens on every address of this machine."""
+
+
+_ALERTS = ("unsent alert", "nobody sends them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +132,11 @@ def database(config: Config) -> Iterator[Finding]:
 
 
 def deliveries(config: Config) -> Iterator[Finding]:
-    """Whether alerts of some channel are held or dead."""
+    """Whether alerts of some channel are held or dead, and whether anything is of a project or channel that the
+    config does not have."""
     from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
 
+    known: dict[What, Collection[str]] = {"project": config.projects, "channel": config.channels}
     try:
         if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
             return  # nothing is told yet, or the check of the database has said why it cannot be read
@@ -138,20 +144,24 @@ def deliveries(config: Config) -> Iterator[Finding]:
     except DatabaseFault:
         return
     try:
-        counts = store.read(lambda transaction: transaction.outbox.counts())
+        counts, orphaned = store.read(
+            lambda transaction: (transaction.outbox.counts(), transaction.orphans.count(known))
+        )
     finally:
         store.close()
     for (channel, status), number in sorted(counts.items()):
         alerts = f"{number} alert{'' if number == 1 else 's'}"
-        if str(status) == "held":
+        if str(status) == "held" and channel in config.channels:
             text = f"the service refuses it, with {alerts} waiting; fix it, then `wrapd channels test {channel}`"
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
-        elif channel not in config.channels and str(status) in {"pending", "sending"}:
-            text = f"{alerts} waiting for a channel that the config has not; add it, or cancel them"
-            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+    for each in orphaned:
+        rows, idle = ("active job", "nobody asks about them") if each.what == "project" else _ALERTS
+        command = move_command(each.what, each.name, known[each.what])
+        text = f"the config does not have it, but {count(each.count, rows)}: {idle}; put it back, or `{command}`"
+        yield Finding(verdict="fail", what=f"{each.what}s.{each.name}", text=text)
 
 
 def running(config: Config) -> Iterator[Finding]:

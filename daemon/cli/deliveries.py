@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
@@ -244,6 +244,9 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
         # Exactly what was asked about: not what was written while somebody thought about it.
         count = store.write_now(lambda transaction: transaction.outbox.cancel(chosen, at=CLOCK.now()))
     output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
+
+
+command.add_command(move.deliveries)
 
 
 def _document(told: Told) -> dict[str, object]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import facts, output, standing
 from daemon.cli.jobs import standing as state_of
-from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook
+from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent
@@ -41,7 +42,7 @@ _PLANNED = frozenset({None, State.WAITING, State.PROCESSING})
 class Case:
     """All that is known of one job's plan. `law` is that of jobs like it; `plan` is None where the learned plan
     does not rule, and holds for the moment `as_of`; `by_feed`: the feed carries the news of this job; `running`:
-    a daemon works on the database."""
+    a daemon works on the database; `orphaned`: why nobody asks about the job."""
 
     job: "JobRow"
     law: Law
@@ -53,6 +54,7 @@ class Case:
     pressure: float
     status: "Status | None"
     running: bool
+    orphaned: str | None
     now: datetime
     as_of: datetime
 
@@ -83,7 +85,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 
 def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> Case:
-    row = one_job(transaction, job_id, project)
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
@@ -105,6 +107,7 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
         pressure=pressure,
         status=status,
         running=running,
+        orphaned=why_orphaned(row, config),
         now=now,
         as_of=as_of,
     )
@@ -203,6 +206,9 @@ def _next(case: Case) -> Iterator[tuple[str, str]]:
     row, now = case.job, case.now
     if row.tracking is not Tracking.ACTIVE:
         yield "next look", f"none: tracking ended ({row.tracking})"
+        return
+    if case.orphaned is not None:
+        yield "next look", clean(case.orphaned)
         return
     if not case.running:
         yield "next look", "none: no daemon works on this database; start it with `wrapd run`"

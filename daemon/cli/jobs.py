@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.since import Since
 from daemon.cli.text import about, brief
+from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.config import Config
     from daemon.store import JobFilter, JobRow, Page, Place, Store, Transaction
 
 SORTS = ("newest", "oldest", "changed")
@@ -36,7 +36,7 @@ _COLUMNS = (
 )
 
 
-@click.command("jobs")
+@click.group("jobs", invoke_without_command=True)
 @click.option("--project", metavar="NAME", help="Only jobs of this project.")
 @click.option("--state", metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
@@ -82,6 +82,8 @@ def command(
     FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     config = config_of(ctx)
     most = most_of(limit, everything=everything, as_json=as_json)
     fit: JobFilter = {
@@ -97,7 +99,7 @@ def command(
         raise UsageFault(f"--since lists the last change of state first; leave --sort {sort} out")
     order = sort or ("newest" if since is None else "changed")
     with opened(config) as store:
-        found = _found(store, fit, sort=order, search=text, most=most)
+        found = _found(store, config, fit, sort=order, search=text, most=most)
         if found.is_empty:
             _require_known(config, project, fit["state"])
         if as_json:
@@ -105,9 +107,14 @@ def command(
         else:
             filtered = text is not None or any(value is not None for value in fit.values())
             empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-            output.tables(_COLUMNS, ([_cells(*pair) for pair in page] for page in found), empty=empty)
+            output.tables(
+                _COLUMNS, ([_cells(row, config, each) for row, each in page] for page in found), empty=empty
+            )
         newest = order == "newest"
         tell_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
+
+
+command.add_command(move.jobs)
 
 
 def _require_known(config: "Config", project: str | None, state: str | None) -> None:
@@ -120,7 +127,7 @@ def _require_known(config: "Config", project: str | None, state: str | None) -> 
 
 
 def _found(
-    store: "Store", fit: "JobFilter", *, sort: str, search: str | None, most: int | None
+    store: "Store", config: "Config", fit: "JobFilter", *, sort: str, search: str | None, most: int | None
 ) -> "Pages[tuple[JobRow, Outlook]]":
     from daemon.store import JobSort  # noqa: PLC0415 - SQLAlchemy
 
@@ -128,7 +135,8 @@ def _found(
 
     def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[tuple[JobRow, Outlook]]":
         page = transaction.jobs.page(after=after, limit=size, sort=JobSort(sort), search=search, **fit)
-        return page.of(list(zip(page.rows, expected.of(transaction, page.rows), strict=True)))
+        rows = [views.kept(row, config.projects) for row in page.rows]
+        return page.of(list(zip(rows, expected.of(transaction, rows), strict=True)))
 
     return Pages(store, read, most=most)
 
@@ -138,12 +146,12 @@ def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", expected: Outlook) -> list[str]:
+def _cells(row: "JobRow", config: Config, expected: Outlook) -> list[str]:
     now = expected.at
     return [
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        _next(row, now),
+        "-" if views.is_orphaned(row, config.projects) else _next(row, now),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,

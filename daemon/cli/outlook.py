@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from daemon import views
 from daemon.cli.text import count
+from daemon.config import Config
 from daemon.domain.batches import LastEnd, Unended, last_end
 from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, Running, eta
 from daemon.domain.jobs import Tracking
+from daemon.domain.orphans import move_command
 from daemon.domain.states import State
 
 if TYPE_CHECKING:
@@ -120,6 +123,14 @@ def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
     if expected is None:
         return Outlook(at=now, reason="it has run longer than every job of its kind that is known")
     return Outlook(at=now, eta=expected)
+
+
+def why_orphaned(row: "JobRow", config: Config) -> str | None:
+    """Why nobody asks about an active job, and what to do; None where somebody does."""
+    if not views.is_orphaned(row, config.projects):
+        return None
+    command = move_command("project", row.project, config.projects)
+    return f"none: the config has no project {row.project}, so nobody asks; `{command}` moves its jobs"
 
 
 def in_production(row: "JobRow") -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from daemon.cli.numbers import Count
+from daemon.cli.text import clean
 from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
 from daemon.config.forms import shown
@@ -136,7 +137,7 @@ def agreed(doing: str, more: str = "") -> bool:
     where nobody can answer."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageFault(f"this would {doing}; add --yes to do it without being asked")
-    return click.confirm(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}", err=True)
+    return click.confirm(clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}"), err=True)
 
 
 def existing_database(config: Config) -> Path:

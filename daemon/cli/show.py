@@ -11,10 +11,11 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.outlook import Outlook, Outlooks, in_production
+from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
+from daemon.config import Config
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is recorded of one job; deliveries with their attempts."""
+    """All that is recorded of one job; deliveries with their attempts. `orphaned`: why nobody asks about it."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
     outlook: Outlook
+    orphaned: str | None
 
 
 @click.command("show")
@@ -46,7 +48,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
     (job_id,) = job_ids([job])
     with opened(config) as store:
         now = CLOCK.now()
-        story = store.read(lambda transaction: _read(transaction, job_id, project, now))
+        story = store.read(lambda transaction: _read(transaction, config, job_id, project, now))
     if as_json:
         output.document(_document(story))
         return
@@ -54,8 +56,10 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now: datetime) -> Story:
-    row = one_job(transaction, job_id, project)
+def _read(
+    transaction: "Transaction", config: Config, job_id: "JobId", project: str | None, now: datetime
+) -> Story:
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries = transaction.outbox.list(job=row.id)
     return Story(
         job=row,
@@ -64,6 +68,7 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now:
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
         outlook=Outlooks(now).of(transaction, [row])[0],
+        orphaned=why_orphaned(row, config),
     )
 
 
@@ -80,7 +85,7 @@ def _document(story: Story) -> dict[str, object]:
 def _lines(story: Story, now: datetime) -> Iterator[str]:
     row = story.job
     yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
-    for name, value in _facts(row, story.outlook, now):
+    for name, value in _facts(row, story.outlook, story.orphaned, now):
         yield f"  {name:<10} {value}"
     yield ""
     yield click.style("Changes of state", bold=True)
@@ -108,7 +113,7 @@ def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
         yield "ends", f"nobody can say: {expected.reason}"
 
 
-def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
+def _facts(row: "JobRow", expected: Outlook, orphaned: str | None, now: datetime) -> Iterator[tuple[str, str]]:
     asset = row.asset
     word, _, rest = standing(row).partition(" ")
     kind = clean(row.kind) + (", a guess so far" if row.kind_source == "guessed" else "")
@@ -117,8 +122,8 @@ def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[st
     yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
     yield from ends(row, expected)
-    if row.next_poll_at is not None:
-        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
+    if row.next_poll_at is not None or orphaned is not None:
+        yield "next look", clean(orphaned or f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})")
     if row.polls:
         yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
     if row.error_code or row.error_msg:

@@ -40,6 +40,7 @@ class Event(StrEnum):
     DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
     UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
     CONFIG_REFUSED = "config_refused"  # a changed config has a fault; wrapd goes on with the last good one
+    ORPHANED = "orphaned"  # jobs or alerts are of a project or channel that the config does not have
     DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
@@ -54,6 +55,7 @@ OPERATOR_EVENTS = frozenset(
         Event.DELIVERY_DEAD,
         Event.UNCONFIRMED,
         Event.CONFIG_REFUSED,
+        Event.ORPHANED,
         Event.DEFECT,
     }
 )

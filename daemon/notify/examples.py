@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
+from daemon.domain.orphans import move_command
 from daemon.domain.states import State
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
 
@@ -196,6 +197,11 @@ _OPERATORS: Mapping[Event, Mapping[str, Json]] = {
     Event.CONFIG_REFUSED: {
         "reason": "/etc/wrapd/config.toml: channels.studio.digest_abov: there is no such key; did you mean "
         "'digest_above'?",
+    },
+    Event.ORPHANED: {
+        "project": "studio-2025",
+        "jobs": 12,
+        "command": move_command("project", "studio-2025", ["main"]),
     },
     Event.DEFECT: {
         "part": "watch",

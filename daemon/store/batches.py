@@ -70,8 +70,8 @@ def changed(
     the channel of each alert."""
     told: list[ChannelName] = []
     for project, batch in batches:
-        if _is_active(connection, project, batch):
-            _take_back(connection, [row for row in _told(connection, project, batch) if _is_untried(row)], at=at)
+        if is_active(connection, project, batch):
+            _take_back(connection, [row for row in told_of(connection, project, batch) if _is_untried(row)], at=at)
         elif routing is not None:
             told += finish(connection, project, batch, at=at, routing=routing)
     return told
@@ -85,11 +85,11 @@ def finish(
     Nothing is written where all its jobs were stopped by people, nor where a channel was last told of the same
     jobs. What was not tried yet and tells of others is taken back.
     """
-    if _is_active(connection, project, batch):
+    if is_active(connection, project, batch):
         return []
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     members = membership((job.id, job.episode) for job in jobs)
-    rows = _told(connection, project, batch)
+    rows = told_of(connection, project, batch)
     stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
     _take_back(connection, stale, at=at)
     ends = [way(job.tracking, job.state) for job in jobs]
@@ -108,11 +108,12 @@ def finish(
     return damped.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
-def _is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
+def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
+    """Whether any job of the batch is active."""
     return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
 
 
-def _told(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
+def told_of(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
     """The alerts about ends of the batch, the first one first."""
     key = batch_key(project, batch)
     found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})

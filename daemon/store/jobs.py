@@ -133,8 +133,7 @@ class Jobs:
         routing: Routing | None = None,
         rule: TrackRule | None = None,
     ) -> _Tracked:
-        """The same by a rule (None: the usual one), and what became of each, in their order. The end of a batch
-        that comes by it is told by `routing`."""
+        """The same by a rule (None: the usual one), and what became of each, in their order."""
         return track_many(self._connection, requests, at=at, routing=routing, rule=rule)
 
     def kinds_found(self, found: Mapping[int, str]) -> None:
@@ -203,17 +202,18 @@ class Jobs:
         operator_alerts: Sequence[OperatorAlert] = (),
         facts: Mapping[str, Json] = _NO_FACTS,
         kind: str | None = None,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """Write a transition, what the answer says, and the alerts that it causes (due at `due_at`; operators'
-        at once). A terminal state ends tracking. What the answer lacks erases nothing. The job's alerts tell
-        `facts` beside their own. `kind` is that under which the service answered (None: nobody can say).
+        at once). A terminal state ends tracking. What the answer lacks erases nothing. The alerts tell `facts`
+        beside their own. `kind` is that under which the service answered (None: nobody can say).
 
         An end that a person asked to be looked at again, and that stands as it was, is not told again: then there
         is no transition.
 
-        None, and nothing is written: the job is not active, or not in the state that `move` starts from.
+        None, and nothing is written: the job is not active, not in `move`'s first state, or not of `project`.
         """
-        known = self.get(job)
+        known = self.get(job, project)
         if known is None:
             return None
         if kind is not None:
@@ -240,18 +240,26 @@ class Jobs:
         return _recorded(transition, told)
 
     def record_end(
-        self, job: int, event: Event, *, at: datetime, routing: Routing, reason: str, episode: int | None = None
+        self,
+        job: int,
+        event: Event,
+        *,
+        at: datetime,
+        routing: Routing,
+        reason: str,
+        episode: int | None = None,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """End tracking because the service does not know the job (`lost`) or time is up (`expired`), with the
         alerts, due `at`. One that only a callback named, and that the service never confirmed, is told to nobody
         here: there may be no such job.
 
-        None where the job is not active, or was taken up anew since `episode`. Raises ValueError for any other
-        event."""
+        None where the job is not active, not of `project`, or was taken up anew since `episode`. Raises ValueError
+        for any other event."""
         tracking = _ENDS.get(event)
         if tracking is None:
             raise ValueError(f"{event} does not end tracking")
-        known = self.get(job)
+        known = self.get(job, project)
         if known is None or known.tracking is not Tracking.ACTIVE or episode not in (None, known.episode):
             return None
         self._connection.execute(update(JOBS).where(_C.id == job).values(tracking=tracking, **_NO_MORE_POLLS))
@@ -266,11 +274,17 @@ class Jobs:
         return _recorded(None, told)
 
     def record_stuck(
-        self, job: int, *, at: datetime, routing: Routing, facts: Mapping[str, Json] = _NO_FACTS
+        self,
+        job: int,
+        *,
+        at: datetime,
+        routing: Routing,
+        facts: Mapping[str, Json] = _NO_FACTS,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """Write the alerts that the job's production takes too long, due `at`; they tell `facts` beside the usual
-        ones. None, and nothing is written: the job is not active, or it was told once in its life."""
-        known = self.get(job)
+        ones. None, and nothing is written: the job is not active, not of `project`, or it was told in its life."""
+        known = self.get(job, project)
         occurrence = job_occurrence(job, Event.STUCK)
         if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
             return None
@@ -347,10 +361,10 @@ class Jobs:
         query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
         return self._rows(query if project is None else query.where(_C.project == project))
 
-    def get(self, job: int) -> JobRow | None:
-        """A job by its row id."""
+    def get(self, job: int, project: ProjectName | None = None) -> JobRow | None:
+        """A job by its row id; with `project`, as long as it is one of it."""
         row = self._connection.execute(_BY_ID, {"id": job}).one_or_none()
-        return None if row is None else job_row(row)
+        return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
         """How many jobs each project has, by tracking; pairs without any are left out."""

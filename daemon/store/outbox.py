@@ -211,10 +211,12 @@ class Outbox:
         begins with `about`, it tells of these too: its `deliveries` grows."""
         given_up.tell(self._connection, alert, channels, about=about, at=at, due_at=due_at)
 
-    def hold_dead(self, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime) -> None:
-        """Dead ones were the channel's fault: they are held with it until `due_at`, and the alert about them (its
-        key begins with `about`), if it was not tried, is taken back."""
-        given_up.hold(self._connection, deliveries, about=about, at=at, due_at=due_at)
+    def hold_dead(
+        self, channel: ChannelName, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime
+    ) -> None:
+        """Dead ones of a channel were its fault: they are held with it until `due_at`, and the alert about them
+        (its key begins with `about`), if it was not tried, is taken back."""
+        given_up.hold(self._connection, channel, deliveries, about=about, at=at, due_at=due_at)
 
     def copy(self, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
         """Tell `to` as well what these (row ids) were to tell on their own channel, each once, due `at`; how many

@@ -25,6 +25,8 @@ from daemon.store.jobs import Jobs
 from daemon.store.labels import Labels
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
+from daemon.store.moves import Moves
+from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
@@ -54,6 +56,8 @@ class Transaction:
     retention: Retention
     signatures: Signatures
     addresses: Addresses
+    orphans: Orphans
+    moves: Moves
 
 
 class Store:
@@ -174,4 +178,6 @@ def _transaction(connection: Connection) -> Transaction:
         retention=Retention(connection),
         signatures=Signatures(connection),
         addresses=Addresses(connection),
+        orphans=Orphans(connection),
+        moves=Moves(connection),
     )

@@ -94,7 +94,8 @@ async def _show(ground: WebGround, project: str, job_id: str) -> dict[str, objec
         raise Refused(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
     job, story = found
     now = ground.clock.now()
-    return views.document(views.job(job, now=now, eta=ground.eta(job, now)), without=["eta_reason"]) | story
+    shown = views.job(views.kept(job, ground.projects), now=now, eta=ground.eta(job, now))
+    return views.document(shown, without=["eta_reason"]) | story
 
 
 def _find(tx: Transaction, project: ProjectName, job_id: JobId) -> tuple[JobRow, dict[str, object]] | None:

@@ -20,6 +20,8 @@ from daemon.store import (
     jobs,
     learned,
     links,
+    moves,
+    orphans,
     outbox,
     pictures,
     plainly,
@@ -230,6 +232,35 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
+        (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project>?)"]),
+        (orphans._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
+        (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project=? AND tracking=?)"]),
+        (
+            orphans._UNSENT,
+            ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
+        ),
+        (
+            orphans._TOLD,
+            [
+                "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)",
+                "USE TEMP B-TREE FOR ORDER BY",
+            ],
+        ),
+        (
+            moves._WITH_JOBS,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_job (job=?)",
+                "SEARCH jobs USING INDEX jobs_by_tracking (project=?)",
+                "SEARCH twin USING COVERING INDEX sqlite_autoindex_jobs_1 (job_id=? AND project=?)",
+            ],
+        ),
+        (
+            moves._MOVE_OPEN,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=?)",
+                "SEARCH same USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=? AND channel=?)",
+            ],
+        ),
     ],
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:

@@ -194,6 +194,13 @@ ENGLISH = Catalogue(
                 "Fix the fault, then run `wrapd reload`; `wrapd config check` names every fault."
             ),
         ),
+        Event.ORPHANED: OperatorText(
+            title="Project {project} is not in the config, but has jobs",
+            headline=(
+                "Nobody asks about them, so their ends are not told. Put the project back into the config and run "
+                "`wrapd reload`, or move its jobs to another one: `{command}`."
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd met an error of its own",
             headline=(
@@ -207,6 +214,13 @@ ENGLISH = Catalogue(
         headline=(
             "The others get its messages, and nothing is sent twice. Correct the recipient that is refused, then "
             "run `wrapd channels test {channel}`."
+        ),
+    ),
+    orphaned_channel=OperatorText(
+        title="Channel {channel} is not in the config, but alerts wait for it",
+        headline=(
+            "Nobody sends them. Put the channel back into the config and run `wrapd reload`, or move them to "
+            "another one: `{command}`."
         ),
     ),
     operator_other=OperatorText(title="{event}", headline="wrapd reports {event}."),

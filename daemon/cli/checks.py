@@ -11,6 +11,7 @@ import platform
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from typing import Literal
 
 import daemon
 from daemon.cli.session import CLOCK
-from daemon.cli.text import about
+from daemon.cli.text import about, count
 from daemon.config import Config
 from daemon.errors import ConfigFault, DatabaseFault
 
@@ -141,10 +142,16 @@ def deliveries(config: Config) -> Iterator[Finding]:
         counts = store.read(lambda transaction: transaction.outbox.counts())
     finally:
         store.close()
+    waiting = Counter[str]()
+    for (channel, status), number in counts.items():
+        waiting[channel] += number if str(status) in {"pending", "sending", "held"} else 0
     for (channel, status), number in sorted(counts.items()):
-        alerts = f"{number} alert{'' if number == 1 else 's'}"
+        alerts = count(number, "alert")
         if str(status) == "held":
-            text = f"the service refuses it, with {alerts} waiting; fix it, then `wrapd channels test {channel}`"
+            all_of_them = count(waiting[channel], "alert")
+            text = (
+                f"the service refuses it, with {all_of_them} waiting; fix it, then `wrapd channels test {channel}`"
+            )
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"

@@ -12,6 +12,8 @@ from daemon.domain.events import Event
 from daemon.domain.planning import WORDS, Explanation, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from daemon.cli.channels import Standing as ChannelStanding
     from daemon.cli.checks import Finding
     from daemon.cli.discover import Account
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from daemon.cli.stats import Production, Stats
     from daemon.cli.templates import Preview
     from daemon.config import Channel
+    from daemon.domain.jobs import ChannelName
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
-    from daemon.store import JobRow, LinkRow
+    from daemon.store import JobRow, LinkRow, Refusal
 
 Facts = dict[str, object]
 
@@ -45,7 +48,8 @@ def of_channel(name: str, channel: "Channel", standing: "ChannelStanding") -> Fa
         "templates": sorted(channel.templates),  # what there are templates of the operator's own for
         "sent": counts.get("sent", 0),  # alerts that the chat service took
         "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
-        "held": counts.get("held", 0),  # alerts that wait because the service refuses the channel
+        # all alerts that wait because the service refuses the channel: those `waiting`, and what it has refused;
+        "held": standing.refused,  # 0 where it does not
         "held_since": stamp(standing.held_since),  # since when it does, or null
         "dead": counts.get("dead", 0),  # alerts that were given up
     }
@@ -82,8 +86,9 @@ def of_routing(found: "Explained") -> Facts:
         # each route in order: `route` (from 1), `channels`, `taken`, `mismatch` (the first condition that does not
         # hold: event, project, kind, tag, batch, label; null where all do), `skipped` (a route before it said
         "routes": [_of_step(step) for step in found.steps],  # stop); empty for events of operators
-        # the channels that hear of it: `channel`, and `held_until`, the end of quiet hours, or
-        "targets": [_of_target(target) for target in found.targets],  # null: at once
+        # the channels that hear of it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
+        # since when its service refuses it, or null, and then `waiting`, how many alerts wait there, and `reason`;
+        "targets": [_of_target(target, found.refusals) for target in found.targets],  # both null: at once
     }
 
 
@@ -122,8 +127,15 @@ def _of_step(step: "Step") -> Facts:
     }
 
 
-def _of_target(target: "Target") -> Facts:
-    return {"channel": target.channel, "held_until": stamp(target.held_until)}
+def _of_target(target: "Target", refusals: "Mapping[ChannelName, Refusal]") -> Facts:
+    refusal = refusals.get(target.channel)
+    return {
+        "channel": target.channel,
+        "held_until": stamp(target.held_until),
+        "refused_since": None if refusal is None else stamp(refusal.since),
+        "waiting": None if refusal is None else refusal.waiting,
+        "reason": None if refusal is None else refusal.reason,
+    }
 
 
 def of_explanation(case: "Case") -> Facts:

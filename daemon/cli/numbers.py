@@ -1,7 +1,8 @@
 """Numbers and moments on the command line that no later part chokes on."""
 
 import math
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -51,6 +52,30 @@ class Duration(click.ParamType[float]):
         return number
 
 
+class Since(click.ParamType[datetime]):
+    """A moment that has passed: how long ago as the config writes durations, or as `Moment` has it. `now` gives
+    the present one."""
+
+    name = "time"
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        now = self._now()
+        try:
+            return now - timedelta(seconds=seconds(str(value)))
+        except ValueError as error:
+            fault = str(error)
+        try:
+            found = _moment(str(value))
+        except (ValueError, OverflowError):
+            self.fail(f'{fault}, or a moment like "2026-01-05T23:30" (UTC)', param, ctx)
+        if found > now:
+            self.fail(f"{value!r} lies ahead; name a time that has passed", param, ctx)
+        return found
+
+
 class Moment(click.ParamType[datetime]):
     """A date and time, ISO 8601; in UTC where it names no zone."""
 
@@ -58,7 +83,11 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            found = datetime.fromisoformat(str(value))
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            return _moment(str(value))
         except (ValueError, OverflowError):
             self.fail(f'{value!r} is no moment; write one like "2026-01-05T23:30" (UTC)', param, ctx)
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -15,6 +15,7 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
+from daemon.store.again import Again
 from daemon.store.anchor import Anchor
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
@@ -25,6 +26,7 @@ from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
+from daemon.store.queue import Queue
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.signatures import Signatures
@@ -42,6 +44,8 @@ class Transaction:
 
     jobs: Jobs
     outbox: Outbox
+    again: Again
+    queue: Queue
     history: History
     statuses: Statuses
     discoveries: Discoveries
@@ -160,6 +164,8 @@ def _transaction(connection: Connection) -> Transaction:
     return Transaction(
         jobs=Jobs(connection),
         outbox=Outbox(connection),
+        again=Again(connection),
+        queue=Queue(connection),
         history=History(connection),
         statuses=Statuses(connection),
         discoveries=Discoveries(connection),

@@ -12,20 +12,17 @@ from daemon.domain.events import Event
 from daemon.domain.planning import WORDS, Explanation, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from daemon.cli.channels import Standing as ChannelStanding
     from daemon.cli.checks import Finding
     from daemon.cli.discover import Account
     from daemon.cli.explain import Case
-    from daemon.cli.routes import Explained
+    from daemon.cli.routes import Explained, Held
     from daemon.cli.stats import Production, Stats
     from daemon.cli.templates import Preview
     from daemon.config import Channel
-    from daemon.domain.jobs import ChannelName
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
-    from daemon.store import JobRow, LinkRow, Refusal
+    from daemon.store import JobRow, LinkRow
 
 Facts = dict[str, object]
 
@@ -88,7 +85,9 @@ def of_routing(found: "Explained") -> Facts:
         "routes": [_of_step(step) for step in found.steps],  # stop); empty for events of operators
         # the channels that hear of it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
         # since when its service refuses it, or null, and then `waiting`, how many alerts wait there, and `reason`;
-        "targets": [_of_target(target, found.refusals) for target in found.targets],  # both null: at once
+        "targets": [
+            _of_target(target, found.held.get(target.channel)) for target in found.targets
+        ],  # both null: at once
     }
 
 
@@ -127,14 +126,13 @@ def _of_step(step: "Step") -> Facts:
     }
 
 
-def _of_target(target: "Target", refusals: "Mapping[ChannelName, Refusal]") -> Facts:
-    refusal = refusals.get(target.channel)
+def _of_target(target: "Target", held: "Held | None") -> Facts:
     return {
         "channel": target.channel,
         "held_until": stamp(target.held_until),
-        "refused_since": None if refusal is None else stamp(refusal.since),
-        "waiting": None if refusal is None else refusal.waiting,
-        "reason": None if refusal is None else refusal.reason,
+        "refused_since": None if held is None else stamp(held.refusal.since),
+        "waiting": None if held is None else held.waiting,
+        "reason": None if held is None else held.refusal.reason,
     }
 
 

@@ -29,6 +29,14 @@ _NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A channel that its service refuses, and how many alerts wait there."""
+
+    refusal: "Refusal"
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """Where one alert goes at one moment. `steps` is empty for operators' events, which take no route."""
 
@@ -37,7 +45,7 @@ class Explained:
     steps: tuple[Step, ...]
     targets: tuple[Target, ...]
     stopped_by: int | None
-    refusals: "Mapping[ChannelName, Refusal]"
+    held: Mapping[ChannelName, Held]
     """The channels among the targets that their services refuse now."""
 
 
@@ -127,8 +135,8 @@ def explain(
     )
     subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
     routing = config.routing()
-    refusals = _refusals(config)
-    found = [explained(routing, subject, at=at or CLOCK.now(), refusals=refusals) for subject in subjects]
+    held = _held(config)
+    found = [explained(routing, subject, at=at or CLOCK.now(), held=held) for subject in subjects]
     if as_json:
         output.document([facts.of_routing(each) for each in found])
     elif len(found) == 1:
@@ -175,22 +183,23 @@ def _of_job(config: Config, job: str, told: Event | None, described: Subject) ->
     return [subject for subject in found if subject is not None]
 
 
-def _refusals(config: Config) -> "dict[ChannelName, Refusal]":
+def _held(config: Config) -> dict[ChannelName, Held]:
     """The channels of the config that their services refuse now, as far as the database can be read: where an
     alert goes is known without."""
+
+    def read(tx: "Transaction") -> dict[ChannelName, Held]:
+        refusals = tx.queue.refusals(map(ChannelName, config.channels))
+        return {name: Held(refusal=each, waiting=tx.queue.waiting(name)) for name, each in refusals.items()}
+
     with contextlib.suppress(DatabaseFault):
         if has_database(config):
             with opened(config) as store:
-                return store.read(
-                    lambda transaction: transaction.queue.refusals(map(ChannelName, config.channels))
-                )
+                return store.read(read)
     return {}
 
 
-def explained(
-    routing: Routing, subject: Subject, *, at: datetime, refusals: "Mapping[ChannelName, Refusal]"
-) -> Explained:
-    """Where an alert about `subject` goes that is written at `at`, as the channels stand by `refusals`."""
+def explained(routing: Routing, subject: Subject, *, at: datetime, held: Mapping[ChannelName, Held]) -> Explained:
+    """Where an alert about `subject` goes that is written at `at`; `held` are the channels that are refused."""
     operators = subject.event in OPERATOR_EVENTS
     steps = () if operators else routing.steps(subject)
     targets = routing.targets(subject, at=at)
@@ -200,7 +209,7 @@ def explained(
         steps=steps,
         targets=targets,
         stopped_by=next((step.number for step in steps if step.taken and step.route.stop), None),
-        refusals={each.channel: refusals[each.channel] for each in targets if each.channel in refusals},
+        held={each.channel: held[each.channel] for each in targets if each.channel in held},
     )
 
 
@@ -272,7 +281,7 @@ def _lines(found: Explained, routing: Routing) -> Iterator[str]:
     if not found.targets:
         yield "Nobody hears of it."
     for target in found.targets:
-        yield f"{clean(target.channel)}: {_when(target, found.refusals.get(target.channel))}"
+        yield f"{clean(target.channel)}: {_when(target, found.held.get(target.channel))}"
 
 
 def _table(found: Sequence[Explained]) -> None:
@@ -282,7 +291,7 @@ def _table(found: Sequence[Explained]) -> None:
             str(each.subject.event),
             ", ".join(str(step.number) for step in each.steps if step.taken) or "-",
             ", ".join(
-                f"{target.channel} ({_when(target, each.refusals.get(target.channel))})" for target in each.targets
+                f"{target.channel} ({_when(target, each.held.get(target.channel))})" for target in each.targets
             )
             or "nobody",
         ]
@@ -291,13 +300,13 @@ def _table(found: Sequence[Explained]) -> None:
     output.table(columns, rows, empty="There is no event.")
 
 
-def _when(target: Target, refusal: "Refusal | None") -> str:
+def _when(target: Target, held: Held | None) -> str:
     """When it is sent there."""
     kept = None if target.held_until is None else f"kept until {moment(target.held_until)}, for quiet hours"
-    if refusal is None:
+    if held is None:
         return kept or "at once"
-    held = f"held: refused since {moment(refusal.since)}, {refusal.waiting} waiting"
-    return held if kept is None else f"{held}; {kept}"
+    refused = f"held: refused since {moment(held.refusal.since)}, {held.waiting} waiting"
+    return refused if kept is None else f"{refused}; {kept}"
 
 
 def _events(route: Route) -> str:

@@ -1,6 +1,6 @@
 """How what waits stands: which channels their services refuse, what goes first, and how much is due.
 
-Owns these statements, for what people are shown. Each costs the same however long the outbox is.
+Owns these statements, for what people are shown. `standing` costs the same however much waits.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,13 +46,13 @@ class Queue:
         self._connection = connection
 
     def refusals(self, channels: Iterable[ChannelName]) -> dict[ChannelName, Refusal]:
-        """Those of the channels that their services refuse, and how many deliveries wait there."""
+        """Those of the channels that their services refuse."""
         found = {}
         for channel in channels:
             since = fallback.held_since(self._connection, channel)
             if since is not None:
                 reason = self._connection.execute(_REASON, {"channel": channel}).scalar()
-                found[channel] = Refusal(since=since, reason=reason, waiting=self.waiting(channel))
+                found[channel] = Refusal(since=since, reason=reason)
         return found
 
     def waiting(self, channel: ChannelName, *, now: datetime | None = None) -> int:

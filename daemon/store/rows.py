@@ -323,11 +323,10 @@ REPLACED = "a later alert takes its place"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A channel that its service refuses: since when, why, and how many deliveries wait there."""
+    """A channel that its service refuses: since when, and why."""
 
     since: datetime
     reason: str | None
-    waiting: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

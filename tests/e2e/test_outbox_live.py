@@ -1,5 +1,5 @@
-"""What people do with alerts while a daemon works: a refused channel's are counted, given up, brought back, and what
-was sent is sent again."""
+"""What people do with alerts while a daemon works: those of a refused channel are counted, given up, brought back,
+and what was sent is sent again."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from tests.support.store import later
 EDITORS = ChannelName("editors")
 NOW = later(0)
 PENDING = {"status": DeliveryStatus.PENDING, "attempts": 0, "due_at": NOW, "created_at": NOW}
-REFUSED = {"refusals": {EDITORS: Refusal(since=AT, reason="HTTP 404", waiting=195)}}
+REFUSED = {"refusals": {EDITORS: Refusal(since=AT, reason="HTTP 404")}}
 
 
 def clock(at: datetime) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -128,52 +128,28 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 @click.option("--from", "origin", metavar="NAME", help="With these: only what went to this channel.")
 @click.option("--channel", metavar="NAME", help="Send them to this channel instead; each event once.")
 @click.pass_context
-def resend(
-    ctx: click.Context,
-    *,
-    ids: tuple[int, ...],
-    job: str | None,
-    batch: str | None,
-    project: str | None,
-    since: datetime | None,
-    origin: str | None,
-    channel: str | None,
-) -> None:
+def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **fit: Unpack["_Fit"]) -> None:
     """Send again what was sent: each message says that somebody asked for it. They go out now, in quiet hours too.
 
     The alert that was sent stays as it is, and a new one is written; not more than 500 at once.
     """
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
-    chosen = job is not None or batch is not None or since is not None
-    if ids and (chosen or origin is not None or project is not None):
+    chosen = any(fit[name] is not None for name in ("job", "batch", "since"))
+    if ids and any(value is not None for value in fit.values()):
         raise UsageFault("name either ids, or what was sent by --job, --batch or --since")
     if not ids and not chosen:
         raise UsageFault("which ones? Name ids, --job JOB_ID, --batch WORD, or --since with a time such as 2h")
-    if job == "-":
+    if fit["job"] == "-":
         raise UsageFault("`deliveries resend --job` takes one job id, no list")
-    job_id = None if job is None else job_ids([job])[0]
     config = config_of(ctx)
-    if project is not None:
-        config.project(project)
+    if fit["project"] is not None:
+        config.project(fit["project"])
     if channel is not None:
         config.channel(channel)
-
-    def choose(tx: "Transaction") -> "tuple[int, ...] | SentFilter":
-        if ids:
-            return ids
-        row = None if job_id is None else one_job(tx, job_id, project)
-        return commands.SentFilter(
-            job=None if row is None else row.id,
-            batch=batch,
-            project=None if project is None else ProjectName(project),
-            since=since,
-            channel=_channel(tx, config, origin),
-        )
-
+    to = None if channel is None else ChannelName(channel)
     with opened(config) as store:
-        rows = store.read(lambda tx: commands.resendable(tx, choose(tx)))
-        to = None if channel is None else ChannelName(channel)
+        rows = store.read(lambda tx: commands.resendable(tx, ids or _sent_filter(tx, config, fit)))
         done = store.write_now(
             lambda tx: commands.resend(tx, rows, channels=config.channels, to=to, at=CLOCK.now())
         )
@@ -183,6 +159,30 @@ def resend(
     output.line(f"{count(done, 'alert')} will be sent again, marked as asked for")
     if done > 1:
         output.line("`wrapd deliveries` lists them, `wrapd deliveries cancel` takes back what is not sent yet")
+
+
+class _Fit(TypedDict):
+    """The options of `resend` that say what was sent."""
+
+    job: str | None
+    batch: str | None
+    project: str | None
+    since: datetime | None
+    origin: str | None
+
+
+def _sent_filter(tx: "Transaction", config: Config, fit: _Fit) -> "SentFilter":
+    """What the options mean. Raises UnknownName and UsageFault."""
+    from daemon.commands import SentFilter  # noqa: PLC0415 - SQLAlchemy
+
+    job, project = fit["job"], fit["project"]
+    return SentFilter(
+        job=None if job is None else one_job(tx, job_ids([job])[0], project).id,
+        batch=fit["batch"],
+        project=None if project is None else ProjectName(project),
+        since=fit["since"],
+        channel=_channel(tx, config, fit["origin"]),
+    )
 
 
 def _agreed(number: int) -> bool:

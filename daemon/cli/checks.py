@@ -11,6 +11,7 @@ import platform
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -149,10 +150,16 @@ def deliveries(config: Config) -> Iterator[Finding]:
         )
     finally:
         store.close()
+    waiting = Counter[str]()
+    for (channel, status), number in counts.items():
+        waiting[channel] += number if str(status) in {"pending", "sending", "held"} else 0
     for (channel, status), number in sorted(counts.items()):
-        alerts = f"{number} alert{'' if number == 1 else 's'}"
+        alerts = count(number, "alert")
         if str(status) == "held" and channel in config.channels:
-            text = f"the service refuses it, with {alerts} waiting; fix it, then `wrapd channels test {channel}`"
+            all_of_them = count(waiting[channel], "alert")
+            text = (
+                f"the service refuses it, with {all_of_them} waiting; fix it, then `wrapd channels test {channel}`"
+            )
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"

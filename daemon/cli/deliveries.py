@@ -1,4 +1,4 @@
-"""`wrapd deliveries`: what was told to whom, what was not and why; sending it again, or giving it up."""
+"""`wrapd deliveries`: what was told to whom, what was not and why. (Changing it: `outbox`.)"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import move, output
+from daemon.cli import output
 from daemon.cli.numbers import Count
+from daemon.cli.outbox import cancel, resend, retry, revive
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
-from daemon.cli.session import CLOCK, agreed, config_of, job_ids, jobs_of, json_option, list_options, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, jobs_of, json_option, list_options, opened
 from daemon.cli.since import Since
-from daemon.cli.text import ago, clean, moment
+from daemon.cli.text import ago, clean, moment, stamp
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.events import Event
@@ -98,7 +99,7 @@ def command(
             fit["project"] = ProjectName(project)
         if job is not None:
             fit["jobs"] = _rows_of(store, job, project)
-        found = _found(store, fit, sort=sort, search=text, most=most, tries=as_json)
+        found = _found(store, config, fit, sort=sort, search=text, most=most, as_json=as_json)
         if found.is_empty:
             _require_known(config, channel=channel, event=event, project=project)
         if as_json:
@@ -140,16 +141,17 @@ def _cells(each: "Told", now: datetime) -> list[str]:
         str(each.row.attempts),
         ago(each.row.created_at, now),
         each.job_id or "-",
-        _why(each.row, now) or "-",
+        each.why or "-",
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A delivery with the id of its job, and its attempts where they were asked for."""
+    """A delivery with the id of its job, why it is not sent, and its attempts where they were asked for."""
 
     row: "DeliveryRow"
     job_id: "JobId | None"
+    why: str | None
     tries: "list[AttemptRow]"
 
 
@@ -164,7 +166,7 @@ def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as
     """
     config = config_of(ctx)
     with opened(config) as store:
-        found = store.read(lambda transaction: _one(transaction, id))
+        found = store.read(lambda transaction: _one(transaction, config, id, as_json=as_json))
     if as_json:
         output.document(_document(found))
         return
@@ -172,95 +174,8 @@ def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as
         click.echo(text)
 
 
-@command.command("retry")
-@click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All dead ones.")
-@click.option(
-    "--channel", metavar="NAME", help="Of this channel: its held and dead ones; with --dead only the dead."
-)
-@click.pass_context
-def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
-    """Send dead and held alerts again, now. Those that were sent stay sent.
-
-    ID is the number that `wrapd deliveries` shows.
-    """
-    if ids and dead:
-        raise UsageFault("name either ids or --dead")
-    if not ids and not dead and channel is None:
-        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
-    config = config_of(ctx)
-
-    def work(transaction: "Transaction") -> int:
-        at = CLOCK.now()
-        named = None if channel is None else _channel(transaction, config, channel)
-        if ids:
-            again = transaction.outbox.retry(ids=ids, channel=named, at=at)
-            if again < len(set(ids)):
-                _require(transaction, ids)
-            return again
-        released = 0 if dead or named is None else transaction.outbox.release(named, at=at)
-        return released + transaction.outbox.retry(ids=None, channel=named, at=at)
-
-    with opened(config) as store:
-        count = store.write_now(work)
-    output.line(
-        f"{count} alert{'s' if count != 1 else ''} will be sent again" if count else "nothing to send again"
-    )
-
-
-@command.command("cancel")
-@click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All dead ones; with --channel those of this channel.")
-@click.option(
-    "--channel", metavar="NAME", help="Of this channel: all that are not sent yet; with --dead the dead."
-)
-@click.option("--yes", is_flag=True, help="Do not ask. Needed for more than one without a terminal.")
-@click.pass_context
-def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str | None, yes: bool) -> None:
-    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays. Asks before it
-    gives up more than one.
-
-    ID is the number that `wrapd deliveries` shows.
-    """
-    if ids and (dead or channel is not None):
-        raise UsageFault("name either ids, or --dead or --channel")
-    if not ids and not dead and channel is None:
-        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
-    config = config_of(ctx)
-
-    def choose(transaction: "Transaction") -> list[int]:
-        if ids:
-            rows = _require(transaction, ids)
-            return [row.id for row in rows if str(row.status) not in {"sent", "canceled"}]
-        named = None if channel is None else _channel(transaction, config, channel)
-        statuses = ("dead",) if dead else ("pending", "held", "dead")
-        return [row.id for each in statuses for row in transaction.outbox.list(**_fit(each, named))]
-
-    with opened(config) as store:
-        chosen = store.read(choose)
-        if len(chosen) > 1 and not yes and not agreed(f"give up {len(chosen)} alerts", "They will not be sent"):
-            output.line("nothing was canceled")
-            return
-        # Exactly what was asked about: not what was written while somebody thought about it.
-        count = store.write_now(lambda transaction: transaction.outbox.cancel(chosen, at=CLOCK.now()))
-    output.line(f"{count} alert{'s' if count != 1 else ''} will not be sent" if count else "nothing to cancel")
-
-
-command.add_command(move.deliveries)
-
-
 def _document(told: Told) -> dict[str, object]:
-    return views.document(views.delivery(told.row, told.tries, told.job_id))
-
-
-def _why(row: "DeliveryRow", now: datetime) -> str | None:
-    """Why it is not sent."""
-    if row.sent_at is not None:
-        return None
-    kept = row.held_until is not None and now < row.held_until <= row.due_at  # else something let it go before
-    if row.held_until is not None and kept and str(row.status) == "pending":
-        return f"kept for quiet hours until {moment(row.held_until)}"
-    return row.last_error
+    return views.document(views.delivery(told.row, told.tries, told.job_id, why=told.why))
 
 
 def _story(told: Told, now: datetime) -> Iterator[str]:
@@ -273,8 +188,10 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
         yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
     elif str(row.status) in {"pending", "held"}:
         yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
-    if (reason := _why(row, now)) is not None:
-        yield f"  why      {clean(reason)}"
+    if told.why is not None:
+        yield f"  why      {clean(told.why)}"
+    if (original := views.resent_from(row)) is not None:
+        yield f"  again    somebody asked to send #{original} again"
     if row.possible_repeat:
         which = "the last one" if row.sent_at is not None else "the next one"
         yield f"  A message may have arrived before: {which} says so."
@@ -297,30 +214,59 @@ def attempt_line(each: "AttemptRow") -> str:
     return f"  {each.n}. {moment(each.started_at)}  {said}"
 
 
-def _one(transaction: "Transaction", delivery: int) -> Told:
+def situation(
+    tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, as_json: bool
+) -> views.Situation:
+    """What these wait in, by the config and the daemon that runs, if one does."""
+    now = CLOCK.now()
+    return views.Situation(
+        standing=tx.queue.standing(rows, now=now),
+        now=now,
+        moment=stamp if as_json else moment,
+        channels=config.channels,
+        running=daemon_runs(config),
+    )
+
+
+def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> Told:
     found = transaction.outbox.get(delivery)
     if found is None:
         raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
-    return _told(transaction, [found], tries=True)[0]
+    return _told(transaction, [found], situation(transaction, config, [found], as_json=as_json), tries=True)[0]
 
 
 def _found(
-    store: "Store", fit: "DeliveryFilter", *, sort: str, search: str | None, most: int | None, tries: bool
+    store: "Store",
+    config: Config,
+    fit: "DeliveryFilter",
+    *,
+    sort: str,
+    search: str | None,
+    most: int | None,
+    as_json: bool,
 ) -> Pages[Told]:
     from daemon.store import DeliverySort  # noqa: PLC0415 - SQLAlchemy
 
     def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[Told]":
         page = transaction.outbox.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
-        return page.of(_told(transaction, page.rows, tries=tries))
+        at = situation(transaction, config, page.rows, as_json=as_json)
+        return page.of(_told(transaction, page.rows, at, tries=as_json))
 
     return Pages(store, read, most=most)
 
 
-def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: bool) -> list[Told]:
+def _told(
+    transaction: "Transaction", rows: "Sequence[DeliveryRow]", at: views.Situation, *, tries: bool
+) -> list[Told]:
     jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
     attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
     return [
-        Told(row=row, job_id=None if row.job is None else jobs.get(row.job), tries=attempts.get(row.id, []))
+        Told(
+            row=row,
+            job_id=None if row.job is None else jobs.get(row.job),
+            why=views.why(row, at),
+            tries=attempts.get(row.id, []),
+        )
         for row in rows
     ]
 
@@ -334,20 +280,5 @@ def _fit(status: str | None, channel: str | None) -> "DeliveryFilter":
     }
 
 
-def _channel(transaction: "Transaction", config: Config, name: str) -> ChannelName:
-    """A channel of the config, or one that was there when alerts were written."""
-    known = dict.fromkeys([*config.channels, *(channel for channel, _ in transaction.outbox.counts())])
-    if name not in known:
-        raise UnknownName(f"no channel is called {shown(name)}; {suggestion(name, known)}")
-    return ChannelName(name)
-
-
-def _require(transaction: "Transaction", ids: tuple[int, ...]) -> "list[DeliveryRow]":
-    """The deliveries of these ids, each once. Raises UnknownName that names every one that there is not."""
-    found = {each: transaction.outbox.get(each) for each in dict.fromkeys(ids)}
-    unknown = [str(each) for each, row in found.items() if row is None]
-    if unknown:
-        raise UnknownName(
-            f"nothing was changed: there is no delivery {', '.join(unknown)}; `wrapd deliveries` lists all"
-        )
-    return [row for row in found.values() if row is not None]
+for _each in (retry, cancel, revive, resend):
+    command.add_command(_each)

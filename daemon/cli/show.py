@@ -9,7 +9,7 @@ import click
 
 from daemon import views
 from daemon.cli import output
-from daemon.cli.deliveries import attempt_line
+from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
 from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
@@ -30,6 +30,7 @@ class Story:
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
+    waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
 
@@ -48,7 +49,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
     (job_id,) = job_ids([job])
     with opened(config) as store:
         now = CLOCK.now()
-        story = store.read(lambda transaction: _read(transaction, config, job_id, project, now))
+        story = store.read(lambda tx: _read(tx, config, job_id, project, now, as_json=as_json))
     if as_json:
         output.document(_document(story))
         return
@@ -57,7 +58,13 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 
 def _read(
-    transaction: "Transaction", config: Config, job_id: "JobId", project: str | None, now: datetime
+    transaction: "Transaction",
+    config: Config,
+    job_id: "JobId",
+    project: str | None,
+    now: datetime,
+    *,
+    as_json: bool,
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries = transaction.outbox.list(job=row.id)
@@ -67,6 +74,7 @@ def _read(
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
+        waiting=situation(transaction, config, deliveries, as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
     )
@@ -77,7 +85,8 @@ def _document(story: Story) -> dict[str, object]:
         **views.document(view_of(story.job, story.outlook)),
         "transitions": [views.document(views.transition(row)) for row in story.transitions],
         "deliveries": [
-            views.document(views.delivery(row, tries, story.job.job_id)) for row, tries in story.deliveries
+            views.document(views.delivery(row, tries, story.job.job_id, why=views.why(row, story.waiting)))
+            for row, tries in story.deliveries
         ],
     }
 
@@ -100,7 +109,7 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
     if not story.deliveries:
         yield "  none yet"
     for delivery, tries in story.deliveries:
-        yield from _delivery(delivery, tries)
+        yield from _delivery(delivery, tries, views.why(delivery, story.waiting))
 
 
 def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
@@ -158,14 +167,14 @@ def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
             yield "", f"{'was valid until' if end <= now else 'valid until'} {moment(end)} ({ago(end, now)})"
 
 
-def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]") -> Iterator[str]:
+def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]", why: str | None) -> Iterator[str]:
+    original = views.resent_from(row)
+    again = "" if original is None else f", #{original} sent again on request"
     repeat = ", perhaps sent twice" if row.possible_repeat else ""
     sent = f" {moment(row.sent_at)}" if row.sent_at else ""
-    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}"
-    if row.last_error and row.sent_at is None:
-        yield f"      {clean(row.last_error)}"
-    if row.held_until is not None and row.sent_at is None and not tries:
-        yield f"      kept for quiet hours until {moment(row.held_until)}"
+    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}{again}"
+    if why is not None:
+        yield f"      {clean(why)}"
     if len(tries) > 1 or (tries and (row.sent_at is None or tries[0].shared > 1)):
         for each in tries:
             yield f"    {attempt_line(each)}"

@@ -130,6 +130,10 @@ def membership(jobs: Iterable[tuple[int, int]]) -> str:
     return _short(",".join(f"{job}:{episode}" for job, episode in sorted(jobs)))
 
 
+RESENT = "resent/"
+"""What the keys of all alerts begin with that a person has told again."""
+
+
 def batch_key(project: ProjectName, batch: str) -> str:
     """What the keys of all ends of a batch begin with."""
     return f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/"
@@ -140,6 +144,13 @@ def batch_occurrence(project: ProjectName, batch: str, *, members: str, after: i
     the last one that was written (its row id, 0: none). The same jobs are told again after others."""
     key = f"{batch_key(project, batch)}{_short(f'{members}/{after}')}"
     return Occurrence(event=Event.BATCH_FINISHED, key=key)
+
+
+def resent_key(key: str, *, after: int) -> str:
+    """The key of what a person has told again that was told under `key`: written `after` the last delivery that
+    there was (its row id). What was told again already has the same key as its original."""
+    what = key.rpartition("/")[2] if key.startswith(RESENT) else _short(key)
+    return f"{RESENT}{after}/{what}"
 
 
 def _short(text: str) -> str:

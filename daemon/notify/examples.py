@@ -246,6 +246,13 @@ def _diverted(now: datetime) -> tuple[Claimed, ...]:
     return (replace(claimed, delivery=replace(claimed.delivery, facts=facts)),)
 
 
+def _resent(now: datetime) -> tuple[Claimed, ...]:
+    """A video that finished two hours ago, and was told then."""
+    claimed = _of_job(Event.SUCCEEDED, now - 2 * _HOUR)
+    facts = {**claimed.delivery.facts, "resent_from": 1, "first_sent_at": (now - 2 * _HOUR).isoformat()}
+    return (replace(claimed, delivery=replace(claimed.delivery, created_at=now, facts=facts)),)
+
+
 def _hostile(now: datetime) -> tuple[Claimed, ...]:
     claimed = _of_job(Event.FAILED, now, label=HOSTILE_NAME, batch=HOSTILE_NAME, error_msg=HOSTILE_NAME)
     assert claimed.job is not None
@@ -269,6 +276,7 @@ EXAMPLES: Mapping[str, Made] = {
     "quiet": _quiet,
     "repeat": _repeat,
     "diverted": _diverted,
+    "resent": _resent,
     "hostile": _hostile,
     "digest": _digest,
 }

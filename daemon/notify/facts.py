@@ -55,6 +55,7 @@ FACTS: Mapping[str, str] = {
     "command": "of `orphaned`: the command that moves them",
     "part": "of `defect`: the part of wrapd that failed",
     "diverted_from": "the channel that this alert was written for, where it takes no messages; else null",
+    "resent_from": "`delivery_id` of the alert that this one repeats, because somebody asked for it; else null",
     "began_at": "of `batch_finished`: when the first of its jobs was created",
     "counts": "of `batch_finished`: how many jobs ended in which way (`succeeded`, `partial`, `failed`, "
     "`canceled`, `lost`, `expired`, `stopped`); of `digest`: how many alerts of which event it holds",

@@ -16,7 +16,7 @@ from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import State
 from daemon.store import alerts, damped
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 BATCH_SETTLE = timedelta(seconds=10)
@@ -48,7 +48,9 @@ _TOLD = (
 _CANCEL = (
     update(DELIVERIES)
     .where(_D.id == bindparam("row"))
-    .values(status=plain(DeliveryStatus.CANCELED), due_at=bindparam("at", type_=_D.due_at.type))
+    .values(
+        status=plain(DeliveryStatus.CANCELED), due_at=bindparam("at", type_=_D.due_at.type), last_error=REPLACED
+    )
 )
 
 _WORDS = {

@@ -14,7 +14,7 @@ from daemon.domain.routing import Target
 from daemon.store import alerts
 from daemon.store.lines import gathers, is_
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
@@ -80,7 +80,7 @@ def hold(
         left = _count(row.facts) - count
         values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
         if left < 1:
-            values = {"status": DeliveryStatus.CANCELED, "due_at": at}
+            values = {"status": DeliveryStatus.CANCELED, "due_at": at, "last_error": REPLACED}
         connection.execute(_TELL, {"row": row.id, **values})
 
 

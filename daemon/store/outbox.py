@@ -8,6 +8,7 @@ the order in which they were written (those about no job: in the order of their 
        │                  ├────held────────────> held ──release, retry, another one sent──> pending
        │                  └────retry, unknown, recover (after a crash)──> pending
        └──cancel, more jobs for a batch──> canceled <──cancel── held, dead
+                                              └──revive──> pending
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -344,6 +344,28 @@ class DeliveryRow:
         return self.tried_for + max(0.0, min((at - self.tried_at).total_seconds(), uptime))
 
 
+REPLACED = "a later alert takes its place"
+"""Why a delivery is canceled that no person has canceled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A channel that its service refuses: since when, and why."""
+
+    since: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What keeps deliveries waiting: `refusals` are the channels that refuse, `after` the row id that is sent
+    before each, where there is one, `due` how many of each channel are due, counted up to 1000."""
+
+    refusals: Mapping[ChannelName, Refusal]
+    after: Mapping[int, int]
+    due: Mapping[ChannelName, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
     """One try to send a delivery; `n` counts from 1. `outcome` is None while it is under way."""

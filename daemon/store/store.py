@@ -15,6 +15,7 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
+from daemon.store.again import Again
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -29,6 +30,7 @@ from daemon.store.moves import Moves
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
+from daemon.store.queue import Queue
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.signatures import Signatures
@@ -48,6 +50,8 @@ class Transaction:
     labels: Labels
     batches: BatchList
     outbox: Outbox
+    again: Again
+    queue: Queue
     history: History
     statuses: Statuses
     discoveries: Discoveries
@@ -170,6 +174,8 @@ def _transaction(connection: Connection) -> Transaction:
         labels=Labels(connection),
         batches=BatchList(connection),
         outbox=Outbox(connection),
+        again=Again(connection),
+        queue=Queue(connection),
         history=History(connection),
         statuses=Statuses(connection),
         discoveries=Discoveries(connection),

@@ -3,10 +3,11 @@ are made from these. Must never read anything: rows come in, values go out.
 """
 
 from daemon.views.batches import WAYS, Batch, batch
-from daemon.views.deliveries import Attempt, Delivery, attempt, delivery
+from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.document import document
 from daemon.views.jobs import Job, Remaining, Transition, is_orphaned, job, kept, link_end, remaining, transition
 from daemon.views.tracked import Tracked, tracked
+from daemon.views.why import Situation, why
 
 __all__ = [
     "WAYS",
@@ -15,6 +16,7 @@ __all__ = [
     "Delivery",
     "Job",
     "Remaining",
+    "Situation",
     "Tracked",
     "Transition",
     "attempt",
@@ -26,6 +28,8 @@ __all__ = [
     "kept",
     "link_end",
     "remaining",
+    "resent_from",
     "tracked",
     "transition",
+    "why",
 ]

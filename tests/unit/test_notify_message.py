@@ -285,6 +285,18 @@ def test_a_possible_repeat_says_so() -> None:
     assert message.facts["possible_repeat"] is True
 
 
+def test_what_was_asked_for_again_says_so_and_is_not_late() -> None:
+    facts = {"resent_from": 3, "first_sent_at": (AT + timedelta(minutes=1)).isoformat()}
+    message = told(alerts.claimed(facts=facts), now=AT + timedelta(hours=5))
+    assert message.notes == ("Sent again on request: it was first sent 1 Mar 12:01 (UTC).",)
+    assert message.facts["resent_from"] == 3
+    chinese = told(alerts.claimed(facts=facts), language="zh")
+    (note,) = chinese.notes
+    assert note.startswith("应要求重新发送")
+    assert "3月1日 12:01" in note
+    assert told(alerts.claimed()).facts["resent_from"] is None
+
+
 @pytest.mark.parametrize(
     "event", [event for event in Event if event not in OPERATOR_EVENTS and event is not Event.BATCH_FINISHED]
 )

@@ -159,6 +159,9 @@ class Catalogue:
 
     repeat: str
     repeat_some: str
+    resent: str
+    """{first}"""
+    resent_some: str
     diverted: str
     """{channel}"""
     damped: str

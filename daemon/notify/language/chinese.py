@@ -225,6 +225,8 @@ CHINESE = Catalogue(
     operator_other=OperatorText(title="{event}", headline="wrapd 通知：{event}。"),
     repeat="这条消息可能重复：无法确认上一次是否送达。",
     repeat_some="其中可能有重复的通知：无法确认上一次是否送达。",
+    resent="应要求重新发送：首次发送于{first}。",
+    resent_some="其中部分通知之前已发送过，现应要求重新发送。",
     damped="反复变化：自{since}以来共 {n} 次，这是最近一次。",
     diverted="渠道 {channel} 无法接收消息，改发到这里。",
     late="通知延迟：{happened}，{told} 送达。",

@@ -226,6 +226,8 @@ ENGLISH = Catalogue(
     operator_other=OperatorText(title="{event}", headline="wrapd reports {event}."),
     repeat="This may be a repeat: nobody can say whether an earlier try arrived.",
     repeat_some="Some of these may be repeats: nobody can say whether an earlier try arrived.",
+    resent="Sent again on request: it was first sent {first}.",
+    resent_some="Some of these were sent before, and are sent again on request.",
     damped="This came and went: {n} changes since {since}. This is the latest.",
     diverted="Told here because channel {channel} takes no messages.",
     late="Late: {happened}, reported {told}.",

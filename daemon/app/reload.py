@@ -1,12 +1,15 @@
-"""Taking a changed config into use while the daemon runs: read it, check it, put it in the place of the old one.
+"""Taking a changed config into use while the daemon runs: read it, check it, put it in place of the old one; and a
+check, which only says what that would come to.
 
-Owns that reloads come one after the other, what is said of each, and what needs a restart. A config with a fault
-changes nothing and is told once. Must never end the daemon.
+Owns that reloads and checks come one after the other, what is said of each, and what needs a restart. A config
+with a fault changes nothing and is told once. Must never end the daemon.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TypeVar
 
 from daemon.app.changes import changes
 from daemon.app.scope import Scope
@@ -18,12 +21,13 @@ from daemon.metrics import Metrics
 from daemon.notify.worker import Worker
 from daemon.operators import Operators
 from daemon.plan import Plan
-from daemon.systemd import Notifier
+from daemon.systemd import Notifier, credentials
 from daemon.tasks import Defects, Tasks, where_of
 from daemon.web import WebSettings
 
 log = logger(__name__)
 
+T = TypeVar("T")
 Read = Callable[[], tuple[Plan, Sequence[str]]]
 """Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
 
@@ -46,8 +50,28 @@ class Reloaded:
         return not self.faults
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The config as it was read anew, and what a reload with it would come to. No secrets but in `plan`."""
+
+    plan: Plan
+    """What it asks for, before `usable`."""
+    warnings: tuple[str, ...]
+    """What is allowed but unwise."""
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Why the config cannot be used: as one text, and fault by fault, each with its place. No secrets."""
+
+    text: str
+    faults: tuple[str, ...]
+
+
 class Reloader:
-    """Reloads the config of a running daemon."""
+    """Reloads the config of a running daemon, and checks it."""
 
     def __init__(
         self,
@@ -70,8 +94,15 @@ class Reloader:
         self._tasks = Tasks("reload", defects)
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Reloaded | None] | None = None
+        self._check: asyncio.Task[Looked | Refused | None] | None = None
         self._refused: tuple[str, ...] = ()
         """The faults that the operators were told of last."""
+        self._since = clock.now()
+
+    @property
+    def running(self) -> tuple[Plan, datetime]:
+        """The plan that is in use, and when it was read."""
+        return self._scope.plan, self._since
 
     def ask(self) -> None:
         """Reload soon; the log says what came of it."""
@@ -87,7 +118,13 @@ class Reloader:
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
         """The same for the control socket."""
         del request
-        return asdict(await self.reload())
+        return {**asdict(await self.reload()), "credentials": credentials()}
+
+    async def check(self) -> Looked | Refused:
+        """What a reload would come to. Changes nothing, tells nobody. Who asks while one waits shares it."""
+        if self._check is None:
+            self._check = self._tasks.spawn("check", self._check_in_turn())
+        return await asyncio.shield(self._check) or Refused(text=_BROKEN, faults=(_BROKEN,))
 
     async def stop(self) -> None:
         """Begin none any more. One that is under way has been put in place, or never will be."""
@@ -98,29 +135,54 @@ class Reloader:
             self._next = None  # who asks from now on may mean a later file
             return await self._reload()
 
-    async def _reload(self) -> Reloaded:
-        running = self._scope.plan
+    async def _check_in_turn(self) -> Looked | Refused:
+        async with self._turn:
+            self._check = None  # who asks from now on may mean a later file
+            return await self._look()
+
+    async def _look(self) -> Looked | Refused:
         try:
-            read, doubts = await _in_its_own_thread(self._read)
-            plan, needs_restart = usable(running, read)
-            changed = changes(running, read)
+            plan, doubts = await in_its_own_thread(self._read)
+            running = self._scope.plan
+            return Looked(
+                plan=plan,
+                warnings=tuple(doubts),
+                changed=changes(running, plan),
+                needs_restart=usable(running, plan)[1],
+            )
+        except WrapdError as error:
+            return _refused(error)
+        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
+            return self._broken(error)
+
+    async def _reload(self) -> Reloaded:
+        looked = await self._look()
+        if isinstance(looked, Refused):
+            return self._refuse(looked.faults)
+        plan, _ = usable(self._scope.plan, looked.plan)
+        try:
             made = await self._scope.make(plan)
         except WrapdError as error:
-            return self._refuse(tuple(MASKS.apply(each) for each in _each(error)))
-        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
-            self._defects.note("reload", error)
-            return self._refuse((f"{_BROKEN} ({where_of(error)})",))
+            return self._refuse(_refused(error).faults)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._refuse(self._broken(error).faults)
         self._scope.swap(made)
+        self._since = self._clock.now()
         set_level(plan.log_level)
-        for doubt in doubts:
+        for doubt in looked.warnings:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
-        log.info(LogEvent.CONFIG_RELOADED, changed=changed, needs_restart=needs_restart)
+        log.info(LogEvent.CONFIG_RELOADED, changed=looked.changed, needs_restart=looked.needs_restart)
         self._refused = ()
-        self._metrics.config_read(good=True, at=self._clock.now())
+        self._metrics.config_read(good=True, at=self._since)
         self._metrics.config_reloads.labels("ok").inc()
         self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
-        return Reloaded(changed=changed, needs_restart=needs_restart)
+        return Reloaded(changed=looked.changed, needs_restart=looked.needs_restart)
+
+    def _broken(self, error: Exception) -> Refused:
+        self._defects.note("reload", error)
+        text = f"{_BROKEN} ({where_of(error)})"
+        return Refused(text=text, faults=(text,))
 
     def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
         """Go on with the config that runs. The operators hear of each refusal once."""
@@ -161,14 +223,15 @@ def _usable_web(
         return running, ("web.listen", "web.token")
 
 
-async def _in_its_own_thread(read: Read) -> tuple[Plan, Sequence[str]]:
-    """A secret may be a file that hangs: a stop must not wait for it."""
+async def in_its_own_thread(work: Callable[[], T]) -> T:
+    """What `work` gives, which may hang: a secret may be a file that does. A stop must not wait for it."""
     worker = Worker("wrapd-config")
     try:
-        return await worker.run(read)
+        return await worker.run(work)
     finally:
         worker.stop()
 
 
-def _each(error: WrapdError) -> tuple[str, ...]:
-    return error.each if isinstance(error, ConfigFault) else (str(error),)
+def _refused(error: WrapdError) -> Refused:
+    each = error.each if isinstance(error, ConfigFault) else (str(error),)
+    return Refused(text=MASKS.apply(str(error)), faults=tuple(map(MASKS.apply, each)))

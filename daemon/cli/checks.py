@@ -11,19 +11,25 @@ import platform
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import daemon
-from daemon.cli.session import CLOCK
-from daemon.cli.text import about
+from daemon.cli.session import CLOCK, daemon_runs
+from daemon.cli.text import about, count
+from daemon.cli.units import is_expected
 from daemon.config import Config
+from daemon.domain.jobs import Tracking
 from daemon.errors import ConfigFault, DatabaseFault
 
+if TYPE_CHECKING:
+    from daemon.store import Transaction
+
+T = TypeVar("T")
 Verdict = Literal["ok", "warn", "fail"]
 
 _LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "fastapi", "pydantic")
@@ -117,6 +123,9 @@ def database(config: Config) -> Iterator[Finding]:
             what="database",
             text=f"{path}: not writable for this user; nor is it for a daemon of this user",
         )
+    elif schema.status is SchemaStatus.EMPTY and daemon_runs(config):
+        text = f"{path}: it is gone, though a daemon works on it; `systemctl restart wrapd` makes a new one"
+        yield Finding(verdict="fail", what="database", text=text)
     elif schema.status is SchemaStatus.EMPTY:
         yield Finding(verdict="ok", what="database", text=f"{path}: not there yet; `wrapd run` makes it")
     else:
@@ -129,18 +138,7 @@ def database(config: Config) -> Iterator[Finding]:
 
 def deliveries(config: Config) -> Iterator[Finding]:
     """Whether alerts of some channel are held or dead."""
-    from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
-
-    try:
-        if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
-            return  # nothing is told yet, or the check of the database has said why it cannot be read
-        store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
-    except DatabaseFault:
-        return
-    try:
-        counts = store.read(lambda transaction: transaction.outbox.counts())
-    finally:
-        store.close()
+    counts = _stored(config, lambda transaction: transaction.outbox.counts()) or {}
     for (channel, status), number in sorted(counts.items()):
         alerts = f"{number} alert{'' if number == 1 else 's'}"
         if str(status) == "held":
@@ -154,6 +152,33 @@ def deliveries(config: Config) -> Iterator[Finding]:
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
 
 
+def _undone(transaction: "Transaction") -> list[str]:
+    """What waits for a daemon."""
+    jobs, alerts = transaction.jobs.counts().items(), transaction.outbox.counts().items()
+    tracked = sum(number for (_, tracking), number in jobs if tracking is Tracking.ACTIVE)
+    waiting = sum(number for (_, status), number in alerts if str(status) in {"pending", "sending", "held"})
+    return [
+        *([f"{count(tracked, 'job')} tracked"] if tracked else []),
+        *([f"{count(waiting, 'alert')} waiting"] if waiting else []),
+    ]
+
+
+def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:
+    """What the database holds, None where it has nothing to be read yet, or cannot be read."""
+    from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
+
+    try:
+        if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
+            return None
+        store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
+    except DatabaseFault:
+        return None  # the check of the database has said why
+    try:
+        return store.read(read)
+    finally:
+        store.close()
+
+
 def running(config: Config) -> Iterator[Finding]:
     """Whether a daemon works on the database, and whether it says that it is ready."""
     from daemon.store.engine import database_path  # noqa: PLC0415 - SQLAlchemy
@@ -164,7 +189,11 @@ def running(config: Config) -> Iterator[Finding]:
     except DatabaseFault:
         return  # told by the check of the database
     if pid is None:
-        yield Finding(verdict="warn", what="daemon", text="none works on this database; start it with `wrapd run`")
+        wanted = _stored(config, _undone) or []
+        wanted += ["the systemd unit is enabled"] if is_expected(config.source) else []
+        but = f", though {', '.join(wanted)}" if wanted else ""
+        text = f"none works on this database{but}; start it with `wrapd run` or `systemctl start wrapd`"
+        yield Finding(verdict="fail" if wanted else "warn", what="daemon", text=text)
         return
     yield Finding(verdict="ok", what="daemon", text=f"runs with pid {pid}")
     if config.web.enabled and config.web.listen.port:

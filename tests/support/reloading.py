@@ -94,7 +94,7 @@ async def live(folder: Path, config: str) -> AsyncIterator[Live]:
     path.write_text(config)
     path.chmod(0o600)
     read = partial(load_plan, path, {})
-    service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read)
+    service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
     await service.start()
     try:
         yield Live(service=service, path=path)

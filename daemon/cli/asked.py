@@ -22,7 +22,7 @@ from daemon.cli.session import config_path
 from daemon.cli.text import clean, moment
 from daemon.cli.units import stale
 from daemon.config import Config, examine, load, read_tree
-from daemon.errors import ConfigFault, WrapdError
+from daemon.errors import ConfigFault
 
 PATIENCE = 10.0
 """Seconds that a daemon is given to read its config."""
@@ -52,14 +52,16 @@ class Answer:
         at = moment(self.since)
         if self.faults:
             return [f"the file has a fault; the daemon goes on with the config that it read at {at}"]
-        lines = [f"  {each}" for each in self.changed if each.startswith(of)]
-        if not lines:
-            return []
+        changed = [each for each in self.changed if each.startswith(of)]
         later = [each for each in self.needs_restart if each.startswith(of)]
+        if not changed:
+            return []
+        sooner = any(each.partition(":")[0] not in later for each in changed)
         return [
-            f"the daemon still runs with the config that it read at {at}; in the file now, for `wrapd reload`:",
-            *lines,
-            *([f"  used after a restart only: {', '.join(later)}"] if later else []),
+            f"the daemon runs with the config that it read at {at}; the file differs:",
+            *(f"  {each}" for each in changed),
+            *(["`wrapd reload` takes it into use"] if sooner else []),
+            *([f"used after a restart only: {', '.join(later)}"] if later else []),
         ]
 
 
@@ -77,10 +79,11 @@ class Refused(ConfigFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """The daemon's answer; without one, `why_not` says why a daemon that runs gave none."""
+    """The daemon's answer. Without one, `why_not` says why a daemon that runs gave none; `hangs`: it should have."""
 
     answer: Answer | None = None
     why_not: str | None = None
+    hangs: bool = False
 
 
 def ask(path: Path, request: str = "check", **more: object) -> Heard:
@@ -91,8 +94,8 @@ def ask(path: Path, request: str = "check", **more: object) -> Heard:
     try:
         asked = {"request": request, "file": identity(path), **more}
         said = control_client.ask(database, asked, patience=PATIENCE)
-    except WrapdError as error:
-        return Heard(why_not=str(error))
+    except (control_client.Unanswered, control_client.Declined) as error:
+        return Heard(why_not=str(error), hangs=isinstance(error, control_client.Unanswered))
     except OSError:  # the file is gone: whoever reads it says so
         return Heard()
     if said is None or said.get("own") is False:

@@ -158,9 +158,13 @@ def _undone(transaction: "Transaction") -> list[str]:
     tracked = sum(number for (_, tracking), number in jobs if tracking is Tracking.ACTIVE)
     waiting = sum(number for (_, status), number in alerts if str(status) in {"pending", "sending", "held"})
     return [
-        *([f"{count(tracked, 'job')} tracked"] if tracked else []),
-        *([f"{count(waiting, 'alert')} waiting"] if waiting else []),
+        *([f"{count(tracked, 'job')} {_are(tracked)} tracked"] if tracked else []),
+        *([f"{count(waiting, 'alert')} {_are(waiting)} waiting"] if waiting else []),
     ]
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:

@@ -58,7 +58,7 @@ def _config(path: Path) -> Iterator[Finding]:
     heard = ask(path)
     if heard.why_not is not None:
         text = f"one runs, and could not be asked about the config: {heard.why_not}"
-        yield Finding(verdict="warn", what="daemon", text=text)
+        yield Finding(verdict="fail" if heard.hangs else "warn", what="daemon", text=text)
     try:
         config, warnings = checked(path, heard)
     except ConfigFault as error:
@@ -71,8 +71,5 @@ def _config(path: Path) -> Iterator[Finding]:
     if heard.answer is not None:
         yield from (Finding(verdict="warn", what="config", text=each) for each in heard.answer.stale)
         if differs := heard.answer.difference():
-            yield Finding(
-                verdict="warn",
-                what="config",
-                text=" ".join([differs[0], "; ".join(map(str.strip, differs[1:]))]).strip(),
-            )
+            text = differs[0] + " " + "; ".join(map(str.strip, differs[1:]))
+            yield Finding(verdict="warn", what="config", text=text.strip())

@@ -43,7 +43,7 @@ def _stale(unit: str, made: Mapping[str, float]) -> Iterator[str]:
         source = sources.get(name)
         if source is not None and _is_newer(source, Path("/run/credentials") / unit / name, made[name]):
             yield (
-                f"credential {name}: {source} is newer than the copy that {unit} got at its start; "
+                f"credential {name}: {source} has changed since {unit} got its copy at the start; "
                 f"`systemctl restart {unit.removesuffix('.service')}` takes it"
             )
 

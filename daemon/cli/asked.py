@@ -79,7 +79,7 @@ class Refused(ConfigFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """The daemon's answer. Without one, `why_not` says why a daemon that runs gave none; `hangs`: it should have."""
+    """The daemon's answer; without one `why_not` says why a daemon that runs gave none. `hangs`: it had to."""
 
     answer: Answer | None = None
     why_not: str | None = None

@@ -242,7 +242,9 @@ def projects(config: Config) -> Iterator[Finding]:
         try:
             settings = project_settings(config, name, os.environ)
         except ConfigFault:
-            continue  # the config's own check has said it
+            text = "not asked: its secrets cannot be read here; run this as the service runs (docs/install.md)"
+            yield Finding(verdict="warn", what=f"projects.{name}", text=text)
+            continue
         yield asyncio.run(_ask(name, settings))
 
 

@@ -71,7 +71,8 @@ the daemon read that file anew, with the secrets that only the daemon has; `chan
 explain` show what the daemon runs with. All of them say where the file differs from what runs (on standard error
 where the output is a table, a text or JSON), and the exit status is about the file: 3 where it has a fault,
 whatever runs. Asking changes nothing. Of any other file, and where no daemon answers within 10 seconds, the file
-is all that is looked at, with the secrets that the command itself can read.
+is all that is looked at, with the secrets that the command itself can read. A running daemon is found by the
+`database.url` of the file: where that has changed, or the file is no TOML, none is found.
 
 Errors go to standard error, as one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an
 error of wrapd itself comes with its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone,

@@ -31,6 +31,8 @@ T = TypeVar("T")
 Read = Callable[[], tuple[Plan, Sequence[str]]]
 """Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
 
+LONGEST_READ = 60.0
+"""Seconds that the config, with its secrets and templates, may take to be read."""
 _FAULTS_TOLD = 3
 """Faults that the operators' message names."""
 
@@ -224,10 +226,16 @@ def _usable_web(
 
 
 async def in_its_own_thread(work: Callable[[], T]) -> T:
-    """What `work` gives, which may hang: a secret may be a file that does. A stop must not wait for it."""
+    """What `work` gives, which may hang: as a secret file may do. Neither a stop nor the next reload waits
+    for it. Raises ConfigFault where it takes too long; the thread is left behind then."""
     worker = Worker("wrapd-config")
     try:
-        return await worker.run(work)
+        async with asyncio.timeout(LONGEST_READ):
+            return await worker.run(work)
+    except TimeoutError:
+        raise ConfigFault(
+            f"the config is not read within {LONGEST_READ:g} s; is one of its files a pipe, or on a hanging disk?"
+        ) from None
     finally:
         worker.stop()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.app import control_client
+from daemon.app import control_client, reload
 from daemon.app.control_address import identity
 from daemon.cli import asked
 from daemon.config import examine
@@ -223,6 +223,21 @@ async def _is_checked_here(wrapd: Runner, why: str) -> None:
     doctor = await said(wrapd, "doctor")
     verdict = "fail" if "within" in why else "warn"
     assert f"daemon: {verdict}: one runs, and could not be asked about the config" in doctor.out
+
+
+async def test_a_secret_that_hangs_holds_up_neither_the_next_check_nor_a_reload(
+    tmp_path: Path, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with live(tmp_path, FULL, environ(hook)) as it:
+        assert it.service.reloader is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(reload, "LONGEST_READ", 0.1)
+            it.path.write_text(FULL.replace('{ env = "URL" }', f'{{ file = "{pipe}" }}'))
+            assert "is one of its files a pipe" in (await answered(it, "check"))["refused"]
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the reader go
+        assert (await it.reload(FULL)).ok
 
 
 async def test_channels_and_routes_are_those_that_run(tmp_path: Path, wrapd: Runner, hook: Webhook) -> None:

@@ -226,7 +226,7 @@ def _usable_web(
 
 
 async def in_its_own_thread(work: Callable[[], T]) -> T:
-    """What `work` gives, which may hang: as a secret file may do. Neither a stop nor the next reload waits
+    """What `work` gives, which may hang, as a secret's file may. Neither a stop nor the next reload waits
     for it. Raises ConfigFault where it takes too long; the thread is left behind then."""
     worker = Worker("wrapd-config")
     try:

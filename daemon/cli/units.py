@@ -33,8 +33,9 @@ def stale(copies: object) -> tuple[str, ...]:
 def is_expected(config: Path) -> bool:
     """Whether wrapd's unit is enabled, and runs with this config."""
     said = _systemctl("show", "--property=UnitFileState,ExecStart", _UNIT).splitlines()
-    starts = [line for line in said if line.startswith("ExecStart=")]
-    return "UnitFileState=enabled" in said and any(f" {config.resolve()} " in line for line in starts)
+    words = [word for line in said if line.startswith("ExecStart=") for word in line.split()]
+    named = (Path(word).resolve() for word in words if word.startswith("/"))
+    return "UnitFileState=enabled" in said and config.resolve() in named
 
 
 def _stale(unit: str, made: Mapping[str, float]) -> Iterator[str]:

@@ -80,6 +80,8 @@ def test_a_daemon_is_expected_where_the_unit_is_enabled_for_this_config(
     started = argv.format(config)
     systemctl(f"ExecStart={{ path=/opt/w ; argv[]=/opt/w {started} ; ignore_errors=no }}\nUnitFileState={state}")
     assert is_expected(config) is expected
+    (tmp_path / "link.toml").symlink_to(config)
+    assert is_expected(tmp_path / "link.toml") is expected
 
 
 def test_without_systemd_nothing_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

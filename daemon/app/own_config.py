@@ -13,7 +13,7 @@ from typing import Any
 from daemon import __version__
 from daemon.app.control import Handler
 from daemon.app.control_address import identity
-from daemon.app.reload import Looked, Refused, Reloader, in_its_own_thread
+from daemon.app.reload import ConfigRead, ConfigRefused, Reloader, in_its_own_thread
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
 from daemon.errors import UnknownName
@@ -36,7 +36,7 @@ class OwnConfig:
         return {"check": self.check, "preview": self.preview}
 
     async def check(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """How the file differs from what runs, and its faults: see `daemon.cli.asked.Answer`."""
+        """How the file differs from what runs, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
         if not self._is_meant(request):
             return {"own": False}
         return self._account(await self._reloader.check())
@@ -45,10 +45,10 @@ class OwnConfig:
         """The same, and what a `channel` of the file would get for `examples`. Raises UnknownName."""
         if not self._is_meant(request):
             return {"own": False}
-        looked = await self._reloader.check()
-        if isinstance(looked, Refused):
-            return self._account(looked)
-        return {**self._account(looked), "previews": await self._previews(looked.plan, request)}
+        found = await self._reloader.check()
+        if isinstance(found, ConfigRefused):
+            return self._account(found)
+        return {**self._account(found), "previews": await self._previews(found.plan, request)}
 
     def _is_meant(self, request: Mapping[str, Any]) -> bool:
         try:
@@ -56,7 +56,7 @@ class OwnConfig:
         except OSError:
             return False  # there is none now, so it is not the one that was found
 
-    def _account(self, looked: Looked | Refused) -> dict[str, Any]:
+    def _account(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
         running, since = self._reloader.running
         known = {
             "own": True,
@@ -65,13 +65,13 @@ class OwnConfig:
             "running": running.source,
             "credentials": credentials(),
         }
-        if isinstance(looked, Refused):
-            return {**known, "refused": looked.text, "faults": looked.faults}
+        if isinstance(found, ConfigRefused):
+            return {**known, "refused": found.text, "faults": found.faults}
         return {
             **known,
-            "warnings": [MASKS.apply(each) for each in looked.warnings],
-            "changed": looked.changed,
-            "needs_restart": looked.needs_restart,
+            "warnings": [MASKS.apply(each) for each in found.warnings],
+            "changed": found.changed,
+            "needs_restart": found.needs_restart,
         }
 
     async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ class Reloaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class ConfigRead:
     """The config as it was read anew, and what a reload with it would come to. No secrets but in `plan`."""
 
     plan: Plan
@@ -65,7 +65,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class ConfigRefused:
     """Why the config cannot be used: as one text, and fault by fault, each with its place. No secrets."""
 
     text: str
@@ -96,7 +96,7 @@ class Reloader:
         self._tasks = Tasks("reload", defects)
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Reloaded | None] | None = None
-        self._check: asyncio.Task[Looked | Refused | None] | None = None
+        self._check: asyncio.Task[ConfigRead | ConfigRefused | None] | None = None
         self._refused: tuple[str, ...] = ()
         """The faults that the operators were told of last."""
         self._since = clock.now()
@@ -122,11 +122,11 @@ class Reloader:
         del request
         return {**asdict(await self.reload()), "credentials": credentials()}
 
-    async def check(self) -> Looked | Refused:
+    async def check(self) -> ConfigRead | ConfigRefused:
         """What a reload would come to. Changes nothing, tells nobody. Who asks while one waits shares it."""
         if self._check is None:
             self._check = self._tasks.spawn("check", self._check_in_turn())
-        return await asyncio.shield(self._check) or Refused(text=_BROKEN, faults=(_BROKEN,))
+        return await asyncio.shield(self._check) or ConfigRefused(text=_BROKEN, faults=(_BROKEN,))
 
     async def stop(self) -> None:
         """Begin none any more. One that is under way has been put in place, or never will be."""
@@ -137,16 +137,16 @@ class Reloader:
             self._next = None  # who asks from now on may mean a later file
             return await self._reload()
 
-    async def _check_in_turn(self) -> Looked | Refused:
+    async def _check_in_turn(self) -> ConfigRead | ConfigRefused:
         async with self._turn:
             self._check = None  # who asks from now on may mean a later file
-            return await self._look()
+            return await self._read_anew()
 
-    async def _look(self) -> Looked | Refused:
+    async def _read_anew(self) -> ConfigRead | ConfigRefused:
         try:
             plan, doubts = await in_its_own_thread(self._read)
             running = self._scope.plan
-            return Looked(
+            return ConfigRead(
                 plan=plan,
                 warnings=tuple(doubts),
                 changed=changes(running, plan),
@@ -158,10 +158,10 @@ class Reloader:
             return self._broken(error)
 
     async def _reload(self) -> Reloaded:
-        looked = await self._look()
-        if isinstance(looked, Refused):
-            return self._refuse(looked.faults)
-        plan, _ = usable(self._scope.plan, looked.plan)
+        found = await self._read_anew()
+        if isinstance(found, ConfigRefused):
+            return self._refuse(found.faults)
+        plan, _ = usable(self._scope.plan, found.plan)
         try:
             made = await self._scope.make(plan)
         except WrapdError as error:
@@ -171,20 +171,20 @@ class Reloader:
         self._scope.swap(made)
         self._since = self._clock.now()
         set_level(plan.log_level)
-        for doubt in looked.warnings:
+        for doubt in found.warnings:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
-        log.info(LogEvent.CONFIG_RELOADED, changed=looked.changed, needs_restart=looked.needs_restart)
+        log.info(LogEvent.CONFIG_RELOADED, changed=found.changed, needs_restart=found.needs_restart)
         self._refused = ()
         self._metrics.config_read(good=True, at=self._since)
         self._metrics.config_reloads.labels("ok").inc()
         self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
-        return Reloaded(changed=looked.changed, needs_restart=looked.needs_restart)
+        return Reloaded(changed=found.changed, needs_restart=found.needs_restart)
 
-    def _broken(self, error: Exception) -> Refused:
+    def _broken(self, error: Exception) -> ConfigRefused:
         self._defects.note("reload", error)
         text = f"{_BROKEN} ({where_of(error)})"
-        return Refused(text=text, faults=(text,))
+        return ConfigRefused(text=text, faults=(text,))
 
     def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
         """Go on with the config that runs. The operators hear of each refusal once."""
@@ -240,6 +240,6 @@ async def in_its_own_thread(work: Callable[[], T]) -> T:
         worker.stop()
 
 
-def _refused(error: WrapdError) -> Refused:
+def _refused(error: WrapdError) -> ConfigRefused:
     each = error.each if isinstance(error, ConfigFault) else (str(error),)
-    return Refused(text=MASKS.apply(str(error)), faults=tuple(map(MASKS.apply, each)))
+    return ConfigRefused(text=MASKS.apply(str(error)), faults=tuple(map(MASKS.apply, each)))

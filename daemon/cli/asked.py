@@ -20,7 +20,6 @@ from daemon.app import control_client
 from daemon.app.control_address import identity
 from daemon.cli.session import config_path
 from daemon.cli.text import clean, moment
-from daemon.cli.units import stale
 from daemon.config import Config, examine, load, read_tree
 from daemon.errors import ConfigFault
 
@@ -29,12 +28,12 @@ PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ConfigAnswer:
     """What the daemon says of its config file.
 
     `since`: when it read the config that runs; `running`: that config, without secrets; `refused`: what is wrong
     with the file, as one text and as single `faults`; `changed`: what differs from what runs, of which
-    `needs_restart` takes a restart; `stale`: a line for each credential whose source is newer than its copy.
+    `needs_restart` takes a restart; `credentials`: what systemd handed to it, for `daemon.cli.units.stale`.
     """
 
     since: datetime
@@ -44,7 +43,7 @@ class Answer:
     warnings: tuple[str, ...]
     changed: tuple[str, ...]
     needs_restart: tuple[str, ...]
-    stale: tuple[str, ...]
+    credentials: object
     previews: tuple[Mapping[str, Any], ...]
 
     def difference(self, *, of: tuple[str, ...] = ("",)) -> list[str]:
@@ -65,10 +64,10 @@ class Answer:
         ]
 
 
-class Refused(ConfigFault):
+class RefusedByDaemon(ConfigFault):
     """The daemon's word that its config file has faults, and that it goes on without it."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: ConfigAnswer) -> None:
         super().__init__("\n".join([answer.refused or "", *answer.difference()]))
         self._faults = answer.faults
 
@@ -81,7 +80,7 @@ class Refused(ConfigFault):
 class Heard:
     """The daemon's answer; without one `why_not` says why a daemon that runs gave none. `hangs`: it had to."""
 
-    answer: Answer | None = None
+    answer: ConfigAnswer | None = None
     why_not: str | None = None
     hangs: bool = False
 
@@ -114,7 +113,7 @@ def checked(path: Path, heard: Heard) -> tuple[Config, Sequence[str]]:
 
         return check_config(path, os.environ)
     if heard.answer.refused is not None:
-        raise Refused(heard.answer)
+        raise RefusedByDaemon(heard.answer)
     return load(path), heard.answer.warnings
 
 
@@ -132,7 +131,7 @@ def running_config(ctx: click.Context, *about: str) -> Iterator[Config]:
         return
     yield answer.running
     if answer.refused is not None:
-        raise Refused(answer)
+        raise RefusedByDaemon(answer)
     for line in answer.difference(of=about):
         note(line)
 
@@ -158,11 +157,11 @@ def _database(path: Path) -> Path | None:
     return None if config is None or faults else config.database.path.resolve()
 
 
-def _answer(said: Mapping[str, Any], path: Path) -> Answer:
+def _answer(said: Mapping[str, Any], path: Path) -> ConfigAnswer:
     source = said.get("running")
     running, faults = examine(source, path) if isinstance(source, dict) and source else (None, [])
     refused = said.get("refused")
-    return Answer(
+    return ConfigAnswer(
         since=datetime.fromisoformat(str(said["since"])),
         running=None if faults else running,
         refused=None if refused is None else str(refused),
@@ -170,6 +169,6 @@ def _answer(said: Mapping[str, Any], path: Path) -> Answer:
         warnings=tuple(map(str, said.get("warnings", ()))),
         changed=tuple(map(str, said.get("changed", ()))),
         needs_restart=tuple(map(str, said.get("needs_restart", ()))),
-        stale=stale(said.get("credentials")),
+        credentials=said.get("credentials"),
         previews=tuple(said.get("previews", ())),
     )

@@ -9,6 +9,7 @@ from daemon.cli import output
 from daemon.cli.asked import ask, checked, note_silence
 from daemon.cli.session import config_path
 from daemon.cli.text import count
+from daemon.cli.units import stale
 from daemon.config.example import example
 from daemon.errors import ConfigFault
 
@@ -53,8 +54,7 @@ def check(ctx: click.Context) -> None:
     path = config_path(ctx)
     heard = ask(path)
     note_silence(heard)
-    stale = () if heard.answer is None else heard.answer.stale
-    for each in stale:
+    for each in () if heard.answer is None else stale(heard.answer.credentials):
         output.line(f"warning: {each}")
     config, warnings = checked(path, heard)
     for warning in warnings:

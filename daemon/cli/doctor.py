@@ -11,6 +11,7 @@ from daemon.cli.asked import ask, checked
 from daemon.cli.checks import Finding, clock, database, deliveries, probe, program, projects, running
 from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
+from daemon.cli.units import stale
 from daemon.config import Config, load
 from daemon.errors import ConfigFault, Exit
 
@@ -69,7 +70,7 @@ def _config(path: Path) -> Iterator[Finding]:
         by = "" if heard.answer is None else ", as the daemon reads it"
         yield Finding(verdict="ok", what="config", text=f"{path}: {found}, every secret is there{by}")
     if heard.answer is not None:
-        yield from (Finding(verdict="warn", what="config", text=each) for each in heard.answer.stale)
+        yield from (Finding(verdict="warn", what="config", text=each) for each in stale(heard.answer.credentials))
         if differs := heard.answer.difference():
             text = differs[0] + " " + "; ".join(map(str.strip, differs[1:]))
             yield Finding(verdict="warn", what="config", text=text.strip())

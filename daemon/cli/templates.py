@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
-from daemon.cli.asked import Refused, ask, note, note_silence, running_config
+from daemon.cli.asked import RefusedByDaemon, ask, note, note_silence, running_config
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, config_path, json_option
 from daemon.cli.text import clean
@@ -77,7 +77,7 @@ def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Previ
 
         return previews(open_channel(config, name, os.environ), examples, now=CLOCK.now(), link=_link(config))
     if heard.answer.refused is not None:
-        raise Refused(heard.answer)
+        raise RefusedByDaemon(heard.answer)
     for line in heard.answer.difference(of=(f"channels.{name}", "web.public_url")):
         note(line)
     return [Preview(**each) for each in heard.answer.previews]

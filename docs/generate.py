@@ -65,6 +65,15 @@ CLI_INTRO = """\
 `wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`
 and `links` need no running daemon and work beside one; they read the database and never make one. They, `track`,
 `untrack`, `label` and `tag` need no secrets (but `track --from-api` where no daemon runs, and `channels test`).
+
+Where a daemon runs on the config file that a command means, `config check`, `doctor` and `templates preview` have
+the daemon read that file anew, with the secrets that only the daemon has; `channels`, `routes` and `routes
+explain` show what the daemon runs with. All of them say where the file differs from what runs (on standard error
+where the output is a table, a text or JSON), and the exit status is about the file: 3 where it has a fault,
+whatever runs. Asking changes nothing. Of any other file, and where no daemon answers within 10 seconds, the file
+is all that is looked at, with the secrets that the command itself can read. A running daemon is found by the
+`database.url` of the file: where that has changed, or the file is no TOML, none is found.
+
 Errors go to standard error, as one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an
 error of wrapd itself comes with its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone,
 print their help there and end with status 2.

@@ -13,13 +13,15 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from daemon import __version__
-from daemon.app.control import ControlServer
+from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import Delivery
 from daemon.app.health import Pulse
 from daemon.app.orphans import OrphanWatch
+from daemon.app.own_config import OwnConfig
 from daemon.app.reload import Read, Reloader
 from daemon.app.runtime import Runtime
 from daemon.app.scope import Scope
@@ -76,6 +78,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     read: Read | None = None
     """Reads the config anew; None: it cannot be reloaded."""
+    config: Path | None = None
+    """The file that `read` reads, for commands that ask about it."""
     store: Store = field(init=False)
     scope: Scope = field(init=False)
     delivery: Delivery = field(init=False)
@@ -251,9 +255,16 @@ class Service:
             )
         self.control = ControlServer(
             database_path(self.plan.database_url).resolve(),
-            {} if self.reloader is None else {"reload": self.reloader.answer},
+            self._answers(),
             tasks=Tasks("control", self.defects),
         )
+
+    def _answers(self) -> dict[str, Handler]:
+        """What can be asked by the control socket."""
+        if self.reloader is None:
+            return {}
+        own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
+        return {"reload": self.reloader.answer, **own}
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan

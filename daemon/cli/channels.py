@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.asked import running_config
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened
 from daemon.cli.text import ago, count
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the channels of the config: what goes there, and how many alerts wait or could not be sent. Reads no
-    secret."""
+    """List the channels that the daemon runs with (those of the config where none runs): what goes there, and how
+    many alerts wait or could not be sent."""
     if ctx.invoked_subcommand is not None:
         return
-    config = config_of(ctx)
+    with running_config(ctx, "channels.", "routes", "operators") as config:
+        _list(config, as_json=as_json)
+
+
+def _list(config: Config, *, as_json: bool) -> None:
     with opened(config) as store:
         standings = store.read(lambda transaction: _standings(transaction, config))
     listed = [facts.of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]

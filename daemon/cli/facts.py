@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from daemon.cli.explain import Case
     from daemon.cli.routes import Explained, Held
     from daemon.cli.stats import Production, Stats
-    from daemon.cli.templates import Preview
     from daemon.config import Channel
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
+    from daemon.notify.previews import Preview
     from daemon.store import JobRow, LinkRow
 
 Facts = dict[str, object]
@@ -93,17 +93,16 @@ def of_routing(found: "Explained") -> Facts:
 
 def of_preview(each: "Preview") -> Facts:
     """What a channel would get for an example, in `templates preview --json`."""
-    text = each.written.text
     return {
         "example": each.example,  # its name
-        "event": each.message.event,  # what it tells of; `digest` of several
+        "event": each.event,  # what it tells of; `digest` of several
         "template": each.template,  # the operator's file, or null
         "fault": each.fault,  # why the template is not used, or null
-        "title": text.title,  # of the plain form
-        "body": text.body,  # of the plain form
-        "markup": str(text.markup),  # of the plain form: text, html or markdown
-        "card": each.written.card,  # what is posted instead of the plain form, or null
-        "facts": dict(each.message.facts) if each.machine else None,  # what programs get beside it, or null
+        "title": each.title,  # of the plain form
+        "body": each.body,  # of the plain form
+        "markup": each.markup,  # of the plain form: text, html or markdown
+        "card": each.card,  # what is posted instead of the plain form, or null
+        "facts": each.facts,  # what programs get beside it, or null
     }
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.asked import running_config
 from daemon.cli.numbers import Moment
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, has_database, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
 from daemon.cli.text import clean, moment
 from daemon.config import Config
 from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batches", "label": "labels"}
 """The key of a route for each condition of the domain."""
+_ABOUT = ("routes", "operators", "channels.")
+"""The parts of the config that say where alerts go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +56,14 @@ class Explained:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the routes of the config, in order. Reads no secret and no database."""
+    """List the routes that the daemon runs with, or those of the config where none runs, in order."""
     if ctx.invoked_subcommand is not None:
         return
-    config = config_of(ctx)
+    with running_config(ctx, *_ABOUT) as config:
+        _list(config, as_json=as_json)
+
+
+def _list(config: Config, *, as_json: bool) -> None:
     routes = config.routing().routes
     if as_json:
         output.document([facts.of_route(number, route) for number, route in enumerate(routes, start=1)])
@@ -118,12 +125,11 @@ def explain(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Tell where an alert goes, route by route, and why; nothing is sent.
+    """Tell where an alert goes, route by route, and why, as the daemon runs where one does; nothing is sent.
 
     With JOB_ID it is an alert about that job: of the named event, or a line for each. Without, --event says what
     is told, and the other options of what.
     """
-    config = config_of(ctx)
     told = None if event is None else Event(event)
     described = Subject(
         event=told or Event.SUCCEEDED,
@@ -133,10 +139,14 @@ def explain(
         batch=batch,
         label=label,
     )
-    subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
-    routing = config.routing()
-    held = _held(config)
-    found = [explained(routing, subject, at=at or CLOCK.now(), held=held) for subject in subjects]
+    with running_config(ctx, *_ABOUT) as config:
+        subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
+        _show(config, subjects, at=at or CLOCK.now(), as_json=as_json)
+
+
+def _show(config: Config, subjects: Sequence[Subject], *, at: datetime, as_json: bool) -> None:
+    routing, held = config.routing(), _held(config)
+    found = [explained(routing, subject, at=at, held=held) for subject in subjects]
     if as_json:
         output.document([facts.of_routing(each) for each in found])
     elif len(found) == 1:

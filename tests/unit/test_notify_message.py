@@ -297,6 +297,14 @@ def test_what_was_asked_for_again_says_so_and_is_not_late() -> None:
     assert told(alerts.claimed()).facts["resent_from"] is None
 
 
+def test_an_alert_of_no_change_of_state_that_is_sent_again_keeps_its_time() -> None:
+    facts = {"resent_from": 3, "observed_at": AT.isoformat()}
+    row = alerts.delivery(Event.LOST, transition=None, facts=facts, created_at=AT + timedelta(hours=5))
+    message = told(Claimed(delivery=row, job=alerts.job(), move=None, attempt=1), now=AT + timedelta(hours=5))
+    assert message.facts["observed_at"] == "2026-03-01T12:00:00Z"
+    assert field(message, "Seen") == "1 Mar 12:00 (UTC)"
+
+
 @pytest.mark.parametrize(
     "event", [event for event in Event if event not in OPERATOR_EVENTS and event is not Event.BATCH_FINISHED]
 )

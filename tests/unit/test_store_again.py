@@ -1,12 +1,14 @@
 """What people bring back or repeat: canceled alerts come back as they were, sent ones are written anew."""
 
 from collections.abc import Iterator
+from datetime import UTC, time
 from pathlib import Path
 
 import pytest
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName
+from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import routing
 from daemon.store import REPLACED, AttemptOutcome, DeliveryRow, DeliveryStatus, Outcome, Store, Transaction
 from tests.support.store import NOW, PROJECT, A, B, later, open_store, record, track
@@ -177,6 +179,18 @@ def test_a_repeat_is_no_news_it_damps_nothing_and_voids_nothing(store: Store) ->
 
 def _values(row: DeliveryRow) -> dict[str, object]:
     return {name: getattr(row, name) for name in row.__dataclass_fields__}
+
+
+def test_what_quiet_hours_keep_before_it_goes_out_with_it(store: Store) -> None:
+    job = store.write_now(track)
+    store.write_now(lambda tx: record(tx, job, "BLOCK", routes=ONLY_A))
+    send(store)
+    night = QuietHours(start=time(0), end=time(23), zone=UTC, urgent=frozenset())
+    quiet = routing([], operators=None, channels=[A], quiet={A: night})
+    store.write_now(lambda tx: record(tx, job, "SUCCEED", routes=quiet))
+    assert rows(store)[1].due_at == rows(store)[1].held_until
+    resend(store, 1)
+    assert [send(store, seconds=11).id for _ in range(2)] == [2, 3]
 
 
 def test_an_operators_alert_keeps_its_time(store: Store) -> None:

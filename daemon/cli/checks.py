@@ -20,7 +20,7 @@ from typing import Literal
 
 import daemon
 from daemon.cli.session import CLOCK
-from daemon.cli.text import about
+from daemon.cli.text import about, moment
 from daemon.config import Config
 from daemon.errors import ConfigFault, DatabaseFault
 
@@ -91,7 +91,7 @@ def clock(config: Config | None) -> Iterator[Finding]:
             text=f"the database was written {about(ahead)} in the future; was the clock set back? Check it",
         )
     else:
-        yield Finding(verdict="ok", what="clock", text=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield Finding(verdict="ok", what="clock", text=moment(now))
 
 
 def database(config: Config) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import ago, clean, moment
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ChannelName
@@ -44,6 +45,7 @@ _COLUMNS = (
 @click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
 @click.option("--channel", metavar="NAME", help="Only those of this channel.")
 @list_options
+@zone_option
 @json_option
 @click.pass_context
 def command(
@@ -105,6 +107,7 @@ class Told:
 
 @command.command("show")
 @click.argument("id", type=Count(), metavar="ID")
+@zone_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as the help calls it

@@ -16,6 +16,7 @@ from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain import planning
 from daemon.domain.durations import Law
@@ -60,6 +61,7 @@ class Case:
 @click.command("explain")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from daemon.cli.numbers import Moment
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import clean, moment
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
@@ -92,6 +93,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
 @click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
 @click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@zone_option
 @json_option
 @click.pass_context
 def explain(

@@ -15,6 +15,7 @@ from daemon.cli.outlook import Outlook, Outlooks, in_production
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
+from daemon.cli.zone import zone_option
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Story:
 @click.command("show")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:

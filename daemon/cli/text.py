@@ -1,19 +1,23 @@
-"""Times, durations and numbers as a terminal shows them. Pure.
+"""Times, durations and numbers as a terminal shows them.
 
 Everything that a command prints passes `clean`: what strangers wrote is among it.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
+from daemon.cli.zone import local
 from daemon.config.forms import spoken
-from daemon.domain.text import MAX_LABEL, clean, label, stamp
+from daemon.domain.text import MAX_LABEL, clean, label, offset, stamp
 
 __all__ = ["MAX_LABEL", "about", "ago", "brief", "clean", "count", "figure", "label", "moment", "percent", "stamp"]
 
 
 def moment(at: datetime | None) -> str:
-    """A time for people: to the second, with its zone."""
-    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """A time for people: to the second, in the zone of the screen, with its offset."""
+    if at is None:
+        return "-"
+    shown = local(at)
+    return f"{shown:%Y-%m-%d %H:%M:%S} {offset(shown)}"
 
 
 def about(seconds: float) -> str:

@@ -11,10 +11,11 @@ import click
 
 from daemon import views
 from daemon.cli import output
+from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.text import ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -29,15 +30,17 @@ if TYPE_CHECKING:
 STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 """The statuses of a delivery; checked against the store's own by a test."""
 _COLUMNS = (
+    Column(title="NAME", gives=True, least=20, free=True),
     Column(title="ID"),
     Column(title="EVENT"),
-    Column(title="CHANNEL", gives=True),
+    Column(title="CHANNEL", gives=True, least=10),
     Column(title="STATUS", coloured=True),
-    Column(title="TRIES"),
+    Column(title="TRIES", spare=2),
     Column(title="WRITTEN"),
-    Column(title="JOB"),
-    Column(title="WHY", gives=True),
+    Column(title="JOB", ids=True, spare=1),
+    Column(title="WHY", below=True, free=True),
 )
+_WAITING = frozenset({"pending", "sending", "held"})
 
 
 @click.group("deliveries", invoke_without_command=True)
@@ -77,14 +80,20 @@ def command(
         now = CLOCK.now()
         cells = ([_cells(each, now) for each in page] for page in chain([first], found))
         filtered = dead or status is not None or channel is not None
-        output.tables(_COLUMNS, cells, empty="None fits." if filtered else "No alert was written yet.")
+        empty = (
+            "No alert fits; `wrapd deliveries` without options lists all."
+            if filtered
+            else "No alert was written yet: one is when a tracked job moves. `wrapd routes` says who hears of it."
+        )
+        output.tables(_COLUMNS, cells, empty=empty)
         left = more(store, lambda tx, upto: tx.outbox.count(most=upto, **fit), most=most)
-    if left is not None:
-        output.line(left)
+    waits = any(each.row.status in _WAITING for each in first)
+    output.notes([no_daemon("nothing is sent") if waits and not daemon_runs(config) else None, left])
 
 
 def _cells(each: "Told", now: datetime) -> list[str]:
     return [
+        each.name or "-",
         str(each.row.id),
         str(each.row.event),
         each.row.channel,
@@ -98,10 +107,12 @@ def _cells(each: "Told", now: datetime) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A delivery with the id of its job, and its attempts where they were asked for."""
+    """A delivery with the id of its job, what people call that of which it tells, and its attempts where they were
+    asked for."""
 
     row: "DeliveryRow"
     job_id: "JobId | None"
+    name: str | None
     tries: "list[AttemptRow]"
 
 
@@ -223,7 +234,8 @@ def _why(row: "DeliveryRow", now: datetime) -> str | None:
 def _story(told: Told, now: datetime) -> Iterator[str]:
     row = told.row
     yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
-    about = f"job {told.job_id}" if told.job_id else "no job"
+    named = f"{clean(told.name)}, " if told.name and told.job_id else ""
+    about = f"{named}job {told.job_id}" if told.job_id else "no job"
     yield f"  of       {about}{f' of project {clean(row.project)}' if row.project else ''}"
     yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
     if row.sent_at is not None:
@@ -271,10 +283,19 @@ def _found(store: "Store", fit: "DeliveryFilter", *, most: int | None, tries: bo
 def _told(transaction: "Transaction", rows: "Sequence[DeliveryRow]", *, tries: bool) -> list[Told]:
     jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
     attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
-    return [
-        Told(row=row, job_id=None if row.job is None else jobs.get(row.job), tries=attempts.get(row.id, []))
-        for row in rows
-    ]
+    told = []
+    for row in rows:
+        job = None if row.job is None else jobs.get(row.job)
+        name = _subject(row) if job is None else job.name
+        job_id = None if job is None else job.job_id
+        told.append(Told(row=row, job_id=job_id, name=name, tries=attempts.get(row.id, [])))
+    return told
+
+
+def _subject(row: "DeliveryRow") -> str | None:
+    """What an alert of no job tells of."""
+    batch = row.facts.get("batch")
+    return batch if isinstance(batch, str) else row.project
 
 
 def _fit(status: str | None, channel: str | None) -> "DeliveryFilter":

@@ -8,10 +8,11 @@ import click
 
 from daemon import views
 from daemon.cli import output
+from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import more, most_of, pages
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.text import about, brief
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
@@ -20,17 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from daemon.store import JobFilter, JobRow, Store, Transaction
-
-_COLUMNS = (
-    Column(title="STATE", coloured=True),
-    Column(title="FOR"),
-    Column(title="NEXT", spare=True),
-    Column(title="ENDS"),
-    Column(title="RANGE", spare=True),
-    Column(title="PROJECT", gives=True),
-    Column(title="JOB"),
-    Column(title="NAME", gives=True),
-)
 
 
 @click.command("jobs")
@@ -58,6 +48,7 @@ def command(
 
     FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
+    On a terminal so much of an id is shown as tells it apart; commands take that for the whole.
     """
     config = config_of(ctx)
     most = most_of(limit, everything=everything, as_json=as_json)
@@ -68,6 +59,7 @@ def command(
         "tag": tag,
         "batch": batch,
     }
+    running = daemon_runs(config)
     with opened(config) as store:
         found = _found(store, fit, most=most)
         first = next(found)
@@ -77,12 +69,18 @@ def command(
             output.documents(views.document(view_of(*pair)) for page in chain([first], found) for pair in page)
             return
         filtered = any(value is not None for value in (project, state, tracking, tag, batch))
-        empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-        cells = ([_cells(row, each) for row, each in page] for page in chain([first], found))
-        output.tables(_COLUMNS, cells, empty=empty)
+        empty = (
+            "No job fits; `wrapd jobs` without options lists all."
+            if filtered
+            else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+        )
+        notices = Notices(running=running, grace=config.polling.not_found_grace)
+        cells = (
+            [_cells(*pair, running=running) for pair in notices.watch(page)] for page in chain([first], found)
+        )
+        output.tables(_columns(several=project is None and len(config.projects) > 1), cells, empty=empty)
         left = more(store, lambda tx, upto: tx.jobs.count(most=upto, **fit), most=most)
-    if left is not None:
-        output.line(left)
+    output.notes([*notices.lines(), left])
 
 
 def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[list[tuple[JobRow, Outlook]]]":
@@ -95,22 +93,35 @@ def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[l
     return pages(store, read, lambda pair: pair[0].id, most=most)
 
 
+def _columns(*, several: bool) -> list[Column]:
+    return [
+        Column(title="NAME", gives=True, least=24, free=True),
+        Column(title="STATE", coloured=True),
+        Column(title="FOR"),
+        Column(title="NEXT", spare=1),
+        Column(title="ENDS"),
+        Column(title="RANGE", spare=2),
+        Column(title="PROJECT", gives=True, alike=not several),
+        Column(title="JOB", ids=True),
+    ]
+
+
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     """A job as `--json` gives it."""
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", expected: Outlook) -> list[str]:
+def _cells(row: "JobRow", expected: Outlook, *, running: bool) -> list[str]:
     now = expected.at
     return [
+        name_of(row) or "-",
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        _next(row, now),
+        _next(row, now, running=running),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,
         row.job_id,
-        row.label or row.asset.asset_name or "-",
     ]
 
 
@@ -122,8 +133,8 @@ def standing(row: "JobRow") -> str:
     return f"{row.tracking} ({state})"
 
 
-def _next(row: "JobRow", now: datetime) -> str:
-    if row.tracking is not Tracking.ACTIVE:
+def _next(row: "JobRow", now: datetime, *, running: bool) -> str:
+    if row.tracking is not Tracking.ACTIVE or not running:
         return "-"
     if row.next_poll_at is None or row.next_poll_at <= now:
         return "soon"  # the daemon notes its plan every half minute only

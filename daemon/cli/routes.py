@@ -54,8 +54,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     columns = [
         Column(title="N"),
         Column(title="CHANNELS", gives=True),
-        Column(title="EVENTS", gives=True),
-        Column(title="ONLY", gives=True),
+        Column(title="EVENTS", below=True),
+        Column(title="ONLY", below=True),
         Column(title="QUIET"),
         Column(title="STOP"),
     ]
@@ -70,7 +70,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         ]
         for number, route in enumerate(routes, start=1)
     ]
-    output.table(columns, rows, empty="There is no route.")
+    output.table(columns, rows, empty="There is no route: there is no channel; add a section [channels.NAME].")
     if not config.routes:
         output.line("The config has no route, so every channel gets these events.")
 

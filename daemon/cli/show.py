@@ -11,11 +11,14 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line
 from daemon.cli.jobs import standing, view_of
+from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
 from daemon.cli.outlook import Outlook, Outlooks, in_production
 from daemon.cli.output import coloured
-from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
+from daemon.config import Config
+from daemon.domain.jobs import Tracking
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is recorded of one job; deliveries with their attempts."""
+    """All that is recorded of one job; deliveries with their attempts. `running`: a daemon works on the database;
+    after `grace` seconds a job that the service does not know is lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
     outlook: Outlook
+    running: bool
+    grace: float
 
 
 @click.command("show")
@@ -48,7 +54,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
     (job_id,) = job_ids([job])
     with opened(config) as store:
         now = CLOCK.now()
-        story = store.read(lambda transaction: _read(transaction, job_id, project, now))
+        story = store.read(lambda transaction: _read(transaction, config, job_id, project, now))
     if as_json:
         output.document(_document(story))
         return
@@ -56,7 +62,9 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now: datetime) -> Story:
+def _read(
+    transaction: "Transaction", config: Config, job_id: "JobId", project: str | None, now: datetime
+) -> Story:
     row = one_job(transaction, job_id, project)
     deliveries = transaction.outbox.list(job=row.id)
     return Story(
@@ -66,6 +74,8 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now:
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
         outlook=Outlooks(now).of(transaction, [row])[0],
+        running=daemon_runs(config),
+        grace=config.polling.not_found_grace,
     )
 
 
@@ -81,9 +91,9 @@ def _document(story: Story) -> dict[str, object]:
 
 def _lines(story: Story, now: datetime) -> Iterator[str]:
     row = story.job
-    yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
-    for name, value in _facts(row, story.outlook, now):
-        yield f"  {name:<10} {value}"
+    yield click.style(clean(name_of(row) or row.job_id), bold=True)
+    for name, value in _facts(story, now):
+        yield output.fact(name, value)
     yield ""
     yield click.style("Changes of state", bold=True)
     if not story.transitions:
@@ -110,19 +120,14 @@ def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
         yield "ends", f"nobody can say: {expected.reason}"
 
 
-def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
-    asset = row.asset
-    word, _, rest = standing(row).partition(" ")
+def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
+    row, asset = story.job, story.job.asset
     kind = clean(row.kind) + (", a guess so far" if row.kind_source == "guessed" else "")
     yield "job", f"{row.job_id} ({kind}) of project {clean(row.project)}"
-    since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
-    yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
+    yield "state", _state(story)
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
-    yield from ends(row, expected)
-    if row.next_poll_at is not None:
-        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
-    if row.polls:
-        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
+    yield from ends(row, story.outlook)
+    yield from _looks(story, now)
     if row.error_code or row.error_msg:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
@@ -137,6 +142,25 @@ def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[st
     if row.started_at is not None and row.ended_at is not None and row.ended_at >= row.started_at:
         yield "took", about((row.ended_at - row.started_at).total_seconds())
     yield from _links(row, now)
+
+
+def _state(story: Story) -> str:
+    row = story.job
+    word, _, rest = standing(row).partition(" ")
+    since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
+    if is_unknown(row):
+        since = f": {unknown_yet('the job', story.grace)}"
+    return f"{coloured(word)} {clean(rest)}".rstrip() + since
+
+
+def _looks(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
+    row = story.job
+    if row.tracking is Tracking.ACTIVE and not story.running:
+        yield "next look", NO_LOOK
+    elif row.next_poll_at is not None:
+        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
+    if row.polls:
+        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
 
 
 def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:

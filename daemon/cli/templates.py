@@ -46,7 +46,11 @@ def command(ctx: click.Context) -> None:
         for event, path in channel.templates.items()
     ]
     columns = [Column(title="CHANNEL"), Column(title="EVENT"), Column(title="FILE", gives=True)]
-    output.table(columns, rows, empty="There is no template: all messages are wrapd's own.")
+    output.table(
+        columns,
+        rows,
+        empty="There is no template: all messages are wrapd's own; [channels.NAME.templates] names others.",
+    )
 
 
 @command.command("preview")

@@ -22,8 +22,8 @@ def command(ctx: click.Context, ids: tuple[str, ...], project: str | None) -> No
     from daemon.store import Transaction  # noqa: PLC0415
 
     def work(transaction: Transaction) -> list[Stopped]:
-        jobs = [one_job(transaction, job_id, project) for job_id in wanted]
-        return untrack(transaction, jobs, at=CLOCK.now(), routing=config.routing())
+        jobs = {job.id: job for job in (one_job(transaction, job_id, project) for job_id in wanted)}
+        return untrack(transaction, list(jobs.values()), at=CLOCK.now(), routing=config.routing())
 
     with opened(config) as store:
         done = store.write_now(work)

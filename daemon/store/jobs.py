@@ -36,6 +36,7 @@ from daemon.store import alerts, assets, batches, damped, kinds, learned, links,
 from daemon.store.lists import JobFilter
 from daemon.store.mapping import job_row, plain, watch_rows
 from daemon.store.rows import (
+    JobName,
     JobRow,
     Known,
     Look,
@@ -84,7 +85,9 @@ _PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C
 _CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
-_NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
+_NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
+    _C.id.in_(bindparam("rows", expanding=True))
+)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _STOP = (
     update(JOBS)
@@ -176,12 +179,12 @@ class Jobs:
         found = known_of(self._connection, job_ids)
         return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
-    def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
-        """The job ids of row ids; a row that there is not is left out."""
+    def names(self, jobs: Iterable[int]) -> dict[int, JobName]:
+        """What the jobs of row ids are called; a row that there is not is left out."""
         return {
-            row: JobId(job_id)
+            row: JobName(JobId(job_id), name)
             for part in chunks(jobs)
-            for row, job_id in self._connection.execute(_NAMES, {"rows": part})
+            for row, job_id, name in self._connection.execute(_NAMES, {"rows": part})
         }
 
     def untrack(
@@ -370,6 +373,13 @@ class Jobs:
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """The job, in every project where `project` is None."""
         query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
+        return self._rows(query if project is None else query.where(_C.project == project))
+
+    def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:
+        """Up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
+        # A range of the index, and no pattern in which a character could have a meaning of its own.
+        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        query = select(JOBS).where(_C.job_id >= prefix, _C.job_id < after).order_by(_C.job_id, _C.id).limit(limit)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def get(self, job: int) -> JobRow | None:

@@ -132,8 +132,9 @@ def _unknown(job_id: JobId, project: str | None) -> str:
     place = "" if project is None else f" in project {shown(project)}"
     if len(job_id) >= WHOLE:
         return f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
-    short = "" if len(job_id) >= SHORTEST else f" (a short id has at least {SHORTEST} characters)"
-    return f"no job's id is {job_id} or begins with it{place}{short}; `wrapd jobs` lists all"
+    if len(job_id) < SHORTEST:
+        return f"no job {job_id} is known{place}; a short id takes {SHORTEST} characters, `wrapd jobs` lists all"
+    return f"no job {job_id} is known{place}, and none whose id begins so; `wrapd jobs` lists all"
 
 
 def existing_database(config: Config) -> Path:

@@ -236,14 +236,15 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
     yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
     named = f"{clean(told.name)}, " if told.name and told.job_id else ""
     about = f"{named}job {told.job_id}" if told.job_id else "no job"
-    yield f"  of       {about}{f' of project {clean(row.project)}' if row.project else ''}"
+    project = f" of project {clean(row.project)}" if row.project else ""
+    yield output.hanging("  of       ", about + project)
     yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
     if row.sent_at is not None:
         yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
     elif str(row.status) in {"pending", "held"}:
         yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
     if (reason := _why(row, now)) is not None:
-        yield f"  why      {clean(reason)}"
+        yield output.hanging("  why      ", clean(reason))
     if row.possible_repeat:
         which = "the last one" if row.sent_at is not None else "the next one"
         yield f"  A message may have arrived before: {which} says so."
@@ -255,15 +256,16 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
         yield attempt_line(each)
 
 
-def attempt_line(each: "AttemptRow") -> str:
-    """One try, for people."""
+def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
+    """One try, for people, `indent` cells in."""
     reason = clean(each.reason or "")
     status = f"HTTP {each.status_code}" if each.status_code else ""
     if reason == status or reason.startswith(f"{status}:"):
         status = ""
     shared = f"with {each.shared - 1} others in one message" if each.shared > 1 else ""
     said = ": ".join(filter(None, (each.outcome or "under way", shared, status, reason)))
-    return f"  {each.n}. {moment(each.started_at)}  {said}"
+    begin = " " * indent + f"  {each.n}. "
+    return output.hanging(begin, f"{moment(each.started_at)}  {said}")
 
 
 def _one(transaction: "Transaction", delivery: int) -> Told:

@@ -160,7 +160,7 @@ def _facts(case: Case) -> Iterator[tuple[str, str]]:
     word, _, rest = state_of(row).partition(" ")
     yield "state", f"{output.coloured(word)} {clean(rest)}".rstrip() + since
     if is_unknown(row):
-        yield "", unknown_yet("the job", case.grace)
+        yield "", unknown_yet(case.grace)
     yield from _likes(case)
     if row.last_polled_at is not None:
         how = _ASKED_BY.get(row.asked_by or "", "")

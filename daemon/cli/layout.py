@@ -10,6 +10,10 @@ SHORT = 8
 _PIECES = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)
 """A change of colour, or a character."""
 _WITHOUT_CELL = frozenset({"Mn", "Me", "Cf"})
+_OPENING = frozenset({"Ps", "Pi"})
+"""After these no line ends."""
+_ENDING = frozenset({"Pe", "Pf", "Po"}) | _WITHOUT_CELL
+"""With these no line begins."""
 
 
 def shortened(ids: Sequence[str]) -> list[str]:
@@ -27,22 +31,33 @@ def shortened(ids: Sequence[str]) -> list[str]:
     return [each[: most[each]] for each in ids]
 
 
-def wrapped(text: str, room: int, *, whole: bool = False) -> list[str]:
-    """`text` in lines of at most `room` cells, broken at a space where that leaves no line short; with `whole`
-    nowhere else."""
-    lines = []
-    while cells(text) > room:
-        fits = _fitting_in(text, room)
-        at = text.rfind(" ", 1, fits + 1)
-        if whole and at < 1:
-            at = text.find(" ", 1)
-        elif not whole and at < fits // 2:
-            at = fits
-        if at < 1:
+def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
+    """`text` in lines of at most `room` cells (the first: of `first`). They end at a space or between wide characters; a word that is
+    longer than a line stays whole: it may be an address.
+
+    >>> wrapped("数字人视频（已完成）。 https://h/v", 12)
+    ['数字人视频', '（已完成）。', 'https://h/v']
+    """
+    lines: list[str] = []
+    while cells(text) > (fits := room if lines or first is None else first):
+        end = _fitting_in(text, fits)
+        at = next((i for i in range(end, 0, -1) if _may_break(text, i)), None)
+        at = at or next((i for i in range(end + 1, len(text)) if _may_break(text, i)), None)
+        if at is None:
             break
         lines.append(text[:at].rstrip())
         text = text[at:].lstrip()
     return [*lines, text]
+
+
+def _may_break(text: str, at: int) -> bool:
+    """Whether a line may end before the character there."""
+    before, after = text[at - 1], text[at]
+    if after == " ":
+        return True
+    if 2 not in (_cells_of(before), _cells_of(after)):
+        return False
+    return unicodedata.category(after) not in _ENDING and unicodedata.category(before) not in _OPENING
 
 
 def cut(text: str, room: int) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from daemon.cli.layout import SHORT
-from daemon.cli.text import about, clean, count
+from daemon.cli.text import about
 from daemon.domain.jobs import Tracking
 from daemon.domain.planning import Reason
 
@@ -35,9 +35,9 @@ def is_unknown(row: "JobRow") -> bool:
     return row.tracking is Tracking.ACTIVE and row.next_reason == Reason.UNKNOWN
 
 
-def unknown_yet(what: str, grace: float) -> str:
-    """That the service does not know `what` yet, and what comes of it after `grace` seconds."""
-    return f"the service does not know {what} yet; where that stays so for {about(grace)}, it is told as lost"
+def unknown_yet(grace: float) -> str:
+    """That the service does not know a job yet, and what comes of it after `grace` seconds."""
+    return f"the service does not know it yet; if that stays so for {about(grace)} it is reported as lost"
 
 
 class Notices:
@@ -58,7 +58,8 @@ class Notices:
             if is_unknown(row):
                 self._unknown += 1
                 if self._unknown <= _NAMED:
-                    self._names.append(clean(" ".join(filter(None, (name_of(row), row.job_id[:SHORT])))))
+                    name, short = name_of(row), row.job_id[:SHORT]
+                    self._names.append(f"{name} ({short})" if name else short)
             yield pair
 
     def lines(self) -> Iterator[str]:
@@ -68,5 +69,7 @@ class Notices:
         if self._unknown:
             rest = self._unknown - len(self._names)
             named = ", ".join(self._names) + (f" and {rest} more" if rest else "")
-            told = unknown_yet(count(self._unknown, "id"), self._grace)
-            yield f"{told[0].upper()}{told[1:]}: {named}"
+            yield (
+                f"The service does not know yet: {named}. What it does not know for {about(self._grace)} is "
+                "reported as lost."
+            )

@@ -116,20 +116,27 @@ def notes(texts: Iterable[str | None]) -> None:
     """Lines below a list, for a terminal only."""
     for text in texts if is_terminal() else ():
         if text is not None:
-            click.echo(_hanging("", clean(text)))
+            click.echo(hanging("", clean(text)))
 
 
 def verdict(what: str, word: str, text: str) -> None:
     """One line that says how it stands with something; `word` in its colour."""
-    begin = f"{clean(what)}: {coloured(word)}: "
-    click.echo(_hanging(begin, clean(text), whole=True))
+    click.echo(hanging(f"{clean(what)}: {coloured(word)}: ", clean(text), indent=4))
 
 
 def fact(name: str, value: str) -> str:
-    """A line of a name and what is said of it; on a terminal as many as that takes. A word that is longer than a
-    line stays whole: it may be an address."""
-    begin = f"  {name:<10} "
-    return _hanging(begin, value, whole=True)
+    """A line of a name and what is said of it."""
+    return hanging(f"  {name:<10} ", value)
+
+
+def hanging(begin: str, text: str, *, indent: int | None = None) -> str:
+    """`text` behind `begin`; on a terminal in lines that fit it, those after the first as far in as the text, or
+    as `indent` says."""
+    if not is_terminal():
+        return begin + text
+    columns, behind = shutil.get_terminal_size().columns, cells(begin) if indent is None else indent
+    lines = wrapped(text, max(_ROOM, columns - behind), first=max(_ROOM, columns - cells(begin)))
+    return begin + f"\n{' ' * behind}".join(lines)
 
 
 def coloured(word: str) -> str:
@@ -190,7 +197,7 @@ def _fitted_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, r
         click.echo(_row(map(styled, fitted, styles), widths))
         for column, text in zip(columns, row, strict=True):
             if column.below and text not in ("", "-"):
-                click.echo(_hanging(styled(f"    {column.title.lower()}: ", "dim"), text))
+                click.echo(hanging(styled(f"    {column.title.lower()}: ", "dim"), text))
 
 
 def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
@@ -229,10 +236,3 @@ def fitting(columns: Sequence[Column], natural: Sequence[int], *, room: int) -> 
         while over(widths) > 0 and (wider := [i for i in able if widths[i] > floors[i]]):
             widths[max(wider, key=lambda i: widths[i])] -= 1
     return shown, [widths[i] for i in shown]
-
-
-def _hanging(begin: str, text: str, *, whole: bool = False) -> str:
-    """`text` behind `begin`; on a terminal in lines that fit it, those after the first indented."""
-    indent = cells(begin)
-    room = max(_ROOM, shutil.get_terminal_size().columns - indent)
-    return begin + f"\n{' ' * indent}".join(wrapped(text, room, whole=whole) if is_terminal() else [text])

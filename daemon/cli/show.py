@@ -149,7 +149,7 @@ def _state(story: Story) -> str:
     word, _, rest = standing(row).partition(" ")
     since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
     if is_unknown(row):
-        since = f": {unknown_yet('the job', story.grace)}"
+        since = f": {unknown_yet(story.grace)}"
     return f"{coloured(word)} {clean(rest)}".rstrip() + since
 
 
@@ -184,9 +184,9 @@ def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]") -> Iterator[str]:
     sent = f" {moment(row.sent_at)}" if row.sent_at else ""
     yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}"
     if row.last_error and row.sent_at is None:
-        yield f"      {clean(row.last_error)}"
+        yield output.hanging(" " * 6, clean(row.last_error))
     if row.held_until is not None and row.sent_at is None and not tries:
         yield f"      kept for quiet hours until {moment(row.held_until)}"
     if len(tries) > 1 or (tries and (row.sent_at is None or tries[0].shared > 1)):
         for each in tries:
-            yield f"    {attempt_line(each)}"
+            yield attempt_line(each, indent=4)

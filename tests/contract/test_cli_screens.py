@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.checks import Finding
+from daemon.cli.text import clean
 from daemon.clock import ManualClock, SystemClock
 from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
@@ -123,7 +123,7 @@ def fill(tx: Transaction) -> None:
     job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project="spring-festival")
     row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130))
     looked(tx, row, next_in=12, reason=Reason.PRICE)
-    job(tx, "00b1f0c9-3d1e-4b7a-9c55-0000000000ff", "同一前缀", ("PROCESSING", 40), project="spring-festival")
+    job(tx, "00b1f0c9-a0b1-4b7a-9c55-0000000000ff", "同一前缀", ("PROCESSING", 40), project="spring-festival")
     job(tx, "short-id", None, ("WAITING", 30))
     row = job(tx, uuid(0xC1), "还没有登记的任务", project="spring-festival")
     error = "the service does not know the job; HTTP 404; MSS.00010003 task not found"
@@ -214,16 +214,15 @@ def test_a_screen_says_that_no_daemon_runs(
 
 @widths
 def test_the_screen_of_doctor_is_as_it_is_kept(
-    filled: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    def program() -> Iterator[Finding]:
-        yield Finding(verdict="ok", what="version", text="wrapd 1.0, Python 3.11, SQLite 3.45")
-
-    monkeypatch.setattr("daemon.cli.doctor.program", program)
-    monkeypatch.setattr("daemon.cli.checks.shutil.disk_usage", lambda _: Free())
+    """What is this machine's own stands still; how the installation is goes as it is."""
+    monkeypatch.setattr("daemon.cli.doctor.program", lambda: [])
+    monkeypatch.setattr("daemon.cli.checks._touched", lambda _: NOW)
     monkeypatch.setattr("daemon.store.health.holder", lambda _: None)
+
+    def moved(text: str) -> str:
+        return clean(text).replace(str(tmp_path), "/var/lib/wrapd")
+
+    monkeypatch.setattr("daemon.cli.output.clean", moved)
     kept(f"doctor-{columns}", screen(monkeypatch, filled, "doctor", columns=columns))
-
-
-class Free:
-    free = 2**40

@@ -111,7 +111,8 @@ def _plan(channel: Section) -> Iterator[str]:
         above = f"above {channel.digest_above} in {spoken(channel.digest_window)}"
         yield f"digests {above}" if channel.digest_above else "no digests"
     if channel.quiet is not None:
-        yield f"quiet {channel.quiet.from_:%H:%M}-{channel.quiet.to:%H:%M} {channel.quiet.timezone or channel.timezone}"
+        quiet = channel.quiet
+        yield f"quiet {quiet.from_:%H:%M}-{quiet.to:%H:%M} {quiet.timezone or channel.timezone}"
     if channel.fallback is not None:
         yield f"then {channel.fallback} after {spoken(channel.fallback_after)}"
     if channel.templates:

@@ -59,8 +59,8 @@ def command(
         "tag": tag,
         "batch": batch,
     }
-    running = daemon_runs(config)
     with opened(config) as store:
+        running = daemon_runs(config)
         found = _found(store, fit, most=most)
         first = next(found)
         if project is not None and not first:
@@ -101,7 +101,7 @@ def _columns(*, several: bool) -> list[Column]:
         Column(title="NEXT", spare=1),
         Column(title="ENDS"),
         Column(title="RANGE", spare=2),
-        Column(title="PROJECT", gives=True, alike=not several),
+        Column(title="PROJECT", gives=True, least=12, alike=not several),
         Column(title="JOB", ids=True),
     ]
 

@@ -32,11 +32,11 @@ def shortened(ids: Sequence[str]) -> list[str]:
 
 
 def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
-    """`text` in lines of at most `room` cells (the first: of `first`). They end at a space or between wide characters; a word that is
-    longer than a line stays whole: it may be an address.
+    """`text` in lines of at most `room` cells (the first: of `first`). They end at a space or between wide
+    characters; a word that is longer than a line stays whole: it may be an address.
 
-    >>> wrapped("数字人视频（已完成）。 https://h/v", 12)
-    ['数字人视频', '（已完成）。', 'https://h/v']
+    >>> wrapped("数字人《视频》。 https://h/v", 8)
+    ['数字人', '《视', '频》。', 'https://h/v']
     """
     lines: list[str] = []
     while cells(text) > (fits := room if lines or first is None else first):

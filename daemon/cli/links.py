@@ -41,7 +41,7 @@ def list_links(ctx: click.Context, limit: int | None, as_json: bool) -> None:
         Column(title="ENDS"),
         Column(title="CLICKS"),
         Column(title="LAST CLICK", spare=1),
-        Column(title="PROJECT", gives=True, alike=len(config.projects) < 2),
+        Column(title="PROJECT", gives=True, least=12, alike=len(config.projects) < 2),
         Column(title="JOB", ids=True),
     ]
     empty = "No message has carried a link of wrapd's own yet" + (

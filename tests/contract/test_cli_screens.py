@@ -57,8 +57,17 @@ STATUS: dict[str, Json] = {
     "up": True,
     "feed_carries_news": True,
 }
-EPISODE = "春节宣传片《龙腾盛世》第十二集（终版修订稿）"
+FESTIVAL = "spring-festival"
+EPISODE = "春节宣传片《龙腾盛世》第十二集(终版修订稿)"
+REHEARSAL = "🎬 上海发布会 👩\u200d💻 彩排"
 LONG = "The launch film of the autumn collection, as told by its makers, " * 4
+REVIEW = "文本内容审核不通过：第 3 段包含敏感词，请修改后重新提交"  # noqa: RUF001
+REFUSED = (
+    "HTTP 400: the service refuses the message: keyword not found in content (DingTalk 310000); add the keyword "
+    "to the message or to the robot's settings, then `wrapd deliveries retry`"
+)
+REMOVED = "HTTP 401: 机器人已被移除，请重新添加机器人并更新 webhook 地址"  # noqa: RUF001
+LINK = "https://mss-cn-east-3.obs.example.com/out/{}?AccessKeyId=HPUA&Expires=1772452800&Signature=a%2Fb%3D"
 
 
 def ago(seconds: float) -> datetime:
@@ -115,40 +124,40 @@ def fill(tx: Transaction) -> None:
     """Jobs of two projects and of every state, as a daemon would have written them."""
     for number in range(12):
         job(tx, uuid(number), None, ("PROCESSING", 9000 + 20.0 * number), ("SUCCEED", 8800))
-    job(tx, uuid(0xA1), "🎬 上海发布会 👩‍💻 彩排", ("PROCESSING", 5000), ("SUCCEED", 4000), project="spring-festival",
-        duration=93.5, asset=Asset(asset_id="d2f1", asset_name="rehearsal.mp4", cover_url=LINK.format("cover.png"),
-                                   preview_url=LINK.format("preview.mp4")))  # fmt: skip
-    job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600),
-        error_code="MSS.00010012", error_msg="文本内容审核不通过：第 3 段包含敏感词，请修改后重新提交")  # fmt: skip
-    job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project="spring-festival")
+    video = Asset(
+        asset_id="d2f1",
+        asset_name="rehearsal.mp4",
+        cover_url=LINK.format("cover.png"),
+        preview_url=LINK.format("preview.mp4"),
+    )
+    job(tx, uuid(0xA1), REHEARSAL, ("PROCESSING", 5000), ("SUCCEED", 4000), project=FESTIVAL, asset=video)
+    failure = {"error_code": "MSS.00010012", "error_msg": REVIEW}
+    job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
+    job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project=FESTIVAL)
     row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130))
     looked(tx, row, next_in=12, reason=Reason.PRICE)
-    job(tx, "00b1f0c9-a0b1-4b7a-9c55-0000000000ff", "同一前缀", ("PROCESSING", 40), project="spring-festival")
+    job(tx, "00b1f0c9-a0b1-4b7a-9c55-0000000000ff", "同一前缀", ("PROCESSING", 40), project=FESTIVAL)
     job(tx, "short-id", None, ("WAITING", 30))
-    row = job(tx, uuid(0xC1), "还没有登记的任务", project="spring-festival")
+    row = job(tx, uuid(0xC1), "还没有登记的任务", project=FESTIVAL)
     error = "the service does not know the job; HTTP 404; MSS.00010003 task not found"
     looked(tx, row, next_in=9, reason=Reason.UNKNOWN, error=error)
-    for project in ("main", "spring-festival"):
+    for project in ("main", FESTIVAL):
         tx.statuses.set(ProjectName(project), STATUS, ago(4))
-
-
-LINK = "https://mss-cn-east-3.obs.example.com/out/{}?AccessKeyId=HPUA&Expires=1772452800&Signature=a%2Fb%3D"
-REFUSED = (
-    "HTTP 400: the service refuses the message: keyword not found in content (DingTalk 310000); add the keyword to "
-    "the message or to the robot's settings, then `wrapd deliveries retry`"
-)
 
 
 def alerts(tx: Transaction) -> None:
     """Alerts of every status."""
-    for kind, reason in ((AttemptOutcome.SENT, None), (AttemptOutcome.DEAD, REFUSED),
-                         (AttemptOutcome.HELD, "HTTP 401: 机器人已被移除，请重新添加机器人并更新 webhook 地址")):  # fmt: skip
+    for kind, code, reason in (
+        (AttemptOutcome.SENT, 200, None),
+        (AttemptOutcome.DEAD, 400, REFUSED),
+        (AttemptOutcome.HELD, 401, REMOVED),
+    ):
         claimed = tx.outbox.claim(EDITORS, now=NOW)
         assert claimed is not None
         due_at = NOW + timedelta(hours=1) if kind is AttemptOutcome.HELD else None
-        tx.outbox.finish(claimed, Outcome(kind=kind, reason=reason, status_code=400, due_at=due_at), at=ago(900))
+        tx.outbox.finish(claimed, Outcome(kind=kind, reason=reason, status_code=code, due_at=due_at), at=ago(900))
     down = OperatorAlert(
-        event=Event.PROJECT_DOWN, key="down", project=ProjectName("spring-festival"), facts={"reason": "x"}
+        event=Event.PROJECT_DOWN, key="down", project=ProjectName(FESTIVAL), facts={"reason": "x"}
     )
     kept_back = Target(channel=OPERATORS, held_until=NOW + timedelta(hours=11))
     tx.outbox.add_operator(down, channels=[kept_back], at=ago(60))
@@ -217,7 +226,7 @@ def test_the_screen_of_doctor_is_as_it_is_kept(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     """What is this machine's own stands still; how the installation is goes as it is."""
-    monkeypatch.setattr("daemon.cli.doctor.program", lambda: [])
+    monkeypatch.setattr("daemon.cli.doctor.program", list)
     monkeypatch.setattr("daemon.cli.checks._touched", lambda _: NOW)
     monkeypatch.setattr("daemon.store.health.holder", lambda _: None)
 

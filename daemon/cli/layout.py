@@ -7,8 +7,9 @@ from itertools import pairwise, takewhile
 
 SHORT = 8
 """Characters of an id that are shown, if they tell it apart."""
-_PIECES = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)
-"""A change of colour, or a character."""
+_EMOJI = "[\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?"
+_PIECES = re.compile(rf"\x1b\[[0-9;]*m|{_EMOJI}(?:\u200d{_EMOJI})+|.", re.DOTALL)
+"""A change of colour, emoji that are joined to one, or a character."""
 _WITHOUT_CELL = frozenset({"Mn", "Me", "Cf"})
 _OPENING = frozenset({"Ps", "Pi"})
 """After these no line ends."""
@@ -89,9 +90,10 @@ def _fitting_in(text: str, room: int) -> int:
 
 
 def _cells_of(piece: str) -> int:
-    if len(piece) > 1 or unicodedata.category(piece) in _WITHOUT_CELL:
+    first = piece[0]
+    if first == "\x1b" or unicodedata.category(first) in _WITHOUT_CELL:
         return 0
-    return 2 if unicodedata.east_asian_width(piece) in "WF" else 1
+    return 2 if len(piece) > 1 or unicodedata.east_asian_width(first) in "WF" else 1
 
 
 def _common(one: str, other: str) -> int:

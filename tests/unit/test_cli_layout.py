@@ -23,7 +23,7 @@ def test_cells_are_those_of_a_terminal() -> None:
     assert cells("e\u0301") == 1
     assert cells("مرحبا") == 5
     assert cells("\x1b[1m\x1b[31mred\x1b[0m") == 3
-    assert cells("\u2764\ufe0f") == 1
+    assert cells("👩\u200d💻 🏳\ufe0f\u200d🌈") == 5
 
 
 @given(_TEXT | st.text(max_size=40), st.integers(1, 30))

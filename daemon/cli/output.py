@@ -166,7 +166,7 @@ def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], 
         if rows:
             _fitted_table(columns, rows, room=shutil.get_terminal_size().columns)
         else:
-            click.echo(empty)
+            click.echo(hanging("", empty))
         return
     order = sorted(range(len(columns)), key=lambda index: columns[index].free)
     widths = [0] * len(columns)

@@ -293,6 +293,7 @@ def test_jobs_in_a_pipe_are_plain_aligned_text(wrapd: Runner) -> None:
     lines = result.out.splitlines()
     assert lines[0].split() == ["STATE", "FOR", "NEXT", "ENDS", "RANGE", "PROJECT", "JOB", "NAME"]
     assert lines[2].endswith("a-long-id-that-is-36-characters-long  [red]数字人 [bold]x")
+    assert len(lines) == 3, "what a person should know is for a terminal"
     assert "\x1b" not in result.out
 
 
@@ -467,7 +468,10 @@ def test_deliveries_are_listed_and_sent_again(wrapd: Runner) -> None:
     assert [each["job_id"] for each in json.loads(wrapd("deliveries", "--json", "--status", "dead").out)] == ["a"]
     assert len(json.loads(wrapd("deliveries", "--json", "--channel", "editors", "--limit", "1").out)) == 1
     assert wrapd("deliveries", "--channel", "editrs").status == Exit.UNKNOWN
-    assert "no such chat" in wrapd("deliveries").out
+    titles, _, row = wrapd("deliveries").out.splitlines()
+    assert titles.split() == ["ID", "EVENT", "CHANNEL", "STATUS", "TRIES", "WRITTEN", "JOB", "NAME", "WHY"]
+    assert row.split()[1:5] == ["succeeded", "editors", "dead", "1"]
+    assert row.endswith("a    -     no such chat")
     dead = str(listed[1]["id"])
     result = wrapd("deliveries", "retry", dead)
     assert (result.status, result.out) == (0, "1 alert will be sent again\n")

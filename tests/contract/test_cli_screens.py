@@ -221,6 +221,25 @@ def test_a_screen_says_that_no_daemon_runs(
     kept(f"{name}-no-daemon-{columns}", screen(monkeypatch, filled, name, "--limit", "3", columns=columns))
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("jobs",), "`wrapd track JOB_ID` adds one"),
+        (("jobs", "--state", "FAILED"), "`wrapd jobs` without options lists all"),
+        (("deliveries",), "`wrapd routes` says who hears of it"),
+        (("deliveries", "--dead"), "`wrapd deliveries` without options lists all"),
+        (("links", "list"), "set web.public_url in the config"),
+        (("templates",), "[channels.NAME.templates] names others"),
+        (("stats", "--project", "main"), "no job has ended yet"),
+    ],
+)
+def test_an_empty_list_says_what_to_do(
+    config: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], says: str
+) -> None:
+    Store.open("sqlite:///wrapd.db", clock=ManualClock(NOW)).close()
+    assert says in " ".join(screen(monkeypatch, config, *args, columns=80).split())
+
+
 @widths
 def test_the_screen_of_doctor_is_as_it_is_kept(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int

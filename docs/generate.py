@@ -77,6 +77,15 @@ is all that is looked at, with the secrets that the command itself can read. A r
 Errors go to standard error, as one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an
 error of wrapd itself comes with its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone,
 print their help there and end with status 2.
+
+- **Times** are in the zone of `--tz`, else of `WRAPD_TZ` in the environment, else of the machine. Those of
+  `--json` are in UTC.
+- **Job ids** may be cut to their beginning, at least 6 characters, as lists on a terminal show them. An id that is
+  the whole of one job's means that job. Where several begin so, an error names them and nothing is done. `track`
+  takes ids as they are.
+- **Lists** fit a terminal: names come first, ids are as short as tells them apart, the project is left out where
+  there is only one, and long texts stand under their row. A pipe gets whole ids and all columns, each row on one
+  line, free text last; scripts had better take `--json`.
 """
 
 JSON_INTRO = """\

@@ -12,21 +12,17 @@ from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import band
+from daemon.cli.zone import local, zone_option
 from daemon.domain.jobs import ProjectName
 
 if TYPE_CHECKING:
     from daemon.store import BatchRow, Page, Place, Store, Transaction
 
-_BATCH, _PROJECT, _JOBS = (
-    Column(title="BATCH", gives=True),
-    Column(title="PROJECT", gives=True),
-    Column(title="JOBS"),
-)
-
 
 @click.command("batches")
 @click.option("--project", metavar="NAME", help="Only batches of this project.")
 @list_options
+@zone_option
 @json_option
 @click.pass_context
 def command(
@@ -48,11 +44,14 @@ def command(
         if as_json:
             output.documents(views.document(_view(*pair)) for page in found for pair in page)
         else:
-            several = len(config.projects) > 1
-            columns = (_BATCH, _PROJECT, _JOBS) if several else (_BATCH, _JOBS)
-            cells = ([_cells(*pair, several=several) for pair in page] for page in found)
+            one_project = project is not None or len(config.projects) < 2
+            columns = [
+                Column(title="BATCH", gives=True, least=20),
+                Column(title="PROJECT", gives=True, least=12, alike=one_project),
+                Column(title="JOBS", gives=True),
+            ]
             empty = "No job belongs to a batch yet; `wrapd track --batch NAME JOB_ID...` makes one of jobs."
-            output.tables(columns, cells, empty=empty)
+            output.tables(columns, ([_cells(*pair) for pair in page] for page in found), empty=empty)
         tell_rest(found, lambda tx, upto: tx.batches.count(most=upto, project=only), newest=True, as_json=as_json)
 
 
@@ -76,8 +75,8 @@ def _view(row: "BatchRow", expected: BatchOutlook) -> views.Batch:
     )
 
 
-def _cells(row: "BatchRow", expected: BatchOutlook, *, several: bool) -> list[str]:
-    return [row.batch, *([row.project] if several else []), standing(row, expected)]
+def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:
+    return [row.batch, row.project, standing(row, expected)]
 
 
 def standing(row: "BatchRow", expected: BatchOutlook) -> str:
@@ -87,11 +86,11 @@ def standing(row: "BatchRow", expected: BatchOutlook) -> str:
 
 
 def _last(expected: BatchOutlook) -> Iterator[str]:
-    eta, now = expected.eta, expected.at
+    eta, now = expected.eta, local(expected.at)
     if eta is not None:
-        yield f"last about {band(expected.ends_at(eta.low), expected.ends_at(eta.high), now)}"
+        yield f"last about {band(local(expected.ends_at(eta.low)), local(expected.ends_at(eta.high)), now)}"
     elif expected.soonest is not None:
-        soonest = expected.ends_at(expected.soonest)
+        soonest = local(expected.ends_at(expected.soonest))
         yield f"last after {band(soonest, soonest, now)}"
     elif expected.reason is not None:
         yield "nobody can say when the last ends"

@@ -47,13 +47,13 @@ def _list(config: Config, *, as_json: bool) -> None:
         return
     columns = [
         Column(title="CHANNEL"),
-        Column(title="TIMEZONE", spare=True),
+        Column(title="TIMEZONE", spare=1),
         Column(title="SENT"),
         Column(title="WAITING"),
         Column(title="HELD"),
         Column(title="DEAD"),
-        Column(title="EVENTS", gives=True),
-        Column(title="PLAN", gives=True),
+        Column(title="EVENTS", below=True),
+        Column(title="PLAN", below=True),
     ]
     now = CLOCK.now()
     rows = []
@@ -121,7 +121,8 @@ def _plan(channel: Section) -> Iterator[str]:
         above = f"above {channel.digest_above} in {spoken(channel.digest_window)}"
         yield f"digests {above}" if channel.digest_above else "no digests"
     if channel.quiet is not None:
-        yield f"quiet {channel.quiet.from_:%H:%M}-{channel.quiet.to:%H:%M}"
+        quiet = channel.quiet
+        yield f"quiet {quiet.from_:%H:%M}-{quiet.to:%H:%M} {quiet.timezone or channel.timezone}"
     if channel.fallback is not None:
         yield f"then {channel.fallback} after {spoken(channel.fallback_after)}"
     if channel.templates:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import daemon
 from daemon.cli.session import CLOCK, daemon_runs
-from daemon.cli.text import about, count
+from daemon.cli.text import about, count, moment
 from daemon.cli.units import is_expected
 from daemon.config import Config
 from daemon.domain.jobs import Tracking
@@ -102,7 +102,7 @@ def clock(config: Config | None) -> Iterator[Finding]:
             text=f"the database was written {about(ahead)} in the future; was the clock set back? Check it",
         )
     else:
-        yield Finding(verdict="ok", what="clock", text=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield Finding(verdict="ok", what="clock", text=moment(now))
 
 
 def database(config: Config) -> Iterator[Finding]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
+from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.outbox import cancel, resend, retry, revive
 from daemon.cli.output import Column
@@ -16,6 +17,7 @@ from daemon.cli.pages import Pages, most_of, part_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, jobs_of, json_option, list_options, opened
 from daemon.cli.since import Since
 from daemon.cli.text import ago, clean, moment, stamp
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.events import Event
@@ -31,15 +33,17 @@ STATUSES = ("pending", "sending", "sent", "held", "dead", "canceled")
 SORTS = ("newest", "oldest")
 """The orders of a list of deliveries; checked against the store's own by a test."""
 _COLUMNS = (
+    Column(title="NAME", gives=True, least=20, free=True),
     Column(title="ID"),
     Column(title="EVENT"),
-    Column(title="CHANNEL", gives=True),
+    Column(title="CHANNEL", gives=True, least=10),
     Column(title="STATUS", coloured=True),
-    Column(title="TRIES"),
+    Column(title="TRIES", spare=2),
     Column(title="WRITTEN"),
-    Column(title="JOB"),
-    Column(title="WHY", gives=True),
+    Column(title="JOB", ids=True, spare=1),
+    Column(title="WHY", below=True, free=True),
 )
+_WAITING = frozenset({"pending", "sending", "held"})
 
 
 @click.group("deliveries", invoke_without_command=True)
@@ -55,7 +59,7 @@ _COLUMNS = (
     "--since",
     type=Since(),
     metavar="TIME",
-    help='Only those written since: "30m", "2h", "3d" ago, or a date and time (UTC).',
+    help='Only those written since: "30m", "2h", "3d" ago, or a date and time.',
 )
 @click.option(
     "--search",
@@ -64,6 +68,7 @@ _COLUMNS = (
 )
 @click.option("--sort", type=click.Choice(SORTS), default="newest", help="The last written first, or the first.")
 @list_options
+@zone_option
 @json_option
 @click.pass_context
 def command(
@@ -105,12 +110,27 @@ def command(
         if as_json:
             output.documents(_document(each) for page in found for each in page)
         else:
-            now = CLOCK.now()
             filtered = text is not None or any(value is not None for value in fit.values())
-            cells = ([_cells(each, now) for each in page] for page in found)
-            output.tables(_COLUMNS, cells, empty="None fits." if filtered else "No alert was written yet.")
+            _show(config, found, filtered=filtered)
         newest = sort == "newest"
         tell_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
+
+
+def _show(config: Config, found: "Pages[Told]", *, filtered: bool) -> None:
+    now, waits = CLOCK.now(), False
+
+    def cells(page: "list[Told]") -> list[list[str]]:
+        nonlocal waits
+        waits = waits or any(each.row.status in _WAITING for each in page)
+        return [_cells(each, now) for each in page]
+
+    empty = (
+        "No alert fits; `wrapd deliveries` without options lists all."
+        if filtered
+        else "No alert was written yet: one is when a tracked job moves. `wrapd routes` says who hears of it."
+    )
+    output.tables(_COLUMNS, map(cells, found), empty=empty)
+    output.notes([no_daemon("nothing is sent") if waits and not daemon_runs(config) else None])
 
 
 def _rows_of(store: "Store", job: str, project: str | None) -> list[int]:
@@ -134,6 +154,7 @@ def _require_known(config: Config, *, channel: str | None, event: str | None, pr
 
 def _cells(each: "Told", now: datetime) -> list[str]:
     return [
+        each.name or "-",
         str(each.row.id),
         str(each.row.event),
         each.row.channel,
@@ -147,16 +168,19 @@ def _cells(each: "Told", now: datetime) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A delivery with the id of its job, why it is not sent, and its attempts where they were asked for."""
+    """A delivery with the id of its job, what people call that of which it tells, why it is not sent, and its
+    attempts where they were asked for."""
 
     row: "DeliveryRow"
     job_id: "JobId | None"
+    name: str | None
     why: str | None
     tries: "list[AttemptRow]"
 
 
 @command.command("show")
 @click.argument("id", type=Count(), metavar="ID")
+@zone_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as the help calls it
@@ -181,15 +205,17 @@ def _document(told: Told) -> dict[str, object]:
 def _story(told: Told, now: datetime) -> Iterator[str]:
     row = told.row
     yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
-    about = f"job {told.job_id}" if told.job_id else "no job"
-    yield f"  of       {about}{f' of project {clean(row.project)}' if row.project else ''}"
+    named = f"{clean(told.name)}, " if told.name and told.job_id else ""
+    about = f"{named}job {told.job_id}" if told.job_id else "no job"
+    project = f" of project {clean(row.project)}" if row.project else ""
+    yield output.hanging("  of       ", about + project)
     yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
     if row.sent_at is not None:
         yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
     elif str(row.status) in {"pending", "held"}:
         yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
     if told.why is not None:
-        yield f"  why      {clean(told.why)}"
+        yield output.hanging("  why      ", clean(told.why))
     if (original := views.resent_from(row)) is not None:
         yield f"  again    somebody asked to send #{original} again"
     if row.possible_repeat:
@@ -203,15 +229,16 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
         yield attempt_line(each)
 
 
-def attempt_line(each: "AttemptRow") -> str:
-    """One try, for people."""
+def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
+    """One try, for people, `indent` cells in."""
     reason = clean(each.reason or "")
     status = f"HTTP {each.status_code}" if each.status_code else ""
     if reason == status or reason.startswith(f"{status}:"):
         status = ""
     shared = f"with {each.shared - 1} others in one message" if each.shared > 1 else ""
     said = ": ".join(filter(None, (each.outcome or "under way", shared, status, reason)))
-    return f"  {each.n}. {moment(each.started_at)}  {said}"
+    begin = " " * indent + f"  {each.n}. "
+    return output.hanging(begin, f"{moment(each.started_at)}  {said}")
 
 
 def situation(
@@ -260,15 +287,25 @@ def _told(
 ) -> list[Told]:
     jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
     attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
-    return [
-        Told(
-            row=row,
-            job_id=None if row.job is None else jobs.get(row.job),
-            why=views.why(row, at),
-            tries=attempts.get(row.id, []),
+    told = []
+    for row in rows:
+        job = None if row.job is None else jobs.get(row.job)
+        told.append(
+            Told(
+                row=row,
+                job_id=None if job is None else job.job_id,
+                name=_subject(row) if job is None else job.name,
+                why=views.why(row, at),
+                tries=attempts.get(row.id, []),
+            )
         )
-        for row in rows
-    ]
+    return told
+
+
+def _subject(row: "DeliveryRow") -> str | None:
+    """What an alert of no job tells of."""
+    batch = row.facts.get("batch")
+    return batch if isinstance(batch, str) else row.project
 
 
 def _fit(status: str | None, channel: str | None) -> "DeliveryFilter":
@@ -280,5 +317,5 @@ def _fit(status: str | None, channel: str | None) -> "DeliveryFilter":
     }
 
 
-for _each in (retry, cancel, revive, resend):
+for _each in (retry, cancel, revive, resend, move.deliveries):
     command.add_command(_each)

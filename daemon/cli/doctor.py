@@ -12,6 +12,7 @@ from daemon.cli.checks import Finding, clock, database, deliveries, probe, progr
 from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
 from daemon.cli.units import stale
+from daemon.cli.zone import zone_option
 from daemon.config import Config, load
 from daemon.errors import ConfigFault, Exit
 
@@ -21,6 +22,7 @@ from daemon.errors import ConfigFault, Exit
 @click.option(
     "--live", is_flag=True, help="Only ask the running daemon whether it makes progress (for containers)."
 )
+@zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, online: bool, live: bool, as_json: bool) -> int:

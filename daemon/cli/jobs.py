@@ -7,12 +7,14 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
+from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.since import Since
 from daemon.cli.text import about, brief
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
@@ -24,16 +26,6 @@ if TYPE_CHECKING:
 
 SORTS = ("newest", "oldest", "changed")
 """The orders of a list of jobs; checked against the store's own by a test."""
-_COLUMNS = (
-    Column(title="STATE", coloured=True),
-    Column(title="FOR"),
-    Column(title="NEXT", spare=True),
-    Column(title="ENDS"),
-    Column(title="RANGE", spare=True),
-    Column(title="PROJECT", gives=True),
-    Column(title="JOB"),
-    Column(title="NAME", gives=True),
-)
 
 
 @click.group("jobs", invoke_without_command=True)
@@ -46,7 +38,7 @@ _COLUMNS = (
     "--since",
     type=Since(),
     metavar="TIME",
-    help='Only jobs whose state has changed since: "30m", "2h", "3d" ago, or a date and time (UTC).',
+    help='Only jobs whose state has changed since: "30m", "2h", "3d" ago, or a date and time.',
 )
 @click.option(
     "--search",
@@ -60,6 +52,7 @@ _COLUMNS = (
     "--since]",
 )
 @list_options
+@zone_option
 @json_option
 @click.pass_context
 def command(
@@ -81,6 +74,7 @@ def command(
 
     FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
+    On a terminal so much of an id is shown as tells it apart; commands take that for the whole.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -106,15 +100,25 @@ def command(
             output.documents(views.document(view_of(*pair)) for page in found for pair in page)
         else:
             filtered = text is not None or any(value is not None for value in fit.values())
-            empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-            output.tables(
-                _COLUMNS, ([_cells(row, config, each) for row, each in page] for page in found), empty=empty
-            )
+            _show(config, found, several=project is None and len(config.projects) > 1, filtered=filtered)
         newest = order == "newest"
         tell_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
 command.add_command(move.jobs)
+
+
+def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bool, filtered: bool) -> None:
+    running = daemon_runs(config)
+    notices = Notices(running=running, grace=config.polling.not_found_grace)
+    cells = ([_cells(row, config, each, running=running) for row, each in notices.watch(page)] for page in found)
+    empty = (
+        "No job fits; `wrapd jobs` without options lists all."
+        if filtered
+        else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+    )
+    output.tables(_columns(several=several), cells, empty=empty)
+    output.notes(notices.lines())
 
 
 def _require_known(config: "Config", project: str | None, state: str | None) -> None:
@@ -141,22 +145,35 @@ def _found(
     return Pages(store, read, most=most)
 
 
+def _columns(*, several: bool) -> list[Column]:
+    return [
+        Column(title="NAME", gives=True, least=24, free=True),
+        Column(title="STATE", coloured=True),
+        Column(title="FOR"),
+        Column(title="NEXT", spare=1),
+        Column(title="ENDS"),
+        Column(title="RANGE", spare=2),
+        Column(title="PROJECT", gives=True, least=12, alike=not several),
+        Column(title="JOB", ids=True),
+    ]
+
+
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     """A job as `--json` gives it."""
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", config: Config, expected: Outlook) -> list[str]:
+def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -> list[str]:
     now = expected.at
     return [
+        name_of(row) or "-",
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        "-" if views.is_orphaned(row, config.projects) else _next(row, now),
+        "-" if views.is_orphaned(row, config.projects) else _next(row, now, running=running),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,
         row.job_id,
-        row.label or row.asset.asset_name or "-",
     ]
 
 
@@ -168,8 +185,8 @@ def standing(row: "JobRow") -> str:
     return f"{row.tracking} ({state})"
 
 
-def _next(row: "JobRow", now: datetime) -> str:
-    if row.tracking is not Tracking.ACTIVE:
+def _next(row: "JobRow", now: datetime, *, running: bool) -> str:
+    if row.tracking is not Tracking.ACTIVE or not running:
         return "-"
     if row.next_poll_at is None or row.next_poll_at <= now:
         return "soon"  # the daemon notes its plan every half minute only

@@ -10,6 +10,7 @@ from daemon.cli.numbers import Count
 from daemon.cli.session import CLOCK, agreed, config_of, job_ids, one_job, opened
 from daemon.cli.since import Since
 from daemon.cli.text import count
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -87,9 +88,10 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
 @click.option(
     "--since",
     type=Since(),
-    help='All that were canceled since then: 30m, 2h, or a moment like "2026-01-05T23:30" (UTC).  '
-    "[default: 1d with --channel]",
+    metavar="TIME",
+    help='All that were canceled since: "30m", "2h", "3d" ago, or a date and time. [default: 1d with --channel]',
 )
+@zone_option
 @click.pass_context
 def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since: datetime | None) -> None:
     """Bring canceled alerts back: they are sent now, in the order in which they were written, in quiet hours too.
@@ -123,10 +125,12 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 @click.option(
     "--since",
     type=Since(),
-    help='All that were sent since then: 30m, 2h, or a moment like "2026-01-05T23:30" (UTC).',
+    metavar="TIME",
+    help='All that were sent since: "30m", "2h", "3d" ago, or a date and time.',
 )
 @click.option("--from", "origin", metavar="NAME", help="With these: only what went to this channel.")
 @click.option("--channel", metavar="NAME", help="Send them to this channel instead; each event once.")
+@zone_option
 @click.pass_context
 def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **fit: Unpack["_Fit"]) -> None:
     """Send again what was sent: each message says that somebody asked for it. They go out now, in quiet hours too.

@@ -14,6 +14,7 @@ from daemon.cli.numbers import Moment
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
 from daemon.cli.text import clean, moment
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
@@ -71,8 +72,8 @@ def _list(config: Config, *, as_json: bool) -> None:
     columns = [
         Column(title="N"),
         Column(title="CHANNELS", gives=True),
-        Column(title="EVENTS", gives=True),
-        Column(title="ONLY", gives=True),
+        Column(title="EVENTS", below=True),
+        Column(title="ONLY", below=True),
         Column(title="QUIET"),
         Column(title="STOP"),
     ]
@@ -87,7 +88,7 @@ def _list(config: Config, *, as_json: bool) -> None:
         ]
         for number, route in enumerate(routes, start=1)
     ]
-    output.table(columns, rows, empty="There is no route.")
+    output.table(columns, rows, empty="There is no route: there is no channel; add a section [channels.NAME].")
     if not config.routes:
         output.line("The config has no route, so every channel gets these events.")
 
@@ -110,6 +111,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 @click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
 @click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
 @click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@zone_option
 @json_option
 @click.pass_context
 def explain(

@@ -29,7 +29,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CLOCK = SystemClock()
 """The clock of all commands."""
+SHORTEST = 6
+"""Characters of an id that stand for the whole."""
+WHOLE = 32
+"""Characters of the shortest ids that MetaStudio gives."""
 _SHOWN_FAULTS = 20
+_SHOWN_JOBS = 5
 
 
 def json_option(command: F) -> F:
@@ -104,24 +109,40 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
 
 
 def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
-    """The job of that id, in each project that has it. Raises UnknownName where there is none."""
-    rows = transaction.jobs.find(job_id, None if project is None else ProjectName(project))
+    """The job of that id, else the only one whose id begins so, in each project that has it. Raises UnknownName
+    where there is none, UsageFault where several ids begin so."""
+    within = None if project is None else ProjectName(project)
+    rows = transaction.jobs.find(job_id, within)
+    if not rows and len(job_id) >= SHORTEST:
+        rows = transaction.jobs.beginning(job_id, within, limit=_SHOWN_JOBS + 1)
     if not rows:
-        place = "" if project is None else f" in project {shown(project)}"
-        raise UnknownName(
-            f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
-        )
+        raise UnknownName(_unknown(job_id, project))
+    if len({row.job_id for row in rows}) > 1:
+        named = "".join(f"\n  {row.job_id} of project {row.project}" for row in rows[:_SHOWN_JOBS])
+        rest = "\n  and more" if len(rows) > _SHOWN_JOBS else ""
+        raise UsageFault(f"several jobs begin with {job_id}; write more of the id:{named}{rest}")
     return rows
 
 
 def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The job of that id. Raises UnknownName where there is none, UsageFault where several projects have it."""
+    """The same where only one project may have it. Raises UsageFault where several do."""
     rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(
-            f"several projects have a job {job_id}; add --project with one of {', '.join(r.project for r in rows)}"
+            f"several projects have a job {rows[0].job_id}; add --project with one of "
+            f"{', '.join(row.project for row in rows)}"
         )
     return rows[0]
+
+
+def _unknown(job_id: JobId, project: str | None) -> str:
+    """That there is no such job. Only of an id that may be whole it is said how to track it."""
+    place = "" if project is None else f" in project {shown(project)}"
+    if len(job_id) >= WHOLE:
+        return f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
+    if len(job_id) < SHORTEST:
+        return f"no job {job_id} is known{place}; a short id takes {SHORTEST} characters, `wrapd jobs` lists all"
+    return f"no job {job_id} is known{place}, and none whose id begins so; `wrapd jobs` lists all"
 
 
 def given_words(option: str, given: Sequence[str]) -> tuple[str, ...]:

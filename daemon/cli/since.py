@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from daemon.cli.session import CLOCK
+from daemon.cli.zone import from_local
 from daemon.config.forms import seconds, shown
 
 
 class Since(click.ParamType[datetime]):
     """A time that has passed: a length of time before now ("30m", "2h", "3d"), or a date with or without a time
-    (ISO 8601; in UTC where it names no zone). Gives an aware datetime in UTC."""
+    (ISO 8601; in the zone of the screen where it names none). Gives an aware datetime in UTC."""
 
     name = "since"
 
@@ -22,8 +23,8 @@ class Since(click.ParamType[datetime]):
             ago = None
         try:
             found = datetime.fromisoformat(text) if ago is None else now - timedelta(seconds=ago)
-            found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
+            found = (found if found.tzinfo else from_local(found)).astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
             self.fail(
                 f'{shown(text)} is no time that has passed; write how long ago, such as "30m", "2h" or "3d", or '
                 'a date and time, such as "2026-01-05" or "2026-01-05T23:30"',

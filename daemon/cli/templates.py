@@ -33,7 +33,8 @@ def command(ctx: click.Context) -> None:
             for event, path in channel.templates.items()
         ]
         columns = [Column(title="CHANNEL"), Column(title="EVENT"), Column(title="FILE", gives=True)]
-        output.table(columns, rows, empty="There is no template: all messages are wrapd's own.")
+        empty = "There is no template: all messages are wrapd's own; [channels.NAME.templates] names others."
+        output.table(columns, rows, empty=empty)
 
 
 @command.command("preview")

@@ -34,6 +34,7 @@ from daemon.store import alerts, assets, batches, damped, kinds, learned, lists,
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
 from daemon.store.rows import (
+    JobName,
     JobRow,
     Known,
     Look,
@@ -63,7 +64,16 @@ _PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
-_NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
+_NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
+    _C.id.in_(bindparam("rows", expanding=True))
+)
+# A range of the index, and no pattern in which a character could have a meaning of its own.
+_BEGINNING = (
+    select(JOBS)
+    .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
+    .order_by(_C.job_id, _C.project)
+    .limit(bindparam("most"))
+)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
@@ -149,12 +159,12 @@ class Jobs:
         found = known_of(self._connection, job_ids)
         return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
-    def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
-        """The job ids of row ids; a row that there is not is left out."""
+    def names(self, jobs: Iterable[int]) -> dict[int, JobName]:
+        """What the jobs of row ids are called; a row that there is not is left out."""
         return {
-            row: JobId(job_id)
+            row: JobName(JobId(job_id), name)
             for part in chunks(jobs)
-            for row, job_id in self._connection.execute(_NAMES, {"rows": part})
+            for row, job_id, name in self._connection.execute(_NAMES, {"rows": part})
         }
 
     def untrack(
@@ -359,6 +369,11 @@ class Jobs:
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """The job, in every project where `project` is None."""
         query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
+        return self._rows(query if project is None else query.where(_C.project == project))
+
+    def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:
+        """Up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
+        query = _BEGINNING.params(prefix=prefix, beyond=prefix[:-1] + chr(ord(prefix[-1]) + 1), most=limit)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def get(self, job: int, project: ProjectName | None = None) -> JobRow | None:

@@ -174,6 +174,13 @@ class WatchRow(NamedTuple):
     kind_tries: int = 0
 
 
+class JobName(NamedTuple):
+    """What a job is called: by the service, and by people (None: by nobody)."""
+
+    job_id: JobId
+    name: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRow:
     """A job that the service ended, for learning. `state_since` is when wrapd saw the end; the other times are the

@@ -67,6 +67,10 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             tracking._KNOWN.params(job_ids=["a", "b"]),
             ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"],
         ),
+        (
+            jobs._BEGINNING.params(prefix="a", beyond="b", most=6),
+            ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id>? AND job_id<?)"],
+        ),
         (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),

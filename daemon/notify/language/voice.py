@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from daemon.domain.text import in_zone, offset
 from daemon.notify.language import catalogue
 from daemon.notify.language.catalogue import Catalogue
 from daemon.notify.message import Field, Language
-from daemon.notify.words import clean, in_zone, length, offset, rough
+from daemon.notify.words import clean, length, rough
 
 _VIDEOS = frozenset({"avatar", "photo"})
 

@@ -106,9 +106,9 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
     return list(found)
 
 
-def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The job of that id, else the only one whose id begins so. Raises UnknownName where there is none, UsageFault
-    where there are several."""
+def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
+    """The job of that id, in each project that has it; else the one whose id begins so. Raises UnknownName where
+    there is none, UsageFault where several ids begin so."""
     within = None if project is None else ProjectName(project)
     rows = transaction.jobs.find(job_id, within)
     if not rows and len(job_id) >= SHORTEST:
@@ -119,6 +119,13 @@ def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "
         named = "".join(f"\n  {row.job_id} of project {row.project}" for row in rows[:_SHOWN_JOBS])
         rest = "\n  and more" if len(rows) > _SHOWN_JOBS else ""
         raise UsageFault(f"several jobs begin with {job_id}; write more of the id:{named}{rest}")
+    return rows
+
+
+def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
+    """The job of that id, else the only one whose id begins so. Raises UnknownName where there is none, UsageFault
+    where there are several."""
+    rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(
             f"several projects have a job {rows[0].job_id}; add --project with one of "

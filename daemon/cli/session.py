@@ -109,8 +109,8 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
 
 
 def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
-    """The job of that id, else the only one whose id begins so, in each project that has it. Raises UnknownName
-    where there is none, UsageFault where several ids begin so."""
+    """The job of that id, in each project that has it; else the one whose id begins so. Raises UnknownName where
+    there is none, UsageFault where several ids begin so."""
     within = None if project is None else ProjectName(project)
     rows = transaction.jobs.find(job_id, within)
     if not rows and len(job_id) >= SHORTEST:
@@ -125,7 +125,8 @@ def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "
 
 
 def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The same where only one project may have it. Raises UsageFault where several do."""
+    """The job of that id, else the only one whose id begins so. Raises UnknownName where there is none, UsageFault
+    where there are several."""
     rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(

@@ -67,12 +67,11 @@ _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
 _NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
     _C.id.in_(bindparam("rows", expanding=True))
 )
-# A range of the index, and no pattern in which a character could have a meaning of its own.
+# A range of the index: no character of an id has a meaning of its own in it, as in a pattern.
 _BEGINNING = (
     select(JOBS)
     .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
     .order_by(_C.job_id, _C.project)
-    .limit(bindparam("most"))
 )
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
@@ -373,7 +372,7 @@ class Jobs:
 
     def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:
         """Up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
-        query = _BEGINNING.params(prefix=prefix, beyond=prefix[:-1] + chr(ord(prefix[-1]) + 1), most=limit)
+        query = _BEGINNING.params(prefix=prefix, beyond=prefix[:-1] + chr(ord(prefix[-1]) + 1)).limit(limit)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def get(self, job: int, project: ProjectName | None = None) -> JobRow | None:

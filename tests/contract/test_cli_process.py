@@ -97,6 +97,7 @@ def test_the_table_fits_the_terminal_and_names_are_no_markup(home: Path, columns
     assert LONG[:8] in plain
     assert LONG[:9] not in plain
     assert "[red]" in plain
+    assert "PROJECT" not in plain, "there is one only"
     assert "\x1b[31mname" not in received
 
 

@@ -68,7 +68,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"],
         ),
         (
-            jobs._BEGINNING.params(prefix="a", beyond="b", most=6),
+            jobs._BEGINNING.params(prefix="a", beyond="b"),
             ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id>? AND job_id<?)"],
         ),
         (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),

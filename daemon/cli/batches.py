@@ -46,9 +46,9 @@ def command(
         else:
             one_project = project is not None or len(config.projects) < 2
             columns = [
-                Column(title="BATCH", gives=True, least=20),
+                Column(title="BATCH", gives=True, least=16),
                 Column(title="PROJECT", gives=True, least=12, alike=one_project),
-                Column(title="JOBS", gives=True),
+                Column(title="JOBS"),
             ]
             empty = "No job belongs to a batch yet; `wrapd track --batch NAME JOB_ID...` makes one of jobs."
             output.tables(columns, ([_cells(*pair) for pair in page] for page in found), empty=empty)

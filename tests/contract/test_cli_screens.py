@@ -58,6 +58,7 @@ STATUS: dict[str, Json] = {
     "feed_carries_news": True,
 }
 FESTIVAL = "spring-festival"
+FILM, GALA = "秋季发布会全部短片", "春节联欢晚会·第三场彩排·全部素材与字幕校对(含英文版)"
 EPISODE = "春节宣传片《龙腾盛世》第十二集(终版修订稿)"
 REHEARSAL = "🎬 上海发布会 👩\u200d💻 彩排"
 LONG = "The launch film of the autumn collection, as told by its makers, " * 4
@@ -84,10 +85,11 @@ def job(
     label: str | None,
     *states: tuple[str, float],
     project: str = "main",
+    batch: str | None = None,
     **seen: object,
 ) -> int:
     """A job with its states, each so many seconds ago."""
-    wanted = tools.request(job_id, project=project, label=label)
+    wanted = tools.request(job_id, project=project, label=label, batch=batch)
     began = states[0][1] if states else 195
     tx.jobs.track(wanted, at=ago(began + 10))
     row = tx.jobs.find(wanted.job_id, wanted.project)[0]
@@ -123,18 +125,27 @@ def looked(tx: Transaction, row: int, *, next_in: float, reason: Reason, error: 
 def fill(tx: Transaction) -> None:
     """Jobs of two projects and of every state, as a daemon would have written them."""
     for number in range(12):
-        job(tx, uuid(number), None, ("PROCESSING", 9000 + 20.0 * number), ("SUCCEED", 8800))
+        job(tx, uuid(number), None, ("PROCESSING", 9000 + 20.0 * number), ("SUCCEED", 8800), batch=FILM)
     video = Asset(
         asset_id="d2f1",
         asset_name="rehearsal.mp4",
         cover_url=LINK.format("cover.png"),
         preview_url=LINK.format("preview.mp4"),
     )
-    job(tx, uuid(0xA1), REHEARSAL, ("PROCESSING", 5000), ("SUCCEED", 4000), project=FESTIVAL, asset=video)
+    job(
+        tx,
+        uuid(0xA1),
+        REHEARSAL,
+        ("PROCESSING", 5000),
+        ("SUCCEED", 4000),
+        project=FESTIVAL,
+        batch=GALA,
+        asset=video,
+    )
     failure = {"error_code": "MSS.00010012", "error_msg": REVIEW}
     job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
-    job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project=FESTIVAL)
-    row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130))
+    job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project=FESTIVAL, batch=GALA)
+    row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130), batch=FILM)
     looked(tx, row, next_in=12, reason=Reason.PRICE)
     job(tx, "00b1f0c9-a0b1-4b7a-9c55-0000000000ff", "同一前缀", ("PROCESSING", 40), project=FESTIVAL)
     job(tx, "short-id", None, ("WAITING", 30))
@@ -195,6 +206,7 @@ alone = pytest.mark.parametrize("filled", [False], indirect=True)
     ("name", "args"),
     [
         ("jobs", ("jobs", "--limit", "9")),
+        ("batches", ("batches",)),
         ("deliveries", ("deliveries",)),
         ("delivery", ("deliveries", "show", "3")),
         ("channels", ("channels",)),

@@ -72,7 +72,7 @@ class Since(click.ParamType[datetime]):
         except (ValueError, OverflowError):
             self.fail(f'{fault}, or a moment like "2026-01-05T23:30" (UTC)', param, ctx)
         if found > now:
-            self.fail(f"{value!r} lies ahead; name a time that has passed", param, ctx)
+            self.fail(f"{value!r} is still to come; write a time that has passed", param, ctx)
         return found
 
 

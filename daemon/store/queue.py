@@ -34,6 +34,7 @@ _WAITING_DUE = _WAITING.where(due(DELIVERIES))
 _REASON = (
     select(_D.last_error)
     .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.HELD) | is_(DELIVERIES, DeliveryStatus.SENDING))
+    .where(_D.last_error.is_not(None))  # a probe may be one that was never tried
     .order_by(_D.id)
     .limit(1)
 )

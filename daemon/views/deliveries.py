@@ -40,7 +40,7 @@ class Delivery:
     last_error: str | None  # why the last one failed, or null
     why: str | None  # why it is not sent, in words; null where it is
     possible_repeat: bool  # whether a message may have arrived before
-    created_at: str | None  # when the event happened
+    created_at: str | None  # when the event happened, or, of one that repeats another, when that was asked for
     due_at: str | None  # when it is sent next, where it still is to be
     held_until: str | None  # the end of the quiet hours that it was kept for, or null
     sent_at: str | None  # when the chat service took it

@@ -214,8 +214,8 @@ def test_too_many_are_not_sent_again_at_once(wrapd: Runner, outbox: Outbox) -> N
         (("revive", "1", "--channel", "editors"), Exit.USAGE, "name either ids"),
         (("revive", "99"), Exit.UNKNOWN, "there is no delivery 99"),
         (("revive", "--channel", "editor"), Exit.UNKNOWN, "did you mean 'editors'"),
-        (("revive", "--since", "yesterday"), Exit.USAGE, 'a moment like "2026-01-05T23:30"'),
-        (("revive", "--since", "9999-01-01"), Exit.USAGE, "lies ahead"),
+        (("revive", "--since", "yesterday"), Exit.USAGE, "2026-01-05T23:30"),
+        (("revive", "--since", "9999-01-01"), Exit.USAGE, "still to come"),
         (("resend",), Exit.USAGE, "which ones? Name ids, --job JOB_ID, --batch WORD, or --since"),
         (("resend", "--channel", "ops"), Exit.USAGE, "which ones?"),
         (("resend", "1", "--since", "2h"), Exit.USAGE, "name either ids"),
@@ -226,7 +226,7 @@ def test_too_many_are_not_sent_again_at_once(wrapd: Runner, outbox: Outbox) -> N
         (("resend", "--since", "2h", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'"),
         (("resend", "--since", "2h", "--from", "editor"), Exit.UNKNOWN, "did you mean 'editors'"),
         (("resend", "1", "--channel", "opps"), Exit.UNKNOWN, "did you mean 'ops'"),
-        (("resend", "--since", "99999999999999d"), Exit.USAGE, "too long"),
+        (("resend", "--since", "99999999999999d"), Exit.USAGE, "99999999999999d"),
     ],
 )
 def test_which_ones_must_be_said(

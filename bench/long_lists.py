@@ -1,6 +1,7 @@
 """How long `wrapd jobs` and `wrapd deliveries` take with 1,000,000 rows beside 1,000, for each filter and order.
 
-    python bench/long_lists.py [--rows 1000000] [--rounds 5] [--json FILE] [--folder DIR] [--page-only]
+    python bench/long_lists.py [--rows 1000000] [--rounds 5] [--only jobs] [--json FILE] [--folder DIR]
+        [--page-only]
 
 Both databases are made from one fixed seed (DIR keeps them), with the same shares of projects, states, tags and so
 on. Each command is a process of its own with `--limit 50 --json`; beside it stands what a page of 50 and the count
@@ -35,6 +36,10 @@ CONFIG = """
 [projects.main]
 region = "cn-north-4"
 project_id = "0123456789abcdef0123456789abcdef"
+auth = { method = "aksk", access_key = "A", secret_key = "S" }
+[projects.other]
+region = "cn-north-4"
+project_id = "0123456789abcdef0123456789abcdee"
 auth = { method = "aksk", access_key = "A", secret_key = "S" }
 [channels.team]
 url = "json://localhost"
@@ -101,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("jobs", "deliveries"), help="leave the other command out")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--folder", type=Path, help="keep the databases here")
     parser.add_argument("--page-only", action="store_true", help="leave the commands out")
@@ -110,6 +116,8 @@ def main() -> None:
         homes = [made(folder / str(rows), rows) for rows in (SMALL, arguments.rows)]
         figures = {}
         for command, name, sort, options in cases():
+            if arguments.only not in (None, command):
+                continue
             figure = measured(homes, command, options, arguments.rounds, whole=not arguments.page_only)
             figures[f"{command} {name} {sort}".replace("  ", " ")] = figure
             print(

@@ -7,6 +7,7 @@ import click
 
 from daemon import views
 from daemon.cli import output
+from daemon.cli.filters import Word
 from daemon.cli.outlook import BatchOutlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, tell_rest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("batches")
-@click.option("--project", metavar="NAME", help="Only batches of this project.")
+@click.option("--project", type=Word(), metavar="NAME", help="Only batches of this project.")
 @list_options
 @zone_option
 @json_option

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from daemon.cli.filters import Word
 from daemon.cli.session import agreed, job_ids, one_job
 from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
@@ -22,10 +23,12 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the s
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
-    click.option("--batch", metavar="WORD", help="All jobs of this batch."),
-    click.option("--tag", metavar="WORD", help="All jobs with this tag."),
-    click.option("--state", metavar="STATE", help="All jobs in this state, such as PROCESSING."),
-    click.option("--project", metavar="NAME", help="Only of this project; needed where several have an id."),
+    click.option("--batch", type=Word(), metavar="WORD", help="All jobs of this batch."),
+    click.option("--tag", type=Word(), metavar="WORD", help="All jobs with this tag."),
+    click.option("--state", type=Word(), metavar="STATE", help="All jobs in this state, such as PROCESSING."),
+    click.option(
+        "--project", type=Word(), metavar="NAME", help="Only of this project; needed where several have an id."
+    ),
     click.option(
         "--yes", is_flag=True, help="Do not ask before more than one changes; needed without a terminal."
     ),

@@ -9,13 +9,13 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
+from daemon.cli.filters import Since, Word
 from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.outbox import cancel, resend, retry, revive
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, jobs_of, json_option, list_options, opened
-from daemon.cli.since import Since
 from daemon.cli.text import ago, clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -49,12 +49,14 @@ _WAITING = frozenset({"pending", "sending", "held"})
 @click.group("deliveries", invoke_without_command=True)
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
-@click.option("--channel", metavar="NAME", help="Only those of this channel.")
-@click.option("--event", metavar="EVENT", help="Only those of this event, such as failed.")
-@click.option("--project", metavar="NAME", help="Only those of this project.")
+@click.option("--channel", type=Word(), metavar="NAME", help="Only those of this channel.")
+@click.option("--event", type=Word(), metavar="EVENT", help="Only those of this event, such as failed.")
+@click.option("--project", type=Word(), metavar="NAME", help="Only those of this project.")
 @click.option("--job", metavar="JOB_ID", help="Only those about this job.")
-@click.option("--batch", metavar="WORD", help="Only those about jobs of this batch, and about its end.")
-@click.option("--tag", metavar="WORD", help="Only those about jobs with this tag.")
+@click.option(
+    "--batch", type=Word(), metavar="WORD", help="Only those about jobs of this batch, and about its end."
+)
+@click.option("--tag", type=Word(), metavar="WORD", help="Only those about jobs with this tag.")
 @click.option(
     "--since",
     type=Since(),

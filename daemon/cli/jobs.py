@@ -7,12 +7,12 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
+from daemon.cli.filters import Since, Word
 from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
 from daemon.cli.pages import Pages, most_of, part_of, tell_rest
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
-from daemon.cli.since import Since
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -29,11 +29,11 @@ SORTS = ("newest", "oldest", "changed")
 
 
 @click.group("jobs", invoke_without_command=True)
-@click.option("--project", metavar="NAME", help="Only jobs of this project.")
-@click.option("--state", metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
+@click.option("--project", type=Word(), metavar="NAME", help="Only jobs of this project.")
+@click.option("--state", type=Word(), metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
-@click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
-@click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
+@click.option("--tag", type=Word(), metavar="WORD", help="Only jobs with this tag.")
+@click.option("--batch", type=Word(), metavar="WORD", help="Only jobs of this batch.")
 @click.option(
     "--since",
     type=Since(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import output
+from daemon.cli.filters import Word
 from daemon.cli.session import CLOCK, agreed, config_of, opened
 from daemon.cli.text import count
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command("move")
-@click.option("--project", "names", nargs=2, required=True, metavar="OLD NEW", help="From which one to which.")
+@click.option(
+    "--project", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
+)
 @click.option("--yes", is_flag=True, help="Do not ask. Needed without a terminal.")
 @click.pass_context
 def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
@@ -52,7 +55,9 @@ def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
 
 
 @click.command("move")
-@click.option("--channel", "names", nargs=2, required=True, metavar="OLD NEW", help="From which one to which.")
+@click.option(
+    "--channel", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
+)
 @click.option("--yes", is_flag=True, help="Do not ask. Needed without a terminal.")
 @click.pass_context
 def deliveries(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:

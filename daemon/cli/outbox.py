@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from daemon.cli import output
+from daemon.cli.filters import Since, Word
 from daemon.cli.numbers import Count
 from daemon.cli.session import CLOCK, agreed, config_of, job_ids, one_job, opened
-from daemon.cli.since import Since
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -120,8 +120,8 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 @click.command("resend", epilog=_NUMBER)
 @_ids
 @click.option("--job", metavar="JOB_ID", help="All that were sent about this job.")
-@click.option("--batch", metavar="WORD", help="All that were sent about this batch and its jobs.")
-@click.option("--project", metavar="NAME", help="Of this project; needed where several have the job.")
+@click.option("--batch", type=Word(), metavar="WORD", help="All that were sent about this batch and its jobs.")
+@click.option("--project", type=Word(), metavar="NAME", help="Of this project; needed where several have the job.")
 @click.option(
     "--since",
     type=Since(),

@@ -405,17 +405,9 @@ class Jobs:
         search: str | None = None,
         **fit: Unpack[JobFilter],
     ) -> lists.Page[JobRow]:
-        """The first `limit` jobs that fit all that is given, beyond `after`; with `search`, as many as a bounded
-        look through the list finds, which may be none though there are more."""
-        return lists.page(
-            self._connection,
-            lists.job_runs(self._connection, sort, **fit),
-            lambda ids: {row.id: job_row(row) for row in lists.by_ids(self._connection, select(JOBS), _C.id, ids)},
-            rising=sort is JobSort.OLDEST and fit.get("since") is None,
-            after=after,
-            limit=limit,
-            search=None if search is None else lists.search_jobs(self._connection, search),
-        )
+        """The first `limit` jobs that fit all that is given, beyond `after`; with `search` fewer, or none, though
+        there are more: each page looks at a bounded number."""
+        return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = ordered.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
         """The jobs that fit all that is given, the latest tracked first."""

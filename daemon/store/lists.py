@@ -31,8 +31,9 @@ from sqlalchemy import (
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
+from daemon.store.mapping import delivery_row, job_row
 from daemon.store.ordered import Arm, Checks, Place, Run, combinations, is_value, places
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class Page(Generic[T]):
         return Page(rows=rows, after=self.after, searched=self.searched)
 
 
-def page(
+def _page(
     connection: Connection,
     runs: Sequence[Run],
     get: Callable[[Sequence[int]], Mapping[int, T]],
@@ -143,6 +144,27 @@ def page(
 
 
 # Jobs
+
+
+def jobs(
+    connection: Connection,
+    sort: JobSort,
+    *,
+    limit: int,
+    after: Place | None,
+    search: str | None,
+    **fit: Unpack[JobFilter],
+) -> Page[JobRow]:
+    """For `Jobs.page`."""
+    return _page(
+        connection,
+        job_runs(connection, sort, **fit),
+        lambda ids: {row.id: job_row(row) for row in _by_ids(connection, select(JOBS), _J.id, ids)},
+        rising=sort is JobSort.OLDEST and fit.get("since") is None,
+        after=after,
+        limit=limit,
+        search=None if search is None else _search_jobs(connection, search),
+    )
 
 
 def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpack[JobFilter]) -> list[Run]:
@@ -231,13 +253,34 @@ def _has_tag(job: ColumnElement[Any], tag: str) -> ColumnElement[bool]:
     return select(1).where(JOB_TAGS.c.tag == tag, JOB_TAGS.c.job == job).correlate_except(JOB_TAGS).exists()
 
 
-def search_jobs(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
+def _search_jobs(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
     """Finds, among jobs by row id, those with `text` in their id, label, name, batch or one of their tags."""
     query = select(_J.id, _joined(*_JOB_TEXTS, type_coerce(_J.tags, Text)))
     return _search(connection, query, _J.id, {folded(text), folded(to_json(text)[1:-1])})
 
 
 # Deliveries
+
+
+def deliveries(
+    connection: Connection,
+    sort: DeliverySort,
+    *,
+    limit: int,
+    after: Place | None,
+    search: str | None,
+    **fit: Unpack[DeliveryFilter],
+) -> Page[DeliveryRow]:
+    """For `Outbox.page`."""
+    return _page(
+        connection,
+        delivery_runs(connection, **fit),
+        lambda ids: {row.id: delivery_row(row) for row in _by_ids(connection, select(DELIVERIES), _D.id, ids)},
+        rising=sort is DeliverySort.OLDEST,
+        after=after,
+        limit=limit,
+        search=None if search is None else _search_deliveries(connection, search),
+    )
 
 
 def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list[Run]:
@@ -310,7 +353,7 @@ def _delivery_checks(connection: Connection, given: Mapping[str, Any], held: Col
     return tuple(found)
 
 
-def search_deliveries(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
+def _search_deliveries(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
     """Finds, among deliveries by row id, those with `text` in why they were not sent, or in their job's id, label,
     name or batch."""
     query = select(_D.id, _joined(_D.last_error, *_JOB_TEXTS)).outerjoin(JOBS, _J.id == _D.job)
@@ -353,7 +396,7 @@ def _one(ids: Sequence[Select[Any]]) -> Any:
     return ids[0] if len(ids) == 1 else union_all(*ids)
 
 
-def by_ids(
+def _by_ids(
     connection: Connection, query: Select[Any], id_: ColumnElement[int], ids: Sequence[int]
 ) -> Iterator[Any]:
     """The rows of `query` with these row ids, in no order."""
@@ -371,5 +414,5 @@ def _search(
     connection: Connection, query: Select[Any], id_: ColumnElement[int], parts: Collection[str]
 ) -> Callable[[Sequence[int]], set[int]]:
     return lambda ids: {
-        row for row, text in by_ids(connection, query, id_, ids) if any(part in folded(text) for part in parts)
+        row for row, text in _by_ids(connection, query, id_, ids) if any(part in folded(text) for part in parts)
     }

@@ -381,18 +381,9 @@ class Outbox:
         search: str | None = None,
         **fit: Unpack[DeliveryFilter],
     ) -> lists.Page[DeliveryRow]:
-        """The first `limit` deliveries that fit all that is given, beyond `after`; with `search`, as many as a
-        bounded look through the list finds, which may be none though there are more."""
-        found = select(DELIVERIES)
-        return lists.page(
-            self._connection,
-            lists.delivery_runs(self._connection, **fit),
-            lambda ids: {row.id: delivery_row(row) for row in lists.by_ids(self._connection, found, _D.id, ids)},
-            rising=sort is DeliverySort.OLDEST,
-            after=after,
-            limit=limit,
-            search=None if search is None else lists.search_deliveries(self._connection, search),
-        )
+        """The first `limit` deliveries that fit all that is given, beyond `after`; with `search` fewer, or none,
+        though there are more: each page looks at a bounded number."""
+        return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = ordered.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
         """The deliveries that fit all that is given, the latest first."""

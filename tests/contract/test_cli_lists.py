@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from daemon.cli import pages, since
+from daemon.cli import filters, pages
 from daemon.cli.deliveries import SORTS as DELIVERY_SORTS
 from daemon.cli.jobs import SORTS as JOB_SORTS
 from daemon.clock import ManualClock
@@ -99,6 +99,8 @@ def test_deliveries_are_narrowed_and_ordered(wrapd: Runner) -> None:
     ("args", "status", "says"),
     [
         (("jobs", "--state", "PROCESING"), Exit.UNKNOWN, "did you mean 'PROCESSING'?"),
+        (("jobs", "--state", "\udcff"), Exit.UNKNOWN, "choose one of BLOCK"),
+        (("deliveries", "--event", "a\x1b[31m"), Exit.UNKNOWN, "choose one of auth_failed"),
         (("jobs", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'?"),
         (("jobs", "--since", "tomorrow"), Exit.USAGE, 'such as "30m"'),
         (("jobs", "--since", "2h", "--sort", "oldest"), Exit.USAGE, "leave --sort oldest out"),
@@ -134,10 +136,19 @@ def test_a_search_for_some_ends_after_a_number_of_rows_and_says_so(
     assert "HTTP 100" in wrapd("deliveries", "--search", "HTTP 100", "--all").out
 
 
+@pytest.mark.parametrize("text", ["\udcff", "a\x1b[31m\u202e", "🎬", "x" * 5000, "%_'\"\\"])
+@pytest.mark.parametrize(
+    "option", ["jobs --tag", "jobs --batch", "jobs --search", "deliveries --batch", "deliveries --tag"]
+)
+def test_texts_that_nothing_has_find_nothing(wrapd: Runner, option: str, text: str) -> None:
+    result = wrapd(*option.split(), text, "--json")
+    assert (result.status, result.out, result.err) == (0, "[]\n", "")
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     clock = ManualClock(NOW)
-    monkeypatch.setattr(since, "CLOCK", clock)
+    monkeypatch.setattr(filters, "CLOCK", clock)
     return clock
 
 
@@ -156,7 +167,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     ],
 )
 def test_since_is_how_long_ago_or_a_moment(clock: ManualClock, text: str, found: datetime) -> None:
-    assert since.Since().convert(text, None, None) == found
+    assert filters.Since().convert(text, None, None) == found
 
 
 @pytest.mark.parametrize(
@@ -168,5 +179,5 @@ def test_since_is_how_long_ago_or_a_moment(clock: ManualClock, text: str, found:
 )
 def test_since_is_no_other_text_and_not_to_come(clock: ManualClock, text: str) -> None:
     with pytest.raises(click.BadParameter, match="has passed") as told:
-        since.Since().convert(text, None, None)
+        filters.Since().convert(text, None, None)
     assert "\x1b" not in told.value.message

@@ -1,4 +1,4 @@
-"""`--since` on the command line: how long ago, or a moment."""
+"""Values of the options that narrow a list: words, and `--since`."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +7,15 @@ import click
 from daemon.cli.session import CLOCK
 from daemon.cli.zone import from_local
 from daemon.config.forms import seconds, shown
+
+
+class Word(click.ParamType[str]):
+    """A text to compare with what is stored. Bytes that the locale cannot read fit nothing: no text holds them."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value).encode("utf-8", "replace").decode()
 
 
 class Since(click.ParamType[datetime]):

@@ -33,7 +33,7 @@ class Since(click.ParamType[datetime]):
         try:
             found = datetime.fromisoformat(text) if ago is None else now - timedelta(seconds=ago)
             found = (found if found.tzinfo else from_local(found)).astimezone(UTC)
-        except (ValueError, OverflowError, OSError):
+        except (ValueError, OverflowError):
             self.fail(
                 f'{shown(text)} is no time that has passed; write how long ago, such as "30m", "2h" or "3d", or '
                 'a date and time, such as "2026-01-05" or "2026-01-05T23:30"',

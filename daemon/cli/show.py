@@ -167,7 +167,9 @@ def _state(story: Story) -> str:
 
 def _looks(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     row = story.job
-    if row.tracking is Tracking.ACTIVE and not story.running:
+    if story.orphaned is not None:
+        yield "next look", clean(story.orphaned)
+    elif row.tracking is Tracking.ACTIVE and not story.running:
         yield "next look", NO_LOOK
     elif row.next_poll_at is not None:
         yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"

@@ -47,10 +47,14 @@ def zone_option(command: F) -> F:
 
 
 def from_local(at: datetime) -> datetime:
-    """A time without a zone that a person wrote: in the zone of this screen. Raises ValueError, OverflowError or
-    OSError for a year that the machine does not know."""
+    """A time without a zone that a person wrote: in the zone of this screen."""
     zone = _zone()
-    return at.astimezone() if zone is None else at.replace(tzinfo=zone)
+    if zone is not None:
+        return at.replace(tzinfo=zone)
+    try:
+        return at.astimezone()
+    except (OverflowError, ValueError, OSError):  # the machine knows no such year
+        return at.replace(tzinfo=UTC)
 
 
 def local(at: datetime) -> datetime:

@@ -67,9 +67,9 @@ def standing(runner: Runner, *args: str) -> str:
     result = runner("batches", *args)
     assert (result.status, result.err) == (0, "")
     title, *lines = result.out.splitlines()
-    assert title.split() == ["BATCH", "JOBS"]
+    assert title.split() == ["BATCH", "PROJECT", "JOBS"]
     [line] = lines
-    return line.removeprefix("b").strip()
+    return line.removeprefix("b").strip().removeprefix("main").strip()
 
 
 def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(wrapd: Runner) -> None:

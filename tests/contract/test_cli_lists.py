@@ -133,7 +133,7 @@ def test_a_search_for_some_ends_after_a_number_of_rows_and_says_so(
     found = wrapd("deliveries", "--search", "HTTP 100", "--limit", "1")
     assert "HTTP 100" not in found.out
     assert "--all searches every one" in found.err
-    assert "HTTP 100" in wrapd("deliveries", "--search", "HTTP 100", "--all").out
+    assert '"last_error": "HTTP 100' in wrapd("deliveries", "--search", "HTTP 100", "--all", "--json").out
 
 
 @pytest.mark.parametrize("text", ["\udcff", "a\x1b[31m\u202e", "🎬", "x" * 5000, "%_'\"\\"])

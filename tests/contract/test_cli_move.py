@@ -155,7 +155,7 @@ def test_without_a_terminal_it_moves_only_with_yes(wrapd: Runner, args: tuple[st
     write(wrapd, tracked("job-1"), waiting("x"))
     result = wrapd(*args, stdin=b"y\n")
     assert (result.status, result.out) == (Exit.USAGE, "")
-    assert "this moves 1 " in result.err
+    assert "this would move 1 " in result.err
     assert "add --yes" in result.err
     assert (projects(wrapd), channels(wrapd)) == ({"job-1": "old"}, {"x": ("gone", "pending")})
 

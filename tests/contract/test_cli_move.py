@@ -273,7 +273,8 @@ def test_doctor_does_not_fail_for_what_is_over(wrapd: Runner) -> None:
     assert "channels.gone" not in said
 
 
-def test_nothing_promises_a_look_that_nobody_takes(wrapd: Runner) -> None:
+def test_nothing_promises_a_look_that_nobody_takes(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.cli.jobs.daemon_runs", lambda _: True)
     write(wrapd, tracked("job-1", "job-2"), planned("job-1"), tracked("job-3", project="main"), planned("job-3"))
     rows = {each["job_id"]: each for each in json.loads(wrapd("jobs", "--json").out)}
     for job in ("job-1", "job-2"):

@@ -14,7 +14,7 @@ from daemon.cli.deliveries import SORTS as DELIVERY_SORTS
 from daemon.cli.jobs import SORTS as JOB_SORTS
 from daemon.clock import ManualClock
 from daemon.errors import Exit
-from daemon.store import DeliverySort, JobSort, lists
+from daemon.store import DeliverySort, JobSort, lists, ordered
 from tests.support.cli_runner import Runner
 
 HOUR = 3600
@@ -181,3 +181,24 @@ def test_since_is_no_other_text_and_not_to_come(clock: ManualClock, text: str) -
     with pytest.raises(click.BadParameter, match="has passed") as told:
         filters.Since().convert(text, None, None)
     assert "\x1b" not in told.value.message
+
+
+def test_a_terminal_is_told_what_each_order_has_left_out(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "is_terminal", lambda: True)
+
+    def last(*args: str) -> str:
+        return wrapd(*args).out.splitlines()[-1]
+
+    assert last("jobs", "--limit", "2") == "3 more, all older; --limit N shows the newest N, --all every one"
+    for args in (("jobs", "--sort", "changed"), ("jobs", "--sort", "oldest")):
+        assert last(*args, "--limit", "2") == "3 more; --limit N shows the first N, --all every one"
+    assert last("deliveries", "--sort", "oldest", "--limit", "3").startswith("1 more; ")
+    assert last("jobs", "--search", "e", "--limit", "1").startswith("more may fit, all older; ")
+    assert "more" not in last("jobs", "--limit", "5")
+    monkeypatch.setattr(pages, "COUNTED", 2)
+    assert last("jobs", "--limit", "2").startswith("more than 2 more, all older; ")
+    monkeypatch.setattr(ordered, "LOOKED", 3)
+    monkeypatch.setattr(lists, "FEW", -1)
+    assert last("jobs", "--tag", "red", "--project", "main", "--limit", "1").startswith("at least 2 more, ")
+    monkeypatch.setattr(ordered, "LOOKED", 1)
+    assert last("jobs", "--tag", "red", "--project", "main", "--limit", "1").startswith("more may fit, ")

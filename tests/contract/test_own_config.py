@@ -252,7 +252,7 @@ async def test_channels_and_routes_are_those_that_run(tmp_path: Path, wrapd: Run
         assert "channels.desk: added" in channels.err
         assert "routes[0]: changed" in channels.err
         explained = await said(wrapd, "routes", "explain", "--event", "failed", "--json")
-        assert json.loads(explained.out)[0]["targets"] == [{"channel": "editors", "held_until": None}]
+        assert [each["channel"] for each in json.loads(explained.out)[0]["targets"]] == ["editors"]
         assert "routes[0]: changed" in explained.err
         wrapd.config.write_text(FULL + "x = 1\n")
         routes = await said(wrapd, "routes", "--json")

@@ -9,6 +9,8 @@ import pytest
 from tests.support.live import FAST, LiveDaemon, LiveSim, to
 from tests.support.webhook import Webhook
 
+pytestmark = pytest.mark.long
+
 
 def test_the_daemon_answers_for_commands_without_its_secrets(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
@@ -35,7 +37,6 @@ def test_the_daemon_answers_for_commands_without_its_secrets(tmp_path: Path) -> 
         assert not any(line["event"] in {"config.refused", "config.reloaded"} for line in daemon.lines)
 
 
-@pytest.mark.long
 def test_a_daemon_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         with LiveDaemon(tmp_path, FAST + "[web]\nenabled = false\n" + sim.project() + to(hook)) as daemon:

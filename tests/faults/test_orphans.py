@@ -55,6 +55,7 @@ async def move_alerts(it: Live, old: str, new: str, routing: Routing) -> MovedDe
     return await it.service.store.write(lambda tx: commands.move_deliveries(tx, *names, at=at, routing=routing))
 
 
+@pytest.mark.long
 async def test_a_project_that_leaves_is_told_once_for_each_time(tmp_path: Path, sim: Simulator) -> None:
     [job] = sim.create_jobs(timeline=RUNS)
     with Webhook() as hook:
@@ -98,6 +99,7 @@ async def test_renamed_project_its_jobs_are_moved_and_told_once(tmp_path: Path, 
         assert heard == Counter({("succeeded", job, "main"): 1 for job in jobs})
 
 
+@pytest.mark.long
 async def test_jobs_of_a_project_that_is_still_asked_about_are_moved(tmp_path: Path, sim: Simulator) -> None:
     jobs = sim.create_jobs(count=3, timeline=RUNS)
     with Webhook() as hook:
@@ -151,6 +153,7 @@ async def test_an_answer_that_is_under_way_while_its_job_is_moved_is_not_recorde
             assert list(hook.requests) == []
 
 
+@pytest.mark.long
 async def test_renamed_channel_its_held_alerts_are_moved_and_told_once(tmp_path: Path, sim: Simulator) -> None:
     jobs = sim.create_jobs(count=3, timeline=RUNS)
     with Webhook(default=Answer(status=401)) as gone, Webhook() as hook, Webhook() as ops:
@@ -171,6 +174,7 @@ async def test_renamed_channel_its_held_alerts_are_moved_and_told_once(tmp_path:
         assert told(ops) == [(None, "gone")]
 
 
+@pytest.mark.long
 async def test_a_database_that_fails_costs_no_alert(tmp_path: Path, sim: Simulator) -> None:
     [job] = sim.create_jobs(timeline=RUNS)
     with Webhook() as hook:

@@ -236,9 +236,9 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
-        (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project>?)"]),
+        (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
         (orphans._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
-        (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project=? AND tracking=?)"]),
+        (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project=? AND tracking=?)"]),
         (
             orphans._UNSENT,
             ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
@@ -254,7 +254,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             moves._WITH_JOBS,
             [
                 "SEARCH deliveries USING INDEX deliveries_by_job (job=?)",
-                "SEARCH jobs USING INDEX jobs_by_tracking (project=?)",
+                "SEARCH jobs USING INDEX jobs_by_change (project=?)",
                 "SEARCH twin USING COVERING INDEX sqlite_autoindex_jobs_1 (job_id=? AND project=?)",
             ],
         ),

@@ -43,6 +43,7 @@ class LogEvent(StrEnum):
     CONFIG_RELOADED = "config.reloaded"  # the config was read again and is in use; fields tell what changed
     CONFIG_REFUSED = "config.refused"  # a config that was to be reloaded has a fault; the last good one stays
     CONTROL_UNAVAILABLE = "control.unavailable"  # no control socket can be made: `wrapd reload` cannot ask
+    CONFIG_ORPHANED = "config.orphaned"  # jobs or alerts are of a project or channel that the config does not have
     CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
     DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
     DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it

@@ -42,3 +42,5 @@ class Plan:
     """For how long what is over is kept; 0: for ever."""
     log_level: Level = "info"
     log_format: Format = "text"
+    source: Mapping[str, object] = field(default_factory=dict)
+    """The config that asked for this, as it is written but for its secrets: to show, not to go by."""

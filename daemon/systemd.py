@@ -1,4 +1,4 @@
-"""Talk with systemd: "ready", "still at work", "stopping", and one line of status.
+"""Talk with systemd: "ready", "still at work", "stopping", and one line of status; and what it handed out.
 
 Owns the sd_notify protocol of sd_notify(3) over a plain Unix datagram socket. It must never be a reason for the
 daemon to fail or to wait: where no manager listens nothing is sent, and a message that is lost is only logged.
@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from daemon import logs
 
@@ -78,3 +79,13 @@ def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
     except ValueError:
         return None
     return microseconds / 1_000_000 if microseconds > 0 else None
+
+
+def credentials(environ: Mapping[str, str] = os.environ) -> dict[str, float]:
+    """When each credential of this process was copied for it, by the path of its copy (Unix time). Empty where
+    there are none."""
+    folder = environ.get("CREDENTIALS_DIRECTORY", "")
+    try:
+        return {str(copy): copy.stat().st_mtime for copy in Path(folder).iterdir()} if folder else {}
+    except OSError:
+        return {}

@@ -55,33 +55,51 @@ that Apprise does not take.
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd's
-  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `jobs`, `show`,
-  `deliveries`, `routes` and `links` work without any.
+  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `label`, `tag`, `jobs`,
+  `batches`, `show`, `deliveries`, `routes` and `links` work without any.
 - A **relative path** counts from the folder of the config file, that of `database.url` too.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 """
 
 CLI_INTRO = """\
-`wrapd --config FILE COMMAND`. `jobs`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes` and `links`
-need no running daemon and work beside one; they read the database and never make one. They, `untrack` and `track`
-need no secrets (but `track --from-api` where no daemon runs, and `channels test`). Errors go to standard error, as
-one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an error of wrapd itself comes with
-its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone, print their help there and end
-with status 2.
+`wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`
+and `links` need no running daemon and work beside one; they read the database and never make one. They, `track`,
+`untrack`, `label` and `tag` need no secrets (but `track --from-api` where no daemon runs, and `channels test`).
+
+Where a daemon runs on the config file that a command means, `config check`, `doctor` and `templates preview` have
+the daemon read that file anew, with the secrets that only the daemon has; `channels`, `routes` and `routes
+explain` show what the daemon runs with. All of them say where the file differs from what runs (on standard error
+where the output is a table, a text or JSON), and the exit status is about the file: 3 where it has a fault,
+whatever runs. Asking changes nothing. Of any other file, and where no daemon answers within 10 seconds, the file
+is all that is looked at, with the secrets that the command itself can read. A running daemon is found by the
+`database.url` of the file: where that has changed, or the file is no TOML, none is found.
+
+Errors go to standard error, as one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an
+error of wrapd itself comes with its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone,
+print their help there and end with status 2.
+
+- **Times** are in the zone of `--tz`, else of `WRAPD_TZ` in the environment, else of the machine. Those of
+  `--json` are in UTC.
+- **Job ids** may be cut to their beginning, at least 6 characters, as lists on a terminal show them. An id that is
+  the whole of one job's means that job. Where several begin so, an error names them and nothing is done. `track`
+  takes ids as they are.
+- **Lists** fit a terminal: names come first, ids are as short as tells them apart, the project is left out where
+  there is only one, and long texts stand under their row. A pipe gets whole ids and all columns, each row on one
+  line, free text last; scripts had better take `--json`.
 """
 
 JSON_INTRO = """\
 One JSON document. Keys may be added; none goes or changes its meaning. Times are ISO 8601 in UTC.
 
-`wrapd jobs --json` is a list of jobs. `wrapd show JOB_ID --json` is one job with two keys more: `transitions` and
-`deliveries`. `wrapd deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; here and
-in `show` each has its attempts as `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of
-routes, `wrapd routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of
-previews, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each project,
-`wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation,
-`wrapd track … --json` an object with `jobs`, a list of what became of each (tracked); with `--from-api` it is one
-account of what was found. What a `json://` channel gets is in
-[channels.md](channels.md).
+`wrapd jobs --json` is a list of jobs, `wrapd batches --json` of batches. `wrapd show JOB_ID --json` is one job
+with two keys more: `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries,
+`wrapd deliveries show ID --json` is one; here and in `show` each has its attempts as `tries`.
+`wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of
+routings (one, or one for each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of
+links, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of findings.
+`wrapd explain JOB_ID --json` is one explanation, `wrapd track … --json` an object with `jobs`, a list of what
+became of each (tracked); with `--from-api` it is one account of what was found.
+What a `json://` channel gets is in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -183,6 +201,7 @@ def _default(key: walk.Key) -> str:
 _DOCUMENTS = (
     "job",
     "transition",
+    "batch",
     "delivery",
     "attempt",
     "tracked",

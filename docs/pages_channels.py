@@ -175,9 +175,19 @@ it waits for a person. Each pause is shortened at random by up to a quarter.
   when it arrives, the rest follows, in order. A channel whose URL was corrected in the config is tried at once
   at the next start, also with what waits after errors of its service. Without that, wrapd tries one alert from
   time to time, and when it is taken, sends the others. Held for {after} (`fallback_after`), its alerts go to its
-  `fallback` as well.
+  `fallback` as well. `wrapd channels`, `doctor` and `routes explain` count all alerts that wait for it;
+  `wrapd deliveries` says of each why it waits.
 - **Dead.** `wrapd deliveries --status dead` lists what was given up, with the reason. To send it again:
   `wrapd deliveries retry ID`, or `--dead` for all of them, or `--channel NAME` for those of a channel.
+- **Canceled.** `wrapd deliveries cancel` gives up what is not sent; `wrapd deliveries revive ID` brings it back,
+  `--channel NAME` all that was canceled there within a day, `--since 2h` all that was since then. It is sent in
+  the order in which it was written, at once, in quiet hours too. What wrapd itself replaced by a later alert only
+  comes back by its ID.
+- **Again on request.** `wrapd deliveries resend ID` sends once more what was sent; so do `--job`, `--batch` and
+  `--since 2h` (`--from NAME`: only what went to that channel), 500 alerts at once at most. Each is a new alert,
+  which says that somebody asked for it, goes out at once, in quiet hours too, and has links as they are now.
+  `--channel NAME` sends it to another channel instead. It is no news: it counts for no pause of what comes and
+  goes.
 - **Possible repeat.** After a timeout, a connection that broke during the send, or a crash, nobody can say
   whether the message arrived. It is sent again, and says that it may be a repeat.
 """
@@ -189,7 +199,8 @@ A webhook gets one POST for each alert, as `application/json`: the text, and the
 types. Every alert has every key; `null` stands for what does not apply or is not known. Keys may be added; none
 goes or changes its meaning. Times are ISO 8601 in UTC.
 
-Answer with any 2xx status. To take each alert once, remember `delivery_id`.
+Answer with any 2xx status. To take each alert once, remember `delivery_id`. One that somebody had sent again has
+a number of its own, and `resent_from` names the first.
 
 `json://` is plain HTTP, `jsons://` HTTPS; `json://user:password@host:8080/path` logs in,
 `json://host/path?+X-Token=SECRET` adds a header, and `?:team=post` a field of yours.

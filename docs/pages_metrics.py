@@ -41,6 +41,8 @@ QUESTIONS = """\
 | Was a changed config refused? | `wrapd_config_last_reload_successful == 0` |
 | Does the database take what is written? | `increase(wrapd_store_errors_total[10m]) > 0` |
 
+At a refused channel one alert is `held`, and the others are `pending` behind it.
+
 wrapd tells the first two, and a channel that is held, to the `operators` of its config by itself. Whether it
 runs at all is a question for `/healthz` and `/readyz`.
 """

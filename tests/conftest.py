@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def pytest_configure() -> None:
         del os.environ[name]
     if no_skips:
         os.environ["WRAPD_NO_SKIPS"] = no_skips
+    os.environ["TZ"] = "UTC"  # times on a screen are in the machine's zone
+    time.tzset()
     # Until logging is set up, structlog shows each frame with its code and all its variables: seconds a traceback.
     (shown,) = (each for each in structlog.get_config()["processors"] if hasattr(each, "exception_formatter"))
     shown.exception_formatter = structlog.dev.plain_traceback

@@ -1,5 +1,5 @@
 """What both ends of a control socket know: where it is (beside the database, whatever the length of the path), and
-the bounds of a request. Pure.
+the bounds of a request.
 
 A socket's address has room for 108 bytes, so both ends reach it through a descriptor of its folder; only the name
 has to be short.
@@ -38,3 +38,10 @@ def socket_name(database: Path) -> str:
 def by_descriptor(descriptor: int, name: str = "") -> str:
     """A path that leads through an open descriptor of this process, so that nothing on the way to it counts."""
     return f"/proc/self/fd/{descriptor}/{name}".rstrip("/")
+
+
+def identity(path: Path) -> list[int]:
+    """What tells whether two processes mean the same file, whatever they call it: device and inode. Raises
+    OSError."""
+    found = path.stat()
+    return [found.st_dev, found.st_ino]

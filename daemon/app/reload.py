@@ -1,12 +1,15 @@
-"""Taking a changed config into use while the daemon runs: read it, check it, put it in the place of the old one.
+"""Taking a changed config into use while the daemon runs: read it, check it, put it in place of the old one; and a
+check, which only says what that would come to.
 
-Owns that reloads come one after the other, what is said of each, and what needs a restart. A config with a fault
-changes nothing and is told once. Must never end the daemon.
+Owns that reloads and checks come one after the other, what is said of each, and what needs a restart. A config
+with a fault changes nothing and is told once. Must never end the daemon.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TypeVar
 
 from daemon.app.changes import changes
 from daemon.app.scope import Scope
@@ -18,15 +21,18 @@ from daemon.metrics import Metrics
 from daemon.notify.outbox.worker import Worker
 from daemon.operators import Operators
 from daemon.plan import Plan
-from daemon.systemd import Notifier
+from daemon.systemd import Notifier, credentials
 from daemon.tasks import Defects, Tasks, where_of
 from daemon.web import WebSettings
 
 log = logger(__name__)
 
+T = TypeVar("T")
 Read = Callable[[], tuple[Plan, Sequence[str]]]
 """Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
 
+LONGEST_READ = 60.0
+"""Seconds that the config, with its secrets and templates, may take to be read."""
 _FAULTS_TOLD = 3
 """Faults that the operators' message names."""
 
@@ -46,8 +52,28 @@ class Reloaded:
         return not self.faults
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRead:
+    """The config as it was read anew, and what a reload with it would come to. No secrets but in `plan`."""
+
+    plan: Plan
+    """What it asks for, before `usable`."""
+    warnings: tuple[str, ...]
+    """What is allowed but unwise."""
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigRefused:
+    """Why the config cannot be used: as one text, and fault by fault, each with its place. No secrets."""
+
+    text: str
+    faults: tuple[str, ...]
+
+
 class Reloader:
-    """Reloads the config of a running daemon."""
+    """Reloads the config of a running daemon, and checks it."""
 
     def __init__(
         self,
@@ -70,8 +96,15 @@ class Reloader:
         self._tasks = Tasks("reload", defects)
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[Reloaded | None] | None = None
+        self._check: asyncio.Task[ConfigRead | ConfigRefused | None] | None = None
         self._refused: tuple[str, ...] = ()
         """The faults that the operators were told of last."""
+        self._since = clock.now()
+
+    @property
+    def running(self) -> tuple[Plan, datetime]:
+        """The plan that is in use, and when it was read."""
+        return self._scope.plan, self._since
 
     def ask(self) -> None:
         """Reload soon; the log says what came of it."""
@@ -87,7 +120,13 @@ class Reloader:
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
         """The same for the control socket."""
         del request
-        return asdict(await self.reload())
+        return {**asdict(await self.reload()), "credentials": credentials()}
+
+    async def check(self) -> ConfigRead | ConfigRefused:
+        """What a reload would come to. Changes nothing, tells nobody. Who asks while one waits shares it."""
+        if self._check is None:
+            self._check = self._tasks.spawn("check", self._check_in_turn())
+        return await asyncio.shield(self._check) or ConfigRefused(text=_BROKEN, faults=(_BROKEN,))
 
     async def stop(self) -> None:
         """Begin none any more. One that is under way has been put in place, or never will be."""
@@ -98,29 +137,54 @@ class Reloader:
             self._next = None  # who asks from now on may mean a later file
             return await self._reload()
 
-    async def _reload(self) -> Reloaded:
-        running = self._scope.plan
+    async def _check_in_turn(self) -> ConfigRead | ConfigRefused:
+        async with self._turn:
+            self._check = None  # who asks from now on may mean a later file
+            return await self._read_anew()
+
+    async def _read_anew(self) -> ConfigRead | ConfigRefused:
         try:
-            read, doubts = await _in_its_own_thread(self._read)
-            plan, needs_restart = usable(running, read)
-            changed = changes(running, read)
+            plan, doubts = await in_its_own_thread(self._read)
+            running = self._scope.plan
+            return ConfigRead(
+                plan=plan,
+                warnings=tuple(doubts),
+                changed=changes(running, plan),
+                needs_restart=usable(running, plan)[1],
+            )
+        except WrapdError as error:
+            return _refused(error)
+        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
+            return self._broken(error)
+
+    async def _reload(self) -> Reloaded:
+        found = await self._read_anew()
+        if isinstance(found, ConfigRefused):
+            return self._refuse(found.faults)
+        plan, _ = usable(self._scope.plan, found.plan)
+        try:
             made = await self._scope.make(plan)
         except WrapdError as error:
-            return self._refuse(tuple(MASKS.apply(each) for each in _each(error)))
-        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
-            self._defects.note("reload", error)
-            return self._refuse((f"{_BROKEN} ({where_of(error)})",))
+            return self._refuse(_refused(error).faults)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._refuse(self._broken(error).faults)
         self._scope.swap(made)
+        self._since = self._clock.now()
         set_level(plan.log_level)
-        for doubt in doubts:
+        for doubt in found.warnings:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
-        log.info(LogEvent.CONFIG_RELOADED, changed=changed, needs_restart=needs_restart)
+        log.info(LogEvent.CONFIG_RELOADED, changed=found.changed, needs_restart=found.needs_restart)
         self._refused = ()
-        self._metrics.config_read(good=True, at=self._clock.now())
+        self._metrics.config_read(good=True, at=self._since)
         self._metrics.config_reloads.labels("ok").inc()
         self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
-        return Reloaded(changed=changed, needs_restart=needs_restart)
+        return Reloaded(changed=found.changed, needs_restart=found.needs_restart)
+
+    def _broken(self, error: Exception) -> ConfigRefused:
+        self._defects.note("reload", error)
+        text = f"{_BROKEN} ({where_of(error)})"
+        return ConfigRefused(text=text, faults=(text,))
 
     def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
         """Go on with the config that runs. The operators hear of each refusal once."""
@@ -161,14 +225,21 @@ def _usable_web(
         return running, ("web.listen", "web.token")
 
 
-async def _in_its_own_thread(read: Read) -> tuple[Plan, Sequence[str]]:
-    """A secret may be a file that hangs: a stop must not wait for it."""
+async def in_its_own_thread(work: Callable[[], T]) -> T:
+    """What `work` gives, which may hang, as a secret's file may. Neither a stop nor the next reload waits
+    for it. Raises ConfigFault where it takes too long; the thread is left behind then."""
     worker = Worker("wrapd-config")
     try:
-        return await worker.run(read)
+        async with asyncio.timeout(LONGEST_READ):
+            return await worker.run(work)
+    except TimeoutError:
+        raise ConfigFault(
+            f"the config is not read within {LONGEST_READ:g} s; is one of its files a pipe, or on a hanging disk?"
+        ) from None
     finally:
         worker.stop()
 
 
-def _each(error: WrapdError) -> tuple[str, ...]:
-    return error.each if isinstance(error, ConfigFault) else (str(error),)
+def _refused(error: WrapdError) -> ConfigRefused:
+    each = error.each if isinstance(error, ConfigFault) else (str(error),)
+    return ConfigRefused(text=MASKS.apply(str(error)), faults=tuple(map(MASKS.apply, each)))

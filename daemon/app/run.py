@@ -13,12 +13,15 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from daemon import __version__
-from daemon.app.control import ControlServer
+from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import Delivery
 from daemon.app.health import Pulse
+from daemon.app.orphans import OrphanWatch
+from daemon.app.own_config import OwnConfig
 from daemon.app.reload import Read, Reloader
 from daemon.app.runtime import Runtime
 from daemon.app.scope import Scope
@@ -75,6 +78,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     read: Read | None = None
     """Reads the config anew; None: it cannot be reloaded."""
+    config: Path | None = None
+    """The file that `read` reads, for commands that ask about it."""
     store: Store = field(init=False)
     scope: Scope = field(init=False)
     delivery: Delivery = field(init=False)
@@ -87,6 +92,7 @@ class Service:
     on_attempt: Callable[[], None] | None = None
     """Called after each attempt to deliver, for whoever waits for the last one."""
     _runtime: Runtime = field(init=False)
+    _orphans: OrphanWatch = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
@@ -220,6 +226,10 @@ class Service:
         self.scope = Scope(self.plan, runtime)
         if listener is not None:
             self.web = self._web(listener)
+        self._orphans = OrphanWatch(
+            self.plan, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
+        )
+        self.scope.follow(self._orphans.adopt)
         self._schedule = self._ticks()
         self._pulse = Pulse(
             clock=self.clock,
@@ -245,9 +255,16 @@ class Service:
             )
         self.control = ControlServer(
             database_path(self.plan.database_url).resolve(),
-            {} if self.reloader is None else {"reload": self.reloader.answer},
+            self._answers(),
             tasks=Tasks("control", self.defects),
         )
+
+    def _answers(self) -> dict[str, Handler]:
+        """What can be asked by the control socket."""
+        if self.reloader is None:
+            return {}
+        own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
+        return {"reload": self.reloader.answer, **own}
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan
@@ -258,6 +275,7 @@ class Service:
         schedule.every(POLL_TICK, "poll", self.scope.watcher.tick)
         schedule.every(CHANGES_TICK, "changes", self._changes)
         schedule.every(CHANGES_TICK, "operators", self._runtime.operators.flush)
+        schedule.every(CHANGES_TICK, "orphans", self._orphans.tick)
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.scope.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tre
 from daemon.config.faults import spell
 from daemon.config.forms import nearest, template_name
 from daemon.config.secrets import Source, parse
+from daemon.config.walk import without_secrets
 from daemon.domain.events import Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
@@ -50,7 +52,7 @@ def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Plan, list
     if config is None or faults:
         raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
     MASKS.add(proxy_passwords(environ))
-    plan = build_plan(config, environ)
+    plan = replace(build_plan(config, environ), source=without_secrets(tree))
     doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
     return config, plan, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
 

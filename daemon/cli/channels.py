@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.asked import running_config
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened
-from daemon.cli.text import ago
+from daemon.cli.text import ago, count
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
 from daemon.config.forms import spoken
@@ -29,11 +30,15 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the channels of the config: what goes there, and how many alerts wait or could not be sent. Reads no
-    secret."""
+    """List the channels that the daemon runs with (those of the config where none runs): what goes there, and how
+    many alerts wait or could not be sent."""
     if ctx.invoked_subcommand is not None:
         return
-    config = config_of(ctx)
+    with running_config(ctx, "channels.", "routes", "operators") as config:
+        _list(config, as_json=as_json)
+
+
+def _list(config: Config, *, as_json: bool) -> None:
     with opened(config) as store:
         standings = store.read(lambda transaction: _standings(transaction, config))
     listed = [facts.of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]
@@ -42,13 +47,13 @@ def command(ctx: click.Context, as_json: bool) -> None:
         return
     columns = [
         Column(title="CHANNEL"),
-        Column(title="TIMEZONE", spare=True),
+        Column(title="TIMEZONE", spare=1),
         Column(title="SENT"),
         Column(title="WAITING"),
         Column(title="HELD"),
         Column(title="DEAD"),
-        Column(title="EVENTS", gives=True),
-        Column(title="PLAN", gives=True),
+        Column(title="EVENTS", below=True),
+        Column(title="PLAN", below=True),
     ]
     now = CLOCK.now()
     rows = []
@@ -60,8 +65,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
                 name,
                 channel.timezone,
                 str(each.count("sent")),
-                str(each.count("pending", "sending")),
-                f"{each.count('held')}{since}",
+                str(each.count("pending", "sending", "held")),
+                f"{each.refused}{since}",
                 str(each.count("dead")),
                 ", ".join(each.events) or "-",
                 "; ".join(_plan(channel)) or "-",
@@ -80,6 +85,11 @@ class Standing:
     counts: Mapping[str, int]
     held_since: datetime | None
 
+    @property
+    def refused(self) -> int:
+        """How many alerts wait because its service refuses the channel: all that are not sent yet."""
+        return 0 if self.held_since is None else self.count("pending", "sending", "held")
+
     def count(self, *statuses: str) -> int:
         """How many alerts have one of these statuses."""
         return sum(self.counts.get(status, 0) for status in statuses)
@@ -90,7 +100,7 @@ def _standings(transaction: "Transaction", config: Config) -> dict[str, Standing
     found = {}
     for name in map(ChannelName, config.channels):
         of_channel = {str(status): number for (told, status), number in counts.items() if told == name}
-        held = transaction.outbox.held_since(name) if of_channel.get("held") else None
+        held = transaction.outbox.held_since(name)
         heard = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
         found[str(name)] = Standing(
             events=(*heard, *(["operators"] if name in routing.operators else [])),
@@ -111,7 +121,8 @@ def _plan(channel: Section) -> Iterator[str]:
         above = f"above {channel.digest_above} in {spoken(channel.digest_window)}"
         yield f"digests {above}" if channel.digest_above else "no digests"
     if channel.quiet is not None:
-        yield f"quiet {channel.quiet.from_:%H:%M}-{channel.quiet.to:%H:%M}"
+        quiet = channel.quiet
+        yield f"quiet {quiet.from_:%H:%M}-{quiet.to:%H:%M} {quiet.timezone or channel.timezone}"
     if channel.fallback is not None:
         yield f"then {channel.fallback} after {spoken(channel.fallback_after)}"
     if channel.templates:
@@ -123,7 +134,7 @@ def _plan(channel: Section) -> Iterator[str]:
 @click.option("--all", "every", is_flag=True, help="All channels of the config.")
 @click.pass_context
 def test(ctx: click.Context, names: tuple[str, ...], every: bool) -> int:
-    """Really send a test message. Where it arrives, alerts that were held for that channel are sent too."""
+    """Really send a test message. Where it arrives, all alerts that were held for that channel follow."""
     config = config_of(ctx)
     if bool(names) == every:
         raise UsageFault("name the channels to test, or --all")
@@ -164,9 +175,15 @@ def _test(config: Config, name: str) -> Exit:
 
 
 def _release(config: Config, name: ChannelName) -> None:
+    """Let what waits for the channel follow, and say how many that are."""
     if not has_database(config):
         return
+
+    def work(transaction: "Transaction") -> int:
+        now = CLOCK.now()
+        return transaction.queue.waiting(name, now=now) if transaction.outbox.release(name, at=now) else 0
+
     with opened(config) as store:
-        released = store.write_now(lambda transaction: transaction.outbox.release(name, at=CLOCK.now()))
-    if released:
-        output.line(f"{name}: {released} held alert{'' if released == 1 else 's'} will be sent now")
+        following = store.write_now(work)
+    if following:
+        output.line(f"{name}: {count(following, 'held alert')} will be sent now")

@@ -11,19 +11,27 @@ import platform
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import daemon
-from daemon.cli.session import CLOCK
-from daemon.cli.text import about
+from daemon.cli.session import CLOCK, daemon_runs
+from daemon.cli.text import about, count, moment
+from daemon.cli.units import is_expected
 from daemon.config import Config
+from daemon.domain.jobs import Tracking
+from daemon.domain.orphans import What, move_command
 from daemon.errors import ConfigFault, DatabaseFault
 
+if TYPE_CHECKING:
+    from daemon.store import Transaction
+
+T = TypeVar("T")
 Verdict = Literal["ok", "warn", "fail"]
 
 _LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "fastapi", "pydantic")
@@ -35,6 +43,9 @@ _PATIENCE = 5.0
 """Seconds that the daemon's own pages may take to answer."""
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not what is asked
 """Where to ask a daemon that listens on every address of this machine."""
+
+
+_ALERTS = ("unsent alert", "nobody sends them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +102,7 @@ def clock(config: Config | None) -> Iterator[Finding]:
             text=f"the database was written {about(ahead)} in the future; was the clock set back? Check it",
         )
     else:
-        yield Finding(verdict="ok", what="clock", text=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+        yield Finding(verdict="ok", what="clock", text=moment(now))
 
 
 def database(config: Config) -> Iterator[Finding]:
@@ -117,6 +128,9 @@ def database(config: Config) -> Iterator[Finding]:
             what="database",
             text=f"{path}: not writable for this user; nor is it for a daemon of this user",
         )
+    elif schema.status is SchemaStatus.EMPTY and daemon_runs(config):
+        text = f"{path}: it is gone, though a daemon works on it; `systemctl restart wrapd` makes a new one"
+        yield Finding(verdict="fail", what="database", text=text)
     elif schema.status is SchemaStatus.EMPTY:
         yield Finding(verdict="ok", what="database", text=f"{path}: not there yet; `wrapd run` makes it")
     else:
@@ -128,30 +142,63 @@ def database(config: Config) -> Iterator[Finding]:
 
 
 def deliveries(config: Config) -> Iterator[Finding]:
-    """Whether alerts of some channel are held or dead."""
-    from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
-
-    try:
-        if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
-            return  # nothing is told yet, or the check of the database has said why it cannot be read
-        store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
-    except DatabaseFault:
+    """Whether alerts of some channel are held or dead, and whether anything is of a project or channel that the
+    config does not have."""
+    known: dict[What, Collection[str]] = {"project": config.projects, "channel": config.channels}
+    found = _stored(config, lambda tx: (tx.outbox.counts(), tx.orphans.count(known)))
+    if found is None:
         return
-    try:
-        counts = store.read(lambda transaction: transaction.outbox.counts())
-    finally:
-        store.close()
+    counts, orphaned = found
+    waiting = Counter[str]()
+    for (channel, status), number in counts.items():
+        waiting[channel] += number if str(status) in {"pending", "sending", "held"} else 0
     for (channel, status), number in sorted(counts.items()):
-        alerts = f"{number} alert{'' if number == 1 else 's'}"
-        if str(status) == "held":
-            text = f"the service refuses it, with {alerts} waiting; fix it, then `wrapd channels test {channel}`"
+        alerts = count(number, "alert")
+        if str(status) == "held" and channel in config.channels:
+            all_of_them = count(waiting[channel], "alert")
+            text = (
+                f"the service refuses it, with {all_of_them} waiting; fix it, then `wrapd channels test {channel}`"
+            )
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"
             yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
-        elif channel not in config.channels and str(status) in {"pending", "sending"}:
-            text = f"{alerts} waiting for a channel that the config has not; add it, or cancel them"
-            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+    for each in orphaned:
+        rows, idle = ("active job", "nobody asks about them") if each.what == "project" else _ALERTS
+        command = move_command(each.what, each.name, known[each.what])
+        text = f"the config does not have it, but {count(each.count, rows)}: {idle}; put it back, or `{command}`"
+        yield Finding(verdict="fail", what=f"{each.what}s.{each.name}", text=text)
+
+
+def _undone(transaction: "Transaction") -> list[str]:
+    """What waits for a daemon."""
+    jobs, alerts = transaction.jobs.counts().items(), transaction.outbox.counts().items()
+    tracked = sum(number for (_, tracking), number in jobs if tracking is Tracking.ACTIVE)
+    waiting = sum(number for (_, status), number in alerts if str(status) in {"pending", "sending", "held"})
+    return [
+        *([f"{count(tracked, 'job')} {_are(tracked)} tracked"] if tracked else []),
+        *([f"{count(waiting, 'alert')} {_are(waiting)} waiting"] if waiting else []),
+    ]
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:
+    """What the database holds, None where it has nothing to be read yet, or cannot be read."""
+    from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
+
+    try:
+        if check(config.database.url).status is not SchemaStatus.UP_TO_DATE:
+            return None
+        store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
+    except DatabaseFault:
+        return None  # the check of the database has said why
+    try:
+        return store.read(read)
+    finally:
+        store.close()
 
 
 def running(config: Config) -> Iterator[Finding]:
@@ -164,7 +211,11 @@ def running(config: Config) -> Iterator[Finding]:
     except DatabaseFault:
         return  # told by the check of the database
     if pid is None:
-        yield Finding(verdict="warn", what="daemon", text="none works on this database; start it with `wrapd run`")
+        wanted = _stored(config, _undone) or []
+        wanted += ["the systemd unit is enabled"] if is_expected(config.source) else []
+        but = f", though {', '.join(wanted)}" if wanted else ""
+        text = f"none works on this database{but}; start it with `wrapd run` or `systemctl start wrapd`"
+        yield Finding(verdict="fail" if wanted else "warn", what="daemon", text=text)
         return
     yield Finding(verdict="ok", what="daemon", text=f"runs with pid {pid}")
     if config.web.enabled and config.web.listen.port:
@@ -209,7 +260,9 @@ def projects(config: Config) -> Iterator[Finding]:
         try:
             settings = project_settings(config, name, os.environ)
         except ConfigFault:
-            continue  # the config's own check has said it
+            text = "not asked: its secrets cannot be read here; run this as the service runs (docs/install.md)"
+            yield Finding(verdict="warn", what=f"projects.{name}", text=text)
+            continue
         yield asyncio.run(_ask(name, settings))
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 
 from daemon.cli import output
+from daemon.cli.asked import ask, checked, note_silence
 from daemon.cli.session import config_path
 from daemon.cli.text import count
+from daemon.cli.units import stale
 from daemon.config.example import example
 from daemon.errors import ConfigFault
 
@@ -44,14 +46,23 @@ def init(ctx: click.Context, to_stdout: bool) -> None:
 @command.command("check")
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Name everything that is wrong with the config: keys, values, secrets, channel URLs. Sends nothing."""
-    from daemon.build import check_config  # noqa: PLC0415 - the API client and Apprise are slow to import
+    """Name everything that is wrong with the config: keys, values, secrets, channel URLs. Sends nothing.
 
+    Where a daemon runs on this file, it is the daemon that reads it, with its own secrets, and what differs from
+    what runs is listed. Nothing is changed. The exit status is about the file.
+    """
     path = config_path(ctx)
-    config, warnings = check_config(path, os.environ)
+    heard = ask(path)
+    note_silence(heard)
+    for each in () if heard.answer is None else stale(heard.answer.credentials):
+        output.line(f"warning: {each}")
+    config, warnings = checked(path, heard)
     for warning in warnings:
         output.line(f"warning: {warning}")
     output.line(
         f"{path}: ok: {count(len(config.projects), 'project')}, {count(len(config.channels), 'channel')}, "
         f"{count(len(config.routes), 'route')}"
     )
+    if heard.answer is not None:
+        for line in heard.answer.difference() or ["the daemon runs with it"]:
+            output.line(line)

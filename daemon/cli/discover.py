@@ -33,11 +33,11 @@ _LOOK_EVERY = 0.25
 """Seconds between two looks whether the daemon is done."""
 
 _COLUMNS = (
+    Column(title="NAME", gives=True, least=24, free=True),
     Column(title="RESULT"),
     Column(title="STATE", coloured=True),
     Column(title="KIND"),
-    Column(title="JOB"),
-    Column(title="NAME", gives=True),
+    Column(title="JOB", ids=True),
 )
 
 
@@ -78,9 +78,18 @@ def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: boo
 def _show(account: Account) -> None:
     jobs = [each for each in account.jobs if isinstance(each, dict)]
     rows = [
-        [_result(job), *(str(job.get(key) or "-") for key in ("state", "kind", "job_id", "name"))] for job in jobs
+        [
+            str(job.get("name") or "-"),
+            _result(job),
+            *(str(job.get(key) or "-") for key in ("state", "kind", "job_id")),
+        ]
+        for job in jobs
     ]
-    output.table(_COLUMNS, rows, empty="No job of the service's list fits.")
+    output.table(
+        _COLUMNS,
+        rows,
+        empty="No job of the service's list fits; a longer --since or another --state may find more.",
+    )
     left_out = account.found - len(jobs)
     if left_out > 0:
         output.line(f"and {count(left_out, 'job')} more")

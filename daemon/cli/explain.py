@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import facts, output, standing
 from daemon.cli.jobs import standing as state_of
-from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook
+from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
+from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
 from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain import planning
 from daemon.domain.durations import Law
@@ -41,7 +44,8 @@ _PLANNED = frozenset({None, State.WAITING, State.PROCESSING})
 class Case:
     """All that is known of one job's plan. `law` is that of jobs like it; `plan` is None where the learned plan
     does not rule, and holds for the moment `as_of`; `by_feed`: the feed carries the news of this job; `running`:
-    a daemon works on the database."""
+    a daemon works on the database; `orphaned`: why nobody asks about the job; after `grace` seconds one that the
+    service does not know is lost."""
 
     job: "JobRow"
     law: Law
@@ -53,13 +57,16 @@ class Case:
     pressure: float
     status: "Status | None"
     running: bool
+    orphaned: str | None
     now: datetime
     as_of: datetime
+    grace: float
 
 
 @click.command("explain")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:
@@ -83,7 +90,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 
 def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> Case:
-    row = one_job(transaction, job_id, project)
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
@@ -105,8 +112,10 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
         pressure=pressure,
         status=status,
         running=running,
+        orphaned=why_orphaned(row, config),
         now=now,
         as_of=as_of,
+        grace=config.polling.not_found_grace,
     )
 
 
@@ -139,13 +148,13 @@ def _shared_by(told: "Mapping[str, object]") -> int:
 
 def _lines(case: Case) -> Iterator[str]:
     row = case.job
-    yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
+    yield click.style(clean(name_of(row) or row.job_id), bold=True)
     for name, value in _facts(case):
-        yield f"  {name:<10} {value}"
+        yield output.fact(name, value)
     yield ""
     yield click.style(f"Project {clean(row.project)}", bold=True)
     for name, value in standing.told(case.status, running=case.running, now=case.now):
-        yield f"  {name:<10} {value}"
+        yield output.fact(name, value)
 
 
 def _facts(case: Case) -> Iterator[tuple[str, str]]:
@@ -154,6 +163,8 @@ def _facts(case: Case) -> Iterator[tuple[str, str]]:
     since = "" if row.state_since is None else f" for {about((now - row.state_since).total_seconds())}"
     word, _, rest = state_of(row).partition(" ")
     yield "state", f"{output.coloured(word)} {clean(rest)}".rstrip() + since
+    if is_unknown(row):
+        yield "", unknown_yet(case.grace)
     yield from _likes(case)
     if row.last_polled_at is not None:
         how = _ASKED_BY.get(row.asked_by or "", "")
@@ -204,8 +215,11 @@ def _next(case: Case) -> Iterator[tuple[str, str]]:
     if row.tracking is not Tracking.ACTIVE:
         yield "next look", f"none: tracking ended ({row.tracking})"
         return
+    if case.orphaned is not None:
+        yield "next look", clean(case.orphaned)
+        return
     if not case.running:
-        yield "next look", "none: no daemon works on this database; start it with `wrapd run`"
+        yield "next look", NO_LOOK
         return
     if row.next_poll_at is None:
         yield "next look", "soon: the daemon has not noted its plan yet"

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from daemon.cli.checks import Finding
     from daemon.cli.discover import Account
     from daemon.cli.explain import Case
-    from daemon.cli.routes import Explained
+    from daemon.cli.routes import Explained, Held
     from daemon.cli.stats import Production, Stats
-    from daemon.cli.templates import Preview
     from daemon.config import Channel
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
+    from daemon.notify.templates.previews import Preview
     from daemon.store import JobRow, LinkRow
 
 Facts = dict[str, object]
@@ -45,7 +45,8 @@ def of_channel(name: str, channel: "Channel", standing: "ChannelStanding") -> Fa
         "templates": sorted(channel.templates),  # what there are templates of the operator's own for
         "sent": counts.get("sent", 0),  # alerts that the chat service took
         "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
-        "held": counts.get("held", 0),  # alerts that wait because the service refuses the channel
+        # all alerts that wait because the service refuses the channel: those `waiting`, and what it has refused;
+        "held": standing.refused,  # 0 where it does not
         "held_since": stamp(standing.held_since),  # since when it does, or null
         "dead": counts.get("dead", 0),  # alerts that were given up
     }
@@ -82,24 +83,26 @@ def of_routing(found: "Explained") -> Facts:
         # each route in order: `route` (from 1), `channels`, `taken`, `mismatch` (the first condition that does not
         # hold: event, project, kind, tag, batch, label; null where all do), `skipped` (a route before it said
         "routes": [_of_step(step) for step in found.steps],  # stop); empty for events of operators
-        # the channels that hear of it: `channel`, and `held_until`, the end of quiet hours, or
-        "targets": [_of_target(target) for target in found.targets],  # null: at once
+        # the channels that hear of it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
+        # since when its service refuses it, or null, and then `waiting`, how many alerts wait there, and `reason`;
+        "targets": [
+            _of_target(target, found.held.get(target.channel)) for target in found.targets
+        ],  # both null: at once
     }
 
 
 def of_preview(each: "Preview") -> Facts:
     """What a channel would get for an example, in `templates preview --json`."""
-    text = each.written.text
     return {
         "example": each.example,  # its name
-        "event": each.message.event,  # what it tells of; `digest` of several
+        "event": each.event,  # what it tells of; `digest` of several
         "template": each.template,  # the operator's file, or null
         "fault": each.fault,  # why the template is not used, or null
-        "title": text.title,  # of the plain form
-        "body": text.body,  # of the plain form
-        "markup": str(text.markup),  # of the plain form: text, html or markdown
-        "card": each.written.card,  # what is posted instead of the plain form, or null
-        "facts": dict(each.message.facts) if each.machine else None,  # what programs get beside it, or null
+        "title": each.title,  # of the plain form
+        "body": each.body,  # of the plain form
+        "markup": each.markup,  # of the plain form: text, html or markdown
+        "card": each.card,  # what is posted instead of the plain form, or null
+        "facts": each.facts,  # what programs get beside it, or null
     }
 
 
@@ -122,8 +125,14 @@ def _of_step(step: "Step") -> Facts:
     }
 
 
-def _of_target(target: "Target") -> Facts:
-    return {"channel": target.channel, "held_until": stamp(target.held_until)}
+def _of_target(target: "Target", held: "Held | None") -> Facts:
+    return {
+        "channel": target.channel,
+        "held_until": stamp(target.held_until),
+        "refused_since": None if held is None else stamp(held.refusal.since),
+        "waiting": None if held is None else held.waiting,
+        "reason": None if held is None else held.refusal.reason,
+    }
 
 
 def of_explanation(case: "Case") -> Facts:

@@ -1,45 +1,58 @@
 """`wrapd jobs`: all jobs at a glance."""
 
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import move, output
+from daemon.cli.filters import Since, Word
+from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
-from daemon.cli.pages import more, most_of, pages
-from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
+from daemon.cli.pages import Pages, most_of, part_of, tell_rest
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.text import about, brief
+from daemon.cli.zone import zone_option
+from daemon.config import Config
+from daemon.config.forms import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
-from daemon.domain.states import read_state
+from daemon.domain.states import State, read_state
+from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from daemon.store import JobFilter, JobRow, Page, Place, Store, Transaction
 
-    from daemon.store import JobFilter, JobRow, Store, Transaction
-
-_COLUMNS = (
-    Column(title="STATE", coloured=True),
-    Column(title="FOR"),
-    Column(title="NEXT", spare=True),
-    Column(title="ENDS"),
-    Column(title="RANGE", spare=True),
-    Column(title="PROJECT", gives=True),
-    Column(title="JOB"),
-    Column(title="NAME", gives=True),
-)
+SORTS = ("newest", "oldest", "changed")
+"""The orders of a list of jobs; checked against the store's own by a test."""
 
 
-@click.command("jobs")
-@click.option("--project", metavar="NAME", help="Only jobs of this project.")
-@click.option("--state", metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
+@click.group("jobs", invoke_without_command=True)
+@click.option("--project", type=Word(), metavar="NAME", help="Only jobs of this project.")
+@click.option("--state", type=Word(), metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
 @click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
-@click.option("--tag", metavar="WORD", help="Only jobs with this tag.")
-@click.option("--batch", metavar="WORD", help="Only jobs of this batch.")
+@click.option("--tag", type=Word(), metavar="WORD", help="Only jobs with this tag.")
+@click.option("--batch", type=Word(), metavar="WORD", help="Only jobs of this batch.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="TIME",
+    help='Only jobs whose state has changed since: "30m", "2h", "3d" ago, or a date and time.',
+)
+@click.option(
+    "--search",
+    metavar="TEXT",
+    help="Only jobs with this text, in capitals or not, in their id, label, name, batch or a tag.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    help="The last tracked first, the first tracked, or the last change of state. [default: newest; changed with "
+    "--since]",
+)
 @list_options
+@zone_option
 @json_option
 @click.pass_context
 def command(
@@ -50,6 +63,9 @@ def command(
     tracking: str | None,
     tag: str | None,
     batch: str | None,
+    since: datetime | None,
+    search: str | None,
+    sort: str | None,
     limit: int | None,
     everything: bool,
     as_json: bool,
@@ -58,7 +74,10 @@ def command(
 
     FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
     production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
+    On a terminal so much of an id is shown as tells it apart; commands take that for the whole.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     config = config_of(ctx)
     most = most_of(limit, everything=everything, as_json=as_json)
     fit: JobFilter = {
@@ -67,32 +86,76 @@ def command(
         "state": None if state is None or not state.strip() else read_state(state),
         "tag": tag,
         "batch": batch,
+        "since": since,
     }
+    text = part_of(search)
+    if since is not None and sort not in {None, "changed"}:
+        raise UsageFault(f"--since lists the last change of state first; leave --sort {sort} out")
+    order = sort or ("newest" if since is None else "changed")
     with opened(config) as store:
-        found = _found(store, fit, most=most)
-        first = next(found)
-        if project is not None and not first:
-            config.project(project)  # a name that was mistyped is a fault, a project without jobs is none
+        found = _found(store, config, fit, sort=order, search=text, most=most)
+        if found.is_empty:
+            _require_known(config, project, fit["state"])
         if as_json:
-            output.documents(views.document(view_of(*pair)) for page in chain([first], found) for pair in page)
-            return
-        filtered = any(value is not None for value in (project, state, tracking, tag, batch))
-        empty = "No job fits." if filtered else "No job is tracked yet; `wrapd track JOB_ID` adds one."
-        cells = ([_cells(row, each) for row, each in page] for page in chain([first], found))
-        output.tables(_COLUMNS, cells, empty=empty)
-        left = more(store, lambda tx, upto: tx.jobs.count(most=upto, **fit), most=most)
-    if left is not None:
-        output.line(left)
+            output.documents(views.document(view_of(*pair)) for page in found for pair in page)
+        else:
+            filtered = text is not None or any(value is not None for value in fit.values())
+            _show(config, found, several=project is None and len(config.projects) > 1, filtered=filtered)
+        newest = order == "newest"
+        tell_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
-def _found(store: "Store", fit: "JobFilter", *, most: int | None) -> "Iterator[list[tuple[JobRow, Outlook]]]":
+command.add_command(move.jobs)
+
+
+def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bool, filtered: bool) -> None:
+    running = daemon_runs(config)
+    notices = Notices(running=running, grace=config.polling.not_found_grace)
+    cells = ([_cells(row, config, each, running=running) for row, each in notices.watch(page)] for page in found)
+    empty = (
+        "No job fits; `wrapd jobs` without options lists all."
+        if filtered
+        else "No job is tracked yet; `wrapd track JOB_ID` adds one."
+    )
+    output.tables(_columns(several=several), cells, empty=empty)
+    output.notes(notices.lines())
+
+
+def _require_known(config: "Config", project: str | None, state: str | None) -> None:
+    """Nothing was found. A name that was mistyped is a fault, a project without jobs is none. Raises
+    UnknownName."""
+    if project is not None:
+        config.project(project)
+    if state is not None and state not in State.__members__:
+        raise UnknownName(f"no job is in a state {shown(state)}; {suggestion(state, State.__members__)}")
+
+
+def _found(
+    store: "Store", config: "Config", fit: "JobFilter", *, sort: str, search: str | None, most: int | None
+) -> "Pages[tuple[JobRow, Outlook]]":
+    from daemon.store import JobSort  # noqa: PLC0415 - SQLAlchemy
+
     expected = Outlooks(CLOCK.now())
 
-    def read(transaction: "Transaction", before: int | None, size: int) -> "list[tuple[JobRow, Outlook]]":
-        rows = transaction.jobs.list(before=before, limit=size, **fit)
-        return list(zip(rows, expected.of(transaction, rows), strict=True))
+    def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[tuple[JobRow, Outlook]]":
+        page = transaction.jobs.page(after=after, limit=size, sort=JobSort(sort), search=search, **fit)
+        rows = [views.kept(row, config.projects) for row in page.rows]
+        return page.of(list(zip(rows, expected.of(transaction, rows), strict=True)))
 
-    return pages(store, read, lambda pair: pair[0].id, most=most)
+    return Pages(store, read, most=most)
+
+
+def _columns(*, several: bool) -> list[Column]:
+    return [
+        Column(title="NAME", gives=True, least=24, free=True),
+        Column(title="STATE", coloured=True),
+        Column(title="FOR"),
+        Column(title="NEXT", spare=1),
+        Column(title="ENDS"),
+        Column(title="RANGE", spare=2),
+        Column(title="PROJECT", gives=True, least=12, alike=not several),
+        Column(title="JOB", ids=True),
+    ]
 
 
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:
@@ -100,17 +163,17 @@ def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", expected: Outlook) -> list[str]:
+def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -> list[str]:
     now = expected.at
     return [
+        name_of(row) or "-",
         standing(row).split(" ")[0],
         "-" if row.state_since is None else about((now - row.state_since).total_seconds()),
-        _next(row, now),
+        "-" if views.is_orphaned(row, config.projects) else _next(row, now, running=running),
         "-" if expected.eta is None else f"in {brief(expected.eta.median)}",
         "-" if expected.eta is None else f"{brief(expected.eta.low)}-{brief(expected.eta.high)}",
         row.project,
         row.job_id,
-        row.label or row.asset.asset_name or "-",
     ]
 
 
@@ -122,8 +185,8 @@ def standing(row: "JobRow") -> str:
     return f"{row.tracking} ({state})"
 
 
-def _next(row: "JobRow", now: datetime) -> str:
-    if row.tracking is not Tracking.ACTIVE:
+def _next(row: "JobRow", now: datetime, *, running: bool) -> str:
+    if row.tracking is not Tracking.ACTIVE or not running:
         return "-"
     if row.next_poll_at is None or row.next_poll_at <= now:
         return "soon"  # the daemon notes its plan every half minute only

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.notices import name_of
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
@@ -14,16 +15,6 @@ from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
     from daemon.store import JobRow, LinkRow, Transaction
-
-_COLUMNS = (
-    Column(title="STATUS", coloured=True),
-    Column(title="ENDS"),
-    Column(title="CLICKS"),
-    Column(title="LAST CLICK"),
-    Column(title="PROJECT", gives=True),
-    Column(title="JOB"),
-    Column(title="NAME", gives=True),
-)
 
 
 @click.group("links")
@@ -44,8 +35,19 @@ def list_links(ctx: click.Context, limit: int | None, as_json: bool) -> None:
     if as_json:
         output.document([facts.of_link(link, job, now) for link, job in rows])
         return
-    cells = [_cells(link, job, now) for link, job in rows]
-    output.table(_COLUMNS, cells, empty="No message has carried a link of wrapd's own yet.")
+    columns = [
+        Column(title="NAME", gives=True, least=24, free=True),
+        Column(title="STATUS", coloured=True),
+        Column(title="ENDS"),
+        Column(title="CLICKS"),
+        Column(title="LAST CLICK", spare=1),
+        Column(title="PROJECT", gives=True, least=12, alike=len(config.projects) < 2),
+        Column(title="JOB", ids=True),
+    ]
+    empty = "No message has carried a link of wrapd's own yet" + (
+        "; set web.public_url in the config for it." if config.web.public_url is None else "."
+    )
+    output.table(columns, [_cells(link, job, now) for link, job in rows], empty=empty)
 
 
 @command.command("revoke")
@@ -62,15 +64,16 @@ def revoke(ctx: click.Context, job: str, project: str | None) -> None:
     config = config_of(ctx)
     (job_id,) = job_ids([job])
 
-    def work(transaction: "Transaction") -> str:
+    def work(transaction: "Transaction") -> tuple[str, str]:
         row = one_job(transaction, job_id, project)
         if transaction.links.get(row.id) is None:
-            return "there is no link to it"
-        return "revoked" if transaction.links.revoke(row.id, CLOCK.now()) else "was revoked before"
+            return row.job_id, "there is no link to it"
+        revoked = transaction.links.revoke(row.id, CLOCK.now())
+        return row.job_id, "revoked" if revoked else "was revoked before"
 
     with opened(config) as store:
-        told = store.write_now(work)
-    output.line(f"{job_id}: {told}")
+        found, told = store.write_now(work)
+    output.line(f"{found}: {told}")
 
 
 def _read(transaction: "Transaction", limit: int | None) -> "list[tuple[LinkRow, JobRow]]":
@@ -80,11 +83,11 @@ def _read(transaction: "Transaction", limit: int | None) -> "list[tuple[LinkRow,
 
 def _cells(link: "LinkRow", job: "JobRow", now: datetime) -> list[str]:
     return [
+        name_of(job) or "-",
         facts.link_status(link, now),
         ago(link.expires_at, now),
         str(link.clicks),
         ago(link.last_click_at, now),
         job.project,
         job.job_id,
-        job.label or job.asset.asset_name or "-",
     ]

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from daemon import views
+from daemon.cli.text import count
+from daemon.config import Config
+from daemon.domain.batches import LastEnd, Unended, last_end
 from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, Running, eta
 from daemon.domain.jobs import Tracking
+from daemon.domain.orphans import move_command
 from daemon.domain.states import State
 
 if TYPE_CHECKING:
-    from daemon.store import JobRow, Transaction
+    from daemon.store import BatchRow, JobRow, Transaction, WatchRow
 
 MOST_RUNNING = 1000
 """Running jobs that are read to learn from: where there are more, the newest of them would not stand for all."""
@@ -69,6 +74,37 @@ class Outlooks:
             return [Outlook(at=self._now, reason=_not_running(row)) for row in rows]
         return [outlook(row, durations, now=self._now) for row in rows]
 
+    def of_batch(self, transaction: "Transaction", row: "BatchRow") -> "BatchOutlook":
+        """The outlook of a batch."""
+        if row.ended == row.jobs:
+            return BatchOutlook(at=self._now)
+        if self._durations is None:
+            self._durations = learned(transaction)
+        jobs = transaction.batches.unended(row.project, row.batch)
+        last = last_end(self._durations, (_unended(job, self._now) for job in jobs))
+        return BatchOutlook(at=self._now, eta=last.eta, reason=_no_last_end(last), soonest=last.soonest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOutlook(Outlook):
+    """What remains of a batch until its last end; without an ETA it comes after `soonest` seconds, if that much is
+    known."""
+
+    soonest: float | None = None
+
+
+def _unended(job: "WatchRow", now: datetime) -> Unended:
+    from daemon.watch.learning import elapsed_of  # noqa: PLC0415 - SQLAlchemy
+
+    return Unended(key=(str(job.project), job.kind), length=job.expected_length, elapsed=elapsed_of(job, now))
+
+
+def _no_last_end(last: LastEnd) -> str | None:
+    """Why nobody can say when the last job ends."""
+    if last.not_begun:
+        return f"not in production yet: {count(last.not_begun, 'job')}"
+    return f"nobody can say when they end: {count(last.unknown, 'job')}" if last.unknown else None
+
 
 def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
     """The outlook of one job."""
@@ -87,6 +123,14 @@ def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
     if expected is None:
         return Outlook(at=now, reason="it has run longer than every job of its kind that is known")
     return Outlook(at=now, eta=expected)
+
+
+def why_orphaned(row: "JobRow", config: Config) -> str | None:
+    """Why nobody asks about an active job, and what to do; None where somebody does."""
+    if not views.is_orphaned(row, config.projects):
+        return None
+    command = move_command("project", row.project, config.projects)
+    return f"none: the config has no project {row.project}, so nobody asks; `{command}` moves its jobs"
 
 
 def in_production(row: "JobRow") -> bool:

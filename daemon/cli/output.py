@@ -1,11 +1,13 @@
 """What commands write to standard output: tables and lines for people, one document for machines.
 
-A terminal gets colours (rich, imported only then); anything else gets plain aligned text. Every value passes
-`text.clean`, and none is read as markup.
+A terminal gets colours, and tables and lines that fit it; anything else gets plain aligned text. Every value
+passes `text.clean`.
 """
 
 import json
+import os
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import click
 
+from daemon.cli.layout import cells, cut, shortened, wrapped
 from daemon.cli.session import is_terminal
 from daemon.cli.text import clean
 
@@ -44,17 +47,30 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = 2
 _LEAST = 6
 """Cells below which no column is narrowed."""
+_ROOM = 20
+"""Cells that a text in lines has, however narrow the terminal is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column. One that `gives` is shortened where the terminal is narrow; one that is `spare` is left out where
-    that does not help."""
+    """A column. In a pipe it stands as it is, one of `free` text behind the others: what is left of it can be
+    counted on.
+
+    On a terminal one that `gives` is shortened where there is too little room; but before it has less than `least`
+    cells, those that are `spare` are left out, the highest number first. One that is `alike` is left out where all
+    its cells are the same. Of `ids` so much is shown as tells them apart. What is `below` stands under its row,
+    with the title before it and as many lines as it takes; `-` is not shown.
+    """
 
     title: str
     gives: bool = False
+    least: int = 6
     coloured: bool = False
-    spare: bool = False
+    spare: int = 0
+    free: bool = False
+    alike: bool = False
+    ids: bool = False
+    below: bool = False
 
 
 def document(value: object) -> None:
@@ -96,42 +112,67 @@ def line(text: str = "") -> None:
     click.echo(clean(text))
 
 
+def notes(texts: Iterable[str | None]) -> None:
+    """Lines below a list, for a terminal only."""
+    for text in texts if is_terminal() else ():
+        if text is not None:
+            click.echo(hanging("", clean(text)))
+
+
 def verdict(what: str, word: str, text: str) -> None:
     """One line that says how it stands with something; `word` in its colour."""
-    click.echo(f"{clean(what)}: {coloured(word)}: {clean(text)}")
+    click.echo(hanging(f"{clean(what)}: {coloured(word)}: ", clean(text), indent=4))
+
+
+def fact(name: str, value: str) -> str:
+    """A line of a name and what is said of it."""
+    return hanging(f"  {name:<10} ", value)
+
+
+def hanging(begin: str, text: str, *, indent: int | None = None) -> str:
+    """`text` behind `begin`; on a terminal in lines that fit it, those after the first as far in as the text, or
+    as `indent` says."""
+    if not is_terminal():
+        return begin + text
+    columns, behind = shutil.get_terminal_size().columns, cells(begin) if indent is None else indent
+    lines = wrapped(text, max(_ROOM, columns - behind), first=max(_ROOM, columns - cells(begin)))
+    return begin + f"\n{' ' * behind}".join(lines)
 
 
 def coloured(word: str) -> str:
     """`word` in its colour on a terminal."""
-    colour = COLOURS.get(word)
-    if colour is None or not is_terminal():
-        return clean(word)
-    *bold, tint = colour.split()
-    return click.style(word, fg=None if tint == "dim" else tint, bold="bold" in bold, dim=tint == "dim" or None)
+    return styled(word, COLOURS.get(word, ""))
+
+
+def styled(text: str, style: str) -> str:
+    """`text` as a terminal shows it in a style such as "bold red"; without colours where NO_COLOR is set."""
+    words = set(style.split())
+    if not words or not is_terminal():
+        return clean(text)
+    tint = None if os.environ.get("NO_COLOR") else next(iter(words - {"bold", "dim"}), None)
+    return click.style(clean(text), fg=tint, bold="bold" in words or None, dim="dim" in words or None)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """Rows under titles; where there are none the sentence `empty`, on a terminal only."""
-    fit = [[clean(cell) for cell in row] for row in rows]
-    if is_terminal():
-        if fit:
-            _rich_table(columns, fit)
-        else:
-            click.echo(empty)
-        return
-    _plain_table([[column.title for column in columns], *fit], [0] * len(columns))
+    tables(columns, [rows], empty=empty)
 
 
 def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], *, empty: str) -> None:
-    """One table of all pages. A terminal, which is shown few rows, has it as `table` does. Else each page is
-    written before the next one is read: a column is as wide as the widest cell so far."""
+    """One table of all pages. A terminal, which is shown few rows, has them all at once, fitted to it. Else each
+    page is written before the next one is read: a column is as wide as the widest cell so far."""
     if is_terminal():
-        table(columns, [row for page in pages for row in page], empty=empty)
+        rows = [[clean(cell) for cell in row] for page in pages for row in page]
+        if rows:
+            _fitted_table(columns, rows, room=shutil.get_terminal_size().columns)
+        else:
+            click.echo(hanging("", empty))
         return
+    order = sorted(range(len(columns)), key=lambda index: columns[index].free)
     widths = [0] * len(columns)
-    titles = [[column.title for column in columns]]
+    titles = [[columns[index].title for index in order]]
     for page in pages:
-        widths = _plain_table([*titles, *([clean(cell) for cell in row] for row in page)], widths)
+        widths = _plain_table([*titles, *([clean(row[index]) for index in order] for row in page)], widths)
         titles = []
 
 
@@ -139,71 +180,59 @@ def _plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[i
     """Write rows, the columns at least `widths` wide. Returns how wide they are."""
     wide = list(widths)
     for row in rows:
-        wide = [max(width, _width(cell)) for width, cell in zip(wide, row, strict=True)]
+        wide = [max(width, cells(cell)) for width, cell in zip(wide, row, strict=True)]
     for row in rows:
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, wide, strict=True))
+        padded = (cell + " " * (width - cells(cell)) for cell, width in zip(row, wide, strict=True))
         sys.stdout.write("  ".join(padded).rstrip() + "\n")
     return wide
 
 
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - for terminals only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(highlight=False)
-    columns, rows, natural = without_spare(columns, rows, room=console.width)
-    widths = fitting(natural, [column.gives for column in columns], room=console.width - _GAP * (len(columns) - 1))
-    shown = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for column, width in zip(columns, widths, strict=True):
-        shown.add_column(
-            column.title,
-            width=width,
-            overflow="ellipsis" if column.gives else "fold",
-            no_wrap=column.gives,
-        )
-    for row in rows:
-        cells = zip(columns, row, strict=True)
-        shown.add_row(
-            *(
-                Text(cell, style=COLOURS.get(cell.split(" ")[0], "") if column.coloured else "")
-                for column, cell in cells
-            )
-        )
-    console.print(shown)
+def _fitted_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int) -> None:
+    across, taken = _across(columns, rows)
+    shown, widths = fitting(across, [max(map(cells, each)) for each in zip(*taken, strict=True)], room=room)
+    click.echo(_row([styled(across[i].title, "bold") for i in shown], widths))
+    for row, taken_row in zip(rows, taken[1:], strict=True):
+        fitted = [cut(taken_row[i], width) for i, width in zip(shown, widths, strict=True)]
+        styles = [COLOURS.get(taken_row[i].split(" ")[0], "") if across[i].coloured else "" for i in shown]
+        click.echo(_row(map(styled, fitted, styles), widths))
+        for column, text in zip(columns, row, strict=True):
+            if column.below and text not in ("", "-"):
+                click.echo(hanging(styled(f"    {column.title.lower()}: ", "dim"), text))
 
 
-def without_spare(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int
-) -> tuple[Sequence[Column], Sequence[Sequence[str]], list[int]]:
-    """The columns that a terminal of `room` cells shows, and their natural widths."""
-    natural = [max(map(_width, cells)) for cells in zip([c.title for c in columns], *rows, strict=True)]
-    shortest = [min(width, _LEAST) if c.gives else width for c, width in zip(columns, natural, strict=True)]
-    if sum(shortest) + _GAP * (len(columns) - 1) <= room or not any(column.spare for column in columns):
-        return columns, rows, natural
-    kept = [index for index, column in enumerate(columns) if not column.spare]
-    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows], [natural[i] for i in kept]
+def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
+    padded = (text + " " * (width - cells(text)) for text, width in zip(texts, widths, strict=True))
+    return (" " * _GAP).join(padded).rstrip()
 
 
-def fitting(natural: Sequence[int], gives: Sequence[bool], *, room: int) -> list[int]:
-    """Widths that fit into `room` cells: the columns that give are narrowed first, the widest of them first, none
-    below `_LEAST`; only then the others."""
+def _across(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
+    """The columns that stand beside each other, and their cells, the titles first."""
+    across, taken = [], []
+    for column, *texts in zip(columns, *rows, strict=True):
+        if column.below or (column.alike and len(set(texts)) < 2):
+            continue
+        across.append(column)
+        taken.append([column.title, *(shortened(texts) if column.ids else texts)])
+    return across, [list(row) for row in zip(*taken, strict=True)]
+
+
+def fitting(columns: Sequence[Column], natural: Sequence[int], *, room: int) -> tuple[list[int], list[int]]:
+    """Which of the columns fit into `room` cells, and how wide; `natural` is how wide they would be. Only where
+    those that give are at their least, and none is spare, others are narrowed too, the widest first."""
+    shown = list(range(len(columns)))
+    least = [
+        min(width, column.least) if column.gives else width for column, width in zip(columns, natural, strict=True)
+    ]
+
+    def over(widths: Sequence[int]) -> int:
+        return sum(widths[i] for i in shown) + _GAP * (len(shown) - 1) - room
+
+    spare = sorted((i for i in shown if columns[i].spare), key=lambda i: columns[i].spare)
+    while spare and over(least) > 0:
+        shown.remove(spare.pop())
     widths = list(natural)
-    for these in (gives, [True] * len(widths)):
-        while sum(widths) > room:
-            able = [index for index, may in enumerate(these) if may and widths[index] > _LEAST]
-            if not able:
-                break
-            widest = max(able, key=lambda index: widths[index])
-            widths[widest] -= 1
-    return widths
-
-
-def _width(text: str) -> int:
-    """Cells of a terminal that `text` takes: two for each wide character, none for a combining one."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+    gives = [i for i in shown if columns[i].gives]
+    for able, floors in ((gives, least), (gives, [_LEAST] * len(widths)), (shown, [_LEAST] * len(widths))):
+        while over(widths) > 0 and (wider := [i for i in able if widths[i] > floors[i]]):
+            widths[max(wider, key=lambda i: widths[i])] -= 1
+    return shown, [widths[i] for i in shown]

@@ -1,19 +1,25 @@
 """Long lists, read and written page by page: neither 100,000 rows nor a reader that stalls take much memory.
 
 Each page is a transaction of its own: one that stays open as long as somebody reads would keep the write-ahead
-log from being emptied. The lists go by falling row ids, so each row comes once; what is written meanwhile is not
-shown.
+log from being emptied. A page begins where the one before it ended: a row that stays where it is comes once, and
+one that moves meanwhile (a job that changes, in a list by change) may come twice or not at all.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from daemon.cli.numbers import LARGEST
+import click
+
+from daemon.cli import output
 from daemon.cli.session import is_terminal
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import Store, Transaction
+    from daemon.store import Counted, Page, Place, Store, Transaction
+
+    Counter = Callable[[Transaction, int], Counted]
 
 T = TypeVar("T")
 
@@ -23,6 +29,8 @@ ON_TERMINAL = 50
 """Rows that a terminal shows unless it is asked for more."""
 COUNTED = 10_000
 """Rows that are left out are counted so far: a list of a million must not take longer for it."""
+SEARCHED = 10_000
+"""Rows that a search looks at where only some are wanted: else one that finds nothing reads the whole table."""
 
 
 def most_of(limit: int | None, *, everything: bool, as_json: bool) -> int | None:
@@ -34,33 +42,68 @@ def most_of(limit: int | None, *, everything: bool, as_json: bool) -> int | None
     return limit
 
 
-def pages(
-    store: "Store",
-    read: "Callable[[Transaction, int | None, int], list[T]]",
-    row_id: Callable[[T], int],
-    *,
-    most: int | None,
-) -> Iterator[list[T]]:
-    """Up to `most` rows; `read` gives a page: rows with ids below the second argument, as many as the third. There
-    is always a first page, which may be empty."""
-    before: int | None = None
-    left = most
-    while True:
-        size = AT_ONCE if left is None else min(AT_ONCE, left)
-        page = store.read(lambda transaction, before=before, size=size: read(transaction, before, size))  # type: ignore[misc]
-        yield page
-        left = None if left is None else left - len(page)
-        if len(page) < size or left == 0:
-            return
-        before = row_id(page[-1])
+class Reader(Protocol[T]):
+    """Reads a page: at most `size` rows beyond the place `after`."""
+
+    def __call__(self, transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[T]": ...
 
 
-def more(store: "Store", count: "Callable[[Transaction, int], int]", *, most: int | None) -> str | None:
-    """What a terminal says of the rows beyond `most`; `count` counts what fits, up to its argument."""
-    if most is None or most > LARGEST - COUNTED - 1 or not is_terminal():
-        return None
-    found = store.read(lambda transaction: count(transaction, most + COUNTED + 1)) - most
-    if found <= 0:
-        return None
-    number = f"{found:,}" if found <= COUNTED else f"more than {COUNTED:,}"
-    return f"{number} more, all older; --limit N shows the newest N, --all every one"
+class Pages(Generic[T]):
+    """Up to `most` rows in pages; where there are none, one empty page. Where `most` is given, a search ends after
+    `SEARCHED` rows."""
+
+    def __init__(self, store: "Store", read: "Reader[T]", *, most: int | None) -> None:
+        self._store, self._read, self._most = store, read, most
+        self._rest = self._pages()
+        self._first = next(self._rest, [])
+        self.is_empty = not self._first
+
+    def __iter__(self) -> Iterator[list[T]]:
+        return chain([self._first], self._rest)
+
+    def _pages(self) -> Iterator[list[T]]:
+        after: Place | None = None
+        left, self.searched, self.gave_up, self.cut = self._most, 0, False, False
+        while not self.gave_up:
+            size = AT_ONCE if left is None else min(AT_ONCE, left)
+            page = self._store.read(partial(self._read, after=after, size=size))
+            if page.rows:
+                yield page.rows
+            left = None if left is None else left - len(page.rows)
+            self.searched += page.searched
+            after, self.cut = page.after, left == 0 and page.after is not None
+            if after is None or left == 0:
+                return
+            self.gave_up = left is not None and self.searched >= SEARCHED
+
+    def left_out(self, count: "Counter") -> str | None:
+        """How many rows fit beyond those that were shown, as far as they are counted; None: none."""
+        if not self.cut or self._most is None:
+            return None
+        if self.searched:
+            return "more may fit"
+        upto = self._most + COUNTED + 1
+        counted = self._store.read(lambda transaction: count(transaction, upto))
+        found = counted.rows - self._most
+        if found <= 0:
+            return None if counted.whole else "more may fit"
+        if counted.whole:
+            return f"{found:,} more"
+        return f"more than {COUNTED:,} more" if found > COUNTED else f"at least {found:,} more"
+
+
+def tell_rest(pages: Pages[T], count: "Counter", *, newest: bool, as_json: bool) -> None:
+    """Say on a terminal what was left out; everywhere that a search ended before the list did. `count` counts what
+    fits, up to its argument."""
+    if pages.gave_up:
+        click.echo(f"only the first {pages.searched:,} were searched; --all searches every one", err=True)
+    elif is_terminal() and not as_json and (more := pages.left_out(count)) is not None:
+        how = ", all older; --limit N shows the newest N" if newest else "; --limit N shows the first N"
+        output.line(f"{more}{how}, --all every one")
+
+
+def part_of(search: str | None) -> str | None:
+    """The text that is searched for. Raises UsageFault for a blank one: all would hold it."""
+    if search is not None and not search.strip():
+        raise UsageFault("--search: the text is empty; write what to look for")
+    return search

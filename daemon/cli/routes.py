@@ -1,6 +1,7 @@
 """`wrapd routes`: where alerts go, and why. Sends nothing."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -8,23 +9,35 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.asked import running_config
 from daemon.cli.numbers import Moment
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
 from daemon.cli.text import clean, moment
+from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
-from daemon.domain.jobs import ProjectName
+from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Route, Routing, Step, Subject, Target
-from daemon.errors import UsageFault
+from daemon.errors import DatabaseFault, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import JobRow, Transaction
+    from daemon.store import JobRow, Refusal, Transaction
 
 _NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batches", "label": "labels"}
 """The key of a route for each condition of the domain."""
+_ABOUT = ("routes", "operators", "channels.")
+"""The parts of the config that say where alerts go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A channel that its service refuses, and how many alerts wait there."""
+
+    refusal: "Refusal"
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +49,22 @@ class Explained:
     steps: tuple[Step, ...]
     targets: tuple[Target, ...]
     stopped_by: int | None
+    held: Mapping[ChannelName, Held]
+    """The channels among the targets that their services refuse now."""
 
 
 @click.group("routes", invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the routes of the config, in order. Reads no secret and no database."""
+    """List the routes that the daemon runs with, or those of the config where none runs, in order."""
     if ctx.invoked_subcommand is not None:
         return
-    config = config_of(ctx)
+    with running_config(ctx, *_ABOUT) as config:
+        _list(config, as_json=as_json)
+
+
+def _list(config: Config, *, as_json: bool) -> None:
     routes = config.routing().routes
     if as_json:
         output.document([facts.of_route(number, route) for number, route in enumerate(routes, start=1)])
@@ -53,8 +72,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
     columns = [
         Column(title="N"),
         Column(title="CHANNELS", gives=True),
-        Column(title="EVENTS", gives=True),
-        Column(title="ONLY", gives=True),
+        Column(title="EVENTS", below=True),
+        Column(title="ONLY", below=True),
         Column(title="QUIET"),
         Column(title="STOP"),
     ]
@@ -69,7 +88,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         ]
         for number, route in enumerate(routes, start=1)
     ]
-    output.table(columns, rows, empty="There is no route.")
+    output.table(columns, rows, empty="There is no route: there is no channel; add a section [channels.NAME].")
     if not config.routes:
         output.line("The config has no route, so every channel gets these events.")
 
@@ -92,6 +111,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 @click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
 @click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
 @click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@zone_option
 @json_option
 @click.pass_context
 def explain(
@@ -107,12 +127,11 @@ def explain(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Tell where an alert goes, route by route, and why; nothing is sent.
+    """Tell where an alert goes, route by route, and why, as the daemon runs where one does; nothing is sent.
 
     With JOB_ID it is an alert about that job: of the named event, or a line for each. Without, --event says what
     is told, and the other options of what.
     """
-    config = config_of(ctx)
     told = None if event is None else Event(event)
     described = Subject(
         event=told or Event.SUCCEEDED,
@@ -122,9 +141,14 @@ def explain(
         batch=batch,
         label=label,
     )
-    subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
-    routing = config.routing()
-    found = [explained(routing, subject, at=at or CLOCK.now()) for subject in subjects]
+    with running_config(ctx, *_ABOUT) as config:
+        subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
+        _show(config, subjects, at=at or CLOCK.now(), as_json=as_json)
+
+
+def _show(config: Config, subjects: Sequence[Subject], *, at: datetime, as_json: bool) -> None:
+    routing, held = config.routing(), _held(config)
+    found = [explained(routing, subject, at=at, held=held) for subject in subjects]
     if as_json:
         output.document([facts.of_routing(each) for each in found])
     elif len(found) == 1:
@@ -171,16 +195,33 @@ def _of_job(config: Config, job: str, told: Event | None, described: Subject) ->
     return [subject for subject in found if subject is not None]
 
 
-def explained(routing: Routing, subject: Subject, *, at: datetime) -> Explained:
-    """Where an alert about `subject` goes that is written at `at`."""
+def _held(config: Config) -> dict[ChannelName, Held]:
+    """The channels of the config that their services refuse now, as far as the database can be read: where an
+    alert goes is known without."""
+
+    def read(tx: "Transaction") -> dict[ChannelName, Held]:
+        refusals = tx.queue.refusals(map(ChannelName, config.channels))
+        return {name: Held(refusal=each, waiting=tx.queue.waiting(name)) for name, each in refusals.items()}
+
+    with contextlib.suppress(DatabaseFault):
+        if has_database(config):
+            with opened(config) as store:
+                return store.read(read)
+    return {}
+
+
+def explained(routing: Routing, subject: Subject, *, at: datetime, held: Mapping[ChannelName, Held]) -> Explained:
+    """Where an alert about `subject` goes that is written at `at`; `held` are the channels that are refused."""
     operators = subject.event in OPERATOR_EVENTS
     steps = () if operators else routing.steps(subject)
+    targets = routing.targets(subject, at=at)
     return Explained(
         subject=subject,
         at=at,
         steps=steps,
-        targets=routing.targets(subject, at=at),
+        targets=targets,
         stopped_by=next((step.number for step in steps if step.taken and step.route.stop), None),
+        held={each.channel: held[each.channel] for each in targets if each.channel in held},
     )
 
 
@@ -252,7 +293,7 @@ def _lines(found: Explained, routing: Routing) -> Iterator[str]:
     if not found.targets:
         yield "Nobody hears of it."
     for target in found.targets:
-        yield f"{clean(target.channel)}: {_when(target)}"
+        yield f"{clean(target.channel)}: {_when(target, found.held.get(target.channel))}"
 
 
 def _table(found: Sequence[Explained]) -> None:
@@ -261,15 +302,23 @@ def _table(found: Sequence[Explained]) -> None:
         [
             str(each.subject.event),
             ", ".join(str(step.number) for step in each.steps if step.taken) or "-",
-            ", ".join(f"{target.channel} ({_when(target)})" for target in each.targets) or "nobody",
+            ", ".join(
+                f"{target.channel} ({_when(target, each.held.get(target.channel))})" for target in each.targets
+            )
+            or "nobody",
         ]
         for each in found
     ]
     output.table(columns, rows, empty="There is no event.")
 
 
-def _when(target: Target) -> str:
-    return "at once" if target.held_until is None else f"kept until {moment(target.held_until)}, for quiet hours"
+def _when(target: Target, held: Held | None) -> str:
+    """When it is sent there."""
+    kept = None if target.held_until is None else f"kept until {moment(target.held_until)}, for quiet hours"
+    if held is None:
+        return kept or "at once"
+    refused = f"held: refused since {moment(held.refusal.since)}, {held.waiting} waiting"
+    return refused if kept is None else f"{refused}; {kept}"
 
 
 def _events(route: Route) -> str:

@@ -27,13 +27,19 @@ def command(ctx: click.Context) -> None:
     foreground = has_terminal()
     if not foreground:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens to signals
-    read = partial(load_plan, config_path(ctx))
+    path = config_path(ctx)
+    read = partial(load_plan, path)
     plan, warnings = read()
     logs.set_up(level=plan.log_level, output=plan.log_format)
     for warning in warnings:
         log.warning(LogEvent.CONFIG_DOUBTFUL, what=warning)
     service = Service(
-        plan=plan, clock=CLOCK, notifier=Notifier.from_environment(), read=read, foreground=foreground
+        plan=plan,
+        clock=CLOCK,
+        notifier=Notifier.from_environment(),
+        read=read,
+        config=path,
+        foreground=foreground,
     )
     try:
         asyncio.run(service.run())

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from daemon.cli.numbers import Count
+from daemon.cli.text import clean
 from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
 from daemon.config.forms import shown
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
+from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the store pay for it
@@ -27,7 +29,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CLOCK = SystemClock()
 """The clock of all commands."""
+SHORTEST = 6
+"""Characters of an id that stand for the whole."""
+WHOLE = 32
+"""Characters of the shortest ids that MetaStudio gives."""
 _SHOWN_FAULTS = 20
+_SHOWN_JOBS = 5
 
 
 def json_option(command: F) -> F:
@@ -101,19 +108,58 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
     return list(found)
 
 
-def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The job of that id. Raises UnknownName where there is none, UsageFault where several projects have it."""
-    rows = transaction.jobs.find(job_id, None if project is None else ProjectName(project))
+def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
+    """The job of that id, in each project that has it; else the one whose id begins so. Raises UnknownName where
+    there is none, UsageFault where several ids begin so."""
+    within = None if project is None else ProjectName(project)
+    rows = transaction.jobs.find(job_id, within)
+    if not rows and len(job_id) >= SHORTEST:
+        rows = transaction.jobs.beginning(job_id, within, limit=_SHOWN_JOBS + 1)
     if not rows:
-        place = "" if project is None else f" in project {shown(project)}"
-        raise UnknownName(
-            f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
-        )
+        raise UnknownName(_unknown(job_id, project))
+    if len({row.job_id for row in rows}) > 1:
+        named = "".join(f"\n  {row.job_id} of project {row.project}" for row in rows[:_SHOWN_JOBS])
+        rest = "\n  and more" if len(rows) > _SHOWN_JOBS else ""
+        raise UsageFault(f"several jobs begin with {job_id}; write more of the id:{named}{rest}")
+    return rows
+
+
+def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
+    """The job of that id, else the only one whose id begins so. Raises UnknownName where there is none, UsageFault
+    where there are several."""
+    rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(
-            f"several projects have a job {job_id}; add --project with one of {', '.join(r.project for r in rows)}"
+            f"several projects have a job {rows[0].job_id}; add --project with one of "
+            f"{', '.join(row.project for row in rows)}"
         )
     return rows[0]
+
+
+def _unknown(job_id: JobId, project: str | None) -> str:
+    """That there is no such job. Only of an id that may be whole it is said how to track it."""
+    place = "" if project is None else f" in project {shown(project)}"
+    if len(job_id) >= WHOLE:
+        return f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
+    if len(job_id) < SHORTEST:
+        return f"no job {job_id} is known{place}; a short id takes {SHORTEST} characters, `wrapd jobs` lists all"
+    return f"no job {job_id} is known{place}, and none whose id begins so; `wrapd jobs` lists all"
+
+
+def given_words(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    """What an option gives, as the tags of a job. Raises UsageFault that names it."""
+    try:
+        return words(given)
+    except ValueError as error:
+        raise UsageFault(f"{option}: {error}") from None
+
+
+def agreed(doing: str, more: str = "") -> bool:
+    """Ask whether it is to be done, as in "give up 3 alerts"; `more` says what comes of it. Raises UsageFault
+    where nobody can answer."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UsageFault(f"this would {doing}; add --yes to do it without being asked")
+    return click.confirm(clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}"), err=True)
 
 
 def existing_database(config: Config) -> Path:

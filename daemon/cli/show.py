@@ -9,12 +9,16 @@ import click
 
 from daemon import views
 from daemon.cli import output
-from daemon.cli.deliveries import attempt_line
+from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.outlook import Outlook, Outlooks, in_production
+from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
+from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
-from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
+from daemon.cli.zone import zone_option
+from daemon.config import Config
+from daemon.domain.jobs import Tracking
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -24,17 +28,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is recorded of one job; deliveries with their attempts."""
+    """All that is recorded of one job; deliveries with their attempts. `orphaned`: why nobody asks about it;
+    `running`: a daemon works on the database; after `grace` seconds a job that the service does not know is
+    lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
+    waiting: views.Situation
     outlook: Outlook
+    orphaned: str | None
+    running: bool
+    grace: float
 
 
 @click.command("show")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:
@@ -46,7 +57,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
     (job_id,) = job_ids([job])
     with opened(config) as store:
         now = CLOCK.now()
-        story = store.read(lambda transaction: _read(transaction, job_id, project, now))
+        story = store.read(lambda tx: _read(tx, config, job_id, project, now, as_json=as_json))
     if as_json:
         output.document(_document(story))
         return
@@ -54,8 +65,16 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now: datetime) -> Story:
-    row = one_job(transaction, job_id, project)
+def _read(
+    transaction: "Transaction",
+    config: Config,
+    job_id: "JobId",
+    project: str | None,
+    now: datetime,
+    *,
+    as_json: bool,
+) -> Story:
+    row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries = transaction.outbox.list(job=row.id)
     return Story(
         job=row,
@@ -63,7 +82,11 @@ def _read(transaction: "Transaction", job_id: "JobId", project: str | None, now:
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
+        waiting=situation(transaction, config, deliveries, as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
+        orphaned=why_orphaned(row, config),
+        running=daemon_runs(config),
+        grace=config.polling.not_found_grace,
     )
 
 
@@ -72,16 +95,17 @@ def _document(story: Story) -> dict[str, object]:
         **views.document(view_of(story.job, story.outlook)),
         "transitions": [views.document(views.transition(row)) for row in story.transitions],
         "deliveries": [
-            views.document(views.delivery(row, tries, story.job.job_id)) for row, tries in story.deliveries
+            views.document(views.delivery(row, tries, story.job.job_id, why=views.why(row, story.waiting)))
+            for row, tries in story.deliveries
         ],
     }
 
 
 def _lines(story: Story, now: datetime) -> Iterator[str]:
     row = story.job
-    yield click.style(clean(row.label or row.asset.asset_name or row.job_id), bold=True)
-    for name, value in _facts(row, story.outlook, now):
-        yield f"  {name:<10} {value}"
+    yield click.style(clean(name_of(row) or row.job_id), bold=True)
+    for name, value in _facts(story, now):
+        yield output.fact(name, value)
     yield ""
     yield click.style("Changes of state", bold=True)
     if not story.transitions:
@@ -95,7 +119,7 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
     if not story.deliveries:
         yield "  none yet"
     for delivery, tries in story.deliveries:
-        yield from _delivery(delivery, tries)
+        yield from _delivery(delivery, tries, views.why(delivery, story.waiting))
 
 
 def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
@@ -108,19 +132,14 @@ def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
         yield "ends", f"nobody can say: {expected.reason}"
 
 
-def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[str, str]]:
-    asset = row.asset
-    word, _, rest = standing(row).partition(" ")
+def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
+    row, asset = story.job, story.job.asset
     kind = clean(row.kind) + (", a guess so far" if row.kind_source == "guessed" else "")
     yield "job", f"{row.job_id} ({kind}) of project {clean(row.project)}"
-    since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
-    yield "state", f"{coloured(word)} {clean(rest)}".rstrip() + since
+    yield "state", _state(story)
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
-    yield from ends(row, expected)
-    if row.next_poll_at is not None:
-        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
-    if row.polls:
-        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
+    yield from ends(row, story.outlook)
+    yield from _looks(story, now)
     if row.error_code or row.error_msg:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
@@ -135,6 +154,27 @@ def _facts(row: "JobRow", expected: Outlook, now: datetime) -> Iterator[tuple[st
     if row.started_at is not None and row.ended_at is not None and row.ended_at >= row.started_at:
         yield "took", about((row.ended_at - row.started_at).total_seconds())
     yield from _links(row, now)
+
+
+def _state(story: Story) -> str:
+    row = story.job
+    word, _, rest = standing(row).partition(" ")
+    since = f", since {moment(row.state_since)}" if row.state_since else ": the service has not answered yet"
+    if is_unknown(row):
+        since = f": {unknown_yet(story.grace)}"
+    return f"{coloured(word)} {clean(rest)}".rstrip() + since
+
+
+def _looks(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
+    row = story.job
+    if story.orphaned is not None:
+        yield "next look", clean(story.orphaned)
+    elif row.tracking is Tracking.ACTIVE and not story.running:
+        yield "next look", NO_LOOK
+    elif row.next_poll_at is not None:
+        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
+    if row.polls:
+        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
 
 
 def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
@@ -153,14 +193,14 @@ def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:
             yield "", f"{'was valid until' if end <= now else 'valid until'} {moment(end)} ({ago(end, now)})"
 
 
-def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]") -> Iterator[str]:
+def _delivery(row: "DeliveryRow", tries: "list[AttemptRow]", why: str | None) -> Iterator[str]:
+    original = views.resent_from(row)
+    again = "" if original is None else f", #{original} sent again on request"
     repeat = ", perhaps sent twice" if row.possible_repeat else ""
     sent = f" {moment(row.sent_at)}" if row.sent_at else ""
-    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}"
-    if row.last_error and row.sent_at is None:
-        yield f"      {clean(row.last_error)}"
-    if row.held_until is not None and row.sent_at is None and not tries:
-        yield f"      kept for quiet hours until {moment(row.held_until)}"
+    yield f"  #{row.id} {row.event} to {clean(row.channel)}: {coloured(row.status)}{sent}{repeat}{again}"
+    if why is not None:
+        yield output.hanging(" " * 6, clean(why))
     if len(tries) > 1 or (tries and (row.sent_at is None or tries[0].shared > 1)):
         for each in tries:
-            yield f"    {attempt_line(each)}"
+            yield attempt_line(each, indent=4)

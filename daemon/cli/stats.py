@@ -134,7 +134,7 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
 
 
 def _line(name: str, value: str) -> str:
-    return f"  {name:<10} {clean(value)}"
+    return output.fact(name, clean(value))
 
 
 def _production(stats: Stats) -> None:

@@ -1,36 +1,23 @@
 """`wrapd templates`: what messages look like on a channel, by built-in examples. Sends nothing."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from daemon.cli import facts, output
+from daemon.cli.asked import RefusedByDaemon, ask, note, note_silence, running_config
 from daemon.cli.output import Column
-from daemon.cli.session import CLOCK, config_of, json_option
+from daemon.cli.session import CLOCK, config_of, config_path, json_option
 from daemon.cli.text import clean
 from daemon.config import Config
 from daemon.config.forms import shown, suggestion
 from daemon.errors import Exit, UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.notify.message.model import Message
-    from daemon.notify.transport import Channel, Written
-    from daemon.store import Claimed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a channel would get for one example. `fault` says why the operator's template is not used."""
-
-    example: str
-    message: "Message"
-    written: "Written"
-    template: str | None
-    fault: str | None
-    machine: bool
+    from daemon.notify.templates.previews import Preview
 
 
 @click.group("templates", invoke_without_command=True)
@@ -39,14 +26,15 @@ def command(ctx: click.Context) -> None:
     """List the templates of the config: which file tells of what, on which channel. Reads no secret."""
     if ctx.invoked_subcommand is not None:
         return
-    config = config_of(ctx)
-    rows = [
-        [name, event, path]
-        for name, channel in config.channels.items()
-        for event, path in channel.templates.items()
-    ]
-    columns = [Column(title="CHANNEL"), Column(title="EVENT"), Column(title="FILE", gives=True)]
-    output.table(columns, rows, empty="There is no template: all messages are wrapd's own.")
+    with running_config(ctx, "channels.") as config:
+        rows = [
+            [name, event, path]
+            for name, channel in config.channels.items()
+            for event, path in channel.templates.items()
+        ]
+        columns = [Column(title="CHANNEL"), Column(title="EVENT"), Column(title="FILE", gives=True)]
+        empty = "There is no template: all messages are wrapd's own; [channels.NAME.templates] names others."
+        output.table(columns, rows, empty=empty)
 
 
 @command.command("preview")
@@ -57,20 +45,17 @@ def command(ctx: click.Context) -> None:
 @json_option
 @click.pass_context
 def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as_json: bool) -> int:
-    """Show what a channel would get, by its template or as wrapd writes it; nothing is sent.
+    """Show what a channel would get by the file, by its template or as wrapd writes it; nothing is sent.
 
     The exit status is 1 where a template fails: then wrapd's own message would go out.
     """
-    from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
     from daemon.notify.templates.examples import EXAMPLES  # noqa: PLC0415
 
     if every == (event is not None):
         raise UsageFault("which example? Name one with --event, or all with --all")
     if event is not None and event not in EXAMPLES:
         raise UnknownName(f"no example is called {shown(event)}; {suggestion(event, EXAMPLES)}")
-    config = config_of(ctx)
-    channel = open_channel(config, name, os.environ)
-    found = [_preview(config, channel, each) for each in (EXAMPLES if event is None else [event])]
+    found = _previews(ctx, name, list(EXAMPLES) if event is None else [event])
     if as_json:
         output.document([facts.of_preview(each) for each in found])
     else:
@@ -80,52 +65,42 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
     return int(Exit.FAILED if any(each.fault for each in found) else Exit.OK)
 
 
-def _preview(config: Config, channel: "Channel", name: str) -> Preview:
-    from daemon.notify.message.compose import Look, compose_digest  # noqa: PLC0415
-    from daemon.notify.templates.examples import example  # noqa: PLC0415
-    from daemon.notify.templates.template import TemplateFault  # noqa: PLC0415
+def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Preview]":
+    """By the file: made by the daemon where one runs with it, since a channel's URL may be a secret of its own."""
+    from daemon.notify.templates.previews import Preview, previews  # noqa: PLC0415
 
-    now = CLOCK.now()
-    claimed = example(name, now=now)
-    look = Look(zone=channel.zone, now=now, language=channel.language, links=_links(config, claimed))
-    message = compose_digest(claimed, look)
-    fault, template = None, None
-    if channel.templates is not None:
-        made = channel.templates.attempt(message, channel.service)
-        fault = made.reason if isinstance(made, TemplateFault) else None
-        path = channel.templates.path(message.event)
-        template = None if path is None else str(path)
-    return Preview(
-        example=name,
-        message=message,
-        written=channel.write(message),
-        template=template,
-        fault=fault,
-        machine=channel.service.machine,
-    )
+    config = config_of(ctx)
+    config.channel(name)
+    heard = ask(config_path(ctx), "preview", channel=name, examples=examples)
+    note_silence(heard)
+    if heard.answer is None:
+        from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
+
+        return previews(open_channel(config, name, os.environ), examples, now=CLOCK.now(), link=_link(config))
+    if heard.answer.refused is not None:
+        raise RefusedByDaemon(heard.answer)
+    for line in heard.answer.difference(of=(f"channels.{name}", "web.public_url")):
+        note(line)
+    return [Preview(**each) for each in heard.answer.previews]
 
 
-def _links(config: Config, claimed: "Sequence[Claimed]") -> dict[int, str]:
-    """wrapd's own links, as the messages would carry them."""
-    from daemon.web import own_url  # noqa: PLC0415 - FastAPI
+def _link(config: Config) -> Callable[[str], str] | None:
+    """wrapd's own link of a token, as the messages would carry it."""
+    from daemon.web import own_url  # noqa: PLC0415 - the web server
 
-    url = config.web.public_url
-    if url is None:
-        return {}
-    return {each.job.id: own_url(url, f"EXAMPLE-{each.job.id}") for each in claimed if each.job is not None}
+    return None if config.web.public_url is None else partial(own_url, config.web.public_url)
 
 
-def _lines(each: Preview) -> Iterator[str]:
+def _lines(each: "Preview") -> Iterator[str]:
     by = f"by {each.template}" if each.template and not each.fault else "wrapd's own"
     yield click.style(f"== {each.example}: {clean(by)}", bold=True)
     if each.fault:
         yield f"!! the template fails, so wrapd's own message goes out: {clean(each.fault)}"
-    text = each.written.text
-    yield clean(text.title)
+    yield clean(each.title)
     yield ""
-    for line in text.body.split("\n"):
+    for line in each.body.split("\n"):
         yield clean(line)
-    if each.written.card is not None:
+    if each.card is not None:
         yield "-- the service gets this as a card; --json shows it"
-    if each.machine:
+    if each.facts is not None:
         yield "-- the service gets the facts too; --json shows them"

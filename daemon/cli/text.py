@@ -1,19 +1,57 @@
-"""Times, durations and numbers as a terminal shows them. Pure.
+"""Times, durations and numbers as a terminal shows them.
 
 Everything that a command prints passes `clean`: what strangers wrote is among it.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
+from daemon.cli.zone import local
 from daemon.config.forms import spoken
-from daemon.domain.text import MAX_LABEL, clean, label, stamp
+from daemon.domain.text import MAX_LABEL, clean, label, offset, stamp
 
-__all__ = ["MAX_LABEL", "about", "ago", "brief", "clean", "count", "figure", "label", "moment", "percent", "stamp"]
+__all__ = [
+    "MAX_LABEL",
+    "about",
+    "ago",
+    "band",
+    "brief",
+    "clean",
+    "count",
+    "figure",
+    "label",
+    "moment",
+    "percent",
+    "stamp",
+]
 
 
 def moment(at: datetime | None) -> str:
-    """A time for people: to the second, with its zone."""
-    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """A time for people: to the second, in the zone of the screen, with its offset."""
+    if at is None:
+        return "-"
+    shown = local(at)
+    return f"{shown:%Y-%m-%d %H:%M:%S} {offset(shown)}"
+
+
+def band(low: datetime, high: datetime, now: datetime) -> str:
+    """Two times of one zone between which something is expected, to the minute: each with its day where that is
+    not the one of the time before it. Two that are the same are said once.
+
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    >>> band(noon.replace(hour=16, minute=40), noon.replace(hour=17, minute=15), noon)
+    '16:40-17:15 UTC'
+    >>> band(noon.replace(hour=23), noon.replace(day=2, hour=1), noon)
+    '23:00-2026-03-02 01:00 UTC'
+    >>> band(noon.replace(day=2), noon.replace(day=2, second=9), noon)
+    '2026-03-02 12:00 UTC'
+    """
+    begin, end = _minute(low, now), _minute(high, low)
+    return f"{begin if begin.endswith(end) else f'{begin}-{end}'} {offset(high)}"
+
+
+def _minute(at: datetime, before: datetime) -> str:
+    return f"{at:%H:%M}" if at.date() == before.date() else f"{at:%Y-%m-%d %H:%M}"
 
 
 def about(seconds: float) -> str:

@@ -12,12 +12,11 @@ import click
 from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Duration
-from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened, project_of
+from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
 from daemon.cli.text import clean, label
 from daemon.config import Config, forms
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
-from daemon.domain.text import words
 from daemon.errors import Exit, UsageFault
 from daemon.metastudio.kinds import KINDS
 
@@ -96,7 +95,7 @@ def command(
     not_api = {"job ids": ids, "--label": label_text, "--file": file, "--retrack": retrack}
     _require(from_api=from_api, only_api=only_api, not_api=not_api)
     config = config_of(ctx)
-    tags, group = _words("--tag", tags), None if batch is None else _word("--batch", batch)
+    tags, group = given_words("--tag", tags), None if batch is None else given_words("--batch", [batch])[0]
     if from_api:
         from daemon.cli.discover import discover  # noqa: PLC0415 - only this way needs the API client
 
@@ -133,17 +132,6 @@ def _require(*, from_api: bool, only_api: Mapping[str, object], not_api: Mapping
         raise UsageFault(
             "which jobs? Name their ids, `-` to read a list from standard input, --file, or --from-api"
         )
-
-
-def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    try:
-        return words(given)
-    except ValueError as error:
-        raise UsageFault(f"{option}: {error}") from None
-
-
-def _word(option: str, given: str) -> str:
-    return _words(option, [given])[0]
 
 
 def _wish(

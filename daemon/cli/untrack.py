@@ -3,30 +3,38 @@
 import click
 
 from daemon.cli import output
-from daemon.cli.session import CLOCK, config_of, job_ids, one_job, opened
+from daemon.cli.choosing import Choice, choosing, chosen
+from daemon.cli.session import CLOCK, config_of, opened
+from daemon.cli.text import count
+from daemon.domain.jobs import Tracking
 
 
 @click.command("untrack")
-@click.argument("ids", nargs=-1, required=True, metavar="JOB_ID... | -")
-@click.option("--project", metavar="NAME", help="The project of the jobs; needed where several have the id.")
+@click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
+@choosing
 @click.pass_context
-def command(ctx: click.Context, ids: tuple[str, ...], project: str | None) -> None:
+def command(ctx: click.Context, *, choice: Choice) -> None:
     """Stop watching jobs, and close wrapd's own links to their videos. What was recorded stays, and `wrapd track`
     takes them up again.
 
-    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed.
+    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed. --batch, --tag
+    and --state together mean the jobs that fit all of them and are still watched; before more than one job is
+    changed by them, wrapd says how many and asks.
     """
     config = config_of(ctx)
-    wanted = job_ids(ids)
-    from daemon.commands import Stopped, untrack  # noqa: PLC0415 - SQLAlchemy
-    from daemon.store import Transaction  # noqa: PLC0415
-
-    def work(transaction: Transaction) -> list[Stopped]:
-        jobs = [one_job(transaction, job_id, project) for job_id in wanted]
-        return untrack(transaction, jobs, at=CLOCK.now(), routing=config.routing())
+    from daemon.commands import untrack  # noqa: PLC0415 - SQLAlchemy
 
     with opened(config) as store:
-        done = store.write_now(work)
+        jobs = chosen(store, config, choice, doing="stop watching", tracking=Tracking.ACTIVE)
+        if jobs is None:
+            output.line("nothing was changed")
+            return
+        at, routing = CLOCK.now(), config.routing()
+        done = store.write_now(lambda tx: untrack(tx, jobs, at=at, routing=routing))
+    if not choice.ids:
+        stopped = sum(each.stopped for each in done)
+        output.line(f"no longer tracked: {count(stopped, 'job')}" if stopped else "no tracked job fits")
+        return
     for each in done:
         said = "no longer tracked" if each.stopped else f"was not tracked ({each.tracking})"
         output.line(f"{each.job_id}: {said}")

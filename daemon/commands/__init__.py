@@ -3,23 +3,42 @@ result that says what it did. The command line, the API, callbacks and discovery
 """
 
 from daemon.commands.callback import SignatureUsed, TooManyUnknown, called_back
+from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive
+from daemon.commands.describe import Described, change_tags, read_label, set_label
 from daemon.commands.lists import read_list
+from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
 from daemon.commands.track import Done, discovered, track
 from daemon.commands.untrack import Stopped, untrack
 from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
 
 __all__ = [
+    "Described",
     "Done",
     "Faults",
+    "Revived",
+    "SentFilter",
     "SignatureUsed",
     "Stopped",
     "TooManyUnknown",
     "Wanted",
     "WrongRequest",
     "called_back",
+    "cancel",
+    "cancelable",
+    "change_tags",
     "discovered",
+    "movable_deliveries",
+    "movable_jobs",
+    "move_deliveries",
+    "move_jobs",
     "read_job",
+    "read_label",
     "read_list",
+    "resend",
+    "resendable",
+    "retry",
+    "revive",
+    "set_label",
     "track",
     "untrack",
 ]

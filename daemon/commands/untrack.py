@@ -6,7 +6,7 @@ from datetime import datetime
 
 from daemon.domain.jobs import JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import JobRow, Transaction
+from daemon.store import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +20,13 @@ class Stopped:
 
 
 def untrack(
-    tx: Transaction, jobs: Sequence[JobRow], *, at: datetime, routing: Routing | None = None
+    tx: Transaction, jobs: Sequence[int], *, at: datetime, routing: Routing | None = None
 ) -> list[Stopped]:
-    """Stop tracking the jobs, and take wrapd's own links to them back. The end of a batch that comes by it is told
-    by `routing`."""
+    """Stop tracking the jobs of these row ids, and take wrapd's own links to them back. The end of a batch that
+    comes by it is told by `routing`."""
+    known = tx.labels.of(jobs)
+    stopped = tx.jobs.stop(jobs, at=at, routing=routing)
     return [
-        Stopped(
-            project=job.project,
-            job_id=job.job_id,
-            tracking=job.tracking,
-            stopped=tx.jobs.untrack(job.project, job.job_id, at=at, routing=routing) > 0,
-        )
-        for job in jobs
+        Stopped(project=job.project, job_id=job.job_id, tracking=job.tracking, stopped=job.id in stopped)
+        for job in known
     ]

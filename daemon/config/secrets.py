@@ -142,4 +142,12 @@ def _from_credential(environ: Mapping[str, str], name: str, place: str) -> str:
             f"{place}: no systemd credentials here (CREDENTIALS_DIRECTORY is not set); add "
             f"LoadCredential={name}:… to the unit, or run this command as the unit does"
         )
-    return _from_file(Path(folder) / name, place)
+    path = Path(folder) / name
+    try:
+        text = read_text(path, place)
+    except FileNotFoundError as error:
+        raise ConfigFault(
+            f"{place}: systemd gave this service no credential {name}; add LoadCredential={name}:… to the unit, "
+            "and restart it"
+        ) from error
+    return single_line(text, place, str(path))

@@ -3,7 +3,7 @@
 Owns the reading of the models' annotations. Explains nothing itself: the words stand in schema.py.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ from daemon.config.delivery import Callback, Channel, ChannelQuiet, Notify, Rete
 from daemon.config.keys import Section
 from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
 from daemon.config.schema import Config, Database, Log, Polling
+from daemon.config.secrets import Secret
 
 METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
 """The models of `auth`, by their method."""
@@ -73,6 +74,8 @@ _SECTIONS = {
     if place and model not in _OPTIONAL
 }
 _NAMED = {"projects", "channels"}
+_HIDDEN = {"env": "NOT_SHOWN"}
+"""Stands for a secret."""
 assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
 
 
@@ -142,6 +145,21 @@ def field_at(place: Sequence[str | int], tree: object) -> Key | None:
     return next((key for key in keys_of(model) if key.name == trimmed[-1]), None) if model else None
 
 
+def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The raw config, which has no fault, with a stand-in for each secret."""
+
+    def kept(value: object, place: tuple[str | int, ...]) -> object:
+        if isinstance(value, list):
+            return [kept(each, (*place, number)) for number, each in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        model = model_at(place, tree)
+        hidden = () if model is None else _secrets(model)
+        return {key: _HIDDEN if key in hidden else kept(each, (*place, key)) for key, each in value.items()}
+
+    return {key: kept(value, (key,)) for key, value in tree.items()}
+
+
 def siblings(place: Sequence[str | int], tree: object) -> list[str]:
     """The keys that may stand where the last part of `place` stands."""
     model = model_at(place[:-1], tree)
@@ -162,6 +180,15 @@ def names() -> set[str]:
 
 def _names(model: type[Section]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _secrets(model: type[Section]) -> set[str]:
+    return {field.alias or name for name, field in model.model_fields.items() if _is_secret(field.annotation)}
+
+
+def _is_secret(annotation: object) -> bool:
+    """Whether a key is of the type Secret, be it optional."""
+    return any(getattr(each, "__origin__", each) is Secret for each in (annotation, *get_args(annotation)))
 
 
 def value_at(place: Sequence[str | int], tree: object) -> object:

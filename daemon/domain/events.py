@@ -40,6 +40,7 @@ class Event(StrEnum):
     DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
     UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
     CONFIG_REFUSED = "config_refused"  # a changed config has a fault; wrapd goes on with the last good one
+    ORPHANED = "orphaned"  # jobs or alerts are of a project or channel that the config does not have
     DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
 
 
@@ -54,6 +55,7 @@ OPERATOR_EVENTS = frozenset(
         Event.DELIVERY_DEAD,
         Event.UNCONFIRMED,
         Event.CONFIG_REFUSED,
+        Event.ORPHANED,
         Event.DEFECT,
     }
 )
@@ -128,6 +130,10 @@ def membership(jobs: Iterable[tuple[int, int]]) -> str:
     return _short(",".join(f"{job}:{episode}" for job, episode in sorted(jobs)))
 
 
+RESENT = "resent/"
+"""What the keys of all alerts begin with that a person has told again."""
+
+
 def batch_key(project: ProjectName, batch: str) -> str:
     """What the keys of all ends of a batch begin with."""
     return f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/"
@@ -138,6 +144,13 @@ def batch_occurrence(project: ProjectName, batch: str, *, members: str, after: i
     the last one that was written (its row id, 0: none). The same jobs are told again after others."""
     key = f"{batch_key(project, batch)}{_short(f'{members}/{after}')}"
     return Occurrence(event=Event.BATCH_FINISHED, key=key)
+
+
+def resent_key(key: str, *, after: int) -> str:
+    """The key of what a person has told again that was told under `key`: written `after` the last delivery that
+    there was (its row id). What was told again already has the same key as its original."""
+    what = key.rpartition("/")[2] if key.startswith(RESENT) else _short(key)
+    return f"{RESENT}{after}/{what}"
 
 
 def _short(text: str) -> str:

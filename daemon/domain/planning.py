@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NET = "net"
     LAST = "last"
     HINT = "hint"
+    UNKNOWN = "unknown"
 
 
 WORDS: dict[Reason, str] = {
@@ -61,6 +62,7 @@ WORDS: dict[Reason, str] = {
     Reason.NET: "the safety net behind the feed",
     Reason.LAST: "its time is over: one last look before it is given up",
     Reason.HINT: "a callback of the service says that it ended",
+    Reason.UNKNOWN: "the service does not know it yet",
 }
 """Each reason as the end of "it is asked because …"."""
 

@@ -6,7 +6,7 @@ the direction of writing, halves of characters.
 
 import unicodedata
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 MAX_LABEL = 200
 """Characters kept of a label."""
@@ -60,6 +60,37 @@ def stamp(at: datetime | None) -> str | None:
     '2022-12-17T01:44:17.000Z'
     """
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def folded(text: str) -> str:
+    """`text` as searches compare it: small and capital letters, and narrow and wide ones, are the same.
+
+    >>> folded("Größe \\uff21 春节") == folded("GRÖSSE a 春节")
+    True
+    """
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+def in_zone(at: datetime, zone: tzinfo) -> datetime:
+    """`at` in `zone`, or in UTC where the calendar ends before."""
+    try:
+        return at.astimezone(zone)
+    except OverflowError:  # the last hours of the year 9999 have no name east of Greenwich
+        return at.astimezone(UTC)
+
+
+def offset(local: datetime) -> str:
+    """How far a local time lies off UTC.
+
+    >>> from datetime import timezone
+    >>> [offset(datetime(2026, 1, 1, tzinfo=timezone(timedelta(minutes=m)))) for m in (0, 480, 345, -210)]
+    ['UTC', 'UTC+8', 'UTC+5:45', 'UTC-3:30']
+    """
+    off = local.utcoffset() or timedelta()
+    if not off:
+        return "UTC"
+    hours, minutes = divmod(abs(off) // timedelta(minutes=1), 60)
+    return f"UTC{'-' if off < timedelta() else '+'}{hours}{f':{minutes:02}' if minutes else ''}"
 
 
 def _fit(char: str) -> str:

@@ -16,7 +16,7 @@ from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import State
 from daemon.store import alerts, damped
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 BATCH_SETTLE = timedelta(seconds=10)
@@ -48,7 +48,9 @@ _TOLD = (
 _CANCEL = (
     update(DELIVERIES)
     .where(_D.id == bindparam("row"))
-    .values(status=plain(DeliveryStatus.CANCELED), due_at=bindparam("at", type_=_D.due_at.type))
+    .values(
+        status=plain(DeliveryStatus.CANCELED), due_at=bindparam("at", type_=_D.due_at.type), last_error=REPLACED
+    )
 )
 
 _WORDS = {
@@ -70,8 +72,8 @@ def changed(
     the channel of each alert."""
     told: list[ChannelName] = []
     for project, batch in batches:
-        if _is_active(connection, project, batch):
-            _take_back(connection, [row for row in _told(connection, project, batch) if _is_untried(row)], at=at)
+        if is_active(connection, project, batch):
+            _take_back(connection, [row for row in told_of(connection, project, batch) if _is_untried(row)], at=at)
         elif routing is not None:
             told += finish(connection, project, batch, at=at, routing=routing)
     return told
@@ -85,14 +87,14 @@ def finish(
     Nothing is written where all its jobs were stopped by people, nor where a channel was last told of the same
     jobs. What was not tried yet and tells of others is taken back.
     """
-    if _is_active(connection, project, batch):
+    if is_active(connection, project, batch):
         return []
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     members = membership((job.id, job.episode) for job in jobs)
-    rows = _told(connection, project, batch)
+    rows = told_of(connection, project, batch)
     stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
     _take_back(connection, stale, at=at)
-    ends = [_end(job) for job in jobs]
+    ends = [way(job.tracking, job.state) for job in jobs]
     if all(end == Tracking.STOPPED for end in ends):
         return []
     gone = {row.id for row in stale}
@@ -108,11 +110,12 @@ def finish(
     return damped.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
-def _is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
+def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
+    """Whether any job of the batch is active."""
     return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
 
 
-def _told(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
+def told_of(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
     """The alerts about ends of the batch, the first one first."""
     key = batch_key(project, batch)
     found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})
@@ -143,9 +146,9 @@ def subject(connection: Connection, project: ProjectName, batch: str) -> Subject
     return _subject(project, batch, jobs) if jobs else None
 
 
-def _end(job: Any) -> str:
-    """How a job ended, in the words of the facts."""
-    return _WORDS[job.state] if job.tracking == Tracking.FINISHED else str(job.tracking)
+def way(tracking: str, state: str) -> str:
+    """How a job ended, in the words of the facts; `active` where it has not."""
+    return _WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
 
 
 def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:

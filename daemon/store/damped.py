@@ -9,15 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, and_, bindparam, literal_column, select, update
+from sqlalchemy import Connection, Row, Text, and_, bindparam, literal_column, or_, select, update
 
 from daemon.domain import damping
-from daemon.domain.events import Event
+from daemon.domain.events import RESENT, Event
 from daemon.domain.jobs import ChannelName
 from daemon.store import alerts
 from daemon.store.alerts import Alert
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
@@ -44,12 +44,16 @@ _TOLD = (
     .where(_D.status != plain(DeliveryStatus.CANCELED))
     .limit(_COUNTED)
 )
-_JOB_TOLD = _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text)).order_by(_D.id.desc())
+_JOB_TOLD = (
+    _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
+    .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people repeat keeps back no news
+    .order_by(_D.id.desc())
+)
 _PROJECT_TOLD = _TOLD.where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text)
 ).order_by(_D.key.desc())
 _ROW = _D.id == bindparam("row")
-_CANCEL = update(DELIVERIES).where(_ROW).values(status=plain(DeliveryStatus.CANCELED))
+_CANCEL = update(DELIVERIES).where(_ROW).values(status=plain(DeliveryStatus.CANCELED), last_error=REPLACED)
 _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_D.due_at.type))
 
 
@@ -85,6 +89,14 @@ def add_at_once(
     return told
 
 
+def add_again(connection: Connection, alert: Alert, *, at: datetime) -> bool:
+    """Write what a person has told again, due `at`. It is no news: what waits before it is not void."""
+    written = alerts.add(connection, [alert], at=at, due_at=at)
+    if written:
+        _make_way(connection, alert, written, at=at, ends=frozenset())
+    return bool(written)
+
+
 def _add_damped(
     connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
@@ -118,9 +130,16 @@ def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Ro
     ).all()
 
 
-def _make_way(connection: Connection, alert: Alert, channels: Sequence[ChannelName], *, at: datetime) -> None:
+def _make_way(
+    connection: Connection,
+    alert: Alert,
+    channels: Sequence[ChannelName],
+    *,
+    at: datetime,
+    ends: frozenset[Event] = _ENDS,
+) -> None:
     """Order is kept: what waits on these channels for its pause would keep this alert back. Where a job has ended
-    it is void, else it goes out now."""
+    (by one of `ends`) it is void, else it goes out now."""
     query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
     about: dict[str, object] = {"of_job": alert.job}
     if alert.job is None:
@@ -129,7 +148,7 @@ def _make_way(connection: Connection, alert: Alert, channels: Sequence[ChannelNa
     found = [row.id for row in rows if row.channel in channels]
     if not found:
         return
-    if alert.event in _ENDS:
+    if alert.event in ends:
         connection.execute(_CANCEL, [{"row": row} for row in found])
     else:
         connection.execute(_RELEASE, [{"row": row, "now": at} for row in found])

@@ -9,11 +9,12 @@ from datetime import datetime
 from sqlalchemy import Connection, Text, bindparam, select, update
 
 from daemon.domain.events import Json, OperatorAlert
+from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Target
 from daemon.store import alerts
 from daemon.store.lines import gathers, is_
 from daemon.store.mapping import plain
-from daemon.store.rows import DeliveryStatus
+from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
@@ -23,7 +24,11 @@ _WAITING = select(_D.id, _D.channel, _D.facts).where(
 _TELL = update(DELIVERIES).where(_D.id == bindparam("row"))
 _HOLD = (
     update(DELIVERIES)
-    .where(_D.id == bindparam("row"), is_(DELIVERIES, DeliveryStatus.DEAD))
+    .where(
+        _D.id == bindparam("row"),
+        _D.channel == bindparam("of_channel", type_=Text),  # a person may have moved it to another one
+        is_(DELIVERIES, DeliveryStatus.DEAD),
+    )
     .values(status=plain(DeliveryStatus.HELD), due_at=bindparam("due", type_=_D.due_at.type))
 )
 
@@ -54,19 +59,28 @@ def tell(
     alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
 
 
-def hold(connection: Connection, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime) -> None:
+def hold(
+    connection: Connection,
+    channel: ChannelName,
+    deliveries: Sequence[int],
+    *,
+    about: str,
+    at: datetime,
+    due_at: datetime,
+) -> None:
     """It was the channel's fault that these are dead: they are held with it, tried again at `due_at`. An alert
     that still waits, with a key that begins with `about`, tells of as many less, or of nothing."""
     if not deliveries:
         return
-    count = connection.execute(_HOLD, [{"row": row, "due": due_at} for row in deliveries]).rowcount
+    rows = [{"row": row, "of_channel": channel, "due": due_at} for row in deliveries]
+    count = connection.execute(_HOLD, rows).rowcount
     if count < 1:
         return
     for row in connection.execute(_WAITING, _range(about)).all():
         left = _count(row.facts) - count
         values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
         if left < 1:
-            values = {"status": DeliveryStatus.CANCELED, "due_at": at}
+            values = {"status": DeliveryStatus.CANCELED, "due_at": at, "last_error": REPLACED}
         connection.execute(_TELL, {"row": row.id, **values})
 
 

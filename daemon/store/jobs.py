@@ -22,20 +22,19 @@ from sqlalchemy import (
     literal_column,
     null,
     select,
-    type_coerce,
     update,
 )
-from sqlalchemy.types import BigInteger
 
 from daemon.domain.events import Event, Json, OperatorAlert, events_of, job_occurrence
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, links, lists
-from daemon.store.lists import JobFilter
-from daemon.store.mapping import job_row, plain, watch_rows
+from daemon.store import alerts, assets, batches, damped, kinds, learned, lists, ordered
+from daemon.store.lists import JobFilter, JobSort
+from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
 from daemon.store.rows import (
+    JobName,
     JobRow,
     Known,
     Look,
@@ -47,7 +46,7 @@ from daemon.store.rows import (
     WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
-from daemon.store.tracking import chunks, known_of, track_many
+from daemon.store.tracking import chunks, known_of, stop_many, track_many
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -61,36 +60,20 @@ _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
-# Times come as numbers here: 100,000 rows are read at the start.
-_WATCHED = (
-    _C.id,
-    _C.project,
-    _C.kind,
-    _C.job_id,
-    _C.state,
-    type_coerce(_C.state_since, BigInteger),
-    type_coerce(_C.tracked_at, BigInteger),
-    _C.episode,
-    _C.tracking,
-    type_coerce(_C.created_at, BigInteger),
-    type_coerce(_C.started_at, BigInteger),
-    type_coerce(_C.reported_at, BigInteger),
-    _C.expected_length,
-    _C.kind_source,
-    _C.named_by,
-    _C.kind_tries,
-)
-_PAGE = select(*_WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
-_CHANGED = select(*_WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
+_PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
+_CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
 _TAKEN = update(JOBS).where(_C.id == bindparam("row")).values(changed=False)
 _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
-_NAMES = select(_C.id, _C.job_id).where(_C.id.in_(bindparam("rows", expanding=True)))
-_MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
-_STOP = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(tracking=plain(Tracking.STOPPED), changed=True, **_NO_MORE_POLLS)
+_NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
+    _C.id.in_(bindparam("rows", expanding=True))
 )
+# A range of the index: no character of an id has a meaning of its own in it, as in a pattern.
+_BEGINNING = (
+    select(JOBS)
+    .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
+    .order_by(_C.job_id, _C.project)
+)
+_MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
 )
@@ -159,8 +142,7 @@ class Jobs:
         routing: Routing | None = None,
         rule: TrackRule | None = None,
     ) -> _Tracked:
-        """The same by a rule (None: the usual one), and what became of each, in their order. The end of a batch
-        that comes by it is told by `routing`."""
+        """The same by a rule (None: the usual one), and what became of each, in their order."""
         return track_many(self._connection, requests, at=at, routing=routing, rule=rule)
 
     def kinds_found(self, found: Mapping[int, str]) -> None:
@@ -176,30 +158,31 @@ class Jobs:
         found = known_of(self._connection, job_ids)
         return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
-    def names(self, jobs: Iterable[int]) -> dict[int, JobId]:
-        """The job ids of row ids; a row that there is not is left out."""
+    def names(self, jobs: Iterable[int]) -> dict[int, JobName]:
+        """What the jobs of row ids are called; a row that there is not is left out."""
         return {
-            row: JobId(job_id)
+            row: JobName(JobId(job_id), name)
             for part in chunks(jobs)
-            for row, job_id in self._connection.execute(_NAMES, {"rows": part})
+            for row, job_id, name in self._connection.execute(_NAMES, {"rows": part})
         }
 
     def untrack(
         self, project: ProjectName | None, job_id: JobId, *, at: datetime, routing: Routing | None = None
     ) -> int:
-        """Stop tracking the job, in every project where `project` is None, and revoke wrapd's own link to it.
-        Where it was the last active one of a batch, that is told by `routing`. Returns how many were stopped."""
-        rows = self.find(job_id, project)
-        if not rows:
-            return 0
-        links.revoke(self._connection, [row.id for row in rows], at=at)
-        stopped = [row for row in rows if row.tracking is Tracking.ACTIVE]
-        if stopped:
-            self._connection.execute(_STOP, [{"row": row.id} for row in stopped])
-        for row in stopped:
-            if row.batch is not None and routing is not None:
-                batches.finish(self._connection, row.project, row.batch, at=at, routing=routing)
-        return len(stopped)
+        """Stop tracking the job, in every project where `project` is None, as `stop` does. Returns how many were
+        stopped."""
+        return len(self.stop((row.id for row in self.find(job_id, project)), at=at, routing=routing))
+
+    def stop(self, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None) -> set[int]:
+        """Stop tracking the jobs, and revoke wrapd's own links to them. Where they were the last active ones of a
+        batch, that is told by `routing`. Returns those that were active."""
+        return stop_many(self._connection, jobs, at=at, routing=routing)
+
+    def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
+        """The row ids of the jobs that fit all that is given, the first tracked first."""
+        runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
+        found = ordered.places(self._connection, runs, rising=True, after=None, limit=ordered.ALL)
+        return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
         """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
@@ -228,17 +211,18 @@ class Jobs:
         operator_alerts: Sequence[OperatorAlert] = (),
         facts: Mapping[str, Json] = _NO_FACTS,
         kind: str | None = None,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """Write a transition, what the answer says, and the alerts that it causes (due at `due_at`; operators'
-        at once). A terminal state ends tracking. What the answer lacks erases nothing. The job's alerts tell
-        `facts` beside their own. `kind` is that under which the service answered (None: nobody can say).
+        at once). A terminal state ends tracking. What the answer lacks erases nothing. The alerts tell `facts`
+        beside their own. `kind` is that under which the service answered (None: nobody can say).
 
         An end that a person asked to be looked at again, and that stands as it was, is not told again: then there
         is no transition.
 
-        None, and nothing is written: the job is not active, or not in the state that `move` starts from.
+        None, and nothing is written: the job is not active, not in `move`'s first state, or not of `project`.
         """
-        known = self.get(job)
+        known = self.get(job, project)
         if known is None:
             return None
         if kind is not None:
@@ -265,18 +249,26 @@ class Jobs:
         return _recorded(transition, told)
 
     def record_end(
-        self, job: int, event: Event, *, at: datetime, routing: Routing, reason: str, episode: int | None = None
+        self,
+        job: int,
+        event: Event,
+        *,
+        at: datetime,
+        routing: Routing,
+        reason: str,
+        episode: int | None = None,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """End tracking because the service does not know the job (`lost`) or time is up (`expired`), with the
         alerts, due `at`. One that only a callback named, and that the service never confirmed, is told to nobody
         here: there may be no such job.
 
-        None where the job is not active, or was taken up anew since `episode`. Raises ValueError for any other
-        event."""
+        None where the job is not active, not of `project`, or was taken up anew since `episode`. Raises ValueError
+        for any other event."""
         tracking = _ENDS.get(event)
         if tracking is None:
             raise ValueError(f"{event} does not end tracking")
-        known = self.get(job)
+        known = self.get(job, project)
         if known is None or known.tracking is not Tracking.ACTIVE or episode not in (None, known.episode):
             return None
         self._connection.execute(update(JOBS).where(_C.id == job).values(tracking=tracking, **_NO_MORE_POLLS))
@@ -291,11 +283,17 @@ class Jobs:
         return _recorded(None, told)
 
     def record_stuck(
-        self, job: int, *, at: datetime, routing: Routing, facts: Mapping[str, Json] = _NO_FACTS
+        self,
+        job: int,
+        *,
+        at: datetime,
+        routing: Routing,
+        facts: Mapping[str, Json] = _NO_FACTS,
+        project: ProjectName | None = None,
     ) -> Recorded | None:
         """Write the alerts that the job's production takes too long, due `at`; they tell `facts` beside the usual
-        ones. None, and nothing is written: the job is not active, or it was told once in its life."""
-        known = self.get(job)
+        ones. None, and nothing is written: the job is not active, not of `project`, or it was told in its life."""
+        known = self.get(job, project)
         occurrence = job_occurrence(job, Event.STUCK)
         if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
             return None
@@ -372,10 +370,15 @@ class Jobs:
         query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
         return self._rows(query if project is None else query.where(_C.project == project))
 
-    def get(self, job: int) -> JobRow | None:
-        """A job by its row id."""
+    def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:
+        """Up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
+        query = _BEGINNING.params(prefix=prefix, beyond=prefix[:-1] + chr(ord(prefix[-1]) + 1)).limit(limit)
+        return self._rows(query if project is None else query.where(_C.project == project))
+
+    def get(self, job: int, project: ProjectName | None = None) -> JobRow | None:
+        """A job by its row id; with `project`, as long as it is one of it."""
         row = self._connection.execute(_BY_ID, {"id": job}).one_or_none()
-        return None if row is None else job_row(row)
+        return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
         """How many jobs each project has, by tracking; pairs without any are left out."""
@@ -393,17 +396,26 @@ class Jobs:
             found.setdefault(ProjectName(project), {})[state] = count
         return found
 
-    def list(self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[JobFilter]) -> _Jobs:
-        """The jobs that fit all that is given, the latest tracked first; with `before`, only those of
-        row ids below it."""
-        query = lists.fitting_jobs(select(JOBS), **fit).order_by(_C.id.desc())
-        if before is not None:
-            query = query.where(_C.id < before)
-        return self._rows(query if limit is None else query.limit(limit))
+    def page(
+        self,
+        *,
+        limit: int,
+        after: ordered.Place | None = None,
+        sort: JobSort = JobSort.NEWEST,
+        search: str | None = None,
+        **fit: Unpack[JobFilter],
+    ) -> lists.Page[JobRow]:
+        """The first `limit` jobs that fit all that is given, beyond `after`; with `search` fewer, or none, though
+        there are more: each page looks at a bounded number."""
+        return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> int:
-        """How many jobs fit, counted up to `most`."""
-        return lists.counted(self._connection, lists.fitting_jobs(select(_C.id), **fit), most=most)
+    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
+        """The jobs that fit all that is given, the latest tracked first."""
+        return self.page(limit=limit, **fit).rows
+
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> ordered.Counted:
+        """How many jobs fit, counted up to `most`; see `ordered.count`."""
+        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
     def _tell_move(
         self,

@@ -8,6 +8,7 @@ the order in which they were written (those about no job: in the order of their 
        │                  ├────held────────────> held ──release, retry, another one sent──> pending
        │                  └────retry, unknown, recover (after a crash)──> pending
        └──cancel, more jobs for a batch──> canceled <──cancel── held, dead
+                                              └──revive──> pending
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -34,7 +35,19 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import alerts, damped, fallback, given_up, lists, ownership, plainly, quiet, steps, together
+from daemon.store import (
+    alerts,
+    damped,
+    fallback,
+    given_up,
+    lists,
+    ordered,
+    ownership,
+    plainly,
+    quiet,
+    steps,
+    together,
+)
 from daemon.store.lines import (
     CHANNEL,
     FAR,
@@ -50,7 +63,7 @@ from daemon.store.lines import (
     unsent,
     waits,
 )
-from daemon.store.lists import DeliveryFilter
+from daemon.store.lists import DeliveryFilter, DeliverySort
 from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
@@ -199,10 +212,12 @@ class Outbox:
         begins with `about`, it tells of these too: its `deliveries` grows."""
         given_up.tell(self._connection, alert, channels, about=about, at=at, due_at=due_at)
 
-    def hold_dead(self, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime) -> None:
-        """Dead ones were the channel's fault: they are held with it until `due_at`, and the alert about them (its
-        key begins with `about`), if it was not tried, is taken back."""
-        given_up.hold(self._connection, deliveries, about=about, at=at, due_at=due_at)
+    def hold_dead(
+        self, channel: ChannelName, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime
+    ) -> None:
+        """Dead ones of a channel were its fault: they are held with it until `due_at`, and the alert about them
+        (its key begins with `about`), if it was not tried, is taken back."""
+        given_up.hold(self._connection, channel, deliveries, about=about, at=at, due_at=due_at)
 
     def copy(self, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
         """Tell `to` as well what these (row ids) were to tell on their own channel, each once, due `at`; how many
@@ -357,21 +372,26 @@ class Outbox:
             for channel, status, count in self._connection.execute(query)
         }
 
-    def list(
-        self, *, before: int | None = None, limit: int | None = None, **fit: Unpack[DeliveryFilter]
-    ) -> _Deliveries:
-        """The deliveries that fit all that is given, the latest first; with `before`, only those of
-        row ids below it."""
-        query = lists.fitting_deliveries(select(DELIVERIES), **fit).order_by(_D.id.desc())
-        if before is not None:
-            query = query.where(_D.id < before)
-        return [
-            delivery_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))
-        ]
+    def page(
+        self,
+        *,
+        limit: int,
+        after: ordered.Place | None = None,
+        sort: DeliverySort = DeliverySort.NEWEST,
+        search: str | None = None,
+        **fit: Unpack[DeliveryFilter],
+    ) -> lists.Page[DeliveryRow]:
+        """The first `limit` deliveries that fit all that is given, beyond `after`; with `search` fewer, or none,
+        though there are more: each page looks at a bounded number."""
+        return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> int:
-        """How many deliveries fit, counted up to `most`."""
-        return lists.counted(self._connection, lists.fitting_deliveries(select(_D.id), **fit), most=most)
+    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
+        """The deliveries that fit all that is given, the latest first."""
+        return self.page(limit=limit, **fit).rows
+
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> ordered.Counted:
+        """How many deliveries fit, counted up to `most`; see `ordered.count`."""
+        return ordered.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()

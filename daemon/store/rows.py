@@ -121,6 +121,33 @@ class Known:
     named_by: NamedBy
 
 
+class Labelled(NamedTuple):
+    """A job, with what people say of it."""
+
+    id: int
+    project: ProjectName
+    job_id: JobId
+    tracking: Tracking
+    label: str | None
+    tags: tuple[str, ...]
+
+
+class BatchRow(NamedTuple):
+    """A batch. `id` is the row id of its newest job, `ends` how many of its `jobs` ended in each way, in the words
+    of the alert of its end; the others are tracked."""
+
+    id: int
+    project: ProjectName
+    batch: str
+    jobs: int
+    ends: Mapping[str, int]
+
+    @property
+    def ended(self) -> int:
+        """How many are not tracked any more."""
+        return sum(self.ends.values())
+
+
 class WatchRow(NamedTuple):
     """What the watch needs of a job. `episode` counts how often it was tracked, from 1, `kind_tries` the rounds of
     asking for its kind; `created_at`, `started_at` and `reported_at` are the service's own times, as of the last
@@ -145,6 +172,13 @@ class WatchRow(NamedTuple):
     kind_source: KindSource = KindSource.GIVEN
     named_by: NamedBy = NamedBy.PERSON
     kind_tries: int = 0
+
+
+class JobName(NamedTuple):
+    """What a job is called: by the service, and by people (None: by nobody)."""
+
+    job_id: JobId
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +349,28 @@ class DeliveryRow:
         if self.tried_at is None:
             return self.tried_for
         return self.tried_for + max(0.0, min((at - self.tried_at).total_seconds(), uptime))
+
+
+REPLACED = "a later alert takes its place"
+"""Why a delivery is canceled that no person has canceled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A channel that its service refuses: since when, and why."""
+
+    since: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What keeps deliveries waiting: `refusals` are the channels that refuse, `after` the row id that is sent
+    before each, where there is one, `due` how many of each channel are due, counted up to 1000."""
+
+    refusals: Mapping[ChannelName, Refusal]
+    after: Mapping[int, int]
+    due: Mapping[ChannelName, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,16 +15,22 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
+from daemon.store.again import Again
 from daemon.store.anchor import Anchor
+from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
+from daemon.store.labels import Labels
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
+from daemon.store.moves import Moves
+from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
+from daemon.store.queue import Queue
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.signatures import Signatures
@@ -41,7 +47,11 @@ class Transaction:
     """What a work can do. It holds only until the work returns."""
 
     jobs: Jobs
+    labels: Labels
+    batches: BatchList
     outbox: Outbox
+    again: Again
+    queue: Queue
     history: History
     statuses: Statuses
     discoveries: Discoveries
@@ -50,6 +60,8 @@ class Transaction:
     retention: Retention
     signatures: Signatures
     addresses: Addresses
+    orphans: Orphans
+    moves: Moves
 
 
 class Store:
@@ -159,7 +171,11 @@ class Store:
 def _transaction(connection: Connection) -> Transaction:
     return Transaction(
         jobs=Jobs(connection),
+        labels=Labels(connection),
+        batches=BatchList(connection),
         outbox=Outbox(connection),
+        again=Again(connection),
+        queue=Queue(connection),
         history=History(connection),
         statuses=Statuses(connection),
         discoveries=Discoveries(connection),
@@ -168,4 +184,6 @@ def _transaction(connection: Connection) -> Transaction:
         retention=Retention(connection),
         signatures=Signatures(connection),
         addresses=Addresses(connection),
+        orphans=Orphans(connection),
+        moves=Moves(connection),
     )

@@ -201,7 +201,9 @@ JOBS = Table(
         sqlite_where=text("tracking = 'active'"),
         postgresql_where=text("tracking = 'active'"),
     ),
-    Index("jobs_by_tracking", "project", "tracking"),
+    # Lists, by row id and by the last change of state: see `store.ordered`.
+    Index("jobs_by_tracking", "project", "tracking", "state"),
+    Index("jobs_by_change", "project", "tracking", "state", "state_since"),
     # A batch of a project, and whether any job of it is still active.
     Index(
         "jobs_by_batch",
@@ -234,6 +236,16 @@ JOBS = Table(
     Index("jobs_unseen", "link_until", sqlite_where=text(_UNSEEN), postgresql_where=text(_UNSEEN)),
     # A row id names a job in delivery keys for ever: it must not be given twice.
     sqlite_autoincrement=True,
+)
+
+# The tags of JOBS.tags, by tag: what finds them. `store.tags` writes it with each change of the other.
+JOB_TAGS = Table(
+    "job_tags",
+    METADATA,
+    Column("tag", Text, primary_key=True),
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Index("job_tags_by_job", "job"),
+    sqlite_with_rowid=False,
 )
 
 _FREEZES = "\"after\" = 'BLOCK'"
@@ -318,8 +330,10 @@ DELIVERIES = Table(
         postgresql_where=text("job IS NOT NULL"),
     ),
     Index("deliveries_by_transition", "transition"),
-    # Counting, how many were written of late, and which are old.
+    # Lists, counting, how many were written of late, and which are old.
     Index("deliveries_by_status", "channel", "status", "created_at"),
+    # Lists by what does not change: written once for each delivery.
+    Index("deliveries_by_event", "project", "event", "created_at"),
     sqlite_autoincrement=True,
 )
 

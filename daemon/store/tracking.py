@@ -1,4 +1,4 @@
-"""Taking jobs up: what becomes of a request to track one, by what is known of it.
+"""Taking jobs up: what becomes of a request to track one, by what is known of it; and letting go of them.
 
 Owns these statements, for `Jobs`. Must never change what the service said of a job.
 """
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Boolean, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Boolean, Connection, and_, bindparam, func, insert, or_, select, update
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import batches, links
+from daemon.store import batches, links, tags
 from daemon.store.mapping import plain
 from daemon.store.rows import Change, Known, Tracked, TrackRequest, TrackResult, TrackRule
 from daemon.store.tables import JOBS
@@ -67,6 +67,13 @@ _LOOK_AGAIN = (
         reminded_at=None,
     )
 )
+_ARE_ACTIVE = and_(_C.id.in_(bindparam("rows", expanding=True)), _C.tracking == plain(Tracking.ACTIVE))
+_ACTIVE_OF = select(_C.id, _C.project, _C.batch).where(_ARE_ACTIVE)
+_STOP = (
+    update(JOBS)
+    .where(_ARE_ACTIVE)
+    .values(tracking=plain(Tracking.STOPPED), changed=True, next_poll_at=None, next_reason=None)
+)
 _UNCONFIRMED = (
     select(_C.id)
     .where(
@@ -99,6 +106,26 @@ def track_many(
         results += plan.results
     batches.changed(connection, touched, at=at, routing=routing)
     return results
+
+
+def stop_many(
+    connection: Connection, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None
+) -> set[int]:
+    """Stop tracking the jobs of these row ids, and revoke wrapd's own links to them. Where they were the last
+    active ones of a batch, its end is told by `routing`. Returns those that were active."""
+    stopped: set[int] = set()
+    touched: dict[batches.Batch, None] = {}
+    for part in chunks(jobs):
+        links.revoke(connection, part, at=at)
+        for row, project, batch in connection.execute(_ACTIVE_OF, {"rows": part}).all():
+            stopped.add(row)
+            if batch is not None:
+                touched[project, batch] = None
+        connection.execute(_STOP, {"rows": part})
+    if routing is not None:
+        for project, batch in touched:
+            batches.finish(connection, project, batch, at=at, routing=routing)
+    return stopped
 
 
 @dataclass(slots=True)
@@ -165,11 +192,11 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
     active = again or job.tracking is Tracking.ACTIVE
     kind, source, kind_change = _kind(request, job)
     named_by = min(request.named_by, job.named_by, key=_TRUST.index)
-    label, tags, batch = _new_words(request, job) if rule.change else (None, None, None)
-    words = {Change.LABEL: label, Change.TAGS: tags, Change.BATCH: batch}
+    label, new_tags, batch = _new_words(request, job) if rule.change else (None, None, None)
+    words = {Change.LABEL: label, Change.TAGS: new_tags, Change.BATCH: batch}
     changes = [change for change, value in words.items() if value is not None]
     changes += [] if kind_change is None else [kind_change]
-    if (kind, source, named_by) != (job.kind, job.kind_source, job.named_by) or label or tags or batch:
+    if (kind, source, named_by) != (job.kind, job.kind_source, job.named_by) or label or new_tags or batch:
         plan.given.append(
             {
                 "row": job.id,
@@ -177,7 +204,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
                 "new_source": source,
                 "new_named": named_by,
                 "new_label": label,
-                "new_tags": tags,
+                "new_tags": new_tags,
                 "new_batch": batch,
                 "news": active and (kind, source, named_by) != (job.kind, job.kind_source, job.named_by),
             }
@@ -241,6 +268,8 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
     for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
+    tags.add(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
+    tags.put(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
     if plan.reopened:
         links.restore(connection, plan.reopened)
 

@@ -2,24 +2,34 @@
 are made from these. Must never read anything: rows come in, values go out.
 """
 
-from daemon.views.deliveries import Attempt, Delivery, attempt, delivery
+from daemon.views.batches import WAYS, Batch, batch
+from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.document import document
-from daemon.views.jobs import Job, Remaining, Transition, job, link_end, remaining, transition
+from daemon.views.jobs import Job, Remaining, Transition, is_orphaned, job, kept, link_end, remaining, transition
 from daemon.views.tracked import Tracked, tracked
+from daemon.views.why import Situation, why
 
 __all__ = [
+    "WAYS",
     "Attempt",
+    "Batch",
     "Delivery",
     "Job",
     "Remaining",
+    "Situation",
     "Tracked",
     "Transition",
     "attempt",
+    "batch",
     "delivery",
     "document",
+    "is_orphaned",
     "job",
+    "kept",
     "link_end",
     "remaining",
+    "resent_from",
     "tracked",
     "transition",
+    "why",
 ]

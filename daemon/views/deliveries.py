@@ -38,16 +38,20 @@ class Delivery:
     status: str  # pending, sending, sent, held, dead or canceled
     attempts: int  # how many sends were tried
     last_error: str | None  # why the last one failed, or null
+    why: str | None  # why it is not sent, in words; null where it is
     possible_repeat: bool  # whether a message may have arrived before
-    created_at: str | None  # when the event happened
+    created_at: str | None  # when the event happened, or, of one that repeats another, when that was asked for
     due_at: str | None  # when it is sent next, where it still is to be
     held_until: str | None  # the end of the quiet hours that it was kept for, or null
     sent_at: str | None  # when the chat service took it
+    resent_from: int | None  # the delivery that this one repeats, because somebody asked for it, or null
     tries: tuple[Attempt, ...]  # every attempt, as below
 
 
-def delivery(row: "DeliveryRow", tries: "Sequence[AttemptRow]", job_id: str | None) -> Delivery:
-    """A delivery with its attempts; `job_id` is that of its job."""
+def delivery(
+    row: "DeliveryRow", tries: "Sequence[AttemptRow]", job_id: str | None, *, why: str | None = None
+) -> Delivery:
+    """A delivery with its attempts; `job_id` is that of its job, `why` as `views.why` says."""
     return Delivery(
         id=row.id,
         event=str(row.event),
@@ -57,13 +61,21 @@ def delivery(row: "DeliveryRow", tries: "Sequence[AttemptRow]", job_id: str | No
         status=str(row.status),
         attempts=row.attempts,
         last_error=row.last_error,
+        why=why,
         possible_repeat=row.possible_repeat,
         created_at=stamp(row.created_at),
         due_at=stamp(row.due_at),
         held_until=stamp(row.held_until),
         sent_at=stamp(row.sent_at),
+        resent_from=resent_from(row),
         tries=tuple(map(attempt, tries)),
     )
+
+
+def resent_from(row: "DeliveryRow") -> int | None:
+    """The row id of the delivery that this one repeats, because somebody asked for it."""
+    found = row.facts.get("resent_from")
+    return found if isinstance(found, int) else None
 
 
 def attempt(row: "AttemptRow") -> Attempt:

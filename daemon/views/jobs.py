@@ -2,12 +2,13 @@
 they may grow, none goes or changes its meaning. Pure.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import link_expiry
+from daemon.domain.jobs import Tracking, link_expiry
 from daemon.domain.text import stamp
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import, and most commands show something
@@ -124,6 +125,17 @@ def job(row: "JobRow", *, now: datetime, eta: Eta | None, eta_reason: str | None
         kind_source=str(row.kind_source),
         named_by=str(row.named_by),
     )
+
+
+def is_orphaned(row: "JobRow", projects: Collection[str]) -> bool:
+    """Whether the job is to be asked about, but nobody does: its project is none of `projects`, which the config
+    has."""
+    return row.tracking is Tracking.ACTIVE and row.project not in projects
+
+
+def kept(row: "JobRow", projects: Collection[str]) -> "JobRow":
+    """The job without a plan that nobody keeps."""
+    return replace(row, next_poll_at=None, next_reason=None) if is_orphaned(row, projects) else row
 
 
 def remaining(eta: Eta | None, *, now: datetime) -> Remaining | None:

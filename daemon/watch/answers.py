@@ -121,6 +121,7 @@ class Answers:
                     operator_alerts=self._reports.unknown_state(watched, move),
                     facts=facts,
                     kind=kind,
+                    project=ground.project,
                 )
             )
         except StoreError as error:
@@ -160,8 +161,9 @@ class Answers:
             self._ground.defects.note("watch", error, project=self._ground.project, job=found.watched.job_id)
 
     async def _follow_store(self, watched: Watched) -> None:
-        """The store did not take a move: a person stopped the job meanwhile, or it holds another state than was
-        known here (an answer beside this one was faster, or a commit was taken for failed)."""
+        """The store did not take a move: a person stopped the job or moved it to another project meanwhile, or
+        it holds another state than was known here (an answer beside this one was faster, or a commit was taken
+        for failed)."""
         ground = self._ground
         try:
             row = await ground.store.read_async(lambda tx: tx.jobs.get(watched.job))
@@ -170,7 +172,7 @@ class Answers:
             return
         if not ground.agenda.holds(watched):
             return
-        if row is None or row.tracking is not Tracking.ACTIVE:
+        if row is None or row.tracking is not Tracking.ACTIVE or row.project != ground.project:
             ground.agenda.discard(watched)
             return
         now = ground.clock.monotonic()
@@ -317,7 +319,11 @@ class Answers:
         try:
             recorded = await ground.store.write(
                 lambda tx: tx.jobs.record_stuck(
-                    watched.job, at=ground.clock.now(), routing=ground.routing, facts=facts
+                    watched.job,
+                    at=ground.clock.now(),
+                    routing=ground.routing,
+                    facts=facts,
+                    project=ground.project,
                 )
             )
         except StoreError as error:  # the next look tells it
@@ -342,6 +348,7 @@ class Answers:
                     routing=ground.routing,
                     reason=reason,
                     episode=watched.episode,
+                    project=ground.project,
                 )
             )
         except StoreError as error:

@@ -145,9 +145,13 @@ class Kinds:
             self._add(case)
         return case.over
 
-    def drop(self, job_id: JobId) -> bool:
-        """Look for its kind no longer. False where nobody did."""
-        return self._cases.pop(job_id, None) is not None
+    def drop(self, job_id: JobId, *, row: int | None = None) -> bool:
+        """Look for its kind no longer (with `row`: only if the job has this row id). False where nobody did."""
+        case = self._cases.get(job_id)
+        if case is None or row not in (None, case.job):
+            return False
+        del self._cases[job_id]
+        return True
 
     def tick(self) -> None:
         """Ask what is due, if nothing is being asked; report what there is to report."""
@@ -336,6 +340,7 @@ class Kinds:
                 routing=ground.routing,
                 reason=reason,
                 episode=case.episode,
+                project=ground.project,
             )
         )
         if self._cases.get(case.job_id) is case:

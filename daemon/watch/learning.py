@@ -11,7 +11,7 @@ from daemon.clock import Clock
 from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
-from daemon.store import FinishedRow, JobRow, Store
+from daemon.store import FinishedRow, JobRow, Store, WatchRow
 from daemon.watch.agenda import Agenda, Watched
 
 _LONGEST = timedelta(days=60)
@@ -112,7 +112,7 @@ def production_began(
     return started_at
 
 
-def elapsed_of(row: JobRow, now: datetime) -> float | None:
+def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
     """Seconds for which a job is in production as of `now`; None where it is not."""
     if row.state != State.PROCESSING:
         return None

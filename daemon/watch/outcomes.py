@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId
+from daemon.domain.planning import Reason
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.errors import (
     ApiError,
@@ -126,6 +127,7 @@ class Outcomes:
             watched.missing_since = now
             log.warning(LogEvent.JOB_MISSING, project=self._ground.project, job=watched.job_id, error=error)
         self._answers.without_answer(watched, error, source)
+        watched.reason = Reason.UNKNOWN
         watched.once = True  # only a single query tells whether it is there
         over = watched.missing_since + self._ground.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind

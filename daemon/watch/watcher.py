@@ -242,6 +242,7 @@ class Watcher:
     def _notice(self, row: WatchRow) -> LogEvent | None:
         """Take up a job that a command tracked, drop one that it stopped; one that is watched already was tracked
         before the load. Returns what is to be logged of it."""
+        self._leave_others(row)
         poller = self._pollers.get(row.project)
         if row.tracking != Tracking.ACTIVE:
             dropped = poller is not None and _forget(poller, row.job_id)
@@ -249,6 +250,12 @@ class Watcher:
         if self._is_watched(row):
             return None
         return LogEvent.JOB_TAKEN if self._take(row, anew=True) else LogEvent.JOBS_STRAY
+
+    def _leave_others(self, row: WatchRow) -> None:
+        """A person may have moved the job from another project, which asks about it no more then."""
+        for project, poller in self._pollers.items():
+            if project != row.project and _forget(poller, row.job_id, row=row.id):
+                log.info(LogEvent.JOB_DROPPED, project=project, job=row.job_id)
 
     def _is_watched(self, row: WatchRow) -> bool:
         """Whether the job is in the agenda as the row says."""
@@ -371,10 +378,16 @@ def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
     return tx.jobs.active(after=after, limit=_PAGE)
 
 
-def _forget(poller: Poller, job_id: JobId) -> bool:
-    """Watch the job no longer. False where nobody did."""
-    held = poller.kinds.drop(job_id)
-    return poller.agenda.drop(job_id) is not None or held
+def _forget(poller: Poller, job_id: JobId, *, row: int | None = None) -> bool:
+    """Watch the job no longer (with `row`: only if it has this row id). False where nobody did."""
+    held = poller.kinds.drop(job_id, row=row)
+    watched = poller.agenda.get(job_id)
+    if watched is None or row not in (None, watched.job):
+        return held
+    poller.agenda.drop(job_id)
+    poller.answers.moved.pop(watched.job, None)
+    poller.answers.touched.pop(watched.job, None)
+    return True
 
 
 def _drain(jobs: dict[int, Watched]) -> dict[int, Watched]:

@@ -6,6 +6,7 @@ Owns who may and what is answered. Storing is idempotent: a tool that is not sur
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse
 from daemon import views
 from daemon.commands import track
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
+from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
 from daemon.web.bodies import Refused, machine_answer, read_body, same
 from daemon.web.ground import WebGround
@@ -86,23 +88,27 @@ async def _read(body: bytes, projects: Sequence[ProjectName]) -> Asked:
 
 
 async def _show(ground: WebGround, project: str, job_id: str) -> dict[str, object]:
-    found = None
+    found, now = None, ground.clock.now()
     with contextlib.suppress(ValueError):
         wanted = parse_job_id(job_id)
-        found = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted))
+        found = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted, now))
     if found is None:
         raise Refused(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
     job, story = found
     now = ground.clock.now()
-    return views.document(views.job(job, now=now, eta=ground.eta(job, now)), without=["eta_reason"]) | story
+    shown = views.job(views.kept(job, ground.projects), now=now, eta=ground.eta(job, now))
+    return views.document(shown, without=["eta_reason"]) | story
 
 
-def _find(tx: Transaction, project: ProjectName, job_id: JobId) -> tuple[JobRow, dict[str, object]] | None:
+def _find(
+    tx: Transaction, project: ProjectName, job_id: JobId, now: datetime
+) -> tuple[JobRow, dict[str, object]] | None:
     rows = tx.jobs.find(job_id, project)
     if not rows:
         return None
     deliveries = sorted(tx.outbox.list(job=rows[0].id), key=lambda row: row.id)
-    told = [views.delivery(row, tx.outbox.attempts(row.id), job_id) for row in deliveries]
+    at = views.Situation(standing=tx.queue.standing(deliveries, now=now), now=now, moment=stamp)
+    told = [views.delivery(row, tx.outbox.attempts(row.id), job_id, why=views.why(row, at)) for row in deliveries]
     return rows[0], {
         "transitions": [views.document(views.transition(row)) for row in tx.history.transitions(rows[0].id)],
         "deliveries": [views.document(each) for each in told],

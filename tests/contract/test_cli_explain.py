@@ -153,8 +153,19 @@ def test_a_running_job_has_an_eta_from_ten_finished_ones_on(desk: Desk) -> None:
         assert ahead.total_seconds() == pytest.approx(eta[seconds], abs=0.1)
     assert desk.document("show", "run")["eta"] == eta
     row = next(line for line in desk("jobs").splitlines() if "  run " in line)
-    assert re.search(r"PROCESSING  30s  soon  in \dm  \d+s-\dm ", row), row
+    assert re.search(r"PROCESSING  30s  -     in \dm  \d+s-\dm ", row), row
     assert re.search(r"ends +in about \dm\d*s?, 2026-03-01 12:0\d:\d\d UTC", desk("show", "run"))
+
+
+@running
+def test_next_is_soon_only_where_somebody_asks(desk: Desk) -> None:
+    for name, next_in in (("due", -5.0), ("ahead", 90.0)):
+        desk.looked(desk.job(name, "PROCESSING", took=30), ago=5, next_in=next_in, reason=Reason.PRICE)
+    desk.job("ended", "SUCCEED")
+    header, *rows = (line.split() for line in desk("jobs").splitlines())
+    assert [header[2], *(row[2] for row in rows)] == ["NEXT", "-", "in", "soon"]
+    desk.store.close()
+    assert [line.split()[2] for line in desk("jobs").splitlines()] == ["NEXT", "-", "-", "-"]
 
 
 def test_finished_jobs_of_another_kind_teach_no_eta(desk: Desk) -> None:

@@ -293,6 +293,7 @@ def test_jobs_in_a_pipe_are_plain_aligned_text(wrapd: Runner) -> None:
     lines = result.out.splitlines()
     assert lines[0].split() == ["STATE", "FOR", "NEXT", "ENDS", "RANGE", "PROJECT", "JOB", "NAME"]
     assert lines[2].endswith("a-long-id-that-is-36-characters-long  [red]数字人 [bold]x")
+    assert len(lines) == 3, "what a person should know is for a terminal"
     assert "\x1b" not in result.out
 
 
@@ -345,12 +346,60 @@ def test_show_tells_the_whole_story(wrapd: Runner) -> None:
 
 def test_a_job_that_is_not_known_is_told_how_to_add_it(wrapd: Runner) -> None:
     wrapd("db", "upgrade")
+    whole = "0123456789abcdef0123456789abcdef"
     for command in ("show", "untrack"):
-        result = wrapd(command, "zz")
+        result = wrapd(command, whole)
         assert (result.status, result.out) == (Exit.UNKNOWN, "")
-        assert "wrapd track zz" in result.err
+        assert f"wrapd track {whole}" in result.err
+        for short, why in (("zz", "takes 6 characters"), ("zzzzzzzz", "none whose id begins so")):
+            result = wrapd(command, short)
+            assert (result.status, result.out) == (Exit.UNKNOWN, "")
+            assert why in result.err
+            assert "wrapd jobs" in result.err
+            assert "wrapd track" not in result.err
     assert wrapd("show", "../x").status == Exit.USAGE
     assert wrapd("show", "-").status == Exit.USAGE
+
+
+def test_the_beginning_of_an_id_stands_for_it(wrapd: Runner) -> None:
+    wrapd("track", "abcdef-one", "abcdef-two", "abcdef", "ABCDEF-one", "abcdefz", "abcdeg_1")
+    for short, whole in (
+        ("abcdef", "abcdef"),  # an exact id wins
+        ("abcdef-o", "abcdef-one"),
+        ("ABCDEF", "ABCDEF-one"),
+        ("abcdeg_", "abcdeg_1"),
+    ):
+        assert json.loads(wrapd("show", short, "--json").out)["job_id"] == whole
+    result = wrapd("show", "abcdef-")
+    assert (result.status, result.out) == (Exit.USAGE, "")
+    assert "several jobs begin with abcdef-" in result.err
+    assert "\n  abcdef-one of project main\n  abcdef-two of project main\n" in result.err
+    assert wrapd("show", "abcde").status == Exit.UNKNOWN, "too short to stand for another"
+    assert wrapd("show", "abcdefg").status == Exit.UNKNOWN, "a dash, a digit or a z is no wildcard"
+    assert wrapd("untrack", "abcdeg", "abcdeg_1").out == "abcdeg_1: no longer tracked\n"
+    assert wrapd("untrack", "abcdef-t", "abcdef-x").status == Exit.UNKNOWN
+    assert json.loads(wrapd("show", "abcdef-two", "--json").out)["tracking"] == "active", "all or nothing"
+    assert wrapd("links", "revoke", "abcdef-o").out == "abcdef-one: there is no link to it\n"
+    assert wrapd("track", "abcdef-o").out == "abcdef-o: tracked\n", "track takes ids as they are"
+
+
+def test_the_beginning_of_ids_in_several_projects_needs_the_project(wrapd: Runner) -> None:
+    wrapd.config.write_text(CONFIG + '[projects.second]\nregion = "cn-east-3"\n')
+    for project in ("main", "second"):
+        wrapd("track", "same-id-1", "--project", project)
+    wrapd("track", "other-1", "--project", "second")
+    result = wrapd("show", "same-id")
+    assert (result.status, "several projects have a job same-id-1; add --project" in result.err) == (2, True)
+    assert json.loads(wrapd("show", "same-id", "--project", "second", "--json").out)["project"] == "second"
+    assert wrapd("show", "other-", "--project", "main").status == Exit.UNKNOWN
+
+
+def test_of_very_many_that_begin_alike_some_are_named(wrapd: Runner) -> None:
+    wrapd("track", *(f"episode-{number}" for number in range(9)))
+    result = wrapd("show", "episode")
+    assert result.status == Exit.USAGE
+    assert result.err.count("\n  episode-") == 5
+    assert result.err.endswith("\n  and more\n")
 
 
 def test_commands_work_beside_a_daemon_and_it_sees_what_they_changed(wrapd: Runner) -> None:
@@ -419,7 +468,10 @@ def test_deliveries_are_listed_and_sent_again(wrapd: Runner) -> None:
     assert [each["job_id"] for each in json.loads(wrapd("deliveries", "--json", "--status", "dead").out)] == ["a"]
     assert len(json.loads(wrapd("deliveries", "--json", "--channel", "editors", "--limit", "1").out)) == 1
     assert wrapd("deliveries", "--channel", "editrs").status == Exit.UNKNOWN
-    assert "no such chat" in wrapd("deliveries").out
+    titles, _, row = wrapd("deliveries").out.splitlines()
+    assert titles.split() == ["ID", "EVENT", "CHANNEL", "STATUS", "TRIES", "WRITTEN", "JOB", "NAME", "WHY"]
+    assert row.split()[1:5] == ["succeeded", "editors", "dead", "1"]
+    assert row.endswith("a    -     no such chat")
     dead = str(listed[1]["id"])
     result = wrapd("deliveries", "retry", dead)
     assert (result.status, result.out) == (0, "1 alert will be sent again\n")

@@ -458,6 +458,35 @@ def test_doctor_sees_a_running_daemon_and_asks_it(wrapd: Runner) -> None:
     assert findings(wrapd)["daemon"][0] == "warn"
 
 
+def test_doctor_fails_where_no_daemon_runs_though_something_waits_for_one(wrapd: Runner) -> None:
+    wrapd.config.write_text(text("json://127.0.0.1:1"))
+    wrapd.config.chmod(0o600)
+    wrapd("db", "upgrade")
+    assert findings(wrapd)["daemon"][0] == "warn"
+    wrapd("track", "a-job")
+    assert findings(wrapd)["daemon"] == (
+        "fail",
+        (
+            "none works on this database, though 1 job is tracked; "
+            "start it with `wrapd run` or `systemctl start wrapd`"
+        ),
+    )
+    wrapd("untrack", "a-job")
+    assert findings(wrapd)["daemon"][0] == "warn"
+
+
+def test_doctor_sees_that_the_file_is_gone_under_a_daemon(wrapd: Runner) -> None:
+    wrapd.config.write_text(text("json://127.0.0.1:1", more="[web]\nenabled = false"))
+    store = Store.open(f"sqlite:///{wrapd.database}", clock=SystemClock(), daemon=True)
+    try:
+        wrapd.database.unlink()
+        verdict, says = findings(wrapd)["database"]
+        assert (verdict, "it is gone, though a daemon works on it" in says) == ("fail", True)
+    finally:
+        store.part()
+        store.close()
+
+
 def test_live_is_the_health_check_of_a_container(wrapd: Runner) -> None:
     with pages(200, b"{}") as port:
         wrapd.config.write_text(f'[web]\nlisten = "127.0.0.1:{port}"')

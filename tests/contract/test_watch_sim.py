@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking, parse_job_id
+from daemon.domain.planning import Reason
 from daemon.logs import LogEvent
 from daemon.metastudio.settings import AkSk
 from daemon.store import StoreFailed, TrackRequest, TrackResult
@@ -103,7 +104,9 @@ async def test_a_job_that_the_service_does_not_know_is_lost_only_after_the_grace
     async with rig(tmp_path) as it:
         it.track("never-made")
         await it.run(55)
-        assert it.job("never-made").tracking is Tracking.ACTIVE
+        await it.watcher.checkpoint()
+        known = it.job("never-made")
+        assert (known.tracking, known.next_reason) == (Tracking.ACTIVE, Reason.UNKNOWN)
         assert it.events() == []
         await it.run(10)
         assert it.job("never-made").tracking is Tracking.LOST

@@ -12,9 +12,9 @@ import pytest
 
 from daemon import views
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import Asset, Observation, Tracking
+from daemon.domain.jobs import Asset, JobId, Observation, ProjectName, Tracking
 from daemon.domain.transitions import Moved, judge
-from daemon.store import AttemptOutcome, Outcome, Transaction
+from daemon.store import AttemptOutcome, Look, Outcome, TrackRequest, Transaction
 from daemon.web.bodies import Refused
 from daemon.web.requests import read_wanted
 from tests.support.store import BOTH, A
@@ -406,3 +406,17 @@ async def test_a_batch_whose_last_job_moves_to_another_is_told(tmp_path: Path) -
         await post(it, {"job_id": "j-2", "batch": "b2"})
         rows = it.store.read(lambda tx: tx.outbox.list(channel=A))
         assert [row.facts["batch"] for row in rows if row.event == "batch_finished"] == ["b1"]
+
+
+async def test_a_job_of_a_project_that_the_config_does_not_have_has_no_next_look(tmp_path: Path) -> None:
+    async with desk(tmp_path) as it:
+        for project, planned in ((MAIN, True), ("old", False)):
+            request = TrackRequest(project=ProjectName(project), kind="avatar", job_id=JobId("j-1"))
+            it.store.write_now(lambda tx, request=request: tx.jobs.track(request, at=NOW))
+            [row] = it.store.read(lambda tx, project=project: tx.jobs.find(JobId("j-1"), ProjectName(project)))
+            look = Look(
+                job=row.id, last_polled_at=NOW, next_poll_at=NOW, polls=1, last_error=None, next_reason="price"
+            )
+            it.store.write_now(lambda tx, look=look: tx.jobs.checkpoint([look]))
+            told = (await it.ask("GET", f"/api/v1/jobs/{project}/j-1", token=TOKEN)).json()
+            assert (told["next_poll_at"] is not None, told["next_reason"] is not None) == (planned, planned)

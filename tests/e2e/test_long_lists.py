@@ -39,10 +39,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         at = int(NOW.timestamp() * 1000)
         every = range(1, ROWS + 1)
         database.executemany(
-            "INSERT INTO jobs (id, project, kind, job_id, label, tracking, state, state_since, tracked_at,"
-            " started_at, preview_url) VALUES (?, 'main', 'avatar', ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (id, project, kind, job_id, batch, label, tracking, state, state_since, tracked_at,"
+            " started_at, preview_url) VALUES (?, 'main', 'avatar', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                (n, f"job-{n:06}", f"春节 {n}", *_state(n), at + n, at, at, f"https://e/{n}?{'s' * 400}")
+                (
+                    n,
+                    f"job-{n:06}",
+                    f"批次 {n}",
+                    f"春节 {n}",
+                    *_state(n),
+                    at + n,
+                    at,
+                    at,
+                    f"https://e/{n}?{'s' * 400}",
+                )
                 for n in every
             ),
         )
@@ -98,8 +108,15 @@ def test_deliveries_as_json(home: Path) -> None:
     assert peak <= MOST, f"{peak} KiB"
 
 
+def test_batches_as_json(home: Path) -> None:
+    out, peak = measured(home, "batches", "--json")
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert [each["batch"] for each in found] == [f"批次 {n}" for n in falling()]
+    assert peak <= MOST, f"{peak} KiB"
+
+
 @pytest.mark.parametrize(
-    "command", [("jobs", "--project", "main"), ("deliveries", "--channel", "editors", "--dead")]
+    "command", [("jobs", "--project", "main"), ("deliveries", "--channel", "editors", "--dead"), ("batches",)]
 )
 def test_tables_in_a_pipe(home: Path, command: tuple[str, ...]) -> None:
     out, peak = measured(home, *command)

@@ -304,6 +304,49 @@ def test_a_changed_config_is_taken_into_use_and_a_wrong_one_is_not(lab: Lab) -> 
     assert (lab.unit("MainPID")["MainPID"], lab.active()) == (before, True)
 
 
+def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab: Lab) -> None:
+    checked = lab.wrapd("alice", "config", "check")
+    assert ": ok: 1 project, 1 channel, 0 routes\nthe daemon runs with it" in checked
+    assert "fail" not in lab.wrapd("alice", "doctor")
+    assert "== failed: " in lab.wrapd("alice", "templates", "preview", "--channel", "editors", "--event", "failed")
+    lab.exec(
+        "sh",
+        "-c",
+        f"echo 'timezone = \"Asia/Shanghai\"' | sed --in-place '/channels.editors/r /dev/stdin' {CONFIG}",
+    )
+    differs = "channels.editors.timezone: Asia/Shanghai instead of UTC"
+    for command in (["config", "check"], ["doctor"], ["channels"], ["routes", "explain", "--event", "failed"]):
+        assert differs in lab.wrapd("alice", *command)
+    assert '"timezone": "UTC"' in lab.wrapd("alice", "channels", "--json")
+    lab.exec("systemctl", "kill", "--signal=HUP", "wrapd")
+    wait_until("it is in use", lambda: "the daemon runs with it" in lab.wrapd("alice", "config", "check"))
+    assert '"timezone": "Asia/Shanghai"' in lab.wrapd("alice", "channels", "--json")
+
+
+def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
+    lab.exec("sed", "--in-place", 's/credential = "editors_url"/credential = "editor_url"/', CONFIG)
+    refused = lab.wrapd("alice", "config", "check", status=Exit.CONFIG)
+    assert "channels.editors.url: systemd gave this service no credential editor_url" in refused
+    assert "the daemon goes on with the config that it read at" in refused
+    assert "config: fail: channels.editors.url" in lab.wrapd("alice", "doctor", status=Exit.FAILED)
+    assert lab.active()
+    lab.exec("sed", "--in-place", 's/credential = "editor_url"/credential = "editors_url"/', CONFIG)
+    lab.wrapd("alice", "config", "check")
+
+
+def test_a_changed_secret_of_the_unit_is_said_to_take_a_restart(lab: Lab) -> None:
+    source = "/etc/wrapd/credentials/web_token"
+    lab.exec("sh", "-c", f"echo {WEB_TOKEN}-new > {source}")
+    said = f"credential web_token: {source} has changed since wrapd.service got its copy at the start"
+    for command in ("config", "check"), ("doctor",), ("reload",):
+        assert said in lab.wrapd("root", *command)
+        assert "web_token" not in lab.wrapd("alice", *command)  # she may not see that file
+    lab.exec("systemctl", "restart", "wrapd")
+    assert "credential web_token" not in lab.wrapd("root", "config", "check")
+    assert lab.exec("/usr/bin/python3", "-c", HAND_OVER, f"{WEB_TOKEN}-new") == "200"
+    lab.wrapd("alice", "untrack", "handed-over")
+
+
 def test_lines_of_the_journal_have_their_priorities_and_one_time(lab: Lab) -> None:
     said = lab.exec("journalctl", "--unit", "wrapd", "--output", "json", "--no-pager", "_COMM=wrapd")
     lines = [json.loads(line) for line in said.splitlines()]
@@ -353,6 +396,17 @@ def test_a_stop_is_clean_and_the_log_shows_no_secret(lab: Lab) -> None:
     said = lab.journal("wrapd")
     assert "daemon.stopped" in said
     assert SECRET_KEY not in said
+    assert WEB_TOKEN not in said
+
+
+def test_doctor_misses_a_daemon_where_the_unit_is_enabled(lab: Lab) -> None:
+    for enabled, verdict in (("disable", "warn"), ("enable", "fail")):
+        lab.exec("systemctl", enabled, "wrapd")
+        lab.exec("sh", "-c", "rm /var/lib/wrapd/wrapd.db*")
+        said = lab.wrapd("root", "doctor", status=Exit.FAILED)  # the secrets cannot be read here
+        assert f"daemon: {verdict}: none works on this database" in said
+        assert ("the systemd unit is enabled" in said) is (verdict == "fail")
+        lab.exec("touch", "/var/lib/wrapd/wrapd.db")
 
 
 def test_a_wrong_config_is_said_once_and_not_tried_again(lab: Lab) -> None:

@@ -91,6 +91,9 @@ def test_no_row_is_changed_by_the_migrations(released: Path) -> None:
     for table, names in columns(released).items():
         assert set(before.get(table, ())) <= set(names), f"{table} lost a column"
     assert content(released, wanted) == told
+    tags = rows(released, "SELECT j.id, t.value FROM jobs j, json_each(j.tags) t")
+    assert sorted(rows(released, "SELECT job, tag FROM job_tags")) == sorted(tags)
+    assert tags
 
 
 @pytest.mark.long

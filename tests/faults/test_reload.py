@@ -180,22 +180,22 @@ async def test_corrected_keys_are_tried_at_once(tmp_path: Path, sim: Simulator) 
 async def test_projects_come_and_go_with_their_jobs(tmp_path: Path, sim: Simulator) -> None:
     [first, second] = (sim.create_jobs(timeline=[("PROCESSING", None)])[0] for _ in range(2))
     with Webhook() as hook:
-        one, other = project(sim), project(sim, "other")
-        async with live(tmp_path, BASE + one + to(hook)) as it:
+        one, other = f"operators = []\n{BASE}{project(sim)}", project(sim, "other")
+        async with live(tmp_path, one + to(hook)) as it:
             await it.track(first)
             await it.track(second, project="other")
             await it.until("the first is asked", lambda: it.polled(first))
-            reloaded = await it.reload(BASE + one + other + to(hook))
+            reloaded = await it.reload(one + other + to(hook))
             assert "projects.other: added" in reloaded.changed
             await it.until("the other's is asked", lambda: it.polled(second))
             budget = it.service.scope.pollers[ProjectName("other")].ground.client.budget
-            assert "projects.other: removed" in (await it.reload(BASE + one + to(hook))).changed
+            assert "projects.other: removed" in (await it.reload(one + to(hook))).changed
             assert set(it.service.scope.pollers) == {MAIN}
             assert it.metric("wrapd_project_up", project="other") is None
             sim.set_state(second, "SUCCEED")
             sim.set_state(first, "SUCCEED")
             await it.until("the first is told", lambda: it.statuses()["sent"] == 1)
-            assert (await it.reload(BASE + one + other + to(hook))).ok
+            assert (await it.reload(one + other + to(hook))).ok
             await it.until("the other's is told", lambda: it.statuses()["sent"] == 2)
             assert it.service.scope.pollers[ProjectName("other")].ground.client.budget is budget
             assert {each.json["job_id"] for each in hook.requests} == {first, second}
@@ -221,12 +221,13 @@ async def test_a_channel_that_is_taken_out_keeps_its_alerts_until_it_is_back(
 ) -> None:
     jobs = sim.create_jobs(count=2, timeline=[("SUCCEED", None)])
     with Webhook() as hook, Webhook(default=Answer(status=503)) as busy:
-        both = BASE + project(sim) + to(hook) + to(busy, "busy")
+        one = f"operators = []\n{BASE}{project(sim)}{to(hook)}"
+        both = one + to(busy, "busy")
         async with live(tmp_path, both) as it:
             await it.track(*jobs)
             await it.until("one has all", lambda: it.statuses()["sent"] == 2)
             await it.came(busy, 1)
-            assert (await it.reload(BASE + project(sim) + to(hook))).ok
+            assert (await it.reload(one)).ok
             await it.until("its lane has ended", lambda: len(it.service.delivery.dispatcher._lanes) == 1)
             asked = len(busy.requests)
             busy.default = Answer()

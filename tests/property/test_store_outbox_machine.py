@@ -1,9 +1,9 @@
 """The outbox against a plain model of it, over any order of events, sends (of one or of many together), quiet
-hours, diversions, cancellations, crashes and steps of the clock.
+hours, diversions, cancellations, revivals, repeats, crashes and steps of the clock.
 
 The model keeps the deliveries in a list and finds the next one by looking at all of them; the store must agree at
-every step. Beside that: nothing is lost, nothing that was sent is sent again, doubtful ones are marked, and order
-holds for each job and channel.
+every step. Beside that: nothing is lost, nothing that was sent is sent again unless somebody asks for it, doubtful
+ones are marked, and order holds for each job and channel.
 """
 
 import math
@@ -63,7 +63,8 @@ def night(until: datetime | None) -> Night:
 
 @dataclass(slots=True)
 class Row:
-    """A delivery in the model. `line` is what it must keep its order in; `outcomes` are those of its attempts."""
+    """A delivery in the model. `line` is what it must keep its order in; `outcomes` are those of its attempts;
+    `repeats` is the row id that it tells again."""
 
     id: int
     key: str
@@ -75,11 +76,12 @@ class Row:
     status: str = "pending"
     attempts: int = 0
     doubtful: bool = False
-    was_dead: bool = False
+    was_given_up: bool = False
     event: Event = Event.BLOCKED
     sent_at: datetime | None = None
     outcomes: list[str] = field(default_factory=list)
     begun: datetime = NOW
+    repeats: int | None = None
 
     @property
     def merges(self) -> bool:
@@ -231,7 +233,7 @@ class OutboxMachine(RuleBasedStateMachine):
         row.status = after
         row.outcomes.append(kind)
         row.doubtful |= kind is AttemptOutcome.UNKNOWN
-        row.was_dead |= after == "dead"
+        row.was_given_up |= after == "dead"
         if after in {"pending", "held"}:
             row.due_at = due
         if after == "sent":
@@ -318,7 +320,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """What has been being sent for so long that nobody can own it is dead before people change it."""
         for row in rows:
             if row.status == "sending" and row.begun <= self.now - LONGEST_SEND:
-                row.status, row.doubtful, row.was_dead = "dead", True, True
+                row.status, row.doubtful, row.was_given_up = "dead", True, True
                 row.outcomes.append("unknown")
 
     def retry(self, everything: bool) -> None:
@@ -339,6 +341,34 @@ class OutboxMachine(RuleBasedStateMachine):
         assert count == len(rows)
         for row in rows:
             row.status, row.due_at = "canceled", self.now
+
+    @rule(numbers=st.sets(st.integers(1, 20), min_size=1, max_size=4))
+    def revive(self, numbers: set[int]) -> None:
+        rows = [self.rows[number] for number in numbers if number in self.rows]
+        rows = [row for row in rows if row.status == "canceled"]
+        assert self.store.write_now(lambda tx: tx.again.revive(sorted(numbers), at=self.now)) == len(rows)
+        for row in rows:
+            row.status, row.due_at, row.was_given_up = "pending", self.now, True
+
+    @rule(numbers=st.sets(st.integers(1, 20), min_size=1, max_size=4), to=st.sampled_from([None, None, B, C]))
+    def resend(self, numbers: set[int], to: ChannelName | None) -> None:
+        rows = [row for row in self.stored().values() if row.id in numbers and row.status == "sent"]
+        told = {(self.root(row.id).key, to or row.channel) for row in rows}
+        assert self.store.write_now(lambda tx: tx.again.resend(rows, to=to, at=self.now)) == len(told)
+        for row in self.stored().values():
+            if row.id not in self.rows:
+                first = self.rows[row.facts["resent_from"]]
+                told.remove((first.key, row.channel))
+                self.overtake(row.channel, first.line, self.now)
+                self.make_way(row.channel, first.line)
+                self.rows[row.id] = Row(
+                    row.id, row.key, row.channel, first.line, self.now, self.now, event=row.event, repeats=first.id
+                )
+        assert not told
+
+    def root(self, number: int) -> Row:
+        row = self.rows[number]
+        return row if row.repeats is None else self.rows[row.repeats]
 
     # What must hold
 
@@ -386,7 +416,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for number, row in self.rows.items():
             if row.status == "sent":
                 earlier = [o for o in self.rows.values() if self.before(o, row)]
-                assert all(o.status not in UNSENT or o.was_dead for o in earlier), number
+                assert all(o.status not in UNSENT or o.was_given_up for o in earlier), number
 
     def attempts_are_complete(self) -> None:
         for number, row in self.rows.items():
@@ -461,7 +491,9 @@ class OutboxMachine(RuleBasedStateMachine):
             same = [
                 row
                 for row in sorted(self.rows.values(), key=lambda row: row.id, reverse=True)
-                if (row.channel, row.line, row.event) == (new.channel, line, event) and row.status != "canceled"
+                if (row.channel, row.line, row.event) == (new.channel, line, event)
+                and row.status != "canceled"
+                and row.repeats is None
             ]
             found += same[:16]
         waiting = [row for row in found if row.is_untried and row.due_at > self.now]

@@ -4,7 +4,7 @@ simulator, the webhooks, the database, time."""
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -88,13 +88,13 @@ class Live:
 
 
 @asynccontextmanager
-async def live(folder: Path, config: str) -> AsyncIterator[Live]:
-    """A daemon that runs on `config`."""
+async def live(folder: Path, config: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Live]:
+    """A daemon that runs on `config`, with an environment of its own."""
     path = folder / "wrapd.toml"
     path.write_text(config)
     path.chmod(0o600)
-    read = partial(load_plan, path, {})
-    service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read)
+    read = partial(load_plan, path, environ or {})
+    service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
     await service.start()
     try:
         yield Live(service=service, path=path)

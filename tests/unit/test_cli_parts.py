@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.cli import commands, wrapd
-from daemon.cli.output import Column, as_json, fitting, without_spare
+from daemon.cli.output import Column, as_json, fitting
 from daemon.clock import ManualClock
 from daemon.store import Store
 from daemon.store.health import holder
@@ -20,30 +20,37 @@ _WIDTHS = st.lists(st.tuples(st.integers(0, 300), st.booleans()), min_size=1, ma
 @given(_WIDTHS, st.integers(0, 300))
 def test_a_table_is_narrowed_no_more_than_it_must(columns: list[tuple[int, bool]], room: int) -> None:
     natural = [width for width, _ in columns]
-    gives = [may for _, may in columns]
-    widths = fitting(natural, gives, room=room)
+    made = [Column(title="", gives=gives) for _, gives in columns]
+    gaps = 2 * (len(columns) - 1)
+    shown, widths = fitting(made, natural, room=room)
+    assert shown == list(range(len(columns)))
     assert all(new <= old and new >= min(old, 6) for new, old in zip(widths, natural, strict=True))
-    if sum(natural) <= room:
+    if sum(natural) + gaps <= room:
         assert widths == natural
     else:
-        assert sum(widths) == max(room, sum(min(width, 6) for width in natural))
-    if any(new < old and not may for new, old, may in zip(widths, natural, gives, strict=True)):
-        assert all(new <= 6 for new, may in zip(widths, gives, strict=True) if may)
+        assert sum(widths) + gaps == max(room, sum(min(width, 6) for width in natural) + gaps)
+    if any(new < old and not each.gives for new, old, each in zip(widths, natural, made, strict=True)):
+        assert all(new <= 6 for new, each in zip(widths, made, strict=True) if each.gives)
 
 
 def test_a_table_in_too_little_room_keeps_what_does_not_give() -> None:
-    assert fitting([10, 40, 32], [False, True, False], room=60) == [10, 18, 32]
-    assert fitting([10, 40, 32], [False, True, False], room=40) == [10, 6, 24]
+    columns = (Column(title="A"), Column(title="B", gives=True), Column(title="C"))
+    assert fitting(columns, [10, 40, 32], room=64) == ([0, 1, 2], [10, 18, 32])
+    assert fitting(columns, [10, 40, 32], room=44) == ([0, 1, 2], [10, 6, 24])
 
 
-def test_a_spare_column_goes_before_any_that_does_not_give_is_narrowed() -> None:
-    columns = (Column(title="A"), Column(title="SPARE", spare=True), Column(title="B", gives=True))
-    rows = [["a" * 10, "s" * 10, "b" * 30]]
-    shown, cells, natural = without_spare(columns, rows, room=30)
-    assert ([each.title for each in shown], natural) == (["A", "SPARE", "B"], [10, 10, 30])
-    shown, cells, natural = without_spare(columns, rows, room=29)
-    assert ([each.title for each in shown], natural) == (["A", "B"], [10, 30])
-    assert cells == [["a" * 10, "b" * 30]]
+def test_what_is_spare_goes_before_what_gives_has_less_than_its_least() -> None:
+    columns = (
+        Column(title="A", gives=True, least=20),
+        Column(title="B", spare=1),
+        Column(title="C", spare=2),
+        Column(title="D"),
+    )
+    natural = [30, 10, 10, 10]
+    assert fitting(columns, natural, room=56) == ([0, 1, 2, 3], [20, 10, 10, 10])
+    assert fitting(columns, natural, room=55) == ([0, 1, 3], [30, 10, 10])
+    assert fitting(columns, natural, room=43) == ([0, 3], [30, 10])
+    assert fitting(columns, natural, room=30) == ([0, 3], [18, 10])
 
 
 def test_the_holder_is_who_has_the_lock_not_who_had_it(tmp_path: Path) -> None:

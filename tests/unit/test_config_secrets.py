@@ -136,7 +136,11 @@ def test_a_missing_secret_names_place_and_mend(tmp_path: Path) -> None:
         (parse({"file": "binary"}, tmp_path), {}, "is not UTF-8"),
         (parse({"file": "large"}, tmp_path), {}, "is larger than"),
         (parse({"credential": "x"}), {}, "LoadCredential=x"),
-        (parse({"credential": "x"}), {"CREDENTIALS_DIRECTORY": str(tmp_path)}, "cannot read .*/x"),
+        (
+            parse({"credential": "x"}),
+            {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+            "gave this service no credential x",
+        ),
     ]
     for secret, environ, says in cases:
         with pytest.raises(ConfigFault, match=f"^{PLACE}: .*{says}"):

@@ -117,6 +117,12 @@ def test_a_digest_says_what_its_alerts_would_have_said() -> None:
     assert message.facts["possible_repeat"] is True
 
 
+def test_a_digest_says_that_some_were_asked_for_again() -> None:
+    again, fresh = example("resent", now=NOW)[0], example("succeeded", now=NOW)[0]
+    message = compose_digest([again, fresh], Look(now=NOW))
+    assert message.notes == ("Some of these were sent before, and are sent again on request.",)
+
+
 def test_every_kind_of_alert_can_stand_in_a_digest() -> None:
     every = [claimed for event in Event for claimed in example(event.value, now=NOW)]
     message = compose_digest(every, Look(now=NOW))

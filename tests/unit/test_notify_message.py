@@ -285,6 +285,26 @@ def test_a_possible_repeat_says_so() -> None:
     assert message.facts["possible_repeat"] is True
 
 
+def test_what_was_asked_for_again_says_so_and_is_not_late() -> None:
+    facts = {"resent_from": 3, "first_sent_at": (AT + timedelta(minutes=1)).isoformat()}
+    message = told(alerts.claimed(facts=facts), now=AT + timedelta(hours=5))
+    assert message.notes == ("Sent again on request: it was first sent 1 Mar 12:01 (UTC).",)
+    assert message.facts["resent_from"] == 3
+    chinese = told(alerts.claimed(facts=facts), language="zh")
+    (note,) = chinese.notes
+    assert note.startswith("应要求重新发送")
+    assert "3月1日 12:01" in note
+    assert told(alerts.claimed()).facts["resent_from"] is None
+
+
+def test_an_alert_of_no_change_of_state_that_is_sent_again_keeps_its_time() -> None:
+    facts = {"resent_from": 3, "observed_at": AT.isoformat()}
+    row = alerts.delivery(Event.LOST, transition=None, facts=facts, created_at=AT + timedelta(hours=5))
+    message = told(Claimed(delivery=row, job=alerts.job(), move=None, attempt=1), now=AT + timedelta(hours=5))
+    assert message.facts["observed_at"] == "2026-03-01T12:00:00Z"
+    assert field(message, "Seen") == "1 Mar 12:00 (UTC)"
+
+
 @pytest.mark.parametrize(
     "event", [event for event in Event if event not in OPERATOR_EVENTS and event is not Event.BATCH_FINISHED]
 )

@@ -140,7 +140,7 @@ def test_more_than_one_statement_takes_are_tracked_and_looked_up(store: Store) -
     assert set(known) == set(ids)
     assert {(job.kind, job.tracking, job.state) for job in known.values()} == {("avatar", Tracking.ACTIVE, None)}
     names = store.read(lambda tx: tx.jobs.names([*(job.id for job in known.values()), 99999]))
-    assert names == {job.id: job_id for job_id, job in known.items()}
+    assert names == {job.id: (job_id, None) for job_id, job in known.items()}
 
 
 def test_many_are_stored_together_or_not_at_all(store: Store) -> None:

@@ -20,6 +20,8 @@ from daemon.store import (
     jobs,
     learned,
     links,
+    moves,
+    orphans,
     outbox,
     pictures,
     plainly,
@@ -64,6 +66,10 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (
             tracking._KNOWN.params(job_ids=["a", "b"]),
             ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id=?)"],
+        ),
+        (
+            jobs._BEGINNING.params(prefix="a", beyond="b"),
+            ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (job_id>? AND job_id<?)"],
         ),
         (jobs._NAMES.params(rows=[1, 2]), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
@@ -205,7 +211,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),
         (pictures._OF_JOB, ["SEARCH pictures USING INTEGER PRIMARY KEY (rowid=?)"]),
         (retention._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
-        (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_tracking (project>?)"]),
+        (retention._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
         (
             retention._DONE[DeliveryStatus.SENT],
             [
@@ -224,12 +230,41 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (
             retention._GIVEN_UP[Tracking.LOST],
             [
-                "SEARCH jobs USING INDEX jobs_by_tracking (project=? AND tracking=?)",
+                "SEARCH jobs USING INDEX jobs_by_change (project=? AND tracking=?)",
                 "SEARCH deliveries USING COVERING INDEX deliveries_by_job (job=?)",
                 "SEARCH other USING COVERING INDEX jobs_by_batch (batch=? AND project=? AND tracking=?)",
             ],
         ),
         (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
+        (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
+        (orphans._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
+        (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project=? AND tracking=?)"]),
+        (
+            orphans._UNSENT,
+            ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
+        ),
+        (
+            orphans._TOLD,
+            [
+                "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)",
+                "USE TEMP B-TREE FOR ORDER BY",
+            ],
+        ),
+        (
+            moves._WITH_JOBS,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_job (job=?)",
+                "SEARCH jobs USING INDEX jobs_by_change (project=?)",
+                "SEARCH twin USING COVERING INDEX sqlite_autoindex_jobs_1 (job_id=? AND project=?)",
+            ],
+        ),
+        (
+            moves._MOVE_OPEN,
+            [
+                "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=?)",
+                "SEARCH same USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=? AND channel=?)",
+            ],
+        ),
     ],
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:

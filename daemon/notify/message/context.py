@@ -52,6 +52,7 @@ MARKS: Mapping[Event, tuple[str, Severity]] = {
     Event.DELIVERY_DEAD: ("🪦", Severity.BAD),
     Event.UNCONFIRMED: ("👻", Severity.WARNING),
     Event.CONFIG_REFUSED: ("📝", Severity.WARNING),
+    Event.ORPHANED: ("📦", Severity.BAD),
     Event.DEFECT: ("🐞", Severity.WARNING),
 }
 """The sign and the colour of each event, in every language."""

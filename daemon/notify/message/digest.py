@@ -9,7 +9,7 @@ from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY
 from daemon.notify.message.context import DIGEST, Look
 from daemon.notify.message.facts import NOTHING
-from daemon.notify.message.lateness import diverted_from, late
+from daemon.notify.message.lateness import diverted_from, is_resent, late
 from daemon.notify.message.model import Link, Message, Row, Severity
 from daemon.notify.message.reading import Telling, expiry, moment, observed, telling
 from daemon.notify.text.clean import clean
@@ -100,9 +100,12 @@ def _notes(alerts: Sequence[_Alert], look: Look) -> tuple[str, ...]:
     rows = [alert.claimed.delivery for alert in alerts]
     others = dict.fromkeys(name for row in rows if (name := diverted_from(row)))
     found = (
+        texts.resent_some if any(map(is_resent, rows)) else "",
         texts.repeat_some if any(row.possible_repeat for row in rows) else "",
         *(texts.diverted.format(channel=name) for name in others),
-        late(first.claimed.delivery, texts.verb_first, first.at, look),
+        ""
+        if is_resent(first.claimed.delivery)
+        else late(first.claimed.delivery, texts.verb_first, first.at, look),
     )
     return tuple(filter(None, found))
 

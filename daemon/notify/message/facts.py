@@ -49,11 +49,13 @@ FACTS: Mapping[str, str] = {
     "reason": "why tracking ended without an end (`lost`, `expired`), or what is wrong (events for operators)",
     "late_seconds": "of `overloaded`: how long the most overdue job has waited",
     "jobs": "of `overloaded`: how many jobs are tracked; of `batch_finished`: how many the batch has; of "
-    "`unconfirmed`: how many jobs the service does not know",
-    "held_channel": "of `channel_held` and `delivery_dead`: which one",
-    "deliveries": "of `delivery_dead`: how many alerts were given up",
+    "`unconfirmed`: how many jobs the service does not know; of `orphaned`: how many nobody asks about",
+    "held_channel": "of `channel_held`, `delivery_dead` and `orphaned`: which one",
+    "deliveries": "of `delivery_dead`: how many alerts were given up; of `orphaned`: how many nobody sends",
+    "command": "of `orphaned`: the command that moves them",
     "part": "of `defect`: the part of wrapd that failed",
     "diverted_from": "the channel that this alert was written for, where it takes no messages; else null",
+    "resent_from": "`delivery_id` of the alert that this one repeats, because somebody asked for it; else null",
     "began_at": "of `batch_finished`: when the first of its jobs was created",
     "counts": "of `batch_finished`: how many jobs ended in which way (`succeeded`, `partial`, `failed`, "
     "`canceled`, `lost`, `expired`, `stopped`); of `digest`: how many alerts of which event it holds",

@@ -1,4 +1,5 @@
-"""What a message says about itself: that it comes late and why, may be a repeat, was meant for another channel.
+"""What a message says about itself: that it comes late and why, may be a repeat, was asked for, or was meant for
+another channel.
 
 Owns the rule which cause is named: that of the longest wait, and only where it is known. Pure.
 """
@@ -8,7 +9,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.context import Look
-from daemon.notify.message.reading import NAME_LIMIT, Telling, moment, number, text
+from daemon.notify.message.reading import NAME_LIMIT, Telling, moment, number, observed, text
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
@@ -24,14 +25,17 @@ class _Wait:
 
 
 def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
-    """All notes of an alert; `late` is that about lateness, '' where there is none."""
+    """All notes of an alert; `late` is that about lateness, '' where there is none. What somebody has asked for
+    is not late."""
     texts = look.voice.texts
     diverted = diverted_from(delivery)
     repeated = damped(delivery, look)
+    again = resent(delivery, look)
     found = (
+        again,
         texts.repeat if delivery.possible_repeat else "",
         texts.diverted.format(channel=diverted) if diverted else "",
-        repeated or late,
+        repeated or ("" if again else late),
     )
     return tuple(filter(None, found))
 
@@ -42,6 +46,19 @@ def damped(delivery: DeliveryRow, look: Look) -> str:
     if times < 2 or since is None:
         return ""
     return look.voice.texts.damped.format(n=times, since=look.voice.moment(since))
+
+
+def resent(delivery: DeliveryRow, look: Look) -> str:
+    """That somebody asked for it to be sent again; '' where nobody did."""
+    if not is_resent(delivery):
+        return ""
+    voice, first = look.voice, moment(delivery.facts, "first_sent_at") or observed(delivery)
+    return voice.texts.resent.format(first=voice.moment(first))
+
+
+def is_resent(delivery: DeliveryRow) -> bool:
+    """Whether it repeats another one, because somebody asked for it."""
+    return number(delivery.facts, "resent_from") > 0
 
 
 def diverted_from(delivery: DeliveryRow) -> ChannelName | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from daemon.domain.events import Json
+from daemon.domain.events import Event, Json
 from daemon.notify.message.context import MARKS, OTHER, Look
 from daemon.notify.message.lateness import late, notes
 from daemon.notify.message.model import Field, Message
@@ -20,7 +20,7 @@ from daemon.notify.message.reading import (
 from daemon.notify.text.clean import clean
 from daemon.store import DeliveryRow
 
-_TOLD = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part")
+_TOLD = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part", "command")
 
 
 def operator_message(delivery: DeliveryRow, look: Look) -> Message:
@@ -30,10 +30,13 @@ def operator_message(delivery: DeliveryRow, look: Look) -> Message:
     words = texts.operators.get(delivery.event, texts.operator_other)
     if facts.get("partly") is True:
         words = texts.held_partly
+    elif delivery.event is Event.ORPHANED and "channel" in facts:
+        words = texts.orphaned_channel
     names = {
         "project": text(facts, "project", NAME_LIMIT) or clean(delivery.project or "", limit=NAME_LIMIT),
         "channel": text(facts, "channel", NAME_LIMIT),
         "state": text(facts, "state", 64),
+        "command": text(facts, "command", TEXT_LIMIT),
         "event": delivery.event.value,
     }
     at = observed(delivery)

@@ -153,9 +153,9 @@ def observed(delivery: DeliveryRow) -> datetime:
 
 
 def _times(delivery: DeliveryRow, job: JobRow, move: TransitionRow | None) -> Times:
-    seen = move.observed_at if move is not None else delivery.created_at
+    seen = move.observed_at if move is not None else observed(delivery)
     if delivery.event is Event.LINK_EXPIRING:
-        return Times(ended=delivery.created_at, seen=delivery.created_at, took=None, reported=False)
+        return Times(ended=seen, seen=seen, took=None, reported=False)
     if delivery.event is Event.STARTED:
         return Times(ended=seen, seen=seen, took=None, reported=False)
     ended, started, created = job.ended_at, job.started_at, job.created_at
@@ -189,6 +189,7 @@ def delivery_facts(delivery: DeliveryRow) -> dict[str, Json]:
         "channel": delivery.channel,
         "project": delivery.project,
         "diverted_from": delivery.facts.get("diverted_from"),
+        "resent_from": number(delivery.facts, "resent_from") or None,
         "shared": 1,
     }
 

@@ -148,7 +148,7 @@ class Judge:
         wakes: list[ChannelName] = []
         if isinstance(report.verdict, Hold):
             due_at, about = results[0].outcome.due_at or at, self._dead.about
-            alerts.append(lambda tx: tx.outbox.hold_dead(revived, about=about, at=at, due_at=due_at))
+            alerts.append(lambda tx: tx.outbox.hold_dead(self._name, revived, about=about, at=at, due_at=due_at))
         if isinstance(report.verdict, Hold) and not standing.told:
             alert = held_alert(self._name, ended.load, report, at=at)
             told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
+from daemon.domain.orphans import move_command
 from daemon.domain.states import State
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
 
@@ -197,6 +198,11 @@ _OPERATORS: Mapping[Event, Mapping[str, Json]] = {
         "reason": "/etc/wrapd/config.toml: channels.studio.digest_abov: there is no such key; did you mean "
         "'digest_above'?",
     },
+    Event.ORPHANED: {
+        "project": "studio-2025",
+        "jobs": 12,
+        "command": move_command("project", "studio-2025", ["main"]),
+    },
     Event.DEFECT: {
         "part": "watch",
         "reason": "KeyError (daemon/watch/answers.py:120)",
@@ -240,6 +246,13 @@ def _diverted(now: datetime) -> tuple[Claimed, ...]:
     return (replace(claimed, delivery=replace(claimed.delivery, facts=facts)),)
 
 
+def _resent(now: datetime) -> tuple[Claimed, ...]:
+    """A video that finished two hours ago, and was told then."""
+    claimed = _of_job(Event.SUCCEEDED, now - 2 * _HOUR)
+    facts = {**claimed.delivery.facts, "resent_from": 1, "first_sent_at": (now - 2 * _HOUR).isoformat()}
+    return (replace(claimed, delivery=replace(claimed.delivery, created_at=now, facts=facts)),)
+
+
 def _hostile(now: datetime) -> tuple[Claimed, ...]:
     claimed = _of_job(Event.FAILED, now, label=HOSTILE_NAME, batch=HOSTILE_NAME, error_msg=HOSTILE_NAME)
     assert claimed.job is not None
@@ -263,6 +276,7 @@ EXAMPLES: Mapping[str, Made] = {
     "quiet": _quiet,
     "repeat": _repeat,
     "diverted": _diverted,
+    "resent": _resent,
     "hostile": _hostile,
     "digest": _digest,
 }

@@ -6,7 +6,6 @@ Owns the stripping of everything in a value that could break or disguise a messa
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
 
 _SPACES = re.compile(r"\s+")
 _JOINERS = "\u200c\u200d"
@@ -92,25 +91,3 @@ def rough(seconds: float, units: Units = Units()) -> str:
         return units.ages
     step = 5 if seconds < 120 else 30 if seconds < 600 else 60 if seconds < 7200 else 300
     return length(max(step, round(seconds / step) * step), units)
-
-
-def in_zone(at: datetime, zone: tzinfo) -> datetime:
-    """`at` in `zone`, or in UTC where the calendar ends before."""
-    try:
-        return at.astimezone(zone)
-    except OverflowError:  # the last hours of the year 9999 have no name east of Greenwich
-        return at.astimezone(UTC)
-
-
-def offset(local: datetime) -> str:
-    """How far a local time lies off UTC.
-
-    >>> from datetime import timezone
-    >>> [offset(datetime(2026, 1, 1, tzinfo=timezone(timedelta(minutes=m)))) for m in (0, 480, 345, -210)]
-    ['UTC', 'UTC+8', 'UTC+5:45', 'UTC-3:30']
-    """
-    off = local.utcoffset() or timedelta()
-    if not off:
-        return "UTC"
-    hours, minutes = divmod(abs(off) // timedelta(minutes=1), 60)
-    return f"UTC{'-' if off < timedelta() else '+'}{hours}{f':{minutes:02}' if minutes else ''}"

@@ -149,14 +149,19 @@ class Catalogue:
     """{length}"""
 
     operators: Mapping[Event, OperatorText]
-    """{project} {channel} {state}"""
+    """{project} {channel} {state} {command}"""
     operator_other: OperatorText
     held_partly: OperatorText
     """`channel_held` where others of its recipients get all messages."""
     """{event}"""
+    orphaned_channel: OperatorText
+    """`orphaned` of a channel; that of a project is among `operators`."""
 
     repeat: str
     repeat_some: str
+    resent: str
+    """{first}"""
+    resent_some: str
     diverted: str
     """{channel}"""
     damped: str

@@ -198,6 +198,13 @@ CHINESE = Catalogue(
                 "请修正后运行 `wrapd reload`；可用 `wrapd config check` 查看全部错误。"
             ),
         ),
+        Event.ORPHANED: OperatorText(
+            title="项目 {project} 已不在配置中，但仍有任务",
+            headline=(
+                "这些任务不再查询，结束时也不会通知。"
+                "请将该项目加回配置并运行 `wrapd reload`，或将任务移到其他项目：`{command}`。"
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd 内部出错",
             headline="其余功能照常运行，出错的部分会降低重试频率。请附上日志中的错误堆栈反馈给我们。",
@@ -209,9 +216,17 @@ CHINESE = Catalogue(
             "其余收件人照常收到消息，不会重复发送。请更正被拒收的收件人，再运行 `wrapd channels test {channel}`。"
         ),
     ),
+    orphaned_channel=OperatorText(
+        title="渠道 {channel} 已不在配置中，但仍有待发通知",
+        headline=(
+            "这些通知不会发出。请将该渠道加回配置并运行 `wrapd reload`，或将通知移到其他渠道：`{command}`。"
+        ),
+    ),
     operator_other=OperatorText(title="{event}", headline="wrapd 通知：{event}。"),
     repeat="这条消息可能重复：无法确认上一次是否送达。",
     repeat_some="其中可能有重复的通知：无法确认上一次是否送达。",
+    resent="应要求重新发送：首次发送于{first}。",
+    resent_some="其中部分通知之前已发送过，现应要求重新发送。",
     damped="反复变化：自{since}以来共 {n} 次，这是最近一次。",
     diverted="渠道 {channel} 无法接收消息，改发到这里。",
     late="通知延迟：{happened}，{told} 送达。",

@@ -194,6 +194,13 @@ ENGLISH = Catalogue(
                 "Fix the fault, then run `wrapd reload`; `wrapd config check` names every fault."
             ),
         ),
+        Event.ORPHANED: OperatorText(
+            title="Project {project} is not in the config, but has jobs",
+            headline=(
+                "Nobody asks about them, so their ends are not told. Put the project back into the config and run "
+                "`wrapd reload`, or move its jobs to another one: `{command}`."
+            ),
+        ),
         Event.DEFECT: OperatorText(
             title="wrapd met an error of its own",
             headline=(
@@ -209,9 +216,18 @@ ENGLISH = Catalogue(
             "run `wrapd channels test {channel}`."
         ),
     ),
+    orphaned_channel=OperatorText(
+        title="Channel {channel} is not in the config, but alerts wait for it",
+        headline=(
+            "Nobody sends them. Put the channel back into the config and run `wrapd reload`, or move them to "
+            "another one: `{command}`."
+        ),
+    ),
     operator_other=OperatorText(title="{event}", headline="wrapd reports {event}."),
     repeat="This may be a repeat: nobody can say whether an earlier try arrived.",
     repeat_some="Some of these may be repeats: nobody can say whether an earlier try arrived.",
+    resent="Sent again on request: it was first sent {first}.",
+    resent_some="Some of these were sent before, and are sent again on request.",
     damped="This came and went: {n} changes since {since}. This is the latest.",
     diverted="Told here because channel {channel} takes no messages.",
     late="Late: {happened}, reported {told}.",

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from daemon.domain.text import in_zone, offset
 from daemon.notify.message.language import catalogue
 from daemon.notify.message.language.catalogue import Catalogue
 from daemon.notify.message.model import Field, Language
-from daemon.notify.text.clean import clean, in_zone, length, offset, rough
+from daemon.notify.text.clean import clean, length, rough
 
 _VIDEOS = frozenset({"avatar", "photo"})
 

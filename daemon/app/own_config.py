@@ -1,0 +1,100 @@
+"""What commands ask the running daemon about its own config file: how it differs from what runs, and what its
+channels would get. Only the daemon has the secrets that its service manager gave it.
+
+Changes nothing, and tells nobody else. No answer holds a secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from daemon import __version__
+from daemon.app.control import Handler
+from daemon.app.control_address import identity
+from daemon.app.reload import ConfigRead, ConfigRefused, Reloader, in_its_own_thread
+from daemon.clock import Clock
+from daemon.domain.jobs import ChannelName
+from daemon.errors import UnknownName
+from daemon.logs import MASKS
+from daemon.plan import Plan
+from daemon.systemd import credentials
+from daemon.web import own_url
+
+
+class OwnConfig:
+    """Answers about the config at `path`, which `reloader` reads. Each request names a file by its `identity`."""
+
+    def __init__(self, path: Path, reloader: Reloader, *, clock: Clock) -> None:
+        self._path = path
+        self._reloader = reloader
+        self._clock = clock
+
+    def handlers(self) -> dict[str, Handler]:
+        """What can be asked, by the name of the request."""
+        return {"check": self.check, "preview": self.preview}
+
+    async def check(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """How the file differs from what runs, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
+        if not self._is_meant(request):
+            return {"own": False}
+        return self._account(await self._reloader.check())
+
+    async def preview(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same, and what a `channel` of the file would get for `examples`. Raises UnknownName."""
+        if not self._is_meant(request):
+            return {"own": False}
+        found = await self._reloader.check()
+        if isinstance(found, ConfigRefused):
+            return self._account(found)
+        return {**self._account(found), "previews": await self._previews(found.plan, request)}
+
+    def _is_meant(self, request: Mapping[str, Any]) -> bool:
+        try:
+            return request.get("file") == identity(self._path)
+        except OSError:
+            return False  # there is none now, so it is not the one that was found
+
+    def _account(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
+        running, since = self._reloader.running
+        known = {
+            "own": True,
+            "version": __version__,
+            "since": since.isoformat(),
+            "running": running.source,
+            "credentials": credentials(),
+        }
+        if isinstance(found, ConfigRefused):
+            return {**known, "refused": found.text, "faults": found.faults}
+        return {
+            **known,
+            "warnings": [MASKS.apply(each) for each in found.warnings],
+            "changed": found.changed,
+            "needs_restart": found.needs_restart,
+        }
+
+    async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from daemon.notify.templates.examples import EXAMPLES  # noqa: PLC0415 - for this only, as is Jinja2
+        from daemon.notify.templates.previews import previews  # noqa: PLC0415
+
+        channel, wanted = plan.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
+        if channel is None or not isinstance(wanted, list):
+            raise UnknownName("name a channel of the config, and a list of examples")
+        names = [each for each in EXAMPLES if each in wanted]
+        public_url = None if plan.web is None else plan.web.public_url
+        link = None if public_url is None else partial(own_url, public_url)
+        work = partial(previews, channel, names, now=self._clock.now(), link=link)
+        return [_masked(asdict(each)) for each in await in_its_own_thread(work)]
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return MASKS.apply(value)
+        case Mapping():
+            return {key: _masked(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_masked(each) for each in value]
+        case _:
+            return value

@@ -1,0 +1,101 @@
+"""Which jobs a command changes: those whose ids are given, or those that fit a batch, a tag, a state.
+
+Whoever names no ids is asked first. Exactly what was asked about is changed: not what came, or came to fit, while
+somebody thought about it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from daemon.cli.filters import Word
+from daemon.cli.session import agreed, job_ids, one_job
+from daemon.config import Config
+from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.states import read_state
+from daemon.errors import UsageFault
+
+if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the store pay for it
+    from daemon.store import JobFilter, Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+_OPTIONS = (
+    click.option("--batch", type=Word(), metavar="WORD", help="All jobs of this batch."),
+    click.option("--tag", type=Word(), metavar="WORD", help="All jobs with this tag."),
+    click.option("--state", type=Word(), metavar="STATE", help="All jobs in this state, such as PROCESSING."),
+    click.option(
+        "--project", type=Word(), metavar="NAME", help="Only of this project; needed where several have an id."
+    ),
+    click.option(
+        "--yes", is_flag=True, help="Do not ask before more than one changes; needed without a terminal."
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a command line says of the jobs that it means: `ids`, or what they must be."""
+
+    ids: Sequence[str]
+    batch: str | None
+    tag: str | None
+    state: str | None
+    project: str | None
+    yes: bool
+
+    def __post_init__(self) -> None:
+        """Raises UsageFault unless it is ids or a filter."""
+        given = [each for each in (self.batch, self.tag, self.state) if each is not None]
+        if self.ids and given:
+            raise UsageFault("name either ids, or --batch, --tag or --state")
+        if not self.ids and not given:
+            raise UsageFault(
+                "which jobs? Name ids, `-` to read them from standard input, or --batch, --tag or --state"
+            )
+
+
+def choosing(command: F) -> F:
+    """The ids and options that say which jobs are meant; the command gets them as its `choice`."""
+
+    @wraps(command)
+    def chosen_by(*args: Any, **given: Any) -> Any:
+        said = {each.name: given.pop(each.name) for each in fields(Choice)}
+        return command(*args, choice=Choice(**said), **given)
+
+    wrapped: Any = chosen_by
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return cast("F", wrapped)
+
+
+def chosen(
+    store: "Store", config: Config, choice: Choice, *, doing: str, tracking: Tracking | None = None
+) -> list[int] | None:
+    """The row ids of the jobs that are meant, by a filter only those of this `tracking`; None where a person says
+    no. `doing` is what is done to them, as in "stop watching". Raises UsageFault and UnknownName."""
+    if choice.ids:
+        wanted = job_ids(choice.ids)
+        return store.read(lambda tx: [one_job(tx, job_id, choice.project).id for job_id in wanted])
+    fit: JobFilter = {
+        "project": None if choice.project is None else ProjectName(choice.project),
+        "tracking": tracking,
+        "state": None if choice.state is None else _state(choice.state),
+        "tag": choice.tag,
+        "batch": choice.batch,
+    }
+    found = store.read(lambda tx: tx.jobs.ids(**fit))
+    if choice.project is not None and not found:
+        config.project(choice.project)  # a name that was mistyped is a fault, a project without jobs is none
+    if len(found) > 1 and not choice.yes and not agreed(f"{doing} {len(found)} jobs"):
+        return None
+    return found
+
+
+def _state(text: str) -> str:
+    try:
+        return read_state(text)
+    except ValueError as error:
+        raise UsageFault(f"--state: {error}; name one, such as PROCESSING") from None

@@ -1,0 +1,45 @@
+"""Values of the options that narrow a list: words, and `--since`."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from daemon.cli.session import CLOCK
+from daemon.cli.zone import from_local
+from daemon.config.forms import seconds, shown
+
+
+class Word(click.ParamType[str]):
+    """A text to compare with what is stored. Bytes that the locale cannot read fit nothing: no text holds them."""
+
+    name = "text"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value).encode("utf-8", "replace").decode()
+
+
+class Since(click.ParamType[datetime]):
+    """A time that has passed: a length of time before now ("30m", "2h", "3d"), or a date with or without a time
+    (ISO 8601; in the zone of the screen where it names none). Gives an aware datetime in UTC."""
+
+    name = "since"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        text, now = str(value).strip(), CLOCK.now()
+        try:
+            ago = seconds(text)
+        except ValueError:
+            ago = None
+        try:
+            found = datetime.fromisoformat(text) if ago is None else now - timedelta(seconds=ago)
+            found = (found if found.tzinfo else from_local(found)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(
+                f'{shown(text)} is no time that has passed; write how long ago, such as "30m", "2h" or "3d", or '
+                'a date and time, such as "2026-01-05" or "2026-01-05T23:30"',
+                param,
+                ctx,
+            )
+        if found > now:
+            self.fail(f"{shown(text)} is still to come; write a time that has passed", param, ctx)
+        return found

@@ -1,0 +1,49 @@
+"""`wrapd label`: what people call jobs."""
+
+import click
+
+from daemon.cli import output
+from daemon.cli.choosing import Choice, choosing, chosen
+from daemon.cli.session import config_of, opened
+from daemon.cli.text import count
+from daemon.errors import UsageFault
+
+
+@click.command("label")
+@click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
+@click.argument("text", metavar="TEXT")
+@choosing
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    text: str,
+    choice: Choice,
+) -> None:
+    """Set what people call jobs. It stands in the messages that are sent from then on, and routes go by it. An
+    empty TEXT ("") takes the label away.
+
+    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed. --batch, --tag
+    and --state together mean the jobs that fit all of them, ended ones too; before more than one job is changed by
+    them, wrapd says how many and asks.
+    """
+    config = config_of(ctx)
+    from daemon.commands import read_label, set_label  # noqa: PLC0415 - SQLAlchemy
+
+    try:
+        name = read_label(text)
+    except ValueError as error:
+        raise UsageFault(f"TEXT: {error}") from None
+    with opened(config) as store:
+        jobs = chosen(store, config, choice, doing="set the label of" if name else "take the label from")
+        if jobs is None:
+            output.line("nothing was changed")
+            return
+        done = store.write_now(lambda tx: set_label(tx, jobs, name))
+    said = "no label" if name is None else f"label {name}"
+    if not choice.ids:
+        changed = sum(each.changed for each in done)
+        output.line(f"{said}: changed {changed} of {count(len(done), 'job')}" if done else "no job fits")
+        return
+    for each in done:
+        output.line(f"{each.job_id}: {said}{'' if each.changed else ', as before'}")

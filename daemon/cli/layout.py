@@ -1,0 +1,101 @@
+"""How texts fit a terminal: their cells, where they are cut and broken, how much of an id tells it apart. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise, takewhile
+
+SHORT = 8
+"""Characters of an id that are shown, if they tell it apart."""
+_EMOJI = "[\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?"
+_PIECES = re.compile(rf"\x1b\[[0-9;]*m|{_EMOJI}(?:\u200d{_EMOJI})+|.", re.DOTALL)
+"""A change of colour, emoji that are joined to one, or a character."""
+_WITHOUT_CELL = frozenset({"Mn", "Me", "Cf"})
+_OPENING = frozenset({"Ps", "Pi"})
+"""After these no line ends."""
+_ENDING = frozenset({"Pe", "Pf", "Po"}) | _WITHOUT_CELL
+"""With these no line begins."""
+
+
+def shortened(ids: Sequence[str]) -> list[str]:
+    """The beginnings of ids that tell them apart, each at least `SHORT` characters.
+
+    >>> shortened(["0123456789", "0123456700", "ab", "0123456789"])
+    ['012345678', '012345670', 'ab', '012345678']
+    """
+    ordered = sorted(set(ids))
+    alike = [_common(*pair) for pair in pairwise(ordered)]
+    most = {
+        each: max(SHORT, before + 1, after + 1)
+        for each, before, after in zip(ordered, [0, *alike], [*alike, 0], strict=False)
+    }
+    return [each[: most[each]] for each in ids]
+
+
+def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
+    """`text` in lines of at most `room` cells (the first: of `first`). They end at a space or between wide
+    characters; a word that is longer than a line stays whole: it may be an address.
+
+    >>> wrapped("数字人《视频》。 https://h/v", 8)
+    ['数字人', '《视', '频》。', 'https://h/v']
+    """
+    lines: list[str] = []
+    while cells(text) > (fits := room if lines or first is None else first):
+        end = _fitting_in(text, fits)
+        at = next((i for i in range(end, 0, -1) if _may_break(text, i)), None)
+        at = at or next((i for i in range(end + 1, len(text)) if _may_break(text, i)), None)
+        if at is None:
+            break
+        lines.append(text[:at].rstrip())
+        text = text[at:].lstrip()
+    return [*lines, text]
+
+
+def _may_break(text: str, at: int) -> bool:
+    """Whether a line may end before the character there."""
+    before, after = text[at - 1], text[at]
+    if after == " ":
+        return True
+    if 2 not in (_cells_of(before), _cells_of(after)):
+        return False
+    return unicodedata.category(after) not in _ENDING and unicodedata.category(before) not in _OPENING
+
+
+def cut(text: str, room: int) -> str:
+    """`text` in at most `room` cells; what is cut ends in a mark.
+
+    >>> [cut("数字人", room) for room in (6, 5, 4, 1)]
+    ['数字人', '数字…', '数…', '…']
+    """
+    return text if cells(text) <= room else f"{text[: _fitting_in(text, room - 1)]}…"
+
+
+def cells(text: str) -> int:
+    """Cells of a terminal that `text` takes: two for each wide character, none for one that joins another, and
+    none for colours."""
+    if text.isascii() and "\x1b" not in text:
+        return len(text)
+    return sum(map(_cells_of, _PIECES.findall(text)))
+
+
+def _fitting_in(text: str, room: int) -> int:
+    """How many characters of `text` take at most `room` cells."""
+    end = taken = 0
+    for piece in _PIECES.findall(text):
+        taken += _cells_of(piece)
+        if taken > room:
+            break
+        end += len(piece)
+    return end
+
+
+def _cells_of(piece: str) -> int:
+    first = piece[0]
+    if first == "\x1b" or unicodedata.category(first) in _WITHOUT_CELL:
+        return 0
+    return 2 if len(piece) > 1 or unicodedata.east_asian_width(first) in "WF" else 1
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters at their beginning are the same."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -1,0 +1,199 @@
+"""`wrapd deliveries retry|cancel|revive|resend`: sending alerts again, giving them up, bringing them back."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from daemon.cli import output
+from daemon.cli.filters import Since, Word
+from daemon.cli.numbers import Count
+from daemon.cli.session import CLOCK, agreed, config_of, job_ids, one_job, opened
+from daemon.cli.text import count
+from daemon.cli.zone import zone_option
+from daemon.config import Config
+from daemon.config.forms import shown, suggestion
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.errors import UnknownName, UsageFault
+
+if TYPE_CHECKING:
+    from daemon.commands import Revived, SentFilter
+    from daemon.store import Transaction
+
+_DAY = timedelta(days=1)
+_NUMBER = "ID is the number that `wrapd deliveries` shows."
+_ids = click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
+
+
+@click.command("retry", epilog=_NUMBER)
+@_ids
+@click.option("--dead", is_flag=True, help="All dead ones.")
+@click.option(
+    "--channel", metavar="NAME", help="Of this channel: its held and dead ones; with --dead only the dead."
+)
+@click.pass_context
+def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
+    """Send dead and held alerts again, now. Those that were sent stay sent."""
+    from daemon import commands  # noqa: PLC0415 - SQLAlchemy
+
+    if ids and dead:
+        raise UsageFault("name either ids or --dead")
+    if not ids and not dead and channel is None:
+        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
+    config = config_of(ctx)
+
+    def work(tx: "Transaction") -> int:
+        return commands.retry(tx, ids, dead=dead, channel=_channel(tx, config, channel), at=CLOCK.now())
+
+    with opened(config) as store:
+        done = store.write_now(work)
+    output.line(f"{count(done, 'alert')} will be sent again" if done else "nothing to send again")
+
+
+@click.command("cancel", epilog=_NUMBER)
+@_ids
+@click.option("--dead", is_flag=True, help="All dead ones; with --channel those of this channel.")
+@click.option(
+    "--channel", metavar="NAME", help="Of this channel: all that are not sent yet; with --dead the dead."
+)
+@click.option("--yes", is_flag=True, help="Do not ask. Needed for more than one without a terminal.")
+@click.pass_context
+def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str | None, yes: bool) -> None:
+    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays. Asks before it
+    gives up more than one. `revive` brings them back."""
+    from daemon import commands  # noqa: PLC0415 - SQLAlchemy
+
+    if ids and (dead or channel is not None):
+        raise UsageFault("name either ids, or --dead or --channel")
+    if not ids and not dead and channel is None:
+        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
+    config = config_of(ctx)
+
+    def choose(tx: "Transaction") -> list[int]:
+        return commands.cancelable(tx, ids, dead=dead, channel=_channel(tx, config, channel))
+
+    with opened(config) as store:
+        chosen = store.read(choose)
+        if len(chosen) > 1 and not yes and not agreed(f"give up {len(chosen)} alerts", "They will not be sent"):
+            output.line("nothing was canceled")
+            return
+        # Exactly what was asked about: not what was written while somebody thought about it.
+        done = store.write_now(lambda tx: commands.cancel(tx, chosen, at=CLOCK.now()))
+    output.line(f"{count(done, 'alert')} will not be sent" if done else "nothing to cancel")
+
+
+@click.command("revive", epilog=_NUMBER)
+@_ids
+@click.option("--channel", metavar="NAME", help="All of this channel that were canceled.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="TIME",
+    help='All that were canceled since: "30m", "2h", "3d" ago, or a date and time. [default: 1d with --channel]',
+)
+@zone_option
+@click.pass_context
+def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since: datetime | None) -> None:
+    """Bring canceled alerts back: they are sent now, in the order in which they were written, in quiet hours too.
+
+    Without ids, alerts that wrapd itself has replaced by later ones stay canceled.
+    """
+    from daemon import commands  # noqa: PLC0415 - SQLAlchemy
+
+    if ids and (channel is not None or since is not None):
+        raise UsageFault("name either ids, or --channel or --since")
+    if not ids and channel is None and since is None:
+        raise UsageFault("which ones? Name ids, --channel NAME, or --since with a time such as 2h")
+    config = config_of(ctx)
+
+    def work(tx: "Transaction") -> "Revived":
+        at, named = CLOCK.now(), _channel(tx, config, channel)
+        return commands.revive(tx, ids, since=None if ids else since or at - _DAY, channel=named, at=at)
+
+    with opened(config) as store:
+        done = store.write_now(work)
+    output.line(f"{count(done.count, 'alert')} will be sent" if done.count else "nothing to bring back")
+    if done.older:
+        output.line(f"{count(done.older, 'alert')} canceled earlier: name ids, or an earlier --since, such as 30d")
+
+
+@click.command("resend", epilog=_NUMBER)
+@_ids
+@click.option("--job", metavar="JOB_ID", help="All that were sent about this job.")
+@click.option("--batch", type=Word(), metavar="WORD", help="All that were sent about this batch and its jobs.")
+@click.option("--project", type=Word(), metavar="NAME", help="Of this project; needed where several have the job.")
+@click.option(
+    "--since",
+    type=Since(),
+    metavar="TIME",
+    help='All that were sent since: "30m", "2h", "3d" ago, or a date and time.',
+)
+@click.option("--from", "origin", metavar="NAME", help="With these: only what went to this channel.")
+@click.option("--channel", metavar="NAME", help="Send them to this channel instead; each event once.")
+@zone_option
+@click.pass_context
+def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **fit: Unpack["_Fit"]) -> None:
+    """Send again what was sent: each message says that somebody asked for it. They go out now, in quiet hours too.
+
+    The alert that was sent stays as it is, and a new one is written; not more than 500 at once.
+    """
+    from daemon import commands  # noqa: PLC0415 - SQLAlchemy
+
+    chosen = any(fit[name] is not None for name in ("job", "batch", "since"))
+    if ids and any(value is not None for value in fit.values()):
+        raise UsageFault("name either ids, or what was sent by --job, --batch or --since")
+    if not ids and not chosen:
+        raise UsageFault("which ones? Name ids, --job JOB_ID, --batch WORD, or --since with a time such as 2h")
+    if fit["job"] == "-":
+        raise UsageFault("`deliveries resend --job` takes one job id, no list")
+    config = config_of(ctx)
+    if fit["project"] is not None:
+        config.project(fit["project"])
+    if channel is not None:
+        config.channel(channel)
+    to = None if channel is None else ChannelName(channel)
+    with opened(config) as store:
+        rows = store.read(lambda tx: commands.resendable(tx, ids or _sent_filter(tx, config, fit)))
+        done = store.write_now(
+            lambda tx: commands.resend(tx, rows, channels=config.channels, to=to, at=CLOCK.now())
+        )
+    if not done:
+        output.line("nothing was sent that fits")
+        return
+    output.line(f"{count(done, 'alert')} will be sent again, marked as asked for")
+    if done > 1:
+        output.line("`wrapd deliveries` lists them, `wrapd deliveries cancel` takes back what is not sent yet")
+
+
+class _Fit(TypedDict):
+    """The options of `resend` that say what was sent."""
+
+    job: str | None
+    batch: str | None
+    project: str | None
+    since: datetime | None
+    origin: str | None
+
+
+def _sent_filter(tx: "Transaction", config: Config, fit: _Fit) -> "SentFilter":
+    """What the options mean. Raises UnknownName and UsageFault."""
+    from daemon.commands import SentFilter  # noqa: PLC0415 - SQLAlchemy
+
+    job, project = fit["job"], fit["project"]
+    return SentFilter(
+        job=None if job is None else one_job(tx, job_ids([job])[0], project).id,
+        batch=fit["batch"],
+        project=None if project is None else ProjectName(project),
+        since=fit["since"],
+        channel=_channel(tx, config, fit["origin"]),
+    )
+
+
+def _channel(tx: "Transaction", config: Config, name: str | None) -> ChannelName | None:
+    """A channel of the config, or one that was there when alerts were written. Raises UnknownName."""
+    if name is None:
+        return None
+    known = dict.fromkeys([*config.channels, *(channel for channel, _ in tx.outbox.counts())])
+    if name not in known:
+        raise UnknownName(f"no channel is called {shown(name)}; {suggestion(name, known)}")
+    return ChannelName(name)

@@ -1,0 +1,127 @@
+"""What a person has told once more: canceled deliveries that come back, and sent ones that are written anew.
+
+Owns these statements. Must never change a delivery that was sent: what is told again is a delivery of its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
+
+from daemon.domain.events import Event, Json, resent_key
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.store import damped
+from daemon.store.alerts import Alert
+from daemon.store.lines import is_, known
+from daemon.store.mapping import delivery_row, plain
+from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
+from daemon.store.tables import DELIVERIES, JOBS
+
+_D, _J = DELIVERIES.c, JOBS.c
+_CHUNK = 500
+_BY_PERSON = and_(is_(DELIVERIES, DeliveryStatus.CANCELED), _D.last_error.is_distinct_from(REPLACED))
+_REVIVE = (
+    update(DELIVERIES)
+    .where(is_(DELIVERIES, DeliveryStatus.CANCELED))
+    .values(
+        status=plain(DeliveryStatus.PENDING),
+        tried_for=0.0,
+        tried_at=None,
+        defects=0,
+        # One that was never tried has no error but the reason why it was canceled.
+        last_error=case((_D.attempts == 0, null()), else_=_D.last_error),
+    )
+)
+_SENT = select(DELIVERIES).where(is_(DELIVERIES, DeliveryStatus.SENT), known(DELIVERIES))
+_BATCH_ENDS = _D.key.between("batch/", "batch/~")
+_LAST = select(func.coalesce(func.max(_D.id), 0))
+
+
+class Again:
+    """What people bring back or repeat, seen through one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def canceled(self, *, since: datetime, channel: ChannelName | None = None) -> list[int]:
+        """The row ids of what people have canceled since then; what a later alert replaced is not among it."""
+        query = select(_D.id).where(_BY_PERSON, _D.due_at >= since).order_by(_D.id)
+        return list(self._connection.execute(_of(query, channel)).scalars())
+
+    def canceled_before(self, since: datetime, *, channel: ChannelName | None = None) -> int:
+        """How many deliveries people have canceled before that."""
+        query = select(func.count()).select_from(DELIVERIES).where(_BY_PERSON, _D.due_at < since)
+        return int(self._connection.execute(_of(query, channel)).scalar_one())
+
+    def revive(self, deliveries: Sequence[int], *, at: datetime) -> int:
+        """Make those of the deliveries that are canceled pending, due `at`. Returns how many."""
+        return sum(
+            self._connection.execute(_REVIVE.values(due_at=at).where(_D.id.in_(part))).rowcount
+            for part in (deliveries[n : n + _CHUNK] for n in range(0, len(deliveries), _CHUNK))
+        )
+
+    def sent(
+        self,
+        *,
+        most: int,
+        project: ProjectName | None = None,
+        job: int | None = None,
+        batch: str | None = None,
+        since: datetime | None = None,
+        channel: ChannelName | None = None,
+    ) -> list[DeliveryRow]:
+        """What was sent of a job (row id), of a batch and its jobs, since then, and to that channel, as far as
+        each is given: the first `most`, in the order in which they were written."""
+        query = _of(_SENT, channel)
+        if project is not None:
+            query = query.where(_D.project == project)
+        if job is not None:
+            query = query.where(_D.job == job)
+        if batch is not None:
+            query = query.where(or_(_D.job.in_(select(_J.id).where(_J.batch == batch)), _ends_of(batch)))
+        if since is not None:
+            query = query.where(_D.sent_at >= since)
+        return [delivery_row(row) for row in self._connection.execute(query.order_by(_D.id).limit(most))]
+
+    def resend(self, rows: Iterable[DeliveryRow], *, to: ChannelName | None, at: datetime) -> int:
+        """Write anew what these told, each event once for each channel, due `at` whatever the hour: on `to`, or
+        where each was told. Returns how many."""
+        after = self._connection.execute(_LAST).scalar_one()
+        alerts: dict[tuple[str, ChannelName], Alert] = {}
+        for row in rows:
+            alert = _anew(row, to or row.channel, after=after)
+            alerts.setdefault((alert.key, alert.channel), alert)
+        return sum(damped.add_again(self._connection, alert, at=at) for alert in alerts.values())
+
+
+def _of(query: Any, channel: ChannelName | None) -> Any:
+    return query if channel is None else query.where(_D.channel == channel)
+
+
+def _ends_of(batch: str) -> ColumnElement[bool]:
+    """It tells of the end of a batch of this name."""
+    told = func.json_extract(_D.facts, "$.batch")
+    return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, told == batch)
+
+
+def _anew(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
+    facts: dict[str, Json] = {
+        # When it happened is read from here, or else from when the row was written.
+        "observed_at": row.created_at.isoformat(),
+        **row.facts,
+        "resent_from": row.facts.get("resent_from", row.id),
+        "first_sent_at": row.facts.get("first_sent_at", None if row.sent_at is None else row.sent_at.isoformat()),
+    }
+    if channel != row.channel:
+        facts.pop("diverted_from", None)
+    return Alert(
+        key=resent_key(row.key, after=after),
+        channel=channel,
+        event=row.event,
+        project=row.project,
+        facts=facts,
+        job=row.job,
+        transition=row.transition,
+        overtakes=True,
+    )

@@ -1,0 +1,56 @@
+"""What people say of jobs that are known: their labels and their tags.
+
+Owns these statements; tracking a job gives it its first ones (`tracking`). The watch keeps none of them: an event
+is routed by what its row says then, so no change has to be told to a running daemon.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from daemon.domain.jobs import JobId, ProjectName, Tracking
+from daemon.store.mapping import named
+from daemon.store.rows import Labelled
+from daemon.store.tables import JOBS
+from daemon.store.tags import put as put_tags
+from daemon.store.tracking import chunks
+
+_C = JOBS.c
+_THESE = _C.id.in_(bindparam("rows", expanding=True))
+_OF = select(_C.id, _C.project, _C.job_id, _C.tracking, _C.label, _C.tags).where(_THESE)
+_SET_LABEL = update(JOBS).where(_THESE).values(label=bindparam("new"))
+_SET_TAGS = update(JOBS).where(_THESE).values(tags=bindparam("new", type_=_C.tags.type))
+
+
+class Labels:
+    """Labels and tags, seen through one transaction. Jobs are named by their row ids."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of(self, jobs: Iterable[int]) -> list[Labelled]:
+        """What is said of the jobs, in their order, each once; those that there are no more are left out."""
+        found = {}
+        wanted = list(jobs)
+        for part in chunks(wanted):
+            for row in self._connection.execute(_OF, {"rows": part}):
+                found[row.id] = Labelled(
+                    id=row.id,
+                    project=ProjectName(row.project),
+                    job_id=JobId(row.job_id),
+                    tracking=named(Tracking, row.tracking),
+                    label=row.label,
+                    tags=row.tags,
+                )
+        return [found[row] for row in dict.fromkeys(wanted) if row in found]
+
+    def set_label(self, jobs: Iterable[int], label: str | None) -> None:
+        """Give the jobs this label; None takes theirs away."""
+        for part in chunks(jobs):
+            self._connection.execute(_SET_LABEL, {"rows": part, "new": label})
+
+    def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...]) -> None:
+        """Give the jobs these tags in the place of those that they have."""
+        for part in chunks(jobs):
+            self._connection.execute(_SET_TAGS, {"rows": part, "new": tags})
+            put_tags(self._connection, dict.fromkeys(part, tags))

@@ -1,0 +1,161 @@
+"""Rows in an order that an index keeps: read page by page, however many there are.
+
+An index over some columns and then a time keeps the rows of each *combination* of these columns in the order of
+the time. A list of one combination reads them off; a list of several merges them, which the database does as it
+goes: it reads no more rows than are asked for. So one index serves every filter by its first columns, alone or
+together. Combinations are few, as projects, states, channels and events are.
+
+Owns no table. Must never sort rows that were not counted before.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, select, tuple_, union_all
+
+ALL = 2**62
+"""More rows than there can be."""
+LOOKED = 10_000
+"""Rows that are looked at to count those that fit, in each arm."""
+_ARMS = 100
+"""Combinations that one statement merges: SQLite takes 500."""
+_AT, _ID = "sort_at", "sort_id"
+
+
+class Place(NamedTuple):
+    """Where a row stands in a list: in which of its runs, at which time (None: it is sorted by its id alone)."""
+
+    run: int
+    at: int | None
+    id: int
+
+
+Checks = tuple[ColumnElement[bool], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """Rows that one index gives in order: by `at` (a number; None: by id alone), then by `id`. The index holds
+    what is asked for in `where`; the `checks` are made of each row."""
+
+    id: ColumnElement[int]
+    at: ColumnElement[int] | None = None
+    where: Checks = ()
+    checks: Checks = ()
+    of: FromClause | None = None  # what joins the tables where there are several
+
+    def ids(self) -> Select[Any]:
+        """The row ids, in no order."""
+        query = select(self.id.label(_ID)).where(*self.where, *self.checks)
+        return query if self.of is None else query.select_from(self.of)
+
+    def counted(self, most: int) -> Select[int, int]:
+        """How many of its rows were looked at, and how many of them fit, up to `most`."""
+        if not self.checks:
+            some = self.ids().limit(most).subquery()
+            return select(func.count(), func.count()).select_from(some)
+        rows = select(self.id, case((and_(*self.checks), 1), else_=None).label("fits")).where(*self.where)
+        looked = (rows if self.of is None else rows.select_from(self.of)).limit(LOOKED).subquery()
+        return select(func.count(), func.count(looked.c.fits)).select_from(looked)
+
+    def query(self, *, rising: bool, after: Place | None) -> Select[Any]:
+        """Its rows beyond `after`, by time and id."""
+        query = self.ids()
+        if self.at is not None:
+            columns: list[ColumnElement[Any]] = [self.at.label(_AT), self.id.label(_ID)]
+            query = query.with_only_columns(*columns, maintain_column_froms=True)
+        if after is None:
+            return query
+        if self.at is None:
+            return query.where(self.id > after.id if rising else self.id < after.id)
+        mine, other = tuple_(self.at, self.id), (after.at, after.id)
+        return query.where(mine > other if rising else mine < other)
+
+
+Run = Sequence[Arm]
+"""Arms that are sorted by the same columns. A list shows one run after the other."""
+
+
+def places(
+    connection: Connection, runs: Sequence[Run], *, rising: bool, after: Place | None, limit: int
+) -> list[Place]:
+    """The first `limit` rows beyond `after`, the latest first, or the oldest where `rising`."""
+    found: list[Place] = []
+    for number, run in enumerate(runs):
+        if run and len(found) < limit and (after is None or after.run <= number):
+            beyond = after if after is not None and after.run == number else None
+            found += _merged(connection, run, number, rising=rising, after=beyond, limit=limit - len(found))
+    return found
+
+
+def _merged(
+    connection: Connection, run: Run, number: int, *, rising: bool, after: Place | None, limit: int
+) -> Iterator[Place]:
+    order = [_ID] if run[0].at is None else [_AT, _ID]
+    parts = []
+    for start in range(0, len(run), _ARMS):
+        arms = [arm.query(rising=rising, after=after) for arm in run[start : start + _ARMS]]
+        query = arms[0] if len(arms) == 1 else union_all(*arms)
+        columns = query.selected_columns
+        sides = [columns[name].asc() if rising else columns[name].desc() for name in order]
+        parts.append([tuple(row) for row in connection.execute(query.order_by(*sides).limit(limit))])
+    merged = parts[0] if len(parts) == 1 else islice(heapq.merge(*parts, reverse=not rising), limit)
+    return (Place(number, *row) if len(row) > 1 else Place(number, None, *row) for row in merged)
+
+
+class Counted(NamedTuple):
+    """How many rows there are. Not `whole`: there may be more."""
+
+    rows: int
+    whole: bool
+
+
+def count(connection: Connection, runs: Iterable[Run], *, most: int) -> Counted:
+    """How many rows there are, counted up to `most`, and as far as `LOOKED` allows."""
+    found, whole = 0, True
+    for arm in chain.from_iterable(runs):
+        if found < most:
+            looked, fit = connection.execute(arm.counted(most - found)).one()
+            found += fit
+            whole = whole and (not arm.checks or looked < LOOKED)
+    return Counted(min(found, most), whole and found < most)
+
+
+def combinations(
+    connection: Connection,
+    columns: Sequence[ColumnElement[Any]],
+    given: Mapping[str, object],
+    where: tuple[ColumnElement[bool], ...] = (),
+) -> Iterator[dict[str, Any]]:
+    """The values that these columns have together where they are as `given` (by name) and `where` holds, by steps
+    along an index that begins with them: a DISTINCT would walk all of it. What is given may not be there."""
+    if not columns:
+        yield {}
+        return
+    column, *rest = columns
+    name = str(column.key)
+    for value in [given[name]] if name in given else _different(connection, column, where):
+        for others in combinations(connection, rest, given, (*where, is_value(column, value))):
+            yield {name: value, **others}
+
+
+def _different(
+    connection: Connection, column: ColumnElement[Any], where: tuple[ColumnElement[bool], ...]
+) -> Iterator[object]:
+    if getattr(column, "nullable", False):
+        query = select(column).where(*where, column.is_(None)).limit(1)
+        if connection.execute(query).first() is not None:
+            yield None
+    last = ""  # no value is empty: this comes before all
+    step = select(column).where(*where).order_by(column).limit(1)
+    while (found := connection.execute(step.where(column > last)).first()) is not None:
+        (last,) = found
+        yield last
+
+
+def is_value(column: ColumnElement[Any], value: object) -> ColumnElement[bool]:
+    """`column` has this value, which may be NULL."""
+    return column.is_(None) if value is None else column == value

@@ -1,0 +1,78 @@
+"""How what waits stands: which channels their services refuse, what goes first, and how much is due.
+
+Owns these statements, for what people are shown. `standing` costs the same however much waits.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Integer, bindparam, func, select
+
+from daemon.domain.jobs import ChannelName
+from daemon.store import fallback
+from daemon.store.lines import CHANNEL, before, due, is_, unsent, waits
+from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
+from daemon.store.tables import DELIVERIES
+
+DUE = 1000
+"""Deliveries of a channel that are due are counted so far."""
+
+_D = DELIVERIES.c
+_earlier = DELIVERIES.alias("earlier")
+_FIRST = (
+    select(func.min(_earlier.c.id)).where(before(_earlier, DELIVERIES)).correlate(DELIVERIES).scalar_subquery()
+)
+_AFTER = select(_D.id, _FIRST.label("first")).where(_D.id.in_(bindparam("rows", type_=Integer, expanding=True)))
+_DUE = select(func.count()).select_from(
+    select(_D.id)
+    .where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.PENDING), due(DELIVERIES))
+    .limit(DUE)
+    .subquery()
+)
+_WAITING = select(func.count()).select_from(DELIVERIES).where(_D.channel == CHANNEL, unsent(DELIVERIES))
+_WAITING_DUE = _WAITING.where(due(DELIVERIES))
+_REASON = (
+    select(_D.last_error)
+    .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.HELD) | is_(DELIVERIES, DeliveryStatus.SENDING))
+    .where(_D.last_error.is_not(None))  # a probe may be one that was never tried
+    .order_by(_D.id)
+    .limit(1)
+)
+
+
+class Queue:
+    """What waits, seen through one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def refusals(self, channels: Iterable[ChannelName]) -> dict[ChannelName, Refusal]:
+        """Those of the channels that their services refuse."""
+        found = {}
+        for channel in channels:
+            since = fallback.held_since(self._connection, channel)
+            if since is not None:
+                reason = self._connection.execute(_REASON, {"channel": channel}).scalar()
+                found[channel] = Refusal(since=since, reason=reason)
+        return found
+
+    def waiting(self, channel: ChannelName, *, now: datetime | None = None) -> int:
+        """How many deliveries of the channel are to be sent or are being sent; with `now`, only what is due."""
+        if now is None:
+            return int(self._connection.execute(_WAITING, {"channel": channel}).scalar_one())
+        return int(self._connection.execute(_WAITING_DUE, {"channel": channel, "now": now}).scalar_one())
+
+    def standing(self, rows: Sequence[DeliveryRow], *, now: datetime) -> Standing:
+        """What keeps these waiting, as far as they wait."""
+        waiting = [row for row in rows if row.status in (DeliveryStatus.PENDING, DeliveryStatus.HELD)]
+        channels = dict.fromkeys(row.channel for row in waiting)
+        ids = [row.id for row in waiting]
+        after = self._connection.execute(_AFTER, {"rows": ids}) if ids else ()
+        return Standing(
+            refusals=self.refusals(channels),
+            after={row.id: row.first for row in after if row.first is not None},
+            due={
+                channel: self._connection.execute(_DUE, {"channel": channel, "now": now}).scalar_one()
+                for channel in channels
+            },
+        )

@@ -10,7 +10,7 @@ from daemon.notify.outbox.settings import ChannelPlan, NotifySettings
 from daemon.notify.services.answers import RATE_WAIT
 from daemon.notify.services.base import Markup, Picture, Service, Tested, Unit
 from daemon.notify.services.registry import SERVICES
-from daemon.notify.text.clean import length
+from daemon.notify.text.escape import length
 from daemon.notify.transport.channel import DIGEST_ABOVE
 from docs.paper import NOTE, joined, table
 

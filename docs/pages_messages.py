@@ -17,9 +17,8 @@ from daemon.notify.services.registry import service_for
 from daemon.notify.templates.effort import RESULT_LIMIT, SECONDS, TURNS
 from daemon.notify.templates.examples import example
 from daemon.notify.templates.sandbox import DEEPEST, RANGE
-from daemon.notify.templates.template import Templates
-from daemon.notify.templates.values import NAMES
-from daemon.notify.text.clean import length
+from daemon.notify.templates.template import NAMES, Templates
+from daemon.notify.text.escape import length
 from daemon.notify.text.render import Rendered, render
 from docs.paper import NOTE, joined, table
 

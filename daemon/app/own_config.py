@@ -75,8 +75,7 @@ class OwnConfig:
         }
 
     async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from daemon.notify.templates.examples import EXAMPLES  # noqa: PLC0415 - for this only, as is Jinja2
-        from daemon.notify.templates.previews import previews  # noqa: PLC0415
+        from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - for this only, as is Jinja2
 
         channel, wanted = plan.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
         if channel is None or not isinstance(wanted, list):

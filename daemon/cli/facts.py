@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from daemon.config import Channel
     from daemon.domain.quiet import QuietHours
     from daemon.domain.routing import Route, Step, Target
-    from daemon.notify.templates.previews import Preview
+    from daemon.notify.templates.examples import Preview
     from daemon.store import JobRow, LinkRow
 
 Facts = dict[str, object]

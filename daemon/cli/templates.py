@@ -17,7 +17,7 @@ from daemon.config.forms import shown, suggestion
 from daemon.errors import Exit, UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.notify.templates.previews import Preview
+    from daemon.notify.templates.examples import Preview
 
 
 @click.group("templates", invoke_without_command=True)
@@ -67,7 +67,7 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
 
 def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Preview]":
     """By the file: made by the daemon where one runs with it, since a channel's URL may be a secret of its own."""
-    from daemon.notify.templates.previews import Preview, previews  # noqa: PLC0415
+    from daemon.notify.templates.examples import Preview, previews  # noqa: PLC0415
 
     config = config_of(ctx)
     config.channel(name)

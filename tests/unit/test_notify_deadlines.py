@@ -2,7 +2,7 @@
 
 import threading
 
-from daemon.notify.transport.deadlines import Deadlines
+from daemon.notify.transport.bounded import Deadlines
 
 
 def test_a_block_that_takes_too_long_is_ended_and_one_that_does_not_is_left_alone() -> None:

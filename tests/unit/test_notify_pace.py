@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.outbox.pace import Pace
+from daemon.notify.outbox.policy import Pace
 
 
 def test_without_a_bound_nothing_waits() -> None:

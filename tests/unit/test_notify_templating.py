@@ -18,8 +18,7 @@ from daemon.notify.services.base import Markup, Service
 from daemon.notify.services.registry import SERVICES, service_for
 from daemon.notify.templates.examples import EXAMPLES, HOSTILE_NAME, example
 from daemon.notify.templates.sandbox import cut
-from daemon.notify.templates.template import TemplateFault, Templates
-from daemon.notify.templates.values import NAMES, values
+from daemon.notify.templates.template import NAMES, TemplateFault, Templates, values
 from daemon.notify.text.render import CONSTANT_TITLE, Rendered
 from tests.support.alerts import HOSTILE
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from daemon.notify.message.language import voice as voices
 from daemon.notify.message.language.voice import Voice, voice
 from daemon.notify.message.model import Language
-from daemon.notify.text import clean as words
-from daemon.notify.text.clean import clean, length
+from daemon.notify.text import escape as words
+from daemon.notify.text.escape import clean, length
 
 
 @pytest.mark.parametrize("module", [words, voices])

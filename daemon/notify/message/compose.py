@@ -4,29 +4,31 @@ Owns what is told of a job, and in which order. The words stand in notify/langua
 markup; every foreign value in a message is cleaned but a link, which stays as it came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from daemon.domain.events import OPERATOR_EVENTS, Event
+from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY
-from daemon.notify.message.batches import batch_message
-from daemon.notify.message.context import MARKS, OTHER, PARTIAL, Look
-from daemon.notify.message.digest import digest_message
-from daemon.notify.message.lateness import job_late, notes
-from daemon.notify.message.model import Field, Link, Message
-from daemon.notify.message.operators import operator_message
-from daemon.notify.message.reading import (
+from daemon.notify.message.digest import batch_message, digest_message
+from daemon.notify.message.facts import (
     NAME_LIMIT,
     TEXT_LIMIT,
     Telling,
     delivery_facts,
     expiry,
+    iso,
     job_facts,
+    number,
+    observed,
+    seconds,
     telling,
+    text,
 )
-from daemon.notify.text.clean import clean
-from daemon.notify.text.escape import is_web
-from daemon.store import Claimed
+from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, Look
+from daemon.notify.message.lateness import job_late, late, notes
+from daemon.notify.message.model import Field, Link, Message
+from daemon.notify.text.escape import clean, is_web
+from daemon.store import Claimed, DeliveryRow
 
 __all__ = ["Look", "compose", "compose_digest", "compose_plain"]
 
@@ -243,3 +245,56 @@ def _validity(url: str, fetched: datetime, life: timedelta | None, look: Look) -
         return ""
     text = voice.texts.link_gone if until <= look.now else voice.texts.link_until
     return text.format(until=voice.moment(until))
+
+
+_OPERATOR_FACTS = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part", "command")
+
+
+def operator_message(delivery: DeliveryRow, look: Look) -> Message:
+    """The message of an operator event."""
+    facts, voice, texts = delivery.facts, look.voice, look.voice.texts
+    emoji, severity = MARKS.get(delivery.event, OTHER)
+    words = texts.operators.get(delivery.event, texts.operator_other)
+    if facts.get("partly") is True:
+        words = texts.held_partly
+    elif delivery.event is Event.ORPHANED and "channel" in facts:
+        words = texts.orphaned_channel
+    names = {
+        "project": text(facts, "project", NAME_LIMIT) or clean(delivery.project or "", limit=NAME_LIMIT),
+        "channel": text(facts, "channel", NAME_LIMIT),
+        "state": text(facts, "state", 64),
+        "command": text(facts, "command", TEXT_LIMIT),
+        "event": delivery.event.value,
+    }
+    at = observed(delivery)
+    return Message(
+        event=delivery.event,
+        severity=severity,
+        emoji=emoji,
+        title=words.title.format(**names),
+        headline=words.headline.format(**names),
+        subject=names["channel"] or names["project"],
+        fields=_operator_fields(facts, at, look),
+        notes=notes(delivery, look, late(delivery, voice.texts.verb_other, at, look)),
+        facts={
+            **delivery_facts(delivery),
+            "observed_at": iso(at),
+            **{key: facts.get(key) for key in _OPERATOR_FACTS},
+            "held_channel": facts.get("channel"),
+        },
+        language=look.language,
+    )
+
+
+def _operator_fields(facts: Mapping[str, Json], at: datetime, look: Look) -> tuple[Field, ...]:
+    voice, delay, jobs = look.voice, seconds(facts, "late_seconds"), number(facts, "jobs")
+    pairs = (
+        ("reason", voice.reason(text(facts, "reason", TEXT_LIMIT))),
+        ("job", text(facts, "job_id", 128)),
+        ("late", voice.length(delay) if delay is not None else ""),
+        ("jobs", str(jobs) if jobs else ""),
+        ("deliveries", str(dead) if (dead := number(facts, "deliveries")) else ""),
+        ("part", text(facts, "part", NAME_LIMIT)),
+        ("since", voice.moment(at)),
+    )
+    return tuple(voice.field(name, value) for name, value in pairs if value)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.message.context import Look
-from daemon.notify.message.reading import NAME_LIMIT, Telling, moment, number, observed, text
+from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
+from daemon.notify.message.language.voice import Look
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)

@@ -6,13 +6,18 @@ channel's plan needs: one without digests claims and nothing else.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
+from daemon.clock import SteadyClock
 from daemon.domain.digests import MOST, Decision, Later, Single, Together, decide
+from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import ChannelName
-from daemon.notify.outbox.policy import Judged
-from daemon.store import Claimed, Transaction
+from daemon.logs import LogEvent, logger
+from daemon.notify.outbox.policy import Judged, Pace
+from daemon.notify.transport import Channel, SendReport
+from daemon.notify.transport.verdicts import Hold, Sent, arrived
+from daemon.store import AttemptOutcome, Claimed, Outcome, Transaction
 
 Links: TypeAlias = Mapping[int, str]
 """wrapd's own links by the jobs' row ids."""
@@ -122,3 +127,76 @@ def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
             tx.outbox.finish(judged.claimed[0], judged.outcome, at=at)
         else:
             tx.outbox.finish_together(judged.claimed, judged.outcome, at=at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """`moved`: it leads elsewhere than before; `held`: since how many seconds it is held, None: it is not; `sent`:
+    how many messages it got within its pace's window."""
+
+    moved: bool
+    held: float | None
+    sent: int
+
+
+def arrive(
+    channel: Channel, tx: Transaction, *, salt: str, clock: SteadyClock, elsewhere: bool = False
+) -> Arrival:
+    """Note where the channel leads; what it refused under another URL than it has now is due at once: somebody has
+    corrected it. `elsewhere`: that it leads elsewhere is known already. A new fingerprint is kept under `salt`."""
+    name, now = channel.name, clock.now()
+    moved = tx.addresses.moved(name, channel.fingerprint, salt=salt) or elsewhere
+    if moved:
+        tx.outbox.release(name, at=now)
+        tx.outbox.resume(name)
+    held = None
+    if tx.outbox.is_held(name):
+        held = (now - (tx.outbox.held_since(name) or now)).total_seconds()
+    window = Pace(channel.per_minute).window
+    sent = tx.outbox.sent_since(name, now - timedelta(seconds=window)) if window > 0 else 0
+    return Arrival(moved=moved, held=held, sent=sent)
+
+
+log = logger(__name__)
+
+_LINES = {
+    AttemptOutcome.RETRY: LogEvent.DELIVERY_RETRY,
+    AttemptOutcome.UNKNOWN: LogEvent.DELIVERY_UNKNOWN,
+    AttemptOutcome.DEAD: LogEvent.DELIVERY_DEAD,
+}
+
+
+def log_send(
+    channel: ChannelName, load: Load, report: SendReport, outcome: Outcome, *, pause: float, told: bool
+) -> None:
+    """Log what came of it: for how many seconds the channel rests now, and whether its trouble was told before."""
+    first = load.first
+    fields: dict[str, object] = {
+        "channel": channel,
+        "delivery": first.delivery.id,
+        "told": first.delivery.event.value,
+        "attempt": first.attempt,
+    }
+    if len(load.claimed) > 1:
+        fields |= {"told": "digest", "deliveries": [each.delivery.id for each in load.claimed]}
+    match report.verdict:
+        case Sent():
+            if told:
+                log.info(LogEvent.CHANNEL_RELEASED, channel=channel)
+            log.info(LogEvent.DELIVERY_SENT, **fields, seconds=round(report.seconds, 3))
+        case Hold():
+            if not told:
+                log.error(LogEvent.CHANNEL_HELD, **fields, reason=outcome.reason)
+        case _:
+            log.warning(_LINES[outcome.kind], **fields, reason=outcome.reason, pause=round(pause, 1))
+
+
+def held_alert(channel: ChannelName, load: Load, report: SendReport, *, at: datetime) -> OperatorAlert:
+    """One alert for each time that the channel is held, however many deliveries wait."""
+    first = load.first
+    partly: dict[str, Json] = {"partly": True} if arrived(report.verdict) else {}
+    return OperatorAlert(
+        event=Event.CHANNEL_HELD,
+        key=f"channel/{channel}/held/{first.delivery.id}/{first.attempt}",
+        facts={"channel": channel, "reason": report.reason, "observed_at": at.isoformat(), **partly},
+    )

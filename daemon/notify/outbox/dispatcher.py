@@ -16,7 +16,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.logs import LogEvent, logger
-from daemon.notify.outbox.arrival import Arrival, arrive
+from daemon.notify.outbox.claims import Arrival, arrive
 from daemon.notify.outbox.context import OnResult, Surroundings, Waiter, wait_for_event
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer

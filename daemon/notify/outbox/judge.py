@@ -10,10 +10,10 @@ from datetime import datetime
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
+from daemon.notify.outbox.claims import held_alert
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.dead_letters import DeadLetters
+from daemon.notify.outbox.fallback import DeadLetters
 from daemon.notify.outbox.policy import Judged, Refusals, failed_by_us, outcomes
-from daemon.notify.outbox.send_log import held_alert
 from daemon.notify.outbox.sender import Unrecorded
 from daemon.notify.transport import Channel
 from daemon.notify.transport.verdicts import Dead, Hold, Sent, arrived

@@ -14,15 +14,12 @@ from typing import TypeVar
 
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
-from daemon.notify.outbox.arrival import Arrival, arrive
-from daemon.notify.outbox.claims import Hand, Idle, Load, Taken, Taker, finish
+from daemon.notify.outbox.claims import Arrival, Hand, Idle, Load, Taken, Taker, arrive, finish, log_send
 from daemon.notify.outbox.context import Surroundings
 from daemon.notify.outbox.fallback import Fallback
 from daemon.notify.outbox.judge import Judge, Judgement, Standing, Work
-from daemon.notify.outbox.pace import Pace
-from daemon.notify.outbox.policy import channel_pause, defect_wait
+from daemon.notify.outbox.policy import Pace, channel_pause, defect_wait
 from daemon.notify.outbox.prepare import Wants
-from daemon.notify.outbox.send_log import log_send
 from daemon.notify.outbox.sender import AGAIN, Ended, Mood, Sender, Unrecorded
 from daemon.notify.outbox.worker import Worker
 from daemon.notify.services.base import Picture

@@ -14,13 +14,11 @@ from typing import TypeAlias
 from daemon.clock import Clock, SteadyClock
 from daemon.logs import LogEvent, logger
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
-from daemon.notify.message.context import Look
+from daemon.notify.message.language.voice import Look
 from daemon.notify.message.model import Message
-from daemon.notify.outbox.claims import Idle, Load, Taken, Taker, finish
-from daemon.notify.outbox.pace import Pace
-from daemon.notify.outbox.policy import Judged
+from daemon.notify.outbox.claims import Idle, Load, Taken, Taker, finish, log_send
+from daemon.notify.outbox.policy import Judged, Pace
 from daemon.notify.outbox.prepare import Prepared, Preparer, Wants
-from daemon.notify.outbox.send_log import log_send
 from daemon.notify.outbox.settings import NotifySettings
 from daemon.notify.transport import Channel, SendReport
 from daemon.notify.transport.verdicts import Retry, Sent

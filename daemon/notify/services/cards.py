@@ -11,8 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from daemon.notify.message.model import Field, Link, Message, Row, Severity
-from daemon.notify.text.clean import clean
-from daemon.notify.text.escape import as_is, is_link, look_alike, markdown, quoted
+from daemon.notify.text.escape import as_is, clean, is_link, look_alike, markdown, quoted
 from daemon.notify.text.shrink import Parts
 
 COLOURS: Mapping[Severity, str] = {

@@ -5,21 +5,127 @@ escaped for the channel before it gets in, so that no name can mark up, link or 
 never costs a message: the built-in one goes out. Must never send.
 """
 
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from daemon.domain.events import Event
+from daemon.domain.events import Event, Json
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
-from daemon.notify.message.facts import FACTS
-from daemon.notify.message.model import Message
+from daemon.notify.message.facts import FACTS, NOTHING
+from daemon.notify.message.model import Link, Message
 from daemon.notify.services.base import Markup, Service
 from daemon.notify.templates.effort import OutOfBounds
 from daemon.notify.templates.sandbox import Program, Sandbox, Wrong
-from daemon.notify.templates.values import NAMES, values
+from daemon.notify.text.escape import as_is, clean, is_link, printable, quoted
 from daemon.notify.text.render import CONSTANT_TITLE, Rendered
+
+NAMES: Mapping[str, str] = {
+    "title": "the first line of the built-in message, without the emoji",
+    "headline": "its sentence",
+    "emoji": "its sign, such as ✅",
+    "event": "`succeeded`, `failed`, … or `digest`",
+    "severity": "`good`, `bad`, `warning` or `info`",
+    "name": "what people call the job, the batch, the project or the channel that it is about",
+    "fields": "list of the named values: `name`, `value`",
+    "f": "all that a `json://` channel gets, by the names of the table in [channels.md](channels.md): `f.batch`",
+    "links": "list of links: `name`, `url`, `note` (until when it works)",
+    "notes": "list of sentences about lateness, repeats and other channels; without it they come last",
+    "rows": "the alerts of a digest, or the failures of a batch: `emoji`, `name`, `text`, `link` (or none)",
+    "language": "`en` or `zh`",
+}
+"""The names that a template may use."""
+
+_TEXT_LIMIT = 1000
+"""Characters of any one text."""
+_LIST_LIMIT = 200
+_DEPTH = 6
+_ADDRESSES = frozenset({"own_url", "cover_url", "preview_url", "download_url"})
+Escape = Callable[[str], str]
+
+
+def values(message: Message, service: Service, *, raw: bool = False) -> dict[str, Json]:
+    """The context of a template; with `raw` for a text that no markup is read in."""
+    escape = as_is if raw else service.escape
+    facts = {key: _fact(key, value, service, escape) for key, value in {**NOTHING, **message.facts}.items()}
+    return {
+        "title": _value(message.title, escape),
+        "headline": _value(message.headline, escape),
+        "emoji": message.emoji,
+        "event": message.event,
+        "severity": message.severity.value,
+        "name": _value(_name(message), escape),
+        "fields": [
+            {"name": _value(field.name, escape), "value": _value(field.value, escape)} for field in message.fields
+        ],
+        "f": facts,
+        "links": [_link(link, service, escape) for link in message.links],
+        "notes": [_value(note, escape) for note in message.notes],
+        "rows": [
+            {
+                "emoji": row.emoji,
+                "name": _value(row.name, escape),
+                "text": _value(row.text, escape),
+                "link": _link(row.link, service, escape) if row.link is not None else None,
+            }
+            for row in message.rows
+        ],
+        "language": message.language.value,
+    }
+
+
+def _name(message: Message) -> str:
+    for key in ("name", "held_channel", "project"):
+        value = message.facts.get(key)
+        if isinstance(value, str):
+            return value
+    return message.subject
+
+
+def _value(text: str, escape: Escape) -> str:
+    return escape(clean(text, limit=_TEXT_LIMIT))
+
+
+def _link(link: Link, service: Service, escape: Escape) -> dict[str, Json]:
+    return {
+        "name": _value(link.name, escape),
+        "url": _address(link.url, service, escape),
+        "note": _value(link.note, escape),
+    }
+
+
+def _fact(key: str, value: Json, service: Service, escape: Escape, depth: int = 0) -> Json:
+    """A fact with every text in it escaped; what stands under the name of an address stays one."""
+    if isinstance(value, str):
+        return _address(value, service, escape) if key in _ADDRESSES else _value(value, escape)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth >= _DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        kept = list(value.items())[:_LIST_LIMIT]
+        return {_key(name, escape): _fact(name, each, service, escape, depth + 1) for name, each in kept}
+    return [_fact(key, each, service, escape, depth + 1) for each in _listed(value)]
+
+
+def _key(name: str, escape: Escape) -> str:
+    return name if name.isidentifier() else _value(name, escape)
+
+
+def _listed(value: Sequence[Json]) -> Sequence[Json]:
+    return list(value)[:_LIST_LIMIT]
+
+
+def _address(url: str, service: Service, escape: Escape) -> str:
+    """A link that opens in the channel's markup; what is none is a text like any other."""
+    if not is_link(url):
+        return escape(printable(url))
+    if service.markup is Markup.HTML and escape is not as_is:
+        return html.escape(url, quote=True)
+    return quoted(url, besides="".join(char for char in "@<" if escape(char) != char))
+
 
 log = logger(__name__)
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from daemon.notify.message.model import Link, Message, Row
 from daemon.notify.services.base import Markup, Service
-from daemon.notify.text.clean import clean
-from daemon.notify.text.escape import is_link, printable, quoted
+from daemon.notify.text.escape import clean, is_link, printable, quoted
 from daemon.notify.text.shrink import Parts, fitted
 
 PLAIN_LIMIT = 500

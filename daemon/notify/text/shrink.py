@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from daemon.notify.message.language import Catalogue, catalogue
 from daemon.notify.message.model import Field, Language, Link, Message, Row
-from daemon.notify.text.clean import clean
+from daemon.notify.text.escape import clean
 
 TITLE_LIMIT = 200
 TEXT_LIMIT = 1000

@@ -9,23 +9,69 @@ not seen here and not bounded. Must never log, and never keep a URL or a header 
 import contextlib
 import errno
 import functools
+import heapq
 import os
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from itertools import count
 from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from daemon.clock import SystemClock
-from daemon.notify.transport.deadlines import Deadlines
+from daemon.clock import Clock, SystemClock
 from daemon.notify.transport.proxies import PROXY_NAMES, why_impossible
 from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Exchange, Failure, Step
+
+_Call = Callable[[], None]
+
+
+class Deadlines:
+    """Calls that are made at a moment unless they are called off before."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._order = count()
+        self._waiting: list[tuple[float, int, list[_Call]]] = []
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def within(self, seconds: float, call: _Call) -> Iterator[None]:
+        """Make `call` (in another thread) if the block takes longer than `seconds`."""
+        entry = [call]
+        self._add(self._clock.monotonic() + seconds, entry)
+        try:
+            yield
+        finally:
+            entry.clear()  # empty it stays in the heap until its time: nothing to look for, nobody to wake
+
+    def _add(self, due: float, entry: list[_Call]) -> None:
+        with self._changed:
+            heapq.heappush(self._waiting, (due, next(self._order), entry))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="wrapd-deadlines", daemon=True)
+                self._thread.start()
+            elif self._waiting[0][2] is entry:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                now = self._clock.monotonic()
+                while not self._waiting or (wait := self._waiting[0][0] - now) > 0:
+                    self._changed.wait(wait if self._waiting else None)
+                    now = self._clock.monotonic()
+                _, _, entry = heapq.heappop(self._waiting)
+            with contextlib.suppress(Exception):  # called off; and whatever a call meets, the others are made
+                entry.pop()()
+
 
 ANSWER_CAP = 64 * 1024
 """Bytes kept of an answer: what a service says of a message is far shorter."""

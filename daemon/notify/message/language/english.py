@@ -2,7 +2,7 @@
 
 from daemon.domain.events import Event
 from daemon.notify.message.language.catalogue import Calendar, Catalogue, Counted, OperatorText
-from daemon.notify.text.clean import Units
+from daemon.notify.text.escape import Units
 
 ENGLISH = Catalogue(
     units=Units(),

@@ -1,16 +1,16 @@
 """docs/channels.md: the services of daemon/notify/services, the waits of
-daemon/notify/outbox/settings.py, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
+daemon/notify/outbox.py, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
 """
 
 from textwrap import fill
 
 from daemon.domain.digests import MOST
+from daemon.notify.message.escape import length
 from daemon.notify.message.facts import FACTS
-from daemon.notify.outbox.settings import ChannelPlan, NotifySettings
+from daemon.notify.outbox import ChannelPlan, NotifySettings
+from daemon.notify.services import SERVICES
 from daemon.notify.services.answers import RATE_WAIT
 from daemon.notify.services.base import Markup, Picture, Service, Tested, Unit
-from daemon.notify.services.registry import SERVICES
-from daemon.notify.text.escape import length
 from daemon.notify.transport.channel import DIGEST_ABOVE
 from docs.paper import NOTE, joined, table
 

@@ -10,16 +10,16 @@ from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 from daemon.domain.events import Event
+from daemon.notify.message import Language, Message
 from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.escape import length
 from daemon.notify.message.lateness import LATE
-from daemon.notify.message.model import Language, Message
-from daemon.notify.services.registry import service_for
+from daemon.notify.services import service_for
+from daemon.notify.services.cards import Rendered, render
+from daemon.notify.templates import NAMES, Templates
 from daemon.notify.templates.effort import RESULT_LIMIT, SECONDS, TURNS
 from daemon.notify.templates.examples import example
 from daemon.notify.templates.sandbox import DEEPEST, RANGE
-from daemon.notify.templates.template import NAMES, Templates
-from daemon.notify.text.escape import length
-from daemon.notify.text.render import Rendered, render
 from docs.paper import NOTE, joined, table
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)

@@ -18,11 +18,10 @@ from daemon.domain.events import Event
 from daemon.errors import ConfigFault, WrapdError
 from daemon.logs import MASKS, LogEvent, logger, set_level
 from daemon.metrics import Metrics
-from daemon.notify.outbox.worker import Worker
 from daemon.operators import Operators
 from daemon.plan import Plan
 from daemon.systemd import Notifier, credentials
-from daemon.tasks import Defects, Tasks, where_of
+from daemon.tasks import Defects, Tasks, Worker, where_of
 from daemon.web import WebSettings
 
 log = logger(__name__)

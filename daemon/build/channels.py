@@ -12,12 +12,12 @@ from daemon.config import Config, ConfigFaults
 from daemon.config.faults import spell
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
-from daemon.notify.message.model import Language
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.message import Language
+from daemon.notify.outbox import ChannelPlan
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 
 if TYPE_CHECKING:
-    from daemon.notify.templates.template import Templates
+    from daemon.notify.templates import Templates
 
 
 def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) -> Channel:
@@ -57,7 +57,7 @@ def read_templates(files: Mapping[str, str], place: str, reading: Reading) -> "T
     """A channel's own templates by their files, None where it has none. A fault names file and line."""
     if not files:
         return None
-    from daemon.notify.templates.template import Templates  # noqa: PLC0415 - Jinja2, which few channels need
+    from daemon.notify.templates import Templates  # noqa: PLC0415 - Jinja2, which few channels need
 
     def load(event: str, path: str) -> None:
         try:

@@ -162,7 +162,7 @@ class Demo:
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
         from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
         from daemon.notify import NotifySettings  # noqa: PLC0415
-        from daemon.notify.outbox.settings import ChannelPlan  # noqa: PLC0415
+        from daemon.notify.outbox import ChannelPlan  # noqa: PLC0415
         from daemon.notify.transport import ChannelSettings, open_channel  # noqa: PLC0415
         from daemon.plan import Plan  # noqa: PLC0415
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415

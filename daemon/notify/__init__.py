@@ -3,7 +3,7 @@
 Data flows one way: outbox → message → form → channel → verdict → outbox.
 """
 
+from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.dispatcher import Dispatcher
-from daemon.notify.outbox.settings import NotifySettings
 
 __all__ = ["Dispatcher", "NotifySettings"]

@@ -10,8 +10,8 @@ from daemon.config import ConfigFaults, load
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import ConfigFault, UnknownName
 from daemon.logs import MASKS
-from daemon.notify.message.model import Language
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.message import Language
+from daemon.notify.outbox import ChannelPlan
 from daemon.web import CallbackAuth, callback_url
 
 KEY = "a-callback-key-of-tests"

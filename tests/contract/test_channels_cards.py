@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.message.model import Cover, Language, Link, Message, Row, Severity
-from daemon.notify.text.render import Rendered
+from daemon.notify.message import Cover, Language, Link, Message, Row, Severity
+from daemon.notify.services.cards import Rendered
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent, Unknown
 from tests.support.alerts import message

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
-from daemon.notify.services.registry import BY_SCHEME, translated
+from daemon.notify.services import BY_SCHEME, translated
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Sent
 from tests.support.alerts import HOSTILE, message

@@ -16,10 +16,10 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS, LogEvent
-from daemon.notify.message.model import Language
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.message import Language
+from daemon.notify.outbox import ChannelPlan
 from daemon.notify.services import dingtalk, feishu
-from daemon.notify.templates.template import Templates
+from daemon.notify.templates import Templates
 from daemon.notify.transport import Channel, ChannelSettings, open_channel, test_message
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent
 from tests.support.alerts import message

@@ -9,7 +9,7 @@ import pytest
 from daemon.domain.jobs import ChannelName
 from daemon.logs import MASKS
 from daemon.notify.transport import ChannelSettings, SendReport, open_channel, proxy_doubts, proxy_passwords
-from daemon.notify.transport.proxies import PROXY_NAMES
+from daemon.notify.transport.bounded import PROXY_NAMES
 from daemon.notify.transport.verdicts import Hold, Retry, Sent
 from tests.support.alerts import message
 from tests.support.webhook import Webhook

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.message.model import Message
+from daemon.notify.message import Message
 from daemon.notify.transport import Channel, ChannelSettings, SendReport, open_channel
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from tests.support.alerts import COVER, HOSTILE, message

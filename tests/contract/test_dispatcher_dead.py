@@ -10,7 +10,7 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify import NotifySettings
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryStatus
 from tests.support.dispatching import rig
 from tests.support.webhook import Answer, Webhook

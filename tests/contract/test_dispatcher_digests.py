@@ -8,7 +8,7 @@ import pytest
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryStatus, Store
 from tests.support.dispatching import Rig, rig
 from tests.support.store import url_of

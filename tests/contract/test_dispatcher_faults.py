@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.outbox.rescue import RESCUE_INTERVAL
+from daemon.notify.outbox.context import RESCUE_INTERVAL
 from daemon.notify.transport import Channel
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreFailed, StoreRefused, Transaction
 from tests.support.dispatching import PATIENCE, Quiet, rig

@@ -14,7 +14,7 @@ import pytest
 from daemon.cli.sim import command as sim_command
 from daemon.config import load
 from daemon.domain.jobs import ChannelName
-from daemon.notify.services.registry import SERVICES, service_for
+from daemon.notify.services import SERVICES, service_for
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.sim import SimSettings, Simulator
 from docs.paper import ROOT

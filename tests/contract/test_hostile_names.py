@@ -15,8 +15,8 @@ import pytest
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, ChannelName
+from daemon.notify.message import Cover, Language, Message
 from daemon.notify.message.compose import Look, compose, compose_digest
-from daemon.notify.message.model import Cover, Language, Message
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Sent
 from daemon.store import Claimed

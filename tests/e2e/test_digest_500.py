@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon.domain.routing import routing
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
 from daemon.store import DeliveryRow, Transaction
 from tests.support.delivering import Way, way
 from tests.support.rig import CHANNEL

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
 from tests.support.delivering import Way, fetch, way
 from tests.support.services import SERVICES, Stand
 from tests.support.webhook import Received, Webhook

@@ -18,7 +18,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Route, Routing
 from daemon.notify import NotifySettings
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryStatus
 from tests.support.dispatching import Rig, rig
 from tests.support.store import record, track

@@ -11,11 +11,10 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message import compose
-from daemon.notify.outbox import lane, sender
+from daemon.notify.outbox import ChannelPlan, lane, sender
+from daemon.notify.outbox.context import RESCUE_INTERVAL, Keeper
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
-from daemon.notify.outbox.rescue import RESCUE_INTERVAL, Keeper
-from daemon.notify.outbox.settings import ChannelPlan
 from daemon.notify.transport import Channel
 from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, plainly
 from tests.support.dispatching import Rig, rig

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.errors import ConfigFault
+from daemon.notify.templates import Templates
 from daemon.notify.templates.effort import SECONDS, OutOfBounds
 from daemon.notify.templates.sandbox import Program, Sandbox, Wrong
-from daemon.notify.templates.template import Templates
 
 SANDBOX = Sandbox()
 VALUES = {

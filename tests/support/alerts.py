@@ -6,7 +6,7 @@ from typing import Any
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
-from daemon.notify.message.model import Field, Link, Message, Severity
+from daemon.notify.message import Field, Link, Message, Severity
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

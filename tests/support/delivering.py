@@ -12,9 +12,9 @@ from typing import Any
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify.outbox import ChannelPlan
 from daemon.notify.outbox.pictures import Pictures, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
-from daemon.notify.outbox.settings import ChannelPlan
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.store import DeliveryRow
 from daemon.tasks import Defects

@@ -11,9 +11,9 @@ from daemon.domain.jobs import Asset, ChannelName
 from daemon.domain.routing import Routing, routing
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify.outbox import ChannelPlan
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
-from daemon.notify.outbox.settings import ChannelPlan
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.store import AttemptOutcome, DeliveryRow, DeliveryStatus, Store
 from daemon.tasks import Defect, Defects

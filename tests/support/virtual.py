@@ -13,9 +13,9 @@ from typing import Any
 
 from daemon.app import run
 from daemon.clock import ManualClock
-from daemon.notify.outbox.worker import Worker
 from daemon.schedule import Schedule
 from daemon.store import Store
+from daemon.tasks import Worker
 from daemon.transport import Transport
 
 _GIVEN = 0.02

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.message.model import Cover, Link, Row
+from daemon.notify.message import Cover, Link, Row
+from daemon.notify.message.escape import ZERO_WIDTH_SPACE, chat, html_chat, markdown
+from daemon.notify.message.shrink import parts_of
 from daemon.notify.services import cards as common
 from daemon.notify.services import telegram
 from daemon.notify.services.cards import cut, in_markdown, limited, picture, shown_url, usable, utf8, utf16
-from daemon.notify.text.escape import ZERO_WIDTH_SPACE, chat, html_chat, markdown
-from daemon.notify.text.shrink import parts_of
 from tests.support.alerts import COVER, message
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
-from daemon.notify.services import dingtalk, feishu, wecom
-from daemon.notify.services.registry import service_for
-from daemon.notify.text import escape as escapes
+from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.message import escape as escapes
+from daemon.notify.services import dingtalk, feishu, service_for, wecom
 from tests.support.alerts import COVER, HOSTILE, message
 
 LIMITS = {"feishu": 20 * 1024, "dingtalk": 20_000}

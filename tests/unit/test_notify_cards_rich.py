@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.notify.message.model import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.message import Cover, Field, Language, Link, Message, Row, Severity
+from daemon.notify.services import SERVICES, service_for
 from daemon.notify.services.base import Service
-from daemon.notify.services.registry import SERVICES, service_for
 from tests.support.alerts import COVER, HOSTILE, message
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
+from daemon.notify.message import Message
 from daemon.notify.message.compose import Look, compose, compose_digest
-from daemon.notify.message.model import Message
 from daemon.notify.templates.examples import EXAMPLES, HOSTILE_NAME, example
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.jobs import Asset
+from daemon.notify.message import Cover, Language, Message
 from daemon.notify.message.compose import Look, compose, compose_digest
+from daemon.notify.message.escape import length, rough
 from daemon.notify.message.facts import FACTS
 from daemon.notify.message.language.voice import voice
-from daemon.notify.message.model import Cover, Language, Message
-from daemon.notify.text.escape import length, rough
 from daemon.store import Claimed
 from tests.support import alerts
 from tests.support.alerts import AT, COVER

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import LEAST_TRIES, Refusals, channel_pause, failed_by_us, outcome, outcomes
-from daemon.notify.outbox.settings import NotifySettings
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed

@@ -9,9 +9,9 @@ from typing import Any
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset
-from daemon.notify.message.model import Cover
+from daemon.notify.message import Cover
+from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.prepare import CLOSED, OwnLinks, Prepared, Preparer, Wants
-from daemon.notify.outbox.settings import NotifySettings
 from daemon.store import Claimed, JobRow
 from tests.support.alerts import AT, claimed, job
 from tests.support.background import defects

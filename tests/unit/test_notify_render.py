@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.message.model import Field, Language, Link, Message, Row
+from daemon.notify.message import Field, Language, Link, Message, Row
+from daemon.notify.services import SERVICES, service_for
 from daemon.notify.services.base import Markup, Service, Unit
-from daemon.notify.services.registry import SERVICES, service_for
-from daemon.notify.text.render import PLAIN_LIMIT, plainest, render
+from daemon.notify.services.cards import PLAIN_LIMIT, plainest, render
 from tests.support.alerts import COVER, HOSTILE, message
 
 FORM_IDS = [form.schemes[0] for form in SERVICES]

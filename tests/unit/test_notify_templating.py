@@ -11,15 +11,15 @@ import pytest
 
 from daemon.domain.events import Event
 from daemon.errors import ConfigFault
+from daemon.notify.message import Link, Message
 from daemon.notify.message.compose import Look, compose_digest
 from daemon.notify.message.facts import FACTS
-from daemon.notify.message.model import Link, Message
+from daemon.notify.services import SERVICES, service_for
 from daemon.notify.services.base import Markup, Service
-from daemon.notify.services.registry import SERVICES, service_for
+from daemon.notify.services.cards import CONSTANT_TITLE, Rendered
+from daemon.notify.templates import NAMES, TemplateFault, Templates, values
 from daemon.notify.templates.examples import EXAMPLES, HOSTILE_NAME, example
 from daemon.notify.templates.sandbox import cut
-from daemon.notify.templates.template import NAMES, TemplateFault, Templates, values
-from daemon.notify.text.render import CONSTANT_TITLE, Rendered
 from tests.support.alerts import HOSTILE
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.notify.services.registry import service_for
+from daemon.notify.services import service_for
 from daemon.notify.transport.verdicts import (
     Dead,
     Exchange,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.notify.message import Language
+from daemon.notify.message import escape as words
+from daemon.notify.message.escape import clean, length
 from daemon.notify.message.language import voice as voices
 from daemon.notify.message.language.voice import Voice, voice
-from daemon.notify.message.model import Language
-from daemon.notify.text import escape as words
-from daemon.notify.text.escape import clean, length
 
 
 @pytest.mark.parametrize("module", [words, voices])

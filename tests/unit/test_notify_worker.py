@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from daemon.notify.outbox.worker import Worker
+from daemon.tasks import Worker
 
 
 async def test_calls_run_one_after_the_other_in_one_thread_of_their_own() -> None:
@@ -49,7 +49,7 @@ async def test_a_caller_that_gives_up_leaves_the_call_alone() -> None:
 def test_a_call_that_hangs_does_not_keep_the_process() -> None:
     code = (
         "import asyncio, threading\n"
-        "from daemon.notify.outbox.worker import Worker\n"
+        "from daemon.tasks import Worker\n"
         "async def main():\n"
         "    begun = threading.Event()\n"
         "    def hang(): begun.set(); threading.Event().wait()\n"

@@ -1,7 +1,7 @@
 """The message of a delivery: built purely from its rows, in the language and the time zone of its channel.
 
-Owns what is told of a job, and in which order. The words stand in notify/language. Must never know a channel's
-markup; every foreign value in a message is cleaned but a link, which stays as it came.
+Owns what is told of a job, and of wrapd itself, and in which order. The words stand in message/language. Must
+never know a channel's markup; every foreign value in a message is cleaned but a link, which stays as it came.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY
+from daemon.notify.message import Field, Link, Message
 from daemon.notify.message.digest import batch_message, digest_message
+from daemon.notify.message.escape import clean, is_web
 from daemon.notify.message.facts import (
     NAME_LIMIT,
     TEXT_LIMIT,
@@ -26,8 +28,6 @@ from daemon.notify.message.facts import (
 )
 from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, Look
 from daemon.notify.message.lateness import job_late, late, notes
-from daemon.notify.message.model import Field, Link, Message
-from daemon.notify.text.escape import clean, is_web
 from daemon.store import Claimed, DeliveryRow
 
 __all__ = ["Look", "compose", "compose_digest", "compose_plain"]

@@ -1,4 +1,6 @@
-"""One message of many alerts: counts, and a row for each, failures first, then in the order of time. Pure."""
+"""Messages about many: several alerts in one (counts, and a row for each, failures first, then in the order
+of time), and a batch's end (how many jobs ended in which way, and which did not succeed). Pure.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,6 +9,8 @@ from datetime import datetime
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY
+from daemon.notify.message import Field, Link, Message, Row, Severity
+from daemon.notify.message.escape import clean
 from daemon.notify.message.facts import (
     NAME_LIMIT,
     NOTHING,
@@ -23,8 +27,6 @@ from daemon.notify.message.facts import (
 )
 from daemon.notify.message.language.voice import DIGEST, MARKS, Look
 from daemon.notify.message.lateness import diverted_from, is_resent, late, notes
-from daemon.notify.message.model import Field, Link, Message, Row, Severity
-from daemon.notify.text.escape import clean
 from daemon.store import Claimed, DeliveryRow
 
 _RANK = {Severity.BAD: 0, Severity.WARNING: 1, Severity.GOOD: 2, Severity.INFO: 3}

@@ -12,8 +12,8 @@ from functools import lru_cache
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY, link_expiry
 from daemon.domain.states import State
+from daemon.notify.message.escape import clean
 from daemon.notify.message.language.voice import Look
-from daemon.notify.text.escape import clean
 from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
 FACTS: Mapping[str, str] = {

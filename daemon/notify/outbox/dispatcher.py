@@ -16,12 +16,11 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.logs import LogEvent, logger
-from daemon.notify.outbox.claims import Arrival, arrive
-from daemon.notify.outbox.context import OnResult, Surroundings, Waiter, wait_for_event
+from daemon.notify.outbox import NotifySettings
+from daemon.notify.outbox.context import Keeper, OnResult, Surroundings, Waiter, wait_for_event
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
-from daemon.notify.outbox.rescue import Keeper
-from daemon.notify.outbox.settings import NotifySettings
+from daemon.notify.outbox.sender import Arrival, arrive
 from daemon.notify.transport import Channel
 from daemon.store import LEFT_WHILE_SENDING, Left, Store, StoreError, Transaction
 from daemon.tasks import Defects

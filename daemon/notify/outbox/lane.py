@@ -14,18 +14,31 @@ from typing import TypeVar
 
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
-from daemon.notify.outbox.claims import Arrival, Hand, Idle, Load, Taken, Taker, arrive, finish, log_send
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.fallback import Fallback
-from daemon.notify.outbox.judge import Judge, Judgement, Standing, Work
+from daemon.notify.outbox.judge import Fallback, Judge, Judgement, Standing, Work
 from daemon.notify.outbox.policy import Pace, channel_pause, defect_wait
 from daemon.notify.outbox.prepare import Wants
-from daemon.notify.outbox.sender import AGAIN, Ended, Mood, Sender, Unrecorded
-from daemon.notify.outbox.worker import Worker
+from daemon.notify.outbox.sender import (
+    AGAIN,
+    Arrival,
+    Ended,
+    Hand,
+    Idle,
+    Load,
+    Mood,
+    Sender,
+    Taken,
+    Taker,
+    Unrecorded,
+    arrive,
+    finish,
+    log_send,
+)
 from daemon.notify.services.base import Picture
 from daemon.notify.transport import Channel
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, arrived
 from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
+from daemon.tasks import Worker
 
 log = logger(__name__)
 T = TypeVar("T")

@@ -1,5 +1,6 @@
-"""When to try again after a verdict, when to give up, and whose fault a refusal is. Pure, but for what is
-remembered of refusals."""
+"""When to try again after a verdict, when to give up, how fast a channel may be sent to, and whose fault a
+refusal is. Pure, but for what is remembered of refusals and of the last minute.
+"""
 
 import math
 from collections import deque
@@ -10,7 +11,7 @@ from math import isfinite
 from typing import assert_never
 
 from daemon.domain import backoff
-from daemon.notify.outbox.settings import NotifySettings
+from daemon.notify.outbox import NotifySettings
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome
 

@@ -14,9 +14,9 @@ from typing import Protocol
 from daemon.clock import Clock
 from daemon.domain.events import Event
 from daemon.domain.jobs import DAY, link_expiry
-from daemon.notify.message.model import Cover
+from daemon.notify.message import Cover
+from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.pictures import Pictures
-from daemon.notify.outbox.settings import NotifySettings
 from daemon.store import Claimed, JobRow, Transaction
 from daemon.tasks import Defects
 

@@ -1,6 +1,108 @@
-"""Cards: one pure module for each service that shows more than text.
+"""The chat services, a row for each, and which one a URL is for. All that is known of one stands in its own
+module.
 
-`card(message, form)` is the payload of a message as the service takes it, without what the channel adds (where it
-goes, under which name). Each keeps within its service's documented limits, cuts no link, and lets no foreign value
-call, link or break anything. Must never send, and never read a clock.
+A service without a row takes plain text by Apprise's own plugin. Modules of Apprise are imported when a channel
+needs them: all its plugins take 0.2 s and 17 MiB. Must never log, and let no error out that may hold a URL.
 """
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from daemon.notify.message.escape import chat
+from daemon.notify.services import (
+    dingtalk,
+    discord,
+    feishu,
+    generic,
+    googlechat,
+    mail,
+    mattermost,
+    ntfy,
+    rocketchat,
+    slack,
+    teams,
+    telegram,
+    wecom,
+)
+from daemon.notify.services.base import Service, options_of
+
+if TYPE_CHECKING:
+    from apprise import AppriseAsset
+    from apprise.plugins.base import NotifyBase
+
+SERVICES: tuple[Service, ...] = (
+    generic.WEBHOOK,
+    generic.FORM,
+    generic.XML,
+    generic.CONSOLE,
+    feishu.SERVICE,
+    dingtalk.SERVICE,
+    wecom.SERVICE,
+    slack.SERVICE,
+    discord.SERVICE,
+    mattermost.SERVICE,
+    telegram.SERVICE,
+    teams.SERVICE,
+    googlechat.SERVICE,
+    rocketchat.SERVICE,
+    mail.SERVICE,
+    generic.MATRIX,
+    ntfy.SERVICE,
+    generic.GOTIFY,
+    generic.PUSHOVER,
+)
+
+BY_SCHEME = {scheme: service for service in SERVICES for scheme in service.schemes}
+
+
+def service_for(scheme: str, *, limit: int) -> Service:
+    """The service of a scheme; one without a row takes text of at most `limit` characters."""
+    return BY_SCHEME.get(scheme) or Service(schemes=(scheme,), escape=chat, limit=limit)
+
+
+def translated(url: str) -> str:
+    """The URL of the plugin for an address that one of our services shows; any other URL as it is. Raises
+    ValueError for one that leads nowhere any more."""
+    for service in SERVICES:
+        for pattern, hint in service.ended.items():
+            if pattern.match(url):
+                raise ValueError(hint)
+    found = re.fullmatch(r"https://(?P<host>[^/?#@]+)(?P<path>/[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", url, re.I)
+    if found is None:
+        return url
+    host, path = found["host"].lower().removesuffix(":443"), found["path"].rstrip("/")
+    given = {option.key: option for option in options_of(found["query"] or "")}
+    made = (service.pasted(host, path, given) for service in SERVICES if service.pasted is not None)
+    return next((each for each in made if each is not None), url)
+
+
+def repaired(url: str) -> str:
+    """A URL in its plugin's form with what the service needs today."""
+    service = BY_SCHEME.get(url.partition("://")[0].lower())
+    return url if service is None else service.repaired(url)
+
+
+def parsed(url: str, scheme: str) -> dict[str, Any] | None:
+    """What the plugin makes of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    from apprise.plugins import url_to_dict  # noqa: PLC0415 - cards need no Apprise
+
+    service = BY_SCHEME.get(scheme)
+    read: Any = url_to_dict if service is None else service.plugin().parse_url
+    found = read(url)
+    return dict(found) if found else None
+
+
+def made(url: str, scheme: str, asset: "AppriseAsset") -> "NotifyBase | None":
+    """The one plugin object of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    import apprise  # noqa: PLC0415 - cards need no Apprise
+    from apprise.plugins.base import NotifyBase  # noqa: PLC0415 - as above
+
+    arguments = parsed(url, scheme)
+    if arguments is None:
+        return None
+    service = BY_SCHEME.get(scheme) or BY_SCHEME.get(str(arguments.get("schema")))
+    if service is not None:
+        plugin = service.plugin()(**{**arguments, "asset": asset})
+    else:
+        plugin = apprise.Apprise.instantiate(arguments, asset=asset)
+    return plugin if isinstance(plugin, NotifyBase) else None

@@ -16,9 +16,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from daemon.notify.message.model import Link, Message
+from daemon.notify.message import Link, Message
+from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Verdict, answer_of, by_code, number, refused, said, too_fast
-from daemon.notify.services.base import Own, Picture, Service, Tested, Unit
+from daemon.notify.services.base import Given, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import (
     COLOURS,
     anchor,
@@ -31,9 +33,6 @@ from daemon.notify.services.cards import (
     remarks,
     row_line,
 )
-from daemon.notify.services.urls import Given, base_of, written
-from daemon.notify.text.escape import chat, is_link, look_alike, no_tags
-from daemon.notify.text.shrink import Parts, fitted
 
 LIMIT = 19_000
 """Bytes of the body; the service takes 20,000."""

@@ -13,13 +13,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message.model import Cover, Field, Message, Row
+from daemon.notify.message import Cover, Field, Message, Row
+from daemon.notify.message.escape import chat, markdown
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
-from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested, encoded
+from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, encoded, written
 from daemon.notify.services.cards import COLOURS, cut, in_markdown, limited, usable, utf16
-from daemon.notify.services.urls import Given, written
-from daemon.notify.text.escape import chat, markdown
-from daemon.notify.text.shrink import Parts, fitted
 
 TITLE, DESCRIPTION, FIELDS, NAME, VALUE, FOOTER, ALL = 256, 4096, 25, 256, 1024, 2048, 6000
 NO_MENTIONS: Mapping[str, Any] = {"parse": []}

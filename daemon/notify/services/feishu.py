@@ -17,13 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from daemon.notify.message.model import Link, Message, Severity
+from daemon.notify.message import Link, Message, Severity
+from daemon.notify.message.escape import is_link, look_alike, no_tags
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import Own, Service, Tested, Unit
+from daemon.notify.services.base import Given, Own, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import bare, filled, json_size, row_line
-from daemon.notify.services.urls import Given, base_of, written
-from daemon.notify.text.escape import is_link, look_alike, no_tags
-from daemon.notify.text.shrink import Parts, fitted
 
 LIMIT = 19_000
 """Bytes of the card; the service takes 20 KB, timestamp and signature included."""

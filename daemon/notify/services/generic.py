@@ -4,9 +4,9 @@ import sys
 import threading
 from typing import Any, ClassVar, TextIO
 
+from daemon.notify.message.escape import chat
 from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, by_key, is_success, sent, unreadable
 from daemon.notify.services.base import Carded, Service, Tested
-from daemon.notify.text.escape import chat
 
 _COLOURS = {"success": "\x1b[32m", "failure": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
 """By Apprise's notify types."""

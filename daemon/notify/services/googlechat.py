@@ -1,8 +1,8 @@
 """Google Chat: text, by a webhook of a space."""
 
+from daemon.notify.message.escape import html_chat
 from daemon.notify.services.answers import RATE_WAIT, by_key
 from daemon.notify.services.base import Markup, Service
-from daemon.notify.text.escape import html_chat
 
 _RULE = by_key(
     "name",

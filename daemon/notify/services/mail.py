@@ -13,11 +13,11 @@ from email.policy import SMTP
 from email.utils import format_datetime, formataddr, make_msgid
 from typing import Any
 
-from daemon.notify.message.model import Field, Language, Link, Message, Row
+from daemon.notify.message import Field, Language, Link, Message, Row
+from daemon.notify.message.escape import chat, html_chat, html_text
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
 from daemon.notify.services.cards import COLOURS, cut, limited, shown_url, usable, utf8
-from daemon.notify.text.escape import chat, html_chat, html_text
-from daemon.notify.text.shrink import Parts, fitted
 
 SIZE = 90000
 """Bytes of the HTML: Gmail hides what is beyond 102 KB."""

@@ -11,13 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message.model import Field, Message, Row
+from daemon.notify.message import Field, Message, Row
+from daemon.notify.message.escape import markdown
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Retry, Verdict, answer_of, by_key, refused, said
-from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
 from daemon.notify.services.cards import COLOURS, cut, in_markdown, json_characters, limited, picture, usable
-from daemon.notify.services.urls import Given, written
-from daemon.notify.text.escape import markdown
-from daemon.notify.text.shrink import Parts, fitted
 
 SIZE = 7600
 """Characters of the attachment as JSON."""

@@ -11,12 +11,12 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message.model import Link, Message, Row
+from daemon.notify.message import Link, Message, Row
+from daemon.notify.message.escape import chat
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
 from daemon.notify.services.base import Carded, Picture, Service, Tested, Unit
 from daemon.notify.services.cards import cut, json_size, limited, picture, shown_url, usable, utf8
-from daemon.notify.text.escape import chat
-from daemon.notify.text.shrink import Parts, fitted
 
 MESSAGE = 4096
 SIZE = 7900

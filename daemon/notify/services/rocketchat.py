@@ -2,10 +2,9 @@
 
 import re
 
+from daemon.notify.message.escape import html_chat
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Markup, Service
-from daemon.notify.services.urls import Given, written
-from daemon.notify.text.escape import html_chat
+from daemon.notify.services.base import Given, Markup, Service, written
 
 _RULE = by_flag(
     "success",

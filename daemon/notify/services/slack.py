@@ -13,13 +13,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from daemon.notify.message.model import Field, Link, Message, Row
+from daemon.notify.message import Field, Link, Message, Row
+from daemon.notify.message.escape import chat, no_tags
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Carded, Picture, Service, Tested
+from daemon.notify.services.base import Carded, Given, Picture, Service, Tested, written
 from daemon.notify.services.cards import COLOURS, cut, json_size, limited, picture, shown_url, usable
-from daemon.notify.services.urls import Given, written
-from daemon.notify.text.escape import chat, no_tags
-from daemon.notify.text.shrink import Parts, fitted
 
 SIZE = 12000
 """Bytes of the whole: Slack refuses blocks that are too long together and names no number; people saw it happen

@@ -15,13 +15,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message.model import Link, Message, Row, Severity
+from daemon.notify.message import Link, Message, Row, Severity
+from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
+from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, is_success, sent, unreadable
-from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, options, written
 from daemon.notify.services.cards import anchor, cut, limited, picture, shown_url, usable
-from daemon.notify.services.urls import Given, options, written
-from daemon.notify.text.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
-from daemon.notify.text.shrink import Parts, fitted
 
 SIZE = 26_000
 """Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""

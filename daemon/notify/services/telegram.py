@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from daemon.notify.message.model import Field, Link, Message, Row
+from daemon.notify.message import Field, Link, Message, Row
+from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, html_text
+from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
 from daemon.notify.services.cards import limited, shown_url, usable, utf16
-from daemon.notify.services.urls import Given, written
-from daemon.notify.text.escape import ZERO_WIDTH_SPACE, html_chat, html_text
-from daemon.notify.text.shrink import Parts, fitted, parts_of
 
 CAPTION, TEXT = 1024, 4096
 URL_LIMIT = 2048

@@ -13,13 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from daemon.notify.message.model import Link, Message, Severity
+from daemon.notify.message import Link, Message, Severity
+from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
+from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import Own, Picture, Service, Tested, Unit
+from daemon.notify.services.base import Given, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
-from daemon.notify.services.urls import Given, base_of, written
-from daemon.notify.text.escape import chat, is_link, look_alike, no_tags
-from daemon.notify.text.shrink import Parts, fitted, parts_of
 
 LIMIT = 4096
 """Bytes of UTF-8 of `markdown.content`."""

@@ -14,7 +14,7 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.orphans import move_command
 from daemon.domain.states import State
 from daemon.notify.message.compose import Look, compose_digest
-from daemon.notify.templates.template import TemplateFault
+from daemon.notify.templates import TemplateFault
 from daemon.notify.transport import Channel
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
 

@@ -1,17 +1,27 @@
-"""The URL of a channel as text: addresses that services show to people, and what Apprise would read otherwise than
-it was meant. Pure.
+"""The URL of a channel as text, and whether its plugin understood it: what was given and what it made of it
+must agree.
 
-Apprise ends a password at a second colon or at a `;`, a path at a `#`, takes the first `@` for the last, and trims
-values: `normal` writes a URL so that it reads what a person gave, or refuses it by name. Must never put a part of
-a URL into an error.
+Apprise ends a password at a second colon or at a `;`, a path at a `#`, takes the first `@` for the last, and
+trims values: `normal` writes a URL so that it reads what a person gave, or refuses it by name. Owns which
+options are known: those that the plugin declares, and those that change what it reads. Must never show a part
+of a URL.
 """
 
+import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
 from urllib.parse import quote, unquote
 
-from daemon.notify.services.urls import Option, options, options_of
+from apprise.plugins.base import NotifyBase
+from apprise.utils.parse import parse_bool
+
+from daemon.domain.hosts import is_loopback
+from daemon.errors import ConfigFault
+from daemon.notify.services import parsed
+from daemon.notify.services.base import Option, options, options_of
 
 _URL = re.compile(r"(?P<scheme>[^:/?#]+)://(?P<authority>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?", re.DOTALL)
 _SIGNS = re.compile(r"[^A-Za-z0-9._~%!$&'()*+,=-]")
@@ -81,3 +91,172 @@ def shown_key(key: str) -> str:
 def is_token_like(text: str) -> bool:
     """Whether a part of a URL may be a credential."""
     return len(text) >= 20 or (len(text) >= 6 and any(char.isdigit() for char in text))
+
+
+_EVERYWHERE = frozenset({"user", "pass", "password", "port"})
+"""Options that Apprise reads for all plugins without declaring them."""
+_IGNORED = frozenset({"overflow"})
+"""Options of Apprise that wrapd decides by itself."""
+_TIMES = frozenset({"rto", "cto"})
+_NO_SUCH = "zz-no-such-option"
+_RAW = frozenset({"qsd", "qsd+", "qsd-", "qsd:", "url", "query"})
+"""What a parsed URL holds of its query as it stands."""
+_LOCAL = frozenset({"syslog", "dbus", "gio", "gnome", "kde", "qt", "macosx", "windows", "growl", "blink1"})
+"""Schemes that show or write something on this machine, where nobody answers."""
+
+
+def for_its_plugin(url: str, service: NotifyBase) -> str:
+    """`url`, with the values that `service`, made from it, has decoded once too often encoded once more."""
+
+    def written(option: Option) -> str:
+        value = option.raw
+        if unquote(option.value) != option.value and not _holds(service, option.value, within=False):
+            value = quote(quote(option.value, safe=""), safe="")
+        return f"{quote(option.name, safe='+:')}={value}"
+
+    return with_query(url, written)
+
+
+def refuse_misread(url: str, scheme: str, service: NotifyBase, place: str) -> None:
+    """Raises ConfigFault where the plugin reads a part of `url` otherwise than it stands there, or not at all."""
+    known = _declared(service)
+    for option in options(url):
+        kind = str(known.get(option.key, {}).get("type", ""))
+        if kind == "bool" and parse_bool(option.value, None) is None:  # type: ignore[no-untyped-call]  # as above
+            raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes yes or no")
+        if kind in {"int", "float"} and not _is_number(option.value, above=0.0 if option.key in _TIMES else None):
+            raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes a number it can use")
+        if not _is_known(option, url, scheme, service, known):
+            raise ConfigFault(f"{place}: {scheme}:// with {_unknown(option, service, known)}")
+    _refuse_other_login(url, service, place)
+    _refuse_address(service, place)
+
+
+def _declared(service: NotifyBase) -> Mapping[str, Mapping[str, Any]]:
+    found = {name.lower(): held for name, held in service.template_args.items()}
+    return {name: found.get(str(held.get("alias_of")).lower(), held) for name, held in found.items()}
+
+
+def _is_known(
+    option: Option, url: str, scheme: str, service: NotifyBase, known: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Whether the plugin declares the option, or reads another URL where it has another name."""
+    if option.key in known or option.key in _EVERYWHERE:
+        return True
+    if option.key[:1] in _prefixes(service):
+        return True
+    renamed = with_query(
+        url, lambda each: f"{_NO_SUCH if each == option else quote(each.name, safe='+:')}={each.raw}"
+    )
+    return _read(url, scheme) != _read(renamed, scheme)
+
+
+def _read(url: str, scheme: str) -> dict[str, Any]:
+    try:
+        found = parsed(url, scheme) or {}
+    except Exception as error:  # noqa: BLE001 - that an option is refused says that it is read
+        return {"": type(error)}
+    return {name: value for name, value in found.items() if name not in _RAW}
+
+
+def _prefixes(service: NotifyBase) -> frozenset[str]:
+    return frozenset(str(held.get("prefix", " ")) for held in getattr(service, "template_kwargs", {}).values())
+
+
+def _unknown(option: Option, service: NotifyBase, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """The option that nobody knows, and what to do."""
+    shown = shown_key(option.key)
+    near = (
+        get_close_matches(option.key, [*known, *service.template_tokens, *_EVERYWHERE], n=1, cutoff=0.75)
+        if shown.endswith("=")
+        else []
+    )
+    ways = {"-": "a parameter of its own query", "+": "a header", ":": "a field"}
+    further = [f"{sign}NAME= for {what}" for sign, what in ways.items() if sign in _prefixes(service)]
+    hint = f"did you mean {near[0]}=?" if near else f"write {', '.join(further)}" if further else "leave it out"
+    return f"{shown}, which this service does not know; {hint}"
+
+
+def _is_number(text: str, *, above: float | None) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return math.isfinite(number) and (above is None or number > above)
+
+
+def _refuse_other_login(url: str, service: NotifyBase, place: str) -> None:
+    user, password = login(url)
+    for option in options(url):
+        if option.key in {"pass", "password"}:
+            password = option.value
+        elif option.key == "user":
+            user, password = option.value, password or user  # the password may stand alone before the host
+        elif unquote(option.value) != option.value and not _holds(service, option.value):
+            raise ConfigFault(
+                f"{place}: has {shown_key(option.key)} with a % that its plugin reads otherwise than it is written"
+            )
+    for what, text in (("user", user), ("password", password)):
+        if text and not _holds(service, text, within=what == "user"):
+            raise ConfigFault(
+                f"{place}: has a {what} that its plugin reads otherwise than it stands there; give it as "
+                f"{'user' if what == 'user' else 'pass'}= with its signs percent-encoded"
+            )
+
+
+def _holds(value: object, text: str, *, within: bool = True, depth: int = 3) -> bool:
+    """Whether an object has `text` in one of its attributes, as it is or `within` a longer one."""
+    if isinstance(value, str):
+        return text in value if within else text == value
+    if depth == 0:
+        return False
+    if isinstance(value, Mapping):
+        inner: list[object] = [*value.keys(), *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        inner = list(value)
+    else:
+        inner = list(vars(value).values()) if isinstance(value, NotifyBase) else []
+    return any(_holds(each, text, within=within, depth=depth - 1) for each in inner)
+
+
+def _refuse_address(service: NotifyBase, place: str) -> None:
+    """What a library would refuse only when it sends."""
+    if isinstance(service.port, int) and not 0 < service.port < 65536:
+        raise ConfigFault(f"{place}: has a port that is none; ports go from 1 to 65535")
+    for name in ("host", "smtp_host"):
+        host = getattr(service, name, None)
+        if not isinstance(host, str) or not host or (name == "host" and "host" not in service.template_tokens):
+            continue
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise ConfigFault(f"{place}: has a host whose name is none") from None
+
+
+def doubts_of(url: str, scheme: str, service: NotifyBase) -> Iterator[str]:
+    """What is allowed in a URL but unwise."""
+    host = str(getattr(service, "smtp_host", "") or service.host or "")
+    near = is_loopback(host.strip("[]"))
+    given = {option.key for option in options(url)}
+    if not service.verify_certificate and not near:
+        yield f"{scheme}:// with verify=no: whoever is on the way can read the alerts and the credentials"
+    if scheme in _LOCAL:
+        yield f"{scheme}:// ends on this machine: nobody answers whether a person saw an alert"
+    if service.password and not near and _is_open(service):
+        yield f"{scheme}:// sends the password in the clear; let it use TLS"
+    for name in sorted(_IGNORED & given):
+        yield f"{scheme}:// with {name}=, which does nothing: one alert is one message"
+    if host.endswith(".logic.azure.com"):
+        yield (
+            "workflows of Teams left logic.azure.com on 2025-11-30; copy the address anew from the workflow, "
+            "unless this is a logic app"
+        )
+
+
+def _is_open(service: NotifyBase) -> bool:
+    """Whether it goes without TLS, which its service would offer under another scheme."""
+    mode = getattr(service, "secure_mode", None)
+    if mode is not None:
+        return bool(mode == "insecure")
+    both = all(getattr(service, name, None) for name in ("protocol", "secure_protocol"))
+    return both and not service.secure

@@ -1,33 +1,104 @@
 """Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
 
-Owns the only patches of requests (smtplib's are in `conversation`): put in place once, and without effect outside
-of `watching`. Within, a send has a deadline that also ends a dripping answer, no answer is kept beyond a cap, no
-redirect is followed, and each exchange is recorded. What other transports do (MQTT, XMPP, IRC, local programs) is
-not seen here and not bounded. Must never log, and never keep a URL or a header but those that ask to wait.
+Owns the only patches of requests (smtplib's are in `smtp`): put in place once, and without effect outside of
+`watching`. Within, a send has a deadline that also ends a dripping answer (one thread keeps those of all
+channels), no answer is kept beyond a cap, no redirect is followed, and each exchange is recorded. What of the
+environment is on the way (proxies, certificates) is known here too. What other transports do (MQTT, XMPP, IRC,
+local programs) is not seen here and not bounded. Must never log, never keep a URL or a header but those that
+ask to wait, and never show the value of a variable: it may hold a password.
 """
 
 import contextlib
 import errno
 import functools
 import heapq
+import importlib.util
 import os
 import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from itertools import count
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from daemon.clock import Clock, SystemClock
-from daemon.notify.transport.proxies import PROXY_NAMES, why_impossible
 from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Exchange, Failure, Step
+
+PROXY_NAMES = tuple(
+    cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
+)
+"""The variables that requests reads, those in small letters first."""
+_CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PLAIN = frozenset({"http", "https"})
+_SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_NO_SOCKS = "the proxy is a SOCKS one, for which the Python package `PySocks` is not installed"
+_NO_PROXY = "the variable of the proxy is no address"
+_NO_CA = "the file of certificates does not exist"
+_NO_URL = "the URL cannot be used"
+
+
+def why_impossible(causes: Iterable[BaseException]) -> str:
+    """What a person must fix before any request can go out; '' where it is not so."""
+    for cause in causes:
+        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
+            return f"{_NO_SOCKS} (ALL_PROXY, HTTPS_PROXY)"
+        if isinstance(cause, requests.exceptions.InvalidProxyURL | urllib3.exceptions.ProxySchemeUnknown):
+            return f"{_NO_PROXY} (HTTPS_PROXY, ALL_PROXY)"
+        if isinstance(cause, OSError) and "CA certificate bundle" in str(cause):
+            return f"{_NO_CA} (REQUESTS_CA_BUNDLE)"
+        if isinstance(
+            cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationValueError | UnicodeError
+        ):
+            return _NO_URL
+    return ""
+
+
+def doubts_of(environ: Mapping[str, str]) -> Iterator[str]:
+    """What of the environment keeps messages from chat services; each names its variable."""
+    for name in PROXY_NAMES:
+        value = environ.get(name, "").strip()
+        if value and not name.lower().startswith("no_"):
+            fault = _fault_of(value)
+            if fault:
+                yield f"{name} (environment): {fault}; messages over it wait"
+    for name in _CA_NAMES:
+        path = environ.get(name, "")
+        if path and not Path(path).exists():
+            yield f"{name} (environment): {_NO_CA}; messages over HTTPS wait"
+
+
+def proxy_passwords(environ: Mapping[str, str]) -> set[str]:
+    """The passwords in the variables of proxies."""
+    found: set[str] = set()
+    for name in PROXY_NAMES:
+        login = environ.get(name, "").partition("://")[2].rpartition("@")[0]
+        found |= {login.partition(":")[2]} - {""}
+    return found
+
+
+def _fault_of(value: str) -> str:
+    whole = value if _SCHEME.match(value) else f"http://{value}"
+    try:
+        parts = urlsplit(whole)
+        port = parts.port
+    except ValueError:
+        return _NO_PROXY
+    scheme = parts.scheme.lower()
+    if scheme in _SOCKS:
+        return "" if importlib.util.find_spec("socks") is not None and parts.hostname else _NO_SOCKS
+    usable = scheme in _PLAIN and parts.hostname and re.fullmatch(r"[\w.:-]+", parts.hostname) and port != 0
+    return "" if usable else _NO_PROXY
+
 
 _Call = Callable[[], None]
 

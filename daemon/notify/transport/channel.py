@@ -17,18 +17,18 @@ from apprise.plugins.base import NotifyBase
 from daemon.clock import Clock, SystemClock
 from daemon.domain.jobs import ChannelName
 from daemon.logs import MASKS, LogEvent, logger
+from daemon.notify.message import Language, Message, Severity
+from daemon.notify.message.escape import sound
 from daemon.notify.message.language import catalogue
-from daemon.notify.message.model import Language, Message, Severity
-from daemon.notify.outbox.settings import ChannelPlan
+from daemon.notify.outbox import ChannelPlan
+from daemon.notify.services import service_for
 from daemon.notify.services.base import Carded, Markup
-from daemon.notify.services.registry import service_for
-from daemon.notify.text.escape import sound
-from daemon.notify.text.render import Rendered, plainest, render
+from daemon.notify.services.cards import Rendered, plainest, render
 from daemon.notify.transport.bounded import Kept, Watch, watching
 from daemon.notify.transport.verdicts import Final, PlainOnce, Verdict, judge, settle
 
 if TYPE_CHECKING:
-    from daemon.notify.templates.template import Templates
+    from daemon.notify.templates import Templates
 
 log = logger(__name__)
 

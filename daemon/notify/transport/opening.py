@@ -22,17 +22,15 @@ from apprise.utils.parse import parse_urls
 from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
-from daemon.notify.message.model import Language
-from daemon.notify.outbox.settings import ChannelPlan
-from daemon.notify.services.base import Markup
-from daemon.notify.services.registry import BY_SCHEME, made, repaired, service_for, translated
-from daemon.notify.services.urls import base_of, options
-from daemon.notify.transport.addresses import is_token_like, normal
+from daemon.notify.message import Language
+from daemon.notify.outbox import ChannelPlan
+from daemon.notify.services import BY_SCHEME, made, repaired, service_for, translated
+from daemon.notify.services.base import Markup, base_of, options
+from daemon.notify.transport.addresses import doubts_of, for_its_plugin, is_token_like, normal, refuse_misread
 from daemon.notify.transport.channel import Channel
-from daemon.notify.transport.understanding import doubts_of, for_its_plugin, refuse_misread
 
 if TYPE_CHECKING:
-    from daemon.notify.templates.template import Templates
+    from daemon.notify.templates import Templates
 
 # Apprise's lines hold URLs and names of hosts: nobody gets them, whatever the program around us sets up.
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)

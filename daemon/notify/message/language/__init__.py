@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from daemon.notify.message import Language
 from daemon.notify.message.language.catalogue import Catalogue
 from daemon.notify.message.language.chinese import CHINESE
 from daemon.notify.message.language.english import ENGLISH
-from daemon.notify.message.model import Language
 
 __all__ = ["CATALOGUES", "Catalogue", "catalogue"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.domain.events import Event
-from daemon.notify.text.escape import Units
+from daemon.notify.message.escape import Units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

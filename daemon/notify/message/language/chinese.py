@@ -6,8 +6,8 @@
 from collections.abc import Mapping
 
 from daemon.domain.events import Event
+from daemon.notify.message.escape import Units
 from daemon.notify.message.language.catalogue import Calendar, Catalogue, Counted, OperatorText
-from daemon.notify.text.escape import Units
 
 REASONS: Mapping[str, str] = {
     # tracking

@@ -1,8 +1,8 @@
 """English: what production people read. Short sentences, no jargon."""
 
 from daemon.domain.events import Event
+from daemon.notify.message.escape import Units
 from daemon.notify.message.language.catalogue import Calendar, Catalogue, Counted, OperatorText
-from daemon.notify.text.escape import Units
 
 ENGLISH = Catalogue(
     units=Units(),

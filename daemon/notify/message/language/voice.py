@@ -6,10 +6,10 @@ from datetime import UTC, datetime, tzinfo
 
 from daemon.domain.events import Event
 from daemon.domain.text import in_zone, offset
+from daemon.notify.message import Cover, Field, Language, Severity
+from daemon.notify.message.escape import clean, length, rough
 from daemon.notify.message.language import catalogue
 from daemon.notify.message.language.catalogue import Catalogue
-from daemon.notify.message.model import Cover, Field, Language, Severity
-from daemon.notify.text.escape import clean, length, rough
 
 _VIDEOS = frozenset({"avatar", "photo"})
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from daemon.notify.message import Field, Language, Link, Message, Row
+from daemon.notify.message.escape import clean
 from daemon.notify.message.language import Catalogue, catalogue
-from daemon.notify.message.model import Field, Language, Link, Message, Row
-from daemon.notify.text.escape import clean
 
 TITLE_LIMIT = 200
 TEXT_LIMIT = 1000

@@ -1,4 +1,5 @@
-"""Foreign text made harmless for each kind of chat, and links that stay what they are. Pure.
+"""Foreign text as people may read it: cleaned of what could break or disguise a message, and made harmless
+for each kind of chat; lengths of time; links that stay what they are. Pure.
 
 Owns what is done to a value before a service sees it: a name stays readable, calls nobody, links nowhere, marks
 nothing up. What each service does with hostile values was seen on the wire

@@ -1,1 +1,0 @@
-"""Texts as chats take them: cleaned, escaped, and cut to a limit. Pure."""

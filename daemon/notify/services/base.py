@@ -48,7 +48,7 @@ class Tested(StrEnum):
     """How a service's channel is tested; nothing here is tested against the service itself."""
 
     CONFORMANCE = "conformance"  # every answer of the table of verdicts and every hostile name, against a stand-in
-    MAIL_SERVER = "mail server"  # the same, against a real SMTP server on loopback
+    MAIL_SERVER = "mail server"  # the same, against SMTP servers on loopback, one of them Postfix
     WIRE = "wire"  # messages, hostile names and refusals, by what arrives at a stand-in
     OPENED = "opened"  # its URL opens a channel
 

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.long, pytest.mark.system]
 
 _TLS = (f"smtpd_tls_cert_file={TLS / 'services.pem'}", f"smtpd_tls_key_file={TLS / 'services.key'}")
 _FULL = f"{{ full@{DOMAIN} = 552 5.2.2 the mailbox is full }}"
+_QUOTA = f"{{ wrapd@{DOMAIN} = 552 5.2.2 the quota of today is used up }}"
 _LISTED = "{ 127.0.0.1 = 554 5.7.1 listed for sending spam }"
 DOORS = {
     "usual": (),
@@ -42,6 +43,8 @@ DOORS = {
         "smtpd_delay_reject=no",
         f"smtpd_client_restrictions=check_client_access inline:{{ {_LISTED} }}",
     ),
+    "policy": (f"smtpd_data_restrictions=check_sender_access inline:{{ wrapd@{DOMAIN}=REJECT }}",),
+    "quota": (f"smtpd_end_of_data_restrictions=check_sender_access inline:{{ {_QUOTA} }}",),
     "busy": ("smtpd_client_connection_rate_limit=1",),
     "slow": ("smtpd_client_message_rate_limit=1",),
     "no-room": ("queue_minfree=1000000000000000",),
@@ -131,6 +134,8 @@ REFUSALS: Mapping[str, tuple[str, str, AttemptOutcome, str]] = {
     "sender": ("senders", "editors", HELD, "Sender address rejected: Access denied"),
     "listed": ("listed", "editors", HELD, "Client host rejected: listed for sending spam"),
     "listed-at-once": ("listed-at-once", "editors", HELD, "SMTP 554: the server takes no mail from here"),
+    "policy": ("policy", "editors", HELD, "SMTP 554: the message is refused (5.7.1 "),
+    "quota": ("quota", "editors", HELD, "SMTP 552: the message is refused (5.2.2 "),
     "no-tls": ("tls", "editors", HELD, "SMTP 530: the sender is refused (5.7.0 Must issue a STARTTLS command"),
     "greylisted": ("greylisting", "grey", RETRY, "SMTP 450: the recipient is refused (4.2.0 "),
     "broken-tls": ("broken-tls", "editors", RETRY, "SMTP 454: the server refuses TLS (4.7.0 TLS not available"),
@@ -139,7 +144,7 @@ REFUSALS: Mapping[str, tuple[str, str, AttemptOutcome, str]] = {
 """The door, whom the mail is for, what it comes to, and what `wrapd deliveries` says of it."""
 
 
-async def test_what_each_refusal_before_the_message_comes_to(postfix: Postfix, tmp_path: Path) -> None:
+async def test_what_each_refusal_comes_to(postfix: Postfix, tmp_path: Path) -> None:
     with Webhook() as operators:
         urls = {
             case: postfix.url(door, to, mode="starttls" if case == "broken-tls" else "insecure")

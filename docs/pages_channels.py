@@ -69,9 +69,9 @@ be pasted whole instead, with its own query, and so can Telegram's
 `https://api.telegram.org/botTOKEN/sendMessage?chat_id=CHAT_ID`.
 
 `wrapd config check` names what a URL says and nobody reads: an option that the service does not know, one that is
-given twice, a value of the wrong sort. What is allowed but unwise it warns of: `verify=no`, a password in the
-clear, services that end on this machine (`syslog://` and the like). In a user or a password write `/` as `%2F`,
-`?` as `%3F`, `&` as `%26` and `%` as `%25`; in a query, `;` is part of a value.
+given twice, a value of the wrong sort, an address that no mail can go to. What is allowed but unwise it warns of:
+`verify=no`, a password in the clear, services that end on this machine (`syslog://` and the like). In a user or a
+password write `/` as `%2F`, `?` as `%3F`, `&` as `%26` and `%` as `%25`; in a query, `;` is part of a value.
 
 ### Microsoft Teams
 

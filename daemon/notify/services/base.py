@@ -7,7 +7,7 @@ what happens. Apprise and requests are imported when a channel is opened: cards 
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from daemon.clock import Clock, SystemClock
 from daemon.notify.message.model import Cover, Message
 from daemon.notify.services.answers import Rule
-from daemon.notify.services.urls import Given
+from daemon.notify.services.urls import Given, Option
 from daemon.notify.text.escape import as_is
 
 
@@ -155,6 +155,11 @@ class Carded:
 
     def throttle(self, last_io: Any = None, wait: float | None = None) -> None:
         """No sleep of a plugin's own: a channel keeps its pace before it claims anything."""
+
+    def misread(self, given: Sequence[Option]) -> str:
+        """Which option of its URL the plugin dropped or took for something else, and what to do; '' for none.
+        Shows no value."""
+        return ""
 
     def send_plain(self, *args: Any, **kwargs: Any) -> bool:
         """What Apprise's own plugin does with title and body. (Apprise itself would call a method `send_text` in

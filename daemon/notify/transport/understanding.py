@@ -15,6 +15,7 @@ from apprise.utils.parse import parse_bool
 
 from daemon.domain.hosts import is_loopback
 from daemon.errors import ConfigFault
+from daemon.notify.services.base import Carded
 from daemon.notify.services.registry import parsed
 from daemon.notify.services.urls import Option, options
 from daemon.notify.transport.addresses import login, shown_key, with_query
@@ -54,6 +55,8 @@ def refuse_misread(url: str, scheme: str, service: NotifyBase, place: str) -> No
             raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes a number it can use")
         if not _is_known(option, url, scheme, service, known):
             raise ConfigFault(f"{place}: {scheme}:// with {_unknown(option, service, known)}")
+    if isinstance(service, Carded) and (fault := service.misread(options(url))):
+        raise ConfigFault(f"{place}: {scheme}:// with {fault}")
     _refuse_other_login(url, service, place)
     _refuse_address(service, place)
 

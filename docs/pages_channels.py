@@ -69,9 +69,9 @@ be pasted whole instead, with its own query, and so can Telegram's
 `https://api.telegram.org/botTOKEN/sendMessage?chat_id=CHAT_ID`.
 
 `wrapd config check` names what a URL says and nobody reads: an option that the service does not know, one that is
-given twice, a value of the wrong sort. What is allowed but unwise it warns of: `verify=no`, a password in the
-clear, services that end on this machine (`syslog://` and the like). In a user or a password write `/` as `%2F`,
-`?` as `%3F`, `&` as `%26` and `%` as `%25`; in a query, `;` is part of a value.
+given twice, a value of the wrong sort, an address that no mail can go to. What is allowed but unwise it warns of:
+`verify=no`, a password in the clear, services that end on this machine (`syslog://` and the like). In a user or a
+password write `/` as `%2F`, `?` as `%3F`, `&` as `%26` and `%` as `%25`; in a query, `;` is part of a value.
 
 ### Microsoft Teams
 
@@ -84,11 +84,18 @@ missed. What would make a card too large for Teams is left out before it is sent
 ### E-mail
 
 A mail server's refusal before the message (of the login, the sender, the recipient, this machine) is the
-channel's: it is held, with the server's words. One after the message is the message's; where the plainest mail is
-refused too for a policy (5.7) or an account (5.1 to 5.4), it is the channel's as well. Of several recipients
-(`cc=`, `bcc=`) some may be refused: the others have the mail, so the alert is `sent` and never repeated, and the
-operators hear once (`channel_held`) that the channel does not reach everybody. The alerts after it go out all the
-same.
+channel's: it is held, with the server's words. So is a server without the TLS or the login that the URL wants.
+One after the message is the message's; where the plainest mail is refused too for a policy (5.7) or an account
+(5.1 to 5.4), it is the channel's as well. A picture that the server does not take, or that makes the mail too
+large for it, is left out. A refusal for now (4xx: greylisting, too many mails, no room) is tried again, but for
+`Relay access denied`, which no time cures.
+
+Of several recipients (`cc=`, `bcc=`) some may be refused: the others have the mail, so the alert is `sent` and
+never repeated, and the operators hear once (`channel_held`) that the channel does not reach everybody. The alerts
+after it go out all the same. A recipient that is refused for now misses that mail.
+
+`sent` says that the server took the mail. What it does then wrapd cannot see: it may throw the mail away, or
+return it because a mailbox is full. What is returned goes to the address in `from=`: let a person read it.
 
 ### Proxies
 
@@ -137,7 +144,7 @@ How each is tested, always without the service itself:
 TESTS = {
     Tested.CONFORMANCE: "every answer of the rules below, and every name of a collection of hostile ones,\n"
     "  against a stand-in on this machine that refuses what the service refuses",
-    Tested.MAIL_SERVER: "the same, with the refusals of mail, against a real SMTP server on this machine",
+    Tested.MAIL_SERVER: "the same, with the refusals of mail, against two SMTP servers here, one of them Postfix",
     Tested.WIRE: "messages, hostile names and refusals, by what arrives at a stand-in",
     Tested.OPENED: "its URL opens a channel; nothing more",
 }

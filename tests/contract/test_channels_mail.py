@@ -80,6 +80,17 @@ def test_a_server_without_tls_holds_the_channel_that_wants_it() -> None:
     assert box.messages == []
 
 
+def test_a_server_that_begins_without_tls_is_told_from_one_that_hangs_up() -> None:
+    def verdict(replies: dict[str, str]) -> Final:
+        with Mailbox(replies=replies) as box:
+            url = box.url().replace("mailto://", "mailtos://").replace("mode=insecure", "mode=ssl")
+            one = open_channel(ChannelSettings(name=ChannelName("mail"), url=url))
+            return one.send(message(), timeout=5).verdict
+
+    assert verdict({}) == Hold(reason="the server speaks no TLS on this port, unless by mode=starttls")
+    assert isinstance(verdict({"GREETING": "close"}), Retry)
+
+
 ODD = [
     *(
         "550",

@@ -6,60 +6,26 @@ form. Each service's reader (tests/support/eyes.py) tells what people would see 
 """
 
 import json
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, ChannelName
-from daemon.notify.message import Cover, Language, Message
+from daemon.notify.message import Language, Message
 from daemon.notify.message.compose import Look, compose, compose_digest
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Sent
 from daemon.store import Claimed
 from tests.support.alerts import AT, claimed, job
-from tests.support.eyes import READERS, Seen, read_mail
+from tests.support.eyes import READERS, read_mail
+from tests.support.hostile import CORPUS, COVER, check, done, names, whole
 from tests.support.services import SERVICES, TLS, Stand, pointed
 from tests.support.smtp_server import MailServer
 from tests.support.webhook import Answer
 
 Found: TypeAlias = Callable[[Sequence[str]], Iterator[tuple[str, Message]]]
-CORPUS = Path(__file__).parents[1] / "data/hostile_names.json"
-PREVIEW = "https://h.example.com/a_b.mp4?Expires=1893456000&Signature=x%3D"
-PICTURE = "https://h.example.com/cover.png?Expires=1893456000&Signature=y%3D"
-PIXEL = b"\x89PNG\r\n\x1a\n" + b"\x00" * 60
-COVER = Cover(url=PICTURE, data=PIXEL, content_type="image/png")
-OURS = ("https://h.example.com/", "cid:cover", "attachment://cover.png")
-"""What the links of these messages begin with."""
-READABLE = 40
-"""Letters and digits of a name that must be readable."""
-
-
-def names() -> list[str]:
-    found = []
-    for each in json.loads(CORPUS.read_text()):
-        text, count = each.get("repeat", ("", 0))
-        found.append(each["name"] if each["name"] is not None else _long(each, text * count))
-    return found
-
-
-def _long(each: dict[str, Any], middle: str) -> str:
-    return " ".join(part for part in (each.get("before", ""), middle, each.get("after", "")) if part)
-
-
-def whole(text: str) -> str:
-    """Halves of pairs mended, as the API's answers and the command line are before anything is stored."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def done(name: str, number: int = 1) -> Claimed:
-    """A video of this name is ready."""
-    links = Asset(asset_name=name, preview_url=PREVIEW, cover_url=PICTURE)
-    foreign = whole(name)
-    return claimed(id=number, of=job(id=number, asset=links, label=foreign, batch=foreign, tags=(foreign,)))
 
 
 def failed(name: str, number: int = 1) -> Claimed:
@@ -84,29 +50,6 @@ def digests(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
     """Digests of an alert and a failure each."""
     for name in names:
         yield name, compose_digest([done(name), failed(name, 2)], Look(now=AT))
-
-
-def check(name: str, seen: Seen) -> None:
-    assert not seen.calls, (name, seen.calls)
-    assert not seen.strange, (name, seen.strange)
-    foreign = {link for link in seen.links if not link.startswith(OURS)}
-    assert not foreign, (name, foreign)
-    assert not [char for char in seen.text if _unfit(char)], (name, seen.text)
-    wanted = _letters(name)[:READABLE]
-    assert wanted in _letters(seen.text), (name, seen.text)
-    assert len(seen.text) < 40_000
-
-
-def _unfit(char: str) -> bool:
-    """Control and turning characters, halves of pairs, and what is no character."""
-    kind = unicodedata.category(char)
-    turning = unicodedata.bidirectional(char) in {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
-    return (kind in {"Cc", "Cs"} and char != "\n") or turning or ord(char) & 0xFFFE == 0xFFFE
-
-
-def _letters(text: str) -> str:
-    """Letters and digits of a text, as they sound: marks, signs and look-alikes left out."""
-    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 
 def opened(url: str) -> Channel:

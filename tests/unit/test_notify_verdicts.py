@@ -455,6 +455,8 @@ MAIL = [
     (Step.MAIL, 552, b"5.3.4 Message size exceeds fixed limit", PlainOnce, True),
     (Step.MAIL, 552, b"Message size exceeds fixed maximum message size", PlainOnce, True),
     (Step.RCPT, 554, b"5.7.1 <a@b>: Relay access denied", Hold, None),
+    (Step.RCPT, 454, b"4.7.1 <a@b>: Relay access denied", Hold, None),
+    (Step.RCPT, 450, b"4.7.1 <a@b>: Relaying temporarily denied", Retry, None),
     (Step.RCPT, 554, b"5.7.1 Service unavailable; blocked using zen.example", Hold, None),
     (Step.RCPT, 552, b"5.2.2 Mailbox full", Hold, None),
     (Step.RCPT, 552, b"mailbox full", Hold, None),

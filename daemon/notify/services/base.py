@@ -8,7 +8,7 @@ what happens. Apprise and requests are imported when a channel is opened: cards 
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -112,7 +112,7 @@ class Tested(StrEnum):
     """How a service's channel is tested; nothing here is tested against the service itself."""
 
     CONFORMANCE = "conformance"  # every answer of the table of verdicts and every hostile name, against a stand-in
-    MAIL_SERVER = "mail server"  # the same, against a real SMTP server on loopback
+    MAIL_SERVER = "mail server"  # the same, against SMTP servers on loopback, one of them Postfix
     WIRE = "wire"  # messages, hostile names and refusals, by what arrives at a stand-in
     OPENED = "opened"  # its URL opens a channel
 
@@ -219,6 +219,11 @@ class Carded:
 
     def throttle(self, last_io: Any = None, wait: float | None = None) -> None:
         """No sleep of a plugin's own: a channel keeps its pace before it claims anything."""
+
+    def misread(self, given: Sequence[Option]) -> str:
+        """Which option of its URL the plugin dropped or took for something else, and what to do; '' for none.
+        Shows no value."""
+        return ""
 
     def send_plain(self, *args: Any, **kwargs: Any) -> bool:
         """What Apprise's own plugin does with title and body. (Apprise itself would call a method `send_text` in

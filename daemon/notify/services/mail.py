@@ -6,6 +6,7 @@ further headers and the server are what the channel's URL says; encrypted or sig
 the HTML, without the picture. Must never let a value into a header but the subject, which is one line.
 """
 
+import re
 import smtplib
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
@@ -16,7 +17,7 @@ from typing import Any
 from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.message.escape import chat, html_chat, html_text
 from daemon.notify.message.shrink import Parts, fitted
-from daemon.notify.services.base import Carded, Markup, Picture, Service, Tested
+from daemon.notify.services.base import Carded, Markup, Option, Picture, Service, Tested
 from daemon.notify.services.cards import COLOURS, cut, limited, shown_url, usable, utf8
 
 SIZE = 90000
@@ -147,6 +148,18 @@ class Mail(Carded):
             return False  # what happened was recorded where it happened
         return bool(sent) and all(sent)
 
+    def misread(self, given: Sequence[Option]) -> str:
+        """An address that Apprise dropped, or took for another one."""
+        known = {*(address for _, address in self.targets), *self.cc, *self.bcc, *self.reply_to, self.from_addr[1]}
+        taken = {str(address).lower() for address in known}
+        for option in given:
+            wanted = option.key in _ADDRESSES or (option.key == "from" and "@" in option.value)
+            if wanted and not all(
+                _addresses(each) and _addresses(each) <= taken for each in _people(option.value)
+            ):
+                return f"{option.key}= and an address that it cannot write to; {_LIKE}"
+        return "" if self.targets else f"a path that is no address; {_LIKE}"
+
     def _send_to(self, smtp: Any, name: Any, address: str) -> bool:
         copies = sorted(self.cc - self.bcc - {address})
         hidden = sorted(self.bcc - {address})
@@ -188,6 +201,21 @@ class Mail(Carded):
             disposition="inline",
             filename=f"cover.{subtype}",
         )
+
+
+_ADDRESSES = frozenset({"to", "cc", "bcc", "reply"})
+_LIKE = "one is like name@example.com, in ASCII (a domain in other letters has a form that begins with xn--)"
+
+
+def _people(value: str) -> list[str]:
+    """The entries of a list of addresses, without the names in quotes."""
+    return [each for each in re.split("[,;]", re.sub(r'"[^"]*"', "", value)) if each.strip()]
+
+
+def _addresses(entry: str) -> set[str]:
+    """The addresses of an entry, in small letters: those in angle brackets, else all words with an @."""
+    found = re.findall("<([^<>]*)>", entry) or [word for word in entry.split() if "@" in word]
+    return {each.strip().lower() for each in found}
 
 
 def _address(name: Any, address: Any) -> str:

@@ -21,7 +21,7 @@ from apprise.utils.parse import parse_bool
 from daemon.domain.hosts import is_loopback
 from daemon.errors import ConfigFault
 from daemon.notify.services import parsed
-from daemon.notify.services.base import Option, options, options_of
+from daemon.notify.services.base import Carded, Option, options, options_of
 
 _URL = re.compile(r"(?P<scheme>[^:/?#]+)://(?P<authority>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?", re.DOTALL)
 _SIGNS = re.compile(r"[^A-Za-z0-9._~%!$&'()*+,=-]")
@@ -128,6 +128,8 @@ def refuse_misread(url: str, scheme: str, service: NotifyBase, place: str) -> No
             raise ConfigFault(f"{place}: {scheme}:// with {option.key}=, which takes a number it can use")
         if not _is_known(option, url, scheme, service, known):
             raise ConfigFault(f"{place}: {scheme}:// with {_unknown(option, service, known)}")
+    if isinstance(service, Carded) and (fault := service.misread(options(url))):
+        raise ConfigFault(f"{place}: {scheme}:// with {fault}")
     _refuse_other_login(url, service, place)
     _refuse_address(service, place)
 

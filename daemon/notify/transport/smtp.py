@@ -167,6 +167,8 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
         return _refused(step, error.smtp_code, error.smtp_error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _impossible(step, f"the certificate is not trusted: {error.verify_message}")
+    if type(error) is ssl.SSLError:  # the handshake failed; those of a lost connection are of its subclasses
+        return _impossible(step, _no_tls(error.reason))
     if isinstance(error, smtplib.SMTPNotSupportedError | UnicodeEncodeError):
         return _impossible(step, _LACKS.get(part, "the server does not take such addresses"))
     if type(error) is smtplib.SMTPException:
@@ -178,6 +180,14 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
         return Exchange(wire=Wire.SMTP, step=step, failure=failure, detail=detail)
     early = why(watch, error) if step in _BEFORE_IT_TALKS else f"{detail}, before the message"
     return Exchange(wire=Wire.SMTP, step=step, failure=Failure.NOT_SENT, detail=early)
+
+
+def _no_tls(reason: str) -> str:
+    """Why there is no TLS, by OpenSSL's own word for it."""
+    if reason == "WRONG_VERSION_NUMBER":  # what a greeting in the clear is taken for
+        return "the server speaks no TLS on this port, unless by mode=starttls"
+    words = str(reason).lower().replace("_", " ")
+    return f"the server and this machine find no TLS in common ({words})"
 
 
 _LACKS = {"starttls": "the server offers no TLS", "login": "the server offers no login"}

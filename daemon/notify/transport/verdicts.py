@@ -194,6 +194,8 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 """The code at the start of each line of a mail server's words (RFC 3463)."""
 _TOO_LARGE = re.compile(r"5\.(?:2\.3|3\.4)$")
 _SIZE = re.compile(r"\bsize\b|too (?:large|big|long)", re.IGNORECASE)
+_NO_RELAY = "relay access denied"
+"""Postfix's words, which come with a 454 unless its settings say 554: nothing that passes by itself."""
 _ABOUT_THE_ACCOUNT = frozenset("12347")
 """Subjects of enhanced codes that are none of the message: address, mailbox, mail system, network, policy."""
 
@@ -211,7 +213,7 @@ def _mail(last: Exchange) -> Verdict:
         return Hold(reason=reason, status=status, delivered=True)
     if status < 400:  # whatever fails after it (the QUIT) does not undo it
         return Sent(reason=reason, status=status)
-    if status < 500:
+    if status < 500 and not (last.step is Step.RCPT and _NO_RELAY in words.lower()):
         return Retry(reason=reason, status=status)
     large = _TOO_LARGE.match(code) is not None or (status == 552 and not code and _SIZE.search(words) is not None)
     if last.step in {Step.DATA, Step.END}:

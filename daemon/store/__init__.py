@@ -7,7 +7,7 @@ error of theirs: works get a `Transaction`, rows are plain values, errors are na
 from daemon.store.backup import backup
 from daemon.store.batches import BATCH_SETTLE
 from daemon.store.discoveries import Discoveries
-from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused
+from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
 from daemon.store.links import Links
@@ -131,5 +131,6 @@ __all__ = [
     "backup",
     "check",
     "current",
+    "is_of_database",
     "upgrade",
 ]

@@ -40,6 +40,11 @@ class StoreClosed(StoreError):
     """The store is closed: nothing can be done with it any more."""
 
 
+def is_of_database(error: BaseException) -> bool:
+    """Whether what a transaction has met is the database's, and none of the program's: then it must not go on."""
+    return isinstance(error, StatementError | StoreError)
+
+
 _FOR_A_PERSON = frozenset(
     {
         errno.EACCES,

@@ -49,7 +49,7 @@ def test_the_clock_is_set_while_jobs_are_watched(tmp_path: Path) -> None:
                 daemon.wait_for("auth.clock_skewed", count=number)
             took, asked = time.monotonic() - begun, sim.asked() - asked
             assert asked <= RATE * (took + 1)
-            assert asked >= RATE * took * 0.3
+            assert asked >= RATE * took * 0.2  # a busy machine asks less; one that stands still asks nothing
             assert daemon.stop().status == 0
             assert sim.do(lambda it: it.stats())["by_status"].keys() <= {"200", "401"}
             assert "Traceback" not in daemon.said

@@ -23,7 +23,7 @@ from tests.support.webhook import Answer, Webhook
 SENT, DEAD = DeliveryStatus.SENT, DeliveryStatus.DEAD
 QUICK = {"claim", "finish", "_send", "_record", "rescue"}
 """Calls that the quick suite tries too."""
-READS = {"attempts", "attempts_of", "list", "get", "counts"}
+READS = {"attempts", "attempts_of", "list", "page", "get", "counts"}
 """For people, not for the way out."""
 
 

@@ -6,13 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset
 from daemon.notify.message import Cover
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.prepare import CLOSED, OwnLinks, Prepared, Preparer, Wants
-from daemon.store import Claimed, JobRow
+from daemon.store import Claimed, JobRow, StoreFailed
 from tests.support.alerts import AT, claimed, job
 from tests.support.background import defects
 from tests.support.store import NOW, later, open_store, track
@@ -194,6 +196,25 @@ def test_own_links_are_made_once_for_a_job_and_only_where_there_is_a_video(tmp_p
     assert store.write_now(lambda tx: one.links(tx, (claimed(Event.FAILED, of=job(id=row)),), NOW)) == {}
     store.write_now(lambda tx: tx.links.revoke(row, later(1)))
     assert links(row, preview_url="https://h/p") == {row: CLOSED}
+    store.close()
+
+
+@pytest.mark.parametrize("error", [KeyError("a defect"), StoreFailed("the disk is full")])
+def test_an_own_link_that_cannot_be_made_costs_no_alert_unless_the_database_fails(
+    tmp_path: Path, error: Exception
+) -> None:
+    def token() -> str:
+        raise error
+
+    store = open_store(tmp_path)
+    row = store.write_now(track)
+    each = claimed(of=job(id=row, asset=Asset(preview_url="https://h/p")))
+    one = preparer(own_links=OwnLinks(public_url="https://w.example.com/", life=1000.0, token=token))
+    if isinstance(error, StoreFailed):
+        with pytest.raises(StoreFailed):
+            store.write_now(lambda tx: one.links(tx, (each,), NOW))
+    else:
+        assert store.write_now(lambda tx: one.links(tx, (each,), NOW)) == {}
     store.close()
 
 

@@ -17,7 +17,7 @@ from daemon.domain.jobs import DAY, link_expiry
 from daemon.notify.message import Cover
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.pictures import Pictures
-from daemon.store import Claimed, JobRow, Transaction
+from daemon.store import Claimed, JobRow, Transaction, is_of_database
 from daemon.tasks import Defects
 
 LINK_EVENTS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
@@ -91,13 +91,23 @@ class Preparer:
     own_links: OwnLinks | None = None
 
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
-        """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim."""
-        own = self.own_links
-        if own is None:
-            return _NONE
-        jobs = [each.job for each in claimed if each.delivery.event in LINK_EVENTS]
-        found = {job.id: own.of(tx, job, at=at) for job in jobs if job is not None}
-        return {job: url for job, url in found.items() if url is not None}
+        """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim. One
+        that cannot be made costs no alert: it carries the service's links."""
+        found: dict[int, str] = {}
+        for each in claimed if self.own_links is not None else ():
+            if each.job is not None and each.delivery.event in LINK_EVENTS:
+                url = self._own_link(tx, each, each.job, at)
+                found |= {} if url is None else {each.job.id: url}
+        return found
+
+    def _own_link(self, tx: Transaction, claimed: Claimed, job: JobRow, at: datetime) -> str | None:
+        try:
+            return None if self.own_links is None else self.own_links.of(tx, job, at=at)
+        except Exception as error:
+            if is_of_database(error):
+                raise
+            self._broken([claimed], error)
+            return None
 
     def is_ready(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> bool:
         """Whether `prepare` would do nothing. Pure."""
@@ -174,9 +184,6 @@ class Preparer:
             return None
         cover = await self.pictures.cover_of(job, patience=self.settings.picture_patience)
         return cover if cover is None or own is None else replace(cover, url=f"{own}/cover")
-
-
-_NONE: Mapping[int, str] = {}
 
 
 def _dies(job: JobRow, *, by: datetime) -> bool:

@@ -93,7 +93,7 @@ class Preparer:
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
         """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim. One
         that cannot be made costs no alert: it carries the service's links."""
-        found = {}
+        found: dict[int, str] = {}
         for each in claimed if self.own_links is not None else ():
             if each.job is not None and each.delivery.event in LINK_EVENTS:
                 url = self._own_link(tx, each, each.job, at)

@@ -19,8 +19,8 @@ from daemon.metastudio.budget import Priority
 from daemon.metastudio.errors import ApiError
 from daemon.metastudio.kinds import Kind
 from daemon.store import Recorded, StoreError, Transaction
-from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
+from daemon.watch.job import Watched
 from daemon.watch.learning import production_began, started_before
 from daemon.watch.links import links_now
 from daemon.watch.reports import Reports

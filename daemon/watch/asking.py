@@ -9,12 +9,12 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.client import Shown
 from daemon.metastudio.errors import ApiError, AuthPaused, AuthRefused, JobNotFound, Throttled
-from daemon.watch.agenda import Watched
 from daemon.watch.answers import Answers, Source
 from daemon.watch.batches import Batches
 from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground
 from daemon.watch.health import Progress
+from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
 
 log = logger(__name__)

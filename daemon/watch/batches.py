@@ -15,9 +15,10 @@ from daemon.metastudio.budget import Permit
 from daemon.metastudio.errors import Refused
 from daemon.metastudio.listing import ListQuery, Summary
 from daemon.tasks import where_of
-from daemon.watch.agenda import Queue, Watched
+from daemon.watch.agenda import Queue
 from daemon.watch.answers import Answers, Source, complete_enough
 from daemon.watch.ground import Ground
+from daemon.watch.job import Watched
 from daemon.watch.trust import BatchTrust, Pauses
 
 log = logger(__name__)

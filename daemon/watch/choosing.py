@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from daemon.domain.planning import Reason
 from daemon.metastudio.budget import Priority
-from daemon.watch.agenda import Queue, Watched
+from daemon.watch.agenda import Queue
 from daemon.watch.answers import Answers
 from daemon.watch.batches import Batches
 from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground
+from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
 
 _CALM = 0.5

@@ -15,10 +15,10 @@ from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.listing import Listed, ListQuery, Summary
 from daemon.store import StoreError
 from daemon.tasks import where_of
-from daemon.watch.agenda import Watched
 from daemon.watch.answers import Answers, Found, Source
 from daemon.watch.batches import outdated, take_summary
 from daemon.watch.ground import Ground
+from daemon.watch.job import Watched
 from daemon.watch.trust import FULL_BATCH, FeedTrust
 
 log = logger(__name__)

@@ -18,8 +18,8 @@ from daemon.metastudio.errors import ApiError, JobNotFound, ProjectFault, Refuse
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metastudio.listing import MAX_LIMIT, ListQuery
 from daemon.store import StoreError, WatchRow
-from daemon.watch.agenda import Watched
 from daemon.watch.ground import Ground
+from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)

@@ -12,7 +12,8 @@ from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.store import FinishedRow, JobRow, Store, WatchRow
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda
+from daemon.watch.job import Watched
 
 _LONGEST = timedelta(days=60)
 """Production that took longer is a mistake in the service's times."""

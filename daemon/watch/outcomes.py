@@ -21,11 +21,11 @@ from daemon.metastudio.errors import (
     Unusable,
     is_not_offered,
 )
-from daemon.watch.agenda import Watched
 from daemon.watch.answers import NOT_IN_TIME, Answers, Source
 from daemon.watch.ground import Ground
 from daemon.watch.health import Change, ProjectHealth, Refusals
 from daemon.watch.identify import Kinds
+from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)

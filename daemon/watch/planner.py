@@ -12,7 +12,8 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
-from daemon.watch.agenda import Agenda, Queue, Watched
+from daemon.watch.agenda import Agenda, Queue
+from daemon.watch.job import Watched
 from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FULL_BATCH
 

@@ -21,7 +21,7 @@ from daemon.operators import Operators
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Agenda, Queue, Watched
+from daemon.watch.agenda import Agenda, Queue
 from daemon.watch.answers import NOT_IN_TIME, Answers, Found
 from daemon.watch.asking import Asker
 from daemon.watch.batches import Batches
@@ -30,6 +30,7 @@ from daemon.watch.feed import FeedReader
 from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Overload, Progress
 from daemon.watch.identify import Kinds
+from daemon.watch.job import Watched
 from daemon.watch.learning import Learning
 from daemon.watch.outcomes import Outcomes
 from daemon.watch.planner import Planner

@@ -21,7 +21,7 @@ from daemon.metrics import Metrics
 from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Watched
+from daemon.watch.job import Watched
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import Agenda, Queue, Watched
+from daemon.watch.agenda import Agenda, Queue
+from daemon.watch.job import Watched
 
 jobs = st.integers(1, 6)
 steps = st.lists(

@@ -9,7 +9,8 @@ from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.planning import Rails, Reason, Strategy
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda
+from daemon.watch.job import Watched
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
 

@@ -15,8 +15,8 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.session import Session
 from daemon.metastudio.settings import ProjectSettings
 from daemon.plan import Plan
+from daemon.watch.context import Limits
 from daemon.watch.discovery import Discovery
-from daemon.watch.ground import Limits
 from daemon.watch.poller import Poller
 from daemon.watch.watcher import Watcher
 

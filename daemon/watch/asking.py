@@ -10,10 +10,10 @@ from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.client import Shown
 from daemon.metastudio.errors import ApiError, AuthPaused, AuthRefused, JobNotFound, Throttled
 from daemon.watch.answers import Answers, Source
-from daemon.watch.batches import Batches
+from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
-from daemon.watch.ground import Ground
 from daemon.watch.health import Progress
+from daemon.watch.id_lists import IdLists
 from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
 
@@ -26,27 +26,27 @@ class Asker:
 
     def __init__(
         self,
-        ground: Ground,
+        context: ProjectContext,
         answers: Answers,
-        batches: Batches,
+        id_lists: IdLists,
         feed: FeedReader,
         outcomes: Outcomes,
         *,
         progress: Progress,
         calm: Callable[[float], bool],
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._answers = answers
-        self._batches = batches
+        self._id_lists = id_lists
         self._feed = feed
         self._outcomes = outcomes
         self._progress = progress
         self._calm = calm
-        self._looks = ground.metrics.looks.labels(ground.project, "single")
+        self._looks = context.metrics.looks.labels(context.project, "single")
 
     async def look(self, watched: Watched, permit: Permit) -> None:
         """Ask about one job."""
-        source = Source(by="single", began=self._ground.clock.monotonic())
+        source = Source(by="single", began=self._context.clock.monotonic())
         try:
             try:
                 shown = await self._shown(watched, permit)
@@ -54,9 +54,9 @@ class Asker:
                 await self._outcomes.failed(watched, error, source)
             else:
                 await self._answered(watched, shown, source)
-            self._progress.made(self._ground.clock.monotonic())
+            self._progress.made(self._context.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
-            self._progress.broke(self._ground.clock.monotonic())
+            self._progress.broke(self._context.clock.monotonic())
             self._answers.defect(watched, error)
         finally:
             self.put_back([watched])
@@ -65,10 +65,10 @@ class Asker:
         """The answer about a job. Its script is a wish: where the answer with it cannot be had for whatever
         reason, the job is asked about without, at once, and for good if that succeeds. Raises ApiError."""
         if not self._wants_script(watched):
-            return await self._ground.client.show_whole(watched.kind, watched.job_id, permit=permit)
+            return await self._context.client.show_whole(watched.kind, watched.job_id, permit=permit)
         watched.script_asked = True
         try:
-            shown = await self._ground.client.show_whole(
+            shown = await self._context.client.show_whole(
                 watched.kind, watched.job_id, permit=permit, show_script=True
             )
         except (Throttled, AuthPaused, JobNotFound):  # these are not about the script
@@ -78,13 +78,13 @@ class Asker:
             raise
         except Exception as error:  # noqa: BLE001 - whatever the script does, it is not worth the job
             if not isinstance(error, ApiError):
-                self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+                self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
             log.info(
-                LogEvent.POLL_FAILED, project=self._ground.project, job=watched.job_id, wish="script", error=error
+                LogEvent.POLL_FAILED, project=self._context.project, job=watched.job_id, wish="script", error=error
             )
-            again = await self._ground.client.budget.take(Priority.NEWS)
+            again = await self._context.client.budget.take(Priority.NEWS)
             try:
-                return await self._ground.client.show_whole(watched.kind, watched.job_id, permit=again)
+                return await self._context.client.show_whole(watched.kind, watched.job_id, permit=again)
             except AuthPaused:
                 if isinstance(error, ApiError):
                     raise error from None  # nothing was sent: what is known is the first one
@@ -101,28 +101,28 @@ class Asker:
             if length is not None:
                 await self._answers.set_length(watched, length)
         except Exception as error:  # noqa: BLE001 - it costs the foresight, not the look
-            self._ground.defects.note("watch", error, project=self._ground.project, job=watched.job_id)
+            self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
 
     async def _answered(self, watched: Watched, shown: Shown, source: Source) -> None:
         self._outcomes.reached(watched)
         self._looks.inc()
-        self._batches.exists(watched)
-        if not watched.recording and self._ground.agenda.holds(watched):
+        self._id_lists.exists(watched)
+        if not watched.recording and self._context.agenda.holds(watched):
             await self._answers.take(watched, shown.observation, source)
 
     async def look_together(self, jobs: Sequence[Watched], permit: Permit) -> None:
         """Ask about several jobs with one list."""
         try:
-            await self._batches.ask(jobs, permit)
+            await self._id_lists.ask(jobs, permit)
         except ApiError as error:
-            self._outcomes.list_failed(error, self._batches.failed)
-            self._progress.made(self._ground.clock.monotonic())
+            self._outcomes.list_failed(error, self._id_lists.failed)
+            self._progress.made(self._context.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broke(self._ground.clock.monotonic())
-            self._batches.broken(jobs, error)
+            self._progress.broke(self._context.clock.monotonic())
+            self._id_lists.broken(jobs, error)
         else:
             self._outcomes.reached()
-            self._progress.made(self._ground.clock.monotonic())
+            self._progress.made(self._context.clock.monotonic())
         finally:
             self.put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
 
@@ -132,13 +132,13 @@ class Asker:
             await self._feed.read(permit)
         except ApiError as error:
             self._outcomes.list_failed(error, self._feed.failed)
-            self._progress.made(self._ground.clock.monotonic())
+            self._progress.made(self._context.clock.monotonic())
         except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broke(self._ground.clock.monotonic())
+            self._progress.broke(self._context.clock.monotonic())
             self._feed.broken(error)
         else:
             self._outcomes.reached()
-            self._progress.made(self._ground.clock.monotonic())
+            self._progress.made(self._context.clock.monotonic())
 
     def _wants_script(self, watched: Watched) -> bool:
         return (
@@ -147,11 +147,11 @@ class Asker:
             and not watched.script_asked
             and not watched.failures
             and not self._outcomes.health.failures
-            and self._calm(self._ground.clock.monotonic())
+            and self._calm(self._context.clock.monotonic())
         )
 
     def put_back(self, jobs: Sequence[Watched]) -> None:
         """Give jobs back to the agenda, each due as its plan says and none at once."""
-        earliest = self._ground.planner.earliest(self._ground.clock.monotonic())
+        earliest = self._context.planner.earliest(self._context.clock.monotonic())
         for watched in jobs:
-            self._ground.agenda.put_back(watched, earliest=earliest)
+            self._context.agenda.put_back(watched, earliest=earliest)

@@ -11,9 +11,9 @@ from daemon.domain.planning import Reason
 from daemon.metastudio.budget import Priority
 from daemon.watch.agenda import Queue
 from daemon.watch.answers import Answers
-from daemon.watch.batches import Batches
+from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
-from daemon.watch.ground import Ground
+from daemon.watch.id_lists import IdLists
 from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
 
@@ -44,11 +44,11 @@ class Chooser:
     """Chooses among the jobs of one project. Moments are monotonic seconds; `idle`: nothing is under way."""
 
     def __init__(
-        self, ground: Ground, answers: Answers, batches: Batches, feed: FeedReader, outcomes: Outcomes
+        self, context: ProjectContext, answers: Answers, id_lists: IdLists, feed: FeedReader, outcomes: Outcomes
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._answers = answers
-        self._batches = batches
+        self._id_lists = id_lists
         self._feed = feed
         self._outcomes = outcomes
         self._picked_at = float("-inf")
@@ -69,9 +69,9 @@ class Chooser:
         """Whether any question may be due: a cheap look."""
         if self._outcomes.doubtful:
             return self._probe(now) is not None
-        if self._feed_due(now) or self._batches.due(now):
+        if self._feed_due(now) or self._id_lists.due(now):
             return True
-        first = self._ground.agenda.first(Queue.SINGLY)
+        first = self._context.agenda.first(Queue.SINGLY)
         if first is not None and self._answers.ready(first, now):
             return True
         return self._cross_check(now, idle=idle) is not None
@@ -83,21 +83,21 @@ class Chooser:
             return self._ask_now(self._probe(now), now)
         if self._feed_due(now):
             return Question()
-        singly, together = (self._ground.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
+        singly, together = (self._context.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):
             singly = None
         if singly is not None and (
             together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
         ):
-            return Question(self._ground.agenda.pop(Queue.SINGLY))
-        if self._batches.due(now) and (chosen := self._batches.choose(now)):
+            return Question(self._context.agenda.pop(Queue.SINGLY))
+        if self._id_lists.due(now) and (chosen := self._id_lists.choose(now)):
             return Question(chosen)
         if singly is not None:
-            return Question(self._ground.agenda.pop(Queue.SINGLY))
+            return Question(self._context.agenda.pop(Queue.SINGLY))
         return self._ask_now(self._cross_check(now, idle=idle), now)
 
     def _ask_now(self, watched: Watched | None, now: float) -> Question | None:
-        if watched is None or not self._ground.agenda.take(watched):
+        if watched is None or not self._context.agenda.take(watched):
             return None
         self._picked_at = now
         return Question([watched])
@@ -109,14 +109,14 @@ class Chooser:
         return self._other()
 
     def _may_pick(self, now: float) -> bool:
-        return now >= self._picked_at + min(_PICK_PACE, self._ground.planner.plan.rails.min_interval)
+        return now >= self._picked_at + min(_PICK_PACE, self._context.planner.plan.rails.min_interval)
 
     def _probe(self, now: float) -> Watched | None:
         """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
         refusal one that it did not refuse; else the most overdue one, and after a while any."""
         if self._outcomes.refusals.open and (other := self._other()) is not None:
             return other if self._may_pick(now) else None
-        due = [first for queue in Queue if (first := self._ground.agenda.first(queue)) is not None]
+        due = [first for queue in Queue if (first := self._context.agenda.first(queue)) is not None]
         first = min(due, key=lambda watched: watched.due, default=None)
         if first is None or first.due <= now:
             return first
@@ -132,18 +132,18 @@ class Chooser:
             return (
                 watched is not None
                 and watched.job_id not in suspects
-                and self._ground.agenda.holds(watched)
+                and self._context.agenda.holds(watched)
                 and not (watched.in_flight or watched.recording)
             )
 
         if fit(self._outcomes.answered_last):
             return self._outcomes.answered_last
-        some = [watched for watched in self._ground.agenda.sample(0, _SOME) if fit(watched)]
+        some = [watched for watched in self._context.agenda.sample(0, _SOME) if fit(watched)]
         best = min(some, key=lambda watched: watched.failures, default=None)
-        return best or next(filter(fit, self._ground.agenda), None)
+        return best or next(filter(fit, self._context.agenda), None)
 
     def calm(self, now: float) -> bool:
         """Whether so little of the budget is used that a question may bring more than news."""
         if now - self._calm_at >= _CALM_AGAIN:
-            self._calm_at, self._is_calm = now, self._ground.client.budget.usage(now) < _CALM
+            self._calm_at, self._is_calm = now, self._context.client.budget.usage(now) < _CALM
         return self._is_calm

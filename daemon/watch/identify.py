@@ -18,7 +18,7 @@ from daemon.metastudio.errors import ApiError, JobNotFound, ProjectFault, Refuse
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metastudio.listing import MAX_LIMIT, ListQuery
 from daemon.store import StoreError, WatchRow
-from daemon.watch.ground import Ground
+from daemon.watch.context import ProjectContext
 from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
@@ -80,9 +80,9 @@ class Kinds:
     """The jobs of one project whose kind is to be found. `tick` asks what is due; `on_found` is told when the
     store has new kinds."""
 
-    def __init__(self, ground: Ground, reports: Reports) -> None:
+    def __init__(self, context: ProjectContext, reports: Reports) -> None:
         self.on_found: Callable[[], None] = lambda: None
-        self._ground = ground
+        self._context = context
         self._reports = reports
         self._cases: dict[JobId, Case] = {}
         self._busy = False
@@ -109,13 +109,13 @@ class Kinds:
 
     def hold(self, row: WatchRow) -> None:
         """Find the kind of a job before it is watched."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         known = self._cases.get(row.job_id)
         if known is not None and known.watched is None and known.episode == row.episode:
             return
         # Its age is that of its rounds: while nobody asked the grace stood still.
         asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
-        age = min(asked, max(0.0, (self._ground.clock.now() - row.tracked_at).total_seconds()))
+        age = min(asked, max(0.0, (self._context.clock.now() - row.tracked_at).total_seconds()))
         self._add(
             Case(
                 job=row.id,
@@ -132,7 +132,7 @@ class Kinds:
         all were asked for, which begins by this."""
         case = self._cases.get(watched.job_id)
         if case is None or case.watched is not watched:
-            now = self._ground.clock.monotonic()
+            now = self._context.clock.monotonic()
             case = Case(
                 job=watched.job,
                 job_id=watched.job_id,
@@ -155,12 +155,12 @@ class Kinds:
 
     def tick(self) -> None:
         """Ask what is due, if nothing is being asked; report what there is to report."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
             self._report(now)
         if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
             return
-        gap = 1 / (SHARE * self._ground.client.budget.current_rate(now))
+        gap = 1 / (SHARE * self._context.client.budget.current_rate(now))
         if self._paced_until > now + (_BURST - 1) * gap:
             return
         chosen = self._chosen(now)
@@ -168,12 +168,12 @@ class Kinds:
             return
         self._paced_until = max(self._paced_until, now) + gap
         self._busy = True
-        self._ground.tasks.spawn("kind", self._ask(chosen), project=self._ground.project)
+        self._context.tasks.spawn("kind", self._ask(chosen), project=self._context.project)
 
     async def stop(self) -> None:
         """Report what is left to report."""
         if self._unknown:
-            self._report(self._ground.clock.monotonic())
+            self._report(self._context.clock.monotonic())
             await self._reports.flush()
 
     def _held(self) -> bool:
@@ -203,7 +203,7 @@ class Kinds:
 
     def _is_settled(self, watched: Watched | None) -> bool:
         """Whether a job of the agenda was answered under its kind meanwhile, or is not watched any more."""
-        return watched is not None and not (watched.guessed and self._ground.agenda.holds(watched))
+        return watched is not None and not (watched.guessed and self._context.agenda.holds(watched))
 
     def _left(self, case: Case) -> list[Kind]:
         """The kinds to ask for singly in this round."""
@@ -215,7 +215,7 @@ class Kinds:
     # Asking
 
     async def _ask(self, cases: Sequence[Case]) -> None:
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         try:
             if not (cases[0].listed or cases[0].alone) and now >= self._unlisted_until:
                 await self._ask_list(cases)
@@ -225,7 +225,7 @@ class Kinds:
         except ApiError as error:
             self._rest(error)
         except StoreError as error:
-            self._ground.trouble.note(error, project=self._ground.project)
+            self._context.store_errors.note(error, project=self._context.project)
             self._rest(None)
         except BaseException:
             self._rest(None)
@@ -240,18 +240,18 @@ class Kinds:
             self._busy = False
 
     async def _ask_list(self, cases: Sequence[Case]) -> None:
-        ground = self._ground
-        since = (ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
+        context = self._context
+        since = (context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
         query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
         try:
-            listed = await ground.client.list(query, permit=await ground.client.budget.take(Priority.NEWS))
+            listed = await context.client.list(query, permit=await context.client.budget.take(Priority.NEWS))
         except (Refused, JobNotFound, ProjectFault):
-            self._unlisted_until = ground.clock.monotonic() + _UNLISTED_FOR
+            self._unlisted_until = context.clock.monotonic() + _UNLISTED_FOR
             return
         except Unavailable:
             self._useless_lists += 1
             if self._useless_lists >= _PATIENCE:  # single queries may fare better
-                self._useless_lists, self._unlisted_until = 0, ground.clock.monotonic() + _UNLISTED_FOR
+                self._useless_lists, self._unlisted_until = 0, context.clock.monotonic() + _UNLISTED_FOR
             raise
         self._pause, self._useless_lists = 0.0, 0
         kinds = {entry.job_id: entry.kind for entry in listed.entries}
@@ -268,12 +268,12 @@ class Kinds:
         await self._found(found)
 
     async def _ask_singly(self, case: Case) -> None:
-        ground = self._ground
+        context = self._context
         left = self._left(case)
         if not left:
             return
         try:
-            await ground.client.show(left[0], case.job_id, permit=await ground.client.budget.take(Priority.NEWS))
+            await context.client.show(left[0], case.job_id, permit=await context.client.budget.take(Priority.NEWS))
         except (JobNotFound, Refused):
             case.denied = True
             case.useless = 0
@@ -294,9 +294,9 @@ class Kinds:
         if not found:
             return
         kinds = {case.job: kind.name for case, kind in found}
-        await self._ground.store.write(lambda tx: tx.jobs.kinds_found(kinds))
+        await self._context.store.write(lambda tx: tx.jobs.kinds_found(kinds))
         for case, kind in found:
-            log.info(LogEvent.KIND_FOUND, project=self._ground.project, job=case.job_id, kind=kind.name)
+            log.info(LogEvent.KIND_FOUND, project=self._context.project, job=case.job_id, kind=kind.name)
             if self._cases.get(case.job_id) is case:
                 del self._cases[case.job_id]
         self.on_found()
@@ -304,11 +304,11 @@ class Kinds:
     async def _end_rounds(self, cases: Sequence[Case]) -> None:
         """Of those about which all was asked: plan the next round, or give up. What the store does not take is
         done again: until then the round has not ended."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
         if done:
             tries = {case.job: case.rounds + case.denied for case in done}
-            await self._ground.store.write(lambda tx: tx.jobs.kinds_tried(tries))
+            await self._context.store.write(lambda tx: tx.jobs.kinds_tried(tries))
         over = [case for case in done if case.watched is None and self._is_over(case, now)]
         for case in done:
             if case not in over:
@@ -317,10 +317,10 @@ class Kinds:
             await self._give_up(case)
 
     def _is_over(self, case: Case, now: float) -> bool:
-        return case.denied and now - case.since >= self._ground.limits.not_found_grace
+        return case.denied and now - case.since >= self._context.limits.not_found_grace
 
     def _next_round(self, case: Case, now: float) -> None:
-        grace = self._ground.limits.not_found_grace
+        grace = self._context.limits.not_found_grace
         case.over = self._is_over(case, now)
         case.rounds += case.denied
         first = min(_FIRST_PAUSE, grace / 4)
@@ -330,24 +330,24 @@ class Kinds:
 
     async def _give_up(self, case: Case) -> None:
         """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
-        ground = self._ground
+        context = self._context
         reason = "a callback named it, and the service does not know it"
-        await ground.store.write(
+        await context.store.write(
             lambda tx: tx.jobs.record_end(
                 case.job,
                 Event.LOST,
-                at=ground.clock.now(),
-                routing=ground.routing,
+                at=context.clock.now(),
+                routing=context.routing,
                 reason=reason,
                 episode=case.episode,
-                project=ground.project,
+                project=context.project,
             )
         )
         if self._cases.get(case.job_id) is case:
             del self._cases[case.job_id]
-        log.info(LogEvent.JOB_LOST, project=ground.project, job=case.job_id, reason=reason)
+        log.info(LogEvent.JOB_LOST, project=context.project, job=case.job_id, reason=reason)
         if not self._unknown:
-            self._gather_until = ground.clock.monotonic() + _GATHER
+            self._gather_until = context.clock.monotonic() + _GATHER
             self._first_unknown = case.job_id
         self._unknown += 1
 
@@ -360,5 +360,5 @@ class Kinds:
         """Nothing was learned: ask again later, and later each time."""
         self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         floor = (error.retry_after or 0.0) if error is not None else 0.0
-        self._rest_until = self._ground.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))
-        log.debug(LogEvent.POLL_FAILED, project=self._ground.project, error=error)
+        self._rest_until = self._context.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))
+        log.debug(LogEvent.POLL_FAILED, project=self._context.project, error=error)

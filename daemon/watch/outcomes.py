@@ -22,7 +22,7 @@ from daemon.metastudio.errors import (
     is_not_offered,
 )
 from daemon.watch.answers import NOT_IN_TIME, Answers, Source
-from daemon.watch.ground import Ground
+from daemon.watch.context import ProjectContext
 from daemon.watch.health import Change, ProjectHealth, Refusals
 from daemon.watch.identify import Kinds
 from daemon.watch.job import Watched
@@ -34,16 +34,16 @@ log = logger(__name__)
 class Outcomes:
     """What the questions about one project's jobs came to."""
 
-    def __init__(self, ground: Ground, reports: Reports, answers: Answers, kinds: Kinds) -> None:
+    def __init__(self, context: ProjectContext, reports: Reports, answers: Answers, kinds: Kinds) -> None:
         self.health = ProjectHealth()
         self.refusals = Refusals()
         self.answered_last: Watched | None = None
         """The job that was answered last."""
-        self._ground = ground
+        self._context = context
         self._reports = reports
         self._answers = answers
         self._kinds = kinds
-        self._up = ground.metrics.project_up.labels(ground.project)
+        self._up = context.metrics.project_up.labels(context.project)
         self._up.set(1)
 
     @property
@@ -56,7 +56,7 @@ class Outcomes:
         match error:
             case JobNotFound():
                 self.reached(watched)
-                await self._missing(watched, self._ground.clock.monotonic(), error, source)
+                await self._missing(watched, self._context.clock.monotonic(), error, source)
             case Throttled():
                 self._answers.without_answer(watched, error, source)
                 self._project_failed(error)
@@ -69,7 +69,7 @@ class Outcomes:
                 worked = watched.looked is not None and not watched.failures
                 self._query_failed(watched, error, source)
                 self._refused(error, watched.job_id, began=source.began, worked=worked)
-            case Unusable() if len(self._ground.agenda) <= 1:
+            case Unusable() if len(self._context.agenda) <= 1:
                 self._query_failed(watched, error, source)  # the service answers: with one job no more is known
             case _:
                 self._query_failed(watched, error, source)
@@ -104,8 +104,8 @@ class Outcomes:
     ) -> None:
         if error.key_works:
             return
-        alone = about is not None and len(self._ground.agenda) <= 1
-        now, by_service = self._ground.clock.monotonic(), error.by_service
+        alone = about is not None and len(self._context.agenda) <= 1
+        now, by_service = self._context.clock.monotonic(), error.by_service
         if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
             self.tell(Event.AUTH_FAILED, reason=str(error))
 
@@ -115,21 +115,21 @@ class Outcomes:
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
-            project=self._ground.project,
+            project=self._context.project,
             job=watched.job_id,
             failures=watched.failures,
-            again_in=round(watched.due - self._ground.clock.monotonic(), 1),
+            again_in=round(watched.due - self._context.clock.monotonic(), 1),
             error=error,
         )
 
     async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
         if watched.missing_since is None:
             watched.missing_since = now
-            log.warning(LogEvent.JOB_MISSING, project=self._ground.project, job=watched.job_id, error=error)
+            log.warning(LogEvent.JOB_MISSING, project=self._context.project, job=watched.job_id, error=error)
         self._answers.without_answer(watched, error, source)
         watched.reason = Reason.UNKNOWN
         watched.once = True  # only a single query tells whether it is there
-        over = watched.missing_since + self._ground.limits.not_found_grace
+        over = watched.missing_since + self._context.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
         if now >= over and not unsure:
             await self._answers.end(watched, Event.LOST, reason=str(error))
@@ -147,35 +147,35 @@ class Outcomes:
             self._tell_health(self.health.succeeded())
 
     def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
-        others = len(self._ground.agenda) > 1
+        others = len(self._context.agenda) > 1
         fault = isinstance(error, ProjectFault)
         if fault and not self.health.failures:
-            log.warning(LogEvent.POLL_FAILED, project=self._ground.project, error=error)
+            log.warning(LogEvent.POLL_FAILED, project=self._context.project, error=error)
         change = self.health.failed(
-            self._ground.clock.monotonic(),
-            spread=self._ground.rng.random(),
+            self._context.clock.monotonic(),
+            spread=self._context.rng.random(),
             at_once=fault,
             about=about,
             others=others,
         )
         if error.retry_after is not None and self.health.lone is None:
-            self._ground.client.budget.pause_until(self._ground.clock.monotonic() + error.retry_after)
+            self._context.client.budget.pause_until(self._context.clock.monotonic() + error.retry_after)
         self._tell_health(change, error)
 
     def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
         if change == "down":
             self._up.set(0)
-            log.error(LogEvent.PROJECT_DOWN, project=self._ground.project, error=error)
+            log.error(LogEvent.PROJECT_DOWN, project=self._context.project, error=error)
             self.tell(Event.PROJECT_DOWN, reason=str(error))
         elif change == "recovered":
             self._up.set(1)
             self._tell_recovered()
 
     def _tell_recovered(self) -> None:
-        log.info(LogEvent.PROJECT_RECOVERED, project=self._ground.project)
+        log.info(LogEvent.PROJECT_RECOVERED, project=self._context.project)
         self.tell(Event.PROJECT_RECOVERED)
 
     def tell(self, event: Event, **facts: str | float) -> None:
         """Raise an operator event of the project, and have it stored."""
         self._reports.tell(event, **facts)
-        self._ground.tasks.spawn("report", self._reports.flush(), project=self._ground.project)
+        self._context.tasks.spawn("report", self._reports.flush(), project=self._context.project)

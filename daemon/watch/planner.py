@@ -15,7 +15,7 @@ from daemon.metastudio.kinds import Kind
 from daemon.watch.agenda import Agenda, Queue
 from daemon.watch.job import Watched
 from daemon.watch.settings import PollingPlan
-from daemon.watch.trust import FULL_BATCH
+from daemon.watch.trust import FULL_LIST
 
 _NET_JITTER = 0.05
 """Share by which the safety net's gaps are shortened at random."""
@@ -47,7 +47,7 @@ class Planner:
         rng: random.Random,
     ) -> None:
         self.plan = plan
-        self.batch_size = 1
+        self.list_size = 1
         """Jobs that a list is asked about at most; 1: lists by ids are not used."""
         self.behind_feed = False
         """The feed carries the news: the rest is a safety net."""
@@ -85,18 +85,18 @@ class Planner:
     @property
     def places(self) -> int:
         """How many jobs share a list now, at least 1."""
-        return max(1, min(self.batch_size, self._agenda.listed))
+        return max(1, min(self.list_size, self._agenda.listed))
 
     @property
     def net_interval(self) -> float:
         """Seconds in which the safety net comes round, behind the feed."""
-        a_second = min(FULL_BATCH, self.batch_size * self._rate * _SPARED)
+        a_second = min(FULL_LIST, self.list_size * self._rate * _SPARED)
         return max(self.plan.rails.max_interval, self._agenda.listed / a_second)
 
     @property
     def net_pace(self) -> float:
         """Seconds between two lists of the safety net."""
-        return self.net_interval * (1 - _NET_JITTER) * self.batch_size / max(self.batch_size, self._agenda.listed)
+        return self.net_interval * (1 - _NET_JITTER) * self.list_size / max(self.list_size, self._agenda.listed)
 
     def key(self, kind: Kind) -> ClassKey:
         """The class of a kind's jobs."""

@@ -24,11 +24,11 @@ from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Agenda, Queue
 from daemon.watch.answers import NOT_IN_TIME, Answers, Found
 from daemon.watch.asking import Asker
-from daemon.watch.batches import Batches
 from daemon.watch.choosing import Chooser, Question
+from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.feed import FeedReader
-from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Overload, Progress
+from daemon.watch.id_lists import IdLists
 from daemon.watch.identify import Kinds
 from daemon.watch.job import Watched
 from daemon.watch.learning import Learning
@@ -36,7 +36,7 @@ from daemon.watch.outcomes import Outcomes
 from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
-from daemon.watch.trust import BatchTrust, FeedTrust
+from daemon.watch.trust import FeedTrust, IdListTrust
 
 log = logger(__name__)
 
@@ -87,9 +87,9 @@ class Poller:
             durations=lambda: learning.durations,
             rng=rng,
         )
-        trouble = StoreErrors(clock=clock, metrics=metrics)
+        store_errors = StoreErrors(clock=clock, metrics=metrics)
         self.reports = Reports(project, operators)
-        self.ground = Ground(
+        self.context = ProjectContext(
             project=project,
             client=client,
             store=store,
@@ -102,24 +102,24 @@ class Poller:
             agenda=self.agenda,
             planner=self.planner,
             learning=learning,
-            trouble=trouble,
+            store_errors=store_errors,
             tasks=Tasks("watch", defects),
             defects=defects,
         )
-        self.answers = Answers(self.ground, self.reports)
-        self.batches = Batches(self.ground, self.answers)
-        self.feed = FeedReader(self.ground, self.answers)
+        self.answers = Answers(self.context, self.reports)
+        self.id_lists = IdLists(self.context, self.answers)
+        self.feed = FeedReader(self.context, self.answers)
         self.answers.on_end = self._end_found
-        self.kinds = Kinds(self.ground, self.reports)
-        self.outcomes = Outcomes(self.ground, self.reports, self.answers, self.kinds)
+        self.kinds = Kinds(self.context, self.reports)
+        self.outcomes = Outcomes(self.context, self.reports, self.answers, self.kinds)
         self.health = self.outcomes.health
-        self.chooser = Chooser(self.ground, self.answers, self.batches, self.feed, self.outcomes)
+        self.chooser = Chooser(self.context, self.answers, self.id_lists, self.feed, self.outcomes)
         now = clock.monotonic()
         self._progress = Progress(at=now, moved=now)
         self._asker = Asker(
-            self.ground,
+            self.context,
             self.answers,
-            self.batches,
+            self.id_lists,
             self.feed,
             self.outcomes,
             progress=self._progress,
@@ -141,13 +141,13 @@ class Poller:
         """Go on by these settings. `way_changed`: requests go another way to the same project (keys, proxy, …).
         What is known of the jobs, and of the service, stays."""
         before, longer = self.planner.plan, limits.give_up_after - self.limits.give_up_after
-        self.ground.routing, self.ground.limits, self.limits = routing, limits, limits
+        self.context.routing, self.context.limits, self.limits = routing, limits, limits
         self.planner.adopt(plan, rate=self._client.budget.rate)
         self._overload.limit = plan.rails.max_interval
         if plan.feed != before.feed:
             self.feed.trust = FeedTrust(on=plan.feed)
         if plan.batch != before.batch:
-            self.batches.trust = BatchTrust(on=plan.batch)
+            self.id_lists.trust = IdListTrust(on=plan.batch)
         if plan != before or longer:
             self.agenda.bound(self.planner.latest, longer=longer)
         if way_changed:
@@ -220,7 +220,7 @@ class Poller:
     def _broken_pump(self, error: Exception) -> None:
         """One of the jobs that are next may be what breaks it: they make room for the others."""
         self._progress.broke(self._clock.monotonic())
-        self.ground.defects.note("watch", error, project=self.project)
+        self.context.defects.note("watch", error, project=self.project)
         for queue in Queue:
             if (first := self.agenda.first(queue)) is not None:
                 self.answers.defect(first, error)
@@ -237,7 +237,7 @@ class Poller:
             self._spawn(self._asker.read_feed(permit))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.ground.tasks.spawn("look", self._counted(work), project=self.project)
+        self.context.tasks.spawn("look", self._counted(work), project=self.project)
 
     async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -311,7 +311,7 @@ class Poller:
 
     async def idle(self) -> None:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
-        await self.ground.tasks.wait()
+        await self.context.tasks.wait()
 
     def halt(self) -> None:
         """Start nothing more."""
@@ -322,5 +322,5 @@ class Poller:
     async def stop(self, *, patience: float) -> None:
         """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
         self.halt()
-        await self.ground.tasks.end(patience=patience)
+        await self.context.tasks.end(patience=patience)
         await self.kinds.stop()

@@ -62,7 +62,7 @@ class Watcher:
         self._learning = learning
         self._clock = clock
         self._metrics = metrics
-        self._trouble = StoreErrors(clock=clock, metrics=metrics)
+        self._store_errors = StoreErrors(clock=clock, metrics=metrics)
         self._defects = defects
         self._tasks = Tasks("watch", defects)
         self._noticing = self._again = False
@@ -174,7 +174,7 @@ class Watcher:
                 await self._take_up()
                 await self._notice_changes()
         except StoreError as error:  # the next tick takes them up
-            self._trouble.note(error)
+            self._store_errors.note(error)
         finally:
             self._noticing = False
 
@@ -310,7 +310,7 @@ class Watcher:
         try:
             await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
         except Exception as error:  # noqa: BLE001 - it costs foresight
             self._defects.note("watch", error)
 
@@ -325,7 +325,7 @@ class Watcher:
         try:
             await self._store.write(store)
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
@@ -334,7 +334,7 @@ class Watcher:
         try:
             await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
 
     def _looks(self, jobs: Iterable[Watched]) -> list[Look]:
         now, wall = self._clock.monotonic(), self._clock.now()

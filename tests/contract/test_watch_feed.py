@@ -366,7 +366,7 @@ async def test_a_feed_that_answers_slowly_is_no_liar(tmp_path: Path, monkeypatch
             it.clock.advance(1)
             await it.watcher.take_changes()
             await it.watcher.tick()
-            while len(it.poller.ground.tasks._tasks) > held:
+            while len(it.poller.context.tasks._tasks) > held:
                 await asyncio.sleep(0)
             if second % 30 == 29:
                 gate.set()

@@ -25,7 +25,7 @@ from daemon.store import DeliveryRow, JobRow, Store, TrackRequest, TrackResult, 
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects
 from daemon.transport import Timeouts
-from daemon.watch.ground import Limits
+from daemon.watch.context import Limits
 from daemon.watch.learning import Learning
 from daemon.watch.poller import Poller
 from daemon.watch.settings import PollingPlan

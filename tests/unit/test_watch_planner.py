@@ -60,7 +60,7 @@ def test_the_net_comes_round_within_its_time_and_within_half_of_the_budget(
     jobs: int, batch: int, rate: float, seconds: float
 ) -> None:
     planner = planner_of(jobs, rate=rate)
-    planner.batch_size = batch
+    planner.list_size = batch
     assert planner.net_interval == pytest.approx(seconds)
     lists_a_second = 1 / planner.net_pace
     assert lists_a_second <= 1.06 * max(1.0, rate / 2)
@@ -69,7 +69,7 @@ def test_the_net_comes_round_within_its_time_and_within_half_of_the_budget(
 
 def test_behind_the_feed_a_job_waits_for_the_net_but_one_that_lists_do_not_hold_does_not() -> None:
     planner = planner_of(500)
-    planner.batch_size, planner.behind_feed = 100, True
+    planner.list_size, planner.behind_feed = 100, True
     job = watched()
     planner.plan_next(job, NOW)
     assert job.reason is Reason.NET
@@ -84,7 +84,7 @@ def test_a_place_in_a_full_list_is_worth_a_hundredth_of_a_request() -> None:
     single, shared = watched(), watched()
     planner.weigh(NOW, starved=0.0)
     planner.plan_next(single, NOW)
-    planner.batch_size = 100
+    planner.list_size = 100
     planner.weigh(NOW, starved=0.0)
     planner.plan_next(shared, NOW)
     assert planner.share == pytest.approx(planner.price / 100)

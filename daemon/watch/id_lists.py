@@ -17,9 +17,9 @@ from daemon.metastudio.listing import ListQuery, Summary
 from daemon.tasks import where_of
 from daemon.watch.agenda import Queue
 from daemon.watch.answers import Answers, Source, complete_enough
-from daemon.watch.ground import Ground
+from daemon.watch.context import ProjectContext
 from daemon.watch.job import Watched
-from daemon.watch.trust import BatchTrust, Pauses
+from daemon.watch.trust import IdListTrust, Pauses
 
 log = logger(__name__)
 
@@ -37,33 +37,33 @@ _MISSED = 2
 """Answers in a row without a job that exists, after which lists are taken not to hold it."""
 
 
-class Batches:
+class IdLists:
     """The lists by ids of one project."""
 
-    def __init__(self, ground: Ground, answers: Answers) -> None:
-        self.trust = BatchTrust(on=ground.planner.plan.batch)
-        self._ground = ground
+    def __init__(self, context: ProjectContext, answers: Answers) -> None:
+        self.trust = IdListTrust(on=context.planner.plan.batch)
+        self._context = context
         self._answers = answers
-        self._looks = ground.metrics.looks.labels(ground.project, "ids")
+        self._looks = context.metrics.looks.labels(context.project, "ids")
         self._weigh_at = 0.0
         self._net_at = 0.0
         self._lacks = Pauses()
         self._lacks_until = math.inf
         """When the jobs that lists do not hold are tried in lists again."""
-        ground.planner.batch_size = self.trust.size
+        context.planner.list_size = self.trust.size
 
     def due(self, now: float) -> bool:
         """Whether it may be time for a request: a cheap look before `choose`."""
-        planner = self._ground.planner
+        planner = self._context.planner
         if now >= min(self._lacks_until, self.trust.again_at or math.inf):
             self._try_again(now)
-        planner.batch_size = self.trust.usable(now)
-        first = self._ground.agenda.first(Queue.TOGETHER)
+        planner.list_size = self.trust.usable(now)
+        first = self._context.agenda.first(Queue.TOGETHER)
         if first is None:
             return False
-        if planner.behind_feed and planner.batch_size > 1:
+        if planner.behind_feed and planner.list_size > 1:
             return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
-        if planner.batch_size == 1:
+        if planner.list_size == 1:
             return self._answers.ready(first, now)
         if first.due <= now and first.reason not in _BY_PRICE:
             return True
@@ -72,10 +72,10 @@ class Batches:
 
     def choose(self, now: float) -> list[Watched]:
         """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
-        planner, agenda = self._ground.planner, self._ground.agenda
-        chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
+        planner, agenda = self._context.planner, self._context.agenda
+        chosen = agenda.pop(Queue.TOGETHER, planner.list_size)
         try:
-            worth = planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now)
+            worth = planner.list_size == 1 or planner.behind_feed or self._worth(chosen, now)
         except Exception as error:  # noqa: BLE001 - one of them breaks the plan: asked singly they show which
             self.broken(chosen, error)
             return []
@@ -89,17 +89,17 @@ class Batches:
 
     async def ask(self, jobs: Sequence[Watched], permit: Permit) -> None:
         """Ask about all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
-        ground = self._ground
-        began = ground.clock.monotonic()
+        context = self._context
+        began = context.clock.monotonic()
         query = ListQuery(
             job_ids=tuple(watched.job_id for watched in jobs),
-            created_since=(ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
+            created_since=(context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
         )
         try:
-            listed = await ground.client.list(query, permit=permit)
+            listed = await context.client.list(query, permit=permit)
         except Refused:
             if len(jobs) > 1:
-                self._limited(self.trust.refused(len(jobs), ground.clock.monotonic()))
+                self._limited(self.trust.refused(len(jobs), context.clock.monotonic()))
             raise
         wanted = {watched.job_id for watched in jobs}
         best, foreign = _newest(listed.entries, wanted)
@@ -111,7 +111,7 @@ class Batches:
             missing=sum(watched.missed == 0 for watched in missing),
             foreign=foreign,
             stale=len(stale),
-            now=ground.clock.monotonic(),
+            now=context.clock.monotonic(),
         )
         if why is not None:
             self._limited(why)
@@ -120,29 +120,29 @@ class Batches:
 
     def failed(self, why: str, *, for_good: bool) -> None:
         """A list could not be used while single queries are answered."""
-        limited = self.trust.failed(why, self._ground.clock.monotonic(), for_good=for_good)
+        limited = self.trust.failed(why, self._context.clock.monotonic(), for_good=for_good)
         if limited is not None:
             self._limited(limited)
 
     def broken(self, jobs: Sequence[Watched], error: Exception) -> None:
         """An error of wrapd's own about a list as a whole: its jobs are asked singly, so that the one shows
         that it is about; where lists break again and again they are left alone for a while."""
-        ground = self._ground
-        now, shortest = ground.clock.monotonic(), ground.planner.plan.rails.min_interval
-        ground.defects.note("watch", error, project=ground.project)
+        context = self._context
+        now, shortest = context.clock.monotonic(), context.planner.plan.rails.min_interval
+        context.defects.note("watch", error, project=context.project)
         self.failed(where_of(error), for_good=False)
         for watched in jobs:
             if watched.in_flight:
                 watched.once, watched.due, watched.reason = True, now + shortest, Reason.RETRY
-                ground.agenda.put_back(watched, earliest=watched.due)
+                context.agenda.put_back(watched, earliest=watched.due)
 
     def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
         """Whether the undetected delay that is expected of all of them is worth a request."""
-        planner = self._ground.planner
+        planner = self._context.planner
         longest = planner.plan.rails.max_interval
         if not chosen:
             return False
-        if chosen[-1].due <= now and len(chosen) == planner.batch_size:
+        if chosen[-1].due <= now and len(chosen) == planner.list_size:
             return True  # each is worth its share
         total = 0.0
         for watched in chosen:
@@ -162,15 +162,15 @@ class Batches:
         if total <= 0 or not looked:
             return _SOONEST
         since = now - sum(looked) / len(looked)
-        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.plan.price / total) - 1)))
+        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._context.planner.plan.price / total) - 1)))
 
     def _take(
         self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source
     ) -> tuple[list[Watched], list[Watched]]:
         """Take what the answer says of each job. Returns those that it does not hold, and those of which it says
         something older than what is known: that is no answer. What breaks costs the one job that it is about."""
-        ground, agenda = self._ground, self._ground.agenda
-        now = ground.clock.monotonic()
+        context, agenda = self._context, self._context.agenda
+        now = context.clock.monotonic()
         missing: list[Watched] = []
         stale: list[Watched] = []
         for watched in jobs:
@@ -186,14 +186,14 @@ class Batches:
                     continue
             except Exception as error:  # noqa: BLE001
                 self._answers.defect(watched, error)
-                agenda.put_back(watched, earliest=ground.planner.earliest(now))
+                agenda.put_back(watched, earliest=context.planner.earliest(now))
                 continue
             stale.append(watched)
         return missing, stale
 
     def _take_one(self, watched: Watched, summary: Summary, source: Source, now: float) -> bool:
         """Take what is said of one job. False where it is older than what was known when the question began."""
-        ground, agenda = self._ground, self._ground.agenda
+        context, agenda = self._context, self._context.agenda
         moved = summary.state != watched.state
         if watched.unstored and source.began < watched.due:
             pass  # it only filled the list: the store gets its pause
@@ -201,7 +201,7 @@ class Batches:
             watched.missed = 0
             if moved:
                 watched.recording = True  # until it is: no other answer takes it a second time
-                ground.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
+                context.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
                 return True
             self._answers.unchanged(watched, source, now)
             watched.note_reported(summary.reported_at)
@@ -209,42 +209,42 @@ class Batches:
                 watched.once, watched.due = True, now  # the last look is a single one
         elif watched.looked is None or source.began >= watched.looked:
             return False
-        agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
+        agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
         return True
 
     async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
-        ground = self._ground
+        context = self._context
         try:
-            await take_summary(ground, self._answers, watched, summary, source)
+            await take_summary(context, self._answers, watched, summary, source)
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
             watched.recording = False
-            earliest = ground.planner.earliest(ground.clock.monotonic())
-            ground.agenda.put_back(watched, earliest=earliest, by_list=True)
+            earliest = context.planner.earliest(context.clock.monotonic())
+            context.agenda.put_back(watched, earliest=earliest, by_list=True)
 
     def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
         """Those of which an answer says nothing are asked singly; where the list is in doubt, once more
         together."""
-        ground = self._ground
-        now = ground.clock.monotonic()
+        context = self._context
+        now = context.clock.monotonic()
         for watched in jobs:
             watched.missed += 1
             watched.once = not doubtful or watched.missed > 1
             watched.due, watched.reason = now, Reason.MISSING
-            log.debug(LogEvent.LIST_LACKS, project=ground.project, job=watched.job_id, times=watched.missed)
-            ground.agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
+            log.debug(LogEvent.LIST_LACKS, project=context.project, job=watched.job_id, times=watched.missed)
+            context.agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
 
     def exists(self, watched: Watched) -> None:
         """A single query was answered about a job that lists lacked."""
         if watched.missed >= _MISSED and not watched.alone:
-            self._ground.agenda.set_alone(watched)
+            self._context.agenda.set_alone(watched)
             if self._lacks_until == math.inf:
-                self._lacks_until = self._lacks.begin(self._ground.clock.monotonic(), good_since=None)
+                self._lacks_until = self._lacks.begin(self._context.clock.monotonic(), good_since=None)
 
     def _try_again(self, now: float) -> None:
         """Where a limit is over lists begin anew; else those that they lacked need to be missing once more."""
-        agenda = self._ground.agenda
+        agenda = self._context.agenda
         anew = self.trust.again_at is not None and now >= self.trust.again_at
         for watched in agenda:
             if watched.missed and watched.kind.listed:
@@ -256,9 +256,9 @@ class Batches:
         self._lacks_until = math.inf
 
     def _limited(self, why: str) -> None:
-        ground = self._ground
-        ground.planner.batch_size = self.trust.size
-        log.warning(LogEvent.BATCH_LIMITED, project=ground.project, size=self.trust.size, reason=why)
+        context = self._context
+        context.planner.list_size = self.trust.size
+        log.warning(LogEvent.BATCH_LIMITED, project=context.project, size=self.trust.size, reason=why)
 
 
 def outdated(watched: Watched, summary: Summary, source: Source) -> bool:
@@ -276,11 +276,11 @@ def lags(watched: Watched, summary: Summary) -> bool:
 
 
 async def take_summary(
-    ground: Ground, answers: Answers, watched: Watched, summary: Summary, source: Source
+    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, source: Source
 ) -> None:
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
-    seen, now = summary.observation(), ground.clock.monotonic()
+    seen, now = summary.observation(), context.clock.monotonic()
     answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
         await answers.take(watched, seen, source)
@@ -289,7 +289,7 @@ async def take_summary(
     if watched.failures:  # the single query was tried, and has its own pace
         due = max(now, watched.due)
     elif watched.asked_by == "single" and watched.looked is not None:  # it had an answer, and that says otherwise
-        due = max(now, watched.looked + ground.planner.plan.rails.min_interval)
+        due = max(now, watched.looked + context.planner.plan.rails.min_interval)
     watched.once, watched.due, watched.reason = True, due, Reason.DETAIL
 
 

@@ -1,4 +1,4 @@
-"""What all parts of one project's watch stand on. Never decides anything.
+"""What all parts of one project's watch share. Never decides anything.
 
 Routing and limits may change while it runs: they are read where they are used, and never kept.
 """
@@ -30,7 +30,7 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ground:
+class ProjectContext:
     """One project's parts and surroundings."""
 
     project: ProjectName
@@ -45,6 +45,6 @@ class Ground:
     agenda: Agenda
     planner: Planner
     learning: Learning
-    trouble: StoreErrors
+    store_errors: StoreErrors
     tasks: Tasks
     defects: Defects

@@ -12,7 +12,7 @@ from math import inf, nextafter
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
-from daemon.watch.job import Watched
+from daemon.watch.job import Phase, Watched
 
 _SWEEP = 1.0
 """Seconds between two searches for what is over: each looks at every job."""
@@ -59,7 +59,7 @@ class Agenda:
         """Watch a job from its `due` time on; it takes the place of one with the same id."""
         self.drop(watched.job_id)
         self._jobs[watched.job_id] = watched
-        self.unlisted += watched.alone
+        self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
 
@@ -67,7 +67,7 @@ class Agenda:
         """Watch it no longer."""
         watched = self._jobs.pop(job_id, None)
         if watched is not None:
-            self.unlisted -= watched.alone
+            self.unlisted -= watched.unlisted
         return watched
 
     def discard(self, watched: Watched) -> None:
@@ -75,20 +75,16 @@ class Agenda:
         if self.holds(watched):
             self.drop(watched.job_id)
 
-    def set_alone(self, watched: Watched, *, alone: bool = True) -> None:
+    def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
         """Ask about it singly from now on, since lists do not hold it; or in lists again. It is to be put anew."""
         if self.holds(watched):
-            self.unlisted += alone - watched.alone
-        watched.alone = alone
+            self.unlisted += unlisted - watched.unlisted
+        watched.set_unlisted(unlisted=unlisted)
 
     def put(self, watched: Watched, due: float) -> None:
         """Plan the next look at `due`, or sooner where somebody asked for that while it was under way."""
-        if watched.wanted_at != inf and not watched.recording:
-            if watched.wanted_at < due:
-                due, watched.reason, watched.once = watched.wanted_at, Reason.HINT, True
-            watched.wanted_at = inf
-        watched.due = due
-        heapq.heappush(self._heaps[watched.alone or watched.once], (due, next(self._order), watched))
+        watched.settle(due)
+        heapq.heappush(self._heaps[watched.singly], (watched.due, next(self._order), watched))
 
     def first(self, queue: Queue) -> Watched | None:
         """The job that is due next in the queue, or None where nothing is planned."""
@@ -112,62 +108,63 @@ class Agenda:
         heap, jobs, singly = self._heaps[queue], self._jobs, bool(queue)
         while len(taken) < most and heap:
             due, _, watched = heapq.heappop(heap)
-            if watched.due != due or watched.in_flight or (watched.alone or watched.once) != singly:
+            if watched.due != due or watched.in_flight or watched.singly != singly:
                 continue  # an entry that is out of date
             if jobs.get(watched.job_id) is watched:
-                watched.in_flight = True  # a second entry of the same due time is none now
+                watched.ask()  # a second entry of the same due time is none now
                 taken.append(watched)
         return taken
 
     def take(self, watched: Watched) -> bool:
         """Take this very job, due or not. False where it cannot be had now."""
-        if not self.holds(watched) or watched.in_flight or watched.recording:
+        if not self.holds(watched) or watched.phase is not Phase.PLANNED:
             return False
-        watched.in_flight = True
+        watched.ask()
         return True
 
     def give_back(self, jobs: Iterable[Watched]) -> None:
         """Put back what was taken and not asked about."""
         for watched in jobs:
-            watched.in_flight = False
+            watched.release()
             self.put(watched, watched.due)
 
     def put_back(self, watched: Watched, *, earliest: float, by_list: bool = False) -> None:
         """Put back what was asked about, in whatever way that ended: after a look no job is due before
         `earliest`, but one that a list says to ask about singly. The one place that says so."""
-        watched.in_flight = False
-        if watched.due < earliest and not (by_list and watched.once):
-            watched.due = earliest
+        watched.release()
+        if not (by_list and watched.singly_next):
+            watched.rest_until(earliest)
         if self.holds(watched):
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:
         """Have a job asked about at `at`: where that is `now`, before all that is due but others of these. One
         that is being asked is asked once more."""
-        if watched.in_flight or watched.recording:
-            watched.wanted_at = min(watched.wanted_at, at)
+        if watched.phase is not Phase.PLANNED:
+            watched.want(at)
             return
-        watched.once = watched.once or singly
-        first = self.first(Queue.SINGLY if watched.alone or watched.once else Queue.TOGETHER)
+        if singly:
+            watched.ask_singly()
+        first = self.first(Queue(watched.singly))
         if at <= now and first is not None:
             at = min(at, first.due if first.reason is Reason.HINT else nextafter(first.due, -inf))
-        watched.reason = Reason.HINT
+        watched.plan(at, Reason.HINT)
         self.put(watched, at)
 
     def hasten(self, now: float) -> None:
         """Make every job due by `now`, those that were looked at longest ago first."""
         for watched in self._jobs.values():
             if watched.due > now:
-                watched.due = min(now, watched.looked if watched.looked is not None else now)
+                watched.bring_forward(now if watched.looked is None else min(now, watched.looked))
         self._arrange()
 
     def bound(self, latest: Callable[[Watched], float], *, longer: float) -> None:
         """The plan has changed: no job is due later than `latest` says; wrapd gives up on each `longer` seconds
         later than before (less than 0: sooner)."""
         for watched in self._jobs.values():
-            watched.expires += longer
+            watched.extend(longer)
             if not watched.in_flight:
-                watched.due = min(watched.due, latest(watched))
+                watched.bring_forward(latest(watched))
         self._next_expiry = -inf
         self._arrange()
 
@@ -177,7 +174,7 @@ class Agenda:
             heap[:] = [
                 (watched.due, next(self._order), watched)
                 for watched in self._jobs.values()
-                if (watched.alone or watched.once) == bool(queue) and not watched.in_flight
+                if watched.singly == bool(queue) and not watched.in_flight
             ]
             heapq.heapify(heap)
 
@@ -188,7 +185,7 @@ class Agenda:
             (
                 -inf if watched.looked is None else watched.looked
                 for watched in self._jobs.values()
-                if not watched.alone
+                if not watched.unlisted
             ),
             default=inf,
         )
@@ -211,6 +208,6 @@ class Agenda:
         return (
             watched.due == due
             and not watched.in_flight
-            and (watched.alone or watched.once) == bool(queue)
+            and watched.singly == bool(queue)
             and self._jobs.get(watched.job_id) is watched
         )

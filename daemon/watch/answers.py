@@ -20,7 +20,7 @@ from daemon.metastudio.errors import ApiError
 from daemon.metastudio.kinds import Kind
 from daemon.store import Recorded, StoreError, Transaction
 from daemon.watch.context import ProjectContext
-from daemon.watch.job import Watched
+from daemon.watch.job import AskedBy, Watched
 from daemon.watch.learning import production_began, started_before
 from daemon.watch.links import links_now
 from daemon.watch.reports import Reports
@@ -40,10 +40,9 @@ DEFECTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The question that an answer belongs to: how it was asked (`single`, `ids` or `feed`) and when it began
-    (monotonic seconds)."""
+    """The question that an answer belongs to: how it was asked and when it began (monotonic seconds)."""
 
-    by: str
+    by: AskedBy
     began: float
 
 
@@ -53,7 +52,7 @@ class Found:
     the job had been looked at before (monotonic seconds)."""
 
     watched: Watched
-    by: str
+    by: AskedBy
     reported: float | None
     looked: float | None
     created: float | None
@@ -80,9 +79,9 @@ class Answers:
         """The service says what was known. Hot: lists bring a hundred of these at once."""
         self._looked(watched, source)
         self._context.planner.plan_next(watched, now)
-        if now >= watched.stuck_at and not watched.told_stuck:
+        if now >= watched.stuck_at and not watched.stuck_reported:
             self._tell_stuck(watched)
-        watched.defects = 0
+        watched.clear_defects()
 
     async def take(self, watched: Watched, seen: Observation, source: Source) -> None:
         """Store a move, or note that there is none, and plan the next look. Puts nothing into the agenda."""
@@ -97,7 +96,7 @@ class Answers:
         else:
             self.unchanged(watched, source, now)
             watched.note_reported(_epoch(seen.reported_at))
-        watched.defects = 0
+        watched.clear_defects()
 
     async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
         context = self._context
@@ -109,7 +108,7 @@ class Answers:
         facts = self._started_facts(watched, move, start)
         # There was an answer under its kind, or a list named that.
         kind = watched.kind.name if source.by == "single" or not watched.guessed else None
-        watched.recording = True
+        watched.begin_recording()
         try:
             recorded = await context.store.write(
                 lambda tx: tx.jobs.record_move(
@@ -128,12 +127,11 @@ class Answers:
             self.store_failed(watched, error)
             return
         finally:
-            watched.recording = False
+            watched.end_recording()
         reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
         found = Found(watched=watched, by=source.by, reported=reported, looked=watched.looked, created=created)
         self._looked(watched, source)
-        watched.guessed = kind is None
-        watched.reported = reported if reported is not None else watched.reported
+        watched.confirm(guessed=kind is None, reported=reported)
         if recorded is None:
             await self._follow_store(watched)
             return
@@ -288,18 +286,14 @@ class Answers:
     def learn_kind(self, watched: Watched, kind: Kind | None) -> None:
         """A list says of what kind the job is, and knows better than who named it. The store hears of it with the
         job's next move."""
-        if kind is None:
-            return
-        watched.guessed = False
-        if kind is watched.kind:
+        if kind is None or not watched.learn_kind(kind):
             return
         log.info(LogEvent.KIND_FOUND, project=self._context.project, job=watched.job_id, kind=kind.name)
-        watched.kind, watched.law = kind, None
-        self._context.agenda.set_alone(watched, alone=not kind.listed)
+        self._context.agenda.set_unlisted(watched, unlisted=not kind.listed)
 
     async def set_length(self, watched: Watched, seconds: float) -> None:
         """Keep what a job's script foretells of its length. Losing it costs nothing but foresight."""
-        watched.length, watched.law = seconds, None
+        watched.set_length(seconds)
         try:
             await self._context.store.write(lambda tx: tx.jobs.set_expected_length(watched.job, seconds))
         except StoreError as error:
@@ -308,7 +302,7 @@ class Answers:
     def _tell_stuck(self, watched: Watched) -> None:
         """Tell once that a job takes much longer than those like it."""
         law = self._context.planner.law(watched)
-        watched.told_stuck = True
+        watched.report_stuck(reported=True)
         # The law knows what runs as well, jobs that hang among it; `stuck_after` knows the ends alone. What is
         # called normal must not lie beyond that.
         facts: dict[str, Json] = {
@@ -331,7 +325,7 @@ class Answers:
                 )
             )
         except StoreError as error:  # the next look tells it
-            watched.told_stuck = False
+            watched.report_stuck(reported=False)
             context.store_errors.note(error, project=context.project, job=watched.job_id)
             return
         if recorded is not None and recorded.deliveries:
@@ -367,9 +361,7 @@ class Answers:
 
     def without_answer(self, watched: Watched, error: ApiError, source: Source) -> None:
         """A question about the job gave no state: the next look comes later each time."""
-        watched.last_error = str(error)
-        watched.looks += 1
-        watched.asked_by = source.by
+        watched.unanswered(str(error), source.by)
         self.touched[watched.job] = watched
         now = self._context.clock.monotonic()
         self._context.planner.plan_next(watched, now, failed=True, floor=error.retry_after or 0.0)
@@ -379,8 +371,7 @@ class Answers:
         context = self._context
         context.store_errors.note(error, project=context.project, job=watched.job_id)
         context.planner.plan_next(watched, context.clock.monotonic(), failed=True)
-        watched.last_error = None  # there was an answer
-        watched.expires = max(watched.expires, watched.due)  # what could not be stored may be its end
+        watched.not_stored()
 
     def ready(self, watched: Watched, now: float) -> bool:
         """Whether a request for this job alone is worth its price now. Where the plan breaks: when it is due."""
@@ -398,16 +389,15 @@ class Answers:
         context = self._context
         now, longest = context.clock.monotonic(), context.planner.plan.rails.max_interval
         context.defects.note("watch", error, project=context.project, job=watched.job_id)
-        watched.defects += 1
-        watched.failures = max(watched.failures, watched.defects - 1)
-        watched.due = now + longest
+        watched.count_defect()
+        watched.put_off(now + longest)
         try:
             context.planner.plan_next(watched, now, failed=True)
         except Exception as another:  # noqa: BLE001 - the plan itself may be what is wrong
             context.defects.note("watch", another, project=context.project, job=watched.job_id)
         if watched.defects >= DEFECTS:
-            watched.due = now + longest
-        watched.expires = max(watched.expires, watched.due)  # what broke off may be its end
+            watched.put_off(now + longest)
+        watched.keep_until_due()
         if watched.defects == DEFECTS:
             self._reports.defect(watched, error)
 
@@ -418,12 +408,7 @@ class Answers:
             return await self._context.client.download_url(asset_id, permit=permit, timeout=LINK_PATIENCE)
 
     def _looked(self, watched: Watched, source: Source) -> None:
-        watched.looks += 1
-        watched.looked = source.began
-        watched.asked_by = source.by
-        watched.once = False
-        watched.missing_since = None
-        watched.last_error = None
+        watched.answered(source.began, source.by)
         self.touched[watched.job] = watched
 
 

@@ -66,13 +66,13 @@ class Asker:
         reason, the job is asked about without, at once, and for good if that succeeds. Raises ApiError."""
         if not self._wants_script(watched):
             return await self._context.client.show_whole(watched.kind, watched.job_id, permit=permit)
-        watched.script_asked = True
+        watched.set_script_asked(asked=True)
         try:
             shown = await self._context.client.show_whole(
                 watched.kind, watched.job_id, permit=permit, show_script=True
             )
         except (Throttled, AuthPaused, JobNotFound):  # these are not about the script
-            watched.script_asked = False
+            watched.set_script_asked(asked=False)
             raise
         except AuthRefused:  # it may be; a second refusal at once would tell no more
             raise
@@ -90,7 +90,9 @@ class Asker:
                     raise error from None  # nothing was sent: what is known is the first one
                 raise
             except ApiError:
-                watched.script_asked = False  # not the script's fault alone; while it fails none is asked for
+                watched.set_script_asked(
+                    asked=False
+                )  # not the script's fault alone; while it fails none is asked for
                 raise
         await self._learn_length(watched, shown)
         return shown

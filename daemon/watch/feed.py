@@ -219,7 +219,7 @@ class FeedReader:
     def _take(self, entries: Sequence[Summary], source: Source) -> None:
         for entry in entries:
             watched = self._context.agenda.get(entry.job_id)
-            if watched is None or watched.recording or watched.once or entry.state == watched.state:
+            if watched is None or watched.recording or watched.singly_next or entry.state == watched.state:
                 continue
             try:
                 self._take_one(watched, entry, source)
@@ -232,7 +232,7 @@ class FeedReader:
             watched.due > source.began and (watched.unstored or watched.defects)
         ):
             return
-        watched.recording = True  # until it is: no page and no other answer takes it a second time
+        watched.begin_recording()
         self._context.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
 
     async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
@@ -241,7 +241,7 @@ class FeedReader:
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
-            watched.recording = False
+            watched.end_recording()
             self._put_back(watched)
 
     def _put_back(self, watched: Watched) -> None:

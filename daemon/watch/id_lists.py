@@ -133,7 +133,7 @@ class IdLists:
         self.failed(where_of(error), for_good=False)
         for watched in jobs:
             if watched.in_flight:
-                watched.once, watched.due, watched.reason = True, now + shortest, Reason.RETRY
+                watched.ask_singly(now + shortest, Reason.RETRY)
                 context.agenda.put_back(watched, earliest=watched.due)
 
     def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
@@ -175,7 +175,7 @@ class IdLists:
         stale: list[Watched] = []
         for watched in jobs:
             if watched.recording or not agenda.holds(watched):
-                watched.in_flight = False  # whoever records it plans it
+                watched.release()  # whoever records it plans it
                 continue
             summary = best.get(watched.job_id)
             if summary is None:
@@ -198,15 +198,15 @@ class IdLists:
         if watched.unstored and source.began < watched.due:
             pass  # it only filled the list: the store gets its pause
         elif not (outdated(watched, summary, source) if moved else lags(watched, summary)):
-            watched.missed = 0
+            watched.set_missed(0)
             if moved:
-                watched.recording = True  # until it is: no other answer takes it a second time
+                watched.begin_recording()
                 context.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
                 return True
             self._answers.unchanged(watched, source, now)
             watched.note_reported(summary.reported_at)
             if now >= watched.expires:
-                watched.once, watched.due = True, now  # the last look is a single one
+                watched.ask_singly(now)  # the last look is a single one
         elif watched.looked is None or source.began >= watched.looked:
             return False
         agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
@@ -219,7 +219,7 @@ class IdLists:
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
-            watched.recording = False
+            watched.end_recording()
             earliest = context.planner.earliest(context.clock.monotonic())
             context.agenda.put_back(watched, earliest=earliest, by_list=True)
 
@@ -229,16 +229,14 @@ class IdLists:
         context = self._context
         now = context.clock.monotonic()
         for watched in jobs:
-            watched.missed += 1
-            watched.once = not doubtful or watched.missed > 1
-            watched.due, watched.reason = now, Reason.MISSING
+            watched.lacked(now, doubtful=doubtful)
             log.debug(LogEvent.LIST_LACKS, project=context.project, job=watched.job_id, times=watched.missed)
             context.agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
 
     def exists(self, watched: Watched) -> None:
         """A single query was answered about a job that lists lacked."""
-        if watched.missed >= _MISSED and not watched.alone:
-            self._context.agenda.set_alone(watched)
+        if watched.missed >= _MISSED and not watched.unlisted:
+            self._context.agenda.set_unlisted(watched)
             if self._lacks_until == math.inf:
                 self._lacks_until = self._lacks.begin(self._context.clock.monotonic(), good_since=None)
 
@@ -248,9 +246,9 @@ class IdLists:
         anew = self.trust.again_at is not None and now >= self.trust.again_at
         for watched in agenda:
             if watched.missed and watched.kind.listed:
-                watched.missed = 0 if anew else _MISSED - 1
-                if watched.alone:
-                    agenda.set_alone(watched, alone=False)
+                watched.set_missed(0 if anew else _MISSED - 1)
+                if watched.unlisted:
+                    agenda.set_unlisted(watched, unlisted=False)
                     if not watched.in_flight:
                         agenda.put(watched, watched.due)
         self._lacks_until = math.inf
@@ -290,7 +288,7 @@ async def take_summary(
         due = max(now, watched.due)
     elif watched.asked_by == "single" and watched.looked is not None:  # it had an answer, and that says otherwise
         due = max(now, watched.looked + context.planner.plan.rails.min_interval)
-    watched.once, watched.due, watched.reason = True, due, Reason.DETAIL
+    watched.ask_singly(due, Reason.DETAIL)
 
 
 def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:

@@ -111,7 +111,7 @@ class Outcomes:
 
     def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
         self._answers.without_answer(watched, error, source)
-        watched.once = False  # lists may tell of it meanwhile
+        watched.ask_in_list()  # lists may tell of it meanwhile
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
@@ -124,19 +124,18 @@ class Outcomes:
 
     async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
         if watched.missing_since is None:
-            watched.missing_since = now
             log.warning(LogEvent.JOB_MISSING, project=self._context.project, job=watched.job_id, error=error)
+        missing_since = watched.not_found(now)
         self._answers.without_answer(watched, error, source)
-        watched.reason = Reason.UNKNOWN
-        watched.once = True  # only a single query tells whether it is there
-        over = watched.missing_since + self._context.limits.not_found_grace
+        watched.ask_singly(reason=Reason.UNKNOWN)  # only a single query tells whether it is there
+        over = missing_since + self._context.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
         if now >= over and not unsure:
             await self._answers.end(watched, Event.LOST, reason=str(error))
         elif now >= watched.expires:
             await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         elif now < over:
-            watched.due = min(watched.due, over)
+            watched.bring_forward(over)
 
     def reached(self, watched: Watched | None = None) -> None:
         """The service answered; about `watched`, if it said something of one job."""

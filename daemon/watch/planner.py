@@ -109,8 +109,9 @@ class Planner:
         """How long jobs like this one take."""
         durations = self._durations()
         if watched.law is None or watched.law_of is not durations:
-            watched.law = durations.law(self.key(watched.kind), watched.length)
-            watched.law_of = durations
+            law = durations.law(self.key(watched.kind), watched.length)
+            watched.keep_law(law, durations)
+            return law
         return watched.law
 
     def area(self, watched: Watched, now: float) -> float:
@@ -131,7 +132,7 @@ class Planner:
 
         `floor` is what the service asked to wait at least, in seconds.
         """
-        watched.failures = watched.failures + 1 if failed else 0
+        watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
         due = now + max(gap, floor)
         if now < watched.expires < due:  # a last look when its time is over
@@ -139,7 +140,7 @@ class Planner:
         since = now - watched.hinted
         if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
             due, reason = again, Reason.HINT  # it was said to have ended: the service's answers may lag a little
-        watched.due, watched.reason = due, reason
+        watched.plan(due, reason)
 
     def earliest(self, now: float) -> float:
         """Before when no job is due again after a look that ended at `now`, whatever came of it."""
@@ -186,13 +187,13 @@ class Planner:
             return Planned(gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED)
         law = self.law(watched)
         if watched.start is not None and watched.state == _PROCESSING:
-            watched.stuck_at = watched.start + law.stuck_after
-        if self.behind_feed and not watched.alone:
+            watched.foresee_stuck(watched.start + law.stuck_after)
+        if self.behind_feed and not watched.unlisted:
             return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
         return learned_gap(
             law=law,
             elapsed=watched.elapsed,
-            price=self.price if watched.alone else self.share,
+            price=self.price if watched.unlisted else self.share,
             rails=rails,
             spread=spread,
             waited=None if watched.start is not None else watched.waited,

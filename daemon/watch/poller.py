@@ -157,12 +157,12 @@ class Poller:
     def add(self, watched: Watched, *, anew: bool = False) -> None:
         """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
         that brings its script too."""
-        if (watched.state is None or anew) and not watched.alone:
+        if (watched.state is None or anew) and not watched.unlisted:
             now = self._clock.monotonic()
             if not self.chooser.calm(now):
-                watched.due = now + _GATHER
+                watched.put_off(now + _GATHER)
             elif self.agenda.queued(Queue.SINGLY) < self._client.budget.rate:
-                watched.once = True
+                watched.ask_singly()
         self.agenda.add(watched)
 
     def hint(self, job_id: JobId) -> bool:
@@ -171,8 +171,7 @@ class Poller:
         now, watched = self._clock.monotonic(), self.agenda.get(job_id)
         if watched is None:
             return False
-        if watched.hinted <= now:  # else that look is still to come
-            watched.hinted = max(now, watched.hinted + _HINT_PACE)
+        if watched.hint(now, pace=_HINT_PACE):
             singly = self.agenda.queued(Queue.SINGLY) < self._client.budget.rate  # else many share one request
             self.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
             self.pump()
@@ -271,7 +270,7 @@ class Poller:
         await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
 
     async def _give_up_unseen(self, watched: Watched) -> None:
-        watched.in_flight = True  # no query begins meanwhile
+        watched.ask()  # no query begins meanwhile
         try:
             await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         except Exception as error:  # noqa: BLE001 - the others' time is over too

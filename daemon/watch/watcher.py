@@ -263,7 +263,7 @@ class Watcher:
         watched = poller.agenda.get(row.job_id) if poller is not None else None
         if watched is None or (watched.job, watched.kind.name, watched.episode) != (row.id, row.kind, row.episode):
             return False
-        watched.guessed = row.kind_source is KindSource.GUESSED
+        watched.set_guessed(guessed=row.kind_source is KindSource.GUESSED)
         return True
 
     def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
@@ -285,25 +285,26 @@ class Watcher:
     def _watched(self, row: WatchRow, kind: Kind, poller: Poller) -> Watched:
         now, wall = self._clock.monotonic(), self._clock.now()
         in_state = wall - row.state_since if row.state_since is not None else timedelta(0)
+        since = now - max(0.0, in_state.total_seconds())
         tracked_for = max(timedelta(0), wall - row.tracked_at)
-        watched = Watched(
+        start = None
+        if row.state == State.PROCESSING:
+            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
+            start = since if began is None else now - (wall - began).total_seconds()
+        return Watched(
             job=row.id,
             job_id=row.job_id,
             kind=kind,
             state=row.state,
-            since=now - max(0.0, in_state.total_seconds()),
+            since=since,
+            start=start,
             expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
             due=now,
+            episode=row.episode,
+            guessed=row.kind_source is KindSource.GUESSED,
+            length=row.expected_length,
+            reported=None if row.reported_at is None else row.reported_at.timestamp(),
         )
-        watched.episode = row.episode
-        watched.guessed = row.kind_source is KindSource.GUESSED
-        watched.length = row.expected_length
-        if row.reported_at is not None:
-            watched.reported = row.reported_at.timestamp()
-        if row.state == State.PROCESSING:
-            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
-            watched.start = watched.since if began is None else now - (wall - began).total_seconds()
-        return watched
 
     async def _learn(self) -> None:
         """Fit the production times anew where it is time. What was learned stays where that fails."""
@@ -347,13 +348,13 @@ class Watcher:
                     if watched.looked is None
                     else wall - timedelta(seconds=now - watched.looked),
                     next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
-                    polls=watched.looks,
+                    polls=watched.polls,
                     last_error=watched.last_error,
                     asked_by=watched.asked_by,
                     next_reason=watched.reason,
                 )
             )
-            watched.looks = 0
+            watched.checkpointed()
         return looks
 
 

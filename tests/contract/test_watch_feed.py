@@ -334,9 +334,7 @@ async def test_what_the_feed_showed_and_a_single_query_completed_is_no_miss(
         for job in jobs[:3]:
             watched = it.poller.agenda.get(parse_job_id(job))
             assert watched is not None
-            watched.once = (
-                True  # a list lacked it, say: its next look is a single one, and the feed waits for that
-            )
+            watched.ask_singly()  # a list lacked it, say: the feed waits for the single query
             it.poller.agenda.put(watched, it.clock.monotonic() + 20)
             it.sim.set_state(job, "SUCCEED")
         await it.run(30, step=1)

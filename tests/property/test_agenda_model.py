@@ -45,9 +45,10 @@ def test_the_most_overdue_job_comes_first_and_dropped_ones_never(script: list[tu
             agenda.put(entry, number)
             model[job] = number
         elif step == "once" and entry is not None:
-            entry.once = not entry.once
+            turn = entry.ask_in_list if entry.singly_next else entry.ask_singly
+            turn()
             agenda.put(entry, number)
-            model[job], queues[job] = number, Queue(entry.once)
+            model[job], queues[job] = number, Queue(entry.singly_next)
         elif step == "drop":
             assert (agenda.drop(job_id(job)) is not None) == (model.pop(job, None) is not None)
         elif step == "hasten":
@@ -59,7 +60,7 @@ def test_the_most_overdue_job_comes_first_and_dropped_ones_never(script: list[tu
             taken = agenda.pop(queue, most)
             assert [each.due for each in taken] == sorted(there.values())[:most]
             for each in taken:
-                each.in_flight = False
+                each.release()
                 agenda.put(each, each.due + 200)
                 model[each.job] = each.due
         assert agenda.first_due() == min(model.values(), default=None)
@@ -85,8 +86,8 @@ def test_the_agenda_counts_what_lists_hold() -> None:
     agenda = Agenda()
     for job in range(4):
         agenda.add(watched(job, 0))
-    agenda.set_alone(agenda.get(job_id(1)))
-    agenda.set_alone(agenda.get(job_id(1)))
+    agenda.set_unlisted(agenda.get(job_id(1)))
+    agenda.set_unlisted(agenda.get(job_id(1)))
     assert (agenda.listed, agenda.unlisted) == (3, 1)
     agenda.drop(job_id(1))
     agenda.drop(job_id(2))
@@ -98,8 +99,8 @@ def test_the_oldest_look_is_that_of_the_jobs_that_lists_hold() -> None:
     assert agenda.oldest_look() == float("inf")
     for job, looked in ((1, 5.0), (2, 3.0), (3, 1.0)):
         agenda.add(watched(job, 0))
-        agenda.get(job_id(job)).looked = looked
-    agenda.set_alone(agenda.get(job_id(3)))
+        agenda.get(job_id(job)).answered(looked, "ids")
+    agenda.set_unlisted(agenda.get(job_id(3)))
     assert agenda.oldest_look() == 3.0
     agenda.add(watched(4, 0))
     assert agenda.oldest_look() == float("-inf")
@@ -114,9 +115,9 @@ def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -
     assert agenda.expired(10) == [early]
     assert agenda.expired(10.5) == [], "all jobs are looked at, so not in every tick"
     assert agenda.expired(11.1) == [early], "it is named again if nobody could store its end"
-    early.in_flight = True
+    early.ask()
     assert agenda.expired(12.2) == []
-    early.in_flight = False
+    early.release()
     agenda.drop(job_id(1))
     assert agenda.expired(13.3) == []
     assert agenda.expired(25) == [late]

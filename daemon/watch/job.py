@@ -4,6 +4,7 @@ The only module that writes a `Watched`: others read its attributes and call its
 Pure: moments are monotonic seconds and come as arguments.
 """
 
+from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Literal
@@ -36,115 +37,72 @@ class Phase(Enum):
 
 _PLANNED, _ASKED = Phase.PLANNED, Phase.ASKED  # looked up once: this is hot
 _RECORDING, _ASKED_RECORDING = Phase.RECORDING, Phase.ASKED_RECORDING
-_NEVER = -inf  # one object for all jobs
 
 
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Watched:
     """A job that is watched. Small, since 100,000 of them are held in memory. How it is asked about next (`singly`
     or in a list) and when (`due`, for a `reason`) go with its phase."""
 
-    __slots__ = (
-        "asked_by",
-        "defects",
-        "due",
-        "episode",
-        "expires",
-        "failures",
-        "guessed",
-        "hinted",
-        "job",
-        "job_id",
-        "kind",
-        "last_error",
-        "law",
-        "law_of",
-        "length",
-        "looked",
-        "missed",
-        "missing_since",
-        "phase",
-        "polls",
-        "reason",
-        "reported",
-        "script_asked",
-        "since",
-        "singly_next",
-        "start",
-        "state",
-        "stuck_at",
-        "stuck_reported",
-        "unlisted",
-        "wanted_at",
-    )
+    job: int
+    """Row id."""
+    job_id: JobId
+    episode: int = 1
+    """How often it was tracked."""
+    kind: Kind
+    guessed: bool = False
+    """Whether its kind is a guess, under which the service has not answered."""
+    unlisted: bool = field(init=False)
+    """Lists do not hold it: it is asked singly."""
+    script_asked: bool = False
+    length: float | None = None
+    """Expected length: seconds of speech."""
+    law: "Law | None" = None
+    """How long jobs like it take, by `law_of`: what was learned when that was looked up."""
+    law_of: "Durations | None" = None
 
-    def __init__(
-        self,
-        *,
-        job: int,
-        job_id: JobId,
-        kind: Kind,
-        state: str | None,
-        since: float,
-        expires: float,
-        due: float,
-        start: float | None = None,
-        episode: int = 1,
-        guessed: bool = False,
-        length: float | None = None,
-        reported: float | None = None,
-    ) -> None:
-        self.job = job
-        """Row id."""
-        self.job_id = job_id
-        self.episode = episode
-        """How often it was tracked."""
-        self.kind = kind
-        self.guessed = guessed
-        """Whether its kind is a guess, under which the service has not answered."""
-        self.unlisted = not kind.listed
-        """Lists do not hold it: it is asked singly."""
-        self.script_asked = False
-        self.length = length
-        """Expected length: seconds of speech."""
-        self.law: Law | None = None
-        """How long jobs like it take, by `law_of`: what was learned when that was looked up."""
-        self.law_of: Durations | None = None
+    state: str | None
+    since: float
+    """When the job came into its state."""
+    start: float | None = None
+    """When its production began; None while it waits or where nobody knows."""
+    reported: float | None = None
+    """The service's time of the last update that was taken (epoch seconds)."""
+    stuck_at: float = inf
+    """When it will have taken much longer than jobs like it."""
+    stuck_reported: bool = False
 
-        self.state = state
-        self.since = since
-        """When the job came into its state."""
-        self.start = start
-        """When its production began; None while it waits or where nobody knows."""
-        self.reported = reported
-        """The service's time of the last update that was taken (epoch seconds)."""
-        self.stuck_at = inf
-        """When it will have taken much longer than jobs like it."""
-        self.stuck_reported = False
+    phase: Phase = Phase.PLANNED
+    due: float
+    reason: Reason = Reason.FIRST
+    """Why it is due then."""
+    singly_next: bool = False
+    """It is to be asked singly the next time."""
+    expires: float
+    """When wrapd gives up on the job."""
+    hinted: float = -inf
+    """When the latest question is due, or was, that somebody outside asked for."""
+    wanted_at: float = inf
+    """When it is to be asked again, whatever the answer says that is under way."""
 
-        self.phase = _PLANNED
-        self.due = due
-        self.reason = Reason.FIRST
-        """Why it is due then."""
-        self.singly_next = False
-        """It is to be asked singly the next time."""
-        self.expires = expires
-        """When wrapd gives up on the job."""
-        self.hinted = _NEVER
-        """When the latest question is due, or was, that somebody outside asked for."""
-        self.wanted_at = inf
-        """When it is to be asked again, whatever the answer says that is under way."""
+    looked: float | None = None
+    """When the last question began whose answer was taken."""
+    asked_by: AskedBy | None = None
+    """How the last question was asked."""
+    polls: int = 0
+    """Questions since the last checkpoint."""
+    failures: int = 0
+    """Questions in a row without an answer."""
+    defects: int = 0
+    """Questions in a row that ended in an error of wrapd's own."""
+    missed: int = 0
+    """Lists in a row that lack it."""
+    missing_since: float | None = None
+    """The first "not found" in a row."""
+    last_error: str | None = None
 
-        self.looked: float | None = None
-        """When the last question began whose answer was taken."""
-        self.asked_by: AskedBy | None = None
-        """How the last question was asked."""
-        self.polls = 0
-        """Questions since the last checkpoint."""
-        self.failures = self.defects = self.missed = 0
-        """In a row: questions without an answer, and that broke by an error of ours; lists that lack it."""
-        self.missing_since: float | None = None
-        """The first "not found" in a row."""
-        self.last_error: str | None = None
+    def __post_init__(self) -> None:
+        self.unlisted = not self.kind.listed
 
     # What follows from it
 

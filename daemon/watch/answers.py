@@ -103,7 +103,6 @@ class Answers:
         asset_id = _asset_to_complete(move, seen)
         linkless = watched.kind.listed and Event.SUCCEEDED in events_of(move) and _linkless(seen.asset)
         wait = _LINKS_BY if linkless else LINK_PATIENCE if asset_id else 0.0
-        due_at = move.observed_at + timedelta(seconds=wait)
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         # There was an answer under its kind, or a list named that.
@@ -116,7 +115,7 @@ class Answers:
                     move,
                     seen,
                     routing=context.routing,
-                    due_at=due_at,
+                    due_at=move.observed_at + timedelta(seconds=wait),
                     operator_alerts=self._reports.unknown_state(watched, move),
                     facts=facts,
                     kind=kind,
@@ -136,20 +135,26 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        if asset_id is None:
-            context.wake(recorded.channels)
-        else:
-            context.tasks.spawn(
-                "complete", self._complete(watched, asset_id, recorded, last=not linkless), job=watched.job_id
-            )
-        if linkless:
-            self._look_for_links(watched, seen.asset.asset_id, recorded, LINK_LOOKS)
+        self._wake(watched, seen.asset, recorded, asset_id=asset_id, linkless=linkless)
         if move.ends:
-            context.metrics.ends.labels(context.project, source.by).inc()
             self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+
+    def _wake(
+        self, watched: Watched, asset: Asset, recorded: Recorded, *, asset_id: str | None, linkless: bool
+    ) -> None:
+        """Have the move's alert sent, or completed first: by the link of `asset_id`, or by those that were not
+        there yet (`linkless`)."""
+        if asset_id is None:
+            self._context.wake(recorded.channels)
+        else:
+            completing = self._complete(watched, asset_id, recorded, last=not linkless)
+            self._context.tasks.spawn("complete", completing, job=watched.job_id)
+        if linkless:
+            self._look_for_links(watched, asset.asset_id, recorded, LINK_LOOKS)
 
     def _tell_end(self, found: Found, *, succeeded: bool) -> None:
         """What the store has is so, whatever those who hear of it make of it."""
+        self._context.metrics.ends.labels(self._context.project, found.by).inc()
         try:
             if self.on_end is not None:
                 self.on_end(found)

@@ -3,13 +3,15 @@
 Owns that a wish (a script) costs no news, and that every job comes back to the agenda. Never chooses a question.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.client import Shown
 from daemon.metastudio.errors import ApiError, AuthPaused, AuthRefused, JobNotFound, Throttled
 from daemon.watch.answers import Answers, Source
+from daemon.watch.choosing import Question
 from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
 from daemon.watch.health import Progress
@@ -22,7 +24,7 @@ log = logger(__name__)
 
 class Asker:
     """Asks about one project's jobs. `calm`: whether so little of the budget is used (at a monotonic moment) that
-    a question may bring more than news."""
+    a question may bring more than news. `done` is called whenever a question has ended."""
 
     def __init__(
         self,
@@ -34,7 +36,10 @@ class Asker:
         *,
         progress: Progress,
         calm: Callable[[float], bool],
+        done: Callable[[], None],
     ) -> None:
+        self.in_flight = 0
+        """Questions under way."""
         self._context = context
         self._answers = answers
         self._id_lists = id_lists
@@ -42,10 +47,29 @@ class Asker:
         self._outcomes = outcomes
         self._progress = progress
         self._calm = calm
+        self._done = done
         self._looks = context.metrics.looks.labels(context.project, "single")
 
-    async def look(self, watched: Watched, permit: Permit) -> None:
-        """Ask about one job."""
+    def start(self, question: Question, permit: Permit) -> None:
+        """Begin to ask."""
+        if question.single:
+            asking = self._ask_singly(question.jobs[0], permit)
+        elif question.jobs:
+            asking = self._ask_by_ids(question.jobs, permit)
+        else:
+            self._feed.begin()
+            asking = self._read_feed(permit)
+        self.in_flight += 1
+        self._context.tasks.spawn("look", self._counted(asking), project=self._context.project)
+
+    async def _counted(self, asking: Coroutine[Any, Any, None]) -> None:
+        try:
+            await asking
+        finally:
+            self.in_flight -= 1
+            self._done()
+
+    async def _ask_singly(self, watched: Watched, permit: Permit) -> None:
         source = Source(by="single", began=self._context.clock.monotonic())
         try:
             try:
@@ -59,7 +83,7 @@ class Asker:
             self._progress.broke(self._context.clock.monotonic())
             self._answers.defect(watched, error)
         finally:
-            self.put_back([watched])
+            self._put_back([watched])
 
     async def _shown(self, watched: Watched, permit: Permit) -> Shown:
         """The answer about a job. Its script is a wish: where the answer with it cannot be had for whatever
@@ -112,8 +136,7 @@ class Asker:
         if not watched.recording and self._context.agenda.holds(watched):
             await self._answers.take(watched, shown.observation, source)
 
-    async def look_together(self, jobs: Sequence[Watched], permit: Permit) -> None:
-        """Ask about several jobs with one list."""
+    async def _ask_by_ids(self, jobs: Sequence[Watched], permit: Permit) -> None:
         try:
             await self._id_lists.ask(jobs, permit)
         except ApiError as error:
@@ -126,10 +149,9 @@ class Asker:
             self._outcomes.reached()
             self._progress.made(self._context.clock.monotonic())
         finally:
-            self.put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
+            self._put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
 
-    async def read_feed(self, permit: Permit) -> None:
-        """Ask for the ends that the feed tells."""
+    async def _read_feed(self, permit: Permit) -> None:
         try:
             await self._feed.read(permit)
         except ApiError as error:
@@ -152,8 +174,7 @@ class Asker:
             and self._calm(self._context.clock.monotonic())
         )
 
-    def put_back(self, jobs: Sequence[Watched]) -> None:
-        """Give jobs back to the agenda, each due as its plan says and none at once."""
-        earliest = self._context.planner.earliest(self._context.clock.monotonic())
+    def _put_back(self, jobs: Sequence[Watched]) -> None:
+        now = self._context.clock.monotonic()
         for watched in jobs:
-            self._context.agenda.put_back(watched, earliest=earliest)
+            self._context.planner.put_back(watched, now)

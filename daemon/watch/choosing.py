@@ -1,7 +1,7 @@
 """Which question about a project's jobs is worth asking next.
 
-Owns the order: the feed, jobs by ids, single jobs; and, where it is in doubt whether the service answers, who
-probes. Never asks, and takes no permit.
+Owns the order: the feed, jobs by ids, single jobs; where a job that comes, or that a hint is about, stands in it;
+and, where it is in doubt whether the service answers, who probes. Never asks, and takes no permit.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,10 @@ _PROBE_ANY = 5.0
 """Seconds after a failure from which on a job that is not due may probe whether the project answers."""
 _PICK_PACE = 0.2
 """Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
+_GATHER = 1.0
+"""Seconds that a new job waits for others to share its first question with, where the budget is not calm."""
+_HINT_PACE = 1.0
+"""Seconds at least between two questions about a job that callbacks ask for."""
 _SOME = 100
 """Jobs among which another one to ask is sought first."""
 
@@ -53,6 +57,31 @@ class Chooser:
         self._outcomes = outcomes
         self._picked_at = float("-inf")
         self._calm_at, self._is_calm = float("-inf"), True
+
+    def add(self, watched: Watched, *, anew: bool) -> None:
+        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
+        that brings its script too."""
+        if (watched.state is None or anew) and not watched.unlisted:
+            now = self._context.clock.monotonic()
+            if not self.calm(now):
+                watched.put_off(now + _GATHER)
+            elif self._may_ask_one_more_singly():
+                watched.ask_singly()
+        self._context.agenda.add(watched)
+
+    def hint(self, watched: Watched) -> bool:
+        """Put a job before all others, within its pace: somebody outside says that it ended. False where it stands
+        there already."""
+        now = self._context.clock.monotonic()
+        if not watched.hint(now, pace=_HINT_PACE):
+            return False
+        singly = self._may_ask_one_more_singly()
+        self._context.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
+        return True
+
+    def _may_ask_one_more_singly(self) -> bool:
+        """Whether those that are to be asked singly are no more than a second's requests: else many share one."""
+        return self._context.agenda.queued(Queue.SINGLY) < self._context.client.budget.rate
 
     def priority(self, now: float) -> Priority:
         """With which priority the next question waits for its permit."""

@@ -5,7 +5,7 @@ Routing and limits may change while it runs: they are read where they are used, 
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -18,6 +18,7 @@ from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
+from daemon.watch.settings import PollingPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class ProjectContext:
-    """One project's parts and surroundings."""
+    """One project's surroundings, and what all parts of its watch use."""
 
     project: ProjectName
     client: ProjectClient
@@ -42,9 +43,22 @@ class ProjectContext:
     rng: random.Random
     metrics: Metrics
     wake: Callable[[Iterable[ChannelName]], None]
-    agenda: Agenda
-    planner: Planner
     learning: Learning
-    store_errors: StoreErrors
-    tasks: Tasks
     defects: Defects
+    plan: InitVar[PollingPlan]
+    agenda: Agenda = field(init=False, default_factory=Agenda)
+    planner: Planner = field(init=False)
+    store_errors: StoreErrors = field(init=False)
+    tasks: Tasks = field(init=False)
+
+    def __post_init__(self, plan: PollingPlan) -> None:
+        self.planner = Planner(
+            project=self.project,
+            plan=plan,
+            rate=self.client.budget.rate,
+            agenda=self.agenda,
+            durations=lambda: self.learning.durations,
+            rng=self.rng,
+        )
+        self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
+        self.tasks = Tasks("watch", self.defects)

@@ -246,8 +246,7 @@ class FeedReader:
 
     def _put_back(self, watched: Watched) -> None:
         if not watched.in_flight:  # else the question under way does
-            earliest = self._context.planner.earliest(self._context.clock.monotonic())
-            self._context.agenda.put_back(watched, earliest=earliest, by_list=True)
+            self._context.planner.put_back(watched, self._context.clock.monotonic(), by_list=True)
 
     # Whether it can be believed
 

@@ -186,14 +186,14 @@ class IdLists:
                     continue
             except Exception as error:  # noqa: BLE001
                 self._answers.defect(watched, error)
-                agenda.put_back(watched, earliest=context.planner.earliest(now))
+                context.planner.put_back(watched, now)
                 continue
             stale.append(watched)
         return missing, stale
 
     def _take_one(self, watched: Watched, summary: Summary, source: Source, now: float) -> bool:
         """Take what is said of one job. False where it is older than what was known when the question began."""
-        context, agenda = self._context, self._context.agenda
+        context = self._context
         moved = summary.state != watched.state
         if watched.unstored and source.began < watched.due:
             pass  # it only filled the list: the store gets its pause
@@ -209,7 +209,7 @@ class IdLists:
                 watched.ask_singly(now)  # the last look is a single one
         elif watched.looked is None or source.began >= watched.looked:
             return False
-        agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
+        context.planner.put_back(watched, now, by_list=True)
         return True
 
     async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
@@ -220,8 +220,7 @@ class IdLists:
             self._answers.defect(watched, error)
         finally:
             watched.end_recording()
-            earliest = context.planner.earliest(context.clock.monotonic())
-            context.agenda.put_back(watched, earliest=earliest, by_list=True)
+            context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
 
     def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
         """Those of which an answer says nothing are asked singly; where the list is in doubt, once more
@@ -231,7 +230,7 @@ class IdLists:
         for watched in jobs:
             watched.lacked(now, doubtful=doubtful)
             log.debug(LogEvent.LIST_LACKS, project=context.project, job=watched.job_id, times=watched.missed)
-            context.agenda.put_back(watched, earliest=context.planner.earliest(now), by_list=True)
+            context.planner.put_back(watched, now, by_list=True)
 
     def exists(self, watched: Watched) -> None:
         """A single query was answered about a job that lists lacked."""

@@ -1,8 +1,10 @@
-"""What an error means: for the job that was asked about, for a list, and for the project and its credentials.
+"""What an error means: for the job that was asked about, for a list, and for the project and its credentials; and
+what silence does, when a job's time is over.
 
 Owns the project's health and its refusals. Never asks, and never lets one job's trouble be said of the project.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
 
@@ -21,6 +23,7 @@ from daemon.metastudio.errors import (
     Unusable,
     is_not_offered,
 )
+from daemon.watch.agenda import Queue
 from daemon.watch.answers import NOT_IN_TIME, Answers, Source
 from daemon.watch.context import ProjectContext
 from daemon.watch.health import Change, ProjectHealth, Refusals
@@ -29,6 +32,11 @@ from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
+
+LAST_LOOK = 30.0
+"""Seconds that a job whose time is over is kept for a last question where the service does not answer."""
+_ENDS_AT_ONCE = 200
+"""Jobs that are given up in one tick: after a long stop it may be the time of all."""
 
 
 class Outcomes:
@@ -173,6 +181,35 @@ class Outcomes:
     def _tell_recovered(self) -> None:
         log.info(LogEvent.PROJECT_RECOVERED, project=self._context.project)
         self.tell(Event.PROJECT_RECOVERED)
+
+    def choosing_broke(self, error: Exception) -> None:
+        """An error of wrapd's own before anything was asked: one of the jobs that are next may be what breaks it,
+        so they make room for the others."""
+        context = self._context
+        context.defects.note("watch", error, project=context.project)
+        for queue in Queue:
+            if (first := context.agenda.first(queue)) is not None:
+                self._answers.defect(first, error)
+                context.planner.put_back(first, context.clock.monotonic())
+
+    async def expire(self) -> None:
+        """End tracking of the jobs whose time is over and about which the service says nothing.
+
+        The others are given up by the answer that comes when their time is over: it may say that they ended.
+        """
+        silent = self.health.down or self.refusals.told
+        over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_LOOK)
+        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
+        await asyncio.gather(*(self._give_up(watched) for watched in given_up))
+
+    async def _give_up(self, watched: Watched) -> None:
+        watched.ask()  # no question begins meanwhile
+        try:
+            await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
+        except Exception as error:  # noqa: BLE001 - the others' time is over too
+            self._answers.defect(watched, error)
+        finally:
+            self._context.planner.put_back(watched, self._context.clock.monotonic())
 
     def tell(self, event: Event, **facts: str | float) -> None:
         """Raise an operator event of the project, and have it stored."""

@@ -146,6 +146,10 @@ class Planner:
         """Before when no job is due again after a look that ended at `now`, whatever came of it."""
         return now + min(_REST, self.plan.rails.min_interval)
 
+    def put_back(self, watched: Watched, now: float, *, by_list: bool = False) -> None:
+        """Give a job that was asked about back to the agenda, due as planned and not at once."""
+        self._agenda.put_back(watched, earliest=self.earliest(now), by_list=by_list)
+
     def weigh(self, now: float, *, starved: float) -> None:
         """Once a second: the price at which jobs are planned rises while questions have waited for the budget
         (`starved`, seconds) and jobs are late by it; it falls when they are not. So the budget goes to those that

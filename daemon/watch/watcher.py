@@ -133,7 +133,7 @@ class Watcher:
             try:
                 poller.pump()
                 poller.kinds.tick()
-                await poller.expire()
+                await poller.outcomes.expire()
             except Exception as error:  # noqa: BLE001 - other projects go on
                 self._defects.note("watch", error, project=project)
 
@@ -298,7 +298,7 @@ class Watcher:
             state=row.state,
             since=since,
             start=start,
-            expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
+            expires=now + poller.context.limits.give_up_after - tracked_for.total_seconds(),
             due=now,
             episode=row.episode,
             guessed=row.kind_source is KindSource.GUESSED,

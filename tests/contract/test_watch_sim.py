@@ -13,7 +13,7 @@ from daemon.domain.planning import Reason
 from daemon.logs import LogEvent
 from daemon.metastudio.settings import AkSk
 from daemon.store import StoreFailed, TrackRequest, TrackResult
-from daemon.watch.poller import LAST_LOOK
+from daemon.watch.outcomes import LAST_LOOK
 from tests.support.rig import PROJECT, rig
 
 LIFE = [("WAITING", 20), ("PROCESSING", 60), ("SUCCEED", None)]

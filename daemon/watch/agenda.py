@@ -15,10 +15,10 @@ from daemon.domain.planning import Reason
 from daemon.watch.job import Phase, Watched
 
 _SWEEP = 1.0
-"""Seconds between two searches for what is over: each looks at every job."""
+"""Seconds between two searches for what is over: each goes through all jobs."""
 
 
-class Queue(IntEnum):
+class JobQueue(IntEnum):
     """How a job is asked about next."""
 
     TOGETHER = 0
@@ -82,27 +82,27 @@ class Agenda:
         watched.set_unlisted(unlisted=unlisted)
 
     def put(self, watched: Watched, due: float) -> None:
-        """Plan the next look at `due`, or sooner where somebody asked for that while it was under way."""
+        """Plan the next question at `due`, or sooner where somebody asked for that while it was under way."""
         watched.settle(due)
         heapq.heappush(self._heaps[watched.singly], (watched.due, next(self._order), watched))
 
-    def first(self, queue: Queue) -> Watched | None:
+    def first(self, queue: JobQueue) -> Watched | None:
         """The job that is due next in the queue, or None where nothing is planned."""
         heap = self._heaps[queue]
         while heap and not self._current(heap[0], queue):
             heapq.heappop(heap)
         return heap[0][2] if heap else None
 
-    def first_due(self, queue: Queue | None = None) -> float | None:
-        """When the next look is due, in any queue where none is named."""
-        queues = Queue if queue is None else (queue,)
+    def first_due(self, queue: JobQueue | None = None) -> float | None:
+        """When the next question is due, in any queue where none is named."""
+        queues = JobQueue if queue is None else (queue,)
         return min((first.due for each in queues if (first := self.first(each)) is not None), default=None)
 
-    def queued(self, queue: Queue) -> int:
+    def queued(self, queue: JobQueue) -> int:
         """How many jobs the queue holds, about: some may have been planned anew or dropped since."""
         return len(self._heaps[queue])
 
-    def pop(self, queue: Queue, most: int = 1) -> list[Watched]:
+    def pop(self, queue: JobQueue, most: int = 1) -> list[Watched]:
         """Take up to `most` jobs, the most overdue first, due or not. They are planned again by `put`."""
         taken: list[Watched] = []
         heap, jobs, singly = self._heaps[queue], self._jobs, bool(queue)
@@ -129,7 +129,7 @@ class Agenda:
             self.put(watched, watched.due)
 
     def put_back(self, watched: Watched, *, earliest: float, by_list: bool = False) -> None:
-        """Put back what was asked about, in whatever way that ended: after a look no job is due before
+        """Put back what was asked about, in whatever way that ended: after a question no job is due before
         `earliest`, but one that a list says to ask about singly. The one place that says so."""
         watched.release()
         if not (by_list and watched.singly_next):
@@ -145,7 +145,7 @@ class Agenda:
             return
         if singly:
             watched.ask_singly()
-        first = self.first(Queue(watched.singly))
+        first = self.first(JobQueue(watched.singly))
         if at <= now and first is not None:
             at = min(at, first.due if first.reason is Reason.HINT else nextafter(first.due, -inf))
         watched.plan(at, Reason.HINT)
@@ -170,7 +170,7 @@ class Agenda:
 
     def _arrange(self) -> None:
         """Order the queues anew."""
-        for queue, heap in zip(Queue, self._heaps, strict=True):
+        for queue, heap in zip(JobQueue, self._heaps, strict=True):
             heap[:] = [
                 (watched.due, next(self._order), watched)
                 for watched in self._jobs.values()
@@ -178,9 +178,9 @@ class Agenda:
             ]
             heapq.heapify(heap)
 
-    def oldest_look(self) -> float:
-        """When the job was looked at whose look is the oldest, of those that lists hold; -inf where one never was,
-        +inf where there is none. Looks at every job."""
+    def oldest_answer(self) -> float:
+        """The earliest `looked` of the jobs that lists hold: -inf where one was never answered, +inf where there
+        is no such job. Goes through all jobs."""
         return min(
             (
                 -inf if watched.looked is None else watched.looked
@@ -203,7 +203,7 @@ class Agenda:
         self._next_expiry = max(first, now + _SWEEP)
         return [watched for watched in self if watched.expires <= now and not watched.in_flight]
 
-    def _current(self, entry: tuple[float, int, Watched], queue: Queue) -> bool:
+    def _current(self, entry: tuple[float, int, Watched], queue: JobQueue) -> bool:
         due, _, watched = entry
         return (
             watched.due == due

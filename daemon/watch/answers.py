@@ -1,4 +1,4 @@
-"""What an answer means for a job: the verdict, the one transaction that stores it, the plan of the next look.
+"""What an answer means for a job: the verdict, the one transaction that stores it, the plan of the next question.
 
 Owns everything that changes a job's state in memory, and only after the store has it. Never asks whether the job
 moved (the poller, the lists and the feed do), and never lets an error of the store become a job's state.
@@ -29,7 +29,7 @@ log = logger(__name__)
 
 LINK_PATIENCE = 3.0
 """Seconds that an alert waits at most for the download link of a finished avatar video."""
-LINK_LOOKS = (3.0, 4.0)
+LINK_RETRIES = (3.0, 4.0)
 """Seconds until a finished video of which no link came is looked at again, and then once more."""
 _LINKS_BY = 8.0
 """Seconds that its alert waits for these at most."""
@@ -39,7 +39,7 @@ DEFECTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Asked:
     """The question that an answer belongs to: how it was asked and when it began (monotonic seconds)."""
 
     by: AskedBy
@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class EndFound:
     """An end that was found: how, the service's times of it and of the job's creation (epoch seconds), and when
     the job had been looked at before (monotonic seconds)."""
 
@@ -68,37 +68,37 @@ class Answers:
         """Jobs looked at since the last checkpoint."""
         self.moved: dict[int, Watched] = {}
         """Jobs whose state changed since the last flush."""
-        self.on_end: Callable[[Found], None] | None = None
+        self.on_end: Callable[[EndFound], None] | None = None
         """Told of every end that was found."""
         self.on_finished: Callable[[int], None] | None = None
         """Told of every video that is finished, by its job's row id, as soon as that is stored."""
 
     # An answer that tells a state
 
-    def unchanged(self, watched: Watched, source: Source, now: float) -> None:
+    def unchanged(self, watched: Watched, asked: Asked, now: float) -> None:
         """The service says what was known. Hot: lists bring a hundred of these at once."""
-        self._looked(watched, source)
+        self._looked(watched, asked)
         self._context.planner.plan_next(watched, now)
         if now >= watched.stuck_at and not watched.stuck_reported:
             self._tell_stuck(watched)
         watched.clear_defects()
 
-    async def take(self, watched: Watched, seen: Observation, source: Source) -> None:
-        """Store a move, or note that there is none, and plan the next look. Puts nothing into the agenda."""
+    async def take(self, watched: Watched, seen: Observation, asked: Asked) -> None:
+        """Store a move, or note that there is none, and plan the next question. Puts nothing into the agenda."""
         verdict = judge(watched.state, seen, at=self._context.clock.now())
         if isinstance(verdict, Moved):
-            await self._record(watched, verdict, seen, source)
+            await self._record(watched, verdict, seen, asked)
         elif is_terminal(watched.state):  # it ended before, and what should have followed broke off
             self._context.agenda.discard(watched)
-        elif (now := self._context.clock.monotonic()) >= watched.expires and source.by == "single":
-            self._looked(watched, source)
+        elif (now := self._context.clock.monotonic()) >= watched.expires and asked.by == "single":
+            self._looked(watched, asked)
             await self.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         else:
-            self.unchanged(watched, source, now)
+            self.unchanged(watched, asked, now)
             watched.note_reported(_epoch(seen.reported_at))
         watched.clear_defects()
 
-    async def _record(self, watched: Watched, move: Moved, seen: Observation, source: Source) -> None:
+    async def _record(self, watched: Watched, move: Moved, seen: Observation, asked: Asked) -> None:
         context = self._context
         asset_id = _asset_to_complete(move, seen)
         linkless = watched.kind.listed and Event.SUCCEEDED in events_of(move) and _linkless(seen.asset)
@@ -106,7 +106,7 @@ class Answers:
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         # There was an answer under its kind, or a list named that.
-        kind = watched.kind.name if source.by == "single" or not watched.guessed else None
+        kind = watched.kind.name if asked.by == "single" or not watched.guessed else None
         watched.begin_recording()
         try:
             recorded = await context.store.write(
@@ -128,8 +128,8 @@ class Answers:
         finally:
             watched.end_recording()
         reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
-        found = Found(watched=watched, by=source.by, reported=reported, looked=watched.looked, created=created)
-        self._looked(watched, source)
+        found = EndFound(watched=watched, by=asked.by, reported=reported, looked=watched.looked, created=created)
+        self._looked(watched, asked)
         watched.confirm(guessed=kind is None, reported=reported)
         if recorded is None:
             await self._follow_store(watched)
@@ -150,9 +150,9 @@ class Answers:
             completing = self._complete(watched, asset_id, recorded, last=not linkless)
             self._context.tasks.spawn("complete", completing, job=watched.job_id)
         if linkless:
-            self._look_for_links(watched, asset.asset_id, recorded, LINK_LOOKS)
+            self._look_for_links(watched, asset.asset_id, recorded, LINK_RETRIES)
 
-    def _tell_end(self, found: Found, *, succeeded: bool) -> None:
+    def _tell_end(self, found: EndFound, *, succeeded: bool) -> None:
         """What the store has is so, whatever those who hear of it make of it."""
         self._context.metrics.ends.labels(self._context.project, found.by).inc()
         try:
@@ -329,7 +329,7 @@ class Answers:
                     project=context.project,
                 )
             )
-        except StoreError as error:  # the next look tells it
+        except StoreError as error:  # the next question tells it
             watched.report_stuck(reported=False)
             context.store_errors.note(error, project=context.project, job=watched.job_id)
             return
@@ -364,9 +364,9 @@ class Answers:
             log.warning(name, project=context.project, job=watched.job_id, reason=reason)
             context.wake(recorded.channels)
 
-    def without_answer(self, watched: Watched, error: ApiError, source: Source) -> None:
-        """A question about the job gave no state: the next look comes later each time."""
-        watched.unanswered(str(error), source.by)
+    def without_answer(self, watched: Watched, error: ApiError, asked: Asked) -> None:
+        """A question about the job gave no state: the next question comes later each time."""
+        watched.unanswered(str(error), asked.by)
         self.touched[watched.job] = watched
         now = self._context.clock.monotonic()
         self._context.planner.plan_next(watched, now, failed=True, floor=error.retry_after or 0.0)
@@ -384,7 +384,7 @@ class Answers:
             return True
         try:
             return self._context.planner.ready(watched, now)
-        except Exception as error:  # noqa: BLE001 - it costs an early look
+        except Exception as error:  # noqa: BLE001 - it costs an early question
             self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
             return False
 
@@ -412,8 +412,8 @@ class Answers:
             permit = await budget.take(Priority.NEWS)
             return await self._context.client.download_url(asset_id, permit=permit, timeout=LINK_PATIENCE)
 
-    def _looked(self, watched: Watched, source: Source) -> None:
-        watched.answered(source.began, source.by)
+    def _looked(self, watched: Watched, asked: Asked) -> None:
+        watched.answered(asked.began, asked.by)
         self.touched[watched.job] = watched
 
 

@@ -10,7 +10,7 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.client import Shown
 from daemon.metastudio.errors import ApiError, AuthPaused, AuthRefused, JobNotFound, Throttled
-from daemon.watch.answers import Answers, Source
+from daemon.watch.answers import Answers, Asked
 from daemon.watch.choosing import Question
 from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
@@ -70,16 +70,16 @@ class Asker:
             self._done()
 
     async def _ask_singly(self, watched: Watched, permit: Permit) -> None:
-        source = Source(by="single", began=self._context.clock.monotonic())
+        asked = Asked(by="single", began=self._context.clock.monotonic())
         try:
             try:
                 shown = await self._shown(watched, permit)
             except ApiError as error:
-                await self._outcomes.failed(watched, error, source)
+                await self._outcomes.failed(watched, error, asked)
             else:
-                await self._answered(watched, shown, source)
+                await self._answered(watched, shown, asked)
             self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - a bug costs one look at one job
+        except Exception as error:  # noqa: BLE001 - a bug costs one question about one job
             self._progress.broke(self._context.clock.monotonic())
             self._answers.defect(watched, error)
         finally:
@@ -114,9 +114,8 @@ class Asker:
                     raise error from None  # nothing was sent: what is known is the first one
                 raise
             except ApiError:
-                watched.set_script_asked(
-                    asked=False
-                )  # not the script's fault alone; while it fails none is asked for
+                # Not the script's fault alone; while it fails none is asked for.
+                watched.set_script_asked(asked=False)
                 raise
         await self._learn_length(watched, shown)
         return shown
@@ -126,15 +125,15 @@ class Asker:
             length = shown.expected_length()
             if length is not None:
                 await self._answers.set_length(watched, length)
-        except Exception as error:  # noqa: BLE001 - it costs the foresight, not the look
+        except Exception as error:  # noqa: BLE001 - it costs the foresight, not the answer
             self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
 
-    async def _answered(self, watched: Watched, shown: Shown, source: Source) -> None:
+    async def _answered(self, watched: Watched, shown: Shown, asked: Asked) -> None:
         self._outcomes.reached(watched)
         self._looks.inc()
         self._id_lists.exists(watched)
         if not watched.recording and self._context.agenda.holds(watched):
-            await self._answers.take(watched, shown.observation, source)
+            await self._answers.take(watched, shown.observation, asked)
 
     async def _ask_by_ids(self, jobs: Sequence[Watched], permit: Permit) -> None:
         try:

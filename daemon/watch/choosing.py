@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from daemon.domain.planning import Reason
 from daemon.metastudio.budget import Priority
-from daemon.watch.agenda import Queue
+from daemon.watch.agenda import JobQueue
 from daemon.watch.answers import Answers
 from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
@@ -81,7 +81,7 @@ class Chooser:
 
     def _may_ask_one_more_singly(self) -> bool:
         """Whether those that are to be asked singly are no more than a second's requests: else many share one."""
-        return self._context.agenda.queued(Queue.SINGLY) < self._context.client.budget.rate
+        return self._context.agenda.queued(JobQueue.SINGLY) < self._context.client.budget.rate
 
     def priority(self, now: float) -> Priority:
         """With which priority the next question waits for its permit."""
@@ -95,12 +95,12 @@ class Chooser:
             return False
 
     def anything(self, now: float, *, idle: bool) -> bool:
-        """Whether any question may be due: a cheap look."""
+        """Whether any question may be due: a cheap check."""
         if self._outcomes.doubtful:
             return self._probe(now) is not None
         if self._feed_due(now) or self._id_lists.due(now):
             return True
-        first = self._context.agenda.first(Queue.SINGLY)
+        first = self._context.agenda.first(JobQueue.SINGLY)
         if first is not None and self._answers.ready(first, now):
             return True
         return self._cross_check(now, idle=idle) is not None
@@ -112,17 +112,17 @@ class Chooser:
             return self._ask_now(self._probe(now), now)
         if self._feed_due(now):
             return Question()
-        singly, together = (self._context.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
+        singly, together = (self._context.agenda.first(queue) for queue in (JobQueue.SINGLY, JobQueue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):
             singly = None
         if singly is not None and (
             together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
         ):
-            return Question(self._context.agenda.pop(Queue.SINGLY))
+            return Question(self._context.agenda.pop(JobQueue.SINGLY))
         if self._id_lists.due(now) and (chosen := self._id_lists.choose(now)):
             return Question(chosen)
         if singly is not None:
-            return Question(self._context.agenda.pop(Queue.SINGLY))
+            return Question(self._context.agenda.pop(JobQueue.SINGLY))
         return self._ask_now(self._cross_check(now, idle=idle), now)
 
     def _ask_now(self, watched: Watched | None, now: float) -> Question | None:
@@ -145,7 +145,7 @@ class Chooser:
         refusal one that it did not refuse; else the most overdue one, and after a while any."""
         if self._outcomes.refusals.open and (other := self._other()) is not None:
             return other if self._may_pick(now) else None
-        due = [first for queue in Queue if (first := self._context.agenda.first(queue)) is not None]
+        due = [first for queue in JobQueue if (first := self._context.agenda.first(queue)) is not None]
         first = min(due, key=lambda watched: watched.due, default=None)
         if first is None or first.due <= now:
             return first

@@ -15,7 +15,7 @@ from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.listing import Listed, ListQuery, Summary
 from daemon.store import StoreError
 from daemon.tasks import where_of
-from daemon.watch.answers import Answers, Found, Source
+from daemon.watch.answers import Answers, Asked, EndFound
 from daemon.watch.context import ProjectContext
 from daemon.watch.id_lists import outdated, take_summary
 from daemon.watch.job import Watched
@@ -178,7 +178,7 @@ class FeedReader:
                 query = ListQuery(states=STATES, newest_update_first=True, created_since=since, offset=read.offset)
                 listed = await context.client.list(query, permit=permit)
                 read.page(listed)
-                self._take(listed.entries, Source(by="feed", began=began))
+                self._take(listed.entries, Asked(by="feed", began=began))
                 if not read.done:
                     permit = await context.client.budget.take(Priority.FEED)
             self._judge(read, began)
@@ -198,7 +198,7 @@ class FeedReader:
         self._read_from = max(self._read_from, self._context.clock.monotonic())
         self.failed(where_of(error), for_good=False)
 
-    def found(self, end: Found) -> None:
+    def found(self, end: EndFound) -> None:
         """An end was found: by the feed, or by the safety net."""
         now = self._context.clock.monotonic()
         job_id, reported = end.watched.job_id, end.reported
@@ -216,28 +216,28 @@ class FeedReader:
 
     # What a read shows
 
-    def _take(self, entries: Sequence[Summary], source: Source) -> None:
+    def _take(self, entries: Sequence[Summary], asked: Asked) -> None:
         for entry in entries:
             watched = self._context.agenda.get(entry.job_id)
             if watched is None or watched.recording or watched.singly_next or entry.state == watched.state:
                 continue
             try:
-                self._take_one(watched, entry, source)
+                self._take_one(watched, entry, asked)
             except Exception as error:  # noqa: BLE001 - it costs this entry
                 self._answers.defect(watched, error)
                 self._put_back(watched)
 
-    def _take_one(self, watched: Watched, entry: Summary, source: Source) -> None:
-        if outdated(watched, entry, source) or (
-            watched.due > source.began and (watched.unstored or watched.defects)
+    def _take_one(self, watched: Watched, entry: Summary, asked: Asked) -> None:
+        if outdated(watched, entry, asked) or (
+            watched.due > asked.began and (watched.unstored or watched.defects)
         ):
             return
         watched.begin_recording()
-        self._context.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
+        self._context.tasks.spawn("move", self._take_move(watched, entry, asked), job=watched.job_id)
 
-    async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
+    async def _take_move(self, watched: Watched, entry: Summary, asked: Asked) -> None:
         try:
-            await take_summary(self._context, self._answers, watched, entry, source)
+            await take_summary(self._context, self._answers, watched, entry, asked)
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
@@ -310,7 +310,7 @@ class FeedReader:
         self._sweep_check = now + _SWEEP_CHECK
         if self._sweep_from is None:
             self._sweep_from = now
-        elif self._context.agenda.oldest_look() > self._sweep_from:
+        elif self._context.agenda.oldest_answer() > self._sweep_from:
             self._sweep_from = now
             if self.trust.swept(now):
                 self._tell_trust()

@@ -15,8 +15,8 @@ from daemon.metastudio.budget import Permit
 from daemon.metastudio.errors import Refused
 from daemon.metastudio.listing import ListQuery, Summary
 from daemon.tasks import where_of
-from daemon.watch.agenda import Queue
-from daemon.watch.answers import Answers, Source, complete_enough
+from daemon.watch.agenda import JobQueue
+from daemon.watch.answers import Answers, Asked, complete_enough
 from daemon.watch.context import ProjectContext
 from daemon.watch.job import Watched
 from daemon.watch.trust import IdListTrust, Pauses
@@ -53,12 +53,12 @@ class IdLists:
         context.planner.list_size = self.trust.size
 
     def due(self, now: float) -> bool:
-        """Whether it may be time for a request: a cheap look before `choose`."""
+        """Whether it may be time for a request: a cheap check before `choose`."""
         planner = self._context.planner
         if now >= min(self._lacks_until, self.trust.again_at or math.inf):
             self._try_again(now)
         planner.list_size = self.trust.usable(now)
-        first = self._context.agenda.first(Queue.TOGETHER)
+        first = self._context.agenda.first(JobQueue.TOGETHER)
         if first is None:
             return False
         if planner.behind_feed and planner.list_size > 1:
@@ -73,7 +73,7 @@ class IdLists:
     def choose(self, now: float) -> list[Watched]:
         """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
         planner, agenda = self._context.planner, self._context.agenda
-        chosen = agenda.pop(Queue.TOGETHER, planner.list_size)
+        chosen = agenda.pop(JobQueue.TOGETHER, planner.list_size)
         try:
             worth = planner.list_size == 1 or planner.behind_feed or self._worth(chosen, now)
         except Exception as error:  # noqa: BLE001 - one of them breaks the plan: asked singly they show which
@@ -103,7 +103,7 @@ class IdLists:
             raise
         wanted = {watched.job_id for watched in jobs}
         best, foreign = _newest(listed.entries, wanted)
-        missing, stale = self._take(jobs, best, Source(by="ids", began=began))
+        missing, stale = self._take(jobs, best, Asked(by="ids", began=began))
         self._looks.inc(len(best) - len(stale))
         why = self.trust.answered(
             asked=len(jobs),
@@ -157,7 +157,7 @@ class IdLists:
         return False
 
     def _until_worth(self, chosen: Sequence[Watched], total: float, now: float) -> float:
-        """Seconds until the sum may reach the price: it grows about as the square of the time since the looks."""
+        """Seconds until the sum may reach the price: it grows about as the square of the time since then."""
         looked = [watched.looked for watched in chosen if watched.looked is not None]
         if total <= 0 or not looked:
             return _SOONEST
@@ -165,7 +165,7 @@ class IdLists:
         return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._context.planner.plan.price / total) - 1)))
 
     def _take(
-        self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source
+        self, jobs: Iterable[Watched], best: dict[JobId, Summary], asked: Asked
     ) -> tuple[list[Watched], list[Watched]]:
         """Take what the answer says of each job. Returns those that it does not hold, and those of which it says
         something older than what is known: that is no answer. What breaks costs the one job that it is about."""
@@ -182,7 +182,7 @@ class IdLists:
                 missing.append(watched)
                 continue
             try:
-                if self._take_one(watched, summary, source, now):
+                if self._take_one(watched, summary, asked, now):
                     continue
             except Exception as error:  # noqa: BLE001
                 self._answers.defect(watched, error)
@@ -191,31 +191,31 @@ class IdLists:
             stale.append(watched)
         return missing, stale
 
-    def _take_one(self, watched: Watched, summary: Summary, source: Source, now: float) -> bool:
+    def _take_one(self, watched: Watched, summary: Summary, asked: Asked, now: float) -> bool:
         """Take what is said of one job. False where it is older than what was known when the question began."""
         context = self._context
         moved = summary.state != watched.state
-        if watched.unstored and source.began < watched.due:
+        if watched.unstored and asked.began < watched.due:
             pass  # it only filled the list: the store gets its pause
-        elif not (outdated(watched, summary, source) if moved else lags(watched, summary)):
+        elif not (outdated(watched, summary, asked) if moved else lags(watched, summary)):
             watched.set_missed(0)
             if moved:
                 watched.begin_recording()
-                context.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
+                context.tasks.spawn("move", self._take_move(watched, summary, asked), job=watched.job_id)
                 return True
-            self._answers.unchanged(watched, source, now)
+            self._answers.unchanged(watched, asked, now)
             watched.note_reported(summary.reported_at)
             if now >= watched.expires:
-                watched.ask_singly(now)  # the last look is a single one
-        elif watched.looked is None or source.began >= watched.looked:
+                watched.ask_singly(now)  # the last question is a single one
+        elif watched.looked is None or asked.began >= watched.looked:
             return False
         context.planner.put_back(watched, now, by_list=True)
         return True
 
-    async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
+    async def _take_move(self, watched: Watched, summary: Summary, asked: Asked) -> None:
         context = self._context
         try:
-            await take_summary(context, self._answers, watched, summary, source)
+            await take_summary(context, self._answers, watched, summary, asked)
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
@@ -258,11 +258,11 @@ class IdLists:
         log.warning(LogEvent.BATCH_LIMITED, project=context.project, size=self.trust.size, reason=why)
 
 
-def outdated(watched: Watched, summary: Summary, source: Source) -> bool:
+def outdated(watched: Watched, summary: Summary, asked: Asked) -> bool:
     """Whether a list tells of an older state than the one that is known: lists may lag behind."""
     if watched.reported is not None and summary.reported_at is not None:
         return summary.reported_at < watched.reported
-    return watched.looked is not None and source.began < watched.looked
+    return watched.looked is not None and asked.began < watched.looked
 
 
 def lags(watched: Watched, summary: Summary) -> bool:
@@ -273,14 +273,14 @@ def lags(watched: Watched, summary: Summary) -> bool:
 
 
 async def take_summary(
-    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, source: Source
+    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
 ) -> None:
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
     seen, now = summary.observation(), context.clock.monotonic()
     answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
-        await answers.take(watched, seen, source)
+        await answers.take(watched, seen, asked)
         return
     due = now
     if watched.failures:  # the single query was tried, and has its own pace

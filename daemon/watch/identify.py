@@ -45,7 +45,7 @@ reports."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Case:
+class KindCase:
     """A job whose kind is to be found. Moments are monotonic seconds."""
 
     job: int
@@ -84,7 +84,7 @@ class Kinds:
         self.on_found: Callable[[], None] = lambda: None
         self._context = context
         self._reports = reports
-        self._cases: dict[JobId, Case] = {}
+        self._cases: dict[JobId, KindCase] = {}
         self._busy = False
         self._next_at = float("-inf")
         """When a question may be due at all."""
@@ -117,7 +117,7 @@ class Kinds:
         asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
         age = min(asked, max(0.0, (self._context.clock.now() - row.tracked_at).total_seconds()))
         self._add(
-            Case(
+            KindCase(
                 job=row.id,
                 job_id=row.job_id,
                 episode=row.episode,
@@ -133,7 +133,7 @@ class Kinds:
         case = self._cases.get(watched.job_id)
         if case is None or case.watched is not watched:
             now = self._context.clock.monotonic()
-            case = Case(
+            case = KindCase(
                 job=watched.job,
                 job_id=watched.job_id,
                 episode=watched.episode,
@@ -179,13 +179,13 @@ class Kinds:
     def _held(self) -> bool:
         return any(case.watched is None for case in self._cases.values())
 
-    def _add(self, case: Case) -> None:
+    def _add(self, case: KindCase) -> None:
         self._cases[case.job_id] = case
         self._next_at = float("-inf")
 
     # Which question is next
 
-    def _chosen(self, now: float) -> list[Case]:
+    def _chosen(self, now: float) -> list[KindCase]:
         """The jobs to ask about next: with one list, or one of them singly."""
         for case in [case for case in self._cases.values() if self._is_settled(case.watched)]:
             del self._cases[case.job_id]
@@ -205,7 +205,7 @@ class Kinds:
         """Whether a job of the agenda was answered under its kind meanwhile, or is not watched any more."""
         return watched is not None and not (watched.guessed and self._context.agenda.holds(watched))
 
-    def _left(self, case: Case) -> list[Kind]:
+    def _left(self, case: KindCase) -> list[Kind]:
         """The kinds to ask for singly in this round."""
         if case.left is None:
             own = None if case.watched is None else case.watched.kind
@@ -214,7 +214,7 @@ class Kinds:
 
     # Asking
 
-    async def _ask(self, cases: Sequence[Case]) -> None:
+    async def _ask(self, cases: Sequence[KindCase]) -> None:
         now = self._context.clock.monotonic()
         try:
             if not (cases[0].listed or cases[0].alone) and now >= self._unlisted_until:
@@ -239,7 +239,7 @@ class Kinds:
         finally:
             self._busy = False
 
-    async def _ask_list(self, cases: Sequence[Case]) -> None:
+    async def _ask_list(self, cases: Sequence[KindCase]) -> None:
         context = self._context
         since = (context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
         query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
@@ -267,7 +267,7 @@ class Kinds:
                 case.left = list(KINDS.values())
         await self._found(found)
 
-    async def _ask_singly(self, case: Case) -> None:
+    async def _ask_singly(self, case: KindCase) -> None:
         context = self._context
         left = self._left(case)
         if not left:
@@ -289,7 +289,7 @@ class Kinds:
         self._pause = 0.0
         left.pop(0)
 
-    async def _found(self, found: Sequence[tuple[Case, Kind]]) -> None:
+    async def _found(self, found: Sequence[tuple[KindCase, Kind]]) -> None:
         """Keep what the service said. Raises StoreError: then it is asked once more."""
         if not found:
             return
@@ -301,7 +301,7 @@ class Kinds:
                 del self._cases[case.job_id]
         self.on_found()
 
-    async def _end_rounds(self, cases: Sequence[Case]) -> None:
+    async def _end_rounds(self, cases: Sequence[KindCase]) -> None:
         """Of those about which all was asked: plan the next round, or give up. What the store does not take is
         done again: until then the round has not ended."""
         now = self._context.clock.monotonic()
@@ -316,10 +316,10 @@ class Kinds:
         for case in over:
             await self._give_up(case)
 
-    def _is_over(self, case: Case, now: float) -> bool:
+    def _is_over(self, case: KindCase, now: float) -> bool:
         return case.denied and now - case.since >= self._context.limits.not_found_grace
 
-    def _next_round(self, case: Case, now: float) -> None:
+    def _next_round(self, case: KindCase, now: float) -> None:
         grace = self._context.limits.not_found_grace
         case.over = self._is_over(case, now)
         case.rounds += case.denied
@@ -328,7 +328,7 @@ class Kinds:
         case.due = min(now + pause, max(case.since + grace, now + first))  # the last one when the grace is over
         case.listed, case.left, case.denied = False, None, False
 
-    async def _give_up(self, case: Case) -> None:
+    async def _give_up(self, case: KindCase) -> None:
         """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
         context = self._context
         reason = "a callback named it, and the service does not know it"

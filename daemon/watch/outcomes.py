@@ -23,17 +23,17 @@ from daemon.metastudio.errors import (
     Unusable,
     is_not_offered,
 )
-from daemon.watch.agenda import Queue
-from daemon.watch.answers import NOT_IN_TIME, Answers, Source
+from daemon.watch.agenda import JobQueue
+from daemon.watch.answers import NOT_IN_TIME, Answers, Asked
 from daemon.watch.context import ProjectContext
-from daemon.watch.health import Change, ProjectHealth, Refusals
+from daemon.watch.health import Change, CredentialRefusals, ProjectHealth
 from daemon.watch.identify import Kinds
 from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
 
-LAST_LOOK = 30.0
+LAST_QUESTION = 30.0
 """Seconds that a job whose time is over is kept for a last question where the service does not answer."""
 _ENDS_AT_ONCE = 200
 """Jobs that are given up in one tick: after a long stop it may be the time of all."""
@@ -44,7 +44,7 @@ class Outcomes:
 
     def __init__(self, context: ProjectContext, reports: Reports, answers: Answers, kinds: Kinds) -> None:
         self.health = ProjectHealth()
-        self.refusals = Refusals()
+        self.refusals = CredentialRefusals()
         self.answered_last: Watched | None = None
         """The job that was answered last."""
         self._context = context
@@ -59,28 +59,28 @@ class Outcomes:
         """Whether single queries are to show first that the service answers at all."""
         return self.refusals.open or (self.health.failures > 0 and self.health.lone is None)
 
-    async def failed(self, watched: Watched, error: ApiError, source: Source) -> None:
+    async def failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
         """A single query gave no state. Where others are answered it is about this job, whatever it says."""
         match error:
             case JobNotFound():
                 self.reached(watched)
-                await self._missing(watched, self._context.clock.monotonic(), error, source)
+                await self._missing(watched, self._context.clock.monotonic(), error, asked)
             case Throttled():
-                self._answers.without_answer(watched, error, source)
+                self._answers.without_answer(watched, error, asked)
                 self._project_failed(error)
             case AuthPaused():  # it was not asked: it keeps its place
                 self._project_failed(error)
             case Refused():  # the service answered; it is this query that it will not have
-                self._query_failed(watched, error, source)
+                self._query_failed(watched, error, asked)
                 self.reached()
             case AuthRefused():
                 worked = watched.looked is not None and not watched.failures
-                self._query_failed(watched, error, source)
-                self._refused(error, watched.job_id, began=source.began, worked=worked)
+                self._query_failed(watched, error, asked)
+                self._refused(error, watched.job_id, began=asked.began, worked=worked)
             case Unusable() if len(self._context.agenda) <= 1:
-                self._query_failed(watched, error, source)  # the service answers: with one job no more is known
+                self._query_failed(watched, error, asked)  # the service answers: with one job no more is known
             case _:
-                self._query_failed(watched, error, source)
+                self._query_failed(watched, error, asked)
                 self._unreached(error, about=watched.job_id)
 
     def list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
@@ -117,8 +117,8 @@ class Outcomes:
         if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
             self.tell(Event.AUTH_FAILED, reason=str(error))
 
-    def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
-        self._answers.without_answer(watched, error, source)
+    def _query_failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
+        self._answers.without_answer(watched, error, asked)
         watched.ask_in_list()  # lists may tell of it meanwhile
         level = log.warning if watched.failures == 1 else log.debug
         level(
@@ -130,11 +130,11 @@ class Outcomes:
             error=error,
         )
 
-    async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
+    async def _missing(self, watched: Watched, now: float, error: JobNotFound, asked: Asked) -> None:
         if watched.missing_since is None:
             log.warning(LogEvent.JOB_MISSING, project=self._context.project, job=watched.job_id, error=error)
         missing_since = watched.not_found(now)
-        self._answers.without_answer(watched, error, source)
+        self._answers.without_answer(watched, error, asked)
         watched.ask_singly(reason=Reason.UNKNOWN)  # only a single query tells whether it is there
         over = missing_since + self._context.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
@@ -187,7 +187,7 @@ class Outcomes:
         so they make room for the others."""
         context = self._context
         context.defects.note("watch", error, project=context.project)
-        for queue in Queue:
+        for queue in JobQueue:
             if (first := context.agenda.first(queue)) is not None:
                 self._answers.defect(first, error)
                 context.planner.put_back(first, context.clock.monotonic())
@@ -198,7 +198,7 @@ class Outcomes:
         The others are given up by the answer that comes when their time is over: it may say that they ended.
         """
         silent = self.health.down or self.refusals.told
-        over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_LOOK)
+        over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_QUESTION)
         given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
         await asyncio.gather(*(self._give_up(watched) for watched in given_up))
 

@@ -12,7 +12,7 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
-from daemon.watch.agenda import Agenda, Queue
+from daemon.watch.agenda import Agenda, JobQueue
 from daemon.watch.job import Watched
 from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FULL_LIST
@@ -24,10 +24,10 @@ _SPARED = 0.5
 _LATE, _LATE_AGAIN = 1.0, 0.25
 """Seconds of waiting and lateness above which the price rises, and below which it falls."""
 _FOLLOW_FIRST, FOLLOWED = 1.0, 60.0
-"""Seconds after a hint to the second look at a job that had not ended at the first, and to the last of these;
+"""Seconds after a hint to the second question about a job that had not ended at the first, and to the last one;
 each gap is as long as all before."""
 _REST = 1.0
-"""Seconds of rest after a look at most, where no plan says more."""
+"""Seconds of rest after a question at most, where no plan says more."""
 _BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once: this is hot
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """How the price moves, each second, and how far."""
@@ -128,14 +128,14 @@ class Planner:
         return self.law(watched).waiting_ended(max(0.0, now - watched.since), 1.0)
 
     def plan_next(self, watched: Watched, now: float, *, failed: bool = False, floor: float = 0.0) -> None:
-        """Decide when the job is due next, after a look at `now` (`failed`: without an answer).
+        """Decide when the job is due next, after a question at `now` (`failed`: without an answer).
 
         `floor` is what the service asked to wait at least, in seconds.
         """
         watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
         due = now + max(gap, floor)
-        if now < watched.expires < due:  # a last look when its time is over
+        if now < watched.expires < due:  # a last question when its time is over
             due, reason = max(watched.expires, now + floor), Reason.LAST
         since = now - watched.hinted
         if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
@@ -143,7 +143,7 @@ class Planner:
         watched.plan(due, reason)
 
     def earliest(self, now: float) -> float:
-        """Before when no job is due again after a look that ended at `now`, whatever came of it."""
+        """Before when no job is due again after a question that ended at `now`, whatever came of it."""
         return now + min(_REST, self.plan.rails.min_interval)
 
     def put_back(self, watched: Watched, now: float, *, by_list: bool = False) -> None:
@@ -172,7 +172,7 @@ class Planner:
         return now - watched.looked >= self.plan.rails.min_interval and self.area(watched, now) >= self.plan.price
 
     def _late(self, now: float) -> float:
-        queues = (Queue.SINGLY,) if self.behind_feed else Queue
+        queues = (JobQueue.SINGLY,) if self.behind_feed else JobQueue
         return max((now - first.due for queue in queues if (first := self._agenda.first(queue))), default=0.0)
 
     def _gap(self, watched: Watched, now: float) -> Planned:

@@ -128,7 +128,7 @@ class Poller:
                 return
             priority = self.chooser.priority(now)
             free_at = budget.next_at()
-            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other looks
+            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other questions
                 self._progress.rested(now)
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return

@@ -404,7 +404,7 @@ async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch:
 async def test_a_link_that_appears_after_the_end_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: dict[str, str] | None
 ) -> None:
-    monkeypatch.setattr("daemon.watch.answers.LINK_LOOKS", (0.01, 0.02))
+    monkeypatch.setattr("daemon.watch.answers.LINK_RETRIES", (0.01, 0.02))
     async with rig(tmp_path) as it:
         job = "early"
         it.sim.answer(job, json.dumps({"state": "SUCCEED", "output_asset_config": absent}).encode())

@@ -17,7 +17,7 @@ from daemon.watch.job import Phase, Watched
 NOW = 1000.0
 WATCH = Path(daemon.__file__).parent / "watch"
 NOT_A_JOB = {"case"}
-"""Names of other things in daemon/watch that have attributes of the same names: a `Case` in identify.py."""
+"""Names of other things in daemon/watch that have attributes of the same names: a `KindCase` in identify.py."""
 
 
 def watched() -> Watched:

@@ -16,7 +16,7 @@ from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
 from daemon.watch.health import Progress
 from daemon.watch.id_lists import IdLists
-from daemon.watch.job import Watched
+from daemon.watch.job import Phase, Watched
 from daemon.watch.outcomes import Outcomes
 
 log = logger(__name__)
@@ -148,7 +148,7 @@ class Asker:
             self._outcomes.reached()
             self._progress.made(self._context.clock.monotonic())
         finally:
-            self._put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
+            self._put_back([watched for watched in jobs if watched.phase is Phase.ASKED])
 
     async def _read_feed(self, permit: Permit) -> None:
         try:

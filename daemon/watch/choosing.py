@@ -14,7 +14,7 @@ from daemon.watch.answers import Answers
 from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
 from daemon.watch.id_lists import IdLists
-from daemon.watch.job import Watched
+from daemon.watch.job import Phase, Watched
 from daemon.watch.outcomes import Outcomes
 
 _CALM = 0.5
@@ -162,7 +162,7 @@ class Chooser:
                 watched is not None
                 and watched.job_id not in suspects
                 and self._context.agenda.holds(watched)
-                and not (watched.in_flight or watched.recording)
+                and watched.phase is Phase.PLANNED
             )
 
         if fit(self._outcomes.answered_last):

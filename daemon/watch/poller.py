@@ -89,7 +89,7 @@ class Poller:
     # Which jobs
 
     def add(self, watched: Watched, *, anew: bool = False) -> None:
-        """Take up a job; `anew`: it may have been asked about before it was given up."""
+        """Take up a job; `anew`: a command tracked it just now."""
         self.chooser.add(watched, anew=anew)
 
     def hint(self, job_id: JobId) -> bool:

@@ -1,6 +1,7 @@
 """A watched job: its phases, what each event leaves, and that nobody else writes it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
@@ -58,6 +59,12 @@ def test_only_its_own_module_writes_a_watched_job() -> None:
     assert len(found) > 15
     found.pop("job.py")
     assert {name: writes for name, writes in found.items() if writes} == {}
+
+
+def test_nothing_outside_of_the_watch_has_one_in_its_hands() -> None:
+    others = [path for path in WATCH.parent.rglob("*.py") if WATCH not in path.parents]
+    assert len(others) > 100
+    assert [path for path in others if re.search(r"watch\.(job|agenda)\b", path.read_text())] == []
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.session import Session
 from daemon.metastudio.settings import ProjectSettings
 from daemon.plan import Plan
+from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.discovery import Discovery
-from daemon.watch.ground import Limits
 from daemon.watch.poller import Poller
 from daemon.watch.watcher import Watcher
 
@@ -153,19 +153,21 @@ class Scope:
         """A project that is in `clients`: what asks about its jobs."""
         plan, runtime = self.plan, self._runtime
         poller = self.pollers[name] = Poller(
-            project=name,
-            client=runtime.clients[name],
-            store=runtime.store,
-            routing=plan.routing,
-            plan=plan.polling,
-            learning=runtime.learning,
-            limits=_limits(plan, name),
-            clock=runtime.clock,
-            rng=runtime.rng,
-            metrics=runtime.metrics,
-            wake=runtime.delivery.dispatcher.wake,
+            ProjectContext(
+                project=name,
+                client=runtime.clients[name],
+                store=runtime.store,
+                routing=plan.routing,
+                plan=plan.polling,
+                learning=runtime.learning,
+                limits=_limits(plan, name),
+                clock=runtime.clock,
+                rng=runtime.rng,
+                metrics=runtime.metrics,
+                wake=runtime.delivery.dispatcher.wake,
+                defects=runtime.defects,
+            ),
             operators=runtime.operators,
-            defects=runtime.defects,
         )
         poller.answers.on_finished = runtime.delivery.finished
         self.discoveries[name] = Discovery(

@@ -9,158 +9,20 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from itertools import count, islice
 from math import inf, nextafter
-from typing import TYPE_CHECKING
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
-from daemon.domain.states import State
-from daemon.metastudio.kinds import Kind
+from daemon.watch.job import Phase, Watched
 
-if TYPE_CHECKING:
-    from daemon.domain.durations import Durations, Law
-
-_NEVER = -inf
 _SWEEP = 1.0
-"""Seconds between two searches for what is over: each looks at every job."""
+"""Seconds between two searches for what is over: each goes through all jobs."""
 
 
-class Queue(IntEnum):
+class JobQueue(IntEnum):
     """How a job is asked about next."""
 
     TOGETHER = 0
     SINGLY = 1
-
-
-class Watched:
-    """A job as the poller sees it. Small: 100,000 of them are held in memory. Moments are monotonic seconds."""
-
-    __slots__ = (
-        "alone",
-        "asked_by",
-        "defects",
-        "due",
-        "episode",
-        "expires",
-        "failures",
-        "guessed",
-        "hinted",
-        "in_flight",
-        "job",
-        "job_id",
-        "kind",
-        "last_error",
-        "law",
-        "law_of",
-        "length",
-        "looked",
-        "looks",
-        "missed",
-        "missing_since",
-        "once",
-        "reason",
-        "recording",
-        "reported",
-        "script_asked",
-        "since",
-        "start",
-        "state",
-        "stuck_at",
-        "told_stuck",
-        "wanted_at",
-    )
-
-    def __init__(
-        self, *, job: int, job_id: JobId, kind: Kind, state: str | None, since: float, expires: float, due: float
-    ) -> None:
-        self.job = job
-        """Row id."""
-        self.job_id = job_id
-        self.kind = kind
-        self.episode, self.guessed = 1, False
-        """How often it was tracked; whether its kind is a guess, under which the service has not answered."""
-        self.state = state
-        self.since = since
-        """When the job came into its state."""
-        self.start: float | None = None
-        """When its production began; None while it waits or where nobody knows."""
-        self.expires = expires
-        """When wrapd gives up on the job."""
-        self.due = due
-        self.reason = Reason.FIRST
-        """Why it is due then."""
-        self.looked: float | None = None
-        """When the last question began whose answer was taken."""
-        self.asked_by: str | None = None
-        """What that question was: `single`, `ids` or `feed`."""
-        self.reported: float | None = None
-        """The service's time of the last update that was taken (epoch seconds)."""
-        self.length: float | None = None
-        """Expected length: seconds of speech."""
-        self.law: Law | None = None
-        """How long jobs like it take, by `law_of`: what was learned when that was looked up."""
-        self.law_of: Durations | None = None
-        self.script_asked = False
-        self.alone = not kind.listed
-        """Lists do not hold it: it is asked singly."""
-        self.once = False
-        """It is to be asked singly the next time."""
-        self.failures = self.defects = self.missed = 0
-        """In a row: looks without an answer, those that ended in an error of wrapd's own, lists that lack it."""
-        self.missing_since: float | None = None
-        """The first "not found" in a row."""
-        self.in_flight = False
-        """A question about it is under way."""
-        self.recording = False
-        """Its move is being stored."""
-        self.looks = 0
-        """Looks since the last checkpoint."""
-        self.stuck_at = inf
-        """When it will have taken much longer than jobs like it."""
-        self.told_stuck = False
-        self.last_error: str | None = None
-        self.hinted = _NEVER
-        """When the latest look is due, or was, that somebody outside asked for."""
-        self.wanted_at = inf
-        """When it is to be asked again, whatever the answer says that is under way."""
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds of production at the last look, 0 where it had not begun."""
-        if self.start is None or self.looked is None:
-            return 0.0
-        return max(0.0, self.looked - self.start)
-
-    @property
-    def waited(self) -> float | None:
-        """Seconds for which it had waited at the last look; None where it does not wait."""
-        if self.state != State.WAITING or self.looked is None:
-            return None
-        return max(0.0, self.looked - self.since)
-
-    @property
-    def unstored(self) -> bool:
-        """Its last look had an answer, which the store did not take."""
-        return self.failures > 0 and self.last_error is None
-
-    def note_reported(self, at: float | None) -> None:
-        """Keep the latest of the service's times (epoch seconds)."""
-        if at is not None and (self.reported is None or at > self.reported):
-            self.reported = at
-
-    def enter(self, state: str, *, now: float, start: float | None) -> None:
-        """Come into `state` at `now`. `start` is when production began, as far as the answer tells.
-
-        Time for which the job was frozen is no production.
-        """
-        if state == State.PROCESSING:
-            if self.state == State.BLOCK and self.start is not None:
-                start = self.start + (now - self.since)
-            self.start = start
-        elif state != State.BLOCK:
-            self.start = None
-        self.stuck_at = inf
-        self.state = state
-        self.since = now
 
 
 class Agenda:
@@ -197,7 +59,7 @@ class Agenda:
         """Watch a job from its `due` time on; it takes the place of one with the same id."""
         self.drop(watched.job_id)
         self._jobs[watched.job_id] = watched
-        self.unlisted += watched.alone
+        self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
 
@@ -205,7 +67,7 @@ class Agenda:
         """Watch it no longer."""
         watched = self._jobs.pop(job_id, None)
         if watched is not None:
-            self.unlisted -= watched.alone
+            self.unlisted -= watched.unlisted
         return watched
 
     def discard(self, watched: Watched) -> None:
@@ -213,120 +75,117 @@ class Agenda:
         if self.holds(watched):
             self.drop(watched.job_id)
 
-    def set_alone(self, watched: Watched, *, alone: bool = True) -> None:
+    def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
         """Ask about it singly from now on, since lists do not hold it; or in lists again. It is to be put anew."""
         if self.holds(watched):
-            self.unlisted += alone - watched.alone
-        watched.alone = alone
+            self.unlisted += unlisted - watched.unlisted
+        watched.set_unlisted(unlisted=unlisted)
 
     def put(self, watched: Watched, due: float) -> None:
-        """Plan the next look at `due`, or sooner where somebody asked for that while it was under way."""
-        if watched.wanted_at != inf and not watched.recording:
-            if watched.wanted_at < due:
-                due, watched.reason, watched.once = watched.wanted_at, Reason.HINT, True
-            watched.wanted_at = inf
-        watched.due = due
-        heapq.heappush(self._heaps[watched.alone or watched.once], (due, next(self._order), watched))
+        """Plan the next question at `due`, or sooner where somebody asked for that while it was under way."""
+        watched.settle(due)
+        heapq.heappush(self._heaps[watched.singly], (watched.due, next(self._order), watched))
 
-    def first(self, queue: Queue) -> Watched | None:
+    def first(self, queue: JobQueue) -> Watched | None:
         """The job that is due next in the queue, or None where nothing is planned."""
         heap = self._heaps[queue]
         while heap and not self._current(heap[0], queue):
             heapq.heappop(heap)
         return heap[0][2] if heap else None
 
-    def first_due(self, queue: Queue | None = None) -> float | None:
-        """When the next look is due, in any queue where none is named."""
-        queues = Queue if queue is None else (queue,)
+    def first_due(self, queue: JobQueue | None = None) -> float | None:
+        """When the next question is due, in any queue where none is named."""
+        queues = JobQueue if queue is None else (queue,)
         return min((first.due for each in queues if (first := self.first(each)) is not None), default=None)
 
-    def queued(self, queue: Queue) -> int:
+    def queued(self, queue: JobQueue) -> int:
         """How many jobs the queue holds, about: some may have been planned anew or dropped since."""
         return len(self._heaps[queue])
 
-    def pop(self, queue: Queue, most: int = 1) -> list[Watched]:
+    def pop(self, queue: JobQueue, most: int = 1) -> list[Watched]:
         """Take up to `most` jobs, the most overdue first, due or not. They are planned again by `put`."""
         taken: list[Watched] = []
         heap, jobs, singly = self._heaps[queue], self._jobs, bool(queue)
         while len(taken) < most and heap:
             due, _, watched = heapq.heappop(heap)
-            if watched.due != due or watched.in_flight or (watched.alone or watched.once) != singly:
+            if watched.due != due or watched.in_flight or watched.singly != singly:
                 continue  # an entry that is out of date
             if jobs.get(watched.job_id) is watched:
-                watched.in_flight = True  # a second entry of the same due time is none now
+                watched.ask()  # a second entry of the same due time is none now
                 taken.append(watched)
         return taken
 
     def take(self, watched: Watched) -> bool:
         """Take this very job, due or not. False where it cannot be had now."""
-        if not self.holds(watched) or watched.in_flight or watched.recording:
+        if not self.holds(watched) or watched.phase is not Phase.PLANNED:
             return False
-        watched.in_flight = True
+        watched.ask()
         return True
 
     def give_back(self, jobs: Iterable[Watched]) -> None:
         """Put back what was taken and not asked about."""
         for watched in jobs:
-            watched.in_flight = False
+            watched.release()
             self.put(watched, watched.due)
 
     def put_back(self, watched: Watched, *, earliest: float, by_list: bool = False) -> None:
-        """Put back what was asked about, in whatever way that ended: after a look no job is due before
+        """Put back what was asked about, in whatever way that ended: after a question no job is due before
         `earliest`, but one that a list says to ask about singly. The one place that says so."""
-        watched.in_flight = False
-        if watched.due < earliest and not (by_list and watched.once):
-            watched.due = earliest
+        watched.release()
+        if not (by_list and watched.singly_next):
+            watched.rest_until(earliest)
         if self.holds(watched):
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:
         """Have a job asked about at `at`: where that is `now`, before all that is due but others of these. One
         that is being asked is asked once more."""
-        if watched.in_flight or watched.recording:
-            watched.wanted_at = min(watched.wanted_at, at)
+        if watched.phase is not Phase.PLANNED:
+            watched.want(at)
             return
-        watched.once = watched.once or singly
-        first = self.first(Queue.SINGLY if watched.alone or watched.once else Queue.TOGETHER)
+        if singly:
+            watched.ask_singly()
+        first = self.first(JobQueue(watched.singly))
         if at <= now and first is not None:
             at = min(at, first.due if first.reason is Reason.HINT else nextafter(first.due, -inf))
-        watched.reason = Reason.HINT
+        watched.plan(at, Reason.HINT)
         self.put(watched, at)
 
     def hasten(self, now: float) -> None:
         """Make every job due by `now`, those that were looked at longest ago first."""
         for watched in self._jobs.values():
             if watched.due > now:
-                watched.due = min(now, watched.looked if watched.looked is not None else now)
+                watched.bring_forward(now if watched.looked is None else min(now, watched.looked))
         self._arrange()
 
     def bound(self, latest: Callable[[Watched], float], *, longer: float) -> None:
         """The plan has changed: no job is due later than `latest` says; wrapd gives up on each `longer` seconds
         later than before (less than 0: sooner)."""
         for watched in self._jobs.values():
-            watched.expires += longer
+            watched.extend(longer)
             if not watched.in_flight:
-                watched.due = min(watched.due, latest(watched))
+                watched.bring_forward(latest(watched))
         self._next_expiry = -inf
         self._arrange()
 
     def _arrange(self) -> None:
         """Order the queues anew."""
-        for queue, heap in zip(Queue, self._heaps, strict=True):
+        for queue, heap in zip(JobQueue, self._heaps, strict=True):
             heap[:] = [
                 (watched.due, next(self._order), watched)
                 for watched in self._jobs.values()
-                if (watched.alone or watched.once) == bool(queue) and not watched.in_flight
+                if watched.singly == bool(queue) and not watched.in_flight
             ]
             heapq.heapify(heap)
 
-    def oldest_look(self) -> float:
-        """When the job was looked at whose look is the oldest, of those that lists hold; -inf where one never was,
-        +inf where there is none. Looks at every job."""
+    def oldest_answer(self) -> float:
+        """The earliest `looked` of the jobs that lists hold: -inf where one was never answered, +inf where there
+        is no such job. Goes through all jobs."""
         return min(
             (
                 -inf if watched.looked is None else watched.looked
                 for watched in self._jobs.values()
-                if not watched.alone
+                if not watched.unlisted
             ),
             default=inf,
         )
@@ -344,11 +203,11 @@ class Agenda:
         self._next_expiry = max(first, now + _SWEEP)
         return [watched for watched in self if watched.expires <= now and not watched.in_flight]
 
-    def _current(self, entry: tuple[float, int, Watched], queue: Queue) -> bool:
+    def _current(self, entry: tuple[float, int, Watched], queue: JobQueue) -> bool:
         due, _, watched = entry
         return (
             watched.due == due
             and not watched.in_flight
-            and (watched.alone or watched.once) == bool(queue)
+            and watched.singly == bool(queue)
             and self._jobs.get(watched.job_id) is watched
         )

@@ -1,7 +1,7 @@
 """Which question about a project's jobs is worth asking next.
 
-Owns the order: the feed, jobs by ids, single jobs; and, where it is in doubt whether the service answers, who
-probes. Never asks, and takes no permit.
+Owns the order: the feed, jobs by ids, single jobs; where a job that comes, or that a hint is about, stands in it;
+and, where it is in doubt whether the service answers, who probes. Never asks, and takes no permit.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from daemon.domain.planning import Reason
 from daemon.metastudio.budget import Priority
-from daemon.watch.agenda import Queue, Watched
+from daemon.watch.agenda import JobQueue
 from daemon.watch.answers import Answers
-from daemon.watch.batches import Batches
+from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
-from daemon.watch.ground import Ground
+from daemon.watch.id_lists import IdLists
+from daemon.watch.job import Phase, Watched
 from daemon.watch.outcomes import Outcomes
 
 _CALM = 0.5
@@ -24,6 +25,10 @@ _PROBE_ANY = 5.0
 """Seconds after a failure from which on a job that is not due may probe whether the project answers."""
 _PICK_PACE = 0.2
 """Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
+_GATHER = 1.0
+"""Seconds that a new job waits for others to share its first question with, where the budget is not calm."""
+_HINT_PACE = 1.0
+"""Seconds at least between two questions about a job that callbacks ask for."""
 _SOME = 100
 """Jobs among which another one to ask is sought first."""
 
@@ -43,15 +48,40 @@ class Chooser:
     """Chooses among the jobs of one project. Moments are monotonic seconds; `idle`: nothing is under way."""
 
     def __init__(
-        self, ground: Ground, answers: Answers, batches: Batches, feed: FeedReader, outcomes: Outcomes
+        self, context: ProjectContext, answers: Answers, id_lists: IdLists, feed: FeedReader, outcomes: Outcomes
     ) -> None:
-        self._ground = ground
+        self._context = context
         self._answers = answers
-        self._batches = batches
+        self._id_lists = id_lists
         self._feed = feed
         self._outcomes = outcomes
         self._picked_at = float("-inf")
         self._calm_at, self._is_calm = float("-inf"), True
+
+    def add(self, watched: Watched, *, anew: bool) -> None:
+        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
+        that brings its script too."""
+        if (watched.state is None or anew) and not watched.unlisted:
+            now = self._context.clock.monotonic()
+            if not self.calm(now):
+                watched.put_off(now + _GATHER)
+            elif self._may_ask_one_more_singly():
+                watched.ask_singly()
+        self._context.agenda.add(watched)
+
+    def hint(self, watched: Watched) -> bool:
+        """Put a job before all others, within its pace: somebody outside says that it ended. False where it stands
+        there already."""
+        now = self._context.clock.monotonic()
+        if not watched.hint(now, pace=_HINT_PACE):
+            return False
+        singly = self._may_ask_one_more_singly()
+        self._context.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
+        return True
+
+    def _may_ask_one_more_singly(self) -> bool:
+        """Whether those that are to be asked singly are no more than a second's requests: else many share one."""
+        return self._context.agenda.queued(JobQueue.SINGLY) < self._context.client.budget.rate
 
     def priority(self, now: float) -> Priority:
         """With which priority the next question waits for its permit."""
@@ -65,12 +95,12 @@ class Chooser:
             return False
 
     def anything(self, now: float, *, idle: bool) -> bool:
-        """Whether any question may be due: a cheap look."""
+        """Whether any question may be due: a cheap check."""
         if self._outcomes.doubtful:
             return self._probe(now) is not None
-        if self._feed_due(now) or self._batches.due(now):
+        if self._feed_due(now) or self._id_lists.due(now):
             return True
-        first = self._ground.agenda.first(Queue.SINGLY)
+        first = self._context.agenda.first(JobQueue.SINGLY)
         if first is not None and self._answers.ready(first, now):
             return True
         return self._cross_check(now, idle=idle) is not None
@@ -82,21 +112,21 @@ class Chooser:
             return self._ask_now(self._probe(now), now)
         if self._feed_due(now):
             return Question()
-        singly, together = (self._ground.agenda.first(queue) for queue in (Queue.SINGLY, Queue.TOGETHER))
+        singly, together = (self._context.agenda.first(queue) for queue in (JobQueue.SINGLY, JobQueue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):
             singly = None
         if singly is not None and (
             together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
         ):
-            return Question(self._ground.agenda.pop(Queue.SINGLY))
-        if self._batches.due(now) and (chosen := self._batches.choose(now)):
+            return Question(self._context.agenda.pop(JobQueue.SINGLY))
+        if self._id_lists.due(now) and (chosen := self._id_lists.choose(now)):
             return Question(chosen)
         if singly is not None:
-            return Question(self._ground.agenda.pop(Queue.SINGLY))
+            return Question(self._context.agenda.pop(JobQueue.SINGLY))
         return self._ask_now(self._cross_check(now, idle=idle), now)
 
     def _ask_now(self, watched: Watched | None, now: float) -> Question | None:
-        if watched is None or not self._ground.agenda.take(watched):
+        if watched is None or not self._context.agenda.take(watched):
             return None
         self._picked_at = now
         return Question([watched])
@@ -108,14 +138,14 @@ class Chooser:
         return self._other()
 
     def _may_pick(self, now: float) -> bool:
-        return now >= self._picked_at + min(_PICK_PACE, self._ground.planner.plan.rails.min_interval)
+        return now >= self._picked_at + min(_PICK_PACE, self._context.planner.plan.rails.min_interval)
 
     def _probe(self, now: float) -> Watched | None:
         """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
         refusal one that it did not refuse; else the most overdue one, and after a while any."""
         if self._outcomes.refusals.open and (other := self._other()) is not None:
             return other if self._may_pick(now) else None
-        due = [first for queue in Queue if (first := self._ground.agenda.first(queue)) is not None]
+        due = [first for queue in JobQueue if (first := self._context.agenda.first(queue)) is not None]
         first = min(due, key=lambda watched: watched.due, default=None)
         if first is None or first.due <= now:
             return first
@@ -131,18 +161,18 @@ class Chooser:
             return (
                 watched is not None
                 and watched.job_id not in suspects
-                and self._ground.agenda.holds(watched)
-                and not (watched.in_flight or watched.recording)
+                and self._context.agenda.holds(watched)
+                and watched.phase is Phase.PLANNED
             )
 
         if fit(self._outcomes.answered_last):
             return self._outcomes.answered_last
-        some = [watched for watched in self._ground.agenda.sample(0, _SOME) if fit(watched)]
+        some = [watched for watched in self._context.agenda.sample(0, _SOME) if fit(watched)]
         best = min(some, key=lambda watched: watched.failures, default=None)
-        return best or next(filter(fit, self._ground.agenda), None)
+        return best or next(filter(fit, self._context.agenda), None)
 
     def calm(self, now: float) -> bool:
         """Whether so little of the budget is used that a question may bring more than news."""
         if now - self._calm_at >= _CALM_AGAIN:
-            self._calm_at, self._is_calm = now, self._ground.client.budget.usage(now) < _CALM
+            self._calm_at, self._is_calm = now, self._context.client.budget.usage(now) < _CALM
         return self._is_calm

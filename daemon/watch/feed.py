@@ -15,11 +15,11 @@ from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.listing import Listed, ListQuery, Summary
 from daemon.store import StoreError
 from daemon.tasks import where_of
-from daemon.watch.agenda import Watched
-from daemon.watch.answers import Answers, Found, Source
-from daemon.watch.batches import outdated, take_summary
-from daemon.watch.ground import Ground
-from daemon.watch.trust import FULL_BATCH, FeedTrust
+from daemon.watch.answers import Answers, Asked, EndFound
+from daemon.watch.context import ProjectContext
+from daemon.watch.id_lists import outdated, take_summary
+from daemon.watch.job import Watched
+from daemon.watch.trust import FULL_LIST, FeedTrust
 
 log = logger(__name__)
 
@@ -82,7 +82,7 @@ class _Read:
         seen_before = sum(entry.job_id in self.ids for entry in entries)
         if self.pages and entries and not seen_before and self.fault is None:
             self.fault = "pages do not join"
-        if self.pages and seen_before == len(entries) >= FULL_BATCH:
+        if self.pages and seen_before == len(entries) >= FULL_LIST:
             self.fault, self.done = "pages repeat", True
         self.ids.update(entry.job_id for entry in entries)
         times = [entry.reported_at for entry in entries if entry.reported_at is not None]
@@ -91,7 +91,7 @@ class _Read:
             self.oldest = min(self.oldest, *times)
         self.pages += 1
         self.offset += max(1, len(entries) + listed.skipped - _JOIN)
-        if len(entries) + listed.skipped < FULL_BATCH:
+        if len(entries) + listed.skipped < FULL_LIST:
             self.done, self.oldest = True, -math.inf  # the end of the list
         elif self._first or self.oldest < self._until or self.pages >= self._most_pages:
             self.done = True  # short of `_until` the safety net finds the rest: `oldest` tells how far it is whole
@@ -113,10 +113,10 @@ class _Read:
 class FeedReader:
     """The feed of one project."""
 
-    def __init__(self, ground: Ground, answers: Answers) -> None:
-        plan = ground.planner.plan
+    def __init__(self, context: ProjectContext, answers: Answers) -> None:
+        plan = context.planner.plan
         self.trust = FeedTrust(on=plan.feed)
-        self._ground = ground
+        self._context = context
         self._answers = answers
         self._read_from = -math.inf
         """When the last read began."""
@@ -144,13 +144,13 @@ class FeedReader:
     @property
     def carries_news(self) -> bool:
         """Whether the rest is a safety net: a list by ids could not hold all jobs, and the feed is trusted."""
-        listed = self._ground.agenda.listed
-        return self.trust.trusted and listed >= FEED_FROM and listed > self._ground.planner.batch_size
+        listed = self._context.agenda.listed
+        return self.trust.trusted and listed >= FEED_FROM and listed > self._context.planner.list_size
 
     def due(self, now: float) -> bool:
         """Whether it is to be read now."""
         self._settle(now)
-        if self._reading or self._ground.agenda.listed < FEED_FROM or not self.trust.usable(now):
+        if self._reading or self._context.agenda.listed < FEED_FROM or not self.trust.usable(now):
             return False
         if now - self._weighed_at >= _WEIGH_AGAIN:
             self._weighed_at, self._interval = now, self._worth_after(now)
@@ -158,9 +158,9 @@ class FeedReader:
 
     def _settle(self, now: float) -> None:
         """Let the rest be a safety net or not: what was planned as one is hastened when it carries the news."""
-        planner, carries = self._ground.planner, self.carries_news
+        planner, carries = self._context.planner, self.carries_news
         if planner.behind_feed and not carries:
-            self._ground.agenda.hasten(now)
+            self._context.agenda.hasten(now)
         planner.behind_feed = carries
 
     def begin(self) -> None:
@@ -169,38 +169,38 @@ class FeedReader:
 
     async def read(self, permit: Permit) -> None:
         """Read the feed once, as far as what was seen before. Raises ApiError: the read ended early."""
-        ground = self._ground
-        began = self._read_from = ground.clock.monotonic()
-        read = _Read(self._mark, most_pages=max(_MAX_PAGES, ground.agenda.listed // FULL_BATCH))
+        context = self._context
+        began = self._read_from = context.clock.monotonic()
+        read = _Read(self._mark, most_pages=max(_MAX_PAGES, context.agenda.listed // FULL_LIST))
         try:
             since = await self._created_since(began)
             while not read.done:
                 query = ListQuery(states=STATES, newest_update_first=True, created_since=since, offset=read.offset)
-                listed = await ground.client.list(query, permit=permit)
+                listed = await context.client.list(query, permit=permit)
                 read.page(listed)
-                self._take(listed.entries, Source(by="feed", began=began))
+                self._take(listed.entries, Asked(by="feed", began=began))
                 if not read.done:
-                    permit = await ground.client.budget.take(Priority.FEED)
+                    permit = await context.client.budget.take(Priority.FEED)
             self._judge(read, began)
         finally:
             self._reading = False
 
     def failed(self, why: str, *, for_good: bool) -> None:
         """A read could not be used while single queries are answered."""
-        if not self.trust.usable(self._ground.clock.monotonic()):
+        if not self.trust.usable(self._context.clock.monotonic()):
             return
-        if self.trust.failed(why, self._ground.clock.monotonic(), for_good=for_good):
+        if self.trust.failed(why, self._context.clock.monotonic(), for_good=for_good):
             self._tell_distrust()
 
     def broken(self, error: Exception) -> None:
         """An error of wrapd's own in a read: where it comes back, the feed is left alone for a while."""
-        self._ground.defects.note("watch", error, project=self._ground.project)
-        self._read_from = max(self._read_from, self._ground.clock.monotonic())
+        self._context.defects.note("watch", error, project=self._context.project)
+        self._read_from = max(self._read_from, self._context.clock.monotonic())
         self.failed(where_of(error), for_good=False)
 
-    def found(self, end: Found) -> None:
+    def found(self, end: EndFound) -> None:
         """An end was found: by the feed, or by the safety net."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         job_id, reported = end.watched.job_id, end.reported
         self._ends.append(now)
         if not self.trust.usable(now) or not end.watched.kind.listed:
@@ -216,43 +216,42 @@ class FeedReader:
 
     # What a read shows
 
-    def _take(self, entries: Sequence[Summary], source: Source) -> None:
+    def _take(self, entries: Sequence[Summary], asked: Asked) -> None:
         for entry in entries:
-            watched = self._ground.agenda.get(entry.job_id)
-            if watched is None or watched.recording or watched.once or entry.state == watched.state:
+            watched = self._context.agenda.get(entry.job_id)
+            if watched is None or watched.recording or watched.singly_next or entry.state == watched.state:
                 continue
             try:
-                self._take_one(watched, entry, source)
+                self._take_one(watched, entry, asked)
             except Exception as error:  # noqa: BLE001 - it costs this entry
                 self._answers.defect(watched, error)
                 self._put_back(watched)
 
-    def _take_one(self, watched: Watched, entry: Summary, source: Source) -> None:
-        if outdated(watched, entry, source) or (
-            watched.due > source.began and (watched.unstored or watched.defects)
+    def _take_one(self, watched: Watched, entry: Summary, asked: Asked) -> None:
+        if outdated(watched, entry, asked) or (
+            watched.due > asked.began and (watched.unstored or watched.defects)
         ):
             return
-        watched.recording = True  # until it is: no page and no other answer takes it a second time
-        self._ground.tasks.spawn("move", self._take_move(watched, entry, source), job=watched.job_id)
+        watched.begin_recording()
+        self._context.tasks.spawn("move", self._take_move(watched, entry, asked), job=watched.job_id)
 
-    async def _take_move(self, watched: Watched, entry: Summary, source: Source) -> None:
+    async def _take_move(self, watched: Watched, entry: Summary, asked: Asked) -> None:
         try:
-            await take_summary(self._ground, self._answers, watched, entry, source)
+            await take_summary(self._context, self._answers, watched, entry, asked)
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
-            watched.recording = False
+            watched.end_recording()
             self._put_back(watched)
 
     def _put_back(self, watched: Watched) -> None:
         if not watched.in_flight:  # else the question under way does
-            earliest = self._ground.planner.earliest(self._ground.clock.monotonic())
-            self._ground.agenda.put_back(watched, earliest=earliest, by_list=True)
+            self._context.planner.put_back(watched, self._context.clock.monotonic(), by_list=True)
 
     # Whether it can be believed
 
     def _judge(self, read: _Read, began: float) -> None:
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         if not self.trust.usable(now):  # it was caught at a miss while it was read
             return
         if read.lie is not None:
@@ -298,7 +297,7 @@ class FeedReader:
 
     def _showed(self, job_id: JobId) -> None:
         self._unshown.pop(job_id, None)
-        if self.trust.showed_end(self._ground.clock.monotonic()):
+        if self.trust.showed_end(self._context.clock.monotonic()):
             self._tell_trust()
 
     def _miss(self, job_id: JobId) -> None:
@@ -311,39 +310,39 @@ class FeedReader:
         self._sweep_check = now + _SWEEP_CHECK
         if self._sweep_from is None:
             self._sweep_from = now
-        elif self._ground.agenda.oldest_look() > self._sweep_from:
+        elif self._context.agenda.oldest_answer() > self._sweep_from:
             self._sweep_from = now
             if self.trust.swept(now):
                 self._tell_trust()
 
     def _distrust(self, why: str) -> None:
-        self.trust.distrust(why, self._ground.clock.monotonic())
+        self.trust.distrust(why, self._context.clock.monotonic())
         self._tell_distrust()
 
     def _tell_distrust(self) -> None:
-        ground = self._ground
+        context = self._context
         self._mark = self._covered = self._read_at = self._sweep_from = None
         self._unshown.clear()
         self._shown = set()
         log.warning(
             LogEvent.FEED_DISTRUSTED,
-            project=ground.project,
+            project=context.project,
             reason=self.trust.reason,
-            again_in=round((self.trust.again_at or 0) - ground.clock.monotonic()),
+            again_in=round((self.trust.again_at or 0) - context.clock.monotonic()),
         )
-        self._settle(ground.clock.monotonic())
+        self._settle(context.clock.monotonic())
 
     def _tell_trust(self) -> None:
-        ends, jobs = self.trust.ends, self._ground.agenda.listed
-        log.info(LogEvent.FEED_TRUSTED, project=self._ground.project, ends=ends, jobs=jobs)
+        ends, jobs = self.trust.ends, self._context.agenda.listed
+        log.info(LogEvent.FEED_TRUSTED, project=self._context.project, ends=ends, jobs=jobs)
 
     # When it is read
 
     def _worth_after(self, now: float) -> float:
         """Seconds after a read until the next one is worth its price."""
-        planner = self._ground.planner
+        planner = self._context.planner
         longest = planner.plan.rails.max_interval
-        if self._ground.agenda.listed <= planner.batch_size:
+        if self._context.agenda.listed <= planner.list_size:
             return longest  # lists by ids carry the news: the feed is only kept proven
         soonest = _SOONEST if self.trust.trusted else _SOONEST_ON_TRIAL
         ends = self._ends_per_second(now)
@@ -353,28 +352,28 @@ class FeedReader:
 
     def _ends_per_second(self, now: float) -> float:
         """Ends to be expected: what the jobs' laws foretell, or more where more were seen lately."""
-        ground = self._ground
+        context = self._context
         self._ends = [moment for moment in self._ends if moment > now - _RECENT]
         if now - self._sampled_at >= _SAMPLE_AGAIN:
             self._sampled_at = now
-            self._sample = ground.agenda.sample(ground.rng.randrange(1 << 30), _SAMPLE)
-        likely = sum(ground.planner.ends_soon(watched, now) for watched in self._sample)
-        foretold = likely * len(ground.agenda) / len(self._sample) if self._sample else 0.0
+            self._sample = context.agenda.sample(context.rng.randrange(1 << 30), _SAMPLE)
+        likely = sum(context.planner.ends_soon(watched, now) for watched in self._sample)
+        foretold = likely * len(context.agenda) / len(self._sample) if self._sample else 0.0
         return max(foretold, len(self._ends) / _RECENT)
 
     async def _created_since(self, now: float) -> datetime:
         """The creation of the oldest tracked job, a little earlier."""
-        ground = self._ground
+        context = self._context
         if now - self._since_at >= _SINCE_AGAIN:
             self._since_at = now
             try:
-                oldest = await ground.store.read_async(lambda tx: tx.jobs.oldest_created(ground.project))
+                oldest = await context.store.read_async(lambda tx: tx.jobs.oldest_created(context.project))
             except StoreError as error:
-                ground.trouble.note(error, project=ground.project)
+                context.store_errors.note(error, project=context.project)
             else:
-                since = ground.clock.now() - _FAR if oldest is None else oldest - _MARGIN
+                since = context.clock.now() - _FAR if oldest is None else oldest - _MARGIN
                 since = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
                 if self._since is not None and since < self._since:
                     self._covered = None  # no read so far was about jobs as old as these
                 self._since = since
-        return self._since or ground.clock.now().replace(microsecond=0) - _FAR
+        return self._since or context.clock.now().replace(microsecond=0) - _FAR

@@ -92,7 +92,7 @@ job or there is but one; and in any case."""
 
 
 @dataclass(slots=True)
-class Refusals:
+class CredentialRefusals:
     """Whether it is the credentials that the service refuses, or one question."""
 
     told: bool = False

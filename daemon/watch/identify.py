@@ -18,8 +18,8 @@ from daemon.metastudio.errors import ApiError, JobNotFound, ProjectFault, Refuse
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metastudio.listing import MAX_LIMIT, ListQuery
 from daemon.store import StoreError, WatchRow
-from daemon.watch.agenda import Watched
-from daemon.watch.ground import Ground
+from daemon.watch.context import ProjectContext
+from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
@@ -45,7 +45,7 @@ reports."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Case:
+class KindCase:
     """A job whose kind is to be found. Moments are monotonic seconds."""
 
     job: int
@@ -80,11 +80,11 @@ class Kinds:
     """The jobs of one project whose kind is to be found. `tick` asks what is due; `on_found` is told when the
     store has new kinds."""
 
-    def __init__(self, ground: Ground, reports: Reports) -> None:
+    def __init__(self, context: ProjectContext, reports: Reports) -> None:
         self.on_found: Callable[[], None] = lambda: None
-        self._ground = ground
+        self._context = context
         self._reports = reports
-        self._cases: dict[JobId, Case] = {}
+        self._cases: dict[JobId, KindCase] = {}
         self._busy = False
         self._next_at = float("-inf")
         """When a question may be due at all."""
@@ -109,15 +109,15 @@ class Kinds:
 
     def hold(self, row: WatchRow) -> None:
         """Find the kind of a job before it is watched."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         known = self._cases.get(row.job_id)
         if known is not None and known.watched is None and known.episode == row.episode:
             return
         # Its age is that of its rounds: while nobody asked the grace stood still.
         asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
-        age = min(asked, max(0.0, (self._ground.clock.now() - row.tracked_at).total_seconds()))
+        age = min(asked, max(0.0, (self._context.clock.now() - row.tracked_at).total_seconds()))
         self._add(
-            Case(
+            KindCase(
                 job=row.id,
                 job_id=row.job_id,
                 episode=row.episode,
@@ -132,8 +132,8 @@ class Kinds:
         all were asked for, which begins by this."""
         case = self._cases.get(watched.job_id)
         if case is None or case.watched is not watched:
-            now = self._ground.clock.monotonic()
-            case = Case(
+            now = self._context.clock.monotonic()
+            case = KindCase(
                 job=watched.job,
                 job_id=watched.job_id,
                 episode=watched.episode,
@@ -155,12 +155,12 @@ class Kinds:
 
     def tick(self) -> None:
         """Ask what is due, if nothing is being asked; report what there is to report."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
             self._report(now)
         if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
             return
-        gap = 1 / (SHARE * self._ground.client.budget.current_rate(now))
+        gap = 1 / (SHARE * self._context.client.budget.current_rate(now))
         if self._paced_until > now + (_BURST - 1) * gap:
             return
         chosen = self._chosen(now)
@@ -168,24 +168,24 @@ class Kinds:
             return
         self._paced_until = max(self._paced_until, now) + gap
         self._busy = True
-        self._ground.tasks.spawn("kind", self._ask(chosen), project=self._ground.project)
+        self._context.tasks.spawn("kind", self._ask(chosen), project=self._context.project)
 
     async def stop(self) -> None:
         """Report what is left to report."""
         if self._unknown:
-            self._report(self._ground.clock.monotonic())
+            self._report(self._context.clock.monotonic())
             await self._reports.flush()
 
     def _held(self) -> bool:
         return any(case.watched is None for case in self._cases.values())
 
-    def _add(self, case: Case) -> None:
+    def _add(self, case: KindCase) -> None:
         self._cases[case.job_id] = case
         self._next_at = float("-inf")
 
     # Which question is next
 
-    def _chosen(self, now: float) -> list[Case]:
+    def _chosen(self, now: float) -> list[KindCase]:
         """The jobs to ask about next: with one list, or one of them singly."""
         for case in [case for case in self._cases.values() if self._is_settled(case.watched)]:
             del self._cases[case.job_id]
@@ -203,9 +203,9 @@ class Kinds:
 
     def _is_settled(self, watched: Watched | None) -> bool:
         """Whether a job of the agenda was answered under its kind meanwhile, or is not watched any more."""
-        return watched is not None and not (watched.guessed and self._ground.agenda.holds(watched))
+        return watched is not None and not (watched.guessed and self._context.agenda.holds(watched))
 
-    def _left(self, case: Case) -> list[Kind]:
+    def _left(self, case: KindCase) -> list[Kind]:
         """The kinds to ask for singly in this round."""
         if case.left is None:
             own = None if case.watched is None else case.watched.kind
@@ -214,8 +214,8 @@ class Kinds:
 
     # Asking
 
-    async def _ask(self, cases: Sequence[Case]) -> None:
-        now = self._ground.clock.monotonic()
+    async def _ask(self, cases: Sequence[KindCase]) -> None:
+        now = self._context.clock.monotonic()
         try:
             if not (cases[0].listed or cases[0].alone) and now >= self._unlisted_until:
                 await self._ask_list(cases)
@@ -225,7 +225,7 @@ class Kinds:
         except ApiError as error:
             self._rest(error)
         except StoreError as error:
-            self._ground.trouble.note(error, project=self._ground.project)
+            self._context.store_errors.note(error, project=self._context.project)
             self._rest(None)
         except BaseException:
             self._rest(None)
@@ -239,19 +239,19 @@ class Kinds:
         finally:
             self._busy = False
 
-    async def _ask_list(self, cases: Sequence[Case]) -> None:
-        ground = self._ground
-        since = (ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
+    async def _ask_list(self, cases: Sequence[KindCase]) -> None:
+        context = self._context
+        since = (context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
         query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
         try:
-            listed = await ground.client.list(query, permit=await ground.client.budget.take(Priority.NEWS))
+            listed = await context.client.list(query, permit=await context.client.budget.take(Priority.NEWS))
         except (Refused, JobNotFound, ProjectFault):
-            self._unlisted_until = ground.clock.monotonic() + _UNLISTED_FOR
+            self._unlisted_until = context.clock.monotonic() + _UNLISTED_FOR
             return
         except Unavailable:
             self._useless_lists += 1
             if self._useless_lists >= _PATIENCE:  # single queries may fare better
-                self._useless_lists, self._unlisted_until = 0, ground.clock.monotonic() + _UNLISTED_FOR
+                self._useless_lists, self._unlisted_until = 0, context.clock.monotonic() + _UNLISTED_FOR
             raise
         self._pause, self._useless_lists = 0.0, 0
         kinds = {entry.job_id: entry.kind for entry in listed.entries}
@@ -267,13 +267,13 @@ class Kinds:
                 case.left = list(KINDS.values())
         await self._found(found)
 
-    async def _ask_singly(self, case: Case) -> None:
-        ground = self._ground
+    async def _ask_singly(self, case: KindCase) -> None:
+        context = self._context
         left = self._left(case)
         if not left:
             return
         try:
-            await ground.client.show(left[0], case.job_id, permit=await ground.client.budget.take(Priority.NEWS))
+            await context.client.show(left[0], case.job_id, permit=await context.client.budget.take(Priority.NEWS))
         except (JobNotFound, Refused):
             case.denied = True
             case.useless = 0
@@ -289,26 +289,26 @@ class Kinds:
         self._pause = 0.0
         left.pop(0)
 
-    async def _found(self, found: Sequence[tuple[Case, Kind]]) -> None:
+    async def _found(self, found: Sequence[tuple[KindCase, Kind]]) -> None:
         """Keep what the service said. Raises StoreError: then it is asked once more."""
         if not found:
             return
         kinds = {case.job: kind.name for case, kind in found}
-        await self._ground.store.write(lambda tx: tx.jobs.kinds_found(kinds))
+        await self._context.store.write(lambda tx: tx.jobs.kinds_found(kinds))
         for case, kind in found:
-            log.info(LogEvent.KIND_FOUND, project=self._ground.project, job=case.job_id, kind=kind.name)
+            log.info(LogEvent.KIND_FOUND, project=self._context.project, job=case.job_id, kind=kind.name)
             if self._cases.get(case.job_id) is case:
                 del self._cases[case.job_id]
         self.on_found()
 
-    async def _end_rounds(self, cases: Sequence[Case]) -> None:
+    async def _end_rounds(self, cases: Sequence[KindCase]) -> None:
         """Of those about which all was asked: plan the next round, or give up. What the store does not take is
         done again: until then the round has not ended."""
-        now = self._ground.clock.monotonic()
+        now = self._context.clock.monotonic()
         done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
         if done:
             tries = {case.job: case.rounds + case.denied for case in done}
-            await self._ground.store.write(lambda tx: tx.jobs.kinds_tried(tries))
+            await self._context.store.write(lambda tx: tx.jobs.kinds_tried(tries))
         over = [case for case in done if case.watched is None and self._is_over(case, now)]
         for case in done:
             if case not in over:
@@ -316,11 +316,11 @@ class Kinds:
         for case in over:
             await self._give_up(case)
 
-    def _is_over(self, case: Case, now: float) -> bool:
-        return case.denied and now - case.since >= self._ground.limits.not_found_grace
+    def _is_over(self, case: KindCase, now: float) -> bool:
+        return case.denied and now - case.since >= self._context.limits.not_found_grace
 
-    def _next_round(self, case: Case, now: float) -> None:
-        grace = self._ground.limits.not_found_grace
+    def _next_round(self, case: KindCase, now: float) -> None:
+        grace = self._context.limits.not_found_grace
         case.over = self._is_over(case, now)
         case.rounds += case.denied
         first = min(_FIRST_PAUSE, grace / 4)
@@ -328,26 +328,26 @@ class Kinds:
         case.due = min(now + pause, max(case.since + grace, now + first))  # the last one when the grace is over
         case.listed, case.left, case.denied = False, None, False
 
-    async def _give_up(self, case: Case) -> None:
+    async def _give_up(self, case: KindCase) -> None:
         """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
-        ground = self._ground
+        context = self._context
         reason = "a callback named it, and the service does not know it"
-        await ground.store.write(
+        await context.store.write(
             lambda tx: tx.jobs.record_end(
                 case.job,
                 Event.LOST,
-                at=ground.clock.now(),
-                routing=ground.routing,
+                at=context.clock.now(),
+                routing=context.routing,
                 reason=reason,
                 episode=case.episode,
-                project=ground.project,
+                project=context.project,
             )
         )
         if self._cases.get(case.job_id) is case:
             del self._cases[case.job_id]
-        log.info(LogEvent.JOB_LOST, project=ground.project, job=case.job_id, reason=reason)
+        log.info(LogEvent.JOB_LOST, project=context.project, job=case.job_id, reason=reason)
         if not self._unknown:
-            self._gather_until = ground.clock.monotonic() + _GATHER
+            self._gather_until = context.clock.monotonic() + _GATHER
             self._first_unknown = case.job_id
         self._unknown += 1
 
@@ -360,5 +360,5 @@ class Kinds:
         """Nothing was learned: ask again later, and later each time."""
         self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         floor = (error.retry_after or 0.0) if error is not None else 0.0
-        self._rest_until = self._ground.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))
-        log.debug(LogEvent.POLL_FAILED, project=self._ground.project, error=error)
+        self._rest_until = self._context.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))
+        log.debug(LogEvent.POLL_FAILED, project=self._context.project, error=error)

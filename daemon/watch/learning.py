@@ -12,7 +12,8 @@ from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.store import FinishedRow, JobRow, Store, WatchRow
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda
+from daemon.watch.job import Watched
 
 _LONGEST = timedelta(days=60)
 """Production that took longer is a mistake in the service's times."""
@@ -123,7 +124,7 @@ def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
 
 def started_before(watched: Watched, started_at: datetime | None, *, now: float, wall: datetime) -> float:
     """When the production that an answer tells of began (monotonic seconds): by the service's time, but not before
-    the last look that saw it wait, nor after now."""
+    the last answer that saw it wait, nor after now."""
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None
     begin = now if started_at is None else min(now, now - (wall - started_at).total_seconds())
     return begin if seen_waiting is None else max(begin, seen_waiting)

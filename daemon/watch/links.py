@@ -35,7 +35,7 @@ _REMINDED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _Renewed:
     """An answer, and until when it stands (monotonic seconds). `job` None: there was none to have."""
 
     until: float
@@ -52,7 +52,7 @@ class FreshLinks:
         self._clients = clients
         self._store = store
         self._clock = clock
-        self._told: OrderedDict[int, _Told] = OrderedDict()
+        self._renewed: OrderedDict[int, _Renewed] = OrderedDict()
         self._resting: dict[ProjectName, float] = {}
         self._under_way: dict[int, asyncio.Task[JobRow | None]] = {}
         self._tasks = tasks
@@ -61,7 +61,7 @@ class FreshLinks:
         """The job with the links that the service gives now; `job` itself where none are had within `patience`
         seconds (they come for the next one who asks). Who asks meanwhile gets the same answer. Never raises."""
         now = self._clock.monotonic()
-        told = self._told.get(job.id)
+        told = self._renewed.get(job.id)
         if told is not None and now < told.until:
             return told.job or job
         if now < self._resting.get(job.project, now) or job.project not in self._clients:
@@ -131,10 +131,10 @@ class FreshLinks:
         self._resting[job.project] = self._clock.monotonic() + max(REST, error.retry_after or 0.0)
 
     def _remember(self, job: int, row: JobRow | None) -> None:
-        self._told[job] = _Told(until=self._clock.monotonic() + FRESH_FOR, job=row)
-        self._told.move_to_end(job)
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        self._renewed[job] = _Renewed(until=self._clock.monotonic() + FRESH_FOR, job=row)
+        self._renewed.move_to_end(job)
+        while len(self._renewed) > _REMEMBERED:
+            self._renewed.popitem(last=False)
 
 
 async def links_now(

@@ -1,8 +1,10 @@
-"""What an error means: for the job that was asked about, for a list, and for the project and its credentials.
+"""What an error means: for the job that was asked about, for a list, and for the project and its credentials; and
+what silence does, when a job's time is over.
 
 Owns the project's health and its refusals. Never asks, and never lets one job's trouble be said of the project.
 """
 
+import asyncio
 import math
 from collections.abc import Callable
 
@@ -21,29 +23,35 @@ from daemon.metastudio.errors import (
     Unusable,
     is_not_offered,
 )
-from daemon.watch.agenda import Watched
-from daemon.watch.answers import NOT_IN_TIME, Answers, Source
-from daemon.watch.ground import Ground
-from daemon.watch.health import Change, ProjectHealth, Refusals
+from daemon.watch.agenda import JobQueue
+from daemon.watch.answers import NOT_IN_TIME, Answers, Asked
+from daemon.watch.context import ProjectContext
+from daemon.watch.health import Change, CredentialRefusals, ProjectHealth
 from daemon.watch.identify import Kinds
+from daemon.watch.job import Watched
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
+
+LAST_QUESTION = 30.0
+"""Seconds that a job whose time is over is kept for a last question where the service does not answer."""
+_ENDS_AT_ONCE = 200
+"""Jobs that are given up in one tick: after a long stop it may be the time of all."""
 
 
 class Outcomes:
     """What the questions about one project's jobs came to."""
 
-    def __init__(self, ground: Ground, reports: Reports, answers: Answers, kinds: Kinds) -> None:
+    def __init__(self, context: ProjectContext, reports: Reports, answers: Answers, kinds: Kinds) -> None:
         self.health = ProjectHealth()
-        self.refusals = Refusals()
+        self.refusals = CredentialRefusals()
         self.answered_last: Watched | None = None
         """The job that was answered last."""
-        self._ground = ground
+        self._context = context
         self._reports = reports
         self._answers = answers
         self._kinds = kinds
-        self._up = ground.metrics.project_up.labels(ground.project)
+        self._up = context.metrics.project_up.labels(context.project)
         self._up.set(1)
 
     @property
@@ -51,28 +59,28 @@ class Outcomes:
         """Whether single queries are to show first that the service answers at all."""
         return self.refusals.open or (self.health.failures > 0 and self.health.lone is None)
 
-    async def failed(self, watched: Watched, error: ApiError, source: Source) -> None:
+    async def failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
         """A single query gave no state. Where others are answered it is about this job, whatever it says."""
         match error:
             case JobNotFound():
                 self.reached(watched)
-                await self._missing(watched, self._ground.clock.monotonic(), error, source)
+                await self._missing(watched, self._context.clock.monotonic(), error, asked)
             case Throttled():
-                self._answers.without_answer(watched, error, source)
+                self._answers.without_answer(watched, error, asked)
                 self._project_failed(error)
             case AuthPaused():  # it was not asked: it keeps its place
                 self._project_failed(error)
             case Refused():  # the service answered; it is this query that it will not have
-                self._query_failed(watched, error, source)
+                self._query_failed(watched, error, asked)
                 self.reached()
             case AuthRefused():
                 worked = watched.looked is not None and not watched.failures
-                self._query_failed(watched, error, source)
-                self._refused(error, watched.job_id, began=source.began, worked=worked)
-            case Unusable() if len(self._ground.agenda) <= 1:
-                self._query_failed(watched, error, source)  # the service answers: with one job no more is known
+                self._query_failed(watched, error, asked)
+                self._refused(error, watched.job_id, began=asked.began, worked=worked)
+            case Unusable() if len(self._context.agenda) <= 1:
+                self._query_failed(watched, error, asked)  # the service answers: with one job no more is known
             case _:
-                self._query_failed(watched, error, source)
+                self._query_failed(watched, error, asked)
                 self._unreached(error, about=watched.job_id)
 
     def list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
@@ -104,39 +112,38 @@ class Outcomes:
     ) -> None:
         if error.key_works:
             return
-        alone = about is not None and len(self._ground.agenda) <= 1
-        now, by_service = self._ground.clock.monotonic(), error.by_service
+        alone = about is not None and len(self._context.agenda) <= 1
+        now, by_service = self._context.clock.monotonic(), error.by_service
         if self.refusals.refused(about, began=began, now=now, by_service=by_service, worked=worked, alone=alone):
             self.tell(Event.AUTH_FAILED, reason=str(error))
 
-    def _query_failed(self, watched: Watched, error: ApiError, source: Source) -> None:
-        self._answers.without_answer(watched, error, source)
-        watched.once = False  # lists may tell of it meanwhile
+    def _query_failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
+        self._answers.without_answer(watched, error, asked)
+        watched.ask_in_list()  # lists may tell of it meanwhile
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
-            project=self._ground.project,
+            project=self._context.project,
             job=watched.job_id,
             failures=watched.failures,
-            again_in=round(watched.due - self._ground.clock.monotonic(), 1),
+            again_in=round(watched.due - self._context.clock.monotonic(), 1),
             error=error,
         )
 
-    async def _missing(self, watched: Watched, now: float, error: JobNotFound, source: Source) -> None:
+    async def _missing(self, watched: Watched, now: float, error: JobNotFound, asked: Asked) -> None:
         if watched.missing_since is None:
-            watched.missing_since = now
-            log.warning(LogEvent.JOB_MISSING, project=self._ground.project, job=watched.job_id, error=error)
-        self._answers.without_answer(watched, error, source)
-        watched.reason = Reason.UNKNOWN
-        watched.once = True  # only a single query tells whether it is there
-        over = watched.missing_since + self._ground.limits.not_found_grace
+            log.warning(LogEvent.JOB_MISSING, project=self._context.project, job=watched.job_id, error=error)
+        missing_since = watched.not_found(now)
+        self._answers.without_answer(watched, error, asked)
+        watched.ask_singly(reason=Reason.UNKNOWN)  # only a single query tells whether it is there
+        over = missing_since + self._context.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
         if now >= over and not unsure:
             await self._answers.end(watched, Event.LOST, reason=str(error))
         elif now >= watched.expires:
             await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         elif now < over:
-            watched.due = min(watched.due, over)
+            watched.bring_forward(over)
 
     def reached(self, watched: Watched | None = None) -> None:
         """The service answered; about `watched`, if it said something of one job."""
@@ -147,35 +154,64 @@ class Outcomes:
             self._tell_health(self.health.succeeded())
 
     def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
-        others = len(self._ground.agenda) > 1
+        others = len(self._context.agenda) > 1
         fault = isinstance(error, ProjectFault)
         if fault and not self.health.failures:
-            log.warning(LogEvent.POLL_FAILED, project=self._ground.project, error=error)
+            log.warning(LogEvent.POLL_FAILED, project=self._context.project, error=error)
         change = self.health.failed(
-            self._ground.clock.monotonic(),
-            spread=self._ground.rng.random(),
+            self._context.clock.monotonic(),
+            spread=self._context.rng.random(),
             at_once=fault,
             about=about,
             others=others,
         )
         if error.retry_after is not None and self.health.lone is None:
-            self._ground.client.budget.pause_until(self._ground.clock.monotonic() + error.retry_after)
+            self._context.client.budget.pause_until(self._context.clock.monotonic() + error.retry_after)
         self._tell_health(change, error)
 
     def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
         if change == "down":
             self._up.set(0)
-            log.error(LogEvent.PROJECT_DOWN, project=self._ground.project, error=error)
+            log.error(LogEvent.PROJECT_DOWN, project=self._context.project, error=error)
             self.tell(Event.PROJECT_DOWN, reason=str(error))
         elif change == "recovered":
             self._up.set(1)
             self._tell_recovered()
 
     def _tell_recovered(self) -> None:
-        log.info(LogEvent.PROJECT_RECOVERED, project=self._ground.project)
+        log.info(LogEvent.PROJECT_RECOVERED, project=self._context.project)
         self.tell(Event.PROJECT_RECOVERED)
+
+    def choosing_broke(self, error: Exception) -> None:
+        """An error of wrapd's own before anything was asked: one of the jobs that are next may be what breaks it,
+        so they make room for the others."""
+        context = self._context
+        context.defects.note("watch", error, project=context.project)
+        for queue in JobQueue:
+            if (first := context.agenda.first(queue)) is not None:
+                self._answers.defect(first, error)
+                context.planner.put_back(first, context.clock.monotonic())
+
+    async def expire(self) -> None:
+        """End tracking of the jobs whose time is over and about which the service says nothing.
+
+        The others are given up by the answer that comes when their time is over: it may say that they ended.
+        """
+        silent = self.health.down or self.refusals.told
+        over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_QUESTION)
+        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
+        await asyncio.gather(*(self._give_up(watched) for watched in given_up))
+
+    async def _give_up(self, watched: Watched) -> None:
+        watched.ask()  # no question begins meanwhile
+        try:
+            await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
+        except Exception as error:  # noqa: BLE001 - the others' time is over too
+            self._answers.defect(watched, error)
+        finally:
+            self._context.planner.put_back(watched, self._context.clock.monotonic())
 
     def tell(self, event: Event, **facts: str | float) -> None:
         """Raise an operator event of the project, and have it stored."""
         self._reports.tell(event, **facts)
-        self._ground.tasks.spawn("report", self._reports.flush(), project=self._ground.project)
+        self._context.tasks.spawn("report", self._reports.flush(), project=self._context.project)

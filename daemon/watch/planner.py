@@ -12,9 +12,10 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.planning import Planned, Reason, Strategy, learned_gap, next_gap, undetected
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
-from daemon.watch.agenda import Agenda, Queue, Watched
+from daemon.watch.agenda import Agenda, JobQueue
+from daemon.watch.job import Watched
 from daemon.watch.settings import PollingPlan
-from daemon.watch.trust import FULL_BATCH
+from daemon.watch.trust import FULL_LIST
 
 _NET_JITTER = 0.05
 """Share by which the safety net's gaps are shortened at random."""
@@ -23,10 +24,10 @@ _SPARED = 0.5
 _LATE, _LATE_AGAIN = 1.0, 0.25
 """Seconds of waiting and lateness above which the price rises, and below which it falls."""
 _FOLLOW_FIRST, FOLLOWED = 1.0, 60.0
-"""Seconds after a hint to the second look at a job that had not ended at the first, and to the last of these;
+"""Seconds after a hint to the second question about a job that had not ended at the first, and to the last one;
 each gap is as long as all before."""
 _REST = 1.0
-"""Seconds of rest after a look at most, where no plan says more."""
+"""Seconds of rest after a question at most, where no plan says more."""
 _BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once: this is hot
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """How the price moves, each second, and how far."""
@@ -46,7 +47,7 @@ class Planner:
         rng: random.Random,
     ) -> None:
         self.plan = plan
-        self.batch_size = 1
+        self.list_size = 1
         """Jobs that a list is asked about at most; 1: lists by ids are not used."""
         self.behind_feed = False
         """The feed carries the news: the rest is a safety net."""
@@ -84,18 +85,18 @@ class Planner:
     @property
     def places(self) -> int:
         """How many jobs share a list now, at least 1."""
-        return max(1, min(self.batch_size, self._agenda.listed))
+        return max(1, min(self.list_size, self._agenda.listed))
 
     @property
     def net_interval(self) -> float:
         """Seconds in which the safety net comes round, behind the feed."""
-        a_second = min(FULL_BATCH, self.batch_size * self._rate * _SPARED)
+        a_second = min(FULL_LIST, self.list_size * self._rate * _SPARED)
         return max(self.plan.rails.max_interval, self._agenda.listed / a_second)
 
     @property
     def net_pace(self) -> float:
         """Seconds between two lists of the safety net."""
-        return self.net_interval * (1 - _NET_JITTER) * self.batch_size / max(self.batch_size, self._agenda.listed)
+        return self.net_interval * (1 - _NET_JITTER) * self.list_size / max(self.list_size, self._agenda.listed)
 
     def key(self, kind: Kind) -> ClassKey:
         """The class of a kind's jobs."""
@@ -108,8 +109,9 @@ class Planner:
         """How long jobs like this one take."""
         durations = self._durations()
         if watched.law is None or watched.law_of is not durations:
-            watched.law = durations.law(self.key(watched.kind), watched.length)
-            watched.law_of = durations
+            law = durations.law(self.key(watched.kind), watched.length)
+            watched.keep_law(law, durations)
+            return law
         return watched.law
 
     def area(self, watched: Watched, now: float) -> float:
@@ -126,23 +128,27 @@ class Planner:
         return self.law(watched).waiting_ended(max(0.0, now - watched.since), 1.0)
 
     def plan_next(self, watched: Watched, now: float, *, failed: bool = False, floor: float = 0.0) -> None:
-        """Decide when the job is due next, after a look at `now` (`failed`: without an answer).
+        """Decide when the job is due next, after a question at `now` (`failed`: without an answer).
 
         `floor` is what the service asked to wait at least, in seconds.
         """
-        watched.failures = watched.failures + 1 if failed else 0
+        watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
         due = now + max(gap, floor)
-        if now < watched.expires < due:  # a last look when its time is over
+        if now < watched.expires < due:  # a last question when its time is over
             due, reason = max(watched.expires, now + floor), Reason.LAST
         since = now - watched.hinted
         if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
             due, reason = again, Reason.HINT  # it was said to have ended: the service's answers may lag a little
-        watched.due, watched.reason = due, reason
+        watched.plan(due, reason)
 
     def earliest(self, now: float) -> float:
-        """Before when no job is due again after a look that ended at `now`, whatever came of it."""
+        """Before when no job is due again after a question that ended at `now`, whatever came of it."""
         return now + min(_REST, self.plan.rails.min_interval)
+
+    def put_back(self, watched: Watched, now: float, *, by_list: bool = False) -> None:
+        """Give a job that was asked about back to the agenda, due as planned and not at once."""
+        self._agenda.put_back(watched, earliest=self.earliest(now), by_list=by_list)
 
     def weigh(self, now: float, *, starved: float) -> None:
         """Once a second: the price at which jobs are planned rises while questions have waited for the budget
@@ -166,7 +172,7 @@ class Planner:
         return now - watched.looked >= self.plan.rails.min_interval and self.area(watched, now) >= self.plan.price
 
     def _late(self, now: float) -> float:
-        queues = (Queue.SINGLY,) if self.behind_feed else Queue
+        queues = (JobQueue.SINGLY,) if self.behind_feed else JobQueue
         return max((now - first.due for queue in queues if (first := self._agenda.first(queue))), default=0.0)
 
     def _gap(self, watched: Watched, now: float) -> Planned:
@@ -185,13 +191,13 @@ class Planner:
             return Planned(gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED)
         law = self.law(watched)
         if watched.start is not None and watched.state == _PROCESSING:
-            watched.stuck_at = watched.start + law.stuck_after
-        if self.behind_feed and not watched.alone:
+            watched.foresee_stuck(watched.start + law.stuck_after)
+        if self.behind_feed and not watched.unlisted:
             return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
         return learned_gap(
             law=law,
             elapsed=watched.elapsed,
-            price=self.price if watched.alone else self.share,
+            price=self.price if watched.unlisted else self.share,
             rails=rails,
             spread=spread,
             waited=None if watched.start is not None else watched.waited,

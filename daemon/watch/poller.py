@@ -5,177 +5,104 @@ Never formats a message, never lets an error of our own (the store's, a bug's) b
 """
 
 import asyncio
-import random
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
 
-from daemon.clock import Clock
 from daemon.domain.events import Event
-from daemon.domain.jobs import ChannelName, JobId, ProjectName
+from daemon.domain.jobs import JobId
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
-from daemon.metastudio.budget import Permit
-from daemon.metastudio.client import ProjectClient
-from daemon.metrics import Metrics
 from daemon.operators import Operators
-from daemon.store import Store
-from daemon.store_errors import StoreErrors
-from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Agenda, Queue, Watched
-from daemon.watch.answers import NOT_IN_TIME, Answers, Found
+from daemon.watch.answers import Answers
 from daemon.watch.asking import Asker
-from daemon.watch.batches import Batches
-from daemon.watch.choosing import Chooser, Question
+from daemon.watch.choosing import Chooser
+from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.feed import FeedReader
-from daemon.watch.ground import Ground, Limits
 from daemon.watch.health import Overload, Progress
+from daemon.watch.id_lists import IdLists
 from daemon.watch.identify import Kinds
-from daemon.watch.learning import Learning
+from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
-from daemon.watch.planner import Planner
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
-from daemon.watch.trust import BatchTrust, FeedTrust
+from daemon.watch.trust import FeedTrust, IdListTrust
 
 log = logger(__name__)
 
-LAST_LOOK = 30.0
-"""Seconds that a job whose time is over is kept for a last look where the service does not answer."""
-_ENDS_AT_ONCE = 200
-"""Jobs that are given up in one tick: after a long stop it may be the time of all."""
 _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators hear of it."""
 _NEXT_IN_LINE = 0.002
 """Seconds at least until the budget is looked at again after somebody went first."""
-_HINT_PACE = 1.0
-"""Seconds at least between two looks at a job that callbacks ask for."""
-_GATHER = 1.0
-"""Seconds that a new job waits for others to share its first look with, where the budget is not calm."""
 
 
 class Poller:
-    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers.
-    `on_end` is told of each job (its row id) that the service has ended, once the store has it."""
+    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers."""
 
-    def __init__(
-        self,
-        *,
-        project: ProjectName,
-        client: ProjectClient,
-        store: Store,
-        routing: Routing,
-        plan: PollingPlan,
-        limits: Limits,
-        learning: Learning,
-        clock: Clock,
-        rng: random.Random,
-        metrics: Metrics,
-        wake: Callable[[Iterable[ChannelName]], None],
-        operators: Operators,
-        defects: Defects,
-        on_end: Callable[[int], None] = lambda _job: None,
-    ) -> None:
-        self.project = project
-        self.agenda = Agenda()
-        self.limits = limits
-        self.planner = Planner(
-            project=project,
-            plan=plan,
-            rate=client.budget.rate,
-            agenda=self.agenda,
-            durations=lambda: learning.durations,
-            rng=rng,
-        )
-        trouble = StoreErrors(clock=clock, metrics=metrics)
-        self.reports = Reports(project, operators)
-        self.ground = Ground(
-            project=project,
-            client=client,
-            store=store,
-            routing=routing,
-            limits=limits,
-            clock=clock,
-            rng=rng,
-            metrics=metrics,
-            wake=wake,
-            agenda=self.agenda,
-            planner=self.planner,
-            learning=learning,
-            trouble=trouble,
-            tasks=Tasks("watch", defects),
-            defects=defects,
-        )
-        self.answers = Answers(self.ground, self.reports)
-        self.batches = Batches(self.ground, self.answers)
-        self.feed = FeedReader(self.ground, self.answers)
-        self.answers.on_end = self._end_found
-        self.kinds = Kinds(self.ground, self.reports)
-        self.outcomes = Outcomes(self.ground, self.reports, self.answers, self.kinds)
+    def __init__(self, context: ProjectContext, *, operators: Operators) -> None:
+        self.context = context
+        self.project, self.agenda, self.planner = context.project, context.agenda, context.planner
+        reports = Reports(context.project, operators)
+        self.answers = Answers(context, reports)
+        self.id_lists = IdLists(context, self.answers)
+        self.feed = FeedReader(context, self.answers)
+        self.answers.on_end = self.feed.found
+        self.kinds = Kinds(context, reports)
+        self.outcomes = Outcomes(context, reports, self.answers, self.kinds)
         self.health = self.outcomes.health
-        self.chooser = Chooser(self.ground, self.answers, self.batches, self.feed, self.outcomes)
-        now = clock.monotonic()
+        self.chooser = Chooser(context, self.answers, self.id_lists, self.feed, self.outcomes)
+        now = context.clock.monotonic()
         self._progress = Progress(at=now, moved=now)
         self._asker = Asker(
-            self.ground,
+            context,
             self.answers,
-            self.batches,
+            self.id_lists,
             self.feed,
             self.outcomes,
             progress=self._progress,
             calm=self.chooser.calm,
+            done=self.pump,
         )
-        self._on_end = on_end
-        self._client = client
-        self._clock = clock
-        self._overload = Overload(limit=plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
-        self._in_flight = 0
         self._starved_since: float | None = None
-        self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._overload = Overload(limit=self.planner.plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
         self.late = 0.0
         """Seconds for which the most overdue job had waited at the last checkpoint."""
-        self._late = metrics.lateness.labels(project)
+        self._late = context.metrics.lateness.labels(context.project)
 
     def adopt(self, *, routing: Routing, plan: PollingPlan, limits: Limits, way_changed: bool) -> None:
         """Go on by these settings. `way_changed`: requests go another way to the same project (keys, proxy, …).
         What is known of the jobs, and of the service, stays."""
-        before, longer = self.planner.plan, limits.give_up_after - self.limits.give_up_after
-        self.ground.routing, self.ground.limits, self.limits = routing, limits, limits
-        self.planner.adopt(plan, rate=self._client.budget.rate)
+        context, before = self.context, self.planner.plan
+        longer = limits.give_up_after - context.limits.give_up_after
+        context.routing, context.limits = routing, limits
+        self.planner.adopt(plan, rate=context.client.budget.rate)
         self._overload.limit = plan.rails.max_interval
         if plan.feed != before.feed:
             self.feed.trust = FeedTrust(on=plan.feed)
         if plan.batch != before.batch:
-            self.batches.trust = BatchTrust(on=plan.batch)
+            self.id_lists.trust = IdListTrust(on=plan.batch)
         if plan != before or longer:
             self.agenda.bound(self.planner.latest, longer=longer)
         if way_changed:
             self.health.begin_anew()
         self.pump()
 
+    # Which jobs
+
     def add(self, watched: Watched, *, anew: bool = False) -> None:
-        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
-        that brings its script too."""
-        if (watched.state is None or anew) and not watched.alone:
-            now = self._clock.monotonic()
-            if not self.chooser.calm(now):
-                watched.due = now + _GATHER
-            elif self.agenda.queued(Queue.SINGLY) < self._client.budget.rate:
-                watched.once = True
-        self.agenda.add(watched)
+        """Take up a job; `anew`: a command tracked it just now."""
+        self.chooser.add(watched, anew=anew)
 
     def hint(self, job_id: JobId) -> bool:
         """Ask about the job now, within the budget: somebody outside says that it ended. Once a second at most;
         what comes sooner is asked when that is over. False where the job is not watched."""
-        now, watched = self._clock.monotonic(), self.agenda.get(job_id)
+        watched = self.agenda.get(job_id)
         if watched is None:
             return False
-        if watched.hinted <= now:  # else that look is still to come
-            watched.hinted = max(now, watched.hinted + _HINT_PACE)
-            singly = self.agenda.queued(Queue.SINGLY) < self._client.budget.rate  # else many share one request
-            self.agenda.ask_soon(watched, watched.hinted, now=now, singly=singly)
+        if self.chooser.hint(watched):
             self.pump()
         return True
+
+    # When a question starts
 
     def pump(self) -> None:
         """Start every question that is due and that the budget, the cap and the project's health allow. Never
@@ -183,27 +110,29 @@ class Poller:
         try:
             self._pump()
         except Exception as error:  # noqa: BLE001
-            self._broken_pump(error)
+            self._progress.broke(self.context.clock.monotonic())
+            self.outcomes.choosing_broke(error)
 
     def _pump(self) -> None:
-        now = self._clock.monotonic()
-        budget = self._client.budget
+        now = self.context.clock.monotonic()
+        budget = self.context.client.budget
         self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
         while not self._stopping and now >= self.health.paused_until:
-            if not self.chooser.anything(now, idle=not self._in_flight):
+            idle = not self._asker.in_flight
+            if not self.chooser.anything(now, idle=idle):
                 self._starved_since = None
                 self._progress.rested(now)
                 return
-            if self._in_flight >= (1 if self.health.probing else self.limits.max_in_flight):
+            if self._asker.in_flight >= (1 if self.health.probing else self.context.limits.max_in_flight):
                 self._starve(now)
                 return
             priority = self.chooser.priority(now)
             free_at = budget.next_at()
-            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other looks
+            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other questions
                 self._progress.rested(now)
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return
-            question = self.chooser.question(now, idle=not self._in_flight)
+            question = self.chooser.question(now, idle=idle)
             if question is None:
                 self._starved_since = None
                 return
@@ -212,38 +141,9 @@ class Poller:
                 self.agenda.give_back(question.jobs)
                 self._starve(now, now + _NEXT_IN_LINE)
                 return
-            self._start(question, permit)
+            self._asker.start(question, permit)
         if now < self.health.paused_until:
             self._progress.rested(now)
-
-    def _broken_pump(self, error: Exception) -> None:
-        """One of the jobs that are next may be what breaks it: they make room for the others."""
-        self._progress.broke(self._clock.monotonic())
-        self.ground.defects.note("watch", error, project=self.project)
-        for queue in Queue:
-            if (first := self.agenda.first(queue)) is not None:
-                self.answers.defect(first, error)
-                self._asker.put_back([first])
-
-    def _start(self, question: Question, permit: Permit) -> None:
-        self._in_flight += 1
-        if question.single:
-            self._spawn(self._asker.look(question.jobs[0], permit))
-        elif question.jobs:
-            self._spawn(self._asker.look_together(question.jobs, permit))
-        else:
-            self.feed.begin()
-            self._spawn(self._asker.read_feed(permit))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.ground.tasks.spawn("look", self._counted(work), project=self.project)
-
-    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        finally:
-            self._in_flight -= 1
-            self.pump()
 
     def _starve(self, now: float, until: float | None = None) -> None:
         """A question has to wait. Pump again when the budget has its next permit (`until`): the tick alone would
@@ -257,32 +157,11 @@ class Poller:
         self._timer = None
         self.pump()
 
-    # Jobs whose time is over
-
-    async def expire(self) -> None:
-        """End tracking of the jobs whose time is over and about which the service says nothing.
-
-        The others are given up by the look that comes when their time is over: it may find that they ended.
-        """
-        silent = self.health.down or self.outcomes.refusals.told
-        over = self.agenda.expired(self._clock.monotonic() - LAST_LOOK)
-        given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
-        await asyncio.gather(*(self._give_up_unseen(watched) for watched in given_up))
-
-    async def _give_up_unseen(self, watched: Watched) -> None:
-        watched.in_flight = True  # no query begins meanwhile
-        try:
-            await self.answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
-        except Exception as error:  # noqa: BLE001 - the others' time is over too
-            self.answers.defect(watched, error)
-        finally:
-            self._asker.put_back([watched])
-
-    # The project's health
+    # How it gets on
 
     def note_lateness(self) -> float:
         """Seconds for which the most overdue job has waited; told to the operators when it lasts."""
-        now = self._clock.monotonic()
+        now = self.context.clock.monotonic()
         starved = self._starved_since is not None and now >= self.health.paused_until
         due = self.agenda.first_due()
         late = self.late = max(0.0, now - due) if due is not None and starved else 0.0
@@ -302,15 +181,11 @@ class Poller:
         """The same, errors of wrapd's own included: a project that has not moved for long hangs."""
         return self._progress.moved if len(self.agenda) else now
 
-    def _end_found(self, found: Found) -> None:
-        self.feed.found(found)
-        self._on_end(found.watched.job)
-
     # The end
 
     async def idle(self) -> None:
         """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
-        await self.ground.tasks.wait()
+        await self.context.tasks.wait()
 
     def halt(self) -> None:
         """Start nothing more."""
@@ -321,5 +196,5 @@ class Poller:
     async def stop(self, *, patience: float) -> None:
         """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
         self.halt()
-        await self.ground.tasks.end(patience=patience)
+        await self.context.tasks.end(patience=patience)
         await self.kinds.stop()

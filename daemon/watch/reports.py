@@ -9,7 +9,7 @@ from daemon.domain.jobs import ProjectName
 from daemon.domain.transitions import Moved
 from daemon.operators import Operators
 from daemon.tasks import where_of
-from daemon.watch.agenda import Watched
+from daemon.watch.job import Watched
 
 
 class Reports:

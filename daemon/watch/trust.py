@@ -1,7 +1,7 @@
 """Whether lists may be relied on: pure state machines, told what the answers were. Moments are monotonic seconds.
 
 `FeedTrust`: the list of ended jobs carries the news only after it proved itself, and until it is caught at a miss.
-`BatchTrust`: how many job ids a list may be asked about.
+`IdListTrust`: how many job ids a list may be asked about.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _INCOMPLETE = 3
 """Reads in a row that could not be completed: the feed is of no use."""
 _FAILURES = 3
 """Lists in a row that failed while single queries work."""
-FULL_BATCH = 100
+FULL_LIST = 100
 """The most jobs that a list holds (list operation: `limit` is 1 to 100)."""
 _FEW, _FEW_SHARE = 3, 0.1
 """Jobs that may be missing from an answer without doubt about the list itself."""
@@ -118,11 +118,11 @@ class FeedTrust:
         return True
 
 
-class BatchTrust:
+class IdListTrust:
     """How many jobs of a project a list may be asked about; 1 where lists by ids are of no use."""
 
     def __init__(self, *, on: bool) -> None:
-        self.size = FULL_BATCH if on else 1
+        self.size = FULL_LIST if on else 1
         self.reason: str | None = None if on else "polling.batch is off"
         self.again_at: float | None = None
         self._on = on
@@ -138,7 +138,7 @@ class BatchTrust:
     def usable(self, now: float) -> int:
         """How many jobs a list may hold now; after a while what was limited gets another trial."""
         if self.again_at is not None and now >= self.again_at:
-            self.size, self.again_at = FULL_BATCH, None
+            self.size, self.again_at = FULL_LIST, None
             self._size_before, self._no_cap = None, False
             self._empty = self._failures = 0
         return self.size

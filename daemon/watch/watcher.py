@@ -21,7 +21,7 @@ from daemon.metrics import Metrics
 from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Watched
+from daemon.watch.job import Watched
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
@@ -62,7 +62,7 @@ class Watcher:
         self._learning = learning
         self._clock = clock
         self._metrics = metrics
-        self._trouble = StoreErrors(clock=clock, metrics=metrics)
+        self._store_errors = StoreErrors(clock=clock, metrics=metrics)
         self._defects = defects
         self._tasks = Tasks("watch", defects)
         self._noticing = self._again = False
@@ -133,7 +133,7 @@ class Watcher:
             try:
                 poller.pump()
                 poller.kinds.tick()
-                await poller.expire()
+                await poller.outcomes.expire()
             except Exception as error:  # noqa: BLE001 - other projects go on
                 self._defects.note("watch", error, project=project)
 
@@ -174,7 +174,7 @@ class Watcher:
                 await self._take_up()
                 await self._notice_changes()
         except StoreError as error:  # the next tick takes them up
-            self._trouble.note(error)
+            self._store_errors.note(error)
         finally:
             self._noticing = False
 
@@ -263,7 +263,7 @@ class Watcher:
         watched = poller.agenda.get(row.job_id) if poller is not None else None
         if watched is None or (watched.job, watched.kind.name, watched.episode) != (row.id, row.kind, row.episode):
             return False
-        watched.guessed = row.kind_source is KindSource.GUESSED
+        watched.set_guessed(guessed=row.kind_source is KindSource.GUESSED)
         return True
 
     def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
@@ -285,32 +285,33 @@ class Watcher:
     def _watched(self, row: WatchRow, kind: Kind, poller: Poller) -> Watched:
         now, wall = self._clock.monotonic(), self._clock.now()
         in_state = wall - row.state_since if row.state_since is not None else timedelta(0)
+        since = now - max(0.0, in_state.total_seconds())
         tracked_for = max(timedelta(0), wall - row.tracked_at)
-        watched = Watched(
+        start = None
+        if row.state == State.PROCESSING:
+            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
+            start = since if began is None else now - (wall - began).total_seconds()
+        return Watched(
             job=row.id,
             job_id=row.job_id,
             kind=kind,
             state=row.state,
-            since=now - max(0.0, in_state.total_seconds()),
-            expires=now + poller.limits.give_up_after - tracked_for.total_seconds(),
+            since=since,
+            start=start,
+            expires=now + poller.context.limits.give_up_after - tracked_for.total_seconds(),
             due=now,
+            episode=row.episode,
+            guessed=row.kind_source is KindSource.GUESSED,
+            length=row.expected_length,
+            reported=None if row.reported_at is None else row.reported_at.timestamp(),
         )
-        watched.episode = row.episode
-        watched.guessed = row.kind_source is KindSource.GUESSED
-        watched.length = row.expected_length
-        if row.reported_at is not None:
-            watched.reported = row.reported_at.timestamp()
-        if row.state == State.PROCESSING:
-            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
-            watched.start = watched.since if began is None else now - (wall - began).total_seconds()
-        return watched
 
     async def _learn(self) -> None:
         """Fit the production times anew where it is time. What was learned stays where that fails."""
         try:
             await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
         except Exception as error:  # noqa: BLE001 - it costs foresight
             self._defects.note("watch", error)
 
@@ -325,7 +326,7 @@ class Watcher:
         try:
             await self._store.write(store)
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
@@ -334,7 +335,7 @@ class Watcher:
         try:
             await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
         except StoreError as error:
-            self._trouble.note(error)
+            self._store_errors.note(error)
 
     def _looks(self, jobs: Iterable[Watched]) -> list[Look]:
         now, wall = self._clock.monotonic(), self._clock.now()
@@ -347,13 +348,13 @@ class Watcher:
                     if watched.looked is None
                     else wall - timedelta(seconds=now - watched.looked),
                     next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
-                    polls=watched.looks,
+                    polls=watched.polls,
                     last_error=watched.last_error,
                     asked_by=watched.asked_by,
                     next_reason=watched.reason,
                 )
             )
-            watched.looks = 0
+            watched.checkpointed()
         return looks
 
 

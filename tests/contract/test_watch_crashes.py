@@ -43,7 +43,7 @@ def tracked(it: Rig, count: int = 3) -> list[str]:
 
 
 def nobody_waits(it: Rig) -> None:
-    assert it.poller.ground.tasks.idle
+    assert it.poller.context.tasks.idle
     assert not [watched for watched in it.poller.agenda if watched.in_flight or watched.recording]
 
 
@@ -113,8 +113,8 @@ async def test_a_crash_while_links_are_renewed(
         [job] = it.sim.create_jobs(kind="photo", timeline=[("SUCCEED", None)])
         it.track(job, kind="photo")
         await it.run(20)
-        client = it.poller.ground.client
-        links = FreshLinks({PROJECT: client}, it.store, it.clock, tasks=Tasks("links", it.poller.ground.defects))
+        client = it.poller.context.client
+        links = FreshLinks({PROJECT: client}, it.store, it.clock, tasks=Tasks("links", it.poller.context.defects))
         with monkeypatch.context() as patch:
             if where == "show":
                 broken(patch, client, "show")

@@ -334,9 +334,7 @@ async def test_what_the_feed_showed_and_a_single_query_completed_is_no_miss(
         for job in jobs[:3]:
             watched = it.poller.agenda.get(parse_job_id(job))
             assert watched is not None
-            watched.once = (
-                True  # a list lacked it, say: its next look is a single one, and the feed waits for that
-            )
+            watched.ask_singly()  # a list lacked it, say: the feed waits for the single query
             it.poller.agenda.put(watched, it.clock.monotonic() + 20)
             it.sim.set_state(job, "SUCCEED")
         await it.run(30, step=1)
@@ -366,7 +364,7 @@ async def test_a_feed_that_answers_slowly_is_no_liar(tmp_path: Path, monkeypatch
             it.clock.advance(1)
             await it.watcher.take_changes()
             await it.watcher.tick()
-            while len(it.poller.ground.tasks._tasks) > held:
+            while len(it.poller.context.tasks._tasks) > held:
                 await asyncio.sleep(0)
             if second % 30 == 29:
                 gate.set()
@@ -546,4 +544,4 @@ async def test_new_jobs_do_not_put_the_safety_net_off(tmp_path: Path) -> None:
             await it.run(1, step=0.5)
         assert it.poller.feed.carries_news
         await it.run(LONGEST + 5, step=1)
-        assert it.clock.monotonic() - it.poller.agenda.oldest_look() <= LONGEST + 2
+        assert it.clock.monotonic() - it.poller.agenda.oldest_answer() <= LONGEST + 2

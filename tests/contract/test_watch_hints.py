@@ -178,4 +178,4 @@ async def test_the_rest_of_a_production_is_told_as_it_was_learned(tmp_path: Path
         assert 0 < left.low <= left.median <= left.high < 300
         ended = it.job(jobs[0])
         assert it.watcher.eta(ended, it.clock.now()) is None
-        assert eta(it.poller.ground.learning.durations, ("main", "avatar"), None, 0.0) is not None
+        assert eta(it.poller.context.learning.durations, ("main", "avatar"), None, 0.0) is not None

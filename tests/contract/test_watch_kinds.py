@@ -21,7 +21,7 @@ ALL_KINDS = ("avatar", "photo", "business_card", "photo_detection", "picture_mod
 
 def guess(it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any) -> list[Tracked]:
     wanted = [Wanted(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
-    at, routing = it.clock.now(), it.poller.ground.routing
+    at, routing = it.clock.now(), it.poller.context.routing
     done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     return [each.tracked for each in done]
 
@@ -45,10 +45,10 @@ async def restart(it: Rig) -> None:
     it.watcher = Watcher(
         pollers={PROJECT: it.poller},
         store=it.store,
-        learning=it.poller.ground.learning,
+        learning=it.poller.context.learning,
         clock=it.clock,
         metrics=it.metrics,
-        defects=it.poller.ground.defects,
+        defects=it.poller.context.defects,
     )
     await it.watcher.load()
 
@@ -214,14 +214,14 @@ async def test_an_error_of_ours_about_one_job_keeps_no_other_from_being_found(
         [job] = it.sim.create_jobs(kind="photo", timeline=LONG)
         call_back(it, job)
         call_back(it, "poison")
-        show = it.poller.ground.client.show
+        show = it.poller.context.client.show
 
         async def broken(kind: Any, job_id: JobId, **more: Any) -> Any:
             if job_id == "poison":
                 raise KeyError("a bug")
             return await show(kind, job_id, **more)
 
-        monkeypatch.setattr(it.poller.ground.client, "show", broken)
+        monkeypatch.setattr(it.poller.context.client, "show", broken)
         await it.run(40)
         assert it.job(job).state == "PROCESSING"
         assert Event.DEFECT in it.events()
@@ -382,7 +382,7 @@ async def test_what_follows_a_callback_holds_for_jobs_taken_in_any_way(tmp_path:
             it.track(job, kind="photo")
             await it.run(3)
             row = it.job(job).id
-            routing = it.poller.ground.routing
+            routing = it.poller.context.routing
             it.store.write_now(
                 lambda tx: tx.jobs.record_end(row, Event.EXPIRED, at=it.clock.now(), routing=routing, reason="x")
             )

@@ -60,7 +60,7 @@ async def pass_pause(it: Rig, seconds: float = 10 * MINUTE) -> None:
 async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, strangers: int
 ) -> None:
-    lines = Lines(monkeypatch, "daemon.watch.batches")
+    lines = Lines(monkeypatch, "daemon.watch.id_lists")
     async with listing_rig(tmp_path, plan=NO_FEED) as it:
         it.sim.fault("job_ids_ignored")
         jobs = some_jobs(it, count, strangers=strangers)
@@ -76,7 +76,7 @@ async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
 async def test_ids_are_used_again_after_the_pause_and_given_up_again_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = Lines(monkeypatch, "daemon.watch.batches")
+    lines = Lines(monkeypatch, "daemon.watch.id_lists")
     async with listing_rig(tmp_path, plan=NO_FEED) as it:
         fault = it.sim.fault("job_ids_ignored")
         it.sim.create_jobs(count=200, timeline=LONG_LIFE)

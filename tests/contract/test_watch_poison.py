@@ -41,7 +41,7 @@ def poison(it: Rig) -> str:
 
 def looks_at(it: Rig, job: str) -> Callable[[], int]:
     """How often the job was asked about singly from now on."""
-    client, count = it.poller.ground.client, 0
+    client, count = it.poller.context.client, 0
     ask = client.show_whole
 
     async def counted(kind: Any, job_id: Any, **options: Any) -> Any:
@@ -143,7 +143,7 @@ async def test_a_list_of_which_one_entry_breaks_costs_that_entry(tmp_path: Path)
         await it.run(120)
         assert set(told_ends(it)) == {it.job(job).id for job in jobs}
         assert it.requests("list") > 5
-        assert it.poller.batches.trust.size > 1, "lists are still used"
+        assert it.poller.id_lists.trust.size > 1, "lists are still used"
 
 
 async def test_lists_that_break_as_a_whole_leave_the_news_to_single_queries(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ async def test_a_script_that_cannot_be_had_costs_no_news(tmp_path: Path, fault: 
     async with rig(tmp_path, rate=20, plan={"batch": lists, "feed": lists}) as it:
         [job] = it.sim.create_jobs(timeline=[("PROCESSING", 60), ("SUCCEED", None)])
         others = it.sim.create_jobs(count=3, timeline=[("PROCESSING", 60), ("SUCCEED", None)])
-        client = it.poller.ground.client
+        client = it.poller.context.client
         ask, asked = client.show_whole, {True: 0, False: 0}
 
         async def faulty(kind: Any, job_id: Any, *, permit: Any, show_script: bool = False) -> Any:
@@ -379,18 +379,18 @@ async def test_a_list_that_shows_the_past_is_no_answer(tmp_path: Path, behind: f
         change_lists(it, lagging)
         await it.run(100)
         assert set(told_ends(it)) == {it.job(job).id for job in jobs}
-        assert "known to be over" in (it.poller.batches.trust.reason or "")
+        assert "known to be over" in (it.poller.id_lists.trust.reason or "")
 
 
 async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with listing_rig(tmp_path, rate=20.0) as it:
         jobs = ends(it, 30, over=60)
-        client = it.poller.ground.client
+        client = it.poller.context.client
         body = {"state": "PROCESSING", "lastupdate_time": "2099-12-31T23:59:59Z"}
         for job in jobs[:5]:
             it.sim.answer(job, json.dumps(body).encode())
         await it.run(2)
-        assert client is it.poller.ground.client
+        assert client is it.poller.context.client
         for job in jobs[:5]:
             it.sim.answer(job, None)
         await it.run(100)
@@ -404,13 +404,13 @@ async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch:
 async def test_a_link_that_appears_after_the_end_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: dict[str, str] | None
 ) -> None:
-    monkeypatch.setattr("daemon.watch.answers.LINK_LOOKS", (0.01, 0.02))
+    monkeypatch.setattr("daemon.watch.answers.LINK_RETRIES", (0.01, 0.02))
     async with rig(tmp_path) as it:
         job = "early"
         it.sim.answer(job, json.dumps({"state": "SUCCEED", "output_asset_config": absent}).encode())
         it.track(job)
         it.track("other")
-        looks = it.poller.ground.client.show
+        looks = it.poller.context.client.show
         asked = 0
 
         async def later(*args: Any, **options: Any) -> Any:
@@ -421,10 +421,10 @@ async def test_a_link_that_appears_after_the_end_is_found(
                 it.sim.answer(job, json.dumps({"state": "SUCCEED", "output_asset_config": links}).encode())
             return await looks(*args, **options)
 
-        it.poller.ground.client.show = later  # type: ignore[method-assign]
+        it.poller.context.client.show = later  # type: ignore[method-assign]
         await it.run(1)
         async with asyncio.timeout(10):
-            while not it.poller.ground.tasks.idle:
+            while not it.poller.context.tasks.idle:
                 await asyncio.sleep(0.005)
         assert asked == 2
         assert it.job(job).asset.preview_url == "https://cdn.example/v.mp4"

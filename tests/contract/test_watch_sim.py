@@ -13,7 +13,7 @@ from daemon.domain.planning import Reason
 from daemon.logs import LogEvent
 from daemon.metastudio.settings import AkSk
 from daemon.store import StoreFailed, TrackRequest, TrackResult
-from daemon.watch.poller import LAST_LOOK
+from daemon.watch.outcomes import LAST_QUESTION
 from tests.support.rig import PROJECT, rig
 
 LIFE = [("WAITING", 20), ("PROCESSING", 60), ("SUCCEED", None)]
@@ -156,7 +156,7 @@ async def test_a_job_expires_though_the_api_is_gone(tmp_path: Path) -> None:
         await it.sim.down()
         await it.run(125)
         assert it.job("unseen").tracking is Tracking.ACTIVE, "a last look may still find it ended"
-        await it.run(LAST_LOOK)
+        await it.run(LAST_QUESTION)
         assert it.job("unseen").tracking is Tracking.EXPIRED
 
 

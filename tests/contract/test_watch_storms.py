@@ -177,7 +177,7 @@ async def test_the_worst_overdue_are_asked_first_after_an_outage(tmp_path: Path,
         await it.sim.up()
         it.sim.clear_stats()
         asked: list[str] = []
-        client = it.poller.ground.client
+        client = it.poller.context.client
         show, ask = client.show_whole, client.list
 
         async def noting_show(kind: Any, job_id: Any, **rest: Any) -> Any:

@@ -130,7 +130,7 @@ async def test_an_answer_that_is_under_way_while_its_job_is_moved_is_not_recorde
         other.create_jobs(job_id=job, timeline=RUNS)
         with Webhook() as hook:
             async with live(tmp_path, BASE + project(other) + project(sim, "old") + to(hook)) as it:
-                client: Any = it.service.scope.pollers[OLD].ground.client
+                client: Any = it.service.scope.pollers[OLD].context.client
                 show, gate, asked = client.show_whole, asyncio.Event(), asyncio.Event()
 
                 async def gated(*args: Any, **named: Any) -> Any:

@@ -148,10 +148,10 @@ async def test_a_tick_that_breaks_in_one_project_stops_no_other(tmp_path: Path) 
         both = Watcher(
             pollers={ProjectName("one"): one.poller, PROJECT: other.poller},
             store=other.store,
-            learning=other.poller.ground.learning,
+            learning=other.poller.context.learning,
             clock=other.clock,
             metrics=other.metrics,
-            defects=other.poller.ground.defects,
+            defects=other.poller.context.defects,
         )
         [job] = other.sim.create_jobs(timeline=[("PROCESSING", 1e6)])
         other.track(job)

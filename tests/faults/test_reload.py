@@ -63,10 +63,10 @@ async def test_a_fault_that_shows_as_a_client_is_made_changes_nothing(tmp_path: 
             make, it.service.scope.make = it.service.scope.make, broken  # type: ignore[method-assign,assignment]
             refused = await it.reload(BASE + project(sim, rate=40) + to(hook))
             assert "an error of its own" in refused.faults[0]
-            assert it.service.scope.pollers[MAIN].ground.client.budget.rate == 20
+            assert it.service.scope.pollers[MAIN].context.client.budget.rate == 20
             it.service.scope.make = make  # type: ignore[method-assign]
             assert (await it.reload(BASE + project(sim, rate=40) + to(hook))).ok
-            assert it.service.scope.pollers[MAIN].ground.client.budget.rate == 40
+            assert it.service.scope.pollers[MAIN].context.client.budget.rate == 40
 
 
 async def test_a_secret_is_in_no_fault(tmp_path: Path, sim: Simulator) -> None:
@@ -122,7 +122,7 @@ async def test_reloads_that_are_asked_for_meanwhile_are_one_and_see_the_last_fil
             later = await asyncio.gather(*others)
             await first
             assert len({id(each) for each in later}) == 1
-            assert it.service.scope.pollers[MAIN].ground.client.budget.rate == 40
+            assert it.service.scope.pollers[MAIN].context.client.budget.rate == 40
             assert it.metric("wrapd_config_reloads_total", result="ok") == 2
 
 
@@ -164,7 +164,7 @@ async def test_corrected_keys_are_tried_at_once(tmp_path: Path, sim: Simulator) 
     with Webhook() as hook:
         async with live(tmp_path, BASE + project(sim, secret=WRONG) + to(hook)) as it:
             await it.track(job)
-            client = it.service.scope.pollers[MAIN].ground.client
+            client = it.service.scope.pollers[MAIN].context.client
             await it.until("it is refused", lambda: len(client._session._gate._failures))
             gate, failures = client._session._gate, len(client._session._gate._failures)
             more = 'app_user_id = "somebody"\n'
@@ -173,7 +173,7 @@ async def test_corrected_keys_are_tried_at_once(tmp_path: Path, sim: Simulator) 
             assert len(gate._failures) >= failures, "a refusal is not forgotten"
             assert (await it.reload(BASE + project(sim) + to(hook))).ok
             await it.until("it is told", lambda: it.statuses()["sent"], seconds=20)
-            assert client is it.service.scope.pollers[MAIN].ground.client
+            assert client is it.service.scope.pollers[MAIN].context.client
             assert len(client._uses) == 1, "the session with the wrong keys is closed"
 
 
@@ -188,7 +188,7 @@ async def test_projects_come_and_go_with_their_jobs(tmp_path: Path, sim: Simulat
             reloaded = await it.reload(one + other + to(hook))
             assert "projects.other: added" in reloaded.changed
             await it.until("the other's is asked", lambda: it.polled(second))
-            budget = it.service.scope.pollers[ProjectName("other")].ground.client.budget
+            budget = it.service.scope.pollers[ProjectName("other")].context.client.budget
             assert "projects.other: removed" in (await it.reload(one + to(hook))).changed
             assert set(it.service.scope.pollers) == {MAIN}
             assert it.metric("wrapd_project_up", project="other") is None
@@ -197,7 +197,7 @@ async def test_projects_come_and_go_with_their_jobs(tmp_path: Path, sim: Simulat
             await it.until("the first is told", lambda: it.statuses()["sent"] == 1)
             assert (await it.reload(one + other + to(hook))).ok
             await it.until("the other's is told", lambda: it.statuses()["sent"] == 2)
-            assert it.service.scope.pollers[ProjectName("other")].ground.client.budget is budget
+            assert it.service.scope.pollers[ProjectName("other")].context.client.budget is budget
             assert {each.json["job_id"] for each in hook.requests} == {first, second}
 
 

@@ -68,7 +68,7 @@ async def way(
     async with rig(folder, **changes) as watch:
         clock, store, quiet = watch.clock, watch.store, Quiet()
         settings = settings or NotifySettings(send_timeout=5.0)
-        fresh = FreshLinks({PROJECT: watch.poller.ground.client}, store, clock, tasks=tasks("links", clock))
+        fresh = FreshLinks({PROJECT: watch.poller.context.client}, store, clock, tasks=tasks("links", clock))
         pictures = Pictures(
             {PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock, tasks=tasks("pictures", clock)
         )

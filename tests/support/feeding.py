@@ -86,7 +86,7 @@ def facts(it: Rig) -> Mapping[str, Any]:
 
 def change_lists(it: Rig, change: Callable[[Listed, Any], Awaitable[Listed] | Listed]) -> None:
     """Let every answer of the list operation pass through `change(listed, query)` before the watch sees it."""
-    client = it.poller.ground.client
+    client = it.poller.context.client
     ask = client.list
 
     async def changed(query: Any, *, permit: Any) -> Listed:

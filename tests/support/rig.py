@@ -25,7 +25,7 @@ from daemon.store import DeliveryRow, JobRow, Store, TrackRequest, TrackResult, 
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects
 from daemon.transport import Timeouts
-from daemon.watch.ground import Limits
+from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.learning import Learning
 from daemon.watch.poller import Poller
 from daemon.watch.settings import PollingPlan
@@ -153,19 +153,21 @@ async def rig(
         )
         defects = Defects(clock=clock, metrics=metrics, report=operators.defect)
         poller = Poller(
-            project=PROJECT,
-            client=client,
-            store=store,
-            routing=routed,
-            plan=PollingPlan(**plan | changes.get("plan", {})),
-            learning=learning,
-            limits=Limits(**limits),
-            clock=clock,
-            rng=random.Random(1),
-            metrics=metrics,
-            wake=woken.extend,
+            ProjectContext(
+                project=PROJECT,
+                client=client,
+                store=store,
+                routing=routed,
+                plan=PollingPlan(**plan | changes.get("plan", {})),
+                learning=learning,
+                limits=Limits(**limits),
+                clock=clock,
+                rng=random.Random(1),
+                metrics=metrics,
+                wake=woken.extend,
+                defects=defects,
+            ),
             operators=operators,
-            defects=defects,
         )
         watcher = Watcher(
             pollers={PROJECT: poller},

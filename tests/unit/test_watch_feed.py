@@ -9,7 +9,7 @@ from daemon.domain.jobs import JobId
 from daemon.metastudio.listing import Listed, Summary
 from daemon.metastudio.wire import PolledTask
 from daemon.watch.feed import _JOIN, _MAX_PAGES, OVERLAP, _Read
-from daemon.watch.trust import FULL_BATCH
+from daemon.watch.trust import FULL_LIST
 
 T = 1_800_000_000.0
 
@@ -31,7 +31,7 @@ def page(entries: list[Summary], *, server: float | None = None, skipped: int = 
 def read_all(read: _Read, whole: list[Summary]) -> _Read:
     """Read `whole` as a service pages it."""
     while not read.done:
-        read.page(page(whole[read.offset : read.offset + FULL_BATCH], server=T + 1))
+        read.page(page(whole[read.offset : read.offset + FULL_LIST], server=T + 1))
     return read
 
 
@@ -56,7 +56,7 @@ def test_entries_that_cannot_be_used_count_as_part_of_a_full_page() -> None:
     read = _Read(T - 500)
     read.page(page(ended(90), skipped=10))
     assert not read.done
-    assert read.offset == FULL_BATCH - _JOIN
+    assert read.offset == FULL_LIST - _JOIN
 
 
 @pytest.mark.parametrize(("mark", "pages"), [(T - 50, 1), (T - 85, 1), (T - 95, 2), (T - 300, 4)])
@@ -84,10 +84,10 @@ def test_rare_ends_at_the_seam_of_two_pages_are_no_disorder() -> None:
 def test_pages_that_shift_while_they_are_read_still_join() -> None:
     whole, late = ended(300), [entry(5000 + n, T + 1) for n in range(40)]
     read = _Read(T - 150)
-    read.page(page(whole[:FULL_BATCH]))
+    read.page(page(whole[:FULL_LIST]))
     whole = late + whole  # 40 jobs ended meanwhile
     while not read.done:
-        read.page(page(whole[read.offset : read.offset + FULL_BATCH]))
+        read.page(page(whole[read.offset : read.offset + FULL_LIST]))
     assert (read.fault, read.lie) == (None, None)
     assert {f"j{number}" for number in range(160)} <= read.ids
 
@@ -95,24 +95,24 @@ def test_pages_that_shift_while_they_are_read_still_join() -> None:
 def test_a_few_that_left_the_list_between_two_pages_cost_nothing() -> None:
     whole = ended(300)
     read = _Read(T - 150)
-    read.page(page(whole[:FULL_BATCH]))
+    read.page(page(whole[:FULL_LIST]))
     whole = whole[_JOIN - 1 :]  # frozen jobs that thawed
-    read.page(page(whole[read.offset : read.offset + FULL_BATCH]))
+    read.page(page(whole[read.offset : read.offset + FULL_LIST]))
     assert (read.done, read.fault) == (True, None)
     assert {f"j{number}" for number in range(160)} <= read.ids
 
 
 def test_pages_that_leave_some_out_are_not_complete() -> None:
     read = _Read(T - 150)
-    read.page(page(ended(300)[:FULL_BATCH]))
-    read.page(page(ended(300)[FULL_BATCH + 3 : 2 * FULL_BATCH + 3]))
+    read.page(page(ended(300)[:FULL_LIST]))
+    read.page(page(ended(300)[FULL_LIST + 3 : 2 * FULL_LIST + 3]))
     assert read.fault == "pages do not join"
 
 
 def test_pages_that_repeat_end_the_read() -> None:
     read = _Read(T - 150)
     for _ in range(2):
-        read.page(page(ended(300)[:FULL_BATCH]))
+        read.page(page(ended(300)[:FULL_LIST]))
     assert (read.done, read.pages, read.fault) == (True, 2, "pages repeat")
 
 
@@ -140,8 +140,8 @@ def test_what_is_not_as_documented_is_a_lie(entries: list[Summary], lie: str) ->
 
 def test_a_second_page_with_newer_ends_that_the_first_did_not_hold_is_a_lie() -> None:
     read = _Read(T - 500)
-    read.page(page(ended(FULL_BATCH)))
-    new = [entry(2000 + number, T - number) for number in range(FULL_BATCH - 1)]
+    read.page(page(ended(FULL_LIST)))
+    new = [entry(2000 + number, T - number) for number in range(FULL_LIST - 1)]
     read.page(page([entry(99, T - 99), *new]))
     assert read.lie == "it is not sorted by update time"
 

@@ -9,7 +9,8 @@ from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.planning import Rails, Reason, Strategy
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import Agenda, Watched
+from daemon.watch.agenda import Agenda
+from daemon.watch.job import Watched
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
 
@@ -31,17 +32,29 @@ def planner_of(jobs: int, *, rate: float = 10.0, **plan: Any) -> Planner:
     )
 
 
-def watched(number: int = 0, *, state: str | None = "PROCESSING", kind: str = "avatar") -> Watched:
+def watched(
+    number: int = 0,
+    *,
+    state: str | None = "PROCESSING",
+    kind: str = "avatar",
+    in_state: float = 100,
+    left: float = 1e9,
+    asked: bool = True,
+) -> Watched:
+    """A job that was asked about now, `in_state` seconds after it came into its state, and that wrapd gives up on
+    after the seconds that are `left`."""
     job = Watched(
         job=number,
         job_id=JobId(f"j{number}"),
         kind=KINDS[kind],
         state=state,
-        since=NOW - 100,
-        expires=1e9,
+        since=NOW - in_state,
+        start=NOW - 100,
+        expires=NOW + left,
         due=NOW,
     )
-    job.start, job.looked = NOW - 100, NOW
+    if asked:
+        job.answered(NOW, "single")
     return job
 
 
@@ -59,7 +72,7 @@ def test_the_net_comes_round_within_its_time_and_within_half_of_the_budget(
     jobs: int, batch: int, rate: float, seconds: float
 ) -> None:
     planner = planner_of(jobs, rate=rate)
-    planner.batch_size = batch
+    planner.list_size = batch
     assert planner.net_interval == pytest.approx(seconds)
     lists_a_second = 1 / planner.net_pace
     assert lists_a_second <= 1.06 * max(1.0, rate / 2)
@@ -68,12 +81,12 @@ def test_the_net_comes_round_within_its_time_and_within_half_of_the_budget(
 
 def test_behind_the_feed_a_job_waits_for_the_net_but_one_that_lists_do_not_hold_does_not() -> None:
     planner = planner_of(500)
-    planner.batch_size, planner.behind_feed = 100, True
+    planner.list_size, planner.behind_feed = 100, True
     job = watched()
     planner.plan_next(job, NOW)
     assert job.reason is Reason.NET
     assert 0.95 * 60 <= job.due - NOW <= 60
-    job.alone = True
+    job.set_unlisted(unlisted=True)
     planner.plan_next(job, NOW)
     assert job.reason is not Reason.NET
 
@@ -83,7 +96,7 @@ def test_a_place_in_a_full_list_is_worth_a_hundredth_of_a_request() -> None:
     single, shared = watched(), watched()
     planner.weigh(NOW, starved=0.0)
     planner.plan_next(single, NOW)
-    planner.batch_size = 100
+    planner.list_size = 100
     planner.weigh(NOW, starved=0.0)
     planner.plan_next(shared, NOW)
     assert planner.share == pytest.approx(planner.price / 100)
@@ -131,8 +144,7 @@ def test_failures_come_later_each_time_and_the_service_s_wish_is_a_floor() -> No
 
 def test_the_last_look_comes_when_the_time_is_over() -> None:
     planner = planner_of(1, strategy=Strategy.FIXED)
-    job = watched()
-    job.expires = NOW + 2.5
+    job = watched(left=2.5)
     planner.plan_next(job, NOW)
     assert (job.due, job.reason) == (job.expires, Reason.LAST)
 
@@ -140,8 +152,7 @@ def test_the_last_look_comes_when_the_time_is_over() -> None:
 def test_a_frozen_job_has_its_own_pace_even_behind_the_feed() -> None:
     planner = planner_of(500, rails=Rails(blocked_interval=600))
     planner.behind_feed = True
-    job = watched(state="BLOCK")
-    job.since = NOW - 3000
+    job = watched(state="BLOCK", in_state=3000)
     planner.plan_next(job, NOW)
     assert job.reason is Reason.BLOCKED
     assert 0.95 * 300 <= job.due - NOW <= 300
@@ -149,6 +160,5 @@ def test_a_frozen_job_has_its_own_pace_even_behind_the_feed() -> None:
 
 def test_a_job_that_was_never_looked_at_is_worth_a_request() -> None:
     planner = planner_of(500)
-    job = watched()
-    job.looked = None
+    job = watched(asked=False)
     assert planner.area(job, NOW) == planner.price

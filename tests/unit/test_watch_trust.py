@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.watch.trust import FULL_BATCH, BatchTrust, Feed, FeedTrust
+from daemon.watch.trust import FULL_LIST, Feed, FeedTrust, IdListTrust
 
 MINUTES, HOURS = 60.0, 3600.0
 
@@ -79,7 +79,7 @@ def test_a_feed_that_is_off_stays_off() -> None:
 
 
 def test_a_list_that_holds_what_was_asked_keeps_its_size() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     assert trust.answered(asked=100, found=100, missing=0, foreign=0, now=0) is None
     assert trust.answered(asked=100, found=92, missing=8, foreign=0, now=1) is None, (
         "a few may be missing: they are asked singly"
@@ -87,23 +87,23 @@ def test_a_list_that_holds_what_was_asked_keeps_its_size() -> None:
     assert trust.answered(asked=100, found=95, missing=5, foreign=40, now=2) is None, (
         "foreign jobs are passed over"
     )
-    assert trust.usable(3) == FULL_BATCH
+    assert trust.usable(3) == FULL_LIST
 
 
 def test_a_list_that_is_capped_is_asked_about_as_many_as_it_holds() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     assert trust.answered(asked=100, found=10, missing=90, foreign=0, now=0) is not None
     assert trust.usable(1) == 10
     assert trust.answered(asked=10, found=10, missing=0, foreign=0, now=2) is None
     assert trust.usable(10 * MINUTES - 1) == 10
-    assert trust.usable(10 * MINUTES) == FULL_BATCH, "it gets another trial"
+    assert trust.usable(10 * MINUTES) == FULL_LIST, "it gets another trial"
     trust.answered(asked=100, found=10, missing=90, foreign=0, now=10 * MINUTES)
     assert trust.usable(29 * MINUTES) == 10
-    assert trust.usable(30 * MINUTES) == FULL_BATCH
+    assert trust.usable(30 * MINUTES) == FULL_LIST
 
 
 def test_jobs_that_are_missing_again_are_no_sign_of_a_cap() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     trust.answered(asked=100, found=80, missing=20, foreign=0, now=0)
     assert trust.usable(1) == 80
     assert trust.answered(asked=80, found=60, missing=0, foreign=0, now=2) is None
@@ -111,13 +111,13 @@ def test_jobs_that_are_missing_again_are_no_sign_of_a_cap() -> None:
 
 
 def test_a_list_that_takes_no_notice_of_ids_is_not_asked_about_any() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     assert "no notice" in (trust.answered(asked=50, found=3, missing=47, foreign=97, now=0) or "")
     assert trust.usable(1) == 1
 
 
 def test_lists_that_come_empty_are_given_up_at_the_third() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     assert trust.answered(asked=50, found=0, missing=50, foreign=0, now=0) is None
     assert trust.answered(asked=50, found=0, missing=50, foreign=0, now=1) is None
     assert trust.answered(asked=50, found=0, missing=50, foreign=0, now=2) is not None
@@ -125,14 +125,14 @@ def test_lists_that_come_empty_are_given_up_at_the_third() -> None:
 
 
 def test_a_few_jobs_that_no_list_holds_are_no_doubt_about_lists() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     for now in range(10):
         assert trust.answered(asked=3, found=0, missing=3, foreign=0, now=now) is None
-    assert trust.usable(11) == FULL_BATCH
+    assert trust.usable(11) == FULL_LIST
 
 
 def test_a_refused_list_is_halved_until_single_queries_remain() -> None:
-    trust = BatchTrust(on=True)
+    trust = IdListTrust(on=True)
     sizes = []
     while trust.size > 1:
         trust.refused(trust.size, 0)
@@ -141,6 +141,6 @@ def test_a_refused_list_is_halved_until_single_queries_remain() -> None:
 
 
 def test_ids_that_are_off_stay_off() -> None:
-    trust = BatchTrust(on=False)
+    trust = IdListTrust(on=False)
     assert trust.usable(1e9) == 1
     assert trust.reason == "polling.batch is off"

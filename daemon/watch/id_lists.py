@@ -15,10 +15,11 @@ from daemon.metastudio.budget import Permit
 from daemon.metastudio.errors import Refused
 from daemon.metastudio.listing import ListQuery, Summary
 from daemon.tasks import where_of
-from daemon.watch.agenda import Queue, Watched
-from daemon.watch.answers import Answers, Source, complete_enough
-from daemon.watch.ground import Ground
-from daemon.watch.trust import BatchTrust, Pauses
+from daemon.watch.agenda import JobQueue
+from daemon.watch.answers import Answers, Asked, complete_enough
+from daemon.watch.context import ProjectContext
+from daemon.watch.job import Watched
+from daemon.watch.trust import IdListTrust, Pauses
 
 log = logger(__name__)
 
@@ -36,33 +37,33 @@ _MISSED = 2
 """Answers in a row without a job that exists, after which lists are taken not to hold it."""
 
 
-class Batches:
+class IdLists:
     """The lists by ids of one project."""
 
-    def __init__(self, ground: Ground, answers: Answers) -> None:
-        self.trust = BatchTrust(on=ground.planner.plan.batch)
-        self._ground = ground
+    def __init__(self, context: ProjectContext, answers: Answers) -> None:
+        self.trust = IdListTrust(on=context.planner.plan.batch)
+        self._context = context
         self._answers = answers
-        self._looks = ground.metrics.looks.labels(ground.project, "ids")
+        self._looks = context.metrics.looks.labels(context.project, "ids")
         self._weigh_at = 0.0
         self._net_at = 0.0
         self._lacks = Pauses()
         self._lacks_until = math.inf
         """When the jobs that lists do not hold are tried in lists again."""
-        ground.planner.batch_size = self.trust.size
+        context.planner.list_size = self.trust.size
 
     def due(self, now: float) -> bool:
-        """Whether it may be time for a request: a cheap look before `choose`."""
-        planner = self._ground.planner
+        """Whether it may be time for a request: a cheap check before `choose`."""
+        planner = self._context.planner
         if now >= min(self._lacks_until, self.trust.again_at or math.inf):
             self._try_again(now)
-        planner.batch_size = self.trust.usable(now)
-        first = self._ground.agenda.first(Queue.TOGETHER)
+        planner.list_size = self.trust.usable(now)
+        first = self._context.agenda.first(JobQueue.TOGETHER)
         if first is None:
             return False
-        if planner.behind_feed and planner.batch_size > 1:
+        if planner.behind_feed and planner.list_size > 1:
             return now >= self._net_at or (first.due <= now and first.reason not in _BY_PRICE)
-        if planner.batch_size == 1:
+        if planner.list_size == 1:
             return self._answers.ready(first, now)
         if first.due <= now and first.reason not in _BY_PRICE:
             return True
@@ -71,10 +72,10 @@ class Batches:
 
     def choose(self, now: float) -> list[Watched]:
         """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
-        planner, agenda = self._ground.planner, self._ground.agenda
-        chosen = agenda.pop(Queue.TOGETHER, planner.batch_size)
+        planner, agenda = self._context.planner, self._context.agenda
+        chosen = agenda.pop(JobQueue.TOGETHER, planner.list_size)
         try:
-            worth = planner.batch_size == 1 or planner.behind_feed or self._worth(chosen, now)
+            worth = planner.list_size == 1 or planner.behind_feed or self._worth(chosen, now)
         except Exception as error:  # noqa: BLE001 - one of them breaks the plan: asked singly they show which
             self.broken(chosen, error)
             return []
@@ -88,21 +89,21 @@ class Batches:
 
     async def ask(self, jobs: Sequence[Watched], permit: Permit) -> None:
         """Ask about all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
-        ground = self._ground
-        began = ground.clock.monotonic()
+        context = self._context
+        began = context.clock.monotonic()
         query = ListQuery(
             job_ids=tuple(watched.job_id for watched in jobs),
-            created_since=(ground.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
+            created_since=(context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
         )
         try:
-            listed = await ground.client.list(query, permit=permit)
+            listed = await context.client.list(query, permit=permit)
         except Refused:
             if len(jobs) > 1:
-                self._limited(self.trust.refused(len(jobs), ground.clock.monotonic()))
+                self._limited(self.trust.refused(len(jobs), context.clock.monotonic()))
             raise
         wanted = {watched.job_id for watched in jobs}
         best, foreign = _newest(listed.entries, wanted)
-        missing, stale = self._take(jobs, best, Source(by="ids", began=began))
+        missing, stale = self._take(jobs, best, Asked(by="ids", began=began))
         self._looks.inc(len(best) - len(stale))
         why = self.trust.answered(
             asked=len(jobs),
@@ -110,7 +111,7 @@ class Batches:
             missing=sum(watched.missed == 0 for watched in missing),
             foreign=foreign,
             stale=len(stale),
-            now=ground.clock.monotonic(),
+            now=context.clock.monotonic(),
         )
         if why is not None:
             self._limited(why)
@@ -119,29 +120,29 @@ class Batches:
 
     def failed(self, why: str, *, for_good: bool) -> None:
         """A list could not be used while single queries are answered."""
-        limited = self.trust.failed(why, self._ground.clock.monotonic(), for_good=for_good)
+        limited = self.trust.failed(why, self._context.clock.monotonic(), for_good=for_good)
         if limited is not None:
             self._limited(limited)
 
     def broken(self, jobs: Sequence[Watched], error: Exception) -> None:
         """An error of wrapd's own about a list as a whole: its jobs are asked singly, so that the one shows
         that it is about; where lists break again and again they are left alone for a while."""
-        ground = self._ground
-        now, shortest = ground.clock.monotonic(), ground.planner.plan.rails.min_interval
-        ground.defects.note("watch", error, project=ground.project)
+        context = self._context
+        now, shortest = context.clock.monotonic(), context.planner.plan.rails.min_interval
+        context.defects.note("watch", error, project=context.project)
         self.failed(where_of(error), for_good=False)
         for watched in jobs:
             if watched.in_flight:
-                watched.once, watched.due, watched.reason = True, now + shortest, Reason.RETRY
-                ground.agenda.put_back(watched, earliest=watched.due)
+                watched.ask_singly(now + shortest, Reason.RETRY)
+                context.agenda.put_back(watched, earliest=watched.due)
 
     def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
         """Whether the undetected delay that is expected of all of them is worth a request."""
-        planner = self._ground.planner
+        planner = self._context.planner
         longest = planner.plan.rails.max_interval
         if not chosen:
             return False
-        if chosen[-1].due <= now and len(chosen) == planner.batch_size:
+        if chosen[-1].due <= now and len(chosen) == planner.list_size:
             return True  # each is worth its share
         total = 0.0
         for watched in chosen:
@@ -156,115 +157,112 @@ class Batches:
         return False
 
     def _until_worth(self, chosen: Sequence[Watched], total: float, now: float) -> float:
-        """Seconds until the sum may reach the price: it grows about as the square of the time since the looks."""
+        """Seconds until the sum may reach the price: it grows about as the square of the time since then."""
         looked = [watched.looked for watched in chosen if watched.looked is not None]
         if total <= 0 or not looked:
             return _SOONEST
         since = now - sum(looked) / len(looked)
-        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._ground.planner.plan.price / total) - 1)))
+        return min(_LATEST, max(_SOONEST, since * (math.sqrt(self._context.planner.plan.price / total) - 1)))
 
     def _take(
-        self, jobs: Iterable[Watched], best: dict[JobId, Summary], source: Source
+        self, jobs: Iterable[Watched], best: dict[JobId, Summary], asked: Asked
     ) -> tuple[list[Watched], list[Watched]]:
         """Take what the answer says of each job. Returns those that it does not hold, and those of which it says
         something older than what is known: that is no answer. What breaks costs the one job that it is about."""
-        ground, agenda = self._ground, self._ground.agenda
-        now = ground.clock.monotonic()
+        context, agenda = self._context, self._context.agenda
+        now = context.clock.monotonic()
         missing: list[Watched] = []
         stale: list[Watched] = []
         for watched in jobs:
             if watched.recording or not agenda.holds(watched):
-                watched.in_flight = False  # whoever records it plans it
+                watched.release()  # whoever records it plans it
                 continue
             summary = best.get(watched.job_id)
             if summary is None:
                 missing.append(watched)
                 continue
             try:
-                if self._take_one(watched, summary, source, now):
+                if self._take_one(watched, summary, asked, now):
                     continue
             except Exception as error:  # noqa: BLE001
                 self._answers.defect(watched, error)
-                agenda.put_back(watched, earliest=ground.planner.earliest(now))
+                context.planner.put_back(watched, now)
                 continue
             stale.append(watched)
         return missing, stale
 
-    def _take_one(self, watched: Watched, summary: Summary, source: Source, now: float) -> bool:
+    def _take_one(self, watched: Watched, summary: Summary, asked: Asked, now: float) -> bool:
         """Take what is said of one job. False where it is older than what was known when the question began."""
-        ground, agenda = self._ground, self._ground.agenda
+        context = self._context
         moved = summary.state != watched.state
-        if watched.unstored and source.began < watched.due:
+        if watched.unstored and asked.began < watched.due:
             pass  # it only filled the list: the store gets its pause
-        elif not (outdated(watched, summary, source) if moved else lags(watched, summary)):
-            watched.missed = 0
+        elif not (outdated(watched, summary, asked) if moved else lags(watched, summary)):
+            watched.set_missed(0)
             if moved:
-                watched.recording = True  # until it is: no other answer takes it a second time
-                ground.tasks.spawn("move", self._take_move(watched, summary, source), job=watched.job_id)
+                watched.begin_recording()
+                context.tasks.spawn("move", self._take_move(watched, summary, asked), job=watched.job_id)
                 return True
-            self._answers.unchanged(watched, source, now)
+            self._answers.unchanged(watched, asked, now)
             watched.note_reported(summary.reported_at)
             if now >= watched.expires:
-                watched.once, watched.due = True, now  # the last look is a single one
-        elif watched.looked is None or source.began >= watched.looked:
+                watched.ask_singly(now)  # the last question is a single one
+        elif watched.looked is None or asked.began >= watched.looked:
             return False
-        agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
+        context.planner.put_back(watched, now, by_list=True)
         return True
 
-    async def _take_move(self, watched: Watched, summary: Summary, source: Source) -> None:
-        ground = self._ground
+    async def _take_move(self, watched: Watched, summary: Summary, asked: Asked) -> None:
+        context = self._context
         try:
-            await take_summary(ground, self._answers, watched, summary, source)
+            await take_summary(context, self._answers, watched, summary, asked)
         except Exception as error:  # noqa: BLE001
             self._answers.defect(watched, error)
         finally:
-            watched.recording = False
-            earliest = ground.planner.earliest(ground.clock.monotonic())
-            ground.agenda.put_back(watched, earliest=earliest, by_list=True)
+            watched.end_recording()
+            context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
 
     def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
         """Those of which an answer says nothing are asked singly; where the list is in doubt, once more
         together."""
-        ground = self._ground
-        now = ground.clock.monotonic()
+        context = self._context
+        now = context.clock.monotonic()
         for watched in jobs:
-            watched.missed += 1
-            watched.once = not doubtful or watched.missed > 1
-            watched.due, watched.reason = now, Reason.MISSING
-            log.debug(LogEvent.LIST_LACKS, project=ground.project, job=watched.job_id, times=watched.missed)
-            ground.agenda.put_back(watched, earliest=ground.planner.earliest(now), by_list=True)
+            watched.lacked(now, doubtful=doubtful)
+            log.debug(LogEvent.LIST_LACKS, project=context.project, job=watched.job_id, times=watched.missed)
+            context.planner.put_back(watched, now, by_list=True)
 
     def exists(self, watched: Watched) -> None:
         """A single query was answered about a job that lists lacked."""
-        if watched.missed >= _MISSED and not watched.alone:
-            self._ground.agenda.set_alone(watched)
+        if watched.missed >= _MISSED and not watched.unlisted:
+            self._context.agenda.set_unlisted(watched)
             if self._lacks_until == math.inf:
-                self._lacks_until = self._lacks.begin(self._ground.clock.monotonic(), good_since=None)
+                self._lacks_until = self._lacks.begin(self._context.clock.monotonic(), good_since=None)
 
     def _try_again(self, now: float) -> None:
         """Where a limit is over lists begin anew; else those that they lacked need to be missing once more."""
-        agenda = self._ground.agenda
+        agenda = self._context.agenda
         anew = self.trust.again_at is not None and now >= self.trust.again_at
         for watched in agenda:
             if watched.missed and watched.kind.listed:
-                watched.missed = 0 if anew else _MISSED - 1
-                if watched.alone:
-                    agenda.set_alone(watched, alone=False)
+                watched.set_missed(0 if anew else _MISSED - 1)
+                if watched.unlisted:
+                    agenda.set_unlisted(watched, unlisted=False)
                     if not watched.in_flight:
                         agenda.put(watched, watched.due)
         self._lacks_until = math.inf
 
     def _limited(self, why: str) -> None:
-        ground = self._ground
-        ground.planner.batch_size = self.trust.size
-        log.warning(LogEvent.BATCH_LIMITED, project=ground.project, size=self.trust.size, reason=why)
+        context = self._context
+        context.planner.list_size = self.trust.size
+        log.warning(LogEvent.BATCH_LIMITED, project=context.project, size=self.trust.size, reason=why)
 
 
-def outdated(watched: Watched, summary: Summary, source: Source) -> bool:
+def outdated(watched: Watched, summary: Summary, asked: Asked) -> bool:
     """Whether a list tells of an older state than the one that is known: lists may lag behind."""
     if watched.reported is not None and summary.reported_at is not None:
         return summary.reported_at < watched.reported
-    return watched.looked is not None and source.began < watched.looked
+    return watched.looked is not None and asked.began < watched.looked
 
 
 def lags(watched: Watched, summary: Summary) -> bool:
@@ -275,21 +273,21 @@ def lags(watched: Watched, summary: Summary) -> bool:
 
 
 async def take_summary(
-    ground: Ground, answers: Answers, watched: Watched, summary: Summary, source: Source
+    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
 ) -> None:
     """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
     first. Puts nothing into the agenda."""
-    seen, now = summary.observation(), ground.clock.monotonic()
+    seen, now = summary.observation(), context.clock.monotonic()
     answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
-        await answers.take(watched, seen, source)
+        await answers.take(watched, seen, asked)
         return
     due = now
     if watched.failures:  # the single query was tried, and has its own pace
         due = max(now, watched.due)
     elif watched.asked_by == "single" and watched.looked is not None:  # it had an answer, and that says otherwise
-        due = max(now, watched.looked + ground.planner.plan.rails.min_interval)
-    watched.once, watched.due, watched.reason = True, due, Reason.DETAIL
+        due = max(now, watched.looked + context.planner.plan.rails.min_interval)
+    watched.ask_singly(due, Reason.DETAIL)
 
 
 def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:

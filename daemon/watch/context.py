@@ -1,11 +1,11 @@
-"""What all parts of one project's watch stand on. Never decides anything.
+"""What all parts of one project's watch share. Never decides anything.
 
 Routing and limits may change while it runs: they are read where they are used, and never kept.
 """
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -18,6 +18,7 @@ from daemon.tasks import Defects, Tasks
 from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
+from daemon.watch.settings import PollingPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +31,8 @@ class Limits:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ground:
-    """One project's parts and surroundings."""
+class ProjectContext:
+    """One project's surroundings, and what all parts of its watch use."""
 
     project: ProjectName
     client: ProjectClient
@@ -42,9 +43,22 @@ class Ground:
     rng: random.Random
     metrics: Metrics
     wake: Callable[[Iterable[ChannelName]], None]
-    agenda: Agenda
-    planner: Planner
     learning: Learning
-    trouble: StoreErrors
-    tasks: Tasks
     defects: Defects
+    plan: InitVar[PollingPlan]
+    agenda: Agenda = field(init=False, default_factory=Agenda)
+    planner: Planner = field(init=False)
+    store_errors: StoreErrors = field(init=False)
+    tasks: Tasks = field(init=False)
+
+    def __post_init__(self, plan: PollingPlan) -> None:
+        self.planner = Planner(
+            project=self.project,
+            plan=plan,
+            rate=self.client.budget.rate,
+            agenda=self.agenda,
+            durations=lambda: self.learning.durations,
+            rng=self.rng,
+        )
+        self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
+        self.tasks = Tasks("watch", self.defects)

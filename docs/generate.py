@@ -218,14 +218,16 @@ _DOCUMENTS = (
 
 
 def _json_keys() -> Iterator[str]:
-    """The keys of `--json` with the comments beside them, in daemon/views/ and daemon/cli/facts.py."""
-    shaped = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "daemon/views").glob("*.py")))
-    text = (ROOT / "daemon/cli/facts.py").read_text(encoding="utf-8")
+    """The keys of `--json` with the comments beside them, in daemon/views/ and in the commands."""
+    shaped, text = (
+        "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).glob("*.py")))
+        for folder in ("daemon/views", "daemon/cli")
+    )
     for name in _DOCUMENTS:
         view = re.search(rf'class {name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL)
-        body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
+        body = re.search(rf"def json_of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         found = view or body
-        assert found is not None, f"{name} is declared neither in views nor in facts as this script expects it"
+        assert found is not None, f"{name} is declared neither in views nor in a command as this script expects it"
         rows = _commented_keys(found[1], r"    (\w+?)_?: " if view else r'        "(\w+)":')
         yield from [f"### {name.capitalize()}", "", *table(("key", "value"), rows)]
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from daemon.domain.hosts import is_loopback
-from daemon.sim import control
+from daemon.sim import control_http as control
 from daemon.sim.api import Api
 from daemon.sim.calls import Call, route
 from daemon.sim.faults import ActiveFault, Faults, Stage, hit

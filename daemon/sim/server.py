@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
-from daemon.sim import control
+from daemon.sim import control_http as control
 from daemon.sim.answers import Answers
 from daemon.sim.api import Api
 from daemon.sim.callbacks import Callbacks

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.sim.answers import Answers, encode
+from daemon.sim.book import Book
 from daemon.sim.calls import Call
 from daemon.sim.creation import callback_of, check_creation, read_object
 from daemon.sim.faults import ActiveFault, hit
-from daemon.sim.jobs import Book, Job
+from daemon.sim.jobs import Job
 from daemon.sim.lies import Lies
 from daemon.sim.listing import ListQuery, find, read_query
 from daemon.sim.quirks import BENDS, SCRIPT_BENDS

@@ -7,7 +7,7 @@ there: what the service really insists on is not documented.
 import json
 from typing import Any, Final
 
-from daemon.sim.callbacks import CallbackConfig, read_config
+from daemon.sim.orders import CallbackConfig, read_callback_config
 from daemon.sim.plans import spoken_seconds
 from daemon.sim.refusals import invalid
 
@@ -65,7 +65,7 @@ def callback_of(body: dict[str, Any]) -> CallbackConfig | None:
     """Who is to be told of the job's end; None where nobody is. Raises `Refusal`."""
     given = _object(body, "callback_config")
     try:
-        return read_config(given) if given else None
+        return read_callback_config(given) if given else None
     except ValueError as error:
         raise invalid(str(error)) from None
 

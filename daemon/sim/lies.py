@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from daemon.sim.book import Book
 from daemon.sim.faults import ActiveFault, hit
-from daemon.sim.jobs import Book, Job
+from daemon.sim.jobs import Job
 from daemon.sim.listing import ListQuery, View, stir
 from daemon.sim.refusals import invalid
 from daemon.sim.times import MONTH

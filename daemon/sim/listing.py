@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import ceil, floor, inf
 from zlib import crc32
 
-from daemon.sim.jobs import Book, Job
+from daemon.sim.book import Book
+from daemon.sim.jobs import Job
 from daemon.sim.kinds import AVATAR, LISTED, PHOTO
 from daemon.sim.refusals import invalid
 from daemon.sim.times import MONTH, parse_iso

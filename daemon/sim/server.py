@@ -14,11 +14,12 @@ from aiohttp import web
 from daemon.sim import control_http as control
 from daemon.sim.answers import Answers
 from daemon.sim.api import Api
+from daemon.sim.book import Book
 from daemon.sim.callbacks import Callbacks
 from daemon.sim.faults import Faults, Option
 from daemon.sim.front import Front
 from daemon.sim.iam import Iam
-from daemon.sim.jobs import Book, Job
+from daemon.sim.jobs import Job
 from daemon.sim.links import Links
 from daemon.sim.orders import JobOrder, read_order
 from daemon.sim.plans import Step

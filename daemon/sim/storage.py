@@ -5,9 +5,9 @@ Owns the answers to requests for files, the refusals in XML among them.
 
 from collections.abc import Mapping
 
+from daemon.sim.book import Book
 from daemon.sim.calls import Call
 from daemon.sim.files import cover_png, video_mp4
-from daemon.sim.jobs import Book
 from daemon.sim.links import COVER, MAIN, NO_FILE, PREVIEW, Links, StorageRefusal
 from daemon.sim.wire import Answer
 

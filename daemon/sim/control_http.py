@@ -1,7 +1,7 @@
 """The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication:
 so nothing is done for pages that a browser has from elsewhere.
 
-Owns the reading of control requests; what they do are methods of `Simulator`.
+Owns the reading of control requests; what they do are methods of `Control`.
 
     POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago",
                                    "callback_config"}: all optional; or {"jobs": […]}, each with these
@@ -22,18 +22,16 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from daemon.domain.hosts import is_loopback
 from daemon.sim.answers import encode
+from daemon.sim.control import Control
 from daemon.sim.faults import OFFERED
 from daemon.sim.signing import parse_query
 from daemon.sim.times import parse_iso
 from daemon.sim.wire import Answer
-
-if TYPE_CHECKING:
-    from daemon.sim.server import Simulator
 
 
 class Misuse(ValueError):
@@ -72,7 +70,7 @@ def _refused(why: str) -> Answer:
     return Answer(status=403, body=encode({"error": why}))
 
 
-def carry_out(sim: "Simulator", method: str, path: str, query: str, body: bytes) -> Answer:
+def carry_out(sim: Control, method: str, path: str, query: str, body: bytes) -> Answer:
     """The answer to a control request: 400 with {"error"} where it asks for what cannot be."""
     parts = [unquote(part) for part in path.split("/")[2:] if part]
     try:
@@ -83,7 +81,7 @@ def carry_out(sim: "Simulator", method: str, path: str, query: str, body: bytes)
         return Answer(status=400, body=encode({"error": str(error)}))
 
 
-def _dispatch(sim: "Simulator", method: str, parts: list[str], query: str, body: bytes) -> object:
+def _dispatch(sim: Control, method: str, parts: list[str], query: str, body: bytes) -> object:
     match (method, parts):
         case (_, ["jobs", *rest]):
             return _jobs(sim, method, rest, body)
@@ -106,7 +104,7 @@ def _dispatch(sim: "Simulator", method: str, parts: list[str], query: str, body:
     return {}
 
 
-def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
+def _jobs(sim: Control, method: str, rest: list[str], body: bytes) -> object:
     match (method, rest):
         case ("POST", []):
             return {"job_ids": _create(sim, _object(body))}
@@ -124,7 +122,7 @@ def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object
     return {}
 
 
-def _create(sim: "Simulator", given: dict[str, Any]) -> list[str]:
+def _create(sim: Control, given: dict[str, Any]) -> list[str]:
     jobs = given.get("jobs")
     if jobs is None:
         return sim.create_many([given])
@@ -147,7 +145,7 @@ def _since(query: str) -> float | None:
         raise Misuse("since must be an ISO 8601 time or epoch seconds") from None
 
 
-def _faults(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
+def _faults(sim: Control, method: str, rest: list[str], body: bytes) -> object:
     match (method, rest):
         case ("POST", []):
             return _order(sim, _object(body))
@@ -171,7 +169,7 @@ def _faults(sim: "Simulator", method: str, rest: list[str], body: bytes) -> obje
     return {}
 
 
-def _order(sim: "Simulator", given: dict[str, Any]) -> object:
+def _order(sim: Control, given: dict[str, Any]) -> object:
     name = given.pop("name", None)
     if not isinstance(name, str):
         raise Misuse("name must be the name of a fault")

@@ -5,7 +5,7 @@ cost nothing while nobody asks. Never renders an answer.
 """
 
 from bisect import bisect_right
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daemon.sim.kinds import Kind
 from daemon.sim.plans import FAILURES, Failure

@@ -187,7 +187,7 @@ def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Conte
             yield from _commands(command, context)
 
 
-def _keys(part: walk.Part) -> list[str]:
+def _keys(part: walk.SectionDoc) -> list[str]:
     rows = [(f"`{key.name}`", key.about, _default(key), f"`{key.toml}`") for key in part.keys]
     return table(("key", "meaning", "default", "example"), rows)
 

@@ -77,7 +77,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChannelSummary:
     """How a channel stands: what goes there, when it is quiet, how many alerts there are of each status, since
     when its service refuses it."""
 
@@ -96,14 +96,14 @@ class Standing:
         return sum(self.counts.get(status, 0) for status in statuses)
 
 
-def _standings(transaction: "Transaction", config: Config) -> dict[str, Standing]:
+def _standings(transaction: "Transaction", config: Config) -> dict[str, ChannelSummary]:
     counts, routing = transaction.outbox.counts(), config.routing()
     found = {}
     for name in map(ChannelName, config.channels):
         of_channel = {str(status): number for (told, status), number in counts.items() if told == name}
         held = transaction.outbox.held_since(name)
         heard = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
-        found[str(name)] = Standing(
+        found[str(name)] = ChannelSummary(
             events=(*heard, *(["operators"] if name in routing.operators else [])),
             quiet=routing.quiet.get(name),
             counts=of_channel,
@@ -190,7 +190,7 @@ def _release(config: Config, name: ChannelName) -> None:
         output.line(f"{name}: {count(following, 'held alert')} will be sent now")
 
 
-def json_of_channel(name: str, channel: Section, standing: Standing) -> Facts:
+def json_of_channel(name: str, channel: Section, standing: ChannelSummary) -> Facts:
     """A channel of the config, in `channels --json`."""
     counts = standing.counts
     return {

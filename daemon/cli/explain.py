@@ -43,7 +43,7 @@ _PLANNED = frozenset({None, State.WAITING, State.PROCESSING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class JobPlan:
     """All that is known of one job's plan. `law` is that of jobs like it; `plan` is None where the learned plan
     does not rule, and holds for the moment `as_of`; `by_feed`: the feed carries the news of this job; `running`:
     a daemon works on the database; `orphaned`: why nobody asks about the job; after `grace` seconds one that the
@@ -91,7 +91,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> Case:
+def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> JobPlan:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
@@ -103,7 +103,7 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
     by_feed = listed and told.get("feed_carries_news") is True
     shared_by = _shared_by(told) if listed and not by_feed else 1
     pressure = standing.number(told, "pressure") or 1.0
-    return Case(
+    return JobPlan(
         job=row,
         law=law,
         finished=durations.finished(key_of(row)),
@@ -148,7 +148,7 @@ def _shared_by(told: "Mapping[str, object]") -> int:
     return max(1, int(min(size, jobs)))
 
 
-def _lines(case: Case) -> Iterator[str]:
+def _lines(case: JobPlan) -> Iterator[str]:
     row = case.job
     yield click.style(clean(name_of(row) or row.job_id), bold=True)
     for name, value in _facts(case):
@@ -159,7 +159,7 @@ def _lines(case: Case) -> Iterator[str]:
         yield output.fact(name, value)
 
 
-def _facts(case: Case) -> Iterator[tuple[str, str]]:
+def _facts(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, now = case.job, case.now
     yield "job", f"{row.job_id} ({clean(row.kind)}) of project {clean(row.project)}"
     since = "" if row.state_since is None else f" for {about((now - row.state_since).total_seconds())}"
@@ -182,7 +182,7 @@ def _facts(case: Case) -> Iterator[tuple[str, str]]:
     yield from ends(row, case.outlook)
 
 
-def _likes(case: Case) -> Iterator[tuple[str, str]]:
+def _likes(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, law = case.job, case.law
     if row.expected_length is not None:
         yield "script", f"about {about(row.expected_length)} of speech"
@@ -198,7 +198,7 @@ def _likes(case: Case) -> Iterator[tuple[str, str]]:
     )
 
 
-def _weighed(case: Case, plan: Explanation) -> Iterator[tuple[str, str]]:
+def _weighed(case: JobPlan, plan: Explanation) -> Iterator[tuple[str, str]]:
     if in_production(case.job):
         yield "then", f"it had been in production for {about(plan.elapsed)}"
     else:
@@ -212,7 +212,7 @@ def _weighed(case: Case, plan: Explanation) -> Iterator[tuple[str, str]]:
         yield "", "the feed is asked instead, when all jobs together come to that"
 
 
-def _next(case: Case) -> Iterator[tuple[str, str]]:
+def _next(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, now = case.job, case.now
     if row.tracking is not Tracking.ACTIVE:
         yield "next look", f"none: tracking ended ({row.tracking})"
@@ -238,7 +238,7 @@ def _next(case: Case) -> Iterator[tuple[str, str]]:
         yield "", f"the price is reached in {about(reached)}" if reached < 86400 else "the price is never reached"
 
 
-def json_of_explanation(case: Case) -> Facts:
+def json_of_explanation(case: JobPlan) -> Facts:
     """Why a job is asked about when it is, as `explain --json` gives it."""
     row, plan, law = case.job, case.plan, case.law
     return {
@@ -276,7 +276,7 @@ def json_of_explanation(case: Case) -> Facts:
     }
 
 
-def _eta(case: Case) -> Facts | None:
+def _eta(case: JobPlan) -> Facts | None:
     eta = views.remaining(case.outlook.eta, now=case.outlook.at)
     return None if eta is None else views.document(eta)
 

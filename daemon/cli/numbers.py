@@ -51,7 +51,7 @@ class Duration(click.ParamType[float]):
         return number
 
 
-class Moment(click.ParamType[datetime]):
+class MomentType(click.ParamType[datetime]):
     """A date and time, ISO 8601; in UTC where it names no zone."""
 
     name = "moment"

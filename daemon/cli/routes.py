@@ -10,7 +10,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.asked import running_config
-from daemon.cli.numbers import Moment
+from daemon.cli.numbers import MomentType
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
 from daemon.cli.text import clean, moment, stamp
@@ -20,7 +20,7 @@ from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
-from daemon.domain.routing import Route, Routing, Step, Subject, Target
+from daemon.domain.routing import Route, RouteStep, Routing, Subject, Target
 from daemon.errors import DatabaseFault, UsageFault
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Explained:
 
     subject: Subject
     at: datetime
-    steps: tuple[Step, ...]
+    steps: tuple[RouteStep, ...]
     targets: tuple[Target, ...]
     stopped_by: int | None
     held: Mapping[ChannelName, Held]
@@ -110,7 +110,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 )
 @click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
 @click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
-@click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@click.option("--at", type=MomentType(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
 @zone_option
 @json_option
 @click.pass_context
@@ -237,7 +237,7 @@ def conditions(route: Route) -> list[tuple[str, Sequence[str]]]:
     return [(name, wanted) for name, wanted in all_of_them if wanted]
 
 
-def why(step: Step, subject: Subject, *, stopped_by: int | None) -> str:
+def why(step: RouteStep, subject: Subject, *, stopped_by: int | None) -> str:
     """How a route took an alert, in words."""
     if step.skipped:
         return f"not looked at: route {stopped_by} took it and says stop"
@@ -370,7 +370,7 @@ def json_of_routing(found: Explained) -> Facts:
     }
 
 
-def _json_of_step(step: Step) -> Facts:
+def _json_of_step(step: RouteStep) -> Facts:
     return {
         "route": step.number,
         "channels": list(step.route.channels),

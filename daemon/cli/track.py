@@ -177,9 +177,9 @@ def _wanted(
 ) -> "list[Wanted]":
     """The jobs that the command line names, in its arguments and in lists; `said` is what it says of all of them.
     Raises UsageFault with everything that is wrong."""
-    from daemon.commands import Faults, Wanted, read_list  # noqa: PLC0415 - SQLAlchemy
+    from daemon.commands import RequestFaults, Wanted, read_list  # noqa: PLC0415 - SQLAlchemy
 
-    faults = Faults(most=_SHOWN_FAULTS)
+    faults = RequestFaults(most=_SHOWN_FAULTS)
     lists = [_contents(name) for name in (["-"] if "-" in ids else []) + ([] if file is None else [file])]
     named = [each for each in ids if each != "-"]
     projects = [ProjectName(name) for name in config.projects]

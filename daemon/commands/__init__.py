@@ -9,12 +9,12 @@ from daemon.commands.lists import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
 from daemon.commands.track import Done, discovered, track
 from daemon.commands.untrack import Stopped, untrack
-from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
+from daemon.commands.wanted import RequestFaults, Wanted, WrongRequest, read_job
 
 __all__ = [
     "Described",
     "Done",
-    "Faults",
+    "RequestFaults",
     "Revived",
     "SentFilter",
     "SignatureUsed",

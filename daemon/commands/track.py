@@ -11,7 +11,7 @@ from daemon.commands.wanted import Wanted
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.metastudio.kinds import AVATAR
-from daemon.store import GIVEN_UP, Tracked, TrackRequest, TrackResult, TrackRule, Transaction
+from daemon.store import GIVEN_UP, TrackOutcome, TrackRequest, TrackResult, TrackRule, Transaction
 
 GUESS = AVATAR.name
 """The kind under which a job is asked about first whose kind nobody named."""
@@ -27,7 +27,7 @@ class Done:
 
     project: ProjectName
     job_id: JobId
-    tracked: Tracked
+    tracked: TrackOutcome
 
 
 def track(
@@ -64,7 +64,7 @@ def discovered(
     at: datetime,
     tags: tuple[str, ...] = (),
     batch: str | None = None,
-) -> dict[JobId, Tracked]:
+) -> dict[JobId, TrackOutcome]:
     """Track the jobs that the service's list holds, each of its kind, from `at` on; what became of each. Known
     ones are left as they are, but what was only guessed of them is known now."""
     requests = [
@@ -92,7 +92,7 @@ def _merged(first: Wanted, then: Wanted) -> Wanted:
     )
 
 
-def _known_now(tracked: Tracked) -> Tracked:
+def _known_now(tracked: TrackOutcome) -> TrackOutcome:
     """What is said of a job where the same request names it once more."""
     result = TrackResult.ALREADY if tracked.tracking is Tracking.ACTIVE else tracked.result
     return replace(tracked, result=result, changes=())

@@ -37,7 +37,7 @@ def example() -> str:
     return "\n\n".join([_comment(_HEAD), *("\n".join(_part(part)) for part in walk.parts())]) + "\n"
 
 
-def _part(part: walk.Part) -> Iterator[str]:
+def _part(part: walk.SectionDoc) -> Iterator[str]:
     if part.heading:
         yield _comment(part.about)
         yield f"{'# ' if part.optional else ''}{part.heading}"

@@ -13,7 +13,7 @@ from daemon.sim.index import Index
 from daemon.sim.jobs import Job
 from daemon.sim.kinds import Kind
 from daemon.sim.orders import CallbackConfig, JobOrder
-from daemon.sim.plans import CHARS_PER_SECOND, Planner, Step
+from daemon.sim.plans import CHARS_PER_SECOND, Step, Timelines
 from daemon.sim.scripts import job_name
 from daemon.sim.times import SimTime, iso_exact
 
@@ -27,7 +27,7 @@ class Book:
         self._speed = speed
         self._ids = random.Random(f"ids/{seed}")  # noqa: S311 - a repeatable workload, not a secret
         self._rng = random.Random(f"jobs/{seed}")  # noqa: S311 - the same
-        self.planner = Planner(self._rng)
+        self.planner = Timelines(self._rng)
         self._jobs: dict[str, Job] = {}
         self._assets: dict[str, Job] = {}
         self._numbers = 0

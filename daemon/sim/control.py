@@ -14,7 +14,7 @@ from daemon.sim.faults import Faults, Option
 from daemon.sim.jobs import Job
 from daemon.sim.orders import JobOrder, read_order
 from daemon.sim.plans import Step
-from daemon.sim.stats import Stats
+from daemon.sim.stats import RequestCounts
 from daemon.sim.tenant import Tenant
 from daemon.sim.times import SimTime
 
@@ -35,7 +35,7 @@ class Control:
         book: Book,
         callbacks: Callbacks,
         api: Api,
-        stats: Stats,
+        stats: RequestCounts,
     ) -> None:
         self._time = time
         self._faults = faults

@@ -18,9 +18,9 @@ from daemon.sim.control_http import refusal
 from daemon.sim.faults import ActiveFault, Faults, Stage, hit
 from daemon.sim.iam import Iam
 from daemon.sim.limits import Limiter
-from daemon.sim.refusals import Refusal, no_such_api, throttled
+from daemon.sim.refusals import ErrorAnswer, no_such_api, throttled
 from daemon.sim.settings import SettledSettings
-from daemon.sim.stats import Stats
+from daemon.sim.stats import RequestCounts
 from daemon.sim.storage import Storage
 from daemon.sim.substitutes import refused, substitute
 from daemon.sim.tenant import Tenant
@@ -48,7 +48,7 @@ class Front:
         api: Api,
         iam: Iam,
         storage: Storage,
-        stats: Stats,
+        stats: RequestCounts,
         control: ControlAnswer,
     ) -> None:
         self._time = time
@@ -73,7 +73,7 @@ class Front:
         request_id = f"{self._request_prefix}{self._requests & 0xFFFFFFFF:08x}"
         try:
             body = await _read(request) if request.can_read_body else b""
-        except Refusal as error:
+        except ErrorAnswer as error:
             return self._send(request, refused(error, request_id), request_id)
         target = request.raw_path
         if not target.startswith("/"):  # absolute form, as a client of a proxy writes it
@@ -153,7 +153,7 @@ class Front:
             if not self._limiter.admit(call.operation, self._time.monotonic()):
                 raise throttled()
             return self._api.carry_out(call, faults or [])
-        except Refusal as error:
+        except ErrorAnswer as error:
             return refused(error, request_id)
 
     def _count_and_send(self, request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
@@ -189,5 +189,5 @@ async def _read(request: web.BaseRequest) -> bytes:
     async for piece in request.content.iter_any():
         body += piece
         if len(body) > MAX_BODY:
-            raise Refusal(413, "APIG.0201", "Request entity too large", gateway=True)
+            raise ErrorAnswer(413, "APIG.0201", "Request entity too large", gateway=True)
     return bytes(body)

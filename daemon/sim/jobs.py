@@ -8,7 +8,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from daemon.sim.kinds import Kind
-from daemon.sim.plans import FAILURES, Failure
+from daemon.sim.plans import FAILURES, JobFailure
 
 if TYPE_CHECKING:
     from daemon.sim.orders import CallbackConfig
@@ -109,6 +109,6 @@ class Job:
         return None
 
     @property
-    def failure(self) -> Failure:
+    def failure(self) -> JobFailure:
         """Why it failed, if it did."""
         return FAILURES[self.number % len(FAILURES)]

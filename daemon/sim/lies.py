@@ -36,7 +36,7 @@ class Lies:
         return fault
 
     def _bent(self, query: ListQuery) -> ListQuery:
-        """The query as the service takes it. Raises `Refusal`."""
+        """The query as the service takes it. Raises `ErrorAnswer`."""
         for fault in self._faults:
             if fault.name == "list_refused" and len(self._asked) > fault.number_of("cap"):
                 hit(fault)

@@ -73,7 +73,7 @@ class View:
 
 
 def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
-    """The query of a request made at `now` (epoch seconds). Raises `Refusal` for a bad parameter."""
+    """The query of a request made at `now` (epoch seconds). Raises `ErrorAnswer` for a bad parameter."""
     query = _Query(pairs)
     since, until = query.time("create_since"), query.time("create_until")
     job_type = query.choice("job_type", tuple(_JOB_TYPES))

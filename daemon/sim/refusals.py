@@ -8,7 +8,7 @@ import json
 from typing import Final
 
 
-class Refusal(Exception):
+class ErrorAnswer(Exception):
     """The request ends with this error answer. `gateway` tells whose shape it has."""
 
     def __init__(
@@ -35,36 +35,36 @@ NOT_FOUND: Final = "MSS.00000002"
 INTERNAL: Final = "MSS.00000004"
 
 
-def invalid(what: str) -> Refusal:
+def invalid(what: str) -> ErrorAnswer:
     """The service does not take this parameter."""
-    return Refusal(400, INVALID, f"Invalid parameter: {what}")
+    return ErrorAnswer(400, INVALID, f"Invalid parameter: {what}")
 
 
-def not_found() -> Refusal:
+def not_found() -> ErrorAnswer:
     """The service knows no such job or asset."""
-    return Refusal(404, NOT_FOUND, "Not Found")
+    return ErrorAnswer(404, NOT_FOUND, "Not Found")
 
 
-def no_such_api() -> Refusal:
+def no_such_api() -> ErrorAnswer:
     """The gateway knows no such operation: a wrong path, method or endpoint."""
-    return Refusal(
+    return ErrorAnswer(
         404, "APIG.0101", "The API does not exist or has not been published in the environment", gateway=True
     )
 
 
-def bad_identity(why: str) -> Refusal:
+def bad_identity(why: str) -> ErrorAnswer:
     """The gateway does not accept who is asking."""
-    return Refusal(401, "APIG.0301", f"Incorrect IAM authentication information: {why}", gateway=True)
+    return ErrorAnswer(401, "APIG.0301", f"Incorrect IAM authentication information: {why}", gateway=True)
 
 
-def denied(why: str) -> Refusal:
+def denied(why: str) -> ErrorAnswer:
     """The gateway knows who is asking and says no."""
-    return Refusal(403, "APIG.0306", f"API access denied: {why}", gateway=True)
+    return ErrorAnswer(403, "APIG.0306", f"API access denied: {why}", gateway=True)
 
 
-def throttled(retry_after: float | None = None) -> Refusal:
+def throttled(retry_after: float | None = None) -> ErrorAnswer:
     """The gateway has let in as many as it may."""
-    return Refusal(
+    return ErrorAnswer(
         429,
         "APIG.0308",
         "The throttling threshold has been reached: policy user over ratelimit",

@@ -10,7 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
-from daemon.sim.answers import Answers
+from daemon.sim.answers import JobRenderer
 from daemon.sim.api import Api
 from daemon.sim.book import Book
 from daemon.sim.callbacks import Callbacks
@@ -19,9 +19,9 @@ from daemon.sim.control_http import carry_out
 from daemon.sim.faults import Faults
 from daemon.sim.front import Front
 from daemon.sim.iam import Iam
-from daemon.sim.links import Links
+from daemon.sim.links import FileLinks
 from daemon.sim.settings import SettledSettings, SimSettings
-from daemon.sim.stats import Stats
+from daemon.sim.stats import RequestCounts
 from daemon.sim.storage import Storage
 from daemon.sim.tenant import Tenant
 from daemon.sim.times import SimTime
@@ -41,15 +41,15 @@ class Simulator(Control):
     def __init__(self, settings: SimSettings | None = None) -> None:
         self.settings: SettledSettings = (settings or SimSettings()).settle()
         clock = self.settings.clock
-        faults, stats = Faults(), Stats()
+        faults, stats = Faults(), RequestCounts()
         time = SimTime(clock, lambda: faults.skew(clock.monotonic()) if faults.any else 0.0)
         rng = random.Random(f"tokens/{self.settings.seed}")  # noqa: S311 - made-up tokens, to be repeated
         tenant = Tenant(self.settings, time, rng)
         book = Book(seed=self.settings.seed, speed=self.settings.speed, time=time)
         callbacks = Callbacks(time, unit=self.settings.callback_unit, signed=self.settings.callback_signed)
         book.on_callback = callbacks.watch
-        links = Links(self.settings)
-        api = Api(self.settings, time, book, Answers(links, link_life=self.settings.link_life))
+        links = FileLinks(self.settings)
+        api = Api(self.settings, time, book, JobRenderer(links, link_life=self.settings.link_life))
         super().__init__(
             time=time, faults=faults, tenant=tenant, book=book, callbacks=callbacks, api=api, stats=stats
         )

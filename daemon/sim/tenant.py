@@ -8,7 +8,7 @@ import hmac
 import random
 
 from daemon.sim.calls import Call
-from daemon.sim.refusals import Refusal, bad_identity, denied
+from daemon.sim.refusals import ErrorAnswer, bad_identity, denied
 from daemon.sim.settings import SettledSettings
 from daemon.sim.signing import MAX_AGE, Claim, expected_signature, parse_authorization, parse_date
 from daemon.sim.times import SimTime
@@ -30,7 +30,7 @@ class Tenant:
         self._tokens: dict[str, float] = {}
 
     def check(self, call: Call) -> None:
-        """Accept the request's signature or token, or raise `Refusal`."""
+        """Accept the request's signature or token, or raise `ErrorAnswer`."""
         authorization = call.headers.get("Authorization")
         if authorization is not None:
             claim = parse_authorization(authorization)
@@ -56,7 +56,7 @@ class Tenant:
             raise bad_identity("AK access failed to reach the limit,forbidden.")
         try:
             self._verify(claim, call)
-        except Refusal:
+        except ErrorAnswer:
             self._count_failure()
             raise
         self._failures = 0

@@ -34,12 +34,12 @@ from daemon.store import alerts, assets, batches, damped, kinds, learned, lists,
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
 from daemon.store.rows import (
+    Bookkeeping,
     JobName,
     JobRow,
     Known,
-    Look,
     Recorded,
-    Tracked,
+    TrackOutcome,
     TrackRequest,
     TrackResult,
     TrackRule,
@@ -53,7 +53,7 @@ _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
 _Results = list[TrackResult]
-_Tracked = list[Tracked]
+_Tracked = list[TrackOutcome]
 
 _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
@@ -348,7 +348,7 @@ class Jobs:
         if known is not None:
             assets.renew(self._connection, known, asset, at=at)
 
-    def checkpoint(self, rows: Iterable[Look]) -> None:
+    def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
         """Add bookkeeping. A few thousand rows at a time leave the writer free for what is urgent."""
         looks = [
             {

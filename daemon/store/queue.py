@@ -40,7 +40,7 @@ _REASON = (
 )
 
 
-class Queue:
+class DeliveryQueue:
     """What waits, seen through one transaction."""
 
     def __init__(self, connection: Connection) -> None:

@@ -14,7 +14,7 @@ from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches, links, tags
 from daemon.store.mapping import plain
-from daemon.store.rows import Change, Known, Tracked, TrackRequest, TrackResult, TrackRule
+from daemon.store.rows import Change, Known, TrackOutcome, TrackRequest, TrackResult, TrackRule
 from daemon.store.tables import JOBS
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def track_many(
     at: datetime,
     routing: Routing | None = None,
     rule: TrackRule | None = None,
-) -> list[Tracked]:
+) -> list[TrackOutcome]:
     """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
     come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
     rule = rule or TrackRule()
@@ -132,7 +132,7 @@ def stop_many(
 class _Plan:
     """What is to be written for some requests, no two of them about one job."""
 
-    results: list[Tracked] = field(default_factory=list)
+    results: list[TrackOutcome] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
     taken_up: list[int] = field(default_factory=list)
@@ -163,14 +163,16 @@ def _plan_new(
 ) -> None:
     if not rule.add or _too_many(connection, request, rule):
         plan.results.append(
-            Tracked(result=None, kind=request.kind, kind_source=request.kind_source, tracking=None, state=None)
+            TrackOutcome(
+                result=None, kind=request.kind, kind_source=request.kind_source, tracking=None, state=None
+            )
         )
         return
     plan.added.append(_added(request, at=at))
     if request.batch is not None:
         plan.touched[request.project, request.batch] = None
     plan.results.append(
-        Tracked(
+        TrackOutcome(
             result=TrackResult.ADDED,
             kind=request.kind,
             kind_source=request.kind_source,
@@ -216,7 +218,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
         changes.append(Change.LINK)
     _note_batches(plan, request, job, batch=batch, again=again)
     plan.results.append(
-        Tracked(
+        TrackOutcome(
             result=TrackResult.TAKEN_UP if again else _LEFT.get(job.tracking),
             kind=kind,
             kind_source=source,

@@ -23,7 +23,7 @@ class Tracked:
     kind_source: str  # how its kind is known: given, found or guessed
 
 
-def tracked(project: str, job_id: str, came: "store.Tracked") -> Tracked:
+def tracked(project: str, job_id: str, came: "store.TrackOutcome") -> Tracked:
     """What became of a job."""
     return Tracked(
         project=project,

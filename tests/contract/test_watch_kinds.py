@@ -10,7 +10,7 @@ from daemon.commands import Wanted, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking, parse_job_id
 from daemon.domain.planning import Rails
-from daemon.store import Jobs, Store, StoreBusy, Tracked, TrackResult, Transaction
+from daemon.store import Jobs, Store, StoreBusy, TrackOutcome, TrackResult, Transaction
 from daemon.watch.watcher import Watcher
 from tests.support.rig import PROJECT, Rig, rig
 
@@ -19,7 +19,9 @@ LONG = [("PROCESSING", None)]
 ALL_KINDS = ("avatar", "photo", "business_card", "photo_detection", "picture_modeling")
 
 
-def guess(it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any) -> list[Tracked]:
+def guess(
+    it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any
+) -> list[TrackOutcome]:
     wanted = [Wanted(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
     at, routing = it.clock.now(), it.poller.ground.routing
     done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))

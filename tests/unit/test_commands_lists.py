@@ -6,21 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.commands import Faults, Wanted, read_list
+from daemon.commands import RequestFaults, Wanted, read_list
 from daemon.domain.jobs import JobId, ProjectName
 
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
 
 
 def read(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[Wanted]:
-    faults = Faults()
+    faults = RequestFaults()
     found = read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
     assert faults.told() == []
     return found
 
 
 def wrong(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[str]:
-    faults = Faults()
+    faults = RequestFaults()
     read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
     return [f"{fault.place}: {fault.text}" for fault in faults.told()]
 
@@ -101,11 +101,11 @@ def test_rows_without_a_project_need_one_where_there_are_several() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_are_an_error_of_ours(data: bytes) -> None:
-    faults = Faults()
+    faults = RequestFaults()
     read_list(data, [MAIN], faults, default=MAIN)
 
 
 @given(st.text(max_size=200), st.sampled_from(["job_id,label\n", "job_id;tags\n", '{"job_id": "a", ', "[{"]))
 def test_no_text_after_a_right_beginning_is_either(text: str, begin: str) -> None:
-    faults = Faults()
+    faults = RequestFaults()
     read_list((begin + text).encode("utf-8", "surrogatepass"), [MAIN], faults, default=MAIN)

@@ -26,11 +26,11 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, Look
+from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, MessageContext
 from daemon.notify.message.lateness import job_late, late, notes
 from daemon.store import Claimed, DeliveryRow
 
-__all__ = ["Look", "compose", "compose_digest", "compose_plain"]
+__all__ = ["MessageContext", "compose", "compose_digest", "compose_plain"]
 
 _WITH_LINKS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 _WHEN = {
@@ -42,7 +42,7 @@ _WHEN = {
 }
 
 
-def compose(claimed: Claimed, look: Look) -> Message:
+def compose(claimed: Claimed, look: MessageContext) -> Message:
     """The message of a claimed delivery. Never raises for what a row holds."""
     delivery = claimed.delivery
     if delivery.event is Event.BATCH_FINISHED:
@@ -70,14 +70,14 @@ def compose_plain(claimed: Claimed) -> Message:
     )
 
 
-def compose_digest(claimed: Sequence[Claimed], look: Look) -> Message:
+def compose_digest(claimed: Sequence[Claimed], look: MessageContext) -> Message:
     """One message of many claimed deliveries of a channel, at least one; of one it is its own message."""
     if len(claimed) == 1:
         return compose(claimed[0], look)
     return digest_message([(one, compose(one, look)) for one in claimed], look)
 
 
-def _job_message(of: Telling, look: Look) -> Message:
+def _job_message(of: Telling, look: MessageContext) -> Message:
     texts, event = look.voice.texts, of.event
     emoji, severity = PARTIAL if of.partial else MARKS[event]
     title = texts.title_partial if of.partial else texts.titles[event]
@@ -101,7 +101,7 @@ def _job_message(of: Telling, look: Look) -> Message:
 # ------------------------------------------------------------------------------------------- the sentence
 
 
-def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sentence for each event
+def _headline(of: Telling, look: MessageContext) -> str:  # noqa: PLR0911, C901 - one sentence for each event
     voice, texts = look.voice, look.voice.texts
     match of.event:
         case Event.SUCCEEDED:
@@ -131,7 +131,7 @@ def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sent
             return voice.reason(of.reason)
 
 
-def _made(of: Telling, look: Look) -> str:
+def _made(of: Telling, look: MessageContext) -> str:
     voice, texts, job = look.voice, look.voice.texts, of.job
     long = voice.length(job.duration) if job.duration is not None and job.duration > 0 else ""
     took = voice.length(of.times.took) if of.times.took is not None else ""
@@ -148,7 +148,7 @@ def _made(of: Telling, look: Look) -> str:
     return f"{said[0].upper()}{said[1:]}"
 
 
-def _remaining(of: Telling, look: Look) -> str:
+def _remaining(of: Telling, look: MessageContext) -> str:
     voice, eta = look.voice, of.eta
     if eta is None:
         return ""
@@ -157,7 +157,7 @@ def _remaining(of: Telling, look: Look) -> str:
     )
 
 
-def _overdue(of: Telling, look: Look) -> str:
+def _overdue(of: Telling, look: MessageContext) -> str:
     voice = look.voice
     elapsed, median, high = (of.number(each) for each in ("elapsed", "normal_median", "normal_high"))
     if elapsed is None or median is None or high is None:
@@ -167,7 +167,7 @@ def _overdue(of: Telling, look: Look) -> str:
     )
 
 
-def _expiring(of: Telling, look: Look) -> str:
+def _expiring(of: Telling, look: MessageContext) -> str:
     """What a person can do about it: nothing where wrapd's own link goes on, else save the video in time."""
     voice, texts, until = look.voice, look.voice.texts, of.link_until
     if until is None:
@@ -182,7 +182,7 @@ def _expiring(of: Telling, look: Look) -> str:
 # ------------------------------------------------------------------------------------------- fields and links
 
 
-def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
+def _fields(of: Telling, look: MessageContext) -> tuple[Field, ...]:
     """The named values, what matters most first: a chat with little room leaves out the last ones."""
     voice, job, event = look.voice, of.job, of.event
     label = clean(job.label or "", limit=NAME_LIMIT)
@@ -203,7 +203,7 @@ def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
     return tuple(voice.field(name, value) for name, value in pairs if name and value)
 
 
-def _expected(of: Telling, look: Look) -> str:
+def _expected(of: Telling, look: MessageContext) -> str:
     """When a job that has begun should end."""
     if of.event is not Event.STARTED or of.eta is None:
         return ""
@@ -217,7 +217,7 @@ def _canceled_late(of: Telling) -> bool:
     return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
 
 
-def _links(of: Telling, look: Look) -> tuple[Link, ...]:
+def _links(of: Telling, look: MessageContext) -> tuple[Link, ...]:
     """wrapd's own link alone where there is one: it works as long as the video is there."""
     job, names = of.job, look.voice.texts.link_names
     own = look.links.get(job.id)
@@ -239,7 +239,7 @@ def _links(of: Telling, look: Look) -> tuple[Link, ...]:
     )
 
 
-def _validity(url: str, fetched: datetime, life: timedelta | None, look: Look) -> str:
+def _validity(url: str, fetched: datetime, life: timedelta | None, look: MessageContext) -> str:
     voice, until = look.voice, expiry(url, fetched, life)
     if until is None:
         return ""
@@ -250,7 +250,7 @@ def _validity(url: str, fetched: datetime, life: timedelta | None, look: Look) -
 _OPERATOR_FACTS = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part", "command")
 
 
-def operator_message(delivery: DeliveryRow, look: Look) -> Message:
+def operator_message(delivery: DeliveryRow, look: MessageContext) -> Message:
     """The message of an operator event."""
     facts, voice, texts = delivery.facts, look.voice, look.voice.texts
     emoji, severity = MARKS.get(delivery.event, OTHER)
@@ -286,7 +286,7 @@ def operator_message(delivery: DeliveryRow, look: Look) -> Message:
     )
 
 
-def _operator_fields(facts: Mapping[str, Json], at: datetime, look: Look) -> tuple[Field, ...]:
+def _operator_fields(facts: Mapping[str, Json], at: datetime, look: MessageContext) -> tuple[Field, ...]:
     voice, delay, jobs = look.voice, seconds(facts, "late_seconds"), number(facts, "jobs")
     pairs = (
         ("reason", voice.reason(text(facts, "reason", TEXT_LIMIT))),

@@ -25,7 +25,7 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import DIGEST, MARKS, Look
+from daemon.notify.message.language.voice import DIGEST, MARKS, MessageContext
 from daemon.notify.message.lateness import diverted_from, is_resent, late, notes
 from daemon.store import Claimed, DeliveryRow
 
@@ -56,7 +56,7 @@ class _Alert:
         return self.message.severity is not Severity.BAD, self.at, self.claimed.delivery.id
 
 
-def digest_message(alerts: Sequence[tuple[Claimed, Message]], look: Look) -> Message:
+def digest_message(alerts: Sequence[tuple[Claimed, Message]], look: MessageContext) -> Message:
     """The message of two alerts or more; beside each stands the message that it would be by itself."""
     found = [_alert(claimed, message) for claimed, message in alerts]
     counts = _counts(found)
@@ -91,7 +91,7 @@ def _counts(alerts: Sequence[_Alert]) -> dict[str, int]:
     return {way: found[way] for way in order if found[way]}
 
 
-def _summary(counts: Mapping[str, int], look: Look) -> str:
+def _summary(counts: Mapping[str, int], look: MessageContext) -> str:
     """ "12 finished, 2 failed"; events that have no word of their own are counted together."""
     texts = look.voice.texts
     said = [texts.counts[way].say(n) for way, n in counts.items() if way in texts.counts]
@@ -99,7 +99,7 @@ def _summary(counts: Mapping[str, int], look: Look) -> str:
     return texts.comma.join([*said, *([texts.other.say(others)] if others else [])])
 
 
-def _headline(alerts: Sequence[_Alert], look: Look) -> str:
+def _headline(alerts: Sequence[_Alert], look: MessageContext) -> str:
     voice = look.voice
     first, last = min(alert.at for alert in alerts), max(alert.at for alert in alerts)
     span = voice.span(first, last) if voice.moment(first) != voice.moment(last) else voice.moment(first)
@@ -108,7 +108,7 @@ def _headline(alerts: Sequence[_Alert], look: Look) -> str:
     return text.format(n=len(alerts), span=span)
 
 
-def _notes(alerts: Sequence[_Alert], look: Look) -> tuple[str, ...]:
+def _notes(alerts: Sequence[_Alert], look: MessageContext) -> tuple[str, ...]:
     texts = look.voice.texts
     first = min(alerts, key=lambda alert: alert.at)
     rows = [alert.claimed.delivery for alert in alerts]
@@ -124,7 +124,7 @@ def _notes(alerts: Sequence[_Alert], look: Look) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _row(alert: _Alert, look: Look) -> Row:
+def _row(alert: _Alert, look: MessageContext) -> Row:
     of, texts, event = alert.of, look.voice.texts, alert.claimed.delivery.event
     verb = texts.verb_partial if of is not None and of.partial else texts.verbs.get(event, texts.verb_other)
     when = verb.format(at=look.voice.clock(alert.at))
@@ -137,7 +137,7 @@ def _row(alert: _Alert, look: Look) -> Row:
     )
 
 
-def _detail(of: Telling, look: Look) -> str:
+def _detail(of: Telling, look: MessageContext) -> str:
     """What a row says beside when it happened."""
     texts, job = look.voice.texts, of.job
     if of.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
@@ -189,7 +189,7 @@ _SIGNS = {
 }
 
 
-def batch_message(delivery: DeliveryRow, look: Look) -> Message:
+def batch_message(delivery: DeliveryRow, look: MessageContext) -> Message:
     """The message of a batch's end."""
     facts, texts = delivery.facts, look.voice.texts
     counts = {way: number(facts, way) for way in WAYS}
@@ -219,20 +219,20 @@ def _severity(counts: Mapping[str, int], jobs: int) -> Severity:
     return Severity.GOOD if counts["succeeded"] >= jobs else Severity.WARNING
 
 
-def _batch_summary(counts: Mapping[str, int], jobs: int, look: Look) -> str:
+def _batch_summary(counts: Mapping[str, int], jobs: int, look: MessageContext) -> str:
     """ "48 of 50 done, 2 failed"."""
     texts = look.voice.texts
     done = texts.batch_done.format(done=counts["succeeded"], n=jobs)
     return texts.comma.join([done, *_others(counts, look)])
 
 
-def _others(counts: Mapping[str, int], look: Look) -> list[str]:
+def _others(counts: Mapping[str, int], look: MessageContext) -> list[str]:
     """What did not succeed, each way by its number."""
     said = look.voice.texts.counts
     return [said[way].say(counts[way]) for way in WAYS if way != "succeeded" and counts[way]]
 
 
-def _batch_headline(counts: Mapping[str, int], jobs: int, rows: Sequence[Row], look: Look) -> str:
+def _batch_headline(counts: Mapping[str, int], jobs: int, rows: Sequence[Row], look: MessageContext) -> str:
     texts, others = look.voice.texts, _others(counts, look)
     if not others:
         return texts.batch_all.format(n=jobs)
@@ -253,7 +253,7 @@ def _failures(facts: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     return [each for each in found if isinstance(each, Mapping)]
 
 
-def _batch_row(facts: Mapping[str, Json], look: Look) -> Row:
+def _batch_row(facts: Mapping[str, Json], look: MessageContext) -> Row:
     """A job that did not succeed: what the service said of it, else how it ended."""
     voice = look.voice
     way = text(facts, "event", 64)
@@ -268,7 +268,7 @@ def _batch_row(facts: Mapping[str, Json], look: Look) -> Row:
     )
 
 
-def _fields(delivery: DeliveryRow, ended: datetime, look: Look) -> tuple[Field, ...]:
+def _fields(delivery: DeliveryRow, ended: datetime, look: MessageContext) -> tuple[Field, ...]:
     voice, began = look.voice, moment(delivery.facts, "began")
     took = (ended - began).total_seconds() if began is not None else 0.0
     pairs = (

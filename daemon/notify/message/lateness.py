@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
-from daemon.notify.message.language.voice import Look
+from daemon.notify.message.language.voice import MessageContext
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
@@ -24,7 +24,7 @@ class _Wait:
     why: str
 
 
-def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
+def notes(delivery: DeliveryRow, look: MessageContext, late: str) -> tuple[str, ...]:
     """All notes of an alert; `late` is that about lateness, '' where there is none. What somebody has asked for
     is not late."""
     texts = look.voice.texts
@@ -40,7 +40,7 @@ def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def damped(delivery: DeliveryRow, look: Look) -> str:
+def damped(delivery: DeliveryRow, look: MessageContext) -> str:
     """How often it happened since it was told last, where one message tells of several; '' where it does not."""
     times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
     if times < 2 or since is None:
@@ -48,7 +48,7 @@ def damped(delivery: DeliveryRow, look: Look) -> str:
     return look.voice.texts.damped.format(n=times, since=look.voice.moment(since))
 
 
-def resent(delivery: DeliveryRow, look: Look) -> str:
+def resent(delivery: DeliveryRow, look: MessageContext) -> str:
     """That somebody asked for it to be sent again; '' where nobody did."""
     if not is_resent(delivery):
         return ""
@@ -66,7 +66,7 @@ def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
     return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
 
 
-def job_late(of: Telling, happened: str, look: Look) -> str:
+def job_late(of: Telling, happened: str, look: MessageContext) -> str:
     """The note where a job's alert comes late; `happened` is the sentence of its event with {at}."""
     ended, tracked = of.times.ended, of.job.tracked_at
     if look.now - ended <= LATE:
@@ -82,14 +82,14 @@ def job_late(of: Telling, happened: str, look: Look) -> str:
     return _late(happened, ended, waits, look)
 
 
-def late(delivery: DeliveryRow, happened: str, at: datetime, look: Look) -> str:
+def late(delivery: DeliveryRow, happened: str, at: datetime, look: MessageContext) -> str:
     """The note where an alert that is about no job comes late."""
     if look.now - at <= LATE:
         return ""
     return _late(happened, at, [_queued(delivery, look)], look)
 
 
-def _late(happened: str, at: datetime, waits: list[_Wait], look: Look) -> str:
+def _late(happened: str, at: datetime, waits: list[_Wait], look: MessageContext) -> str:
     voice, texts = look.voice, look.voice.texts
     longest = max(waits, key=lambda wait: wait.seconds)
     first, told = voice.clocks((at, look.now))
@@ -98,7 +98,7 @@ def _late(happened: str, at: datetime, waits: list[_Wait], look: Look) -> str:
     return pattern.format(happened=happened.format(at=first), told=told, why=known)
 
 
-def _queued(delivery: DeliveryRow, look: Look) -> _Wait:
+def _queued(delivery: DeliveryRow, look: MessageContext) -> _Wait:
     """The wait in the outbox: for the end of quiet hours, then for the channel."""
     texts, written, held = look.voice.texts, delivery.created_at, delivery.held_until
     failed = delivery.attempts > 1 or (look.failed_at is not None and look.failed_at >= written)
@@ -109,7 +109,7 @@ def _queued(delivery: DeliveryRow, look: Look) -> _Wait:
     return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
 
 
-def _unseen(of: Telling, known: datetime, look: Look) -> str:
+def _unseen(of: Telling, known: datetime, look: MessageContext) -> str:
     """Why wrapd saw an end so late: the service told it late, or wrapd could not see it (it was stopped, or could
     not reach the service: which of these, nobody has written down)."""
     voice, texts = look.voice, look.voice.texts

@@ -15,7 +15,7 @@ from typing import TypeVar
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.judge import Fallback, Judge, Judgement, Standing, Work
+from daemon.notify.outbox.judge import ChannelHealth, Fallback, Judge, Judgement, Work
 from daemon.notify.outbox.policy import Pace, channel_pause, defect_wait
 from daemon.notify.outbox.prepare import Wants
 from daemon.notify.outbox.sender import (
@@ -374,7 +374,9 @@ class Lane:
         pause = self._pause_after(ended)
         judge = self._judge.of(
             ended,
-            Standing(told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun),
+            ChannelHealth(
+                told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
+            ),
         )
         goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
         singly, resume = self._singly > 0, goes_on and self._resume

@@ -21,7 +21,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Message
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
-from daemon.notify.message.language.voice import Look
+from daemon.notify.message.language.voice import MessageContext
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import Judged, Pace
 from daemon.notify.outbox.prepare import Prepared, Preparer, Wants
@@ -287,7 +287,7 @@ class Sender:
         """Write the message and send it."""
         channel, claimed = self.channel, ready.claimed
         try:
-            look = Look(
+            look = MessageContext(
                 zone=channel.zone,
                 now=self.clock.now(),
                 language=channel.language,
@@ -350,7 +350,7 @@ class Sender:
                 return
 
 
-def _written(claimed: tuple[Claimed, ...], look: Look) -> Message:
+def _written(claimed: tuple[Claimed, ...], look: MessageContext) -> Message:
     if len(claimed) > 1:
         return compose_digest(claimed, look)
     one = claimed[0]

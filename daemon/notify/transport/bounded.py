@@ -244,7 +244,7 @@ def _watched(pool: Any) -> Any:
     """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
     step of a connection on, the handshake included."""
 
-    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+    class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
         def _new_conn(self) -> Any:
             raw = super()._new_conn()
             _hold(lambda: raw)
@@ -256,7 +256,7 @@ def _watched(pool: Any) -> Any:
             _connected(lambda: held)
 
     class Pool(pool):  # type: ignore[misc]  # as above
-        ConnectionCls = Connection
+        ConnectionCls = WatchedConnection
 
         def _get_conn(self, timeout: float | None = None) -> Any:
             connection = super()._get_conn(timeout)

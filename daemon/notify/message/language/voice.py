@@ -107,7 +107,7 @@ def voice(language: Language, *, zone: tzinfo, now: datetime) -> Voice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class MessageContext:
     """What a message needs to know beside the rows that it tells of."""
 
     zone: tzinfo = UTC

@@ -17,13 +17,11 @@ from daemon.sim.calls import Call, route
 from daemon.sim.control_http import refusal
 from daemon.sim.faults import ActiveFault, Faults, Stage, hit
 from daemon.sim.iam import Iam
-from daemon.sim.limits import Limiter
-from daemon.sim.refusals import ErrorAnswer, no_such_api, throttled
+from daemon.sim.refusals import ErrorAnswer, no_such_api, refused, substitute, throttled
 from daemon.sim.settings import SettledSettings
 from daemon.sim.stats import RequestCounts
 from daemon.sim.storage import Storage
-from daemon.sim.substitutes import refused, substitute
-from daemon.sim.tenant import Tenant
+from daemon.sim.tenant import Limiter, Tenant
 from daemon.sim.times import SimTime, http_date
 from daemon.sim.wire import Answer, Direct, Way, whole
 

@@ -30,9 +30,9 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, lists, ordered
+from daemon.store import alerts, assets, batches, damped, learned, lists, ordered
 from daemon.store.lists import JobFilter, JobSort
-from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
     JobName,
@@ -46,7 +46,7 @@ from daemon.store.rows import (
     WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
-from daemon.store.tracking import chunks, known_of, stop_many, track_many
+from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -147,11 +147,11 @@ class Jobs:
 
     def kinds_found(self, found: Mapping[int, str]) -> None:
         """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
-        kinds.found(self._connection, found)
+        found_kinds(self._connection, found)
 
     def kinds_tried(self, tries: Mapping[int, int]) -> None:
         """Keep how many rounds of asking for the kinds of jobs were in vain, by row id."""
-        kinds.tried(self._connection, tries)
+        tried_kinds(self._connection, tries)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""

@@ -64,7 +64,7 @@ from daemon.store.lines import (
     waits,
 )
 from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
@@ -72,7 +72,6 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
 
 _D = DELIVERIES.c
-_CHUNK = 500
 _Deliveries = list[DeliveryRow]
 _Attempts = list[AttemptRow]
 _Many = tuple[Claimed, ...]
@@ -352,8 +351,8 @@ class Outbox:
         """The attempts of each of these deliveries, the first one first; those that were never tried are left
         out."""
         found: dict[int, _Attempts] = {}
-        for start in range(0, len(deliveries), _CHUNK):
-            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + _CHUNK])
+        for start in range(0, len(deliveries), CHUNK):
+            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + CHUNK])
             query = select(ATTEMPTS).where(part).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
             for row in map(attempt_row, self._connection.execute(query)):
                 found.setdefault(row.delivery, []).append(row)
@@ -431,8 +430,8 @@ class Outbox:
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
 
 
 def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any]:

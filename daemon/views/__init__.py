@@ -5,8 +5,19 @@ are made from these. Must never read anything: rows come in, values go out.
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.document import document
-from daemon.views.jobs import Job, Remaining, Transition, is_orphaned, job, kept, link_end, remaining, transition
-from daemon.views.tracked import Tracked, tracked
+from daemon.views.jobs import (
+    Job,
+    Remaining,
+    Tracked,
+    Transition,
+    is_orphaned,
+    job,
+    kept,
+    link_end,
+    remaining,
+    tracked,
+    transition,
+)
 from daemon.views.why import Situation, why
 
 __all__ = [

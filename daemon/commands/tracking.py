@@ -1,6 +1,9 @@
-"""Tracking jobs: the one way in, for people, tools and the service's list. (For callbacks: `callback`.)
+"""Tracking jobs, and stopping that: the one way in, for people, tools, the service's list, and for callbacks, who
+are not believed far.
 
-Owns what is assumed where nothing is said. Everything is looked up and stored in the transaction that is given.
+Owns what is assumed where nothing is said, and what a callback may do: it brings in unknown jobs and those that
+were given up, never one that a person stopped. Everything is looked up and stored in the transaction that is
+given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from datetime import datetime
 from daemon.commands.wanted import Wanted
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
+from daemon.errors import WrapdError
 from daemon.metastudio.kinds import AVATAR
 from daemon.store import GIVEN_UP, TrackOutcome, TrackRequest, TrackResult, TrackRule, Transaction
 
@@ -108,3 +112,62 @@ def _request(wanted: Wanted) -> TrackRequest:
         batch=wanted.batch,
         kind_source=KindSource.GUESSED if wanted.kind is None else KindSource.GIVEN,
     )
+
+
+MOST_UNCONFIRMED = 1000
+"""Jobs of a project that only callbacks named, at most: until the service confirms one, it may be made up."""
+
+
+class SignatureUsed(WrapdError):
+    """The callback's signature has brought in another job: nothing was changed."""
+
+
+class TooManyUnknown(WrapdError):
+    """Too many jobs that only callbacks named wait for the service to confirm them: nothing was changed."""
+
+
+def called_back(
+    tx: Transaction,
+    project: ProjectName,
+    job_id: JobId,
+    *,
+    at: datetime,
+    track_unknown: bool,
+    signature: str | None = None,
+) -> TrackResult | None:
+    """Track the job where that is wanted, from `at` on; what became of it, None where it is not tracked. Each
+    `signature` brings in one job. Raises SignatureUsed and TooManyUnknown."""
+    rule = TrackRule(add=track_unknown, again=GIVEN_UP, change=False, most_unconfirmed=MOST_UNCONFIRMED)
+    request = TrackRequest(
+        project=project, kind=GUESS, job_id=job_id, kind_source=KindSource.GUESSED, named_by=NamedBy.CALLBACK
+    )
+    [tracked] = tx.jobs.take([request], at=at, rule=rule)
+    if tracked.tracking is None and track_unknown:
+        raise TooManyUnknown(f"{MOST_UNCONFIRMED} jobs that only callbacks named wait to be confirmed")
+    brought_in = tracked.result in (TrackResult.ADDED, TrackResult.TAKEN_UP)
+    if brought_in and signature is not None and not tx.signatures.use(signature, project, job_id, at):
+        raise SignatureUsed("this signature was used for another job")
+    return tracked.result if tracked.tracking is Tracking.ACTIVE else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What became of a job that was not to be tracked any more; `tracking` is how it stood before."""
+
+    project: ProjectName
+    job_id: JobId
+    tracking: Tracking
+    stopped: bool
+
+
+def untrack(
+    tx: Transaction, jobs: Sequence[int], *, at: datetime, routing: Routing | None = None
+) -> list[Stopped]:
+    """Stop tracking the jobs of these row ids, and take wrapd's own links to them back. The end of a batch that
+    comes by it is told by `routing`."""
+    known = tx.labels.of(jobs)
+    stopped = tx.jobs.stop(jobs, at=at, routing=routing)
+    return [
+        Stopped(project=job.project, job_id=job.job_id, tracking=job.tracking, stopped=job.id in stopped)
+        for job in known
+    ]

@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
-from daemon.config import walk  # noqa: E402
+from daemon.config import schema_keys as walk  # noqa: E402
 from daemon.config.example import example  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402

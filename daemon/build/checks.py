@@ -15,9 +15,9 @@ from daemon.build.reading import Reading
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
-from daemon.config.forms import nearest, template_name
+from daemon.config.schema_keys import without_secrets
 from daemon.config.secrets import SecretSource, parse
-from daemon.config.walk import without_secrets
+from daemon.config.values import nearest, template_name
 from daemon.domain.events import Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName

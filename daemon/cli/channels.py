@@ -17,7 +17,7 @@ from daemon.cli.session import CLOCK, config_of, has_database, json_option, open
 from daemon.cli.text import ago, count, stamp
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
-from daemon.config.forms import spoken
+from daemon.config.values import spoken
 from daemon.domain.events import JOB_EVENTS
 from daemon.domain.jobs import ChannelName
 from daemon.domain.quiet import QuietHours

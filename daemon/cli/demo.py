@@ -19,7 +19,7 @@ import click
 from daemon.cli.numbers import Factor
 from daemon.cli.session import CLOCK, has_terminal
 from daemon.cli.sim import Address
-from daemon.config.forms import Listen
+from daemon.config.values import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking, parse_job_id
 from daemon.domain.transitions import Moved

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output, standing
+from daemon.cli import output
+from daemon.cli import project_status as standing
 from daemon.cli.jobs import standing as state_of
 from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
 from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned

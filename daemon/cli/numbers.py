@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from daemon.config.forms import seconds, spoken
+from daemon.config.values import seconds, spoken
 
 _SHORTEST = 60.0
 LARGEST = 2**63 - 1

@@ -16,7 +16,7 @@ from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_jo
 from daemon.cli.text import clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
+from daemon.config.values import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import output, standing
+from daemon.cli import output
+from daemon.cli import project_status as standing
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened

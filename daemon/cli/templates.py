@@ -13,7 +13,7 @@ from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, config_path, json_option
 from daemon.cli.text import clean
 from daemon.config import Config
-from daemon.config.forms import shown, suggestion
+from daemon.config.values import shown, suggestion
 from daemon.errors import Exit, UnknownName, UsageFault
 
 if TYPE_CHECKING:

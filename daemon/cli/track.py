@@ -14,7 +14,8 @@ from daemon.cli import output
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
 from daemon.cli.text import clean, label
-from daemon.config import Config, forms
+from daemon.config import Config
+from daemon.config import values as forms
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.errors import Exit, UsageFault

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.commands.wanted import RequestFaults
+from daemon.commands.entries import RequestFaults
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.text import MAX_TAGS, label
 from daemon.store import Transaction

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from daemon.commands.wanted import Wanted
+from daemon.commands.entries import Wanted
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.errors import WrapdError

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.config.keys import (
     AS_TUPLE,
     YEARS,

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from daemon.config import walk
+from daemon.config import schema_keys as walk
 
 _WIDTH = 100
 _TABLE = re.compile(r"\{[^{}]*\}")

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from daemon.config import forms, walk
+from daemon.config import schema_keys as walk
+from daemon.config import values as forms
 from daemon.errors import ConfigFault
 
 Place = Sequence[str | int]

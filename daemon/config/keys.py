@@ -18,7 +18,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.config.secrets import Secret, parse
 from daemon.domain.events import Event
 from daemon.domain.states import TERMINAL, State

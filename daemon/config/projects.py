@@ -10,7 +10,7 @@ from pydantic import (
     Field,
 )
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.config.delivery import Callback
 from daemon.config.keys import (
     AS_TUPLE,

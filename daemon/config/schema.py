@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.config.delivery import Channel, Notify, Retention, Route, Web
 from daemon.config.keys import (
     AS_TUPLE,

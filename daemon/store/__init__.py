@@ -14,10 +14,10 @@ from daemon.store.links import Links
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
-from daemon.store.ordered import Counted, Place
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
+from daemon.store.paging import Counted, Place
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import (

@@ -12,7 +12,7 @@ from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, way
 from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, chunks, plain, watch_rows
-from daemon.store.ordered import Counted, Place
+from daemon.store.paging import Counted, Place
 from daemon.store.rows import BatchRow, WatchRow
 from daemon.store.tables import JOBS
 

@@ -30,7 +30,8 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, learned, lists, ordered
+from daemon.store import alerts, assets, batches, damped, learned, lists
+from daemon.store import paging as ordered
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (

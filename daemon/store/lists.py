@@ -32,7 +32,7 @@ from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.mapping import delivery_row, job_row
-from daemon.store.ordered import Arm, Checks, Place, Run, combinations, is_value, places
+from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
 

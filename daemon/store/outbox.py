@@ -35,20 +35,13 @@ from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
-from daemon.store import (
-    alerts,
-    damped,
-    fallback,
-    given_up,
-    lists,
-    ordered,
-    ownership,
-    plainly,
-    quiet,
-    steps,
-    together,
-)
-from daemon.store.lines import (
+from daemon.store import alerts, damped, fallback, given_up, lists, ownership, quiet, steps
+from daemon.store import claim_many as together
+from daemon.store import claim_one as plainly
+from daemon.store import paging as ordered
+from daemon.store.lists import DeliveryFilter, DeliverySort
+from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.ordering import (
     CHANNEL,
     FAR,
     MOMENT,
@@ -63,8 +56,6 @@ from daemon.store.lines import (
     unsent,
     waits,
 )
-from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS

@@ -15,7 +15,6 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
-from daemon.store.again import Again
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -31,6 +30,7 @@ from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
 from daemon.store.queue import DeliveryQueue
+from daemon.store.resend import Again
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.signatures import Signatures

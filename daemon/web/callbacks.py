@@ -15,7 +15,7 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.store import StoreError, TrackResult, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
-from daemon.web.ground import WebGround
+from daemon.web.context import WebGround
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
 
 log = logger(__name__)

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
-from daemon.web.ground import WebGround
+from daemon.web.context import WebGround
 from daemon.web.pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
 

@@ -17,7 +17,7 @@ from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
-from daemon.web.ground import WebGround
+from daemon.web.context import WebGround
 from daemon.web.requests import Asked, read_wanted
 
 _READ_AT_ONCE = 16 * 1024

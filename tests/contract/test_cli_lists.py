@@ -14,7 +14,8 @@ from daemon.cli.deliveries import SORTS as DELIVERY_SORTS
 from daemon.cli.jobs import SORTS as JOB_SORTS
 from daemon.clock import ManualClock
 from daemon.errors import Exit
-from daemon.store import DeliverySort, JobSort, lists, ordered
+from daemon.store import DeliverySort, JobSort, lists
+from daemon.store import paging as ordered
 from tests.support.cli_runner import Runner
 
 HOUR = 3600

@@ -16,7 +16,8 @@ from daemon.notify.outbox.context import RESCUE_INTERVAL, Keeper
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
 from daemon.notify.transport import Channel
-from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, plainly
+from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused
+from daemon.store import claim_one as plainly
 from tests.support.dispatching import Rig, rig
 from tests.support.webhook import Answer, Webhook
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import load, walk
+from daemon.config import load
+from daemon.config import schema_keys as walk
 from daemon.config.example import example
 from daemon.config.schema import Config
 from docs.generate import ROOT, pages

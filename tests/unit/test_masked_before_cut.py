@@ -5,7 +5,7 @@ import json
 import pytest
 
 from daemon import transport
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.logs import MASKS
 from daemon.masks import MASK
 from daemon.metastudio import wire

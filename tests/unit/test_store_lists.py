@@ -15,7 +15,8 @@ from sqlalchemy import event
 
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
-from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists, ordered
+from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists
+from daemon.store import paging as ordered
 from tests.support.store import NOW, later, open_store, request, track
 
 JOBS, DELIVERIES = 60, 90

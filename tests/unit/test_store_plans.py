@@ -24,11 +24,11 @@ from daemon.store import (
     orphans,
     outbox,
     pictures,
-    plainly,
     retention,
-    together,
     tracking,
 )
+from daemon.store import claim_many as together
+from daemon.store import claim_one as plainly
 from tests.support.store import open_store
 
 DUE, FAR = 0, 1

@@ -7,7 +7,7 @@ told by `faults`, and skipped here. Never shows the value of a key that holds a 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.config.faults import Fault, Place, spell
 from daemon.domain.hosts import is_loopback
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.config import forms
+from daemon.config import values as forms
 from daemon.domain.events import Event
 
 

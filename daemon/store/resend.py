@@ -13,8 +13,8 @@ from daemon.domain.events import Event, Json, resent_key
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.store import damped
 from daemon.store.alerts import Alert
-from daemon.store.lines import is_, known
 from daemon.store.mapping import CHUNK, delivery_row, plain
+from daemon.store.ordering import is_, known
 from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 

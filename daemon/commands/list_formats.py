@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from daemon.commands.wanted import KEYS, RequestFaults, Wanted, read_job
+from daemon.commands.entries import KEYS, RequestFaults, Wanted, read_job
 from daemon.domain.jobs import ProjectName, parse_job_id
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))

@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
-from daemon.config import schema_keys as walk  # noqa: E402
+from daemon.config import schema_keys  # noqa: E402
 from daemon.config.example import example  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
@@ -129,12 +129,12 @@ when its terminal or its pipe is closed.
 def config_page() -> str:
     """docs/config.md: every key of the schema."""
     lines = ["# The config", "", NOTE, "", CONFIG_INTRO]
-    for part in walk.parts():
+    for part in schema_keys.parts():
         lines += [f"## {f'`{part.heading}`' if part.heading else 'Top level'}", ""]
         lines += [part.about, ""] if part.heading else []
         lines += _keys(part)
         if part.place == "projects.NAME":
-            for method in walk.methods():
+            for method in schema_keys.methods():
                 lines += [f"### `auth` with `{method.heading}`", "", method.about, "", *_keys(method)]
     return joined(lines)
 
@@ -187,12 +187,12 @@ def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Conte
             yield from _commands(command, context)
 
 
-def _keys(part: walk.SectionDoc) -> list[str]:
+def _keys(part: schema_keys.SectionDoc) -> list[str]:
     rows = [(f"`{key.name}`", key.about, _default(key), f"`{key.toml}`") for key in part.keys]
     return table(("key", "meaning", "default", "example"), rows)
 
 
-def _default(key: walk.Key) -> str:
+def _default(key: schema_keys.Key) -> str:
     if key.required:
         return "required"
     return f"`{key.default}`" if key.default == key.toml else key.default

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
-from daemon.cli import project_status as standing
+from daemon.cli import output, project_status
 from daemon.cli.jobs import standing as state_of
 from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
 from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
@@ -103,7 +102,7 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
     listed = _listed(row.kind)
     by_feed = listed and told.get("feed_carries_news") is True
     shared_by = _shared_by(told) if listed and not by_feed else 1
-    pressure = standing.number(told, "pressure") or 1.0
+    pressure = project_status.number(told, "pressure") or 1.0
     return JobPlan(
         job=row,
         law=law,
@@ -145,7 +144,7 @@ def _listed(kind: str) -> bool:
 
 def _shared_by(told: "Mapping[str, object]") -> int:
     """How many jobs a request is shared by, as the daemon last said."""
-    size, jobs = standing.number(told, "batch_size") or 1, standing.number(told, "jobs") or 1
+    size, jobs = project_status.number(told, "batch_size") or 1, project_status.number(told, "jobs") or 1
     return max(1, int(min(size, jobs)))
 
 
@@ -156,7 +155,7 @@ def _lines(case: JobPlan) -> Iterator[str]:
         yield output.fact(name, value)
     yield ""
     yield click.style(f"Project {clean(row.project)}", bold=True)
-    for name, value in standing.told(case.status, running=case.running, now=case.now):
+    for name, value in project_status.told(case.status, running=case.running, now=case.now):
         yield output.fact(name, value)
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import output
-from daemon.cli import project_status as standing
+from daemon.cli import output, project_status
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
@@ -124,7 +123,7 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
     yield _line("jobs", f"{active} tracked" + (f": {counted(stats.states)}" if active else ""))
     if stats.ended:
         yield _line("", f"not any more: {counted(stats.ended)}")
-    for name, value in standing.told(stats.status, running=running, now=now):
+    for name, value in project_status.told(stats.status, running=running, now=now):
         yield _line(name, value)
     look = stats.discovery
     if look is not None and look.ended_at is not None:

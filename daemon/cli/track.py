@@ -14,8 +14,7 @@ from daemon.cli import output
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
 from daemon.cli.text import clean, label
-from daemon.config import Config
-from daemon.config import values as forms
+from daemon.config import Config, values
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.errors import Exit, UsageFault
@@ -151,11 +150,11 @@ def _wish(
     if kind is not None and not KINDS[kind].listed:
         raise UsageFault(f"the service lists no jobs of the kind {kind}: track them by their ids")
     try:
-        pattern = None if name is None else forms.pattern(name)
+        pattern = None if name is None else values.pattern(name)
     except ValueError as error:
         raise UsageFault(f"--name: {error}") from None
     filters = Filters(
-        kinds=forms.LISTED_KINDS if kind is None else (kind,),
+        kinds=values.LISTED_KINDS if kind is None else (kind,),
         states=states or RUNNING,
         since=86400.0 if since is None else since,
         name=pattern,

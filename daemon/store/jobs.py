@@ -30,8 +30,7 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, learned, lists
-from daemon.store import paging as ordered
+from daemon.store import alerts, assets, batches, damped, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
@@ -182,7 +181,7 @@ class Jobs:
     def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
         """The row ids of the jobs that fit all that is given, the first tracked first."""
         runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
-        found = ordered.places(self._connection, runs, rising=True, after=None, limit=ordered.ALL)
+        found = paging.places(self._connection, runs, rising=True, after=None, limit=paging.ALL)
         return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
@@ -401,7 +400,7 @@ class Jobs:
         self,
         *,
         limit: int,
-        after: ordered.Place | None = None,
+        after: paging.Place | None = None,
         sort: JobSort = JobSort.NEWEST,
         search: str | None = None,
         **fit: Unpack[JobFilter],
@@ -410,13 +409,13 @@ class Jobs:
         there are more: each page looks at a bounded number."""
         return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
-    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
+    def list(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
         """The jobs that fit all that is given, the latest tracked first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> ordered.Counted:
-        """How many jobs fit, counted up to `most`; see `ordered.count`."""
-        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.Counted:
+        """How many jobs fit, counted up to `most`; see `paging.count`."""
+        return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
     def _tell_move(
         self,

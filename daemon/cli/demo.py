@@ -205,11 +205,11 @@ class Demo:
 
     async def _begin(self, service: "Daemon", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""
-        from daemon.commands import Wanted, track  # noqa: PLC0415
+        from daemon.commands import JobEntry, track  # noqa: PLC0415
 
         for scene in cast(self.jobs, self.seed):
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
-            wanted = [Wanted(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
+            wanted = [JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
             await service.store.write(partial(track, wanted=wanted, at=CLOCK.now()))
         click.echo(
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "

@@ -4,7 +4,7 @@ result that says what it did. The command line, the API, callbacks and discovery
 
 from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive
 from daemon.commands.describe import Described, change_tags, read_label, set_label
-from daemon.commands.entries import RequestFaults, Wanted, WrongRequest, read_job
+from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
 from daemon.commands.tracking import (
@@ -21,13 +21,13 @@ from daemon.commands.tracking import (
 __all__ = [
     "Described",
     "Done",
+    "JobEntry",
     "RequestFaults",
     "Revived",
     "SentFilter",
     "SignatureUsed",
     "Stopped",
     "TooManyUnknown",
-    "Wanted",
     "WrongRequest",
     "called_back",
     "cancel",

@@ -22,7 +22,7 @@ MOST_FAULTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class JobEntry:
     """A job to be tracked. What is None was not said."""
 
     project: ProjectName
@@ -94,7 +94,7 @@ def read_job(
     *,
     place: Callable[[str], str],
     default: ProjectName | None = None,
-) -> Wanted | None:
+) -> JobEntry | None:
     """The job that `said` names, of one of `projects` (`default`: of that one where none is said). None where
     something is wrong with it; `faults` hears what. `place` says where a key stands."""
     before = faults.count
@@ -112,7 +112,7 @@ def read_job(
     if faults.count > before or project is None or job_id is None:
         return None
     # A label that shows nothing says nothing.
-    return Wanted(project=project, job_id=job_id, kind=kind, label=name, tags=tags or (), batch=batch)
+    return JobEntry(project=project, job_id=job_id, kind=kind, label=name, tags=tags or (), batch=batch)
 
 
 def _no_such_key(key: str) -> str:

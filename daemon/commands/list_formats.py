@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from daemon.commands.entries import KEYS, RequestFaults, Wanted, read_job
+from daemon.commands.entries import KEYS, JobEntry, RequestFaults, read_job
 from daemon.domain.jobs import ProjectName, parse_job_id
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -26,7 +26,7 @@ _Row = tuple[str, Mapping[str, object]]
 
 def read_list(
     data: bytes, projects: Sequence[ProjectName], faults: RequestFaults, *, default: ProjectName | None = None
-) -> list[Wanted]:
+) -> list[JobEntry]:
     """The jobs of a list, those without a project of `default`. `faults` hears of everything that is wrong."""
     text = _decoded(data)
     first = next((line.strip() for line in text.splitlines() if _says(line)), "")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from daemon.commands.entries import Wanted
+from daemon.commands.entries import JobEntry
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.errors import WrapdError
@@ -36,7 +36,7 @@ class Done:
 
 def track(
     tx: Transaction,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[JobEntry],
     *,
     at: datetime,
     routing: Routing | None = None,
@@ -45,7 +45,7 @@ def track(
     """Track the jobs from `at` on, and say what became of each, in their order. One that is named more than once
     is taken as one; what is said last holds. `retrack`: jobs that have ended are looked at again. The end of a
     batch that comes by it is told by `routing`."""
-    merged: dict[tuple[ProjectName, JobId], Wanted] = {}
+    merged: dict[tuple[ProjectName, JobId], JobEntry] = {}
     for each in wanted:
         key = (each.project, each.job_id)
         merged[key] = each if key not in merged else _merged(merged[key], each)
@@ -86,7 +86,7 @@ def discovered(
     return dict(zip(kinds, tx.jobs.take(requests, at=at, rule=_ONLY_NEW), strict=True))
 
 
-def _merged(first: Wanted, then: Wanted) -> Wanted:
+def _merged(first: JobEntry, then: JobEntry) -> JobEntry:
     return replace(
         first,
         kind=then.kind or first.kind,
@@ -102,7 +102,7 @@ def _known_now(tracked: TrackOutcome) -> TrackOutcome:
     return replace(tracked, result=result, changes=())
 
 
-def _request(wanted: Wanted) -> TrackRequest:
+def _request(wanted: JobEntry) -> TrackRequest:
     return TrackRequest(
         project=wanted.project,
         kind=wanted.kind or GUESS,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from daemon.commands import RequestFaults, Wanted, WrongRequest, read_job
+from daemon.commands import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.domain.jobs import ProjectName
 from daemon.web.bodies import HttpError
 
@@ -20,7 +20,7 @@ MOST_JOBS = 1000
 class Asked:
     """What a request wants: these jobs, those that have ended looked at again or not."""
 
-    jobs: list[Wanted]
+    jobs: list[JobEntry]
     retrack: bool = False
 
 

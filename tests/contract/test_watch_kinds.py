@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.commands import Wanted, called_back, discovered, track
+from daemon.commands import JobEntry, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking, parse_job_id
 from daemon.domain.planning import Rails
@@ -22,7 +22,7 @@ ALL_KINDS = ("avatar", "photo", "business_card", "photo_detection", "picture_mod
 def guess(
     it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any
 ) -> list[TrackOutcome]:
-    wanted = [Wanted(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
+    wanted = [JobEntry(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
     at, routing = it.clock.now(), it.poller.ground.routing
     done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     return [each.tracked for each in done]

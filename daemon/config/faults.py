@@ -1,6 +1,6 @@
 """What a fault of a config is, and those of single values, each with its place and mend.
 
-Those between keys and sections are told by `between`. Never shows the value of a key that holds a secret.
+Those between keys and sections are told by `cross_checks`. Never shows the value of a key that holds a secret.
 """
 
 import re

@@ -350,20 +350,20 @@ class Jobs:
 
     def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
         """Add bookkeeping. A few thousand rows at a time leave the writer free for what is urgent."""
-        looks = [
+        values = [
             {
-                "row": look.job,
-                "more": look.polls,
-                "polled": look.last_polled_at,
-                "next": look.next_poll_at,
-                "error": look.last_error,
-                "asked_by": look.asked_by,
-                "reason": look.next_reason,
+                "row": row.job,
+                "more": row.polls,
+                "polled": row.last_polled_at,
+                "next": row.next_poll_at,
+                "error": row.last_error,
+                "asked_by": row.asked_by,
+                "reason": row.next_reason,
             }
-            for look in rows
+            for row in rows
         ]
-        if looks:
-            self._connection.execute(_LOOKED, looks)
+        if values:
+            self._connection.execute(_LOOKED, values)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """The job, in every project where `project` is None."""

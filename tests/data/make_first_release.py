@@ -111,7 +111,7 @@ class Maker:
 
     def _watched(self) -> None:
         """Jobs that go on: 300 in production, 100 that wait, 30 that are frozen, 50 never asked about."""
-        from daemon.store import Bookkeeping
+        from daemon.store import Look
 
         for count, state, project in (
             (300, "PROCESSING", "main"),
@@ -122,7 +122,7 @@ class Maker:
             self._do(lambda tx, jobs=jobs, state=state: [self._move(tx, job, state, self.silent) for job in jobs])
             now = self.clock.now()
             looks = [
-                Bookkeeping(
+                Look(
                     job=job,
                     last_polled_at=now,
                     next_poll_at=now,

@@ -258,7 +258,7 @@ def delivery_facts(delivery: DeliveryRow) -> dict[str, Json]:
     }
 
 
-def job_facts(of: Telling, look: MessageContext) -> dict[str, Json]:
+def job_facts(of: Telling, context: MessageContext) -> dict[str, Json]:
     """The facts of a job's alert."""
     delivery, job, move, asset = of.delivery, of.job, of.move, of.job.asset
     fetched = job.links_at or of.times.ended
@@ -274,7 +274,7 @@ def job_facts(of: Telling, look: MessageContext) -> dict[str, Json]:
         "batch": job.batch,
         "state": of.state,
         "state_before": move.before if move is not None else None,
-        "own_url": look.links.get(job.id) or None,
+        "own_url": context.links.get(job.id) or None,
         "cover_url": asset.cover_url,
         "cover_valid_until": _until(asset.cover_url, fetched, None),
         "preview_url": asset.preview_url,

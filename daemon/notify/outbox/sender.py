@@ -287,7 +287,7 @@ class Sender:
         """Write the message and send it."""
         channel, claimed = self.channel, ready.claimed
         try:
-            look = MessageContext(
+            context = MessageContext(
                 zone=channel.zone,
                 now=self.clock.now(),
                 language=channel.language,
@@ -295,7 +295,7 @@ class Sender:
                 cover=ready.cover,
                 failed_at=mood.failed_at,
             )
-            message = _written(claimed, look)
+            message = _written(claimed, context)
             report = channel.send(message, timeout=self.settings.send_timeout, clock=self.clock, more=True)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the delivery nor end the lane
             return self.failed(load, error)

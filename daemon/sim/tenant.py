@@ -13,7 +13,7 @@ from typing import Final
 from daemon.sim.calls import Call
 from daemon.sim.refusals import ErrorAnswer, bad_identity, denied
 from daemon.sim.settings import SettledSettings
-from daemon.sim.signing import MAX_AGE, Claim, expected_signature, parse_authorization, parse_date
+from daemon.sim.signing import MAX_AGE, SignatureClaim, expected_signature, parse_authorization, parse_date
 from daemon.sim.times import SimTime
 
 GROUPS: Final[dict[str, str]] = {
@@ -85,7 +85,7 @@ class Tenant:
         if call.headers.get("X-Project-Id", call.project_id) != call.project_id:
             raise denied("X-Project-Id is not the project of the path")
 
-    def _check_signature(self, claim: Claim, call: Call) -> None:
+    def _check_signature(self, claim: SignatureClaim, call: Call) -> None:
         if not _same(claim.access_key, self._settings.access_key):
             raise bad_identity(f"Get secretKey failed,ak:{claim.access_key},err:ak not exist")
         if self._time.monotonic() < self._locked_until:
@@ -97,7 +97,7 @@ class Tenant:
             raise
         self._failures = 0
 
-    def _verify(self, claim: Claim, call: Call) -> None:
+    def _verify(self, claim: SignatureClaim, call: Call) -> None:
         date = call.headers.get("X-Sdk-Date", "")
         signed_at = parse_date(date)
         if signed_at is None:

@@ -182,7 +182,7 @@ class Judge:
 
     def blame(self, ended: Unrecorded) -> Unrecorded:
         """The outcome; one that looks like a refusal of the message, and is one of the channel, as that."""
-        verdict, claimed = ended.report.verdict, ended.load.claimed
+        verdict, claimed = ended.report.verdict, ended.claim.claimed
         self._revived = ()
         if arrived(verdict):
             self._refusals.taken()
@@ -201,7 +201,7 @@ class Judge:
 
     def of(self, ended: Unrecorded, standing: ChannelHealth) -> Callable[[], Judgement]:
         """What is to be stored, made at the moment at which it is: waits begin then."""
-        around, report, claimed = self._around, ended.report, ended.load.claimed
+        around, report, claimed = self._around, ended.report, ended.claim.claimed
         spread, revived = around.rng.random(), self._revived
 
         def judge() -> Judgement:
@@ -258,7 +258,7 @@ class Judge:
             due_at, about = results[0].outcome.due_at or at, self._dead.about
             alerts.append(lambda tx: tx.outbox.hold_dead(self._name, revived, about=about, at=at, due_at=due_at))
         if isinstance(report.verdict, Hold) and not standing.told:
-            alert = held_alert(self._name, ended.load, report, at=at)
+            alert = held_alert(self._name, ended.claim, report, at=at)
             told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
             alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=told, at=at))
             wakes += [each.channel for each in told]

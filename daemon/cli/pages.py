@@ -17,9 +17,9 @@ from daemon.cli.session import is_terminal
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import Counted, Page, Place, Store, Transaction
+    from daemon.store import Page, Place, RowCount, Store, Transaction
 
-    Counter = Callable[[Transaction, int], Counted]
+    Counter = Callable[[Transaction, int], RowCount]
 
 T = TypeVar("T")
 

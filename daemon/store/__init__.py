@@ -17,7 +17,7 @@ from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
-from daemon.store.paging import Counted, Place
+from daemon.store.paging import Place, RowCount
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import (
@@ -78,7 +78,6 @@ __all__ = [
     "Bookkeeping",
     "Change",
     "Claimed",
-    "Counted",
     "DeliveryFilter",
     "DeliveryRow",
     "DeliverySort",
@@ -109,6 +108,7 @@ __all__ = [
     "Recorded",
     "Refusal",
     "Retention",
+    "RowCount",
     "Schema",
     "SchemaStatus",
     "Standing",

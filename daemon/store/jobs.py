@@ -413,7 +413,7 @@ class Jobs:
         """The jobs that fit all that is given, the latest tracked first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.Counted:
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.RowCount:
         """How many jobs fit, counted up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 

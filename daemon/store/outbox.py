@@ -388,7 +388,7 @@ class Outbox:
         """The deliveries that fit all that is given, the latest first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.Counted:
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
         """How many deliveries fit, counted up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 

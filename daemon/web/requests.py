@@ -17,14 +17,14 @@ MOST_JOBS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class TrackBody:
     """What a request wants: these jobs, those that have ended looked at again or not."""
 
     jobs: list[JobEntry]
     retrack: bool = False
 
 
-def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> Asked:
+def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> TrackBody:
     """What a request wants. Raises Refused: 400 where the body is no JSON, 422 with all faults."""
     value = _parsed(body)
     retrack = value.pop("retrack", None)
@@ -37,7 +37,7 @@ def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> Asked:
     except WrongRequest as wrong:
         told = [asdict(fault) for fault in wrong.faults]
         raise HttpError(422, "nothing was tracked; every fault is named with its place", faults=told) from None
-    return Asked(jobs=[each for each in found if each is not None], retrack=retrack is True)
+    return TrackBody(jobs=[each for each in found if each is not None], retrack=retrack is True)
 
 
 def _parsed(body: bytes) -> dict[str, object]:

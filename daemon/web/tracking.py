@@ -18,7 +18,7 @@ from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
 from daemon.web.context import WebGround
-from daemon.web.requests import Asked, read_wanted
+from daemon.web.requests import TrackBody, read_wanted
 
 _READ_AT_ONCE = 16 * 1024
 """Bytes of a body that is read where all else goes on."""
@@ -71,7 +71,7 @@ def _busy() -> HttpError:
     return HttpError(503, "the database does not take it now; nothing was tracked, try again", headers=_LATER)
 
 
-async def _track(ground: WebGround, asked: Asked) -> list[dict[str, object]]:
+async def _track(ground: WebGround, asked: TrackBody) -> list[dict[str, object]]:
     at = ground.clock.now()
     done = await ground.store.write(
         lambda tx: track(tx, asked.jobs, at=at, routing=ground.routing, retrack=asked.retrack)
@@ -80,7 +80,7 @@ async def _track(ground: WebGround, asked: Asked) -> list[dict[str, object]]:
     return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
 
 
-async def _read(body: bytes, projects: Sequence[ProjectName]) -> Asked:
+async def _read(body: bytes, projects: Sequence[ProjectName]) -> TrackBody:
     """What the body wants. A large one takes its time: others do not wait for it."""
     if len(body) <= _READ_AT_ONCE:
         return read_wanted(body, projects)

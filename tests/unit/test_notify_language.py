@@ -15,8 +15,7 @@ from daemon.domain.states import State
 from daemon.metastudio import errors, kinds
 from daemon.notify.message import Language, Message
 from daemon.notify.message.compose import MessageContext, compose_digest
-from daemon.notify.message.language import CATALOGUES, catalogue
-from daemon.notify.message.language.voice import voice
+from daemon.notify.message.language import CATALOGUES, catalogue, voice
 from daemon.notify.templates.examples import EXAMPLES, example
 from daemon.notify.transport import verdicts
 

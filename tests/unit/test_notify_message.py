@@ -16,7 +16,7 @@ from daemon.notify.message import Cover, Language, Message
 from daemon.notify.message.compose import MessageContext, compose, compose_digest
 from daemon.notify.message.escape import length, rough
 from daemon.notify.message.facts import FACTS
-from daemon.notify.message.language.voice import voice
+from daemon.notify.message.language import voice
 from daemon.store import Claimed
 from tests.support import alerts
 from tests.support.alerts import AT, COVER

@@ -26,7 +26,7 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, MessageContext
+from daemon.notify.message.language import MARKS, OTHER, PARTIAL, MessageContext
 from daemon.notify.message.lateness import job_late, late, notes
 from daemon.store import Claimed, DeliveryRow
 

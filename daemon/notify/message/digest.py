@@ -25,7 +25,7 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import DIGEST, MARKS, MessageContext
+from daemon.notify.message.language import DIGEST, MARKS, MessageContext
 from daemon.notify.message.lateness import diverted_from, is_resent, late, notes
 from daemon.store import Claimed, DeliveryRow
 

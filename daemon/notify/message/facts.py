@@ -13,7 +13,7 @@ from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY, link_expiry
 from daemon.domain.states import State
 from daemon.notify.message.escape import clean
-from daemon.notify.message.language.voice import MessageContext
+from daemon.notify.message.language import MessageContext
 from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
 FACTS: Mapping[str, str] = {

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
-from daemon.notify.message.language.voice import MessageContext
+from daemon.notify.message.language import MessageContext
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)

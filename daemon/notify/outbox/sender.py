@@ -21,7 +21,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Message
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
-from daemon.notify.message.language.voice import MessageContext
+from daemon.notify.message.language import MessageContext
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import Judged, Pace
 from daemon.notify.outbox.prepare import Prepared, Preparer, Wants

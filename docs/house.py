@@ -122,28 +122,26 @@ def long_functions(every: Mapping[str, Module]) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Print the measures, each with what it counts."""
+def report() -> Iterator[str]:
+    """The measures in lines, each with what it counts."""
     every = modules()
-    graph = imports(every)
-    click.echo(f"modules: {len(every)}, lines: {sum(module.lines for module in every.values())}")
-    click.echo(f"files of notify: {sum(name.startswith('daemon.notify') for name in every)}")
-    twins = {name: where for name, where in same_names(every).items() if name in TWINS}
-    others = {name: where for name, where in same_names(every).items() if name not in TWINS}
-    _tell("circles", [" <-> ".join(ring) for ring in circles(graph)])
-    _tell("class names twice", [f"{name}: {', '.join(where)}" for name, where in others.items()])
-    _tell("twins", [f"{name}: {', '.join(where)}" for name, where in twins.items()])
-    _tell(f"modules with one importer and under {SMALL} lines", fragments(every, graph))
+    graph, twice = imports(every), same_names(every)
+    yield f"modules: {len(every)}, lines: {sum(module.lines for module in every.values())}"
+    yield f"files of notify: {sum(name.startswith('daemon.notify') for name in every)}"
+    yield from _listed("circles", [" <-> ".join(ring) for ring in circles(graph)])
+    for what, wanted in (("class names twice", False), ("twins", True)):
+        named = {name: where for name, where in twice.items() if (name in TWINS) is wanted}
+        yield from _listed(what, [f"{name}: {', '.join(where)}" for name, where in named.items()])
+    yield from _listed(f"modules with one importer and under {SMALL} lines", fragments(every, graph))
     long = [f"{name} ({module.lines})" for name, module in every.items() if module.lines > LONG_MODULE]
-    _tell(f"modules over {LONG_MODULE} lines", long)
-    _tell(f"functions over {LONG_FUNCTION} lines", long_functions(every))
+    yield from _listed(f"modules over {LONG_MODULE} lines", long)
+    yield from _listed(f"functions over {LONG_FUNCTION} lines", long_functions(every))
 
 
-def _tell(what: str, found: Sequence[str]) -> None:
-    click.echo(f"{what}: {len(found)}")
-    for each in found:
-        click.echo(f"    {each}")
+def _listed(what: str, found: Sequence[str]) -> Iterator[str]:
+    yield f"{what}: {len(found)}"
+    yield from (f"    {each}" for each in found)
 
 
 if __name__ == "__main__":
-    main()
+    click.echo("\n".join(report()))

@@ -18,7 +18,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check bench bench-planning bench-delivery dist lock clean
+.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check house bench bench-planning bench-delivery dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -67,6 +67,9 @@ docs: $(STAMP) ## write the generated pages of docs/
 
 docs-check: $(STAMP) ## are the generated pages of docs/ up to date?
 	@$(BIN)/python docs/generate.py --check
+
+house: $(STAMP) ## how the modules of daemon/ hang together, counted; a quick test holds the bounds
+	@$(BIN)/python docs/house.py
 
 bench: $(STAMP) ## run the benchmarks of bench/
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import erfc, exp, log, sqrt
 
-from daemon.domain.laws import Law
+from daemon.domain.survival import Law
 
 Kind = tuple[str, str]
 KINDS: tuple[tuple[Kind, float, float], ...] = (

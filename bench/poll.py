@@ -173,7 +173,7 @@ def _cpu() -> float:
 @asynccontextmanager
 async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     """The daemon as `wrapd run` runs it, but for the web server; it asks as fast as it can."""
-    from daemon.app.run import Service
+    from daemon.app.run import Daemon
     from daemon.clock import SystemClock
     from daemon.domain.planning import Rails
     from daemon.domain.routing import routing
@@ -215,7 +215,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             notify=NotifySettings(),
             web=None,
         )
-        service = Service(plan=plan, clock=clock, rng=random.Random(1))
+        service = Daemon(plan=plan, clock=clock, rng=random.Random(1))
         async with service.running(asyncio.Event()):
             yield service
 

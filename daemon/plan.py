@@ -1,5 +1,5 @@
 """What a daemon is to do, in plain values: made by `build` (from the config) or by the demo, carried out by
-`service`.
+`app`.
 
 Decides nothing.
 """

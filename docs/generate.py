@@ -19,7 +19,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
-from daemon.config import walk  # noqa: E402
+from daemon.config import schema_keys  # noqa: E402
 from daemon.config.example import example  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
@@ -129,12 +129,12 @@ when its terminal or its pipe is closed.
 def config_page() -> str:
     """docs/config.md: every key of the schema."""
     lines = ["# The config", "", NOTE, "", CONFIG_INTRO]
-    for part in walk.parts():
+    for part in schema_keys.parts():
         lines += [f"## {f'`{part.heading}`' if part.heading else 'Top level'}", ""]
         lines += [part.about, ""] if part.heading else []
         lines += _keys(part)
         if part.place == "projects.NAME":
-            for method in walk.methods():
+            for method in schema_keys.methods():
                 lines += [f"### `auth` with `{method.heading}`", "", method.about, "", *_keys(method)]
     return joined(lines)
 
@@ -187,12 +187,12 @@ def _commands(group: click.Group, parent: click.Context) -> Iterator[click.Conte
             yield from _commands(command, context)
 
 
-def _keys(part: walk.Part) -> list[str]:
+def _keys(part: schema_keys.SectionDoc) -> list[str]:
     rows = [(f"`{key.name}`", key.about, _default(key), f"`{key.toml}`") for key in part.keys]
     return table(("key", "meaning", "default", "example"), rows)
 
 
-def _default(key: walk.Key) -> str:
+def _default(key: schema_keys.Key) -> str:
     if key.required:
         return "required"
     return f"`{key.default}`" if key.default == key.toml else key.default
@@ -218,14 +218,16 @@ _DOCUMENTS = (
 
 
 def _json_keys() -> Iterator[str]:
-    """The keys of `--json` with the comments beside them, in daemon/views/ and daemon/cli/facts.py."""
-    shaped = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "daemon/views").glob("*.py")))
-    text = (ROOT / "daemon/cli/facts.py").read_text(encoding="utf-8")
+    """The keys of `--json` with the comments beside them, in daemon/views/ and in the commands."""
+    shaped, text = (
+        "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).glob("*.py")))
+        for folder in ("daemon/views", "daemon/cli")
+    )
     for name in _DOCUMENTS:
         view = re.search(rf'class {name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL)
-        body = re.search(rf"def of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
+        body = re.search(rf"def json_of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         found = view or body
-        assert found is not None, f"{name} is declared neither in views nor in facts as this script expects it"
+        assert found is not None, f"{name} is declared neither in views nor in a command as this script expects it"
         rows = _commented_keys(found[1], r"    (\w+?)_?: " if view else r'        "(\w+)":')
         yield from [f"### {name.capitalize()}", "", *table(("key", "value"), rows)]
 

@@ -1,5 +1,5 @@
 """docs/channels.md: the services of daemon/notify/services, the waits of
-daemon/notify/outbox.py, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
+daemon/notify/outbox, the keys of daemon/notify/message/facts.py. A test opens every URL of the page.
 """
 
 from textwrap import fill

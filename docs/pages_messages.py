@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.domain.events import Event
 from daemon.notify.message import Language, Message
-from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.compose import MessageContext, compose_digest
 from daemon.notify.message.escape import length
 from daemon.notify.message.lateness import LATE
 from daemon.notify.services import service_for
@@ -146,7 +146,7 @@ def page() -> str:
 def _message(name: str, language: Language) -> Message:
     alerts = example(name, now=NOW)
     shown = alerts if len(alerts) == 1 else alerts[3:9]
-    return compose_digest(shown, Look(zone=ZONE, now=NOW, language=language))
+    return compose_digest(shown, MessageContext(zone=ZONE, now=NOW, language=language))
 
 
 def _shown(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
 from daemon.notify import Dispatcher
 from daemon.notify.outbox.context import OnResult
-from daemon.notify.outbox.pictures import Pictures, PictureSource
+from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.plan import Plan
 from daemon.store import Store, StoreError
@@ -29,7 +29,7 @@ _TOKEN_BYTES = 24
 """Random bytes of a link of wrapd's own: 192 bits, more than anybody can guess."""
 
 
-class Delivery:
+class DeliveryService:
     """Sends what is in the outbox. `start` first; `stop` and `close` last, before the clients are closed."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Delivery:
         self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
         self._defects = defects
         self._sources = _sources(plan)
-        self.pictures = Pictures(self._sources, store, clock, tasks=Tasks("pictures", defects))
+        self.pictures = Covers(self._sources, store, clock, tasks=Tasks("pictures", defects))
         self._preparer = self._prepares(plan)
         self.dispatcher = Dispatcher(
             store,

@@ -45,13 +45,13 @@ class Looks(Protocol):
         ...
 
 
-class Queue(Protocol):
+class QueuePart(Protocol):
     """What waits to be stored."""
 
     def progress(self, now: float) -> float: ...
 
 
-class Database(Protocol):
+class WriterPart(Protocol):
     """What stores."""
 
     def writer_health(self) -> WriterHealth: ...
@@ -64,10 +64,10 @@ class Pulse:
     clock: Clock
     started: float
     schedule: Schedule
-    store: Database
+    store: WriterPart
     lanes: Lanes
     projects: Mapping[ProjectName, Looks]
-    operators: Queue
+    operators: QueuePart
     send_timeout: float
     """Seconds that one send may take: a lane that waits for its end does not stall."""
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from daemon import __version__
 from daemon.app.control import ControlServer, Handler
-from daemon.app.delivery import Delivery
+from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
 from daemon.app.orphans import OrphanWatch
 from daemon.app.own_config import OwnConfig
@@ -67,7 +67,7 @@ QUERY_PATIENCE = 2.0
 
 
 @dataclass(slots=True)
-class Service:
+class Daemon:
     """One daemon. `start`, then `stop`; `run` does both around the wait for a signal."""
 
     plan: Plan
@@ -82,7 +82,7 @@ class Service:
     """The file that `read` reads, for commands that ask about it."""
     store: Store = field(init=False)
     scope: Scope = field(init=False)
-    delivery: Delivery = field(init=False)
+    delivery: DeliveryService = field(init=False)
     defects: Defects = field(init=False)
     reloader: Reloader | None = field(init=False, default=None)
     control: ControlServer = field(init=False)

@@ -7,7 +7,7 @@ Owns what must outlive a change of the config: a budget's permits, a gate's refu
 import random
 from typing import TYPE_CHECKING
 
-from daemon.app.delivery import Delivery
+from daemon.app.delivery import DeliveryService
 from daemon.clock import Clock
 from daemon.metastudio.budget import Budget
 from daemon.metastudio.client import ProjectClient
@@ -36,7 +36,7 @@ class Runtime:
         self.store, self.clock, self.rng, self.metrics = store, clock, rng, metrics
         self.defects = Defects(clock=clock, metrics=metrics)
         self.clients: dict[ProjectName, ProjectClient] = {}
-        self.delivery = Delivery(
+        self.delivery = DeliveryService(
             plan,
             store=store,
             clients=self.clients,

@@ -15,9 +15,9 @@ from daemon.build.reading import Reading
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
-from daemon.config.forms import nearest, template_name
-from daemon.config.secrets import Source, parse
-from daemon.config.walk import without_secrets
+from daemon.config.schema_keys import without_secrets
+from daemon.config.secrets import SecretSource, parse
+from daemon.config.values import nearest, template_name
 from daemon.domain.events import Event
 from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import ChannelName
@@ -197,7 +197,7 @@ def _holds_secrets(config: Config) -> bool:
     for project in config.projects.values():
         held += [value for _, value in project.auth if isinstance(value, Secret)]
         held.append(None if project.callback is None else project.callback.signing_key)
-    return any(secret is not None and secret.source is Source.TEXT for secret in held)
+    return any(secret is not None and secret.source is SecretSource.TEXT for secret in held)
 
 
 def _readable_by_all(path: Path) -> bool:

@@ -20,7 +20,7 @@ import click
 
 from daemon import __version__, logs
 from daemon.cli.text import clean
-from daemon.config.forms import nearest
+from daemon.config.values import nearest
 from daemon.errors import Exit, WrapdError
 
 commands: list[str] = [

@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daemon.cli import facts, output
+from daemon.cli import output
 from daemon.cli.asked import running_config
-from daemon.cli.output import Column
+from daemon.cli.output import Column, Facts
+from daemon.cli.routes import json_of_quiet
 from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened
-from daemon.cli.text import ago, count
+from daemon.cli.text import ago, count, stamp
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
-from daemon.config.forms import spoken
+from daemon.config.values import spoken
 from daemon.domain.events import JOB_EVENTS
 from daemon.domain.jobs import ChannelName
 from daemon.domain.quiet import QuietHours
@@ -41,7 +42,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def _list(config: Config, *, as_json: bool) -> None:
     with opened(config) as store:
         standings = store.read(lambda transaction: _standings(transaction, config))
-    listed = [facts.of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]
+    listed = [json_of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]
     if as_json:
         output.document(listed)
         return
@@ -76,7 +77,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChannelSummary:
     """How a channel stands: what goes there, when it is quiet, how many alerts there are of each status, since
     when its service refuses it."""
 
@@ -95,14 +96,14 @@ class Standing:
         return sum(self.counts.get(status, 0) for status in statuses)
 
 
-def _standings(transaction: "Transaction", config: Config) -> dict[str, Standing]:
+def _standings(transaction: "Transaction", config: Config) -> dict[str, ChannelSummary]:
     counts, routing = transaction.outbox.counts(), config.routing()
     found = {}
     for name in map(ChannelName, config.channels):
         of_channel = {str(status): number for (told, status), number in counts.items() if told == name}
         held = transaction.outbox.held_since(name)
         heard = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
-        found[str(name)] = Standing(
+        found[str(name)] = ChannelSummary(
             events=(*heard, *(["operators"] if name in routing.operators else [])),
             quiet=routing.quiet.get(name),
             counts=of_channel,
@@ -187,3 +188,28 @@ def _release(config: Config, name: ChannelName) -> None:
         following = store.write_now(work)
     if following:
         output.line(f"{name}: {count(following, 'held alert')} will be sent now")
+
+
+def json_of_channel(name: str, channel: Section, standing: ChannelSummary) -> Facts:
+    """A channel of the config, in `channels --json`."""
+    counts = standing.counts
+    return {
+        "channel": name,  # as the config calls it
+        "timezone": channel.timezone,  # of the times in its messages
+        "language": channel.language,  # of its messages: en or zh
+        "events": list(standing.events),  # what goes there; `operators` stands for all events of operators
+        "max_per_minute": channel.max_per_minute,  # as the config has it; null: what the service documents
+        "digest_above": channel.digest_above,  # as the config has it; null: 6 for people, 0 for programs
+        "digest_window": channel.digest_window,  # seconds
+        "fallback": channel.fallback,  # the channel that is told as well while this one is refused, or null
+        "fallback_after": channel.fallback_after,  # seconds
+        # its own quiet hours: `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where it
+        "quiet": None if standing.quiet is None else json_of_quiet(standing.quiet),  # has none
+        "templates": sorted(channel.templates),  # what there are templates of the operator's own for
+        "sent": counts.get("sent", 0),  # alerts that the chat service took
+        "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
+        # all alerts that wait because the service refuses the channel: those `waiting`, and what it has refused;
+        "held": standing.refused,  # 0 where it does not
+        "held_since": stamp(standing.held_since),  # since when it does, or null
+        "dead": counts.get("dead", 0),  # alerts that were given up
+    }

@@ -19,7 +19,7 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, jobs_of, 
 from daemon.cli.text import ago, clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.forms import shown, suggestion
+from daemon.config.values import shown, suggestion
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault

@@ -19,14 +19,14 @@ import click
 from daemon.cli.numbers import Factor
 from daemon.cli.session import CLOCK, has_terminal
 from daemon.cli.sim import Address
-from daemon.config.forms import Listen
+from daemon.config.values import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking, parse_job_id
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
 
 if TYPE_CHECKING:  # the daemon's parts are slow to import; docs and help must not wait for them
-    from daemon.app.run import Service
+    from daemon.app.run import Daemon
     from daemon.sim import Simulator
     from daemon.store import Transaction, TransitionRow
 
@@ -155,9 +155,9 @@ class Demo:
                     await ended.wait()
         return status
 
-    def _service(self, sim: "Simulator", *, on_attempt: Callable[[], None]) -> "Service":
+    def _service(self, sim: "Simulator", *, on_attempt: Callable[[], None]) -> "Daemon":
         """The daemon with a config for impatient people: short intervals, alerts on this terminal."""
-        from daemon.app.run import Service  # noqa: PLC0415
+        from daemon.app.run import Daemon  # noqa: PLC0415
         from daemon.domain.planning import Rails, Strategy  # noqa: PLC0415
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
         from daemon.metastudio.settings import AkSk, ProjectSettings  # noqa: PLC0415
@@ -201,15 +201,15 @@ class Demo:
             notify=NotifySettings(),
             web=WebSettings(host=self.listen.host, port=self.listen.port),
         )
-        return Service(plan=plan, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
+        return Daemon(plan=plan, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
 
-    async def _begin(self, service: "Service", sim: "Simulator") -> None:
+    async def _begin(self, service: "Daemon", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""
-        from daemon.commands import Wanted, track  # noqa: PLC0415
+        from daemon.commands import JobEntry, track  # noqa: PLC0415
 
         for scene in cast(self.jobs, self.seed):
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
-            wanted = [Wanted(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
+            wanted = [JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
             await service.store.write(partial(track, wanted=wanted, at=CLOCK.now()))
         click.echo(
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
@@ -218,7 +218,7 @@ class Demo:
             + "\n"
         )
 
-    def _account(self, service: "Service", sim: "Simulator") -> Exit:
+    def _account(self, service: "Daemon", sim: "Simulator") -> Exit:
         """Print what happened, held against what the simulator knows to be true."""
         from daemon.store import DeliveryStatus  # noqa: PLC0415
 
@@ -260,7 +260,7 @@ def expected_alerts(truth: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return expected
 
 
-def _all_told(service: "Service") -> bool:
+def _all_told(service: "Daemon") -> bool:
     """Whether every job has ended and nothing waits in the outbox."""
     from daemon.store import DeliveryStatus  # noqa: PLC0415
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
-from daemon.cli.output import Column
+from daemon.cli import output
+from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, is_terminal, opened
 from daemon.cli.text import about, clean, count
 from daemon.config import Config
@@ -67,7 +67,7 @@ def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: boo
             _by_daemon(store, project, wish, pid) if pid is not None else _by_itself(store, config, project, wish)
         )
     if as_json:
-        output.document(facts.of_account(account))
+        output.document(json_of_account(account))
     else:
         _show(account)
     if account.error is not None:
@@ -198,3 +198,17 @@ def _withdraw(store: "Store", row: int) -> None:
             row, at=CLOCK.now(), found=0, added=0, error="withdrawn by the command"
         )
     )
+
+
+def json_of_account(account: Account) -> Facts:
+    """What `track --from-api --json` found in the service's list."""
+    return {
+        "project": account.project,  # name of the project in the config
+        "dry_run": account.dry_run,  # whether nothing was to be tracked
+        "found": account.found,  # jobs that fit
+        "added": account.added,  # those of them that are tracked now and were not known before
+        # the first 1000 that fit: `job_id`, `kind`, `state`, `name` of the video or null, `result` (added, known,
+        # or new: it would have been added), and `tracking` of a known one (active, finished, lost, expired or
+        "jobs": list(account.jobs),  # stopped)
+        "error": account.error,  # why this is not all, or null
+    }

@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from daemon import logs
-from daemon.cli import facts, output
+from daemon.cli import output
 from daemon.cli.asked import ask, checked
 from daemon.cli.checks import Finding, clock, database, deliveries, probe, program, projects, running
+from daemon.cli.output import Facts
 from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
 from daemon.cli.units import stale
@@ -31,7 +32,7 @@ def command(ctx: click.Context, online: bool, live: bool, as_json: bool) -> int:
     tracked, alerts wait, or systemd's unit is enabled."""
     findings = [probe(config_of(ctx), "/healthz")] if live else list(_all(ctx, online=online))
     if as_json:
-        output.document([facts.of_finding(each) for each in findings])
+        output.document([json_of_finding(each) for each in findings])
     else:
         for finding in findings:
             output.verdict(finding.what, finding.verdict, finding.text)
@@ -76,3 +77,12 @@ def _config(path: Path) -> Iterator[Finding]:
         if differs := heard.answer.difference():
             text = differs[0] + " " + "; ".join(map(str.strip, differs[1:]))
             yield Finding(verdict="warn", what="config", text=text.strip())
+
+
+def json_of_finding(finding: Finding) -> Facts:
+    """One thing that was looked at, in `doctor --json`."""
+    return {
+        "verdict": finding.verdict,  # ok, warn or fail
+        "what": finding.what,  # version, config, database, daemon, readyz, …
+        "text": finding.text,  # how it stands, with what to do where it does not
+    }

@@ -6,7 +6,7 @@ import click
 
 from daemon.cli.session import CLOCK
 from daemon.cli.zone import from_local
-from daemon.config.forms import seconds, shown
+from daemon.config.values import seconds, shown
 
 
 class Word(click.ParamType[str]):

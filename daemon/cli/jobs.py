@@ -16,7 +16,7 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.forms import shown, suggestion
+from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon.cli import output
 from daemon.cli.notices import name_of
 from daemon.cli.numbers import Count
-from daemon.cli.output import Column
+from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, job_ids, json_option, one_job, opened
-from daemon.cli.text import ago
+from daemon.cli.text import ago, stamp
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_links(ctx: click.Context, limit: int | None, as_json: bool) -> None:
         rows = store.read(lambda transaction: _read(transaction, limit))
     now = CLOCK.now()
     if as_json:
-        output.document([facts.of_link(link, job, now) for link, job in rows])
+        output.document([json_of_link(link, job, now) for link, job in rows])
         return
     columns = [
         Column(title="NAME", gives=True, least=24, free=True),
@@ -84,10 +84,33 @@ def _read(transaction: "Transaction", limit: int | None) -> "list[tuple[LinkRow,
 def _cells(link: "LinkRow", job: "JobRow", now: datetime) -> list[str]:
     return [
         name_of(job) or "-",
-        facts.link_status(link, now),
+        _status_of(link, now),
         ago(link.expires_at, now),
         str(link.clicks),
         ago(link.last_click_at, now),
         job.project,
         job.job_id,
     ]
+
+
+def json_of_link(link: "LinkRow", job: "JobRow", now: datetime) -> Facts:
+    """wrapd's own link to a video, in `links list --json`. Its address is not told: whoever has it may open it."""
+    return {
+        "project": job.project,  # name of the project in the config
+        "job_id": job.job_id,  # as MetaStudio names it
+        "label": job.label or None,  # what `track --label` said, or null
+        "name": job.asset.asset_name,  # the service's name of the video
+        "status": _status_of(link, now),  # open, expired or revoked
+        "created_at": stamp(link.created_at),  # when it was made, for the first message that carried it
+        "expires_at": stamp(link.expires_at),  # until when it opens
+        "revoked_at": stamp(link.revoked_at),  # when it was taken back, or null
+        "clicks": link.clicks,  # how often people opened it; robots are not counted
+        "last_click_at": stamp(link.last_click_at),  # when somebody last did, or null
+    }
+
+
+def _status_of(link: "LinkRow", now: datetime) -> str:
+    """How it stands with a link, in a word."""
+    if link.revoked_at is not None:
+        return "revoked"
+    return "open" if link.expires_at > now else "expired"

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from daemon.config.forms import seconds, spoken
+from daemon.config.values import seconds, spoken
 
 _SHORTEST = 60.0
 LARGEST = 2**63 - 1
@@ -51,7 +51,7 @@ class Duration(click.ParamType[float]):
         return number
 
 
-class Moment(click.ParamType[datetime]):
+class MomentType(click.ParamType[datetime]):
     """A date and time, ISO 8601; in UTC where it names no zone."""
 
     name = "moment"

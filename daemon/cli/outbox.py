@@ -12,7 +12,7 @@ from daemon.cli.session import CLOCK, agreed, config_of, job_ids, one_job, opene
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.forms import shown, suggestion
+from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault
 

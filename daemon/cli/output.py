@@ -51,6 +51,11 @@ _ROOM = 20
 """Cells that a text in lines has, however narrow the terminal is."""
 
 
+Facts = dict[str, object]
+"""What `--json` gives for one thing. docs/cli.md is made from the comments beside the keys: they may grow, none
+goes or changes its meaning."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column. In a pipe it stands as it is, one of `free` text behind the others: what is left of it can be

@@ -17,9 +17,9 @@ from daemon.cli.session import is_terminal
 from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import Counted, Page, Place, Store, Transaction
+    from daemon.store import Page, Place, RowCount, Store, Transaction
 
-    Counter = Callable[[Transaction, int], Counted]
+    Counter = Callable[[Transaction, int], RowCount]
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def most_of(limit: int | None, *, everything: bool, as_json: bool) -> int | None
     return limit
 
 
-class Reader(Protocol[T]):
+class PageReader(Protocol[T]):
     """Reads a page: at most `size` rows beyond the place `after`."""
 
     def __call__(self, transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[T]": ...
@@ -52,7 +52,7 @@ class Pages(Generic[T]):
     """Up to `most` rows in pages; where there are none, one empty page. Where `most` is given, a search ends after
     `SEARCHED` rows."""
 
-    def __init__(self, store: "Store", read: "Reader[T]", *, most: int | None) -> None:
+    def __init__(self, store: "Store", read: "PageReader[T]", *, most: int | None) -> None:
         self._store, self._read, self._most = store, read, most
         self._rest = self._pages()
         self._first = next(self._rest, [])

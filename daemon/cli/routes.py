@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon.cli import output
 from daemon.cli.asked import running_config
-from daemon.cli.numbers import Moment
-from daemon.cli.output import Column
+from daemon.cli.numbers import MomentType
+from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
-from daemon.cli.text import clean, moment
+from daemon.cli.text import clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.forms import LISTED_KINDS, UNLISTED_KINDS
+from daemon.config.values import LISTED_KINDS, UNLISTED_KINDS
 from daemon.domain.events import DEFAULT_EVENTS, JOB_EVENTS, OPERATOR_EVENTS, Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
-from daemon.domain.routing import Route, Routing, Step, Subject, Target
+from daemon.domain.routing import Route, RouteStep, Routing, Subject, Target
 from daemon.errors import DatabaseFault, UsageFault
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Explained:
 
     subject: Subject
     at: datetime
-    steps: tuple[Step, ...]
+    steps: tuple[RouteStep, ...]
     targets: tuple[Target, ...]
     stopped_by: int | None
     held: Mapping[ChannelName, Held]
@@ -67,7 +67,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def _list(config: Config, *, as_json: bool) -> None:
     routes = config.routing().routes
     if as_json:
-        output.document([facts.of_route(number, route) for number, route in enumerate(routes, start=1)])
+        output.document([json_of_route(number, route) for number, route in enumerate(routes, start=1)])
         return
     columns = [
         Column(title="N"),
@@ -110,7 +110,7 @@ def _list(config: Config, *, as_json: bool) -> None:
 )
 @click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
 @click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
-@click.option("--at", type=Moment(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@click.option("--at", type=MomentType(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
 @zone_option
 @json_option
 @click.pass_context
@@ -150,7 +150,7 @@ def _show(config: Config, subjects: Sequence[Subject], *, at: datetime, as_json:
     routing, held = config.routing(), _held(config)
     found = [explained(routing, subject, at=at, held=held) for subject in subjects]
     if as_json:
-        output.document([facts.of_routing(each) for each in found])
+        output.document([json_of_routing(each) for each in found])
     elif len(found) == 1:
         for line in _lines(found[0], routing):
             click.echo(line)
@@ -237,7 +237,7 @@ def conditions(route: Route) -> list[tuple[str, Sequence[str]]]:
     return [(name, wanted) for name, wanted in all_of_them if wanted]
 
 
-def why(step: Step, subject: Subject, *, stopped_by: int | None) -> str:
+def why(step: RouteStep, subject: Subject, *, stopped_by: int | None) -> str:
     """How a route took an alert, in words."""
     if step.skipped:
         return f"not looked at: route {stopped_by} took it and says stop"
@@ -329,3 +329,71 @@ def _events(route: Route) -> str:
 
 def _hours(quiet: QuietHours) -> str:
     return f"{quiet.start:%H:%M}-{quiet.end:%H:%M} {quiet.zone if quiet.zone is not UTC else 'UTC'}"
+
+
+def json_of_route(number: int, route: Route) -> Facts:
+    """A route of the config, in `routes --json`; an empty list is no condition."""
+    return {
+        "route": number,  # its place in the config, from 1
+        "events": [event.value for event in Event if event in route.events],  # what it takes
+        "channels": list(route.channels),  # where that goes
+        "projects": list(route.projects),  # only of these
+        "kinds": list(route.kinds),  # only of these
+        "tags": list(route.tags),  # only with one of these
+        "batches": list(route.batches),  # only of these
+        "labels": list(route.labels),  # only where one of these patterns fits
+        "stop": route.stop,  # whether no later route is looked at for what this one takes
+        # `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where
+        "quiet": None if route.quiet is None else json_of_quiet(route.quiet),  # it has no quiet hours
+    }
+
+
+def json_of_routing(found: Explained) -> Facts:
+    """Where an alert goes, in `routes explain --json`."""
+    subject = found.subject
+    return {
+        "event": subject.event.value,  # what is told
+        "at": stamp(found.at),  # the moment for which this holds
+        "project": subject.project,  # of what: name of the project, or null
+        "kind": subject.kind,  # kind of the job, or null
+        "tags": list(subject.tags),  # tags of the job
+        "batch": subject.batch,  # its batch, or null
+        "label": subject.label,  # its label, or null
+        # each route in order: `route` (from 1), `channels`, `taken`, `mismatch` (the first condition that does not
+        # hold: event, project, kind, tag, batch, label; null where all do), `skipped` (a route before it said
+        "routes": [_json_of_step(step) for step in found.steps],  # stop); empty for events of operators
+        # the channels that hear of it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
+        # since when its service refuses it, or null, and then `waiting`, how many alerts wait there, and `reason`;
+        "targets": [
+            _json_of_target(target, found.held.get(target.channel)) for target in found.targets
+        ],  # both null: at once
+    }
+
+
+def _json_of_step(step: RouteStep) -> Facts:
+    return {
+        "route": step.number,
+        "channels": list(step.route.channels),
+        "taken": step.taken,
+        "mismatch": step.mismatch,
+        "skipped": step.skipped,
+    }
+
+
+def _json_of_target(target: Target, held: Held | None) -> Facts:
+    return {
+        "channel": target.channel,
+        "held_until": stamp(target.held_until),
+        "refused_since": None if held is None else stamp(held.refusal.since),
+        "waiting": None if held is None else held.waiting,
+        "reason": None if held is None else held.refusal.reason,
+    }
+
+
+def json_of_quiet(quiet: QuietHours) -> Facts:
+    return {
+        "from": f"{quiet.start:%H:%M}",
+        "to": f"{quiet.end:%H:%M}",
+        "timezone": str(quiet.zone),
+        "urgent": [event.value for event in Event if event in quiet.urgent],
+    }

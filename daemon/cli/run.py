@@ -19,7 +19,7 @@ log = logs.logger(__name__)
 def command(ctx: click.Context) -> None:
     """Watch the tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""
     # The daemon's parts are slow to import, and no other command needs them.
-    from daemon.app.run import Service  # noqa: PLC0415
+    from daemon.app.run import Daemon  # noqa: PLC0415
     from daemon.build import load_plan  # noqa: PLC0415
     from daemon.systemd import Notifier  # noqa: PLC0415
     from daemon.tasks import where_of  # noqa: PLC0415
@@ -33,7 +33,7 @@ def command(ctx: click.Context) -> None:
     logs.set_up(level=plan.log_level, output=plan.log_format)
     for warning in warnings:
         log.warning(LogEvent.CONFIG_DOUBTFUL, what=warning)
-    service = Service(
+    service = Daemon(
         plan=plan,
         clock=CLOCK,
         notifier=Notifier.from_environment(),

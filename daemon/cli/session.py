@@ -17,7 +17,7 @@ from daemon.cli.numbers import Count
 from daemon.cli.text import clean
 from daemon.clock import SystemClock
 from daemon.config import Config, load, locate
-from daemon.config.forms import shown
+from daemon.config.values import shown
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault

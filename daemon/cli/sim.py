@@ -5,8 +5,8 @@ import asyncio
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.config.forms import Listen
-from daemon.config.forms import listen as read_listen
+from daemon.config.values import Listen
+from daemon.config.values import listen as read_listen
 from daemon.domain.hosts import is_loopback
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output, standing
+from daemon.cli import output, project_status
 from daemon.cli.outlook import counted, spread
-from daemon.cli.output import Column
+from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
-from daemon.cli.text import about, ago, clean, count
+from daemon.cli.text import about, ago, clean, count, stamp
 from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
 
@@ -62,7 +62,7 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
         every = store.read(lambda transaction: _read(transaction, config, project))
     running = daemon_runs(config)
     if as_json:
-        output.document([facts.of_stats(each, running=running) for each in every])
+        output.document([json_of_stats(each, running=running) for each in every])
         return
     now = CLOCK.now()
     if not every:
@@ -123,7 +123,7 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
     yield _line("jobs", f"{active} tracked" + (f": {counted(stats.states)}" if active else ""))
     if stats.ended:
         yield _line("", f"not any more: {counted(stats.ended)}")
-    for name, value in standing.told(stats.status, running=running, now=now):
+    for name, value in project_status.told(stats.status, running=running, now=now):
         yield _line(name, value)
     look = stats.discovery
     if look is not None and look.ended_at is not None:
@@ -157,3 +157,34 @@ def _production(stats: Stats) -> None:
         for each in stats.production
     ]
     output.table(columns, cells, empty="")
+
+
+def json_of_stats(stats: Stats, *, running: bool) -> Facts:
+    """How a project is watched, in `stats --json`."""
+    look, status = stats.discovery, stats.status
+    return {
+        "project": stats.project,  # name of the project in the config
+        "states": dict(stats.states),  # tracked jobs by state; `new` before the first answer
+        "ended": dict(stats.ended),  # jobs that are not tracked any more, by `tracking`
+        "daemon_running": running,  # whether a daemon works on the database
+        # what the daemon last said: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
+        # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (times the price is
+        # raised), `rate` (requests a second at most), `usage` (share of it used lately), `jobs`, `late_seconds`,
+        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it ran
+        "watch_at": None if status is None else stamp(status.at),  # when it said so
+        # when discovery last noted how far its looks came;
+        "discovered_at": None if look is None else stamp(look.ended_at),  # null where it did not in a week
+        # for each kind, of the last 200 jobs that ended: `kind`, `finished` (how many of them succeeded), and
+        # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9);
+        "production": [_json_of_production(each) for each in stats.production],  # null where none succeeded
+    }
+
+
+def _json_of_production(each: Production) -> Facts:
+    return {
+        "kind": each.kind,
+        "finished": each.finished,
+        "median_seconds": each.median,
+        "low_seconds": each.low,
+        "high_seconds": each.high,
+    }

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.cli import facts, output
+from daemon.cli import output
 from daemon.cli.asked import RefusedByDaemon, ask, note, note_silence, running_config
-from daemon.cli.output import Column
+from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, config_path, json_option
 from daemon.cli.text import clean
 from daemon.config import Config
-from daemon.config.forms import shown, suggestion
+from daemon.config.values import shown, suggestion
 from daemon.errors import Exit, UnknownName, UsageFault
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
         raise UnknownName(f"no example is called {shown(event)}; {suggestion(event, EXAMPLES)}")
     found = _previews(ctx, name, list(EXAMPLES) if event is None else [event])
     if as_json:
-        output.document([facts.of_preview(each) for each in found])
+        output.document([json_of_preview(each) for each in found])
     else:
         for number, each in enumerate(found):
             for line in ([""] if number else []) + list(_lines(each)):
@@ -104,3 +104,18 @@ def _lines(each: "Preview") -> Iterator[str]:
         yield "-- the service gets this as a card; --json shows it"
     if each.facts is not None:
         yield "-- the service gets the facts too; --json shows them"
+
+
+def json_of_preview(each: "Preview") -> Facts:
+    """What a channel would get for an example, in `templates preview --json`."""
+    return {
+        "example": each.example,  # its name
+        "event": each.event,  # what it tells of; `digest` of several
+        "template": each.template,  # the operator's file, or null
+        "fault": each.fault,  # why the template is not used, or null
+        "title": each.title,  # of the plain form
+        "body": each.body,  # of the plain form
+        "markup": each.markup,  # of the plain form: text, html or markdown
+        "card": each.card,  # what is posted instead of the plain form, or null
+        "facts": each.facts,  # what programs get beside it, or null
+    }

@@ -6,7 +6,7 @@ Everything that a command prints passes `clean`: what strangers wrote is among i
 from datetime import datetime
 
 from daemon.cli.zone import local
-from daemon.config.forms import spoken
+from daemon.config.values import spoken
 from daemon.domain.text import MAX_LABEL, clean, label, offset, stamp
 
 __all__ = [

@@ -14,14 +14,14 @@ from daemon.cli import output
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
 from daemon.cli.text import clean, label
-from daemon.config import Config, forms
+from daemon.config import Config, values
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.errors import Exit, UsageFault
 from daemon.metastudio.kinds import KINDS
 
 if TYPE_CHECKING:
-    from daemon.commands import Done, Wanted
+    from daemon.commands import Done, JobEntry
     from daemon.watch.wishes import Wish
 
 _LONGEST_LIST = 64 * 2**20
@@ -150,11 +150,11 @@ def _wish(
     if kind is not None and not KINDS[kind].listed:
         raise UsageFault(f"the service lists no jobs of the kind {kind}: track them by their ids")
     try:
-        pattern = None if name is None else forms.pattern(name)
+        pattern = None if name is None else values.pattern(name)
     except ValueError as error:
         raise UsageFault(f"--name: {error}") from None
     filters = Filters(
-        kinds=forms.LISTED_KINDS if kind is None else (kind,),
+        kinds=values.LISTED_KINDS if kind is None else (kind,),
         states=states or RUNNING,
         since=86400.0 if since is None else since,
         name=pattern,
@@ -174,21 +174,21 @@ class Said:
 
 def _wanted(
     config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Said
-) -> "list[Wanted]":
+) -> "list[JobEntry]":
     """The jobs that the command line names, in its arguments and in lists; `said` is what it says of all of them.
     Raises UsageFault with everything that is wrong."""
-    from daemon.commands import Faults, Wanted, read_list  # noqa: PLC0415 - SQLAlchemy
+    from daemon.commands import JobEntry, RequestFaults, read_list  # noqa: PLC0415 - SQLAlchemy
 
-    faults = Faults(most=_SHOWN_FAULTS)
+    faults = RequestFaults(most=_SHOWN_FAULTS)
     lists = [_contents(name) for name in (["-"] if "-" in ids else []) + ([] if file is None else [file])]
     named = [each for each in ids if each != "-"]
     projects = [ProjectName(name) for name in config.projects]
     default = None if project is None and len(projects) != 1 and not named else project_of(config, project)
-    found: list[Wanted] = []
+    found: list[JobEntry] = []
     for text in named:
         job_id = faults.of("", partial(parse_job_id, text))
         if job_id is not None and default is not None:
-            found.append(Wanted(project=default, job_id=job_id))
+            found.append(JobEntry(project=default, job_id=job_id))
     for data in lists:
         found += read_list(data, projects, faults, default=default)
     told = faults.told()

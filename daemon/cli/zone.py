@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 from click.core import ParameterSource
 
-from daemon.config.forms import timezone
+from daemon.config.values import timezone
 from daemon.domain.text import in_zone
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -2,25 +2,32 @@
 result that says what it did. The command line, the API, callbacks and discovery call these. Must never print.
 """
 
-from daemon.commands.callback import SignatureUsed, TooManyUnknown, called_back
 from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive
 from daemon.commands.describe import Described, change_tags, read_label, set_label
-from daemon.commands.lists import read_list
+from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
+from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
-from daemon.commands.track import Done, discovered, track
-from daemon.commands.untrack import Stopped, untrack
-from daemon.commands.wanted import Faults, Wanted, WrongRequest, read_job
+from daemon.commands.tracking import (
+    Done,
+    SignatureUsed,
+    Stopped,
+    TooManyUnknown,
+    called_back,
+    discovered,
+    track,
+    untrack,
+)
 
 __all__ = [
     "Described",
     "Done",
-    "Faults",
+    "JobEntry",
+    "RequestFaults",
     "Revived",
     "SentFilter",
     "SignatureUsed",
     "Stopped",
     "TooManyUnknown",
-    "Wanted",
     "WrongRequest",
     "called_back",
     "cancel",

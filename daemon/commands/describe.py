@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from daemon.commands.wanted import Faults
+from daemon.commands.entries import RequestFaults
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.domain.text import MAX_TAGS, label
 from daemon.store import Transaction
@@ -50,7 +50,7 @@ def change_tags(
 ) -> list[Described]:
     """Give the jobs of these row ids the tags of `add` and take those of `remove`, as `words` gave them. Raises
     WrongRequest, which names every job that would have too many."""
-    faults = Faults()
+    faults = RequestFaults()
     new: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     done = []
     for job in tx.labels.of(jobs):

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.config.keys import (
     AS_TUPLE,
     YEARS,
@@ -69,13 +69,13 @@ class Notify(Section):
 class Quiet(Section):
     """Quiet hours: what happens meanwhile is kept and told together at their end."""
 
-    from_: Annotated[time, BeforeValidator(text(forms.clock_time))] = key(
+    from_: Annotated[time, BeforeValidator(text(values.clock_time))] = key(
         "When they begin each day.", toml='"22:00"', alias="from"
     )
-    to: Annotated[time, BeforeValidator(text(forms.clock_time))] = key(
+    to: Annotated[time, BeforeValidator(text(values.clock_time))] = key(
         "When they end, on the next day where that is not after `from`.", toml='"08:00"'
     )
-    timezone: Annotated[str, AfterValidator(forms.timezone)] | None = key(
+    timezone: Annotated[str, AfterValidator(values.timezone)] | None = key(
         "The time zone of these times.", toml='"Asia/Shanghai"', default=None, usual="that of the channel"
     )
     urgent: Annotated[tuple[AnyEvent, ...], AS_TUPLE] = key(
@@ -112,7 +112,7 @@ class Channel(Section):
         "services. It is a credential: rather name a variable or a file than write it here.",
         toml='{ env = "WRAPD_EDITORS_URL" }',
     )
-    timezone: Annotated[str, AfterValidator(forms.timezone)] = key(
+    timezone: Annotated[str, AfterValidator(values.timezone)] = key(
         "The time zone of the times in this channel's messages, by its name in the tz database.",
         toml='"UTC"',
         default="UTC",
@@ -176,7 +176,7 @@ class Route(Section):
     )
     kinds: (
         Annotated[
-            tuple[Annotated[str, BeforeValidator(text(forms.kind))], ...],
+            tuple[Annotated[str, BeforeValidator(text(values.kind))], ...],
             AS_TUPLE,
             Field(min_length=1),
         ]
@@ -244,7 +244,7 @@ class Web(Section):
     (docs/callbacks.md); wrapd's own links."""
 
     enabled: bool = key("Whether the daemon listens at all.", toml="true", default=True)
-    listen: Annotated[forms.Listen, PlainValidator(text(forms.listen))] = key(
+    listen: Annotated[values.Listen, PlainValidator(text(values.listen))] = key(
         "Address and port. Port 0 takes a free one and logs it. An address that other machines can reach needs "
         "`token`.",
         toml='"127.0.0.1:8787"',
@@ -256,7 +256,7 @@ class Web(Section):
         default=None,
         usual="none",
     )
-    public_url: Annotated[str, AfterValidator(forms.public_url)] | None = key(
+    public_url: Annotated[str, AfterValidator(values.public_url)] | None = key(
         "The address by which people and MetaStudio reach this daemon, through a proxy with TLS. With it, "
         "messages carry wrapd's own links, which open a fresh preview at each click, and callbacks can come.",
         toml='"https://wrapd.example.com"',

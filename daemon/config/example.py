@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from daemon.config import walk
+from daemon.config import schema_keys
 
 _WIDTH = 100
 _TABLE = re.compile(r"\{[^{}]*\}")
@@ -34,10 +34,10 @@ _ACTIVE = {
 
 def example() -> str:
     """The whole file."""
-    return "\n\n".join([_comment(_HEAD), *("\n".join(_part(part)) for part in walk.parts())]) + "\n"
+    return "\n\n".join([_comment(_HEAD), *("\n".join(_part(part)) for part in schema_keys.parts())]) + "\n"
 
 
-def _part(part: walk.Part) -> Iterator[str]:
+def _part(part: schema_keys.SectionDoc) -> Iterator[str]:
     if part.heading:
         yield _comment(part.about)
         yield f"{'# ' if part.optional else ''}{part.heading}"
@@ -52,13 +52,13 @@ def _part(part: walk.Part) -> Iterator[str]:
 
 
 def _methods() -> Iterator[str]:
-    for method in walk.methods():
+    for method in schema_keys.methods():
         yield _comment(f"- {method.heading}: {method.about}", indent="  ")
         for key in method.keys:
             yield _comment(f"{key.name}: {_explained(key)} Example: {key.toml}", indent="    ")
 
 
-def _explained(key: walk.Key) -> str:
+def _explained(key: schema_keys.Key) -> str:
     if key.required:
         return f"{key.about} Required."
     return key.about if key.default == key.toml else f"{key.about} Default: {key.default}."

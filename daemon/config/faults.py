@@ -1,6 +1,6 @@
 """What a fault of a config is, and those of single values, each with its place and mend.
 
-Those between keys and sections are told by `between`. Never shows the value of a key that holds a secret.
+Those between keys and sections are told by `cross_checks`. Never shows the value of a key that holds a secret.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from daemon.config import forms, walk
+from daemon.config import schema_keys, values
 from daemon.errors import ConfigFault
 
 Place = Sequence[str | int]
@@ -53,7 +53,7 @@ def spell(place: Place) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            bare = step if _BARE.fullmatch(step) else forms.shown(step)
+            bare = step if _BARE.fullmatch(step) else values.shown(step)
             text += f".{bare}" if text else bare
     return text
 
@@ -82,32 +82,33 @@ def _place(loc: Place) -> Place:
 
 
 def _missing(place: Place, tree: Mapping[str, Any]) -> Fault:
-    key = walk.field_at(place, tree)
+    key = schema_keys.field_at(place, tree)
     example = f"; add {place[-1]} = {key.toml}" if key else ""
     return Fault(place=spell(place), text=f"the key is missing{example}")
 
 
 def _unknown(place: Place, tree: Mapping[str, Any]) -> str:
-    name, right = str(place[-1]), walk.siblings(place, tree)
-    elsewhere = [home for home in walk.homes(name) if home not in ("", spell(place[:-1]))]
-    if len(place) > 1 and name in walk.siblings([name], tree):
+    name, right = str(place[-1]), schema_keys.siblings(place, tree)
+    elsewhere = [home for home in schema_keys.homes(name) if home not in ("", spell(place[:-1]))]
+    if len(place) > 1 and name in schema_keys.siblings([name], tree):
         return f"{name} belongs to the top level; move it above the first section"
-    near = forms.nearest(name, right)
+    near = values.nearest(name, right)
     if near is not None:
         return f"there is no such key; did you mean {near!r}?"
     if elsewhere:
         return f"there is no such key here; it belongs to {' or '.join(elsewhere)}"
-    other = forms.nearest(name, walk.names(), cutoff=0.8)
+    other = values.nearest(name, schema_keys.names(), cutoff=0.8)
     if other is not None:
-        return f"there is no such key; did you mean {other!r}, which belongs to {' or '.join(walk.homes(other))}?"
+        homes = " or ".join(schema_keys.homes(other))
+        return f"there is no such key; did you mean {other!r}, which belongs to {homes}?"
     return f"there is no such key; the keys here are {', '.join(right)}"
 
 
 def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str, Any]) -> str:
     if kind == "literal_error":
-        wrong, right = walk.value_at(place, tree), re.findall(r"'([^']*)'", context["expected"])
-        near = forms.suggestion(wrong, right) if isinstance(wrong, str) else f"choose one of {', '.join(right)}"
-        return f"{forms.shown(wrong)} is not known; {near}"
+        wrong, right = schema_keys.value_at(place, tree), re.findall(r"'([^']*)'", context["expected"])
+        near = values.suggestion(wrong, right) if isinstance(wrong, str) else f"choose one of {', '.join(right)}"
+        return f"{values.shown(wrong)} is not known; {near}"
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return _method(place, tree)
     if kind in {"model_type", "model_attributes_type", "dict_type"}:
@@ -131,19 +132,19 @@ def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str
 
 def _example(text: str, place: Place, tree: Mapping[str, Any]) -> str:
     """`text`, with the key's example where it tells nothing but the type to write."""
-    key = walk.field_at(place, tree)
+    key = schema_keys.field_at(place, tree)
     return f"{text}, such as {key.toml}" if key and text.startswith("write ") and ";" not in text else text
 
 
 def _method(place: Place, tree: Mapping[str, Any]) -> str:
-    wrong = walk.value_at([*place, "method"], tree)
+    wrong = schema_keys.value_at([*place, "method"], tree)
     if wrong is None:
         return 'method is missing; write method = "aksk", method = "token" or method = "password"'
-    return f"no method is called {forms.shown(wrong)}; {forms.suggestion(str(wrong), walk.METHODS)}"
+    return f"no method is called {values.shown(wrong)}; {values.suggestion(str(wrong), schema_keys.METHODS)}"
 
 
 def _section(place: Place, tree: Mapping[str, Any]) -> str:
-    key = walk.field_at(place, tree)
+    key = schema_keys.field_at(place, tree)
     if key is not None:
         return f"write a table, such as {key.toml}"
     if place[0] == "routes":

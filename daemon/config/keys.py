@@ -18,7 +18,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.config.secrets import Secret, parse
 from daemon.domain.events import Event
 from daemon.domain.states import TERMINAL, State
@@ -39,9 +39,9 @@ def text(read: Callable[[str], T]) -> Callable[[object], T]:
 def between(low: float, high: float) -> Callable[[float], float]:
     def check(value: float) -> float:
         if value < low:
-            raise ValueError(f'{forms.spoken(value)} is too short; write at least "{forms.spoken(low)}"')
+            raise ValueError(f'{values.spoken(value)} is too short; write at least "{values.spoken(low)}"')
         if value > high:
-            raise ValueError(f'{forms.spoken(value)} is too long; write at most "{forms.spoken(high)}"')
+            raise ValueError(f'{values.spoken(value)} is too long; write at most "{values.spoken(high)}"')
         return value
 
     return check
@@ -67,7 +67,7 @@ def read_secret(value: object, info: ValidationInfo) -> Secret:
 
 
 def read_database(value: str, info: ValidationInfo) -> str:
-    return forms.database_url(value, folder(info))
+    return values.database_url(value, folder(info))
 
 
 def read_path(value: str, info: ValidationInfo) -> str:
@@ -85,19 +85,19 @@ def header(value: str) -> str:
 RATES = ", ".join(f"{region.name}: {region.default_rate:g}" for region in REGIONS.values())
 YEARS = 3650 * 86400.0
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-Duration = Annotated[float, BeforeValidator(text(forms.seconds))]
+Duration = Annotated[float, BeforeValidator(text(values.seconds))]
 SecretKey = Annotated[Secret, PlainValidator(read_secret), PlainSerializer(lambda _: "***")]
-Name = Annotated[str, AfterValidator(forms.name)]
+Name = Annotated[str, AfterValidator(values.name)]
 Words = Annotated[tuple[str, ...], AS_TUPLE]
-Endpoint = Annotated[str, AfterValidator(forms.endpoint)]
-EventName = Annotated[Event, BeforeValidator(text(forms.job_event))]
+Endpoint = Annotated[str, AfterValidator(values.endpoint)]
+EventName = Annotated[Event, BeforeValidator(text(values.job_event))]
 Events = Annotated[tuple[EventName, ...], AS_TUPLE]
-AnyEvent = Annotated[Event, BeforeValidator(text(forms.any_event))]
-TemplateName = Annotated[str, BeforeValidator(text(forms.template_name))]
-KindName = Annotated[str, BeforeValidator(text(forms.listed_kind))]
-StateName = Annotated[State, BeforeValidator(text(forms.state))]
-Word = Annotated[str, BeforeValidator(text(forms.word))]
-Pattern = Annotated[str, BeforeValidator(text(forms.pattern))]
+AnyEvent = Annotated[Event, BeforeValidator(text(values.any_event))]
+TemplateName = Annotated[str, BeforeValidator(text(values.template_name))]
+KindName = Annotated[str, BeforeValidator(text(values.listed_kind))]
+StateName = Annotated[State, BeforeValidator(text(values.state))]
+Word = Annotated[str, BeforeValidator(text(values.word))]
+Pattern = Annotated[str, BeforeValidator(text(values.pattern))]
 RUNNING = tuple(state for state in State if state not in TERMINAL)
 """The states of a job that has not ended."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from daemon.config.between import between_sections
+from daemon.config.cross_checks import between_sections
 from daemon.config.faults import ConfigFaults, Fault, of_values
 from daemon.config.schema import Config
 from daemon.errors import ConfigFault

@@ -10,7 +10,7 @@ from pydantic import (
     Field,
 )
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.config.delivery import Callback
 from daemon.config.keys import (
     AS_TUPLE,
@@ -100,8 +100,8 @@ class Discovery(Section):
     )
     kinds: Annotated[tuple[KindName, ...], AS_TUPLE, Field(min_length=1)] = key(
         "The kinds of jobs to take; these are all that the service lists.",
-        toml="[" + ", ".join(f'"{kind}"' for kind in forms.LISTED_KINDS) + "]",
-        default=forms.LISTED_KINDS,
+        toml="[" + ", ".join(f'"{kind}"' for kind in values.LISTED_KINDS) + "]",
+        default=values.LISTED_KINDS,
     )
     states: Annotated[tuple[StateName, ...], AS_TUPLE, Field(min_length=1)] = key(
         "The states in which the first look takes a job (and one look in each hour, for what was listed late).",
@@ -126,7 +126,7 @@ class Discovery(Section):
 class Project(Section):
     """One MetaStudio project. The name after the dot is yours: commands and alerts use it."""
 
-    region: Annotated[str, AfterValidator(forms.region)] | None = key(
+    region: Annotated[str, AfterValidator(values.region)] | None = key(
         f"The region: {', '.join(REGIONS)}. It gives the endpoints and the documented limits.",
         toml='"cn-north-4"',
         default=None,
@@ -138,7 +138,7 @@ class Project(Section):
         default=None,
         usual="that of the region",
     )
-    project_id: Annotated[str, AfterValidator(forms.project_id)] | None = key(
+    project_id: Annotated[str, AfterValidator(values.project_id)] | None = key(
         "The project's id.",
         toml='"0123456789abcdef0123456789abcdef"',
         default=None,

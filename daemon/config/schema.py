@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.config.delivery import Channel, Notify, Retention, Route, Web
 from daemon.config.keys import (
     AS_TUPLE,
@@ -118,10 +118,10 @@ class Polling(Section):
         others = [_quiet_seconds(tree.get(key)) for key in ("max_interval", "blocked_interval")]
         moved = dict(tree)
         if "min_interval" not in tree:
-            moved["min_interval"] = forms.spoken(min([1.0, *(each for each in others if each)]))
+            moved["min_interval"] = values.spoken(min([1.0, *(each for each in others if each)]))
         if least is not None:
-            moved.setdefault("max_interval", forms.spoken(max(60.0, least)))
-            moved.setdefault("blocked_interval", forms.spoken(max(600.0, least)))
+            moved.setdefault("max_interval", values.spoken(max(60.0, least)))
+            moved.setdefault("blocked_interval", values.spoken(max(600.0, least)))
         return moved
 
     @property
@@ -137,7 +137,7 @@ class Polling(Section):
 def _quiet_seconds(value: object) -> float | None:
     """The duration, or None where there is none or a wrong one (which is reported elsewhere)."""
     try:
-        return forms.seconds(value) if isinstance(value, str) else None
+        return values.seconds(value) if isinstance(value, str) else None
     except ValueError:
         return None
 
@@ -210,11 +210,15 @@ class Config(Section):
     def project(self, name: str) -> Project:
         """The project of that name. Raises UnknownName."""
         if name not in self.projects:
-            raise UnknownName(f"no project is called {forms.shown(name)}; {forms.suggestion(name, self.projects)}")
+            raise UnknownName(
+                f"no project is called {values.shown(name)}; {values.suggestion(name, self.projects)}"
+            )
         return self.projects[name]
 
     def channel(self, name: str) -> Channel:
         """The channel of that name. Raises UnknownName."""
         if name not in self.channels:
-            raise UnknownName(f"no channel is called {forms.shown(name)}; {forms.suggestion(name, self.channels)}")
+            raise UnknownName(
+                f"no channel is called {values.shown(name)}; {values.suggestion(name, self.channels)}"
+            )
         return self.channels[name]

@@ -23,7 +23,7 @@ _NO_TEXT = {"Cc", "Zl", "Zp"}
 _CREDENTIAL = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,255}", re.ASCII)
 
 
-class Source(StrEnum):
+class SecretSource(StrEnum):
     """Where a secret is kept."""
 
     TEXT = "text"  # in the config itself
@@ -34,22 +34,22 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret by its place. `where` is the variable, path or name; the text itself for `Source.TEXT`."""
+    """A secret by its place. `where` is the variable, path or name; the text itself for `SecretSource.TEXT`."""
 
-    source: Source
+    source: SecretSource
     where: str = field(repr=False)
 
     def resolve(self, environ: Mapping[str, str], *, place: str) -> str:
         """The secret, without a byte order mark and newlines at its end. Raises ConfigFault that begins with
         `place` where it is not to be had, or is no single line of text."""
         match self.source:
-            case Source.TEXT:
+            case SecretSource.TEXT:
                 found = single_line(self.where, place, "the text")
-            case Source.ENV:
+            case SecretSource.ENV:
                 found = from_env(environ, self.where, place)
-            case Source.FILE:
+            case SecretSource.FILE:
                 found = _from_file(Path(self.where), place)
-            case Source.CREDENTIAL:
+            case SecretSource.CREDENTIAL:
                 found = _from_credential(environ, self.where, place)
         MASKS.add([found])
         return found
@@ -61,18 +61,22 @@ def parse(value: object, folder: Path | None = None) -> Secret:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"the text is empty; write {FORMS}")
-        return Secret(Source.TEXT, value)
+        return Secret(SecretSource.TEXT, value)
     if not isinstance(value, dict) or len(value) != 1:
         raise ValueError(f"write exactly one of {FORMS}")
     ((kind, where),) = value.items()
-    if kind not in {Source.ENV, Source.FILE, Source.CREDENTIAL} or not isinstance(where, str) or not where:
+    if (
+        kind not in {SecretSource.ENV, SecretSource.FILE, SecretSource.CREDENTIAL}
+        or not isinstance(where, str)
+        or not where
+    ):
         raise ValueError(f"write exactly one of {FORMS}")
-    source = Source(kind)
-    if source is Source.FILE:
+    source = SecretSource(kind)
+    if source is SecretSource.FILE:
         where = str((folder or Path()).absolute() / where)
-    if source is Source.ENV and ("=" in where or "\0" in where):
+    if source is SecretSource.ENV and ("=" in where or "\0" in where):
         raise ValueError('env takes the name of a variable; write { env = "NAME" }')
-    if source is Source.CREDENTIAL and _CREDENTIAL.fullmatch(where) is None:
+    if source is SecretSource.CREDENTIAL and _CREDENTIAL.fullmatch(where) is None:
         raise ValueError('credential takes a plain name, as LoadCredential= gives it; write { credential = "X" }')
     return Secret(source, where)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import log
 
 from daemon.domain.durations import ClassKey, Durations, Eta, eta
-from daemon.domain.laws import Law
+from daemon.domain.survival import Law
 
 _LOW, _MEDIAN, _HIGH = 0.1, 0.5, 0.9
 _EXACT = 1e-6

@@ -32,8 +32,8 @@ from daemon.domain.hazards import (
     pooled,
     tabulate,
 )
-from daemon.domain.laws import Law
-from daemon.domain.lives import LIMIT, MOST, Life, Lives, Running, Sample
+from daemon.domain.samples import LIMIT, MOST, Life, Lives, Running, Sample
+from daemon.domain.survival import Law
 
 __all__ = ["ETA_FROM", "LIMIT", "ClassKey", "Durations", "Eta", "Law", "Running", "Sample", "eta", "fit"]
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import exp, inf, log
 from operator import add
 
-from daemon.domain.lives import Life
+from daemon.domain.samples import Life
 
 LOW, _HIGH, _BINS = 0.03, 30.0, 96
 _LOG_LOW = log(LOW)

@@ -1,4 +1,4 @@
-"""A job, its key, what one answer says of it, and how long its links live."""
+"""A job, what one answer says of it, and how long its links live."""
 
 import re
 from dataclasses import dataclass, field
@@ -42,14 +42,6 @@ class NamedBy(StrEnum):
     PERSON = "person"  # a person or a tool
     SERVICE = "service"  # the service's list
     CALLBACK = "callback"  # a callback alone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobKey:
-    """What names a job: unique in wrapd. The kind says how to ask, not which job it is."""
-
-    project: ProjectName
-    job_id: JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from daemon.domain import backoff
-from daemon.domain.laws import Law
 from daemon.domain.states import State
+from daemon.domain.survival import Law
 
 _GROWTH = 0.1
 """The next gap as a share of the time that the job has been in its state."""

@@ -74,7 +74,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RouteStep:
     """How one route took a subject: `mismatch` is why it did not, `skipped` that one before it said stop."""
 
     number: int
@@ -109,13 +109,13 @@ class Routing:
                     ways.setdefault(name, []).append(step.route.quiet)
         return tuple(self._target(name, quiets, subject.event, at) for name, quiets in ways.items())
 
-    def steps(self, subject: Subject) -> tuple[Step, ...]:
+    def steps(self, subject: Subject) -> tuple[RouteStep, ...]:
         """How each route took `subject`: all of them, in order."""
-        found: list[Step] = []
+        found: list[RouteStep] = []
         stopped = False
         for number, route in enumerate(self.routes, start=1):
             mismatch = route.mismatch(subject)
-            found.append(Step(number=number, route=route, mismatch=mismatch, skipped=stopped))
+            found.append(RouteStep(number=number, route=route, mismatch=mismatch, skipped=stopped))
             stopped = stopped or (mismatch is None and route.stop)
         return tuple(found)
 

@@ -22,14 +22,14 @@ _LONGEST_LIFE = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class TokenScope:
     """What a token is for: the project by its id, else by its region's name."""
 
     project_id: str | None
     region: str | None
 
 
-def token_request(user: Password, scope: Scope) -> bytes:
+def token_request(user: Password, scope: TokenScope) -> bytes:
     """The body of POST /v3/auth/tokens."""
     project = {"id": scope.project_id} if scope.project_id else {"name": scope.region}
     identity = {

@@ -347,7 +347,7 @@ class Session:
 
     async def _fetch_token(self, user: Password) -> FetchedToken:
         """Ask IAM for a token. A refusal counts at the gate: it is the password's."""
-        scope = iam.Scope(project_id=self.settings.project_id, region=self.settings.region)
+        scope = iam.TokenScope(project_id=self.settings.project_id, region=self.settings.region)
         call = _Call(
             operation="fetch_token",
             site=self._iam_site(),

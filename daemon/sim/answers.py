@@ -14,7 +14,7 @@ from typing import Any
 from daemon.sim.files import video_mp4
 from daemon.sim.jobs import Entry, Job
 from daemon.sim.kinds import BUSINESS_CARD, ENDED, PHOTO_DETECTION, PICTURE_MODELING
-from daemon.sim.links import COVER, MAIN, PREVIEW, Links
+from daemon.sim.links import COVER, MAIN, PREVIEW, FileLinks
 from daemon.sim.scripts import made_up_request, script_text
 from daemon.sim.times import iso
 
@@ -28,11 +28,11 @@ def encode(body: object) -> bytes:
     return _to_json(body).encode("utf-8", "replace")
 
 
-class Answers:
+class JobRenderer:
     """Renders jobs. Links are signed at the moment of the answer and live `link_life` seconds; those in lists may
     be a little older."""
 
-    def __init__(self, links: Links, *, link_life: float) -> None:
+    def __init__(self, links: FileLinks, *, link_life: float) -> None:
         self._links = links
         self._life = link_life
         self._slack = link_life / 1440

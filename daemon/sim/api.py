@@ -7,15 +7,16 @@ a body act here.
 from collections.abc import Sequence
 from typing import Any
 
-from daemon.sim.answers import Answers, encode
+from daemon.sim.answers import JobRenderer, encode
+from daemon.sim.book import Book
 from daemon.sim.calls import Call
 from daemon.sim.creation import callback_of, check_creation, read_object
 from daemon.sim.faults import ActiveFault, hit
-from daemon.sim.jobs import Book, Job
+from daemon.sim.jobs import Job
 from daemon.sim.lies import Lies
 from daemon.sim.listing import ListQuery, find, read_query
 from daemon.sim.quirks import BENDS, SCRIPT_BENDS
-from daemon.sim.refusals import INVALID, NOT_FOUND, Refusal, invalid, no_such_api, not_found
+from daemon.sim.refusals import INVALID, NOT_FOUND, ErrorAnswer, invalid, no_such_api, not_found
 from daemon.sim.scripts import job_name
 from daemon.sim.settings import SettledSettings
 from daemon.sim.signing import parse_query
@@ -26,9 +27,9 @@ _FOREVER = float("inf")
 
 
 class Api:
-    """Carries out calls that were let in. Raises `Refusal`."""
+    """Carries out calls that were let in. Raises `ErrorAnswer`."""
 
-    def __init__(self, settings: SettledSettings, time: SimTime, book: Book, answers: Answers) -> None:
+    def __init__(self, settings: SettledSettings, time: SimTime, book: Book, answers: JobRenderer) -> None:
         self._settings = settings
         self._time = time
         self._book = book
@@ -89,7 +90,7 @@ class Api:
         if as_400 is None:
             raise not_found()
         hit(as_400)
-        raise Refusal(400, "MSS.00010003", "The task does not exist")
+        raise ErrorAnswer(400, "MSS.00010003", "The task does not exist")
 
     def _requeue(self, jobs: list[Job], faults: Sequence[ActiveFault]) -> None:
         for fault in _all(faults, "requeue"):
@@ -137,13 +138,13 @@ class Api:
     def _cancel(self, call: Call, faults: Sequence[ActiveFault]) -> None:
         job = self._job(call, faults)
         if not self._book.cancel(job):
-            raise Refusal(400, INVALID, "Invalid parameter: only a task in the WAITING state can be canceled")
+            raise ErrorAnswer(400, INVALID, "Invalid parameter: only a task in the WAITING state can be canceled")
 
     def _asset(self, call: Call) -> dict[str, Any]:
         job = self._book.by_asset(call.item)
         made = job is not None and job.kind.makes_video and job.seek(self._time.monotonic()) == "SUCCEED"
         if job is None or not made:
-            raise Refusal(404, NOT_FOUND, "Not Found")
+            raise ErrorAnswer(404, NOT_FOUND, "Not Found")
         return self._answers.asset(job, project_id=self._settings.project_id, base=call.base, now=self._time.now())
 
 

@@ -10,16 +10,13 @@ import hashlib
 import heapq
 import hmac
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import aiohttp
 
+from daemon.sim.jobs import Job
+from daemon.sim.orders import CallbackConfig
 from daemon.sim.times import SimTime, iso_exact
-
-if TYPE_CHECKING:
-    from daemon.sim.jobs import Job
 
 Unit = Literal["s", "ms"]
 Signed = Literal["decimal", "hex"]
@@ -29,27 +26,6 @@ _RESULTS: Final = {"SUCCEED": "SUCCEED", "PARTIAL_SUCCEED": "SUCCEED", "FAILED":
 _JUST_NOW: Final = 1.0
 """Seconds for which a state counts as new: a job that was made with an end long ago told of it then."""
 _PATIENCE: Final = aiohttp.ClientTimeout(total=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallbackConfig:
-    """Where to tell of a job's end, and how to prove who tells it."""
-
-    url: str
-    auth_type: Literal["NONE", "MSS_A"] = "NONE"
-    key: str = ""
-
-
-def read_config(given: Mapping[str, Any]) -> CallbackConfig:
-    """The `callback_config` of a request. Raises ValueError that names the key at fault."""
-    url, auth_type, key = given.get("callback_url"), given.get("auth_type"), given.get("key")
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-        raise ValueError("callback_config.callback_url")
-    if auth_type not in (None, "NONE", "MSS_A"):
-        raise ValueError("callback_config.auth_type")
-    if key is not None and not isinstance(key, str):
-        raise ValueError("callback_config.key")
-    return CallbackConfig(url=url, auth_type=auth_type or "NONE", key=key or "")
 
 
 def signed_url(config: CallbackConfig, *, now: float, unit: Unit, signed: Signed) -> str:
@@ -76,7 +52,7 @@ class Callbacks:
         self.sent: list[dict[str, Any]] = []
         """Each that was sent: `job_id`, `result`, `at`, and `status` or `error` once it was answered."""
 
-    def watch(self, job: "Job") -> None:
+    def watch(self, job: Job) -> None:
         """A job with a callback was made, or its timeline was changed."""
         now = self._time.monotonic()
         position = job.at(now)
@@ -124,10 +100,10 @@ class Callbacks:
             wait = max(0.001, self._due[0][0] - now)
             self._timer = asyncio.get_running_loop().call_later(wait, self.pump)
 
-    def _plan(self, job: "Job", at: float) -> None:
+    def _plan(self, job: Job, at: float) -> None:
         heapq.heappush(self._due, (at, job.number, job.version, job))
 
-    def _tell(self, job: "Job", at: float) -> None:
+    def _tell(self, job: Job, at: float) -> None:
         result = _RESULTS.get(job.states[job.at(at)])
         if result is None or job.callback is None:
             return

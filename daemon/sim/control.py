@@ -1,201 +1,171 @@
-"""The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication:
-so nothing is done for pages that a browser has from elsewhere.
+"""What a test may ask of the simulator, as methods; `control_http` offers the same over HTTP.
 
-Owns the reading of control requests; what they do are methods of `Simulator`.
-
-    POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago",
-                                   "callback_config"}: all optional; or {"jobs": […]}, each with these
-    GET    /_sim/jobs              every job with its true history
-    GET    /_sim/ends?since=…      when jobs ended
-    GET    /_sim/callbacks         the callbacks that were sent
-    PUT    /_sim/jobs/{job_id}     {"state": "BLOCK"}
-    DELETE /_sim/jobs/{job_id}
-    PUT    /_sim/answers/{job_id}  the body that show answers, byte for byte;  DELETE ends that
-    POST   /_sim/faults            {"name", "times", "seconds", "operation", "job_id", and the fault's options}
-    GET    /_sim/faults            {"active", "offered"};  DELETE ends all
-    DELETE /_sim/faults/{id}       ends one
-    GET    /_sim/stats             counts;  DELETE counts from zero
-    DELETE /_sim/tokens            ends all tokens that IAM issued
+Owns no part: it makes and changes jobs, orders faults, and reads what came of it.
 """
 
-import ipaddress
-import json
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+import gc
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from daemon.domain.hosts import is_loopback
-from daemon.sim.answers import encode
-from daemon.sim.faults import OFFERED
-from daemon.sim.signing import parse_query
-from daemon.sim.times import parse_iso
-from daemon.sim.wire import Answer
+from daemon.sim.api import Api
+from daemon.sim.book import Book
+from daemon.sim.callbacks import Callbacks
+from daemon.sim.faults import Faults, Option
+from daemon.sim.jobs import Job
+from daemon.sim.orders import JobOrder, read_order
+from daemon.sim.plans import Step
+from daemon.sim.stats import RequestCounts
+from daemon.sim.tenant import Tenant
+from daemon.sim.times import SimTime
 
-if TYPE_CHECKING:
-    from daemon.sim.server import Simulator
-
-
-class Misuse(ValueError):
-    """A control request whose body is not what it should be."""
+_MANY: Final = 10_000
+"""Jobs made at once from which on they are kept out of the garbage collector's sight: going through 100,000 of
+them holds every request for half a second, and what is held arrives together."""
 
 
-def refusal(headers: Mapping[str, str], *, loopback: bool) -> Answer | None:
-    """Why a control request is not carried out: a page in somebody's browser sent it, from elsewhere or under a
-    name of its own (DNS rebinding). With `loopback` the simulator listens for this machine only: so is its Host.
-    None: it may be carried out."""
-    host = headers.get("Host", "")
-    name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
-    known = name is not None and (is_loopback(name) or (not loopback and _is_address(name)))
-    if host and not known:
-        return _refused(f"the Host must be an address of this machine or localhost, not {host[:80]!r}")
-    origin = headers.get("Origin")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return _refused("another site's pages may not control the simulator")
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-        return _refused("another site's pages may not control the simulator")
-    return None
+class Control:
+    """The control interface of one simulator, over its parts."""
 
+    def __init__(
+        self,
+        *,
+        time: SimTime,
+        faults: Faults,
+        tenant: Tenant,
+        book: Book,
+        callbacks: Callbacks,
+        api: Api,
+        stats: RequestCounts,
+    ) -> None:
+        self._time = time
+        self._faults = faults
+        self._tenant = tenant
+        self._book = book
+        self._callbacks = callbacks
+        self._api = api
+        self._stats = stats
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+    def create_jobs(
+        self,
+        *,
+        kind: str = "avatar",
+        count: int = 1,
+        job_id: str | None = None,
+        name: str | None = None,
+        script_chars: int | None = None,
+        timeline: Sequence[Step] | None = None,
+        created_ago: float = 0.0,
+        callback_config: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Make jobs, all alike; returns their ids. `timeline` is [(state, seconds before division by speed), …],
+        and the last state stays. It began with the creation, `created_ago` seconds of the wall clock ago;
+        `callback_config` says whom to tell of the end, as in the create operation. What is not given is made up
+        from the seed. Raises ValueError."""
+        given = {
+            "kind": kind,
+            "count": count,
+            "job_id": job_id,
+            "name": name,
+            "script_chars": script_chars,
+            "timeline": timeline,
+            "created_ago": created_ago,
+            "callback_config": callback_config,
+        }
+        return self._make([read_order(given)])
 
+    def create_many(self, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Make jobs, each with arguments of `create_jobs` of its own: all of them, or none. Raises ValueError with
+        the place of the one that cannot be."""
+        orders = []
+        for place, given in enumerate(jobs):
+            try:
+                orders.append(read_order(given))
+            except ValueError as error:
+                raise ValueError(f"jobs[{place}]: {error}") from None
+        return self._make(orders)
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    def _make(self, orders: Sequence[JobOrder]) -> list[str]:
+        job_ids = [job.job_id for job in self._book.add_all(orders)]
+        if len(job_ids) >= _MANY:
+            gc.collect()
+            gc.freeze()
+        return job_ids
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """The truth: job_id, kind, name, state, and history [{state, at}] with times in ISO 8601, UTC."""
+        return self._book.truth()
 
-def _refused(why: str) -> Answer:
-    return Answer(status=403, body=encode({"error": why}))
+    def ends(self, since: float | None = None) -> list[dict[str, Any]]:
+        """The ends so far in order of time, [{job_id, state, at}], `at` in ISO 8601, UTC: from `since` (epoch
+        seconds) on."""
+        return self._book.ends(since=since)
 
+    def callbacks(self) -> list[dict[str, Any]]:
+        """The callbacks sent so far, oldest first: job_id, result, at, and `status` or `error` once answered."""
+        self._callbacks.pump()
+        return [dict(each) for each in self._callbacks.sent]
 
-def carry_out(sim: "Simulator", method: str, path: str, query: str, body: bytes) -> Answer:
-    """The answer to a control request: 400 with {"error"} where it asks for what cannot be."""
-    parts = [unquote(part) for part in path.split("/")[2:] if part]
-    try:
-        return Answer(status=200, body=encode(_dispatch(sim, method, parts, query, body)))
-    except KeyError as error:
-        return Answer(status=404, body=encode({"error": f"there is no {error.args[0]}"}))
-    except ValueError as error:
-        return Answer(status=400, body=encode({"error": str(error)}))
+    def set_state(self, job_id: str, state: str) -> None:
+        """The job is in `state` from now on. Raises KeyError for an unknown job, ValueError for an empty state."""
+        if not state:
+            raise ValueError("the state is empty")
+        self._book.set_state(self._known(job_id), state)
 
+    def remove_job(self, job_id: str) -> None:
+        """The service forgets the job. Raises KeyError for an unknown one."""
+        self._book.remove(self._known(job_id))
 
-def _dispatch(sim: "Simulator", method: str, parts: list[str], query: str, body: bytes) -> object:
-    match (method, parts):
-        case (_, ["jobs", *rest]):
-            return _jobs(sim, method, rest, body)
-        case ("GET", ["ends"]):
-            return sim.ends(_since(query))
-        case (_, ["faults", *rest]):
-            return _faults(sim, method, rest, body)
-        case ("PUT", ["answers", job_id]):
-            sim.answer(job_id, body)
-        case ("DELETE", ["answers", job_id]):
-            sim.answer(job_id, None)
-        case ("GET", [("stats" | "callbacks") as name]):
-            return sim.stats() if name == "stats" else sim.callbacks()
-        case ("DELETE", ["stats"]):
-            sim.clear_stats()
-        case ("DELETE", ["tokens"]):
-            return {"revoked": sim.revoke_tokens()}
-        case _:
-            raise KeyError(f"{method} /_sim/{'/'.join(parts)}")
-    return {}
+    def answer(self, job_id: str, body: bytes | None) -> None:
+        """Serve `body` byte for byte (status 200) to show of this id, known or not; None ends that."""
+        if body is None:
+            self._api.raw.pop(job_id, None)
+        else:
+            self._api.raw[job_id] = body
 
+    def fault(
+        self,
+        name: str,
+        *,
+        times: int | None = None,
+        seconds: float | None = None,
+        operation: str | None = None,
+        job_id: str | None = None,
+        **options: Option,
+    ) -> int:
+        """Order a fault of `faults.OFFERED`; returns its id. `times` and `seconds` bound how often and how long it
+        acts; `operation` and `job_id` say on what. Raises ValueError."""
+        return self._faults.order(
+            name,
+            now=self._time.monotonic(),
+            times=times,
+            seconds=seconds,
+            operation=operation,
+            job_id=job_id,
+            options=options,
+        ).number
 
-def _jobs(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
-    match (method, rest):
-        case ("POST", []):
-            return {"job_ids": _create(sim, _object(body))}
-        case ("GET", []):
-            return sim.jobs()
-        case ("PUT", [job_id]):
-            given = _object(body)
-            if set(given) != {"state"} or not isinstance(given["state"], str):
-                raise Misuse('the body must be {"state": "…"}')
-            sim.set_state(job_id, given["state"])
-        case ("DELETE", [job_id]):
-            sim.remove_job(job_id)
-        case _:
-            raise KeyError(f"{method} /_sim/jobs/{'/'.join(rest)}")
-    return {}
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults that still act."""
+        return [fault.show() for fault in self._faults.active(self._time.monotonic())]
 
+    def clear_faults(self, number: int | None = None) -> None:
+        """End one fault, or all."""
+        self._faults.clear(number)
 
-def _create(sim: "Simulator", given: dict[str, Any]) -> list[str]:
-    jobs = given.get("jobs")
-    if jobs is None:
-        return sim.create_many([given])
-    if len(given) > 1 or not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-        raise Misuse("jobs must be a list of objects, and the only key")
-    return sim.create_many(jobs)
+    def stats(self) -> dict[str, Any]:
+        """Counts of requests: total, by_operation, by_status, by_second, max_in_any_second."""
+        return self._stats.show()
 
+    def clear_stats(self) -> None:
+        """Count from zero."""
+        self._stats.clear()
 
-def _since(query: str) -> float | None:
-    """Epoch seconds, given as such or in ISO 8601."""
-    given = dict(parse_query(query))
-    since = given.pop("since", None)
-    if given:
-        raise Misuse(f"there is no parameter {', '.join(given)}; there is since")
-    if since is None:
-        return None
-    try:
-        return parse_iso(since) if "-" in since else float(since)
-    except ValueError:
-        raise Misuse("since must be an ISO 8601 time or epoch seconds") from None
+    def revoke_tokens(self) -> int:
+        """End all tokens that IAM issued; returns how many."""
+        return self._tenant.revoke_tokens()
 
-
-def _faults(sim: "Simulator", method: str, rest: list[str], body: bytes) -> object:
-    match (method, rest):
-        case ("POST", []):
-            return _order(sim, _object(body))
-        case ("GET", []):
-            offered = [
-                {
-                    "name": kind.name,
-                    "about": kind.about,
-                    "operations": sorted(kind.operations),
-                    "options": dict(kind.options),
-                }
-                for kind in OFFERED.values()
-            ]
-            return {"active": sim.faults(), "offered": offered}
-        case ("DELETE", []):
-            sim.clear_faults()
-        case ("DELETE", [number]) if number.isdigit():
-            sim.clear_faults(int(number))
-        case _:
-            raise KeyError(f"{method} /_sim/faults/{'/'.join(rest)}")
-    return {}
-
-
-def _order(sim: "Simulator", given: dict[str, Any]) -> object:
-    name = given.pop("name", None)
-    if not isinstance(name, str):
-        raise Misuse("name must be the name of a fault")
-    times, seconds = given.pop("times", None), given.pop("seconds", None)
-    if times is not None and (isinstance(times, bool) or not isinstance(times, int)):
-        raise Misuse("times must be a whole number or null")
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
-        raise Misuse("seconds must be a number or null")
-    operation, job_id = given.pop("operation", None), given.pop("job_id", None)
-    if not all(value is None or isinstance(value, str) for value in (operation, job_id)):
-        raise Misuse("operation and job_id must be texts or null")
-    if "self" in given:
-        raise Misuse("there is no option self")
-    number = sim.fault(name, times=times, seconds=seconds, operation=operation, job_id=job_id, **given)
-    return next((fault for fault in sim.faults() if fault["id"] == number), {})
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    if not body:
-        return {}
-    try:
-        value = json.loads(body)
-    except ValueError as error:
-        raise Misuse(f"the body is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Misuse("the body is not a JSON object")
-    return value
+    def _known(self, job_id: str) -> Job:
+        job = self._book.get(job_id)
+        if job is None:
+            raise KeyError(job_id)
+        return job

@@ -7,7 +7,7 @@ there: what the service really insists on is not documented.
 import json
 from typing import Any, Final
 
-from daemon.sim.callbacks import CallbackConfig, read_config
+from daemon.sim.orders import CallbackConfig, read_callback_config
 from daemon.sim.plans import spoken_seconds
 from daemon.sim.refusals import invalid
 
@@ -37,7 +37,7 @@ _CHOICES: Final[dict[str, dict[str, frozenset[str]]]] = {
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body. Raises `Refusal`."""
+    """The JSON object in a request's body. Raises `ErrorAnswer`."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -48,7 +48,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def check_creation(body: dict[str, Any]) -> tuple[str | None, float]:
-    """The asset name (None where none is given) and the spoken seconds of a checked body. Raises `Refusal`."""
+    """The asset name (None where none is given) and the spoken seconds of a checked body. Raises `ErrorAnswer`."""
     scripts = body.get("shoot_scripts")
     if not body.get("script_id") and not scripts:
         raise invalid("script_id or shoot_scripts is required")
@@ -62,10 +62,10 @@ def check_creation(body: dict[str, Any]) -> tuple[str | None, float]:
 
 
 def callback_of(body: dict[str, Any]) -> CallbackConfig | None:
-    """Who is to be told of the job's end; None where nobody is. Raises `Refusal`."""
+    """Who is to be told of the job's end; None where nobody is. Raises `ErrorAnswer`."""
     given = _object(body, "callback_config")
     try:
-        return read_config(given) if given else None
+        return read_callback_config(given) if given else None
     except ValueError as error:
         raise invalid(str(error)) from None
 

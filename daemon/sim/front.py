@@ -12,24 +12,22 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from daemon.domain.hosts import is_loopback
-from daemon.sim import control
 from daemon.sim.api import Api
 from daemon.sim.calls import Call, route
+from daemon.sim.control_http import refusal
 from daemon.sim.faults import ActiveFault, Faults, Stage, hit
 from daemon.sim.iam import Iam
-from daemon.sim.limits import Limiter
-from daemon.sim.refusals import Refusal, no_such_api, throttled
+from daemon.sim.refusals import ErrorAnswer, no_such_api, refused, substitute, throttled
 from daemon.sim.settings import SettledSettings
-from daemon.sim.stats import Stats
+from daemon.sim.stats import RequestCounts
 from daemon.sim.storage import Storage
-from daemon.sim.substitutes import refused, substitute
-from daemon.sim.tenant import Tenant
+from daemon.sim.tenant import Limiter, Tenant
 from daemon.sim.times import SimTime, http_date
 from daemon.sim.wire import Answer, Direct, Way, whole
 
 MAX_BODY = 32 * 1024 * 1024
 
-Control = Callable[[str, str, str, bytes], Answer]
+ControlAnswer = Callable[[str, str, str, bytes], Answer]
 """Answers a control request: method, raw path, raw query, body."""
 _ACTING = frozenset({Stage.BODY, Stage.SERVICE, Stage.LIST})
 """Stages of faults that act while the request is carried out."""
@@ -48,7 +46,8 @@ class Front:
         api: Api,
         iam: Iam,
         storage: Storage,
-        control: Control,
+        stats: RequestCounts,
+        control: ControlAnswer,
     ) -> None:
         self._time = time
         self._faults = faults
@@ -58,7 +57,7 @@ class Front:
         self._storage = storage
         self._control = control
         self._limiter = Limiter(show_rate=settings.show_rate, write_rate=settings.write_rate)
-        self.stats = Stats()
+        self._stats = stats
         self.closing = asyncio.Event()
         self._own_host = settings.listen_host
         rng = random.Random(f"requests/{settings.seed}")  # noqa: S311 - ids to be repeated, not secrets
@@ -72,18 +71,18 @@ class Front:
         request_id = f"{self._request_prefix}{self._requests & 0xFFFFFFFF:08x}"
         try:
             body = await _read(request) if request.can_read_body else b""
-        except Refusal as refusal:
-            return self._send(request, refused(refusal, request_id), request_id)
+        except ErrorAnswer as error:
+            return self._send(request, refused(error, request_id), request_id)
         target = request.raw_path
         if not target.startswith("/"):  # absolute form, as a client of a proxy writes it
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
         if path.startswith("/_sim"):
-            answer = control.refusal(request.headers, loopback=is_loopback(self._own_host))
+            answer = refusal(request.headers, loopback=is_loopback(self._own_host))
             answer = answer or self._control(request.method, path, query, body)
             return self._send(request, answer, request_id)
         call = self._call(request, path, query, body)
-        self.stats.asked(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
+        self._stats.asked(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
         if self._faults.any:
             return await self._handle_faulty(request, call, request_id)
         return self._count_and_send(request, self._answer(call, request_id), request_id)
@@ -122,7 +121,7 @@ class Front:
         answer = self._answer(call, request_id, acting)
         if wire is None:
             return self._count_and_send(request, answer, request_id)
-        self.stats.answered("none" if wire.name in ("reset", "reset_before") else str(answer.status))
+        self._stats.answered("none" if wire.name in ("reset", "reset_before") else str(answer.status))
         try:
             return await Way(request, request_id=request_id, date=self._now_date()).send(answer, wire)
         except ConnectionResetError:  # the client has had enough of the fault
@@ -132,7 +131,7 @@ class Front:
         hit(fault)
         if fault.name != "hang":
             return self._count_and_send(request, substitute(fault, request_id), request_id)
-        self.stats.answered("none")
+        self._stats.answered("none")
         await self.closing.wait()
         return Direct(b"", keep_alive=False)
 
@@ -152,11 +151,11 @@ class Front:
             if not self._limiter.admit(call.operation, self._time.monotonic()):
                 raise throttled()
             return self._api.carry_out(call, faults or [])
-        except Refusal as refusal:
-            return refused(refusal, request_id)
+        except ErrorAnswer as error:
+            return refused(error, request_id)
 
     def _count_and_send(self, request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
-        self.stats.answered(str(answer.status))
+        self._stats.answered(str(answer.status))
         return self._send(request, answer, request_id)
 
     def _send(self, request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
@@ -188,5 +187,5 @@ async def _read(request: web.BaseRequest) -> bytes:
     async for piece in request.content.iter_any():
         body += piece
         if len(body) > MAX_BODY:
-            raise Refusal(413, "APIG.0201", "Request entity too large", gateway=True)
+            raise ErrorAnswer(413, "APIG.0201", "Request entity too large", gateway=True)
     return bytes(body)

@@ -9,7 +9,7 @@ from typing import Any
 from daemon.sim.answers import encode
 from daemon.sim.calls import PROJECTS
 from daemon.sim.creation import read_object
-from daemon.sim.refusals import Refusal
+from daemon.sim.refusals import ErrorAnswer
 from daemon.sim.settings import SettledSettings
 from daemon.sim.signing import parse_query
 from daemon.sim.tenant import Tenant
@@ -32,7 +32,7 @@ class Iam:
             password = _at(auth, "identity", "password", "user")
             scope = _at(auth, "scope", "project")
             given = (_text(_at(password, "domain"), "name"), _text(password, "name"), _text(password, "password"))
-        except (Refusal, _Malformed) as error:
+        except (ErrorAnswer, _Malformed) as error:
             return _keystone(400, "Bad Request", f"The request body is not valid: {error}")
         if not self._tenant.knows(domain=given[0], user=given[1], password=given[2]):
             return _keystone(401, "Unauthorized", "The username or password is wrong.")

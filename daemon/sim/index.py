@@ -10,12 +10,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from daemon.sim.jobs import Job
 from daemon.sim.kinds import ENDED
-
-if TYPE_CHECKING:
-    from daemon.sim.jobs import Job
 
 Key = tuple[str, str]
 """(state, kind name)."""
@@ -29,7 +27,7 @@ class End(NamedTuple):
     at: float
     number: int
     state: str
-    job: "Job"
+    job: Job
 
 
 class _Bucket:
@@ -50,20 +48,20 @@ class Index:
         self.ends: list[End] = []
         """Every end so far, in order of time; those of removed jobs are not there."""
 
-    def add(self, job: "Job", now: float) -> None:
+    def add(self, job: Job, now: float) -> None:
         self._jobs[job.number] = job
         job.seek(now)
         self._enter(job, job.times[job.pos])
         self._schedule(job)
 
-    def moved(self, job: "Job", now: float) -> None:
+    def moved(self, job: Job, now: float) -> None:
         """The job's timeline was changed at `now`, after `advance(now)`."""
         job.version += 1
         self._leave(job)
         self._enter(job, now)
         self._schedule(job)
 
-    def remove(self, job: "Job") -> None:
+    def remove(self, job: Job) -> None:
         self._leave(job)
         del self._jobs[job.number]
         self.ends = [end for end in self.ends if end.job is not job]
@@ -82,15 +80,15 @@ class Index:
             if position + 1 < len(job.times):
                 heapq.heappush(due, (job.times[position + 1], number, version))
 
-    def _schedule(self, job: "Job") -> None:
+    def _schedule(self, job: Job) -> None:
         following = job.next_change()
         if following is not None:
             heapq.heappush(self._due, (following, job.number, job.version))
 
-    def _enter(self, job: "Job", at: float) -> None:
+    def _enter(self, job: Job, at: float) -> None:
         self._enter_as(job, job.states[job.pos], at)
 
-    def _enter_as(self, job: "Job", state: str, at: float) -> None:
+    def _enter_as(self, job: Job, state: str, at: float) -> None:
         key = (state, job.kind.name)
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -105,7 +103,7 @@ class Index:
         if state in ENDED:
             _put(self.ends, End(at, job.number, state, job))
 
-    def _leave(self, job: "Job") -> None:
+    def _leave(self, job: Job) -> None:
         created = self._buckets[job.bucket].created
         del created[bisect_left(created, job.born)]
 
@@ -119,7 +117,7 @@ class Index:
 
     def by_creation(
         self, keys: Iterable[Key], *, since: float, before: float, newest_first: bool, offset: int, limit: int
-    ) -> list["Job"]:
+    ) -> list[Job]:
         """A page of those jobs in order of creation."""
         runs = []
         for created, begin, end in self._ranges(keys, since, before):
@@ -132,11 +130,11 @@ class Index:
         self,
         keys: Iterable[Key],
         *,
-        wanted: "Callable[[Job], bool]",
+        wanted: Callable[[Job], bool],
         newest_first: bool,
         offset: int,
         limit: int,
-    ) -> list["Job"]:
+    ) -> list[Job]:
         """A page of the jobs of these buckets that are `wanted`, in order of their last change."""
         runs = [self._entries(key, newest_first) for key in keys if key in self._buckets]
         merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, reverse=newest_first)
@@ -153,7 +151,7 @@ class Index:
             if kind in kinds and (states is None or state in states) and bucket.created
         ]
 
-    def _entries(self, key: Key, newest_first: bool) -> "Iterator[tuple[float, int, Job]]":
+    def _entries(self, key: Key, newest_first: bool) -> Iterator[tuple[float, int, Job]]:
         log, jobs = self._buckets[key].log, self._jobs
         for at, number in reversed(log) if newest_first else log:
             job = jobs.get(number)

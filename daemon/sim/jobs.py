@@ -1,22 +1,17 @@
-"""The jobs of the simulated tenant: what each is, and what state it is in at any moment.
+"""A job of the simulated tenant: what it is, and what state it is in at any moment.
 
-Owns every job and its timeline. A state is a function of the timeline and the time: no timer runs for a job, so
-100,000 of them cost nothing while nobody asks. Never renders an answer.
+Owns one timeline. A state is a function of the timeline and the time: no timer runs for a job, so 100,000 of them
+cost nothing while nobody asks. Never renders an answer.
 """
 
-import random
-import uuid
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
 
-from daemon.sim.callbacks import CallbackConfig
-from daemon.sim.index import Index
 from daemon.sim.kinds import Kind
-from daemon.sim.orders import JobOrder
-from daemon.sim.plans import CHARS_PER_SECOND, FAILURES, Failure, Planner, Step
-from daemon.sim.scripts import job_name
-from daemon.sim.times import SimTime, iso_exact
+from daemon.sim.plans import FAILURES, JobFailure
+
+if TYPE_CHECKING:
+    from daemon.sim.orders import CallbackConfig
 
 Entry = tuple[float, float, float, str, bytes]
 """(end of validity in monotonic seconds; epoch seconds from and before which its links are fresh enough; base URL;
@@ -114,189 +109,6 @@ class Job:
         return None
 
     @property
-    def failure(self) -> Failure:
+    def failure(self) -> JobFailure:
         """Why it failed, if it did."""
         return FAILURES[self.number % len(FAILURES)]
-
-
-class Book:
-    """All jobs, by id, number and asset."""
-
-    def __init__(self, *, seed: int, speed: float, time: SimTime) -> None:
-        self.time = time
-        self._seed = seed
-        self._speed = speed
-        self._ids = random.Random(f"ids/{seed}")  # noqa: S311 - a repeatable workload, not a secret
-        self._rng = random.Random(f"jobs/{seed}")  # noqa: S311 - the same
-        self.planner = Planner(self._rng)
-        self._jobs: dict[str, Job] = {}
-        self._assets: dict[str, Job] = {}
-        self._numbers = 0
-        self.index = Index()
-        self.on_callback: Callable[[Job], None] | None = None
-        """Told of each job with a callback that was made or whose timeline was changed."""
-
-    def get(self, job_id: str) -> Job | None:
-        return self._jobs.get(job_id)
-
-    def by_asset(self, asset_id: str) -> Job | None:
-        return self._assets.get(asset_id)
-
-    @property
-    def size(self) -> int:
-        """How many jobs there ever were: the number of the next one."""
-        return self._numbers
-
-    def all(self) -> Iterable[Job]:
-        return self._jobs.values()
-
-    def add_all(self, orders: Sequence[JobOrder]) -> list[Job]:
-        """New jobs, made up where nothing is given. Raises ValueError, with nothing made, for an id in use."""
-        taken = set[str]()
-        for order in orders:
-            if order.job_id is None:
-                continue
-            if order.job_id in self._jobs or order.job_id in taken:
-                raise ValueError(f"a job {order.job_id} is there already")
-            taken.add(order.job_id)
-        return [self._add(order) for order in orders for _ in range(order.count)]
-
-    def _add(self, order: JobOrder) -> Job:
-        kind, chars, number = order.kind, order.script_chars, self._numbers
-        if chars is None:
-            chars = self.planner.script_chars()
-        job = Job(
-            number=number,
-            job_id=self._new_id() if order.job_id is None else order.job_id,
-            kind=kind,
-            name=job_name(number) if order.name is None else order.name,
-            spoken=max(1.0, chars / CHARS_PER_SECOND),
-        )
-        job.script_chars = chars
-        job.callback = order.callback_config
-        timeline = self.planner.plan(job.spoken, kind) if order.timeline is None else order.timeline
-        self._begin(job, timeline, ago=order.created_ago)
-        return job
-
-    def add_requested(
-        self,
-        kind: Kind,
-        request: dict[str, Any],
-        *,
-        name: str,
-        spoken: float,
-        callback: CallbackConfig | None = None,
-    ) -> Job:
-        """A new job as the create operation makes it, from a checked request body."""
-        job = Job(number=self._numbers, job_id=self._new_id(), kind=kind, name=name, spoken=max(1.0, spoken))
-        job.request = request
-        job.script_id = request.get("script_id") or ""
-        job.callback = callback
-        self._begin(job, self.planner.plan(job.spoken, kind))
-        return job
-
-    def _new_id(self) -> str:
-        return str(uuid.UUID(bytes=self._ids.randbytes(16), version=4))
-
-    def _begin(self, job: Job, timeline: Sequence[Step], *, ago: float = 0.0) -> None:
-        self._numbers += 1
-        now = self.time.monotonic()
-        job.asset_id = self._ids.randbytes(16).hex()
-        job.script_id = job.script_id or self._ids.randbytes(16).hex()
-        job.created_wall = self.time.now() - ago
-        job.born = (job.created_wall, job.number)
-        job.times, job.states = self._lay_out(timeline, now - ago)
-        self._jobs[job.job_id] = job
-        self._assets[job.asset_id] = job
-        self.index.advance(now)
-        self.index.add(job, now)
-        self._tell_callback(job)
-
-    def _tell_callback(self, job: Job) -> None:
-        if job.callback is not None and self.on_callback is not None:
-            self.on_callback(job)
-
-    def _lay_out(self, timeline: Sequence[Step], begin: float) -> tuple[list[float], list[str]]:
-        times, states = [], []
-        at = begin
-        for state, seconds in timeline:
-            times.append(at)
-            states.append(state)
-            if seconds is None:
-                break
-            at += seconds / self._speed
-        return times, states
-
-    def set_state(self, job: Job, state: str) -> None:
-        """The job is in `state` from now on, whatever was planned."""
-        self._rewrite(job, state)
-
-    def cancel(self, job: Job) -> bool:
-        """Cancel a waiting job; False where it no longer waits."""
-        if job.seek(self.time.monotonic()) != "WAITING":
-            return False
-        self._rewrite(job, "CANCELED")
-        return True
-
-    def requeue(self, job: Job, *, fault: int, wait: float) -> bool:
-        """A job in PROCESSING steps back to WAITING for `wait` seconds (at speed 1), then goes on as planned.
-        Each fault does that to a job once; returns whether it did."""
-        now = self.time.monotonic()
-        if fault in job.requeued or job.seek(now) != "PROCESSING":
-            return False
-        job.requeued += (fault,)
-        delay = wait / self._speed
-        later = [at + delay for at in job.times[job.pos + 1 :]]
-        self._replace_future(
-            job, [now, now + delay, *later], ["WAITING", "PROCESSING", *job.states[job.pos + 1 :]]
-        )
-        return True
-
-    def _rewrite(self, job: Job, state: str) -> None:
-        self._replace_future(job, [self.time.monotonic()], [state])
-
-    def _replace_future(self, job: Job, times: list[float], states: list[str]) -> None:
-        """`times` begin now."""
-        now = times[0]
-        self.index.advance(now)
-        job.seek(now)
-        job.times[job.pos + 1 :] = times
-        job.states[job.pos + 1 :] = states
-        job.cached = job.entry = None
-        job.seek(now)
-        self.index.moved(job, now)
-        self._tell_callback(job)
-
-    def remove(self, job: Job) -> None:
-        """The service forgets the job and its asset."""
-        self.index.advance(self.time.monotonic())
-        self.index.remove(job)
-        job.version += 1  # nothing that was planned for it comes
-        del self._jobs[job.job_id]
-        del self._assets[job.asset_id]
-
-    def truth(self) -> list[dict[str, Any]]:
-        """Every job and its history so far, times in ISO 8601 with microseconds."""
-        now = self.time.monotonic()
-        return [self._truth_of(job, now) for job in self._jobs.values()]
-
-    def ends(self, *, since: float | None) -> list[dict[str, Any]]:
-        """Every end of a job up to now that was at or after `since` (epoch seconds), in order of time."""
-        self.index.advance(self.time.monotonic())
-        ends = self.index.ends
-        begin = 0 if since is None else bisect_left(ends, since, key=lambda end: round(end.job.wall(end.at), 6))
-        return [
-            {"job_id": end.job.job_id, "state": end.state, "at": iso_exact(end.job.wall(end.at))}
-            for end in ends[begin:]
-        ]
-
-    def _truth_of(self, job: Job, now: float) -> dict[str, Any]:
-        state = job.seek(now)
-        seen = zip(job.states, job.times[: job.pos + 1], strict=False)
-        return {
-            "job_id": job.job_id,
-            "kind": job.kind.name,
-            "name": job.name,
-            "state": state,
-            "history": [{"state": name, "at": iso_exact(job.wall(at))} for name, at in seen],
-        }

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from daemon.sim.book import Book
 from daemon.sim.faults import ActiveFault, hit
-from daemon.sim.jobs import Book, Job
+from daemon.sim.jobs import Job
 from daemon.sim.listing import ListQuery, View, stir
 from daemon.sim.refusals import invalid
 from daemon.sim.times import MONTH
@@ -35,7 +36,7 @@ class Lies:
         return fault
 
     def _bent(self, query: ListQuery) -> ListQuery:
-        """The query as the service takes it. Raises `Refusal`."""
+        """The query as the service takes it. Raises `ErrorAnswer`."""
         for fault in self._faults:
             if fault.name == "list_refused" and len(self._asked) > fault.number_of("cap"):
                 hit(fault)

@@ -45,7 +45,7 @@ _WRONG = StorageRefusal(
 NO_FILE = StorageRefusal(status=404, code="NoSuchKey", message="The specified key does not exist")
 
 
-class Links:
+class FileLinks:
     """Makes and checks links for the tenant's files."""
 
     def __init__(self, settings: SettledSettings) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import ceil, floor, inf
 from zlib import crc32
 
-from daemon.sim.jobs import Book, Job
+from daemon.sim.book import Book
+from daemon.sim.jobs import Job
 from daemon.sim.kinds import AVATAR, LISTED, PHOTO
 from daemon.sim.refusals import invalid
 from daemon.sim.times import MONTH, parse_iso
@@ -72,7 +73,7 @@ class View:
 
 
 def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
-    """The query of a request made at `now` (epoch seconds). Raises `Refusal` for a bad parameter."""
+    """The query of a request made at `now` (epoch seconds). Raises `ErrorAnswer` for a bad parameter."""
     query = _Query(pairs)
     since, until = query.time("create_since"), query.time("create_until")
     job_type = query.choice("job_type", tuple(_JOB_TYPES))

@@ -1,16 +1,25 @@
 """What a test asks of a new job, read and checked before anything is made.
 
-Owns the keys of the control interface's jobs. Never makes a job.
+Owns the keys of the control interface's jobs, and those of `callback_config`. Never makes a job.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from daemon.domain.jobs import parse_job_id
-from daemon.sim.callbacks import CallbackConfig, read_config
 from daemon.sim.kinds import KINDS, Kind
 from daemon.sim.plans import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallbackConfig:
+    """Where to tell of a job's end, and how to prove who tells it."""
+
+    url: str
+    auth_type: Literal["NONE", "MSS_A"] = "NONE"
+    key: str = ""
+
 
 _KEYS: Final[dict[str, type | tuple[type, ...]]] = {
     "kind": str,
@@ -63,11 +72,23 @@ def read_order(given: Mapping[str, Any]) -> JobOrder:
     return order
 
 
+def read_callback_config(given: Mapping[str, Any]) -> CallbackConfig:
+    """The `callback_config` of a request. Raises ValueError that names the key at fault."""
+    url, auth_type, key = given.get("callback_url"), given.get("auth_type"), given.get("key")
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise ValueError("callback_config.callback_url")
+    if auth_type not in (None, "NONE", "MSS_A"):
+        raise ValueError("callback_config.auth_type")
+    if key is not None and not isinstance(key, str):
+        raise ValueError("callback_config.key")
+    return CallbackConfig(url=url, auth_type=auth_type or "NONE", key=key or "")
+
+
 def _callback(given: Mapping[str, Any] | CallbackConfig) -> CallbackConfig:
     if isinstance(given, CallbackConfig):
         return given
     try:
-        return read_config(given)
+        return read_callback_config(given)
     except ValueError as error:
         raise ValueError(f"{error} is missing or wrong") from None
 

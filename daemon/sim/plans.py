@@ -47,7 +47,7 @@ def spoken_seconds(text: str, *, speed: int = 100) -> float:
     return (han / _HAN_PER_SECOND + (len(plain) - han) / CHARS_PER_SECOND) * 100 / speed
 
 
-class Planner:
+class Timelines:
     """Draws plans; the same random source gives the same plans in the same order."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -94,18 +94,20 @@ class Planner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class JobFailure:
     """Why a job failed, in the service's words."""
 
     code: str
     message: str
 
 
-FAILURES: Final[Sequence[Failure]] = (
-    Failure(code="MSS.10002003", message="Failed to synthesize speech: the text contains unsupported characters"),
-    Failure(code="MSS.10003007", message="Video rendering failed, please try again later"),
-    Failure(code="MSS.10005001", message="The content did not pass the automatic review"),
-    Failure(code="MSS.10004012", message="Failed to download the background file"),
-    Failure(code="MSS.10001009", message="The virtual avatar model is not available"),
+FAILURES: Final[Sequence[JobFailure]] = (
+    JobFailure(
+        code="MSS.10002003", message="Failed to synthesize speech: the text contains unsupported characters"
+    ),
+    JobFailure(code="MSS.10003007", message="Video rendering failed, please try again later"),
+    JobFailure(code="MSS.10005001", message="The content did not pass the automatic review"),
+    JobFailure(code="MSS.10004012", message="Failed to download the background file"),
+    JobFailure(code="MSS.10001009", message="The virtual avatar model is not available"),
 )
 """Made up in the service's form: the document lists no production errors."""

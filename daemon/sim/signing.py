@@ -29,7 +29,7 @@ _DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class SignatureClaim:
     """What an Authorization header says: who signed, which headers, and the signature (hex)."""
 
     access_key: str
@@ -37,12 +37,14 @@ class Claim:
     signature: str
 
 
-def parse_authorization(header: str) -> Claim | None:
+def parse_authorization(header: str) -> SignatureClaim | None:
     """The claim of an Authorization header; None for another scheme or a malformed one."""
     found = _AUTHORIZATION.fullmatch(header.strip())
     if found is None:
         return None
-    return Claim(access_key=found["access"], signed_headers=found["headers"], signature=found["signature"])
+    return SignatureClaim(
+        access_key=found["access"], signed_headers=found["headers"], signature=found["signature"]
+    )
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from typing import Any
 
 
-class Stats:
+class RequestCounts:
     """Counts since the start or the last `clear`."""
 
     def __init__(self) -> None:

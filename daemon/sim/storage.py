@@ -5,17 +5,17 @@ Owns the answers to requests for files, the refusals in XML among them.
 
 from collections.abc import Mapping
 
+from daemon.sim.book import Book
 from daemon.sim.calls import Call
 from daemon.sim.files import cover_png, video_mp4
-from daemon.sim.jobs import Book
-from daemon.sim.links import COVER, MAIN, NO_FILE, PREVIEW, Links, StorageRefusal
+from daemon.sim.links import COVER, MAIN, NO_FILE, PREVIEW, FileLinks, StorageRefusal
 from daemon.sim.wire import Answer
 
 
 class Storage:
     """The files of the tenant's jobs."""
 
-    def __init__(self, links: Links, book: Book) -> None:
+    def __init__(self, links: FileLinks, book: Book) -> None:
         self._links = links
         self._book = book
 

@@ -1,17 +1,53 @@
-"""Who may ask: the one tenant of the simulator, its key pair, its tokens and its project.
+"""Who may ask, and how often: the one tenant of the simulator, its key pair, its tokens, its project, its limits.
 
-Owns the verdict on a request's identity, the count of failures that locks the key pair, and the life of tokens.
+Owns the verdict on a request's identity, the count of failures that locks the key pair, the life of tokens, and
+the groups of operations that share a limit.
 """
 
 import base64
 import hmac
 import random
+from collections import deque
+from typing import Final
 
 from daemon.sim.calls import Call
-from daemon.sim.refusals import Refusal, bad_identity, denied
+from daemon.sim.refusals import ErrorAnswer, bad_identity, denied
 from daemon.sim.settings import SettledSettings
-from daemon.sim.signing import MAX_AGE, Claim, expected_signature, parse_authorization, parse_date
+from daemon.sim.signing import MAX_AGE, SignatureClaim, expected_signature, parse_authorization, parse_date
 from daemon.sim.times import SimTime
+
+GROUPS: Final[dict[str, str]] = {
+    "show": "show",
+    "list": "show",
+    "asset": "asset",
+    "create": "write",
+    "cancel": "write",
+}
+"""Operation to group. Asset queries have a limit of their own, as high as that of show and list together."""
+
+
+class Limiter:
+    """Sliding counts; a group whose rate is None is never limited."""
+
+    def __init__(self, *, show_rate: float | None, write_rate: float | None) -> None:
+        self._rates = {"show": show_rate, "asset": show_rate, "write": write_rate}
+        self._seen: dict[str, deque[float]] = {group: deque() for group in self._rates}
+
+    def admit(self, operation: str, now: float) -> bool:
+        """Whether a request may pass at `now` (monotonic seconds); one that may not is not counted."""
+        group = GROUPS.get(operation)
+        rate = self._rates[group] if group is not None else None
+        if group is None or rate is None:
+            return True
+        most, window = (int(rate), 1.0) if rate >= 1 else (1, 1.0 / rate if rate > 0 else float("inf"))
+        seen = self._seen[group]
+        while seen and seen[0] <= now - window:
+            seen.popleft()
+        if len(seen) >= most or rate <= 0:
+            return False
+        seen.append(now)
+        return True
+
 
 LOCK_AFTER = 5
 """Consecutive failures of the key pair that are still forgiven; the next one locks it."""
@@ -30,7 +66,7 @@ class Tenant:
         self._tokens: dict[str, float] = {}
 
     def check(self, call: Call) -> None:
-        """Accept the request's signature or token, or raise `Refusal`."""
+        """Accept the request's signature or token, or raise `ErrorAnswer`."""
         authorization = call.headers.get("Authorization")
         if authorization is not None:
             claim = parse_authorization(authorization)
@@ -49,19 +85,19 @@ class Tenant:
         if call.headers.get("X-Project-Id", call.project_id) != call.project_id:
             raise denied("X-Project-Id is not the project of the path")
 
-    def _check_signature(self, claim: Claim, call: Call) -> None:
+    def _check_signature(self, claim: SignatureClaim, call: Call) -> None:
         if not _same(claim.access_key, self._settings.access_key):
             raise bad_identity(f"Get secretKey failed,ak:{claim.access_key},err:ak not exist")
         if self._time.monotonic() < self._locked_until:
             raise bad_identity("AK access failed to reach the limit,forbidden.")
         try:
             self._verify(claim, call)
-        except Refusal:
+        except ErrorAnswer:
             self._count_failure()
             raise
         self._failures = 0
 
-    def _verify(self, claim: Claim, call: Call) -> None:
+    def _verify(self, claim: SignatureClaim, call: Call) -> None:
         date = call.headers.get("X-Sdk-Date", "")
         signed_at = parse_date(date)
         if signed_at is None:

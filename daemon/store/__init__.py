@@ -14,10 +14,10 @@ from daemon.store.links import Links
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
-from daemon.store.ordered import Counted, Place
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
 from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
+from daemon.store.paging import Place, RowCount
 from daemon.store.pictures import Pictures
 from daemon.store.retention import Retention
 from daemon.store.rows import (
@@ -30,6 +30,7 @@ from daemon.store.rows import (
     AttemptOutcome,
     AttemptRow,
     BatchRow,
+    Bookkeeping,
     Change,
     Claimed,
     DeliveryRow,
@@ -40,14 +41,13 @@ from daemon.store.rows import (
     Known,
     Labelled,
     LinkRow,
-    Look,
     Outcome,
     PictureRow,
     Recorded,
     Refusal,
     Standing,
     Status,
-    Tracked,
+    TrackOutcome,
     TrackRequest,
     TrackResult,
     TrackRule,
@@ -75,9 +75,9 @@ __all__ = [
     "AttemptOutcome",
     "AttemptRow",
     "BatchRow",
+    "Bookkeeping",
     "Change",
     "Claimed",
-    "Counted",
     "DeliveryFilter",
     "DeliveryRow",
     "DeliverySort",
@@ -95,7 +95,6 @@ __all__ = [
     "Left",
     "LinkRow",
     "Links",
-    "Look",
     "MovedDeliveries",
     "MovedJobs",
     "Moves",
@@ -109,6 +108,7 @@ __all__ = [
     "Recorded",
     "Refusal",
     "Retention",
+    "RowCount",
     "Schema",
     "SchemaStatus",
     "Standing",
@@ -120,10 +120,10 @@ __all__ = [
     "StoreError",
     "StoreFailed",
     "StoreRefused",
+    "TrackOutcome",
     "TrackRequest",
     "TrackResult",
     "TrackRule",
-    "Tracked",
     "Transaction",
     "TransitionRow",
     "WatchRow",

@@ -11,11 +11,10 @@ from sqlalchemy import Connection, Select, Text, bindparam, func, select
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, way
 from daemon.store.lists import Page
-from daemon.store.mapping import WATCHED, plain, watch_rows
-from daemon.store.ordered import Counted, Place
+from daemon.store.mapping import WATCHED, chunks, plain, watch_rows
+from daemon.store.paging import Place, RowCount
 from daemon.store.rows import BatchRow, WatchRow
 from daemon.store.tables import JOBS
-from daemon.store.tracking import chunks
 
 _Watched = list[WatchRow]
 
@@ -62,11 +61,11 @@ class BatchList:
         rows = [_row(row.id, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found]
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
-    def count(self, *, most: int, project: ProjectName | None = None) -> Counted:
+    def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """How many batches there are, counted up to `most`."""
         some = _newest(project).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
-        return Counted(found, whole=found < most)
+        return RowCount(found, whole=found < most)
 
     def unended(self, project: ProjectName, batch: str) -> _Watched:
         """The jobs of a batch that are tracked."""

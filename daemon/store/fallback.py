@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Text, bindparam, case, func, or_, select
 from daemon.domain.jobs import ChannelName
 from daemon.store import damped
 from daemon.store.alerts import Alert
-from daemon.store.lines import CHANNEL, due, is_, known, unsent
 from daemon.store.mapping import delivery_row, plain
+from daemon.store.ordering import CHANNEL, due, is_, known, unsent
 from daemon.store.rows import AttemptOutcome, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 

@@ -12,8 +12,8 @@ from daemon.domain.events import Json, OperatorAlert
 from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Target
 from daemon.store import alerts
-from daemon.store.lines import gathers, is_
 from daemon.store.mapping import plain
+from daemon.store.ordering import gathers, is_
 from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES
 

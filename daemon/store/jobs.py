@@ -30,30 +30,30 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, kinds, learned, lists, ordered
+from daemon.store import alerts, assets, batches, damped, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
-from daemon.store.mapping import WATCHED, job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
+    Bookkeeping,
     JobName,
     JobRow,
     Known,
-    Look,
     Recorded,
-    Tracked,
+    TrackOutcome,
     TrackRequest,
     TrackResult,
     TrackRule,
     WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
-from daemon.store.tracking import chunks, known_of, stop_many, track_many
+from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
 
 _C = JOBS.c
 _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
 _Results = list[TrackResult]
-_Tracked = list[Tracked]
+_Tracked = list[TrackOutcome]
 
 _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
@@ -147,11 +147,11 @@ class Jobs:
 
     def kinds_found(self, found: Mapping[int, str]) -> None:
         """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
-        kinds.found(self._connection, found)
+        found_kinds(self._connection, found)
 
     def kinds_tried(self, tries: Mapping[int, int]) -> None:
         """Keep how many rounds of asking for the kinds of jobs were in vain, by row id."""
-        kinds.tried(self._connection, tries)
+        tried_kinds(self._connection, tries)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
         """Those of the jobs that the project has."""
@@ -181,7 +181,7 @@ class Jobs:
     def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
         """The row ids of the jobs that fit all that is given, the first tracked first."""
         runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
-        found = ordered.places(self._connection, runs, rising=True, after=None, limit=ordered.ALL)
+        found = paging.places(self._connection, runs, rising=True, after=None, limit=paging.ALL)
         return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
@@ -348,22 +348,22 @@ class Jobs:
         if known is not None:
             assets.renew(self._connection, known, asset, at=at)
 
-    def checkpoint(self, rows: Iterable[Look]) -> None:
+    def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
         """Add bookkeeping. A few thousand rows at a time leave the writer free for what is urgent."""
-        looks = [
+        values = [
             {
-                "row": look.job,
-                "more": look.polls,
-                "polled": look.last_polled_at,
-                "next": look.next_poll_at,
-                "error": look.last_error,
-                "asked_by": look.asked_by,
-                "reason": look.next_reason,
+                "row": row.job,
+                "more": row.polls,
+                "polled": row.last_polled_at,
+                "next": row.next_poll_at,
+                "error": row.last_error,
+                "asked_by": row.asked_by,
+                "reason": row.next_reason,
             }
-            for look in rows
+            for row in rows
         ]
-        if looks:
-            self._connection.execute(_LOOKED, looks)
+        if values:
+            self._connection.execute(_LOOKED, values)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """The job, in every project where `project` is None."""
@@ -400,7 +400,7 @@ class Jobs:
         self,
         *,
         limit: int,
-        after: ordered.Place | None = None,
+        after: paging.Place | None = None,
         sort: JobSort = JobSort.NEWEST,
         search: str | None = None,
         **fit: Unpack[JobFilter],
@@ -409,13 +409,13 @@ class Jobs:
         there are more: each page looks at a bounded number."""
         return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
-    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
+    def list(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
         """The jobs that fit all that is given, the latest tracked first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> ordered.Counted:
-        """How many jobs fit, counted up to `most`; see `ordered.count`."""
-        return ordered.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
+    def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.RowCount:
+        """How many jobs fit, counted up to `most`; see `paging.count`."""
+        return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
     def _tell_move(
         self,

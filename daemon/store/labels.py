@@ -1,19 +1,18 @@
 """What people say of jobs that are known: their labels and their tags.
 
-Owns these statements; tracking a job gives it its first ones (`tracking`). The watch keeps none of them: an event
-is routed by what its row says then, so no change has to be told to a running daemon.
+Owns these statements, and `job_tags`, by which lists of jobs find them: it says what JOBS.tags says, so whoever
+writes the one writes the other, in one transaction. Tracking a job gives it its first ones (`tracking`). The watch
+keeps none of them: an event is routed by what its row says then, so no change has to be told to a running daemon.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from daemon.domain.jobs import JobId, ProjectName, Tracking
-from daemon.store.mapping import named
+from daemon.store.mapping import chunks, named
 from daemon.store.rows import Labelled
-from daemon.store.tables import JOBS
-from daemon.store.tags import put as put_tags
-from daemon.store.tracking import chunks
+from daemon.store.tables import JOB_TAGS, JOBS
 
 _C = JOBS.c
 _THESE = _C.id.in_(bindparam("rows", expanding=True))
@@ -54,3 +53,32 @@ class Labels:
         for part in chunks(jobs):
             self._connection.execute(_SET_TAGS, {"rows": part, "new": tags})
             put_tags(self._connection, dict.fromkeys(part, tags))
+
+
+_ADD = insert(JOB_TAGS).from_select(
+    ["tag", "job"],
+    select(bindparam("of_tag", type_=Text), JOBS.c.id).where(
+        JOBS.c.job_id == bindparam("of_job"), JOBS.c.project == bindparam("of_project")
+    ),
+)
+_FORGET = delete(JOB_TAGS).where(JOB_TAGS.c.job == bindparam("row"))
+
+
+def put_tags(connection: Connection, tags: Mapping[int, Sequence[str]]) -> None:
+    """These jobs (row ids) have these tags, and no other ones."""
+    if tags:
+        connection.execute(_FORGET, [{"row": job} for job in tags])
+    rows = [{"tag": tag, "job": job} for job, each in tags.items() for tag in dict.fromkeys(each)]
+    if rows:
+        connection.execute(insert(JOB_TAGS), rows)
+
+
+def add_tags(connection: Connection, tags: Iterable[tuple[ProjectName, JobId, Sequence[str]]]) -> None:
+    """These jobs, which had none before, have these tags."""
+    rows = [
+        {"of_tag": tag, "of_job": job_id, "of_project": project}
+        for project, job_id, each in tags
+        for tag in dict.fromkeys(each)
+    ]
+    if rows:
+        connection.execute(_ADD, rows)

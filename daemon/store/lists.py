@@ -1,6 +1,6 @@
 """The lists of jobs and deliveries that people ask for: filters, orders, search, and which index serves them.
 
-A list is read off an index that keeps its order (`ordered`). A filter that this index does not hold is checked
+A list is read off an index that keeps its order (`paging`). A filter that this index does not hold is checked
 row by row; but where few rows fit it (`FEW`), they are found by an index of its own and sorted. So no list takes
 longer for more rows, with one exception: where more than `FEW` fit such a filter and stand far down in the list,
 or fit no other filter, the rows before them are walked.
@@ -32,7 +32,7 @@ from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.mapping import delivery_row, job_row
-from daemon.store.ordered import Arm, Checks, Place, Run, combinations, is_value, places
+from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
 
@@ -168,7 +168,7 @@ def jobs(
 
 
 def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpack[JobFilter]) -> list[Run]:
-    """The jobs that fit all that is given, as `ordered` reads them."""
+    """The jobs that fit all that is given, as `paging` reads them."""
     given = {name: value for name, value in fit.items() if value is not None}
     changed = sort is JobSort.CHANGED or "since" in given
     groups = given.keys() & {"batch", "tag"}
@@ -284,7 +284,7 @@ def deliveries(
 
 
 def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list[Run]:
-    """The deliveries that fit all that is given, as `ordered` reads them."""
+    """The deliveries that fit all that is given, as `paging` reads them."""
     given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
     if "job" in given:
         given["jobs"] = [given.pop("job")]

@@ -1,7 +1,7 @@
 """From what the database answers to the rows of `rows.py`. Must never run a statement."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
 _shared_moment = lru_cache(maxsize=64)(from_stamp)
 _TRACKING = {tracking.value: tracking for tracking in Tracking}
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 _SOURCES = {source.value: source for source in KindSource}
 _NAMED = {by.value: by for by in NamedBy}
 
@@ -184,3 +185,14 @@ def picture_row(row: Row[Any]) -> PictureRow:
 def link_row(row: Row[Any]) -> LinkRow:
     """A whole row of the links."""
     return LinkRow(**row._mapping)
+
+
+CHUNK = 500
+"""Values in one statement: some builds of SQLite take no more than 999."""
+
+
+def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """The different values in their order, as many at a time as one statement takes."""
+    every = list(dict.fromkeys(values))
+    for start in range(0, len(every), CHUNK):
+        yield every[start : start + CHUNK]

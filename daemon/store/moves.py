@@ -13,8 +13,8 @@ from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches
 from daemon.store.alerts import KEPT
-from daemon.store.lines import due, open_, same_line
 from daemon.store.mapping import plain
+from daemon.store.ordering import due, open_, same_line
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 

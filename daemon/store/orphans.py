@@ -17,8 +17,8 @@ from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.orphans import Orphaned, What, orphaned_facts
 from daemon.domain.routing import Routing, Subject
 from daemon.store import alerts, damped
-from daemon.store.lines import open_
 from daemon.store.mapping import plain
+from daemon.store.ordering import open_
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 

@@ -37,18 +37,20 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
 from daemon.store import (
     alerts,
+    claim_many,
+    claim_one,
     damped,
     fallback,
     given_up,
     lists,
-    ordered,
     ownership,
-    plainly,
+    paging,
     quiet,
     steps,
-    together,
 )
-from daemon.store.lines import (
+from daemon.store.lists import DeliveryFilter, DeliverySort
+from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.ordering import (
     CHANNEL,
     FAR,
     MOMENT,
@@ -63,8 +65,6 @@ from daemon.store.lines import (
     unsent,
     waits,
 )
-from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import attempt_row, delivery_row, job_row, named, transition_row
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
 from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
@@ -72,7 +72,6 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
 
 _D = DELIVERIES.c
-_CHUNK = 500
 _Deliveries = list[DeliveryRow]
 _Attempts = list[AttemptRow]
 _Many = tuple[Claimed, ...]
@@ -163,7 +162,7 @@ class Outbox:
         never told together with others: events for the operators. Without `probe` a held channel is tried with one
         that it has not refused, if there is any.
         """
-        if not apart and (claimed := plainly.take(self._connection, channel, now=now)) is not None:
+        if not apart and (claimed := claim_one.take(self._connection, channel, now=now)) is not None:
             return claimed
         row = None if probe else self._first(_PENDING, channel, now=now)
         if row is None:
@@ -194,11 +193,11 @@ class Outbox:
 
     def claim_together(self, channel: ChannelName, *, now: datetime, most: int) -> _Many:
         """Take all alerts about jobs and batches that are due, by id, several about one job too, and open the next
-        attempt of each; at most `most`, and `together.MOST`. None is left out that stands before another in its
+        attempt of each; at most `most`, and `claim_many.MOST`. None is left out that stands before another in its
         line. () where there are none, and while the channel is held."""
         if self.is_held(channel):
             return ()
-        return together.take(self._connection, channel, now=now, most=most)
+        return claim_many.take(self._connection, channel, now=now, most=most)
 
     def finish_together(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
         """What `finish` does, for all that were told by one message to one channel."""
@@ -245,10 +244,10 @@ class Outbox:
 
     def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
         """How the channel stands, for what is told together: alerts about jobs and batches alone, counted up to
-        `together.COUNTED`. While the channel is held nothing could go out."""
+        `claim_many.COUNTED`. While the channel is held nothing could go out."""
         if self.is_held(channel):
             return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
-        return together.waiting(self._connection, channel, now=now, window=window)
+        return claim_many.waiting(self._connection, channel, now=now, window=window)
 
     def sent_since(self, channel: ChannelName, since: datetime) -> int:
         """How many messages to the channel were begun since then; one that told of many counts once."""
@@ -352,8 +351,8 @@ class Outbox:
         """The attempts of each of these deliveries, the first one first; those that were never tried are left
         out."""
         found: dict[int, _Attempts] = {}
-        for start in range(0, len(deliveries), _CHUNK):
-            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + _CHUNK])
+        for start in range(0, len(deliveries), CHUNK):
+            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + CHUNK])
             query = select(ATTEMPTS).where(part).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
             for row in map(attempt_row, self._connection.execute(query)):
                 found.setdefault(row.delivery, []).append(row)
@@ -376,7 +375,7 @@ class Outbox:
         self,
         *,
         limit: int,
-        after: ordered.Place | None = None,
+        after: paging.Place | None = None,
         sort: DeliverySort = DeliverySort.NEWEST,
         search: str | None = None,
         **fit: Unpack[DeliveryFilter],
@@ -385,13 +384,13 @@ class Outbox:
         though there are more: each page looks at a bounded number."""
         return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
-    def list(self, *, limit: int = ordered.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
+    def list(self, *, limit: int = paging.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
         """The deliveries that fit all that is given, the latest first."""
         return self.page(limit=limit, **fit).rows
 
-    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> ordered.Counted:
-        """How many deliveries fit, counted up to `most`; see `ordered.count`."""
-        return ordered.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
+    def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
+        """How many deliveries fit, counted up to `most`; see `paging.count`."""
+        return paging.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()
@@ -431,8 +430,8 @@ class Outbox:
 
 
 def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield ids[start : start + _CHUNK]
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
 
 
 def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any]:

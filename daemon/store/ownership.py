@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, insert, select, update
 
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import is_, open_
+from daemon.store.ordering import is_, open_
 from daemon.store.rows import AttemptOutcome, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Integer, bindparam, func, select
 
 from daemon.domain.jobs import ChannelName
 from daemon.store import fallback
-from daemon.store.lines import CHANNEL, before, due, is_, unsent, waits
+from daemon.store.ordering import CHANNEL, before, due, is_, unsent, waits
 from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
 from daemon.store.tables import DELIVERIES
 
@@ -40,7 +40,7 @@ _REASON = (
 )
 
 
-class Queue:
+class DeliveryQueue:
     """What waits, seen through one transaction."""
 
     def __init__(self, connection: Connection) -> None:

@@ -14,7 +14,7 @@ from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject
 from daemon.store import batches
 from daemon.store.alerts import KEPT, keeping_quiet
-from daemon.store.lines import unsent
+from daemon.store.ordering import unsent
 from daemon.store.tables import DELIVERIES, JOBS
 
 _D, _C = DELIVERIES.c, JOBS.c

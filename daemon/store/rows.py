@@ -94,7 +94,7 @@ class TrackRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tracked:
+class TrackOutcome:
     """What became of a request to track a job. `result` is None where it was left as it is; `kind` and `tracking`
     hold now (None: it is not known), `state` is the last that the service said."""
 
@@ -279,7 +279,7 @@ class LinkRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Bookkeeping:
     """Bookkeeping of a job since the last checkpoint. `polls` is how many to add; `last_polled_at` or `asked_by`
     None leaves what is stored. `next_reason` is a word for why `next_poll_at` is when it is, kept only with it."""
 

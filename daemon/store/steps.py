@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Connection, and_, bindparam, case, not_, or_,
 
 from daemon.domain.routing import Routing
 from daemon.store import quiet
-from daemon.store.lines import MOMENT, open_
+from daemon.store.ordering import MOMENT, open_
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 

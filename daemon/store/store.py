@@ -15,7 +15,6 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.addresses import Addresses
-from daemon.store.again import Again
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -30,7 +29,8 @@ from daemon.store.moves import Moves
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
-from daemon.store.queue import Queue
+from daemon.store.queue import DeliveryQueue
+from daemon.store.resend import Again
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.signatures import Signatures
@@ -51,7 +51,7 @@ class Transaction:
     batches: BatchList
     outbox: Outbox
     again: Again
-    queue: Queue
+    queue: DeliveryQueue
     history: History
     statuses: Statuses
     discoveries: Discoveries
@@ -175,7 +175,7 @@ def _transaction(connection: Connection) -> Transaction:
         batches=BatchList(connection),
         outbox=Outbox(connection),
         again=Again(connection),
-        queue=Queue(connection),
+        queue=DeliveryQueue(connection),
         history=History(connection),
         statuses=Statuses(connection),
         discoveries=Discoveries(connection),

@@ -201,7 +201,7 @@ JOBS = Table(
         sqlite_where=text("tracking = 'active'"),
         postgresql_where=text("tracking = 'active'"),
     ),
-    # Lists, by row id and by the last change of state: see `store.ordered`.
+    # Lists, by row id and by the last change of state: see `store.paging`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
     # A batch of a project, and whether any job of it is still active.
@@ -238,7 +238,7 @@ JOBS = Table(
     sqlite_autoincrement=True,
 )
 
-# The tags of JOBS.tags, by tag: what finds them. `store.tags` writes it with each change of the other.
+# The tags of JOBS.tags, by tag: what finds them. `store.labels` writes it with each change of the other.
 JOB_TAGS = Table(
     "job_tags",
     METADATA,

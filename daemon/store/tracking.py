@@ -1,28 +1,28 @@
-"""Taking jobs up: what becomes of a request to track one, by what is known of it; and letting go of them.
+"""Taking jobs up: what becomes of a request to track one, by what is known of it; finding out of what kind one is
+whose kind was a guess; and letting go of them.
 
-Owns these statements, for `Jobs`. Must never change what the service said of a job.
+Owns these statements, for `Jobs`. Must never change what the service said of a job, nor replace a kind that is
+known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Boolean, Connection, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Boolean, Connection, and_, bindparam, case, func, insert, or_, select, update
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
-from daemon.store import batches, links, tags
-from daemon.store.mapping import plain
-from daemon.store.rows import Change, Known, Tracked, TrackRequest, TrackResult, TrackRule
+from daemon.store import batches, links
+from daemon.store.labels import add_tags, put_tags
+from daemon.store.mapping import CHUNK, chunks, plain
+from daemon.store.rows import Change, Known, TrackOutcome, TrackRequest, TrackResult, TrackRule
 from daemon.store.tables import JOBS
 
-T = TypeVar("T")
 _Key = tuple[str, str]
 
 _C = JOBS.c
-_CHUNK = 500
-"""Values in one statement: some builds of SQLite take no more than 999."""
 
 _TRUST = (NamedBy.PERSON, NamedBy.SERVICE, NamedBy.CALLBACK)
 """Who is believed more that there is such a job comes first."""
@@ -93,7 +93,7 @@ def track_many(
     at: datetime,
     routing: Routing | None = None,
     rule: TrackRule | None = None,
-) -> list[Tracked]:
+) -> list[TrackOutcome]:
     """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
     come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
     rule = rule or TrackRule()
@@ -132,7 +132,7 @@ def stop_many(
 class _Plan:
     """What is to be written for some requests, no two of them about one job."""
 
-    results: list[Tracked] = field(default_factory=list)
+    results: list[TrackOutcome] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
     taken_up: list[int] = field(default_factory=list)
@@ -163,14 +163,16 @@ def _plan_new(
 ) -> None:
     if not rule.add or _too_many(connection, request, rule):
         plan.results.append(
-            Tracked(result=None, kind=request.kind, kind_source=request.kind_source, tracking=None, state=None)
+            TrackOutcome(
+                result=None, kind=request.kind, kind_source=request.kind_source, tracking=None, state=None
+            )
         )
         return
     plan.added.append(_added(request, at=at))
     if request.batch is not None:
         plan.touched[request.project, request.batch] = None
     plan.results.append(
-        Tracked(
+        TrackOutcome(
             result=TrackResult.ADDED,
             kind=request.kind,
             kind_source=request.kind_source,
@@ -216,7 +218,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
         changes.append(Change.LINK)
     _note_batches(plan, request, job, batch=batch, again=again)
     plan.results.append(
-        Tracked(
+        TrackOutcome(
             result=TrackResult.TAKEN_UP if again else _LEFT.get(job.tracking),
             kind=kind,
             kind_source=source,
@@ -268,8 +270,8 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
     for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
-    tags.add(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
-    tags.put(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
+    add_tags(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
+    put_tags(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
     if plan.reopened:
         links.restore(connection, plan.reopened)
 
@@ -314,7 +316,7 @@ def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]
     part: dict[_Key, TrackRequest] = {}
     for request in requests:
         key = (request.project, request.job_id)
-        if key in part or len(part) == _CHUNK:
+        if key in part or len(part) == CHUNK:
             yield tuple(part.values())
             part.clear()
         part[key] = request
@@ -322,8 +324,26 @@ def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]
         yield tuple(part.values())
 
 
-def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """The different values in their order, as many at a time as one statement takes."""
-    every = list(dict.fromkeys(values))
-    for start in range(0, len(every), _CHUNK):
-        yield every[start : start + _CHUNK]
+_FOUND = (
+    update(JOBS)
+    .where(_C.id == bindparam("row"), _C.kind_source == plain(KindSource.GUESSED))
+    .values(
+        kind=bindparam("new_kind"),
+        kind_source=plain(KindSource.FOUND),
+        # Who watches it is to ask under the right kind; a job that is not watched stays so.
+        changed=case((_C.tracking == plain(Tracking.ACTIVE), True), else_=_C.changed),
+    )
+)
+_TRIED = update(JOBS).where(_C.id == bindparam("row")).values(kind_tries=bindparam("tries"))
+
+
+def found_kinds(connection: Connection, kinds: Mapping[int, str]) -> None:
+    """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
+    if kinds:
+        connection.execute(_FOUND, [{"row": row, "new_kind": kind} for row, kind in kinds.items()])
+
+
+def tried_kinds(connection: Connection, tries: Mapping[int, int]) -> None:
+    """Keep how many rounds of asking were in vain, by row id."""
+    if tries:
+        connection.execute(_TRIED, [{"row": row, "tries": number} for row, number in tries.items()])

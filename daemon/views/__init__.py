@@ -2,11 +2,24 @@
 are made from these. Must never read anything: rows come in, values go out.
 """
 
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
-from daemon.views.document import document
-from daemon.views.jobs import Job, Remaining, Transition, is_orphaned, job, kept, link_end, remaining, transition
-from daemon.views.tracked import Tracked, tracked
+from daemon.views.jobs import (
+    Job,
+    Remaining,
+    Tracked,
+    Transition,
+    is_orphaned,
+    job,
+    kept,
+    link_end,
+    remaining,
+    tracked,
+    transition,
+)
 from daemon.views.why import Situation, why
 
 __all__ = [
@@ -33,3 +46,20 @@ __all__ = [
     "transition",
     "why",
 ]
+
+
+def document(view: object, *, without: Collection[str] = ()) -> dict[str, object]:
+    """The keys and values of a view, in its order; views inside it likewise. A key that is no name in Python has
+    its field's name without the line at its end."""
+    assert is_dataclass(view)
+    return {
+        field.name.rstrip("_"): _plain(getattr(view, field.name))
+        for field in fields(view)
+        if field.name not in without
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return document(value) if is_dataclass(value) else value

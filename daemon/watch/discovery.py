@@ -33,12 +33,12 @@ from daemon.store import (
     StoreClosed,
     StoreError,
     StoreFailed,
-    Tracked,
+    TrackOutcome,
     TrackResult,
     Transaction,
 )
 from daemon.tasks import Defects, Tasks, where_of
-from daemon.watch.wishes import DiscoverySettings, Found, Tally, Wish, read_wish
+from daemon.watch.wishes import DiscoverySettings, FoundJob, Tally, Wish, read_wish
 
 log = logger(__name__)
 
@@ -128,7 +128,7 @@ class Looker:
             offset += got - _COMMON if got > 2 * _COMMON else got
         raise Cut(f"it has more than {MOST_PAGES} pages")
 
-    async def _take(self, wanted: list[Summary], wish: Wish) -> list[Found]:
+    async def _take(self, wanted: list[Summary], wish: Wish) -> list[FoundJob]:
         """What becomes of the jobs of a page."""
         if not wanted:
             return []
@@ -145,7 +145,7 @@ class Looker:
             for each in wanted
         ]
 
-    def _track(self, tx: Transaction, *, kinds: Mapping[JobId, str], wish: Wish) -> dict[JobId, Tracked]:
+    def _track(self, tx: Transaction, *, kinds: Mapping[JobId, str], wish: Wish) -> dict[JobId, TrackOutcome]:
         at = self._clock.now()
         return discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
 
@@ -155,9 +155,9 @@ def _kind_of(summary: Summary) -> str:
     return summary.kind.name
 
 
-def _found(summary: Summary, tracking: Tracking | None, fresh: str) -> Found:
+def _found(summary: Summary, tracking: Tracking | None, fresh: str) -> FoundJob:
     """A job that fits; `tracking` is that of a known one, `fresh` the result of another."""
-    return Found(
+    return FoundJob(
         job_id=summary.job_id,
         kind=_kind_of(summary),
         state=summary.state,

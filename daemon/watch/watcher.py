@@ -18,7 +18,7 @@ from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
-from daemon.store import JobRow, Look, Store, StoreError, Transaction, WatchRow
+from daemon.store import Bookkeeping, JobRow, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
@@ -337,12 +337,12 @@ class Watcher:
         except StoreError as error:
             self._store_errors.note(error)
 
-    def _looks(self, jobs: Iterable[Watched]) -> list[Look]:
+    def _looks(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
         now, wall = self._clock.monotonic(), self._clock.now()
         looks = []
         for watched in jobs:
             looks.append(
-                Look(
+                Bookkeeping(
                     job=watched.job,
                     last_polled_at=None
                     if watched.looked is None

@@ -112,7 +112,7 @@ def read_wish(facts: Mapping[str, Any]) -> Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundJob:
     """A job that fits. `result` is "added", "known" (it was there before) or "new" (it would be added)."""
 
     job_id: JobId
@@ -141,11 +141,11 @@ class Tally:
 
     found: int = 0
     added: int = 0
-    jobs: list[Found] = field(default_factory=list)
+    jobs: list[FoundJob] = field(default_factory=list)
     server_time: datetime | None = None
     """The service's clock at the first page."""
 
-    def add(self, found: Found) -> None:
+    def add(self, found: FoundJob) -> None:
         self.found += 1
         self.added += found.result == "added"
         if len(self.jobs) < KEPT:

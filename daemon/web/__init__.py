@@ -1,6 +1,6 @@
 """The web server of the daemon: probes, tracking over HTTP, MetaStudio's callbacks, wrapd's own links."""
 
-from daemon.web.ground import WebGround
+from daemon.web.context import WebGround
 from daemon.web.health import Health, Part, Probes, judge_health
 from daemon.web.server import WebServer, build_app, listen
 from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url

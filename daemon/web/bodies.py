@@ -15,7 +15,7 @@ _PATIENCE = 10.0
 """Seconds for a whole body: a request that never ends would hold its place for ever."""
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """The request is answered with this: what is wrong and how to mend it, for people."""
 
     def __init__(
@@ -48,7 +48,7 @@ def machine_answer(body: object, *, status: int = 200, headers: Mapping[str, str
 async def read_body(request: Request, *, most: int) -> bytes:
     """The body, at most `most` bytes. Raises Refused: 413 for more, 408 where it does not come, 400
     where the connection ends before (nobody reads that)."""
-    too_large = Refused(413, f"the body is over {most} bytes")
+    too_large = HttpError(413, f"the body is over {most} bytes")
     length = request.headers.get("content-length", "0")
     if len(length) > _MOST_DIGITS or (length.isdecimal() and int(length) > most):
         raise too_large
@@ -60,9 +60,9 @@ async def read_body(request: Request, *, most: int) -> bytes:
                 if len(body) > most:
                     raise too_large
     except ClientDisconnect:
-        raise Refused(400, "the body did not come whole") from None
+        raise HttpError(400, "the body did not come whole") from None
     except TimeoutError:
-        raise Refused(408, f"the body did not come within {_PATIENCE:g} s", headers=_CLOSE) from None
+        raise HttpError(408, f"the body did not come within {_PATIENCE:g} s", headers=_CLOSE) from None
     return bytes(body)
 
 

@@ -14,8 +14,8 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.store import StoreError, TrackResult, Transaction
-from daemon.web.bodies import Refused, machine_answer, read_body, same
-from daemon.web.ground import WebGround
+from daemon.web.bodies import HttpError, machine_answer, read_body, same
+from daemon.web.context import WebGround
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
 
 log = logger(__name__)
@@ -42,7 +42,7 @@ def router(ground: WebGround) -> APIRouter:
             body = await read_body(request, most=callback.MAX_BODY)
             said = callback.read_callback(body)
             return machine_answer(await _take(ground, name, settings, said, signature))
-        except Refused as refused:
+        except HttpError as refused:
             if refused.status in _NOT_BELIEVED:
                 known = name if name in ground.projects else None  # what a stranger makes up stands in no line
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
@@ -67,7 +67,7 @@ def _believed(
     settings = ground.settings.callbacks.get(project)
     public_url = ground.settings.public_url
     if settings is None or public_url is None or project not in ground.projects:
-        raise Refused(401, _WRONG)
+        raise HttpError(401, _WRONG)
     signature = None
     if settings.auth is CallbackAuth.NONE:
         genuine = secret is not None and same(secret, callback_secret(project, settings))
@@ -78,7 +78,7 @@ def _believed(
         genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
         signature = callback.signature_of(query)
     if not genuine:
-        raise Refused(401, _WRONG)
+        raise HttpError(401, _WRONG)
     return settings, signature
 
 
@@ -124,11 +124,13 @@ async def _take_unwatched(
     try:
         result = await ground.store.write(work)
     except StoreError:
-        raise Refused(503, "the database does not take it now; try again", headers={"Retry-After": "5"}) from None
+        raise HttpError(
+            503, "the database does not take it now; try again", headers={"Retry-After": "5"}
+        ) from None
     except TooManyUnknown as error:
-        raise Refused(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
+        raise HttpError(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
     except SignatureUsed as error:
-        raise Refused(409, f"{error}; sign each callback anew") from None
+        raise HttpError(409, f"{error}; sign each callback anew") from None
     if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
         ground.tracked()
     return result is not None

@@ -18,8 +18,8 @@ from fastapi.responses import HTMLResponse
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
-from daemon.web.ground import WebGround
-from daemon.web.pages import HEADERS, Page, render
+from daemon.web.context import WebGround
+from daemon.web.pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
 
 RATE = 20.0
@@ -61,7 +61,7 @@ class _Door:
 
     def __init__(self, ground: WebGround) -> None:
         self._ground = ground
-        self._turns = Turns(Pace(ground.clock, rate=RATE), ground.clock)
+        self._turns = Turns(TokenBucket(ground.clock, rate=RATE), ground.clock)
         self._opened = Opened()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
 
@@ -81,7 +81,7 @@ class _Door:
             job = await ground.renew(job) if turn is Turn.YES else job
         url = living_url(job, wanted, now=ground.clock.now())
         if url is None:
-            return _page(request, Page.CROWDED if crowded else Page.AWAY)
+            return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
         if who is Visitor.PERSON:
             self._count(request, link)
         return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
@@ -95,23 +95,23 @@ class _Door:
         try:
             picture = await self._ground.store.read_async(lambda tx: tx.pictures.get(job.id))
         except StoreError:
-            return _page(request, Page.AWAY)
+            return _page(request, LinkPage.AWAY)
         if picture is None or picture.data is None or picture.content_type not in _PICTURES:
-            return _page(request, Page.GONE)
+            return _page(request, LinkPage.GONE)
         return Response(picture.data, media_type=picture.content_type, headers=HEADERS)
 
     async def _open(self, request: Request, token: str) -> tuple[LinkRow, JobRow] | Response:
         """The link that may be opened, with its job; or the page that says why none may."""
         if _TOKEN.fullmatch(token) is None:  # no token of ours: it takes nobody's turn
-            return _page(request, Page.GONE)
+            return _page(request, LinkPage.GONE)
         now = self._ground.clock.now()
         try:
             async with self._lookups:
                 found = await self._ground.store.read_async(lambda tx: _find(tx, token))
         except StoreError:
-            return _page(request, Page.AWAY)
+            return _page(request, LinkPage.AWAY)
         if found is None or found[0].revoked_at is not None or found[0].expires_at <= now:
-            return _page(request, Page.GONE)
+            return _page(request, LinkPage.GONE)
         return found
 
     def _count(self, request: Request, link: LinkRow) -> None:
@@ -139,12 +139,12 @@ def _find(tx: Transaction, token: str) -> tuple[LinkRow, JobRow] | None:
     return None if link is None or job is None else (link, job)
 
 
-def _page(request: Request, page: Page) -> Response:
+def _page(request: Request, page: LinkPage) -> Response:
     made = render(page, request.headers.get("accept-language", ""))
     return HTMLResponse(made.html, status_code=made.status, headers=dict(made.headers))
 
 
-class Pace:
+class TokenBucket:
     """Lets `rate` through in a second, and as many at once."""
 
     def __init__(self, clock: Clock, *, rate: float) -> None:
@@ -176,7 +176,7 @@ class Turns:
     """Turns to ask the service for links: `pace` for all together, and one now and then for each, so that a link
     that is opened again and again takes nobody else's."""
 
-    def __init__(self, pace: Pace, clock: Clock) -> None:
+    def __init__(self, pace: TokenBucket, clock: Clock) -> None:
         self._pace = pace
         self._clock = clock
         self._asked: OrderedDict[int, float] = OrderedDict()

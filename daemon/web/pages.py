@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Page(StrEnum):
+class LinkPage(StrEnum):
     """What such a page tells."""
 
     GONE = "gone"  # no such link: it never was, it is over, or it was taken back
@@ -18,8 +18,8 @@ class Page(StrEnum):
     CROWDED = "crowded"  # too many clicks at once
 
 
-_STATUS = {Page.GONE: 404, Page.AWAY: 503, Page.CROWDED: 429}
-_RETRY_AFTER = {Page.AWAY: "60", Page.CROWDED: "2"}
+_STATUS = {LinkPage.GONE: 404, LinkPage.AWAY: 503, LinkPage.CROWDED: 429}
+_RETRY_AFTER = {LinkPage.AWAY: "60", LinkPage.CROWDED: "2"}
 _STYLE = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;place-items:center;"
     "background:#f6f7f9;color:#1d2430}main{max-width:32rem;padding:2rem}h1{font-size:1.5rem;margin:0 0 .5rem}"
@@ -36,28 +36,28 @@ HEADERS: Mapping[str, str] = {
 }
 """Headers of every answer to a link: nobody keeps it, finds it, or learns where it led."""
 
-_WORDS: dict[str, dict[Page, tuple[str, str]]] = {
+_WORDS: dict[str, dict[LinkPage, tuple[str, str]]] = {
     "en": {
-        Page.GONE: (
+        LinkPage.GONE: (
             "This link does not work any more",
             "It has ended, was taken back, or was not copied whole. Ask whoever sent it for a new one.",
         ),
-        Page.AWAY: (
+        LinkPage.AWAY: (
             "The video cannot be reached just now",
             "The video service does not answer. Your link is fine: please try again in a few minutes.",
         ),
-        Page.CROWDED: ("Just a moment", "Many people are opening videos right now. Please try again."),
+        LinkPage.CROWDED: ("Just a moment", "Many people are opening videos right now. Please try again."),
     },
     "zh-CN": {
-        Page.GONE: ("此链接已失效", "链接可能已过期、被撤回，或复制不完整。请向发送者索取新的链接。"),  # noqa: RUF001 - Chinese
-        Page.AWAY: ("暂时无法打开视频", "视频服务没有响应。您的链接仍然有效，请过几分钟再试。"),  # noqa: RUF001 - the same
-        Page.CROWDED: ("请稍候", "当前打开视频的人较多，请再试一次。"),  # noqa: RUF001 - Chinese
+        LinkPage.GONE: ("此链接已失效", "链接可能已过期、被撤回，或复制不完整。请向发送者索取新的链接。"),  # noqa: RUF001 - Chinese
+        LinkPage.AWAY: ("暂时无法打开视频", "视频服务没有响应。您的链接仍然有效，请过几分钟再试。"),  # noqa: RUF001 - the same
+        LinkPage.CROWDED: ("请稍候", "当前打开视频的人较多，请再试一次。"),  # noqa: RUF001 - Chinese
     },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rendered:
+class RenderedPage:
     """A page as it is sent."""
 
     status: int
@@ -65,7 +65,7 @@ class Rendered:
     headers: Mapping[str, str]
 
 
-def render(page: Page, accept_language: str) -> Rendered:
+def render(page: LinkPage, accept_language: str) -> RenderedPage:
     """The page, in the language that the reader prefers of the two."""
     language = "zh-CN" if prefers_chinese(accept_language) else "en"
     title, text = _WORDS[language][page]
@@ -76,7 +76,7 @@ def render(page: Page, accept_language: str) -> Rendered:
         f"<body><main><h1>{title}</h1><p>{text}</p></main></body></html>"
     )
     later = _RETRY_AFTER.get(page)
-    return Rendered(
+    return RenderedPage(
         status=_STATUS[page],
         html=html,
         headers={

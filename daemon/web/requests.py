@@ -8,27 +8,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from daemon.commands import Faults, Wanted, WrongRequest, read_job
+from daemon.commands import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.domain.jobs import ProjectName
-from daemon.web.bodies import Refused
+from daemon.web.bodies import HttpError
 
 MOST_JOBS = 1000
 """Jobs of one request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class TrackBody:
     """What a request wants: these jobs, those that have ended looked at again or not."""
 
-    jobs: list[Wanted]
+    jobs: list[JobEntry]
     retrack: bool = False
 
 
-def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> Asked:
+def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> TrackBody:
     """What a request wants. Raises Refused: 400 where the body is no JSON, 422 with all faults."""
     value = _parsed(body)
     retrack = value.pop("retrack", None)
-    faults = Faults()
+    faults = RequestFaults()
     if retrack is not None and not isinstance(retrack, bool):
         faults.add("retrack", "it must be true or false")
     found = [read_job(job, projects, faults, place=partial(str.__add__, place)) for place, job in _jobs(value)]
@@ -36,8 +36,8 @@ def read_wanted(body: bytes, projects: Sequence[ProjectName]) -> Asked:
         faults.require_none()
     except WrongRequest as wrong:
         told = [asdict(fault) for fault in wrong.faults]
-        raise Refused(422, "nothing was tracked; every fault is named with its place", faults=told) from None
-    return Asked(jobs=[each for each in found if each is not None], retrack=retrack is True)
+        raise HttpError(422, "nothing was tracked; every fault is named with its place", faults=told) from None
+    return TrackBody(jobs=[each for each in found if each is not None], retrack=retrack is True)
 
 
 def _parsed(body: bytes) -> dict[str, object]:
@@ -45,9 +45,9 @@ def _parsed(body: bytes) -> dict[str, object]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         where = f": {error}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Refused(400, f'the body is not JSON{where}; send one job, or {{"jobs": […]}}') from None
+        raise HttpError(400, f'the body is not JSON{where}; send one job, or {{"jobs": […]}}') from None
     if not isinstance(value, dict):
-        raise Refused(400, 'the body is not an object; send one job, or {"jobs": […]}')
+        raise HttpError(400, 'the body is not an object; send one job, or {"jobs": […]}')
     return value
 
 
@@ -69,5 +69,5 @@ def _jobs(value: dict[str, object]) -> Iterator[tuple[str, dict[str, object]]]:
         yield f"jobs[{number}].", job
 
 
-def _one_fault(place: str, text: str) -> Refused:
-    return Refused(422, "nothing was tracked", faults=[{"place": place, "text": text}])
+def _one_fault(place: str, text: str) -> HttpError:
+    return HttpError(422, "nothing was tracked", faults=[{"place": place, "text": text}])

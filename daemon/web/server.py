@@ -23,7 +23,7 @@ from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
 from daemon.web import callbacks, links, tracking
 from daemon.web.connections import PATIENCE, Connection, Connections
-from daemon.web.ground import WebGround
+from daemon.web.context import WebGround
 from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
 

@@ -16,9 +16,9 @@ from daemon.commands import track
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
-from daemon.web.bodies import Refused, machine_answer, read_body, same
-from daemon.web.ground import WebGround
-from daemon.web.requests import Asked, read_wanted
+from daemon.web.bodies import HttpError, machine_answer, read_body, same
+from daemon.web.context import WebGround
+from daemon.web.requests import TrackBody, read_wanted
 
 _READ_AT_ONCE = 16 * 1024
 """Bytes of a body that is read where all else goes on."""
@@ -36,7 +36,7 @@ def router(ground: WebGround) -> APIRouter:
             require_token(request, ground.settings.token)
             asked = await _read(await read_body(request, most=MAX_BODY), ground.projects)
             return machine_answer({"jobs": await _track(ground, asked)})
-        except Refused as refused:
+        except HttpError as refused:
             return refused.answer()
         except StoreError:
             return _busy().answer()
@@ -46,7 +46,7 @@ def router(ground: WebGround) -> APIRouter:
         try:
             require_token(request, ground.settings.token)
             return machine_answer(await _show(ground, project, job_id))
-        except Refused as refused:
+        except HttpError as refused:
             return refused.answer()
         except StoreError:
             return _busy().answer()
@@ -57,21 +57,21 @@ def router(ground: WebGround) -> APIRouter:
 def require_token(request: Request, token: str | None) -> None:
     """Raises Refused: 401 without the right bearer token, 403 where the config has none."""
     if token is None:
-        raise Refused(403, "the API is off: set web.token in wrapd's config, and send it as a bearer token")
+        raise HttpError(403, "the API is off: set web.token in wrapd's config, and send it as a bearer token")
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not same(given.strip(), token):
-        raise Refused(
+        raise HttpError(
             401,
             "the bearer token is missing or wrong: send `Authorization: Bearer TOKEN` with that of web.token",
             headers={"WWW-Authenticate": 'Bearer realm="wrapd"'},
         )
 
 
-def _busy() -> Refused:
-    return Refused(503, "the database does not take it now; nothing was tracked, try again", headers=_LATER)
+def _busy() -> HttpError:
+    return HttpError(503, "the database does not take it now; nothing was tracked, try again", headers=_LATER)
 
 
-async def _track(ground: WebGround, asked: Asked) -> list[dict[str, object]]:
+async def _track(ground: WebGround, asked: TrackBody) -> list[dict[str, object]]:
     at = ground.clock.now()
     done = await ground.store.write(
         lambda tx: track(tx, asked.jobs, at=at, routing=ground.routing, retrack=asked.retrack)
@@ -80,7 +80,7 @@ async def _track(ground: WebGround, asked: Asked) -> list[dict[str, object]]:
     return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
 
 
-async def _read(body: bytes, projects: Sequence[ProjectName]) -> Asked:
+async def _read(body: bytes, projects: Sequence[ProjectName]) -> TrackBody:
     """What the body wants. A large one takes its time: others do not wait for it."""
     if len(body) <= _READ_AT_ONCE:
         return read_wanted(body, projects)
@@ -93,7 +93,7 @@ async def _show(ground: WebGround, project: str, job_id: str) -> dict[str, objec
         wanted = parse_job_id(job_id)
         found = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted, now))
     if found is None:
-        raise Refused(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
+        raise HttpError(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
     job, story = found
     now = ground.clock.now()
     shown = views.job(views.kept(job, ground.projects), now=now, eta=ground.eta(job, now))

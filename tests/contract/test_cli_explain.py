@@ -17,7 +17,7 @@ from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
-from daemon.store import Look, Store, TrackRequest
+from daemon.store import Bookkeeping, Store, TrackRequest
 from tests.support.cli_runner import Runner
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -89,7 +89,7 @@ class Desk:
 
     def looked(self, job: int, *, ago: float, next_in: float, reason: Reason, by: str = "single") -> None:
         now = self.clock.now()
-        look = Look(
+        look = Bookkeeping(
             job=job,
             last_polled_at=now - timedelta(seconds=ago),
             next_poll_at=now + timedelta(seconds=next_in),

@@ -14,7 +14,7 @@ from daemon.cli.deliveries import SORTS as DELIVERY_SORTS
 from daemon.cli.jobs import SORTS as JOB_SORTS
 from daemon.clock import ManualClock
 from daemon.errors import Exit
-from daemon.store import DeliverySort, JobSort, lists, ordered
+from daemon.store import DeliverySort, JobSort, lists, paging
 from tests.support.cli_runner import Runner
 
 HOUR = 3600
@@ -197,8 +197,8 @@ def test_a_terminal_is_told_what_each_order_has_left_out(wrapd: Runner, monkeypa
     assert "more" not in last("jobs", "--limit", "5")
     monkeypatch.setattr(pages, "COUNTED", 2)
     assert last("jobs", "--limit", "2").startswith("more than 2 more, all older; ")
-    monkeypatch.setattr(ordered, "LOOKED", 3)
+    monkeypatch.setattr(paging, "LOOKED", 3)
     monkeypatch.setattr(lists, "FEW", -1)
     assert last("jobs", "--tag", "red", "--project", "main", "--limit", "1").startswith("at least 2 more, ")
-    monkeypatch.setattr(ordered, "LOOKED", 1)
+    monkeypatch.setattr(paging, "LOOKED", 1)
     assert last("jobs", "--tag", "red", "--project", "main", "--limit", "1").startswith("more may fit, ")

@@ -16,7 +16,7 @@ from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.planning import Reason
 from daemon.errors import Exit
-from daemon.store import AttemptOutcome, Look, Outcome, Store, TrackRequest, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, TrackRequest, Transaction
 from tests.support.cli_runner import CONFIG, Runner
 
 OLD, GONE = ProjectName("old"), ChannelName("gone")
@@ -53,7 +53,7 @@ def planned(job: str) -> object:
 
     def work(tx: Transaction) -> None:
         now = datetime.now(UTC)
-        look = Look(
+        look = Bookkeeping(
             job=tx.jobs.find(JobId(job))[0].id,
             last_polled_at=now,
             next_poll_at=now + timedelta(minutes=5),

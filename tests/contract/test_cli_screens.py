@@ -13,7 +13,7 @@ from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
 from daemon.domain.planning import Reason
 from daemon.domain.routing import Routing, Target, routing
-from daemon.store import AttemptOutcome, Look, Outcome, Store, Transaction
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, Store, Transaction
 from tests.support import store as tools
 from tests.support.screens import kept, screen
 
@@ -110,7 +110,7 @@ def job(
 
 
 def looked(tx: Transaction, row: int, *, next_in: float, reason: Reason, error: str | None = None) -> None:
-    look = Look(
+    look = Bookkeeping(
         job=row,
         last_polled_at=ago(20),
         next_poll_at=NOW + timedelta(seconds=next_in),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from daemon.app.delivery import Delivery
+from daemon.app.delivery import DeliveryService
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, JobId, Tracking
@@ -50,10 +50,10 @@ def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Plan:
 @asynccontextmanager
 async def delivering(
     plan: Plan, clock: ManualClock, metrics: Metrics | None = None
-) -> AsyncIterator[tuple[Delivery, Store]]:
+) -> AsyncIterator[tuple[DeliveryService, Store]]:
     """The parts, without a dispatcher at work: rows stay as they are written."""
     store, metrics = Store.open(plan.database_url, clock=clock, daemon=True), metrics or Metrics()
-    delivery = Delivery(
+    delivery = DeliveryService(
         plan,
         store=store,
         clients={},

@@ -14,7 +14,7 @@ import pytest
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, ChannelName
 from daemon.notify.message import Language, Message
-from daemon.notify.message.compose import Look, compose, compose_digest
+from daemon.notify.message.compose import MessageContext, compose, compose_digest
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Sent
 from daemon.store import Claimed
@@ -38,18 +38,18 @@ def failed(name: str, number: int = 1) -> Claimed:
 def alerts(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
     """An alert about each name, with a picture."""
     for name in names:
-        yield name, compose(done(name), Look(now=AT, cover=COVER))
+        yield name, compose(done(name), MessageContext(now=AT, cover=COVER))
 
 
 def failures(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
     for name in names:
-        yield name, compose(failed(name), Look(now=AT, language=Language.CHINESE))
+        yield name, compose(failed(name), MessageContext(now=AT, language=Language.CHINESE))
 
 
 def digests(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
     """Digests of an alert and a failure each."""
     for name in names:
-        yield name, compose_digest([done(name), failed(name, 2)], Look(now=AT))
+        yield name, compose_digest([done(name), failed(name, 2)], MessageContext(now=AT))
 
 
 def opened(url: str) -> Channel:

@@ -15,7 +15,7 @@ from daemon.app import control_client, reload
 from daemon.app.control_address import identity
 from daemon.cli import asked
 from daemon.config import examine
-from daemon.config.walk import without_secrets
+from daemon.config.schema_keys import without_secrets
 from daemon.errors import Exit
 from tests.support.cli_runner import Result, Runner
 from tests.support.reloading import BASE, Live, live

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from daemon.commands import Wanted, called_back, discovered, track
+from daemon.commands import JobEntry, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking, parse_job_id
 from daemon.domain.planning import Rails
-from daemon.store import Jobs, Store, StoreBusy, Tracked, TrackResult, Transaction
+from daemon.store import Jobs, Store, StoreBusy, TrackOutcome, TrackResult, Transaction
 from daemon.watch.watcher import Watcher
 from tests.support.rig import PROJECT, Rig, rig
 
@@ -19,8 +19,10 @@ LONG = [("PROCESSING", None)]
 ALL_KINDS = ("avatar", "photo", "business_card", "photo_detection", "picture_modeling")
 
 
-def guess(it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any) -> list[Tracked]:
-    wanted = [Wanted(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
+def guess(
+    it: Rig, *job_ids: str, kind: str | None = None, retrack: bool = False, **more: Any
+) -> list[TrackOutcome]:
+    wanted = [JobEntry(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
     at, routing = it.clock.now(), it.poller.context.routing
     done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     return [each.tracked for each in done]

@@ -144,7 +144,7 @@ async def test_a_callback_that_changes_nothing_does_not_use_its_signature_up(tmp
 async def test_jobs_that_only_callbacks_named_are_bounded_until_the_service_confirms_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.commands.callback.MOST_UNCONFIRMED", 3)
+    monkeypatch.setattr("daemon.commands.tracking.MOST_UNCONFIRMED", 3)
     async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
         answers = [(await call(it, path_of(TRACKING), {"job_id": f"made-up-{n}"})).status for n in range(5)]
         assert answers == [200, 200, 200, 503, 503]

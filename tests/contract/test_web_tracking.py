@@ -14,8 +14,8 @@ from daemon import views
 from daemon.domain.durations import Eta
 from daemon.domain.jobs import Asset, JobId, Observation, ProjectName, Tracking
 from daemon.domain.transitions import Moved, judge
-from daemon.store import AttemptOutcome, Look, Outcome, TrackRequest, Transaction
-from daemon.web.bodies import Refused
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, TrackRequest, Transaction
+from daemon.web.bodies import HttpError
 from daemon.web.requests import read_wanted
 from tests.support.store import BOTH, A
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
@@ -184,7 +184,7 @@ async def test_no_body_holds_the_others_up(tmp_path: Path, body: dict[str, Any])
 
     sys.setprofile(count)  # calls and returns, of C too
     try:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(HttpError) as refused:
             read_wanted(raw, [MAIN, OTHER])
     finally:
         sys.setprofile(None)
@@ -414,7 +414,7 @@ async def test_a_job_of_a_project_that_the_config_does_not_have_has_no_next_look
             request = TrackRequest(project=ProjectName(project), kind="avatar", job_id=JobId("j-1"))
             it.store.write_now(lambda tx, request=request: tx.jobs.track(request, at=NOW))
             [row] = it.store.read(lambda tx, project=project: tx.jobs.find(JobId("j-1"), ProjectName(project)))
-            look = Look(
+            look = Bookkeeping(
                 job=row.id, last_polled_at=NOW, next_poll_at=NOW, polls=1, last_error=None, next_reason="price"
             )
             it.store.write_now(lambda tx, look=look: tx.jobs.checkpoint([look]))

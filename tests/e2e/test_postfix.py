@@ -14,7 +14,7 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message import Cover
-from daemon.notify.message.compose import Look, compose
+from daemon.notify.message.compose import MessageContext, compose
 from daemon.notify.transport import Channel, ChannelSettings, SendReport, open_channel
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent
 from daemon.store import AttemptOutcome
@@ -117,7 +117,7 @@ def test_a_mail_arrives_in_the_mailbox_as_it_was_written(postfix: Postfix) -> No
 @pytest.mark.parametrize("name", names()[:: len(names()) // 20])
 def test_hostile_names_arrive_unharmed_and_harm_nothing(postfix: Postfix, name: str) -> None:
     report = opened(postfix.url("usual", "editors")).send(
-        compose(done(name), Look(now=AT, cover=COVER)), timeout=PATIENCE
+        compose(done(name), MessageContext(now=AT, cover=COVER)), timeout=PATIENCE
     )
     assert isinstance(report.verdict, Sent)
     (mail,) = postfix.mails("editors")

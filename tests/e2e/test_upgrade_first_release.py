@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from daemon.app.run import Service
+from daemon.app.run import Daemon
 from daemon.build import load_plan
 from daemon.clock import ManualClock
 from daemon.sim import SimSettings, Simulator
@@ -185,7 +185,7 @@ async def _upgraded(it: Upgraded) -> None:
         for name, sim in sims.items():
             sim.create_many(list(it.jobs_of(name)))
         plan = load_plan(config_of(it.path.parent, sims, hooks))[0]
-        service = Service(plan=plan, clock=it.clock, rng=random.Random(1))
+        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
         await service.start()
         try:
             await asyncio.sleep(1200)
@@ -252,7 +252,7 @@ def _check_who_was_asked(it: Upgraded, sims: dict[str, Simulator]) -> None:
     assert len(asked) == len(it.watched) - 7, "none was lost, none was given up"
 
 
-async def _revive_the_dead(it: Upgraded, service: Service, hooks: dict[str, Webhook]) -> None:
+async def _revive_the_dead(it: Upgraded, service: Daemon, hooks: dict[str, Webhook]) -> None:
     """They stay dead until a person sends them again."""
     before = told(hooks)
     assert not set(it.dead) & set(before)

@@ -16,7 +16,7 @@ from daemon.notify.outbox.context import RESCUE_INTERVAL, Keeper
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
 from daemon.notify.transport import Channel
-from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, plainly
+from daemon.store import DeliveryStatus, Outbox, Store, StoreFailed, StoreRefused, claim_one
 from tests.support.dispatching import Rig, rig
 from tests.support.webhook import Answer, Webhook
 
@@ -158,7 +158,7 @@ def break_for(monkeypatch: pytest.MonkeyPatch, where: str, delivery: int) -> Non
     """Let one delivery trip a defect."""
     owner: Any
     owner, name = {
-        "claim": (plainly, "delivery_of"),
+        "claim": (claim_one, "delivery_of"),
         "compose": (sender, "compose"),
         "send": (Channel, "send"),
         "prepare": (Preparer, "prepare"),

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from daemon.commands import Wanted, called_back, discovered, track
+from daemon.commands import JobEntry, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Observation, Tracking
 from daemon.store import DeliveryRow, JobRow, Store, TrackResult, Transaction
@@ -48,7 +48,7 @@ class Doors(RuleBasedStateMachine):
         job_id = self.id_of(name)
         before = self.row(job_id)
         at = later(self.step())
-        wanted = [Wanted(project=PROJECT, job_id=job_id, kind=kind, batch=batch)]
+        wanted = [JobEntry(project=PROJECT, job_id=job_id, kind=kind, batch=batch)]
         [done] = self.store.write_now(lambda tx: track(tx, wanted, at=at, routing=BOTH, retrack=retrack))
         after = self.row(job_id)
         assert after is not None

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daemon.app.run import Service
+from daemon.app.run import Daemon
 from daemon.clock import ManualClock
 from daemon.domain.jobs import JobId, ProjectName
 from daemon.sim import Simulator
@@ -105,7 +105,7 @@ def _template(folder: Path) -> Path:
     return path
 
 
-def acts(it: Run, service: Service, sims: dict[str, Simulator]) -> Sequence[Coroutine[Any, Any, None]]:
+def acts(it: Run, service: Daemon, sims: dict[str, Simulator]) -> Sequence[Coroutine[Any, Any, None]]:
     """All that happens. What does not come to its end was not served."""
     return (
         _hinted(it, service),
@@ -118,7 +118,7 @@ def acts(it: Run, service: Service, sims: dict[str, Simulator]) -> Sequence[Coro
     )
 
 
-async def _hinted(it: Run, service: Service) -> None:
+async def _hinted(it: Run, service: Daemon) -> None:
     """A callback about a job that is watched."""
     await asyncio.sleep(HIT_AT)
     await _called_back(service, it.labelled("L-103"))
@@ -135,7 +135,7 @@ async def _found(it: Run, sims: dict[str, Simulator]) -> None:
     sims["other"].set_state(job, "SUCCEED")
 
 
-async def _called(it: Run, service: Service, sims: dict[str, Simulator]) -> None:
+async def _called(it: Run, service: Daemon, sims: dict[str, Simulator]) -> None:
     """Callbacks about jobs that nobody tracks: the one stands in the service's list, the other does not."""
     for at, label, kind in ((CALLED_AT, "L-400", "photo"), (NAMED_AT - CALLED_AT, "L-401", "photo_detection")):
         await asyncio.sleep(at)
@@ -143,7 +143,7 @@ async def _called(it: Run, service: Service, sims: dict[str, Simulator]) -> None
         await _until_served(partial(_called_back, service, job), job)
 
 
-async def _handed_over(it: Run, service: Service, sims: dict[str, Simulator]) -> None:
+async def _handed_over(it: Run, service: Daemon, sims: dict[str, Simulator]) -> None:
     """A tool hands over a job and does not say of what kind it is; then it asks what became of it."""
     await asyncio.sleep(HANDED_AT)
     job = it.add(sims["other"], "L-500", 4.0, [("PROCESSING", 4.0), ("SUCCEED", None)], kind="business_card")
@@ -152,7 +152,7 @@ async def _handed_over(it: Run, service: Service, sims: dict[str, Simulator]) ->
     await _until_served(partial(_asked, service, "GET", f"api/v1/jobs/other/{job}"), job)
 
 
-async def _made_up(it: Run, service: Service) -> None:
+async def _made_up(it: Run, service: Daemon) -> None:
     """A callback about a job that there is not: the operators hear of it."""
     await asyncio.sleep(NAMED_AT)
     await _until_served(partial(_called_back, service, NOBODYS), NOBODYS)
@@ -160,7 +160,7 @@ async def _made_up(it: Run, service: Service) -> None:
         await asyncio.sleep(_AGAIN)
 
 
-async def _wished(it: Run, service: Service) -> None:
+async def _wished(it: Run, service: Daemon) -> None:
     """A command asks the daemon to discover."""
     await asyncio.sleep(WISHED_AT)
     with contextlib.closing(Store.open(service.plan.database_url, clock=it.clock)) as store:
@@ -169,7 +169,7 @@ async def _wished(it: Run, service: Service) -> None:
         await asyncio.sleep(_AGAIN)
 
 
-async def _opened(it: Run, service: Service) -> None:
+async def _opened(it: Run, service: Daemon) -> None:
     """A person opens the link of a finished video, and a program looks at the metrics."""
     await asyncio.sleep(CALLED_AT)
     job = it.labelled("L-200")
@@ -195,7 +195,7 @@ async def _until_served(ask: partial[Coroutine[Any, Any, int]], job: str | None 
     assert PROBE.victim == job, f"{ask.args[1:]} was never served"
 
 
-async def _called_back(service: Service, job: str) -> int:
+async def _called_back(service: Daemon, job: str) -> int:
     assert service.plan.web is not None
     assert service.plan.web.public_url is not None
     project = ProjectName("main")
@@ -203,7 +203,7 @@ async def _called_back(service: Service, job: str) -> int:
     return await _asked(service, "POST", url.split("/", 3)[3], {"job_id": job, "state": "SUCCEED"})
 
 
-async def _asked(service: Service, method: str, path: str, said: object = None) -> int:
+async def _asked(service: Daemon, method: str, path: str, said: object = None) -> int:
     assert service.web is not None
     host, port = service.web.address.rsplit(":", 1)
     body = "" if said is None else json.dumps(said)

@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from daemon.app.run import Service
+from daemon.app.run import Daemon
 from daemon.build import load_plan
 from daemon.clock import ManualClock
 from daemon.logs import set_up
@@ -151,7 +151,7 @@ async def _live(it: Run) -> None:
         config.write_text(_config(sims, hooks, _free_port()))
         config.chmod(0o600)
         plan = load_plan(config)[0]
-        service = Service(plan=plan, clock=it.clock, rng=random.Random(1))
+        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
         prepare(it, sims, plan.database_url)
         await service.start()
         # The daemon has an ear for these as well, but they have no owner.

@@ -13,7 +13,7 @@ from typing import Any
 from daemon.domain.jobs import ChannelName
 from daemon.notify import Dispatcher, NotifySettings
 from daemon.notify.outbox import ChannelPlan
-from daemon.notify.outbox.pictures import Pictures, PictureSource
+from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.store import DeliveryRow
@@ -69,7 +69,7 @@ async def way(
         clock, store, quiet = watch.clock, watch.store, Quiet()
         settings = settings or NotifySettings(send_timeout=5.0)
         fresh = FreshLinks({PROJECT: watch.poller.context.client}, store, clock, tasks=tasks("links", clock))
-        pictures = Pictures(
+        pictures = Covers(
             {PROJECT: PictureSource(endpoint=watch.sim.url)}, store, clock, tasks=tasks("pictures", clock)
         )
         tokens = iter(range(10**6))

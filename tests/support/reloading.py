@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app.reload import Reloaded
-from daemon.app.run import Service
+from daemon.app.run import Daemon
 from daemon.build import load_plan
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
@@ -41,7 +41,7 @@ def project(sim: Simulator, name: str = "main", *, rate: float = 50, secret: str
 class Live:
     """The daemon, and what a test asks of it."""
 
-    service: Service
+    service: Daemon
     path: Path
 
     async def reload(self, config: str) -> Reloaded:
@@ -94,7 +94,7 @@ async def live(folder: Path, config: str, environ: Mapping[str, str] | None = No
     path.write_text(config)
     path.chmod(0o600)
     read = partial(load_plan, path, environ or {})
-    service = Service(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
+    service = Daemon(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
     await service.start()
     try:
         yield Live(service=service, path=path)

@@ -6,27 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.commands import Faults, Wanted, read_list
+from daemon.commands import JobEntry, RequestFaults, read_list
 from daemon.domain.jobs import JobId, ProjectName
 
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
 
 
-def read(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[Wanted]:
-    faults = Faults()
+def read(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[JobEntry]:
+    faults = RequestFaults()
     found = read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
     assert faults.told() == []
     return found
 
 
 def wrong(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[str]:
-    faults = Faults()
+    faults = RequestFaults()
     read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
     return [f"{fault.place}: {fault.text}" for fault in faults.told()]
 
 
-FULL = Wanted(project=OTHER, job_id=JobId("a-1"), kind="photo", label="春 “A”, B", tags=("x", "y"), batch="w 12")
-PLAIN = Wanted(project=MAIN, job_id=JobId("b"))
+FULL = JobEntry(project=OTHER, job_id=JobId("a-1"), kind="photo", label="春 “A”, B", tags=("x", "y"), batch="w 12")
+PLAIN = JobEntry(project=MAIN, job_id=JobId("b"))
 CSV = 'job_id,label,tags,batch,kind,project\r\na-1,"春 “A”, B",x;y,w 12,photo,other\r\n\r\n# a note\r\nb,,,,,\r\n'
 LINES = (
     '{"job_id": "a-1", "label": "春 “A”, B", "tags": ["x", "y"], "batch": "w 12", "kind": "photo", '
@@ -58,7 +58,7 @@ def test_every_form_says_the_same(data: bytes) -> None:
 
 
 def test_ids_one_a_line() -> None:
-    assert read("# mine\r\n\r\n a \rb\n") == [Wanted(project=MAIN, job_id=JobId("a")), PLAIN]
+    assert read("# mine\r\n\r\n a \rb\n") == [JobEntry(project=MAIN, job_id=JobId("a")), PLAIN]
     assert read('job_id\na\n"b"\n')[1:] == [PLAIN]
     assert read("") == read("\n# nothing\n") == []
 
@@ -101,11 +101,11 @@ def test_rows_without_a_project_need_one_where_there_are_several() -> None:
 
 @given(st.binary(max_size=300))
 def test_no_bytes_are_an_error_of_ours(data: bytes) -> None:
-    faults = Faults()
+    faults = RequestFaults()
     read_list(data, [MAIN], faults, default=MAIN)
 
 
 @given(st.text(max_size=200), st.sampled_from(["job_id,label\n", "job_id;tags\n", '{"job_id": "a", ', "[{"]))
 def test_no_text_after_a_right_beginning_is_either(text: str, begin: str) -> None:
-    faults = Faults()
+    faults = RequestFaults()
     read_list((begin + text).encode("utf-8", "surrogatepass"), [MAIN], faults, default=MAIN)

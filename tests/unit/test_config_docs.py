@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import load, walk
+from daemon.config import load, schema_keys
 from daemon.config.example import example
 from daemon.config.schema import Config
 from docs.generate import ROOT, pages
@@ -53,7 +53,7 @@ SECTIONS = {
 def test_every_key_is_explained_in_the_example_and_the_page() -> None:
     keys = [pair for pair in every_key() if pair not in SECTIONS]
     assert len(keys) > 75
-    by_model = {part.model.__name__: part for part in (*walk.parts(), *walk.methods())}
+    by_model = {part.model.__name__: part for part in (*schema_keys.parts(), *schema_keys.methods())}
     page = (ROOT / "docs/config.md").read_text(encoding="utf-8")
     text = " ".join(line.removeprefix("#").strip() for line in example().splitlines())
     for name, key in keys:

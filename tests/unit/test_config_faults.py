@@ -450,8 +450,8 @@ def test_more_tags_than_a_job_takes_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_kinds_that_can_be_discovered_are_those_that_the_list_holds() -> None:
-    from daemon.config import forms
+    from daemon.config import values
     from daemon.metastudio.kinds import KINDS
 
-    assert tuple(name for name, kind in KINDS.items() if kind.listed) == forms.LISTED_KINDS
-    assert tuple(name for name, kind in KINDS.items() if not kind.listed) == forms.UNLISTED_KINDS
+    assert tuple(name for name, kind in KINDS.items() if kind.listed) == values.LISTED_KINDS
+    assert tuple(name for name, kind in KINDS.items() if not kind.listed) == values.UNLISTED_KINDS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.build.projects import sdk_keys
-from daemon.config.secrets import MAX_BYTES, Secret, Source, parse
+from daemon.config.secrets import MAX_BYTES, Secret, SecretSource, parse
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 
@@ -149,7 +149,7 @@ def test_a_missing_secret_names_place_and_mend(tmp_path: Path) -> None:
 
 def test_repr_shows_no_secret() -> None:
     secret = parse("hunter2hunter2")
-    assert secret.source is Source.TEXT
+    assert secret.source is SecretSource.TEXT
     assert "hunter2" not in repr(secret)
 
 

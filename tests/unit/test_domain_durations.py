@@ -9,7 +9,7 @@ from statistics import mean
 import pytest
 
 from daemon.domain.durations import ETA_FROM, Durations, Running, Sample, eta, fit
-from daemon.domain.laws import Law, start_rate
+from daemon.domain.survival import Law, start_rate
 
 KEY = ("studio", "avatar_video")
 OTHER = ("studio", "photo_video")

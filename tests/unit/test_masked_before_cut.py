@@ -5,7 +5,7 @@ import json
 import pytest
 
 from daemon import transport
-from daemon.config import forms
+from daemon.config import values
 from daemon.logs import MASKS
 from daemon.masks import MASK
 from daemon.metastudio import wire
@@ -77,7 +77,7 @@ def test_a_text_that_is_cut_stays_as_long_as_it_may_be() -> None:
 
 
 def test_passwords_in_addresses_are_not_repeated() -> None:
-    for read in (forms.endpoint, forms.public_url):
+    for read in (values.endpoint, values.public_url):
         with pytest.raises(ValueError, match=r"HOST") as caught:
             read("https://admin:hunter2hunter2@no host")
         assert "hunter2" not in str(caught.value)

@@ -8,14 +8,14 @@ import pytest
 
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.notify.message import Message
-from daemon.notify.message.compose import Look, compose, compose_digest
+from daemon.notify.message.compose import MessageContext, compose, compose_digest
 from daemon.notify.templates.examples import EXAMPLES, HOSTILE_NAME, example
 
 NOW = datetime(2026, 11, 22, 4, 40, tzinfo=UTC)
 
 
 def told(name: str, now: datetime = NOW) -> Message:
-    return compose_digest(example(name, now=now), Look(zone=ZoneInfo("Asia/Shanghai"), now=now))
+    return compose_digest(example(name, now=now), MessageContext(zone=ZoneInfo("Asia/Shanghai"), now=now))
 
 
 def test_there_is_one_of_each_event_and_of_what_else_a_message_can_be() -> None:
@@ -81,12 +81,12 @@ def test_a_digest_tells_machines_each_alert() -> None:
 
 def test_a_digest_of_one_is_the_message_itself() -> None:
     (claimed,) = example("failed", now=NOW)
-    look = Look(now=NOW)
+    look = MessageContext(now=NOW)
     assert compose_digest([claimed], look) == compose(claimed, look)
 
 
 def test_a_row_has_wrapds_own_link_where_there_is_one() -> None:
-    look = Look(now=NOW, links={1: "https://wrapd.example.com/v/T"})
+    look = MessageContext(now=NOW, links={1: "https://wrapd.example.com/v/T"})
     message = compose_digest(example("digest", now=NOW), look)
     rows = {row.name: row.link.url for row in message.rows if row.link is not None}
     assert rows["Interview, take 1"] == "https://wrapd.example.com/v/T"
@@ -99,7 +99,9 @@ def test_a_row_has_a_link_that_works_where_there_is_one() -> None:
     dead = f"https://h.example.com/p.mp4?Expires={int(NOW.timestamp()) - 1}"
     alive = f"https://h.example.com/v.mp4?Expires={int(NOW.timestamp()) + 9}"
     asset = replace(first.job.asset, preview_url=dead, download_url=alive, cover_url=None)
-    message = compose_digest([replace(first, job=replace(first.job, asset=asset)), second], Look(now=NOW))
+    message = compose_digest(
+        [replace(first, job=replace(first.job, asset=asset)), second], MessageContext(now=NOW)
+    )
     assert message.rows[0].link is not None
     assert message.rows[0].link.url == alive
 
@@ -107,7 +109,7 @@ def test_a_row_has_a_link_that_works_where_there_is_one() -> None:
 def test_a_digest_says_what_its_alerts_would_have_said() -> None:
     """Repeats, other channels, quiet hours, lateness: once for all."""
     repeat, diverted, quiet = (example(name, now=NOW)[0] for name in ("repeat", "diverted", "quiet"))
-    message = compose_digest([quiet, repeat, diverted, diverted], Look(now=NOW))
+    message = compose_digest([quiet, repeat, diverted, diverted], MessageContext(now=NOW))
     assert message.notes == (
         "Some of these may be repeats: nobody can say whether an earlier try arrived.",
         "Told here because channel studio takes no messages.",
@@ -119,13 +121,13 @@ def test_a_digest_says_what_its_alerts_would_have_said() -> None:
 
 def test_a_digest_says_that_some_were_asked_for_again() -> None:
     again, fresh = example("resent", now=NOW)[0], example("succeeded", now=NOW)[0]
-    message = compose_digest([again, fresh], Look(now=NOW))
+    message = compose_digest([again, fresh], MessageContext(now=NOW))
     assert message.notes == ("Some of these were sent before, and are sent again on request.",)
 
 
 def test_every_kind_of_alert_can_stand_in_a_digest() -> None:
     every = [claimed for event in Event for claimed in example(event.value, now=NOW)]
-    message = compose_digest(every, Look(now=NOW))
+    message = compose_digest(every, MessageContext(now=NOW))
     assert len(message.rows) == len(Event)
     counts = message.facts["counts"]
     assert isinstance(counts, dict)

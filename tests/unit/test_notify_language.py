@@ -14,9 +14,8 @@ from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.states import State
 from daemon.metastudio import errors, kinds
 from daemon.notify.message import Language, Message
-from daemon.notify.message.compose import Look, compose_digest
-from daemon.notify.message.language import CATALOGUES, catalogue
-from daemon.notify.message.language.voice import voice
+from daemon.notify.message.compose import MessageContext, compose_digest
+from daemon.notify.message.language import CATALOGUES, catalogue, voice
 from daemon.notify.templates.examples import EXAMPLES, example
 from daemon.notify.transport import verdicts
 
@@ -129,7 +128,7 @@ def test_no_placeholder_and_no_empty_word_is_left(name: str, language: Language)
 
 
 def told(name: str, language: Language) -> Message:
-    look = Look(zone=ZoneInfo("Asia/Shanghai"), now=NOW, language=language)
+    look = MessageContext(zone=ZoneInfo("Asia/Shanghai"), now=NOW, language=language)
     return compose_digest(example(name, now=NOW), look)
 
 

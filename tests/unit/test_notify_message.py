@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from daemon.domain.events import OPERATOR_EVENTS, Event
 from daemon.domain.jobs import Asset
 from daemon.notify.message import Cover, Language, Message
-from daemon.notify.message.compose import Look, compose, compose_digest
+from daemon.notify.message.compose import MessageContext, compose, compose_digest
 from daemon.notify.message.escape import length, rough
 from daemon.notify.message.facts import FACTS
-from daemon.notify.message.language.voice import voice
+from daemon.notify.message.language import voice
 from daemon.store import Claimed
 from tests.support import alerts
 from tests.support.alerts import AT, COVER
@@ -26,7 +26,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
 def told(claimed: Claimed, *, now: datetime = SOON, zone: tzinfo = UTC, **look: Any) -> Message:
-    return compose(claimed, Look(zone=zone, now=now, **look))
+    return compose(claimed, MessageContext(zone=zone, now=now, **look))
 
 
 def field(message: Message, name: str) -> str | None:
@@ -489,7 +489,7 @@ def test_an_alert_of_any_facts_and_times_is_told(
 
 
 def digest(claimed: list[Claimed], language: Language) -> Message:
-    return compose_digest(claimed, Look(now=SOON, language=language))
+    return compose_digest(claimed, MessageContext(now=SOON, language=language))
 
 
 def test_a_canceled_job_with_links_is_not_told_to_have_no_video() -> None:
@@ -516,7 +516,7 @@ def test_what_no_browser_should_load_is_no_link(url: str) -> None:
         message = told(alerts.claimed(of=alerts.job(asset=asset), event=event))
         assert url not in [link.url for link in message.links]
     many = [alerts.claimed(of=alerts.job(asset=asset), event=Event.SUCCEEDED) for _ in range(3)]
-    rows = compose_digest(many, Look(now=SOON)).rows
+    rows = compose_digest(many, MessageContext(now=SOON)).rows
     assert [row.link.url for row in rows if row.link is not None] == ["HTTPS://h.example.com/c.png"] * 3
 
 

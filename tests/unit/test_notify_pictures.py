@@ -14,7 +14,7 @@ import pytest
 from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
-from daemon.notify.outbox.pictures import MOST_BYTES, Pictures, PictureSource, picture_pixels, picture_type
+from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource, picture_pixels, picture_type
 from daemon.store import JobRow, PictureRow, Store
 from tests.support import background
 from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
@@ -32,9 +32,9 @@ class Set:
         endpoint = f"http://{server.address}"
         self.pictures = self.having({PROJECT: PictureSource(endpoint=endpoint)})
 
-    def having(self, sources: Mapping[ProjectName, PictureSource], **more: Any) -> Pictures:
+    def having(self, sources: Mapping[ProjectName, PictureSource], **more: Any) -> Covers:
         tasks = background.tasks("pictures", self.clock)
-        return Pictures(sources, self.store, self.clock, tasks=tasks, **{"environ": {}} | more)
+        return Covers(sources, self.store, self.clock, tasks=tasks, **{"environ": {}} | more)
 
     def ended(self, cover: str | None, *, name: str = "job-1") -> JobRow:
         def work(tx: object) -> JobRow | None:

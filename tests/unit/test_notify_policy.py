@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.policy import LEAST_TRIES, Refusals, channel_pause, failed_by_us, outcome, outcomes
+from daemon.notify.outbox.policy import LEAST_TRIES, PlainRefusals, channel_pause, failed_by_us, outcome, outcomes
 from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
 from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed
@@ -167,7 +167,7 @@ def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_
 
 def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
     """What is said of refusals of deliveries with a code; None stands for a message that was taken."""
-    memory, said = Refusals(), []
+    memory, said = PlainRefusals(), []
     for step in steps:
         if step is None:
             memory.taken()

@@ -12,7 +12,7 @@ import pytest
 from daemon.domain.events import Event
 from daemon.errors import ConfigFault
 from daemon.notify.message import Link, Message
-from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.compose import MessageContext, compose_digest
 from daemon.notify.message.facts import FACTS
 from daemon.notify.services import SERVICES, service_for
 from daemon.notify.services.base import Markup, Service
@@ -40,7 +40,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def message(name: str = "succeeded") -> Message:
-    return compose_digest(example(name, now=NOW), Look(now=NOW))
+    return compose_digest(example(name, now=NOW), MessageContext(now=NOW))
 
 
 def rendered(templates: Templates, of: Message | None = None, form: Service = JSON) -> Rendered:
@@ -170,7 +170,7 @@ def test_no_value_breaks_out(made: Made, name: str, form: Service) -> None:
     claimed = example("failed", now=NOW)[0]
     assert claimed.job is not None
     hostile = replace(claimed, job=replace(claimed.job, label=name, batch=name, error_msg=name))
-    of = compose_digest([hostile], Look(now=NOW))
+    of = compose_digest([hostile], MessageContext(now=NOW))
     for value in ("f.label", "f.batch", "f.error_msg"):
         result = rendered(made(f"t\n[{{{{ {value} | cut(60) }}}}]"), of, form)
         assert "{{" not in name or "49" not in result.body

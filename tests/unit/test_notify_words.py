@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from daemon.notify.message import Language
 from daemon.notify.message import escape as words
+from daemon.notify.message import language as voices
 from daemon.notify.message.escape import clean, length
-from daemon.notify.message.language import voice as voices
-from daemon.notify.message.language.voice import Voice, voice
+from daemon.notify.message.language import Voice, voice
 
 
 @pytest.mark.parametrize("module", [words, voices])

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from daemon.clock import ManualClock
-from daemon.sim.jobs import Book, Job
+from daemon.sim.book import Book
+from daemon.sim.jobs import Job
 from daemon.sim.kinds import AVATAR
 from daemon.sim.listing import find, read_query
 from daemon.sim.orders import JobOrder, check_timeline

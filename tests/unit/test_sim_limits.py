@@ -1,6 +1,6 @@
 """The sliding limits of the gateway."""
 
-from daemon.sim.limits import Limiter
+from daemon.sim.tenant import Limiter
 
 
 def test_no_second_holds_more_than_the_rate() -> None:

@@ -7,14 +7,14 @@ from itertools import pairwise
 import pytest
 
 from daemon.sim.kinds import BUSINESS_CARD, PHOTO_DETECTION, PICTURE_MODELING
-from daemon.sim.plans import SHORTEST_WAIT, Planner, Step, spoken_seconds
+from daemon.sim.plans import SHORTEST_WAIT, Step, Timelines, spoken_seconds
 
 COUNT = 20_000
 
 
 @pytest.fixture(scope="module")
 def plans() -> list[list[Step]]:
-    planner = Planner(random.Random(1))
+    planner = Timelines(random.Random(1))
     return [planner.plan(40) for _ in range(COUNT)]
 
 
@@ -42,7 +42,7 @@ def production(plans: list[list[Step]]) -> list[float]:
 
 
 def test_production_follows_the_scripts_length_with_a_heavy_tail(plans: list[list[Step]]) -> None:
-    planner = Planner(random.Random(2))
+    planner = Timelines(random.Random(2))
     twice = statistics.median(production([planner.plan(80) for _ in range(2000)]))
     times = production(plans)
     once = statistics.median(times)
@@ -63,7 +63,7 @@ def test_waiting_is_bursty(plans: list[list[Step]]) -> None:
 
 def test_kinds_without_a_script_have_times_and_ends_of_their_own() -> None:
     for kind in (BUSINESS_CARD, PHOTO_DETECTION, PICTURE_MODELING):
-        planner = Planner(random.Random(4))
+        planner = Timelines(random.Random(4))
         plans = [planner.plan(500, kind) for _ in range(4000)]
         assert (share(plans, "BLOCK") > 0) == kind.freezes
         assert share(plans, "PARTIAL_SUCCEED") == pytest.approx(0.092 if kind.may_half_succeed else 0, abs=0.015)
@@ -72,7 +72,7 @@ def test_kinds_without_a_script_have_times_and_ends_of_their_own() -> None:
 
 def test_the_seed_decides() -> None:
     def draw(seed: int) -> list[list[Step]]:
-        planner = Planner(random.Random(seed))
+        planner = Timelines(random.Random(seed))
         return [planner.plan(planner.script_chars() / 14) for _ in range(20)]
 
     assert draw(3) == draw(3)

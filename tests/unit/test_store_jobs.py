@@ -9,7 +9,7 @@ import pytest
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, Tracking
 from daemon.domain.routing import Route, routing
-from daemon.store import Look, Store, StoreRefused, TrackResult
+from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
 
 
@@ -449,7 +449,7 @@ def test_the_download_link_hastens_the_waiting_alerts(store: Store) -> None:
 def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Store) -> None:
     job, ended = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
     store.write_now(lambda tx: record(tx, ended, "FAILED"))
-    look = Look(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=3, last_error="HTTP 503")
+    look = Bookkeeping(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=3, last_error="HTTP 503")
     store.write_now(lambda tx: tx.jobs.checkpoint([look, replace(look, job=ended)]))
     store.write_now(lambda tx: tx.jobs.checkpoint([replace(look, last_polled_at=None, polls=1, last_error=None)]))
     store.write_now(lambda tx: tx.jobs.checkpoint([]))
@@ -463,7 +463,7 @@ def test_checkpoints_add_up_and_leave_ended_jobs_without_a_next_poll(store: Stor
 def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
     job, ended = store.write_now(lambda tx: (track(tx, "job-1"), track(tx, "job-2")))
     store.write_now(lambda tx: record(tx, ended, "FAILED"))
-    look = Look(
+    look = Bookkeeping(
         job=job,
         last_polled_at=NOW,
         next_poll_at=later(5),
@@ -489,7 +489,9 @@ def test_a_checkpoint_says_how_and_why_a_job_is_asked(store: Store) -> None:
 @pytest.mark.parametrize("end", ["record_move", "record_end", "untrack"])
 def test_a_job_that_is_no_longer_asked_has_no_reason_to_be(store: Store, end: str) -> None:
     job = store.write_now(track)
-    look = Look(job=job, last_polled_at=NOW, next_poll_at=later(5), polls=1, last_error=None, next_reason="price")
+    look = Bookkeeping(
+        job=job, last_polled_at=NOW, next_poll_at=later(5), polls=1, last_error=None, next_reason="price"
+    )
     ends = {
         "record_move": lambda tx: record(tx, job, "FAILED"),
         "record_end": lambda tx: tx.jobs.record_end(job, Event.LOST, at=NOW, routing=BOTH, reason="x"),

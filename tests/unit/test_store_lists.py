@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
-from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists, ordered
+from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists, paging
 from tests.support.store import NOW, later, open_store, request, track
 
 JOBS, DELIVERIES = 60, 90
@@ -188,7 +188,7 @@ def test_deliveries_of_one_job_are_found(store: Store) -> None:
     assert store.read(lambda tx: tx.outbox.list(jobs=[])) == []
 
 
-def paged(store: Store, read: Callable[[Any, ordered.Place | None], lists.Page[Any]]) -> list[int]:
+def paged(store: Store, read: Callable[[Any, paging.Place | None], lists.Page[Any]]) -> list[int]:
     """The row ids of all pages, each of a transaction of its own."""
     found: list[int] = []
     after = None
@@ -204,7 +204,7 @@ def test_combinations_beyond_what_one_statement_takes_are_merged_too(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = [row.id for row in store.read(lambda tx: tx.jobs.page(limit=99, sort=JobSort.CHANGED).rows)]
-    monkeypatch.setattr(ordered, "_ARMS", 2)
+    monkeypatch.setattr(paging, "_ARMS", 2)
     assert paged(store, lambda tx, after: tx.jobs.page(limit=9, after=after, sort=JobSort.CHANGED)) == wanted
 
 
@@ -243,7 +243,7 @@ def test_no_list_of_jobs_walks_or_sorts_the_table(
 ) -> None:
     fit = {} if name is None else {name: JOB_FITS[name][0]}
     by_id = sort is not JobSort.CHANGED and name is None
-    after = ordered.Place(0, stamp(NOW) if sort is JobSort.CHANGED or name == "since" else None, 60)
+    after = paging.Place(0, stamp(NOW) if sort is JobSort.CHANGED or name == "since" else None, 60)
     with few(monkeypatch, number):
         assert walks(store, lambda tx: tx.jobs.page(limit=50, sort=sort, **fit)) == ["SCAN jobs"] * by_id
         assert walks(store, lambda tx: tx.jobs.page(limit=50, sort=sort, after=after, **fit)) == []
@@ -259,7 +259,7 @@ def test_no_list_of_deliveries_walks_or_sorts_the_table(
 ) -> None:
     fit = {} if name is None else {name: 3 if name == "job" else DELIVERY_FITS[name][0]}
     by_id = name is None or (name in ("batch", "tag") and number < 0)
-    after = ordered.Place(0, None if by_id or name in ("job", "batch", "tag") else stamp(NOW), 60)
+    after = paging.Place(0, None if by_id or name in ("job", "batch", "tag") else stamp(NOW), 60)
     with few(monkeypatch, number):
         assert walks(store, lambda tx: tx.outbox.page(limit=50, sort=sort, **fit)) == ["SCAN deliveries"] * by_id
         assert walks(store, lambda tx: tx.outbox.page(limit=50, sort=sort, after=after, **fit)) == []

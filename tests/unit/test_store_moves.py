@@ -15,10 +15,10 @@ from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Routing
 from daemon.store import (
     AttemptOutcome,
+    Bookkeeping,
     DeliveryRow,
     DeliveryStatus,
     JobRow,
-    Look,
     MovedDeliveries,
     MovedJobs,
     Outcome,
@@ -85,7 +85,7 @@ def test_all_jobs_of_a_project_become_jobs_of_the_other(store: Store) -> None:
 
 def test_a_plan_that_the_old_project_made_does_not_go_along(store: Store) -> None:
     [row] = tracked(store, "job-1")
-    look = Look(
+    look = Bookkeeping(
         job=row,
         last_polled_at=NOW,
         next_poll_at=later(60),

@@ -14,6 +14,8 @@ from daemon.store import (
     alerts,
     assets,
     batches,
+    claim_many,
+    claim_one,
     damped,
     discoveries,
     fallback,
@@ -24,9 +26,7 @@ from daemon.store import (
     orphans,
     outbox,
     pictures,
-    plainly,
     retention,
-    together,
     tracking,
 )
 from tests.support.store import open_store
@@ -123,7 +123,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
         ),
         (
-            plainly._DUE,
+            claim_one._DUE,
             [
                 "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
                 "SEARCH held_row USING COVERING INDEX deliveries_due (channel=? AND status=?)",
@@ -133,7 +133,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (
-            together._RECENT,
+            claim_many._RECENT,
             [
                 "CO-ROUTINE anon_1",
                 "SEARCH deliveries USING INDEX deliveries_by_status (channel=? AND status=? AND created_at>?)",
@@ -141,7 +141,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (
-            together._READY,
+            claim_many._READY,
             [
                 "CO-ROUTINE anon_1",
                 "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
@@ -150,11 +150,11 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (
-            together._FIRST,
+            claim_many._FIRST,
             ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
         ),
-        (together._OF_JOBS.params(jobs=[1, 2]), ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
-        (together._OF_PROJECTS, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
+        (claim_many._OF_JOBS.params(jobs=[1, 2]), ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
+        (claim_many._OF_PROJECTS, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
         (
             fallback._HELD_SINCE,
             [

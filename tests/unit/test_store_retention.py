@@ -8,7 +8,7 @@ import pytest
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, JobId
-from daemon.store import AttemptOutcome, Look, Outcome, PictureRow, Store
+from daemon.store import AttemptOutcome, Bookkeeping, Outcome, PictureRow, Store
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, open_store, record, request, track
 
 OLD = later(100)
@@ -137,7 +137,9 @@ def test_an_active_job_stays_and_what_it_was_told(store: Store) -> None:
 def test_jobs_that_are_not_watched_go_too(store: Store, way: str) -> None:
     def work(tx):
         job = track(tx)
-        tx.jobs.checkpoint([Look(job=job, last_polled_at=later(50), next_poll_at=None, polls=1, last_error=None)])
+        tx.jobs.checkpoint(
+            [Bookkeeping(job=job, last_polled_at=later(50), next_poll_at=None, polls=1, last_error=None)]
+        )
         if way == "stopped":
             tx.jobs.untrack(PROJECT, JobId("job-1"), at=NOW)
         else:

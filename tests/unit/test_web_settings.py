@@ -8,8 +8,8 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 from daemon.web import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
-from daemon.web.links import Pace, header_safe
-from daemon.web.pages import Page, prefers_chinese, render
+from daemon.web.links import TokenBucket, header_safe
+from daemon.web.pages import LinkPage, prefers_chinese, render
 from daemon.web.visitors import is_robot
 
 MAIN = ProjectName("main")
@@ -106,8 +106,8 @@ def test_the_readers_language(header: str, *, chinese: bool) -> None:
     assert prefers_chinese(header) is chinese
 
 
-@pytest.mark.parametrize("page", Page)
-def test_every_page_stands_in_both_languages(page: Page) -> None:
+@pytest.mark.parametrize("page", LinkPage)
+def test_every_page_stands_in_both_languages(page: LinkPage) -> None:
     english, chinese = render(page, "en"), render(page, "zh")
     assert english.status == chinese.status
     assert english.html.isascii()
@@ -149,7 +149,7 @@ def test_a_url_in_a_header(url: str, safe: str) -> None:
 
 def test_the_pace_lets_a_second_of_it_through_at_once_and_never_more() -> None:
     clock = ManualClock()
-    pace = Pace(clock, rate=5)
+    pace = TokenBucket(clock, rate=5)
     clock.advance(3600)
     assert [pace.admit() for _ in range(7)] == [True] * 5 + [False] * 2
     clock.advance(0.5)

@@ -26,11 +26,11 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import MARKS, OTHER, PARTIAL, Look
+from daemon.notify.message.language import MARKS, OTHER, PARTIAL, MessageContext
 from daemon.notify.message.lateness import job_late, late, notes
 from daemon.store import Claimed, DeliveryRow
 
-__all__ = ["Look", "compose", "compose_digest", "compose_plain"]
+__all__ = ["MessageContext", "compose", "compose_digest", "compose_plain"]
 
 _WITH_LINKS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 _WHEN = {
@@ -42,14 +42,14 @@ _WHEN = {
 }
 
 
-def compose(claimed: Claimed, look: Look) -> Message:
+def compose(claimed: Claimed, context: MessageContext) -> Message:
     """The message of a claimed delivery. Never raises for what a row holds."""
     delivery = claimed.delivery
     if delivery.event is Event.BATCH_FINISHED:
-        return batch_message(delivery, look)
+        return batch_message(delivery, context)
     if claimed.job is None or delivery.event in OPERATOR_EVENTS:
-        return operator_message(delivery, look)
-    return _job_message(telling(claimed, claimed.job), look)
+        return operator_message(delivery, context)
+    return _job_message(telling(claimed, claimed.job), context)
 
 
 def compose_plain(claimed: Claimed) -> Message:
@@ -70,15 +70,15 @@ def compose_plain(claimed: Claimed) -> Message:
     )
 
 
-def compose_digest(claimed: Sequence[Claimed], look: Look) -> Message:
+def compose_digest(claimed: Sequence[Claimed], context: MessageContext) -> Message:
     """One message of many claimed deliveries of a channel, at least one; of one it is its own message."""
     if len(claimed) == 1:
-        return compose(claimed[0], look)
-    return digest_message([(one, compose(one, look)) for one in claimed], look)
+        return compose(claimed[0], context)
+    return digest_message([(one, compose(one, context)) for one in claimed], context)
 
 
-def _job_message(of: Telling, look: Look) -> Message:
-    texts, event = look.voice.texts, of.event
+def _job_message(of: Telling, context: MessageContext) -> Message:
+    texts, event = context.voice.texts, of.event
     emoji, severity = PARTIAL if of.partial else MARKS[event]
     title = texts.title_partial if of.partial else texts.titles[event]
     happened = texts.verb_partial if of.partial else texts.verbs[event]
@@ -87,25 +87,25 @@ def _job_message(of: Telling, look: Look) -> Message:
         severity=severity,
         emoji=emoji,
         title=title.format(name=of.name),
-        headline=_headline(of, look),
+        headline=_headline(of, context),
         subject=f"job {of.job.job_id}",
-        fields=_fields(of, look),
-        links=_links(of, look) if event in _WITH_LINKS or _canceled_late(of) else (),
-        notes=notes(of.delivery, look, job_late(of, happened, look)),
-        facts=job_facts(of, look),
-        cover=look.cover,
-        language=look.language,
+        fields=_fields(of, context),
+        links=_links(of, context) if event in _WITH_LINKS or _canceled_late(of) else (),
+        notes=notes(of.delivery, context, job_late(of, happened, context)),
+        facts=job_facts(of, context),
+        cover=context.cover,
+        language=context.language,
     )
 
 
 # ------------------------------------------------------------------------------------------- the sentence
 
 
-def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sentence for each event
-    voice, texts = look.voice, look.voice.texts
+def _headline(of: Telling, context: MessageContext) -> str:  # noqa: PLR0911, C901 - one sentence for each event
+    voice, texts = context.voice, context.voice.texts
     match of.event:
         case Event.SUCCEEDED:
-            return voice.sentences(texts.partly if of.partial else "", _made(of, look))
+            return voice.sentences(texts.partly if of.partial else "", _made(of, context))
         case Event.FAILED:
             said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
@@ -117,22 +117,22 @@ def _headline(of: Telling, look: Look) -> str:  # noqa: PLR0911, C901 - one sent
         case Event.UNBLOCKED:
             return texts.unblocked.format(state=voice.state(of.state))
         case Event.STARTED:
-            return voice.sentences(texts.started, _remaining(of, look))
+            return voice.sentences(texts.started, _remaining(of, context))
         case Event.STUCK:
-            return _overdue(of, look)
+            return _overdue(of, context)
         case Event.LOST:
             kind = voice.kind(of.job.kind)
             return texts.lost if of.job.answered else texts.lost_never.format(kind=kind)
         case Event.EXPIRED:
             return texts.expired.format(since=voice.moment(of.job.tracked_at))
         case Event.LINK_EXPIRING:
-            return _expiring(of, look)
+            return _expiring(of, context)
         case _:
             return voice.reason(of.reason)
 
 
-def _made(of: Telling, look: Look) -> str:
-    voice, texts, job = look.voice, look.voice.texts, of.job
+def _made(of: Telling, context: MessageContext) -> str:
+    voice, texts, job = context.voice, context.voice.texts, of.job
     long = voice.length(job.duration) if job.duration is not None and job.duration > 0 else ""
     took = voice.length(of.times.took) if of.times.took is not None else ""
     if took:
@@ -148,8 +148,8 @@ def _made(of: Telling, look: Look) -> str:
     return f"{said[0].upper()}{said[1:]}"
 
 
-def _remaining(of: Telling, look: Look) -> str:
-    voice, eta = look.voice, of.eta
+def _remaining(of: Telling, context: MessageContext) -> str:
+    voice, eta = context.voice, of.eta
     if eta is None:
         return ""
     return voice.texts.started_eta.format(
@@ -157,8 +157,8 @@ def _remaining(of: Telling, look: Look) -> str:
     )
 
 
-def _overdue(of: Telling, look: Look) -> str:
-    voice = look.voice
+def _overdue(of: Telling, context: MessageContext) -> str:
+    voice = context.voice
     elapsed, median, high = (of.number(each) for each in ("elapsed", "normal_median", "normal_high"))
     if elapsed is None or median is None or high is None:
         return voice.texts.stuck
@@ -167,24 +167,24 @@ def _overdue(of: Telling, look: Look) -> str:
     )
 
 
-def _expiring(of: Telling, look: Look) -> str:
+def _expiring(of: Telling, context: MessageContext) -> str:
     """What a person can do about it: nothing where wrapd's own link goes on, else save the video in time."""
-    voice, texts, until = look.voice, look.voice.texts, of.link_until
+    voice, texts, until = context.voice, context.voice.texts, of.link_until
     if until is None:
         return texts.link_soon
-    if until <= look.now:
+    if until <= context.now:
         return texts.link_expired.format(until=voice.moment(until))
-    text = texts.link_unseen if of.job.id in look.links else texts.link_expiring
-    left = voice.rough((until - look.now).total_seconds())
+    text = texts.link_unseen if of.job.id in context.links else texts.link_expiring
+    left = voice.rough((until - context.now).total_seconds())
     return text.format(product=voice.product(of.job.kind), until=voice.moment(until), left=left)
 
 
 # ------------------------------------------------------------------------------------------- fields and links
 
 
-def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
+def _fields(of: Telling, context: MessageContext) -> tuple[Field, ...]:
     """The named values, what matters most first: a chat with little room leaves out the last ones."""
-    voice, job, event = look.voice, of.job, of.event
+    voice, job, event = context.voice, of.job, of.event
     label = clean(job.label or "", limit=NAME_LIMIT)
     kind = voice.texts.brackets.format(text=voice.kind(job.kind))
     pairs = (
@@ -192,7 +192,7 @@ def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
         ("reason", clean(voice.reason(of.reason), limit=200)),
         ("state", voice.state(of.state) if event in {Event.LOST, Event.EXPIRED} else ""),
         (_WHEN.get(event, "seen"), voice.moment(of.times.ended)),
-        ("expected", _expected(of, look)),
+        ("expected", _expected(of, context)),
         ("label", label if label != of.name else ""),
         ("batch", clean(job.batch or "", limit=NAME_LIMIT)),
         ("tags", clean(", ".join(job.tags), limit=200)),
@@ -203,12 +203,12 @@ def _fields(of: Telling, look: Look) -> tuple[Field, ...]:
     return tuple(voice.field(name, value) for name, value in pairs if name and value)
 
 
-def _expected(of: Telling, look: Look) -> str:
+def _expected(of: Telling, context: MessageContext) -> str:
     """When a job that has begun should end."""
     if of.event is not Event.STARTED or of.eta is None:
         return ""
     began = of.times.ended
-    return look.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
+    return context.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
 
 
 def _canceled_late(of: Telling) -> bool:
@@ -217,14 +217,14 @@ def _canceled_late(of: Telling) -> bool:
     return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
 
 
-def _links(of: Telling, look: Look) -> tuple[Link, ...]:
+def _links(of: Telling, context: MessageContext) -> tuple[Link, ...]:
     """wrapd's own link alone where there is one: it works as long as the video is there."""
-    job, names = of.job, look.voice.texts.link_names
-    own = look.links.get(job.id)
+    job, names = of.job, context.voice.texts.link_names
+    own = context.links.get(job.id)
     if own == "":  # it was revoked: nobody is to be given another one
         return ()
     if own is not None:
-        is_video = look.voice.product(job.kind) == look.voice.texts.product_video
+        is_video = context.voice.product(job.kind) == context.voice.texts.product_video
         return (Link(name=names["watch" if is_video else "open"], url=own),)
     fetched = job.links_at or of.times.ended
     found = (
@@ -233,26 +233,26 @@ def _links(of: Telling, look: Look) -> tuple[Link, ...]:
         ("cover", job.asset.cover_url, None),
     )
     return tuple(
-        Link(name=names[name], url=url, note=_validity(url, fetched, life, look))
+        Link(name=names[name], url=url, note=_validity(url, fetched, life, context))
         for name, url, life in found
         if url and is_web(url)
     )
 
 
-def _validity(url: str, fetched: datetime, life: timedelta | None, look: Look) -> str:
-    voice, until = look.voice, expiry(url, fetched, life)
+def _validity(url: str, fetched: datetime, life: timedelta | None, context: MessageContext) -> str:
+    voice, until = context.voice, expiry(url, fetched, life)
     if until is None:
         return ""
-    text = voice.texts.link_gone if until <= look.now else voice.texts.link_until
+    text = voice.texts.link_gone if until <= context.now else voice.texts.link_until
     return text.format(until=voice.moment(until))
 
 
 _OPERATOR_FACTS = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part", "command")
 
 
-def operator_message(delivery: DeliveryRow, look: Look) -> Message:
+def operator_message(delivery: DeliveryRow, context: MessageContext) -> Message:
     """The message of an operator event."""
-    facts, voice, texts = delivery.facts, look.voice, look.voice.texts
+    facts, voice, texts = delivery.facts, context.voice, context.voice.texts
     emoji, severity = MARKS.get(delivery.event, OTHER)
     words = texts.operators.get(delivery.event, texts.operator_other)
     if facts.get("partly") is True:
@@ -274,20 +274,20 @@ def operator_message(delivery: DeliveryRow, look: Look) -> Message:
         title=words.title.format(**names),
         headline=words.headline.format(**names),
         subject=names["channel"] or names["project"],
-        fields=_operator_fields(facts, at, look),
-        notes=notes(delivery, look, late(delivery, voice.texts.verb_other, at, look)),
+        fields=_operator_fields(facts, at, context),
+        notes=notes(delivery, context, late(delivery, voice.texts.verb_other, at, context)),
         facts={
             **delivery_facts(delivery),
             "observed_at": iso(at),
             **{key: facts.get(key) for key in _OPERATOR_FACTS},
             "held_channel": facts.get("channel"),
         },
-        language=look.language,
+        language=context.language,
     )
 
 
-def _operator_fields(facts: Mapping[str, Json], at: datetime, look: Look) -> tuple[Field, ...]:
-    voice, delay, jobs = look.voice, seconds(facts, "late_seconds"), number(facts, "jobs")
+def _operator_fields(facts: Mapping[str, Json], at: datetime, context: MessageContext) -> tuple[Field, ...]:
+    voice, delay, jobs = context.voice, seconds(facts, "late_seconds"), number(facts, "jobs")
     pairs = (
         ("reason", voice.reason(text(facts, "reason", TEXT_LIMIT))),
         ("job", text(facts, "job_id", 128)),

@@ -25,7 +25,7 @@ from daemon.notify.message.facts import (
     telling,
     text,
 )
-from daemon.notify.message.language.voice import DIGEST, MARKS, Look
+from daemon.notify.message.language import DIGEST, MARKS, MessageContext
 from daemon.notify.message.lateness import diverted_from, is_resent, late, notes
 from daemon.store import Claimed, DeliveryRow
 
@@ -56,22 +56,22 @@ class _Alert:
         return self.message.severity is not Severity.BAD, self.at, self.claimed.delivery.id
 
 
-def digest_message(alerts: Sequence[tuple[Claimed, Message]], look: Look) -> Message:
+def digest_message(alerts: Sequence[tuple[Claimed, Message]], context: MessageContext) -> Message:
     """The message of two alerts or more; beside each stands the message that it would be by itself."""
     found = [_alert(claimed, message) for claimed, message in alerts]
     counts = _counts(found)
-    title = look.voice.texts.title_digest.format(counts=_summary(counts, look))
+    title = context.voice.texts.title_digest.format(counts=_summary(counts, context))
     return Message(
         event="digest",
         severity=min((alert.message.severity for alert in found), key=_RANK.__getitem__),
         emoji=DIGEST,
         title=title,
-        headline=_headline(found, look),
+        headline=_headline(found, context),
         subject=title,
-        notes=_notes(found, look),
-        rows=tuple(_row(alert, look) for alert in sorted(found, key=lambda alert: alert.place)),
+        notes=_notes(found, context),
+        rows=tuple(_row(alert, context) for alert in sorted(found, key=lambda alert: alert.place)),
         facts=_facts(found, counts),
-        language=look.language,
+        language=context.language,
     )
 
 
@@ -91,16 +91,16 @@ def _counts(alerts: Sequence[_Alert]) -> dict[str, int]:
     return {way: found[way] for way in order if found[way]}
 
 
-def _summary(counts: Mapping[str, int], look: Look) -> str:
+def _summary(counts: Mapping[str, int], context: MessageContext) -> str:
     """ "12 finished, 2 failed"; events that have no word of their own are counted together."""
-    texts = look.voice.texts
+    texts = context.voice.texts
     said = [texts.counts[way].say(n) for way, n in counts.items() if way in texts.counts]
     others = sum(n for way, n in counts.items() if way not in texts.counts)
     return texts.comma.join([*said, *([texts.other.say(others)] if others else [])])
 
 
-def _headline(alerts: Sequence[_Alert], look: Look) -> str:
-    voice = look.voice
+def _headline(alerts: Sequence[_Alert], context: MessageContext) -> str:
+    voice = context.voice
     first, last = min(alert.at for alert in alerts), max(alert.at for alert in alerts)
     span = voice.span(first, last) if voice.moment(first) != voice.moment(last) else voice.moment(first)
     quiet = any(alert.claimed.delivery.held_until is not None for alert in alerts)
@@ -108,8 +108,8 @@ def _headline(alerts: Sequence[_Alert], look: Look) -> str:
     return text.format(n=len(alerts), span=span)
 
 
-def _notes(alerts: Sequence[_Alert], look: Look) -> tuple[str, ...]:
-    texts = look.voice.texts
+def _notes(alerts: Sequence[_Alert], context: MessageContext) -> tuple[str, ...]:
+    texts = context.voice.texts
     first = min(alerts, key=lambda alert: alert.at)
     rows = [alert.claimed.delivery for alert in alerts]
     others = dict.fromkeys(name for row in rows if (name := diverted_from(row)))
@@ -119,29 +119,29 @@ def _notes(alerts: Sequence[_Alert], look: Look) -> tuple[str, ...]:
         *(texts.diverted.format(channel=name) for name in others),
         ""
         if is_resent(first.claimed.delivery)
-        else late(first.claimed.delivery, texts.verb_first, first.at, look),
+        else late(first.claimed.delivery, texts.verb_first, first.at, context),
     )
     return tuple(filter(None, found))
 
 
-def _row(alert: _Alert, look: Look) -> Row:
-    of, texts, event = alert.of, look.voice.texts, alert.claimed.delivery.event
+def _row(alert: _Alert, context: MessageContext) -> Row:
+    of, texts, event = alert.of, context.voice.texts, alert.claimed.delivery.event
     verb = texts.verb_partial if of is not None and of.partial else texts.verbs.get(event, texts.verb_other)
-    when = verb.format(at=look.voice.clock(alert.at))
-    detail = _detail(of, look) if of is not None else ""
+    when = verb.format(at=context.voice.clock(alert.at))
+    detail = _detail(of, context) if of is not None else ""
     return Row(
         emoji=alert.message.emoji,
         name=of.name if of is not None else alert.message.title,
         text=f"{when}{detail}",
-        link=_best(alert.message.links, of, look.now),
+        link=_best(alert.message.links, of, context.now),
     )
 
 
-def _detail(of: Telling, look: Look) -> str:
+def _detail(of: Telling, context: MessageContext) -> str:
     """What a row says beside when it happened."""
-    texts, job = look.voice.texts, of.job
+    texts, job = context.voice.texts, of.job
     if of.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
-        return f"{texts.comma}{texts.row_length.format(length=look.voice.length(job.duration))}"
+        return f"{texts.comma}{texts.row_length.format(length=context.voice.length(job.duration))}"
     if of.event is Event.FAILED:
         said = clean(job.error_msg or job.error_code or "", limit=_DETAIL)
         return f"{texts.colon}{said}" if said else ""
@@ -189,27 +189,27 @@ _SIGNS = {
 }
 
 
-def batch_message(delivery: DeliveryRow, look: Look) -> Message:
+def batch_message(delivery: DeliveryRow, context: MessageContext) -> Message:
     """The message of a batch's end."""
-    facts, texts = delivery.facts, look.voice.texts
+    facts, texts = delivery.facts, context.voice.texts
     counts = {way: number(facts, way) for way in WAYS}
     jobs = number(facts, "jobs") or sum(counts.values())
     name = text(facts, "batch", NAME_LIMIT) or "?"
     ended = moment(facts, "ended") or observed(delivery)
-    rows = tuple(_batch_row(each, look) for each in _failures(facts))
+    rows = tuple(_batch_row(each, context) for each in _failures(facts))
     severity = _severity(counts, jobs)
     return Message(
         event=delivery.event,
         severity=severity,
         emoji=MARKS[Event.BATCH_FINISHED][0],
-        title=texts.titles[Event.BATCH_FINISHED].format(name=name, counts=_batch_summary(counts, jobs, look)),
-        headline=_batch_headline(counts, jobs, rows, look),
+        title=texts.titles[Event.BATCH_FINISHED].format(name=name, counts=_batch_summary(counts, jobs, context)),
+        headline=_batch_headline(counts, jobs, rows, context),
         subject=f"batch {name}",
-        fields=_fields(delivery, ended, look),
+        fields=_fields(delivery, ended, context),
         rows=rows,
-        notes=notes(delivery, look, late(delivery, texts.verbs[Event.BATCH_FINISHED], ended, look)),
+        notes=notes(delivery, context, late(delivery, texts.verbs[Event.BATCH_FINISHED], ended, context)),
         facts=_batch_facts(delivery, name, counts, jobs, ended),
-        language=look.language,
+        language=context.language,
     )
 
 
@@ -219,21 +219,21 @@ def _severity(counts: Mapping[str, int], jobs: int) -> Severity:
     return Severity.GOOD if counts["succeeded"] >= jobs else Severity.WARNING
 
 
-def _batch_summary(counts: Mapping[str, int], jobs: int, look: Look) -> str:
+def _batch_summary(counts: Mapping[str, int], jobs: int, context: MessageContext) -> str:
     """ "48 of 50 done, 2 failed"."""
-    texts = look.voice.texts
+    texts = context.voice.texts
     done = texts.batch_done.format(done=counts["succeeded"], n=jobs)
-    return texts.comma.join([done, *_others(counts, look)])
+    return texts.comma.join([done, *_others(counts, context)])
 
 
-def _others(counts: Mapping[str, int], look: Look) -> list[str]:
+def _others(counts: Mapping[str, int], context: MessageContext) -> list[str]:
     """What did not succeed, each way by its number."""
-    said = look.voice.texts.counts
+    said = context.voice.texts.counts
     return [said[way].say(counts[way]) for way in WAYS if way != "succeeded" and counts[way]]
 
 
-def _batch_headline(counts: Mapping[str, int], jobs: int, rows: Sequence[Row], look: Look) -> str:
-    texts, others = look.voice.texts, _others(counts, look)
+def _batch_headline(counts: Mapping[str, int], jobs: int, rows: Sequence[Row], context: MessageContext) -> str:
+    texts, others = context.voice.texts, _others(counts, context)
     if not others:
         return texts.batch_all.format(n=jobs)
     names = [clean(row.name, limit=40) for row in rows[:_NAMED]]
@@ -253,9 +253,9 @@ def _failures(facts: Mapping[str, Json]) -> list[Mapping[str, Json]]:
     return [each for each in found if isinstance(each, Mapping)]
 
 
-def _batch_row(facts: Mapping[str, Json], look: Look) -> Row:
+def _batch_row(facts: Mapping[str, Json], context: MessageContext) -> Row:
     """A job that did not succeed: what the service said of it, else how it ended."""
-    voice = look.voice
+    voice = context.voice
     way = text(facts, "event", 64)
     state = text(facts, "state", 64)
     counted = voice.texts.counts.get(way)
@@ -268,8 +268,8 @@ def _batch_row(facts: Mapping[str, Json], look: Look) -> Row:
     )
 
 
-def _fields(delivery: DeliveryRow, ended: datetime, look: Look) -> tuple[Field, ...]:
-    voice, began = look.voice, moment(delivery.facts, "began")
+def _fields(delivery: DeliveryRow, ended: datetime, context: MessageContext) -> tuple[Field, ...]:
+    voice, began = context.voice, moment(delivery.facts, "began")
     took = (ended - began).total_seconds() if began is not None else 0.0
     pairs = (
         ("began", voice.moment(began) if began is not None else ""),

@@ -13,7 +13,7 @@ from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY, link_expiry
 from daemon.domain.states import State
 from daemon.notify.message.escape import clean
-from daemon.notify.message.language.voice import Look
+from daemon.notify.message.language import MessageContext
 from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
 FACTS: Mapping[str, str] = {
@@ -105,7 +105,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Eta:
+class Forecast:
     """Seconds that production was expected to take from the start on: half of the jobs take less than `median`, 8
     of 10 between `low` and `high`."""
 
@@ -144,10 +144,12 @@ class Telling:
         return text(self.delivery.facts, "reason", TEXT_LIMIT)
 
     @property
-    def eta(self) -> Eta | None:
+    def eta(self) -> Forecast | None:
         """What remained at the start, if the alert tells all of it."""
         median, low, high = (self.number(f"eta_{each}") for each in ("median", "low", "high"))
-        return None if median is None or low is None or high is None else Eta(median=median, low=low, high=high)
+        return (
+            None if median is None or low is None or high is None else Forecast(median=median, low=low, high=high)
+        )
 
     def number(self, name: str) -> float | None:
         """A number of seconds that the alert tells; None where it does not. `eta_low` is `low` inside `eta`."""
@@ -256,7 +258,7 @@ def delivery_facts(delivery: DeliveryRow) -> dict[str, Json]:
     }
 
 
-def job_facts(of: Telling, look: Look) -> dict[str, Json]:
+def job_facts(of: Telling, context: MessageContext) -> dict[str, Json]:
     """The facts of a job's alert."""
     delivery, job, move, asset = of.delivery, of.job, of.move, of.job.asset
     fetched = job.links_at or of.times.ended
@@ -272,7 +274,7 @@ def job_facts(of: Telling, look: Look) -> dict[str, Json]:
         "batch": job.batch,
         "state": of.state,
         "state_before": move.before if move is not None else None,
-        "own_url": look.links.get(job.id) or None,
+        "own_url": context.links.get(job.id) or None,
         "cover_url": asset.cover_url,
         "cover_valid_until": _until(asset.cover_url, fetched, None),
         "preview_url": asset.preview_url,

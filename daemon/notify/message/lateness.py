@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
-from daemon.notify.message.language.voice import Look
+from daemon.notify.message.language import MessageContext
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
@@ -24,13 +24,13 @@ class _Wait:
     why: str
 
 
-def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
+def notes(delivery: DeliveryRow, context: MessageContext, late: str) -> tuple[str, ...]:
     """All notes of an alert; `late` is that about lateness, '' where there is none. What somebody has asked for
     is not late."""
-    texts = look.voice.texts
+    texts = context.voice.texts
     diverted = diverted_from(delivery)
-    repeated = damped(delivery, look)
-    again = resent(delivery, look)
+    repeated = damped(delivery, context)
+    again = resent(delivery, context)
     found = (
         again,
         texts.repeat if delivery.possible_repeat else "",
@@ -40,19 +40,19 @@ def notes(delivery: DeliveryRow, look: Look, late: str) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def damped(delivery: DeliveryRow, look: Look) -> str:
+def damped(delivery: DeliveryRow, context: MessageContext) -> str:
     """How often it happened since it was told last, where one message tells of several; '' where it does not."""
     times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
     if times < 2 or since is None:
         return ""
-    return look.voice.texts.damped.format(n=times, since=look.voice.moment(since))
+    return context.voice.texts.damped.format(n=times, since=context.voice.moment(since))
 
 
-def resent(delivery: DeliveryRow, look: Look) -> str:
+def resent(delivery: DeliveryRow, context: MessageContext) -> str:
     """That somebody asked for it to be sent again; '' where nobody did."""
     if not is_resent(delivery):
         return ""
-    voice, first = look.voice, moment(delivery.facts, "first_sent_at") or observed(delivery)
+    voice, first = context.voice, moment(delivery.facts, "first_sent_at") or observed(delivery)
     return voice.texts.resent.format(first=voice.moment(first))
 
 
@@ -66,53 +66,53 @@ def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
     return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
 
 
-def job_late(of: Telling, happened: str, look: Look) -> str:
+def job_late(of: Telling, happened: str, context: MessageContext) -> str:
     """The note where a job's alert comes late; `happened` is the sentence of its event with {at}."""
     ended, tracked = of.times.ended, of.job.tracked_at
-    if look.now - ended <= LATE:
+    if context.now - ended <= LATE:
         return ""
-    voice, texts = look.voice, look.voice.texts
+    voice, texts = context.voice, context.voice.texts
     known = max(ended, tracked) if of.times.reported else ended
-    waits = [_queued(of.delivery, look)]
+    waits = [_queued(of.delivery, context)]
     if of.times.reported:
         waits.append(
             _Wait(seconds=_between(ended, tracked), why=texts.why_tracked.format(at=voice.clock(tracked)))
         )
-        waits.append(_Wait(seconds=_between(known, of.times.seen), why=_unseen(of, known, look)))
-    return _late(happened, ended, waits, look)
+        waits.append(_Wait(seconds=_between(known, of.times.seen), why=_unseen(of, known, context)))
+    return _late(happened, ended, waits, context)
 
 
-def late(delivery: DeliveryRow, happened: str, at: datetime, look: Look) -> str:
+def late(delivery: DeliveryRow, happened: str, at: datetime, context: MessageContext) -> str:
     """The note where an alert that is about no job comes late."""
-    if look.now - at <= LATE:
+    if context.now - at <= LATE:
         return ""
-    return _late(happened, at, [_queued(delivery, look)], look)
+    return _late(happened, at, [_queued(delivery, context)], context)
 
 
-def _late(happened: str, at: datetime, waits: list[_Wait], look: Look) -> str:
-    voice, texts = look.voice, look.voice.texts
+def _late(happened: str, at: datetime, waits: list[_Wait], context: MessageContext) -> str:
+    voice, texts = context.voice, context.voice.texts
     longest = max(waits, key=lambda wait: wait.seconds)
-    first, told = voice.clocks((at, look.now))
+    first, told = voice.clocks((at, context.now))
     known = longest.why if longest.seconds > LATE.total_seconds() / 2 else ""
     pattern = texts.late_why if known else texts.late
     return pattern.format(happened=happened.format(at=first), told=told, why=known)
 
 
-def _queued(delivery: DeliveryRow, look: Look) -> _Wait:
+def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
     """The wait in the outbox: for the end of quiet hours, then for the channel."""
-    texts, written, held = look.voice.texts, delivery.created_at, delivery.held_until
-    failed = delivery.attempts > 1 or (look.failed_at is not None and look.failed_at >= written)
-    quiet = _between(written, min(held, look.now)) if held is not None else 0.0
-    rest = _between(written, look.now) - quiet
+    texts, written, held = context.voice.texts, delivery.created_at, delivery.held_until
+    failed = delivery.attempts > 1 or (context.failed_at is not None and context.failed_at >= written)
+    quiet = _between(written, min(held, context.now)) if held is not None else 0.0
+    rest = _between(written, context.now) - quiet
     if quiet > 0 and (quiet >= rest or not failed):
         return _Wait(seconds=quiet, why=texts.why_quiet)
     return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
 
 
-def _unseen(of: Telling, known: datetime, look: Look) -> str:
+def _unseen(of: Telling, known: datetime, context: MessageContext) -> str:
     """Why wrapd saw an end so late: the service told it late, or wrapd could not see it (it was stopped, or could
     not reach the service: which of these, nobody has written down)."""
-    voice, texts = look.voice, look.voice.texts
+    voice, texts = context.voice, context.voice.texts
     told = of.move.reported_at if of.move is not None else None
     if told is not None and _between(known, told) >= _between(told, of.times.seen):
         return texts.why_service.format(at=voice.clock(told))

@@ -15,7 +15,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Target
 from daemon.notify.outbox import ChannelPlan
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.policy import Judged, Refusals, failed_by_us, outcomes
+from daemon.notify.outbox.policy import Judged, PlainRefusals, failed_by_us, outcomes
 from daemon.notify.outbox.sender import Unrecorded, held_alert
 from daemon.notify.transport import Channel
 from daemon.notify.transport.verdicts import Dead, Hold, Sent, arrived
@@ -131,7 +131,7 @@ Work = Callable[[Transaction], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ChannelHealth:
     """How the channel stands as a message ends: whether the operators were told of its trouble, how often it has
     refused since it is held, for how many seconds it rests now, and for how many its lane has been at work."""
 
@@ -162,7 +162,7 @@ class Judge:
     def __init__(self, channel: Channel, around: Surroundings) -> None:
         self._name = channel.name
         self._around = around
-        self._refusals = Refusals()
+        self._refusals = PlainRefusals()
         self._revived: tuple[int, ...] = ()
         self._dead = DeadLetters(channel.name, fallback=channel.plan.fallback)
         self.suspects = False
@@ -182,7 +182,7 @@ class Judge:
 
     def blame(self, ended: Unrecorded) -> Unrecorded:
         """The outcome; one that looks like a refusal of the message, and is one of the channel, as that."""
-        verdict, claimed = ended.report.verdict, ended.load.claimed
+        verdict, claimed = ended.report.verdict, ended.claim.claimed
         self._revived = ()
         if arrived(verdict):
             self._refusals.taken()
@@ -199,9 +199,9 @@ class Judge:
         hold = Hold(reason=reason, status=verdict.status)
         return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
 
-    def of(self, ended: Unrecorded, standing: Standing) -> Callable[[], Judgement]:
+    def of(self, ended: Unrecorded, standing: ChannelHealth) -> Callable[[], Judgement]:
         """What is to be stored, made at the moment at which it is: waits begin then."""
-        around, report, claimed = self._around, ended.report, ended.load.claimed
+        around, report, claimed = self._around, ended.report, ended.claim.claimed
         spread, revived = around.rng.random(), self._revived
 
         def judge() -> Judgement:
@@ -244,7 +244,7 @@ class Judge:
         self,
         ended: Unrecorded,
         results: tuple[Judged, ...],
-        standing: Standing,
+        standing: ChannelHealth,
         revived: tuple[int, ...],
         *,
         at: datetime,
@@ -258,7 +258,7 @@ class Judge:
             due_at, about = results[0].outcome.due_at or at, self._dead.about
             alerts.append(lambda tx: tx.outbox.hold_dead(self._name, revived, about=about, at=at, due_at=due_at))
         if isinstance(report.verdict, Hold) and not standing.told:
-            alert = held_alert(self._name, ended.load, report, at=at)
+            alert = held_alert(self._name, ended.claim, report, at=at)
             told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
             alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=told, at=at))
             wakes += [each.channel for each in told]

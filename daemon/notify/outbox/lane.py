@@ -15,20 +15,20 @@ from typing import TypeVar
 from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.judge import Fallback, Judge, Judgement, Standing, Work
+from daemon.notify.outbox.judge import ChannelHealth, Fallback, Judge, Judgement, Work
 from daemon.notify.outbox.policy import Pace, channel_pause, defect_wait
 from daemon.notify.outbox.prepare import Wants
 from daemon.notify.outbox.sender import (
     AGAIN,
     Arrival,
+    Claim,
+    Claimer,
+    ClaimOrIdle,
     Ended,
-    Hand,
     Idle,
-    Load,
-    Mood,
+    InFlight,
+    LaneState,
     Sender,
-    Taken,
-    Taker,
     Unrecorded,
     arrive,
     finish,
@@ -84,19 +84,19 @@ class Lane:
         self._failed_at: datetime | None = None
         self._singly = 0
         self._resume = False
-        self._next: Load | None = None
+        self._next: Claim | None = None
         self._pause: _Pause | None = None
         self._judge = Judge(channel, around)
         self._pace = Pace(channel.per_minute, gap=channel.gap)
         self._wants = Wants(machine=channel.service.machine, picture=channel.service.picture is not Picture.NONE)
-        self._hand = Hand()
-        self._taker = Taker(
+        self._in_flight = InFlight()
+        self._claimer = Claimer(
             channel=channel.name,
             above=channel.digest_above,
             window=channel.plan.digest_window,
             longest=around.settings.look_interval,
             own_links=around.preparer.links,
-            hand=self._hand,
+            in_flight=self._in_flight,
         )
         self._sender = Sender(
             channel=channel,
@@ -106,7 +106,7 @@ class Lane:
             settings=around.settings,
             defects=around.defects,
             preparer=around.preparer,
-            taker=self._taker,
+            claimer=self._claimer,
             pace=self._pace,
             wants=self._wants,
             stopped=self.stopped,
@@ -122,7 +122,7 @@ class Lane:
     @property
     def owned(self) -> frozenset[int]:
         """The deliveries (row ids) that it has under way."""
-        return self._hand.rows
+        return self._in_flight.rows
 
     def wake(self) -> None:
         """Rows of this channel were written: look at the outbox now."""
@@ -141,7 +141,7 @@ class Lane:
     def let_go(self) -> None:
         """Nothing is under way any more, however it ended: what was is taken up by the rescue."""
         self._next = None
-        self._hand.keep(None)
+        self._in_flight.keep(None)
 
     def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
         """Tell that these are dead, by errors of wrapd's own."""
@@ -184,13 +184,13 @@ class Lane:
         await self._insist(self._around.keeper.look)
         if not self.arrived:
             await self._arrive()
-        load, self._next = self._next, None
-        if load is None:
+        claim, self._next = self._next, None
+        if claim is None:
             taken = await self._take()
             if isinstance(taken, Idle):
                 return taken.seconds
-            load = taken
-        ended = await self._send(load)
+            claim = taken
+        ended = await self._send(claim)
         after = await self._record(ended) if isinstance(ended, Unrecorded) else ended
         if isinstance(after, Idle):
             return after.seconds
@@ -250,7 +250,7 @@ class Lane:
 
     # What is next
 
-    async def _take(self) -> Taken:
+    async def _take(self) -> ClaimOrIdle:
         """Claim what is due, if the channel may be sent to. Rows that were just written are claimed at once; else
         it is read first whether there is anything, which holds up nobody who writes."""
         news, self._news = self._news, False
@@ -261,13 +261,15 @@ class Lane:
         resume, self._resume = self._resume, False
         if not news and not resume:
             now = around.steady.now()
-            wait = await self._insist(lambda: around.store.read_async(lambda tx: self._taker.glance(tx, now=now)))
+            wait = await self._insist(
+                lambda: around.store.read_async(lambda tx: self._claimer.glance(tx, now=now))
+            )
             if wait > 0:
                 return Idle(seconds=wait)
 
-        def work(tx: Transaction) -> Taken:
+        def work(tx: Transaction) -> ClaimOrIdle:
             now, probe = around.steady.now(), not self._judge.suspects
-            return self._taker.take(tx, now=now, singly=singly, resume=resume, probe=probe)
+            return self._claimer.take(tx, now=now, singly=singly, resume=resume, probe=probe)
 
         try:
             taken = await self._insist(lambda: around.store.write(work))
@@ -275,16 +277,16 @@ class Lane:
             raise
         except Exception as error:  # noqa: BLE001 - one that cannot be taken must not keep back the others
             around.defects.note("delivery", error, channel=self.name)
-            self._hand.keep(None)
+            self._in_flight.keep(None)
             return await self._put_aside(error, singly=singly)
-        self._hand.keep(taken)
+        self._in_flight.keep(taken)
         return taken
 
     async def _put_aside(self, error: Exception, *, singly: bool) -> Idle:
         """The next one cannot be taken, by an error of wrapd's own: it waits, and in the end it is dead."""
         around = self._around
-        if self._taker.above > 0 and not singly:  # first find out which of many it is
-            self._singly = self._taker.above
+        if self._claimer.above > 0 and not singly:  # first find out which of many it is
+            self._singly = self._claimer.above
             return AGAIN
         reason = f"wrapd could not read this alert ({type(error).__name__})"
         spread = around.rng.random()
@@ -352,53 +354,55 @@ class Lane:
 
     # A message
 
-    async def _send(self, load: Load) -> Ended:
+    async def _send(self, claim: Claim) -> Ended:
         """Send a message, and those that follow it as long as all goes well."""
         try:
-            ready = await self._around.preparer.prepare(load.claimed, links=load.links, wants=self._wants)
+            ready = await self._around.preparer.prepare(claim.claimed, links=claim.links, wants=self._wants)
         except Exception as error:  # noqa: BLE001 - it is put off like one that cannot be written
-            return self._sender.failed(load, error)
+            return self._sender.failed(claim, error)
         well = self._judge.trusts
         calm = well and not (self._held or self._failures or self._probes or self._singly or self._resume)
-        mood = Mood(failed_at=self._failed_at, calm=calm)
+        state = LaneState(failed_at=self._failed_at, calm=calm)
         loop = asyncio.get_running_loop()
-        return await self._worker.run(lambda: self._sender.series(load, ready, mood, loop))
+        return await self._worker.run(lambda: self._sender.series(claim, ready, state, loop))
 
-    async def _record(self, ended: Unrecorded) -> Taken:
+    async def _record(self, ended: Unrecorded) -> ClaimOrIdle:
         """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
         around = self._around
         ended = self._judge.blame(ended)
-        load = ended.load
+        claim = ended.claim
         told = self._is_told(ended.report.verdict)
         self._count(ended)
         pause = self._pause_after(ended)
         judge = self._judge.of(
             ended,
-            Standing(told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun),
+            ChannelHealth(
+                told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
+            ),
         )
         goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
         singly, resume = self._singly > 0, goes_on and self._resume
         if goes_on:
             self._news = self._resume = False
 
-        def work(tx: Transaction) -> tuple[Judgement, Taken]:
+        def work(tx: Transaction) -> tuple[Judgement, ClaimOrIdle]:
             judged = judge()
             finish(tx, judged.results, at=judged.at)
             judged.tell(tx)
             if not goes_on or self.stopped.is_set():
                 return judged, AGAIN
-            return judged, self._taker.take(tx, now=judged.at, singly=singly, resume=resume)
+            return judged, self._claimer.take(tx, now=judged.at, singly=singly, resume=resume)
 
-        after: Taken = AGAIN
+        after: ClaimOrIdle = AGAIN
         try:
             judged, after = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
             raise
         except Exception as error:  # noqa: BLE001 - the outcome is stored without what hangs on it
-            around.defects.note("delivery", error, channel=self.name, delivery=load.first.delivery.id)
+            around.defects.note("delivery", error, channel=self.name, delivery=claim.first.delivery.id)
             judged = await self._record_alone(judge(), error)
-        self._hand.keep(after)
-        log_send(self.name, load, ended.report, judged.results[0].outcome, pause=pause, told=told)
+        self._in_flight.keep(after)
+        log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, told=told)
         self._stands(ended.report.verdict)
         around.tell(judged.wakes)
         for each in judged.results:
@@ -443,7 +447,7 @@ class Lane:
 
     def _count(self, ended: Unrecorded) -> None:
         """Keep how the channel does."""
-        verdict, many = ended.report.verdict, len(ended.load.claimed)
+        verdict, many = ended.report.verdict, len(ended.claim.claimed)
         self._singly = max(0, self._singly - 1)
         if (isinstance(verdict, Dead) or not ended.written) and many > 1:  # each alert by itself
             self._singly = max(self._singly, many)

@@ -96,7 +96,7 @@ class PictureSource:
         return Reach.CLOUD if cloud else Reach.OUTSIDE
 
 
-class Pictures:
+class Covers:
     """The covers of all projects' jobs. `stop` last."""
 
     def __init__(

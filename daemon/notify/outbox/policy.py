@@ -133,7 +133,7 @@ def defect_wait(defects: int, settings: NotifySettings, spread: float) -> float:
     return backoff.delay(defects, base=settings.retry_base, cap=settings.retry_cap, spread=spread)
 
 
-class Refusals:
+class PlainRefusals:
     """Whether a refusal of a message in its plainest form is about the message or about the channel: two alerts
     running that are refused in the same way are the channel's. If the channel takes another message after that, it
     was about these alerts after all."""

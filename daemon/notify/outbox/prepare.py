@@ -16,7 +16,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import DAY, link_expiry
 from daemon.notify.message import Cover
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.pictures import Pictures
+from daemon.notify.outbox.pictures import Covers
 from daemon.store import Claimed, JobRow, Transaction, is_of_database
 from daemon.tasks import Defects
 
@@ -87,7 +87,7 @@ class Preparer:
     clock: Clock
     defects: Defects
     renew: Renew | None = None
-    pictures: Pictures | None = None
+    pictures: Covers | None = None
     own_links: OwnLinks | None = None
 
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:

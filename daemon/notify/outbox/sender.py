@@ -21,7 +21,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Message
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
-from daemon.notify.message.language.voice import Look
+from daemon.notify.message.language import MessageContext
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import Judged, Pace
 from daemon.notify.outbox.prepare import Prepared, Preparer, Wants
@@ -35,7 +35,7 @@ Links: TypeAlias = Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class Claim:
     """Deliveries that are claimed, for one message: of several, a digest."""
 
     claimed: tuple[Claimed, ...]
@@ -47,9 +47,9 @@ class Load:
 
 
 @dataclass(slots=True)
-class Hand:
-    """The deliveries (row ids) that a lane has under way: what is being sent and in no hand has no owner. Read by
-    other threads; each change puts in a new value."""
+class InFlight:
+    """The deliveries (row ids) that a lane has under way: what is being sent and in flight nowhere has no owner.
+    Read by other threads; each change puts in a new value."""
 
     rows: frozenset[int] = frozenset()
 
@@ -57,10 +57,10 @@ class Hand:
         """These come into it, beside what is there; before their claim is stored."""
         self.rows |= {each.delivery.id for each in claimed}
 
-    def keep(self, after: "Taken | None") -> None:
+    def keep(self, after: "ClaimOrIdle | None") -> None:
         """What was there is stored; only what is to be sent next stays."""
         self.rows = (
-            frozenset(each.delivery.id for each in after.claimed) if isinstance(after, Load) else frozenset()
+            frozenset(each.delivery.id for each in after.claimed) if isinstance(after, Claim) else frozenset()
         )
 
 
@@ -71,12 +71,12 @@ class Idle:
     seconds: float
 
 
-Taken: TypeAlias = Load | Idle
+ClaimOrIdle: TypeAlias = Claim | Idle
 OwnLinksOf: TypeAlias = Callable[[Transaction, Sequence[Claimed], datetime], Links]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taker:
+class Claimer:
     """Takes what one channel is to be sent next. `above` and `window` (seconds) say when alerts are told together
     (`domain.digests`; `above` 0: never), `longest` is how many seconds nothing is looked at."""
 
@@ -85,9 +85,11 @@ class Taker:
     window: float
     longest: float
     own_links: OwnLinksOf
-    hand: Hand = field(default_factory=Hand)
+    in_flight: InFlight = field(default_factory=InFlight)
 
-    def take(self, tx: Transaction, *, now: datetime, singly: bool, resume: bool, probe: bool = True) -> Taken:
+    def take(
+        self, tx: Transaction, *, now: datetime, singly: bool, resume: bool, probe: bool = True
+    ) -> ClaimOrIdle:
         """Claim what goes out next. `singly`: nothing together this time; `resume`: what was put off because of
         the channel goes in the order in which it was written; without `probe` a held channel is tried with what it
         has not refused."""
@@ -98,7 +100,7 @@ class Taker:
             case Together():
                 group = tx.outbox.claim_together(self.channel, now=now, most=MOST)
                 if group:
-                    return self._load(tx, group, now=now)
+                    return self._claim(tx, group, now=now)
                 claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
             case Later():  # what is for the operators is never told together, and need not wait for it
                 claimed = tx.outbox.claim(self.channel, now=now, apart=True)
@@ -110,7 +112,7 @@ class Taker:
                 assert_never(decision)
         if claimed is None:
             return Idle(seconds=self._until(tx.outbox.next_due(self.channel, now=now), now))
-        return self._load(tx, (claimed,), now=now)
+        return self._claim(tx, (claimed,), now=now)
 
     def glance(self, tx: Transaction, *, now: datetime) -> float:
         """Seconds until there may be something to take; 0: now. Only reads."""
@@ -122,9 +124,9 @@ class Taker:
         waiting = tx.outbox.waiting(self.channel, now=now, window=self.window)
         return decide(waiting, above=self.above, window=self.window, now=now)
 
-    def _load(self, tx: Transaction, claimed: tuple[Claimed, ...], *, now: datetime) -> Load:
-        self.hand.take(claimed)
-        return Load(claimed=claimed, links=self.own_links(tx, claimed, now))
+    def _claim(self, tx: Transaction, claimed: tuple[Claimed, ...], *, now: datetime) -> Claim:
+        self.in_flight.take(claimed)
+        return Claim(claimed=claimed, links=self.own_links(tx, claimed, now))
 
     def _until(self, due: datetime | None, now: datetime) -> float:
         ahead = self.longest if due is None else (due - now).total_seconds()
@@ -176,18 +178,18 @@ _LINES = {
 
 
 def log_send(
-    channel: ChannelName, load: Load, report: SendReport, outcome: Outcome, *, pause: float, told: bool
+    channel: ChannelName, claim: Claim, report: SendReport, outcome: Outcome, *, pause: float, told: bool
 ) -> None:
     """Log what came of it: for how many seconds the channel rests now, and whether its trouble was told before."""
-    first = load.first
+    first = claim.first
     fields: dict[str, object] = {
         "channel": channel,
         "delivery": first.delivery.id,
         "told": first.delivery.event.value,
         "attempt": first.attempt,
     }
-    if len(load.claimed) > 1:
-        fields |= {"told": "digest", "deliveries": [each.delivery.id for each in load.claimed]}
+    if len(claim.claimed) > 1:
+        fields |= {"told": "digest", "deliveries": [each.delivery.id for each in claim.claimed]}
     match report.verdict:
         case Sent():
             if told:
@@ -200,9 +202,9 @@ def log_send(
             log.warning(_LINES[outcome.kind], **fields, reason=outcome.reason, pause=round(pause, 1))
 
 
-def held_alert(channel: ChannelName, load: Load, report: SendReport, *, at: datetime) -> OperatorAlert:
+def held_alert(channel: ChannelName, claim: Claim, report: SendReport, *, at: datetime) -> OperatorAlert:
     """One alert for each time that the channel is held, however many deliveries wait."""
-    first = load.first
+    first = claim.first
     partly: dict[str, Json] = {"partly": True} if arrived(report.verdict) else {}
     return OperatorAlert(
         event=Event.CHANNEL_HELD,
@@ -224,16 +226,16 @@ class Unrecorded:
     """A message that was sent, or was to be, and whose outcome is still to be stored. `written`: the fault was the
     service's, not in the writing."""
 
-    load: Load
+    claim: Claim
     report: SendReport
     written: bool = True
 
 
-Ended: TypeAlias = Unrecorded | Taken
+Ended: TypeAlias = Unrecorded | ClaimOrIdle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mood:
+class LaneState:
     """How the lane stands: when the channel last failed, and whether all is well, so that a success changes
     nothing but the delivery."""
 
@@ -253,29 +255,29 @@ class Sender:
     settings: NotifySettings
     defects: Defects
     preparer: Preparer
-    taker: Taker
+    claimer: Claimer
     pace: Pace
     wants: Wants
     stopped: asyncio.Event
     before_take: Callable[[], None]
     on_sent: Callable[[int], None]
 
-    def series(self, load: Load, ready: Prepared, mood: Mood, loop: asyncio.AbstractEventLoop) -> Ended:
+    def series(self, claim: Claim, ready: Prepared, state: LaneState, loop: asyncio.AbstractEventLoop) -> Ended:
         """Send `load`, and what follows it as long as that is plain; what is left to do for the lane."""
         sent, told_at = 0, self.clock.monotonic()
         try:
             while True:
-                ended = self._send(load, ready, mood)
+                ended = self._send(claim, ready, state)
                 after = (
-                    None if not mood.calm or not isinstance(ended.report.verdict, Sent) else self._record(ended)
+                    None if not state.calm or not isinstance(ended.report.verdict, Sent) else self._record(ended)
                 )
                 if after is None:
                     return ended
-                sent += len(load.claimed)
-                log_send(self.channel.name, load, ended.report, _sent(ended.report), pause=0.0, told=False)
-                if not isinstance(after, Load) or not self._is_ready(after):
+                sent += len(claim.claimed)
+                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, told=False)
+                if not isinstance(after, Claim) or not self._is_ready(after):
                     return after
-                load, ready = after, Prepared(claimed=after.claimed)
+                claim, ready = after, Prepared(claimed=after.claimed)
                 if (now := self.clock.monotonic()) - told_at >= _TELL_EVERY:
                     self._tell(sent, loop)
                     sent, told_at = 0, now
@@ -283,46 +285,46 @@ class Sender:
             self.channel.let_go()
             self._tell(sent, loop)
 
-    def _send(self, load: Load, ready: Prepared, mood: Mood) -> Unrecorded:
+    def _send(self, claim: Claim, ready: Prepared, state: LaneState) -> Unrecorded:
         """Write the message and send it."""
         channel, claimed = self.channel, ready.claimed
         try:
-            look = Look(
+            context = MessageContext(
                 zone=channel.zone,
                 now=self.clock.now(),
                 language=channel.language,
-                links=load.links,
+                links=claim.links,
                 cover=ready.cover,
-                failed_at=mood.failed_at,
+                failed_at=state.failed_at,
             )
-            message = _written(claimed, look)
+            message = _written(claimed, context)
             report = channel.send(message, timeout=self.settings.send_timeout, clock=self.clock, more=True)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the delivery nor end the lane
-            return self.failed(load, error)
+            return self.failed(claim, error)
         self.pace.sent(self.clock.monotonic())
-        return Unrecorded(load=load, report=report)
+        return Unrecorded(claim=claim, report=report)
 
-    def failed(self, load: Load, error: Exception) -> Unrecorded:
+    def failed(self, claim: Claim, error: Exception) -> Unrecorded:
         """An error of wrapd's own kept the message from being sent."""
-        first = load.first.delivery
+        first = claim.first.delivery
         self.defects.note("delivery", error, channel=self.channel.name, delivery=first.id, job=first.job)
         reason = f"wrapd could not write the message ({type(error).__name__})"
         report = SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
-        return Unrecorded(load=load, report=report, written=False)
+        return Unrecorded(claim=claim, report=report, written=False)
 
-    def _record(self, ended: Unrecorded) -> Taken | None:
+    def _record(self, ended: Unrecorded) -> ClaimOrIdle | None:
         """Store that it was sent, and take the next where the channel may be sent to at once. None where the
         database does not take it, for whatever reason: the lane tries again, and knows what to do then."""
         goes_on = self.pace.wait(self.clock.monotonic()) <= 0
-        result = (Judged(claimed=ended.load.claimed, outcome=_sent(ended.report)),)
+        result = (Judged(claimed=ended.claim.claimed, outcome=_sent(ended.report)),)
         self.before_take()
 
-        def work(tx: Transaction) -> Taken:
+        def work(tx: Transaction) -> ClaimOrIdle:
             at = self.steady.now()
             finish(tx, result, at=at)
             if not goes_on or self.stopped.is_set():
                 return AGAIN
-            return self.taker.take(tx, now=at, singly=False, resume=False)
+            return self.claimer.take(tx, now=at, singly=False, resume=False)
 
         try:
             after = self.store.write_here(work)
@@ -332,12 +334,12 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - the message is sent: that must not be forgotten
             self.defects.note("delivery", error, channel=self.channel.name)
             return None
-        self.taker.hand.keep(after)
+        self.claimer.in_flight.keep(after)
         return after
 
-    def _is_ready(self, load: Load) -> bool:
+    def _is_ready(self, claim: Claim) -> bool:
         try:
-            return self.preparer.is_ready(load.claimed, links=load.links, wants=self.wants)
+            return self.preparer.is_ready(claim.claimed, links=claim.links, wants=self.wants)
         except Exception as error:  # noqa: BLE001 - the lane prepares it, and meets the error again
             self.defects.note("delivery", error, channel=self.channel.name)
             return False
@@ -350,7 +352,7 @@ class Sender:
                 return
 
 
-def _written(claimed: tuple[Claimed, ...], look: Look) -> Message:
+def _written(claimed: tuple[Claimed, ...], look: MessageContext) -> Message:
     if len(claimed) > 1:
         return compose_digest(claimed, look)
     one = claimed[0]

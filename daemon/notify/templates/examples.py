@@ -13,7 +13,7 @@ from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.orphans import move_command
 from daemon.domain.states import State
-from daemon.notify.message.compose import Look, compose_digest
+from daemon.notify.message.compose import MessageContext, compose_digest
 from daemon.notify.templates import TemplateFault
 from daemon.notify.transport import Channel
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
@@ -320,7 +320,9 @@ def _preview(channel: Channel, name: str, *, now: datetime, link: Callable[[str]
         if link is None
         else {each.job.id: link(f"EXAMPLE-{each.job.id}") for each in claimed if each.job is not None}
     )
-    message = compose_digest(claimed, Look(zone=channel.zone, now=now, language=channel.language, links=links))
+    message = compose_digest(
+        claimed, MessageContext(zone=channel.zone, now=now, language=channel.language, links=links)
+    )
     fault, template = None, None
     if channel.templates is not None:
         made = channel.templates.attempt(message, channel.service)

@@ -1,11 +1,11 @@
-"""Bounds and a record for everything that a plugin sends: HTTP through requests, mail through smtplib.
+"""Bounds and a record for everything that a plugin sends over HTTP, and the watch that `smtp` keeps mail by too.
 
-Owns the only patches of requests (smtplib's are in `smtp`): put in place once, and without effect outside of
-`watching`. Within, a send has a deadline that also ends a dripping answer (one thread keeps those of all
-channels), no answer is kept beyond a cap, no redirect is followed, and each exchange is recorded. What of the
-environment is on the way (proxies, certificates) is known here too. What other transports do (MQTT, XMPP, IRC,
-local programs) is not seen here and not bounded. Must never log, never keep a URL or a header but those that
-ask to wait, and never show the value of a variable: it may hold a password.
+Owns the only patches of requests: put in place once, and without effect outside of `watching`. Within, a send has
+a deadline that also ends a dripping answer (one thread keeps those of all channels), no answer is kept beyond a
+cap, no redirect is followed, and each exchange is recorded. What of the environment is on the way (proxies,
+certificates) is known here too. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and
+not bounded. Must never log, never keep a URL or a header but those that ask to wait, and never show the value of
+a variable: it may hold a password.
 """
 
 import contextlib
@@ -30,7 +30,6 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from daemon.clock import Clock, SystemClock
-from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Exchange, Failure, Step
 
 PROXY_NAMES = tuple(
@@ -210,6 +209,11 @@ class Watch:
 _WATCH: ContextVar[Watch | None] = ContextVar("wrapd_watch", default=None)
 
 
+def current_watch() -> Watch | None:
+    """The watch of this thread's send."""
+    return _WATCH.get()
+
+
 @contextlib.contextmanager
 def watching(seconds: float, kept: "Kept | None" = None) -> Iterator[Watch]:
     """Bound and record what this thread sends: `seconds` on the wire, all exchanges together. Connections are
@@ -230,7 +234,6 @@ def _install() -> None:
     setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
     setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
-    watch_mail(_WATCH.get, lambda watch, error: _why_unconnected(watch, list(_chain(error))))
 
 
 # ---------------------------------------------------------------------------------------------------- HTTP
@@ -241,7 +244,7 @@ def _watched(pool: Any) -> Any:
     """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
     step of a connection on, the handshake included."""
 
-    class Connection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+    class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
         def _new_conn(self) -> Any:
             raw = super()._new_conn()
             _hold(lambda: raw)
@@ -253,7 +256,7 @@ def _watched(pool: Any) -> Any:
             _connected(lambda: held)
 
     class Pool(pool):  # type: ignore[misc]  # as above
-        ConnectionCls = Connection
+        ConnectionCls = WatchedConnection
 
         def _get_conn(self, timeout: float | None = None) -> Any:
             connection = super()._get_conn(timeout)
@@ -446,13 +449,18 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
         impossible = why_impossible(causes)
         if impossible:
             return Exchange(failure=Failure.REFUSED, detail=impossible)
-        return Exchange(failure=Failure.NOT_SENT, detail=_why_unconnected(watch, causes))
+        return Exchange(failure=Failure.NOT_SENT, detail=_unconnected(watch, causes))
     if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
         return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
     return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
 
 
-def _why_unconnected(watch: Watch, causes: list[BaseException]) -> str:
+def why_unconnected(watch: Watch, error: BaseException) -> str:
+    """Why no connection came about, in words."""
+    return _unconnected(watch, list(_chain(error)))
+
+
+def _unconnected(watch: Watch, causes: list[BaseException]) -> str:
     words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
     if words == _PROXY:
         refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)

@@ -25,6 +25,7 @@ from daemon.notify.services import service_for
 from daemon.notify.services.base import Carded, Markup
 from daemon.notify.services.cards import Rendered, plainest, render
 from daemon.notify.transport.bounded import Kept, Watch, watching
+from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Final, PlainOnce, Verdict, judge, settle
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ class Channel:
     def _attempt(self, written: Written, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
         error: str | None = None
         accepted = False
+        watch_mail()
         with watching(timeout, self._kept) as watch:
             try:
                 accepted = self._hand_over(written, message, clock)

@@ -1,6 +1,6 @@
 """What a mail server says, step by step: smtplib watched, so that a refusal keeps its step and the server's words.
 
-Owns the only patches of smtplib, which `bounded` puts in place; without a watch they have no effect. A reply is
+Owns the only patches of smtplib, put in place once; without a watch they have no effect. A reply is
 read by its first digit (RFC 5321, 4.2): an acceptance in an odd form is one. Must never log, and never keep what
 was sent.
 """
@@ -10,15 +10,10 @@ import functools
 import smtplib
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from daemon.notify.transport.bounded import Watch, current_watch, why_unconnected
 from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire
-
-if TYPE_CHECKING:
-    from daemon.notify.transport.bounded import Watch
-
-Current = Callable[[], "Watch | None"]
-Why = Callable[["Watch", BaseException], str]
 
 _PARTS = {"__init__": Step.CONNECT, "starttls": Step.STARTTLS, "login": Step.AUTH, "sendmail": Step.MAIL}
 """Methods of smtplib.SMTP, and the step that each begins with."""
@@ -45,23 +40,23 @@ _REFUSED = {
 }
 
 
-def watch_mail(current: Current, why_unconnected: Why) -> None:
-    """Patch smtplib. `current` gives the watch of this thread's send; `why_unconnected` says in words why no
-    connection came about."""
+@functools.cache
+def watch_mail() -> None:
+    """Patch smtplib."""
     smtp: Any = smtplib.SMTP
     for name in _PARTS:
-        setattr(smtp, name, _recorded(name, getattr(smtp, name), current, why_unconnected))
-    smtp.putcmd = _at_command(smtp.putcmd, current)
-    smtp.send = _at_message(smtp.send, current)
-    smtp.getreply = _read(smtp.getreply, current)
+        setattr(smtp, name, _recorded(name, getattr(smtp, name)))
+    smtp.putcmd = _at_command(smtp.putcmd)
+    smtp.send = _at_message(smtp.send)
+    smtp.getreply = _read(smtp.getreply)
 
 
-def _recorded(name: str, original: Callable[..., Any], current: Current, why: Why) -> Callable[..., Any]:
+def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     """A part of the conversation: its failure is recorded, and of `sendmail` its success too."""
 
     @functools.wraps(original)
     def part(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
-        watch = current()
+        watch = current_watch()
         if watch is None:
             return original(mail, *args, **kwargs)
         watch.step = _PARTS[name]
@@ -73,7 +68,7 @@ def _recorded(name: str, original: Callable[..., Any], current: Current, why: Wh
                 watch.hold(lambda: getattr(mail, "sock", None))
                 result = call(mail, *args, **kwargs)
         except (OSError, RuntimeError, ValueError) as error:  # smtplib's errors are OSErrors
-            watch.exchanges.append(_failed(watch, name, error, why))
+            watch.exchanges.append(_failed(watch, name, error))
             raise
         if name == "sendmail":
             watch.exchanges.append(_taken(result))
@@ -99,10 +94,10 @@ def _login_in_utf8(mail: smtplib.SMTP, user: str, password: str) -> Any:
     return code, words
 
 
-def _at_command(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+def _at_command(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def putcmd(mail: smtplib.SMTP, cmd: str, args: str = "") -> Any:
-        watch = current()
+        watch = current_watch()
         if watch is not None and cmd in _COMMANDS:
             watch.step = _COMMANDS[cmd]
         return original(mail, cmd, args)
@@ -110,10 +105,10 @@ def _at_command(original: Callable[..., Any], current: Current) -> Callable[...,
     return putcmd
 
 
-def _at_message(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+def _at_message(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(mail: smtplib.SMTP, what: str | bytes) -> Any:
-        watch = current()
+        watch = current_watch()
         if watch is not None and watch.step is Step.DATA and isinstance(what, bytes):
             watch.step = Step.END
         return original(mail, what)
@@ -121,11 +116,11 @@ def _at_message(original: Callable[..., Any], current: Current) -> Callable[...,
     return send
 
 
-def _read(original: Callable[..., Any], current: Current) -> Callable[..., Any]:
+def _read(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def getreply(mail: smtplib.SMTP) -> Any:
         code, words = original(mail)
-        watch = current()
+        watch = current_watch()
         if watch is not None and watch.expired:
             mail.close()
             raise TimeoutError  # what there is of a line that dripped in says nothing
@@ -157,7 +152,7 @@ def _worst(refused: dict[str, tuple[int, bytes]]) -> tuple[int, bytes]:
 
 
 def _failed(  # noqa: PLR0911 - one line for each way to fail
-    watch: "Watch", part: str, error: BaseException, why: Why
+    watch: Watch, part: str, error: BaseException
 ) -> Exchange:
     """What an error of smtplib comes to, at the step that the conversation had reached."""
     step = watch.step
@@ -178,7 +173,7 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
     if step is Step.END:
         failure = Failure.TIMED_OUT if late else Failure.BROKEN
         return Exchange(wire=Wire.SMTP, step=step, failure=failure, detail=detail)
-    early = why(watch, error) if step in _BEFORE_IT_TALKS else f"{detail}, before the message"
+    early = why_unconnected(watch, error) if step in _BEFORE_IT_TALKS else f"{detail}, before the message"
     return Exchange(wire=Wire.SMTP, step=step, failure=Failure.NOT_SENT, detail=early)
 
 

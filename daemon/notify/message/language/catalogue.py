@@ -33,7 +33,7 @@ class OperatorText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Plural:
     """A number of jobs that ended in one way, or of alerts of one event: of one, and of any other number {n}."""
 
     one: str
@@ -85,9 +85,9 @@ class Catalogue:
     """{at}: when the first of many happened."""
     verb_other: str
     """{at}"""
-    counts: Mapping[str, Counted]
+    counts: Mapping[str, Plural]
     """By event, or by how a job of a batch ended: how many."""
-    other: Counted
+    other: Plural
     """Of events that have no word."""
     ways: Mapping[str, str]
     """How a job of a batch ended."""
@@ -186,9 +186,9 @@ class Catalogue:
     link_gone: str
     """{until}"""
 
-    links_left_out: Counted
+    links_left_out: Plural
     """Links that a chat's limit leaves no room for."""
-    rows_left_out: Counted
+    rows_left_out: Plural
     """Rows that a chat's limit leaves no room for."""
     test_title: str
     test_headline: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from daemon.domain.events import Event
 from daemon.notify.message.escape import Units
-from daemon.notify.message.language.catalogue import Calendar, Catalogue, Counted, OperatorText
+from daemon.notify.message.language.catalogue import Calendar, Catalogue, OperatorText, Plural
 
 REASONS: Mapping[str, str] = {
     # tracking
@@ -122,9 +122,9 @@ REASONS: Mapping[str, str] = {
 """By the English phrase."""
 
 
-def _counted(text: str) -> Counted:
+def _counted(text: str) -> Plural:
     """Chinese has no plural."""
-    return Counted(one=text.replace("{n}", "1"), many=text)
+    return Plural(one=text.replace("{n}", "1"), many=text)
 
 
 CHINESE = Catalogue(

@@ -2,7 +2,7 @@
 
 from daemon.domain.events import Event
 from daemon.notify.message.escape import Units
-from daemon.notify.message.language.catalogue import Calendar, Catalogue, Counted, OperatorText
+from daemon.notify.message.language.catalogue import Calendar, Catalogue, OperatorText, Plural
 
 ENGLISH = Catalogue(
     units=Units(),
@@ -72,21 +72,21 @@ ENGLISH = Catalogue(
     verb_first="the first was {at}",
     verb_other="happened {at}",
     counts={
-        "succeeded": Counted(one="1 finished", many="{n} finished"),
-        "partial": Counted(one="1 finished in part", many="{n} finished in part"),
-        "failed": Counted(one="1 failed", many="{n} failed"),
-        "canceled": Counted(one="1 canceled", many="{n} canceled"),
-        "blocked": Counted(one="1 frozen", many="{n} frozen"),
-        "unblocked": Counted(one="1 moving again", many="{n} moving again"),
-        "started": Counted(one="1 started", many="{n} started"),
-        "stuck": Counted(one="1 too slow", many="{n} too slow"),
-        "lost": Counted(one="1 not found", many="{n} not found"),
-        "expired": Counted(one="1 not ended", many="{n} not ended"),
-        "stopped": Counted(one="1 no longer watched", many="{n} no longer watched"),
-        "link_expiring": Counted(one="1 link expires soon", many="{n} links expire soon"),
-        "batch_finished": Counted(one="1 batch finished", many="{n} batches finished"),
+        "succeeded": Plural(one="1 finished", many="{n} finished"),
+        "partial": Plural(one="1 finished in part", many="{n} finished in part"),
+        "failed": Plural(one="1 failed", many="{n} failed"),
+        "canceled": Plural(one="1 canceled", many="{n} canceled"),
+        "blocked": Plural(one="1 frozen", many="{n} frozen"),
+        "unblocked": Plural(one="1 moving again", many="{n} moving again"),
+        "started": Plural(one="1 started", many="{n} started"),
+        "stuck": Plural(one="1 too slow", many="{n} too slow"),
+        "lost": Plural(one="1 not found", many="{n} not found"),
+        "expired": Plural(one="1 not ended", many="{n} not ended"),
+        "stopped": Plural(one="1 no longer watched", many="{n} no longer watched"),
+        "link_expiring": Plural(one="1 link expires soon", many="{n} links expire soon"),
+        "batch_finished": Plural(one="1 batch finished", many="{n} batches finished"),
     },
-    other=Counted(one="1 other alert", many="{n} other alerts"),
+    other=Plural(one="1 other alert", many="{n} other alerts"),
     ways={
         "partial": "finished in part",
         "failed": "failed",
@@ -272,11 +272,11 @@ ENGLISH = Catalogue(
     },
     link_until="valid until {until}",
     link_gone="expired {until}",
-    links_left_out=Counted(
+    links_left_out=Plural(
         one="1 link too long for this chat: `wrapd show` has all of them",
         many="{n} links too long for this chat: `wrapd show` has all of them",
     ),
-    rows_left_out=Counted(one="and 1 more", many="and {n} more"),
+    rows_left_out=Plural(one="and 1 more", many="and {n} more"),
     test_title="wrapd can reach you here",
     test_headline="This is a test of the channel {channel}. Alerts will arrive like this one.",
 )

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import CHANNEL, before, due, waits
 from daemon.store.mapping import delivery_of, job_of, plain
+from daemon.store.ordering import CHANNEL, before, due, waits
 from daemon.store.rows import Claimed, DeliveryStatus, TransitionRow
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 

@@ -7,7 +7,7 @@ told by `faults`, and skipped here. Never shows the value of a key that holds a 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.config.faults import Fault, Place, spell
 from daemon.domain.hosts import is_loopback
 
@@ -41,7 +41,7 @@ def _intervals(polling: Mapping[str, Any]) -> Iterator[Fault]:
     given: dict[str, float] = {}
     for name in ("min_interval", "max_interval", "blocked_interval"):
         try:
-            given[name] = forms.seconds(polling[name])
+            given[name] = values.seconds(polling[name])
         except (KeyError, TypeError, ValueError):
             continue
     least = given.get("min_interval")
@@ -50,22 +50,22 @@ def _intervals(polling: Mapping[str, Any]) -> Iterator[Fault]:
         if least is not None and most is not None and most < least:
             yield Fault(
                 place=f"polling.{name}",
-                text=f"{forms.spoken(most)} is shorter than min_interval ({forms.spoken(least)}); write at least "
-                f'"{forms.spoken(least)}", or a shorter min_interval',
+                text=f"{values.spoken(most)} is shorter than min_interval ({values.spoken(least)}); write at "
+                f'least "{values.spoken(least)}", or a shorter min_interval',
             )
 
 
 def _discovery(place: Place, discovery: Mapping[str, Any]) -> Iterator[Fault]:
     try:
-        interval = forms.seconds(discovery.get("interval", "1m"))
-        since = forms.seconds(discovery.get("since", "24h"))
+        interval = values.seconds(discovery.get("interval", "1m"))
+        since = values.seconds(discovery.get("since", "24h"))
     except (TypeError, ValueError):
         return  # told already
     if since < interval:
         yield Fault(
             place=spell([*place, "since"]),
-            text=f"{forms.spoken(since)} is shorter than interval ({forms.spoken(interval)}), so jobs would be "
-            f'missed; write at least "{forms.spoken(interval)}"',
+            text=f"{values.spoken(since)} is shorter than interval ({values.spoken(interval)}), so jobs would be "
+            f'missed; write at least "{values.spoken(interval)}"',
         )
 
 
@@ -96,14 +96,14 @@ def _project(place: Place, project: Mapping[str, Any]) -> Iterator[Fault]:
 def _web(web: Mapping[str, Any]) -> Iterator[Fault]:
     off = web.get("enabled") is False
     try:
-        host = forms.listen(web.get("listen", "")).host
+        host = values.listen(web.get("listen", "")).host
     except (AttributeError, TypeError, ValueError):
         host = ""
     if host and not off and not is_loopback(host) and "token" not in web:
         port = str(web["listen"]).rpartition(":")[2]
         yield Fault(
             place="web.listen",
-            text=f"{forms.shown(web['listen'])} could be reached from other machines, and there is no web.token; "
+            text=f"{values.shown(web['listen'])} could be reached from other machines, and there is no web.token; "
             f'add token = {{ env = "WRAPD_WEB_TOKEN" }}, or write "127.0.0.1:{port}" with a proxy in front of it',
         )
     if off and "public_url" in web:
@@ -194,5 +194,5 @@ def _named(place: Place, value: object, what: str, known: Iterable[str]) -> Iter
 
 def _unknown(place: Sequence[str | int], name: str, what: str, known: Iterable[str]) -> Fault:
     names = [*known]
-    mend = forms.suggestion(name, names) if names else f"add a section [{what}s.NAME]"
-    return Fault(place=spell(place), text=f"no {what} is called {forms.shown(name)}; {mend}")
+    mend = values.suggestion(name, names) if names else f"add a section [{what}s.NAME]"
+    return Fault(place=spell(place), text=f"no {what} is called {values.shown(name)}; {mend}")

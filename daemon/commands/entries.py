@@ -22,7 +22,7 @@ MOST_FAULTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class JobEntry:
     """A job to be tracked. What is None was not said."""
 
     project: ProjectName
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class RequestFault:
     """What is wrong at a place, and what to do."""
 
     place: str
@@ -44,18 +44,18 @@ class Fault:
 class WrongRequest(Exception):
     """A request that is wrong as a whole or in places; nothing of it is done."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[RequestFault]) -> None:
         super().__init__("; ".join(f"{fault.place}: {fault.text}" for fault in faults))
         self.faults = faults
 
 
-class Faults:
+class RequestFaults:
     """What is wrong with a request, in order; the first `most` faults are put into words."""
 
     def __init__(self, most: int = MOST_FAULTS) -> None:
         self.count = 0
         self._most = most
-        self._told: list[Fault] = []
+        self._told: list[RequestFault] = []
 
     @property
     def full(self) -> bool:
@@ -66,7 +66,7 @@ class Faults:
         """Note a fault."""
         self.count += 1
         if not self.full:
-            self._told.append(Fault(place=clean(place), text=clean(text)))
+            self._told.append(RequestFault(place=clean(place), text=clean(text)))
 
     def of(self, place: str, read: Callable[[], T]) -> T | None:
         """What `read` gives; None where it raises ValueError, which is told."""
@@ -76,10 +76,10 @@ class Faults:
             self.add(place, str(error))
             return None
 
-    def told(self) -> list[Fault]:
+    def told(self) -> list[RequestFault]:
         """The first ones, and how many more there are."""
         rest = self.count - len(self._told)
-        return [*self._told, *([Fault(place="", text=f"and {rest} more")] if rest > 0 else [])]
+        return [*self._told, *([RequestFault(place="", text=f"and {rest} more")] if rest > 0 else [])]
 
     def require_none(self) -> None:
         """Raises WrongRequest where there is any."""
@@ -90,11 +90,11 @@ class Faults:
 def read_job(
     said: Mapping[str, object],
     projects: Sequence[ProjectName],
-    faults: Faults,
+    faults: RequestFaults,
     *,
     place: Callable[[str], str],
     default: ProjectName | None = None,
-) -> Wanted | None:
+) -> JobEntry | None:
     """The job that `said` names, of one of `projects` (`default`: of that one where none is said). None where
     something is wrong with it; `faults` hears what. `place` says where a key stands."""
     before = faults.count
@@ -112,7 +112,7 @@ def read_job(
     if faults.count > before or project is None or job_id is None:
         return None
     # A label that shows nothing says nothing.
-    return Wanted(project=project, job_id=job_id, kind=kind, label=name, tags=tags or (), batch=batch)
+    return JobEntry(project=project, job_id=job_id, kind=kind, label=name, tags=tags or (), batch=batch)
 
 
 def _no_such_key(key: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from daemon.commands.wanted import KEYS, Faults, Wanted, read_job
+from daemon.commands.entries import KEYS, JobEntry, RequestFaults, read_job
 from daemon.domain.jobs import ProjectName, parse_job_id
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -25,8 +25,8 @@ _Row = tuple[str, Mapping[str, object]]
 
 
 def read_list(
-    data: bytes, projects: Sequence[ProjectName], faults: Faults, *, default: ProjectName | None = None
-) -> list[Wanted]:
+    data: bytes, projects: Sequence[ProjectName], faults: RequestFaults, *, default: ProjectName | None = None
+) -> list[JobEntry]:
     """The jobs of a list, those without a project of `default`. `faults` hears of everything that is wrong."""
     text = _decoded(data)
     first = next((line.strip() for line in text.splitlines() if _says(line)), "")
@@ -56,7 +56,7 @@ def _says(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
-def _ids(text: str, faults: Faults) -> Iterator[_Row]:
+def _ids(text: str, faults: RequestFaults) -> Iterator[_Row]:
     for number, line in enumerate(text.splitlines(), 1):
         if not _says(line):
             continue
@@ -65,7 +65,7 @@ def _ids(text: str, faults: Faults) -> Iterator[_Row]:
             yield f"line {number}", {"job_id": job_id}
 
 
-def _csv_rows(text: str, first: str, faults: Faults) -> Iterator[_Row]:
+def _csv_rows(text: str, first: str, faults: RequestFaults) -> Iterator[_Row]:
     delimiter = max(_DELIMITERS, key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: list[str] | None = None
@@ -90,7 +90,7 @@ def _csv_rows(text: str, first: str, faults: Faults) -> Iterator[_Row]:
         faults.add(f"line {lines.line_num}", f"it is not CSV: {error}; are all quotes in pairs?")
 
 
-def _columns(cells: Sequence[str], row: str, faults: Faults) -> list[str] | None:
+def _columns(cells: Sequence[str], row: str, faults: RequestFaults) -> list[str] | None:
     """The heading; None where it is none."""
     names = [_column(cell) for cell in cells]
     if "job_id" not in names:
@@ -111,7 +111,7 @@ def _tags(cell: str) -> list[str]:
     return [part for part in _TAGS.split(cell) if part.strip()]
 
 
-def _json_rows(text: str, faults: Faults) -> Iterator[_Row]:
+def _json_rows(text: str, faults: RequestFaults) -> Iterator[_Row]:
     lines = [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if _says(line)]
     values = None if _is_json(lines[0][1]) else _whole(text)
     if values is None and lines[0][1].lstrip().startswith("["):
@@ -130,7 +130,7 @@ def _json_rows(text: str, faults: Faults) -> Iterator[_Row]:
 _NOTHING = object()
 
 
-def _parsed(row: str, line: str, faults: Faults) -> object:
+def _parsed(row: str, line: str, faults: RequestFaults) -> object:
     if _BYTES.search(line):
         faults.add(row, _NOT_UTF8)
         return _NOTHING

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.config import forms
+from daemon.config import values
 from daemon.domain.events import Event
 
 
@@ -26,7 +26,7 @@ from daemon.domain.events import Event
     ],
 )
 def test_a_duration_is_read(text: str, seconds: float) -> None:
-    assert forms.seconds(text) == pytest.approx(seconds)
+    assert values.seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -35,49 +35,49 @@ def test_a_duration_is_read(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r'is not a duration; .*"1h30m"'):
-        forms.seconds(text)
+        values.seconds(text)
 
 
 def test_a_bare_number_is_told_the_unit_that_it_lacks() -> None:
     with pytest.raises(ValueError, match='"45s"'):
-        forms.seconds("45")
+        values.seconds("45")
 
 
 @pytest.mark.parametrize("text", ["3651d", "9" * 400 + "d"])
 def test_an_absurd_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="too long") as caught:
-        forms.seconds(text)
+        values.seconds(text)
     assert len(str(caught.value)) < 200
 
 
 @given(st.integers(min_value=0, max_value=3650 * 86400 * 1000))
 def test_a_spoken_duration_reads_back(milliseconds: int) -> None:
-    assert round(forms.seconds(forms.spoken(milliseconds / 1000)) * 1000) == milliseconds
+    assert round(values.seconds(values.spoken(milliseconds / 1000)) * 1000) == milliseconds
 
 
 @pytest.mark.parametrize("text", ["a", "A-b_9", "x" * 64])
 def test_a_name_is_read(text: str) -> None:
-    assert forms.name(text) == text
+    assert values.name(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a.b", "x" * 65, "ä", "a/b", "a\n", "../a"])
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a name"):
-        forms.name(text)
+        values.name(text)
 
 
 @pytest.mark.parametrize("text", ["", "a-b", "a/b", "x" * 65, "0123 4567"])
 def test_what_is_no_project_id_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a project id"):
-        forms.project_id(text)
+        values.project_id(text)
 
 
 def test_a_region_that_does_not_exist_is_told_the_nearest() -> None:
-    assert forms.region("cn-east-3") == "cn-east-3"
+    assert values.region("cn-east-3") == "cn-east-3"
     with pytest.raises(ValueError, match="did you mean 'cn-north-4'"):
-        forms.region("cn-nort-4")
+        values.region("cn-nort-4")
     with pytest.raises(ValueError, match="choose one of ap-southeast-3, cn-east-3, cn-north-4"):
-        forms.region("mars")
+        values.region("mars")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_region_that_does_not_exist_is_told_the_nearest() -> None:
     ],
 )
 def test_an_endpoint_is_read(text: str, base: str) -> None:
-    assert forms.endpoint(text) == base
+    assert values.endpoint(text) == base
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_an_endpoint_is_read(text: str, base: str) -> None:
 )
 def test_an_endpoint_that_cannot_be_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        forms.endpoint(text)
+        values.endpoint(text)
 
 
 def test_a_password_in_an_endpoint_is_not_shown() -> None:
     with pytest.raises(ValueError, match="only scheme") as caught:
-        forms.endpoint("https://user:hunter2@h.example")
+        values.endpoint("https://user:hunter2@h.example")
     assert "hunter2" not in str(caught.value)
 
 
@@ -142,7 +142,7 @@ def test_a_password_in_an_endpoint_is_not_shown() -> None:
     ],
 )
 def test_an_address_to_listen_on_is_read(text: str, expected: tuple[str, int]) -> None:
-    assert forms.listen(text) == expected
+    assert values.listen(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -150,12 +150,12 @@ def test_an_address_to_listen_on_is_read(text: str, expected: tuple[str, int]) -
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address"):
-        forms.listen(text)
+        values.listen(text)
 
 
 @pytest.mark.parametrize("text", ["UTC", "Asia/Shanghai", "Europe/Berlin"])
 def test_a_time_zone_is_read(text: str) -> None:
-    assert forms.timezone(text) == text
+    assert values.timezone(text) == text
 
 
 @pytest.mark.parametrize(
@@ -164,27 +164,27 @@ def test_a_time_zone_is_read(text: str) -> None:
 )
 def test_a_wrong_time_zone_is_told_the_nearest(text: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean '{near}'"):
-        forms.timezone(text)
+        values.timezone(text)
 
 
 @pytest.mark.parametrize("text", ["", "/etc/passwd", "../UTC", "America", "\0", "+08:00"])
 def test_a_hostile_time_zone_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no time zone is called"):
-        forms.timezone(text)
+        values.timezone(text)
 
 
 def test_events_are_read_and_operators_events_are_sent_elsewhere() -> None:
-    assert forms.job_event("succeeded") is Event.SUCCEEDED
+    assert values.job_event("succeeded") is Event.SUCCEEDED
     with pytest.raises(ValueError, match="did you mean 'succeeded'"):
-        forms.job_event("succeded")
+        values.job_event("succeded")
     with pytest.raises(ValueError, match="name its channels in `operators`"):
-        forms.job_event("project_down")
+        values.job_event("project_down")
 
 
 def test_a_relative_database_counts_from_the_folder_of_the_config() -> None:
-    assert forms.database_url("sqlite:///wrapd.db", Path("/etc/wrapd")) == "sqlite:////etc/wrapd/wrapd.db"
-    assert forms.database_url("sqlite:////var/x.db", Path("/etc/wrapd")) == "sqlite:////var/x.db"
-    assert forms.database_url("sqlite:///x.db") == f"sqlite:///{Path('x.db').absolute()}"
+    assert values.database_url("sqlite:///wrapd.db", Path("/etc/wrapd")) == "sqlite:////etc/wrapd/wrapd.db"
+    assert values.database_url("sqlite:////var/x.db", Path("/etc/wrapd")) == "sqlite:////var/x.db"
+    assert values.database_url("sqlite:///x.db") == f"sqlite:///{Path('x.db').absolute()}"
 
 
 @pytest.mark.parametrize(
@@ -203,28 +203,28 @@ def test_a_relative_database_counts_from_the_folder_of_the_config() -> None:
 )
 def test_a_database_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"sqlite:///wrapd\.db") as caught:
-        forms.database_url(text)
+        values.database_url(text)
     assert "hunter2" not in str(caught.value)
 
 
 def test_long_and_hostile_values_are_shown_short_and_escaped() -> None:
-    assert len(forms.shown("x" * 10_000)) < 70
-    assert "\x1b" not in forms.shown("\x1b[31m")
+    assert len(values.shown("x" * 10_000)) < 70
+    assert "\x1b" not in values.shown("\x1b[31m")
 
 
 @pytest.mark.parametrize(("text", "hour", "minute"), [("00:00", 0, 0), ("09:05", 9, 5), ("23:59", 23, 59)])
 def test_a_time_of_the_day_is_read(text: str, hour: int, minute: int) -> None:
-    assert forms.clock_time(text) == time(hour, minute)
+    assert values.clock_time(text) == time(hour, minute)
 
 
 @pytest.mark.parametrize("text", ["", "24:00", "9:00", "12:60", "12:00:00", "12.00", "\u0661\u0662:00", "12:00 "])
 def test_what_is_no_time_of_the_day_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match='write "00:00" to "23:59"'):
-        forms.clock_time(text)
+        values.clock_time(text)
 
 
 def test_a_template_is_for_an_event_a_digest_or_all() -> None:
     for text in ("succeeded", "project_down", "digest", "*"):
-        assert forms.template_name(text) == text
+        assert values.template_name(text) == text
     with pytest.raises(ValueError, match="did you mean 'digest'"):
-        forms.template_name("digests")
+        values.template_name("digests")

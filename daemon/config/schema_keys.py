@@ -32,7 +32,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class SectionDoc:
     """One section of the config. `heading` is as TOML writes it, empty for the top level."""
 
     place: str
@@ -79,10 +79,10 @@ _HIDDEN = {"env": "NOT_SHOWN"}
 assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
 
 
-def parts() -> tuple[Part, ...]:
+def parts() -> tuple[SectionDoc, ...]:
     """All sections, in the order of the example."""
     return tuple(
-        Part(
+        SectionDoc(
             place=place,
             heading=heading,
             about=" ".join((model.__doc__ or "").split()),
@@ -94,10 +94,10 @@ def parts() -> tuple[Part, ...]:
     )
 
 
-def methods() -> tuple[Part, ...]:
+def methods() -> tuple[SectionDoc, ...]:
     """The ways to authenticate, each as a section of its own."""
     return tuple(
-        Part(
+        SectionDoc(
             place="projects.NAME.auth",
             heading=f'method = "{method}"',
             about=" ".join((model.__doc__ or "").split()),

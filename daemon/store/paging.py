@@ -106,14 +106,14 @@ def _merged(
     return (Place(number, *row) if len(row) > 1 else Place(number, None, *row) for row in merged)
 
 
-class Counted(NamedTuple):
+class RowCount(NamedTuple):
     """How many rows there are. Not `whole`: there may be more."""
 
     rows: int
     whole: bool
 
 
-def count(connection: Connection, runs: Iterable[Run], *, most: int) -> Counted:
+def count(connection: Connection, runs: Iterable[Run], *, most: int) -> RowCount:
     """How many rows there are, counted up to `most`, and as far as `LOOKED` allows."""
     found, whole = 0, True
     for arm in chain.from_iterable(runs):
@@ -121,7 +121,7 @@ def count(connection: Connection, runs: Iterable[Run], *, most: int) -> Counted:
             looked, fit = connection.execute(arm.counted(most - found)).one()
             found += fit
             whole = whole and (not arm.checks or looked < LOOKED)
-    return Counted(min(found, most), whole and found < most)
+    return RowCount(min(found, most), whole and found < most)
 
 
 def combinations(

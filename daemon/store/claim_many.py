@@ -26,8 +26,8 @@ from sqlalchemy import (
 
 from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
-from daemon.store.lines import CHANNEL, before, due, merges, unsent, waits
 from daemon.store.mapping import delivery_row, job_row, plain, transition_row
+from daemon.store.ordering import CHANNEL, before, due, merges, unsent, waits
 from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
 

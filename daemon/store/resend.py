@@ -13,13 +13,12 @@ from daemon.domain.events import Event, Json, resent_key
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.store import damped
 from daemon.store.alerts import Alert
-from daemon.store.lines import is_, known
-from daemon.store.mapping import delivery_row, plain
+from daemon.store.mapping import CHUNK, delivery_row, plain
+from daemon.store.ordering import is_, known
 from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 _D, _J = DELIVERIES.c, JOBS.c
-_CHUNK = 500
 _BY_PERSON = and_(is_(DELIVERIES, DeliveryStatus.CANCELED), _D.last_error.is_distinct_from(REPLACED))
 _REVIVE = (
     update(DELIVERIES)
@@ -58,7 +57,7 @@ class Again:
         """Make those of the deliveries that are canceled pending, due `at`. Returns how many."""
         return sum(
             self._connection.execute(_REVIVE.values(due_at=at).where(_D.id.in_(part))).rowcount
-            for part in (deliveries[n : n + _CHUNK] for n in range(0, len(deliveries), _CHUNK))
+            for part in (deliveries[n : n + CHUNK] for n in range(0, len(deliveries), CHUNK))
         )
 
     def sent(

@@ -16,22 +16,29 @@ import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message import Cover, Language, Link, Message, Row, Severity
+from daemon.notify.services.base import Picture
 from daemon.notify.services.cards import Rendered
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent, Unknown
 from tests.support.alerts import message
 from tests.support.mailbox import Mailbox
-from tests.support.services import SERVICES, TLS, Service, Stand, form_fields, pointed
+from tests.support.services import SERVICES, TLS, Service, Stand, pointed
 from tests.support.smtp_server import Fault, MailServer
-from tests.support.webhook import Answer, Received, Webhook, ok_json
+from tests.support.webhook import Answer, Received, Webhook, form_fields, ok_json
 
 PREVIEW = "https://h.example.com/a_b.mp4?Expires=1&Signature=x%3D"
 PICTURE = "https://cdn.example.com/c.png?Expires=9&Signature=y%2B"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 COVER = Cover(url=PICTURE, data=PNG, content_type="image/png")
-CARDS = ("slack", "teams", "discord", "telegram", "mattermost", "ntfy")
-BY_LINK = ("slack", "teams", "mattermost", "ntfy")
-UPLOADED = ("discord", "telegram")
+CARDED = {
+    name: service.known.picture
+    for name, service in SERVICES.items()
+    if service.known.card is not None and service.host is not None
+}
+"""Those with a card that are reached at their own hosts: by a plugin of Apprise's."""
+CARDS = tuple(CARDED)
+BY_LINK = tuple(name for name, picture in CARDED.items() if picture is Picture.URL)
+UPLOADED = tuple(name for name, picture in CARDED.items() if picture is Picture.UPLOAD)
 
 
 @contextmanager
@@ -309,6 +316,23 @@ def test_telegrams_refused_photo_is_told_by_the_verdict_on_the_text() -> None:
         assert [request.path.rpartition("/")[2] for request in stand.requests] == ["sendPhoto", "sendMessage"]
         stand.program("key", refused, Answer(status=403))
         assert isinstance(channel.send(with_cover(), timeout=5).verdict, Hold)
+
+
+def test_rocketchat_by_webhook_and_by_login() -> None:
+    with standing("rocketchat") as (channel, stand):
+        assert isinstance(channel.send(with_cover(), timeout=5).verdict, Sent)
+        (by_hook,) = stand.requests
+    assert by_hook.path.startswith("/hooks/aBcDeFgHiJkLmNoPq/")
+    (attachment,) = by_hook.json["attachments"]
+    assert (attachment["image_url"], attachment["color"]) == (PICTURE, "#2E7D32")
+    logged_in = ok_json({"status": "success", "data": {"authToken": "a", "userId": "b"}})
+    with Webhook(default=logged_in) as hook:
+        hook.program(logged_in, ok_json({"success": True}), logged_in)
+        channel = opened(f"rocket://user:password@{hook.address}/#town")
+        assert isinstance(channel.send(with_cover(), timeout=5).verdict, Sent)
+        _, by_login, _ = hook.requests
+    assert by_login.path == "/api/v1/chat.postMessage"
+    assert by_login.json == {"channel": "#town", **by_hook.json}
 
 
 def test_mattermost_by_webhook_and_by_bot() -> None:

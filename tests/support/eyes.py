@@ -295,16 +295,20 @@ def mattermost(received: Received) -> Seen:
     return seen
 
 
-def rocketchat(received: Received) -> Seen:
-    body, seen = _payload(received), Seen()
-    for one in [body, *body.get("attachments", [])]:
-        texts = [one.get(name) for name in ("text", "pretext", "title", "footer", "description")]
-        texts += [each[name] for each in one.get("fields", []) for name in ("title", "value")]
-        for text in filter(None, texts):
-            _markdown(seen, text, escapes=False)
-            seen.calls |= set(re.findall(r"(?<![\w])@[a-z][\w.-]*", text, re.IGNORECASE))
-        _urls(seen, one, "title_link", "image_url", "thumb_url", "author_link", "author_icon", "avatar")
-    return seen
+def markdown_in(*names: str, addresses: tuple[str, ...] = ()) -> Reader:
+    """The reader of a chat whose texts of these names are Markdown without escapes, wherever they stand in a
+    request; what stands under one of `addresses` is pressed or fetched."""
+
+    def read(received: Received) -> Seen:
+        seen = Seen()
+        for one in _objects(form_fields(received)):
+            for text in (one[name] for name in names if isinstance(one.get(name), str)):
+                _markdown(seen, text, escapes=False)
+                seen.calls |= set(re.findall(r"(?<![\w])@[*_]*[a-z][\w.-]*", text, re.IGNORECASE))
+            _urls(seen, one, *addresses)
+        return seen
+
+    return read
 
 
 def ntfy(received: Received) -> Seen:

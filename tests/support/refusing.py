@@ -250,6 +250,17 @@ def rocketchat(received: Received) -> Answer | None:
     return None if fine else ok_json({"success": False, "error": "Invalid attachments"}, status=400)
 
 
+def longer_than(limits: Mapping[str, int], refusal: Answer) -> Check:
+    """A service that wants these fields, each with something in it and at most so many characters long."""
+
+    def check(received: Received) -> Answer | None:
+        fields = form_fields(received) or {}
+        fine = all(0 < len(str(fields.get(name, ""))) <= limit for name, limit in limits.items())
+        return None if fine else refusal
+
+    return check
+
+
 def ntfy(received: Received) -> Answer | None:
     """docs.ntfy.sh/publish: at most 4,096 bytes (more becomes a file), three actions, a topic."""
     body = json_body(received)

@@ -11,7 +11,6 @@ what a real service would not have taken.
 """
 
 import hashlib
-import json
 import socket
 import ssl
 from collections import defaultdict, deque
@@ -98,11 +97,8 @@ class Stand(Webhook):
 
 
 def _place(received: Received) -> str:
-    """Where a service finds whom a request is for: the path, or (ntfy) the topic."""
-    if received.body.startswith(b"{"):
-        topic = json.loads(received.body).get("topic", "")
-        return f"{received.path} {topic}"
-    return received.path
+    """Where a service finds whom a request is for: the path, or a field of the body."""
+    return f"{received.path} {received.body.decode('utf-8', 'replace')}"
 
 
 def _long(key: str) -> str:
@@ -330,7 +326,10 @@ SERVICES: Mapping[str, Service] = {
             accepts=ok_json({"success": True}),
             check=refusing.rocketchat,
             host="rocket.example.com",
-            read=eyes.rocketchat,
+            read=eyes.markdown_in(
+                *("text", "pretext", "title", "value", "footer", "description"),
+                addresses=("title_link", "image_url", "thumb_url", "author_link", "author_icon", "avatar"),
+            ),
             means={
                 "refused": ({"success": False, "error": "error-message-size-exceeded"}, dead("size-exceeded")),
                 "room": ({"success": False, "error": "invalid-channel"}, held("refused (invalid-channel)")),

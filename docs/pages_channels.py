@@ -120,8 +120,11 @@ for the service: they call nobody, link nowhere and break no markup. A message t
 loses what matters least, and each link stays whole or is left out. A card that the service refuses goes once more
 as the plainest text.
 
-The *pace* is the most messages a minute, as the service documents it; `max_per_minute` sets another one. Where it
-counts within a second too, messages keep that distance.
+The *pace* is the most messages that the service takes within a second, a minute or a day, as it documents it.
+Channels with the same token share one. Slack counts each of its channels by itself, Telegram each chat (and the
+bot in all of them, 30 a second), ntfy all that comes from this machine to one server (the day at ntfy.sh only). A
+restart and a reload keep count. `max_per_minute` is for its channel alone: fewer than the service takes hold
+beside its pace, more take the place of what it documents for a minute (a server of your own may take more).
 """
 
 FORMS_END = """\
@@ -267,8 +270,7 @@ _UNITS = {Unit.CHARACTERS: "characters", Unit.UTF8_BYTES: "bytes"}
 def _rows(service: Service) -> list[tuple[str, ...]]:
     """A row for each name of a service; `json` and `jsons` are one."""
     sent = "card" if service.card is not None else _MARKUPS[service.markup]
-    second = "" if service.per_second is None else f", {service.per_second:g} a second"
-    pace = "-" if service.per_minute is None else f"{service.per_minute:g}{second}"
+    pace = ", ".join(map(str, service.limits)) or "-"
     limit = f"{service.limit} {_UNITS[service.unit]}"
     return [
         (name, sent, service.shows, _PICTURES[service.picture], limit, pace, service.tested.value)

@@ -19,7 +19,18 @@ from daemon.notify.message import Link, Message, Row, Severity
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, is_success, sent, unreadable
-from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, options, written
+from daemon.notify.services.base import (
+    MINUTE,
+    Carded,
+    Given,
+    Limit,
+    Markup,
+    Picture,
+    Service,
+    Tested,
+    options,
+    written,
+)
 from daemon.notify.services.cards import anchor, cut, limited, picture, shown_url, usable
 
 SIZE = 26_000
@@ -205,7 +216,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured title, cover, fields, buttons",
-    per_minute=60,  # 300 calls in 5 minutes for a connection of the Teams connector
+    limits=(Limit(60, MINUTE),),  # 300 calls in 5 minutes for a connection of the Teams connector
     rule=_rule,
     tested=Tested.CONFORMANCE,
 )

@@ -18,7 +18,18 @@ from daemon.notify.message import Field, Link, Message, Row
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, html_text
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
+from daemon.notify.services.base import (
+    MINUTE,
+    Carded,
+    Given,
+    Limit,
+    Markup,
+    Picture,
+    Service,
+    Tested,
+    sender,
+    written,
+)
 from daemon.notify.services.cards import limited, shown_url, usable, utf16
 
 CAPTION, TEXT = 1024, 4096
@@ -138,6 +149,11 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
     return written(f"tgram://{bot[1]}/{chat}", given, ("chat_id", "message_thread_id"), **topic)
 
 
+def _chat(plugin: Any) -> str:
+    """What is counted for a bot in one chat."""
+    return f"{sender(plugin)} {[str(chat) for chat, _ in plugin.targets]}"
+
+
 SERVICE = Service(
     examples={"tgram": ("Telegram, bot", "tgram://123456789:BOT_TOKEN/CHAT_ID")},
     schemes=("tgram",),
@@ -151,8 +167,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.UPLOAD,
     shows="the cover with a caption of at most 1024 characters, else text; links, fields",
-    per_minute=20,
-    per_second=1,
+    limits=(Limit(20, MINUTE, _chat), Limit(1, 1.0, _chat), Limit(30, 1.0)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

@@ -17,7 +17,7 @@ from daemon.notify.message import Link, Message, Severity
 from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import Given, Own, Picture, Service, Tested, Unit, base_of, written
+from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
 
 LIMIT = 4096
@@ -109,6 +109,11 @@ class WeComBot(Own):
         payload = self.card or {"msgtype": "text", "text": {"content": text}}
         return self.post(self.address, payload, params={"key": self.key})
 
+    @property
+    def url_identifier(self) -> tuple[str, ...]:
+        """The robot."""
+        return (self.address, self.key)
+
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """The key, and where the service lives."""
@@ -147,7 +152,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured title, fields, links; with a cover, a card with buttons",
-    per_minute=20,
+    limits=(Limit(20, MINUTE),),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

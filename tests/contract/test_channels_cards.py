@@ -242,11 +242,42 @@ def test_teams_never_gets_a_card_that_it_would_drop_unseen(what: Message) -> Non
     [("image/png", 1000, True), ("image/webp", 1000, False), ("image/jpeg", 1_000_001, False)],
 )
 def test_teams_gets_a_picture_that_it_shows(kind: str, size: int, shown: bool) -> None:
-    cover = Cover(url=PICTURE, data=b"x" * size, content_type=kind)
+    assert shown_by_teams(Cover(url=PICTURE, data=b"x" * size, content_type=kind)) is shown
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(1024, 1024, True), (1025, 576, False), (576, 1025, False)]
+)
+def test_teams_gets_no_picture_of_more_pixels_than_it_shows(width: int, height: int, shown: bool) -> None:
+    assert shown_by_teams(picture_of(width, height)) is shown
+
+
+def picture_of(width: int, height: int) -> Cover:
+    data = PNG[:8] + b"\0\0\0\rIHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return Cover(url=PICTURE, data=data, content_type="image/png")
+
+
+def shown_by_teams(cover: Cover) -> bool:
     with standing("teams") as (channel, stand):
         channel.send(message(cover=cover), timeout=5)
         content = stand.requests[0].json["attachments"][0]["content"]
-    assert any(element["type"] == "Image" for element in content["body"]) is shown
+    return any(element["type"] == "Image" for element in content["body"])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "path"),
+    [
+        (1920, 1080, "sendPhoto"),
+        (100, 2001, "sendMessage"),
+        (9000, 1001, "sendMessage"),
+        (5000, 5000, "sendPhoto"),
+    ],
+)
+def test_telegram_gets_a_picture_of_a_shape_that_it_takes(width: int, height: int, path: str) -> None:
+    with standing("telegram") as (channel, stand):
+        assert isinstance(channel.send(message(cover=picture_of(width, height)), timeout=5).verdict, Sent)
+        (received,) = stand.requests
+    assert received.path.endswith(path)
 
 
 def test_discord_calls_nobody_in_any_form() -> None:

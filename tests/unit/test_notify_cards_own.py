@@ -138,9 +138,15 @@ def test_wecom_shows_a_cover_in_a_card_with_buttons() -> None:
     ],
     ids=["no link", "many links", "long link", "long text", "many notes", "a digest"],
 )
-def test_what_a_wecom_card_cannot_hold_whole_is_markdown(change: dict[str, Any]) -> None:
+def test_what_a_wecom_card_cannot_hold_whole_is_markdown_with_the_picture(change: dict[str, Any]) -> None:
     what = replace(message(cover=PICTURE, links=(WATCH,)), **change)
-    assert card("wecombot", what)["msgtype"] == "markdown"
+    shown = card("wecombot", what)
+    assert shown["msgtype"] == "markdown_v2"
+    content = shown["markdown_v2"]["content"]
+    assert f"![]({PICTURE.url})" in content
+    assert len(content.encode()) <= 4096
+    assert "<font" not in content, "this sort has no colours"
+    assert card("wecombot", replace(what, cover=None))["msgtype"] == "markdown"
 
 
 def test_a_field_beyond_the_sixth_of_a_wecom_card_is_left_out() -> None:

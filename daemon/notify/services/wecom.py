@@ -2,11 +2,12 @@
 
     wecombot://KEY
 
-The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to, else
-`markdown` with a coloured title. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
+The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to;
+`markdown_v2`, which shows a picture but no colours, where that cannot hold all; `markdown` with a coloured title
+where there is no cover. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
 most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6
 fields, 3 links to jump to, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
-codes". What a template card cannot hold whole comes as markdown. Must never log.
+codes". Must never log.
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,14 @@ from typing import Any
 from urllib.parse import unquote
 
 from daemon.notify.message import Link, Message, Severity
-from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
+from daemon.notify.message.escape import chat, is_link, look_alike, no_tags, quoted
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
 from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
 
 LIMIT = 4096
-"""Bytes of UTF-8 of `markdown.content`."""
+"""Bytes of UTF-8 of the content of both sorts of Markdown."""
 _MOST_FIELDS, _MOST_LINKS, _MOST_BLOCKS = 6, 3, 4
 _BLOCK_LIMIT = 112
 """Characters of a block of text that clients show whole."""
@@ -45,8 +46,8 @@ def card(message: Message) -> Mapping[str, Any]:
             return shown
     return fitted(
         message,
-        lambda parts: _markdown(parts, _COLOURS[message.severity]),
-        lambda payload: utf8(payload["markdown"]["content"]) <= LIMIT,
+        lambda parts: _with_picture(parts, cover) if cover else _markdown(parts, _COLOURS[message.severity]),
+        lambda payload: utf8(payload[payload["msgtype"]]["content"]) <= LIMIT,
     )
 
 
@@ -59,6 +60,18 @@ def _markdown(parts: Parts, colour: str) -> dict[str, Any]:
         filled([f'<font color="comment">{line}</font>' for line in remarks(parts)], "\n"),
     ]
     return {"msgtype": "markdown", "markdown": {"content": filled(paragraphs, "\n\n")}}
+
+
+def _with_picture(parts: Parts, cover: str) -> dict[str, Any]:
+    paragraphs = [
+        f"### {look_alike(parts.title)}\n{look_alike(parts.headline)}".rstrip(),
+        f"![]({quoted(cover, besides='()')})",
+        filled([row_line(row, parts) for row in parts.rows], "\n"),
+        filled([link_line(link, parts) for link in parts.links], "\n"),
+        filled([f"> {field_line(field, parts)}" for field in parts.fields], "\n"),
+        filled(remarks(parts), "\n"),
+    ]
+    return {"msgtype": "markdown_v2", "markdown_v2": {"content": filled(paragraphs, "\n\n")}}
 
 
 def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | None:
@@ -151,7 +164,7 @@ SERVICE = Service(
     unit=Unit.UTF8_BYTES,
     card=card,
     picture=Picture.URL,
-    shows="coloured title, fields, links; with a cover, a card with buttons",
+    shows="coloured title, fields, links; with a cover, a card with buttons, or the cover without colours",
     limits=(Limit(20, MINUTE),),
     rule=_RULE,
     tested=Tested.CONFORMANCE,

@@ -64,8 +64,8 @@ Words in capitals stand for yours.
 """
 
 OWN = """\
-The address that Feishu, Lark, DingTalk, WeCom, Slack, Discord, Microsoft Teams, Google Chat and ntfy.sh show can
-be pasted whole instead, with its own query, and so can Telegram's
+The address that Feishu, Lark, DingTalk, WeCom, Slack, Discord, Microsoft Teams, Google Chat, Mattermost,
+Rocket.Chat and ntfy.sh show can be pasted whole instead, with its own query, and so can Telegram's
 `https://api.telegram.org/botTOKEN/sendMessage?chat_id=CHAT_ID`.
 
 `wrapd config check` names what a URL says and nobody reads: an option that the service does not know, one that is

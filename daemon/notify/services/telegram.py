@@ -4,9 +4,9 @@ Sources: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, phot
 together and at most 20 to 1) and sendMessage (4096), both counted after the HTML is read, in UTF-16 units, and
 "Making requests"; core.telegram.org/bots/faq (20 messages a minute in a group, one a second in any chat, 30 a
 second in all). Beyond 100 links and bold pieces Telegram shows plain text, so a message has no more rows than that
-allows. Must never use a tag that Telegram does not know, since it
-refuses the whole message, and never follow a photo with a text of its own: where Telegram refuses the photo (its
-format, its size), the channel sends the message again without it.
+allows. Must never use a tag that Telegram does not know, since it refuses the whole message, and never follow a
+photo with a text of its own: where Telegram refuses the photo (its format, its size), the channel sends the
+message again without it.
 """
 
 import html

@@ -122,9 +122,10 @@ as the plainest text.
 
 The *pace* is the most messages that the service takes within a second, a minute or a day, as it documents it.
 Channels with the same token share one. Slack counts each of its channels by itself, Telegram each chat (and the
-bot in all of them, 30 a second), ntfy all that comes from this machine to one server (the day at ntfy.sh only). A
-restart and a reload keep count. `max_per_minute` is for its channel alone: fewer than the service takes hold
-beside its pace, more take the place of what it documents for a minute (a server of your own may take more).
+bot in all of them, 30 a second), ntfy all that comes from this machine to one server (the day at ntfy.sh
+without an account only: past it, alerts wait until the first is a day old). A restart and a reload keep count.
+`max_per_minute` is for its channel alone: fewer than the service takes hold beside its pace, more take the
+place of what it documents for a minute (a server of your own may take more).
 """
 
 FORMS_END = """\

@@ -127,6 +127,7 @@ TOGETHER = [
     ("wecombot://abc", "wecombot://?key=abc", [20]),
     (HOOK, HOOK + "?footer=no", [60, 1]),
     ("ntfys://ntfy.sh/one", "ntfy://two", [12, 250]),
+    ("ntfys://ntfy.sh/one", "ntfys://user:password@ntfy.sh/two", [12]),
     ("ntfys://chat.example.com/one", "ntfys://user:password@chat.example.com/two", [12]),
     (BOT + "1", BOT + "2", [30]),
     (BOT + "1", BOT + "1?silent=yes", [20, 1, 30]),

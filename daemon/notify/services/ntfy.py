@@ -111,11 +111,12 @@ class Ntfy(Carded):
             "X-Delay": self.delay,
             "X-Email": self.email,
             "X-Actions": self._own("actions"),
-            "Authorization": self._authorization(),
+            "Authorization": self.authorization(),
         }
         return {name: str(value) for name, value in found.items() if value}
 
-    def _authorization(self) -> str | None:
+    def authorization(self) -> str | None:
+        """The header of whoever has an account there; None: nobody in particular."""
         if self.mode == "cloud":
             return None
         if self.auth == "token":
@@ -146,8 +147,8 @@ def _visited(plugin: Any) -> str:
 
 
 def _public(plugin: Any) -> str | None:
-    """The server that everybody may use: it counts a day's messages too."""
-    return _PUBLIC if _visited(plugin) == _PUBLIC else None
+    """The server that everybody may use: without an account it counts a day's messages too."""
+    return _PUBLIC if _visited(plugin) == _PUBLIC and plugin.authorization() is None else None
 
 
 SERVICE = Service(

@@ -149,6 +149,18 @@ def test_what_a_wecom_card_cannot_hold_whole_is_markdown_with_the_picture(change
     assert card("wecombot", replace(what, cover=None))["msgtype"] == "markdown"
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "ratio"), [(1920, 1080, 1.78), (1024, 768, 1.33), (1080, 1920, None), (2300, 1000, None)]
+)
+def test_a_wecom_card_has_the_covers_own_shape_or_none(width: int, height: int, ratio: float | None) -> None:
+    data = b"GIF89a" + width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    what = message(cover=replace(PICTURE, data=data, content_type="image/gif"), links=(WATCH,))
+    shown = card("wecombot", what)
+    assert shown["msgtype"] == ("markdown_v2" if ratio is None else "template_card")
+    if ratio is not None:
+        assert shown["template_card"]["card_image"]["aspect_ratio"] == ratio
+
+
 def test_a_field_beyond_the_sixth_of_a_wecom_card_is_left_out() -> None:
     fields = tuple(Field(name=f"n{index}", value="v") for index in range(9))
     shown = card("wecombot", message(cover=PICTURE, links=(WATCH,), fields=fields))["template_card"]

@@ -118,7 +118,7 @@ class Tested(StrEnum):
     OPENED = "opened"  # its URL opens a channel
 
 
-MINUTE, DAY = 60.0, 86400.0
+SECOND, MINUTE, DAY = 1.0, 60.0, 86400.0
 
 
 def sender(plugin: Any) -> str:
@@ -136,7 +136,7 @@ class Limit:
     of: Callable[[Any], str | None] = sender
 
     def __str__(self) -> str:
-        per = {1.0: "second", MINUTE: "minute", DAY: "day"}[self.seconds]
+        per = {SECOND: "second", MINUTE: "minute", DAY: "day"}[self.seconds]
         return f"{self.most} a {per}"
 
 

@@ -21,7 +21,7 @@ from daemon.notify.message import Link, Message, Severity
 from daemon.notify.message.escape import is_link, look_alike, no_tags
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import MINUTE, Given, Limit, Own, Service, Tested, Unit, base_of, written
+from daemon.notify.services.base import MINUTE, SECOND, Given, Limit, Own, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import bare, filled, json_size, row_line
 
 LIMIT = 19_000
@@ -203,7 +203,7 @@ SERVICE = Service(
     unit=Unit.UTF8_BYTES,
     card=card,
     shows="coloured title, fields, buttons; the cover as a button",
-    limits=(Limit(100, MINUTE), Limit(5, 1.0)),
+    limits=(Limit(100, MINUTE), Limit(5, SECOND)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

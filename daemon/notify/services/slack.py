@@ -17,7 +17,18 @@ from daemon.notify.message import Field, Link, Message, Row
 from daemon.notify.message.escape import chat, no_tags
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import MINUTE, Carded, Given, Limit, Picture, Service, Tested, sender, written
+from daemon.notify.services.base import (
+    MINUTE,
+    SECOND,
+    Carded,
+    Given,
+    Limit,
+    Picture,
+    Service,
+    Tested,
+    sender,
+    written,
+)
 from daemon.notify.services.cards import COLOURS, cut, json_size, limited, picture, shown_url, usable
 
 SIZE = 12000
@@ -166,7 +177,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured bar, title, links, fields, the cover",
-    limits=(Limit(60, MINUTE, _room), Limit(1, 1.0, _room)),
+    limits=(Limit(60, MINUTE, _room), Limit(1, SECOND, _room)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

@@ -22,6 +22,7 @@ from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import by_flag
 from daemon.notify.services.base import (
     MINUTE,
+    SECOND,
     Carded,
     Given,
     Limit,
@@ -176,7 +177,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.UPLOAD,
     shows="the cover with a caption of at most 1024 characters, else text; links, fields",
-    limits=(Limit(20, MINUTE, _chat), Limit(1, 1.0, _chat), Limit(30, 1.0)),
+    limits=(Limit(20, MINUTE, _chat), Limit(1, SECOND, _chat), Limit(30, SECOND)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

@@ -3,7 +3,7 @@
     wecombot://KEY
 
 The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to;
-`markdown_v2`, which shows a picture but no colours, where that cannot hold all; `markdown` with a coloured title
+`markdown_v2`, which shows any picture but no colours, where that cannot hold all; `markdown` with a coloured title
 where there is no cover. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
 most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6
 fields, 3 links to jump to, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from daemon.notify.message import Link, Message, Severity
 from daemon.notify.message.escape import chat, is_link, look_alike, no_tags, quoted
+from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
 from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
@@ -27,6 +28,8 @@ _MOST_FIELDS, _MOST_LINKS, _MOST_BLOCKS = 6, 3, 4
 _BLOCK_LIMIT = 112
 """Characters of a block of text that clients show whole."""
 _URL_LIMIT = 1024
+_NARROWEST, _WIDEST = 1.3, 2.25
+"""Width to height of a picture that the card shows whole."""
 _COLOURS = {
     Severity.GOOD: "info",
     Severity.BAD: "warning",
@@ -40,8 +43,9 @@ _SOURCE_COLOURS = {Severity.GOOD: 3, Severity.BAD: 2, Severity.WARNING: 2, Sever
 def card(message: Message) -> Mapping[str, Any]:
     """The payload of a message."""
     cover = picture(message, most=_URL_LIMIT)
-    if cover is not None:
-        shown = _template(parts_of(message), message.severity, cover)
+    ratio = _ratio(message)
+    if cover is not None and _NARROWEST <= ratio <= _WIDEST:
+        shown = _template(parts_of(message), message.severity, {"url": cover, "aspect_ratio": ratio})
         if shown is not None:
             return shown
     return fitted(
@@ -62,6 +66,12 @@ def _markdown(parts: Parts, colour: str) -> dict[str, Any]:
     return {"msgtype": "markdown", "markdown": {"content": filled(paragraphs, "\n\n")}}
 
 
+def _ratio(message: Message) -> float:
+    """Width to height of the cover, where its first bytes say so."""
+    width, height = (message.cover and picture_size(message.cover.data)) or (16, 9)
+    return round(width / max(1, height), 2)
+
+
 def _with_picture(parts: Parts, cover: str) -> dict[str, Any]:
     paragraphs = [
         f"### {look_alike(parts.title)}\n{look_alike(parts.headline)}".rstrip(),
@@ -74,7 +84,7 @@ def _with_picture(parts: Parts, cover: str) -> dict[str, Any]:
     return {"msgtype": "markdown_v2", "markdown_v2": {"content": filled(paragraphs, "\n\n")}}
 
 
-def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | None:
+def _template(parts: Parts, severity: Severity, image: Mapping[str, Any]) -> dict[str, Any] | None:
     """The card with the cover; None where it would leave something out."""
     links = [link for link in parts.links if is_link(link.url) and len(link.url) <= _URL_LIMIT]
     notes = [*(parts.pair(link.name, link.note) for link in links if link.note), *parts.notes]
@@ -85,16 +95,18 @@ def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | 
         and len(notes) <= _MOST_BLOCKS
         and all(len(text) <= _BLOCK_LIMIT for text in (parts.headline, *notes))
     )
-    return _news(parts, links, notes, severity, cover) if whole else None
+    return _news(parts, links, notes, severity, image) if whole else None
 
 
-def _news(parts: Parts, links: list[Link], notes: list[str], severity: Severity, cover: str) -> dict[str, Any]:
+def _news(
+    parts: Parts, links: list[Link], notes: list[str], severity: Severity, image: Mapping[str, Any]
+) -> dict[str, Any]:
     values = [{"keyname": chat(each.name), "value": chat(each.value)} for each in parts.fields[:_MOST_FIELDS]]
     shown: dict[str, Any] = {
         "card_type": "news_notice",
         "source": {"desc": "wrapd", "desc_color": _SOURCE_COLOURS[severity]},
         "main_title": {"title": chat(parts.title)},
-        "card_image": {"url": cover, "aspect_ratio": 1.78},
+        "card_image": image,
         "quote_area": {"type": 0, "quote_text": chat(parts.headline)},
         "vertical_content_list": [{"title": "ℹ️", "desc": chat(note)} for note in notes],  # noqa: RUF001 - a sign
         "horizontal_content_list": values,

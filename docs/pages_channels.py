@@ -64,8 +64,8 @@ Words in capitals stand for yours.
 """
 
 OWN = """\
-The address that Feishu, Lark, DingTalk, WeCom, Slack, Discord, Microsoft Teams, Google Chat and ntfy.sh show can
-be pasted whole instead, with its own query, and so can Telegram's
+The address that Feishu, Lark, DingTalk, WeCom, Slack, Discord, Microsoft Teams, Google Chat, Mattermost,
+Rocket.Chat and ntfy.sh show can be pasted whole instead, with its own query, and so can Telegram's
 `https://api.telegram.org/botTOKEN/sendMessage?chat_id=CHAT_ID`.
 
 `wrapd config check` names what a URL says and nobody reads: an option that the service does not know, one that is
@@ -127,8 +127,12 @@ for the service: they call nobody, link nowhere and break no markup. A message t
 loses what matters least, and each link stays whole or is left out. A card that the service refuses goes once more
 as the plainest text.
 
-The *pace* is the most messages a minute, as the service documents it; `max_per_minute` sets another one. Where it
-counts within a second too, messages keep that distance.
+The *pace* is the most messages that the service takes within a second, a minute or a day, as it documents it.
+Channels with the same token share one. Slack counts each of its channels by itself, Telegram each chat (and the
+bot in all of them, 30 a second), ntfy all that comes from this machine to one server (the day at ntfy.sh
+without an account only: past it, alerts wait until the first is a day old). A restart and a reload keep count.
+`max_per_minute` is for its channel alone: fewer than the service takes hold beside its pace, more take the
+place of what it documents for a minute (a server of your own may take more).
 """
 
 FORMS_END = """\
@@ -274,8 +278,7 @@ _UNITS = {Unit.CHARACTERS: "characters", Unit.UTF8_BYTES: "bytes"}
 def _rows(service: Service) -> list[tuple[str, ...]]:
     """A row for each name of a service; `json` and `jsons` are one."""
     sent = "card" if service.card is not None else _MARKUPS[service.markup]
-    second = "" if service.per_second is None else f", {service.per_second:g} a second"
-    pace = "-" if service.per_minute is None else f"{service.per_minute:g}{second}"
+    pace = ", ".join(map(str, service.limits)) or "-"
     limit = f"{service.limit} {_UNITS[service.unit]}"
     return [
         (name, sent, service.shows, _PICTURES[service.picture], limit, pace, service.tested.value)

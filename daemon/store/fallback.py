@@ -64,13 +64,14 @@ _BEFORE = (
     .scalar_subquery()
 )
 _OWNER = select(_D.channel).where(_D.id == _A.delivery).correlate(ATTEMPTS).scalar_subquery()
-_SENT_SINCE = select(func.count()).select_from(
+_SENT = (
     # Those of one message began at one moment.
     select(_A.started_at, _A.shared, case((_A.shared > 1, 0), else_=_A.id).label("own"))
     .where(_A.id > func.coalesce(_BEFORE, 0), _OWNER == CHANNEL)
     .distinct()
     .subquery()
 )
+_SENT_SINCE = select(_SENT.c.started_at).order_by(_SENT.c.started_at)
 
 
 def held_since(connection: Connection, channel: ChannelName) -> datetime | None:
@@ -115,6 +116,6 @@ def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *
     return len(damped.add_at_once(connection, copies, at=at, due_at=at))
 
 
-def sent_since(connection: Connection, channel: ChannelName, *, since: datetime) -> int:
-    """How many messages to the channel were begun since then; one that told of many counts once."""
-    return int(connection.execute(_SENT_SINCE, {"channel": channel, "since": since}).scalar_one())
+def sent_since(connection: Connection, channel: ChannelName, *, since: datetime) -> tuple[datetime, ...]:
+    """When messages to the channel were begun since then; one that told of many is one."""
+    return tuple(connection.execute(_SENT_SINCE, {"channel": channel, "since": since}).scalars())

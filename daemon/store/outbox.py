@@ -249,8 +249,8 @@ class Outbox:
             return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
         return claim_many.waiting(self._connection, channel, now=now, window=window)
 
-    def sent_since(self, channel: ChannelName, since: datetime) -> int:
-        """How many messages to the channel were begun since then; one that told of many counts once."""
+    def sent_since(self, channel: ChannelName, since: datetime) -> tuple[datetime, ...]:
+        """When messages to the channel were begun since then; one that told of many is one."""
         return fallback.sent_since(self._connection, channel, since=since)
 
     def held_since(self, channel: ChannelName) -> datetime | None:

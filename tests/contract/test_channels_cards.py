@@ -11,27 +11,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message import Cover, Language, Link, Message, Row, Severity
+from daemon.notify.services.base import Picture
 from daemon.notify.services.cards import Rendered
 from daemon.notify.transport import Channel, ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent, Unknown
 from tests.support.alerts import message
 from tests.support.mailbox import Mailbox
-from tests.support.services import SERVICES, TLS, Service, Stand, form_fields, pointed
+from tests.support.services import SERVICES, TLS, Service, Stand, pointed
 from tests.support.smtp_server import Fault, MailServer
-from tests.support.webhook import Answer, Received, Webhook, ok_json
+from tests.support.webhook import Answer, Received, Webhook, form_fields, ok_json
 
 PREVIEW = "https://h.example.com/a_b.mp4?Expires=1&Signature=x%3D"
 PICTURE = "https://cdn.example.com/c.png?Expires=9&Signature=y%2B"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 COVER = Cover(url=PICTURE, data=PNG, content_type="image/png")
-CARDS = ("slack", "teams", "discord", "telegram", "mattermost", "ntfy")
-BY_LINK = ("slack", "teams", "mattermost", "ntfy")
-UPLOADED = ("discord", "telegram")
+CARDED = {
+    name: service.known.picture
+    for name, service in SERVICES.items()
+    if service.known.card is not None and service.host is not None
+}
+"""Those with a card that are reached at their own hosts: by a plugin of Apprise's."""
+CARDS = tuple(CARDED)
+BY_LINK = tuple(name for name, picture in CARDED.items() if picture is Picture.URL)
+UPLOADED = tuple(name for name, picture in CARDED.items() if picture is Picture.UPLOAD)
 
 
 @contextmanager
@@ -69,6 +77,12 @@ def body_of(received: Received) -> dict[str, Any]:
     return json.loads(fields["payload_json"]) if "payload_json" in fields else fields
 
 
+def raw_of(received: Received) -> bytes:
+    """The body with its texts written out."""
+    encoded = received.headers["content-type"].startswith("application/x-www-form-urlencoded")
+    return unquote_to_bytes(received.body.replace(b"+", b" ")) if encoded else received.body
+
+
 # ------------------------------------------------------------------------------------------ all of them alike
 
 
@@ -78,7 +92,7 @@ def test_an_alert_with_its_picture_is_one_request(name: str) -> None:
         report = channel.send(with_cover(), timeout=5)
         assert isinstance(report.verdict, Sent), (report, stand.complaints)
         assert report.requests == len(stand.requests) == 1
-        raw = stand.requests[0].body
+        raw = raw_of(stand.requests[0])
     assert (PNG in raw) is (name in UPLOADED)
     assert (PICTURE.encode() in raw) is (name in BY_LINK)
     assert PREVIEW.encode() in raw.replace(b"&amp;", b"&")
@@ -109,13 +123,12 @@ def test_a_picture_that_is_refused_leaves_the_alert_as_it_is(name: str) -> None:
         assert isinstance(report.verdict, Sent), report
         first, second = stand.requests
     assert report.requests == 2
-    assert PNG not in second.body
-    assert PICTURE.encode() not in second.body
-    plain = form_fields(second)
-    assert plain is not None
-    assert PREVIEW.encode() in second.body.replace(b"&amp;", b"&")
-    assert b"This may be a repeat" in second.body
-    assert b"Batch" in second.body, "no plainest form"
+    raw = raw_of(second)
+    assert PNG not in raw
+    assert PICTURE.encode() not in raw
+    assert PREVIEW.encode() in raw.replace(b"&amp;", b"&")
+    assert b"This may be a repeat" in raw
+    assert b"Batch" in raw, "no plainest form"
     assert first.body != second.body
 
 
@@ -229,11 +242,42 @@ def test_teams_never_gets_a_card_that_it_would_drop_unseen(what: Message) -> Non
     [("image/png", 1000, True), ("image/webp", 1000, False), ("image/jpeg", 1_000_001, False)],
 )
 def test_teams_gets_a_picture_that_it_shows(kind: str, size: int, shown: bool) -> None:
-    cover = Cover(url=PICTURE, data=b"x" * size, content_type=kind)
+    assert shown_by_teams(Cover(url=PICTURE, data=b"x" * size, content_type=kind)) is shown
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(1024, 1024, True), (1025, 576, False), (576, 1025, False)]
+)
+def test_teams_gets_no_picture_of_more_pixels_than_it_shows(width: int, height: int, shown: bool) -> None:
+    assert shown_by_teams(picture_of(width, height)) is shown
+
+
+def picture_of(width: int, height: int) -> Cover:
+    data = PNG[:8] + b"\0\0\0\rIHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return Cover(url=PICTURE, data=data, content_type="image/png")
+
+
+def shown_by_teams(cover: Cover) -> bool:
     with standing("teams") as (channel, stand):
         channel.send(message(cover=cover), timeout=5)
         content = stand.requests[0].json["attachments"][0]["content"]
-    assert any(element["type"] == "Image" for element in content["body"]) is shown
+    return any(element["type"] == "Image" for element in content["body"])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "path"),
+    [
+        (1920, 1080, "sendPhoto"),
+        (100, 2001, "sendMessage"),
+        (9000, 1001, "sendMessage"),
+        (5000, 5000, "sendPhoto"),
+    ],
+)
+def test_telegram_gets_a_picture_of_a_shape_that_it_takes(width: int, height: int, path: str) -> None:
+    with standing("telegram") as (channel, stand):
+        assert isinstance(channel.send(message(cover=picture_of(width, height)), timeout=5).verdict, Sent)
+        (received,) = stand.requests
+    assert received.path.endswith(path)
 
 
 def test_discord_calls_nobody_in_any_form() -> None:
@@ -309,6 +353,23 @@ def test_telegrams_refused_photo_is_told_by_the_verdict_on_the_text() -> None:
         assert [request.path.rpartition("/")[2] for request in stand.requests] == ["sendPhoto", "sendMessage"]
         stand.program("key", refused, Answer(status=403))
         assert isinstance(channel.send(with_cover(), timeout=5).verdict, Hold)
+
+
+def test_rocketchat_by_webhook_and_by_login() -> None:
+    with standing("rocketchat") as (channel, stand):
+        assert isinstance(channel.send(with_cover(), timeout=5).verdict, Sent)
+        (by_hook,) = stand.requests
+    assert by_hook.path.startswith("/hooks/aBcDeFgHiJkLmNoPq/")
+    (attachment,) = by_hook.json["attachments"]
+    assert (attachment["image_url"], attachment["color"]) == (PICTURE, "#2E7D32")
+    logged_in = ok_json({"status": "success", "data": {"authToken": "a", "userId": "b"}})
+    with Webhook(default=logged_in) as hook:
+        hook.program(logged_in, ok_json({"success": True}), logged_in)
+        channel = opened(f"rocket://user:password@{hook.address}/#town")
+        assert isinstance(channel.send(with_cover(), timeout=5).verdict, Sent)
+        _, by_login, _ = hook.requests
+    assert by_login.path == "/api/v1/chat.postMessage"
+    assert by_login.json == {"channel": "#town", **by_hook.json}
 
 
 def test_mattermost_by_webhook_and_by_bot() -> None:
@@ -396,7 +457,7 @@ def test_a_fault_of_a_card_does_not_cost_the_alert(name: str) -> None:
         channel.service = replace(channel.service, card=broken)
         report = channel.send(with_cover(), timeout=5)
         assert isinstance(report.verdict, Sent), (report, stand.complaints)
-        assert "Launch film" in stand.requests[0].body.decode("unicode_escape")
+        assert "Launch film" in raw_of(stand.requests[0]).decode("unicode_escape")
 
 
 def test_telegram_finds_its_chat_by_itself_where_the_url_names_none() -> None:

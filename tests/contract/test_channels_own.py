@@ -298,7 +298,8 @@ def test_a_plugin_keeps_nothing_of_the_message_before(hook: Webhook) -> None:
 def test_what_the_config_says_of_a_channel_is_what_it_has() -> None:
     plan = ChannelPlan(max_per_minute=7.5, digest_above=3)
     one = channel("feishu://abc", plan=plan, language=Language.CHINESE)
-    assert (one.plan, one.language, one.per_minute, one.digest_above) == (plan, Language.CHINESE, 7.5, 3)
+    assert (one.plan, one.language, one.digest_above) == (plan, Language.CHINESE, 3)
+    assert [(limit.most, limit.seconds) for limit in one.limits] == [(100, 60), (5, 1), (7, 56)]
 
 
 @pytest.mark.parametrize(
@@ -318,7 +319,8 @@ def test_without_a_word_in_the_config_the_service_says(
     url: str, per_minute: float | None, digest_above: int
 ) -> None:
     one = channel(url)
-    assert (one.per_minute, one.digest_above) == (per_minute, digest_above)
+    assert next((limit.most for limit in one.limits), None) == per_minute
+    assert one.digest_above == digest_above
     assert channel(url, plan=ChannelPlan(digest_above=0)).digest_above == 0
 
 

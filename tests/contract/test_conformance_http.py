@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.conformance import Post, Row, check, dead, held, retry, sent, unknown
+from daemon.notify.services import SERVICES as KNOWN
+from daemon.notify.services import base
+from tests.support.conformance import Post, check
+from tests.support.outcomes import Row, dead, held, retry, sent, unknown
 from tests.support.services import SERVICES, Stand, pointed
 from tests.support.webhook import Answer, ok_json
 
@@ -51,94 +54,6 @@ OPEN: Mapping[str, Row] = {
 """Where success stands in the body, one that does not come whole, or says something else, leaves it open."""
 BY_STATUS: Mapping[str, Row] = {"drip": sent(), "huge": sent(), "page": sent()}
 """A webhook of one's own may answer what it likes: its status alone counts."""
-_NOT_ITS_ANSWER = unknown("HTTP 200: the answer is not the one that this service gives")
-
-
-def _refusal(status: int, **body: object) -> Answer:
-    return ok_json(body, status=status)
-
-
-_LARK: Mapping[str, tuple[dict[str, object] | Answer, Row]] = {
-    "too-fast": ({"code": 11232, "msg": "frequency limited"}, retry("in 60 s", "code 11232: frequency limited")),
-    "signature": ({"code": 19021, "msg": "sign match fail"}, held("code 19021: sign match fail")),
-    "keyword": ({"code": 19024, "msg": "Key Words Not Found"}, held("code 19024: Key Words Not Found")),
-    "refused": ({"code": 9499, "msg": "Bad Request"}, dead("code 9499: Bad Request")),
-    "busy": ({"code": -1, "msg": "system busy"}, retry("soon", "code -1: system busy")),
-    "gateway": (
-        Answer(
-            status=400,
-            body=b'{"code": 99991400, "msg": "request trigger frequency limit"}',
-            headers={"x-ogw-ratelimit-reset": "7"},
-        ),
-        retry("in 7 s", "code 99991400"),
-    ),
-}
-BODIES: Mapping[str, Mapping[str, tuple[dict[str, object] | Answer, Row]]] = {
-    "feishu": _LARK,
-    "lark": _LARK,
-    "dingtalk": {
-        "too-fast": ({"errcode": 130101, "errmsg": "send too fast"}, retry("in 10 min", "code 130101")),
-        "guard": ({"status": 1111, "wait": 5, "punish": "deny"}, retry("in 5 min", "shut out for a while")),
-        "wrapped": ({"errcode": 88, "sub_code": "90018", "errmsg": "limit"}, retry("in 5 min", "code 88/90018")),
-        "links": ({"errcode": 430101, "errmsg": "unsafe link"}, sent(requests=3)),
-        "token": ({"errcode": 300001, "errmsg": "token is not exist"}, held("code 300001: token is not exist")),
-        "keyword": ({"errcode": 310000, "errmsg": "keywords not in content"}, held("code 310000: keywords")),
-        "refused": ({"errcode": 40035, "errmsg": "param error"}, dead("code 40035: param error")),
-        "busy": ({"errcode": -1, "errmsg": "busy"}, retry("soon", "code -1: busy")),
-    },
-    "wecombot": {
-        "too-fast": ({"errcode": 45009, "errmsg": "freq out of limit"}, retry("in 60 s", "code 45009")),
-        "key": ({"errcode": 93000, "errmsg": "invalid webhook url"}, held("code 93000: invalid webhook url")),
-        "refused": ({"errcode": 40058, "errmsg": "invalid Parameter"}, dead("code 40058: invalid Parameter")),
-        "busy": ({"errcode": -1, "errmsg": "system busy"}, retry("soon", "code -1: system busy")),
-    },
-    "slack": {
-        "token": ({"ok": False, "error": "token_revoked"}, held("refused (token_revoked)")),
-        "too-fast": ({"ok": False, "error": "ratelimited"}, retry("in 60 s", "refused (ratelimited)")),
-        "refused": ({"ok": False, "error": "msg_too_long"}, dead("refused (msg_too_long)")),
-        "policy": ({"ok": False, "error": "ekm_access_denied"}, held("refused (ekm_access_denied)")),
-    },
-    "telegram": {
-        "refused": ({"ok": False, "description": "Bad Request: something"}, dead("refused (Bad Request: some")),
-        "chat": ({"ok": False, "description": "Bad Request: chat not found"}, held("refused (Bad Request: chat")),
-        "topic": (_refusal(400, ok=False, description="Bad Request: TOPIC_DELETED"), held("TOPIC_DELETED")),
-        "moved": (
-            _refusal(400, ok=False, description="Bad Request: upgraded", parameters={"migrate_to_chat_id": -100}),
-            held("its number is -100 now"),
-        ),
-    },
-    "teams": {
-        "refused": ({"error": {"code": "BadRequest", "message": "x"}}, _NOT_ITS_ANSWER),
-        "off": (_refusal(400, error={"code": "WorkflowTriggerIsNotEnabled"}), held("WorkflowTriggerIsNotEnabled")),
-    },
-    "discord": {
-        "refused": ({"code": 50006, "message": "Cannot send an empty message"}, _NOT_ITS_ANSWER),
-        "silent": (Answer(status=204), unknown("HTTP 204: the answer is not the one that this service gives")),
-        "thread": (
-            _refusal(400, code=220001, message="needs a thread"),
-            held("HTTP 400: refused (needs a thread)"),
-        ),
-        "form": (_refusal(400, code=50035, message="Invalid Form Body"), dead("Invalid Form Body")),
-        "harmful": (_refusal(400, code=240000, message="harmful link"), sent(requests=3)),
-    },
-    "mattermost": {
-        "refused": ({"id": "web.incoming_webhook.x.app_error", "status_code": 400}, _NOT_ITS_ANSWER),
-        "lookup": (
-            _refusal(500, id="web.incoming_webhook.channel.app_error", message="x"),
-            retry("soon", "refused"),
-        ),
-        "locked": (
-            _refusal(400, id="web.incoming_webhook.channel_locked.app_error", message="x"),
-            held("refused"),
-        ),
-    },
-    "ntfy": {
-        "refused": ({"code": 40301, "http": 403, "error": "forbidden"}, _NOT_ITS_ANSWER),
-        "day": (_refusal(429, code=42908, http=429, error="daily quota"), retry("in 1 h", "HTTP 429")),
-    },
-    "json": {"refused": ({"ok": False}, sent())},
-}
-"""What is answered beside the common cases: bodies that come with status 200, or whole answers."""
 
 
 def _answers(service: str) -> dict[str, list[Answer]]:
@@ -152,15 +67,16 @@ def _answers(service: str) -> dict[str, list[Answer]]:
         "page": [Answer(body=b"<html>sign in to this network</html>")],
     }
     own = {
-        case: body if isinstance(body, Answer) else ok_json(body) for case, (body, _) in BODIES[service].items()
+        case: body if isinstance(body, Answer) else ok_json(body)
+        for case, (body, _) in SERVICES[service].means.items()
     }
     return found | {case: [answer] * 2 for case, answer in own.items()}
 
 
 def table(service: str) -> dict[str, Row]:
     """All lines of a service."""
-    own = {case: row for case, (_, row) in BODIES[service].items()}
-    return {**COMMON, **(BY_STATUS if service == "json" else OPEN), **own}
+    own = {case: row for case, (_, row) in SERVICES[service].means.items()}
+    return {**COMMON, **(OPEN if SERVICES[service].known.rule else BY_STATUS), **own}
 
 
 QUICK = ("feishu", "slack", "teams", "wecombot", "json")
@@ -181,6 +97,7 @@ async def test_every_answer_of(service: str, tmp_path: Path) -> None:
     assert "elsewhere" not in {each.path for each in stand.requests}
 
 
-def test_all_twelve_are_here() -> None:
-    assert len(SERVICES) == 11, "and mail"
-    assert set(BODIES) == set(SERVICES)
+def test_every_service_that_claims_it_is_here() -> None:
+    claiming = {service for service in KNOWN if service.tested is base.Tested.CONFORMANCE}
+    assert {service.known for service in SERVICES.values()} == claiming
+    assert len(SERVICES) >= 12, "and mail"

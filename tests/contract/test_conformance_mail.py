@@ -12,8 +12,9 @@ from daemon.domain.jobs import ChannelName
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.notify.transport.verdicts import Hold, Sent
 from tests.support.alerts import message
-from tests.support.conformance import Post, Row, check, dead, held, retry, sent, unknown
+from tests.support.conformance import Post, check
 from tests.support.dispatching import rig
+from tests.support.outcomes import Row, dead, held, retry, sent, unknown
 from tests.support.services import TLS
 from tests.support.smtp_server import Fault, MailServer
 from tests.support.webhook import Webhook

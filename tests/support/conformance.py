@@ -12,21 +12,18 @@ from pathlib import Path
 import pytest
 
 from daemon.notify import NotifySettings
+from daemon.notify.outbox import ChannelPlan
 from daemon.store import AttemptOutcome, DeliveryRow
 from tests.support.dispatching import Rig, rig
+from tests.support.outcomes import DEAD, HELD, SENT, Row
 from tests.support.services import TLS
 from tests.support.webhook import Received, Webhook
 
 TIMEOUT = 0.8
 """Seconds for a send: what a hang costs."""
 OPERATORS = "operators"
-SENT, RETRY, UNKNOWN, HELD, DEAD = (
-    AttemptOutcome.SENT,
-    AttemptOutcome.RETRY,
-    AttemptOutcome.UNKNOWN,
-    AttemptOutcome.HELD,
-    AttemptOutcome.DEAD,
-)
+UNHURRIED = ChannelPlan(max_per_minute=6000)
+"""A service that counts all cases together (ntfy: its visitor) keeps none of them back."""
 CHECKS = (3.5, 6.9, 20.0, 59.9, 220.0, 301.0, 601.0, 3601.0)
 """Seconds after the first try at which the channels are looked at."""
 NEXT = {
@@ -40,46 +37,6 @@ NEXT = {
     "never": None,
 }
 """By which check the next try has come, and had not at the one before: what a wait is called here."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A line of the table: what one way to answer comes to.
-
-    `requests` is how many the first try took; `next` is a name of `NEXT`; `told` is a part of what `wrapd
-    deliveries` shows the operator, and, of a held channel, of what the operators' channel hears.
-    """
-
-    outcome: AttemptOutcome
-    requests: int = 1
-    next: str = "never"
-    told: str = ""
-
-    @property
-    def marked(self) -> bool:
-        """Whether the message that arrives in the end says that it may be a repeat."""
-        return self.outcome is UNKNOWN
-
-
-def sent(told: str = "", *, requests: int = 1) -> Row:
-    return Row(outcome=SENT, told=told, requests=requests)
-
-
-def retry(next_: str, told: str) -> Row:
-    return Row(outcome=RETRY, next=next_, told=told)
-
-
-def unknown(told: str) -> Row:
-    return Row(outcome=UNKNOWN, next="in 30 s", told=told)
-
-
-def held(told: str) -> Row:
-    return Row(outcome=HELD, next="in 5 min", told=told)
-
-
-def dead(told: str) -> Row:
-    """Refused twice: as it was, and as the plainest text."""
-    return Row(outcome=DEAD, requests=2, told=told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +56,8 @@ async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row],
         patch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # for smtplib
         channels = {**urls, OPERATORS: operators.url()}
         settings = NotifySettings(send_timeout=TIMEOUT)
-        async with rig(folder, channels, operators=[OPERATORS], settings=settings) as one:
+        plans = dict.fromkeys(urls, UNHURRIED)
+        async with rig(folder, channels, operators=[OPERATORS], settings=settings, plans=plans) as one:
             await one.job_ends(channels=urls)
             await one.turn()
             _compare_first_tries(one, table, post)

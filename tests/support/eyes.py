@@ -14,8 +14,7 @@ from email.message import EmailMessage
 from html.parser import HTMLParser
 from typing import Any
 
-from tests.support.services import form_fields
-from tests.support.webhook import Received
+from tests.support.webhook import Received, form_fields
 
 
 @dataclass(slots=True)
@@ -137,7 +136,7 @@ _LARK_TAGS = re.compile(r"<(/?[a-z_]+)[^<>]*>", re.IGNORECASE)
 _LARK_OURS = frozenset({"font", "/font", "br", "hr", "text_tag", "/text_tag"})
 
 
-def _lark(received: Received) -> Seen:
+def lark(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     for one in _objects(body):
         content = one.get("content", one.get("text"))
@@ -155,7 +154,7 @@ def _lark(received: Received) -> Seen:
     return seen
 
 
-def _dingtalk(received: Received) -> Seen:
+def dingtalk(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     at = body.get("at", {})
     if at.get("isAtAll") or at.get("atMobiles") or at.get("atUserIds"):
@@ -172,7 +171,7 @@ def _dingtalk(received: Received) -> Seen:
     return seen
 
 
-def _wecom(received: Received) -> Seen:
+def wecom(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     kind = body["msgtype"]
     part = body[kind]
@@ -204,7 +203,7 @@ def _mrkdwn(seen: Seen, text: str) -> None:
     _plain(seen, html.unescape(_SLACK_ENTITY.sub(" ", text)))
 
 
-def _slack(received: Received) -> Seen:
+def slack(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     if body.get("link_names") or body.get("parse") == "full":
         seen.strange.add("link_names or parse=full")
@@ -222,7 +221,7 @@ def _slack(received: Received) -> Seen:
     return seen
 
 
-def _teams(received: Received) -> Seen:
+def teams(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     for one in _objects(body):
         kind = one.get("type")
@@ -243,7 +242,7 @@ def _teams(received: Received) -> Seen:
     return seen
 
 
-def _discord(received: Received) -> Seen:
+def discord(received: Received) -> Seen:
     fields = form_fields(received) or {}
     body = json.loads(fields["payload_json"]) if "payload_json" in fields else fields
     seen = Seen()
@@ -266,7 +265,7 @@ def _discord(received: Received) -> Seen:
     return seen
 
 
-def _telegram(received: Received) -> Seen:
+def telegram(received: Received) -> Seen:
     fields, seen = form_fields(received) or {}, Seen()
     text = str(fields.get("text") or fields.get("caption") or "")
     if fields.get("parse_mode") == "HTML":
@@ -282,7 +281,7 @@ def _telegram(received: Received) -> Seen:
     return seen
 
 
-def _mattermost(received: Received) -> Seen:
+def mattermost(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     for one in [body, *body.get("attachments", [])]:
         texts = [one.get(name) for name in ("text", "pretext", "title", "footer")]
@@ -296,7 +295,23 @@ def _mattermost(received: Received) -> Seen:
     return seen
 
 
-def _ntfy(received: Received) -> Seen:
+def markdown_in(*names: str, addresses: tuple[str, ...] = ()) -> Reader:
+    """The reader of a chat whose texts of these names are Markdown without escapes, wherever they stand in a
+    request; what stands under one of `addresses` is pressed or fetched."""
+
+    def read(received: Received) -> Seen:
+        seen = Seen()
+        for one in _objects(form_fields(received)):
+            for text in (one[name] for name in names if isinstance(one.get(name), str)):
+                _markdown(seen, text, escapes=False)
+                seen.calls |= set(re.findall(r"(?<![\w])@[*_]*[a-z][\w.-]*", text, re.IGNORECASE))
+            _urls(seen, one, *addresses)
+        return seen
+
+    return read
+
+
+def ntfy(received: Received) -> Seen:
     body, seen = _payload(received), Seen()
     if body.get("markdown") or "markdown" in received.headers:
         seen.strange.add("markdown")
@@ -311,25 +326,10 @@ def _ntfy(received: Received) -> Seen:
     return seen
 
 
-def _json(received: Received) -> Seen:
+def machine(received: Received) -> Seen:
     """A program's: nothing in it is shown or followed."""
     body = _payload(received)
     return Seen(words=[str(body["title"]), str(body["message"]), str(body.get("name"))])
-
-
-READERS: Mapping[str, Reader] = {
-    "feishu": _lark,
-    "lark": _lark,
-    "dingtalk": _dingtalk,
-    "wecombot": _wecom,
-    "slack": _slack,
-    "teams": _teams,
-    "discord": _discord,
-    "telegram": _telegram,
-    "mattermost": _mattermost,
-    "ntfy": _ntfy,
-    "json": _json,
-}
 
 
 _MAIL_TAGS = frozenset(
@@ -377,6 +377,3 @@ def read_mail(mail: EmailMessage) -> Seen:
         elif not part.is_multipart() and not kind.startswith("image/"):
             seen.strange.add(kind)
     return seen
-
-
-__all__ = ["READERS", "Seen", "read_mail"]

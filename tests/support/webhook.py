@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,33 @@ OK = Answer()
 
 def ok_json(value: object, status: int = 200) -> Answer:
     return Answer(status=status, body=json.dumps(value).encode(), headers={"Content-Type": "application/json"})
+
+
+def json_body(received: Received) -> dict[str, Any] | None:
+    """The body, where it is a JSON object in UTF-8 without lone surrogates."""
+    try:
+        found = json.loads(received.body.decode("utf-8"))
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except (ValueError, UnicodeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def form_fields(received: Received) -> dict[str, Any] | None:
+    """The fields of a request, in JSON, as a form, or in parts with files (whose values are bytes)."""
+    kind = received.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        boundary = kind.partition("boundary=")[2].encode()
+        return dict(_part(part) for part in received.body.split(b"--" + boundary)[1:-1])
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return {name: values[0] for name, values in parse_qs(received.body.decode()).items()}
+    return json_body(received)
+
+
+def _part(part: bytes) -> tuple[str, Any]:
+    head, _, value = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
+    name = head.partition(b'name="')[2].partition(b'"')[0].decode()
+    return name, value if b"filename=" in head else value.decode()
 
 
 class Webhook:

@@ -138,9 +138,27 @@ def test_wecom_shows_a_cover_in_a_card_with_buttons() -> None:
     ],
     ids=["no link", "many links", "long link", "long text", "many notes", "a digest"],
 )
-def test_what_a_wecom_card_cannot_hold_whole_is_markdown(change: dict[str, Any]) -> None:
+def test_what_a_wecom_card_cannot_hold_whole_is_markdown_with_the_picture(change: dict[str, Any]) -> None:
     what = replace(message(cover=PICTURE, links=(WATCH,)), **change)
-    assert card("wecombot", what)["msgtype"] == "markdown"
+    shown = card("wecombot", what)
+    assert shown["msgtype"] == "markdown_v2"
+    content = shown["markdown_v2"]["content"]
+    assert f"![]({PICTURE.url})" in content
+    assert len(content.encode()) <= 4096
+    assert "<font" not in content, "this sort has no colours"
+    assert card("wecombot", replace(what, cover=None))["msgtype"] == "markdown"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "ratio"), [(1920, 1080, 1.78), (1024, 768, 1.33), (1080, 1920, None), (2300, 1000, None)]
+)
+def test_a_wecom_card_has_the_covers_own_shape_or_none(width: int, height: int, ratio: float | None) -> None:
+    data = b"GIF89a" + width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    what = message(cover=replace(PICTURE, data=data, content_type="image/gif"), links=(WATCH,))
+    shown = card("wecombot", what)
+    assert shown["msgtype"] == ("markdown_v2" if ratio is None else "template_card")
+    if ratio is not None:
+        assert shown["template_card"]["card_image"]["aspect_ratio"] == ratio
 
 
 def test_a_field_beyond_the_sixth_of_a_wecom_card_is_left_out() -> None:

@@ -14,7 +14,8 @@ import pytest
 from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
-from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource, picture_pixels, picture_type
+from daemon.notify.message.pictures import picture_size, picture_type
+from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource
 from daemon.store import JobRow, PictureRow, Store
 from tests.support import background
 from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
@@ -249,7 +250,8 @@ HUGE = (60_000).to_bytes(4, "big")
     ],
 )
 def test_how_many_pixels_a_picture_says_it_has(data: bytes, pixels: int | None) -> None:
-    assert picture_pixels(data) == pixels
+    size = picture_size(data)
+    assert (None if size is None else size[0] * size[1]) == pixels
 
 
 async def test_a_small_file_with_very_many_pixels_is_no_cover(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_messages_are_counted_not_deliveries(store: Store) -> None:
         assert claimed is not None
 
     def count(since: float, channel: object = A) -> int:
-        return store.read(lambda tx: tx.outbox.sent_since(channel, later(since)))
+        return store.read(lambda tx: len(tx.outbox.sent_since(channel, later(since))))
 
     assert (count(-1), count(0), count(1), count(9), count(10)) == (3, 3, 2, 2, 0)
     assert (count(0, B), count(0, "nobody")) == (1, 0)

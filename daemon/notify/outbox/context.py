@@ -17,6 +17,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Routing, Target
 from daemon.logs import LogEvent, logger
 from daemon.notify.outbox import NotifySettings
+from daemon.notify.outbox.pace import Paces
 from daemon.notify.outbox.prepare import Preparer
 from daemon.store import LEFT_WHILE_SENDING, AttemptOutcome, Left, Store, StoreError, Transaction
 from daemon.tasks import Defects
@@ -162,6 +163,7 @@ class Surroundings:
     keeper: Keeper
     operators: Callable[[Event, datetime], tuple[Target, ...]]
     preparer: Preparer
+    paces: Paces
     on_result: OnResult
     tell: Callable[[tuple[ChannelName, ...]], None]
     waiter: Waiter

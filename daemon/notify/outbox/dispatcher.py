@@ -19,6 +19,7 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.context import Keeper, OnResult, Surroundings, Waiter, wait_for_event
 from daemon.notify.outbox.lane import Lane
+from daemon.notify.outbox.pace import Paces
 from daemon.notify.outbox.prepare import Preparer
 from daemon.notify.outbox.sender import Arrival, arrive
 from daemon.notify.transport import Channel
@@ -84,6 +85,7 @@ class Dispatcher:
             ),
             operators=self._told_of_trouble,
             preparer=preparer or Preparer(settings=settings, clock=clock, defects=defects),
+            paces=Paces(),
             on_result=on_result,
             tell=self.wake,
             waiter=waiter,

@@ -16,7 +16,7 @@ from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
 from daemon.notify.outbox.context import Surroundings
 from daemon.notify.outbox.judge import ChannelHealth, Fallback, Judge, Judgement, Work
-from daemon.notify.outbox.policy import Pace, channel_pause, defect_wait
+from daemon.notify.outbox.policy import channel_pause, defect_wait
 from daemon.notify.outbox.prepare import Wants
 from daemon.notify.outbox.sender import (
     AGAIN,
@@ -87,7 +87,7 @@ class Lane:
         self._next: Claim | None = None
         self._pause: _Pause | None = None
         self._judge = Judge(channel, around)
-        self._pace = Pace(channel.per_minute, gap=channel.gap)
+        self._pace = around.paces.of(channel.name, channel.limits)
         self._wants = Wants(machine=channel.service.machine, picture=channel.service.picture is not Picture.NONE)
         self._in_flight = InFlight()
         self._claimer = Claimer(
@@ -142,6 +142,7 @@ class Lane:
         """Nothing is under way any more, however it ended: what was is taken up by the rescue."""
         self._next = None
         self._in_flight.keep(None)
+        self._pace.free()
 
     def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
         """Tell that these are dead, by errors of wrapd's own."""
@@ -188,11 +189,13 @@ class Lane:
         if claim is None:
             taken = await self._take()
             if isinstance(taken, Idle):
+                self._pace.free()
                 return taken.seconds
             claim = taken
         ended = await self._send(claim)
         after = await self._record(ended) if isinstance(ended, Unrecorded) else ended
         if isinstance(after, Idle):
+            self._pace.free()
             return after.seconds
         self._next = after
         return 0.0
@@ -217,7 +220,7 @@ class Lane:
         def work(tx: Transaction) -> Arrival:
             return arrive(self.channel, tx, salt=salt, clock=around.steady, elsewhere=elsewhere)
 
-        arrival = Arrival(moved=elsewhere, held=None, sent=0)
+        arrival = Arrival(moved=elsewhere, held=None, sent=())
         try:
             arrival = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
@@ -234,12 +237,11 @@ class Lane:
         elif arrival.held is not None:
             self._held = True
             self._fallback.held(now, seconds=arrival.held)
-        if after is None or not after._pace.window:
-            self._pace.sent(now, messages=arrival.sent)
+        longest = self._around.settings.send_timeout  # it is known when each began
+        self._pace.before([now - max(0.0, ago - longest) for ago in arrival.sent])
 
     def _follow(self, after: "Lane", *, moved: bool) -> None:
-        """Go on where the lane before ended. Of a channel that leads elsewhere now only the pace is known."""
-        self._pace.follow(after._pace)
+        """Go on where the lane before ended. Of a channel that leads elsewhere now nothing is known."""
         self._judge.follow(after._judge, moved=moved)
         if moved:
             return
@@ -258,14 +260,18 @@ class Lane:
         if rest > 0:
             return Idle(seconds=rest)
         around, singly = self._around, self._singly > 0
-        resume, self._resume = self._resume, False
-        if not news and not resume:
+        if not news and not self._resume:
             now = around.steady.now()
             wait = await self._insist(
                 lambda: around.store.read_async(lambda tx: self._claimer.glance(tx, now=now))
             )
             if wait > 0:
                 return Idle(seconds=wait)
+
+        rest = self._pace.book(around.clock.monotonic())
+        if rest > 0:
+            return Idle(seconds=min(rest, around.settings.look_interval))
+        resume, self._resume = self._resume, False
 
         def work(tx: Transaction) -> ClaimOrIdle:
             now, probe = around.steady.now(), not self._judge.suspects
@@ -380,7 +386,7 @@ class Lane:
                 told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
             ),
         )
-        goes_on = pause <= 0 and self._pace.wait(around.clock.monotonic()) <= 0
+        goes_on = pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
         singly, resume = self._singly > 0, goes_on and self._resume
         if goes_on:
             self._news = self._resume = False

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from daemon import transport
@@ -21,6 +21,7 @@ from daemon.domain.jobs import ProjectName, link_expiry
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover
+from daemon.notify.message.pictures import picture_size, picture_type
 from daemon.store import JobRow, PictureRow, Store, StoreError
 from daemon.tasks import Tasks
 from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_loopback
@@ -40,13 +41,6 @@ _KEPT = 8
 """Pictures in memory: one is sent to several channels at the same time."""
 _CLOUD = ".myhuaweicloud.com"
 """Names of which Huawei Cloud alone says where they lead."""
-_SIGNS = (
-    (b"\xff\xd8\xff", 0, "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
-    (b"GIF87a", 0, "image/gif"),
-    (b"GIF89a", 0, "image/gif"),
-    (b"WEBP", 8, "image/webp"),
-)
 
 
 class Fetch(Protocol):
@@ -221,8 +215,8 @@ class Covers:
         kind = picture_type(answer.body)
         if kind is None:
             raise _NoPicture("what the server gives is no JPEG, PNG, GIF or WebP")
-        pixels = picture_pixels(answer.body)
-        if pixels is not None and pixels > MOST_PIXELS:
+        width, height = picture_size(answer.body) or (0, 0)
+        if (pixels := width * height) > MOST_PIXELS:
             raise _NoPicture(f"the picture has {pixels} pixels, more than {MOST_PIXELS}")
         return answer.body, kind
 
@@ -259,50 +253,3 @@ class Covers:
 
 class _NoPicture(Exception):
     """There is an answer, but no picture in it."""
-
-
-def picture_type(data: bytes) -> str | None:
-    """What kind of picture these bytes begin as, whatever they were called; None: none that chats show.
-
-    >>> picture_type(b"GIF89a..."), picture_type(b"<html>")
-    ('image/gif', None)
-    """
-    for sign, at, kind in _SIGNS:
-        if data[at : at + len(sign)] == sign and (at == 0 or data[:4] == b"RIFF"):
-            return kind
-    return None
-
-
-def picture_pixels(data: bytes) -> int | None:
-    """How many pixels a picture says it has; None where its first bytes do not say so.
-
-    >>> picture_pixels(b"GIF89a" + bytes([16, 0, 9, 0]))
-    144
-    """
-    if data[:3] == b"GIF":
-        return _product(data[6:8], data[8:10], "little")
-    if data[12:16] == b"IHDR":
-        return _product(data[16:20], data[20:24], "big")
-    if data[12:16] == b"VP8X":
-        return (int.from_bytes(data[24:27], "little") + 1) * (int.from_bytes(data[27:30], "little") + 1)
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_pixels(data)
-    return None
-
-
-def _jpeg_pixels(data: bytes) -> int | None:
-    """Of a JPEG: its segments are gone through up to the frame's."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
-            return _product(data[at + 5 : at + 7], data[at + 7 : at + 9], "big")
-        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
-    return None
-
-
-_NO_FRAMES = (0xC4, 0xC8, 0xCC)
-
-
-def _product(one: bytes, other: bytes, order: Literal["little", "big"]) -> int:
-    return int.from_bytes(one, order) * int.from_bytes(other, order)

@@ -23,7 +23,8 @@ from daemon.notify.message import Message
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
 from daemon.notify.message.language import MessageContext
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.policy import Judged, Pace
+from daemon.notify.outbox.pace import Pace
+from daemon.notify.outbox.policy import Judged
 from daemon.notify.outbox.prepare import Prepared, Preparer, Wants
 from daemon.notify.transport import Channel, SendReport
 from daemon.notify.transport.verdicts import Hold, Retry, Sent, arrived
@@ -145,11 +146,11 @@ def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """`moved`: it leads elsewhere than before; `held`: since how many seconds it is held, None: it is not; `sent`:
-    how many messages it got within its pace's window."""
+    how many seconds ago it got messages, as far back as any limit of it counts."""
 
     moved: bool
     held: float | None
-    sent: int
+    sent: tuple[float, ...]
 
 
 def arrive(
@@ -165,9 +166,9 @@ def arrive(
     held = None
     if tx.outbox.is_held(name):
         held = (now - (tx.outbox.held_since(name) or now)).total_seconds()
-    window = Pace(channel.per_minute).window
-    sent = tx.outbox.sent_since(name, now - timedelta(seconds=window)) if window > 0 else 0
-    return Arrival(moved=moved, held=held, sent=sent)
+    window = max((limit.seconds for limit in channel.limits), default=0.0)
+    begun = tx.outbox.sent_since(name, now - timedelta(seconds=window)) if window > 0 else ()
+    return Arrival(moved=moved, held=held, sent=tuple((now - moment).total_seconds() for moment in begun))
 
 
 _LINES = {
@@ -315,7 +316,7 @@ class Sender:
     def _record(self, ended: Unrecorded) -> ClaimOrIdle | None:
         """Store that it was sent, and take the next where the channel may be sent to at once. None where the
         database does not take it, for whatever reason: the lane tries again, and knows what to do then."""
-        goes_on = self.pace.wait(self.clock.monotonic()) <= 0
+        goes_on = self.pace.book(self.clock.monotonic()) <= 0
         result = (Judged(claimed=ended.claim.claimed, outcome=_sent(ended.report)),)
         self.before_take()
 

@@ -272,7 +272,6 @@ def by_flag(
     flag: str,
     *,
     word: str | None = None,
-    needed: bool = True,
     rate: frozenset[str] = frozenset(),
     hold: re.Pattern[str] | None = None,
     message: re.Pattern[str] | None = None,
@@ -280,9 +279,8 @@ def by_flag(
     unclear: frozenset[str] = frozenset(),
 ) -> Rule:
     """The rule of a service whose body holds a truth value named `flag`, and a word for the fault. `word` is a
-    whole body that also means success; without `needed`, so does an object that lacks the flag. `hold` is found in
-    faults that are about the channel, unless `message` is found in them too; `unclear` faults may have come after
-    the message was posted."""
+    whole body that also means success. `hold` is found in faults that are about the channel, unless `message` is
+    found in them too; `unclear` faults may have come after the message was posted."""
 
     def rule(last: Exchange) -> Verdict | None:  # noqa: PLR0911 - one line for each sort of answer
         words = said(last.body)
@@ -291,7 +289,7 @@ def by_flag(
         reason = refused(last, words)
         if success and answer is None:
             return sent(last) if word is not None and last.body.strip() == word.encode() else unreadable(last)
-        value = answer.get(flag, None if needed else True) if answer is not None else False
+        value = answer.get(flag) if answer is not None else False
         if success and value is not False:
             return sent(last) if value is True else unreadable(last)
         if words in rate:

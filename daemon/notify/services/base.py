@@ -7,6 +7,7 @@ what happens. Apprise and requests are imported when a channel is opened: cards 
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,37 @@ class Tested(StrEnum):
     OPENED = "opened"  # its URL opens a channel
 
 
+SECOND, MINUTE, DAY = 1.0, 60.0, 86400.0
+
+
+def sender(plugin: Any) -> str:
+    """Whom a service counts, if it says no more: who holds the token. Holds it: never to be shown."""
+    return str(plugin.url_identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A service takes at most `most` messages within any `seconds`, of all those of which `of` says the same of
+    their channel's plugin; None: there is no such limit for this one."""
+
+    most: int
+    seconds: float
+    of: Callable[[Any], str | None] = sender
+
+    def __str__(self) -> str:
+        per = {SECOND: "second", MINUTE: "minute", DAY: "day"}[self.seconds]
+        return f"{self.most} a {per}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A limit as it holds for a channel: what is sent under one `key` is counted together."""
+
+    key: str
+    most: int
+    seconds: float
+
+
 Card: TypeAlias = Callable[[Message], Mapping[str, Any]]
 """Builds what the service's plugin posts: for most the JSON payload. Pure."""
 Pasted: TypeAlias = Callable[[str, str, Given], str | None]
@@ -167,10 +199,8 @@ class Service:
     machine: bool = False
     """Programs read it, not people: each alert by itself, never several in one."""
 
-    per_minute: float | None = None
-    """Messages a minute that the service takes from one sender, as it documents; None: it names no such limit."""
-    per_second: float | None = None
-    """The same within a second."""
+    limits: tuple[Limit, ...] = ()
+    """How many messages it takes, as it documents."""
     rule: Rule | None = None
     """What its answers mean; None: what their status says."""
     tested: Tested = Tested.WIRE
@@ -178,6 +208,21 @@ class Service:
     def measure(self, text: str) -> int:
         """The size of `text` as the service counts."""
         return len(text) if self.unit is Unit.CHARACTERS else len(text.encode("utf-8", "replace"))
+
+    def counted(self, plugin: Any, own: float | None, *, name: str) -> tuple[Counted, ...]:
+        """What holds for the channel `name` with this plugin, of which the operator says `own` messages a minute.
+        Fewer than the service takes are the channel's own; more take the place of what the service documents for a
+        minute."""
+        found = []
+        for limit in self.limits:
+            key = limit.of(plugin)
+            if key is not None:
+                most = max(limit.most, math.floor(own or 0)) if limit.seconds == MINUTE else limit.most
+                found.append(Counted(key=f"{self.schemes[0]} {key}", most=most, seconds=limit.seconds))
+        if own is not None:  # of less than one a minute, one within as many seconds as that takes
+            most = max(1, math.floor(own))
+            found.append(Counted(key=f"channel {name}", most=most, seconds=MINUTE * most / own))
+        return tuple(found)
 
     def plugin(self) -> Any:
         """The class of its plugin, Apprise's with ours before it."""
@@ -291,6 +336,11 @@ class Own(Carded):
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments that are ours, of a URL as Apprise has taken it apart."""
+        raise NotImplementedError
+
+    @property
+    def url_identifier(self) -> tuple[str, ...]:
+        """Who sends, as the service sees it."""
         raise NotImplementedError
 
     def url(self, privacy: bool = False, *_args: Any, **_kwargs: Any) -> str:

@@ -20,7 +20,7 @@ from daemon.notify.message import Link, Message
 from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Verdict, answer_of, by_code, number, refused, said, too_fast
-from daemon.notify.services.base import Given, Own, Picture, Service, Tested, Unit, base_of, written
+from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import (
     COLOURS,
     anchor,
@@ -129,6 +129,11 @@ class DingTalk(Own):
             params |= {"timestamp": timestamp, "sign": signature(timestamp, self.secret)}
         return self.post(self.address, payload, params=params)
 
+    @property
+    def url_identifier(self) -> tuple[str, ...]:
+        """The robot."""
+        return (self.address, self.token)
+
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """The token, the signing secret, whom to call, and where the service lives."""
@@ -203,7 +208,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured title, cover, fields, buttons",
-    per_minute=20,
+    limits=(Limit(20, MINUTE),),
     rule=_rule,
     tested=Tested.CONFORMANCE,
 )

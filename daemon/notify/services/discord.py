@@ -17,7 +17,18 @@ from daemon.notify.message import Cover, Field, Message, Row
 from daemon.notify.message.escape import chat, markdown
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
-from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, encoded, written
+from daemon.notify.services.base import (
+    MINUTE,
+    Carded,
+    Given,
+    Limit,
+    Markup,
+    Picture,
+    Service,
+    Tested,
+    encoded,
+    written,
+)
 from daemon.notify.services.cards import COLOURS, cut, in_markdown, limited, usable, utf16
 
 TITLE, DESCRIPTION, FIELDS, NAME, VALUE, FOOTER, ALL = 256, 4096, 25, 256, 1024, 2048, 6000
@@ -154,7 +165,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.UPLOAD,
     shows="coloured bar, title, links, fields, the cover",
-    per_minute=30,
+    limits=(Limit(30, MINUTE),),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

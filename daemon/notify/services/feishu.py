@@ -21,7 +21,7 @@ from daemon.notify.message import Link, Message, Severity
 from daemon.notify.message.escape import is_link, look_alike, no_tags
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import Given, Own, Service, Tested, Unit, base_of, written
+from daemon.notify.services.base import MINUTE, SECOND, Given, Limit, Own, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import bare, filled, json_size, row_line
 
 LIMIT = 19_000
@@ -149,6 +149,11 @@ class Feishu(Own):
             payload = {"timestamp": timestamp, "sign": signature(timestamp, self.secret), **payload}
         return self.post(self.address, payload)
 
+    @property
+    def url_identifier(self) -> tuple[str, ...]:
+        """The robot."""
+        return (self.address,)
+
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
         """The token, the signing secret, and where the service lives."""
@@ -198,8 +203,7 @@ SERVICE = Service(
     unit=Unit.UTF8_BYTES,
     card=card,
     shows="coloured title, fields, buttons; the cover as a button",
-    per_minute=100,
-    per_second=5,
+    limits=(Limit(100, MINUTE), Limit(5, SECOND)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

@@ -15,7 +15,7 @@ from daemon.notify.message import Link, Message, Row
 from daemon.notify.message.escape import chat
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
-from daemon.notify.services.base import Carded, Picture, Service, Tested, Unit
+from daemon.notify.services.base import DAY, MINUTE, Carded, Limit, Picture, Service, Tested, Unit
 from daemon.notify.services.cards import cut, json_size, limited, picture, shown_url, usable, utf8
 
 MESSAGE = 4096
@@ -111,11 +111,12 @@ class Ntfy(Carded):
             "X-Delay": self.delay,
             "X-Email": self.email,
             "X-Actions": self._own("actions"),
-            "Authorization": self._authorization(),
+            "Authorization": self.authorization(),
         }
         return {name: str(value) for name, value in found.items() if value}
 
-    def _authorization(self) -> str | None:
+    def authorization(self) -> str | None:
+        """The header of whoever has an account there; None: nobody in particular."""
         if self.mode == "cloud":
             return None
         if self.auth == "token":
@@ -137,6 +138,19 @@ _NORMAL = "default"
 """Apprise's name for the priority that needs no header."""
 
 
+_PUBLIC = "ntfy.sh"
+
+
+def _visited(plugin: Any) -> str:
+    """The server: it counts a visitor, which all channels of this machine are."""
+    return _PUBLIC if plugin.mode == "cloud" else str(plugin.host).lower()
+
+
+def _public(plugin: Any) -> str | None:
+    """The server that everybody may use: without an account it counts a day's messages too."""
+    return _PUBLIC if _visited(plugin) == _PUBLIC and plugin.authorization() is None else None
+
+
 SERVICE = Service(
     examples={"ntfy": ("ntfy", "ntfys://ntfy.example.com/topic")},
     schemes=("ntfy", "ntfys"),
@@ -148,7 +162,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="title, tag, up to three buttons, the cover",
-    per_minute=12,
+    limits=(Limit(12, MINUTE, _visited), Limit(250, DAY, _public)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

@@ -1,20 +1,97 @@
-"""Rocket.Chat: text, by a webhook or a login. Its refusals stand in the body, which Apprise does not read."""
+"""Rocket.Chat: one attachment with a coloured bar, fields, and the cover by its address, by a webhook or a login.
+
+Texts of an attachment are Markdown without a sure escape and can call people, so foreign values get look-alikes
+and no `@` stands beside a word. Sources: docs.rocket.chat, "Incoming webhook" and "Post message" (`attachments`:
+`color`, `title`, `text`, `fields`, `image_url`); the server's `Message_MaxAllowedSize`, 5000 characters where no
+administrator says otherwise; its `processWebhookMessage` for the words of refusals, which stand in the body, where
+Apprise does not look. A card must never set `channel` or `alias`, which the channel's URL says.
+"""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from daemon.notify.message.escape import html_chat
-from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Given, Markup, Service, written
+from daemon.notify.message import Field, Message
+from daemon.notify.message.escape import html_chat, look_alike
+from daemon.notify.message.shrink import Parts, fitted
+from daemon.notify.services.answers import Exchange, Verdict, answer_of, by_flag, is_success, sent
+from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
+from daemon.notify.services.cards import (
+    COLOURS,
+    filled,
+    json_characters,
+    limited,
+    link_line,
+    picture,
+    remarks,
+    row_line,
+)
 
-_RULE = by_flag(
+SIZE = 4900
+"""Characters of the attachment as JSON: below the message's own limit, whatever of it the server counts."""
+_SHORT = 40
+
+
+def card(message: Message) -> Mapping[str, Any]:
+    """`attachments` of a message."""
+    return fitted(
+        message, lambda parts: _payload(message, parts), lambda payload: json_characters(payload) <= SIZE
+    )
+
+
+def _payload(message: Message, parts: Parts) -> dict[str, Any]:
+    parts = limited(parts, most_link=SIZE // 3)
+    paragraphs = [
+        look_alike(parts.headline),
+        filled([link_line(link, parts) for link in parts.links], "\n"),
+        filled([row_line(row, parts) for row in parts.rows], "\n"),
+        filled(remarks(parts), "\n"),
+    ]
+    attachment: dict[str, Any] = {
+        "color": COLOURS[message.severity],
+        "title": look_alike(parts.title) or message.event,
+        "text": filled(paragraphs, "\n\n"),
+        "fields": [_field(field) for field in parts.fields],
+    }
+    image = picture(message, most=SIZE // 4)
+    if image is not None:
+        attachment["image_url"] = image
+    return {"attachments": [attachment]}
+
+
+def _field(field: Field) -> dict[str, Any]:
+    short = len(field.value) <= _SHORT
+    return {"short": short, "title": look_alike(field.name), "value": look_alike(field.value) or "-"}
+
+
+class RocketChat(Carded):
+    """A webhook, or a user in one room: both take the same message."""
+
+    def _payload(self, *args: Any, **kwargs: Any) -> Any:
+        """The card in place of Apprise's text, which calls this for each message."""
+        theirs: Any = super()
+        payload = theirs._payload(*args, **kwargs)
+        if self.card is not None:
+            del payload["text"]
+            payload |= self.card
+        return payload
+
+
+_BY_FLAG = by_flag(
     "success",
-    needed=False,  # the answer to a login has no flag
     rate=frozenset({"error-too-many-requests"}),
     hold=re.compile(
-        r"(?i)(?:invalid|no-such)-(?:room|channel|user)|room-not-found|not-allowed|not-authorized|unauthorized"
-        r"|archived|read-?only|does not match any (?:group|channel|room)|not-in-room|muted"
+        r"(?i)(?:invalid|no-such)-(?:room|channel|user)|invalid integration (?:id|token)|room-not-found"
+        r"|not-allowed|not-authorized|unauthorized|archived|read-?only|does not match any (?:group|channel|room)"
+        r"|not-in-room|muted"
     ),
 )
+
+
+def _rule(last: Exchange) -> Verdict | None:
+    """A login and a logout are answered with another word than a message."""
+    done = is_success(last.status) and (answer_of(last.body) or {}).get("status") == "success"
+    return sent(last) if done else _BY_FLAG(last)
 
 
 def _pasted(host: str, path: str, given: Given) -> str | None:
@@ -26,9 +103,14 @@ SERVICE = Service(
     examples={"rocket": ("Rocket.Chat", "rockets://user:password@chat.example.com/#channel")},
     schemes=("rocket", "rockets"),
     theirs="rocketchat:NotifyRocketChat",
+    ours=RocketChat,
     pasted=_pasted,
     markup=Markup.HTML,
     escape=html_chat,
     limit=1000,
-    rule=_RULE,
+    card=card,
+    picture=Picture.URL,
+    shows="coloured bar, title, links, fields, the cover",
+    rule=_rule,
+    tested=Tested.CONFORMANCE,
 )

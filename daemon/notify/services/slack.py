@@ -17,7 +17,18 @@ from daemon.notify.message import Field, Link, Message, Row
 from daemon.notify.message.escape import chat, no_tags
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Carded, Given, Picture, Service, Tested, written
+from daemon.notify.services.base import (
+    MINUTE,
+    SECOND,
+    Carded,
+    Given,
+    Limit,
+    Picture,
+    Service,
+    Tested,
+    sender,
+    written,
+)
 from daemon.notify.services.cards import COLOURS, cut, json_size, limited, picture, shown_url, usable
 
 SIZE = 12000
@@ -150,6 +161,11 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
     return written(f"slack://{hook[1]}/{hook[2]}/{hook[3]}", given)
 
 
+def _room(plugin: Any) -> str:
+    """Slack counts each channel by itself, whoever writes to it."""
+    return f"{sender(plugin)} {plugin.channels}"
+
+
 SERVICE = Service(
     examples={"slack": ("Slack, incoming webhook", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")},
     schemes=("slack",),
@@ -161,8 +177,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured bar, title, links, fields, the cover",
-    per_minute=60,
-    per_second=1,
+    limits=(Limit(60, MINUTE, _room), Limit(1, SECOND, _room)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

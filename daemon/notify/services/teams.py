@@ -5,7 +5,8 @@ documented there; connectors refused it, and links in it did not open on all cli
 workflow answers 202 before anything is shown, so what is too large or refused later is lost unseen: the limits are
 kept here. Texts are read as Markdown without escapes, so a name's signs become look-alikes; no `entities` are
 given, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com,
-"Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB).
+"Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB and
+1024 by 1024 pixels).
 
 A template of Apprise's that the channel's URL names takes the text, as it always does.
 """
@@ -17,15 +18,29 @@ from typing import Any
 
 from daemon.notify.message import Link, Message, Row, Severity
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
+from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, is_success, sent, unreadable
-from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, options, written
+from daemon.notify.services.base import (
+    MINUTE,
+    Carded,
+    Given,
+    Limit,
+    Markup,
+    Picture,
+    Service,
+    Tested,
+    options,
+    written,
+)
 from daemon.notify.services.cards import anchor, cut, limited, picture, shown_url, usable
 
 SIZE = 26_000
 """Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""
 PICTURE_SIZE = 1_000_000
 """Bytes of a picture; a larger one, or one of another kind, is not shown."""
+PICTURE_SIDE = 1024
+"""Pixels of its width, and of its height."""
 BUTTONS = 6
 URL_LIMIT = 4000
 _KINDS = frozenset({"image/png", "image/jpeg", "image/gif"})
@@ -96,6 +111,8 @@ def _picture(message: Message) -> str | None:
     """The address of the cover, where Teams shows one of its kind and size."""
     cover = message.cover
     if cover is None or cover.content_type not in _KINDS or len(cover.data) >= PICTURE_SIZE:
+        return None
+    if max(picture_size(cover.data) or (0, 0)) > PICTURE_SIDE:
         return None
     return picture(message, most=URL_LIMIT)
 
@@ -184,7 +201,7 @@ def _repaired(url: str) -> str:
 
 
 _CONNECTOR = re.compile(
-    r"https://(?:[a-z0-9-]+\.webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)", re.IGNORECASE
+    r"https://(?:(?:[a-z0-9-]+\.)?webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)", re.IGNORECASE
 )
 _ENDED = "is a connector of Teams, which are retired; make a workflow and paste its address (docs/channels.md)"
 
@@ -204,8 +221,8 @@ SERVICE = Service(
     fixed_title=True,
     card=card,
     picture=Picture.URL,
-    shows="coloured title, cover, fields, buttons",
-    per_minute=60,  # 300 calls in 5 minutes for a connection of the Teams connector
+    shows="coloured title, cover (at most 1024 by 1024), fields, buttons",
+    limits=(Limit(60, MINUTE),),  # 300 calls in 5 minutes for a connection of the Teams connector
     rule=_rule,
     tested=Tested.CONFORMANCE,
 )

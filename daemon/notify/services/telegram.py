@@ -1,11 +1,12 @@
 """Telegram: a photo with a caption where the picture is there and all fits, else a text; one message in any case.
 
-Sources: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, photo of 10 MB) and sendMessage (4096),
-both counted after the HTML is read, in UTF-16 units, and "Making requests"; core.telegram.org/bots/faq (20
-messages a minute in a group, one a second in any chat). Beyond 100 links and bold pieces Telegram shows plain
-text, so a message has no more rows than that allows. Must never use a tag that Telegram does not know, since it
-refuses the whole message, and never follow a photo with a text of its own: where Telegram refuses the photo (its
-format, its size), the channel sends the message again without it.
+Sources: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, photo of 10 MB, its sides 10,000
+together and at most 20 to 1) and sendMessage (4096), both counted after the HTML is read, in UTF-16 units, and
+"Making requests"; core.telegram.org/bots/faq (20 messages a minute in a group, one a second in any chat, 30 a
+second in all). Beyond 100 links and bold pieces Telegram shows plain text, so a message has no more rows than that
+allows. Must never use a tag that Telegram does not know, since it refuses the whole message, and never follow a
+photo with a text of its own: where Telegram refuses the photo (its format, its size), the channel sends the
+message again without it.
 """
 
 import html
@@ -14,16 +15,30 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from daemon.notify.message import Field, Link, Message, Row
+from daemon.notify.message import Cover, Field, Link, Message, Row
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, html_text
+from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import by_flag
-from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
+from daemon.notify.services.base import (
+    MINUTE,
+    SECOND,
+    Carded,
+    Given,
+    Limit,
+    Markup,
+    Picture,
+    Service,
+    Tested,
+    sender,
+    written,
+)
 from daemon.notify.services.cards import limited, shown_url, usable, utf16
 
 CAPTION, TEXT = 1024, 4096
 URL_LIMIT = 2048
 MOST_ROWS = 40
+_SIDES, _RATIO = 10_000, 20
 _TAG = re.compile(r"<[^>]*>")
 _PRESSED = re.compile(r"(?<=(?<!\w)[/#$])(?=\w)")
 
@@ -36,9 +51,15 @@ def _foreign(text: str) -> str:
 def card(message: Message) -> Mapping[str, Any]:
     """`text` for sendMessage and, where all of it fits under a picture, `caption` for sendPhoto; both HTML."""
     text = fitted(message, _html, lambda text: shown_length(text) <= TEXT)
-    whole = _html(parts_of(message)) if message.cover is not None else ""
+    whole = _html(parts_of(message)) if message.cover is not None and _is_photo(message.cover) else ""
     caption = {"caption": whole} if 0 < shown_length(whole) <= CAPTION else {}
     return {"text": text, "parse_mode": "HTML", **caption}
+
+
+def _is_photo(cover: Cover) -> bool:
+    """Whether Telegram takes a picture of this shape."""
+    short, long = sorted(picture_size(cover.data) or (1, 1))
+    return short + long <= _SIDES and long <= _RATIO * short
 
 
 def shown_length(text: str) -> int:
@@ -138,6 +159,11 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
     return written(f"tgram://{bot[1]}/{chat}", given, ("chat_id", "message_thread_id"), **topic)
 
 
+def _chat(plugin: Any) -> str:
+    """What is counted for a bot in one chat."""
+    return f"{sender(plugin)} {[str(chat) for chat, _ in plugin.targets]}"
+
+
 SERVICE = Service(
     examples={"tgram": ("Telegram, bot", "tgram://123456789:BOT_TOKEN/CHAT_ID")},
     schemes=("tgram",),
@@ -151,8 +177,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.UPLOAD,
     shows="the cover with a caption of at most 1024 characters, else text; links, fields",
-    per_minute=20,
-    per_second=1,
+    limits=(Limit(20, MINUTE, _chat), Limit(1, SECOND, _chat), Limit(30, SECOND)),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

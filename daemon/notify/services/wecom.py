@@ -2,11 +2,12 @@
 
     wecombot://KEY
 
-The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to, else
-`markdown` with a coloured title. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
+The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to;
+`markdown_v2`, which shows any picture but no colours, where that cannot hold all; `markdown` with a coloured title
+where there is no cover. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
 most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6
 fields, 3 links to jump to, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
-codes". What a template card cannot hold whole comes as markdown. Must never log.
+codes". Must never log.
 """
 
 from collections.abc import Mapping
@@ -14,18 +15,21 @@ from typing import Any
 from urllib.parse import unquote
 
 from daemon.notify.message import Link, Message, Severity
-from daemon.notify.message.escape import chat, is_link, look_alike, no_tags
+from daemon.notify.message.escape import chat, is_link, look_alike, no_tags, quoted
+from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
-from daemon.notify.services.base import Given, Own, Picture, Service, Tested, Unit, base_of, written
+from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
 from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
 
 LIMIT = 4096
-"""Bytes of UTF-8 of `markdown.content`."""
+"""Bytes of UTF-8 of the content of both sorts of Markdown."""
 _MOST_FIELDS, _MOST_LINKS, _MOST_BLOCKS = 6, 3, 4
 _BLOCK_LIMIT = 112
 """Characters of a block of text that clients show whole."""
 _URL_LIMIT = 1024
+_NARROWEST, _WIDEST = 1.3, 2.25
+"""Width to height of a picture that the card shows whole."""
 _COLOURS = {
     Severity.GOOD: "info",
     Severity.BAD: "warning",
@@ -39,14 +43,15 @@ _SOURCE_COLOURS = {Severity.GOOD: 3, Severity.BAD: 2, Severity.WARNING: 2, Sever
 def card(message: Message) -> Mapping[str, Any]:
     """The payload of a message."""
     cover = picture(message, most=_URL_LIMIT)
-    if cover is not None:
-        shown = _template(parts_of(message), message.severity, cover)
+    ratio = _ratio(message)
+    if cover is not None and _NARROWEST <= ratio <= _WIDEST:
+        shown = _template(parts_of(message), message.severity, {"url": cover, "aspect_ratio": ratio})
         if shown is not None:
             return shown
     return fitted(
         message,
-        lambda parts: _markdown(parts, _COLOURS[message.severity]),
-        lambda payload: utf8(payload["markdown"]["content"]) <= LIMIT,
+        lambda parts: _with_picture(parts, cover) if cover else _markdown(parts, _COLOURS[message.severity]),
+        lambda payload: utf8(payload[payload["msgtype"]]["content"]) <= LIMIT,
     )
 
 
@@ -61,7 +66,25 @@ def _markdown(parts: Parts, colour: str) -> dict[str, Any]:
     return {"msgtype": "markdown", "markdown": {"content": filled(paragraphs, "\n\n")}}
 
 
-def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | None:
+def _ratio(message: Message) -> float:
+    """Width to height of the cover, where its first bytes say so."""
+    width, height = (message.cover and picture_size(message.cover.data)) or (16, 9)
+    return round(width / max(1, height), 2)
+
+
+def _with_picture(parts: Parts, cover: str) -> dict[str, Any]:
+    paragraphs = [
+        f"### {look_alike(parts.title)}\n{look_alike(parts.headline)}".rstrip(),
+        f"![]({quoted(cover, besides='()')})",
+        filled([row_line(row, parts) for row in parts.rows], "\n"),
+        filled([link_line(link, parts) for link in parts.links], "\n"),
+        filled([f"> {field_line(field, parts)}" for field in parts.fields], "\n"),
+        filled(remarks(parts), "\n"),
+    ]
+    return {"msgtype": "markdown_v2", "markdown_v2": {"content": filled(paragraphs, "\n\n")}}
+
+
+def _template(parts: Parts, severity: Severity, image: Mapping[str, Any]) -> dict[str, Any] | None:
     """The card with the cover; None where it would leave something out."""
     links = [link for link in parts.links if is_link(link.url) and len(link.url) <= _URL_LIMIT]
     notes = [*(parts.pair(link.name, link.note) for link in links if link.note), *parts.notes]
@@ -72,16 +95,18 @@ def _template(parts: Parts, severity: Severity, cover: str) -> dict[str, Any] | 
         and len(notes) <= _MOST_BLOCKS
         and all(len(text) <= _BLOCK_LIMIT for text in (parts.headline, *notes))
     )
-    return _news(parts, links, notes, severity, cover) if whole else None
+    return _news(parts, links, notes, severity, image) if whole else None
 
 
-def _news(parts: Parts, links: list[Link], notes: list[str], severity: Severity, cover: str) -> dict[str, Any]:
+def _news(
+    parts: Parts, links: list[Link], notes: list[str], severity: Severity, image: Mapping[str, Any]
+) -> dict[str, Any]:
     values = [{"keyname": chat(each.name), "value": chat(each.value)} for each in parts.fields[:_MOST_FIELDS]]
     shown: dict[str, Any] = {
         "card_type": "news_notice",
         "source": {"desc": "wrapd", "desc_color": _SOURCE_COLOURS[severity]},
         "main_title": {"title": chat(parts.title)},
-        "card_image": {"url": cover, "aspect_ratio": 1.78},
+        "card_image": image,
         "quote_area": {"type": 0, "quote_text": chat(parts.headline)},
         "vertical_content_list": [{"title": "ℹ️", "desc": chat(note)} for note in notes],  # noqa: RUF001 - a sign
         "horizontal_content_list": values,
@@ -108,6 +133,11 @@ class WeComBot(Own):
         text = f"{title}\n{body}" if title else body
         payload = self.card or {"msgtype": "text", "text": {"content": text}}
         return self.post(self.address, payload, params={"key": self.key})
+
+    @property
+    def url_identifier(self) -> tuple[str, ...]:
+        """The robot."""
+        return (self.address, self.key)
 
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,8 +176,8 @@ SERVICE = Service(
     unit=Unit.UTF8_BYTES,
     card=card,
     picture=Picture.URL,
-    shows="coloured title, fields, links; with a cover, a card with buttons",
-    per_minute=20,
+    shows="coloured title, fields, links; with a cover, a card with buttons, or the cover without colours",
+    limits=(Limit(20, MINUTE),),
     rule=_RULE,
     tested=Tested.CONFORMANCE,
 )

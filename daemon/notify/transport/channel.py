@@ -22,7 +22,7 @@ from daemon.notify.message.escape import sound
 from daemon.notify.message.language import catalogue
 from daemon.notify.outbox import ChannelPlan
 from daemon.notify.services import service_for
-from daemon.notify.services.base import Carded, Markup
+from daemon.notify.services.base import Carded, Counted, Markup
 from daemon.notify.services.cards import Rendered, plainest, render
 from daemon.notify.transport.bounded import Kept, Watch, watching
 from daemon.notify.transport.smtp import watch_mail
@@ -98,14 +98,9 @@ class Channel:
         return f"Channel(name={self.name!r}, scheme={self.scheme!r})"
 
     @property
-    def per_minute(self) -> float | None:
-        """Messages a minute at most: the operator's word, else what the service documents; None: no limit."""
-        return self.plan.max_per_minute if self.plan.max_per_minute is not None else self.service.per_minute
-
-    @property
-    def gap(self) -> float:
-        """Seconds that lie between two messages at least, as the service documents it."""
-        return 0.0 if self.service.per_second is None else 1 / self.service.per_second
+    def limits(self) -> tuple[Counted, ...]:
+        """How many messages it may get within which time: what its service documents, and the operator's word."""
+        return self.service.counted(self._plugin, self.plan.max_per_minute, name=self.name)
 
     @property
     def digest_above(self) -> int:

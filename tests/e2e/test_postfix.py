@@ -19,10 +19,10 @@ from daemon.notify.transport import Channel, ChannelSettings, SendReport, open_c
 from daemon.notify.transport.verdicts import Dead, Hold, Retry, Sent
 from daemon.store import AttemptOutcome
 from tests.support.alerts import AT, message
-from tests.support.conformance import HELD, RETRY, SENT, UNKNOWN
 from tests.support.dispatching import PATIENCE, Rig, rig
 from tests.support.eyes import read_mail
 from tests.support.hostile import COVER, check, done, names
+from tests.support.outcomes import HELD, RETRY, SENT, UNKNOWN
 from tests.support.postfix import DOMAIN, Greylist, Policy, Postfix
 from tests.support.services import TLS
 from tests.support.webhook import Webhook

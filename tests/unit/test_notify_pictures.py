@@ -14,7 +14,7 @@ import pytest
 from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
-from daemon.notify.message.pictures import picture_size, picture_type
+from daemon.notify.message import picture_size, picture_type
 from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource
 from daemon.store import JobRow, PictureRow, Store
 from tests.support import background

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from daemon.domain.events import Json
 
@@ -78,3 +79,60 @@ class Message:
     rows: tuple[Row, ...] = ()
     cover: Cover | None = None
     language: Language = Language.ENGLISH
+
+
+_SIGNS = (
+    (b"\xff\xd8\xff", 0, "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
+    (b"GIF87a", 0, "image/gif"),
+    (b"GIF89a", 0, "image/gif"),
+    (b"WEBP", 8, "image/webp"),
+)
+
+
+def picture_type(data: bytes) -> str | None:
+    """What kind of picture these bytes begin as, whatever they were called; None: none that chats show.
+
+    >>> picture_type(b"GIF89a..."), picture_type(b"<html>")
+    ('image/gif', None)
+    """
+    for sign, at, kind in _SIGNS:
+        if data[at : at + len(sign)] == sign and (at == 0 or data[:4] == b"RIFF"):
+            return kind
+    return None
+
+
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a picture says it has, in pixels; None where its first bytes do not say so.
+
+    >>> picture_size(b"GIF89a" + bytes([16, 0, 9, 0]))
+    (16, 9)
+    """
+    if data[:3] == b"GIF":
+        return _numbers(data[6:8], data[8:10], "little")
+    if data[12:16] == b"IHDR":
+        return _numbers(data[16:20], data[20:24], "big")
+    if data[12:16] == b"VP8X":
+        width, height = _numbers(data[24:27], data[27:30], "little")
+        return width + 1, height + 1
+    if data[:2] == b"\xff\xd8":
+        return _jpeg_size(data)
+    return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Of a JPEG: its segments are gone through up to the frame's."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
+            return _numbers(data[at + 7 : at + 9], data[at + 5 : at + 7], "big")
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    return None
+
+
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)
+
+
+def _numbers(width: bytes, height: bytes, order: Literal["little", "big"]) -> tuple[int, int]:
+    return int.from_bytes(width, order), int.from_bytes(height, order)

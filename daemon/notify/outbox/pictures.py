@@ -20,8 +20,7 @@ from daemon.clock import Clock
 from daemon.domain.jobs import ProjectName, link_expiry
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
-from daemon.notify.message import Cover
-from daemon.notify.message.pictures import picture_size, picture_type
+from daemon.notify.message import Cover, picture_size, picture_type
 from daemon.store import JobRow, PictureRow, Store, StoreError
 from daemon.tasks import Tasks
 from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_loopback

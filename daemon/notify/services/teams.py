@@ -16,9 +16,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message import Link, Message, Row, Severity
+from daemon.notify.message import Link, Message, Row, Severity, picture_size
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, look_alike, quoted
-from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, is_success, sent, unreadable
 from daemon.notify.services.base import (

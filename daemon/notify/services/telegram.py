@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from daemon.notify.message import Cover, Field, Link, Message, Row
+from daemon.notify.message import Cover, Field, Link, Message, Row, picture_size
 from daemon.notify.message.escape import ZERO_WIDTH_SPACE, html_chat, html_text
-from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import by_flag
 from daemon.notify.services.base import (

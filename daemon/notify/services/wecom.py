@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from daemon.notify.message import Link, Message, Severity
+from daemon.notify.message import Link, Message, Severity, picture_size
 from daemon.notify.message.escape import chat, is_link, look_alike, no_tags, quoted
-from daemon.notify.message.pictures import picture_size
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
 from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written

@@ -5,9 +5,8 @@ Owns opening (checks, lock, migration), and who runs a work where. Must never sh
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
@@ -38,30 +37,48 @@ from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 log = logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+class _Part(Generic[P]):
+    """A part of a transaction, made when it is first used: a work uses two or three of them."""
+
+    def __init__(self, make: Callable[[Connection], P]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, transaction: "Transaction", owner: type) -> P:
+        made = self._make(transaction._connection)
+        vars(transaction)[self._name] = made
+        return made
+
+
 class Transaction:
     """What a work can do. It holds only until the work returns."""
 
-    jobs: Jobs
-    labels: Labels
-    batches: BatchList
-    outbox: Outbox
-    again: Again
-    queue: DeliveryQueue
-    history: History
-    statuses: Statuses
-    discoveries: Discoveries
-    pictures: Pictures
-    links: Links
-    retention: Retention
-    signatures: Signatures
-    addresses: Addresses
-    orphans: Orphans
-    moves: Moves
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    jobs = _Part(Jobs)
+    labels = _Part(Labels)
+    batches = _Part(BatchList)
+    outbox = _Part(Outbox)
+    again = _Part(Again)
+    queue = _Part(DeliveryQueue)
+    history = _Part(History)
+    statuses = _Part(Statuses)
+    discoveries = _Part(Discoveries)
+    pictures = _Part(Pictures)
+    links = _Part(Links)
+    retention = _Part(Retention)
+    signatures = _Part(Signatures)
+    addresses = _Part(Addresses)
+    orphans = _Part(Orphans)
+    moves = _Part(Moves)
 
 
 class Store:
@@ -108,25 +125,25 @@ class Store:
         writer thread (a command) it runs by itself. Cancelling the wait does not cancel the work."""
         if self._writer is None:
             return await asyncio.to_thread(self.write_now, work)
-        return await self._writer.submit(lambda connection: work(_transaction(connection)))
+        return await self._writer.submit(lambda connection: work(Transaction(connection)))
 
     def write_here(self, work: Callable[[Transaction], T]) -> T:
         """The same in the thread that calls, which must not be an event loop's: no other thread has to wake."""
         if self._writer is None:
             return self.write_now(work)
-        return self._writer.perform(lambda connection: work(_transaction(connection)))
+        return self._writer.perform(lambda connection: work(Transaction(connection)))
 
     def write_now(self, work: Callable[[Transaction], T]) -> T:
         """Run a work in a transaction of its own, here; waits up to 5 seconds for other programs."""
         self._require_open()
         with mapped(self.path), self._writing.begin() as connection:
-            return work(_transaction(connection))
+            return work(Transaction(connection))
 
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run a work that only reads, here; it sees one moment of the database."""
         self._require_open()
         with mapped(self.path), self._reading.connect() as connection:
-            return work(_transaction(connection))
+            return work(Transaction(connection))
 
     async def read_async(self, work: Callable[[Transaction], T]) -> T:
         """The same off the event loop."""
@@ -166,24 +183,3 @@ class Store:
     def _require_open(self) -> None:
         if self._closed:
             raise StoreClosed(f"{self.path}: the database is closed")
-
-
-def _transaction(connection: Connection) -> Transaction:
-    return Transaction(
-        jobs=Jobs(connection),
-        labels=Labels(connection),
-        batches=BatchList(connection),
-        outbox=Outbox(connection),
-        again=Again(connection),
-        queue=DeliveryQueue(connection),
-        history=History(connection),
-        statuses=Statuses(connection),
-        discoveries=Discoveries(connection),
-        pictures=Pictures(connection),
-        links=Links(connection),
-        retention=Retention(connection),
-        signatures=Signatures(connection),
-        addresses=Addresses(connection),
-        orphans=Orphans(connection),
-        moves=Moves(connection),
-    )

@@ -248,7 +248,7 @@ async def test_a_corrected_url_of_a_held_channel_is_tried_at_once(tmp_path: Path
             await it.until("it is held", lambda: it.statuses()["held"])
             assert (await it.reload("operators = []\n" + BASE + project(sim) + to(hook))).ok
             await it.until("all are sent", lambda: it.statuses() == {"sent": 3}, seconds=20)
-            assert not it.lane()._held
+            assert not it.lane().condition.held
 
 
 async def test_a_changed_channel_keeps_its_pace_and_stays_held(tmp_path: Path, sim: Simulator) -> None:
@@ -268,8 +268,8 @@ async def test_a_changed_channel_keeps_its_pace_and_stays_held(tmp_path: Path, s
             )
             await it.until("they have begun", lambda: it.lane().arrived and it.lane("gone").arrived)
             assert it.lane()._pace.wait(it.service.clock.monotonic()) > 30
-            assert it.lane("gone")._held
-            assert it.lane("gone")._pause == old[1]._pause
+            assert it.lane("gone").condition.held
+            assert it.lane("gone").condition.pause == old[1].condition.pause
         assert [len(hook.requests), len(gone.requests)] == [2, 1]
 
 

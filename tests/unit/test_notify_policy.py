@@ -3,10 +3,20 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.policy import LEAST_TRIES, PlainRefusals, channel_pause, failed_by_us, outcome, outcomes
-from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from daemon.notify.outbox.policy import (
+    LEAST_TRIES,
+    ChannelCondition,
+    PlainRefusals,
+    channel_pause,
+    failed_by_us,
+    outcome,
+    outcomes,
+)
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown, arrived
 from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed
 
@@ -193,3 +203,39 @@ def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
 )
 def test_two_refusals_alike_in_a_row_are_about_the_channel(steps: tuple[object, ...], said: list[object]) -> None:
     assert refusals(*steps) == said  # type: ignore[arg-type]  # steps of several kinds
+
+
+SAID: tuple[Final, ...] = (
+    Sent(reason="ok"),
+    Hold(reason="no", delivered=True),
+    Hold(reason="no"),
+    Retry(reason="later"),
+    Retry(reason="slow", throttled=True),
+    Unknown(reason="?"),
+    Dead(reason="no"),
+)
+
+
+@given(verdicts=st.lists(st.tuples(st.sampled_from(SAID), st.booleans(), st.integers(1, 9)), max_size=30))
+def test_a_channel_is_held_from_a_refusal_until_it_takes_a_message(
+    verdicts: list[tuple[Final, bool, int]],
+) -> None:
+    condition, held = ChannelCondition(), False
+    for verdict, written, many in verdicts:
+        condition.count(verdict, written=written, many=many, at=AT)
+        rest = condition.rest(verdict, now=5.0, settings=NotifySettings(), spread=0.5) if written else 0.0
+        if not written:
+            continue
+        condition.stands(verdict)
+        held = isinstance(verdict, Hold) if not isinstance(verdict, Retry | Unknown | Dead) else held
+        held = held and not (isinstance(verdict, Hold) and verdict.delivered)
+        assert condition.held is held
+        assert (rest == 0) == (arrived(verdict) or (isinstance(verdict, Dead) and not held))
+        if rest:
+            assert condition.pause is not None
+            assert (condition.pause.until - 5.0, condition.pause.strict) == (
+                rest,
+                isinstance(verdict, Retry) and verdict.throttled,
+            )
+        if isinstance(verdict, Sent):
+            assert (condition.failures, condition.probes, condition.partly) == (0, 0, False)

@@ -7,7 +7,7 @@ error of the store or of wrapd's own, and never let one that wrapd fails keep ba
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -16,8 +16,8 @@ from daemon.domain import backoff
 from daemon.logs import LogEvent, logger
 from daemon.notify.outbox.context import Surroundings
 from daemon.notify.outbox.judge import ChannelHealth, Fallback, Judge, Judgement, Work
-from daemon.notify.outbox.policy import channel_pause, defect_wait
-from daemon.notify.outbox.prepare import Wants
+from daemon.notify.outbox.policy import ChannelCondition, defect_wait
+from daemon.notify.outbox.prepare import Prepared, Wants
 from daemon.notify.outbox.sender import (
     AGAIN,
     Arrival,
@@ -36,22 +36,12 @@ from daemon.notify.outbox.sender import (
 )
 from daemon.notify.services.base import Picture
 from daemon.notify.transport import Channel
-from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, arrived
+from daemon.notify.transport.verdicts import Final, Hold, arrived
 from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
 from daemon.tasks import Worker
 
 log = logger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pause:
-    """The channel rests from `since` to `until` (monotonic). A `strict` one is the service's own wish; any other
-    ends early for a delivery that was written, released or revived meanwhile."""
-
-    since: float
-    until: float
-    strict: bool
 
 
 class Lane:
@@ -74,18 +64,13 @@ class Lane:
         self.stopped = asyncio.Event()
         self.progress = self.moved = now
         """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
+        self.condition = ChannelCondition()
         self._around = around
         self._begun = now
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
         self._news = True
-        self._held = self._partly = False
-        self._probes = self._failures = 0
-        self._failed_at: datetime | None = None
-        self._singly = 0
-        self._resume = False
         self._next: Claim | None = None
-        self._pause: _Pause | None = None
         self._judge = Judge(channel, around)
         self._pace = around.paces.of(channel.name, channel.limits)
         self._wants = Wants(machine=channel.service.machine, picture=channel.service.picture is not Picture.NONE)
@@ -181,23 +166,20 @@ class Lane:
             self.progress = self.moved
 
     async def _look(self) -> float:
-        """Send one message if one is due; the seconds to wait before the next look."""
+        """One message, if one is due: claim, prepare, send, record. The seconds to wait before the next look."""
         await self._insist(self._around.keeper.look)
         if not self.arrived:
             await self._arrive()
-        claim, self._next = self._next, None
-        if claim is None:
-            taken = await self._take()
-            if isinstance(taken, Idle):
-                self._pace.free()
-                return taken.seconds
-            claim = taken
-        ended = await self._send(claim)
-        after = await self._record(ended) if isinstance(ended, Unrecorded) else ended
-        if isinstance(after, Idle):
+        next_, self._next = self._next, None
+        claim = next_ or await self._claim()
+        if isinstance(claim, Claim):
+            ready = await self._prepare(claim)
+            ended = ready if isinstance(ready, Unrecorded) else await self._send(claim, ready)
+            claim = await self._record(ended) if isinstance(ended, Unrecorded) else ended
+        if isinstance(claim, Idle):
             self._pace.free()
-            return after.seconds
-        self._next = after
+            return claim.seconds
+        self._next = claim
         return 0.0
 
     def _no_news(self) -> None:
@@ -235,7 +217,7 @@ class Lane:
         if after is not None:
             self._follow(after, moved=arrival.moved)
         elif arrival.held is not None:
-            self._held = True
+            self.condition.held = True
             self._fallback.held(now, seconds=arrival.held)
         longest = self._around.settings.send_timeout  # it is known when each began
         self._pace.before([now - max(0.0, ago - longest) for ago in arrival.sent])
@@ -245,22 +227,20 @@ class Lane:
         self._judge.follow(after._judge, moved=moved)
         if moved:
             return
-        self._held, self._partly, self._pause = after._held, after._partly, after._pause
-        self._probes, self._failures, self._failed_at = after._probes, after._failures, after._failed_at
-        self._singly, self._resume = after._singly, after._resume
+        self.condition = after.condition
         self._fallback.follow(after._fallback)
 
     # What is next
 
-    async def _take(self) -> ClaimOrIdle:
+    async def _claim(self) -> ClaimOrIdle:
         """Claim what is due, if the channel may be sent to. Rows that were just written are claimed at once; else
         it is read first whether there is anything, which holds up nobody who writes."""
         news, self._news = self._news, False
         rest = await self._rest(news=news)
         if rest > 0:
             return Idle(seconds=rest)
-        around, singly = self._around, self._singly > 0
-        if not news and not self._resume:
+        around, condition, singly = self._around, self.condition, self.condition.singly > 0
+        if not news and not condition.resume:
             now = around.steady.now()
             wait = await self._insist(
                 lambda: around.store.read_async(lambda tx: self._claimer.glance(tx, now=now))
@@ -271,7 +251,7 @@ class Lane:
         rest = self._pace.book(around.clock.monotonic())
         if rest > 0:
             return Idle(seconds=min(rest, around.settings.look_interval))
-        resume, self._resume = self._resume, False
+        resume, condition.resume = condition.resume, False
 
         def work(tx: Transaction) -> ClaimOrIdle:
             now, probe = around.steady.now(), not self._judge.suspects
@@ -292,7 +272,7 @@ class Lane:
         """The next one cannot be taken, by an error of wrapd's own: it waits, and in the end it is dead."""
         around = self._around
         if self._claimer.above > 0 and not singly:  # first find out which of many it is
-            self._singly = self._claimer.above
+            self.condition.singly = self._claimer.above
             return AGAIN
         reason = f"wrapd could not read this alert ({type(error).__name__})"
         spread = around.rng.random()
@@ -318,14 +298,14 @@ class Lane:
         """Seconds that the channel still rests, at most until the next look; 0 when it may send."""
         around = self._around
         now = around.clock.monotonic()
-        if self._held and self._fallback.is_due(now, news=news):
+        if self.condition.held and self._fallback.is_due(now, news=news):
             await self._divert()
-        pause = self._pause
+        pause = self.condition.pause
         if pause is not None:
             left = pause.until - now
             if left > 0 and (pause.strict or not await self._is_wanted(now - pause.since)):
                 return min(left, around.settings.look_interval)
-            self._pause = None
+            self.condition.pause = None
         return min(self._pace.wait(now), around.settings.look_interval)
 
     async def _is_wanted(self, seconds: float) -> bool:
@@ -335,7 +315,7 @@ class Lane:
         since = now - timedelta(seconds=seconds)
 
         def work(tx: Transaction) -> bool:
-            released = self._held and not tx.outbox.is_held(self.name)
+            released = self.condition.held and not tx.outbox.is_held(self.name)
             return released or tx.outbox.became_due(self.name, after=since, now=now)
 
         return await self._insist(lambda: around.store.read_async(work))
@@ -360,36 +340,33 @@ class Lane:
 
     # A message
 
-    async def _send(self, claim: Claim) -> Ended:
-        """Send a message, and those that follow it as long as all goes well."""
+    async def _prepare(self, claim: Claim) -> Prepared | Unrecorded:
+        """Links that live, and the picture."""
         try:
-            ready = await self._around.preparer.prepare(claim.claimed, links=claim.links, wants=self._wants)
+            return await self._around.preparer.prepare(claim.claimed, links=claim.links, wants=self._wants)
         except Exception as error:  # noqa: BLE001 - it is put off like one that cannot be written
             return self._sender.failed(claim, error)
-        well = self._judge.trusts
-        calm = well and not (self._held or self._failures or self._probes or self._singly or self._resume)
-        state = LaneState(failed_at=self._failed_at, calm=calm)
+
+    async def _send(self, claim: Claim, ready: Prepared) -> Ended:
+        """Send a message, and those that follow it as long as all goes well."""
+        condition = self.condition
+        state = LaneState(failed_at=condition.failed_at, calm=condition.is_calm and self._judge.trusts)
         loop = asyncio.get_running_loop()
         return await self._worker.run(lambda: self._sender.series(claim, ready, state, loop))
 
     async def _record(self, ended: Unrecorded) -> ClaimOrIdle:
         """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
-        around = self._around
+        around, condition = self._around, self.condition
         ended = self._judge.blame(ended)
-        claim = ended.claim
-        told = self._is_told(ended.report.verdict)
-        self._count(ended)
-        pause = self._pause_after(ended)
-        judge = self._judge.of(
-            ended,
-            ChannelHealth(
-                told=told, probes=self._probes, pause=pause, uptime=around.clock.monotonic() - self._begun
-            ),
-        )
+        claim, told = ended.claim, condition.is_told(ended.report.verdict)
+        pause = self._counted(ended)
+        uptime = around.clock.monotonic() - self._begun
+        health = ChannelHealth(told=told, probes=condition.probes, pause=pause, uptime=uptime)
+        judge = self._judge.of(ended, health)
         goes_on = pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
-        singly, resume = self._singly > 0, goes_on and self._resume
+        singly, resume = condition.singly > 0, goes_on and condition.resume
         if goes_on:
-            self._news = self._resume = False
+            self._news = condition.resume = False
 
         def work(tx: Transaction) -> tuple[Judgement, ClaimOrIdle]:
             judged = judge()
@@ -416,6 +393,15 @@ class Lane:
                 around.on_result(self.name, each.outcome.kind)
         return after
 
+    def _counted(self, ended: Unrecorded) -> float:
+        """Take in how a message ended; for how many seconds the channel rests."""
+        around, verdict = self._around, ended.report.verdict
+        self.condition.count(verdict, written=ended.written, many=len(ended.claim.claimed), at=around.steady.now())
+        if not ended.written:
+            return 0.0
+        now, spread = around.clock.monotonic(), around.rng.random()
+        return self.condition.rest(verdict, now=now, settings=around.settings, spread=spread)
+
     async def _record_alone(self, judged: Judgement, error: Exception) -> Judgement:
         """Store an outcome that the store refused together with the rest: it alone, in words that are sound, then
         who is told of it. What is refused even so is given back by the rescue."""
@@ -433,67 +419,12 @@ class Lane:
         return replace(judged, results=plain)
 
     def _stands(self, verdict: Final) -> None:
-        """Keep whether the channel is held, or takes messages for some of its recipients only."""
+        """Keep whether the channel is held."""
+        self.condition.stands(verdict)
         if arrived(verdict):
-            self._held, self._partly = False, not isinstance(verdict, Sent)
             self._fallback.freed()
         elif isinstance(verdict, Hold):
-            self._held = True
             self._fallback.held(self._around.clock.monotonic())
-
-    def _is_told(self, verdict: Final) -> bool:
-        """Whether the operators have heard of the trouble that this is about, or that it ends."""
-        match verdict:
-            case Sent():
-                return self._held or self._partly
-            case Hold(delivered=True):
-                return self._partly
-            case _:
-                return self._held
-
-    def _count(self, ended: Unrecorded) -> None:
-        """Keep how the channel does."""
-        verdict, many = ended.report.verdict, len(ended.claim.claimed)
-        self._singly = max(0, self._singly - 1)
-        if (isinstance(verdict, Dead) or not ended.written) and many > 1:  # each alert by itself
-            self._singly = max(self._singly, many)
-        if not ended.written:  # nothing was asked of the channel
-            return
-        match verdict:
-            case Sent() | Hold(delivered=True):
-                self._resume = self._failures >= _OUTAGE
-                self._failures = self._probes = 0
-                return
-            case Dead():
-                return
-            case Hold():
-                self._probes += 1
-            case Retry() if verdict.throttled or verdict.status is None:
-                self._resume = True  # nothing came of it that could be about this message
-                self._failures += 1
-            case _:
-                self._failures += 1
-        self._failed_at = self._around.steady.now()
-
-    def _pause_after(self, ended: Unrecorded) -> float:
-        """Let the channel rest where the verdict asks for it; for how many seconds."""
-        around, verdict = self._around, ended.report.verdict
-        if not ended.written:
-            return 0.0
-        if isinstance(verdict, Dead) and self._held:  # it was a probe
-            verdict = Hold(reason=verdict.reason)
-        seconds = channel_pause(
-            verdict,
-            failures=self._failures,
-            probes=max(1, self._probes),
-            settings=around.settings,
-            spread=around.rng.random(),
-        )
-        if seconds > 0:
-            now = around.clock.monotonic()
-            strict = isinstance(verdict, Retry) and verdict.throttled
-            self._pause = _Pause(since=now, until=now + seconds, strict=strict)
-        return seconds
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a work of the store, tried until it succeeds. Raises StoreRefused and StoreClosed.
@@ -517,7 +448,3 @@ class Lane:
             spread = self._around.rng.random()
             wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)
             await self._around.waiter(self.stopped, wait)
-
-
-_OUTAGE = 3
-"""Failures in a row from which on they are taken for the service's, not for those of single messages."""

@@ -1,5 +1,5 @@
-"""When to try again after a verdict, when to give up, and whose fault a refusal is. Pure, but for what is
-remembered of refusals.
+"""When to try again after a verdict, when to give up, whose fault a refusal is, and how a channel does. Pure, but
+for what is remembered of refusals.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import assert_never
 
 from daemon.domain import backoff
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unknown, arrived
 from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome
 
 LEAST_TRIES = 5
@@ -206,3 +206,95 @@ def _retry_wait(verdict: Retry, tries: int, settings: NotifySettings, spread: fl
     if asked is None or not isfinite(asked):
         asked = settings.throttled_wait if verdict.throttled else 0.0
     return max(own, min(asked, settings.throttled_cap))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A channel rests from `since` to `until` (monotonic seconds). A `strict` one is the service's own wish; any
+    other ends early for a delivery that was written, released or revived meanwhile."""
+
+    since: float
+    until: float
+    strict: bool
+
+
+@dataclass(slots=True)
+class ChannelCondition:
+    """How a channel does, by the messages that it took and refused. Times are arguments."""
+
+    held: bool = False
+    partly: bool = False
+    """It takes messages for some of its recipients only."""
+    probes: int = 0
+    """Refusals of the channel since it is held."""
+    failures: int = 0
+    """Sends in a row that failed."""
+    failed_at: datetime | None = None
+    singly: int = 0
+    """Messages that tell of one alert each, to find out which of many is refused."""
+    resume: bool = False
+    """What was put off for the channel, and for no message, is due as soon as it takes one."""
+    pause: Pause | None = None
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether a success would change nothing of it."""
+        return not (self.held or self.failures or self.probes or self.singly or self.resume)
+
+    def is_told(self, verdict: Final) -> bool:
+        """Whether the operators have heard of the trouble that this is about, or that it ends."""
+        match verdict:
+            case Sent():
+                return self.held or self.partly
+            case Hold(delivered=True):
+                return self.partly
+            case _:
+                return self.held
+
+    def stands(self, verdict: Final) -> None:
+        """Keep whether the channel is held, and whether for all."""
+        if arrived(verdict):
+            self.held, self.partly = False, not isinstance(verdict, Sent)
+        elif isinstance(verdict, Hold):
+            self.held = True
+
+    def count(self, verdict: Final, *, written: bool, many: int, at: datetime) -> None:
+        """Take in the verdict on a message of `many` alerts. Not `written`: it was an error of wrapd's own, and
+        nothing was asked of the channel."""
+        self.singly = max(0, self.singly - 1)
+        if (isinstance(verdict, Dead) or not written) and many > 1:  # each alert by itself
+            self.singly = max(self.singly, many)
+        if not written:
+            return
+        match verdict:
+            case Sent() | Hold(delivered=True):
+                self.resume = self.failures >= _OUTAGE
+                self.failures = self.probes = 0
+                return
+            case Dead():
+                return
+            case Hold():
+                self.probes += 1
+            case Retry() if verdict.throttled or verdict.status is None:
+                self.resume = True  # nothing came of it that could be about this message
+                self.failures += 1
+            case _:
+                self.failures += 1
+        self.failed_at = at
+
+    def rest(self, verdict: Final, *, now: float, settings: NotifySettings, spread: float) -> float:
+        """Let the channel rest where the verdict asks for it; for how many seconds. `now`: monotonic seconds;
+        `spread`: a random number in [0, 1)."""
+        if isinstance(verdict, Dead) and self.held:  # it was a probe
+            verdict = Hold(reason=verdict.reason)
+        seconds = channel_pause(
+            verdict, failures=self.failures, probes=max(1, self.probes), settings=settings, spread=spread
+        )
+        if seconds > 0:
+            strict = isinstance(verdict, Retry) and verdict.throttled
+            self.pause = Pause(since=now, until=now + seconds, strict=strict)
+        return seconds
+
+
+_OUTAGE = 3
+"""Failures in a row from which on they are taken for the service's, not for those of single messages."""

@@ -181,6 +181,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
                 "USE TEMP B-TREE FOR DISTINCT",
                 "SCAN anon_1",
+                "USE TEMP B-TREE FOR ORDER BY",
             ],
         ),
         (

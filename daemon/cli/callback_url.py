@@ -7,7 +7,7 @@ from daemon.cli.session import config_of, json_option, project_of
 from daemon.cli.text import clean
 
 
-@click.command("callback-url")
+@click.command("callback-url", short_help="Print the callback_url to give to MetaStudio.")
 @click.argument("project", required=False)
 @json_option
 @click.pass_context

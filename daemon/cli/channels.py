@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from daemon.store import Transaction
 
 
-@click.group("channels", invoke_without_command=True)
+@click.group(
+    "channels", short_help="List the channels, what goes there, and what waits.", invoke_without_command=True
+)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -130,7 +132,7 @@ def _plan(channel: Section) -> Iterator[str]:
         yield "own templates"
 
 
-@command.command("test")
+@command.command("test", short_help="Really send a test message.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "every", is_flag=True, help="All channels of the config.")
 @click.pass_context

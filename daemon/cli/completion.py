@@ -11,7 +11,7 @@ _VARIABLE = "_WRAPD_COMPLETE"
 """By this in its environment `wrapd` knows that a shell asks; click derives it from the command's name."""
 
 
-@click.command("completion")
+@click.command("completion", short_help="Print a script for the Tab key: bash, zsh, fish.")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:

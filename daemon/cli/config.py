@@ -19,7 +19,7 @@ def command() -> None:
     """Make or check the config."""
 
 
-@command.command("init")
+@command.command("init", short_help="Write a config with every key explained.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead.")
 @click.pass_context
 def init(ctx: click.Context, to_stdout: bool) -> None:
@@ -43,7 +43,7 @@ def init(ctx: click.Context, to_stdout: bool) -> None:
     output.line(f"{path}: written; fill in region and secrets, then run `wrapd --config {path} config check`")
 
 
-@command.command("check")
+@command.command("check", short_help="Name everything that is wrong with the config.")
 @click.pass_context
 def check(ctx: click.Context) -> None:
     """Name everything that is wrong with the config: keys, values, secrets, channel URLs. Sends nothing.

@@ -14,7 +14,7 @@ def command() -> None:
     """Upgrade, check or back up the database."""
 
 
-@command.command("upgrade")
+@command.command("upgrade", short_help="Bring the database to this program's schema.")
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Bring the database to this program's schema; make it where there is none. An older schema is not changed
@@ -48,7 +48,7 @@ def check(ctx: click.Context) -> None:
     output.line(f"{schema.path}: sound, at schema {schema.needed}")
 
 
-@command.command("backup")
+@command.command("backup", short_help="Copy the database to a new file, also while wrapd runs.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.pass_context
 def backup(ctx: click.Context, target: Path) -> None:

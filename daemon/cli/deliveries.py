@@ -180,7 +180,7 @@ class Told:
     tries: "list[AttemptRow]"
 
 
-@command.command("show")
+@command.command("show", short_help="Tell all of one alert: every try, and why.")
 @click.argument("id", type=Count(), metavar="ID")
 @zone_option
 @json_option

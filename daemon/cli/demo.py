@@ -80,7 +80,7 @@ SCENES = (
 """All ends, both kinds, and a job that freezes and thaws, within 35 s at the default speed."""
 
 
-@click.command("demo")
+@click.command("demo", short_help="See each alert of a simulated MetaStudio, with no account.")
 @click.option(
     "--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="How many videos."
 )

@@ -18,7 +18,7 @@ from daemon.config import Config, load
 from daemon.errors import ConfigFault, Exit
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Look at the whole installation, and say what to fix.")
 @click.option("--online", is_flag=True, help="Also send one authenticated request for each project.")
 @click.option(
     "--live", is_flag=True, help="Only ask the running daemon whether it makes progress (for containers)."

@@ -65,7 +65,7 @@ class JobPlan:
     grace: float
 
 
-@click.command("explain")
+@click.command("explain", short_help="Tell why a job was asked about, and when it will be next.")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
 @zone_option

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from daemon.store import JobRow, LinkRow, Transaction
 
 
-@click.group("links")
+@click.group("links", short_help="List or close wrapd's own links to videos.")
 def command() -> None:
     """wrapd's own links to videos, which messages carry where web.public_url is set. Needs no running daemon."""
 
@@ -50,7 +50,7 @@ def list_links(ctx: click.Context, limit: int | None, as_json: bool) -> None:
     output.table(columns, [_cells(link, job, now) for link, job in rows], empty=empty)
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="Take a job's link back.")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
 @click.pass_context

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from daemon.store import MovedJobs
 
 
-@click.command("move")
+@click.command("move", short_help="Move all jobs of a project to another one.")
 @click.option(
     "--project", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
 )
@@ -54,7 +54,7 @@ def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
         output.line(f"`wrapd untrack --project {shlex.quote(old)} JOB_ID` gives up what is left")
 
 
-@click.command("move")
+@click.command("move", short_help="Have another channel send what waits for one.")
 @click.option(
     "--channel", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
 )

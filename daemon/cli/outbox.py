@@ -50,7 +50,7 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
     output.line(f"{count(done, 'alert')} will be sent again" if done else "nothing to send again")
 
 
-@click.command("cancel", epilog=_NUMBER)
+@click.command("cancel", epilog=_NUMBER, short_help="Give up alerts that are not sent; asks before several.")
 @_ids
 @click.option("--dead", is_flag=True, help="All dead ones; with --channel those of this channel.")
 @click.option(
@@ -82,7 +82,7 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
     output.line(f"{count(done, 'alert')} will not be sent" if done else "nothing to cancel")
 
 
-@click.command("revive", epilog=_NUMBER)
+@click.command("revive", epilog=_NUMBER, short_help="Bring canceled alerts back.")
 @_ids
 @click.option("--channel", metavar="NAME", help="All of this channel that were canceled.")
 @click.option(
@@ -117,7 +117,7 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
         output.line(f"{count(done.older, 'alert')} canceled earlier: name ids, or an earlier --since, such as 30d")
 
 
-@click.command("resend", epilog=_NUMBER)
+@click.command("resend", epilog=_NUMBER, short_help="Send again what was sent, marked as asked for.")
 @_ids
 @click.option("--job", metavar="JOB_ID", help="All that were sent about this job.")
 @click.option("--batch", type=Word(), metavar="WORD", help="All that were sent about this batch and its jobs.")

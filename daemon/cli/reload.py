@@ -15,7 +15,7 @@ _NO_DAEMON = "no daemon runs on this database; `wrapd run` or `systemctl start w
 _SILENT = "the daemon has no control socket: its log says why (control.unavailable). SIGHUP has it reload as well"
 
 
-@click.command("reload")
+@click.command("reload", short_help="Have the running daemon read its config again.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:

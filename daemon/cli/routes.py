@@ -53,7 +53,9 @@ class Explained:
     """The channels among the targets that their services refuse now."""
 
 
-@click.group("routes", invoke_without_command=True)
+@click.group(
+    "routes", short_help="List the routes: which events go to which channels.", invoke_without_command=True
+)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
@@ -93,7 +95,7 @@ def _list(config: Config, *, as_json: bool) -> None:
         output.line("The config has no route, so every channel gets these events.")
 
 
-@command.command("explain")
+@command.command("explain", short_help="Tell where an alert goes, route by route, and why.")
 @click.argument("job", required=False, metavar="[JOB_ID]")
 @click.option(
     "--event",

@@ -14,7 +14,7 @@ from daemon.logs import LogEvent
 log = logs.logger(__name__)
 
 
-@click.command("run")
+@click.command("run", short_help="Watch the tracked jobs and deliver alerts, until a signal.")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Watch the tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""

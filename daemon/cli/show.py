@@ -42,7 +42,7 @@ class Story:
     grace: float
 
 
-@click.command("show")
+@click.command("show", short_help="Tell all that is known of one job.")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
 @zone_option

@@ -45,7 +45,7 @@ class Stats:
     production: tuple[Production, ...]
 
 
-@click.command("stats")
+@click.command("stats", short_help="How many jobs are tracked, how they end, how long they take.")
 @click.option("--project", metavar="NAME", help="Only this project.")
 @json_option
 @click.pass_context

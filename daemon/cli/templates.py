@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from daemon.notify.templates.examples import Preview
 
 
-@click.group("templates", invoke_without_command=True)
+@click.group(
+    "templates", short_help="List the templates of your own, or preview messages.", invoke_without_command=True
+)
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List the templates of the config: which file tells of what, on which channel. Reads no secret."""
@@ -37,7 +39,7 @@ def command(ctx: click.Context) -> None:
         output.table(columns, rows, empty=empty)
 
 
-@command.command("preview")
+@command.command("preview", short_help="Show what a channel would get; sends nothing.")
 @click.option("--channel", "name", metavar="NAME", required=True, help="As it would look there.")
 @click.option("--event", metavar="EXAMPLE", help="An event, or one of: partial, late, quiet, repeat, diverted, "
               "hostile, digest.")  # fmt: skip

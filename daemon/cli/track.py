@@ -29,7 +29,7 @@ _LONGEST_LIST = 64 * 2**20
 _SHOWN_FAULTS = 20
 
 
-@click.command("track")
+@click.command("track", short_help="Watch jobs from now on, and tell the channels of their end.")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
 @click.option("--from-api", is_flag=True, help="Take the jobs from the service's list instead of naming ids.")
 @click.option("--project", metavar="NAME", help="The project of the jobs; needed where there are several.")

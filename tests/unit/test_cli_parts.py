@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,12 @@ def test_every_command_is_there_and_is_explained() -> None:
         assert command is not None
         assert command.name == name
         assert command.help
+        # Within a list of commands at 80 columns its line is whole.
+        groups = [wrapd, command] if isinstance(command, click.Group) else [wrapd]
+        for group in groups:
+            context = click.Context(group, terminal_width=80, info_name="wrapd")
+            listed = group.get_help(context).partition("Commands:")[2]
+            assert "..." not in listed, (name, listed)
 
 
 @pytest.mark.parametrize(

@@ -613,6 +613,7 @@ def test_every_word_of_the_store_has_a_sentence() -> None:
     assert set(_CHANGES) == {each.value for each in Change}
 
 
+@pytest.mark.long
 def test_fifty_thousand_ids_go_in_as_one_and_quickly(wrapd: Runner) -> None:
     ids = "\n".join(f"job-{number}" for number in range(50_000))
     began = time.process_time()

@@ -58,6 +58,7 @@ def test_an_address_in_use_changes_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == {}, "no database was made"
 
 
+@pytest.mark.long
 def test_a_second_daemon_with_the_same_config_is_told_of_the_first(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -85,6 +85,7 @@ def test_a_job_is_handed_over_and_its_end_is_told_long_before_any_look_is_due(
             assert url not in daemon.said or auth is CallbackAuth.MSS_A
 
 
+@pytest.mark.long
 def test_the_link_of_a_message_opens_the_video_until_it_is_taken_back(tmp_path: Path) -> None:
     port = free_port()
     with LiveSim() as sim, Webhook() as hook:

@@ -80,6 +80,7 @@ async def test_a_project_that_leaves_is_told_once_for_each_time(tmp_path: Path, 
             assert hook.requests[0].json["jobs"] == 1
 
 
+@pytest.mark.long
 async def test_renamed_project_its_jobs_are_moved_and_told_once(tmp_path: Path, sim: Simulator) -> None:
     jobs = sim.create_jobs(count=3, timeline=RUNS)
     with Webhook() as hook, Webhook() as ops:

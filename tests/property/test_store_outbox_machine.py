@@ -564,7 +564,7 @@ _SETTINGS = settings(
 class TestOutbox(OutboxMachine.TestCase):
     """Bounded by examples and their steps, not by time."""
 
-    settings = settings(_SETTINGS, max_examples=25)
+    settings = settings(_SETTINGS, max_examples=15)
 
 
 class TestOutboxLonger(OutboxMachine.TestCase):

@@ -244,16 +244,16 @@ def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
 
 
 def situation(
-    tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, as_json: bool
+    tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, running: bool, as_json: bool
 ) -> views.Situation:
-    """What these wait in, by the config and the daemon that runs, if one does."""
+    """What these wait in, by the config; `running`: a daemon works on the database."""
     now = CLOCK.now()
     return views.Situation(
         standing=tx.queue.standing(rows, now=now),
         now=now,
         moment=stamp if as_json else moment,
         channels=config.channels,
-        running=daemon_runs(config),
+        running=running,
     )
 
 
@@ -261,7 +261,8 @@ def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: 
     found = transaction.outbox.get(delivery)
     if found is None:
         raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
-    return _told(transaction, [found], situation(transaction, config, [found], as_json=as_json), tries=True)[0]
+    at = situation(transaction, config, [found], running=daemon_runs(config), as_json=as_json)
+    return _told(transaction, [found], at, tries=True)[0]
 
 
 def _found(
@@ -276,9 +277,11 @@ def _found(
 ) -> Pages[Told]:
     from daemon.store import DeliverySort  # noqa: PLC0415 - SQLAlchemy
 
+    running = daemon_runs(config)  # once, not for each page
+
     def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[Told]":
         page = transaction.outbox.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
-        at = situation(transaction, config, page.rows, as_json=as_json)
+        at = situation(transaction, config, page.rows, running=running, as_json=as_json)
         return page.of(_told(transaction, page.rows, at, tries=as_json))
 
     return Pages(store, read, most=most)

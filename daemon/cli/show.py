@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is recorded of one job; deliveries with their attempts. `orphaned`: why nobody asks about it;
-    `running`: a daemon works on the database; after `grace` seconds a job that the service does not know is
-    lost."""
+    """All that is recorded of one job; deliveries with their attempts, and what they wait in. `orphaned`: why
+    nobody asks about it; after `grace` seconds a job that the service does not know is lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
@@ -38,7 +37,6 @@ class Story:
     waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
-    running: bool
     grace: float
 
 
@@ -82,10 +80,9 @@ def _read(
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
-        waiting=situation(transaction, config, deliveries, as_json=as_json),
+        waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
-        running=daemon_runs(config),
         grace=config.polling.not_found_grace,
     )
 
@@ -169,7 +166,7 @@ def _looks(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     row = story.job
     if story.orphaned is not None:
         yield "next look", clean(story.orphaned)
-    elif row.tracking is Tracking.ACTIVE and not story.running:
+    elif row.tracking is Tracking.ACTIVE and not story.waiting.running:
         yield "next look", NO_LOOK
     elif row.next_poll_at is not None:
         yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"

@@ -36,11 +36,10 @@ def read_label(text: str) -> str | None:
 def set_label(tx: Transaction, jobs: Sequence[int], text: str | None) -> list[Described]:
     """Call the jobs of these row ids `text`, as `read_label` gave it."""
     known = tx.labels.of(jobs)
-    tx.labels.set_label([job.id for job in known if (job.label or None) != text], text)
+    others = {job.id for job in known if (job.label or None) != text}
+    tx.labels.set_label(sorted(others), text)
     return [
-        Described(
-            project=job.project, job_id=job.job_id, label=text, tags=job.tags, changed=(job.label or None) != text
-        )
+        Described(project=job.project, job_id=job.job_id, label=text, tags=job.tags, changed=job.id in others)
         for job in known
     ]
 

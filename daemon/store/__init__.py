@@ -1,7 +1,7 @@
 """The database: jobs, transitions, deliveries and attempts, and every statement on them.
 
-Owns the only imports of SQLAlchemy and Alembic. Outside this package nobody sees a connection, a statement or an
-error of theirs: works get a `Transaction`, rows are plain values, errors are named by what to do next.
+The only package that imports SQLAlchemy and Alembic. Callers never see a connection, a statement or an error of
+theirs: units of work receive a `Transaction`, rows are plain values, and errors are named by what to do next.
 """
 
 from daemon.store.backup import backup

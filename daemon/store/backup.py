@@ -14,14 +14,14 @@ from daemon.store.migrate import SchemaStatus, check
 
 
 def backup(url: str, target: Path) -> None:
-    """Copy the database of `url` into the new file `target`: one moment of it, also while the daemon runs. To
-    restore, stop the daemon and put the copy in the database's place. Raises DatabaseFault."""
+    """Copy the database of `url` into the new file `target`: one consistent state, also while the daemon runs. To
+    restore it, stop the daemon and put the copy in place of the database. Raises DatabaseFault."""
     schema = check(url)
     if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
         raise DatabaseUnusable(f"{schema.path}: is no database of wrapd; there is nothing to back up")
     if target.exists():
         raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name")
-    # Under its own name the copy appears only when it is whole.
+    # The copy gets its final name only once it is complete.
     part = target.with_name(f"{target.name}.part")
     try:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
@@ -43,9 +43,9 @@ def _copy(source: Path, part: Path) -> None:
     except sqlite3.Error as error:
         raise from_sqlite(error, source) from error
     try:
-        # All pages in one step: in a write-ahead log a long read keeps nobody from writing.
+        # All pages in one step: with a write-ahead log, a long read does not block writers.
         reader.backup(writer)
-        writer.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+        writer.execute("PRAGMA journal_mode = DELETE")  # makes the copy a single file
         if (found := writer.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
             raise DatabaseFault(f"{source}: is damaged ({found}); no backup was made")
     except sqlite3.Error as error:
@@ -57,7 +57,7 @@ def _copy(source: Path, part: Path) -> None:
 
 def _place(part: Path, target: Path) -> None:
     try:
-        os.link(part, target)  # unlike a rename, never over a file that came meanwhile
+        os.link(part, target)  # unlike a rename, this never overwrites a file created meanwhile
     except FileExistsError as error:
         raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name") from error
     except OSError as error:

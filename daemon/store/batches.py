@@ -1,6 +1,6 @@
-"""Batches: the one alert that every job of a batch has ended, and taking it back when more jobs come.
+"""Batches: the single alert once all jobs of a batch have ended, and its withdrawal when jobs are added later.
 
-Owns these statements, for `Jobs`. Must cost nothing for jobs without a batch.
+Owns these statements, for `Jobs`. Costs nothing for jobs without a batch.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 BATCH_SETTLE = timedelta(seconds=10)
-"""How long the end of a batch waits: whoever hands over jobs one by one may not be through."""
+"""How long the alert of a batch's end waits: a caller that adds jobs one at a time may not be finished."""
 MOST_FAILURES = 20
-"""Failures that are told by name."""
+"""Failures listed by name in an alert."""
 _MOST_ERROR = 300
 
 Batch = tuple[ProjectName, str]
@@ -61,15 +61,15 @@ _WORDS = {
 }
 _COUNTED = (*_WORDS.values(), Tracking.LOST.value, Tracking.EXPIRED.value, Tracking.STOPPED.value)
 _FAILURES = ("failed", "lost", "expired", "canceled")
-"""In the order in which they are told."""
+"""In the order in which an alert lists them."""
 
 
 def changed(
     connection: Connection, batches: Iterable[Batch], *, at: datetime, routing: Routing | None
 ) -> list[ChannelName]:
-    """Jobs came to these batches or left them: what waits to be told of their ends is taken back, as far as it was
-    not tried, where a job is active again. Where none is, the end is told by `routing`, if there is one. Returns
-    the channel of each alert."""
+    """Jobs were added to these batches or left them. Where a job is active again, the untried alerts of the
+    batch's end are withdrawn. Otherwise the end is announced by `routing`, if given. Returns the channel of each
+    alert."""
     told: list[ChannelName] = []
     for project, batch in batches:
         if is_active(connection, project, batch):
@@ -82,10 +82,10 @@ def changed(
 def finish(
     connection: Connection, project: ProjectName, batch: str, *, at: datetime, routing: Routing
 ) -> list[ChannelName]:
-    """Write that the batch has ended, if no job of it is active any more; returns the channel of each alert.
+    """Write the alert of the batch's end unless a job of it is active. Returns the channel of each alert.
 
-    Nothing is written where all its jobs were stopped by people, nor where a channel was last told of the same
-    jobs. What was not tried yet and tells of others is taken back.
+    Nothing is written if people stopped all its jobs, or for a channel whose last alert was about the same jobs.
+    Untried alerts about a different set of jobs are withdrawn.
     """
     if is_active(connection, project, batch):
         return []
@@ -111,15 +111,15 @@ def finish(
 
 
 def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
-    """Whether any job of the batch is active."""
+    """Return whether any job of the batch is active."""
     return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
 
 
 def told_of(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
-    """The alerts about ends of the batch, the first one first."""
+    """Return the alerts about ends of the batch, oldest first."""
     key = batch_key(project, batch)
     found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})
-    # A name may hold what separates names in a key.
+    # A batch name may contain the separator used in keys.
     return [row for row in found if row.project == project and row.facts.get("batch") == batch]
 
 
@@ -128,8 +128,8 @@ def _is_untried(row: Any) -> bool:
 
 
 def _tells(row: Any, jobs: Sequence[Any], members: str) -> bool:
-    """Whether the alert tells of just these jobs. The first release wrote how many they were into the key, and how
-    often they had been taken up."""
+    """Return whether the alert is about exactly these jobs. The first release put their number and the sum of
+    their episodes into the key instead."""
     if "members" in row.facts:
         return bool(row.facts["members"] == members)
     return bool(row.key.endswith(f"/{len(jobs)}/{sum(job.episode for job in jobs)}"))
@@ -141,13 +141,13 @@ def _take_back(connection: Connection, rows: Sequence[Any], *, at: datetime) -> 
 
 
 def subject(connection: Connection, project: ProjectName, batch: str) -> Subject | None:
-    """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
+    """Return the routing subject of the batch's end; None if the batch has no jobs."""
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     return _subject(project, batch, jobs) if jobs else None
 
 
 def way(tracking: str, state: str) -> str:
-    """How a job ended, in the words of the facts; `active` where it has not."""
+    """Return how a job ended, in the words of the facts; `active` if it has not."""
     return _WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
 
 
@@ -164,10 +164,10 @@ def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:
 
 
 def _facts(batch: str, jobs: Sequence[Any], ends: Sequence[str], *, at: datetime) -> Mapping[str, Json]:
-    """What the alert tells; times in ISO 8601, UTC. `ended` is the last end that the service told, or `at`."""
+    """Return the facts of the alert; times in ISO 8601, UTC. `ended` is the service's latest end time, or `at`."""
     counts = Counter(ends)
     failures = [(job, end) for job, end in zip(jobs, ends, strict=True) if end in _FAILURES]
-    failures.sort(key=lambda each: _FAILURES.index(each[1]))  # stable: by their row ids
+    failures.sort(key=lambda each: _FAILURES.index(each[1]))  # stable: jobs that ended alike stay in row id order
     told = [job.ended_at or job.state_since for job in jobs if job.tracking == Tracking.FINISHED]
     return {
         "batch": batch,

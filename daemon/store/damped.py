@@ -1,7 +1,7 @@
-"""Writing alerts of events that come and go: those that wait for a pause to end are replaced by the latest.
+"""Writes alerts of recurring events: the latest replaces those still waiting for a pause to end.
 
-Owns what becomes of the ones that wait. Must never decide how long the pause is: `domain.damping` does. Nothing is
-kept beside the deliveries themselves.
+Owns what happens to the waiting ones; `domain.damping` decides how long the pause is. Keeps no state besides the
+deliveries themselves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
 _COUNTED = 16
-"""Messages that are looked at of each event: more make no pause longer."""
+"""Past deliveries considered for each event: more do not lengthen the pause."""
 _ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED, Event.LOST, Event.EXPIRED})
 _COMES_AND_GOES = sorted({each for event in Event for each in damping.group(event)})
 
@@ -31,13 +31,13 @@ _OF_JOB = _D.job == bindparam("of_job")
 _OF_PROJECT = and_(_D.job.is_(None), _D.project.is_not_distinct_from(bindparam("of_project", type_=Text)))
 _WAITS = and_(_D.status == plain(DeliveryStatus.PENDING), _D.attempts == 0)
 _LATER = _D.due_at > bindparam("now", type_=_D.due_at.type)
-# What is written anew at each call would cost more than all the rest: ends of jobs pass here.
+# Built once: ends of jobs pass here, and building the statement on each call would cost more than running it.
 _IN_THE_WAY = select(_D.id, _D.channel).where(
     _WAITS, _LATER, _D.held_until.is_(None), _D.event.in_([plain(each) for each in _COMES_AND_GOES])
 )
 _JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
 _PROJECT_IN_THE_WAY = _IN_THE_WAY.where(_ON_CHANNEL, _OF_PROJECT)
-# With a plus no index by channels is used: one leads to everything that the channel was ever told.
+# The plus keeps SQLite off the channel indexes, which lead to everything the channel was ever sent.
 _TOLD = (
     select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
     .where(literal_column("+deliveries.channel", Text) == bindparam("of_channel", type_=Text))
@@ -46,7 +46,7 @@ _TOLD = (
 )
 _JOB_TOLD = (
     _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
-    .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people repeat keeps back no news
+    .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people resend does not hold back news
     .order_by(_D.id.desc())
 )
 _PROJECT_TOLD = _TOLD.where(
@@ -58,8 +58,8 @@ _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_
 
 
 def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
-    """As `alerts.add`, for any event: what comes and goes is damped, and what else is told about the same thing
-    does not wait for that."""
+    """Like `alerts.add`, for any event. Recurring events are damped. Other alerts about the same thing do not wait
+    for the damped ones ahead of them."""
     told: list[ChannelName] = []
     at_once: list[Alert] = []
     for alert in rows:
@@ -74,9 +74,9 @@ def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: 
 def add_at_once(
     connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
-    """As `alerts.add`; none of these waits for a pause, nor for another one that does on its channel."""
+    """Like `alerts.add`; these alerts wait neither for a pause nor for a damped alert ahead of them."""
     told: list[ChannelName] = []
-    of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one look for each job, whatever its channels
+    of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one query for each job, whatever its channels
     for alert in rows:
         written = alerts.add(connection, [alert], at=at, due_at=due_at)
         told += written
@@ -90,7 +90,7 @@ def add_at_once(
 
 
 def add_again(connection: Connection, alert: Alert, *, at: datetime) -> bool:
-    """Write what a person has told again, due `at`. It is no news: what waits before it is not void."""
+    """Write an alert that a person resends, due `at`. It is no news, so the alerts waiting ahead stay valid."""
     written = alerts.add(connection, [alert], at=at, due_at=at)
     if written:
         _make_way(connection, alert, written, at=at, ends=frozenset())
@@ -100,7 +100,7 @@ def add_again(connection: Connection, alert: Alert, *, at: datetime) -> bool:
 def _add_damped(
     connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
-    """Write the alert in place of those that wait, with how many it stands for, due when its pause ends."""
+    """Write the alert in place of the waiting ones, with how many it stands for, due when its pause ends."""
     found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
     waiting = [row for row in found if row.waits and row.due_at > at]
     told = [row.sent_at or row.due_at for row in found if row not in waiting]
@@ -109,7 +109,7 @@ def _add_damped(
         since = max(min(each, at) for each in told)
         alert = replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()})
     written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(told, at=at)))
-    if written and waiting:  # one that was told before replaces nothing
+    if written and waiting:  # a duplicate was not written and replaces nothing
         connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
     return written
 
@@ -120,7 +120,7 @@ def _times(facts: object) -> int:
 
 
 def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Row[Any]]:
-    """The latest deliveries of `event` about the same thing on the same channel."""
+    """Return the latest deliveries of `event` about the same thing on the same channel."""
     if alert.job is not None:
         values = {"of_channel": alert.channel, "of_job": alert.job, "of_event": str(event)}
         return connection.execute(_JOB_TOLD, values).all()
@@ -138,8 +138,8 @@ def _make_way(
     at: datetime,
     ends: frozenset[Event] = _ENDS,
 ) -> None:
-    """Order is kept: what waits on these channels for its pause would keep this alert back. Where a job has ended
-    (by one of `ends`) it is void, else it goes out now."""
+    """Keep damped alerts ahead on these channels from blocking this one. If the job has ended (by one of `ends`),
+    they are void and canceled; otherwise they go out now, since order is kept."""
     query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
     about: dict[str, object] = {"of_job": alert.job}
     if alert.job is None:

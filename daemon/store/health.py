@@ -1,6 +1,6 @@
-"""What can be seen of the database from outside: whether the file is sound, and whether a daemon works on it.
+"""The database file from outside: whether it is sound, whether a daemon uses it, and copies of it.
 
-Reads only, and takes no lock. Must never repair anything.
+Takes no lock, repairs nothing and overwrites nothing.
 """
 
 import os
@@ -15,8 +15,8 @@ _LOCKS = Path("/proc/locks")
 
 
 def damages(path: Path) -> list[str]:
-    """What is wrong with the file, in SQLite's words, about 20 lines at most; empty where it is sound. Takes a
-    while for a large file and keeps nobody from writing. Raises DatabaseFault where it cannot be read."""
+    """Return what is wrong with the file in SQLite's words, about 20 lines at most; empty if it is sound. Takes a
+    while for a large file, but does not block writers. Raises DatabaseFault if it cannot be read."""
     try:
         connection = open_file(path)
         try:
@@ -32,10 +32,10 @@ def damages(path: Path) -> list[str]:
 
 
 def holder(database: Path, *, locks: Path = _LOCKS) -> int | None:
-    """The pid of the daemon that works on `database`, None where none does.
+    """Return the pid of the daemon that uses `database`; None if there is none.
 
-    The kernel's list of locks tells whether the lock file is locked; asking by taking the lock could keep a daemon
-    from starting at that moment.
+    The kernel's list of locks shows whether the lock file is locked. Trying to take the lock instead could keep a
+    daemon from starting at that moment.
     """
     lock_file = database.with_name(f"{database.name}.lock")
     try:

@@ -1,4 +1,4 @@
-"""Reading what happened: the transitions of a job. Must never write."""
+"""The transitions of a job, for reading."""
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -16,5 +16,5 @@ class History:
         self._connection = connection
 
     def transitions(self, job: int) -> list[TransitionRow]:
-        """All transitions of a job (its row id), in the order in which they were observed."""
+        """Return all transitions of a job (its row id) in the order in which they were observed."""
         return [transition_row(row) for row in self._connection.execute(_OF_JOB, {"job": job})]

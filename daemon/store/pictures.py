@@ -1,6 +1,6 @@
-"""The covers of finished videos, as they were fetched, and the reasons why some could not be.
+"""The fetched covers of finished videos, and why some could not be fetched.
 
-Owns the pictures: one for each job. Must never look into one.
+Owns the pictures, one for each job. Their content is opaque here.
 """
 
 from sqlalchemy import Connection, bindparam, select
@@ -26,12 +26,12 @@ class Pictures:
         self._connection = connection
 
     def get(self, job: int) -> PictureRow | None:
-        """The job's picture, or why there is none; None where it was never fetched."""
+        """Return the job's picture, or the reason why it has none; None if it was never fetched."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
         return None if row is None else picture_row(row)
 
     def put(self, picture: PictureRow) -> None:
-        """Keep a picture in the place of the job's older one. A picture of more than 2 MiB is refused
-        (StoreRefused), and so is one without its type."""
+        """Store a picture, replacing the job's older one. Refuses (StoreRefused) a picture of more than 2 MiB, or
+        without its content type."""
         row = {name: getattr(picture, name) for name in PictureRow.__slots__}
         self._connection.execute(_PUT, row)

@@ -1,6 +1,6 @@
-"""What a person has told once more: canceled deliveries that come back, and sent ones that are written anew.
+"""What a person sends again: canceled deliveries are revived, sent ones are written anew.
 
-Owns these statements. Must never change a delivery that was sent: what is told again is a delivery of its own.
+Owns these statements. A sent delivery is never changed: sending it again creates another one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ _REVIVE = (
         tried_for=0.0,
         tried_at=None,
         defects=0,
-        # One that was never tried has no error but the reason why it was canceled.
+        # The only error of a delivery that was never tried is the reason why it was canceled.
         last_error=case((_D.attempts == 0, null()), else_=_D.last_error),
     )
 )
@@ -38,18 +38,18 @@ _LAST = select(func.coalesce(func.max(_D.id), 0))
 
 
 class Again:
-    """What people bring back or repeat, seen through one transaction."""
+    """Reviving and resending, seen through one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def canceled(self, *, since: datetime, channel: ChannelName | None = None) -> list[int]:
-        """The row ids of what people have canceled since then; what a later alert replaced is not among it."""
+        """Return the row ids of what people canceled since then, without what a later alert replaced."""
         query = select(_D.id).where(_BY_PERSON, _D.due_at >= since).order_by(_D.id)
         return list(self._connection.execute(_of(query, channel)).scalars())
 
     def canceled_before(self, since: datetime, *, channel: ChannelName | None = None) -> int:
-        """How many deliveries people have canceled before that."""
+        """Return how many deliveries people canceled before then."""
         query = select(func.count()).select_from(DELIVERIES).where(_BY_PERSON, _D.due_at < since)
         return int(self._connection.execute(_of(query, channel)).scalar_one())
 
@@ -70,8 +70,8 @@ class Again:
         since: datetime | None = None,
         channel: ChannelName | None = None,
     ) -> list[DeliveryRow]:
-        """What was sent of a job (row id), of a batch and its jobs, since then, and to that channel, as far as
-        each is given: the first `most`, in the order in which they were written."""
+        """Return sent deliveries by job (row id), batch with its jobs, time and channel, as far as given: the
+        first `most`, in the order in which they were written."""
         query = _of(_SENT, channel)
         if project is not None:
             query = query.where(_D.project == project)
@@ -84,8 +84,8 @@ class Again:
         return [delivery_row(row) for row in self._connection.execute(query.order_by(_D.id).limit(most))]
 
     def resend(self, rows: Iterable[DeliveryRow], *, to: ChannelName | None, at: datetime) -> int:
-        """Write anew what these told, each event once for each channel, due `at` whatever the hour: on `to`, or
-        where each was told. Returns how many."""
+        """Write these again, each event once for each channel, due `at` regardless of quiet hours: on `to`, or on
+        their own channels. Returns how many were written."""
         after = self._connection.execute(_LAST).scalar_one()
         alerts: dict[tuple[str, ChannelName], Alert] = {}
         for row in rows:
@@ -99,14 +99,14 @@ def _of(query: Any, channel: ChannelName | None) -> Any:
 
 
 def _ends_of(batch: str) -> ColumnElement[bool]:
-    """It tells of the end of a batch of this name."""
+    """It announces the end of a batch of this name."""
     told = func.json_extract(_D.facts, "$.batch")
     return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, told == batch)
 
 
 def _anew(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
     facts: dict[str, Json] = {
-        # When it happened is read from here, or else from when the row was written.
+        # Messages take the event's time from this fact, or else from when the row was written.
         "observed_at": row.created_at.isoformat(),
         **row.facts,
         "resent_from": row.facts.get("resent_from", row.id),

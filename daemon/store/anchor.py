@@ -39,7 +39,7 @@ class Anchor:
             if isinstance(error, sqlite3.Error):
                 raise from_sqlite(error, path) from error
             raise DatabaseFault(
-                f"{path}: went away while it was opened ({error.strerror}); start again"
+                f"{path}: disappeared while it was being opened ({error.strerror}); start again"
             ) from error
 
     def moved(self) -> str | None:

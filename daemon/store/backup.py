@@ -18,15 +18,15 @@ def backup(url: str, target: Path) -> None:
     restore it, stop the daemon and put the copy in place of the database. Raises DatabaseFault."""
     schema = check(url)
     if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
-        raise DatabaseUnusable(f"{schema.path}: is no database of wrapd; there is nothing to back up")
+        raise DatabaseUnusable(f"{schema.path}: is not a wrapd database; there is nothing to back up")
     if target.exists():
-        raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name")
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name")
     # The copy gets its final name only once it is complete.
     part = target.with_name(f"{target.name}.part")
     try:
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
     except FileExistsError as error:
-        raise DatabaseFault(f"{part}: is left of another backup; remove it if none is running") from error
+        raise DatabaseFault(f"{part}: is left over from another backup; remove it if none is running") from error
     except OSError as error:
         raise from_system(error, f"{part}: cannot be made ({error.strerror}); choose another folder") from error
     try:
@@ -59,7 +59,7 @@ def _place(part: Path, target: Path) -> None:
     try:
         os.link(part, target)  # unlike a rename, this never overwrites a file created meanwhile
     except FileExistsError as error:
-        raise DatabaseFault(f"{target}: is there already, and is not overwritten; choose another name") from error
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name") from error
     except OSError as error:
         raise from_system(error, f"{target}: cannot be made ({error.strerror}); choose another folder") from error
     folder = os.open(target.parent, os.O_RDONLY)

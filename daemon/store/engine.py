@@ -44,14 +44,14 @@ def database_path(url: str) -> Path:
         return Path(name).resolve()
     except (OSError, RuntimeError) as error:  # a symlink loop
         raise DatabaseUnusable(
-            f"database.url: {name}: its links lead nowhere; put them right, or change it"
+            f"database.url: {name}: its symbolic links form a loop; fix them, or change it"
         ) from error
 
 
 def require_folder(path: Path) -> None:
     """Raise DatabaseFault unless the file's folder exists."""
     if not path.parent.is_dir():
-        raise DatabaseFault(f"{path}: there is no folder {path.parent}; make it, or change database.url")
+        raise DatabaseFault(f"{path}: the folder {path.parent} does not exist; create it, or change database.url")
 
 
 def create_file(path: Path) -> None:

@@ -62,15 +62,15 @@ _FOR_A_PERSON = frozenset(
 """System errors that last until a person changes something. A full or failing disk may recover by itself."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _TELLING = {
-    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_READONLY: "the file, or its folder, is read-only: make both writable for this user",
-    sqlite3.SQLITE_CANTOPEN: "the file, or one beside it, cannot be opened: make the folder writable",
+    sqlite3.SQLITE_CANTOPEN: "the file, or one next to it, cannot be opened: make the folder writable",
     sqlite3.SQLITE_PERM: "access is denied: make the file and its folder writable for this user",
-    sqlite3.SQLITE_IOERR: "reading or writing failed: look at the disk (its room, its limits, its health)",
+    sqlite3.SQLITE_IOERR: "reading or writing failed: check the disk (free space, limits, health)",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
     sqlite3.SQLITE_NOTADB: "the file is not an SQLite database: choose another file",
-    sqlite3.SQLITE_NOMEM: "memory ran out",
-    sqlite3.SQLITE_PROTOCOL: "locking failed: the file must lie on a local disk",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+    sqlite3.SQLITE_PROTOCOL: "locking failed: the file must be on a local disk",
 }
 
 _UNUSABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL}

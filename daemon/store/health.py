@@ -28,7 +28,7 @@ def damages(path: Path) -> list[str]:
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
     found = [line for line in pages if line != "ok"]
-    return [*found, *(f"row {row} of {table} lacks its {parent}" for table, row, parent, _ in loose)]
+    return found + [f"row {row} of {table} refers to a missing row of {parent}" for table, row, parent, _ in loose]
 
 
 def holder(database: Path, *, locks: Path = _LOCKS) -> int | None:

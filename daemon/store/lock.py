@@ -33,7 +33,7 @@ class DaemonLock:
             pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "not known"
             os.close(descriptor)
             raise AlreadyRunning(
-                f"{database}: another wrapd works on this database (pid {pid}, lock file {path}); stop it first, "
+                f"{database}: another wrapd uses this database (pid {pid}, lock file {path}); stop it first, "
                 "or use another database.url"
             ) from error
         except OSError as error:
@@ -49,7 +49,7 @@ class DaemonLock:
         except OSError as error:
             os.close(descriptor)
             raise from_system(
-                error, f"{path}: the lock file cannot be written ({error.strerror}); make room"
+                error, f"{path}: the lock file cannot be written ({error.strerror}); free some space"
             ) from error
         return cls(path, descriptor)
 
@@ -67,7 +67,7 @@ def _opened(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
     except OSError as error:
         if path.is_symlink():
-            raise _foreign(path, "a link to another file") from error
+            raise _foreign(path, "a symbolic link to another file") from error
         raise from_system(
             error,
             f"{path}: the lock file cannot be opened ({error.strerror}); make it and its folder writable for "
@@ -77,7 +77,7 @@ def _opened(path: Path) -> int:
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
         return descriptor
     os.close(descriptor)
-    raise _foreign(path, "another file's second name" if stat.S_ISREG(found.st_mode) else "no plain file")
+    raise _foreign(path, "a hard link to another file" if stat.S_ISREG(found.st_mode) else "not a plain file")
 
 
 def _foreign(path: Path, what: str) -> DatabaseUnusable:

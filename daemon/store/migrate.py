@@ -170,14 +170,15 @@ def _require_whole(connection: "Connection", path: Path) -> None:
     loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if loose is not None:
         raise DatabaseUnusable(
-            f"{path}: row {loose[1]} of {loose[0]} lacks its {loose[2]}; nothing was changed; restore a backup"
+            f"{path}: row {loose[1]} of {loose[0]} refers to a missing row of {loose[2]}; nothing was changed; "
+            "restore a backup"
         )
 
 
 def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     try:
         if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # a pipe never ends
-            raise DatabaseUnusable(f"{path}: is no file; choose another one in database.url")
+            raise DatabaseUnusable(f"{path}: is not a file; choose another one in database.url")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:

@@ -95,9 +95,9 @@ class Writer:
     def _queue(self, work: _Work[Any], *, notify: bool) -> None:
         with self._changed:
             if self._closing:
-                raise StoreClosed(f"{self._path}: the database is closed; nothing can be stored any more")
+                raise StoreClosed(f"{self._path}: the database is closed")
             if len(self._waiting) >= MOST_WAITING:
-                raise StoreBusy(f"{self._path}: {MOST_WAITING} changes wait to be stored; try again in a moment")
+                raise StoreBusy(f"{self._path}: {MOST_WAITING} changes are queued already; try again in a moment")
             self._waiting.append(work)
             if notify:
                 self._changed.notify()

@@ -64,7 +64,7 @@ def test_a_path_starts_at_the_working_directory(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseFault, match=f"there is no folder {tmp_path}/none"):
+    with pytest.raises(DatabaseFault, match=f"the folder {tmp_path}/none does not exist"):
         open_store(tmp_path / "none", daemon=True)
     assert list(tmp_path.iterdir()) == []
 

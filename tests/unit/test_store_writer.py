@@ -126,7 +126,7 @@ async def test_a_failed_commit_fails_all_of_it_and_the_thread_lives(store: Store
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [StoreFailed] * 3
     assert len({id(result) for result in results}) == 3
-    assert "make room" in str(results[0])
+    assert "free some space" in str(results[0])
     assert names(store) == set()
     event.remove(store._writing, "commit", first_passes)
     assert await store.write(track) == 1

@@ -6,12 +6,12 @@ Owns these statements and writes nothing; `batches` owns the alert of a batch's 
 from collections import Counter
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Select, Text, bindparam, func, select
+from sqlalchemy import Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.store.batches import Batch, way
 from daemon.store.lists import Page
-from daemon.store.mapping import WATCHED, chunks, plain, watch_rows
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
 from daemon.store.rows import BatchRow, WatchRow
 from daemon.store.tables import JOBS
@@ -44,11 +44,8 @@ _UNENDED = select(*WATCHED).where(
 )
 
 
-class BatchList:
+class BatchList(TransactionPart):
     """The batches, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def page(
         self, *, limit: int, project: ProjectName | None = None, after: Place | None = None

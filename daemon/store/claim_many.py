@@ -26,9 +26,9 @@ from sqlalchemy import (
 
 from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
-from daemon.store.mapping import delivery_row, job_row, plain, transition_row
+from daemon.store.mapping import delivery_row, job_row, plain, plain_row
 from daemon.store.ordering import CHANNEL, before, due, merges, unsent, waits
-from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
+from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus, TransitionRow
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
 
 COUNTED = 1000
@@ -38,6 +38,7 @@ MOST = 500
 
 _D = DELIVERIES.c
 _WRITTEN = [plain(status) for status in DeliveryStatus if status is not DeliveryStatus.CANCELED]
+# One range of `deliveries_by_status` for each status, ending at COUNTED.
 _RECENT = select(func.count()).select_from(
     select(_D.id)
     .where(
@@ -139,7 +140,7 @@ def _claimed(connection: Connection, taken: Sequence[DeliveryRow]) -> tuple[Clai
         Claimed(
             delivery=row,
             job=None if row.job is None else job_row(jobs[row.job]),
-            move=None if row.transition is None else transition_row(moves[row.transition]),
+            move=None if row.transition is None else plain_row(TransitionRow, moves[row.transition]),
             attempt=row.attempts,
         )
         for row in taken

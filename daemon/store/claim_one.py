@@ -18,6 +18,9 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 _D = DELIVERIES.c
 _earlier = DELIVERIES.alias("earlier")
 _held = DELIVERIES.alias("held_row")
+# `deliveries_due` returns the channel's pending rows in order of `due_at`, so LIMIT 1 stops at the first one with
+# nothing ahead of it, which `deliveries_order` answers. Both hold unsent rows only, however many were sent. The
+# transaction has the write lock from its start, so no other claim can take the row before `_TAKE`.
 _DUE = (
     select(DELIVERIES, JOBS, TRANSITIONS)
     .select_from(

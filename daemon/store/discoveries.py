@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from daemon.domain.events import Json
 from daemon.domain.jobs import ProjectName
-from daemon.store.mapping import discovery_row
+from daemon.store.mapping import TransactionPart, plain_row
 from daemon.store.rows import DiscoveryRow
 from daemon.store.tables import DISCOVERIES
 
@@ -26,11 +26,8 @@ _FORGET = delete(DISCOVERIES).where(_D.asked_at < bindparam("before", type_=_D.a
 _END = update(DISCOVERIES).where(_D.id == bindparam("row"), _D.ended_at.is_(None))
 
 
-class Discoveries:
+class Discoveries(TransactionPart):
     """The discoveries, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def ask(self, project: ProjectName, filters: Mapping[str, Json], at: datetime) -> int:
         """Add a request made `at`, and delete those older than `KEPT`. Returns its id, which is never reused."""
@@ -41,7 +38,7 @@ class Discoveries:
     def waiting(self, project: ProjectName | None = None) -> list[DiscoveryRow]:
         """Return unfinished requests of one project or of all, oldest first."""
         query = _WAITING if project is None else _WAITING.where(_D.project == project)
-        return [discovery_row(row) for row in self._connection.execute(query)]
+        return [plain_row(DiscoveryRow, row) for row in self._connection.execute(query)]
 
     def finish(
         self,
@@ -60,9 +57,10 @@ class Discoveries:
     def done(self, project: ProjectName, *, limit: int) -> list[DiscoveryRow]:
         """Return the project's latest finished requests, newest first."""
         query = select(DISCOVERIES).where(_D.project == project, _D.ended_at.is_not(None))
-        return [discovery_row(row) for row in self._connection.execute(query.order_by(_D.id.desc()).limit(limit))]
+        query = query.order_by(_D.id.desc()).limit(limit)
+        return [plain_row(DiscoveryRow, row) for row in self._connection.execute(query)]
 
     def get(self, id: int) -> DiscoveryRow | None:  # noqa: A002
         """Return a discovery by its id; None if it was deleted."""
         row = self._connection.execute(_BY_ID, {"id": id}).one_or_none()
-        return None if row is None else discovery_row(row)
+        return None if row is None else plain_row(DiscoveryRow, row)

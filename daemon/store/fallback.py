@@ -29,6 +29,7 @@ _refused = select(1).where(
 _dead_since = select(1).where(
     _later.c.delivery == _A.delivery, _later.c.n > _A.n, _later.c.outcome == plain(AttemptOutcome.DEAD)
 )
+# The oldest refusal among what the channel still holds, found through `deliveries_by_status`.
 _HELD_SINCE = (
     select(func.min(_A.ended_at))
     .select_from(DELIVERIES.join(ATTEMPTS, _A.delivery == _D.id))
@@ -56,6 +57,8 @@ _WAITS = (
     .order_by(_D.id)
     .limit(DIVERTED)
 )
+# Attempts have no index by time, but their row ids rise with it: step back from the newest one to the last before
+# `since`, and read the ids above that.
 _BEFORE = (
     select(_A.id)
     .where(_A.started_at < bindparam("since", type_=_A.started_at.type))

@@ -7,8 +7,10 @@ import os
 import sqlite3
 from pathlib import Path
 
-from daemon.store.engine import open_file
-from daemon.store.errors import from_sqlite
+from daemon.errors import DatabaseFault, DatabaseUnusable
+from daemon.store.engine import database_path, open_file
+from daemon.store.errors import from_sqlite, from_system
+from daemon.store.migrate import SchemaStatus, check
 
 _MOST = 20
 _LOCKS = Path("/proc/locks")
@@ -59,3 +61,59 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def backup(url: str, target: Path) -> None:
+    """Copy the database of `url` into the new file `target`: one consistent state, also while the daemon runs. To
+    restore it, stop the daemon and put the copy in place of the database. Raises DatabaseFault."""
+    schema = check(url)
+    if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
+        raise DatabaseUnusable(f"{schema.path}: is not a wrapd database; there is nothing to back up")
+    if target.exists():
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name")
+    # The copy gets its final name only once it is complete.
+    part = target.with_name(f"{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
+    except FileExistsError as error:
+        raise DatabaseFault(f"{part}: is left over from another backup; remove it if none is running") from error
+    except OSError as error:
+        raise from_system(error, f"{part}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        _copy(database_path(url), part)
+        _place(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: Path, part: Path) -> None:
+    try:
+        reader = open_file(source)
+        writer = sqlite3.connect(part, isolation_level=None)
+    except sqlite3.Error as error:
+        raise from_sqlite(error, source) from error
+    try:
+        # All pages in one step: with a write-ahead log, a long read does not block writers.
+        reader.backup(writer)
+        writer.execute("PRAGMA journal_mode = DELETE")  # makes the copy a single file
+        if (found := writer.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise DatabaseFault(f"{source}: is damaged ({found}); no backup was made")
+    except sqlite3.Error as error:
+        raise from_sqlite(error, part) from error
+    finally:
+        writer.close()
+        reader.close()
+
+
+def _place(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)  # unlike a rename, this never overwrites a file created meanwhile
+    except FileExistsError as error:
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name") from error
+    except OSError as error:
+        raise from_system(error, f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

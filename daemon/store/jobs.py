@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Unpack, cast
 
 from sqlalchemy import (
-    Connection,
     Select,
     Text,
     and_,
@@ -32,7 +31,7 @@ from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
 from daemon.store import alerts, assets, batches, damped, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
-from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
     JobName,
@@ -114,11 +113,8 @@ _LOOKED = (
 )
 
 
-class Jobs:
+class Jobs(TransactionPart):
     """The jobs, seen through one transaction. A `job` argument is a row id."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def track(self, request: TrackRequest, *, at: datetime, routing: Routing | None = None) -> TrackResult:
         """Track a job from `at` on, whether it is known or not. A lost, expired or stopped job is taken up again

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from daemon.domain.jobs import JobId, ProjectName, Tracking
-from daemon.store.mapping import chunks, named
+from daemon.store.mapping import TransactionPart, chunks, named
 from daemon.store.rows import Labelled
 from daemon.store.tables import JOB_TAGS, JOBS
 
@@ -21,11 +21,8 @@ _SET_LABEL = update(JOBS).where(_THESE).values(label=bindparam("new"))
 _SET_TAGS = update(JOBS).where(_THESE).values(tags=bindparam("new", type_=_C.tags.type))
 
 
-class Labels:
+class Labels(TransactionPart):
     """Labels and tags, seen through one transaction. Jobs are named by their row ids."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def of(self, jobs: Iterable[int]) -> list[Labelled]:
         """Return the labels and tags of the jobs, in order, each once; missing rows are left out."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from daemon.store import assets
-from daemon.store.mapping import link_row
+from daemon.store.mapping import TransactionPart, plain_row
 from daemon.store.rows import LinkRow
 from daemon.store.tables import LINKS
 
@@ -45,39 +45,36 @@ _RESTORE = (
 )
 
 
-class Links:
+class Links(TransactionPart):
     """The links, seen through one transaction. A `job` argument is a row id."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def of_job(self, job: int, *, token: str, at: datetime, life: float) -> LinkRow | None:
         """Return the job's live link. If there is none or it has expired, make one with `token`, valid for `life`
         seconds. None if it was revoked."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
         if row is not None and (row.revoked_at is not None or row.expires_at > at):
-            return None if row.revoked_at is not None else link_row(row)
+            return None if row.revoked_at is not None else plain_row(LinkRow, row)
         values = {"token": token, "created_at": at, "expires_at": at + timedelta(seconds=life)}
         if row is None:
             self._connection.execute(_MAKE, {"job": job, **values})
         else:
             self._connection.execute(_ANEW, {"of_job": job, **values})
-        return link_row(self._connection.execute(_OF_JOB, {"of_job": job}).one())
+        return plain_row(LinkRow, self._connection.execute(_OF_JOB, {"of_job": job}).one())
 
     def by_token(self, token: str) -> LinkRow | None:
         """Return the link of a token, live or not."""
         row = self._connection.execute(_BY_TOKEN, {"of_token": token}).one_or_none()
-        return None if row is None else link_row(row)
+        return None if row is None else plain_row(LinkRow, row)
 
     def get(self, job: int) -> LinkRow | None:
         """Return the job's link, live or not."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
-        return None if row is None else link_row(row)
+        return None if row is None else plain_row(LinkRow, row)
 
     def list(self, *, limit: int | None = None) -> "list[LinkRow]":
         """Return all links, latest first."""
-        query = select(LINKS).order_by(_L.id.desc())
-        return [link_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))]
+        query = select(LINKS).order_by(_L.id.desc()).limit(limit)
+        return [plain_row(LinkRow, row) for row in self._connection.execute(query)]
 
     def clicked(self, id: int, at: datetime, *, clicks: int = 1) -> None:  # noqa: A002 - as the row calls it
         """Count clicks made `at`; the first one marks the video as seen. A negative number takes back just counted

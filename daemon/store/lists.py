@@ -31,7 +31,7 @@ from sqlalchemy import (
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
-from daemon.store.mapping import delivery_row, job_row
+from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
@@ -131,7 +131,7 @@ def _page(
     if search is not None:
         fit = search([place.id for place in found])
         hits = [index for index, place in enumerate(found) if place.id in fit]
-        if len(hits) > limit:
+        if len(hits) > limit:  # the next page begins after the last row shown, not after the last one read
             ends, found = False, found[: hits[limit - 1] + 1]
     searched, last = len(found), found[-1] if found else None
     chosen = found if search is None else [place for place in found if place.id in fit]
@@ -171,6 +171,7 @@ def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpa
     """Return the matching jobs in the form that `paging` reads."""
     given = {name: value for name, value in fit.items() if value is not None}
     changed = sort is JobSort.CHANGED or "since" in given
+    # The indexes of batches and tags do not keep every order: sort a small group, check the rows of a large one.
     groups = given.keys() & {"batch", "tag"}
     if groups and (changed or len(given) > 1):
         for ids in _job_sources(connection, given):
@@ -402,8 +403,8 @@ def _by_ids(
     connection: Connection, query: Select[Any], id_: ColumnElement[int], ids: Sequence[int]
 ) -> Iterator[Any]:
     """Return the rows of `query` with these row ids, unordered."""
-    for start in range(0, len(ids), 500):
-        yield from connection.execute(query.where(id_.in_(ids[start : start + 500]))).all()
+    for part in chunks(ids):
+        yield from connection.execute(query.where(id_.in_(part))).all()
 
 
 def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Text, literal_column, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Text, literal_column, type_coerce
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, KindSource, NamedBy, ProjectName, Tracking
@@ -15,12 +15,8 @@ from daemon.store.rows import (
     AttemptRow,
     DeliveryRow,
     DeliveryStatus,
-    DiscoveryRow,
     FinishedRow,
     JobRow,
-    LinkRow,
-    PictureRow,
-    TransitionRow,
     WatchRow,
 )
 from daemon.store.tables import JOBS, from_stamp
@@ -52,6 +48,13 @@ WATCHED = (
     JOBS.c.kind_tries,
 )
 """The columns of `WatchRow` in its order. Times are read as numbers, since the start reads every active job."""
+
+
+class TransactionPart:
+    """A part of a transaction: statements on the same tables. Valid as long as the transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
@@ -148,14 +151,9 @@ def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> li
     ]
 
 
-def discovery_row(row: Row[Any]) -> DiscoveryRow:
-    """Return a complete row of the discoveries."""
-    return DiscoveryRow(**row._mapping)
-
-
-def transition_row(row: Row[Any]) -> TransitionRow:
-    """Return a complete row of the transitions."""
-    return TransitionRow(**row._mapping)
+def plain_row(kind: type[T], row: Row[Any]) -> T:
+    """Return a complete row of a table whose columns `kind` takes as they are."""
+    return kind(**row._mapping)
 
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:
@@ -176,16 +174,6 @@ def attempt_row(row: Row[Any]) -> AttemptRow:
     del values["id"]
     values["outcome"] = None if values["outcome"] is None else named(AttemptOutcome, values["outcome"])
     return AttemptRow(**values)
-
-
-def picture_row(row: Row[Any]) -> PictureRow:
-    """Return a complete row of the pictures."""
-    return PictureRow(**row._mapping)
-
-
-def link_row(row: Row[Any]) -> LinkRow:
-    """Return a complete row of the links."""
-    return LinkRow(**row._mapping)
 
 
 CHUNK = 500

@@ -6,14 +6,14 @@ Owns these statements. Nothing is sent twice because of a move: what the target 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, func, not_, or_, select, update
 
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches
 from daemon.store.alerts import KEPT
-from daemon.store.mapping import plain
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import due, open_, same_line
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -107,11 +107,8 @@ class MovedDeliveries:
     sending: int
 
 
-class Moves:
+class Moves(TransactionPart):
     """Moves, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def jobs_of(self, old: ProjectName, new: ProjectName) -> MovedJobs:
         """Return which jobs `jobs` would move."""

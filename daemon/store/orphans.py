@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, bindparam, func, select, update
+from sqlalchemy import Select, Text, bindparam, func, select, update
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.orphans import Orphaned, What, orphaned_facts
 from daemon.domain.routing import Routing, Subject
 from daemon.store import alerts, damped
-from daemon.store.mapping import plain
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import open_
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -42,11 +42,8 @@ _OVER = "over"
 """The fact that marks an alert as closed."""
 
 
-class Orphans:
+class Orphans(TransactionPart):
     """What is not in the config, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def count(self, known: Mapping[What, Collection[str]]) -> list[Orphaned]:
         """Return the projects with active jobs and the channels with unsent alerts that are not in `known`."""

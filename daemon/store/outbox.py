@@ -12,14 +12,13 @@ notify/outbox's.
                                               └──revive──> pending
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack, assert_never
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     FromClause,
     Row,
     Select,
@@ -50,7 +49,7 @@ from daemon.store import (
     steps,
 )
 from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, job_row, named, plain_row
 from daemon.store.ordering import (
     CHANNEL,
     FAR,
@@ -67,7 +66,15 @@ from daemon.store.ordering import (
     waits,
 )
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
-from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
+from daemon.store.rows import (
+    AttemptOutcome,
+    AttemptRow,
+    Claimed,
+    DeliveryRow,
+    DeliveryStatus,
+    Outcome,
+    TransitionRow,
+)
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
@@ -143,11 +150,8 @@ _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
 _CANCELABLE = (DeliveryStatus.PENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
-class Outbox:
+class Outbox(TransactionPart):
     """The deliveries, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
         """Write an event about wrapd itself for each channel that has none under its key, due `at` or after the
@@ -328,7 +332,7 @@ class Outbox:
             return self._connection.execute(revive.where(dead)).rowcount
         self._leave(ids, at=at)
         revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD)))
-        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in _parts(ids))
+        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def cancel(self, ids: Sequence[int], *, at: datetime) -> int:
         """Cancel those of the deliveries that are pending, held or dead, or have been sending for too long to have
@@ -336,11 +340,11 @@ class Outbox:
         self._leave(ids, at=at)
         open_ = or_(*(is_(DELIVERIES, status) for status in _CANCELABLE))
         cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at)
-        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in _parts(ids))
+        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def _leave(self, ids: Sequence[int], *, at: datetime) -> None:
         """Mark as dead what has been sending for too long to have an owner."""
-        for part in _parts(ids):
+        for part in chunks(ids):
             ownership.leave(self._connection, part, at=at)
 
     def attempts(self, delivery: int) -> _Attempts:
@@ -351,9 +355,9 @@ class Outbox:
     def attempts_of(self, deliveries: Sequence[int]) -> dict[int, _Attempts]:
         """Return the attempts of each of these deliveries, first to last; deliveries never tried are left out."""
         found: dict[int, _Attempts] = {}
-        for start in range(0, len(deliveries), CHUNK):
-            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + CHUNK])
-            query = select(ATTEMPTS).where(part).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
+        for part in chunks(deliveries):
+            these = select(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(part))
+            query = these.order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
             for row in map(attempt_row, self._connection.execute(query)):
                 found.setdefault(row.delivery, []).append(row)
         return found
@@ -424,14 +428,9 @@ class Outbox:
         return Claimed(
             delivery=taken,
             job=None if job is None else job_row(job),
-            move=None if move is None else transition_row(move),
+            move=None if move is None else plain_row(TransitionRow, move),
             attempt=n,
         )
-
-
-def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), CHUNK):
-        yield ids[start : start + CHUNK]
 
 
 def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any]:

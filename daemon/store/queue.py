@@ -6,10 +6,11 @@ Owns these statements, for display. `standing` costs the same however much is wa
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from daemon.domain.jobs import ChannelName
 from daemon.store import fallback
+from daemon.store.mapping import TransactionPart
 from daemon.store.ordering import CHANNEL, before, due, is_, unsent, waits
 from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
 from daemon.store.tables import DELIVERIES
@@ -40,11 +41,8 @@ _REASON = (
 )
 
 
-class DeliveryQueue:
+class DeliveryQueue(TransactionPart):
     """The queue, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def refusals(self, channels: Iterable[ChannelName]) -> dict[ChannelName, Refusal]:
         """Return those of the channels that their services refuse."""

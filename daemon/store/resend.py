@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, null, or_, select, update
 
 from daemon.domain.events import Event, Json, resent_key
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.store import damped
 from daemon.store.alerts import Alert
-from daemon.store.mapping import CHUNK, delivery_row, plain
+from daemon.store.mapping import TransactionPart, chunks, delivery_row, plain
 from daemon.store.ordering import is_, known
 from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -37,11 +37,8 @@ _BATCH_ENDS = _D.key.between("batch/", "batch/~")
 _LAST = select(func.coalesce(func.max(_D.id), 0))
 
 
-class Again:
+class Again(TransactionPart):
     """Reviving and resending, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def canceled(self, *, since: datetime, channel: ChannelName | None = None) -> list[int]:
         """Return the row ids of what people canceled since then, without what a later alert replaced."""
@@ -57,7 +54,7 @@ class Again:
         """Make those of the deliveries that are canceled pending, due `at`. Returns how many."""
         return sum(
             self._connection.execute(_REVIVE.values(due_at=at).where(_D.id.in_(part))).rowcount
-            for part in (deliveries[n : n + CHUNK] for n in range(0, len(deliveries), CHUNK))
+            for part in chunks(deliveries)
         )
 
     def sent(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select
+from sqlalchemy import Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select
 
 from daemon.domain.jobs import Tracking
 from daemon.store import learned
-from daemon.store.mapping import plain
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, DISCOVERIES, JOBS, LINKS
 
@@ -53,6 +53,7 @@ _forgotten = and_(
     ~_told.correlate(JOBS).exists(),
     or_(_C.batch.is_(None), ~_mates.correlate(JOBS).exists()),  # a batch counts its jobs when it ends
 )
+# Through `jobs_finished`. A job that still has a delivery is passed over: its deliveries are deleted first.
 _ENDED = (
     select(_C.id)
     .where(
@@ -64,6 +65,7 @@ _ENDED = (
     )
     .limit(_MOST)
 )
+# Through `jobs_by_change`, by its first two columns.
 _GIVEN_UP = {
     tracking: select(_C.id)
     .where(
@@ -83,11 +85,8 @@ _DISCOVERIES = select(DISCOVERIES.c.id).where(DISCOVERIES.c.ended_at < _BEFORE).
 _Step = tuple[Select[Any], Delete, dict[str, str]]
 
 
-class Retention:
+class Retention(TransactionPart):
     """Retention, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def prune(self, *, before: datetime, limit: int = 500) -> int:
         """Delete up to `limit` rows that were done before that moment: sent and canceled deliveries with their

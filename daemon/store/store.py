@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
-from daemon.store.addresses import Addresses
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -24,6 +23,7 @@ from daemon.store.jobs import Jobs
 from daemon.store.labels import Labels
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
+from daemon.store.memory import Addresses, Signatures, Statuses
 from daemon.store.moves import Moves
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
@@ -32,8 +32,6 @@ from daemon.store.queue import DeliveryQueue
 from daemon.store.resend import Again
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
-from daemon.store.signatures import Signatures
-from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
 T = TypeVar("T")
@@ -42,7 +40,7 @@ P = TypeVar("P")
 log = logger(__name__)
 
 
-class _Part(Generic[P]):
+class _Lazy(Generic[P]):
     """A part of a transaction, made on first use: a work uses two or three of them."""
 
     def __init__(self, make: Callable[[Connection], P]) -> None:
@@ -63,22 +61,22 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    jobs = _Part(Jobs)
-    labels = _Part(Labels)
-    batches = _Part(BatchList)
-    outbox = _Part(Outbox)
-    again = _Part(Again)
-    queue = _Part(DeliveryQueue)
-    history = _Part(History)
-    statuses = _Part(Statuses)
-    discoveries = _Part(Discoveries)
-    pictures = _Part(Pictures)
-    links = _Part(Links)
-    retention = _Part(Retention)
-    signatures = _Part(Signatures)
-    addresses = _Part(Addresses)
-    orphans = _Part(Orphans)
-    moves = _Part(Moves)
+    jobs = _Lazy(Jobs)
+    labels = _Lazy(Labels)
+    batches = _Lazy(BatchList)
+    outbox = _Lazy(Outbox)
+    again = _Lazy(Again)
+    queue = _Lazy(DeliveryQueue)
+    history = _Lazy(History)
+    statuses = _Lazy(Statuses)
+    discoveries = _Lazy(Discoveries)
+    pictures = _Lazy(Pictures)
+    links = _Lazy(Links)
+    retention = _Lazy(Retention)
+    signatures = _Lazy(Signatures)
+    addresses = _Lazy(Addresses)
+    orphans = _Lazy(Orphans)
+    moves = _Lazy(Moves)
 
 
 class Store:

@@ -121,6 +121,10 @@ def _flag(name: str) -> Column[Any]:
     )
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
 _UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = 'callback'"
 _UNSEEN = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NULL"
@@ -195,45 +199,20 @@ JOBS = Table(
     CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
     CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1"), postgresql_where=text("changed")),
-    Index(
-        "jobs_active",
-        "id",
-        sqlite_where=text("tracking = 'active'"),
-        postgresql_where=text("tracking = 'active'"),
-    ),
+    _partial("jobs_active", "id", where="tracking = 'active'"),
     # Lists, by row id and by the last change of state: see `store.paging`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
     # A batch of a project, and whether any of its jobs is still active.
-    Index(
-        "jobs_by_batch",
-        "batch",
-        "project",
-        "tracking",
-        sqlite_where=text("batch IS NOT NULL"),
-        postgresql_where=text("batch IS NOT NULL"),
-    ),
+    _partial("jobs_by_batch", "batch", "project", "tracking", where="batch IS NOT NULL"),
     # For learning: the latest ended jobs of each kind.
-    Index(
-        "jobs_finished",
-        "project",
-        "kind",
-        "state_since",
-        sqlite_where=text("tracking = 'finished'"),
-        postgresql_where=text("tracking = 'finished'"),
-    ),
+    _partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
     # How far back the service's list must be read. A job enters with its first answer and leaves at its end.
-    Index(
-        "jobs_oldest",
-        "project",
-        "created_at",
-        sqlite_where=text(_HAS_AGE),
-        postgresql_where=text(_HAS_AGE),
-    ),
+    _partial("jobs_oldest", "project", "created_at", where=_HAS_AGE),
     # Jobs known from callbacks alone, whose number is limited.
-    Index("jobs_unconfirmed", "project", sqlite_where=text(_UNCONFIRMED), postgresql_where=text(_UNCONFIRMED)),
+    _partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
     # Unopened videos, by when their links expire.
-    Index("jobs_unseen", "link_until", sqlite_where=text(_UNSEEN), postgresql_where=text(_UNSEEN)),
+    _partial("jobs_unseen", "link_until", where=_UNSEEN),
     # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
 )
@@ -267,12 +246,7 @@ TRANSITIONS = Table(
     CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
     _within("before", 64),
     _within("after", 64),
-    Index(
-        "transitions_blocked",
-        "job",
-        sqlite_where=text(_FREEZES),
-        postgresql_where=text(_FREEZES),
-    ),
+    _partial("transitions_blocked", "job", where=_FREEZES),
     sqlite_autoincrement=True,
 )
 
@@ -313,22 +287,9 @@ DELIVERIES = Table(
     CheckConstraint("tried_for >= 0", name="tried_for_counts"),
     CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
-    Index(
-        "deliveries_due",
-        "channel",
-        "status",
-        "due_at",
-        "id",
-        sqlite_where=text(_UNSENT),
-        postgresql_where=text(_UNSENT),
-    ),
-    Index("deliveries_order", "job", "channel", "id", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
-    Index(
-        "deliveries_by_job",
-        "job",
-        sqlite_where=text("job IS NOT NULL"),
-        postgresql_where=text("job IS NOT NULL"),
-    ),
+    _partial("deliveries_due", "channel", "status", "due_at", "id", where=_UNSENT),
+    _partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
+    _partial("deliveries_by_job", "job", where="job IS NOT NULL"),
     Index("deliveries_by_transition", "transition"),
     # Lists, counts, recent traffic of a channel, and retention.
     Index("deliveries_by_status", "channel", "status", "created_at"),
@@ -423,12 +384,7 @@ DISCOVERIES = Table(
         "(ended_at IS NULL) = (found IS NULL) AND (ended_at IS NULL) = (added IS NULL)", name="ended_has_counts"
     ),
     CheckConstraint("ended_at IS NOT NULL OR (error IS NULL AND result IS NULL)", name="result_has_end"),
-    Index(
-        "discoveries_waiting",
-        "id",
-        sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
-    ),
+    _partial("discoveries_waiting", "id", where="ended_at IS NULL"),
     # The command finds its row by id, which must not be reused.
     sqlite_autoincrement=True,
 )

@@ -10,7 +10,7 @@ import pytest
 from daemon.clock import ManualClock
 from daemon.errors import DatabaseFault
 from daemon.store import Store
-from daemon.store.backup import backup
+from daemon.store.health import backup
 from daemon.store.lock import DaemonLock
 from tests.support.store import NOW, track, url_of
 

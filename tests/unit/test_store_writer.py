@@ -173,7 +173,7 @@ async def test_too_many_works_are_refused(store: Store, monkeypatch: pytest.Monk
     gate, task = await busy(store)
     waiting = [asyncio.ensure_future(store.write(lambda tx, n=n: track(tx, f"job-{n}"))) for n in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(StoreBusy, match="2 changes wait"):
+    with pytest.raises(StoreBusy, match="2 changes are queued"):
         await store.write(track)
     gate.opened.set()
     await asyncio.gather(task, *waiting)

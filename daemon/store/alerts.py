@@ -23,7 +23,7 @@ _PENDING = _D.status == plain(DeliveryStatus.PENDING)
 
 # The key makes an alert unique on its channel: inserting it a second time is not an error.
 _ADD = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
-_TOLD = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
+_EXISTS = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
 _NOW = bindparam("now", type_=_D.due_at.type)
 _HASTEN = (
     update(DELIVERIES)
@@ -36,13 +36,13 @@ _HASTEN = (
     )
     .values(due_at=_NOW)
 )
-KEPT = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
+HELD_BACK = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
 """Deliveries held back for quiet hours at the parameter `now` that have not been tried yet."""
 _ON_CHANNEL = _D.channel == bindparam("of_channel", type_=Text)
-_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, KEPT).values(due_at=_NOW)
+_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, HELD_BACK).values(due_at=_NOW)
 _FREE_PROJECT = (
     update(DELIVERIES)
-    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), KEPT)
+    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), HELD_BACK)
     .values(due_at=_NOW)
 )
 
@@ -105,7 +105,7 @@ def of(
             job=job,
             transition=transition,
             held_until=target.held_until,
-            overtakes=target.held_until is None and keeps_quiet(routing, target.channel),
+            overtakes=target.held_until is None and has_quiet_hours(routing, target.channel),
         )
         for target in routing.targets(subject, at=at)
     ]
@@ -128,14 +128,14 @@ def of_operators(alert: OperatorAlert, channels: Iterable[ChannelName | Target])
     ]
 
 
-def keeps_quiet(routing: Routing, channel: ChannelName) -> bool:
+def has_quiet_hours(routing: Routing, channel: ChannelName) -> bool:
     """Return whether any alert for the channel may be held back for quiet hours."""
     return channel in routing.quiet or any(
         route.quiet is not None and channel in route.channels for route in routing.routes
     )
 
 
-def keeping_quiet(routing: Routing) -> frozenset[ChannelName]:
+def quiet_channels(routing: Routing) -> frozenset[ChannelName]:
     """Return the channels on which any alert may be held back for quiet hours."""
     by_route = (route.channels for route in routing.routes if route.quiet is not None)
     return frozenset(routing.quiet).union(*by_route)
@@ -164,11 +164,11 @@ def _add(connection: Connection, alert: Alert, *, at: datetime, due_at: datetime
     if connection.execute(_ADD, row).rowcount != 1:
         return False
     if alert.overtakes:
-        _free(connection, alert, at=due_at)
+        _release(connection, alert, at=due_at)
     return True
 
 
-def _free(connection: Connection, alert: Alert, *, at: datetime) -> None:
+def _release(connection: Connection, alert: Alert, *, at: datetime) -> None:
     """Release what is held back ahead of this alert, so that the order of the line is kept."""
     if alert.job is None:
         values = {"of_project": alert.project, "of_channel": alert.channel, "now": at}
@@ -177,9 +177,9 @@ def _free(connection: Connection, alert: Alert, *, at: datetime) -> None:
         connection.execute(_FREE_JOB, {"of_job": alert.job, "of_channel": alert.channel, "now": at})
 
 
-def told(connection: Connection, occurrence: Occurrence) -> bool:
+def exists(connection: Connection, occurrence: Occurrence) -> bool:
     """Return whether the occurrence was written for any channel."""
-    return connection.execute(_TOLD, {"of_key": occurrence.key}).first() is not None
+    return connection.execute(_EXISTS, {"of_key": occurrence.key}).first() is not None
 
 
 def hasten(connection: Connection, job: int, *, at: datetime) -> None:

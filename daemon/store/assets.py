@@ -22,7 +22,7 @@ _VIDEO = ("preview_url", "download_url")
 _LINKS = ("cover_url", *_VIDEO)
 
 _UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
-_DYING = (
+_EXPIRING = (
     select(JOBS)
     .where(
         *_UNSEEN,
@@ -114,11 +114,11 @@ def _last_expiry(fetched: Mapping[str | None, datetime]) -> datetime | None:
     return max((end for end in ends if end is not None), default=None)
 
 
-def dying(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
+def expiring(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
     """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of,
     the first to expire first."""
     last = now + timedelta(seconds=within)
-    return [job_row(row) for row in connection.execute(_DYING, {"now": now, "last": last, "most": limit})]
+    return [job_row(row) for row in connection.execute(_EXPIRING, {"now": now, "last": last, "most": limit})]
 
 
 def remind(connection: Connection, job: int, *, at: datetime) -> bool:

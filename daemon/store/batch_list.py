@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sqlalchemy import Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
-from daemon.store.batches import Batch, way
+from daemon.store.batches import Batch, end_word
 from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
@@ -74,7 +74,7 @@ class BatchList(TransactionPart):
         for part in chunks(batch for _, batch in counts):
             for project, batch, tracking, state, count in self._connection.execute(_COUNTS, {"of_batches": part}):
                 if (project, batch) in counts:
-                    counts[project, batch][way(tracking, state)] += count
+                    counts[project, batch][end_word(tracking, state)] += count
         return counts
 
 

@@ -40,7 +40,7 @@ _MEMBERS = (
     .where(_C.batch == _BATCH, _C.project == _PROJECT)
     .order_by(_C.id)
 )
-_TOLD = (
+_END_ALERTS = (
     select(_D.id, _D.key, _D.channel, _D.project, _D.status, _D.attempts, _D.facts)
     .where(_D.key.between(bindparam("first", type_=Text), bindparam("last", type_=Text)))
     .order_by(_D.id)
@@ -53,13 +53,13 @@ _CANCEL = (
     )
 )
 
-_WORDS = {
+_END_WORDS = {
     State.SUCCEED: "succeeded",
     State.PARTIAL_SUCCEED: "partial",
     State.FAILED: "failed",
     State.CANCELED: "canceled",
 }
-_COUNTED = (*_WORDS.values(), Tracking.LOST.value, Tracking.EXPIRED.value, Tracking.STOPPED.value)
+_COUNTED = (*_END_WORDS.values(), Tracking.LOST.value, Tracking.EXPIRED.value, Tracking.STOPPED.value)
 _FAILURES = ("failed", "lost", "expired", "canceled")
 """In the order in which an alert lists them."""
 
@@ -70,13 +70,14 @@ def changed(
     """Jobs were added to these batches or left them. Where a job is active again, the untried alerts of the
     batch's end are withdrawn. Otherwise the end is announced by `routing`, if given. Returns the channel of each
     alert."""
-    told: list[ChannelName] = []
+    alerted: list[ChannelName] = []
     for project, batch in batches:
         if is_active(connection, project, batch):
-            _take_back(connection, [row for row in told_of(connection, project, batch) if _is_untried(row)], at=at)
+            untried = [row for row in end_alerts(connection, project, batch) if _is_untried(row)]
+            _withdraw(connection, untried, at=at)
         elif routing is not None:
-            told += finish(connection, project, batch, at=at, routing=routing)
-    return told
+            alerted += finish(connection, project, batch, at=at, routing=routing)
+    return alerted
 
 
 def finish(
@@ -91,10 +92,10 @@ def finish(
         return []
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     members = membership((job.id, job.episode) for job in jobs)
-    rows = told_of(connection, project, batch)
-    stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
-    _take_back(connection, stale, at=at)
-    ends = [way(job.tracking, job.state) for job in jobs]
+    rows = end_alerts(connection, project, batch)
+    stale = [row for row in rows if _is_untried(row) and not _is_about(row, jobs, members)]
+    _withdraw(connection, stale, at=at)
+    ends = [end_word(job.tracking, job.state) for job in jobs]
     if all(end == Tracking.STOPPED for end in ends):
         return []
     gone = {row.id for row in stale}
@@ -106,7 +107,7 @@ def finish(
         at=at,
         facts={**_facts(batch, jobs, ends, at=at), "members": members},
     )
-    new = [each for each in new if each.channel not in last or not _tells(last[each.channel], jobs, members)]
+    new = [each for each in new if each.channel not in last or not _is_about(last[each.channel], jobs, members)]
     return damped.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
@@ -115,10 +116,10 @@ def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
     return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
 
 
-def told_of(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
+def end_alerts(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
     """Return the alerts about ends of the batch, oldest first."""
     key = batch_key(project, batch)
-    found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})
+    found = connection.execute(_END_ALERTS, {"first": key, "last": f"{key}~"})
     # A batch name may contain the separator used in keys.
     return [row for row in found if row.project == project and row.facts.get("batch") == batch]
 
@@ -127,7 +128,7 @@ def _is_untried(row: Any) -> bool:
     return bool(row.status == DeliveryStatus.PENDING and row.attempts == 0)
 
 
-def _tells(row: Any, jobs: Sequence[Any], members: str) -> bool:
+def _is_about(row: Any, jobs: Sequence[Any], members: str) -> bool:
     """Return whether the alert is about exactly these jobs. The first release put their number and the sum of
     their episodes into the key instead."""
     if "members" in row.facts:
@@ -135,7 +136,7 @@ def _tells(row: Any, jobs: Sequence[Any], members: str) -> bool:
     return bool(row.key.endswith(f"/{len(jobs)}/{sum(job.episode for job in jobs)}"))
 
 
-def _take_back(connection: Connection, rows: Sequence[Any], *, at: datetime) -> None:
+def _withdraw(connection: Connection, rows: Sequence[Any], *, at: datetime) -> None:
     if rows:
         connection.execute(_CANCEL, [{"row": row.id, "at": at} for row in rows])
 
@@ -146,9 +147,9 @@ def subject(connection: Connection, project: ProjectName, batch: str) -> Subject
     return _subject(project, batch, jobs) if jobs else None
 
 
-def way(tracking: str, state: str) -> str:
+def end_word(tracking: str, state: str) -> str:
     """Return how a job ended, in the words of the facts; `active` if it has not."""
-    return _WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
+    return _END_WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
 
 
 def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:
@@ -168,14 +169,14 @@ def _facts(batch: str, jobs: Sequence[Any], ends: Sequence[str], *, at: datetime
     counts = Counter(ends)
     failures = [(job, end) for job, end in zip(jobs, ends, strict=True) if end in _FAILURES]
     failures.sort(key=lambda each: _FAILURES.index(each[1]))  # stable: jobs that ended alike stay in row id order
-    told = [job.ended_at or job.state_since for job in jobs if job.tracking == Tracking.FINISHED]
+    times = [job.ended_at or job.state_since for job in jobs if job.tracking == Tracking.FINISHED]
     return {
         "batch": batch,
         "jobs": len(jobs),
         **{name: counts[name] for name in _COUNTED},
         "failures": [_failure(job, end) for job, end in failures[:MOST_FAILURES]],
         "began": min(job.created_at or job.tracked_at for job in jobs).isoformat(),
-        "ended": max(told, default=at).isoformat(),
+        "ended": max(times, default=at).isoformat(),
         "observed_at": at.isoformat(),
     }
 

@@ -53,27 +53,27 @@ _RECENT = select(func.count()).select_from(
     .subquery()
 )
 _earlier = DELIVERIES.alias("earlier")
-_goes_along = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
+_goes_too = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
 _before = before(_earlier, DELIVERIES)
-_GOES = (
+_CLAIMABLE = (
     _D.channel == CHANNEL,
     waits(DELIVERIES, DeliveryStatus.PENDING),
     due(DELIVERIES),
     merges(DELIVERIES),
     # A delivery may go only if everything ahead of it in its line goes with it.
-    ~select(1).where(_before, ~_goes_along).correlate(DELIVERIES).exists(),
+    ~select(1).where(_before, ~_goes_too).correlate(DELIVERIES).exists(),
 )
 _due_at, _created_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.created_at))
-_going = (
+_ready = (
     # A delivery that was tried before has been waiting since it was written.
     select(case((_D.attempts == 0, _due_at), else_=_created_at).label("since"), _D.held_until)
-    .where(*_GOES)
+    .where(*_CLAIMABLE)
     .order_by(_D.due_at, _D.id)
     .limit(COUNTED)
     .subquery()
 )
-_READY = select(func.count(), func.min(_going.c.since), func.count(_going.c.held_until)).select_from(_going)
-_FIRST = select(DELIVERIES).where(*_GOES).order_by(_D.due_at, _D.id).limit(bindparam("most"))
+_READY = select(func.count(), func.min(_ready.c.since), func.count(_ready.c.held_until)).select_from(_ready)
+_FIRST = select(DELIVERIES).where(*_CLAIMABLE).order_by(_D.due_at, _D.id).limit(bindparam("most"))
 # Not restricted to the channel: with it SQLite would take the channel's index and scan all that waits there.
 _OF_JOBS = select(DELIVERIES).where(_D.job.in_(bindparam("jobs", expanding=True)), unsent(DELIVERIES))
 _OF_PROJECTS = select(DELIVERIES).where(_D.job.is_(None), unsent(DELIVERIES))

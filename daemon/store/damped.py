@@ -32,24 +32,24 @@ _OF_PROJECT = and_(_D.job.is_(None), _D.project.is_not_distinct_from(bindparam("
 _WAITS = and_(_D.status == plain(DeliveryStatus.PENDING), _D.attempts == 0)
 _LATER = _D.due_at > bindparam("now", type_=_D.due_at.type)
 # Built once: ends of jobs pass here, and building the statement on each call would cost more than running it.
-_IN_THE_WAY = select(_D.id, _D.channel).where(
+_BLOCKING = select(_D.id, _D.channel).where(
     _WAITS, _LATER, _D.held_until.is_(None), _D.event.in_([plain(each) for each in _COMES_AND_GOES])
 )
-_JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
-_PROJECT_IN_THE_WAY = _IN_THE_WAY.where(_ON_CHANNEL, _OF_PROJECT)
+_JOB_BLOCKING = _BLOCKING.where(_OF_JOB)
+_PROJECT_BLOCKING = _BLOCKING.where(_ON_CHANNEL, _OF_PROJECT)
 # The plus keeps SQLite off the channel indexes, which lead to everything the channel was ever sent.
-_TOLD = (
+_LATEST = (
     select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
     .where(literal_column("+deliveries.channel", Text) == bindparam("of_channel", type_=Text))
     .where(_D.status != plain(DeliveryStatus.CANCELED))
     .limit(_COUNTED)
 )
-_JOB_TOLD = (
-    _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
+_JOB_LATEST = (
+    _LATEST.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
     .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people resend does not hold back news
     .order_by(_D.id.desc())
 )
-_PROJECT_TOLD = _TOLD.where(
+_PROJECT_LATEST = _LATEST.where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text)
 ).order_by(_D.key.desc())
 _ROW = _D.id == bindparam("row")
@@ -60,40 +60,40 @@ _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_
 def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
     """Like `alerts.add`, for any event. Recurring events are damped. Other alerts about the same thing do not wait
     for the damped ones ahead of them."""
-    told: list[ChannelName] = []
+    alerted: list[ChannelName] = []
     at_once: list[Alert] = []
     for alert in rows:
         group = damping.group(alert.event)
         if group:
-            told += _add_damped(connection, alert, group, at=at, due_at=due_at)
+            alerted += _add_damped(connection, alert, group, at=at, due_at=due_at)
         else:
             at_once.append(alert)
-    return told + add_at_once(connection, at_once, at=at, due_at=due_at)
+    return alerted + add_at_once(connection, at_once, at=at, due_at=due_at)
 
 
 def add_at_once(
     connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
     """Like `alerts.add`; these alerts wait neither for a pause nor for a damped alert ahead of them."""
-    told: list[ChannelName] = []
+    alerted: list[ChannelName] = []
     of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one query for each job, whatever its channels
     for alert in rows:
         written = alerts.add(connection, [alert], at=at, due_at=due_at)
-        told += written
+        alerted += written
         if written and alert.job is None:
-            _make_way(connection, alert, written, at=at)
+            _unblock(connection, alert, written, at=at)
         elif written and alert.job is not None:
             of_jobs.setdefault(alert.job, (alert, []))[1].extend(written)
     for alert, channels in of_jobs.values():
-        _make_way(connection, alert, channels, at=at)
-    return told
+        _unblock(connection, alert, channels, at=at)
+    return alerted
 
 
 def add_again(connection: Connection, alert: Alert, *, at: datetime) -> bool:
     """Write an alert that a person resends, due `at`. It is no news, so the alerts waiting ahead stay valid."""
     written = alerts.add(connection, [alert], at=at, due_at=at)
     if written:
-        _make_way(connection, alert, written, at=at, ends=frozenset())
+        _unblock(connection, alert, written, at=at, ends=frozenset())
     return bool(written)
 
 
@@ -103,12 +103,12 @@ def _add_damped(
     """Write the alert in place of the waiting ones, with how many it stands for, due when its pause ends."""
     found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
     waiting = [row for row in found if row.waits and row.due_at > at]
-    told = [row.sent_at or row.due_at for row in found if row not in waiting]
+    sent = [row.sent_at or row.due_at for row in found if row not in waiting]
     times = 1 + sum(_times(row.facts) for row in waiting)
-    if times > 1 and told:
-        since = max(min(each, at) for each in told)
+    if times > 1 and sent:
+        since = max(min(each, at) for each in sent)
         alert = replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()})
-    written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(told, at=at)))
+    written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(sent, at=at)))
     if written and waiting:  # a duplicate was not written and replaces nothing
         connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
     return written
@@ -123,14 +123,14 @@ def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Ro
     """Return the latest deliveries of `event` about the same thing on the same channel."""
     if alert.job is not None:
         values = {"of_channel": alert.channel, "of_job": alert.job, "of_event": str(event)}
-        return connection.execute(_JOB_TOLD, values).all()
+        return connection.execute(_JOB_LATEST, values).all()
     first = f"project/{alert.project}/{event}/"
     return connection.execute(
-        _PROJECT_TOLD, {"of_channel": alert.channel, "first": first, "last": f"{first}\x7f"}
+        _PROJECT_LATEST, {"of_channel": alert.channel, "first": first, "last": f"{first}\x7f"}
     ).all()
 
 
-def _make_way(
+def _unblock(
     connection: Connection,
     alert: Alert,
     channels: Sequence[ChannelName],
@@ -140,7 +140,7 @@ def _make_way(
 ) -> None:
     """Keep damped alerts ahead on these channels from blocking this one. If the job has ended (by one of `ends`),
     they are void and canceled; otherwise they go out now, since order is kept."""
-    query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
+    query = _PROJECT_BLOCKING if alert.job is None else _JOB_BLOCKING
     about: dict[str, object] = {"of_job": alert.job}
     if alert.job is None:
         about = {"of_channel": alert.channel, "of_project": alert.project}

@@ -21,7 +21,7 @@ _D = DELIVERIES.c
 _WAITING = select(_D.id, _D.channel, _D.facts).where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text), gathers(DELIVERIES)
 )
-_TELL = update(DELIVERIES).where(_D.id == bindparam("row"))
+_UPDATE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _HOLD = (
     update(DELIVERIES)
     .where(
@@ -55,7 +55,7 @@ def tell(
             count = _count(row.facts) + _count(alert.facts)
             grown.append({"row": row.id, "facts": {**alert.facts, "deliveries": count}})
     if grown:
-        connection.execute(_TELL, grown)
+        connection.execute(_UPDATE, grown)
     alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
 
 
@@ -81,7 +81,7 @@ def hold(
         values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
         if left < 1:
             values = {"status": DeliveryStatus.CANCELED, "due_at": at, "last_error": REPLACED}
-        connection.execute(_TELL, {"row": row.id, **values})
+        connection.execute(_UPDATE, {"row": row.id, **values})
 
 
 def _range(about: str) -> dict[str, str]:

@@ -98,7 +98,7 @@ _ADD_MOVE = insert(TRANSITIONS).values(
     ),
 )
 _NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
-_LOOKED = (
+_CHECKPOINT = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
@@ -234,17 +234,17 @@ class Jobs(TransactionPart):
             return None
         last = self._last_end(known, move)
         if last == move.after and _same_end(known, seen):
-            transition, told = None, []
+            transition, alerted = None, []
         else:
             transition = self._add_transition(job, move)
-            told = self._tell_move(
+            alerted = self._alert_move(
                 known, move, transition, routing=routing, due_at=due_at, facts=facts, rerun=last is not None
             )
         for alert in operator_alerts:
-            told += self._tell_operators(alert, routing=routing, at=move.observed_at)
+            alerted += self._alert_operators(alert, routing=routing, at=move.observed_at)
         if move.ends and known.batch is not None:
-            told += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
-        return _recorded(transition, told)
+            alerted += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
+        return _recorded(transition, alerted)
 
     def record_end(
         self,
@@ -276,10 +276,10 @@ class Jobs(TransactionPart):
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
         occurrence = job_occurrence(job, event, episode=known.episode)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
-        told = damped.add(self._connection, rows, at=at, due_at=at)
+        alerted = damped.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
-            told += self._finish_batch(known.project, known.batch, at=at, routing=routing)
-        return _recorded(None, told)
+            alerted += self._finish_batch(known.project, known.batch, at=at, routing=routing)
+        return _recorded(None, alerted)
 
     def record_stuck(
         self,
@@ -295,7 +295,7 @@ class Jobs(TransactionPart):
         before."""
         known = self.get(job, project)
         occurrence = job_occurrence(job, Event.STUCK)
-        if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
+        if known is None or known.tracking is not Tracking.ACTIVE or alerts.exists(self._connection, occurrence):
             return None
         own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, **own})
@@ -304,7 +304,7 @@ class Jobs(TransactionPart):
     def expiring(self, *, now: datetime, within: float, limit: int = 100) -> _Jobs:
         """Return finished videos whose last link expires within `within` seconds from `now`, that were neither
         opened through wrapd's own link nor reminded of; the first to expire first."""
-        return assets.dying(self._connection, now=now, within=within, limit=limit)
+        return assets.expiring(self._connection, now=now, within=within, limit=limit)
 
     def record_link_expiring(self, job: int, *, at: datetime, routing: Routing) -> Recorded | None:
         """Write the alerts that the job's links expire unseen, due `at`; `expiring` no longer returns it then.
@@ -364,7 +364,7 @@ class Jobs(TransactionPart):
             for row in rows
         ]
         if values:
-            self._connection.execute(_LOOKED, values)
+            self._connection.execute(_CHECKPOINT, values)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """Return the job, in every project if `project` is None."""
@@ -418,7 +418,7 @@ class Jobs(TransactionPart):
         """Count the matching jobs, up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
-    def _tell_move(
+    def _alert_move(
         self,
         known: JobRow,
         move: Moved,
@@ -432,7 +432,7 @@ class Jobs(TransactionPart):
         own = _facts(
             state=move.after, before=move.before, observed_at=move.observed_at, reported_at=move.reported_at
         )
-        told: _Channels = []
+        alerted: _Channels = []
         for event in events_of(move):
             occurrence = job_occurrence(known.id, event, transition=transition, episode=known.episode, rerun=rerun)
             rows = alerts.of_job(
@@ -443,10 +443,10 @@ class Jobs(TransactionPart):
                 facts={**facts, **own},
                 transition=transition,
             )
-            told += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
-        return told
+            alerted += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
+        return alerted
 
-    def _tell_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
+    def _alert_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
         return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
 
@@ -495,5 +495,5 @@ def _same_end(known: JobRow, seen: Observation) -> bool:
     return all(before == now for before, now in times)
 
 
-def _recorded(transition: int | None, told: Sequence[ChannelName]) -> Recorded:
-    return Recorded(transition=transition, deliveries=len(told), channels=tuple(dict.fromkeys(told)))
+def _recorded(transition: int | None, alerted: Sequence[ChannelName]) -> Recorded:
+    return Recorded(transition=transition, deliveries=len(alerted), channels=tuple(dict.fromkeys(alerted)))

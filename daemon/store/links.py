@@ -18,7 +18,7 @@ _MOMENT = _L.created_at.type
 _OF_JOB = select(LINKS).where(_L.job == bindparam("of_job"))
 _BY_TOKEN = select(LINKS).where(_L.token == bindparam("of_token"))
 _MAKE = insert(LINKS)
-_ANEW = update(LINKS).where(_L.job == bindparam("of_job"))
+_RENEW = update(LINKS).where(_L.job == bindparam("of_job"))
 _CLICKED = (
     update(LINKS)
     .where(_L.id == bindparam("row"))
@@ -58,7 +58,7 @@ class Links(TransactionPart):
         if row is None:
             self._connection.execute(_MAKE, {"job": job, **values})
         else:
-            self._connection.execute(_ANEW, {"of_job": job, **values})
+            self._connection.execute(_RENEW, {"of_job": job, **values})
         return plain_row(LinkRow, self._connection.execute(_OF_JOB, {"of_job": job}).one())
 
     def by_token(self, token: str) -> LinkRow | None:

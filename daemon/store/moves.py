@@ -12,7 +12,7 @@ from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches
-from daemon.store.alerts import KEPT
+from daemon.store.alerts import HELD_BACK
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import due, open_, same_line
 from daemon.store.rows import DeliveryStatus
@@ -55,16 +55,16 @@ def _has(*statuses: DeliveryStatus) -> ColumnElement[bool]:
     return or_(*(_D.status == plain(each) for each in statuses))
 
 
-_is_told = select(1).where(_same.c.key == _D.key, _same.c.channel == _NEW).correlate(DELIVERIES).exists()
+_has_same = select(1).where(_same.c.key == _D.key, _same.c.channel == _NEW).correlate(DELIVERIES).exists()
 _OPEN = _has(DeliveryStatus.PENDING, DeliveryStatus.HELD)
 _DEAD = _has(DeliveryStatus.DEAD)
 _SENDING = _has(DeliveryStatus.SENDING)
 _COUNT_DELIVERIES = select(
-    func.count().filter(not_(_SENDING), ~_is_told),
-    func.count().filter(not_(_SENDING), _is_told),
+    func.count().filter(not_(_SENDING), ~_has_same),
+    func.count().filter(not_(_SENDING), _has_same),
     func.count().filter(_SENDING),
 ).where(_D.channel == _OLD, or_(_OPEN, _DEAD, _SENDING))
-_MOVE_DELIVERIES = update(DELIVERIES).where(_D.channel == _OLD, ~_is_told).values(channel=_NEW)
+_MOVE_DELIVERIES = update(DELIVERIES).where(_D.channel == _OLD, ~_has_same).values(channel=_NEW)
 _MOVE_DEAD = _MOVE_DELIVERIES.where(_DEAD)
 # The attempts on the old channel say nothing about the new one, so deliveries start over there.
 _EVENTS = select(_D.event).where(_D.channel == _OLD, _OPEN).distinct()
@@ -81,7 +81,7 @@ _hurries = select(1).where(same_line(_later, DELIVERIES), _later.c.id > _D.id, o
 # Order is kept: what goes out now takes along what is held back for quiet hours ahead of it.
 _FREE = (
     update(DELIVERIES)
-    .where(_D.channel == _NEW, KEPT, _hurries.correlate(DELIVERIES).exists())
+    .where(_D.channel == _NEW, HELD_BACK, _hurries.correlate(DELIVERIES).exists())
     .values(due_at=bindparam("now", type_=_D.due_at.type))
 )
 
@@ -138,7 +138,7 @@ class Moves(TransactionPart):
     def _move_ends(self, old: ProjectName, new: ProjectName, batch: str) -> None:
         """Move the alerts of the batch's ends to keys of the other project, so that they are not sent again."""
         begins = batch_key(old, batch)
-        for row in batches.told_of(self._connection, old, batch):
+        for row in batches.end_alerts(self._connection, old, batch):
             key = batch_key(new, batch) + row.key.removeprefix(begins)
             self._connection.execute(_MOVE_END, {"row": row.id, "as_key": key, "new": new})
 

@@ -32,7 +32,7 @@ _NEXT_CHANNEL = select(_D.channel).where(_D.channel > _NAME).order_by(_D.channel
 _JOBS = select(func.count()).where(_C.project == _NAME, _C.tracking == plain(Tracking.ACTIVE))
 _UNSENT = select(func.count()).where(_D.channel == _NAME, open_(DELIVERIES))
 _KEY = f"{Event.ORPHANED}/"
-_TOLD = (
+_ALERTS = (
     select(_D.id, _D.key, _D.facts, _D.status, _D.attempts)
     .where(_D.key >= _KEY, _D.key < f"{Event.ORPHANED}0")  # "0" sorts after "/"
     .order_by(_D.id)
@@ -63,7 +63,7 @@ class Orphans(TransactionPart):
 
     def are_told(self) -> bool:
         """Return whether any alert stands open."""
-        return any(_OVER not in row.facts for row in self._connection.execute(_TOLD))
+        return any(_OVER not in row.facts for row in self._connection.execute(_ALERTS))
 
     def tell(
         self,
@@ -81,7 +81,7 @@ class Orphans(TransactionPart):
         here = {(each.what, each.name) for each in found}
         last: dict[Name, Any] = {}
         open_: dict[Name, str] = {}
-        for row in self._connection.execute(_TOLD).all():
+        for row in self._connection.execute(_ALERTS).all():
             name = _name_of(row.facts)
             last[name] = row
             if _OVER in row.facts:
@@ -90,12 +90,12 @@ class Orphans(TransactionPart):
                 self._end(row, at=at)
             else:
                 open_[name] = row.key
-        told: list[ChannelName] = []
+        alerted: list[ChannelName] = []
         for each in found:
             name = (each.what, each.name)
             key = open_.get(name) or f"{_KEY}{each.what}/{each.name}/{last[name].id if name in last else 0}"
-            told += self._write(each, key, known[each.what], routing=routing, at=at)
-        return told
+            alerted += self._write(each, key, known[each.what], routing=routing, at=at)
+        return alerted
 
     def _end(self, row: Any, *, at: datetime) -> None:
         values: dict[str, object] = {"facts": {**row.facts, _OVER: True}}

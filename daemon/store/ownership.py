@@ -45,7 +45,7 @@ _LEFT = select(_D.id).where(
     is_(DELIVERIES, DeliveryStatus.SENDING),
     ~_begun.correlate(DELIVERIES).exists(),
 )
-_ASIDE = update(DELIVERIES).where(_D.id == bindparam("row"))
+_POSTPONE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _TRIED = insert(ATTEMPTS)
 
 
@@ -114,7 +114,7 @@ def leave(connection: Connection, deliveries: Sequence[int], *, at: datetime) ->
     reason = LEFT_WHILE_SENDING
     connection.execute(_CLOSE, [{"row": row, "ended_at": at, "reason": reason} for row in found])
     dead = {"status": DeliveryStatus.DEAD, "last_error": reason, "possible_repeat": True}
-    connection.execute(_ASIDE, [{"row": row, **dead} for row in found])
+    connection.execute(_POSTPONE, [{"row": row, **dead} for row in found])
 
 
 def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, reason: str) -> Left:
@@ -129,7 +129,7 @@ def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, 
         "defects": defects,
         "last_error": reason,
     }
-    connection.execute(_ASIDE, {"row": found.id, **values})
+    connection.execute(_POSTPONE, {"row": found.id, **values})
     outcome = AttemptOutcome.DEAD if dead else AttemptOutcome.RETRY
     attempt = {"delivery": found.id, "n": n, "started_at": now, "ended_at": now}
     connection.execute(_TRIED, {**attempt, "outcome": outcome, "reason": reason})

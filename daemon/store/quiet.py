@@ -13,7 +13,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject
 from daemon.store import batches
-from daemon.store.alerts import KEPT, keeping_quiet
+from daemon.store.alerts import HELD_BACK, quiet_channels
 from daemon.store.ordering import unsent
 from daemon.store.tables import DELIVERIES, JOBS
 
@@ -24,7 +24,7 @@ _ROWS = (
         *(_C.kind, _C.tags, _C.batch, _C.label),
     )
     .select_from(DELIVERIES.outerjoin(JOBS, JOBS.c.id == _D.job))
-    .where(unsent(DELIVERIES), KEPT)  # through the index of what is unsent: an ORDER BY would read all deliveries
+    .where(unsent(DELIVERIES), HELD_BACK)  # by the index of unsent rows: ORDER BY would read all deliveries
 )
 _MOMENT = _D.due_at.type
 _FREE = update(DELIVERIES).where(_D.id == bindparam("row")).values(due_at=bindparam("due", type_=_MOMENT))
@@ -47,7 +47,7 @@ def renew(connection: Connection, routing: Routing, *, before: datetime, at: dat
 def _retime(connection: Connection, routing: Routing, *, before: datetime, at: datetime, longer: bool) -> int:
     free: list[dict[str, object]] = []
     kept: list[dict[str, object]] = []
-    quiet = keeping_quiet(routing)
+    quiet = quiet_channels(routing)
     first: dict[tuple[object, ...], datetime] = {}
     rows = connection.execute(_ROWS, {"now": before}).all()
     for row in sorted(rows, key=lambda row: -row.id):  # from the last: none may be due after one behind it

@@ -86,7 +86,7 @@ class Again(TransactionPart):
         after = self._connection.execute(_LAST).scalar_one()
         alerts: dict[tuple[str, ChannelName], Alert] = {}
         for row in rows:
-            alert = _anew(row, to or row.channel, after=after)
+            alert = _resent(row, to or row.channel, after=after)
             alerts.setdefault((alert.key, alert.channel), alert)
         return sum(damped.add_again(self._connection, alert, at=at) for alert in alerts.values())
 
@@ -97,11 +97,11 @@ def _of(query: Any, channel: ChannelName | None) -> Any:
 
 def _ends_of(batch: str) -> ColumnElement[bool]:
     """It announces the end of a batch of this name."""
-    told = func.json_extract(_D.facts, "$.batch")
-    return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, told == batch)
+    name = func.json_extract(_D.facts, "$.batch")
+    return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, name == batch)
 
 
-def _anew(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
+def _resent(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
     facts: dict[str, Json] = {
         # Messages take the event's time from this fact, or else from when the row was written.
         "observed_at": row.created_at.isoformat(),

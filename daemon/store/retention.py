@@ -40,7 +40,7 @@ _DONE = {
     for status in (DeliveryStatus.SENT, DeliveryStatus.CANCELED)
 }
 
-_told = select(1).where(_D.job == _C.id)
+_has_delivery = select(1).where(_D.job == _C.id)
 _other = JOBS.alias("other")
 _mates = select(1).where(
     _other.c.batch == _C.batch, _other.c.project == _C.project, _other.c.tracking == plain(Tracking.ACTIVE)
@@ -50,7 +50,7 @@ _forgotten = and_(
     _C.tracked_at < _BEFORE,
     or_(_C.state_since.is_(None), _C.state_since < _BEFORE),
     or_(_C.last_polled_at.is_(None), _C.last_polled_at < _BEFORE),
-    ~_told.correlate(JOBS).exists(),
+    ~_has_delivery.correlate(JOBS).exists(),
     or_(_C.batch.is_(None), ~_mates.correlate(JOBS).exists()),  # a batch counts its jobs when it ends
 )
 # Through `jobs_finished`. A job that still has a delivery is passed over: its deliveries are deleted first.

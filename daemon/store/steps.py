@@ -20,12 +20,12 @@ _MICROSECOND = timedelta(microseconds=1)
 _D, _A = DELIVERIES.c, ATTEMPTS.c
 _due_at, _tried_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.tried_at))
 _STEP = bindparam("step", type_=BigInteger)
-_KEPT = and_(_D.held_until.is_not(None), _D.attempts == 0)
+_HELD_BACK = and_(_D.held_until.is_not(None), _D.attempts == 0)
 _WRITTEN_SINCE = _D.due_at.between(bindparam("first", type_=MOMENT), bindparam("last", type_=MOMENT))
 _WAITS = and_(
     _D.due_at > bindparam("after", type_=MOMENT),
     not_(_WRITTEN_SINCE),
-    or_(bindparam("all", type_=BigInteger) == 1, not_(_KEPT)),
+    or_(bindparam("all", type_=BigInteger) == 1, not_(_HELD_BACK)),
 )
 _MOVE = (
     update(DELIVERIES)

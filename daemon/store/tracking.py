@@ -30,7 +30,7 @@ _KNOWN = select(
     *(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state, _C.batch, _C.label, _C.tags),
     *(_C.kind_source, _C.named_by),
 ).where(_C.job_id.in_(bindparam("job_ids", expanding=True)))
-_WORDS = ("label", "tags", "batch")
+_VALUES = ("label", "tags", "batch")
 _GIVE = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
@@ -39,7 +39,7 @@ _GIVE = (
         kind_source=bindparam("new_source"),
         named_by=bindparam("new_named"),
         changed=or_(_C.changed, bindparam("news", type_=Boolean)),
-        **{name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name]) for name in _WORDS},
+        **{name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name]) for name in _VALUES},
     )
 )
 _AGAIN = {
@@ -52,7 +52,7 @@ _AGAIN = {
 _TAKE_UP = update(JOBS).where(_C.id == bindparam("row")).values(_AGAIN)
 # The service may have reverted the end, so the job becomes like one not answered yet. Its end stays in the
 # transitions.
-_LOOK_AGAIN = (
+_ASK_AGAIN = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
@@ -98,7 +98,7 @@ def track_many(
     rule = rule or TrackRule()
     touched: dict[batches.Batch, None] = {}
     results = []
-    for part in _apart(requests):
+    for part in _distinct(requests):
         plan = _plan(connection, part, rule, at=at)
         _write(connection, plan, at=at)
         touched.update(plan.touched)
@@ -135,7 +135,7 @@ class _Plan:
     added: list[dict[str, Any]] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
     taken_up: list[int] = field(default_factory=list)
-    looked_again: list[int] = field(default_factory=list)
+    asked_again: list[int] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
     """Jobs whose links become live again."""
     touched: dict[batches.Batch, None] = field(default_factory=dict)
@@ -193,7 +193,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
     active = again or job.tracking is Tracking.ACTIVE
     kind, source, kind_change = _kind(request, job)
     named_by = min(request.named_by, job.named_by, key=_TRUST.index)
-    label, new_tags, batch = _new_words(request, job) if rule.change else (None, None, None)
+    label, new_tags, batch = _new_values(request, job) if rule.change else (None, None, None)
     words = {Change.LABEL: label, Change.TAGS: new_tags, Change.BATCH: batch}
     changes = [change for change, value in words.items() if value is not None]
     changes += [] if kind_change is None else [kind_change]
@@ -211,7 +211,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
             }
         )
     if again:
-        (plan.looked_again if job.tracking is Tracking.FINISHED else plan.taken_up).append(job.id)
+        (plan.asked_again if job.tracking is Tracking.FINISHED else plan.taken_up).append(job.id)
     if closed:
         plan.reopened.append(job.id)
         changes.append(Change.LINK)
@@ -250,7 +250,7 @@ def _kind(request: TrackRequest, job: Known) -> tuple[str, KindSource, Change | 
     return request.kind, request.kind_source, Change.KIND
 
 
-def _new_words(request: TrackRequest, job: Known) -> tuple[str | None, tuple[str, ...] | None, str | None]:
+def _new_values(request: TrackRequest, job: Known) -> tuple[str | None, tuple[str, ...] | None, str | None]:
     """Return the label, tags and batch that the request changes; None for those that it does not."""
     return (
         request.label if request.label not in (None, job.label) else None,
@@ -264,7 +264,7 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
         insert(JOBS): plan.added,
         _GIVE: plan.given,
         _TAKE_UP: [{"row": row, "at": at} for row in plan.taken_up],
-        _LOOK_AGAIN: [{"row": row, "at": at} for row in plan.looked_again],
+        _ASK_AGAIN: [{"row": row, "at": at} for row in plan.asked_again],
     }
     for statement, rows in statements.items():
         if rows:
@@ -310,7 +310,7 @@ def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
     }
 
 
-def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
+def _distinct(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
     """Split requests into chunks without repeated jobs, so that a second request about a job finds what the first
     one stored."""
     part: dict[_Key, TrackRequest] = {}

@@ -245,7 +245,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
         ),
         (
-            orphans._TOLD,
+            orphans._ALERTS,
             [
                 "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)",
                 "USE TEMP B-TREE FOR ORDER BY",

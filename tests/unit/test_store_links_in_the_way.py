@@ -1,5 +1,4 @@
-"""Files that wrapd writes beside its database, when somebody has put a link in their place: nothing behind it is
-touched."""
+"""A link in place of a file that wrapd writes next to its database: its target is not touched."""
 
 import os
 import socket

@@ -270,7 +270,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:
     found = [step for step in plan(database, statement) if "SUBQUERY" not in step]
-    # Which of two fitting indexes SQLite takes differs between its releases; that it sorts or scans must not.
+    # Releases of SQLite choose differently between two suitable indexes; none may sort or scan.
     assert len(found) == len(steps)
     for got, wanted in zip(found, steps, strict=True):
         assert got == wanted or ("deliveries" in got and got.split(" USING ")[0] == wanted.split(" USING ")[0])
@@ -280,6 +280,6 @@ def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, s
 FEW = {
     "SCAN jobs USING INDEX jobs_changed",
     "SCAN discoveries USING INDEX discoveries_waiting",
-    "SCAN attempts",  # from the last one back, to the first that is old
+    "SCAN attempts",  # backwards from the newest to the first one that is old
     "SCAN anon_1",  # of what was found
 }

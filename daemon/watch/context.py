@@ -1,6 +1,6 @@
-"""What all parts of one project's watch share. Never decides anything.
+"""What all parts of one project's watch share. Makes no decisions.
 
-Routing and limits may change while it runs: they are read where they are used, and never kept.
+Routing and limits can change while the watch runs, so they are read at each use and never kept.
 """
 
 import random
@@ -32,7 +32,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class ProjectContext:
-    """One project's surroundings, and what all parts of its watch use."""
+    """One project's surroundings, shared by all parts of its watch."""
 
     project: ProjectName
     client: ProjectClient

@@ -1,4 +1,4 @@
-"""How the watch of a project stands, as it is stored for commands and shown as metrics. Never decides anything."""
+"""The state of a project's watch, as stored for commands and shown as metrics. Makes no decisions."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from daemon.watch.poller import Poller
 
 
 def status_of(poller: Poller, *, now: float, wall: datetime) -> Mapping[str, Json]:
-    """The facts of one project as of `now` (monotonic seconds) and `wall` (UTC). Also sets its gauges."""
+    """Return the facts of one project as of `now` (monotonic seconds) and `wall` (UTC). Also sets its gauges."""
     feed, id_lists, planner = poller.feed.trust, poller.id_lists.trust, poller.planner
     budget, metrics = poller.context.client.budget, poller.context.metrics
     metrics.feed_trusted.labels(poller.project).set(feed.trusted)

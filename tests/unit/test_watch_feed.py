@@ -128,8 +128,8 @@ def test_a_read_that_would_take_too_many_pages_ends_and_says_how_far_it_is_whole
     [
         ([entry(1, T - 5), entry(2, T)], "it is not sorted by update time"),
         ([entry(1, T), entry(2, None)], "it does not say when jobs were updated"),
-        ([entry(1, T), entry(2, T - 1, "PROCESSING")], "it takes no notice of the states asked for"),
-        ([entry(1, T), entry(2, T - 1, "WAITING")], "it takes no notice of the states asked for"),
+        ([entry(1, T), entry(2, T - 1, "PROCESSING")], "it ignores the requested states"),
+        ([entry(1, T), entry(2, T - 1, "WAITING")], "it ignores the requested states"),
     ],
 )
 def test_what_is_not_as_documented_is_a_lie(entries: list[Summary], lie: str) -> None:

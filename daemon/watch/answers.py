@@ -4,7 +4,6 @@ Owns every change of a job's state in memory, made only once the store has it. D
 the lists and the feed do), and never lets an error of the store become a job's state.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +21,7 @@ from daemon.store import Recorded, StoreError, Transaction
 from daemon.watch.context import ProjectContext
 from daemon.watch.job import AskedBy, Watched
 from daemon.watch.learning import production_began, started_before
-from daemon.watch.links import links_now
+from daemon.watch.links import download_url, linkless, links_now
 from daemon.watch.reports import Reports
 
 log = logger(__name__)
@@ -101,8 +100,8 @@ class Answers:
     async def _record(self, watched: Watched, move: Moved, seen: Observation, asked: Asked) -> None:
         context = self._context
         asset_id = _asset_to_complete(move, seen)
-        linkless = watched.kind.listed and Event.SUCCEEDED in events_of(move) and _linkless(seen.asset)
-        wait = _LINKS_BY if linkless else LINK_PATIENCE if asset_id else 0.0
+        no_links = watched.kind.listed and Event.SUCCEEDED in events_of(move) and linkless(seen.asset)
+        wait = _LINKS_BY if no_links else LINK_PATIENCE if asset_id else 0.0
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         # The kind is confirmed where a single query was answered under it or a list named it.
@@ -135,21 +134,21 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        self._wake(watched, seen.asset, recorded, asset_id=asset_id, linkless=linkless)
+        self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links)
         if move.ends:
             self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
 
     def _wake(
-        self, watched: Watched, asset: Asset, recorded: Recorded, *, asset_id: str | None, linkless: bool
+        self, watched: Watched, asset: Asset, recorded: Recorded, *, asset_id: str | None, no_links: bool
     ) -> None:
         """Have the move's alert sent, or completed first: with the download link of `asset_id`, or, where the
-        answer had no link at all (`linkless`), with those that a later query finds."""
+        answer had no link at all (`no_links`), with those that a later query finds."""
         if asset_id is None:
             self._context.wake(recorded.channels)
         else:
-            completing = self._complete(watched, asset_id, recorded, last=not linkless)
+            completing = self._complete(watched, asset_id, recorded, last=not no_links)
             self._context.tasks.spawn("complete", completing, job=watched.job_id)
-        if linkless:
+        if no_links:
             self._look_for_links(watched, asset.asset_id, recorded, LINK_RETRIES)
 
     def _tell_end(self, found: EndFound, *, succeeded: bool) -> None:
@@ -233,7 +232,7 @@ class Answers:
         context = self._context
         url: str | None = None
         try:
-            url = await self._download_url(asset_id)
+            url = await download_url(context.client, asset_id, priority=Priority.NEWS, patience=LINK_PATIENCE)
         except (ApiError, TimeoutError) as error:
             log.info(
                 LogEvent.POLL_FAILED, project=context.project, job=watched.job_id, asset=asset_id, error=error
@@ -405,12 +404,6 @@ class Answers:
         if watched.defects == DEFECTS:
             self._reports.defect(watched, error)
 
-    async def _download_url(self, asset_id: str) -> str | None:
-        budget = self._context.client.budget
-        async with asyncio.timeout(LINK_PATIENCE):
-            permit = await budget.take(Priority.NEWS)
-            return await self._context.client.download_url(asset_id, permit=permit, timeout=LINK_PATIENCE)
-
     def _looked(self, watched: Watched, asked: Asked) -> None:
         watched.answered(asked.began, asked.by)
         self.touched[watched.job] = watched
@@ -430,10 +423,6 @@ def _asset_to_complete(move: Moved, seen: Observation) -> str | None:
     if move.after in (State.SUCCEED, State.PARTIAL_SUCCEED) and seen.asset.preview_url is None:
         return seen.asset.asset_id
     return None
-
-
-def _linkless(asset: Asset) -> bool:
-    return asset.preview_url is None and asset.download_url is None and asset.cover_url is None
 
 
 def _epoch(moment: datetime | None) -> float | None:

@@ -5,6 +5,7 @@ queries.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from daemon.logs import LogEvent, logger
@@ -59,7 +60,7 @@ class Asker:
             asking = self._ask_by_ids(question.jobs, permit)
         else:
             self._feed.begin()
-            asking = self._read_feed(permit)
+            asking = self._ask_list(self._feed.read(permit), self._feed.failed, self._feed.broken)
         self.in_flight += 1
         self._context.tasks.spawn("look", self._counted(asking), project=self._context.project)
 
@@ -137,32 +138,26 @@ class Asker:
             await self._answers.take(watched, shown.observation, asked)
 
     async def _ask_by_ids(self, jobs: Sequence[Watched], permit: Permit) -> None:
+        broken = partial(self._id_lists.broken, jobs)
         try:
-            await self._id_lists.ask(jobs, permit)
-        except ApiError as error:
-            self._outcomes.list_failed(error, self._id_lists.failed)
-            self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broke(self._context.clock.monotonic())
-            self._id_lists.broken(jobs, error)
-        else:
-            self._outcomes.reached()
-            self._progress.made(self._context.clock.monotonic())
+            await self._ask_list(self._id_lists.ask(jobs, permit), self._id_lists.failed, broken)
         finally:
             self._put_back([watched for watched in jobs if watched.phase is Phase.ASKED])
 
-    async def _read_feed(self, permit: Permit) -> None:
+    async def _ask_list(
+        self, asking: Coroutine[Any, Any, None], failed: Callable[..., None], broken: Callable[[Exception], None]
+    ) -> None:
         try:
-            await self._feed.read(permit)
+            await asking
         except ApiError as error:
-            self._outcomes.list_failed(error, self._feed.failed)
-            self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - the same
+            self._outcomes.list_failed(error, failed)
+        except Exception as error:  # noqa: BLE001 - a bug costs one list
             self._progress.broke(self._context.clock.monotonic())
-            self._feed.broken(error)
+            broken(error)
+            return
         else:
             self._outcomes.reached()
-            self._progress.made(self._context.clock.monotonic())
+        self._progress.made(self._context.clock.monotonic())
 
     def _wants_script(self, watched: Watched) -> bool:
         return (

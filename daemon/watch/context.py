@@ -6,6 +6,7 @@ Routing and limits can change while the watch runs, so they are read at each use
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timedelta
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -19,6 +20,8 @@ from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
+
+_OLDEST = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +65,8 @@ class ProjectContext:
         )
         self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
         self.tasks = Tasks("watch", self.defects)
+
+    def created_since(self) -> datetime:
+        """Return the bound on the age of jobs in lists by ids: without one the service lists only the last
+        month."""
+        return (self.clock.now() - _OLDEST).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -33,7 +33,6 @@ from daemon.store import (
     StoreClosed,
     StoreError,
     StoreFailed,
-    TrackOutcome,
     TrackResult,
     Transaction,
 )
@@ -138,17 +137,16 @@ class Looker:
             known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, kinds))
             told = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
             return [_found(each, told[each.job_id], "new") for each in wanted]
-        tracked = await self._store.write(partial(self._track, kinds=kinds, wish=wish))
+        at = self._clock.now()
+        tracked = await self._store.write(
+            lambda tx: discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
+        )
         return [
             _found(each, None, "added")
             if tracked[each.job_id].result is TrackResult.ADDED
             else _found(each, tracked[each.job_id].tracking, "known")
             for each in wanted
         ]
-
-    def _track(self, tx: Transaction, *, kinds: Mapping[JobId, str], wish: Wish) -> dict[JobId, TrackOutcome]:
-        at = self._clock.now()
-        return discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
 
 
 def _kind_of(summary: Summary) -> str:

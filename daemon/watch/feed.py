@@ -19,8 +19,7 @@ from daemon.store import StoreError
 from daemon.tasks import where_of
 from daemon.watch.answers import Answers, Asked, EndFound
 from daemon.watch.context import ProjectContext
-from daemon.watch.id_lists import outdated, take_summary
-from daemon.watch.job import Watched
+from daemon.watch.id_lists import outdated, record_summary
 from daemon.watch.trust import FULL_LIST, FeedTrust
 
 log = logger(__name__)
@@ -141,7 +140,7 @@ class FeedReader:
         self._sweep_check = 0.0
         self._since: datetime | None = None
         self._since_at = -math.inf
-        self._sample: list[Watched] = []
+        self._sample = list(context.agenda)
         self._sampled_at = -math.inf
         self._ends: list[float] = []
 
@@ -223,38 +222,21 @@ class FeedReader:
     # What a read shows
 
     def _take(self, entries: Sequence[Summary], asked: Asked) -> None:
+        context = self._context
         for entry in entries:
-            watched = self._context.agenda.get(entry.job_id)
+            watched = context.agenda.get(entry.job_id)
             # Where a single query comes next, it will say more than this entry.
             if watched is None or watched.recording or watched.singly_next or entry.state == watched.state:
                 continue
+            # After an error of the store or of wrapd itself it waits for its next try.
+            waits = watched.due > asked.began and (watched.unstored or watched.defects > 0)
             try:
-                self._take_one(watched, entry, asked)
+                if not (waits or outdated(watched, entry, asked)):
+                    record_summary(context, self._answers, watched, entry, asked)
             except Exception as error:  # noqa: BLE001 - costs this entry only
                 self._answers.defect(watched, error)
-                self._put_back(watched)
-
-    def _take_one(self, watched: Watched, entry: Summary, asked: Asked) -> None:
-        # The second case: the store or wrapd itself failed on this job, which has to wait for its next try.
-        if outdated(watched, entry, asked) or (
-            watched.due > asked.began and (watched.unstored or watched.defects)
-        ):
-            return
-        watched.begin_recording()
-        self._context.tasks.spawn("move", self._take_move(watched, entry, asked), job=watched.job_id)
-
-    async def _take_move(self, watched: Watched, entry: Summary, asked: Asked) -> None:
-        try:
-            await take_summary(self._context, self._answers, watched, entry, asked)
-        except Exception as error:  # noqa: BLE001
-            self._answers.defect(watched, error)
-        finally:
-            watched.end_recording()
-            self._put_back(watched)
-
-    def _put_back(self, watched: Watched) -> None:
-        if not watched.in_flight:  # otherwise the query under way puts it back
-            self._context.planner.put_back(watched, self._context.clock.monotonic(), by_list=True)
+                if not watched.in_flight:
+                    context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
 
     # Whether it can be trusted
 

@@ -52,13 +52,7 @@ class ProjectHealth:
         return "recovered" if was_down else None
 
     def failed(
-        self,
-        now: float,
-        *,
-        spread: float,
-        at_once: bool = False,
-        about: JobId | None = None,
-        others: bool = False,
+        self, now: float, *, spread: float, at_once: bool = False, about: JobId | None = None, others: bool = False
     ) -> Change | None:
         """Note a request without a usable answer. `spread` is a random number in [0, 1).
 
@@ -113,14 +107,7 @@ class CredentialRefusals:
         return told
 
     def refused(
-        self,
-        about: JobId | None,
-        *,
-        began: float,
-        now: float,
-        by_service: bool,
-        worked: bool,
-        alone: bool,
+        self, about: JobId | None, *, began: float, now: float, by_service: bool, worked: bool, alone: bool
     ) -> bool:
         """Note a refusal and return whether to report it now. `about`: the job queried, if it was one.
         `by_service`: the gateway had accepted the request. `worked`: the same query was answered before. `alone`:

@@ -6,7 +6,6 @@ is missing from an answer is then queried singly; a list alone never proves that
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
@@ -23,8 +22,6 @@ from daemon.watch.trust import IdListTrust, Pauses
 
 log = logger(__name__)
 
-_SINCE = timedelta(days=366)
-"""Maximum age of the jobs in a list: without a bound the service lists only the last month."""
 _SOONEST, _LATEST = 0.05, 1.0
 """Seconds until jobs that were not worth a request are weighed again: at least, and at most."""
 _BY_PRICE = frozenset({Reason.PRICE, Reason.SHORTEST, Reason.NET})
@@ -93,18 +90,15 @@ class IdLists:
         """Query all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
         context = self._context
         began = context.clock.monotonic()
-        query = ListQuery(
-            job_ids=tuple(watched.job_id for watched in jobs),
-            created_since=(context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
-        )
+        ids = tuple(watched.job_id for watched in jobs)
+        query = ListQuery(job_ids=ids, created_since=context.created_since())
         try:
             listed = await context.client.list(query, permit=permit)
         except Refused:
             if len(jobs) > 1:
                 self._limited(self.trust.refused(len(jobs), context.clock.monotonic()))
             raise
-        wanted = {watched.job_id for watched in jobs}
-        best, foreign = _newest(listed.entries, wanted)
+        best, foreign = _newest(listed.entries, set(ids))
         missing, stale = self._take(jobs, best, Asked(by="ids", began=began))
         self._looks.inc(len(best) - len(stale))
         why = self.trust.answered(
@@ -203,8 +197,7 @@ class IdLists:
         elif not (outdated(watched, summary, asked) if moved else lags(watched, summary)):
             watched.set_missed(0)
             if moved:
-                watched.begin_recording()
-                context.tasks.spawn("move", self._take_move(watched, summary, asked), job=watched.job_id)
+                record_summary(context, self._answers, watched, summary, asked)
                 return True
             self._answers.unchanged(watched, asked, now)
             watched.note_reported(summary.reported_at)
@@ -214,16 +207,6 @@ class IdLists:
             return False
         context.planner.put_back(watched, now, by_list=True)
         return True
-
-    async def _take_move(self, watched: Watched, summary: Summary, asked: Asked) -> None:
-        context = self._context
-        try:
-            await take_summary(context, self._answers, watched, summary, asked)
-        except Exception as error:  # noqa: BLE001
-            self._answers.defect(watched, error)
-        finally:
-            watched.end_recording()
-            context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
 
     def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
         """Have jobs queried singly that an answer lacks; if the list is in doubt, once more in a list."""
@@ -275,11 +258,29 @@ def lags(watched: Watched, summary: Summary) -> bool:
     return known is not None and told is not None and told <= known - _WHOLE_SECOND
 
 
-async def take_summary(
+def record_summary(
     context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
 ) -> None:
-    """Store the move that a list shows, if it carries what the alert needs; otherwise have the single query come
-    first. Puts nothing into the agenda."""
+    """Store the move that a list shows, in the background, and put the job back afterwards."""
+
+    async def record() -> None:
+        try:
+            await _take_summary(context, answers, watched, summary, asked)
+        except Exception as error:  # noqa: BLE001 - costs this job only
+            answers.defect(watched, error)
+        finally:
+            watched.end_recording()
+            if asked.by == "ids" or not watched.in_flight:  # otherwise the query under way puts it back
+                context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
+
+    watched.begin_recording()
+    context.tasks.spawn("move", record(), job=watched.job_id)
+
+
+async def _take_summary(
+    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
+) -> None:
+    """Store the move if the list carries what the alert needs; otherwise have a single query come first."""
     seen, now = summary.observation(), context.clock.monotonic()
     answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:

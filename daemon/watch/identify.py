@@ -7,7 +7,6 @@ callback named until the service confirms that they exist, since they may be mad
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy
@@ -27,8 +26,6 @@ SHARE = 0.08
 """Share of the rate used to find kinds: including the burst it stays below a tenth."""
 _BURST = 4
 """Requests that may follow each other at once: as many as one job takes."""
-_SINCE = timedelta(days=366)
-"""Maximum age of the jobs in a list: without a bound the service lists only the last month."""
 _FIRST_PAUSE, _LONGER = 5.0, 3.0
 """Seconds from the first round of queries about a job to the second, and the factor by which each pause grows."""
 _PAUSE, _LONGEST_PAUSE = 2.0, 60.0
@@ -117,12 +114,7 @@ class Kinds:
         age = min(asked, max(0.0, (self._context.clock.now() - row.tracked_at).total_seconds()))
         self._add(
             KindCase(
-                job=row.id,
-                job_id=row.job_id,
-                episode=row.episode,
-                since=now - age,
-                rounds=row.kind_tries,
-                due=now,
+                job=row.id, job_id=row.job_id, episode=row.episode, since=now - age, rounds=row.kind_tries, due=now
             )
         )
 
@@ -156,7 +148,8 @@ class Kinds:
     def tick(self) -> None:
         """Send what is due unless a query is under way; report what there is to report."""
         now = self._context.clock.monotonic()
-        if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
+        held = now < self._gather_until and any(case.watched is None for case in self._cases.values())
+        if self._unknown and now >= self._report_at and not held:
             self._report(now)
         if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
             return
@@ -175,9 +168,6 @@ class Kinds:
         if self._unknown:
             self._report(self._context.clock.monotonic())
             await self._reports.flush()
-
-    def _held(self) -> bool:
-        return any(case.watched is None for case in self._cases.values())
 
     def _add(self, case: KindCase) -> None:
         self._cases[case.job_id] = case
@@ -241,8 +231,7 @@ class Kinds:
 
     async def _ask_list(self, cases: Sequence[KindCase]) -> None:
         context = self._context
-        since = (context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
-        query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
+        query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=context.created_since())
         try:
             listed = await context.client.list(query, permit=await context.client.budget.take(Priority.NEWS))
         except (Refused, JobNotFound, ProjectFault):

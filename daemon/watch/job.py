@@ -7,15 +7,12 @@ Pure: moments are monotonic seconds, passed in as arguments.
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
-
-if TYPE_CHECKING:
-    from daemon.domain.durations import Durations, Law
 
 AskedBy = Literal["single", "ids", "feed"]
 """How a job was queried: alone, in a list by ids, or through the feed of ended jobs."""
@@ -57,9 +54,6 @@ class Watched:
     script_asked: bool = False
     length: float | None = None
     """Expected length: seconds of speech."""
-    law: "Law | None" = None
-    """How long jobs like it take, as learned in `law_of`."""
-    law_of: "Durations | None" = None
 
     state: str | None
     since: float
@@ -309,16 +303,12 @@ class Watched:
         self.guessed = False
         if kind is self.kind:
             return False
-        self.kind, self.law = kind, None
+        self.kind = kind
         return True
 
     def set_length(self, seconds: float) -> None:
         """Set its expected length."""
-        self.length, self.law = seconds, None
-
-    def keep_law(self, law: "Law", of: "Durations") -> None:
-        """Keep how long similar jobs take, and the fit that it comes from."""
-        self.law, self.law_of = law, of
+        self.length = seconds
 
     def set_script_asked(self, *, asked: bool) -> None:
         """Set whether its script was requested, successfully or not."""

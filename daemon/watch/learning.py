@@ -76,15 +76,11 @@ class Learning:
         running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
         for project, agenda in agendas.items():
             sample = agenda.sample(self._begin, _SAMPLE)
+            weight = len(agenda) / max(1, len(sample))
             for watched in sample:
                 if watched.state == State.PROCESSING and watched.start is not None:
-                    running[str(project), watched.kind.name].append(
-                        Running(
-                            seconds=max(0.0, now - watched.start),
-                            length=watched.length,
-                            weight=len(agenda) / len(sample),
-                        )
-                    )
+                    life = Running(seconds=max(0.0, now - watched.start), length=watched.length, weight=weight)
+                    running[str(project), watched.kind.name].append(life)
         return dict(running)
 
 

@@ -7,7 +7,7 @@ state and does not block its caller for longer than the caller allows.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from daemon.clock import Clock
@@ -85,9 +85,12 @@ class FreshLinks:
         await self._tasks.end(patience=0)
 
     async def _ask(self, job: JobRow) -> JobRow | None:
-        fresh = None
+        asset = fresh = None
         try:
-            asset = await self._links(job)
+            client, kind = self._clients.get(job.project), KINDS.get(job.kind)
+            if client is not None and kind is not None:
+                old = job.asset.asset_id
+                asset = await links_now(client, kind, job.job_id, asset_id=old, priority=Priority.NEWS)
             fresh = None if asset is None else await self._stored(job, asset)
         except ApiError as error:
             self._failed(job, error)
@@ -97,13 +100,6 @@ class FreshLinks:
             raise
         self._remember(job.id, fresh)
         return fresh
-
-    async def _links(self, job: JobRow) -> Asset | None:
-        """Return the links that the service has now; None if it has none. Raises ApiError."""
-        client, kind = self._clients.get(job.project), KINDS.get(job.kind)
-        if client is None or kind is None:
-            return None
-        return await links_now(client, kind, job.job_id, asset_id=job.asset.asset_id, priority=Priority.NEWS)
 
     async def _stored(self, job: JobRow, asset: Asset) -> JobRow:
         """Return the job with its new links, stored if the database takes them."""
@@ -147,30 +143,30 @@ async def links_now(
     asset_id = found.asset_id or asset_id
     if found.preview_url is None and found.download_url is None and asset_id is not None:
         try:
-            url = await _download_url(client, asset_id, priority)
+            url = await download_url(client, asset_id, priority=priority, patience=ASSET_TIMEOUT)
         except (ApiError, TimeoutError) as error:  # keep what the first answer had
             log.info(LogEvent.LINK_NOT_RENEWED, project=client.settings.name, job=job_id, error=error)
         else:
             found = replace(found, download_url=url)
-    if found.preview_url is None and found.download_url is None and found.cover_url is None:
-        return None
-    return found
+    return None if linkless(found) else found
 
 
-async def _download_url(client: ProjectClient, asset_id: str, priority: Priority) -> str | None:
-    async with asyncio.timeout(ASSET_TIMEOUT):
+def linkless(asset: Asset) -> bool:
+    """Whether none of the asset's links is known."""
+    return asset.preview_url is None and asset.download_url is None and asset.cover_url is None
+
+
+async def download_url(client: ProjectClient, asset_id: str, *, priority: Priority, patience: float) -> str | None:
+    """Return an asset's download link, within `patience` seconds including the wait for the budget. Raises
+    ApiError, TimeoutError."""
+    async with asyncio.timeout(patience):
         permit = await client.budget.take(priority)
-        return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
+        return await client.download_url(asset_id, permit=permit, timeout=patience)
 
 
 def _merged(old: Asset, new: Asset) -> Asset:
-    return Asset(
-        asset_id=new.asset_id or old.asset_id,
-        asset_name=new.asset_name or old.asset_name,
-        cover_url=new.cover_url or old.cover_url,
-        preview_url=new.preview_url or old.preview_url,
-        download_url=new.download_url or old.download_url,
-    )
+    """Return `new` with what it lacks taken from `old`."""
+    return Asset(**{each.name: getattr(new, each.name) or getattr(old, each.name) for each in fields(Asset)})
 
 
 async def remind(store: Store, routing: Routing, *, within: float, now: datetime) -> tuple[ChannelName, ...]:

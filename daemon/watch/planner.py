@@ -108,13 +108,8 @@ class Planner:
         return key
 
     def law(self, watched: Watched) -> Law:
-        """Return how long jobs like this one take."""
-        durations = self._durations()
-        if watched.law is None or watched.law_of is not durations:
-            law = durations.law(self.key(watched.kind), watched.length)
-            watched.keep_law(law, durations)
-            return law
-        return watched.law
+        """Return how long jobs like this one take. Never kept: a job would pin the fit that its law belongs to."""
+        return self._durations().law(self.key(watched.kind), watched.length)
 
     def area(self, watched: Watched, now: float) -> float:
         """Return the expected undetected delay of a job as of now, in seconds."""

@@ -5,8 +5,10 @@ messages, and never lets an internal error (of the store, or a bug) become a job
 """
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from daemon.domain.events import Event
+from daemon.domain.events import Event, Json
 from daemon.domain.jobs import JobId
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
@@ -180,6 +182,34 @@ class Poller:
     def moved(self, now: float) -> float:
         """The same, counting internal errors too: a project that has not moved for long hangs."""
         return self._progress.moved if len(self.agenda) else now
+
+    def status(self, now: float, wall: datetime) -> Mapping[str, Json]:
+        """Return the facts of the project's watch as of `now` (monotonic seconds) and `wall` (UTC), as stored for
+        commands. Also sets its gauges."""
+        feed, id_lists, planner = self.feed.trust, self.id_lists.trust, self.planner
+        budget, metrics = self.context.client.budget, self.context.metrics
+        metrics.feed_trusted.labels(self.project).set(feed.trusted)
+        metrics.batch_size.labels(self.project).set(planner.list_size)
+        metrics.price.labels(self.project).set(planner.price)
+        metrics.request_rate.labels(self.project).set(budget.current_rate(now))
+        again = None if feed.again_at is None else wall + timedelta(seconds=feed.again_at - now)
+        return {
+            "feed": feed.standing,
+            "feed_reason": feed.reason,
+            "feed_again_at": None if again is None else again.isoformat(),
+            "feed_carries_news": self.feed.carries_news,
+            "batch": "auto" if planner.plan.batch else "off",
+            "batch_size": planner.list_size,
+            "batch_reason": id_lists.reason,
+            "price": planner.plan.price,
+            "pressure": round(planner.pressure, 3),
+            "net_interval": planner.net_interval,
+            "rate": round(budget.current_rate(now), 3),
+            "usage": round(budget.usage(now), 3),
+            "jobs": len(self.agenda),
+            "late_seconds": round(self.late, 1),
+            "up": not self.health.down,
+        }
 
     # Stopping
 

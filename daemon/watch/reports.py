@@ -47,10 +47,6 @@ class Reports:
                 event=Event.UNKNOWN_STATE,
                 key=f"project/{self._project}/state/{move.after}",
                 project=self._project,
-                facts={
-                    "state": move.after,
-                    "job_id": watched.job_id,
-                    "observed_at": move.observed_at.isoformat(),
-                },
+                facts={"state": move.after, "job_id": watched.job_id, "observed_at": move.observed_at.isoformat()},
             ),
         )

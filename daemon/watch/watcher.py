@@ -25,7 +25,6 @@ from daemon.watch.job import Watched
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
-from daemon.watch.status import status_of
 
 log = logger(__name__)
 T = TypeVar("T")
@@ -316,7 +315,7 @@ class Watcher:
 
     async def _store_status(self) -> None:
         now, at = self._clock.monotonic(), self._clock.now()
-        facts = {name: status_of(poller, now=now, wall=at) for name, poller in self._pollers.items()}
+        facts = {name: poller.status(now, at) for name, poller in self._pollers.items()}
 
         def store(tx: Transaction) -> None:
             for name, each in facts.items():
@@ -340,19 +339,17 @@ class Watcher:
         now, wall = self._clock.monotonic(), self._clock.now()
         looks = []
         for watched in jobs:
-            looks.append(
-                Bookkeeping(
-                    job=watched.job,
-                    last_polled_at=None
-                    if watched.looked is None
-                    else wall - timedelta(seconds=now - watched.looked),
-                    next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
-                    polls=watched.polls,
-                    last_error=watched.last_error,
-                    asked_by=watched.asked_by,
-                    next_reason=watched.reason,
-                )
+            ago, until = now - (watched.looked or 0.0), max(0.0, watched.due - now)
+            look = Bookkeeping(
+                job=watched.job,
+                last_polled_at=None if watched.looked is None else wall - timedelta(seconds=ago),
+                next_poll_at=wall + timedelta(seconds=until),
+                polls=watched.polls,
+                last_error=watched.last_error,
+                asked_by=watched.asked_by,
+                next_reason=watched.reason,
             )
+            looks.append(look)
             watched.checkpointed()
         return looks
 
@@ -360,18 +357,12 @@ class Watcher:
 def _report(changed: Sequence[tuple[LogEvent, WatchRow]]) -> None:
     """Log what became of changed jobs: of many, only how many. A line for each of thousands would cost more than
     taking them up, and more than a journal accepts at once."""
-    if len(changed) <= _FEW:
-        for event, row in changed:
-            _log_change(event, project=row.project, kind=row.kind, job=row.job_id)
-        return
-    alike = Counter((event, row.project, row.kind) for event, row in changed)
-    for (event, project, kind), number in alike.items():
-        _log_change(event, project=project, kind=kind, jobs=number)
-
-
-def _log_change(event: LogEvent, **fields: object) -> None:
-    say = log.warning if event is LogEvent.JOBS_STRAY else log.info
-    say(event, **fields)
+    alike = Counter(
+        (event, row.project, row.kind, row.job_id if len(changed) <= _FEW else None) for event, row in changed
+    )
+    for (event, project, kind, job), number in alike.items():
+        say = log.warning if event is LogEvent.JOBS_STRAY else log.info
+        say(event, project=project, kind=kind, **({"jobs": number} if job is None else {"job": job}))
 
 
 def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:

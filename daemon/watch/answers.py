@@ -76,10 +76,10 @@ class Answers:
 
     def unchanged(self, watched: Watched, asked: Asked, now: float) -> None:
         """Take an answer with the known state. Hot: lists bring a hundred of these at once."""
-        self._looked(watched, asked)
+        self._note_answer(watched, asked)
         self._context.planner.plan_next(watched, now)
         if now >= watched.stuck_at and not watched.stuck_reported:
-            self._tell_stuck(watched)
+            self._report_stuck(watched)
         watched.clear_defects()
 
     async def take(self, watched: Watched, seen: Observation, asked: Asked) -> None:
@@ -90,7 +90,7 @@ class Answers:
         elif is_terminal(watched.state):  # it ended before, and what should have followed was interrupted
             self._context.agenda.discard(watched)
         elif (now := self._context.clock.monotonic()) >= watched.expires and asked.by == "single":
-            self._looked(watched, asked)
+            self._note_answer(watched, asked)
             await self.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
         else:
             self.unchanged(watched, asked, now)
@@ -128,7 +128,7 @@ class Answers:
             watched.end_recording()
         reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
         found = EndFound(watched=watched, by=asked.by, reported=reported, looked=watched.looked, created=created)
-        self._looked(watched, asked)
+        self._note_answer(watched, asked)
         watched.confirm(guessed=kind is None, reported=reported)
         if recorded is None:
             await self._follow_store(watched)
@@ -136,7 +136,7 @@ class Answers:
         self._note_move(watched, move, start)
         self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links)
         if move.ends:
-            self._tell_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+            self._report_end(found, succeeded=Event.SUCCEEDED in events_of(move))
 
     def _wake(
         self, watched: Watched, asset: Asset, recorded: Recorded, *, asset_id: str | None, no_links: bool
@@ -151,7 +151,7 @@ class Answers:
         if no_links:
             self._look_for_links(watched, asset.asset_id, recorded, LINK_RETRIES)
 
-    def _tell_end(self, found: EndFound, *, succeeded: bool) -> None:
+    def _report_end(self, found: EndFound, *, succeeded: bool) -> None:
         """Count an end and report it. The store has it already, so an error in a callback must not undo it."""
         self._context.metrics.ends.labels(self._context.project, found.by).inc()
         try:
@@ -302,7 +302,7 @@ class Answers:
         except StoreError as error:
             self._context.store_errors.note(error, project=self._context.project, job=watched.job_id)
 
-    def _tell_stuck(self, watched: Watched) -> None:
+    def _report_stuck(self, watched: Watched) -> None:
         """Report, once, that a job takes much longer than similar ones."""
         law = self._context.planner.law(watched)
         watched.report_stuck(reported=True)
@@ -404,7 +404,7 @@ class Answers:
         if watched.defects == DEFECTS:
             self._reports.defect(watched, error)
 
-    def _looked(self, watched: Watched, asked: Asked) -> None:
+    def _note_answer(self, watched: Watched, asked: Asked) -> None:
         watched.answered(asked.began, asked.by)
         self.touched[watched.job] = watched
 

@@ -135,8 +135,8 @@ class Looker:
         kinds = {each.job_id: _kind_of(each) for each in wanted}
         if wish.dry_run:
             known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, kinds))
-            told = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
-            return [_found(each, told[each.job_id], "new") for each in wanted]
+            tracking = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
+            return [_found(each, tracking[each.job_id], "new") for each in wanted]
         at = self._clock.now()
         tracked = await self._store.write(
             lambda tx: discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)

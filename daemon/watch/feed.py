@@ -68,7 +68,7 @@ class _Read:
         self.done = False
         self.fault: str | None = None
         """Why the read is incomplete."""
-        self.lie: str | None = None
+        self.violation: str | None = None
         """What contradicts the documentation of the list operation. A single case is enough for distrust: a feed
         that ignores its filter or its order would hide ends without a visible miss."""
         self._until = -math.inf if mark is None else mark - OVERLAP
@@ -104,13 +104,13 @@ class _Read:
         bound = self.oldest + OVERLAP if self.pages else math.inf
         for entry in entries:
             if entry.reported_at is None:
-                self.lie = "it does not say when jobs were updated"
+                self.violation = "it does not say when jobs were updated"
             elif entry.reported_at > last or (entry.reported_at > bound and entry.job_id not in self.ids):
-                self.lie = "it is not sorted by update time"
+                self.violation = "it is not sorted by update time"
             else:
                 last = entry.reported_at
             if entry.state in (State.WAITING, State.PROCESSING):
-                self.lie = "it ignores the requested states"
+                self.violation = "it ignores the requested states"
 
 
 class FeedReader:
@@ -194,7 +194,7 @@ class FeedReader:
         if not self.trust.usable(self._context.clock.monotonic()):
             return
         if self.trust.failed(why, self._context.clock.monotonic(), for_good=for_good):
-            self._tell_distrust()
+            self._report_distrust()
 
     def broken(self, error: Exception) -> None:
         """Note an internal error in a read. If it recurs, the feed is left alone for a while."""
@@ -244,12 +244,12 @@ class FeedReader:
         now = self._context.clock.monotonic()
         if not self.trust.usable(now):  # a miss was found while it was read
             return
-        if read.lie is not None:
-            self._distrust(read.lie)
+        if read.violation is not None:
+            self._distrust(read.violation)
             return
         why = read.fault or ""
         if self.trust.read(complete=read.fault is None, why=why, now=now):
-            self._tell_distrust()
+            self._report_distrust()
         if read.fault is not None:
             return
         server = read.server_time if read.server_time is not None else read.newest
@@ -292,7 +292,7 @@ class FeedReader:
     def _showed(self, job_id: JobId) -> None:
         self._unshown.pop(job_id, None)
         if self.trust.showed_end(self._context.clock.monotonic()):
-            self._tell_trust()
+            self._report_trust()
 
     def _miss(self, job_id: JobId) -> None:
         self._distrust(f"job {job_id} ended and the feed did not show it")
@@ -308,13 +308,13 @@ class FeedReader:
         elif self._context.agenda.oldest_answer() > self._sweep_from:
             self._sweep_from = now
             if self.trust.swept(now):
-                self._tell_trust()
+                self._report_trust()
 
     def _distrust(self, why: str) -> None:
         self.trust.distrust(why, self._context.clock.monotonic())
-        self._tell_distrust()
+        self._report_distrust()
 
-    def _tell_distrust(self) -> None:
+    def _report_distrust(self) -> None:
         context = self._context
         self._mark = self._covered = self._read_at = self._sweep_from = None
         self._unshown.clear()
@@ -327,7 +327,7 @@ class FeedReader:
         )
         self._settle(context.clock.monotonic())
 
-    def _tell_trust(self) -> None:
+    def _report_trust(self) -> None:
         ends, jobs = self.trust.ends, self._context.agenda.listed
         log.info(LogEvent.FEED_TRUSTED, project=self._context.project, ends=ends, jobs=jobs)
 
@@ -354,8 +354,8 @@ class FeedReader:
             self._sampled_at = now
             self._sample = context.agenda.sample(context.rng.randrange(1 << 30), _SAMPLE)
         likely = sum(context.planner.ends_soon(watched, now) for watched in self._sample)
-        foretold = likely * len(context.agenda) / len(self._sample) if self._sample else 0.0
-        return max(foretold, len(self._ends) / _RECENT)
+        predicted = likely * len(context.agenda) / len(self._sample) if self._sample else 0.0
+        return max(predicted, len(self._ends) / _RECENT)
 
     async def _created_since(self, now: float) -> datetime:
         """Return the creation time of the oldest tracked job, less a margin. The hour is cut so that the bound,

@@ -88,7 +88,7 @@ answered before, or the gateway refused it, which checks nothing but credentials
 class CredentialRefusals:
     """Whether the service refuses the credentials or just one query."""
 
-    told: bool = False
+    reported: bool = False
     """Whether the credentials are refused and that was reported."""
     about: set[JobId] = field(default_factory=set)
     """The jobs of refused queries since the last good answer."""
@@ -102,9 +102,9 @@ class CredentialRefusals:
 
     def answered(self) -> bool:
         """Note an answer: the credentials work. Returns whether their refusal had been reported."""
-        told, self.told, self._count = self.told, False, 0
+        reported, self.reported, self._count = self.reported, False, 0
         self.about.clear()
-        return told
+        return reported
 
     def refused(
         self, about: JobId | None, *, began: float, now: float, by_service: bool, worked: bool, alone: bool
@@ -121,9 +121,9 @@ class CredentialRefusals:
         if about is not None and len(self.about) < _SUSPECTS:
             self.about.add(about)
         sure = (another and worked) or ((alone or another) and not by_service) or not self.about
-        if self.told or self._count < (_PATIENT if sure else _LIMIT):
+        if self.reported or self._count < (_PATIENT if sure else _LIMIT):
             return False
-        self.told = True
+        self.reported = True
         return True
 
 
@@ -136,19 +136,19 @@ class Overload:
     patience: float
     """Seconds for which it must last."""
     late_since: float | None = None
-    told: bool = False
+    reported: bool = False
 
     def note(self, lateness: float, now: float) -> bool:
         """Note by how many seconds the most overdue job is late. Returns True once per overload."""
         if lateness <= self.limit:
             self.late_since = None
-            self.told = self.told and lateness > self.limit / 2
+            self.reported = self.reported and lateness > self.limit / 2
             return False
         if self.late_since is None:
             self.late_since = now
-        if self.told or now - self.late_since < self.patience:
+        if self.reported or now - self.late_since < self.patience:
             return False
-        self.told = True
+        self.reported = True
         return True
 
 

@@ -254,8 +254,8 @@ def outdated(watched: Watched, summary: Summary, asked: Asked) -> bool:
 def lags(watched: Watched, summary: Summary) -> bool:
     """Whether a list shows an older update than the known one, in the same state. It is then a picture of the past
     and says nothing about the job's present."""
-    known, told = watched.reported, summary.reported_at
-    return known is not None and told is not None and told <= known - _WHOLE_SECOND
+    known, shown = watched.reported, summary.reported_at
+    return known is not None and shown is not None and shown <= known - _WHOLE_SECOND
 
 
 def record_summary(

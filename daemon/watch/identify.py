@@ -35,7 +35,7 @@ _PATIENCE = 3
 are looked for singly."""
 _UNLISTED_FOR = 600.0
 """Seconds for which kinds are looked for singly after the list was refused."""
-_GATHER, _TELL_EVERY = 600.0, 3600.0
+_GATHER, _REPORT_EVERY = 600.0, 3600.0
 """Seconds for which unknown jobs are gathered into one report while others are still looked for, and between two
 reports."""
 
@@ -343,7 +343,7 @@ class Kinds:
     def _report(self, now: float) -> None:
         self._reports.tell(Event.UNCONFIRMED, jobs=self._unknown, job_id=self._first_unknown)
         self._unknown = 0
-        self._report_at = now + _TELL_EVERY
+        self._report_at = now + _REPORT_EVERY
 
     def _rest(self, error: ApiError | None) -> None:
         """Pause after a query from which nothing was learned: longer each time."""

@@ -61,9 +61,9 @@ class FreshLinks:
         `patience` seconds; later ones are kept for the next caller. Concurrent callers share one query. Never
         raises."""
         now = self._clock.monotonic()
-        told = self._renewed.get(job.id)
-        if told is not None and now < told.until:
-            return told.job or job
+        known = self._renewed.get(job.id)
+        if known is not None and now < known.until:
+            return known.job or job
         if now < self._resting.get(job.project, now) or job.project not in self._clients:
             return job
         task = self._under_way.get(job.id)
@@ -180,10 +180,10 @@ async def remind(store: Store, routing: Routing, *, within: float, now: datetime
         return ()
 
     def work(tx: Transaction) -> dict[ChannelName, None]:
-        told: dict[ChannelName, None] = {}
+        channels: dict[ChannelName, None] = {}
         for job in jobs:
             recorded = tx.jobs.record_link_expiring(job.id, at=now, routing=routing)
-            told |= dict.fromkeys(() if recorded is None else recorded.channels)
-        return told
+            channels |= dict.fromkeys(() if recorded is None else recorded.channels)
+        return channels
 
     return tuple(await store.write(work))

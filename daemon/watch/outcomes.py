@@ -83,22 +83,22 @@ class Outcomes:
                 self._query_failed(watched, error, asked)
                 self._unreached(error, about=watched.job_id)
 
-    def list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
+    def list_failed(self, error: ApiError, failed: Callable[..., None]) -> None:
         """Take a list that failed. It is the list's own fault if single queries work, so they come next."""
         match error:
             case Throttled() | AuthPaused():
                 self._project_failed(error)
             case AuthRefused():
-                tell(str(error), for_good=False)
+                failed(str(error), for_good=False)
                 self._refused(error, None)
             case Refused() | JobNotFound():
                 self.reached()
-                tell(str(error), for_good=False)
+                failed(str(error), for_good=False)
             case ProjectFault() if is_not_offered(error):
-                tell(str(error), for_good=True)
+                failed(str(error), for_good=True)
             case _:
                 if not self.health.failures:  # failures of concurrent requests count once
-                    tell(str(error), for_good=False)
+                    failed(str(error), for_good=False)
                 self._unreached(error)
 
     def _project_failed(self, error: Throttled | AuthPaused) -> None:
@@ -149,9 +149,9 @@ class Outcomes:
         """Note that the service answered; about `watched`, if the answer was about one job."""
         self.answered_last = watched or self.answered_last
         if self.refusals.answered() and not self.health.down:
-            self._tell_recovered()
+            self._report_recovered()
         if self.health.failures:
-            self._tell_health(self.health.succeeded())
+            self._report_health(self.health.succeeded())
 
     def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
         others = len(self._context.agenda) > 1
@@ -167,18 +167,18 @@ class Outcomes:
         )
         if error.retry_after is not None and self.health.lone is None:
             self._context.client.budget.pause_until(self._context.clock.monotonic() + error.retry_after)
-        self._tell_health(change, error)
+        self._report_health(change, error)
 
-    def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
+    def _report_health(self, change: Change | None, error: ApiError | None = None) -> None:
         if change == "down":
             self._up.set(0)
             log.error(LogEvent.PROJECT_DOWN, project=self._context.project, error=error)
             self.tell(Event.PROJECT_DOWN, reason=str(error))
         elif change == "recovered":
             self._up.set(1)
-            self._tell_recovered()
+            self._report_recovered()
 
-    def _tell_recovered(self) -> None:
+    def _report_recovered(self) -> None:
         log.info(LogEvent.PROJECT_RECOVERED, project=self._context.project)
         self.tell(Event.PROJECT_RECOVERED)
 
@@ -197,7 +197,7 @@ class Outcomes:
 
         Any other job gets one more query when its time is up, and is given up only if that shows no end.
         """
-        silent = self.health.down or self.refusals.told
+        silent = self.health.down or self.refusals.reported
         over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_QUESTION)
         given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
         await asyncio.gather(*(self._give_up(watched) for watched in given_up))

@@ -329,18 +329,18 @@ class Watcher:
     async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
             return
-        looks = self._looks(jobs)
+        rows = self._bookkeeping(jobs)
         try:
-            await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
+            await self._store.write(lambda tx: tx.jobs.checkpoint(rows))
         except StoreError as error:
             self._store_errors.note(error)
 
-    def _looks(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
+    def _bookkeeping(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
         now, wall = self._clock.monotonic(), self._clock.now()
-        looks = []
+        rows = []
         for watched in jobs:
             ago, until = now - (watched.looked or 0.0), max(0.0, watched.due - now)
-            look = Bookkeeping(
+            row = Bookkeeping(
                 job=watched.job,
                 last_polled_at=None if watched.looked is None else wall - timedelta(seconds=ago),
                 next_poll_at=wall + timedelta(seconds=until),
@@ -349,9 +349,9 @@ class Watcher:
                 asked_by=watched.asked_by,
                 next_reason=watched.reason,
             )
-            looks.append(look)
+            rows.append(row)
             watched.checkpointed()
-        return looks
+        return rows
 
 
 def _report(changed: Sequence[tuple[LogEvent, WatchRow]]) -> None:

@@ -1,6 +1,6 @@
-"""What differs between two plans, in lines for people, by the names that the config has for it. Pure.
+"""Describes the differences between two plans for people, using the names of config keys. Pure.
 
-Never shows a secret: of keys, tokens, URLs of channels and proxies only that they changed is told.
+Secrets are never shown: for keys, tokens, and URLs of channels and proxies it only says that they changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,13 +79,13 @@ _WEB: dict[str, Read[WebSettings]] = {
 
 
 def changes(old: Plan, new: Plan) -> tuple[str, ...]:
-    """A line for each thing of the config that is not the same; none where the two plans do the same."""
+    """One line for each difference; empty if the plans are equivalent."""
     return tuple(_all(old, new))
 
 
 def _all(old: Plan, new: Plan) -> Iterator[str]:
     if old.database_url != new.database_url:
-        yield "database.url: changed"  # of another kind it could hold a password
+        yield "database.url: changed"  # other kinds of URLs can contain a password
     yield from _plain("", _WHOLE, old, new)
     yield from _projects(old, new)
     yield from _channels(old, new)

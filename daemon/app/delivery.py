@@ -1,6 +1,6 @@
-"""The delivery side of a running daemon: the dispatcher and what its messages need, with their recurring tasks.
+"""The delivery side of a running daemon: the dispatcher, the parts its messages need, and their recurring tasks.
 
-Owns which of these parts there are, by the plan, and the order in which they end. Decides nothing about messages.
+Creates these parts from the plan and stops them in the right order. Makes no decisions about messages.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from daemon.watch.links import FreshLinks, remind
 log = logger(__name__)
 
 _TOKEN_BYTES = 24
-"""Random bytes of a link of wrapd's own: 192 bits, more than anybody can guess."""
+"""Random bytes of a link's token: 192 bits cannot be guessed."""
 
 
 class DeliveryService:
-    """Sends what is in the outbox. `start` first; `stop` and `close` last, before the clients are closed."""
+    """Sends the outbox. Call `start` first; call `stop` and `close` last, before the clients are closed."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class DeliveryService:
         self._shows_pictures = _shows_pictures(plan)
 
     def adopt(self, plan: Plan) -> None:
-        """Deliver by this plan from now on."""
+        """Deliver according to this plan from now on."""
         before, self._plan = self._plan, plan
         self._sources.clear()
         self._sources.update(_sources(plan))
@@ -78,30 +78,30 @@ class DeliveryService:
         self.dispatcher.adopt(plan.channels, settings=plan.notify, routing=plan.routing, preparer=self._preparer)
 
     async def start(self) -> None:
-        """Take up every delivery. Raises StoreError."""
+        """Load all deliveries. Raises StoreError."""
         last = await self._store.read_async(lambda tx: tx.outbox.last_written())
         self._patient = PatientClock(self._clock, last=last)
         await self.dispatcher.start()
 
     def finished(self, job: int) -> None:
-        """A video is finished: its cover is fetched while the alert is on its way."""
+        """Start fetching the cover of a finished video while its alert is on its way."""
         if self._shows_pictures:
             self.pictures.begin(job)
 
     async def remind(self) -> None:
-        """Tell of links that die soon and that nobody has opened."""
+        """Send reminders of links that expire soon and have not been opened."""
         try:
             channels = await remind(
                 self._store, self._plan.routing, within=self._plan.link_reminder, now=self._clock.now()
             )
-        except StoreError:  # the writer has logged it; the next round tells them
+        except StoreError:  # logged by the writer; the next round retries
             self._metrics.store_errors.inc()
             return
         self.dispatcher.wake(channels)
 
     async def prune(self) -> None:
-        """Delete what has been over for long enough, a little at a time: others write in between. Once the
-        wall clock was set it is believed only after a day."""
+        """Delete expired rows in small batches, so that others can write in between. After a step of the wall
+        clock, the new time is trusted only after a day."""
         if self._plan.keep <= 0:
             return
         before = self._patient.now() - timedelta(seconds=self._plan.keep)
@@ -109,17 +109,17 @@ class DeliveryService:
         try:
             while deleted := await self._store.write(lambda tx: tx.retention.prune(before=before)):
                 total += deleted
-        except StoreError:  # the writer has logged it; the next round goes on
+        except StoreError:  # logged by the writer; the next round continues
             self._metrics.store_errors.inc()
         if total:
             log.info(LogEvent.RETENTION_PRUNED, rows=total, before=before.isoformat(timespec="seconds"))
 
     async def stop(self, *, patience: float) -> None:
-        """Finish the sends that are under way, `patience` seconds at most."""
+        """Finish the sends in progress, within `patience` seconds."""
         await self.dispatcher.stop(patience=patience)
 
     async def close(self) -> None:
-        """Ask for no links and pictures any more. After `stop`, and after the web server's: its clicks ask too."""
+        """Stop fetching links and pictures. Call it after `stop`, and after stopping the web, which uses both."""
         await asyncio.gather(self.pictures.stop(), self.links.stop())
 
     def _prepares(self, plan: Plan) -> Preparer:
@@ -146,7 +146,7 @@ def _shows_pictures(plan: Plan) -> bool:
 
 
 def _public(plan: Plan) -> tuple[str, float] | None:
-    """The address of wrapd's own links, and for how long they live; None: there are none."""
+    """The base URL of wrapd's own links and their lifetime in seconds; None if there are none."""
     if plan.web is None or plan.web.public_url is None:
         return None
     return plan.web.public_url, plan.web.link_life

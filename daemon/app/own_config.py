@@ -1,7 +1,7 @@
-"""What commands ask the running daemon about its own config file: how it differs from what runs, and what its
-channels would get. Only the daemon has the secrets that its service manager gave it.
+"""Answers questions about the running daemon's own config file: how it differs from the config in use, and what
+its channels would receive. Only the daemon has the credentials that its service manager passed in.
 
-Changes nothing, and tells nobody else. No answer holds a secret.
+Changes nothing and notifies no one. Answers contain no secrets.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from daemon.web import own_url
 
 
 class OwnConfig:
-    """Answers about the config at `path`, which `reloader` reads. Each request names a file by its `identity`."""
+    """Answers about the config at `path`, read through `reloader`. Each request names a file by its `identity`."""
 
     def __init__(self, path: Path, reloader: Reloader, *, clock: Clock) -> None:
         self._path = path
@@ -32,17 +32,17 @@ class OwnConfig:
         self._clock = clock
 
     def handlers(self) -> dict[str, Handler]:
-        """What can be asked, by the name of the request."""
+        """The handlers by request name."""
         return {"check": self.check, "preview": self.preview}
 
     async def check(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """How the file differs from what runs, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
+        """How the file differs from the config in use, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
         if not self._is_meant(request):
             return {"own": False}
         return self._account(await self._reloader.check())
 
     async def preview(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same, and what a `channel` of the file would get for `examples`. Raises UnknownName."""
+        """The same, with what a `channel` of the file would receive for `examples`. Raises UnknownName."""
         if not self._is_meant(request):
             return {"own": False}
         found = await self._reloader.check()
@@ -54,7 +54,7 @@ class OwnConfig:
         try:
             return request.get("file") == identity(self._path)
         except OSError:
-            return False  # there is none now, so it is not the one that was found
+            return False  # our file is gone, so the client's is another one
 
     def _account(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
         running, since = self._reloader.running
@@ -75,7 +75,7 @@ class OwnConfig:
         }
 
     async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - for this only, as is Jinja2
+        from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - loads Jinja2, only for this
 
         channel, wanted = plan.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
         if channel is None or not isinstance(wanted, list):

@@ -1,7 +1,4 @@
-"""The daemon's life: builds the parts, starts them in order, stops them in reverse, and listens to signals.
-
-Decides nothing about jobs or messages.
-"""
+"""The daemon's lifecycle: creates the parts, starts them in order, stops them in reverse, and handles signals."""
 
 import asyncio
 import contextlib
@@ -42,44 +39,44 @@ from daemon.web import Health, Probes, WebGround, WebServer, build_app, listen
 log = logger(__name__)
 
 POLL_TICK = 0.05
-"""Seconds between two looks at what is due."""
+"""Seconds between two checks of which jobs are due."""
 CHANGES_TICK = 1.0
-"""Seconds between two looks at what commands changed, and at the outbox."""
+"""Seconds between two checks for changes made by commands, and of the outbox."""
 CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 DISCOVERY_TICK = 1.0
-"""Seconds between two looks at what is to be discovered, and at what commands left to be discovered."""
+"""Seconds between two checks of due discoveries, and for discoveries requested by commands."""
 REMINDER_TICK = 60.0
-"""Seconds between two looks for links that die unseen."""
+"""Seconds between two checks for links that expire without having been opened."""
 RETENTION_TICK = 600.0
-"""Seconds between two looks for what is over for long enough to be deleted."""
+"""Seconds between two deletions of rows that ended long enough ago."""
 LINK_PATIENCE = 5.0
 """Seconds that a click on a link waits at most for a fresh one."""
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EIO})
-"""What writing to a closed pipe, or to a terminal that is gone, gives."""
+"""Errors of writing to a closed pipe or a terminal that is gone."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
-"""Statuses that /metrics counts: what was sent or canceled only grows."""
+"""Statuses reported by /metrics. Sent and canceled ones are left out, since they only grow."""
 STOP_PATIENCE = 5.0
-"""Seconds that sends and ticks under way are given at a stop. A send that hangs for longer is left behind: the
-next start sends it again and says so."""
+"""Seconds that sends and ticks in progress get at a stop. A send that takes longer is abandoned; the next start
+sends it again and marks it as a possible duplicate."""
 QUERY_PATIENCE = 2.0
-"""The same for queries: the next start asks again, and nobody notices."""
+"""The same for queries. The next start repeats them without anyone noticing."""
 
 
 @dataclass(slots=True)
 class Daemon:
-    """One daemon. `start`, then `stop`; `run` does both around the wait for a signal."""
+    """One daemon. Call `start`, then `stop`; or `run`, which waits for a signal in between."""
 
     plan: Plan
-    """What it does now; at first what it starts with."""
+    """The current plan, initially the one to start with."""
     clock: Clock
     rng: random.Random = field(default_factory=random.Random)
     notifier: Notifier = field(default_factory=Notifier)
     metrics: Metrics = field(default_factory=Metrics)
     read: Read | None = None
-    """Reads the config anew; None: it cannot be reloaded."""
+    """Reads the config again; None if it cannot be reloaded."""
     config: Path | None = None
-    """The file that `read` reads, for commands that ask about it."""
+    """The file that `read` reads, for commands that query it."""
     store: Store = field(init=False)
     scope: Scope = field(init=False)
     delivery: DeliveryService = field(init=False)
@@ -88,23 +85,23 @@ class Daemon:
     control: ControlServer = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     foreground: bool = False
-    """Whether a person looks on: then the end of the terminal is the end of the daemon."""
+    """Whether it runs in a person's terminal. Then it stops when the terminal closes."""
     on_attempt: Callable[[], None] | None = None
-    """Called after each attempt to deliver, for whoever waits for the last one."""
+    """Called after each delivery attempt, for example to wait for the last one."""
     _runtime: Runtime = field(init=False)
     _orphans: OrphanWatch = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
-    """What became of the database's file, where it is not the open one any more."""
+    """What happened to the database's file if it is no longer the open one."""
     _hung_up: bool = field(init=False, default=False)
-    """SIGHUP came while the daemon started."""
+    """SIGHUP arrived during the start."""
 
     async def start(self) -> None:
-        """Listen, open the store, take up every job and every delivery.
+        """Listen, open the store, and load all jobs and deliveries.
 
-        Raises DatabaseFault, AlreadyRunning or ConfigFault; whatever had been opened is closed again then.
+        Raises DatabaseFault, AlreadyRunning or ConfigFault; everything opened so far is closed then.
         """
         started = self.clock.monotonic()
         async with contextlib.AsyncExitStack() as opened:
@@ -129,7 +126,7 @@ class Daemon:
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
             jobs = await self.scope.watcher.load()
-            gc.freeze()  # what was loaded stays: the collector need not go through it again and again
+            gc.freeze()  # loaded objects stay, so the collector need not scan them again and again
             opened.pop_all()
         self._schedule.start()
         if self.web is not None:
@@ -147,7 +144,7 @@ class Daemon:
             self._hang_up()
 
     async def stop(self) -> None:
-        """Finish what is under way (a few seconds at most), store everything, release the database."""
+        """Finish work in progress (within a few seconds), store everything, release the database."""
         self.notifier.stopping()
         await self.control.stop(patience=0)
         if self.reloader is not None:
@@ -173,8 +170,8 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def running(self, ended: asyncio.Event) -> AsyncIterator[None]:
-        """Start, and stop at the end of the block. `ended` is set meanwhile by SIGTERM and SIGINT, by the end of
-        the terminal in the foreground, and where the database's file is not there any more."""
+        """Start, and stop at the end of the block. Meanwhile `ended` is set by SIGTERM and SIGINT, when the
+        terminal closes in the foreground, and when the database's file is gone."""
         self._ended = ended
         with _signals(ended, hung_up=ended.set if self.foreground else self._hang_up), self._watching_output():
             await self.start()
@@ -184,28 +181,27 @@ class Daemon:
                 await self.stop()
 
     async def run(self) -> None:
-        """Start, wait for SIGTERM or SIGINT, stop. Raises DatabaseFault where the database's file was deleted or
-        replaced meanwhile: the next start takes up what is there."""
+        """Start, wait for SIGTERM or SIGINT, stop. Raises DatabaseFault if the database's file was deleted or
+        replaced meanwhile; a restart then uses the file that is there."""
         ended = asyncio.Event()
         async with self.running(ended):
             await ended.wait()
             log.info(LogEvent.DAEMON_STOPPING)
         if self._moved is not None:
-            raise DatabaseFault(f"{self._moved}; wrapd has to be started again")
+            raise DatabaseFault(f"{self._moved}; restart wrapd")
 
     def alive(self) -> Health:
-        """Whether the ticks ran lately, and no project and no channel hangs: what /healthz and the systemd
-        watchdog go by."""
+        """Whether the ticks ran recently and no project or channel hangs: for /healthz and systemd's watchdog."""
         return self._pulse.alive()
 
     def ready(self) -> Health:
-        """Whether the daemon also asks and sends without errors of its own, and stores what it sees where commands
-        look for it."""
+        """Whether the daemon also polls and sends without errors of its own, and stores results in the file that
+        commands use."""
         return self._pulse.ready(moved=(self._moved or self.store.moved()) is not None)
 
     def _listen(self) -> socket.socket | None:
-        """The web server's socket. Taken first: an address that is in use must not have the database made or
-        migrated. If a daemon on the same database has it, that is the fault to tell."""
+        """Bind the web server's socket. This comes first, so that the database is not created or migrated while
+        the address is in use. If a daemon on the same database uses it, that fault is raised instead."""
         if self.plan.web is None:
             return None
         try:
@@ -260,7 +256,7 @@ class Daemon:
         )
 
     def _answers(self) -> dict[str, Handler]:
-        """What can be asked by the control socket."""
+        """The requests that the control socket answers."""
         if self.reloader is None:
             return {}
         own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
@@ -316,8 +312,7 @@ class Daemon:
             self.on_attempt()
 
     def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What nobody awaited has failed, or a timer. What the system refuses (files, memory of the kernel) is no
-        defect."""
+        """Handle an error in a timer or unawaited task. Errors of the system (files, memory) are not defects."""
         error = context.get("exception")
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self.defects.note("loop", error)
@@ -328,12 +323,12 @@ class Daemon:
         await self._look_for_the_file()
         try:
             await self.scope.watcher.take_changes()
-        except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
+        except StoreError:  # logged by the writer and visible in readiness; the rest of this tick still runs
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()
 
     async def _look_for_the_file(self) -> None:
-        """End, to be started again, where commands would write into another file than this daemon's."""
+        """Stop, to be restarted, if commands would write to another file than this daemon does."""
         if self._moved is not None or (moved := self.store.moved()) is None:
             return
         self._moved = moved
@@ -344,7 +339,7 @@ class Daemon:
 
     @contextlib.contextmanager
     def _watching_output(self) -> Iterator[None]:
-        """Count the lines that cannot be logged; a person who looked on and is gone ends the daemon."""
+        """Count the log lines that cannot be written. If the person in the foreground is gone, stop."""
         loop = asyncio.get_running_loop()
 
         def lost(error: BaseException) -> None:
@@ -363,7 +358,7 @@ class Daemon:
             await discovery.tick()
 
     def _hang_up(self) -> None:
-        """SIGHUP where nobody looks on: the config is read again."""
+        """Handle SIGHUP: read the config again."""
         if self.read is None:
             log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")
         elif self.reloader is None:
@@ -378,7 +373,7 @@ class Daemon:
     async def _metrics_text(self) -> bytes:
         try:
             counts = await self.store.read_async(lambda tx: tx.outbox.counts())
-        except StoreError:  # no number is better than an old one; the other metrics are wanted most now
+        except StoreError:  # no figure is better than an old one, and the other metrics are needed most now
             self.metrics.store_errors.inc()
             self.metrics.deliveries.clear()
             return self.metrics.text()
@@ -390,7 +385,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def _signals(ended: asyncio.Event, *, hung_up: Callable[[], None]) -> Iterator[None]:
-    """Listen to signals; SIGHUP is `hung_up`."""
+    """Handle signals; SIGHUP calls `hung_up`."""
     loop = asyncio.get_running_loop()
     actions = {
         signal.SIGTERM: ended.set,

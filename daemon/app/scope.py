@@ -1,8 +1,8 @@
-"""What a config makes: the projects with their pollers and discoveries, the channels' lanes, the routing.
+"""Everything that a config creates: projects with their pollers and discoveries, channel lanes, the routing.
 
-Owns the present plan, and putting another one in its place: all that may fail is made first, then everything is
-exchanged in one step in which nothing else runs, then what is gone is ended. Whoever keeps a plan, or a part of
-one, is told of the next one here. Decides nothing about jobs or messages.
+Owns the current plan and its replacement: first everything that may fail is created, then all is swapped in one
+step without awaiting, then what is gone is stopped. Parts that hold a plan, or part of one, are notified of the
+next one.
 """
 
 import gc
@@ -23,15 +23,15 @@ from daemon.watch.watcher import Watcher
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """All that another plan needs and that could have failed: clients of projects that are new, sessions of those
-    that are asked in another way."""
+    """Everything another plan needs that could have failed to be created: clients of new projects, and new
+    sessions of projects that are reached in another way."""
 
     plan: Plan
     clients: dict[ProjectName, ProjectClient] = field(default_factory=dict)
     sessions: dict[ProjectName, Session] = field(default_factory=dict)
 
     async def aclose(self) -> None:
-        """Throw it away."""
+        """Discard it."""
         for client in self.clients.values():
             await client.aclose()
         for session in self.sessions.values():
@@ -40,7 +40,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Gone:
-    """What was taken out of the scope and is to be ended; `client` None: it goes on."""
+    """Parts taken out of the scope that have to be stopped; `client` is None if it stays in use."""
 
     poller: Poller
     discovery: Discovery
@@ -48,7 +48,7 @@ class _Gone:
 
 
 class Scope:
-    """The present plan at work. `follow`ers are told of each plan that takes its place."""
+    """The current plan at work. Followers are called with each plan that replaces it."""
 
     def __init__(self, plan: Plan, runtime: Runtime) -> None:
         self.plan = plan
@@ -70,11 +70,11 @@ class Scope:
         )
 
     def follow(self, adopt: Callable[[Plan], None]) -> None:
-        """Have another part take over each new plan. It must neither wait nor fail."""
+        """Call `adopt` with each new plan. It must neither block nor fail."""
         self._followers.append(adopt)
 
     async def make(self, plan: Plan) -> Made:
-        """Make what another plan needs. Raises ConfigFault; nothing is changed then."""
+        """Create what another plan needs. Raises ConfigFault and changes nothing then."""
         made, clients = Made(plan=plan), self._runtime.clients
         try:
             for settings in plan.projects:
@@ -88,7 +88,7 @@ class Scope:
         return made
 
     def swap(self, made: Made) -> None:
-        """Put the plan in the place of the present one. What is gone is ended by `end_gone`."""
+        """Replace the current plan. `end_gone` stops what is gone."""
         plan, runtime = made.plan, self._runtime
         self.plan = plan
         runtime.operators.routing = plan.routing
@@ -104,7 +104,7 @@ class Scope:
             adopt(plan)
 
     async def end_gone(self) -> None:
-        """End what was taken out: it asks no more. What is known of the jobs is in the store."""
+        """Stop the parts that were taken out; they poll no more. The state of their jobs is in the store."""
         if not self._gone:
             return
         while self._gone:
@@ -115,7 +115,7 @@ class Scope:
                 await gone.client.aclose()
             self._gone.remove(gone)
         del gone
-        gc.unfreeze()  # a start freezes what it has loaded
+        gc.unfreeze()  # a start freezes what it loads
         gc.collect()
         gc.freeze()
 
@@ -123,13 +123,13 @@ class Scope:
         name, plan, clients = settings.name, made.plan, self._runtime.clients
         if name in made.clients:
             clients[name] = made.clients[name]
-            clients[name].adopt(settings, None)  # its budget may be that of an earlier time
+            clients[name].adopt(settings, None)  # its budget may date from an earlier config
             self._add(name)
             self.watcher.join(name)
             return
         before, session = clients[name].settings, made.sessions.get(name)
         clients[name].adopt(settings, session)
-        if not _same_place(before, settings):  # another service: nothing that is known of it holds
+        if not _same_place(before, settings):  # another service: nothing known about it applies any more
             self._take_out(name, client=None)
             self._add(name)
             self.watcher.join(name)
@@ -150,7 +150,7 @@ class Scope:
         self._gone.append(gone)
 
     def _add(self, name: ProjectName) -> None:
-        """A project that is in `clients`: what asks about its jobs."""
+        """Create the poller and discovery of a project that is in `clients`."""
         plan, runtime = self.plan, self._runtime
         poller = self.pollers[name] = Poller(
             ProjectContext(
@@ -191,5 +191,5 @@ def _limits(plan: Plan, name: ProjectName) -> Limits:
 
 
 def _same_place(old: ProjectSettings, new: ProjectSettings) -> bool:
-    """Whether both ask the same service about the same project."""
+    """Whether both address the same project at the same service."""
     return (old.api_url, old.project_id, old.region) == (new.api_url, new.project_id, new.region)

@@ -1,7 +1,7 @@
-"""From the config to the parts: reads the secrets, and makes each part's own settings.
+"""Builds the settings of each part from the config, resolving its secrets.
 
-The only place where a config's values and secrets come together. Every function collects all faults before it
-raises, so that a person mends them in one go.
+The only place where config values and secrets come together. Every function collects all faults before it raises,
+so that they can be fixed in one go.
 """
 
 from daemon.build.channels import channel

@@ -1,4 +1,4 @@
-"""The web server of the daemon: probes, tracking over HTTP, MetaStudio's callbacks, wrapd's own links."""
+"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links."""
 
 from daemon.web.context import WebGround
 from daemon.web.health import Health, Part, Probes, judge_health

@@ -1,7 +1,7 @@
-"""MetaStudio's callbacks: `POST /callbacks/{project}`, and with a secret path part where they are not signed.
+"""MetaStudio's callbacks: `POST /callbacks/{project}`, with a secret part of the path if they are not signed.
 
-Owns who is believed, and how far: a genuine callback makes a job due now, it never changes one. The answer never
-waits for the service.
+Decides which callbacks to believe. Even a genuine one only makes its job due now and never changes it. The answer
+does not wait for the service.
 """
 
 from fastapi import APIRouter, Request
@@ -21,17 +21,17 @@ from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret,
 log = logger(__name__)
 
 _RESULT_SHOWN = 64
-"""Characters of a callback's result in the log: its body is not signed."""
+"""Maximum characters of a callback's result in the log, since its body is not signed."""
 _NOT_BELIEVED = (401, 409)
-"""Answers that are told of in the log."""
+"""Statuses of refusals that are logged."""
 _WRONG = (
-    "this callback is not believed: the project takes none, or its signature or secret is wrong, or too old. "
-    "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
+    "this callback is not accepted: the project takes none, or its signature or secret is wrong or too old. "
+    "`wrapd callback-url PROJECT` prints the address, and says which auth_type and key belong to it"
 )
 
 
 def router(ground: WebGround) -> APIRouter:
-    """The routes of callbacks."""
+    """The routes of the callbacks."""
     routes = APIRouter(prefix="/callbacks")
     refusals = Folding(log, ground.clock)
 
@@ -44,7 +44,7 @@ def router(ground: WebGround) -> APIRouter:
             return machine_answer(await _take(ground, name, settings, said, signature))
         except HttpError as refused:
             if refused.status in _NOT_BELIEVED:
-                known = name if name in ground.projects else None  # what a stranger makes up stands in no line
+                known = name if name in ground.projects else None  # names made up by strangers are not logged
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
@@ -62,8 +62,8 @@ def router(ground: WebGround) -> APIRouter:
 def _believed(
     ground: WebGround, request: Request, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
-    """The project's settings, and the signature of a signed one. Raises Refused: 401 for one that is not
-    genuine, and where the project takes none or there is none: strangers learn no project's name."""
+    """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
+    401 also if the project takes none or does not exist: strangers learn no project names."""
     settings = ground.settings.callbacks.get(project)
     public_url = ground.settings.public_url
     if settings is None or public_url is None or project not in ground.projects:
@@ -89,7 +89,7 @@ async def _take(
     said: callback.Callback | None,
     signature: str | None,
 ) -> dict[str, object]:
-    """Act on a genuine callback. One that names no job is taken all the same: sending it again would not help."""
+    """Act on a genuine callback. One without a job is accepted as well: sending it again would not help."""
     if said is None:
         log.info(LogEvent.CALLBACK_TAKEN, project=project, job=None, watched=False)
         return {"job_id": None, "watched": False}
@@ -108,8 +108,8 @@ async def _take_unwatched(
     job_id: JobId,
     signature: str | None,
 ) -> bool:
-    """Track a job that nobody watches, where that is wanted. Raises Refused: 409 where the signature was used for
-    another job, 503 where it cannot be stored; the service may send the callback again."""
+    """Track a job that is not being watched, if the settings ask for it. Raises HttpError: 409 if the signature
+    was used for another job, 503 if it cannot be stored; the service may then send the callback again."""
 
     def work(tx: Transaction) -> TrackResult | None:
         return called_back(
@@ -125,12 +125,12 @@ async def _take_unwatched(
         result = await ground.store.write(work)
     except StoreError:
         raise HttpError(
-            503, "the database does not take it now; try again", headers={"Retry-After": "5"}
+            503, "the database is not available now; try again", headers={"Retry-After": "5"}
         ) from None
     except TooManyUnknown as error:
         raise HttpError(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
     except SignatureUsed as error:
-        raise HttpError(409, f"{error}; sign each callback anew") from None
+        raise HttpError(409, f"{error}; sign each callback separately") from None
     if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
         ground.tracked()
     return result is not None

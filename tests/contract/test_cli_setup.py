@@ -128,7 +128,7 @@ def test_check_of_a_good_config(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert (result.status, result.err) == (0, "")
     assert result.out == f"{wrapd.config}: ok: 1 project, 1 channel, 0 routes\n"
     wrapd.config.chmod(0o644)
-    assert "everybody on this machine can read it" in wrapd("config", "check").out
+    assert "every user of this machine can read it" in wrapd("config", "check").out
 
 
 # Apprise looks for a service that it does not know by loading all its plugins, and one uses an old module.
@@ -214,7 +214,7 @@ def test_a_section_that_is_wrong_elsewhere_tells_its_secrets_too(wrapd: Runner) 
     ]
     assert "hunter2" not in result.err
     wrapd.config.write_text("[web]\nlisten = 1")
-    assert "  projects: there is none to watch" in wrapd("config", "check").err
+    assert "  projects: there are none to watch" in wrapd("config", "check").err
 
 
 def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_warned_about(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_war
 def test_a_config_without_a_project_cannot_run(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
-    with pytest.raises(ConfigFault, match=r"projects: there is none to watch; add a section \[projects.NAME\]"):
+    with pytest.raises(ConfigFault, match=r"projects: there are none to watch; add a section \[projects.NAME\]"):
         check_config(path, {})
 
 

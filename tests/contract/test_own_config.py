@@ -235,7 +235,7 @@ async def test_a_secret_that_hangs_holds_up_neither_the_next_check_nor_a_reload(
         with monkeypatch.context() as patch:
             patch.setattr(reload, "LONGEST_READ", 0.1)
             it.path.write_text(FULL.replace('{ env = "URL" }', f'{{ file = "{pipe}" }}'))
-            assert "is one of its files a pipe" in (await answered(it, "check"))["refused"]
+            assert "is a file of it a pipe" in (await answered(it, "check"))["refused"]
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the reader go
         assert (await it.reload(FULL)).ok
 

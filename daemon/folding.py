@@ -13,7 +13,7 @@ EVERY = 10.0
 
 
 @dataclass(slots=True)
-class _Told:
+class _Line:
     at: float
     since: int
     fields: dict[str, object]
@@ -25,25 +25,25 @@ class Folding:
     def __init__(self, log: Logger, clock: Clock) -> None:
         self._log = log
         self._clock = clock
-        self._told: dict[tuple[LogEvent, str | None], _Told] = {}
+        self._lines: dict[tuple[LogEvent, str | None], _Line] = {}
 
     def note(self, event: LogEvent, *, reason: str | None = None, **example: object) -> None:
         """Count one occurrence. Lines are folded by event and `reason`, so reasons must be a small fixed set. The
         other fields describe one example."""
         fields = example if reason is None else {"reason": reason, **example}
-        told = self._told.setdefault((event, reason), _Told(float("-inf"), 0, fields))
-        told.since += 1
-        told.fields = fields
-        self._tell(event, told)
+        line = self._lines.setdefault((event, reason), _Line(float("-inf"), 0, fields))
+        line.since += 1
+        line.fields = fields
+        self._emit(event, line)
 
     def flush(self) -> None:
         """Log the counts that are due. Without this, the count after the last line would never be logged."""
-        for (event, _), told in self._told.items():
-            if told.since:
-                self._tell(event, told)
+        for (event, _), line in self._lines.items():
+            if line.since:
+                self._emit(event, line)
 
-    def _tell(self, event: LogEvent, told: _Told) -> None:
+    def _emit(self, event: LogEvent, line: _Line) -> None:
         now = self._clock.monotonic()
-        if now - told.at >= EVERY:
-            self._log.warning(event, **told.fields, times=told.since)
-            told.at, told.since = now, 0
+        if now - line.at >= EVERY:
+            self._log.warning(event, **line.fields, times=line.since)
+            line.at, line.since = now, 0

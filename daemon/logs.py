@@ -142,7 +142,7 @@ class Output:
 OUTPUT = Output()
 
 
-class _Lines(logging.StreamHandler[TextIO]):
+class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines; never raises, whatever the stream or a field does."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -152,7 +152,7 @@ class _Lines(logging.StreamHandler[TextIO]):
             OUTPUT.lose(error)
 
 
-class _Finished(structlog.stdlib.ProcessorFormatter):
+class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Masks each complete line last, whatever was in it, and adds its priority if the journal is the reader."""
 
     def __init__(self, *, journal: bool, **options: Any) -> None:
@@ -215,10 +215,10 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     """
     stream = stream or sys.stderr
     journal = is_journal(stream)
-    timeless = journal and output == "text"
+    without_time = journal and output == "text"
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
-        *([] if timeless else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
+        *([] if without_time else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
         structlog.processors.format_exc_info,
         _mask,
     ]
@@ -237,9 +237,9 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
         if output == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
     )
-    handler = _Lines(stream)
+    handler = _Handler(stream)
     handler.setFormatter(
-        _Finished(
+        _Formatter(
             journal=journal,
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],

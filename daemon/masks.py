@@ -53,7 +53,7 @@ class Masks:
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._loose: list[_Loose] = []
+        self._escapable: list[_AnyEscape] = []
         self._heads: dict[str, tuple[_Form, ...]] = {}
         self._tails: dict[str, tuple[str, ...]] = {}
         self._inside: frozenset[str] = frozenset()
@@ -74,7 +74,7 @@ class Masks:
             heads[form[:LEAST]] = (*heads.get(form[:LEAST], ()), _Form(form, least))
             tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), form)
         self._longest = max(self._longest, *map(len, forms))
-        self._loose = [*self._loose, *map(_Loose, sorted(new))]
+        self._escapable = [*self._escapable, *map(_AnyEscape, sorted(new))]
         self._spaces = self._spaces or any(" " in secret for secret in new)
         short = [form for form in forms if len(form) <= _SHORT]
         self._long = "\n".join([self._long, *(form for form in forms if len(form) > _SHORT)])
@@ -123,9 +123,9 @@ class Masks:
         if _ESCAPED.search(text) is None and not (self._spaces and "+" in text):
             return
         plain = _plain(text)
-        for loose in self._loose:
-            if loose.may_be_in(plain):
-                yield from loose.spans(text)
+        for secret in self._escapable:
+            if secret.may_be_in(plain):
+                yield from secret.spans(text)
 
     def _tail(self, text: str) -> Iterator[Span]:
         """Spans of secrets whose beginning was cut off, at the start of the text."""
@@ -176,7 +176,7 @@ class _Form:
         return end - at >= self.least and self.text.startswith(text[at:end])
 
 
-class _Loose:
+class _AnyEscape:
     """One secret with any of its characters escaped in any of the usual ways."""
 
     __slots__ = ("_head", "_more", "_pattern", "_plain")

@@ -94,7 +94,7 @@ class Schedule:
         """When each tick last completed without an error (monotonic seconds), or None if it never did."""
         return {tick.name: tick.last_ran for tick in self._ticks.values()}
 
-    def plan_anew(self) -> None:
+    def reschedule(self) -> None:
         """Reschedule every tick from the current wall-clock time."""
         for tick in self._ticks.values():
             self._scheduler.reschedule_job(tick.name, trigger=_Every(tick.seconds))
@@ -131,5 +131,5 @@ class Schedule:
         steady.now()  # absorbs drift too small to be a step
         if step := steady.step():
             log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
-            self.plan_anew()
+            self.reschedule()
             steady.accept(step)

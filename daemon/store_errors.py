@@ -20,14 +20,14 @@ class StoreErrors:
     def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._errors = metrics.store_errors
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def note(self, error: StoreError, **facts: object) -> None:
         """Record that a transaction failed with `error`; `facts` say what it was about."""
         self._errors.inc()
         now = self._clock.monotonic()
-        if now - self._told_at < _QUIET:
+        if now - self._logged_at < _QUIET:
             log.debug(LogEvent.DATABASE_FAILED, error=error, **facts)
             return
-        self._told_at = now
+        self._logged_at = now
         log.error(LogEvent.DATABASE_FAILED, error=error, **facts)

@@ -62,13 +62,13 @@ class Defects:
         if self._is_due(self._reported, f"{part}/{where}", _REPORT_EVERY):
             self.report(Defect(part=part, where=where, fields=fields))
 
-    def _is_due(self, told: dict[str, float], name: str, every: float) -> bool:
+    def _is_due(self, last: dict[str, float], name: str, every: float) -> bool:
         now = self._clock.monotonic()
-        if now - told.get(name, float("-inf")) < every:
+        if now - last.get(name, float("-inf")) < every:
             return False
-        if len(told) >= _REMEMBERED:
-            told.clear()
-        told[name] = now
+        if len(last) >= _REMEMBERED:
+            last.clear()
+        last[name] = now
         return True
 
 

@@ -172,7 +172,7 @@ class Transport:
             except TimeoutError:
                 raise TimedOut(f"no whole answer within {self._total:g} s") from None
             except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                raise _named(error) from error
+                raise _translated(error) from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -195,7 +195,7 @@ class Transport:
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         coding = headers.get("content-encoding")
         if coding is not None and body:
-            body = _inflated(body, coding, self._max_bytes)
+            body = _decoded(body, coding, self._max_bytes)
         return Answer(status=response.status_code, headers=headers, body=body)
 
 
@@ -233,8 +233,8 @@ async def fetch(
     try:
         async with asyncio.timeout(timeouts.total):
             if proxy is not None:
-                await _judge_name(parts.hostname or "", reach, patience=timeouts.connect)
-            return await _followed(server, url)
+                await _check_name(parts.hostname or "", reach, patience=timeouts.connect)
+            return await _following_redirects(server, url)
     except TimeoutError:
         raise TimedOut(f"no whole answer within {timeouts.total:g} s") from None
     except (httpx.InvalidURL, ValueError):
@@ -243,7 +243,7 @@ async def fetch(
         await server.aclose()
 
 
-async def _judge_name(host: str, reach: Reach, *, patience: float) -> None:
+async def _check_name(host: str, reach: Reach, *, patience: float) -> None:
     """Raise NotSent if a name resolves to an address beyond `reach`, as far as this machine can resolve it."""
     if reach is Reach.ANY:
         return
@@ -256,7 +256,7 @@ async def _judge_name(host: str, reach: Reach, *, patience: float) -> None:
         raise NotSent("no connection: it leads to this machine or its network", Cause.CONNECT)
 
 
-async def _followed(server: Transport, url: str) -> Answer:
+async def _following_redirects(server: Transport, url: str) -> Answer:
     for _ in range(_MOST_REDIRECTS + 1):
         parts = urlsplit(url)
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -306,7 +306,7 @@ def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
     host = (parts.hostname or "").rstrip(".")
     name = f"{parts.scheme}_proxy"
     value = environ.get(name) or environ.get(name.upper())
-    if not value or is_loopback(host) or _excepted(host, parts.port, environ):
+    if not value or is_loopback(host) or _in_no_proxy(host, parts.port, environ):
         return None
     proxy = value if "://" in value else f"http://{value}"
     scheme = proxy.partition("://")[0]
@@ -342,7 +342,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _excepted(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
+def _in_no_proxy(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
     """Whether NO_PROXY lists the host: as `*`, a name (also of a parent domain), an address or a network."""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     return any(_covers(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
@@ -415,7 +415,7 @@ _NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
 """Subclasses come before their base classes: the first match decides."""
 
 
-def _named(error: Exception) -> TransportError:
+def _translated(error: Exception) -> TransportError:
     """Map an exception to ours by its cause, which says more than the exception itself."""
     root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
     shown = MASKS.cut(str(root), _SHOWN) or type(root).__name__
@@ -438,7 +438,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         below = below.__cause__
 
 
-def _inflated(body: bytes, coding: str, cap: int) -> bytes:
+def _decoded(body: bytes, coding: str, cap: int) -> bytes:
     """Decode `body`, since some servers compress unasked. Never allocates more than `cap` + 1 bytes."""
     for name in reversed([part.strip().lower() for part in coding.split(",")]):
         if name in ("", "identity"):

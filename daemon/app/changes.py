@@ -24,7 +24,7 @@ def _seconds(value: float) -> str:
     return f"{value:.15g} s"
 
 
-_WHOLE: dict[str, Read[Plan]] = {
+_PLAN: dict[str, Read[Plan]] = {
     "database.auto_migrate": lambda plan: plan.auto_migrate,
     "polling.price": lambda plan: _seconds(plan.polling.price),
     "polling.strategy": lambda plan: plan.polling.strategy.value,
@@ -80,13 +80,13 @@ _WEB: dict[str, Read[WebSettings]] = {
 
 def changes(old: Plan, new: Plan) -> tuple[str, ...]:
     """One line for each difference; empty if the plans are equivalent."""
-    return tuple(_all(old, new))
+    return tuple(_lines(old, new))
 
 
-def _all(old: Plan, new: Plan) -> Iterator[str]:
+def _lines(old: Plan, new: Plan) -> Iterator[str]:
     if old.database_url != new.database_url:
         yield "database.url: changed"  # other kinds of URLs can contain a password
-    yield from _plain("", _WHOLE, old, new)
+    yield from _plain("", _PLAN, old, new)
     yield from _projects(old, new)
     yield from _channels(old, new)
     yield from _routes(old, new)
@@ -95,13 +95,13 @@ def _all(old: Plan, new: Plan) -> Iterator[str]:
 
 def _projects(old: Plan, new: Plan) -> Iterator[str]:
     before, after = ({each.name: each for each in plan.projects} for plan in (old, new))
-    yield from _comings("projects", before, after)
+    yield from _added_or_removed("projects", before, after)
     for name, was in before.items():
         if (now := after.get(name)) is None:
             continue
         place = f"projects.{name}."
         yield from _plain(place, _PROJECT, was, now)
-        yield from _said(f"{place}max_in_flight", old.max_in_flight[name], new.max_in_flight[name])
+        yield from _changed(f"{place}max_in_flight", old.max_in_flight[name], new.max_in_flight[name])
         yield from _hidden(f"{place}auth", was.auth, now.auth)
         yield from _hidden(f"{place}proxy", was.proxy, now.proxy)
         yield from _discovery(place, old.discovery.get(name), new.discovery.get(name))
@@ -112,7 +112,7 @@ def _discovery(place: str, was: DiscoverySettings | None, now: DiscoverySettings
     if was is not None and now is not None:
         yield from _plain(f"{place}discovery.", _DISCOVERY, was, now)
     else:
-        yield from _said(f"{place}discovery.enabled", was is not None, now is not None)
+        yield from _changed(f"{place}discovery.enabled", was is not None, now is not None)
 
 
 def _callback(name: ProjectName, old: WebSettings | None, new: WebSettings | None) -> Iterator[str]:
@@ -121,13 +121,13 @@ def _callback(name: ProjectName, old: WebSettings | None, new: WebSettings | Non
         yield f"projects.{name}.callback: {'added' if was is None else 'removed'}"
     elif isinstance(was, CallbackSettings) and isinstance(now, CallbackSettings):
         place = f"projects.{name}.callback"
-        yield from _said(f"{place}.auth", was.auth.value, now.auth.value)
-        yield from _said(f"{place}.track_unknown", was.track_unknown, now.track_unknown)
+        yield from _changed(f"{place}.auth", was.auth.value, now.auth.value)
+        yield from _changed(f"{place}.track_unknown", was.track_unknown, now.track_unknown)
         yield from _hidden(f"{place}.key", was.key, now.key)
 
 
 def _channels(old: Plan, new: Plan) -> Iterator[str]:
-    yield from _comings("channels", old.channels, new.channels)
+    yield from _added_or_removed("channels", old.channels, new.channels)
     for name, was in old.channels.items():
         if (now := new.channels.get(name)) is None:
             continue
@@ -135,7 +135,7 @@ def _channels(old: Plan, new: Plan) -> Iterator[str]:
         if not was.leads_to(now):
             yield f"{place}url: changed (not shown)"
         yield from _plain(place, _CHANNEL, was, now)
-        yield from _said(f"{place}quiet", *(_hours(plan.routing.quiet.get(name)) for plan in (old, new)))
+        yield from _changed(f"{place}quiet", *(_hours(plan.routing.quiet.get(name)) for plan in (old, new)))
         yield from _hidden(f"{place}templates", *(_templates(each) for each in (was, now)), shown="changed")
 
 
@@ -154,13 +154,13 @@ def _routes(old: Plan, new: Plan) -> Iterator[str]:
 
 def _web(was: WebSettings | None, now: WebSettings | None) -> Iterator[str]:
     if was is None or now is None:
-        yield from _said("web.enabled", was is not None, now is not None)
+        yield from _changed("web.enabled", was is not None, now is not None)
     else:
         yield from _plain("", _WEB, was, now)
         yield from _hidden("web.token", was.token, now.token)
 
 
-def _comings(
+def _added_or_removed(
     section: str,
     before: Mapping[ProjectName, object] | Mapping[ChannelName, object],
     after: Mapping[ProjectName, object] | Mapping[ChannelName, object],
@@ -171,12 +171,12 @@ def _comings(
 
 def _plain(place: str, reads: Mapping[str, Read[T]], old: T, new: T) -> Iterator[str]:
     for key, read in reads.items():
-        yield from _said(f"{place}{key}", read(old), read(new))
+        yield from _changed(f"{place}{key}", read(old), read(new))
 
 
-def _said(place: str, was: Value, now: Value) -> Iterator[str]:
+def _changed(place: str, was: Value, now: Value) -> Iterator[str]:
     if was != now:
-        yield f"{place}: {_spoken(now)} instead of {_spoken(was)}"
+        yield f"{place}: {_text(now)} instead of {_text(was)}"
 
 
 def _hidden(place: str, was: object, now: object, *, shown: str = "changed (not shown)") -> Iterator[str]:
@@ -184,7 +184,7 @@ def _hidden(place: str, was: object, now: object, *, shown: str = "changed (not 
         yield f"{place}: {'added' if was is None else 'removed' if now is None else shown}"
 
 
-def _spoken(value: Value) -> str:
+def _text(value: Value) -> str:
     match value:
         case None:
             return "none"

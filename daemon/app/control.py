@@ -50,10 +50,10 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. A failure is logged and otherwise ignored."""
         try:
-            listener = self._bound()
+            listener = self._bind()
             self._server = await asyncio.start_unix_server(self._connected, sock=listener, limit=LONGEST_REQUEST)
         except OSError as error:
-            self._leave()
+            self._remove()
             log.warning(LogEvent.CONTROL_UNAVAILABLE, path=str(self.path), error=error)
 
     async def stop(self, *, patience: float) -> None:
@@ -61,13 +61,13 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
             self._server = None
-        self._leave()
+        self._remove()
         await self._tasks.end(patience=patience)
 
-    def _bound(self) -> socket.socket:
+    def _bind(self) -> socket.socket:
         """Bind a socket and set its mode. No one can connect before it listens. Raises OSError."""
         self._folder = os.open(self.path.parent, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        _make_way(self._folder, self.path)
+        _remove_stale(self._folder, self.path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(by_descriptor(self._folder, self.path.name))
@@ -77,7 +77,7 @@ class ControlServer:
             raise
         return listener
 
-    def _leave(self) -> None:
+    def _remove(self) -> None:
         """Remove the socket if it is this daemon's own."""
         if self._folder is None:
             return
@@ -144,7 +144,7 @@ def _line(answer: Mapping[str, Any]) -> bytes:
     return json.dumps(answer, default=str).encode() + b"\n"
 
 
-def _make_way(folder: int, path: Path) -> None:
+def _remove_stale(folder: int, path: Path) -> None:
     """Remove the socket of a killed daemon; since the database lock is held, no one is listening. Anything else,
     including a link to a socket, belongs to another program and stays. Raises OSError."""
     try:

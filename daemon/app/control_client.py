@@ -57,7 +57,7 @@ def ask(database: Path, request: Mapping[str, Any], *, patience: float) -> dict[
         raise Unanswered(f"the daemon at {where} does not answer within {patience:g} s; see its log") from None
     except OSError as error:
         raise Unanswered(f"the daemon at {where} cannot be reached: {error.strerror}") from error
-    return _understood(said, where)
+    return _parse(said, where)
 
 
 def _require_owner(line: socket.socket, database: Path, where: Path) -> None:
@@ -83,7 +83,7 @@ def _line(line: socket.socket, end: float) -> bytes:
     return b"".join(pieces)
 
 
-def _understood(said: bytes, where: Path) -> dict[str, Any]:
+def _parse(said: bytes, where: Path) -> dict[str, Any]:
     try:
         answer = json.loads(said)
     except (ValueError, RecursionError):

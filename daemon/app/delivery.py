@@ -53,7 +53,7 @@ class DeliveryService:
         self._defects = defects
         self._sources = _sources(plan)
         self.pictures = Covers(self._sources, store, clock, tasks=Tasks("pictures", defects))
-        self._preparer = self._prepares(plan)
+        self._preparer = self._make_preparer(plan)
         self.dispatcher = Dispatcher(
             store,
             plan.channels,
@@ -74,7 +74,7 @@ class DeliveryService:
         self._sources.update(_sources(plan))
         self._shows_pictures = _shows_pictures(plan)
         if (plan.notify, _public(plan)) != (before.notify, _public(before)):
-            self._preparer = self._prepares(plan)
+            self._preparer = self._make_preparer(plan)
         self.dispatcher.adopt(plan.channels, settings=plan.notify, routing=plan.routing, preparer=self._preparer)
 
     async def start(self) -> None:
@@ -122,7 +122,7 @@ class DeliveryService:
         """Stop fetching links and pictures. Call it after `stop`, and after stopping the web, which uses both."""
         await asyncio.gather(self.pictures.stop(), self.links.stop())
 
-    def _prepares(self, plan: Plan) -> Preparer:
+    def _make_preparer(self, plan: Plan) -> Preparer:
         return Preparer(
             settings=plan.notify,
             clock=self._clock,

@@ -33,7 +33,7 @@ class Lanes(Protocol):
         ...
 
 
-class Looks(Protocol):
+class PollerPart(Protocol):
     """The poller of one project."""
 
     def progress(self, now: float) -> float:
@@ -66,7 +66,7 @@ class Pulse:
     schedule: Schedule
     store: WriterPart
     lanes: Lanes
-    projects: Mapping[ProjectName, Looks]
+    projects: Mapping[ProjectName, PollerPart]
     operators: QueuePart
     send_timeout: float
     """Seconds that one send may take; a lane waiting for it is not stalled."""

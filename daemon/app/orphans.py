@@ -60,7 +60,7 @@ class OrphanWatch:
         self._next_at = now + _PACE
         had, self._had = self._had, set()
         try:
-            await self._look(had)
+            await self._check(had)
         except StoreError as error:
             self._had |= had
             self._next_at = float("-inf")
@@ -69,17 +69,17 @@ class OrphanWatch:
             self._had |= had
             raise
 
-    async def _look(self, had: set[tuple[What, str]]) -> None:
+    async def _check(self, had: set[tuple[What, str]]) -> None:
         known, routing = self._known, self._plan.routing
-        found, told = await self._store.read_async(lambda tx: (tx.orphans.count(known), tx.orphans.are_told()))
+        found, reported = await self._store.read_async(lambda tx: (tx.orphans.count(known), tx.orphans.are_told()))
         self._log(found)
-        if not (found or told):
+        if not (found or reported):
             return
 
-        def tell(tx: Transaction) -> list[ChannelName]:
+        def report(tx: Transaction) -> list[ChannelName]:
             return tx.orphans.tell(found, known, back=had, routing=routing, at=self._clock.now())
 
-        self._wake(await self._store.write(tell))
+        self._wake(await self._store.write(report))
 
     def _log(self, found: Iterable[Orphaned]) -> None:
         """Log each once for as long as it keeps being found."""

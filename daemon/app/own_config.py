@@ -37,26 +37,26 @@ class OwnConfig:
 
     async def check(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """How the file differs from the config in use, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
-        if not self._is_meant(request):
+        if not self._is_own_file(request):
             return {"own": False}
-        return self._account(await self._reloader.check())
+        return self._comparison(await self._reloader.check())
 
     async def preview(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The same, with what a `channel` of the file would receive for `examples`. Raises UnknownName."""
-        if not self._is_meant(request):
+        if not self._is_own_file(request):
             return {"own": False}
         found = await self._reloader.check()
         if isinstance(found, ConfigRefused):
-            return self._account(found)
-        return {**self._account(found), "previews": await self._previews(found.plan, request)}
+            return self._comparison(found)
+        return {**self._comparison(found), "previews": await self._previews(found.plan, request)}
 
-    def _is_meant(self, request: Mapping[str, Any]) -> bool:
+    def _is_own_file(self, request: Mapping[str, Any]) -> bool:
         try:
             return request.get("file") == identity(self._path)
         except OSError:
             return False  # our file is gone, so the client's is another one
 
-    def _account(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
+    def _comparison(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
         running, since = self._reloader.running
         known = {
             "own": True,

@@ -31,7 +31,7 @@ Read = Callable[[], tuple[Plan, Sequence[str]]]
 
 LONGEST_READ = 60.0
 """Seconds within which the config must be read, with its secrets and templates."""
-_FAULTS_TOLD = 3
+_MAX_FAULTS = 3
 """Maximum faults in the operators' message."""
 
 
@@ -107,7 +107,7 @@ class Reloader:
     def ask(self) -> None:
         """Reload soon; the log reports the result."""
         if self._next is None:
-            self._next = self._tasks.spawn("reload", self._in_turn())
+            self._next = self._tasks.spawn("reload", self._reload_in_turn())
 
     async def reload(self) -> Reloaded:
         """Reload after the one in progress, if any. Callers that arrive while one waits share it."""
@@ -130,7 +130,7 @@ class Reloader:
         """Start no more reloads. One in progress either has been applied or never will be."""
         await self._tasks.end(patience=0)
 
-    async def _in_turn(self) -> Reloaded:
+    async def _reload_in_turn(self) -> Reloaded:
         async with self._turn:
             self._next = None  # later callers may mean a later version of the file
             return await self._reload()
@@ -138,9 +138,9 @@ class Reloader:
     async def _check_in_turn(self) -> ConfigRead | ConfigRefused:
         async with self._turn:
             self._check = None  # later callers may mean a later version of the file
-            return await self._read_anew()
+            return await self._read_config()
 
-    async def _read_anew(self) -> ConfigRead | ConfigRefused:
+    async def _read_config(self) -> ConfigRead | ConfigRefused:
         try:
             plan, doubts = await in_its_own_thread(self._read)
             running = self._scope.plan
@@ -156,7 +156,7 @@ class Reloader:
             return self._broken(error)
 
     async def _reload(self) -> Reloaded:
-        found = await self._read_anew()
+        found = await self._read_config()
         if isinstance(found, ConfigRefused):
             return self._refuse(found.faults)
         plan, _ = usable(self._scope.plan, found.plan)
@@ -192,9 +192,9 @@ class Reloader:
         self._notifier.status("the changed config has a fault: the last good one stays in use")
         if faults != self._refused:
             self._refused = faults
-            more = len(faults) - _FAULTS_TOLD
-            told = [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
-            self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(told))
+            more = len(faults) - _MAX_FAULTS
+            shown = [*faults[:_MAX_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+            self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(shown))
         return Reloaded(faults=faults)
 
 

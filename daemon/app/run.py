@@ -52,7 +52,7 @@ RETENTION_TICK = 600.0
 """Seconds between two deletions of rows that ended long enough ago."""
 LINK_PATIENCE = 5.0
 """Seconds that a click on a link waits at most for a fresh one."""
-_NOBODY_READS = frozenset({errno.EPIPE, errno.EIO})
+_READER_GONE = frozenset({errno.EPIPE, errno.EIO})
 """Errors of writing to a closed pipe or a terminal that is gone."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 """Statuses reported by /metrics. Sent and canceled ones are left out, since they only grow."""
@@ -95,7 +95,7 @@ class Daemon:
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
     """What happened to the database's file if it is no longer the open one."""
-    _hung_up: bool = field(init=False, default=False)
+    _reload_pending: bool = field(init=False, default=False)
     """SIGHUP arrived during the start."""
 
     async def start(self) -> None:
@@ -120,7 +120,7 @@ class Daemon:
             )
             opened.push_async_callback(self._runtime.aclose)
             self._build(listener, started)
-            asyncio.get_running_loop().set_exception_handler(self._unheard)
+            asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
             await self.delivery.start()
@@ -140,8 +140,8 @@ class Daemon:
             channels=len(self.plan.channels),
         )
         self.notifier.ready(f"watching {jobs} jobs in {len(self.scope.pollers)} projects")
-        if self._hung_up:
-            self._hang_up()
+        if self._reload_pending:
+            self._on_hangup()
 
     async def stop(self) -> None:
         """Finish work in progress (within a few seconds), store everything, release the database."""
@@ -173,7 +173,7 @@ class Daemon:
         """Start, and stop at the end of the block. Meanwhile `ended` is set by SIGTERM and SIGINT, when the
         terminal closes in the foreground, and when the database's file is gone."""
         self._ended = ended
-        with _signals(ended, hung_up=ended.set if self.foreground else self._hang_up), self._watching_output():
+        with _signals(ended, hung_up=ended.set if self.foreground else self._on_hangup), self._watching_output():
             await self.start()
             try:
                 yield
@@ -251,11 +251,11 @@ class Daemon:
             )
         self.control = ControlServer(
             database_path(self.plan.database_url).resolve(),
-            self._answers(),
+            self._handlers(),
             tasks=Tasks("control", self.defects),
         )
 
-    def _answers(self) -> dict[str, Handler]:
+    def _handlers(self) -> dict[str, Handler]:
         """The requests that the control socket answers."""
         if self.reloader is None:
             return {}
@@ -311,7 +311,7 @@ class Daemon:
         if self.on_attempt is not None:
             self.on_attempt()
 
-    def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle an error in a timer or unawaited task. Errors of the system (files, memory) are not defects."""
         error = context.get("exception")
         if isinstance(error, Exception) and not isinstance(error, OSError):
@@ -320,14 +320,14 @@ class Daemon:
             loop.default_exception_handler(context)
 
     async def _changes(self) -> None:
-        await self._look_for_the_file()
+        await self._check_file()
         try:
             await self.scope.watcher.take_changes()
         except StoreError:  # logged by the writer and visible in readiness; the rest of this tick still runs
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()
 
-    async def _look_for_the_file(self) -> None:
+    async def _check_file(self) -> None:
         """Stop, to be restarted, if commands would write to another file than this daemon does."""
         if self._moved is not None or (moved := self.store.moved()) is None:
             return
@@ -344,7 +344,7 @@ class Daemon:
 
         def lost(error: BaseException) -> None:
             self.metrics.log_lines_lost.inc()
-            if self.foreground and isinstance(error, OSError) and error.errno in _NOBODY_READS:
+            if self.foreground and isinstance(error, OSError) and error.errno in _READER_GONE:
                 loop.call_soon_threadsafe(self._ended.set)
 
         OUTPUT.on_lost = lost
@@ -357,12 +357,12 @@ class Daemon:
         for discovery in tuple(self.scope.discoveries.values()):
             await discovery.tick()
 
-    def _hang_up(self) -> None:
+    def _on_hangup(self) -> None:
         """Handle SIGHUP: read the config again."""
         if self.read is None:
             log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")
         elif self.reloader is None:
-            self._hung_up = True
+            self._reload_pending = True
         else:
             self.reloader.ask()
 

@@ -22,7 +22,7 @@ from daemon.watch.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Prepared:
     """Everything another plan needs that could have failed to be created: clients of new projects, and new
     sessions of projects that are reached in another way."""
 
@@ -39,7 +39,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Gone:
+class _Removed:
     """Parts taken out of the scope that have to be stopped; `client` is None if it stays in use."""
 
     poller: Poller
@@ -55,7 +55,7 @@ class Scope:
         self.pollers: dict[ProjectName, Poller] = {}
         self.discoveries: dict[ProjectName, Discovery] = {}
         self._runtime = runtime
-        self._gone: list[_Gone] = []
+        self._gone: list[_Removed] = []
         self._followers: list[Callable[[Plan], None]] = []
         for settings in plan.projects:
             runtime.clients[settings.name] = runtime.client(settings)
@@ -73,9 +73,9 @@ class Scope:
         """Call `adopt` with each new plan. It must neither block nor fail."""
         self._followers.append(adopt)
 
-    async def make(self, plan: Plan) -> Made:
+    async def make(self, plan: Plan) -> Prepared:
         """Create what another plan needs. Raises ConfigFault and changes nothing then."""
-        made, clients = Made(plan=plan), self._runtime.clients
+        made, clients = Prepared(plan=plan), self._runtime.clients
         try:
             for settings in plan.projects:
                 if settings.name not in clients:
@@ -87,7 +87,7 @@ class Scope:
             raise
         return made
 
-    def swap(self, made: Made) -> None:
+    def swap(self, made: Prepared) -> None:
         """Replace the current plan. `end_gone` stops what is gone."""
         plan, runtime = made.plan, self._runtime
         self.plan = plan
@@ -119,7 +119,7 @@ class Scope:
         gc.collect()
         gc.freeze()
 
-    def _swap_project(self, settings: ProjectSettings, made: Made) -> None:
+    def _swap_project(self, settings: ProjectSettings, made: Prepared) -> None:
         name, plan, clients = settings.name, made.plan, self._runtime.clients
         if name in made.clients:
             clients[name] = made.clients[name]
@@ -129,7 +129,7 @@ class Scope:
             return
         before, session = clients[name].settings, made.sessions.get(name)
         clients[name].adopt(settings, session)
-        if not _same_place(before, settings):  # another service: nothing known about it applies any more
+        if not _same_service(before, settings):  # another service: nothing known about it applies any more
             self._take_out(name, client=None)
             self._add(name)
             self.watcher.join(name)
@@ -145,7 +145,7 @@ class Scope:
             self._runtime.delivery.links.ask_again(name)
 
     def _take_out(self, name: ProjectName, *, client: ProjectClient | None) -> None:
-        gone = _Gone(poller=self.pollers.pop(name), discovery=self.discoveries.pop(name), client=client)
+        gone = _Removed(poller=self.pollers.pop(name), discovery=self.discoveries.pop(name), client=client)
         gone.poller.halt()
         self._gone.append(gone)
 
@@ -190,6 +190,6 @@ def _limits(plan: Plan, name: ProjectName) -> Limits:
     )
 
 
-def _same_place(old: ProjectSettings, new: ProjectSettings) -> bool:
+def _same_service(old: ProjectSettings, new: ProjectSettings) -> bool:
     """Whether both address the same project at the same service."""
     return (old.api_url, old.project_id, old.region) == (new.api_url, new.project_id, new.region)

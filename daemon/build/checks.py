@@ -138,14 +138,14 @@ def warnings(config: Config) -> Iterator[str]:
                 f"projects.{name}.requests_per_second: {project.rate:g} is over the documented limit of "
                 f"{project.region}, {limit:g} for the whole tenant: the service will refuse some requests"
             )
-    yield from _unheard(config)
+    yield from _unused_channels(config)
     yield from _links(config)
     yield from _address(config)
     if _holds_secrets(config) and _readable_by_all(config.source):
         yield f"{config.source}: contains secrets and every user of this machine can read it; chmod o-r it"
 
 
-def _unheard(config: Config) -> Iterator[str]:
+def _unused_channels(config: Config) -> Iterator[str]:
     if not config.channels:
         yield "channels: there are none, so no one is alerted; add a section [channels.NAME]"
     routing = config.routing()

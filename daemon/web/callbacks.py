@@ -22,9 +22,9 @@ log = logger(__name__)
 
 _RESULT_SHOWN = 64
 """Maximum characters of a callback's result in the log, since its body is not signed."""
-_NOT_BELIEVED = (401, 409)
+_LOGGED = (401, 409)
 """Statuses of refusals that are logged."""
-_WRONG = (
+_REFUSED = (
     "this callback is not accepted: the project takes none, or its signature or secret is wrong or too old. "
     "`wrapd callback-url PROJECT` prints the address, and says which auth_type and key belong to it"
 )
@@ -38,12 +38,12 @@ def router(ground: WebGround) -> APIRouter:
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
         try:
             name = ProjectName(project)
-            settings, signature = _believed(ground, request, name, secret)
+            settings, signature = _authenticate(ground, request, name, secret)
             body = await read_body(request, most=callback.MAX_BODY)
             said = callback.read_callback(body)
             return machine_answer(await _take(ground, name, settings, said, signature))
         except HttpError as refused:
-            if refused.status in _NOT_BELIEVED:
+            if refused.status in _LOGGED:
                 known = name if name in ground.projects else None  # names made up by strangers are not logged
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
@@ -59,7 +59,7 @@ def router(ground: WebGround) -> APIRouter:
     return routes
 
 
-def _believed(
+def _authenticate(
     ground: WebGround, request: Request, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
     """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
@@ -67,7 +67,7 @@ def _believed(
     settings = ground.settings.callbacks.get(project)
     public_url = ground.settings.public_url
     if settings is None or public_url is None or project not in ground.projects:
-        raise HttpError(401, _WRONG)
+        raise HttpError(401, _REFUSED)
     signature = None
     if settings.auth is CallbackAuth.NONE:
         genuine = secret is not None and same(secret, callback_secret(project, settings))
@@ -78,7 +78,7 @@ def _believed(
         genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
         signature = callback.signature_of(query)
     if not genuine:
-        raise HttpError(401, _WRONG)
+        raise HttpError(401, _REFUSED)
     return settings, signature
 
 

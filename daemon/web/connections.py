@@ -90,7 +90,7 @@ class Connection(H11Protocol):
 
     def __init__(self, places: Connections, **options: Any) -> None:
         super().__init__(**options)
-        self.logger = cast("logging.Logger", _Hushed(places.strangers))
+        self.logger = cast("logging.Logger", _FoldedLogger(places.strangers))
         self._places = places
         self._born = self._since = self.loop.time()
         self._requests = 0
@@ -193,7 +193,7 @@ LAST = "last"
 """Key in a request's state: the connection closes after this answer."""
 
 
-class _Hushed:
+class _FoldedLogger:
     """Replaces uvicorn's logger: its messages are about strangers, and are folded."""
 
     level = logging.WARNING

@@ -45,7 +45,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(scope, send)
         try:
-            await self._let_in(scope, receive, answer)
+            await self._admit(scope, receive, answer)
         except Exception as error:  # noqa: BLE001 - a bug in one request must not print a traceback each time
             if self._defects is None:
                 log.error(LogEvent.WEB_FAILED, error=error)
@@ -54,7 +54,7 @@ class Guard:
             if not answer.begun:
                 await answer.refuse(500, "an error in wrapd itself; see its log")
 
-    async def _let_in(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _admit(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         probe = scope["path"] in PROBES
         if not probe and self._connections.crowded:
             self._strangers.note(LogEvent.WEB_REFUSED, reason="too many requests at once")
@@ -70,10 +70,10 @@ class Guard:
             await self._pass(scope, receive, answer)
 
     async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        asked = scope
+        forwarded = scope
         if scope["method"] == "HEAD" and not scope["path"].startswith(_LINKS):  # links handle HEAD themselves
-            asked = {**scope, "method": "GET"}  # uvicorn leaves out the body
-        await self._app(asked, receive, answer.send)
+            forwarded = {**scope, "method": "GET"}  # uvicorn leaves out the body
+        await self._app(forwarded, receive, answer.send)
 
     def _is_ours(self, scope: Scope) -> bool:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]

@@ -39,24 +39,24 @@ Wanted = Literal["preview", "download"]
 def router(ground: WebGround) -> APIRouter:
     """The routes of the links."""
     routes = APIRouter(prefix="/v")
-    door = _Door(ground)
+    opener = _Links(ground)
 
     @routes.api_route("/{token}", methods=["GET", "HEAD"])
     async def watch(request: Request, token: str) -> Response:
-        return await door.video(request, token, "preview")
+        return await opener.video(request, token, "preview")
 
     @routes.api_route("/{token}/download", methods=["GET", "HEAD"])
     async def download(request: Request, token: str) -> Response:
-        return await door.video(request, token, "download")
+        return await opener.video(request, token, "download")
 
     @routes.api_route("/{token}/cover", methods=["GET", "HEAD"])
     async def cover(request: Request, token: str) -> Response:
-        return await door.cover(request, token)
+        return await opener.cover(request, token)
 
     return routes
 
 
-class _Door:
+class _Links:
     """Opens links."""
 
     def __init__(self, ground: WebGround) -> None:
@@ -79,7 +79,7 @@ class _Door:
             turn = self._turns.take(link.id)
             crowded = turn is Turn.NONE
             job = await ground.renew(job) if turn is Turn.YES else job
-        url = living_url(job, wanted, now=ground.clock.now())
+        url = working_url(job, wanted, now=ground.clock.now())
         if url is None:
             return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
         if who is Visitor.PERSON:
@@ -195,7 +195,7 @@ class Turns:
         return Turn.YES
 
 
-def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
+def working_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
     """The job's link of the wanted kind, otherwise of the other kind; None if both are known to have expired."""
     asset = job.asset
     urls = [asset.preview_url, asset.download_url]

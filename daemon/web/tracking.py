@@ -47,8 +47,8 @@ def router(ground: WebGround) -> APIRouter:
     async def post(request: Request) -> JSONResponse:
         try:
             require_token(request, ground.settings.token)
-            asked = await _read(await read_body(request, most=MAX_BODY), ground.projects)
-            return machine_answer({"jobs": await _track(ground, asked)})
+            wanted = await _read(await read_body(request, most=MAX_BODY), ground.projects)
+            return machine_answer({"jobs": await _track(ground, wanted)})
         except HttpError as refused:
             return refused.answer()
         except StoreError:
@@ -84,10 +84,10 @@ def _busy() -> HttpError:
     return HttpError(503, "the database is not available now; nothing was tracked, try again", headers=_LATER)
 
 
-async def _track(ground: WebGround, asked: TrackBody) -> list[dict[str, object]]:
+async def _track(ground: WebGround, wanted: TrackBody) -> list[dict[str, object]]:
     at = ground.clock.now()
     done = await ground.store.write(
-        lambda tx: track(tx, asked.jobs, at=at, routing=ground.routing, retrack=asked.retrack)
+        lambda tx: track(tx, wanted.jobs, at=at, routing=ground.routing, retrack=wanted.retrack)
     )
     ground.tracked()
     return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
@@ -121,10 +121,12 @@ def _find(
         return None
     deliveries = sorted(tx.outbox.list(job=rows[0].id), key=lambda row: row.id)
     at = views.Situation(standing=tx.queue.standing(deliveries, now=now), now=now, moment=stamp)
-    told = [views.delivery(row, tx.outbox.attempts(row.id), job_id, why=views.why(row, at)) for row in deliveries]
+    deliveries_shown = [
+        views.delivery(row, tx.outbox.attempts(row.id), job_id, why=views.why(row, at)) for row in deliveries
+    ]
     return rows[0], {
         "transitions": [views.document(views.transition(row)) for row in tx.history.transitions(rows[0].id)],
-        "deliveries": [views.document(each) for each in told],
+        "deliveries": [views.document(each) for each in deliveries_shown],
     }
 
 

@@ -34,8 +34,8 @@ _ROBOT = re.compile(
 """User agents of programs that open the links of a message before anyone reads it."""
 _BROWSER = re.compile(r"(?:mozilla|opera)/\d\S* .*\b[a-z]+/\d", re.IGNORECASE)
 """The form of every browser's name, with an engine or program; scripts often copy the first word only."""
-_AHEAD = re.compile(r"prefetch|prerender|preview|unfurl", re.IGNORECASE)
-_SAYS_AHEAD = ("purpose", "x-purpose", "sec-purpose", "x-moz")
+_PREFETCH = re.compile(r"prefetch|prerender|preview|unfurl", re.IGNORECASE)
+_PREFETCH_HEADERS = ("purpose", "x-purpose", "sec-purpose", "x-moz")
 _OPENED_AS = frozenset({"document", "video"})
 """`Sec-Fetch-Dest` when a person follows a link, and when a page embeds the video."""
 
@@ -54,7 +54,7 @@ def visitor(method: str, headers: Mapping[str, str]) -> Visitor:
     agent = headers.get("user-agent", "")
     if method != "GET" or not agent.strip() or is_robot(agent):
         return Visitor.ROBOT
-    if "from" in headers or any(_AHEAD.search(headers.get(name, "")) for name in _SAYS_AHEAD):
+    if "from" in headers or any(_PREFETCH.search(headers.get(name, "")) for name in _PREFETCH_HEADERS):
         return Visitor.ROBOT
     opened_as, mode = headers.get("sec-fetch-dest", "document"), headers.get("sec-fetch-mode", "navigate")
     if opened_as not in _OPENED_AS or (opened_as == "document" and mode != "navigate"):

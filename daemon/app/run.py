@@ -34,7 +34,7 @@ from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebGround, WebServer, build_app, listen
+from daemon.web import Health, Probes, WebContext, WebServer, build_app, listen
 
 log = logger(__name__)
 
@@ -283,7 +283,7 @@ class Daemon:
     def _web(self, listener: socket.socket) -> WebServer:
         assert self.plan.web is not None, "there is a listener"
         watcher = self.scope.watcher
-        ground = WebGround(
+        context = WebContext(
             settings=self.plan.web,
             store=self.store,
             clock=self.clock,
@@ -298,13 +298,13 @@ class Daemon:
 
         def adopt(plan: Plan) -> None:
             assert plan.web is not None, "the server runs"
-            ground.settings, ground.routing = plan.web, plan.routing
-            ground.projects = tuple(self.scope.pollers)
+            context.settings, context.routing = plan.web, plan.routing
+            context.projects = tuple(self.scope.pollers)
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
-        app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)
-        return WebServer(app, listener, tasks=ground.tasks, defects=self.defects)
+        app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
+        return WebServer(app, listener, tasks=context.tasks, defects=self.defects)
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()

@@ -15,7 +15,7 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.store import StoreError, TrackResult, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
 
 log = logger(__name__)
@@ -30,21 +30,21 @@ _REFUSED = (
 )
 
 
-def router(ground: WebGround) -> APIRouter:
+def router(context: WebContext) -> APIRouter:
     """The routes of the callbacks."""
     routes = APIRouter(prefix="/callbacks")
-    refusals = Folding(log, ground.clock)
+    refusals = Folding(log, context.clock)
 
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
         try:
             name = ProjectName(project)
-            settings, signature = _authenticate(ground, request, name, secret)
+            settings, signature = _authenticate(context, request, name, secret)
             body = await read_body(request, most=callback.MAX_BODY)
             said = callback.read_callback(body)
-            return machine_answer(await _take(ground, name, settings, said, signature))
+            return machine_answer(await _take(context, name, settings, said, signature))
         except HttpError as refused:
             if refused.status in _LOGGED:
-                known = name if name in ground.projects else None  # names made up by strangers are not logged
+                known = name if name in context.projects else None  # names made up by strangers are not logged
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
@@ -60,13 +60,13 @@ def router(ground: WebGround) -> APIRouter:
 
 
 def _authenticate(
-    ground: WebGround, request: Request, project: ProjectName, secret: str | None
+    context: WebContext, request: Request, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
     """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
     401 also if the project takes none or does not exist: strangers learn no project names."""
-    settings = ground.settings.callbacks.get(project)
-    public_url = ground.settings.public_url
-    if settings is None or public_url is None or project not in ground.projects:
+    settings = context.settings.callbacks.get(project)
+    public_url = context.settings.public_url
+    if settings is None or public_url is None or project not in context.projects:
         raise HttpError(401, _REFUSED)
     signature = None
     if settings.auth is CallbackAuth.NONE:
@@ -74,7 +74,7 @@ def _authenticate(
     else:
         query = request.scope["query_string"].decode("latin-1")
         url = callback_url(public_url, project, settings)
-        now = ground.clock.now()
+        now = context.clock.now()
         genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
         signature = callback.signature_of(query)
     if not genuine:
@@ -83,7 +83,7 @@ def _authenticate(
 
 
 async def _take(
-    ground: WebGround,
+    context: WebContext,
     project: ProjectName,
     settings: CallbackSettings,
     said: callback.Callback | None,
@@ -93,16 +93,16 @@ async def _take(
     if said is None:
         log.info(LogEvent.CALLBACK_TAKEN, project=project, job=None, watched=False)
         return {"job_id": None, "watched": False}
-    watched = ground.hint(project, said.job_id)
+    watched = context.hint(project, said.job_id)
     if not watched:
-        watched = await _take_unwatched(ground, project, settings, said.job_id, signature)
+        watched = await _take_unwatched(context, project, settings, said.job_id, signature)
     result = None if said.result is None else clean(said.result[:_RESULT_SHOWN])
     log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=result, watched=watched)
     return {"job_id": said.job_id, "watched": watched}
 
 
 async def _take_unwatched(
-    ground: WebGround,
+    context: WebContext,
     project: ProjectName,
     settings: CallbackSettings,
     job_id: JobId,
@@ -116,13 +116,13 @@ async def _take_unwatched(
             tx,
             project,
             job_id,
-            at=ground.clock.now(),
+            at=context.clock.now(),
             track_unknown=settings.track_unknown,
             signature=signature,
         )
 
     try:
-        result = await ground.store.write(work)
+        result = await context.store.write(work)
     except StoreError:
         raise HttpError(
             503, "the database is not available now; try again", headers={"Retry-After": "5"}
@@ -132,5 +132,5 @@ async def _take_unwatched(
     except SignatureUsed as error:
         raise HttpError(409, f"{error}; sign each callback separately") from None
     if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
-        ground.tracked()
+        context.tracked()
     return result is not None

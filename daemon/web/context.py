@@ -26,7 +26,7 @@ EtaOf = Callable[[JobRow, datetime], Eta | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class WebGround:
+class WebContext:
     """The web server's context. `tracked` is called after jobs were tracked, to have them picked up at once."""
 
     settings: WebSettings

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
 
@@ -36,10 +36,10 @@ _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 Wanted = Literal["preview", "download"]
 
 
-def router(ground: WebGround) -> APIRouter:
+def router(context: WebContext) -> APIRouter:
     """The routes of the links."""
     routes = APIRouter(prefix="/v")
-    opener = _Links(ground)
+    opener = _Links(context)
 
     @routes.api_route("/{token}", methods=["GET", "HEAD"])
     async def watch(request: Request, token: str) -> Response:
@@ -59,16 +59,16 @@ def router(ground: WebGround) -> APIRouter:
 class _Links:
     """Opens links."""
 
-    def __init__(self, ground: WebGround) -> None:
-        self._ground = ground
-        self._turns = Turns(TokenBucket(ground.clock, rate=RATE), ground.clock)
+    def __init__(self, context: WebContext) -> None:
+        self._ground = context
+        self._turns = Turns(TokenBucket(context.clock, rate=RATE), context.clock)
         self._opened = Opened()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
 
     async def video(self, request: Request, token: str, wanted: Wanted) -> Response:
         """Redirect to the video, using a link recently obtained from the service if possible. For robots the
         service is not queried, and nothing counts as seen."""
-        ground = self._ground
+        context = self._ground
         found = await self._open(request, token)
         if isinstance(found, Response):
             return found
@@ -78,8 +78,8 @@ class _Links:
         if who is not Visitor.ROBOT:
             turn = self._turns.take(link.id)
             crowded = turn is Turn.NONE
-            job = await ground.renew(job) if turn is Turn.YES else job
-        url = working_url(job, wanted, now=ground.clock.now())
+            job = await context.renew(job) if turn is Turn.YES else job
+        url = working_url(job, wanted, now=context.clock.now())
         if url is None:
             return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
         if who is Visitor.PERSON:

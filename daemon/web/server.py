@@ -1,4 +1,4 @@
-"""FastAPI on a previously bound socket: the probes, and the routes built on a `WebGround`.
+"""FastAPI on a previously bound socket: the probes, and the routes built on a `WebContext`.
 
 It runs in the daemon's event loop and leaves signals to the daemon. The probes do not use the store.
 """
@@ -23,7 +23,7 @@ from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
 from daemon.web import callbacks, links, tracking
 from daemon.web.connections import PATIENCE, Connection, Connections
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
 
@@ -40,18 +40,18 @@ def build_app(
     metrics_text: Callable[[], Awaitable[bytes]],
     *,
     metrics_type: str,
-    ground: WebGround | None = None,
+    context: WebContext | None = None,
 ) -> FastAPI:
-    """Create the application: the probes, and with a `ground` also the API, the callbacks and the links to videos.
+    """Create the application: the probes, and with a `context` also the API, the callbacks and the video links.
     It has no documentation pages and keeps no state."""
     app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(_probe_router(probes, metrics_text, metrics_type))
-    app.state.strangers = Folding(log, SystemClock() if ground is None else ground.clock)
-    app.state.ground = ground
-    if ground is not None:
-        app.include_router(tracking.router(ground))
-        app.include_router(callbacks.router(ground))
-        app.include_router(links.router(ground))
+    app.state.strangers = Folding(log, SystemClock() if context is None else context.clock)
+    app.state.context = context
+    if context is not None:
+        app.include_router(tracking.router(context))
+        app.include_router(callbacks.router(context))
+        app.include_router(links.router(context))
     return app
 
 
@@ -96,9 +96,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _names(ground: WebGround | None) -> tuple[str, ...]:
+def _names(context: WebContext | None) -> tuple[str, ...]:
     """The names, besides loopback, under which people reach the server."""
-    url = None if ground is None else ground.settings.public_url
+    url = None if context is None else context.settings.public_url
     public = None if url is None else urlsplit(url).hostname
     return () if public is None else (public,)
 
@@ -178,7 +178,7 @@ class WebServer:
         self._connections = Connections(app.state.strangers)
         guard = Guard(
             app,
-            hosts=partial(_names, app.state.ground) if is_loopback(host) else None,
+            hosts=partial(_names, app.state.context) if is_loopback(host) else None,
             connections=self._connections,
             strangers=app.state.strangers,
             defects=defects,

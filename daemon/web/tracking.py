@@ -21,7 +21,7 @@ from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 
 MOST_JOBS = 1000
 """Maximum number of jobs in one request."""
@@ -39,16 +39,16 @@ class TrackBody:
     retrack: bool = False
 
 
-def router(ground: WebGround) -> APIRouter:
+def router(context: WebContext) -> APIRouter:
     """The routes of the API."""
     routes = APIRouter(prefix="/api/v1")
 
     @routes.post("/jobs")
     async def post(request: Request) -> JSONResponse:
         try:
-            require_token(request, ground.settings.token)
-            wanted = await _read(await read_body(request, most=MAX_BODY), ground.projects)
-            return machine_answer({"jobs": await _track(ground, wanted)})
+            require_token(request, context.settings.token)
+            wanted = await _read(await read_body(request, most=MAX_BODY), context.projects)
+            return machine_answer({"jobs": await _track(context, wanted)})
         except HttpError as refused:
             return refused.answer()
         except StoreError:
@@ -57,8 +57,8 @@ def router(ground: WebGround) -> APIRouter:
     @routes.get("/jobs/{project}/{job_id}")
     async def show(request: Request, project: str, job_id: str) -> JSONResponse:
         try:
-            require_token(request, ground.settings.token)
-            return machine_answer(await _show(ground, project, job_id))
+            require_token(request, context.settings.token)
+            return machine_answer(await _show(context, project, job_id))
         except HttpError as refused:
             return refused.answer()
         except StoreError:
@@ -84,12 +84,12 @@ def _busy() -> HttpError:
     return HttpError(503, "the database is not available now; nothing was tracked, try again", headers=_LATER)
 
 
-async def _track(ground: WebGround, wanted: TrackBody) -> list[dict[str, object]]:
-    at = ground.clock.now()
-    done = await ground.store.write(
-        lambda tx: track(tx, wanted.jobs, at=at, routing=ground.routing, retrack=wanted.retrack)
+async def _track(context: WebContext, wanted: TrackBody) -> list[dict[str, object]]:
+    at = context.clock.now()
+    done = await context.store.write(
+        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack)
     )
-    ground.tracked()
+    context.tracked()
     return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
 
 
@@ -100,16 +100,16 @@ async def _read(body: bytes, projects: Sequence[ProjectName]) -> TrackBody:
     return await asyncio.to_thread(read_wanted, body, projects)
 
 
-async def _show(ground: WebGround, project: str, job_id: str) -> dict[str, object]:
-    found, now = None, ground.clock.now()
+async def _show(context: WebContext, project: str, job_id: str) -> dict[str, object]:
+    found, now = None, context.clock.now()
     with contextlib.suppress(ValueError):
         wanted = parse_job_id(job_id)
-        found = await ground.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted, now))
+        found = await context.store.read_async(lambda tx: _find(tx, ProjectName(project), wanted, now))
     if found is None:
         raise HttpError(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
     job, story = found
-    now = ground.clock.now()
-    shown = views.job(views.kept(job, ground.projects), now=now, eta=ground.eta(job, now))
+    now = context.clock.now()
+    shown = views.job(views.kept(job, context.projects), now=now, eta=context.eta(job, now))
     return views.document(shown, without=["eta_reason"]) | story
 
 

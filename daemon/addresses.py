@@ -1,5 +1,4 @@
-"""Classifies IP addresses as internal or public, so that URLs from third parties are not fetched from internal
-hosts.
+"""Classifies IP addresses as internal or public, to keep third parties' URLs from reaching internal hosts.
 
 A host name can resolve to a different address at any time, so the check applies to the address of each connection.
 """

@@ -1,8 +1,7 @@
 """Everything that a config creates: projects with their pollers and discoveries, channel lanes, the routing.
 
 Owns the current plan and its replacement: first everything that may fail is created, then all is swapped in one
-step without awaiting, then what is gone is stopped. Parts that hold a plan, or part of one, are notified of the
-next one.
+step without awaiting, then what is gone is stopped. Parts that hold (part of) a plan are given the next one.
 """
 
 import gc
@@ -104,7 +103,7 @@ class Scope:
             adopt(plan)
 
     async def end_gone(self) -> None:
-        """Stop the parts that were taken out; they poll no more. The state of their jobs is in the store."""
+        """Stop the parts that were taken out. The state of their jobs is in the store."""
         if not self._gone:
             return
         while self._gone:

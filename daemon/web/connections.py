@@ -2,8 +2,7 @@
 
 Anyone can open one, and behind a proxy all come from the same address, so strangers cannot be recognized at
 connection time. A new connection is therefore always accepted; at the limit, the one that has kept the server
-waiting longest is dropped. A connection that keeps the server waiting too long, or is too old, is closed in any
-case.
+waiting longest is dropped. One that keeps the server waiting too long, or is too old, is closed in any case.
 """
 
 import asyncio

@@ -1,5 +1,4 @@
-"""Everything the web server uses of the rest of the daemon, as plain functions: it knows neither watch nor
-delivery.
+"""What the web server uses of the rest of the daemon, as plain functions: it knows neither watch nor delivery.
 
 Settings, projects and routing may change while it runs, so they are read at each request.
 """

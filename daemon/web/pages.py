@@ -1,5 +1,4 @@
-"""The pages shown to people whose link to a video cannot be opened, in English and Chinese, with their headers.
-Pure.
+"""The pages for people whose link to a video cannot be opened, in English and Chinese, and their headers. Pure.
 
 They contain no job names, no scripts, and nothing from other hosts.
 """

@@ -1,5 +1,4 @@
-"""Settings of the web server, and the public addresses derived from them: of callbacks and of links to videos.
-Pure."""
+"""Settings of the web server, and the public addresses of callbacks and links derived from them. Pure."""
 
 import hashlib
 import hmac

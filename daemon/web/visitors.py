@@ -1,5 +1,4 @@
-"""Classifies who opens a link: a person in a browser, a tool, or a program that fetches links ahead of people.
-Pure.
+"""Classifies who opens a link: a person in a browser, a tool, or a program that opens links ahead of them. Pure.
 
 A click counted as a person's suppresses the reminder of an expiring link, so in doubt it was not a person.
 """

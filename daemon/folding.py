@@ -28,8 +28,7 @@ class Folding:
         self._lines: dict[tuple[LogEvent, str | None], _Line] = {}
 
     def note(self, event: LogEvent, *, reason: str | None = None, **example: object) -> None:
-        """Count one occurrence. Lines are folded by event and `reason`, so reasons must be a small fixed set. The
-        other fields describe one example."""
+        """Count one occurrence, with the fields of one `example`. Each event and `reason` (few, fixed) has its line."""
         fields = example if reason is None else {"reason": reason, **example}
         line = self._lines.setdefault((event, reason), _Line(float("-inf"), 0, fields))
         line.since += 1

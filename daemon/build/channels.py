@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) -> Channel:
-    """Open a channel with its URL and templates. Raises ConfigFault with all faults, which never show the URL, and
-    UnknownName."""
+    """Open a channel. Raises ConfigFault with all faults, which never show the URL, and UnknownName."""
     chosen = config.channel(name)
     place = f"channels.{name}"
     reading = Reading(environ)

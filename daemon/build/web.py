@@ -42,8 +42,7 @@ def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> Web
 def callback_settings(
     config: Config, name: str, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, CallbackSettings]:
-    """The public address, and how a project's callbacks are authenticated. Raises ConfigFault if either is
-    missing, and UnknownName."""
+    """The public address, and a project's callback settings. Raises ConfigFault if one is missing; UnknownName."""
     callback = config.project(name).callback
     place = f"projects.{name}.callback"
     if callback is None:

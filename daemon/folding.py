@@ -28,7 +28,7 @@ class Folding:
         self._lines: dict[tuple[LogEvent, str | None], _Line] = {}
 
     def note(self, event: LogEvent, *, reason: str | None = None, **example: object) -> None:
-        """Count one occurrence, with the fields of one `example`. Each event and `reason` (few, fixed) has its line."""
+        """Count one occurrence, with an `example` of its fields. Lines are per event and (fixed) `reason`."""
         fields = example if reason is None else {"reason": reason, **example}
         line = self._lines.setdefault((event, reason), _Line(float("-inf"), 0, fields))
         line.since += 1

@@ -81,7 +81,7 @@ class Pulse:
         )
 
     def ready(self, *, moved: bool) -> Health:
-        """Whether jobs are polled and alerts sent as well. `moved`: the database's file is no longer the open one."""
+        """Whether jobs are also polled and alerts sent. `moved`: the database's file is no longer the open one."""
         now = self.clock.monotonic()
         projects = {str(name): project.progress(now) for name, project in self.projects.items()}
         parts = [*self._ticks(_TICKS), *self._parts(self.lanes.progress(), projects), *self._stored()]

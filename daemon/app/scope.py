@@ -21,7 +21,7 @@ from daemon.watch.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Replacement:
     """Everything another plan needs that could have failed to be created: clients of new projects, and new
     sessions of projects that are reached in another way."""
 
@@ -72,9 +72,9 @@ class Scope:
         """Call `adopt` with each new plan. It must neither block nor fail."""
         self._followers.append(adopt)
 
-    async def make(self, plan: Plan) -> Prepared:
+    async def make(self, plan: Plan) -> Replacement:
         """Create what another plan needs. Raises ConfigFault and changes nothing then."""
-        made, clients = Prepared(plan=plan), self._runtime.clients
+        made, clients = Replacement(plan=plan), self._runtime.clients
         try:
             for settings in plan.projects:
                 if settings.name not in clients:
@@ -86,7 +86,7 @@ class Scope:
             raise
         return made
 
-    def swap(self, made: Prepared) -> None:
+    def swap(self, made: Replacement) -> None:
         """Replace the current plan. `end_gone` stops what is gone."""
         plan, runtime = made.plan, self._runtime
         self.plan = plan
@@ -118,7 +118,7 @@ class Scope:
         gc.collect()
         gc.freeze()
 
-    def _swap_project(self, settings: ProjectSettings, made: Prepared) -> None:
+    def _swap_project(self, settings: ProjectSettings, made: Replacement) -> None:
         name, plan, clients = settings.name, made.plan, self._runtime.clients
         if name in made.clients:
             clients[name] = made.clients[name]

@@ -19,7 +19,7 @@ NO_PROJECT = Fault(place="projects", text="there are none to watch; add a sectio
 
 
 def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
-    """Build the plan. Raises ConfigFault with all faults, including those of secrets, templates and channel URLs."""
+    """Build the plan. Raises ConfigFault with all faults, also of secrets, templates and channel URLs."""
     reading = Reading(environ)
     projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
     channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}

@@ -63,7 +63,7 @@ def _authenticate(
     context: WebContext, request: Request, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
     """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
-    401 also if the project takes none or does not exist: strangers learn no project names."""
+    401 if it is not genuine. So it does for unknown projects, whose names strangers must not learn."""
     settings = context.settings.callbacks.get(project)
     public_url = context.settings.public_url
     if settings is None or public_url is None or project not in context.projects:

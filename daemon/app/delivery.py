@@ -1,6 +1,6 @@
 """The delivery side of a running daemon: the dispatcher, the parts its messages need, and their recurring tasks.
 
-Creates these parts from the plan and stops them in the right order. Makes no decisions about messages.
+Creates these parts from the spec and stops them in the right order. Makes no decisions about messages.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from daemon.notify import Dispatcher
 from daemon.notify.outbox.context import OnResult
 from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store, StoreError
 from daemon.tasks import Defects, Tasks
 from daemon.watch.links import FreshLinks, remind
@@ -34,7 +34,7 @@ class DeliveryService:
 
     def __init__(
         self,
-        plan: Plan,
+        spec: Spec,
         *,
         store: Store,
         clients: Mapping[ProjectName, ProjectClient],
@@ -44,38 +44,38 @@ class DeliveryService:
         defects: Defects,
         on_result: OnResult,
     ) -> None:
-        self._plan = plan
+        self._plan = spec
         self._store = store
         self._clock = clock
         self._patient = PatientClock(clock, last=None)
         self._metrics = metrics
         self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
         self._defects = defects
-        self._sources = _sources(plan)
+        self._sources = _sources(spec)
         self.pictures = Covers(self._sources, store, clock, tasks=Tasks("pictures", defects))
-        self._preparer = self._make_preparer(plan)
+        self._preparer = self._make_preparer(spec)
         self.dispatcher = Dispatcher(
             store,
-            plan.channels,
+            spec.channels,
             clock=clock,
             rng=rng,
-            settings=plan.notify,
+            settings=spec.notify,
             defects=defects,
-            routing=plan.routing,
+            routing=spec.routing,
             preparer=self._preparer,
             on_result=on_result,
         )
-        self._shows_pictures = _shows_pictures(plan)
+        self._shows_pictures = _shows_pictures(spec)
 
-    def adopt(self, plan: Plan) -> None:
-        """Deliver according to this plan from now on."""
-        before, self._plan = self._plan, plan
+    def adopt(self, spec: Spec) -> None:
+        """Deliver according to this spec from now on."""
+        before, self._plan = self._plan, spec
         self._sources.clear()
-        self._sources.update(_sources(plan))
-        self._shows_pictures = _shows_pictures(plan)
-        if (plan.notify, _public(plan)) != (before.notify, _public(before)):
-            self._preparer = self._make_preparer(plan)
-        self.dispatcher.adopt(plan.channels, settings=plan.notify, routing=plan.routing, preparer=self._preparer)
+        self._sources.update(_sources(spec))
+        self._shows_pictures = _shows_pictures(spec)
+        if (spec.notify, _public(spec)) != (before.notify, _public(before)):
+            self._preparer = self._make_preparer(spec)
+        self.dispatcher.adopt(spec.channels, settings=spec.notify, routing=spec.routing, preparer=self._preparer)
 
     async def start(self) -> None:
         """Load all deliveries. Raises StoreError."""
@@ -122,38 +122,38 @@ class DeliveryService:
         """Stop fetching links and pictures. Call it after `stop`, and after stopping the web, which uses both."""
         await asyncio.gather(self.pictures.stop(), self.links.stop())
 
-    def _make_preparer(self, plan: Plan) -> Preparer:
+    def _make_preparer(self, spec: Spec) -> Preparer:
         return Preparer(
-            settings=plan.notify,
+            settings=spec.notify,
             clock=self._clock,
             defects=self._defects,
             renew=self.links.renew,
             pictures=self.pictures,
-            own_links=_own_links(plan),
+            own_links=_own_links(spec),
         )
 
 
-def _sources(plan: Plan) -> dict[ProjectName, PictureSource]:
+def _sources(spec: Spec) -> dict[ProjectName, PictureSource]:
     return {
         each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
-        for each in plan.projects
+        for each in spec.projects
     }
 
 
-def _shows_pictures(plan: Plan) -> bool:
-    shown = any(channel.service.picture != "none" for channel in plan.channels.values())
-    return shown or _public(plan) is not None
+def _shows_pictures(spec: Spec) -> bool:
+    shown = any(channel.service.picture != "none" for channel in spec.channels.values())
+    return shown or _public(spec) is not None
 
 
-def _public(plan: Plan) -> tuple[str, float] | None:
+def _public(spec: Spec) -> tuple[str, float] | None:
     """The base URL of wrapd's own links and their lifetime in seconds; None if there are none."""
-    if plan.web is None or plan.web.public_url is None:
+    if spec.web is None or spec.web.public_url is None:
         return None
-    return plan.web.public_url, plan.web.link_life
+    return spec.web.public_url, spec.web.link_life
 
 
-def _own_links(plan: Plan) -> OwnLinks | None:
-    if (public := _public(plan)) is None:
+def _own_links(spec: Spec) -> OwnLinks | None:
+    if (public := _public(spec)) is None:
         return None
     return OwnLinks(
         public_url=public[0],

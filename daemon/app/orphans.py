@@ -11,7 +11,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.orphans import Orphaned, What
 from daemon.logs import LogEvent, logger
 from daemon.metrics import Metrics
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store, StoreError, Transaction
 from daemon.store_errors import StoreErrors
 
@@ -22,11 +22,11 @@ _PACE = 600.0
 
 
 class OrphanWatch:
-    """Checks against the current plan. `wake` gets the channels that received an alert."""
+    """Checks against the current spec. `wake` gets the channels that received an alert."""
 
     def __init__(
         self,
-        plan: Plan,
+        spec: Spec,
         *,
         store: Store,
         clock: Clock,
@@ -40,14 +40,14 @@ class OrphanWatch:
         self._logged: frozenset[tuple[What, str]] = frozenset()
         self._had: set[tuple[What, str]] = set()
         """All names that were in the config at any time since the last check."""
-        self.adopt(plan)
+        self.adopt(spec)
 
-    def adopt(self, plan: Plan) -> None:
-        """Use this plan from now on, and check soon."""
-        self._plan = plan
+    def adopt(self, spec: Spec) -> None:
+        """Use this spec from now on, and check soon."""
+        self._plan = spec
         self._known: Mapping[What, tuple[str, ...]] = {
-            "project": tuple(each.name for each in plan.projects),
-            "channel": tuple(plan.channels),
+            "project": tuple(each.name for each in spec.projects),
+            "channel": tuple(spec.channels),
         }
         self._had.update((what, name) for what, names in self._known.items() for name in names)
         self._next_at = float("-inf")

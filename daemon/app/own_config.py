@@ -18,7 +18,7 @@ from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
 from daemon.errors import UnknownName
 from daemon.logs import MASKS
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.systemd import credentials
 from daemon.web import own_url
 
@@ -48,7 +48,7 @@ class OwnConfig:
         found = await self._reloader.check()
         if isinstance(found, ConfigRefused):
             return self._comparison(found)
-        return {**self._comparison(found), "previews": await self._previews(found.plan, request)}
+        return {**self._comparison(found), "previews": await self._previews(found.spec, request)}
 
     def _is_own_file(self, request: Mapping[str, Any]) -> bool:
         try:
@@ -74,14 +74,14 @@ class OwnConfig:
             "needs_restart": found.needs_restart,
         }
 
-    async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    async def _previews(self, spec: Spec, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - loads Jinja2, only for this
 
-        channel, wanted = plan.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
+        channel, wanted = spec.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
         if channel is None or not isinstance(wanted, list):
             raise UnknownName("name a channel of the config, and a list of examples")
         names = [each for each in EXAMPLES if each in wanted]
-        public_url = None if plan.web is None else plan.web.public_url
+        public_url = None if spec.web is None else spec.web.public_url
         link = None if public_url is None else partial(own_url, public_url)
         work = partial(previews, channel, names, now=self._clock.now(), link=link)
         return [_masked(asdict(each)) for each in await in_its_own_thread(work)]

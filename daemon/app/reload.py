@@ -18,7 +18,7 @@ from daemon.errors import ConfigFault, WrapdError
 from daemon.logs import MASKS, LogEvent, logger, set_level
 from daemon.metrics import Metrics
 from daemon.operators import Operators
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.systemd import Notifier, credentials
 from daemon.tasks import Defects, Tasks, Worker, where_of
 from daemon.web import WebSettings
@@ -26,8 +26,8 @@ from daemon.web import WebSettings
 log = logger(__name__)
 
 T = TypeVar("T")
-Read = Callable[[], tuple[Plan, Sequence[str]]]
-"""Reads the config as at a start; returns the plan and warnings. Blocking; raises ConfigFault."""
+Read = Callable[[], tuple[Spec, Sequence[str]]]
+"""Reads the config as at a start; returns the spec and warnings. Blocking; raises ConfigFault."""
 
 LONGEST_READ = 60.0
 """Seconds within which the config must be read, with its secrets and templates."""
@@ -52,10 +52,10 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRead:
-    """A config that was read, and what a reload would change. No secrets except in `plan`."""
+    """A config that was read, and what a reload would change. No secrets except in `spec`."""
 
-    plan: Plan
-    """The complete plan, before `usable`."""
+    spec: Spec
+    """The complete spec, before `usable`."""
     warnings: tuple[str, ...]
     """Valid but unwise settings."""
     changed: tuple[str, ...]
@@ -100,9 +100,9 @@ class Reloader:
         self._since = clock.now()
 
     @property
-    def running(self) -> tuple[Plan, datetime]:
-        """The plan in use, and when it was read."""
-        return self._scope.plan, self._since
+    def running(self) -> tuple[Spec, datetime]:
+        """The spec in use, and when it was read."""
+        return self._scope.spec, self._since
 
     def ask(self) -> None:
         """Reload soon; the log reports the result."""
@@ -142,13 +142,13 @@ class Reloader:
 
     async def _read_config(self) -> ConfigRead | ConfigRefused:
         try:
-            plan, doubts = await in_its_own_thread(self._read)
-            running = self._scope.plan
+            spec, doubts = await in_its_own_thread(self._read)
+            running = self._scope.spec
             return ConfigRead(
-                plan=plan,
+                spec=spec,
                 warnings=tuple(doubts),
-                changed=changes(running, plan),
-                needs_restart=usable(running, plan)[1],
+                changed=changes(running, spec),
+                needs_restart=usable(running, spec)[1],
             )
         except WrapdError as error:
             return _refused(error)
@@ -159,23 +159,23 @@ class Reloader:
         found = await self._read_config()
         if isinstance(found, ConfigRefused):
             return self._refuse(found.faults)
-        plan, _ = usable(self._scope.plan, found.plan)
+        spec, _ = usable(self._scope.spec, found.spec)
         try:
-            made = await self._scope.make(plan)
+            made = await self._scope.make(spec)
         except WrapdError as error:
             return self._refuse(_refused(error).faults)
         except Exception as error:  # noqa: BLE001 - as above
             return self._refuse(self._broken(error).faults)
         self._scope.swap(made)
         self._since = self._clock.now()
-        set_level(plan.log_level)
+        set_level(spec.log_level)
         for doubt in found.warnings:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
         log.info(LogEvent.CONFIG_RELOADED, changed=found.changed, needs_restart=found.needs_restart)
         self._refused = ()
         self._metrics.config_read(good=True, at=self._since)
         self._metrics.config_reloads.labels("ok").inc()
-        self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
+        self._notifier.status(f"watching {len(spec.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
         return Reloaded(changed=found.changed, needs_restart=found.needs_restart)
 
@@ -201,8 +201,8 @@ class Reloader:
 _BROKEN = "wrapd met an error of its own while it read the config; its log has more"
 
 
-def usable(running: Plan, read: Plan) -> tuple[Plan, tuple[str, ...]]:
-    """The part of a plan that can be used without a restart, and the keys that cannot."""
+def usable(running: Spec, read: Spec) -> tuple[Spec, tuple[str, ...]]:
+    """The part of a spec that can be used without a restart, and the keys that cannot."""
     web, later = _usable_web(running.web, read.web)
     fixed = ("database_url", "database.url"), ("log_format", "log.format")
     later += tuple(key for name, key in fixed if getattr(running, name) != getattr(read, name))

@@ -27,8 +27,8 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault, DatabaseFault
 from daemon.logs import OUTPUT, LogEvent, logger
 from daemon.metrics import CONTENT_TYPE, Metrics
-from daemon.plan import Plan
 from daemon.schedule import Schedule
+from daemon.spec import Spec
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
@@ -67,8 +67,8 @@ QUERY_PATIENCE = 2.0
 class Daemon:
     """One daemon. Call `start`, then `stop`; or `run`, which waits for a signal in between."""
 
-    plan: Plan
-    """The current plan, initially the one to start with."""
+    spec: Spec
+    """The current spec, initially the one to start with."""
     clock: Clock
     rng: random.Random = field(default_factory=random.Random)
     notifier: Notifier = field(default_factory=Notifier)
@@ -111,7 +111,7 @@ class Daemon:
             self.store = self._open_store()
             opened.callback(self.store.close)
             self._runtime = Runtime(
-                self.plan,
+                self.spec,
                 store=self.store,
                 clock=self.clock,
                 rng=self.rng,
@@ -137,7 +137,7 @@ class Daemon:
             version=__version__,
             jobs=jobs,
             projects=len(self.scope.pollers),
-            channels=len(self.plan.channels),
+            channels=len(self.spec.channels),
         )
         self.notifier.ready(f"watching {jobs} jobs in {len(self.scope.pollers)} projects")
         if self._reload_pending:
@@ -202,28 +202,28 @@ class Daemon:
     def _listen(self) -> socket.socket | None:
         """Bind the web server's socket. This comes first, so that the database is not created or migrated while
         the address is in use. If a daemon on the same database uses it, that fault is raised instead."""
-        if self.plan.web is None:
+        if self.spec.web is None:
             return None
         try:
-            return listen(self.plan.web.host, self.plan.web.port)
+            return listen(self.spec.web.host, self.spec.web.port)
         except ConfigFault:
-            if holder(database_path(self.plan.database_url)) is not None:
+            if holder(database_path(self.spec.database_url)) is not None:
                 self._open_store().close()
             raise
 
     def _open_store(self) -> Store:
         return Store.open(
-            self.plan.database_url, clock=self.clock, daemon=True, auto_migrate=self.plan.auto_migrate
+            self.spec.database_url, clock=self.clock, daemon=True, auto_migrate=self.spec.auto_migrate
         )
 
     def _build(self, listener: socket.socket | None, started: float) -> None:
         runtime = self._runtime
         self.defects, self.delivery = runtime.defects, runtime.delivery
-        self.scope = Scope(self.plan, runtime)
+        self.scope = Scope(self.spec, runtime)
         if listener is not None:
             self.web = self._web(listener)
         self._orphans = OrphanWatch(
-            self.plan, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
+            self.spec, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
         )
         self.scope.follow(self._orphans.adopt)
         self._schedule = self._ticks()
@@ -235,7 +235,7 @@ class Daemon:
             lanes=self.delivery.dispatcher,
             projects=self.scope.pollers,
             operators=runtime.operators,
-            send_timeout=self.plan.notify.send_timeout,
+            send_timeout=self.spec.notify.send_timeout,
         )
         self.scope.follow(self._adopt)
         self.metrics.config_read(good=True, at=self.clock.now())
@@ -250,7 +250,7 @@ class Daemon:
                 notifier=self.notifier,
             )
         self.control = ControlServer(
-            database_path(self.plan.database_url).resolve(),
+            database_path(self.spec.database_url).resolve(),
             self._handlers(),
             tasks=Tasks("control", self.defects),
         )
@@ -262,9 +262,9 @@ class Daemon:
         own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
         return {"reload": self.reloader.answer, **own}
 
-    def _adopt(self, plan: Plan) -> None:
-        self.plan = plan
-        self._pulse.send_timeout = plan.notify.send_timeout
+    def _adopt(self, spec: Spec) -> None:
+        self.spec = spec
+        self._pulse.send_timeout = spec.notify.send_timeout
 
     def _ticks(self) -> Schedule:
         schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
@@ -281,10 +281,10 @@ class Daemon:
         return schedule
 
     def _web(self, listener: socket.socket) -> WebServer:
-        assert self.plan.web is not None, "there is a listener"
+        assert self.spec.web is not None, "there is a listener"
         watcher = self.scope.watcher
         context = WebContext(
-            settings=self.plan.web,
+            settings=self.spec.web,
             store=self.store,
             clock=self.clock,
             projects=tuple(self.scope.pollers),
@@ -293,12 +293,12 @@ class Daemon:
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
             tasks=Tasks("web", self.defects),
-            routing=self.plan.routing,
+            routing=self.spec.routing,
         )
 
-        def adopt(plan: Plan) -> None:
-            assert plan.web is not None, "the server runs"
-            context.settings, context.routing = plan.web, plan.routing
+        def adopt(spec: Spec) -> None:
+            assert spec.web is not None, "the server runs"
+            context.settings, context.routing = spec.web, spec.routing
             context.projects = tuple(self.scope.pollers)
 
         self.scope.follow(adopt)
@@ -377,7 +377,7 @@ class Daemon:
             self.metrics.store_errors.inc()
             self.metrics.deliveries.clear()
             return self.metrics.text()
-        for channel in self.plan.channels:
+        for channel in self.spec.channels:
             for status in _UNSENT:
                 self.metrics.deliveries.labels(channel, status).set(counts.get((channel, status), 0))
         return self.metrics.text()

@@ -15,7 +15,7 @@ from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import Metrics
 from daemon.notify.outbox.context import OnResult
 from daemon.operators import Operators
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects
@@ -30,13 +30,13 @@ class Runtime:
     project that is removed and added again keeps its pace."""
 
     def __init__(
-        self, plan: Plan, *, store: Store, clock: Clock, rng: random.Random, metrics: Metrics, on_result: OnResult
+        self, spec: Spec, *, store: Store, clock: Clock, rng: random.Random, metrics: Metrics, on_result: OnResult
     ) -> None:
         self.store, self.clock, self.rng, self.metrics = store, clock, rng, metrics
         self.defects = Defects(clock=clock, metrics=metrics)
         self.clients: dict[ProjectName, ProjectClient] = {}
         self.delivery = DeliveryService(
-            plan,
+            spec,
             store=store,
             clients=self.clients,
             clock=clock,
@@ -47,7 +47,7 @@ class Runtime:
         )
         self.operators = Operators(
             store=store,
-            routing=plan.routing,
+            routing=spec.routing,
             clock=clock,
             errors=StoreErrors(clock=clock, metrics=metrics),
             wake=self.delivery.dispatcher.wake,

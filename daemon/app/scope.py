@@ -1,7 +1,7 @@
 """Everything that a config creates: projects with their pollers and discoveries, channel lanes, the routing.
 
-Owns the current plan and its replacement: first everything that may fail is created, then all is swapped in one
-step without awaiting, then what is gone is stopped. Parts that hold (part of) a plan are given the next one.
+Owns the current spec and its replacement: first everything that may fail is created, then all is swapped in one
+step without awaiting, then what is gone is stopped. Parts that hold (part of) a spec are given the next one.
 """
 
 import gc
@@ -13,7 +13,7 @@ from daemon.domain.jobs import ProjectName
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.session import Session
 from daemon.metastudio.settings import ProjectSettings
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.discovery import Discovery
 from daemon.watch.poller import Poller
@@ -22,10 +22,10 @@ from daemon.watch.watcher import Watcher
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
-    """Everything another plan needs that could have failed to be created: clients of new projects, and new
+    """Everything another spec needs that could have failed to be created: clients of new projects, and new
     sessions of projects that are reached in another way."""
 
-    plan: Plan
+    spec: Spec
     clients: dict[ProjectName, ProjectClient] = field(default_factory=dict)
     sessions: dict[ProjectName, Session] = field(default_factory=dict)
 
@@ -47,16 +47,16 @@ class _Removed:
 
 
 class Scope:
-    """The current plan at work. Followers are called with each plan that replaces it."""
+    """The current spec at work. Followers are called with each spec that replaces it."""
 
-    def __init__(self, plan: Plan, runtime: Runtime) -> None:
-        self.plan = plan
+    def __init__(self, spec: Spec, runtime: Runtime) -> None:
+        self.spec = spec
         self.pollers: dict[ProjectName, Poller] = {}
         self.discoveries: dict[ProjectName, Discovery] = {}
         self._runtime = runtime
         self._gone: list[_Removed] = []
-        self._followers: list[Callable[[Plan], None]] = []
-        for settings in plan.projects:
+        self._followers: list[Callable[[Spec], None]] = []
+        for settings in spec.projects:
             runtime.clients[settings.name] = runtime.client(settings)
             self._add(settings.name)
         self.watcher = Watcher(
@@ -68,15 +68,15 @@ class Scope:
             defects=runtime.defects,
         )
 
-    def follow(self, adopt: Callable[[Plan], None]) -> None:
-        """Call `adopt` with each new plan. It must neither block nor fail."""
+    def follow(self, adopt: Callable[[Spec], None]) -> None:
+        """Call `adopt` with each new spec. It must neither block nor fail."""
         self._followers.append(adopt)
 
-    async def make(self, plan: Plan) -> Replacement:
-        """Create what another plan needs. Raises ConfigFault and changes nothing then."""
-        made, clients = Replacement(plan=plan), self._runtime.clients
+    async def make(self, spec: Spec) -> Replacement:
+        """Create what another spec needs. Raises ConfigFault and changes nothing then."""
+        made, clients = Replacement(spec=spec), self._runtime.clients
         try:
-            for settings in plan.projects:
+            for settings in spec.projects:
                 if settings.name not in clients:
                     made.clients[settings.name] = self._runtime.client(settings)
                 elif (session := clients[settings.name].prepare(settings)) is not None:
@@ -87,20 +87,20 @@ class Scope:
         return made
 
     def swap(self, made: Replacement) -> None:
-        """Replace the current plan. `end_gone` stops what is gone."""
-        plan, runtime = made.plan, self._runtime
-        self.plan = plan
-        runtime.operators.routing = plan.routing
-        runtime.delivery.adopt(plan)
-        names = {settings.name for settings in plan.projects}
+        """Replace the current spec. `end_gone` stops what is gone."""
+        spec, runtime = made.spec, self._runtime
+        self.spec = spec
+        runtime.operators.routing = spec.routing
+        runtime.delivery.adopt(spec)
+        names = {settings.name for settings in spec.projects}
         for name in [name for name in self.pollers if name not in names]:
             self._take_out(name, client=runtime.clients.pop(name))
             runtime.metrics.forget_project(name)
-        for settings in plan.projects:
+        for settings in spec.projects:
             self._swap_project(settings, made)
         runtime.metrics.deliveries.clear()
         for adopt in self._followers:
-            adopt(plan)
+            adopt(spec)
 
     async def end_gone(self) -> None:
         """Stop the parts that were taken out. The state of their jobs is in the store."""
@@ -119,7 +119,7 @@ class Scope:
         gc.freeze()
 
     def _swap_project(self, settings: ProjectSettings, made: Replacement) -> None:
-        name, plan, clients = settings.name, made.plan, self._runtime.clients
+        name, spec, clients = settings.name, made.spec, self._runtime.clients
         if name in made.clients:
             clients[name] = made.clients[name]
             clients[name].adopt(settings, None)  # its budget may date from an earlier config
@@ -134,12 +134,12 @@ class Scope:
             self.watcher.join(name)
             return
         self.pollers[name].adopt(
-            routing=plan.routing,
-            plan=plan.polling,
-            limits=_limits(plan, name),
+            routing=spec.routing,
+            plan=spec.polling,
+            limits=_limits(spec, name),
             way_changed=session is not None,
         )
-        self.discoveries[name].adopt(plan.discovery.get(name))
+        self.discoveries[name].adopt(spec.discovery.get(name))
         if session is not None:
             self._runtime.delivery.links.ask_again(name)
 
@@ -150,16 +150,16 @@ class Scope:
 
     def _add(self, name: ProjectName) -> None:
         """Create the poller and discovery of a project that is in `clients`."""
-        plan, runtime = self.plan, self._runtime
+        spec, runtime = self.spec, self._runtime
         poller = self.pollers[name] = Poller(
             ProjectContext(
                 project=name,
                 client=runtime.clients[name],
                 store=runtime.store,
-                routing=plan.routing,
-                plan=plan.polling,
+                routing=spec.routing,
+                plan=spec.polling,
                 learning=runtime.learning,
-                limits=_limits(plan, name),
+                limits=_limits(spec, name),
                 clock=runtime.clock,
                 rng=runtime.rng,
                 metrics=runtime.metrics,
@@ -175,17 +175,17 @@ class Scope:
             store=runtime.store,
             clock=runtime.clock,
             rng=runtime.rng,
-            settings=plan.discovery.get(name),
+            settings=spec.discovery.get(name),
             defects=runtime.defects,
             may_ask=lambda: not poller.health.probing,
         )
 
 
-def _limits(plan: Plan, name: ProjectName) -> Limits:
+def _limits(spec: Spec, name: ProjectName) -> Limits:
     return Limits(
-        not_found_grace=plan.not_found_grace,
-        give_up_after=plan.give_up_after,
-        max_in_flight=plan.max_in_flight[name],
+        not_found_grace=spec.not_found_grace,
+        give_up_after=spec.give_up_after,
+        max_in_flight=spec.max_in_flight[name],
     )
 
 

@@ -5,17 +5,17 @@ so that they can be fixed in one go.
 """
 
 from daemon.build.channels import channel
-from daemon.build.checks import check_config, load_plan
-from daemon.build.plan import build_plan
+from daemon.build.checks import check_config, load_spec
 from daemon.build.projects import project_settings
+from daemon.build.spec import build_spec
 from daemon.build.web import callback_settings, web_settings
 
 __all__ = [
-    "build_plan",
+    "build_spec",
     "callback_settings",
     "channel",
     "check_config",
-    "load_plan",
+    "load_spec",
     "project_settings",
     "web_settings",
 ]

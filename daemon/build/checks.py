@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from daemon.build.channels import channel, read_templates
-from daemon.build.plan import NO_PROJECT, build_plan
 from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys
 from daemon.build.reading import Reading
+from daemon.build.spec import NO_PROJECT, build_spec
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
@@ -24,7 +24,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.transport import ChannelSettings, open_channel, proxy_doubts, proxy_passwords
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.web import listen
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
@@ -40,21 +40,21 @@ def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[C
     return config, doubts
 
 
-def load_plan(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Plan, list[str]]:
-    """The same, but returns the resulting plan."""
-    _, plan, doubts = _checked(path, environ)
-    return plan, doubts
+def load_spec(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Spec, list[str]]:
+    """The same, but returns the resulting spec."""
+    _, spec, doubts = _checked(path, environ)
+    return spec, doubts
 
 
-def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Plan, list[str]]:
+def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Spec, list[str]]:
     tree = read_tree(path)
     config, faults = examine(tree, path)
     if config is None or faults:
         raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
     MASKS.add(proxy_passwords(environ))
-    plan = replace(build_plan(config, environ), source=without_secrets(tree))
-    doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
-    return config, plan, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
+    spec = replace(build_spec(config, environ), source=without_secrets(tree))
+    doubts = [doubt for channel in spec.channels.values() for doubt in channel.doubts]
+    return config, spec, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:

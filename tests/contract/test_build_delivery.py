@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.build import build_plan, callback_settings, check_config, web_settings
+from daemon.build import build_spec, callback_settings, check_config, web_settings
 from daemon.config import ConfigFaults, load
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import ConfigFault, UnknownName
@@ -37,7 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_plan_of_a_bare_config(tmp_path: Path) -> None:
-    plan = build_plan(load(written(tmp_path, BASE + CHANNEL)), {})
+    plan = build_spec(load(written(tmp_path, BASE + CHANNEL)), {})
     assert plan.web is not None
     assert (plan.web.host, plan.web.port, plan.web.token, plan.web.public_url) == ("127.0.0.1", 8787, None, None)
     assert plan.web.callbacks == {}
@@ -62,7 +62,7 @@ def test_the_plan_of_a_full_config(tmp_path: Path) -> None:
         + '[notify]\nlink_margin = "2h"\nlink_reminder = "4h"\nlink_life = "7d"\n'
         + '[retention]\nkeep = "0s"\n'
     )
-    plan = build_plan(load(written(tmp_path, text)), ENVIRON)
+    plan = build_spec(load(written(tmp_path, text)), ENVIRON)
     assert plan.web is not None
     assert (plan.web.host, plan.web.token) == ("0.0.0.0", TOKEN)
     assert (plan.web.public_url, plan.web.link_life) == ("https://wrapd.example.com", 7 * 86400)
@@ -80,7 +80,7 @@ def test_the_plan_of_a_full_config(tmp_path: Path) -> None:
 
 def test_without_the_web_nothing_of_it_is_read(tmp_path: Path) -> None:
     text = BASE + CHANNEL + '[web]\nenabled = false\ntoken = { env = "NOT_SET" }\n'
-    assert build_plan(load(written(tmp_path, text)), {}).web is None
+    assert build_spec(load(written(tmp_path, text)), {}).web is None
 
 
 def test_the_address_for_callbacks(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Builds the daemon's plan from a complete config."""
+"""Builds the daemon's spec from a complete config."""
 
 import os
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from daemon.config import Config, ConfigFaults, Fault
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.planning import Strategy
 from daemon.notify import NotifySettings
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.watch.settings import PollingPlan
 
 NO_PROJECT = Fault(place="projects", text="there are none to watch; add a section [projects.NAME]")
 
 
-def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
-    """Build the plan. Raises ConfigFault with all faults, also of secrets, templates and channel URLs."""
+def build_spec(config: Config, environ: Mapping[str, str] = os.environ) -> Spec:
+    """Build the spec. Raises ConfigFault with all faults, also of secrets, templates and channel URLs."""
     reading = Reading(environ)
     projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
     channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
@@ -28,7 +28,7 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
         reading.faults.append(NO_PROJECT)
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
-    return Plan(
+    return Spec(
         database_url=config.database.url,
         auto_migrate=config.database.auto_migrate,
         projects=tuple(each for each in projects if each is not None),

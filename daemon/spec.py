@@ -1,4 +1,4 @@
-"""The plan of a daemon: everything that a config asks for, in plain values.
+"""The spec of a daemon: everything that a config asks for, in plain values.
 
 `build` makes it from the config, the demo by itself; `app` carries it out.
 """
@@ -18,7 +18,7 @@ from daemon.web import WebSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Spec:
     """Everything a daemon does. Durations are seconds."""
 
     database_url: str

@@ -112,7 +112,7 @@ def _own_logging() -> Iterator[None]:
     if structlog.is_configured():
         structlog.reset_defaults()
         root, own = logging.getLogger(), logging.getLogger("daemon")
-        root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Lines)]
+        root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Handler)]
         root.setLevel(logging.WARNING)
         own.setLevel(logging.NOTSET)
 

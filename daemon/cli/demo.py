@@ -164,7 +164,7 @@ class Demo:
         from daemon.notify import NotifySettings  # noqa: PLC0415
         from daemon.notify.outbox import ChannelPlan  # noqa: PLC0415
         from daemon.notify.transport import ChannelSettings, open_channel  # noqa: PLC0415
-        from daemon.plan import Plan  # noqa: PLC0415
+        from daemon.spec import Spec  # noqa: PLC0415
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415
         from daemon.web import WebSettings  # noqa: PLC0415
 
@@ -178,7 +178,7 @@ class Demo:
             rate=_RATE,
             auth=AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
         )
-        plan = Plan(
+        spec = Spec(
             database_url=f"sqlite:///{self.folder / 'wrapd.db'}",
             projects=(project,),
             max_in_flight={_PROJECT: 16},
@@ -201,7 +201,7 @@ class Demo:
             notify=NotifySettings(),
             web=WebSettings(host=self.listen.host, port=self.listen.port),
         )
-        return Daemon(plan=plan, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
+        return Daemon(spec=spec, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
 
     async def _begin(self, service: "Daemon", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""

@@ -20,7 +20,7 @@ def command(ctx: click.Context) -> None:
     """Watch the tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""
     # The daemon's parts are slow to import, and no other command needs them.
     from daemon.app.run import Daemon  # noqa: PLC0415
-    from daemon.build import load_plan  # noqa: PLC0415
+    from daemon.build import load_spec  # noqa: PLC0415
     from daemon.systemd import Notifier  # noqa: PLC0415
     from daemon.tasks import where_of  # noqa: PLC0415
 
@@ -28,13 +28,13 @@ def command(ctx: click.Context) -> None:
     if not foreground:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens to signals
     path = config_path(ctx)
-    read = partial(load_plan, path)
-    plan, warnings = read()
-    logs.set_up(level=plan.log_level, output=plan.log_format)
+    read = partial(load_spec, path)
+    spec, warnings = read()
+    logs.set_up(level=spec.log_level, output=spec.log_format)
     for warning in warnings:
         log.warning(LogEvent.CONFIG_DOUBTFUL, what=warning)
     service = Daemon(
-        plan=plan,
+        spec=spec,
         clock=CLOCK,
         notifier=Notifier.from_environment(),
         read=read,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.build import build_plan, check_config
+from daemon.build import build_spec, check_config
 from daemon.clock import SystemClock
 from daemon.config import ConfigFaults, load
 from daemon.domain.events import Event, OperatorAlert
@@ -79,7 +79,7 @@ def test_the_daemons_plan_is_what_the_config_says(tmp_path: Path) -> None:
     """,
         )
     )
-    plan = build_plan(load(path), {})
+    plan = build_spec(load(path), {})
     polling = PollingPlan(
         rails=Rails(max_interval=30), price=0.5, strategy=Strategy.FIXED, feed=False, batch=False
     )
@@ -88,10 +88,10 @@ def test_the_daemons_plan_is_what_the_config_says(tmp_path: Path) -> None:
     settings = DiscoverySettings(filters=filters, interval=120, tags=("found",), batch="nightly")
     assert plan.discovery == {"main": settings}
     path.write_text(text("console://"))
-    assert build_plan(load(path), {}).polling == PollingPlan()
-    assert build_plan(load(path), {}).discovery == {}
+    assert build_spec(load(path), {}).polling == PollingPlan()
+    assert build_spec(load(path), {}).discovery == {}
     path.write_text(text("console://", more="[projects.main.discovery]"))
-    assert build_plan(load(path), {}).discovery == {"main": DiscoverySettings()}
+    assert build_spec(load(path), {}).discovery == {"main": DiscoverySettings()}
 
 
 def test_init_writes_a_config_that_loads_and_overwrites_none(
@@ -128,7 +128,7 @@ def test_check_of_a_good_config(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert (result.status, result.err) == (0, "")
     assert result.out == f"{wrapd.config}: ok: 1 project, 1 channel, 0 routes\n"
     wrapd.config.chmod(0o644)
-    assert "everybody on this machine can read it" in wrapd("config", "check").out
+    assert "every user of this machine can read it" in wrapd("config", "check").out
 
 
 # Apprise looks for a service that it does not know by loading all its plugins, and one uses an old module.
@@ -172,7 +172,7 @@ def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
         wrapd.config.read_text().replace("max_intervall", "max_interval").replace("wrongg", "wrong")
     )
     with pytest.raises(ConfigFaults) as caught:
-        build_plan(load(wrapd.config), {})
+        build_spec(load(wrapd.config), {})
     assert len(caught.value.faults) == 6
 
 
@@ -214,7 +214,7 @@ def test_a_section_that_is_wrong_elsewhere_tells_its_secrets_too(wrapd: Runner) 
     ]
     assert "hunter2" not in result.err
     wrapd.config.write_text("[web]\nlisten = 1")
-    assert "  projects: there is none to watch" in wrapd("config", "check").err
+    assert "  projects: there are none to watch" in wrapd("config", "check").err
 
 
 def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_warned_about(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_war
 def test_a_config_without_a_project_cannot_run(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
-    with pytest.raises(ConfigFault, match=r"projects: there is none to watch; add a section \[projects.NAME\]"):
+    with pytest.raises(ConfigFault, match=r"projects: there are none to watch; add a section \[projects.NAME\]"):
         check_config(path, {})
 
 
@@ -262,7 +262,7 @@ def test_each_way_to_authenticate_becomes_settings(tmp_path: Path, auth: str, ex
         "HUAWEICLOUD_SDK_AK": "AK-sdk",
         "HUAWEICLOUD_SDK_SK": "SK-sdk-12345",
     }
-    (settings,) = build_plan(load(path), environ).projects
+    (settings,) = build_spec(load(path), environ).projects
     assert settings.auth == expected
     assert (settings.name, settings.endpoint, settings.project_id) == ("main", "https://127.0.0.1:1", "p1")
     assert settings.requests_per_second == 5
@@ -277,15 +277,15 @@ def test_the_sdks_project_id_counts_for_an_only_project(tmp_path: Path) -> None:
     }
     one = '[projects.a]\nregion = "cn-north-4"\n'
     path.write_text(one)
-    assert [each.project_id for each in build_plan(load(path), environ).projects] == ["p9"]
+    assert [each.project_id for each in build_spec(load(path), environ).projects] == ["p9"]
     path.write_text(one + '[projects.b]\nregion = "cn-east-3"\n')
-    assert [each.project_id for each in build_plan(load(path), environ).projects] == [None, None]
+    assert [each.project_id for each in build_spec(load(path), environ).projects] == [None, None]
     path.write_text('[projects.a]\nendpoint = "https://h.example"\n')
-    assert build_plan(load(path), environ).projects[0].project_id == "p9"
+    assert build_spec(load(path), environ).projects[0].project_id == "p9"
     with pytest.raises(ConfigFault, match=r"projects\.a: project_id is missing"):
-        build_plan(load(path), {k: v for k, v in environ.items() if "PROJECT" not in k})
+        build_spec(load(path), {k: v for k, v in environ.items() if "PROJECT" not in k})
     with pytest.raises(ConfigFault, match=r"projects\.a\.auth: .*HUAWEICLOUD_SDK_AK"):
-        build_plan(load(path), {"HOME": str(tmp_path)})
+        build_spec(load(path), {"HOME": str(tmp_path)})
 
 
 # ------------------------------------------------------------------------------------------------ channels

@@ -18,7 +18,7 @@ from daemon.domain.routing import Route, routing
 from daemon.metrics import Metrics
 from daemon.notify import NotifySettings
 from daemon.notify.transport import ChannelSettings, open_channel
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import DeliveryStatus, Store
 from daemon.tasks import Defects
 from daemon.watch.settings import PollingPlan
@@ -31,8 +31,8 @@ ROUTING = routing(
 )
 
 
-def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Plan:
-    plan = Plan(
+def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Spec:
+    plan = Spec(
         database_url=url_of(folder / "wrapd.db"),
         projects=(),
         max_in_flight={},
@@ -49,7 +49,7 @@ def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Plan:
 
 @asynccontextmanager
 async def delivering(
-    plan: Plan, clock: ManualClock, metrics: Metrics | None = None
+    plan: Spec, clock: ManualClock, metrics: Metrics | None = None
 ) -> AsyncIterator[tuple[DeliveryService, Store]]:
     """The parts, without a dispatcher at work: rows stay as they are written."""
     store, metrics = Store.open(plan.database_url, clock=clock, daemon=True), metrics or Metrics()

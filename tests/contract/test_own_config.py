@@ -83,7 +83,7 @@ async def test_what_differs_from_what_runs_is_said_and_changes_nothing(
     tmp_path: Path, wrapd: Runner, hook: Webhook
 ) -> None:
     async with live(tmp_path, FULL, environ(hook)) as it:
-        before = it.service.plan, it.service.scope.watcher, it.lane("editors")
+        before = it.service.spec, it.service.scope.watcher, it.lane("editors")
         wrapd.config.write_text(FULL.replace("100ms", "200ms") + '[log]\nformat = "json"\n')
         result = await said(wrapd, "config", "check")
         assert result.status == 0
@@ -94,7 +94,7 @@ async def test_what_differs_from_what_runs_is_said_and_changes_nothing(
             "`wrapd reload` takes it into use",
             "used after a restart only: log.format",
         ]
-        assert (it.service.plan, it.service.scope.watcher, it.lane("editors")) == before
+        assert (it.service.spec, it.service.scope.watcher, it.lane("editors")) == before
         assert it.metric("wrapd_config_reloads_total", result="ok") in (None, 0)
         assert it.service.reloader is not None
         assert (await it.service.reloader.reload()).ok
@@ -109,7 +109,7 @@ async def test_a_fault_of_the_file_is_found_and_nobody_else_is_told(
     tmp_path: Path, wrapd: Runner, hook: Webhook
 ) -> None:
     async with live(tmp_path, FULL, environ(hook)) as it:
-        plan = it.service.plan
+        plan = it.service.spec
         for wrong, place in (
             (FULL.replace("min_interval", "min_intervall"), "polling.min_intervall"),
             (FULL.replace('"SK"', '"SK2"'), "projects.main.auth.secret_key: the environment variable SK2"),
@@ -123,7 +123,7 @@ async def test_a_fault_of_the_file_is_found_and_nobody_else_is_told(
             doctor = await said(wrapd, "doctor")
             assert doctor.status == Exit.FAILED
             assert f"config: fail: {place}" in doctor.out
-        assert it.service.plan is plan
+        assert it.service.spec is plan
         await it.service._runtime.operators.flush()
         assert it.metric("wrapd_config_last_reload_successful") == 1
         assert it.deliveries() == []
@@ -235,7 +235,7 @@ async def test_a_secret_that_hangs_holds_up_neither_the_next_check_nor_a_reload(
         with monkeypatch.context() as patch:
             patch.setattr(reload, "LONGEST_READ", 0.1)
             it.path.write_text(FULL.replace('{ env = "URL" }', f'{{ file = "{pipe}" }}'))
-            assert "is one of its files a pipe" in (await answered(it, "check"))["refused"]
+            assert "is a file of it a pipe" in (await answered(it, "check"))["refused"]
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the reader go
         assert (await it.reload(FULL)).ok
 

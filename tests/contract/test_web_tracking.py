@@ -16,7 +16,7 @@ from daemon.domain.jobs import Asset, JobId, Observation, ProjectName, Tracking
 from daemon.domain.transitions import Moved, judge
 from daemon.store import AttemptOutcome, Bookkeeping, Outcome, TrackRequest, Transaction
 from daemon.web.bodies import HttpError
-from daemon.web.requests import read_wanted
+from daemon.web.tracking import read_wanted
 from tests.support.store import BOTH, A
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
 

@@ -18,7 +18,7 @@ from daemon.web import (
     CallbackSettings,
     Health,
     Probes,
-    WebGround,
+    WebContext,
     WebServer,
     WebSettings,
     build_app,
@@ -67,7 +67,7 @@ async def way(
         listener = listen("127.0.0.1", 0)
         public = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = CallbackSettings(auth=auth, key=KEY, track_unknown=track_unknown)
-        ground = WebGround(
+        context = WebContext(
             settings=WebSettings(host="127.0.0.1", port=0, public_url=public, callbacks={PROJECT: settings}),
             store=it.store,
             clock=it.clock,
@@ -80,7 +80,9 @@ async def way(
         )
         probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
         web = WebServer(
-            build_app(probes, _no_metrics, metrics_type="text/plain", ground=ground), listener, tasks=ground.tasks
+            build_app(probes, _no_metrics, metrics_type="text/plain", context=context),
+            listener,
+            tasks=context.tasks,
         )
         web.start()
         config = {

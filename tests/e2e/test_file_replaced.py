@@ -54,7 +54,7 @@ def test_it_ends_to_be_started_again_and_takes_up_what_is_there(
             [line] = daemon.wait_for("database.replaced", level="error")
             assert daemon.wait(PATIENCE) == Exit.DATABASE
             assert "while wrapd had it open" in line["what"]
-            assert "has to be started again" in daemon.said
+            assert "restart wrapd" in daemon.said
             assert "while wrapd had it open" in manager.hears("STATUS=")
             assert "Traceback" not in daemon.said
             daemon.start()

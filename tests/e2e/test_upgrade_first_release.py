@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import ManualClock
 from daemon.sim import SimSettings, Simulator
 from daemon.store import upgrade
@@ -184,8 +184,8 @@ async def _upgraded(it: Upgraded) -> None:
         hooks = {name: stack.enter_context(Webhook()) for name in CHANNELS}
         for name, sim in sims.items():
             sim.create_many(list(it.jobs_of(name)))
-        plan = load_plan(config_of(it.path.parent, sims, hooks))[0]
-        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
+        plan = load_spec(config_of(it.path.parent, sims, hooks))[0]
+        service = Daemon(spec=plan, clock=it.clock, rng=random.Random(1))
         await service.start()
         try:
             await asyncio.sleep(1200)

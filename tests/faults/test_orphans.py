@@ -90,7 +90,7 @@ async def test_renamed_project_its_jobs_are_moved_and_told_once(tmp_path: Path, 
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
             await it.reload(head() + project(sim) + to(hook) + to(ops, "ops"))
             await it.until("the operators hear", lambda: told(ops) == [("old", None)])
-            moved = await move_jobs(it, "old", "main", it.service.plan.routing)
+            moved = await move_jobs(it, "old", "main", it.service.spec.routing)
             assert (moved.moved, moved.active) == (3, 3)
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
             for job in jobs:
@@ -107,7 +107,7 @@ async def test_jobs_of_a_project_that_is_still_asked_about_are_moved(tmp_path: P
         async with live(tmp_path, BASE + project(sim) + project(sim, "old") + to(hook)) as it:
             await it.track(*jobs, project="old")
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
-            await move_jobs(it, "old", "main", it.service.plan.routing)
+            await move_jobs(it, "old", "main", it.service.spec.routing)
             old, new = (it.service.scope.pollers[name].agenda for name in (OLD, MAIN))
             await it.until("they have changed hands", lambda: (len(old), len(new)) == (0, 3))
             assert await it.service.store.read_async(lambda tx: tx.orphans.count(_known("main", "old"))) == []
@@ -144,7 +144,7 @@ async def test_an_answer_that_is_under_way_while_its_job_is_moved_is_not_recorde
                 await it.track(job, project="old")
                 async with asyncio.timeout(30):
                     await asked.wait()
-                await move_jobs(it, "old", "main", it.service.plan.routing)
+                await move_jobs(it, "old", "main", it.service.spec.routing)
                 gate.set()
                 await it.until("the other project asks", lambda: it.polled(job))
                 await it.service.scope.pollers[OLD].idle()
@@ -166,7 +166,7 @@ async def test_renamed_channel_its_held_alerts_are_moved_and_told_once(tmp_path:
             await it.until("it is held", lambda: it.statuses()["held"] >= 1 and len(it.deliveries()) >= 6)
             await it.reload(head() + project(sim) + to(hook) + to(ops, "ops"))
             await it.until("the operators hear", lambda: told(ops) == [(None, "gone")])
-            moved = await move_alerts(it, "gone", "hook", it.service.plan.routing)
+            moved = await move_alerts(it, "gone", "hook", it.service.spec.routing)
             assert moved == MovedDeliveries(moved=3, twins=0, sending=0)
             await it.came(hook, 3)
             await looked(it)

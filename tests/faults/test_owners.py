@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
@@ -63,7 +63,7 @@ async def test_the_operators_hear_of_what_nobody_awaits_and_of_what_always_break
         config = tmp_path / "wrapd.toml"
         config.write_text(_CONFIG.format(url=hook.url()))
         config.chmod(0o600)
-        service = Daemon(plan=load_plan(config)[0], clock=SystemClock(), rng=random.Random(1))
+        service = Daemon(spec=load_spec(config)[0], clock=SystemClock(), rng=random.Random(1))
         await service.start()
         try:
             breaks(monkeypatch)

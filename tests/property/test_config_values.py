@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.build import build_plan, check_config
+from daemon.build import build_spec, check_config
 from daemon.clock import ManualClock
 from daemon.config.faults import spell
 from daemon.domain.events import JOB_EVENTS, Event
@@ -221,7 +221,7 @@ def use(tree: dict[str, Any], environ: dict[str, str]) -> str:
             config, warnings = check_config(path, environ)
         except ConfigFault as error:
             return str(error)
-        plan = build_plan(config, environ)
+        plan = build_spec(config, environ)
         clock = ManualClock(datetime(2026, 3, 29, 1, 30, tzinfo=UTC))
         for project in plan.projects:
             for url in (project.api_url, project.iam_url):

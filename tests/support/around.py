@@ -163,7 +163,7 @@ async def _made_up(it: Run, service: Daemon) -> None:
 async def _wished(it: Run, service: Daemon) -> None:
     """A command asks the daemon to discover."""
     await asyncio.sleep(WISHED_AT)
-    with contextlib.closing(Store.open(service.plan.database_url, clock=it.clock)) as store:
+    with contextlib.closing(Store.open(service.spec.database_url, clock=it.clock)) as store:
         store.write_now(lambda tx: tx.discoveries.ask(ProjectName("main"), Wish().facts(), it.clock.now()))
     while it.rows("SELECT 1 FROM discoveries WHERE ended_at IS NULL"):
         await asyncio.sleep(_AGAIN)
@@ -196,10 +196,10 @@ async def _until_served(ask: partial[Coroutine[Any, Any, int]], job: str | None 
 
 
 async def _called_back(service: Daemon, job: str) -> int:
-    assert service.plan.web is not None
-    assert service.plan.web.public_url is not None
+    assert service.spec.web is not None
+    assert service.spec.web.public_url is not None
     project = ProjectName("main")
-    url = callback_url(service.plan.web.public_url, project, service.plan.web.callbacks[project])
+    url = callback_url(service.spec.web.public_url, project, service.spec.web.callbacks[project])
     return await _asked(service, "POST", url.split("/", 3)[3], {"job_id": job, "state": "SUCCEED"})
 
 

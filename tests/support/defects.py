@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import ManualClock
 from daemon.logs import set_up
 from daemon.notify import NotifySettings
@@ -150,8 +150,8 @@ async def _live(it: Run) -> None:
         config = it.folder / "wrapd.toml"
         config.write_text(_config(sims, hooks, _free_port()))
         config.chmod(0o600)
-        plan = load_plan(config)[0]
-        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
+        plan = load_spec(config)[0]
+        service = Daemon(spec=plan, clock=it.clock, rng=random.Random(1))
         prepare(it, sims, plan.database_url)
         await service.start()
         # The daemon has an ear for these as well, but they have no owner.

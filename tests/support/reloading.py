@@ -13,7 +13,7 @@ from typing import Any
 
 from daemon.app.reload import Reloaded
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.sim import Simulator
@@ -93,7 +93,7 @@ async def live(folder: Path, config: str, environ: Mapping[str, str] | None = No
     path = folder / "wrapd.toml"
     path.write_text(config)
     path.chmod(0o600)
-    read = partial(load_plan, path, environ or {})
+    read = partial(load_spec, path, environ or {})
     service = Daemon(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
     await service.start()
     try:

@@ -18,7 +18,7 @@ from daemon.domain.jobs import JobId, ProjectName
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebGround, WebServer, WebSettings, build_app, listen
+from daemon.web import Health, Probes, WebContext, WebServer, WebSettings, build_app, listen
 from tests.support.store import BOTH
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -131,7 +131,7 @@ async def desk(
         it.renewed.append(row.job_id)
         return it.fresh.get(row.job_id, row)
 
-    ground = WebGround(
+    context = WebContext(
         settings=made,
         routing=BOTH,
         store=store,
@@ -144,8 +144,8 @@ async def desk(
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
-    app = build_app(healthy, _no_metrics, metrics_type="text/plain", ground=ground)
-    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=ground.tasks), tasks=ground.tasks)
+    app = build_app(healthy, _no_metrics, metrics_type="text/plain", context=context)
+    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=context.tasks), tasks=context.tasks)
     it.web.start()
     try:
         yield it

@@ -109,8 +109,8 @@ async def test_a_stop_cancels_a_tick_that_takes_longer_than_it_may(capsys: pytes
 async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
     clock, tick, planned = SettableClock(), Counted(), asyncio.Event()
     async with running(clock, tick=tick) as it:
-        plan = it.plan_anew
-        it.plan_anew = lambda: (plan(), planned.set())  # type: ignore[method-assign,assignment,return-value]
+        plan = it.reschedule
+        it.reschedule = lambda: (plan(), planned.set())  # type: ignore[method-assign,assignment,return-value]
         await tick.times(2)
         assert not planned.is_set()
         clock.offset = timedelta(hours=-2)

@@ -219,7 +219,7 @@ def test_a_channel_is_held_from_a_refusal_until_it_takes_a_message(
         rest = condition.rest(verdict, now=5.0, settings=NotifySettings(), spread=0.5) if written else 0.0
         if not written:
             continue
-        condition.stands(verdict)
+        condition.note_hold(verdict)
         held = isinstance(verdict, Hold) if not isinstance(verdict, Retry | Unknown | Dead) else held
         held = held and not (isinstance(verdict, Hold) and verdict.delivered)
         assert condition.held is held

@@ -82,7 +82,7 @@ class Dispatcher:
                 owned=self._owned,
                 bury=self._bury,
             ),
-            operators=self._told_of_trouble,
+            operators=self._operator_targets,
             preparer=preparer or Preparer(settings=settings, clock=clock, defects=defects),
             paces=Paces(),
             on_result=on_result,
@@ -96,7 +96,7 @@ class Dispatcher:
         await store.write(
             lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
         )
-        arrivals = await store.write(self._arrived)
+        arrivals = await store.write(self._arrivals)
         for name, channel in self._channels.items():
             self._lanes[name] = Lane(channel, self._around, arrival=arrivals[name])
             self._begin(name)
@@ -190,14 +190,14 @@ class Dispatcher:
             self._succeed(name)
             return
         self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
-        self._lanes[name].let_go()
+        self._lanes[name].abandon()
         loop = asyncio.get_running_loop()
         self._timers[name] = loop.call_later(_AGAIN, self._begin, name)
 
     def _succeed(self, name: ChannelName) -> None:
         """Remove a lane that was stopped, and start its successor if the channel still exists."""
         ended = self._lanes.pop(name)
-        ended.let_go()
+        ended.abandon()
         del self._tasks[name]
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
@@ -218,13 +218,13 @@ class Dispatcher:
             if mine := [each for each in dead if each.channel == name]:
                 lane.bury(tx, mine, reason=LEFT_WHILE_SENDING, at=at)
 
-    def _told_of_trouble(self, event: Event, at: datetime) -> tuple[Target, ...]:
+    def _operator_targets(self, event: Event, at: datetime) -> tuple[Target, ...]:
         targets = self._operators
         if self._routing is not None:
             targets = self._routing.targets(Subject(event=event), at=at)
         return tuple(target for target in targets if target.channel in self._channels)
 
-    def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
+    def _arrivals(self, tx: Transaction) -> dict[ChannelName, Arrival]:
         """The state of each channel at start."""
         around = self._around
         return {

@@ -82,33 +82,33 @@ class DeadLetters:
         self.about = f"channel/{channel}/dead/"
         """The prefix of the keys of all alerts about them."""
         self._channel = channel
-        self._told_at = float("-inf")
+        self._due_at = float("-inf")
 
     def follow(self, other: "DeadLetters") -> None:
         """Take over from the predecessor of the same channel."""
-        self._told_at = other._told_at
+        self._due_at = other._due_at
 
     def notice(self, dead: Sequence[tuple[int, str]], *, reason: str, at: datetime, now: float) -> Notice | None:
         """The alert about these (row ids and events); None if there is nothing to report. `now`: monotonic
         seconds."""
-        told = [row for row, event in dead if event != Event.DELIVERY_DEAD]
-        if not told:
+        reported = [row for row, event in dead if event != Event.DELIVERY_DEAD]
+        if not reported:
             return None
-        if now >= self._told_at:
-            self._told_at = max(now + GATHER, self._told_at + PAUSE)
+        if now >= self._due_at:
+            self._due_at = max(now + GATHER, self._due_at + PAUSE)
         facts: dict[str, Json] = {
             "channel": self._channel,
             "reason": reason,
-            "deliveries": len(told),
+            "deliveries": len(reported),
             "observed_at": at.isoformat(),
         }
-        key = f"{self.about}{told[0]}/{int(at.timestamp() * 1000)}"
+        key = f"{self.about}{reported[0]}/{int(at.timestamp() * 1000)}"
         alert = OperatorAlert(event=Event.DELIVERY_DEAD, key=key, facts=facts)
-        return Notice(alert=alert, wait=max(0.0, self._told_at - now))
+        return Notice(alert=alert, wait=max(0.0, self._due_at - now))
 
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         """Some were revived, so the alert about them is withdrawn: the next alert does not wait for its pause."""
-        self._told_at = float("-inf")
+        self._due_at = float("-inf")
 
     def write(
         self,
@@ -132,10 +132,10 @@ Work = Callable[[Transaction], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelHealth:
-    """The channel as a message ends. `told`: its trouble was reported to the operators; `probes`: refusals since
-    it is held; `pause`: seconds for which it rests now; `uptime`: seconds since its lane started."""
+    """The channel as a message ends. `reported`: the operators know of its trouble; `probes`: refusals since it is
+    held; `pause`: seconds for which it rests now; `uptime`: seconds since its lane started."""
 
-    told: bool
+    reported: bool
     probes: int
     pause: float
     uptime: float
@@ -150,7 +150,7 @@ class Judgement:
     alerts: tuple[Work, ...] = ()
     wakes: tuple[ChannelName, ...] = ()
 
-    def tell(self, tx: Transaction) -> None:
+    def write_alerts(self, tx: Transaction) -> None:
         """Write the alerts."""
         for work in self.alerts:
             work(tx)
@@ -194,7 +194,7 @@ class Judge:
             return ended
         self.suspects, self._revived = True, self._refusals.dead
         if self._revived:
-            self._dead.take_back()
+            self._dead.withdraw()
         reason = f"one alert after another is refused, in the plainest form too: {verdict.reason}"
         hold = Hold(reason=reason, status=verdict.status)
         return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
@@ -216,7 +216,7 @@ class Judge:
                 uptime=health.uptime,
             )
             results = outcomes(report.verdict, claimed, end) if ended.written else failed_by_us(claimed, end)
-            return self._with_alerts(ended, results, revived, told=health.told, at=at)
+            return self._with_alerts(ended, results, revived, reported=health.reported, at=at)
 
         return judge
 
@@ -233,7 +233,7 @@ class Judge:
         results: tuple[Judged, ...],
         revived: tuple[int, ...],
         *,
-        told: bool,
+        reported: bool,
         at: datetime,
     ) -> Judgement:
         """The judgement with its alerts: that the channel is held, and what was given up."""
@@ -244,7 +244,7 @@ class Judge:
         if isinstance(report.verdict, Hold):
             due_at, about = results[0].outcome.due_at or at, self._dead.about
             alerts.append(lambda tx: tx.outbox.hold_dead(self._name, revived, about=about, at=at, due_at=due_at))
-        if isinstance(report.verdict, Hold) and not told:
+        if isinstance(report.verdict, Hold) and not reported:
             alert = held_alert(self._name, ended.claim, report, at=at)
             others = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
             alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=others, at=at))

@@ -91,7 +91,7 @@ class Lane:
             wants=self._wants,
             stopped=self.stopped,
             before_take=self._no_news,
-            on_sent=self._told_sent,
+            on_sent=self._count_sent,
         )
         self._fallback = Fallback(
             channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
@@ -118,7 +118,7 @@ class Lane:
         self.stopped.set()
         self._wake.set()
 
-    def let_go(self) -> None:
+    def abandon(self) -> None:
         """Give up whatever is in flight; the rescue takes it up."""
         self._next = None
         self._in_flight.keep(None)
@@ -148,14 +148,14 @@ class Lane:
             if self.stopped.is_set():
                 raise
             well = not isinstance(error, StoreRefused)
-            self.let_go()
+            self.abandon()
         except Exception as error:  # noqa: BLE001 - one lane that ends would be silent until the next start
             self._around.defects.note("delivery", error, channel=self.name)
-            self.let_go()
-        self._got_on(well=well)
+            self.abandon()
+        self._progressed(well=well)
         return wait
 
-    def _got_on(self, *, well: bool = True) -> None:
+    def _progressed(self, *, well: bool = True) -> None:
         self.moved = self._around.clock.monotonic()
         if well:
             self.progress = self.moved
@@ -181,8 +181,8 @@ class Lane:
         """The claim that follows sees all rows written so far."""
         self._news = False
 
-    def _told_sent(self, count: int) -> None:
-        self._got_on()
+    def _count_sent(self, count: int) -> None:
+        self._progressed()
         for _ in range(count):
             self._around.on_result(self.name, AttemptOutcome.SENT)
 
@@ -357,10 +357,10 @@ class Lane:
         """Store the outcome. If the channel may be sent to at once, the same transaction claims what is next."""
         around, condition = self._around, self.condition
         ended = self._judge.blame(ended)
-        claim, told = ended.claim, condition.is_told(ended.report.verdict)
-        pause = self._counted(ended)
+        claim, reported = ended.claim, condition.was_reported(ended.report.verdict)
+        pause = self._count(ended)
         uptime = around.clock.monotonic() - self._begun
-        health = ChannelHealth(told=told, probes=condition.probes, pause=pause, uptime=uptime)
+        health = ChannelHealth(reported=reported, probes=condition.probes, pause=pause, uptime=uptime)
         judge = self._judge.of(ended, health)
         goes_on = pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
         singly, resume = condition.singly > 0, goes_on and condition.resume
@@ -370,7 +370,7 @@ class Lane:
         def work(tx: Transaction) -> tuple[Judgement, ClaimOrIdle]:
             judged = judge()
             finish(tx, judged.results, at=judged.at)
-            judged.tell(tx)
+            judged.write_alerts(tx)
             if not goes_on or self.stopped.is_set():
                 return judged, AGAIN
             return judged, self._claimer.take(tx, now=judged.at, singly=singly, resume=resume)
@@ -384,15 +384,15 @@ class Lane:
             around.defects.note("delivery", error, channel=self.name, delivery=claim.first.delivery.id)
             judged = await self._record_alone(judge(), error)
         self._in_flight.keep(after)
-        log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, told=told)
-        self._stands(ended.report.verdict)
+        log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, reported=reported)
+        self._note_hold(ended.report.verdict)
         around.tell(judged.wakes)
         for each in judged.results:
             for _ in each.claimed:
                 around.on_result(self.name, each.outcome.kind)
         return after
 
-    def _counted(self, ended: Unrecorded) -> float:
+    def _count(self, ended: Unrecorded) -> float:
         """Count how a message ended. Returns seconds for which the channel rests."""
         around, verdict = self._around, ended.report.verdict
         self.condition.count(verdict, written=ended.written, many=len(ended.claim.claimed), at=around.steady.now())
@@ -407,7 +407,7 @@ class Lane:
         reason = f"wrapd could not store the outcome ({type(error).__name__})"
         plain = tuple(replace(each, outcome=replace(each.outcome, reason=reason)) for each in judged.results)
         works: list[Work] = [lambda tx: finish(tx, plain, at=judged.at)]
-        works += [judged.tell] if judged.alerts else []
+        works += [judged.write_alerts] if judged.alerts else []
         for work in works:
             try:
                 await self._insist(partial(self._around.store.write, work))
@@ -417,9 +417,9 @@ class Lane:
                 self._around.defects.note("delivery", further, channel=self.name)
         return replace(judged, results=plain)
 
-    def _stands(self, verdict: Final) -> None:
+    def _note_hold(self, verdict: Final) -> None:
         """Note whether the channel is held now."""
-        self.condition.stands(verdict)
+        self.condition.note_hold(verdict)
         if arrived(verdict):
             self._fallback.freed()
         elif isinstance(verdict, Hold):
@@ -442,7 +442,7 @@ class Lane:
                 if last:
                     raise
                 failures += 1
-                self._got_on()  # the lane is sound; the writer's health reports the database
+                self._progressed()  # the lane is sound; the writer's health reports the database
                 log.error(LogEvent.DATABASE_FAILED, channel=self.name, error=error)
             spread = self._around.rng.random()
             wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)

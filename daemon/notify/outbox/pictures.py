@@ -121,7 +121,7 @@ class Covers:
         goes on for later callers. The cover's `url` works without credentials until it expires."""
         if job.asset.cover_url is None and job.id not in self._kept:
             return None
-        picture = await self._waited(self._having(job), patience=patience)
+        picture = await self._wait_for(self._task_of(job), patience=patience)
         if picture is None or picture.data is None or picture.content_type is None:
             return None
         return Cover(url=self._public(job), data=picture.data, content_type=picture.content_type)
@@ -136,30 +136,30 @@ class Covers:
         except StoreError:
             return  # the message fetches it again
         if row is not None and row.asset.cover_url is not None:
-            await self._waited(self._having(row), patience=FETCH_TIMEOUTS.total * 2)
+            await self._wait_for(self._task_of(row), patience=FETCH_TIMEOUTS.total * 2)
 
-    async def _waited(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
+    async def _wait_for(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
         done, _ = await asyncio.wait({task}, timeout=patience)
         return task.result() if done and not task.cancelled() else None
 
-    def _having(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
+    def _task_of(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
         """The job's task; callers at the same time share it."""
         task = self._under_way.get(job.id)
         if task is None:
-            task = self._tasks.spawn("picture", self._have(job), job=job.job_id)
+            task = self._tasks.spawn("picture", self._load(job), job=job.job_id)
             self._under_way[job.id] = task
             task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
         return task
 
-    async def _have(self, job: JobRow) -> PictureRow | None:
+    async def _load(self, job: JobRow) -> PictureRow | None:
         kept = self._kept.get(job.id)
         if kept is None:
             kept = await self._stored(job.id)
-        if kept is not None and not self._worth_another(kept, job):
+        if kept is not None and not self._may_retry(kept, job):
             self._keep(kept)
             return kept
         url = job.asset.cover_url
-        if url is None or not self._alive(job, url):
+        if url is None or not self._is_valid(job, url):
             return kept
         async with self._slots:
             fetched = await self._fetched(job, url)
@@ -217,7 +217,7 @@ class Covers:
             raise _NoPicture(f"the picture has {pixels} pixels, more than {MOST_PIXELS}")
         return answer.body, kind
 
-    def _worth_another(self, kept: PictureRow, job: JobRow) -> bool:
+    def _may_retry(self, kept: PictureRow, job: JobRow) -> bool:
         """Whether to retry a failed picture: the job has another link, and `TRY_AGAIN` has passed."""
         return (
             kept.data is None
@@ -225,7 +225,7 @@ class Covers:
             and self._clock.now() - kept.fetched_at >= TRY_AGAIN
         )
 
-    def _alive(self, job: JobRow, url: str) -> bool:
+    def _is_valid(self, job: JobRow, url: str) -> bool:
         fetched = job.links_at or job.tracked_at
         until = link_expiry(url, fetched_at=fetched, unsigned_life=None)
         return until is None or until > self._clock.now()
@@ -233,7 +233,7 @@ class Covers:
     def _public(self, job: JobRow) -> str | None:
         """The service's own link to the cover; None if a chat service could not fetch it now."""
         url = job.asset.cover_url
-        if url is None or not url.startswith("https://") or not self._alive(job, url):
+        if url is None or not url.startswith("https://") or not self._is_valid(job, url):
             return None
         try:
             host = (urlsplit(url).hostname or "").rstrip(".")

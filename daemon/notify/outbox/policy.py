@@ -58,11 +58,11 @@ def outcome(verdict: Final, claimed: Claimed, end: AttemptEnd) -> Outcome:
             wait = max(end.pause, _unknown_wait(claimed.attempt, settings, spread))
         case _:
             assert_never(verdict)
-    old = (
+    too_old = (
         claimed.delivery.tried_until(end.at, uptime=end.uptime) >= settings.give_up_after
         and claimed.attempt >= LEAST_TRIES
     )
-    if old and kind is not AttemptOutcome.HELD:
+    if too_old and kind is not AttemptOutcome.HELD:
         return Outcome(kind=AttemptOutcome.DEAD, status_code=verdict.status, reason=f"given up: {reason}")
     due_at = end.at + timedelta(seconds=wait)
     return Outcome(kind=kind, status_code=verdict.status, reason=reason, due_at=due_at, uptime=end.uptime)
@@ -186,10 +186,10 @@ def _unknown_wait(tries: int, settings: NotifySettings, spread: float) -> float:
 def _retry_wait(verdict: Retry, tries: int, settings: NotifySettings, spread: float) -> float:
     """wrapd's own back-off, or the service's requested wait up to `throttled_cap` if that is longer."""
     own = backoff.delay(tries, base=settings.retry_base, cap=settings.retry_cap, spread=spread)
-    asked = verdict.after
-    if asked is None or not isfinite(asked):
-        asked = settings.throttled_wait if verdict.throttled else 0.0
-    return max(own, min(asked, settings.throttled_cap))
+    requested = verdict.after
+    if requested is None or not isfinite(requested):
+        requested = settings.throttled_wait if verdict.throttled else 0.0
+    return max(own, min(requested, settings.throttled_cap))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ class ChannelCondition:
         """Whether a successful send would leave the condition unchanged."""
         return not (self.held or self.failures or self.probes or self.singly or self.resume)
 
-    def is_told(self, verdict: Final) -> bool:
+    def was_reported(self, verdict: Final) -> bool:
         """Whether the trouble that this verdict continues or ends was already reported to the operators."""
         match verdict:
             case Sent():
@@ -235,7 +235,7 @@ class ChannelCondition:
             case _:
                 return self.held
 
-    def stands(self, verdict: Final) -> None:
+    def note_hold(self, verdict: Final) -> None:
         """Note whether the channel is held, and whether for some of its recipients only."""
         if arrived(verdict):
             self.held, self.partly = False, not isinstance(verdict, Sent)

@@ -22,11 +22,11 @@ from daemon.tasks import Defects
 LINK_EVENTS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 """Events whose messages carry links to the video."""
 RENEWAL_PATIENCE = 5.0
-"""Most seconds that a message waits for fresh links."""
+"""Most seconds that a message waits for renewed links."""
 TOGETHER_PATIENCE = 30.0
 """The same for a digest. Only one that is hours late has many dead links, and then working links are worth it."""
 _AT_ONCE = 8
-"""Concurrent queries for fresh links. If the service does not answer these, the others are not sent."""
+"""Concurrent queries for renewed links. If the service does not answer these, the others are not sent."""
 CLOSED = ""
 """Stands for a revoked link of wrapd's own: the message then carries no link at all."""
 
@@ -103,14 +103,14 @@ class Preparer:
         except Exception as error:
             if is_of_database(error):
                 raise
-            self._broken([claimed], error)
+            self._note_defect([claimed], error)
             return None
 
     def is_ready(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> bool:
         """Whether `prepare` would do nothing. Pure."""
         if wants.picture and self.pictures is not None and len(claimed) == 1:
             return False
-        return self.renew is None or not self._dying(claimed, links=links, machine=wants.machine)
+        return self.renew is None or not self._expiring(claimed, links=links, machine=wants.machine)
 
     async def prepare(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> Prepared:
         """What is claimed, with links renewed that expire within `link_margin`, and the cover of a single finished
@@ -118,16 +118,16 @@ class Preparer:
         try:
             claimed = await self._renewed(claimed, links=links, machine=wants.machine)
         except Exception as error:  # noqa: BLE001 - old links are better than no message
-            self._broken(claimed, error)
+            self._note_defect(claimed, error)
         if not wants.picture or len(claimed) != 1:
             return Prepared(claimed=claimed)
         try:
             return Prepared(claimed=claimed, cover=await self._cover(claimed[0], links=links))
         except Exception as error:  # noqa: BLE001 - no picture is better than no message
-            self._broken(claimed, error)
+            self._note_defect(claimed, error)
             return Prepared(claimed=claimed)
 
-    def _broken(self, claimed: Sequence[Claimed], error: Exception) -> None:
+    def _note_defect(self, claimed: Sequence[Claimed], error: Exception) -> None:
         first = claimed[0].delivery
         self.defects.note("delivery", error, channel=first.channel, delivery=first.id)
 
@@ -135,29 +135,29 @@ class Preparer:
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
     ) -> tuple[Claimed, ...]:
         renew = self.renew
-        dying = {} if renew is None else self._dying(claimed, links=links, machine=machine)
-        if renew is None or not dying:
+        expiring = {} if renew is None else self._expiring(claimed, links=links, machine=machine)
+        if renew is None or not expiring:
             return claimed
         patience = RENEWAL_PATIENCE if len(claimed) == 1 else TOGETHER_PATIENCE
-        fresh = await self._asked(renew, list(dying.values()), patience=patience)
+        renewed = await self._query_links(renew, list(expiring.values()), patience=patience)
         return tuple(
-            each if each.job is None or each.job.id not in fresh else replace(each, job=fresh[each.job.id])
+            each if each.job is None or each.job.id not in renewed else replace(each, job=renewed[each.job.id])
             for each in claimed
         )
 
-    async def _asked(self, renew: Renew, jobs: Sequence[JobRow], *, patience: float) -> dict[int, JobRow]:
+    async def _query_links(self, renew: Renew, jobs: Sequence[JobRow], *, patience: float) -> dict[int, JobRow]:
         """The jobs as they are now, as many as can be queried in `patience` seconds."""
         end = self.clock.monotonic() + patience
-        fresh: dict[int, JobRow] = {}
+        renewed: dict[int, JobRow] = {}
         for begin in range(0, len(jobs), _AT_ONCE):
             left = end - self.clock.monotonic()
             if left <= 0:
                 break
             some = jobs[begin : begin + _AT_ONCE]
-            fresh |= {row.id: row for row in await asyncio.gather(*(renew(job, patience=left) for job in some))}
-        return fresh
+            renewed |= {row.id: row for row in await asyncio.gather(*(renew(job, patience=left) for job in some))}
+        return renewed
 
-    def _dying(
+    def _expiring(
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
     ) -> dict[int, JobRow]:
         """Jobs whose links will be shown and are dead, or expire within the margin."""
@@ -168,7 +168,7 @@ class Preparer:
             if each.job is not None
             and each.delivery.event in LINK_EVENTS
             and (machine or each.job.id not in links)
-            and _dies(each.job, by=by)
+            and _expires(each.job, by=by)
         }
 
     async def _cover(self, claimed: Claimed, *, links: Mapping[int, str]) -> Cover | None:
@@ -182,7 +182,7 @@ class Preparer:
         return cover if cover is None or own is None else replace(cover, url=f"{own}/cover")
 
 
-def _dies(job: JobRow, *, by: datetime) -> bool:
+def _expires(job: JobRow, *, by: datetime) -> bool:
     """Whether a link to the video expires `by` then."""
     for url in (job.asset.preview_url, job.asset.download_url):
         if url is None:

@@ -177,9 +177,9 @@ _LINES = {
 
 
 def log_send(
-    channel: ChannelName, claim: Claim, report: SendReport, outcome: Outcome, *, pause: float, told: bool
+    channel: ChannelName, claim: Claim, report: SendReport, outcome: Outcome, *, pause: float, reported: bool
 ) -> None:
-    """Log a result. `pause`: seconds for which the channel rests now; `told`: its trouble was reported before."""
+    """Log a result. `pause`: seconds for which the channel rests now; `reported`: its trouble was known before."""
     first = claim.first
     fields: dict[str, object] = {
         "channel": channel,
@@ -191,11 +191,11 @@ def log_send(
         fields |= {"told": "digest", "deliveries": [each.delivery.id for each in claim.claimed]}
     match report.verdict:
         case Sent():
-            if told:
+            if reported:
                 log.info(LogEvent.CHANNEL_RELEASED, channel=channel)
             log.info(LogEvent.DELIVERY_SENT, **fields, seconds=round(report.seconds, 3))
         case Hold():
-            if not told:
+            if not reported:
                 log.error(LogEvent.CHANNEL_HELD, **fields, reason=outcome.reason)
         case _:
             log.warning(_LINES[outcome.kind], **fields, reason=outcome.reason, pause=round(pause, 1))
@@ -212,7 +212,7 @@ def held_alert(channel: ChannelName, claim: Claim, report: SendReport, *, at: da
     )
 
 
-_TELL_EVERY = 0.1
+_REPORT_EVERY = 0.1
 """Seconds between two reports of results to the event loop during a series."""
 AGAIN = Idle(seconds=0.0)
 """Poll again: the transaction did not decide whether the channel may be sent to now."""
@@ -254,7 +254,7 @@ class Sender:
 
     def series(self, claim: Claim, ready: Prepared, state: LaneState, loop: asyncio.AbstractEventLoop) -> Ended:
         """Send `claim`, and what follows while all goes well. Returns what is left for the lane to do."""
-        sent, told_at = 0, self.around.clock.monotonic()
+        sent, reported_at = 0, self.around.clock.monotonic()
         try:
             while True:
                 ended = self._send(claim, ready, state)
@@ -264,16 +264,16 @@ class Sender:
                 if after is None:
                     return ended
                 sent += len(claim.claimed)
-                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, told=False)
+                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, reported=False)
                 if not isinstance(after, Claim) or not self._is_ready(after):
                     return after
                 claim, ready = after, Prepared(claimed=after.claimed)
-                if (now := self.around.clock.monotonic()) - told_at >= _TELL_EVERY:
-                    self._tell(sent, loop)
-                    sent, told_at = 0, now
+                if (now := self.around.clock.monotonic()) - reported_at >= _REPORT_EVERY:
+                    self._report(sent, loop)
+                    sent, reported_at = 0, now
         finally:
-            self.channel.let_go()
-            self._tell(sent, loop)
+            self.channel.close_kept()
+            self._report(sent, loop)
 
     def _send(self, claim: Claim, ready: Prepared, state: LaneState) -> Unrecorded:
         """Compose the message and send it."""
@@ -336,7 +336,7 @@ class Sender:
             self.around.defects.note("delivery", error, channel=self.channel.name)
             return False
 
-    def _tell(self, sent: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _report(self, sent: int, loop: asyncio.AbstractEventLoop) -> None:
         if sent:
             try:
                 loop.call_soon_threadsafe(self.on_sent, sent)

@@ -330,10 +330,10 @@ class Kept:
         """Close connections that were idle for too long. Called before each send."""
         now = _CLOCK.monotonic()
         if now - self._used > KEPT_FOR:
-            self.let_go()
+            self.close_kept()
         self._used = now
 
-    def let_go(self) -> None:
+    def close_kept(self) -> None:
         """Close all."""
         if self._adapter is not None:
             self._adapter.end()
@@ -379,18 +379,18 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 response = _exchange(watch, lambda: original(session, request, **kwargs))
             except BaseException:
-                _let_go(watch)
+                _close_kept(watch)
                 raise
             if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
-                _let_go(watch)
+                _close_kept(watch)
             return response
 
     return send
 
 
-def _let_go(watch: Watch) -> None:
+def _close_kept(watch: Watch) -> None:
     if watch.kept is not None:
-        watch.kept.let_go()
+        watch.kept.close_kept()
 
 
 def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:

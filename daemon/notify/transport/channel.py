@@ -142,21 +142,21 @@ class Channel:
 
         A form that the service refuses for its content is followed by a plainer one: with picture, without it, the
         plainest text, and that without links if links may be the reason. Each form gets at most `timeout` seconds
-        on the wire. With `more`, connections are kept for the next message until `let_go`.
+        on the wire. With `more`, connections are kept for the next message until `close_kept`.
         """
         clock = clock or SystemClock()
         started = clock.monotonic()
         tried, verdict = 0, None
-        for written, told, last in self._ways(message):
+        for written, shown, last in self._forms(message):
             if last and not (isinstance(verdict, PlainOnce) and verdict.links):
                 break
-            verdict, requests = self._attempt(written, told, timeout, clock)
+            verdict, requests = self._attempt(written, shown, timeout, clock)
             tried += requests
             if not isinstance(verdict, PlainOnce):
                 break
         assert verdict is not None
         if not more:
-            self.let_go()
+            self.close_kept()
         final = settle(verdict)
         final = replace(final, reason=self._scrub(final.reason))
         return SendReport(
@@ -167,11 +167,11 @@ class Channel:
             seconds=clock.monotonic() - started,
         )
 
-    def let_go(self) -> None:
+    def close_kept(self) -> None:
         """Close kept connections: no message follows soon."""
-        self._kept.let_go()
+        self._kept.close_kept()
 
-    def _ways(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
+    def _forms(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
         """The forms of the message, richest first. True: only for a service that may have refused its links."""
         rich = self.write(message)
         yield rich, message, False

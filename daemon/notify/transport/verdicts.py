@@ -145,7 +145,7 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
         after = asked_to_wait(last.body) if asked is None else asked
         if after is None and isinstance(found, Retry):
             after = found.after
-        return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
+        return Retry(reason=_status_text(status, last.body), status=status, after=after, throttled=True)
     if isinstance(found, Retry) and found.throttled and asked is not None:
         return replace(found, after=asked)
     if found is not None:
@@ -155,7 +155,7 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
     if 300 <= status < 400:
         reason = f"HTTP {status}: a redirect, which is not followed; the channel's URL needs the final address"
         return Hold(reason=reason, status=status)
-    reason = _told(status, last.body)
+    reason = _status_text(status, last.body)
     if status >= 500 or status in _PASSING:
         return Retry(reason=reason, status=status)
     if status in _ABOUT_THE_MESSAGE:
@@ -183,7 +183,7 @@ _NAMES = {
 }
 
 
-def _told(status: int, body: bytes) -> str:
+def _status_text(status: int, body: bytes) -> str:
     """The status in words, with the service's own short reason where its body has one."""
     name = _NAMES.get(status) or ("the service has a fault" if status >= 500 else "the service refuses it")
     words = said(body)
@@ -207,9 +207,9 @@ def _mail(last: Exchange) -> Verdict:
     status = last.status
     assert status is not None
     code, words = _mail_words(last.body)
-    told = " ".join(part for part in (code, words) if part)
+    text = " ".join(part for part in (code, words) if part)
     reason = f"SMTP {status}: {last.detail}" if last.detail else f"SMTP {status}"
-    reason += f" ({told})" if told else ""
+    reason += f" ({text})" if text else ""
     if last.partly:
         return Hold(reason=reason, status=status, delivered=True)
     if status < 400:  # a failure after it (the QUIT) does not undo it

@@ -68,8 +68,8 @@ docs: $(STAMP) ## write the generated pages of docs/
 docs-check: $(STAMP) ## are the generated pages of docs/ up to date?
 	@$(BIN)/python docs/generate.py --check
 
-house: $(STAMP) ## how the modules of daemon/ hang together, counted; a quick test holds the bounds
-	@$(BIN)/python docs/house.py
+house: $(STAMP) ## count how the modules of daemon/ depend on each other; ARGS=--wire follows an answer, too
+	@$(BIN)/python docs/house.py $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks of bench/
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done

@@ -1,8 +1,16 @@
 """Measures of the structure of daemon/. `make house` prints them, tests/unit/test_house.py enforces the bounds.
 
-    python docs/house.py
+    python docs/house.py [--wire]
 
 It only reads the source. An import counts wherever it is: at the top, in a function, or for types only.
+
+With `--wire` it also runs one answer through the daemon (docs/wire.py) and counts the modules that it passes from
+the wire to the chat. A module counts if it gets a carrier of the answer from another module of daemon/, as an
+argument or a result, and hands one to another module, as an argument or its own result. Carriers are objects of
+`wire.CARRIERS` (the HTTP answer, the parsed task, the observation, the move, the alert, the rows, the claim, the
+message, the rendered text, the request), values that contain one, and bytes or mappings with the URL of the job's
+video. So a helper that reads a carrier and returns a number or a text does not count. Neither does `wire.SUPPORT`:
+clock, logs, metrics, tasks, and the store's runner of transactions, which hands back any result.
 """
 
 import ast
@@ -143,5 +151,17 @@ def _listed(what: str, found: Sequence[str]) -> Iterator[str]:
     yield from (f"    {each}" for each in found)
 
 
-if __name__ == "__main__":
+@click.command(help="Print how the modules of daemon/ depend on each other.")
+@click.option(
+    "--wire", is_flag=True, help="Also run one answer through the daemon, and list the modules it passes."
+)
+def main(*, wire: bool) -> None:
     click.echo("\n".join(report()))
+    if wire:
+        import wire as run  # noqa: PLC0415 - beside this script
+
+        click.echo("\n".join(_listed("modules from the wire to the chat", run.passed())))
+
+
+if __name__ == "__main__":
+    main()

@@ -280,7 +280,7 @@ def test_a_workflow_of_today_posts_to_the_path_of_today() -> None:
         ("json://u:p@example.com/x", "in the clear"),
         ("mailto://u:p@example.com?to=a@example.com&mode=insecure", "in the clear"),
         ("json://h/x?overflow=split", "overflow=, which does nothing"),
-        ("workflows://prod-00.westus.logic.azure.com:443/ab12/SIG_1", "left logic.azure.com"),
+        ("workflows://prod-00.westus.logic.azure.com:443/ab12/SIG_1", "moved away from logic.azure.com"),
     ],
 )
 def test_what_is_allowed_but_unwise_is_said(url: str, part: str) -> None:

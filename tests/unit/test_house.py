@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import house
+from docs import house, wire
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,13 @@ def test_few_modules_are_fragments_of_another(every: dict[str, house.Module]) ->
 
 def test_notify_stays_within_its_files(every: dict[str, house.Module]) -> None:
     assert 0 < sum(name.startswith("daemon.notify") for name in every) <= 50
+
+
+@pytest.mark.long
+def test_an_answer_passes_few_modules_from_the_wire_to_the_chat() -> None:
+    passed = wire.passed()
+    assert {"daemon.transport", "daemon.store.alerts", "daemon.notify.services.feishu"} <= set(passed)
+    assert len(passed) <= 26
 
 
 def test_what_is_counted() -> None:

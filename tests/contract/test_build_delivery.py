@@ -228,7 +228,8 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
     text = BASE + '[channels.far]\nurl = "jsons://example.com/x?verify=no"\n'
     _, doubts = check_config(written(tmp_path, text), {"HTTPS_PROXY": "ftp://me:pr0xy-passw0rd@p"})
     assert any(doubt.startswith("channels.far.url: jsons:// with verify=no") for doubt in doubts)
-    assert "HTTPS_PROXY (environment): the variable of the proxy is no address; messages over it wait" in doubts
+    words = "the proxy variable does not hold an address"
+    assert f"HTTPS_PROXY (environment): {words}; messages over it wait" in doubts
     assert MASKS.apply("pr0xy-passw0rd") == "***"
     (fault,) = told(tmp_path, text.replace("verify=no", "verifi=no"), {})
     assert (

@@ -22,14 +22,14 @@ from tests.support.webhook import Webhook
 TABLE: Mapping[str, tuple[Fault | None, Row]] = {
     "fine": (None, sent()),
     "busy": (Fault(at="GREETING", reply="421 4.3.2 too busy"), retry("soon", "SMTP 421")),
-    "no-greeting": (Fault(at="GREETING", reply="hang"), retry("soon", "no connection came about in time")),
+    "no-greeting": (Fault(at="GREETING", reply="hang"), retry("soon", "no connection in time")),
     "login": (Fault(at="AUTH", reply="535 5.7.8 no"), held("SMTP 535: the login is refused")),
     "login-later": (Fault(at="AUTH", reply="454 4.7.0 later"), retry("soon", "SMTP 454")),
     "sender": (Fault(at="MAIL", reply="550 5.7.1 not yours"), held("SMTP 550: the sender is refused")),
     "recipient": (Fault(at="RCPT", reply="550 5.1.1 no such user"), held("SMTP 550: the recipient is refused")),
     "block-list": (
         Fault(at="GREETING", reply="554 5.7.1 listed"),
-        held("SMTP 554: the server takes no mail from"),
+        held("SMTP 554: the server accepts no mail from"),
     ),
     "relay": (Fault(at="RCPT", reply="554 5.7.1 Relay access denied"), held("Relay access denied")),
     "full-box": (Fault(at="RCPT", reply="552 5.2.2 mailbox full"), held("5.2.2 mailbox full")),

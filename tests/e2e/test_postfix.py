@@ -133,7 +133,7 @@ REFUSALS: Mapping[str, tuple[str, str, AttemptOutcome, str]] = {
     "full": ("maps", "full", HELD, "SMTP 552: the recipient is refused (5.2.2 "),
     "sender": ("senders", "editors", HELD, "Sender address rejected: Access denied"),
     "listed": ("listed", "editors", HELD, "Client host rejected: listed for sending spam"),
-    "listed-at-once": ("listed-at-once", "editors", HELD, "SMTP 554: the server takes no mail from here"),
+    "listed-at-once": ("listed-at-once", "editors", HELD, "SMTP 554: the server accepts no mail from this"),
     "policy": ("policy", "editors", HELD, "SMTP 554: the message is refused (5.7.1 "),
     "quota": ("quota", "editors", HELD, "SMTP 552: the message is refused (5.2.2 "),
     "no-tls": ("tls", "editors", HELD, "SMTP 530: the sender is refused (5.7.0 Must issue a STARTTLS command"),
@@ -288,7 +288,7 @@ def test_a_certificate_is_trusted_only_if_it_verifies(postfix: Postfix, monkeypa
         (
             "old-tls",
             {"mode": "starttls"},
-            "the server and this machine find no TLS in common (tlsv1 alert protocol version)",
+            "the server and this machine cannot agree on TLS (tlsv1 alert protocol version)",
         ),
         ("usual", {"user": "me", "pass": "secret-word-7731"}, "the server offers no login"),
     ],

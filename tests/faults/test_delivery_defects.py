@@ -34,7 +34,7 @@ def calls() -> Iterator[tuple[Any, str]]:
             yield Outbox, name
     for owner in (Preparer, Lane, sender.Sender, Keeper):
         for name, found in inspect.getmembers(owner, inspect.isfunction):
-            passive = name in {"run", "wake", "stop", "nudge", "let_go"} or "__" in name
+            passive = name in {"run", "wake", "stop", "nudge", "abandon"} or "__" in name
             if not passive and found.__qualname__.startswith(owner.__name__):
                 yield owner, name
     yield Channel, "send"
@@ -209,7 +209,7 @@ async def test_progress_is_the_last_look_without_a_defect(tmp_path: Path, monkey
             async def broken(_lane: Lane) -> float:
                 raise KeyError("a defect")
 
-            monkeypatch.setattr(Lane, "_look", broken)
+            monkeypatch.setattr(Lane, "_poll", broken)
             await one.later(60)
             assert one.dispatcher.progress() == {"a": before}
             assert one.dispatcher.moved() == {"a": one.clock.monotonic()}, "it does not hang"

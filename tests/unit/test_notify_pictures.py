@@ -114,8 +114,8 @@ async def test_a_dead_link_is_not_followed_and_a_fresh_one_is(tmp_path: Path) ->
     ("answer", "why"),
     [
         (Answer(status=403), "403"),
-        (Answer(body=b"<html>sign in</html>", headers={"Content-Type": "image/png"}), "no JPEG"),
-        (Answer(body=b""), "no JPEG"),
+        (Answer(body=b"<html>sign in</html>", headers={"Content-Type": "image/png"}), "not a JPEG"),
+        (Answer(body=b""), "not a JPEG"),
         (Answer(body=b"\x89PNG\r\n\x1a\n" + b"x" * MOST_BYTES), "over 2097152 bytes"),
         (Answer(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere.png"}), "another server"),
         (Answer(status=302, headers={"Location": "//h.example.com/x.png"}), "another server"),

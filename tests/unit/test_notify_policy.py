@@ -1,5 +1,6 @@
 """When to try again, and when to give up."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import (
     LEAST_TRIES,
+    AttemptEnd,
     ChannelCondition,
     PlainRefusals,
     channel_pause,
@@ -21,11 +23,12 @@ from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed
 
 SETTINGS = NotifySettings()
+END = AttemptEnd(reason="so", at=AT, settings=SETTINGS, spread=0.0)
 
 
 def after(verdict: Final, *, attempt: int = 1, age: float = 0, probes: int = 1, pause: float = 0) -> Outcome:
     row = claimed(attempts=attempt, tried_for=age)
-    return outcome(verdict, row, reason="so", at=AT, probes=probes, pause=pause, settings=SETTINGS, spread=0.0)
+    return outcome(verdict, row, replace(END, probes=probes, pause=pause))
 
 
 def wait(result: Outcome) -> float:
@@ -104,7 +107,7 @@ def test_the_whole_channel_rests_after_a_failure_and_the_row_not_less() -> None:
 
 def together(verdict: Final, *ages: float, attempts: int = 1) -> list[tuple[list[int], Outcome]]:
     rows = [claimed(id=number, attempts=attempts, tried_for=age) for number, age in enumerate(ages, start=1)]
-    found = outcomes(verdict, rows, reason="so", at=AT, probes=1, pause=0.0, settings=SETTINGS, spread=0.0)
+    found = outcomes(verdict, rows, replace(END, probes=1))
     return [([each.delivery.id for each in judged.claimed], judged.outcome) for judged in found]
 
 
@@ -138,17 +141,7 @@ def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
         row = claimed(
             attempts=attempt, created_at=AT - timedelta(days=999), tried_for=tried_for, tried_at=tried_at
         )
-        found = outcome(
-            Retry(reason="so"),
-            row,
-            reason="so",
-            at=AT,
-            probes=1,
-            pause=0,
-            settings=SETTINGS,
-            spread=0,
-            uptime=uptime,
-        )
+        found = outcome(Retry(reason="so"), row, replace(END, probes=1, uptime=uptime))
         return found.kind is AttemptOutcome.DEAD
 
     week = SETTINGS.give_up_after
@@ -164,7 +157,7 @@ def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
 def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_try() -> None:
     seen = []
     for defects in range(DEFECTS + 1):
-        (judged,) = failed_by_us([claimed(defects=defects)], reason="so", at=AT, settings=SETTINGS, spread=0.0)
+        (judged,) = failed_by_us([claimed(defects=defects)], END)
         result = judged.outcome
         seen.append((result.kind, result.due_at and wait(result), result.defect))
     assert seen == [
@@ -226,7 +219,7 @@ def test_a_channel_is_held_from_a_refusal_until_it_takes_a_message(
         rest = condition.rest(verdict, now=5.0, settings=NotifySettings(), spread=0.5) if written else 0.0
         if not written:
             continue
-        condition.stands(verdict)
+        condition.note_hold(verdict)
         held = isinstance(verdict, Hold) if not isinstance(verdict, Retry | Unknown | Dead) else held
         held = held and not (isinstance(verdict, Hold) and verdict.delivered)
         assert condition.held is held

@@ -68,13 +68,13 @@ REASONS: Mapping[str, str] = {
     "the service refuses the channel's token or key": "聊天服务拒绝了渠道的令牌或密钥",
     "the service forbids it": "聊天服务禁止此操作",
     "the service does not know this address": "聊天服务没有这个地址",
-    "the address takes no messages": "该地址不接收消息",
-    "the proxy is a SOCKS one, for which the Python package `PySocks` is not installed": (
+    "the address does not accept messages": "该地址不接收消息",
+    "a SOCKS proxy needs the Python package `PySocks`, which is not installed": (
         "代理为 `SOCKS` 代理，但未安装 `PySocks` 软件包"
     ),
-    "the variable of the proxy is no address": "代理环境变量不是有效地址",
-    "the file of certificates does not exist": "证书文件不存在",
-    "the proxy wants a login, or refuses the one that it got": "代理要求登录，或拒绝了所给的登录信息",
+    "the proxy variable does not hold an address": "代理环境变量不是有效地址",
+    "the certificate file does not exist": "证书文件不存在",
+    "the proxy requires a login, or refuses the one given": "代理要求登录，或拒绝了所给的登录信息",
     "the service waited too long for the request": "聊天服务等待请求超时",
     "the address is gone": "该地址已停用",
     "the message is too long": "消息过长",
@@ -96,8 +96,7 @@ REASONS: Mapping[str, str] = {
     "the connection ended before the answer": "收到响应之前连接已断开",
     "the host's name cannot be resolved": "域名无法解析",
     "the connection was refused": "连接被拒绝",
-    "no TLS connection came about": "未能建立 TLS 连接",
-    "no connection came about in time": "连接超时",
+    "the TLS handshake failed": "未能建立 TLS 连接",
     "the request could not be made": "无法发出请求",
     "the other side ended it": "对方断开了连接",
     "the recipient is refused": "收件人被拒绝",
@@ -116,7 +115,7 @@ REASONS: Mapping[str, str] = {
     "the login is refused": "登录被拒绝",
     "the sender is refused": "发件人被拒绝",
     "the message is refused": "邮件被拒绝",
-    "the server takes no mail from here": "服务器不接收来自这里的邮件",
+    "the server accepts no mail from this machine": "服务器不接收来自这里的邮件",
     "no time was left for this request": "发送时限已用完",
 }
 """By the English phrase."""

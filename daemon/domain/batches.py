@@ -9,8 +9,7 @@ enough slow jobs have ended for the laws to reflect it.
 
 The time that a job waits for production is unknown: it depends on the service's queue, and waits learned in
 another queue would be wrong by as much as the queues differ. So a batch with a job that is not in production has
-no band, only a bound: if those jobs all began now, 1 of 10 such batches would have ended within `soonest`. They
-end later.
+no band, only a bound: even if those jobs all began now, only 1 of 10 such batches would end within `soonest`.
 """
 
 from collections import Counter

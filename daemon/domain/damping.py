@@ -29,8 +29,7 @@ def group(event: Event) -> frozenset[Event]:
 
 
 def tell_at(told: Sequence[datetime], *, at: datetime) -> datetime:
-    """When to send an event that happened `at`. `told` are the times at which events of its group were sent about
-    the same subject.
+    """When to send an event that happened `at`; `told` are the times of its group's messages on the same subject.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,5 +1,4 @@
-"""Estimation of hazards from lives: tables of events and exposure, the scale of a class, and the pool of all
-classes.
+"""Estimation of hazards from lives: tables of events and exposure, scales of classes, and the pool of all classes.
 
 Owns the arithmetic of the fit; projects and kinds are left to `durations`. x is the relative age, seconds ÷ scale.
 """
@@ -63,8 +62,7 @@ class Table:
 
 
 def tabulate(lives: Sequence[Life], scale: Scale, *, sized: bool) -> Table:
-    """Tabulate lives by x; the scale depends on their length if `sized`. A failure ends exposure but is no
-    event."""
+    """Tabulate lives by x, with their lengths if `sized`. A failure ends exposure but is no event."""
     entered = in_all = 0.0
     changes, leaving = [0.0] * len(EDGES), [0.0] * len(EDGES)
     spots: list[tuple[float, float]] = []
@@ -97,8 +95,8 @@ def _exposure(alive: float, changes: Sequence[float], events: Sequence[float]) -
 
 
 def _spread(spots: Sequence[tuple[float, float]]) -> list[float]:
-    """Spread ends, sorted by x, over the pieces: each one as far as its neighbours reach, so finely in dense
-    places."""
+    """Spread ends, sorted by x, over the pieces: as far as their neighbours, and so finely where ends are
+    dense."""
     events = [0.0] * len(EDGES)
     count = len(spots)
     reach = max(2, round(count * _BAND))

@@ -11,7 +11,8 @@ ProjectName = NewType("ProjectName", str)
 ChannelName = NewType("ChannelName", str)
 JobId = NewType("JobId", str)
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+"""Ids of jobs, projects and assets: none of their characters needs quoting in a URL."""
 _EPOCH = re.compile(r"[0-9]{1,32}", re.ASCII)  # bounded: Python refuses to parse thousands of digits
 _MAX_EPOCH = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
 DAY = timedelta(hours=24)
@@ -60,8 +61,8 @@ class Observation:
     """A job as one answer of the API describes it. Times are aware UTC; durations are seconds.
 
     `state` is a `State` value or a verbatim unknown state (`states.read_state`). `reported_at` is the service's
-    time of the last update. Do not rely on the order of times: the document's own example starts ten months before
-    its creation.
+    time of the last update. Times have no guaranteed order: the document's own example starts ten months before
+    creation.
     """
 
     state: str
@@ -77,7 +78,7 @@ class Observation:
 
 def parse_job_id(text: str) -> JobId:
     """Return `text` as a job id. Raises ValueError unless it is 1 to 128 letters, digits, `_` and `-`."""
-    if _JOB_ID.fullmatch(text) is None:
+    if PLAIN_ID.fullmatch(text) is None:
         shown = text if len(text) <= 40 else f"{text[:40]}… ({len(text)} characters)"
         raise ValueError(f"{shown!r} is not a job id: 1 to 128 letters, digits, '_' and '-'")
     return JobId(text)

@@ -1,5 +1,4 @@
-"""Orphans: jobs of a project, or alerts for a channel, that the config does not define. Nothing polls or sends
-them."""
+"""Orphans: jobs or alerts of a project or channel that the config lacks, which are neither polled nor sent."""
 
 import shlex
 from collections.abc import Collection, Mapping

@@ -19,8 +19,7 @@ _GROWTH = 0.1
 _JITTER = 0.05
 """Maximum share by which gaps are shortened at random, so that jobs created together drift apart."""
 _JUST_AFTER = 0.1
-"""Seconds added to the moment at which a job becomes stuck, so that rounding cannot put the poll just before
-it."""
+"""Seconds from the moment at which a job becomes stuck to the poll that reports it, as a margin for rounding."""
 _DAY = 86400.0
 
 
@@ -88,8 +87,7 @@ class Planned(NamedTuple):
 def next_gap(
     *, state: str | None, in_state: float, failures: int, floor: float, rails: Rails, spread: float
 ) -> float:
-    """Seconds from one poll of a job to the next under the fixed plan, and under either plan after failures or in
-    BLOCK.
+    """Seconds from one poll to the next under the fixed plan, and under either plan after failures or in BLOCK.
 
     `state` is the last reported state (None: no answer yet), held for `in_state` seconds. `failures` counts
     consecutive polls without an answer: each doubles the gap, up to the state's longest gap. `floor` is the

@@ -13,8 +13,7 @@ URGENT = frozenset({Event.FAILED, Event.BLOCKED})
 class QuietHours:
     """Hold all but `urgent` events daily from `start` to `end`, local times in `zone`.
 
-    The period spans midnight unless `end` is after `start`. Equal times mean all day; config validation rejects
-    them.
+    The period spans midnight unless `end` is after `start`. Equal times mean all day, which the config rejects.
     """
 
     start: time

@@ -43,8 +43,7 @@ class Route:
     quiet: QuietHours | None = None
 
     def mismatch(self, subject: Subject) -> str | None:
-        """The first condition that `subject` fails (`event`, `project`, `kind`, `tag`, `batch` or `label`); None
-        if the route matches."""
+        """The first failed condition (`event`, `project`, `kind`, `tag`, `batch` or `label`); None for a match."""
         if subject.event not in self.events:
             return "event"
         conditions = (
@@ -89,8 +88,7 @@ class RouteStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """The routing table: `routes` for job events, `operators` for events about wrapd, and the channels' quiet
-    hours."""
+    """The routing table: `routes` for job events, `operators` for operator events, and channels' quiet hours."""
 
     routes: tuple[Route, ...]
     operators: tuple[ChannelName, ...]

@@ -77,8 +77,7 @@ class Lives:
         """Whether the time before the oldest end is unobserved, so that lives may begin after age 0."""
         if calendar.cut_off and not running:
             # Ends since the cut-off are balanced by the exposure of all jobs that ran since. Without the running
-            # jobs that exposure is incomplete and the hazard too high: give each finished life the weight of its
-            # end.
+            # jobs that exposure is incomplete and the hazard too high: each finished life gets its end's weight.
             self.all = [replace(each, first=each.last, changes=[]) for each in self.all]
             self.cut_off = False
         for live in running:
@@ -90,8 +89,7 @@ class Lives:
 def _smoothed(life: Life) -> Life:
     """Spread a sampled life that the calendar cuts to a sliver over all ages around it.
 
-    Otherwise a few heavy slivers would leave gaps without exposure between them, where the hazard would be too
-    high.
+    Otherwise a few heavy slivers would leave ages between them without exposure, and with too high a hazard.
     """
     if life.first or not life.changes or life.seconds - life.changes[0][0] > 2 * _AROUND * life.seconds:
         return life

@@ -14,11 +14,9 @@ from collections.abc import Sequence
 from math import exp, expm1, inf, log, sqrt
 
 _REACH = 500.0
-"""Integrated hazard at which a table ends: e^-500 is still a normal float, so divisions by survival stay
-finite."""
+"""Integrated hazard at which a table ends. e^-500 is a normal float, so that dividing by survival is safe."""
 _ROUNDS, _EXACT = 8, 0.01
-"""Maximum number of secant steps (two or three usually suffice) and the relative error of the delay that ends
-them."""
+"""Maximum number of secant steps (two or three usually suffice), and the relative error that ends them."""
 _NOTHING = 1e-9
 """Seconds below which a delay is zero: the formulas divide by the duration."""
 _POWER = 2.5
@@ -161,8 +159,8 @@ class _FromStart:
     """The expected undetected delay of a job seen waiting, which may have begun at any time since.
 
     Jobs begin at a constant rate. The time since the poll is split into halves, and the starts within each half
-    are spread evenly over it. K, the integral of the delay of a job that begins at 0, then gives the delay in two
-    look-ups.
+    are spread evenly over it. Two look-ups of K, the integral of the delay of a job that begins at 0, then
+    suffice.
     """
 
     __slots__ = ("_area", "_edges", "_hazard", "_sum", "_survival")
@@ -188,8 +186,7 @@ class _FromStart:
         return (1.0 - waits) * (early + waits * late) / half
 
     def gap(self, rate: float, price: float, longest: float) -> float:
-        """Solve for `price` by secants from `longest`, in logarithms: there the delay is nearly a straight
-        line."""
+        """Solve for `price` by secants from `longest`, in logarithms, where the delay is nearly linear."""
         value = self.area(rate, longest)
         if value <= price:
             return longest

@@ -37,8 +37,8 @@ def label(text: str) -> str:
 
 
 def word(text: str) -> str:
-    """Return `text` as a tag or batch name: clean and trimmed. Raises ValueError unless 1 to `MAX_WORD` visible
-    characters remain."""
+    """Return `text` as a clean tag or batch name. Raises ValueError unless 1 to `MAX_WORD` characters are
+    visible."""
     shown = clean(text).strip() if len(text) <= MAX_WORD * _READ else text
     if not 1 <= len(shown) <= MAX_WORD:
         raise ValueError(f"it must have 1 to {MAX_WORD} visible characters, not {len(shown)}")

@@ -28,8 +28,8 @@ def group(event: Event) -> frozenset[Event]:
     return next((each for each in _GROUPS if event in each), frozenset())
 
 
-def tell_at(told: Sequence[datetime], *, at: datetime) -> datetime:
-    """When to send an event that happened `at`; `told` are the times of its group's messages on the same subject.
+def tell_at(sent: Sequence[datetime], *, at: datetime) -> datetime:
+    """When to send an event that happened `at`; `sent` are the times of its group's messages on the same subject.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def tell_at(told: Sequence[datetime], *, at: datetime) -> datetime:
     >>> (tell_at([noon] * 9, at=noon) - noon).total_seconds()
     7200.0
     """
-    recent = [min(moment, at) for moment in told if at - moment < MEMORY]
+    recent = [min(moment, at) for moment in sent if at - moment < MEMORY]
     if len(recent) < AT_ONCE:
         return at
     pause = min(LONGEST, FIRST * (1 << min(len(recent) - AT_ONCE, 16)))

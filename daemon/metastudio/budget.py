@@ -20,9 +20,9 @@ _LONGEST_HELD = 0.25
 """Maximum validity of a permit in seconds, however slow the rate."""
 _SECOND = 1.005
 """Length of a counted second, with a margin for disagreeing clocks."""
-_UNDER_WAY = 0.5
+_IN_TRANSIT = 0.5
 """Seconds after which an unanswered request counts as arrived: it is then waiting at the service."""
-_RETURN = 0.5
+_WAY_BACK = 0.5
 """Share of the fastest exchange that every answer takes for its way back."""
 _FASTEST_FROM = 32
 """Number of exchanges before the fastest one is used: the first ones include opening connections."""
@@ -65,7 +65,7 @@ class Permit:
         if self.used:
             raise RuntimeError("a permit is for one request")
         self.used = True
-        self.arrived_by = (self.taken_at if now is None else now) + _UNDER_WAY
+        self.arrived_by = (self.taken_at if now is None else now) + _IN_TRANSIT
 
 
 class Budget:
@@ -153,7 +153,7 @@ class Budget:
         """The exchange of `permit` has ended, with any result: its request has arrived by now, if at all."""
         self._exchanges += 1
         self._fastest = min(self._fastest, now - sent_at)
-        back = _RETURN * self._fastest if self._exchanges >= _FASTEST_FROM else 0.0
+        back = _WAY_BACK * self._fastest if self._exchanges >= _FASTEST_FROM else 0.0
         permit.arrived_by = max(sent_at, min(permit.arrived_by, now - back))
 
     def pause_until(self, moment: float) -> None:

@@ -68,9 +68,9 @@ class AuthGate:
         self._probe: asyncio.Event | None = None
         self._sent = 0
         self._accepted_last = self._refused_last = 0
-        self._spare = False
+        self._immediate = False
         """Whether the next probe may go at once, within the limit: the refused key had worked until then."""
-        self._at_once = False
+        self._was_immediate = False
         """Whether the probe in progress went at once."""
 
     @property
@@ -91,7 +91,7 @@ class AuthGate:
         if self._clock.monotonic() < until:
             raise self._paused(until)
         self._probe = asyncio.Event()
-        self._at_once, self._spare = self._spare, False
+        self._was_immediate, self._immediate = self._immediate, False
         return Pass(self._generation, probe=True)
 
     def sent(self) -> int:
@@ -132,10 +132,12 @@ class AuthGate:
         self.doubt()
         now = self._clock.monotonic()
         self._failures.append(now)
-        self._spare = self._spare or worked  # it may concern this request only, which another one will show
-        gap = _AFTER_AT_ONCE if self._at_once else _NEXT_PROBES
+        self._immediate = (
+            self._immediate or worked
+        )  # it may concern this request only, which another one will show
+        gap = _AFTER_AT_ONCE if self._was_immediate else _NEXT_PROBES
         self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else gap)
-        self._at_once = False
+        self._was_immediate = False
         wait = round(max(0.0, self._shut_until(at_once=False) - now), 1)
         log.warning(LogEvent.AUTH_PAUSED, key=self.name, failures=len(self._failures), seconds=wait)
 
@@ -149,7 +151,7 @@ class AuthGate:
         """The credentials were replaced under the same name: the next request goes alone, and at once if
         allowed."""
         self.doubt()
-        self._spare = True
+        self._immediate = True
 
     def release(self, given: Pass) -> None:
         """The request has ended, with any result."""
@@ -172,7 +174,7 @@ class AuthGate:
         while self._failures and now >= self._failures[0] + WINDOW + 1:
             self._failures.popleft()
         limit = self._failures[0] + WINDOW + 1 if len(self._failures) == LIMIT else 0.0
-        return limit if at_once or self._spare else max(limit, self._next_probe)
+        return limit if at_once or self._immediate else max(limit, self._next_probe)
 
     def _paused(self, until: float) -> AuthPaused:
         wait = max(until - self._clock.monotonic(), 0.0)

@@ -256,15 +256,15 @@ class Session:
             answer = await call.site.transport.exchange(request)
         except TransportError as failure:
             error = error_of_transport(failure)
-            self._tell(call.operation, type(error).__name__, began)
+            self._report(call.operation, type(error).__name__, began)
             raise error from failure
         finally:
             self.budget.answered(permit, sent_at=began, now=self._clock.monotonic())
         outcome = "ok" if answer.status < 300 else str(answer.status)
-        self._tell(call.operation, outcome, began)
+        self._report(call.operation, outcome, began)
         return answer
 
-    def _tell(self, operation: str, outcome: str, began: float) -> None:
+    def _report(self, operation: str, outcome: str, began: float) -> None:
         if self._on_request is not None:
             self._on_request(operation, outcome, self._clock.monotonic() - began)
 

@@ -123,7 +123,7 @@ def read_main_file(body: bytes) -> str | None:
     files = read_object(body).get("files")
     for file in files if isinstance(files, list) else [files]:
         if isinstance(file, dict) and str(file.get("asset_file_category")).strip().upper() == "MAIN":
-            url = _whole(read_text(file.get("download_url")), MOST_URL)
+            url = _dropped(read_text(file.get("download_url")), MOST_URL)
             if url is not None:
                 return url
     return None
@@ -257,22 +257,22 @@ def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
         ended_at=read_time(task.end_time),
         duration=duration,
         asset=_model(task) if asset is None else _asset(asset),
-        error_code=_short(read_text(error.error_code), MOST_CODE),
+        error_code=_truncated(read_text(error.error_code), MOST_CODE),
         error_msg=_masked(read_text(error.error_msg)),
     )
 
 
 def _masked(text: str | None) -> str | None:
     """Mask secrets in an error message: it goes to chats and the database, and may repeat parts of the request."""
-    return MASKS.apply(text) if text is not None and len(text) <= MOST_WORDS else _short(text, MOST_WORDS)
+    return MASKS.apply(text) if text is not None and len(text) <= MOST_WORDS else _truncated(text, MOST_WORDS)
 
 
-def _short(text: str | None, most: int) -> str | None:
+def _truncated(text: str | None, most: int) -> str | None:
     """Truncate an overlong text without leaving part of a secret."""
     return text if text is None or len(text) <= most else MASKS.cut(text, most) or None
 
 
-def _whole(text: str | None, most: int) -> str | None:
+def _dropped(text: str | None, most: int) -> str | None:
     """Drop an overlong text that would be useless if truncated."""
     return text if text is not None and len(text) <= most else None
 
@@ -281,17 +281,17 @@ def _model(task: PolledTask) -> Asset:
     if task.name is None and task.model_cover_url is None:
         return _NO_ASSET
     return Asset(
-        asset_name=_short(read_text(task.name), MOST_NAME),
-        cover_url=_whole(read_text(task.model_cover_url), MOST_URL),
+        asset_name=_truncated(read_text(task.name), MOST_NAME),
+        cover_url=_dropped(read_text(task.model_cover_url), MOST_URL),
     )
 
 
 def _asset(asset: PolledAsset) -> Asset:
     return Asset(
-        asset_id=_whole(read_text(asset.asset_id), MOST_CODE),
-        asset_name=_short(read_text(asset.asset_name), MOST_NAME),
-        cover_url=_whole(read_text(asset.cover_url), MOST_URL),
-        preview_url=_whole(read_text(asset.preview_video_url), MOST_URL),
+        asset_id=_dropped(read_text(asset.asset_id), MOST_CODE),
+        asset_name=_truncated(read_text(asset.asset_name), MOST_NAME),
+        cover_url=_dropped(read_text(asset.cover_url), MOST_URL),
+        preview_url=_dropped(read_text(asset.preview_video_url), MOST_URL),
     )
 
 

@@ -132,9 +132,8 @@ class AuthGate:
         self.doubt()
         now = self._clock.monotonic()
         self._failures.append(now)
-        self._immediate = (
-            self._immediate or worked
-        )  # it may concern this request only, which another one will show
+        # The refusal may concern this request only, which another one will show at once.
+        self._immediate = self._immediate or worked
         gap = _AFTER_AT_ONCE if self._was_immediate else _NEXT_PROBES
         self._next_probe = now + (_FIRST_PROBE if len(self._failures) == 1 else gap)
         self._was_immediate = False

@@ -306,7 +306,7 @@ async def test_a_lost_answer_to_create_leaves_the_job(sim: Simulator) -> None:
 
 
 async def test_what_cannot_be_ordered_is_refused(sim: Simulator) -> None:
-    with pytest.raises(ValueError, match="there is no fault 'nonsense'"):
+    with pytest.raises(ValueError, match="unknown fault 'nonsense'"):
         sim.fault("nonsense")
     with pytest.raises(ValueError, match="has no option colour"):
         sim.fault("slow", colour=1)

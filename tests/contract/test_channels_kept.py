@@ -1,4 +1,4 @@
-"""Connections between messages that follow one another: kept where that is safe, and never longer."""
+"""Connections between consecutive messages are kept where that is safe, and no longer."""
 
 import contextlib
 import socket
@@ -18,8 +18,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Keeps connections open; `answers` are used up in order, then each request gets `OK`. None: close without an
-    answer. `ends` tells of each connection that the other side closed."""
+    """A server that keeps connections open; `answers` are used up in order, then each request gets `OK`. None:
+    close without an answer. `ends` reports each connection that the other side closed."""
 
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []
@@ -148,7 +148,7 @@ def test_a_connection_that_ends_under_a_message_leaves_it_unknown(server: Server
     server.answers = [OK, None]
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert isinstance(one.send(message(), more=True).verdict, Unknown)
-    assert server.requests == 2  # and it is not sent again behind our back
+    assert server.requests == 2  # and it is not resent behind our back
     one.let_go()
 
 

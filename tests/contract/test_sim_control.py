@@ -1,4 +1,4 @@
-"""The control endpoints, the life of the server, and what its command announces."""
+"""The control endpoints, starting and stopping the server, and the announcement of its command."""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
-"""The end of a batch, over any order of jobs that join, leave, end, are taken up again, and of time that passes.
+"""The end of a batch, over any order of jobs that join, leave, end and are taken up again, and of passing time.
 
-Each time a batch comes to rest with all its jobs ended, and has other jobs than it was last told of, exactly one
-`batch_finished` goes out; none goes out in any other case.
+Each time a batch settles with all its jobs ended, and has different jobs than when last alerted, exactly one
+`batch_finished` goes out; none goes out otherwise.
 """
 
 import shutil
@@ -36,7 +36,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.told: dict[str, list[Members]] = {"spring": [], "summer": []}
         self.expected: dict[str, list[Members]] = {"spring": [], "summer": []}
 
-    # What happens
+    # Events
 
     @rule(job=JOBS, batch=st.none() | BATCHES)
     def track(self, job: str, batch: str | None) -> None:
@@ -69,7 +69,7 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 5, 11]))
     def wait(self, seconds: int) -> None:
-        """Time passes, and what is due is sent: only what has been at rest for long enough."""
+        """Advance time and send due alerts: only batches settled long enough."""
         self.now += timedelta(seconds=seconds)
         for batch in self.told:
             self.expect(batch)
@@ -85,14 +85,16 @@ class BatchMachine(RuleBasedStateMachine):
     # The model
 
     def members(self, batch: str) -> tuple[Members, bool]:
-        """The jobs of a batch, and whether there are any, none goes on, and people did not stop them all."""
+        """Return the jobs of a batch, and whether it has any, none is running, and people did not stop them
+        all."""
         rows = self.store.read(lambda tx: tx.jobs.list(batch=batch))
         over = all(row.tracking is not Tracking.ACTIVE for row in rows)
         stopped = all(row.tracking is Tracking.STOPPED for row in rows)
         return frozenset((row.job_id, row.episode) for row in rows), over and not stopped
 
     def expect(self, batch: str) -> None:
-        """At rest for long enough, with other jobs than were told of: that is told now."""
+        """Expect an alert of a batch that has settled long enough and has different jobs than when last
+        alerted."""
         waiting = [
             row
             for row in self.store.read(lambda tx: tx.outbox.list(channel=A))

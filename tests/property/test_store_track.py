@@ -1,4 +1,4 @@
-"""Tracking many jobs at once comes to what tracking them one by one comes to, whatever is asked."""
+"""Tracking many jobs at once has the same result as tracking them one by one, whatever the requests."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The measures of the house hold: modules know each other one way, and one name means one thing."""
+"""The structural measures hold: modules depend on each other one way only, and a name has one meaning."""
 
 import ast
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_notify_stays_within_its_files(every: dict[str, house.Module]) -> None:
 
 
 def test_what_is_counted() -> None:
-    """By sources in which each measure has something to find."""
+    """Sources in which each measure has something to find."""
     sources = {
         "a": "from pkg import b, Thing\nclass Thing: ...",
         "pkg": "from pkg.b import Thing",

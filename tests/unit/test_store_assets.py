@@ -1,4 +1,4 @@
-"""What is kept of a finished video: its links and until when they live, wrapd's own link, its picture."""
+"""What is stored about a finished video: its links and their expiry, wrapd's own link, its picture."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def signed(name: str, seconds: float) -> str:
-    """A link that lives until then; whole seconds, as object storage signs."""
+    """Return a link valid until then, in whole seconds, as object storage signs."""
     return f"https://h/{name}?Expires={int(later(seconds).timestamp())}"
 
 
@@ -86,7 +86,7 @@ def test_fresh_links_take_the_place_of_old_ones(store: Store) -> None:
     row = job_of(store, job)
     assert (row.asset.cover_url, row.asset.preview_url) == ("https://h/c2", "https://h/p2")
     assert row.asset.download_url == signed("d", HOUR)
-    # The download says itself when it dies: the other two are of now.
+    # The download's expiry is known: the other two expire relative to now.
     assert (row.links_at, row.link_until) == (later(9), later(9) + DAY)
 
 

@@ -1,4 +1,4 @@
-"""Every batch, the newest first, and how it stands."""
+"""Every batch, newest first, with its progress."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Files that wrapd writes beside its database, when somebody has put a link in their place: nothing behind it is
+"""Files that wrapd writes next to its database, when their paths are symbolic links: the targets are not
 touched."""
 
 import os

@@ -1,4 +1,4 @@
-"""Opening: what is not ours is refused with one clear message and left as it was; one daemon for one file."""
+"""Opening: foreign files are refused with one clear message and left unchanged; one daemon per file."""
 
 import os
 import sqlite3
@@ -180,7 +180,7 @@ def test_a_second_daemon_is_told_who_runs(tmp_path: Path) -> None:
         link.symlink_to(tmp_path / "wrapd.db")
         with pytest.raises(AlreadyRunning):
             Store.open(url_of(link), clock=SystemClock(), daemon=True)
-        command = Store.open(url, clock=SystemClock())  # a command is welcome
+        command = Store.open(url, clock=SystemClock())  # a command is allowed
         command.write_now(track)
         command.close()
         first.kill()

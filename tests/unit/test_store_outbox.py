@@ -47,7 +47,7 @@ def delivery(store: Store, number: int):
 
 
 def ended(store: Store, *names: str, due: tuple[float, ...] = ()) -> list[int]:
-    """Jobs that ended, each with a delivery for A and B; their row ids."""
+    """Write ended jobs, each with a delivery for A and B; return their row ids."""
 
     def work(tx):
         jobs = [track(tx, name) for name in names]
@@ -59,7 +59,7 @@ def ended(store: Store, *names: str, due: tuple[float, ...] = ()) -> list[int]:
 
 
 def frozen_and_thawed(store: Store, name: str) -> int:
-    """A job with two alerts for A (and B), one after the other."""
+    """Write a job with two alerts for A (and B), one after the other."""
 
     def work(tx):
         job = track(tx, name)
@@ -191,7 +191,7 @@ def test_a_held_channel_is_probed_and_freed_by_success(store: Store) -> None:
     assert again.delivery.id == probe.delivery.id
     finish(store, again, AttemptOutcome.HELD, due_at=later(120))
     assert claim(store, later(61)) is None
-    assert claim(store, later(61), channel=B) is not None  # another channel is another matter
+    assert claim(store, later(61), channel=B) is not None  # another channel is independent
     finish(store, taken(store, later(120)), AttemptOutcome.SENT, at=later(121))
     assert {taken(store, later(121)).delivery.job, taken(store, later(121)).delivery.job} == {2, 3}
 

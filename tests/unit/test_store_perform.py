@@ -1,4 +1,4 @@
-"""Works that are done in the thread that asks, beside the writer's own."""
+"""Work done in the calling thread, alongside the writer's."""
 
 import asyncio
 import threading

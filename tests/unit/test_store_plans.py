@@ -1,4 +1,4 @@
-"""The statements that run all the time find their rows by an index, however many rows there are."""
+"""Frequent statements find their rows by an index, however many rows there are."""
 
 import re
 import sqlite3
@@ -96,7 +96,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH held_row USING INDEX deliveries_by_status (channel=? AND status=?)",
                 "SEARCH in_line USING INDEX deliveries_order (job=? AND channel=?)",
-                "USE TEMP B-TREE FOR ORDER BY",  # of the few that are held
+                "USE TEMP B-TREE FOR ORDER BY",  # of the few held ones
             ],
         ),
         (learned._NEXT_KIND, ["SEARCH jobs USING INDEX jobs_finished (project=? AND kind>?)"]),
@@ -270,7 +270,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:
     found = [step for step in plan(database, statement) if "SUBQUERY" not in step]
-    # Which of two fitting indexes SQLite takes differs between its releases; that it sorts or scans must not.
+    # SQLite's choice between two suitable indexes differs between releases; it must not sort or scan.
     assert len(found) == len(steps)
     for got, wanted in zip(found, steps, strict=True):
         assert got == wanted or ("deliveries" in got and got.split(" USING ")[0] == wanted.split(" USING ")[0])
@@ -280,6 +280,6 @@ def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, s
 FEW = {
     "SCAN jobs USING INDEX jobs_changed",
     "SCAN discoveries USING INDEX discoveries_waiting",
-    "SCAN attempts",  # from the last one back, to the first that is old
-    "SCAN anon_1",  # of what was found
+    "SCAN attempts",  # from the last one back to the first old one
+    "SCAN anon_1",  # of the rows found
 }

@@ -1,4 +1,4 @@
-"""How what waits stands: read for a page of any length with as many statements."""
+"""The state of waiting deliveries: read for a page of any length with the same number of statements."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the daemon last said of a project's watch."""
+"""The daemon's last status of a project's watch."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One read of the feed, page after page: how far it goes, when it is complete, and what it takes for a lie."""
+"""One read of the feed, page after page: how far it goes, when it is complete, and what it considers a fault."""
 
 import math
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def entry(number: int, at: float | None, state: str = "SUCCEED") -> Summary:
 
 
 def ended(count: int, *, newest: float = T, apart: float = 1.0) -> list[Summary]:
-    """Ends, latest first, `apart` seconds from each other."""
+    """Return ends, latest first, `apart` seconds from each other."""
     return [entry(number, newest - number * apart) for number in range(count)]
 
 
@@ -75,7 +75,7 @@ def test_many_ends_at_one_instant_are_read_to_the_last() -> None:
 
 
 def test_rare_ends_at_the_seam_of_two_pages_are_no_disorder() -> None:
-    """The entries that two pages share may lie far apart: 100 ends in a night."""
+    """The entries that two pages share may be far apart: 100 ends in a night."""
     read = read_all(_Read(T - 20_000), ended(300, apart=120.0))
     assert read.pages == 2
     assert (read.fault, read.lie) == (None, None)

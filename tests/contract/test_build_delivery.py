@@ -1,4 +1,4 @@
-"""From a config's sections of delivery to the daemon's plan: channels, links, the web, callbacks, retention."""
+"""From a config's delivery sections to the daemon's plan: channels, links, the web, callbacks, retention."""
 
 import socket
 from pathlib import Path
@@ -238,7 +238,7 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
 
 
 def test_an_address_of_another_machine_is_a_warning(tmp_path: Path) -> None:
-    """The config may be checked elsewhere than where it is used; that the port is taken is no doubt at all."""
+    """The config may be checked on another machine than it is used on; a port in use is a certain fault."""
     token = 'token = "long-enough-for-a-token"\n'
     _, warnings = check_config(
         written(tmp_path, f'[web]\nlisten = "203.0.113.9:8787"\n{token}' + BASE + CHANNEL), {}

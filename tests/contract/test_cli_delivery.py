@@ -1,4 +1,4 @@
-"""routes, templates, channels, deliveries: what a person asks about where alerts go, and what became of each."""
+"""routes, templates, channels, deliveries: the commands about where alerts go, and what happened to each."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def alert(key: str, channel: str = "editors") -> object:
 
 
 def tried(outcome: AttemptOutcome, reason: str, *, channel: str = "editors") -> object:
-    """The first due delivery of the channel is tried."""
+    """Try the first due delivery of the channel."""
 
     def work(tx: Transaction) -> None:
         claimed = tx.outbox.claim(ChannelName(channel), now=NOW())
@@ -351,7 +351,7 @@ def test_quiet_hours_are_the_reason_that_is_shown(wrapd: Runner) -> None:
     from daemon.domain.routing import Subject
 
     def work(tx: Transaction) -> None:
-        # Some minutes of a day are not quiet: at the end of these, this test begins a minute later.
+        # If now is in a minute that is not quiet, the test continues a minute later.
         at = NOW() if NOW().strftime("%H:%M") != "23:59" else NOW() + timedelta(minutes=1)
         told = OperatorAlert(event=Event.PROJECT_DOWN, key="q", project=ProjectName("main"))
         subject = Subject(event=told.event, project=told.project)

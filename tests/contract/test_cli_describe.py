@@ -1,4 +1,4 @@
-"""untrack, label, tag: of jobs named by their ids, and of all that fit a batch, a tag, a state."""
+"""untrack, label, tag: for jobs named by ids, and for all that match a batch, a tag or a state."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BEFORE = {
 
 @pytest.fixture
 def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """`one` and `two` (in production) of batch b, `done` of it that has ended, `alone` of none."""
+    """`one` and `two` (in production) of batch b, `done` of the same batch has ended, `alone` has no batch."""
     runner = Runner(tmp_path, capsys)
 
     def work(tx: Transaction) -> None:
@@ -51,7 +51,7 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
 
 
 def many(count: int) -> tuple[str, ...]:
-    """Options that add so many tags."""
+    """Return options that add this many tags."""
     return tuple(part for number in range(count) for part in ("--add", f"t{number}"))
 
 

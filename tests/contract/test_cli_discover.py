@@ -1,4 +1,4 @@
-"""`wrapd track --from-api`: by itself, and through a daemon that holds the database."""
+"""`wrapd track --from-api`: alone, and through a daemon that holds the database."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,8 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str], sim: LiveSim) -> R
 
 @contextlib.contextmanager
 def daemon_on(runner: Runner, sim: LiveSim, *, serves: bool = True) -> Iterator[Store]:
-    """Who holds the database as a daemon does; `serves`: and does what commands wish, as the service would."""
+    """Hold the database as a daemon does; with `serves`, also carry out commands' requests, as the service
+    would."""
     clock = SystemClock()
     store = Store.open(f"sqlite:///{runner.database}", clock=clock, daemon=True)
     ended = threading.Event()

@@ -1,4 +1,5 @@
-"""What the commands say of jobs that run: ETA in jobs and show, explain, stats. On a real database, no daemon."""
+"""How the commands show running jobs: ETA in jobs and show, explain, stats. With a real database, without a
+daemon."""
 
 import json
 import re
@@ -56,7 +57,8 @@ class Desk:
         return json.loads(self(*args, "--json"))
 
     def job(self, job_id: str, *states: str, kind: str = "avatar", took: float = 0.0, ago: float = 0.0) -> int:
-        """A job that went through the states; it began `ago` + `took` seconds ago, and ended `ago` seconds ago."""
+        """Write a job that went through the states; it started `ago` + `took` seconds ago and ended `ago` seconds
+        ago."""
         begun = self.clock.now() - timedelta(seconds=ago + took)
 
         def work(tx: Any) -> int:
@@ -80,7 +82,7 @@ class Desk:
         return self.store.write_now(work)
 
     def finished(self, count: int, *, kind: str = "avatar") -> None:
-        """So many jobs that took from 100 s to 200 s."""
+        """Write this many jobs that took from 100 s to 200 s."""
         for number in range(count):
             took = 100 + 100 * number / max(1, count - 1)
             self.job(
@@ -111,7 +113,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Desk]:
-    """`request.param`: whether somebody holds the database as a daemon does."""
+    """`request.param`: whether a daemon holds the database."""
     clock = ManualClock(NOW)
     for module in ("jobs", "show", "explain", "stats"):
         monkeypatch.setattr(f"daemon.cli.{module}.CLOCK", clock)
@@ -125,7 +127,7 @@ running = pytest.mark.parametrize("desk", [True], indirect=True)
 
 
 def plain(text: str) -> dict[str, str]:
-    """Lines of name and value; values of lines without a name go to the line before."""
+    """Return name and value of each line; lines without a name continue the previous value."""
     found: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
@@ -246,7 +248,7 @@ def test_explain_of_a_job_whose_news_the_feed_carries(desk: Desk) -> None:
 
 @running
 def test_what_the_daemon_has_not_noted_yet_is_not_made_up(desk: Desk) -> None:
-    """The notes are up to 30 s old: the job was asked since, so no chance is told as of now."""
+    """The notes are up to 30 s old: the job was polled since, so no current probability is shown."""
     desk.finished(40)
     job = desk.job("run", "PROCESSING", took=150)
     desk.looked(job, ago=28, next_in=-26, reason=Reason.PRICE)

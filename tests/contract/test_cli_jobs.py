@@ -1,4 +1,4 @@
-"""track, untrack, jobs, show, deliveries: on a real database, without a daemon and without any secret."""
+"""track, untrack, jobs, show, deliveries with a real database, without a daemon and without any secret."""
 
 import json
 import sqlite3
@@ -42,7 +42,7 @@ JOB_KEYS = {
 
 
 NO_DAEMON = "No daemon runs on this database: they are taken up when `wrapd run` starts.\n"
-"""What `track` says beside its output."""
+"""Printed by `track` after its output."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def in_store(runner: Runner, work: object) -> object:
 
 
 def move(runner: Runner, job_id: str, *states: str, seen: Observation | None = None) -> None:
-    """Record what the daemon would, a minute for each step."""
+    """Record the steps of a job as the daemon would, a minute for each."""
 
     def work(transaction: Transaction) -> None:
         (job,) = transaction.jobs.find(JobId(job_id))

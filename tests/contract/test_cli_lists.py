@@ -1,4 +1,4 @@
-"""The options that narrow and order `jobs` and `deliveries`, on a real database."""
+"""The options that filter and sort `jobs` and `deliveries`, with a real database."""
 
 import json
 import sqlite3
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """Five jobs, the last change of each some hours ago, and an alert of each but the last."""
+    """Write five jobs whose last changes are some hours apart, with an alert for each except the last."""
     runner = Runner(tmp_path, capsys)
     runner("track", "a", "b", "c", "--tag", "red", "--batch", "w1", "--label", "春节 Größe")
     runner("track", "d", "e", "--tag", "green,blue")

@@ -1,5 +1,5 @@
-"""`wrapd jobs move`, `wrapd deliveries move`, and what the other commands say of a project or channel that the
-config does not have. On a real database, without a daemon."""
+"""`wrapd jobs move`, `wrapd deliveries move`, and how other commands show a project or channel that is not in the
+config. With a real database, without a daemon."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def tracked(*jobs: str, project: str = OLD) -> object:
 
 
 def planned(job: str) -> object:
-    """A daemon has noted when it asks next."""
+    """Set a job's next poll as a daemon would."""
 
     def work(tx: Transaction) -> None:
         now = datetime.now(UTC)
@@ -77,7 +77,7 @@ def waiting(*keys: str, channel: str = GONE) -> object:
 
 
 def tried(outcome: AttemptOutcome | None, channel: str = GONE) -> object:
-    """The channel takes what is next; None: it is at it."""
+    """Let the channel take the next delivery; None leaves it under way."""
 
     def work(tx: Transaction) -> None:
         now = datetime.now(UTC)
@@ -99,7 +99,7 @@ def channels(wrapd: Runner) -> dict[str, tuple[str, str]]:
     return {each["project"]: (each["channel"], each["status"]) for each in listed}
 
 
-# ------------------------------------------------------------------------------------------------ moving
+# ------------------------------------------------------------------------------------------ moving
 
 
 def test_jobs_are_moved(wrapd: Runner) -> None:
@@ -242,7 +242,7 @@ def test_the_options_of_jobs_are_as_they_were(wrapd: Runner) -> None:
     assert wrapd("jobs", "--limit", "1", "--all").status == Exit.USAGE
 
 
-# ------------------------------------------------------------------------------------------- what is said
+# ------------------------------------------------------------------------------------------ output
 
 
 def test_doctor_fails_with_the_command_that_moves_what_is_orphaned(wrapd: Runner) -> None:

@@ -1,4 +1,4 @@
-"""`wrapd deliveries revive|resend`, what a refused channel counts, and why each alert waits."""
+"""`wrapd deliveries revive|resend`, the counts of a refused channel, and why each alert waits."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ OTHERS = '[channels.ops]\nurl = { env = "NOT_SET_URL" }\n'
 
 
 class Outbox:
-    """The database beside the commands."""
+    """The database that the commands use."""
 
     def __init__(self, path: Path) -> None:
         self.store = Store.open(f"sqlite:///{path}", clock=SystemClock())
@@ -71,7 +71,7 @@ def outbox(wrapd: Runner) -> Iterator[Outbox]:
 
 
 def listed(wrapd: Runner, *options: str) -> list[dict[str, Any]]:
-    """All deliveries, the first one first."""
+    """Return all deliveries, oldest first."""
     found: list[dict[str, Any]] = json.loads(wrapd("deliveries", "--json", *options).out)
     return found[::-1]
 

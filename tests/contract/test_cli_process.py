@@ -1,4 +1,4 @@
-"""The command as a process: pipes, terminals, locales, signals, and how much it imports."""
+"""The command as a process: pipes, terminals, locales, signals, and its imports."""
 
 import fcntl
 import json
@@ -28,7 +28,7 @@ LONG = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A folder with a config and two jobs."""
+    """Return a folder with a config and two jobs."""
     runner = Runner(tmp_path, capsys)
     assert (
         runner("track", LONG, "--label", "[red]数字人[/red] \x1b[31mname that goes on and on and on").status == 0
@@ -54,7 +54,7 @@ def run(
 
 
 def on_terminal(home: Path, *args: str, columns: int = 80, env: dict[str, str] | None = None) -> str:
-    """What a terminal of that width receives."""
+    """Return the output on a terminal of that width."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     try:
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
     process = subprocess.Popen(
         [*WRAPD, "track", "-"], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    # It waits for its input once it has opened nothing but the config: look until it sleeps in read(2).
+    # It waits for its input after opening only the config: poll until it sleeps in read(2).
     syscall = Path(f"/proc/{process.pid}/syscall")
     until("it reads its input", lambda: syscall.read_text().startswith("0 0x0 "), pace=0.01)
     process.send_signal(signal.SIGINT)

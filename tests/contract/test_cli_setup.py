@@ -1,4 +1,4 @@
-"""config, channels, doctor: what a person runs while setting wrapd up, against real services on loopback."""
+"""config, channels, doctor: the commands for setting up wrapd, against real services on loopback."""
 
 import asyncio
 import json
@@ -131,7 +131,7 @@ def test_check_of_a_good_config(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert "every user of this machine can read it" in wrapd("config", "check").out
 
 
-# Apprise looks for a service that it does not know by loading all its plugins, and one uses an old module.
+# For an unknown service Apprise loads all its plugins, one of which uses a deprecated module.
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
     wrapd.config.write_text(
@@ -167,7 +167,7 @@ def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
         "projects.main.ca_file",
     ]
     assert "hunter2" not in result.err
-    # With the file mended, what is left is reported by the daemon's own start as well, again in one go.
+    # Once the file is fixed, the daemon's own start reports the remaining faults too, again in one run.
     wrapd.config.write_text(
         wrapd.config.read_text().replace("max_intervall", "max_interval").replace("wrongg", "wrong")
     )
@@ -377,7 +377,7 @@ def findings(runner: Runner, *args: str) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def pages(status: int, body: bytes) -> Iterator[int]:
-    """A stand-in for the daemon's own pages."""
+    """A stand-in for the daemon's web pages."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

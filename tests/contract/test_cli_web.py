@@ -1,4 +1,4 @@
-"""`wrapd callback-url` and `wrapd links`, as a shell sees them."""
+"""`wrapd callback-url` and `wrapd links` as run from a shell."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def test_what_is_missing_is_named_with_its_place(wrapd: Runner) -> None:
 
 
 def linked(wrapd: Runner, job_id: str, *, life: float = 3600.0, ago: float = 0.0, clicks: int = 0) -> int:
-    """A job with a link, in the database of the config; its row id."""
+    """Return the row id of a job with a link, in the config's database."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
     store = Store.open(f"sqlite:///{wrapd.database}", clock=SystemClock())
     request = TrackRequest(

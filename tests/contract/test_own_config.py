@@ -1,5 +1,5 @@
-"""The daemon answers commands that lack its secrets about its own config file: what is wrong with it, and how it
-differs from what runs. Nothing is changed by that, and nobody else is told."""
+"""The daemon answers commands that lack its secrets about its config file: its faults, and how it differs from the
+running config. This changes nothing and alerts no one."""
 
 import asyncio
 import json
@@ -258,7 +258,7 @@ async def test_channels_and_routes_are_those_that_run(tmp_path: Path, wrapd: Run
         routes = await said(wrapd, "routes", "--json")
         assert (routes.status, json.loads(routes.out)[0]["events"]) == (Exit.CONFIG, ["failed"])
         assert "routes[0].x" in routes.err
-        wrapd.config.write_text(FULL.replace("100ms", "200ms"))  # no matter of routes
+        wrapd.config.write_text(FULL.replace("100ms", "200ms"))  # does not concern routes
         assert (await said(wrapd, "routes")).err == ""
 
 

@@ -1,4 +1,4 @@
-"""What root does in the service's folder leaves files that the service can use, and reading makes none at all."""
+"""Files that root creates in the service's folder are usable by the service, and reading creates none."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder as systemd makes it for the service."""
+    """Return a folder as systemd creates it for the service."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user's guest")
     state = tmp_path / "state"

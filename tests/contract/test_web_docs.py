@@ -1,4 +1,4 @@
-"""What docs/api.md and docs/callbacks.md tell people to write and to type does what they say."""
+"""The examples in docs/api.md and docs/callbacks.md work as described."""
 
 import json
 import re

@@ -1,5 +1,5 @@
-"""A project and a channel are renamed in the config of a real daemon, and what is left of them is moved: beside
-the running daemon, and while none runs."""
+"""A project and a channel are renamed in a real daemon's config, and their remaining rows are moved: alongside the
+running daemon, and while none runs."""
 
 import os
 import signal

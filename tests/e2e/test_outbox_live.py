@@ -1,5 +1,5 @@
-"""What people do with alerts while a daemon works: those of a refused channel are counted, given up, brought back,
-and what was sent is sent again."""
+"""People's changes of alerts while a daemon works: those of a refused channel are counted, given up and revived,
+and sent ones are sent again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Commands beside a real daemon that has secrets which they lack: it answers for them, until it hangs or ends."""
+"""Commands lack the secrets that a real daemon has: it answers for them, until it hangs or ends."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`wrapd reload` beside a real daemon: it says what changed, or why nothing did."""
+"""`wrapd reload` with a real daemon: it says what changed, or why nothing did."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the lines below a list of jobs say."""
+"""The lines below a list of jobs."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,7 +14,7 @@ NOBODY = "No daemon runs on this database: nobody asks about these jobs. `wrapd 
 
 @dataclass(frozen=True)
 class Row:
-    """What a notice reads of a job."""
+    """The fields of a job that a notice needs."""
 
     job_id: str = "0123456789abcdef"
     label: str | None = None

@@ -1,4 +1,4 @@
-"""What systemd's unit says of credentials and of the config, by a `systemctl` that tests make up."""
+"""Reading systemd's unit for credentials and the config, with a fake `systemctl`."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Has `systemctl` say a text."""
+    """Make `systemctl` print a text."""
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")

@@ -1,4 +1,4 @@
-"""Lists of jobs in the forms in which people keep them: each is read right, or each wrong row is named."""
+"""Lists of jobs in the formats people use: each is parsed correctly, or its wrong rows are named."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the config says of delivery: channels, routes, quiet hours, the web, and the faults between these."""
+"""The config's delivery sections: channels, routes, quiet hours, the web, and faults between them."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A config with faults: all of them in one run, each with its place and a mend, and no secret among them."""
+"""Configs with faults: all of them in one run, each with its place and a remedy, and no secret among them."""
 
 import os
 from pathlib import Path

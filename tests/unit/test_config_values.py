@@ -1,4 +1,4 @@
-"""The forms of config values: what is read, what is refused, and what the refusal says."""
+"""The forms of config values: what is accepted, what is refused, and the text of the refusal."""
 
 from datetime import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Why an alert is not sent: the strongest cause, in words."""
+"""Why an alert is not sent: the strongest reason, in words."""
 
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ FAILED = {"attempts": 2, "last_error": "HTTP 500", "due_at": later(60)}
             {"after": {7: 3}},
             "kept for quiet hours until 13:00:00",
         ),
-        ({"held_until": later(3600)}, {}, "it is the next"),  # something let it go before
+        ({"held_until": later(3600)}, {}, "it is the next"),  # something released it before
         (FAILED, {"after": {7: 3}}, "HTTP 500; tried again 12:01:00"),
         ({}, {"after": {7: 3}}, "after #3, an earlier one of its job"),
         ({"job": None, "transition": None}, {"after": {7: 3}}, "after #3, an earlier one of its project"),

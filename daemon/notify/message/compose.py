@@ -1,7 +1,8 @@
-"""The message of a delivery: built purely from its rows, in the language and the time zone of its channel.
+"""Builds the message of a delivery from its rows, in its channel's language and time zone. Pure.
 
-Owns what is told of a job, and of wrapd itself, and in which order. The words stand in message/language. Must
-never know a channel's markup; every foreign value in a message is cleaned but a link, which stays as it came.
+Owns what is said about a job and about wrapd itself, and in which order. The words are in message/language;
+markup is left to the services. Every foreign value in a message is cleaned, except links, which are kept as
+received.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ _WHEN = {
 
 
 def compose(claimed: Claimed, context: MessageContext) -> Message:
-    """The message of a claimed delivery. Never raises for what a row holds."""
+    """The message of a claimed delivery. Never raises, whatever a row contains."""
     delivery = claimed.delivery
     if delivery.event is Event.BATCH_FINISHED:
         return batch_message(delivery, context)
@@ -53,8 +54,7 @@ def compose(claimed: Claimed, context: MessageContext) -> Message:
 
 
 def compose_plain(claimed: Claimed) -> Message:
-    """The least that can be said of a delivery, for where `compose` fails by an error of wrapd's own: its event,
-    and what it is about."""
+    """A minimal message, used when `compose` fails because of a bug: the event and what it is about."""
     delivery, job = claimed.delivery, claimed.job
     batch = delivery.facts.get("batch")
     about = f"job {job.job_id}" if job is not None else f"batch {batch}" if batch else delivery.project or "wrapd"
@@ -71,7 +71,7 @@ def compose_plain(claimed: Claimed) -> Message:
 
 
 def compose_digest(claimed: Sequence[Claimed], context: MessageContext) -> Message:
-    """One message of many claimed deliveries of a channel, at least one; of one it is its own message."""
+    """One message for one or more claimed deliveries of a channel. A single delivery gets its own message."""
     if len(claimed) == 1:
         return compose(claimed[0], context)
     return digest_message([(one, compose(one, context)) for one in claimed], context)
@@ -90,15 +90,12 @@ def _job_message(of: Telling, context: MessageContext) -> Message:
         headline=_headline(of, context),
         subject=f"job {of.job.job_id}",
         fields=_fields(of, context),
-        links=_links(of, context) if event in _WITH_LINKS or _canceled_late(of) else (),
+        links=_links(of, context) if event in _WITH_LINKS or _has_result_anyway(of) else (),
         notes=notes(of.delivery, context, job_late(of, happened, context)),
         facts=job_facts(of, context),
         cover=context.cover,
         language=context.language,
     )
-
-
-# ------------------------------------------------------------------------------------------- the sentence
 
 
 def _headline(of: Telling, context: MessageContext) -> str:  # noqa: PLR0911, C901 - one sentence for each event
@@ -110,7 +107,7 @@ def _headline(of: Telling, context: MessageContext) -> str:  # noqa: PLR0911, C9
             said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
         case Event.CANCELED:
-            text = texts.canceled_made if _canceled_late(of) else texts.canceled
+            text = texts.canceled_made if _has_result_anyway(of) else texts.canceled
             return text.format(product=voice.product(of.job.kind))
         case Event.BLOCKED:
             return texts.blocked
@@ -168,7 +165,8 @@ def _overdue(of: Telling, context: MessageContext) -> str:
 
 
 def _expiring(of: Telling, context: MessageContext) -> str:
-    """What a person can do about it: nothing where wrapd's own link goes on, else save the video in time."""
+    """What to do about an expiring link: nothing if wrapd's own link goes on working, else save the video in
+    time."""
     voice, texts, until = context.voice, context.voice.texts, of.link_until
     if until is None:
         return texts.link_soon
@@ -179,11 +177,8 @@ def _expiring(of: Telling, context: MessageContext) -> str:
     return text.format(product=voice.product(of.job.kind), until=voice.moment(until), left=left)
 
 
-# ------------------------------------------------------------------------------------------- fields and links
-
-
 def _fields(of: Telling, context: MessageContext) -> tuple[Field, ...]:
-    """The named values, what matters most first: a chat with little room leaves out the last ones."""
+    """The named values, most important first: a chat with little room drops the last ones."""
     voice, job, event = context.voice, of.job, of.event
     label = clean(job.label or "", limit=NAME_LIMIT)
     kind = voice.texts.brackets.format(text=voice.kind(job.kind))
@@ -204,24 +199,25 @@ def _fields(of: Telling, context: MessageContext) -> tuple[Field, ...]:
 
 
 def _expected(of: Telling, context: MessageContext) -> str:
-    """When a job that has begun should end."""
+    """When a job that has started should end."""
     if of.event is not Event.STARTED or of.eta is None:
         return ""
     began = of.times.ended
     return context.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
 
 
-def _canceled_late(of: Telling) -> bool:
-    """Whether a canceled job has links to what was made all the same."""
+def _has_result_anyway(of: Telling) -> bool:
+    """Whether a canceled job has links to a result anyway."""
     asset = of.job.asset
     return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
 
 
 def _links(of: Telling, context: MessageContext) -> tuple[Link, ...]:
-    """wrapd's own link alone where there is one: it works as long as the video is there."""
+    """Only wrapd's own link if there is one, because it works as long as the video exists; else the service's
+    links."""
     job, names = of.job, context.voice.texts.link_names
     own = context.links.get(job.id)
-    if own == "":  # it was revoked: nobody is to be given another one
+    if own == "":  # revoked: show no other link either
         return ()
     if own is not None:
         is_video = context.voice.product(job.kind) == context.voice.texts.product_video

@@ -1,5 +1,7 @@
-"""Messages about many: several alerts in one (counts, and a row for each, failures first, then in the order
-of time), and a batch's end (how many jobs ended in which way, and which did not succeed). Pure.
+"""Messages about many jobs. Pure.
+
+A digest combines several alerts: counts, then a row for each, failures first, in order of time. A batch message
+says how many jobs ended in which way and which ones did not succeed.
 """
 
 from collections import Counter
@@ -31,12 +33,12 @@ from daemon.store import Claimed, DeliveryRow
 
 _RANK = {Severity.BAD: 0, Severity.WARNING: 1, Severity.GOOD: 2, Severity.INFO: 3}
 _DETAIL = 120
-"""Characters of what a row says of an alert."""
+"""Characters of the detail in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Alert:
-    """An alert, the message that it would be by itself, and when it happened; `of` is None where it is about no
+    """An alert, the message it would be on its own, and when it happened. `of` is None unless it is about a
     job."""
 
     claimed: Claimed
@@ -46,18 +48,18 @@ class _Alert:
 
     @property
     def way(self) -> str:
-        """As `counts` names it."""
+        """Key of this alert in `counts`."""
         partial = self.of is not None and self.of.partial
         return "partial" if partial else self.claimed.delivery.event.value
 
     @property
     def place(self) -> tuple[bool, datetime, int]:
-        """Its place in the table."""
+        """Sort key of its row."""
         return self.message.severity is not Severity.BAD, self.at, self.claimed.delivery.id
 
 
 def digest_message(alerts: Sequence[tuple[Claimed, Message]], context: MessageContext) -> Message:
-    """The message of two alerts or more; beside each stands the message that it would be by itself."""
+    """The message for two or more alerts, each given with the message it would be on its own."""
     found = [_alert(claimed, message) for claimed, message in alerts]
     counts = _counts(found)
     title = context.voice.texts.title_digest.format(counts=_summary(counts, context))
@@ -85,14 +87,14 @@ def _alert(claimed: Claimed, message: Message) -> _Alert:
 
 
 def _counts(alerts: Sequence[_Alert]) -> dict[str, int]:
-    """How many alerts of which event, in the order of events."""
+    """Number of alerts for each event, in the order of events."""
     found = Counter(alert.way for alert in alerts)
     order = [way for event in Event for way in (event.value, *(("partial",) if event is Event.SUCCEEDED else ()))]
     return {way: found[way] for way in order if found[way]}
 
 
 def _summary(counts: Mapping[str, int], context: MessageContext) -> str:
-    """ "12 finished, 2 failed"; events that have no word of their own are counted together."""
+    """For example "12 finished, 2 failed". Events without a word of their own are counted together."""
     texts = context.voice.texts
     said = [texts.counts[way].say(n) for way, n in counts.items() if way in texts.counts]
     others = sum(n for way, n in counts.items() if way not in texts.counts)
@@ -138,7 +140,7 @@ def _row(alert: _Alert, context: MessageContext) -> Row:
 
 
 def _detail(of: Telling, context: MessageContext) -> str:
-    """What a row says beside when it happened."""
+    """What a row says after the time."""
     texts, job = context.voice.texts, of.job
     if of.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
         return f"{texts.comma}{texts.row_length.format(length=context.voice.length(job.duration))}"
@@ -149,7 +151,7 @@ def _detail(of: Telling, context: MessageContext) -> str:
 
 
 def _best(links: Sequence[Link], of: Telling | None, now: datetime) -> Link | None:
-    """The first link that still works, else the first of all: a row has room for one."""
+    """The first link that still works, else the first one: a row has room for one."""
     if of is None or not links:
         return None
     fetched = of.job.links_at or of.times.ended
@@ -177,9 +179,9 @@ def _facts(alerts: Sequence[_Alert], counts: Mapping[str, int]) -> dict[str, Jso
 
 
 WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stopped")
-"""The ways in which a job of a batch ends, as `counts` names them."""
+"""How a job of a batch can end, as keys of `counts`."""
 _NAMED = 5
-"""Failures that the headline names."""
+"""Maximum number of failures named in the headline."""
 _SIGNS = {
     "failed": MARKS[Event.FAILED][0],
     "canceled": MARKS[Event.CANCELED][0],
@@ -190,7 +192,7 @@ _SIGNS = {
 
 
 def batch_message(delivery: DeliveryRow, context: MessageContext) -> Message:
-    """The message of a batch's end."""
+    """The message for the end of a batch."""
     facts, texts = delivery.facts, context.voice.texts
     counts = {way: number(facts, way) for way in WAYS}
     jobs = number(facts, "jobs") or sum(counts.values())
@@ -220,14 +222,14 @@ def _severity(counts: Mapping[str, int], jobs: int) -> Severity:
 
 
 def _batch_summary(counts: Mapping[str, int], jobs: int, context: MessageContext) -> str:
-    """ "48 of 50 done, 2 failed"."""
+    """For example "48 of 50 done, 2 failed"."""
     texts = context.voice.texts
     done = texts.batch_done.format(done=counts["succeeded"], n=jobs)
     return texts.comma.join([done, *_others(counts, context)])
 
 
 def _others(counts: Mapping[str, int], context: MessageContext) -> list[str]:
-    """What did not succeed, each way by its number."""
+    """Counts of the outcomes other than success."""
     said = context.voice.texts.counts
     return [said[way].say(counts[way]) for way in WAYS if way != "succeeded" and counts[way]]
 
@@ -254,7 +256,7 @@ def _failures(facts: Mapping[str, Json]) -> list[Mapping[str, Json]]:
 
 
 def _batch_row(facts: Mapping[str, Json], context: MessageContext) -> Row:
-    """A job that did not succeed: what the service said of it, else how it ended."""
+    """A job that did not succeed: how it ended, and the service's error."""
     voice = context.voice
     way = text(facts, "event", 64)
     state = text(facts, "state", 64)

@@ -1,8 +1,7 @@
-"""Simplified Chinese: as production teams write to each other; full-width punctuation, a space beside digits."""
+"""Simplified Chinese messages, with the terms of MetaStudio's own Chinese documents; full-width punctuation, a
+space next to digits."""
 
-# ruff: noqa: RUF001 - full-width punctuation is how Chinese is written
-
-# ruff: noqa: RUF001 - full-width punctuation is how Chinese is written
+# ruff: noqa: RUF001 - Chinese uses full-width punctuation
 from collections.abc import Mapping
 
 from daemon.domain.events import Event
@@ -46,7 +45,7 @@ REASONS: Mapping[str, str] = {
     "the answer is not usable": "返回内容无法使用",
     "the credentials were refused lately": "访问凭证刚被拒绝",
     "the credentials are not proven yet": "访问凭证尚未验证",
-    # the way to the API (daemon/transport.py)
+    # the connection to the API (daemon/transport.py)
     "no whole answer within": "未收到完整响应，时限",
     "no trusted TLS connection": "TLS 连接不受信任",
     "the proxy refuses": "代理拒绝连接",
@@ -90,7 +89,7 @@ REASONS: Mapping[str, str] = {
     "the answer is not the one that this service gives": "响应不是该服务应有的内容",
     "not the answer that this service gives": "响应不是该服务应有的内容",
     "the service's plugin reported a failure without a reason": "发送失败，没有说明原因",
-    # the way to chat services
+    # the connection to chat services
     "the certificate is not trusted": "证书不受信任",
     "no answer within": "没有响应，时限",
     "the connection ended before the answer": "收到响应之前连接已断开",
@@ -119,11 +118,11 @@ REASONS: Mapping[str, str] = {
     "the server takes no mail from here": "服务器不接收来自这里的邮件",
     "no time was left for this request": "发送时限已用完",
 }
-"""By the English phrase."""
+"""Chinese for each English phrase that reasons are made of."""
 
 
 def _counted(text: str) -> Plural:
-    """Chinese has no plural."""
+    """The same text for any number: Chinese has no plural."""
     return Plural(one=text.replace("{n}", "1"), many=text)
 
 

@@ -1,4 +1,4 @@
-"""English: what production people read. Short sentences, no jargon."""
+"""English messages, for production teams: short sentences, no jargon."""
 
 from daemon.domain.events import Event
 from daemon.notify.message.escape import Units

@@ -155,13 +155,11 @@ def _best(links: Sequence[Link], of: Telling | None, now: datetime) -> Link | No
     if of is None or not links:
         return None
     fetched = of.job.links_at or of.times.ended
-    living = (link for link in links if _lives(link.url, fetched, now))
-    return next(living, links[0])
-
-
-def _lives(url: str, fetched: datetime, now: datetime) -> bool:
-    until = expiry(url, fetched, DAY)
-    return until is None or until > now
+    for link in links:
+        until = expiry(link.url, fetched, DAY)
+        if until is None or until > now:
+            return link
+    return links[0]
 
 
 def _facts(alerts: Sequence[_Alert], counts: Mapping[str, int]) -> dict[str, Json]:

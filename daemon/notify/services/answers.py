@@ -205,7 +205,7 @@ def asked_to_wait(body: bytes) -> float | None:
 
 def unreadable(last: Exchange) -> Unknown:
     """A success that does not look like this service's answer."""
-    what = "the answer broke off" if not last.whole else "the answer is not the one that this service gives"
+    what = "this does not look like the service's answer" if last.whole else "the answer was cut off"
     return Unknown(reason=f"HTTP {last.status}: {what}", status=last.status)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from daemon.notify.message import Field, Link, Message, Row, Severity
 from daemon.notify.message.escape import as_is, clean, is_link, look_alike, markdown, printable, quoted
-from daemon.notify.message.shrink import Parts, fitted
+from daemon.notify.message.shrink import TEXT_LIMIT, Parts, fitted
 from daemon.notify.services.base import Markup, Service
 
 COLOURS: Mapping[Severity, str] = {
@@ -23,9 +23,6 @@ COLOURS: Mapping[Severity, str] = {
     Severity.INFO: "#1565C0",
 }
 """Green, red, amber and blue."""
-
-TEXT_LIMIT = 1000
-"""Maximum characters of any single text."""
 
 _MOST_NOTES, _NOTE_LIMIT = 4, 200
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:[/?][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?")
@@ -194,7 +191,7 @@ def paragraphs(*blocks: Iterable[str]) -> str:
 PLAIN_LIMIT = 500
 """Characters that even the most limited service accepts."""
 CONSTANT_TITLE = "wrapd"
-_JOINT = 16
+JOINT = 16
 """Characters reserved for what a plugin puts between title and body."""
 
 
@@ -220,7 +217,7 @@ def render(message: Message, service: Service) -> Rendered:
         return Rendered(title=title, body=writer.body(parts, heading), markup=service.markup)
 
     def fits(built: Rendered) -> bool:
-        return service.measure(built.title) + service.measure(built.body) + _JOINT <= service.limit
+        return service.measure(built.title) + service.measure(built.body) + JOINT <= service.limit
 
     return fitted(message, build, fits)
 

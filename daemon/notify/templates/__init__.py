@@ -17,8 +17,9 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.message import Link, Message
 from daemon.notify.message.escape import as_is, clean, is_link, printable, quoted
 from daemon.notify.message.facts import FACTS, NOTHING
+from daemon.notify.message.shrink import TEXT_LIMIT
 from daemon.notify.services.base import Markup, Service
-from daemon.notify.services.cards import CONSTANT_TITLE, Rendered
+from daemon.notify.services.cards import CONSTANT_TITLE, JOINT, Rendered
 from daemon.notify.templates.effort import OutOfBounds
 from daemon.notify.templates.sandbox import Program, Sandbox, Wrong
 
@@ -38,8 +39,6 @@ NAMES: Mapping[str, str] = {
 }
 """The names available in a template."""
 
-_TEXT_LIMIT = 1000
-"""Maximum characters of any single text."""
 _LIST_LIMIT = 200
 _DEPTH = 6
 _ADDRESSES = frozenset({"own_url", "cover_url", "preview_url", "download_url"})
@@ -85,7 +84,7 @@ def _name(message: Message) -> str:
 
 
 def _value(text: str, escape: Escape) -> str:
-    return escape(clean(text, limit=_TEXT_LIMIT))
+    return escape(clean(text, limit=TEXT_LIMIT))
 
 
 def _link(link: Link, service: Service, escape: Escape) -> dict[str, Json]:
@@ -107,15 +106,11 @@ def _fact(key: str, value: Json, service: Service, escape: Escape, depth: int = 
     if isinstance(value, Mapping):
         kept = list(value.items())[:_LIST_LIMIT]
         return {_key(name, escape): _fact(name, each, service, escape, depth + 1) for name, each in kept}
-    return [_fact(key, each, service, escape, depth + 1) for each in _listed(value)]
+    return [_fact(key, each, service, escape, depth + 1) for each in list(value)[:_LIST_LIMIT]]
 
 
 def _key(name: str, escape: Escape) -> str:
     return name if name.isidentifier() else _value(name, escape)
-
-
-def _listed(value: Sequence[Json]) -> Sequence[Json]:
-    return list(value)[:_LIST_LIMIT]
 
 
 def _address(url: str, service: Service, escape: Escape) -> str:
@@ -134,8 +129,6 @@ ANY = "*"
 DIGEST = "digest"
 _SOURCE_LIMIT = 65536
 """Maximum bytes of a template file."""
-_JOINT = 16
-"""Characters reserved for what a plugin puts between title and body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +263,7 @@ def _rendered(found: _Loaded, message: Message, service: Service) -> Rendered:
             title, _ = _text(found, message, service, raw=True)
         elif single_line and not service.machine:
             title = ""
-    size = service.measure(title) + service.measure(body) + _JOINT
+    size = service.measure(title) + service.measure(body) + JOINT
     if size > service.limit:
         raise OutOfBounds(f"the result is too long: {size} {service.unit.value}, of {service.limit}")
     return Rendered(title=title, body=body, markup=service.markup)

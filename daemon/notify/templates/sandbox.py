@@ -440,8 +440,7 @@ def cut(text: str, length: int = 60) -> str:
 
 
 def _trim(text: str) -> str:
-    text = _text(text)
-    spend(len(text))
+    spend(len(text := _text(text)))
     return text.strip()
 
 

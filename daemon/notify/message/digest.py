@@ -17,14 +17,14 @@ from daemon.notify.message.facts import (
     NAME_LIMIT,
     NOTHING,
     TEXT_LIMIT,
-    Telling,
+    JobAlert,
     delivery_facts,
     expiry,
     iso,
+    job_alert,
     moment,
     number,
     observed,
-    telling,
     text,
 )
 from daemon.notify.message.language import DIGEST, MARKS, MessageContext
@@ -38,18 +38,18 @@ _DETAIL = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Alert:
-    """An alert, the message it would be on its own, and when it happened. `of` is None unless it is about a
+    """An alert, the message it would be on its own, and when it happened. `about` is None unless it is about a
     job."""
 
     claimed: Claimed
     message: Message
-    of: Telling | None
+    about: JobAlert | None
     at: datetime
 
     @property
     def way(self) -> str:
         """Key of this alert in `counts`."""
-        partial = self.of is not None and self.of.partial
+        partial = self.about is not None and self.about.partial
         return "partial" if partial else self.claimed.delivery.event.value
 
     @property
@@ -81,9 +81,9 @@ def _alert(claimed: Claimed, message: Message) -> _Alert:
     delivery, job = claimed.delivery, claimed.job
     if job is None or delivery.event is Event.BATCH_FINISHED:
         at = moment(delivery.facts, "ended") or observed(delivery)
-        return _Alert(claimed=claimed, message=message, of=None, at=at)
-    of = telling(claimed, job)
-    return _Alert(claimed=claimed, message=message, of=of, at=of.times.ended)
+        return _Alert(claimed=claimed, message=message, about=None, at=at)
+    about = job_alert(claimed, job)
+    return _Alert(claimed=claimed, message=message, about=about, at=about.times.ended)
 
 
 def _counts(alerts: Sequence[_Alert]) -> dict[str, int]:
@@ -127,34 +127,34 @@ def _notes(alerts: Sequence[_Alert], context: MessageContext) -> tuple[str, ...]
 
 
 def _row(alert: _Alert, context: MessageContext) -> Row:
-    of, texts, event = alert.of, context.voice.texts, alert.claimed.delivery.event
-    verb = texts.verb_partial if of is not None and of.partial else texts.verbs.get(event, texts.verb_other)
+    about, texts, event = alert.about, context.voice.texts, alert.claimed.delivery.event
+    verb = texts.verb_partial if about is not None and about.partial else texts.verbs.get(event, texts.verb_other)
     when = verb.format(at=context.voice.clock(alert.at))
-    detail = _detail(of, context) if of is not None else ""
+    detail = _detail(about, context) if about is not None else ""
     return Row(
         emoji=alert.message.emoji,
-        name=of.name if of is not None else alert.message.title,
+        name=about.name if about is not None else alert.message.title,
         text=f"{when}{detail}",
-        link=_best(alert.message.links, of, context.now),
+        link=_best(alert.message.links, about, context.now),
     )
 
 
-def _detail(of: Telling, context: MessageContext) -> str:
+def _detail(about: JobAlert, context: MessageContext) -> str:
     """What a row says after the time."""
-    texts, job = context.voice.texts, of.job
-    if of.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
+    texts, job = context.voice.texts, about.job
+    if about.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
         return f"{texts.comma}{texts.row_length.format(length=context.voice.length(job.duration))}"
-    if of.event is Event.FAILED:
+    if about.event is Event.FAILED:
         said = clean(job.error_msg or job.error_code or "", limit=_DETAIL)
         return f"{texts.colon}{said}" if said else ""
     return ""
 
 
-def _best(links: Sequence[Link], of: Telling | None, now: datetime) -> Link | None:
+def _best(links: Sequence[Link], about: JobAlert | None, now: datetime) -> Link | None:
     """The first link that still works, else the first one: a row has room for one."""
-    if of is None or not links:
+    if about is None or not links:
         return None
-    fetched = of.job.links_at or of.times.ended
+    fetched = about.job.links_at or about.times.ended
     for link in links:
         until = expiry(link.url, fetched, DAY)
         if until is None or until > now:

@@ -73,10 +73,10 @@ def length(seconds: float, units: Units = Units()) -> str:
     """
     if not seconds < _LONGEST:  # also true for NaN
         return units.ages
-    whole = int(seconds + 0.5)
-    if whole < 1:
+    total = int(seconds + 0.5)
+    if total < 1:
         return units.moment
-    minutes, s = divmod(whole, 60)
+    minutes, s = divmod(total, 60)
     hours, m = divmod(minutes, 60)
     d, h = divmod(hours, 24)
     parts = [(d, units.day), (h, units.hour), (m, units.minute), (s, units.second)]

@@ -115,7 +115,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telling:
+class JobAlert:
     """A job's alert: its rows and what they say."""
 
     delivery: DeliveryRow
@@ -164,10 +164,10 @@ class Telling:
         return self.job.link_until or moment(self.delivery.facts, "link_until")
 
 
-def telling(claimed: Claimed, job: JobRow) -> Telling:
+def job_alert(claimed: Claimed, job: JobRow) -> JobAlert:
     """Read what a claimed delivery about `job` says."""
     delivery, move = claimed.delivery, claimed.move
-    return Telling(delivery=delivery, job=job, move=move, times=_times(delivery, job, move), name=job_name(job))
+    return JobAlert(delivery=delivery, job=job, move=move, times=_times(delivery, job, move), name=job_name(job))
 
 
 def job_name(job: JobRow) -> str:
@@ -253,21 +253,21 @@ def delivery_facts(delivery: DeliveryRow) -> dict[str, Json]:
     }
 
 
-def job_facts(of: Telling, context: MessageContext) -> dict[str, Json]:
+def job_facts(alert: JobAlert, context: MessageContext) -> dict[str, Json]:
     """The facts of a job's alert."""
-    delivery, job, move, asset = of.delivery, of.job, of.move, of.job.asset
-    fetched = job.links_at or of.times.ended
-    until = of.link_until if of.event in {Event.SUCCEEDED, Event.LINK_EXPIRING} else None
+    delivery, job, move, asset = alert.delivery, alert.job, alert.move, alert.job.asset
+    fetched = job.links_at or alert.times.ended
+    until = alert.link_until if alert.event in {Event.SUCCEEDED, Event.LINK_EXPIRING} else None
     return {
         **delivery_facts(delivery),
         "project": job.project,
         "kind": job.kind,
         "job_id": job.job_id,
         "label": job.label,
-        "name": of.name,
+        "name": alert.name,
         "tags": list(job.tags),
         "batch": job.batch,
-        "state": of.state,
+        "state": alert.state,
         "state_before": move.before if move is not None else None,
         "own_url": context.links.get(job.id) or None,
         "cover_url": asset.cover_url,
@@ -281,10 +281,10 @@ def job_facts(of: Telling, context: MessageContext) -> dict[str, Json]:
         "error_code": job.error_code,
         "error_msg": job.error_msg,
         "duration": job.duration,
-        "took": of.times.took,
-        **{name: of.number(name) for name in _ESTIMATES},
-        "ended_at": iso(of.times.ended) if of.event in _ENDS else None,
-        "observed_at": iso(of.times.seen),
+        "took": alert.times.took,
+        **{name: alert.number(name) for name in _ESTIMATES},
+        "ended_at": iso(alert.times.ended) if alert.event in _ENDS else None,
+        "observed_at": iso(alert.times.seen),
         "reported_at": iso(move.reported_at) if move is not None and move.reported_at else None,
         "reason": delivery.facts.get("reason"),
     }

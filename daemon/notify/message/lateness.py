@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
+from daemon.notify.message.facts import NAME_LIMIT, JobAlert, moment, number, observed, text
 from daemon.notify.message.language import MessageContext
 from daemon.store import DeliveryRow
 
@@ -65,19 +65,19 @@ def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
     return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
 
 
-def job_late(of: Telling, happened: str, context: MessageContext) -> str:
+def job_late(alert: JobAlert, happened: str, context: MessageContext) -> str:
     """The note for a late alert about a job. `happened` is the event's text with a placeholder {at}."""
-    ended, tracked = of.times.ended, of.job.tracked_at
+    ended, tracked = alert.times.ended, alert.job.tracked_at
     if context.now - ended <= LATE:
         return ""
     voice, texts = context.voice, context.voice.texts
-    known = max(ended, tracked) if of.times.reported else ended
-    waits = [_queued(of.delivery, context)]
-    if of.times.reported:
+    known = max(ended, tracked) if alert.times.reported else ended
+    waits = [_queued(alert.delivery, context)]
+    if alert.times.reported:
         waits.append(
             _Wait(seconds=_between(ended, tracked), why=texts.why_tracked.format(at=voice.clock(tracked)))
         )
-        waits.append(_Wait(seconds=_between(known, of.times.seen), why=_unseen(of, known, context)))
+        waits.append(_Wait(seconds=_between(known, alert.times.seen), why=_unseen(alert, known, context)))
     return _late(happened, ended, waits, context)
 
 
@@ -91,10 +91,10 @@ def late(delivery: DeliveryRow, happened: str, at: datetime, context: MessageCon
 def _late(happened: str, at: datetime, waits: list[_Wait], context: MessageContext) -> str:
     voice, texts = context.voice, context.voice.texts
     longest = max(waits, key=lambda wait: wait.seconds)
-    first, told = voice.clocks((at, context.now))
+    first, reported = voice.clocks((at, context.now))
     known = longest.why if longest.seconds > LATE.total_seconds() / 2 else ""
     pattern = texts.late_why if known else texts.late
-    return pattern.format(happened=happened.format(at=first), told=told, why=known)
+    return pattern.format(happened=happened.format(at=first), told=reported, why=known)
 
 
 def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
@@ -108,14 +108,14 @@ def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
     return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
 
 
-def _unseen(of: Telling, known: datetime, context: MessageContext) -> str:
+def _unseen(alert: JobAlert, known: datetime, context: MessageContext) -> str:
     """Why wrapd saw an end late: the service reported it late, or wrapd could not see it. Whether wrapd was
     stopped or the service unreachable is not recorded."""
     voice, texts = context.voice, context.voice.texts
-    told = of.move.reported_at if of.move is not None else None
-    if told is not None and _between(known, told) >= _between(told, of.times.seen):
-        return texts.why_service.format(at=voice.clock(told))
-    return texts.why_seen.format(at=voice.clock(of.times.seen))
+    reported = alert.move.reported_at if alert.move is not None else None
+    if reported is not None and _between(known, reported) >= _between(reported, alert.times.seen):
+        return texts.why_service.format(at=voice.clock(reported))
+    return texts.why_seen.format(at=voice.clock(alert.times.seen))
 
 
 def _between(first: datetime, last: datetime) -> float:

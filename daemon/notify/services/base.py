@@ -67,7 +67,7 @@ def base_of(host: str, options: Mapping[str, str]) -> str:
         raise ValueError("with insecure=, which takes yes or no")
     if not elsewhere:
         if insecure in _YES:
-            raise ValueError("with insecure= but no host=: the service itself is always asked over TLS")
+            raise ValueError("with insecure= but no host=: the service itself is always reached over TLS")
         return f"https://{host}"
     found = _HOST.fullmatch(elsewhere)
     if found is None or not 0 < int(found["port"] or 443) < 65536:

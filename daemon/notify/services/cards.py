@@ -66,9 +66,9 @@ def cut(
 @lru_cache(maxsize=256)  # shrinking a card rebuilds it from the same texts for each part dropped
 def _cut(text: str, limit: int, measure: Callable[[str], int], escape: Callable[[str], str]) -> str:
     shown = clean(text, limit=TEXT_LIMIT)
-    whole = escape(shown)
-    if measure(whole) <= limit:
-        return whole
+    escaped = escape(shown)
+    if measure(escaped) <= limit:
+        return escaped
     low, high = 0, len(shown)
     while low < high:  # binary search for the longest prefix that fits
         middle = (low + high + 1) // 2

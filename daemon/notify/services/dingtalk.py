@@ -57,8 +57,8 @@ def without_buttons(payload: Mapping[str, Any], *, last: str) -> dict[str, Any]:
         body = payload["actionCard"]
         title, text = body["title"], body["text"]
         links = _LINE.join(anchor(button["title"], button["actionURL"]) for button in body["btns"])
-    whole = filled([text, links, last], _PARAGRAPH)
-    return {"msgtype": "markdown", "markdown": {"title": title, "text": whole}}
+    text = filled([text, links, last], _PARAGRAPH)
+    return {"msgtype": "markdown", "markdown": {"title": title, "text": text}}
 
 
 def _payload(parts: Parts, message: Message) -> dict[str, Any]:

@@ -159,15 +159,15 @@ _HOLD = re.compile(r"NotFound$|NotEnabled$|Disabled|Suspended|Authori[sz]|Authen
 
 
 def _rule(last: Exchange) -> Verdict | None:
-    """A workflow takes a message with 202 and no body; a page with 200 is somebody else's. What its trigger
-    refuses for good it says with 400 and a name."""
+    """A workflow accepts a message with 202 and no body; a page with 200 comes from something else. Its trigger
+    reports permanent refusals with 400 and a code."""
     fault = (answer_of(last.body) or {}).get("error")
     if is_success(last.status):
-        strange = fault is not None or last.body.lstrip()[:1] == b"<" or not last.whole
-        return unreadable(last) if strange else sent(last)
+        unexpected = fault is not None or last.body.lstrip()[:1] == b"<" or not last.whole
+        return unreadable(last) if unexpected else sent(last)
     name = fault.get("code") if isinstance(fault, dict) else None
     if isinstance(name, str) and (name in _HOLDS or _HOLD.search(name)):
-        return Hold(reason=f"HTTP {last.status}: the workflow takes no messages ({name})", status=last.status)
+        return Hold(reason=f"HTTP {last.status}: the workflow refuses messages ({name})", status=last.status)
     return None
 
 

@@ -50,8 +50,8 @@ def _foreign(text: str) -> str:
 def card(message: Message) -> Mapping[str, Any]:
     """`text` for sendMessage and, if everything fits under a picture, `caption` for sendPhoto; both HTML."""
     text = fitted(message, _html, lambda text: shown_length(text) <= TEXT)
-    whole = _html(parts_of(message)) if message.cover is not None and _is_photo(message.cover) else ""
-    caption = {"caption": whole} if 0 < shown_length(whole) <= CAPTION else {}
+    full = _html(parts_of(message)) if message.cover is not None and _is_photo(message.cover) else ""
+    caption = {"caption": full} if 0 < shown_length(full) <= CAPTION else {}
     return {"text": text, "parse_mode": "HTML", **caption}
 
 

@@ -274,11 +274,8 @@ def _facts(tree: nodes.Template) -> Iterator[tuple[str, int]]:
             yield node.attr, node.lineno
 
 
-_COUNTED = "_counted"
-_JOINED = "_joined"
-_SLICED = "_sliced"
-_TURNED = "_turned"
-_WEIGHED = "_weighed"
+_COUNTED, _JOINED, _SLICED, _TURNED, _WEIGHED = "_counted", "_joined", "_sliced", "_turned", "_weighed"
+"""Filters that `_Bounding` inserts; templates cannot name them."""
 
 
 class _Bounding(NodeTransformer):

@@ -51,8 +51,11 @@ TOKEN = "tok3n0123456789abcdef"
         (f"json://h/{TOKEN}?cto=soon", "cto=, which takes a number"),
         (f"json://h/{TOKEN}?rto=nan", "rto=, which takes a number"),
         (f"json://h/{TOKEN}?cto=-1", "cto=, which takes a number"),
-        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
-        (f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
+        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a Teams connector, and these are"),
+        (
+            f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b",
+            "a Teams connector, and these are",
+        ),
         (f"https://open.feishu.cn/open-apis/bot/hook/{TOKEN}", "the address of an old bot"),
         (f"json://h/{TOKEN}?-a=1&-A=2", "-a= twice"),
         (f"json://u:p@h/{TOKEN}?pass={TOKEN}%20", "pass= with a space at its end"),

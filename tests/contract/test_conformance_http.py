@@ -47,9 +47,9 @@ COMMON: Mapping[str, Row] = {
     "reset": unknown("the connection ended before the answer"),
 }
 OPEN: Mapping[str, Row] = {
-    "drip": unknown("HTTP 200: the answer broke off"),
+    "drip": unknown("HTTP 200: the answer was cut off"),
     "huge": unknown("HTTP 200: the answer"),
-    "page": unknown("HTTP 200: the answer is not the one that this service gives"),
+    "page": unknown("HTTP 200: this does not look like the service's answer"),
 }
 """If the body indicates success, a truncated or different one leaves the outcome unknown."""
 BY_STATUS: Mapping[str, Row] = {"drip": sent(), "huge": sent(), "page": sent()}

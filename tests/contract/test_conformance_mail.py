@@ -153,4 +153,4 @@ async def test_a_channel_that_reached_some_and_then_none_is_told_of_and_its_outa
             for _ in range(2):
                 await one.later(60)
             assert [request.json["event"] for request in operators.requests] == ["channel_held"] * 2
-            assert "wait" in operators.requests[1].json["message"]
+            assert "kept" in operators.requests[1].json["message"]

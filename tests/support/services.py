@@ -131,7 +131,7 @@ def pointed(stands: Iterable[Stand]) -> Iterator[None]:
         yield
 
 
-_NOT_ITS_ANSWER = unknown("HTTP 200: the answer is not the one that this service gives")
+_NOT_ITS_ANSWER = unknown("HTTP 200: this does not look like the service's answer")
 
 
 def _refusal(status: int, **body: object) -> Answer:
@@ -263,7 +263,7 @@ SERVICES: Mapping[str, Service] = {
                 "refused": ({"code": 50006, "message": "Cannot send an empty message"}, _NOT_ITS_ANSWER),
                 "silent": (
                     Answer(status=204),
-                    unknown("HTTP 204: the answer is not the one that this service gives"),
+                    unknown("HTTP 204: this does not look like the service's answer"),
                 ),
                 "thread": (
                     _refusal(400, code=220001, message="needs a thread"),

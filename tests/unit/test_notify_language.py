@@ -78,7 +78,7 @@ def test_every_event_state_and_kind_has_words() -> None:
         assert set(texts_.ways) <= set(texts_.counts)
 
 
-OWN_NAMES = {"wrapd", "MetaStudio", "UTC", "URL", "ID", "TLS", "HTTP", "API"}
+OWN_NAMES = {"wrapd", "MetaStudio", "UTC", "URL", "ID", "AK", "SK", "Token", "TLS", "HTTP", "API"}
 WORD = re.compile(r"[A-Za-z]+")
 
 

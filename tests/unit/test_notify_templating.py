@@ -138,7 +138,7 @@ def test_notes_come_last_unless_the_template_places_them(made: Made) -> None:
         "body\n\nLate: finished 00:11, reported 04:40: chat was unreachable."
     )
     placed = rendered(made("{{ title }}\n{% for note in notes %}! {{ note }}{% endfor %}\nend"), message("repeat"))
-    assert placed.body == "! This may be a repeat: nobody can say whether an earlier try arrived.end"
+    assert placed.body == "! This may be a repeat: an earlier attempt may have arrived.end"
 
 
 # ------------------------------------------------------------------------------------------- forms

@@ -43,8 +43,8 @@ def test_what_is_renamed_is_told_then_moved_and_everything_is_told_once(tmp_path
             assert events(ops).count("orphaned") == 2
 
             said = daemon.command("doctor", status=1)
-            assert "projects.old: fail: not in the config, but 3 active jobs" in said
-            assert "channels.gone: fail: not in the config, but 3 unsent alerts" in said
+            assert "projects.old: fail: not in the config, but has 3 active jobs" in said
+            assert "channels.gone: fail: not in the config, but has 3 unsent alerts" in said
             rows = {row["job_id"]: row for row in daemon.json("jobs")}
             assert all(rows[job]["next_poll_at"] is None for job in runs)
             if not running:

@@ -39,4 +39,4 @@ def test_it_says_what_came_of_it(tmp_path: Path) -> None:
             told = json.loads(daemon.command("reload", "--json"))
             assert (told["ok"], told["faults"], len(told["changed"])) == (True, [], 2)
             daemon.stop()
-            assert daemon.command("reload", status=1).startswith("wrapd: no daemon runs on this database")
+            assert daemon.command("reload", status=1).startswith("wrapd: no daemon uses this database")

@@ -326,7 +326,7 @@ def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab
 def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
     lab.exec("sed", "--in-place", 's/credential = "editors_url"/credential = "editor_url"/', CONFIG)
     refused = lab.wrapd("alice", "config", "check", status=Exit.CONFIG)
-    assert "channels.editors.url: systemd gave this service no credential editor_url" in refused
+    assert "channels.editors.url: systemd passed no credential editor_url to this service" in refused
     assert "the daemon continues with the config it read at" in refused
     assert "config: fail: channels.editors.url" in lab.wrapd("alice", "doctor", status=Exit.FAILED)
     assert lab.active()

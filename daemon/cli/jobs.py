@@ -31,7 +31,9 @@ SORTS = ("newest", "oldest", "changed")
 @click.group("jobs", invoke_without_command=True)
 @click.option("--project", type=Word(), metavar="NAME", help="Only jobs of this project.")
 @click.option("--state", type=Word(), metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
-@click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only jobs with this tracking status.")
+@click.option(
+    "--tracking", type=click.Choice([each.value for each in Tracking]), help="Only jobs with this tracking status."
+)
 @click.option("--tag", type=Word(), metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", type=Word(), metavar="WORD", help="Only jobs of this batch.")
 @click.option(

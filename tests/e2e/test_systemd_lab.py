@@ -337,7 +337,7 @@ def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
 def test_a_changed_secret_of_the_unit_is_said_to_take_a_restart(lab: Lab) -> None:
     source = "/etc/wrapd/credentials/web_token"
     lab.exec("sh", "-c", f"echo {WEB_TOKEN}-new > {source}")
-    said = f"credential web_token: {source} has changed since wrapd.service got its copy at the start"
+    said = f"credential web_token: {source} has changed since wrapd.service was started"
     for command in ("config", "check"), ("doctor",), ("reload",):
         assert said in lab.wrapd("root", *command)
         assert "web_token" not in lab.wrapd("alice", *command)  # she may not see that file

@@ -119,10 +119,10 @@ def test_while_a_job_is_not_in_production_only_a_bound_is_known(wrapd: Runner, s
 
 def test_where_too_little_is_learned_nobody_can_say(wrapd: Runner) -> None:
     in_store(wrapd, lambda tx: fifty(tx, "PROCESSING"))
-    assert standing(wrapd) == "48 of 50, 2 failed, nobody can say when the last ends"
+    assert standing(wrapd) == "48 of 50, 2 failed, no estimate for the last end"
     [batch] = json.loads(wrapd("batches", "--json").out)
     assert (batch["eta"], batch["soonest_at"]) == (None, None)
-    assert batch["eta_reason"] == "nobody can say when they end: 2 jobs"
+    assert batch["eta_reason"] == "no estimate for 2 jobs"
 
 
 def test_a_batch_that_has_ended_has_nothing_ahead(wrapd: Runner) -> None:

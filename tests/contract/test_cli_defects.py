@@ -47,7 +47,7 @@ def test_one_line_that_can_be_reported(
     said = capsys.readouterr()
     assert said.out == ""
     [line] = said.err.splitlines()
-    assert line.startswith("wrapd: an error of wrapd itself: Odd")
+    assert line.startswith("wrapd: internal error at Odd")
     assert "first second ***" in line
     assert "WRAPD_DEBUG=1" in line
 

@@ -97,7 +97,7 @@ def test_the_table_fits_the_terminal_and_names_are_no_markup(home: Path, columns
     assert LONG[:8] in plain
     assert LONG[:9] not in plain
     assert "[red]" in plain
-    assert "PROJECT" not in plain, "there is one only"
+    assert "PROJECT" not in plain, "there is only one"
     assert "\x1b[31mname" not in received
 
 
@@ -125,7 +125,7 @@ def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_p
         return re.findall(r"job-\d{3}", plain), plain.splitlines()[-1]
 
     newest = ids[::-1]
-    assert shown("jobs") == (newest[:50], "12 more, all older; --limit N shows the newest N, --all every one")
+    assert shown("jobs") == (newest[:50], "12 more, all older; --limit N shows the newest N, --all shows all")
     assert shown("jobs", "--limit", "60")[0] == newest[:60]
     assert shown("jobs", "--limit", "60")[1].startswith("2 more")
     for args in (("--all",), ("--limit", "62"), ("--limit", "9" * 30)):
@@ -134,7 +134,7 @@ def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_p
         assert "more" not in last
     assert run(tmp_path, "jobs").stdout.decode().count("job-") == len(ids)
     assert run(tmp_path, "jobs", "--all", "--limit", "1").returncode == Exit.USAGE
-    assert "No alert was written yet" in on_terminal(tmp_path, "deliveries")
+    assert "No alerts yet" in on_terminal(tmp_path, "deliveries")
     with closing(sqlite3.connect(tmp_path / "wrapd.db")) as database, database:
         database.executemany(
             "INSERT INTO deliveries (key, channel, event, facts, status, due_at, created_at)"
@@ -202,7 +202,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
 
 def test_faults_are_one_message_each_and_no_traceback(tmp_path: Path) -> None:
     cases = [
-        (("jobs",), Exit.CONFIG, b"there is no config at wrapd.toml; make one with `wrapd config init`"),
+        (("jobs",), Exit.CONFIG, b"there is no config at wrapd.toml; create one with `wrapd config init`"),
         (("--config", "x.toml", "jobs"), Exit.CONFIG, b"there is no config at x.toml"),
         (("trak", "a"), Exit.USAGE, b"There is no command 'trak'. Did you mean 'track'?"),
         (("\x1b[31m",), Exit.USAGE, b"There is no command"),

@@ -238,10 +238,10 @@ def test_a_screen_says_that_no_daemon_runs(
     [
         (("jobs",), "`wrapd track JOB_ID` adds one"),
         (("jobs", "--state", "FAILED"), "`wrapd jobs` without options lists all"),
-        (("deliveries",), "`wrapd routes` says who hears of it"),
+        (("deliveries",), "`wrapd routes` says which channels get them"),
         (("deliveries", "--dead"), "`wrapd deliveries` without options lists all"),
         (("links", "list"), "set web.public_url in the config"),
-        (("templates",), "[channels.NAME.templates] names others"),
+        (("templates",), "add them in [channels.NAME.templates]"),
         (("stats", "--project", "main"), "no job has ended yet"),
     ],
 )

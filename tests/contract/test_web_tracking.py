@@ -109,7 +109,7 @@ async def test_every_fault_is_named_with_place_and_mend_and_nothing_is_stored(tm
                 },
             )
         )
-        assert told["jobs[1].project"] == "it is missing, and there are several; name one of main, other"
+        assert told["jobs[1].project"] == "it is missing; give one of main, other"
         assert told["jobs[2].project"] == "no project is called 'mian'; did you mean 'main'?"
         assert "MetaStudio" in told["jobs[3].job_id"]
         assert "is not a job id" in told["jobs[4].job_id"]

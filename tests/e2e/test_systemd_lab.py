@@ -228,7 +228,7 @@ def test_roots_first_commands_leave_nothing_in_the_services_way(lab: Lab) -> Non
     lab.wrapd("root", "track", "roots-own", status=Exit.DATABASE)  # systemd creates the folder at the first start
     lab.exec("install", "-d", "-o", "wrapd", "-g", "wrapd", "-m", "2770", "/var/lib/wrapd")
     for command in (["jobs"], ["show", "x"], ["deliveries"], ["channels"], ["stats"], ["explain", "x"]):
-        assert "there is no database yet" in lab.wrapd("root", *command, status=Exit.DATABASE)
+        assert "no database yet" in lab.wrapd("root", *command, status=Exit.DATABASE)
     assert lab.exec(*state) == ""
     lab.wrapd("root", "track", "roots-own")
     assert lab.exec(*state) == "wrapd.db wrapd wrapd 660"
@@ -306,7 +306,7 @@ def test_a_changed_config_is_taken_into_use_and_a_wrong_one_is_not(lab: Lab) -> 
 
 def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab: Lab) -> None:
     checked = lab.wrapd("alice", "config", "check")
-    assert ": ok: 1 project, 1 channel, 0 routes\nthe daemon runs with it" in checked
+    assert ": ok: 1 project, 1 channel, 0 routes\nthe daemon runs with this config" in checked
     assert "fail" not in lab.wrapd("alice", "doctor")
     assert "== failed: " in lab.wrapd("alice", "templates", "preview", "--channel", "editors", "--event", "failed")
     lab.exec(
@@ -319,15 +319,15 @@ def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab
         assert differs in lab.wrapd("alice", *command)
     assert '"timezone": "UTC"' in lab.wrapd("alice", "channels", "--json")
     lab.exec("systemctl", "kill", "--signal=HUP", "wrapd")
-    wait_until("it is in use", lambda: "the daemon runs with it" in lab.wrapd("alice", "config", "check"))
+    wait_until("it is in use", lambda: "the daemon runs with this config" in lab.wrapd("alice", "config", "check"))
     assert '"timezone": "Asia/Shanghai"' in lab.wrapd("alice", "channels", "--json")
 
 
 def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
     lab.exec("sed", "--in-place", 's/credential = "editors_url"/credential = "editor_url"/', CONFIG)
     refused = lab.wrapd("alice", "config", "check", status=Exit.CONFIG)
-    assert "channels.editors.url: systemd gave this service no credential editor_url" in refused
-    assert "the daemon goes on with the config that it read at" in refused
+    assert "channels.editors.url: systemd passed no credential editor_url to this service" in refused
+    assert "the daemon continues with the config it read at" in refused
     assert "config: fail: channels.editors.url" in lab.wrapd("alice", "doctor", status=Exit.FAILED)
     assert lab.active()
     lab.exec("sed", "--in-place", 's/credential = "editor_url"/credential = "editors_url"/', CONFIG)
@@ -337,7 +337,7 @@ def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
 def test_a_changed_secret_of_the_unit_is_said_to_take_a_restart(lab: Lab) -> None:
     source = "/etc/wrapd/credentials/web_token"
     lab.exec("sh", "-c", f"echo {WEB_TOKEN}-new > {source}")
-    said = f"credential web_token: {source} has changed since wrapd.service got its copy at the start"
+    said = f"credential web_token: {source} has changed since wrapd.service was started"
     for command in ("config", "check"), ("doctor",), ("reload",):
         assert said in lab.wrapd("root", *command)
         assert "web_token" not in lab.wrapd("alice", *command)  # she may not see that file
@@ -404,7 +404,7 @@ def test_doctor_misses_a_daemon_where_the_unit_is_enabled(lab: Lab) -> None:
         lab.exec("systemctl", enabled, "wrapd")
         lab.exec("sh", "-c", "rm /var/lib/wrapd/wrapd.db*")
         said = lab.wrapd("root", "doctor", status=Exit.FAILED)  # the secrets cannot be read here
-        assert f"daemon: {verdict}: none works on this database" in said
+        assert f"daemon: {verdict}: none uses this database" in said
         assert ("the systemd unit is enabled" in said) is (verdict == "fail")
         lab.exec("touch", "/var/lib/wrapd/wrapd.db")
 

@@ -38,8 +38,8 @@ def test_a_source_that_is_newer_than_its_copy_is_told_with_what_to_do(tmp_path: 
     assert stale({COPY: NOW}) == ()
     [line] = stale({COPY: NOW - 1, "/run/credentials/wrapd.service/old": 0.0})
     assert line == (
-        f"credential key: {source} has changed since wrapd.service got its copy at the start; "
-        "`systemctl restart wrapd` takes it"
+        f"credential key: {source} has changed since wrapd.service was started; "
+        "`systemctl restart wrapd` applies it"
     )
     assert stale({COPY: NOW + 1}) == ()
 

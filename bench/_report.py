@@ -139,7 +139,7 @@ def page(machine: Mapping[str, str], results: Sequence[Result]) -> str:
 
 def _section(result: Result) -> str:
     rows = [[_cell(row["what"]), *(_column(row, name) for name in COLUMNS)] for row in result["rows"]]
-    parts = [f"## {result['title']}", f"```sh\n{result['command']}\n```", result.get("about", "")]
+    parts = [f"## {result['title']}", f"```sh\n{result['command']}\n```", result.get("about", "").strip()]
     parts += [table(["", "wrapd", "compared with", "ratio", "target"], rows).rstrip()]
     parts += [f"![{plot['alt']}]({plot['file']})" for plot in result.get("plots", ())]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -3,8 +3,9 @@
     python bench/_report.py [NAME ...] [--page-only]
 
 Every `bench/NAME.py` (no leading `_`) is run as `python bench/NAME.py --json build/bench/NAME.json`. The page is
-written only by a run of all of them; with names, only these run. `--page-only` writes the page from the files of
-the last run. Exits with 1 if a benchmark failed or missed a target; the page is written anyway, and says so.
+written only by a run of all of them; with names, only these run, and the page is left alone. `--page-only` writes
+the page from the last complete run. Exits with 1 if a benchmark failed or missed a target; a missed target is
+marked on the page.
 
 A benchmark writes one JSON object, even if it misses a target and then exits with 1:
 
@@ -44,6 +45,8 @@ from _paper import ROOT, replace_block, table
 
 BENCH = ROOT / "bench"
 RESULTS = ROOT / "build" / "bench"
+SOME = ROOT / "build" / "bench-some"
+"""For a run of some benchmarks, so that the page always shows one complete run."""
 PAGE = ROOT / "docs" / "performance.md"
 MACHINE = "machine.json"
 COLUMNS = ("wrapd", "beside", "ratio", "target")
@@ -68,10 +71,12 @@ def main() -> int:
     parser.add_argument("--page-only", action="store_true", help="run nothing: write the page from the last run")
     options = parser.parse_args()
     names = options.names or sorted(path.stem for path in BENCH.glob("[!_]*.py"))
+    folder = SOME if options.names else RESULTS
+    failed = []
     if not options.page_only:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / MACHINE).write_text(json.dumps(machine()), encoding="utf-8")  # first: the load before the run
-    failed = [] if options.page_only else [name for name in names if not run(name)]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MACHINE).write_text(json.dumps(machine()), encoding="utf-8")  # first: the load before the run
+        failed = [name for name in names if not run(name, folder)]
     if not options.names:
         try:
             results = [read(RESULTS / f"{name}.json") for name in names]
@@ -84,10 +89,10 @@ def main() -> int:
     return bool(failed)
 
 
-def run(name: str) -> bool:
-    """Run one benchmark. Whether it succeeded and met its targets."""
+def run(name: str, folder: Path) -> bool:
+    """Run one benchmark, with its result in `folder`. Returns whether it succeeded and met its targets."""
     print(f"== {name}", flush=True)
-    target = RESULTS / f"{name}.json"
+    target = folder / f"{name}.json"
     target.unlink(missing_ok=True)  # so that the result of an earlier run is not used
     return subprocess.run([sys.executable, BENCH / f"{name}.py", "--json", target], check=False).returncode == 0
 
@@ -98,9 +103,8 @@ def read(path: Path) -> Result:
         raise ValueError(f"{path.stem}: no result; run it with --json {path}")
     result: Result = json.loads(path.read_text(encoding="utf-8"))
     missing = [key for key in ("title", "command", "rows") if not result.get(key)]
-    missing += [
-        f"rows[{i}].{key}" for i, row in enumerate(result["rows"]) for key in ("what", *COLUMNS) if key not in row
-    ]
+    for i, row in enumerate(result.get("rows", ())):
+        missing += [f"rows[{i}].{key}" for key in ("what", *COLUMNS) if key not in row]
     if missing:
         raise ValueError(f"{path.stem}: the result has no {', '.join(missing)}")
     return result

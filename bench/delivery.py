@@ -287,7 +287,8 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
     from daemon.domain.transitions import judge
     from daemon.logs import set_up
     from daemon.metrics import Metrics
-    from daemon.notify import Dispatcher, NotifySettings
+    from daemon.notify import NotifySettings
+    from daemon.notify.outbox.dispatcher import Dispatcher
     from daemon.notify.transport import ChannelSettings, open_channel
     from daemon.store import Store, TrackRequest
     from daemon.tasks import Defects

@@ -1,9 +1,9 @@
 """Alerts: what they say, how they are sent, and what became of each.
 
-Data flows one way: outbox → message → form → channel → verdict → outbox.
+Data flows one way: outbox → message → form → channel → verdict → outbox. The settings are all that this package
+imports: commands that send nothing do not load the rest.
 """
 
 from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.dispatcher import Dispatcher
 
-__all__ = ["Dispatcher", "NotifySettings"]
+__all__ = ["NotifySettings"]

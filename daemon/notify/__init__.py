@@ -1,7 +1,7 @@
-"""Alerts: what they say, how they are sent, and what became of each.
+"""Alerts: composing them, sending them and recording the result of each.
 
-Data flows one way: outbox → message → form → channel → verdict → outbox. The settings are all that this package
-imports: commands that send nothing do not load the rest.
+Data flows one way: outbox → message → rendering → channel → verdict → outbox. This package imports only its
+settings: commands that send nothing do not load the rest.
 """
 
 from daemon.notify.outbox import NotifySettings

@@ -1,4 +1,4 @@
-"""What docs/api.md and docs/callbacks.md tell people to write and to type does what they say."""
+"""The examples in docs/api.md and docs/callbacks.md work as described."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from daemon.domain.text import MAX_TAGS, MAX_WORD
 from daemon.store import TrackResult
 from daemon.web import CallbackAuth, callback_url, connections
 from daemon.web.links import RATE, Wanted
-from daemon.web.requests import MOST_JOBS
+from daemon.web.tracking import MOST_JOBS
 from docs.paper import ROOT
 from tests.contract.test_docs_examples import blocks, commands
 from tests.support.web import desk

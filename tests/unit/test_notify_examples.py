@@ -1,4 +1,4 @@
-"""The built-in examples: one of everything, as it would really be told."""
+"""The built-in examples: one of each event, as real alerts would be."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def test_there_is_one_of_each_event_and_of_what_else_a_message_can_be() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"late", "quiet"}))
 def test_an_example_is_of_now(name: str) -> None:
-    """Whatever the moment: nothing is late, no link is dead."""
+    """At any time: nothing is late, no link has expired."""
     message = told(name, NOW + timedelta(days=400))
     assert not any("Late" in note for note in message.notes)
     assert not any("expired" in link.note for link in message.links)
@@ -107,7 +107,7 @@ def test_a_row_has_a_link_that_works_where_there_is_one() -> None:
 
 
 def test_a_digest_says_what_its_alerts_would_have_said() -> None:
-    """Repeats, other channels, quiet hours, lateness: once for all."""
+    """Repeats, other channels, quiet hours, lateness: once for all of them."""
     repeat, diverted, quiet = (example(name, now=NOW)[0] for name in ("repeat", "diverted", "quiet"))
     message = compose_digest([quiet, repeat, diverted, diverted], MessageContext(now=NOW))
     assert message.notes == (

@@ -1,4 +1,4 @@
-"""What alerts say: built from rows, told as people talk."""
+"""The content of alerts, built from rows and worded for people."""
 
 import json
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -415,7 +415,7 @@ def test_facts_are_plain_json_under_the_same_names_for_every_event() -> None:
     assert chinese == jobs
     for facts in (jobs, operators, batches):
         assert json.loads(json.dumps(facts)) == facts
-        assert list(facts) == list(FACTS)  # what the docs list, and nothing else
+        assert list(facts) == list(FACTS)  # exactly the facts that the docs list
         for key in ("event", "project", "job_id", "state", "cover_url", "preview_url", "error_code"):
             assert key in facts
         assert facts["delivery_id"] == 7
@@ -476,7 +476,7 @@ KEYS = (
 def test_an_alert_of_any_facts_and_times_is_told(
     facts: dict[str, Any], event: Event, language: Language, times: list[datetime]
 ) -> None:
-    """What another version wrote, or a service told, costs no message."""
+    """Facts written by another version, or by a service, never prevent a message."""
     about = event not in OPERATOR_EVENTS and event is not Event.BATCH_FINISHED
     row = alerts.job(ended_at=times[0], started_at=times[1], link_until=times[2]) if about else None
     delivery = alerts.delivery(event, facts=facts, held_until=times[3])

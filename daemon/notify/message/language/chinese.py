@@ -20,31 +20,31 @@ REASONS: Mapping[str, str] = {
         "该终端节点不提供此接口，请检查 `region` 或 `endpoint`"
     ),
     "the service behind the gateway does not answer": "网关后的服务没有响应",
-    "the token must be renewed, or is of another region": "Token 需要更新，或属于其他区域",
+    "the token must be renewed, or belongs to another region": "Token 需要更新，或属于其他区域",
     "the endpoint redirects, which the API never does; check `endpoint` and `proxy`": (
         "终端节点发生了重定向，请检查 `endpoint` 和 `proxy`"
     ),
     "the service refuses the request": "服务端拒绝了请求",
-    "the service, or a proxy before it, has an internal error": "服务端或其代理内部错误",
+    "the service, or a proxy in front of it, has an internal error": "服务端或其代理内部错误",
     "access denied; check the permissions, the project id and the region": (
         "没有访问权限，请检查权限、项目 ID 和区域"
     ),
-    "the proxy wants a user and a password; check `proxy` of the project": (
+    "the proxy requires a user and a password; check `proxy` of the project": (
         "代理需要用户名和密码，请检查项目的 `proxy`"
     ),
     "the service did not get the request in time": "服务端未及时收到请求",
     "the service is not ready": "服务尚未就绪",
-    "a 404 that is not the API's; check `region`, `endpoint` and `proxy` of the project": (
+    "a 404 that is not from the API; check `region`, `endpoint` and `proxy` of the project": (
         "返回的 404 并非来自该接口，请检查项目的 `region`、`endpoint` 和 `proxy`"
     ),
-    "a page instead of an answer (a proxy or a portal?); check `endpoint` and `proxy`": (
+    "a web page instead of an answer (a proxy or portal?); check `endpoint` and `proxy`": (
         "返回的是网页而不是接口数据（可能是代理或认证门户），请检查 `endpoint` 和 `proxy`"
     ),
-    "an error with a status of success": "状态码为成功，内容却是错误",
+    "an error with a success status": "状态码为成功，内容却是错误",
     "the answer is empty": "返回内容为空",
     "the answer is not usable": "返回内容无法使用",
-    "the credentials were refused lately": "不久前鉴权失败",
-    "the credentials are not proven yet": "尚未通过鉴权",
+    "the credentials were refused recently": "不久前鉴权失败",
+    "the credentials have not been verified yet": "尚未通过鉴权",
     # the connection to the API (daemon/transport.py)
     "no whole answer within": "未收到完整响应，时限",
     "no trusted TLS connection": "TLS 连接不受信任",
@@ -67,13 +67,13 @@ REASONS: Mapping[str, str] = {
     "the service refuses the channel's token or key": "聊天服务拒绝了渠道的令牌或密钥",
     "the service forbids it": "聊天服务禁止此操作",
     "the service does not know this address": "聊天服务没有这个地址",
-    "the address takes no messages": "该地址不接收消息",
-    "the proxy is a SOCKS one, for which the Python package `PySocks` is not installed": (
+    "the address does not accept messages": "该地址不接收消息",
+    "a SOCKS proxy needs the Python package `PySocks`, which is not installed": (
         "代理为 `SOCKS` 代理，但未安装 `PySocks` 软件包"
     ),
-    "the variable of the proxy is no address": "代理环境变量不是有效地址",
-    "the file of certificates does not exist": "证书文件不存在",
-    "the proxy wants a login, or refuses the one that it got": "代理要求登录，或拒绝了所给的登录信息",
+    "the proxy variable does not hold an address": "代理环境变量不是有效地址",
+    "the certificate file does not exist": "证书文件不存在",
+    "the proxy requires a login, or refuses the one given": "代理要求登录，或拒绝了所给的登录信息",
     "the service waited too long for the request": "聊天服务等待请求超时",
     "the address is gone": "该地址已停用",
     "the message is too long": "消息过长",
@@ -95,8 +95,7 @@ REASONS: Mapping[str, str] = {
     "the connection ended before the answer": "收到响应之前连接已断开",
     "the host's name cannot be resolved": "域名无法解析",
     "the connection was refused": "连接被拒绝",
-    "no TLS connection came about": "未能建立 TLS 连接",
-    "no connection came about in time": "连接超时",
+    "the TLS handshake failed": "未能建立 TLS 连接",
     "the request could not be made": "无法发出请求",
     "the other side ended it": "对方断开了连接",
     "the recipient is refused": "收件人被拒绝",
@@ -115,7 +114,7 @@ REASONS: Mapping[str, str] = {
     "the login is refused": "登录被拒绝",
     "the sender is refused": "发件人被拒绝",
     "the message is refused": "邮件被拒绝",
-    "the server takes no mail from here": "服务器不接收来自这里的邮件",
+    "the server accepts no mail from this machine": "服务器不接收来自这里的邮件",
     "no time was left for this request": "发送时限已用完",
 }
 """Chinese for each English phrase that reasons are made of."""

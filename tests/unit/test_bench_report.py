@@ -93,3 +93,10 @@ def test_a_benchmark_saves_its_own_command(
         "rows": [ROW],
         "about": "Why.",
     }
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in BENCH.glob("[!_]*.py")))
+def test_every_benchmark_writes_a_result(script: str) -> None:
+    source = (BENCH / script).read_text(encoding="utf-8")
+    assert '"--json"' in source
+    assert '"rows"' in source or "rows=" in source

@@ -455,7 +455,8 @@ def rows(figures: dict[str, float]) -> list[dict[str, object]]:
     for name, what in (("callbacks", "With callbacks"), ("polling", f"Polling every {GAP:g} s")):
         for each in ("median", "p99", "longest"):
             mine, bare = figures[f"{name}: {each}, s"], figures[f"bare: {each}, s"]
-            row = _row(f"{what}: {each} delay", f"{mine:.3f} s", f"a bare program: {bare:.3f} s")
+            compared = (f"a bare program: {bare:.3f} s", mine / bare) if name == "callbacks" else ("", None)
+            row = _row(f"{what}: {each} delay", f"{mine:.3f} s", *compared)
             found.append({**row, **_target(figures, f"{name}: {each}, s", " s")})
     late = "polling: p99 beyond the planned gap, s"
     found.append({**_row(f"Polling: {late[9:-3]}", f"{figures[late]:.3f} s", ""), **_target(figures, late, " s")})

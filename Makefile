@@ -18,7 +18,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check house bench bench-planning bench-delivery dist lock clean
+.PHONY: help venv demo test test-busy faults check lint types imports docs docs-check house bench bench-planning dist lock clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -71,14 +71,11 @@ docs-check: $(STAMP) ## check that the generated pages of docs/ are up to date
 house: $(STAMP) ## measure how the modules of daemon/ depend on each other; ARGS=--wire follows an answer
 	@$(BIN)/python docs/house.py $(ARGS)
 
-bench: $(STAMP) ## run the benchmarks of bench/
-	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: $(STAMP) ## run all benchmarks and write docs/performance.md; ARGS="poll lists" runs only these
+	@$(BIN)/python bench/_report.py $(ARGS)
 
 bench-planning: $(STAMP) ## measure the planning of single queries, and update the figures of docs/polling.md
 	@$(BIN)/python bench/planning.py --write $(ARGS)
-
-bench-delivery: $(STAMP) ## measure delivery delay and throughput, and update the figures of docs/performance.md
-	@$(BIN)/python bench/delivery.py --write $(ARGS)
 
 dist: $(STAMP) ## build the sdist and the wheel into dist/
 	@$(BIN)/python -m build --no-isolation

@@ -1,6 +1,6 @@
 """How soon a running daemon takes up jobs that a command tracks.
 
-    python bench/pickup.py [--jobs 50000] [--rounds 3]
+    python bench/pickup.py [--jobs 50000] [--rounds 3] [--json FILE]
 
 Runs a real `wrapd run` with a simulator in another process, and `wrapd track -` with that many ids. Measures the
 time from the end of the command until the daemon has taken up the last of them, as a share of the command's own
@@ -17,6 +17,7 @@ import time
 import uuid
 from pathlib import Path
 
+from _report import save
 from lists import TICK, daemon, tracked
 from poll import Target, simulator
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     options = parser.parse_args()
     rounds = [measure(options.jobs) for _ in range(options.rounds)]
     command, taken, cpu = (statistics.median(column) for column in zip(*rounds, strict=True))
@@ -32,6 +34,15 @@ def main() -> None:
         f"{options.jobs:,} ids: the command took {command:.1f} s, the last one was taken up {taken:.1f} s later "
         f"({taken / command:.2f} of it); {1e6 * cpu / options.jobs:.0f} µs of the daemon's CPU for each"
     )
+    if options.json:
+        what = f"{options.jobs:,} ids: from the end of `wrapd track -` until the last one is taken up"
+        beside, used = f"the command: {command:.1f} s", f"{1e6 * cpu / options.jobs:.0f} µs"
+        rows = [
+            {"what": what, "wrapd": f"{taken:.1f} s", "beside": beside, "ratio": taken / command, "target": ""},
+            {"what": "The daemon's CPU for each", "wrapd": used, "beside": "", "ratio": None, "target": ""},
+        ]
+        about = "A command tracks jobs in the database of a running `wrapd run`."
+        save(options.json, title="Taking up jobs", order=50, about=about, rows=rows)
 
 
 def measure(number: int) -> tuple[float, float, float]:

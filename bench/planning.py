@@ -1,6 +1,6 @@
 """How well wrapd chooses when to poll single jobs: delay against requests, in seeded simulations.
 
-    python bench/planning.py [--write] [--quick]
+    python bench/planning.py [--write] [--quick] [--json FILE]
 
 Runs the daemon's own domain code under a simulated clock. Prints each promise with its bound and exits with 1 if
 one does not hold. `--write` also updates the figures and plots of docs/polling.md. `--quick` uses one seed and
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from _paper import ROOT, replace_block, table
 from _plot import Panel, Series, write
+from _report import save
 from _single import CAP, RAILS, Figures, Seen, backoff, fixed, fixed_at, learned, of
 from _stuck import Foresight, foresee
 from _worlds import Job, World, jobs
@@ -87,20 +88,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="update the figures and plots of docs/polling.md")
     parser.add_argument("--quick", action="store_true", help="one seed, fewer jobs")
+    parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     arguments = parser.parse_args()
     result = measure(QUICK if arguments.quick else Size())
     for promise in result.promises:
         print(f"{'ok  ' if promise.holds else 'MISS'} {promise.name:<66} {_bounded(promise)}")
     print("\n" + result.text)
-    if arguments.write:
+    if arguments.write or (arguments.json and not arguments.quick):  # both pages show the same run
         replace_block(PAGE, "planning", result.text)
         result.draw(PAGE.parent)
+    if arguments.json:
+        plots = [{"file": "polling-delay.svg", "alt": "Delay over requests per job"}]
+        save(arguments.json, title="Planning", order=10, about=ABOUT, rows=rows(result.promises), plots=plots)
     sys.exit(not all(promise.holds for promise in result.promises))
 
 
+ABOUT = """
+Single queries under a simulated clock, in worlds made from fixed seeds; [polling.md](polling.md) explains them and
+has all figures of this run. "Fixed" is the fixed interval with as many requests."""
+
+
+def rows(promises: Sequence[Promise]) -> list[dict[str, object]]:
+    """The rows of docs/performance.md."""
+    return [
+        {
+            "what": promise.name,
+            "wrapd": f"{promise.value:.4g}",
+            "beside": "",
+            "ratio": None,
+            "target": _bounds(promise),
+            "met": promise.holds,
+        }
+        for promise in promises
+    ]
+
+
 def _bounded(promise: Promise) -> str:
-    least = "" if promise.least == float("-inf") else f"at least {promise.least:g}, "
-    return f"{promise.value:8.4g}   ({least}at most {promise.most:g})"
+    return f"{promise.value:8.4g}   ({_bounds(promise)})"
 
 
 # What one process does

@@ -14,8 +14,8 @@ from daemon.domain.jobs import ProjectName
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
-from daemon.notify import Dispatcher
 from daemon.notify.outbox.context import OnResult
+from daemon.notify.outbox.dispatcher import Dispatcher
 from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.spec import Spec

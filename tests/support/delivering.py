@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify import NotifySettings
 from daemon.notify.outbox import ChannelPlan
+from daemon.notify.outbox.dispatcher import Dispatcher
 from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
 from daemon.notify.transport import ChannelSettings, open_channel

@@ -10,8 +10,9 @@ from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ChannelName
 from daemon.domain.routing import Routing, routing
 from daemon.metrics import Metrics
-from daemon.notify import Dispatcher, NotifySettings
+from daemon.notify import NotifySettings
 from daemon.notify.outbox import ChannelPlan
+from daemon.notify.outbox.dispatcher import Dispatcher
 from daemon.notify.outbox.lane import Lane
 from daemon.notify.outbox.prepare import Preparer
 from daemon.notify.transport import ChannelSettings, open_channel

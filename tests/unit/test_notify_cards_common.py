@@ -1,6 +1,8 @@
 """Cutting, links and pictures: the parts that all cards share."""
 
 import doctest
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -97,3 +99,12 @@ def test_what_is_beyond_a_limit_is_counted() -> None:
     assert [row.name for row in parts.rows] == ["film 0", "film 1", "film 2", "film 3"]
     assert (parts.cut_rows, parts.cut_links) == (5, 1)
     assert [link.name for link in parts.links] == ["Preview"]
+
+
+@pytest.mark.parametrize("module", ["daemon.notify", "daemon.notify.message.compose", "daemon.notify.services"])
+def test_what_only_sending_needs_is_not_imported(module: str) -> None:
+    """Commands that check or show import these modules, and should not pay for sending."""
+    heavy = ("apprise", "requests", "smtplib", "email.policy", "ssl", "aiohttp", "sqlalchemy", "jinja2")
+    script = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown == "[]\n"

@@ -7,6 +7,7 @@ received.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY
@@ -29,7 +30,9 @@ from daemon.notify.message.facts import (
 )
 from daemon.notify.message.language import MARKS, OTHER, PARTIAL, MessageContext
 from daemon.notify.message.lateness import job_late, late, notes
-from daemon.store import Claimed, DeliveryRow
+
+if TYPE_CHECKING:
+    from daemon.store import Claimed, DeliveryRow
 
 __all__ = ["MessageContext", "compose", "compose_digest", "compose_plain"]
 
@@ -43,7 +46,7 @@ _WHEN = {
 }
 
 
-def compose(claimed: Claimed, context: MessageContext) -> Message:
+def compose(claimed: "Claimed", context: MessageContext) -> Message:
     """The message of a claimed delivery. Never raises, whatever a row contains."""
     delivery = claimed.delivery
     if delivery.event is Event.BATCH_FINISHED:
@@ -53,7 +56,7 @@ def compose(claimed: Claimed, context: MessageContext) -> Message:
     return _job_message(job_alert(claimed, claimed.job), context)
 
 
-def compose_plain(claimed: Claimed) -> Message:
+def compose_plain(claimed: "Claimed") -> Message:
     """A minimal message, used when `compose` fails because of a bug: the event and what it is about."""
     delivery, job = claimed.delivery, claimed.job
     batch = delivery.facts.get("batch")
@@ -70,7 +73,7 @@ def compose_plain(claimed: Claimed) -> Message:
     )
 
 
-def compose_digest(claimed: Sequence[Claimed], context: MessageContext) -> Message:
+def compose_digest(claimed: Sequence["Claimed"], context: MessageContext) -> Message:
     """One message for one or more claimed deliveries of a channel. A single delivery gets its own message."""
     if len(claimed) == 1:
         return compose(claimed[0], context)
@@ -246,7 +249,7 @@ def _validity(url: str, fetched: datetime, life: timedelta | None, context: Mess
 _OPERATOR_FACTS = ("state", "job_id", "reason", "late_seconds", "jobs", "deliveries", "part", "command")
 
 
-def operator_message(delivery: DeliveryRow, context: MessageContext) -> Message:
+def operator_message(delivery: "DeliveryRow", context: MessageContext) -> Message:
     """The message of an operator event."""
     facts, voice, texts = delivery.facts, context.voice, context.voice.texts
     emoji, severity = MARKS.get(delivery.event, OTHER)

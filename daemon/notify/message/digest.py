@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY
@@ -29,7 +30,9 @@ from daemon.notify.message.facts import (
 )
 from daemon.notify.message.language import DIGEST, MARKS, MessageContext
 from daemon.notify.message.lateness import diverted_from, is_resent, late, notes
-from daemon.store import Claimed, DeliveryRow
+
+if TYPE_CHECKING:
+    from daemon.store import Claimed, DeliveryRow
 
 _RANK = {Severity.BAD: 0, Severity.WARNING: 1, Severity.GOOD: 2, Severity.INFO: 3}
 _DETAIL = 120
@@ -41,7 +44,7 @@ class _Alert:
     """An alert, the message it would be on its own, and when it happened. `about` is None unless it is about a
     job."""
 
-    claimed: Claimed
+    claimed: "Claimed"
     message: Message
     about: JobAlert | None
     at: datetime
@@ -58,7 +61,7 @@ class _Alert:
         return self.message.severity is not Severity.BAD, self.at, self.claimed.delivery.id
 
 
-def digest_message(alerts: Sequence[tuple[Claimed, Message]], context: MessageContext) -> Message:
+def digest_message(alerts: Sequence[tuple["Claimed", Message]], context: MessageContext) -> Message:
     """The message for two or more alerts, each given with the message it would be on its own."""
     found = [_alert(claimed, message) for claimed, message in alerts]
     counts = _counts(found)
@@ -77,7 +80,7 @@ def digest_message(alerts: Sequence[tuple[Claimed, Message]], context: MessageCo
     )
 
 
-def _alert(claimed: Claimed, message: Message) -> _Alert:
+def _alert(claimed: "Claimed", message: Message) -> _Alert:
     delivery, job = claimed.delivery, claimed.job
     if job is None or delivery.event is Event.BATCH_FINISHED:
         at = moment(delivery.facts, "ended") or observed(delivery)
@@ -189,7 +192,7 @@ _SIGNS = {
 }
 
 
-def batch_message(delivery: DeliveryRow, context: MessageContext) -> Message:
+def batch_message(delivery: "DeliveryRow", context: MessageContext) -> Message:
     """The message for the end of a batch."""
     facts, texts = delivery.facts, context.voice.texts
     counts = {way: number(facts, way) for way in WAYS}
@@ -268,7 +271,7 @@ def _batch_row(facts: Mapping[str, Json], context: MessageContext) -> Row:
     )
 
 
-def _fields(delivery: DeliveryRow, ended: datetime, context: MessageContext) -> tuple[Field, ...]:
+def _fields(delivery: "DeliveryRow", ended: datetime, context: MessageContext) -> tuple[Field, ...]:
     voice, began = context.voice, moment(delivery.facts, "began")
     took = (ended - began).total_seconds() if began is not None else 0.0
     pairs = (
@@ -281,7 +284,7 @@ def _fields(delivery: DeliveryRow, ended: datetime, context: MessageContext) -> 
 
 
 def _batch_facts(
-    delivery: DeliveryRow, name: str, counts: Mapping[str, int], jobs: int, ended: datetime
+    delivery: "DeliveryRow", name: str, counts: Mapping[str, int], jobs: int, ended: datetime
 ) -> dict[str, Json]:
     began = moment(delivery.facts, "began")
     return {

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import DAY, link_expiry
 from daemon.domain.states import State
 from daemon.notify.message.escape import clean
 from daemon.notify.message.language import MessageContext
-from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
+
+if TYPE_CHECKING:
+    from daemon.store import Claimed, DeliveryRow, JobRow, TransitionRow
 
 FACTS: Mapping[str, str] = {
     "event": "see [events.md](events.md); `digest` for several alerts in one message, `test` for a test message",
@@ -118,9 +121,9 @@ class Forecast:
 class JobAlert:
     """A job's alert: its rows and what they say."""
 
-    delivery: DeliveryRow
-    job: JobRow
-    move: TransitionRow | None
+    delivery: "DeliveryRow"
+    job: "JobRow"
+    move: "TransitionRow | None"
     times: Times
     name: str
 
@@ -164,13 +167,13 @@ class JobAlert:
         return self.job.link_until or moment(self.delivery.facts, "link_until")
 
 
-def job_alert(claimed: Claimed, job: JobRow) -> JobAlert:
+def job_alert(claimed: "Claimed", job: "JobRow") -> JobAlert:
     """Read what a claimed delivery about `job` says."""
     delivery, move = claimed.delivery, claimed.move
     return JobAlert(delivery=delivery, job=job, move=move, times=_times(delivery, job, move), name=job_name(job))
 
 
-def job_name(job: JobRow) -> str:
+def job_name(job: "JobRow") -> str:
     """Display name of a job: its video's name, else its label, else its id."""
     for name in (job.asset.asset_name, job.label):
         shown = clean(name or "", limit=NAME_LIMIT)
@@ -211,12 +214,12 @@ def moment(facts: Mapping[str, Json], key: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def observed(delivery: DeliveryRow) -> datetime:
+def observed(delivery: "DeliveryRow") -> datetime:
     """When it was observed, or else when the alert was written."""
     return moment(delivery.facts, "observed_at") or delivery.created_at
 
 
-def _times(delivery: DeliveryRow, job: JobRow, move: TransitionRow | None) -> Times:
+def _times(delivery: "DeliveryRow", job: "JobRow", move: "TransitionRow | None") -> Times:
     seen = move.observed_at if move is not None else observed(delivery)
     if delivery.event in {Event.LINK_EXPIRING, Event.STARTED}:
         return Times(ended=seen, seen=seen, took=None, reported=False)
@@ -237,7 +240,7 @@ def _times(delivery: DeliveryRow, job: JobRow, move: TransitionRow | None) -> Ti
     return Times(ended=seen, seen=seen, took=seconds, reported=False)
 
 
-def delivery_facts(delivery: DeliveryRow) -> dict[str, Json]:
+def delivery_facts(delivery: "DeliveryRow") -> dict[str, Json]:
     """All keys, with the facts that every alert has."""
     return {
         **NOTHING,

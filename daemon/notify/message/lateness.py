@@ -6,11 +6,14 @@ Owns the rule for the stated cause of lateness: that of the longest wait, and on
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.message.facts import NAME_LIMIT, JobAlert, moment, number, observed, text
 from daemon.notify.message.language import MessageContext
-from daemon.store import DeliveryRow
+
+if TYPE_CHECKING:
+    from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
 """A message sent this long after its event says so."""
@@ -24,7 +27,7 @@ class _Wait:
     why: str
 
 
-def notes(delivery: DeliveryRow, context: MessageContext, late: str) -> tuple[str, ...]:
+def notes(delivery: "DeliveryRow", context: MessageContext, late: str) -> tuple[str, ...]:
     """All notes of an alert. `late` is the one about lateness, '' for none; a requested repeat is never late."""
     texts = context.voice.texts
     diverted = diverted_from(delivery)
@@ -39,7 +42,7 @@ def notes(delivery: DeliveryRow, context: MessageContext, late: str) -> tuple[st
     return tuple(filter(None, found))
 
 
-def damped(delivery: DeliveryRow, context: MessageContext) -> str:
+def damped(delivery: "DeliveryRow", context: MessageContext) -> str:
     """How often it happened since the last message, if this one covers several times; else ''."""
     times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
     if times < 2 or since is None:
@@ -47,7 +50,7 @@ def damped(delivery: DeliveryRow, context: MessageContext) -> str:
     return context.voice.texts.damped.format(n=times, since=context.voice.moment(since))
 
 
-def resent(delivery: DeliveryRow, context: MessageContext) -> str:
+def resent(delivery: "DeliveryRow", context: MessageContext) -> str:
     """Says that a person requested this repeat; '' otherwise."""
     if not is_resent(delivery):
         return ""
@@ -55,12 +58,12 @@ def resent(delivery: DeliveryRow, context: MessageContext) -> str:
     return voice.texts.resent.format(first=voice.moment(first))
 
 
-def is_resent(delivery: DeliveryRow) -> bool:
+def is_resent(delivery: "DeliveryRow") -> bool:
     """Whether a person requested this as a repeat of an earlier delivery."""
     return number(delivery.facts, "resent_from") > 0
 
 
-def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
+def diverted_from(delivery: "DeliveryRow") -> ChannelName | None:
     """The channel that the alert was written for, if it goes to another one."""
     return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
 
@@ -81,7 +84,7 @@ def job_late(alert: JobAlert, happened: str, context: MessageContext) -> str:
     return _late(happened, ended, waits, context)
 
 
-def late(delivery: DeliveryRow, happened: str, at: datetime, context: MessageContext) -> str:
+def late(delivery: "DeliveryRow", happened: str, at: datetime, context: MessageContext) -> str:
     """The note for a late alert that is not about a job."""
     if context.now - at <= LATE:
         return ""
@@ -97,7 +100,7 @@ def _late(happened: str, at: datetime, waits: list[_Wait], context: MessageConte
     return pattern.format(happened=happened.format(at=first), told=reported, why=known)
 
 
-def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
+def _queued(delivery: "DeliveryRow", context: MessageContext) -> _Wait:
     """The wait in the outbox: for the end of quiet hours, then for the channel."""
     texts, written, held = context.voice.texts, delivery.created_at, delivery.held_until
     failed = delivery.attempts > 1 or (context.failed_at is not None and context.failed_at >= written)

@@ -7,18 +7,17 @@ channel's URL. Apprise builds encrypted or signed mail from the HTML, without th
 """
 
 import re
-import smtplib
 from collections.abc import Mapping, Sequence
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, formataddr, make_msgid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.message.escape import chat, html_chat, html_text
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.base import Carded, Markup, Option, Picture, Service, Tested
 from daemon.notify.services.cards import COLOURS, cut, limited, paragraphs, shown_url, usable, utf8
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 SIZE = 90000
 """Bytes of the HTML: Gmail hides everything beyond 102 KB."""
@@ -116,16 +115,14 @@ def _text_row(row: Row) -> tuple[str, ...]:
     return (line, shown_url(row.link.url)) if row.link is not None else (line,)
 
 
-_POLICY = SMTP.clone(cte_type="7bit")
-"""Old servers do not accept 8-bit lines."""
-
-
 class Mail(Carded):
     """A mailbox, reached by SMTP."""
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
         """Send the card, or the text if there is none."""
-        from apprise.exception import AppriseImproperlyConfigured  # noqa: PLC0415 - cards need no Apprise
+        import smtplib  # noqa: PLC0415 - 30 ms, and cards do not need it
+
+        from apprise.exception import AppriseImproperlyConfigured  # noqa: PLC0415 - as above
         from apprise.plugins.email.base import PGP_MODE_DEFAULT  # noqa: PLC0415 - as above
         from apprise.plugins.email.smtp import AppriseSMTPController  # noqa: PLC0415 - as above
 
@@ -173,10 +170,14 @@ class Mail(Carded):
     def _named(self, address: str) -> str:
         return _address(self.names.get(address), address)
 
-    def _written(self) -> EmailMessage:
+    def _written(self) -> "EmailMessage":
         """The mail without its recipients."""
+        from email.message import EmailMessage  # noqa: PLC0415 - cards do not need it
+        from email.policy import SMTP  # noqa: PLC0415 - as above
+        from email.utils import format_datetime, make_msgid  # noqa: PLC0415 - as above
+
         assert self.card is not None
-        mail = EmailMessage(policy=_POLICY)
+        mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # old servers do not accept 8-bit lines
         for name, value in {"X-Application": self.app_id, **self.headers}.items():
             mail[name] = " ".join(str(value).split())
         mail["Subject"] = self.card["subject"]
@@ -219,6 +220,8 @@ def _addresses(entry: str) -> set[str]:
 
 def _address(name: Any, address: Any) -> str:
     """An address for a header. Apprise passes False for a missing name."""
+    from email.utils import formataddr  # noqa: PLC0415 - cards do not need it
+
     return formataddr((str(name) if name else None, str(address)), charset="utf-8")
 
 

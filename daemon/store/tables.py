@@ -6,7 +6,7 @@ no queries. Portable: only a few hints are specific to SQLite.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -30,27 +30,10 @@ from sqlalchemy import (
 )
 
 from daemon.domain.events import Json
+from daemon.store.rows import from_stamp, to_stamp
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-# In 2106. Up to then a float can represent every microsecond.
-_MOST_IN_A_FLOAT = 2**32 * 1_000_000
 # `json.dumps` would create an encoder on each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def to_stamp(moment: datetime) -> int:
-    """Return `moment` as exact microseconds since 1970 in UTC. Raises ValueError for a naive one."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without an offset cannot be stored: {moment!r}")
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_stamp(stamp: int) -> datetime:
-    """Return the moment, in UTC, of a number made by `to_stamp`."""
-    if 0 <= stamp < _MOST_IN_A_FLOAT:
-        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and called for every row
-    return _EPOCH + timedelta(microseconds=stamp)
 
 
 class Moment(TypeDecorator[datetime]):

@@ -1,6 +1,7 @@
 """Lists the batches and how many of their jobs have ended.
 
-Owns these statements and writes nothing; `batches` owns the alert of a batch's end.
+Owns these statements and writes nothing: triggers keep the batches and their counts, so that a page costs the same
+however many jobs they have. `batches` owns the alert of a batch's end.
 """
 
 from collections import Counter
@@ -14,28 +15,13 @@ from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
 from daemon.store.rows import BatchRow, WatchRow
-from daemon.store.tables import JOBS
+from daemon.store.tables import BATCHES, JOB_COUNTS, JOBS
 
 _Watched = list[WatchRow]
 
-_C = JOBS.c
-_LATER = JOBS.alias("later")
-# Naming each tracking state makes each one a single index step, however many jobs the batch has.
-_IS_NEWEST = ~(
-    select(1)
-    .where(
-        _LATER.c.batch == _C.batch,
-        _LATER.c.project == _C.project,
-        _LATER.c.tracking.in_([plain(each) for each in Tracking]),
-        _LATER.c.id > _C.id,
-    )
-    .correlate(JOBS)
-    .exists()
-)
-_COUNTS = (
-    select(_C.project, _C.batch, _C.tracking, _C.state, func.count())
-    .where(_C.batch.in_(bindparam("of_batches", expanding=True)))
-    .group_by(_C.batch, _C.project, _C.tracking, _C.state)
+_C, _B, _N = JOBS.c, BATCHES.c, JOB_COUNTS.c
+_COUNTS = select(_N.project, _N.batch, _N.tracking, _N.state, _N.n).where(
+    _N.batch.in_(bindparam("of_batches", expanding=True)), _N.n > 0
 )
 _UNENDED = select(*WATCHED).where(
     _C.batch == bindparam("of_batch", type_=Text),
@@ -52,15 +38,17 @@ class BatchList(TransactionPart):
     ) -> Page[BatchRow]:
         """Return the first `limit` batches beyond `after`, of one project or of all, by their most recently added
         job, latest first."""
-        query = _newest(project).order_by(_C.id.desc()).limit(limit)
-        found = self._connection.execute(query if after is None else query.where(_C.id < after.id)).all()
+        query = _batches(project).order_by(_B.newest.desc()).limit(limit)
+        found = self._connection.execute(query if after is None else query.where(_B.newest < after.id)).all()
         counts = self._counts({(ProjectName(row.project), row.batch) for row in found})
-        rows = [_row(row.id, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found]
+        rows = [
+            _row(row.newest, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found
+        ]
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """Count the batches, up to `most`."""
-        some = _newest(project).limit(most).subquery()
+        some = _batches(project).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
 
@@ -78,11 +66,9 @@ class BatchList(TransactionPart):
         return counts
 
 
-def _newest(project: ProjectName | None) -> Select[tuple[int, str, str]]:
-    """Select the most recently added job of each batch."""
-    query = select(_C.id, _C.project, _C.batch).where(_C.batch.is_not(None), _IS_NEWEST)
-    # The concatenation keeps SQLite off the project index, which would mean sorting all jobs of the project.
-    return query if project is None else query.where(_C.project.concat("") == project)
+def _batches(project: ProjectName | None) -> Select[tuple[int, str, str]]:
+    query = select(_B.newest, _B.project, _B.batch)
+    return query if project is None else query.where(_B.project == project)
 
 
 def _row(row: int, project: ProjectName, batch: str, counts: Counter[str]) -> BatchRow:

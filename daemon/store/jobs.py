@@ -4,6 +4,7 @@ Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that w
 transition is written together with the alerts that it causes. What a state means is decided in domain/.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -44,10 +45,10 @@ from daemon.store.rows import (
     TrackRule,
     WatchRow,
 )
-from daemon.store.tables import JOBS, TRANSITIONS
+from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
 
-_C = JOBS.c
+_C, _N = JOBS.c, JOB_COUNTS.c
 _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
@@ -58,6 +59,7 @@ _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
+_COUNTS = select(_N.project, _N.tracking, _N.state, _N.n).where(_N.batch == "", _N.n > 0)
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
 _PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
@@ -383,18 +385,17 @@ class Jobs(TransactionPart):
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
         """Return how many jobs each project has, by tracking; pairs without any are left out."""
-        query = select(_C.project, _C.tracking, func.count()).group_by(_C.project, _C.tracking)
-        return {
-            (ProjectName(project), Tracking(tracking)): count
-            for project, tracking, count in self._connection.execute(query)
-        }
+        found = Counter[tuple[ProjectName, Tracking]]()
+        for project, tracking, _, number in self._connection.execute(_COUNTS):
+            found[ProjectName(project), Tracking(tracking)] += number
+        return found
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
         """Return how many active jobs each project has in each state (None: not answered yet)."""
-        query = select(_C.project, _C.state, func.count()).where(_ACTIVE).group_by(_C.project, _C.state)
         found: dict[ProjectName, dict[str | None, int]] = {}
-        for project, state, count in self._connection.execute(query):
-            found.setdefault(ProjectName(project), {})[state] = count
+        for project, tracking, state, number in self._connection.execute(_COUNTS):
+            if tracking == Tracking.ACTIVE:
+                found.setdefault(ProjectName(project), {})[state or None] = number
         return found
 
     def page(

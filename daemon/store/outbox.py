@@ -75,7 +75,7 @@ from daemon.store.rows import (
     Outcome,
     TransitionRow,
 )
-from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
+from daemon.store.tables import ATTEMPTS, DELIVERIES, DELIVERY_COUNTS, JOBS, TRANSITIONS
 
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
 
@@ -143,6 +143,7 @@ _RESUME = (
     .where(_D.attempts > 0, _D.due_at > _D.created_at)
     .values(due_at=_D.created_at)
 )
+_COUNTS = select(DELIVERY_COUNTS).where(DELIVERY_COUNTS.c.n > 0)
 _JOB = select(JOBS).where(JOBS.c.id == bindparam("id"))
 _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
 
@@ -369,10 +370,9 @@ class Outbox(TransactionPart):
 
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
         """Return how many deliveries each channel has, by status; pairs without any are left out."""
-        query = select(_D.channel, _D.status, func.count()).group_by(_D.channel, _D.status)
         return {
             (ChannelName(channel), named(DeliveryStatus, status)): count
-            for channel, status, count in self._connection.execute(query)
+            for channel, status, count in self._connection.execute(_COUNTS)
         }
 
     def page(

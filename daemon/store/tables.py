@@ -210,6 +210,33 @@ JOB_TAGS = Table(
     sqlite_with_rowid=False,
 )
 
+# Kept counts: triggers (migration 0008) write these three tables with every change of the rows that they count, so
+# that no list or metric counts them all. A row may be left with n = 0. The state '' stands for no state. A job of a
+# batch is counted twice: under its batch, and under the batch '', which stands for all jobs.
+JOB_COUNTS = Table(
+    "job_counts",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("batch", "project", "tracking", "state")),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+BATCHES = Table(
+    "batches",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("batch", "project")),
+    Column("newest", _ID, nullable=False),  # the highest row id of its jobs
+    Index("batches_newest", "newest"),
+    Index("batches_by_project", "project", "newest"),
+    sqlite_with_rowid=False,
+)
+DELIVERY_COUNTS = Table(
+    "delivery_counts",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("channel", "status")),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 _FREEZES = "\"after\" = 'BLOCK'"
 
 TRANSITIONS = Table(

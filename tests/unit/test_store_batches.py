@@ -260,8 +260,11 @@ def test_a_job_without_a_batch_costs_no_query_more(store: Store) -> None:
     )
     asked: list[str] = []
 
+    def note(sql: str) -> None:
+        asked.extend([] if sql.startswith("--") else [sql])  # not the statements of triggers
+
     def work(tx):
-        tx.jobs._connection.connection.dbapi_connection.set_trace_callback(asked.append)
+        tx.jobs._connection.connection.dbapi_connection.set_trace_callback(note)
         record(tx, plain, "SUCCEED")
         of_plain = len(asked)
         record(tx, member, "SUCCEED")

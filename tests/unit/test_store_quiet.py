@@ -160,7 +160,7 @@ def test_without_quiet_hours_an_alert_costs_no_query_more(store: Store) -> None:
         driver.set_trace_callback(asked.append)
         record(tx, job, "FAILED", routes=routes)
         driver.set_trace_callback(None)
-        return len(asked)
+        return sum(not sql.startswith("--") for sql in asked)  # without the statements of triggers
 
     assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 7
     assert store.write_now(lambda tx: count(tx, jobs[1], QUIET)) == 8

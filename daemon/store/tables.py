@@ -211,8 +211,8 @@ JOB_TAGS = Table(
 )
 
 # Kept counts: triggers (migration 0008) write these three tables with every change of the rows that they count, so
-# that no list or metric counts them all. A row may be left with n = 0. The state '' stands for no state. A job of a
-# batch is counted twice: under its batch, and under the batch '', which stands for all jobs.
+# that no list or metric counts them all. A row may be left with n = 0. The state '' stands for no state. A job of
+# a batch is counted twice: under its batch, and under the batch '', which stands for all jobs.
 JOB_COUNTS = Table(
     "job_counts",
     METADATA,

@@ -1,7 +1,7 @@
 """Lists the batches and how many of their jobs have ended.
 
-Owns these statements and writes nothing: triggers keep the batches and their counts, so that a page costs the same
-however many jobs they have. `batches` owns the alert of a batch's end.
+Owns these statements and writes nothing. A page reads kept counts and costs the same however many jobs ended.
+`batches` owns the alert of a batch's end.
 """
 
 from collections import Counter
@@ -15,13 +15,18 @@ from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
 from daemon.store.rows import BatchRow, WatchRow
-from daemon.store.tables import BATCHES, JOB_COUNTS, JOBS
+from daemon.store.tables import BATCH_COUNTS, BATCHES, JOBS
 
 _Watched = list[WatchRow]
 
-_C, _B, _N = JOBS.c, BATCHES.c, JOB_COUNTS.c
-_COUNTS = select(_N.project, _N.batch, _N.tracking, _N.state, _N.n).where(
+_C, _B, _N = JOBS.c, BATCHES.c, BATCH_COUNTS.c
+_ENDED = select(_N.project, _N.batch, _N.tracking, _N.state, _N.n).where(
     _N.batch.in_(bindparam("of_batches", expanding=True)), _N.n > 0
+)
+_ACTIVE = select(func.count()).where(
+    _C.batch == bindparam("of_batch", type_=Text),
+    _C.project == bindparam("of_project", type_=Text),
+    _C.tracking == plain(Tracking.ACTIVE),
 )
 _UNENDED = select(*WATCHED).where(
     _C.batch == bindparam("of_batch", type_=Text),
@@ -60,9 +65,12 @@ class BatchList(TransactionPart):
         """Return, for each batch, how many jobs ended in each way, with `active` for those that have not."""
         counts: dict[Batch, Counter[str]] = {batch: Counter() for batch in wanted}
         for part in chunks(batch for _, batch in counts):
-            for project, batch, tracking, state, count in self._connection.execute(_COUNTS, {"of_batches": part}):
+            for project, batch, tracking, state, number in self._connection.execute(_ENDED, {"of_batches": part}):
                 if (project, batch) in counts:
-                    counts[project, batch][end_word(tracking, state)] += count
+                    counts[project, batch][end_word(tracking, state)] += number
+        for (project, batch), found in counts.items():
+            names = {"of_project": project, "of_batch": batch}
+            found[Tracking.ACTIVE.value] = self._connection.execute(_ACTIVE, names).scalar_one()
         return counts
 
 

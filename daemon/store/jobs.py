@@ -4,7 +4,6 @@ Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that w
 transition is written together with the alerts that it causes. What a state means is decided in domain/.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -45,10 +44,10 @@ from daemon.store.rows import (
     TrackRule,
     WatchRow,
 )
-from daemon.store.tables import JOB_COUNTS, JOBS, TRANSITIONS
+from daemon.store.tables import JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
 
-_C, _N = JOBS.c, JOB_COUNTS.c
+_C = JOBS.c
 _Jobs = list[JobRow]
 _Watched = list[WatchRow]
 _Channels = list[ChannelName]
@@ -59,7 +58,6 @@ _ENDS = {Event.LOST: Tracking.LOST, Event.EXPIRED: Tracking.EXPIRED}
 _NO_FACTS: Mapping[str, Json] = MappingProxyType({})
 _NO_MORE_POLLS = {"next_poll_at": None, "next_reason": None}
 
-_COUNTS = select(_N.project, _N.tracking, _N.state, _N.n).where(_N.batch == "", _N.n > 0)
 _ACTIVE = _C.tracking == plain(Tracking.ACTIVE)
 _PAGE = select(*WATCHED).where(_ACTIVE, _C.id > bindparam("after")).order_by(_C.id).limit(bindparam("most"))
 _CHANGED = select(*WATCHED).where(_C.changed == literal_column("1")).order_by(_C.id).limit(bindparam("most"))
@@ -385,17 +383,20 @@ class Jobs(TransactionPart):
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
         """Return how many jobs each project has, by tracking; pairs without any are left out."""
-        found = Counter[tuple[ProjectName, Tracking]]()
-        for project, tracking, _, number in self._connection.execute(_COUNTS):
-            found[ProjectName(project), Tracking(tracking)] += number
-        return found
+        query = select(_C.project, _C.tracking, func.count()).group_by(_C.project, _C.tracking)
+        return {
+            (ProjectName(project), Tracking(tracking)): count
+            for project, tracking, count in self._connection.execute(query)
+        }
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
         """Return how many active jobs each project has in each state (None: not answered yet)."""
         found: dict[ProjectName, dict[str | None, int]] = {}
-        for project, tracking, state, number in self._connection.execute(_COUNTS):
-            if tracking == Tracking.ACTIVE:
-                found.setdefault(ProjectName(project), {})[state or None] = number
+        of_index = (_C.project, _C.tracking, _C.state)
+        for values in paging.combinations(self._connection, of_index, {"tracking": Tracking.ACTIVE}):
+            these = (paging.is_value(column, values[str(column.key)]) for column in of_index)
+            number = self._connection.execute(select(func.count()).where(*these)).scalar_one()
+            found.setdefault(ProjectName(values["project"]), {})[values["state"]] = number
         return found
 
     def page(

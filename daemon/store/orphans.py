@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, Text, bindparam, func, select, update
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
@@ -20,17 +20,17 @@ from daemon.store import alerts, damped
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import open_
 from daemon.store.rows import DeliveryStatus
-from daemon.store.tables import DELIVERIES, DELIVERY_COUNTS, JOB_COUNTS
+from daemon.store.tables import DELIVERIES, JOBS
 
 Name = tuple[What, str]
 
-_D, _J, _N = DELIVERIES.c, JOB_COUNTS.c, DELIVERY_COUNTS.c
-_ACTIVE_JOBS = select(_J.project, func.sum(_J.n)).where(_J.batch == "", _J.tracking == plain(Tracking.ACTIVE))
-_UNSENT = select(_N.channel, func.sum(_N.n)).where(open_(DELIVERY_COUNTS))
-_COUNTS: Mapping[What, Select[Any]] = {
-    "project": _ACTIVE_JOBS.group_by(_J.project).order_by(_J.project),
-    "channel": _UNSENT.group_by(_N.channel).order_by(_N.channel),
-}
+_C, _D = JOBS.c, DELIVERIES.c
+_NAME = bindparam("name", type_=Text)
+# Index steps from one name to the next: a table may hold a million rows of each.
+_NEXT_PROJECT = select(_C.project).where(_C.project > _NAME).order_by(_C.project).limit(1)
+_NEXT_CHANNEL = select(_D.channel).where(_D.channel > _NAME).order_by(_D.channel).limit(1)
+_JOBS = select(func.count()).where(_C.project == _NAME, _C.tracking == plain(Tracking.ACTIVE))
+_UNSENT = select(func.count()).where(_D.channel == _NAME, open_(DELIVERIES))
 _KEY = f"{Event.ORPHANED}/"
 _ALERTS = (
     select(_D.id, _D.key, _D.facts, _D.status, _D.attempts)
@@ -47,12 +47,19 @@ class Orphans(TransactionPart):
 
     def count(self, known: Mapping[What, Collection[str]]) -> list[Orphaned]:
         """Return the projects with active jobs and the channels with unsent alerts that are not in `known`."""
-        return [
-            Orphaned(what=what, name=name, count=number)
-            for what, query in _COUNTS.items()
-            for name, number in self._connection.execute(query)
-            if number and name not in known[what]
-        ]
+        steps: tuple[tuple[What, Select[Any], Select[Any]], ...] = (
+            ("project", _NEXT_PROJECT, _JOBS),
+            ("channel", _NEXT_CHANNEL, _UNSENT),
+        )
+        found = []
+        for what, step, query in steps:
+            name = ""  # sorts before all names: none is empty
+            while (after := self._connection.execute(step, {"name": name}).scalar_one_or_none()) is not None:
+                name = after
+                if name not in known[what]:
+                    number = self._connection.execute(query, {"name": name}).scalar_one()
+                    found.append(Orphaned(what=what, name=name, count=number))
+        return [each for each in found if each.count]
 
     def are_told(self) -> bool:
         """Return whether any alert stands open."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    Text,
     bindparam,
     func,
     insert,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 
 from daemon.domain.digests import Waiting
 from daemon.domain.events import OperatorAlert
@@ -75,7 +77,7 @@ from daemon.store.rows import (
     Outcome,
     TransitionRow,
 )
-from daemon.store.tables import ATTEMPTS, DELIVERIES, DELIVERY_COUNTS, JOBS, TRANSITIONS
+from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, SENT_COUNTS, TRANSITIONS
 
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
 
@@ -143,7 +145,12 @@ _RESUME = (
     .where(_D.attempts > 0, _D.due_at > _D.created_at)
     .values(due_at=_D.created_at)
 )
-_COUNTS = select(DELIVERY_COUNTS).where(DELIVERY_COUNTS.c.n > 0)
+_COUNT = select(func.count()).where(_D.channel == CHANNEL, _D.status == bindparam("of_status", type_=Text))
+_SENT = select(SENT_COUNTS.c.n).where(SENT_COUNTS.c.channel == CHANNEL)
+_ADD_SENT = sqlite.insert(SENT_COUNTS)
+_COUNT_SENT = _ADD_SENT.on_conflict_do_update(
+    index_elements=[SENT_COUNTS.c.channel], set_={"n": SENT_COUNTS.c.n + _ADD_SENT.excluded.n}
+)
 _JOB = select(JOBS).where(JOBS.c.id == bindparam("id"))
 _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
 
@@ -236,7 +243,8 @@ class Outbox(TransactionPart):
         rows = [{**values, **key} for key in keys]
         if outcome.kind is not AttemptOutcome.SENT:
             rows = [row | _tried(each, outcome, at=at) for row, each in zip(rows, claimed, strict=True)]
-        if self._connection.execute(_JUDGE, rows).rowcount < 1:
+        judged = self._connection.execute(_JUDGE, rows).rowcount
+        if judged < 1:
             return
         end = {
             "ended_at": at,
@@ -246,8 +254,11 @@ class Outbox(TransactionPart):
         }
         # Only deliveries that are being sent have an open attempt: those not judged above match nothing here.
         self._connection.execute(_END, [{**end, **key} for key in keys])
-        if outcome.kind is AttemptOutcome.SENT and any(each.channel_held for each in claimed):
-            self.release(claimed[0].delivery.channel, at=at)
+        channel = claimed[0].delivery.channel
+        if outcome.kind is AttemptOutcome.SENT:
+            self._connection.execute(_COUNT_SENT, {"channel": channel, "n": judged})
+            if any(each.channel_held for each in claimed):
+                self.release(channel, at=at)
 
     def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
         """Return what may be merged on the channel: alerts about jobs and batches, counted up to
@@ -369,11 +380,15 @@ class Outbox(TransactionPart):
         return None if row is None else delivery_row(row)
 
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
-        """Return how many deliveries each channel has, by status; pairs without any are left out."""
-        return {
-            (ChannelName(channel), named(DeliveryStatus, status)): count
-            for channel, status, count in self._connection.execute(_COUNTS)
-        }
+        """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent is
+        not counted but kept, so that this takes no longer for more of it."""
+        found = {}
+        for pair in paging.combinations(self._connection, (_D.channel, _D.status), {}):
+            names = {"channel": pair["channel"], "of_status": pair["status"]}
+            query = _SENT if pair["status"] == DeliveryStatus.SENT else _COUNT
+            number = self._connection.execute(query, names).scalar_one()
+            found[ChannelName(pair["channel"]), named(DeliveryStatus, pair["status"])] = number
+        return found
 
     def page(
         self,

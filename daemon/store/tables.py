@@ -210,16 +210,8 @@ JOB_TAGS = Table(
     sqlite_with_rowid=False,
 )
 
-# Kept counts: triggers (migration 0008) write these three tables with every change of the rows that they count, so
-# that no list or metric counts them all. A row may be left with n = 0. The state '' stands for no state. A job of
-# a batch is counted twice: under its batch, and under the batch '', which stands for all jobs.
-JOB_COUNTS = Table(
-    "job_counts",
-    METADATA,
-    *(Column(name, Text, primary_key=True) for name in ("batch", "project", "tracking", "state")),
-    Column("n", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+# The batches, and how their jobs ended, so that a list of batches does not read their jobs. `store.tracking` adds
+# new jobs, triggers (migration 0008) do the rest. A count may be 0; the state '' stands for no state.
 BATCHES = Table(
     "batches",
     METADATA,
@@ -229,11 +221,11 @@ BATCHES = Table(
     Index("batches_by_project", "project", "newest"),
     sqlite_with_rowid=False,
 )
-DELIVERY_COUNTS = Table(
-    "delivery_counts",
+BATCH_COUNTS = Table(
+    "batch_counts",
     METADATA,
-    *(Column(name, Text, primary_key=True) for name in ("channel", "status")),
-    Column("n", BigInteger, nullable=False),
+    *(Column(name, Text, primary_key=True) for name in ("batch", "project", "tracking", "state")),
+    Column("n", BigInteger, nullable=False),  # jobs that are not tracked
     sqlite_with_rowid=False,
 )
 
@@ -306,6 +298,15 @@ DELIVERIES = Table(
     # Lists by columns that never change: one index write for each delivery.
     Index("deliveries_by_event", "project", "event", "created_at"),
     sqlite_autoincrement=True,
+)
+
+# How many deliveries of each channel are sent: what is sent only grows, and is not counted for each look.
+SENT_COUNTS = Table(
+    "sent_counts",
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 ATTEMPTS = Table(

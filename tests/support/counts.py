@@ -6,18 +6,17 @@ from pathlib import Path
 
 _PAIRS = (
     (
-        "SELECT batch, project, tracking, state, n FROM job_counts WHERE n <> 0",
-        """SELECT batch, project, tracking, coalesce(state, ''), count(*) FROM
-        (SELECT '' AS batch, project, tracking, state FROM jobs
-        UNION ALL SELECT batch, project, tracking, state FROM jobs WHERE batch IS NOT NULL) GROUP BY 1, 2, 3, 4""",
+        "SELECT batch, project, tracking, state, n FROM batch_counts WHERE n <> 0",
+        """SELECT batch, project, tracking, coalesce(state, ''), count(*) FROM jobs
+        WHERE batch IS NOT NULL AND tracking <> 'active' GROUP BY 1, 2, 3, 4""",
     ),
     (
         "SELECT batch, project, newest FROM batches",
         "SELECT batch, project, max(id) FROM jobs WHERE batch IS NOT NULL GROUP BY 1, 2",
     ),
     (
-        "SELECT channel, status, n FROM delivery_counts WHERE n <> 0",
-        "SELECT channel, status, count(*) FROM deliveries GROUP BY 1, 2",
+        "SELECT channel, n FROM sent_counts WHERE n <> 0",
+        "SELECT channel, count(*) FROM deliveries WHERE status = 'sent' GROUP BY 1",
     ),
 )
 

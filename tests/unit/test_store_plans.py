@@ -237,7 +237,13 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ],
         ),
         (retention._LINKS, ["SEARCH links USING INDEX links_expiry (expires_at<?)"]),
-        (orphans._COUNTS["project"], ["SEARCH job_counts USING PRIMARY KEY (batch=?)"]),
+        (orphans._NEXT_PROJECT, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project>?)"]),
+        (orphans._NEXT_CHANNEL, ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel>?)"]),
+        (orphans._JOBS, ["SEARCH jobs USING COVERING INDEX jobs_by_change (project=? AND tracking=?)"]),
+        (
+            orphans._UNSENT,
+            ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
+        ),
         (
             orphans._ALERTS,
             [

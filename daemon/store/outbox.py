@@ -23,10 +23,10 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
-    Text,
     bindparam,
     func,
     insert,
+    literal,
     not_,
     or_,
     select,
@@ -62,6 +62,7 @@ from daemon.store.ordering import (
     gathers,
     is_,
     merges,
+    open_,
     same_line,
     times,
     too_far,
@@ -148,8 +149,15 @@ _RESUME = (
     .where(_D.attempts > 0, _D.due_at > _D.created_at)
     .values(due_at=_D.created_at)
 )
-_COUNT = select(func.count()).where(_D.channel == CHANNEL, _D.status == bindparam("of_status", type_=Text))
-_SENT = select(SENT_COUNTS.c.n).where(SENT_COUNTS.c.channel == CHANNEL)
+_NUMBERS = select(_D.channel, _D.status, func.count()).group_by(_D.channel, _D.status)
+_UNSENT = _NUMBERS.where(open_(DELIVERIES))  # by `deliveries_due`, which holds no others
+_GIVEN_UP = _NUMBERS.where(
+    _D.channel.in_(bindparam("channels", expanding=True)),
+    or_(is_(DELIVERIES, DeliveryStatus.DEAD), is_(DELIVERIES, DeliveryStatus.CANCELED)),
+)
+_SENT = select(SENT_COUNTS.c.channel, literal(DeliveryStatus.SENT.value), SENT_COUNTS.c.n).where(
+    SENT_COUNTS.c.n > 0
+)
 _ADD_SENT = sqlite.insert(SENT_COUNTS)
 _COUNT_SENT = _ADD_SENT.on_conflict_do_update(
     index_elements=[SENT_COUNTS.c.channel], set_={"n": SENT_COUNTS.c.n + _ADD_SENT.excluded.n}
@@ -387,13 +395,12 @@ class Outbox(TransactionPart):
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
         """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent is
         not counted but kept, so that this takes no longer for more of it."""
-        found = {}
-        for pair in paging.combinations(self._connection, (_D.channel, _D.status), {}):
-            names = {"channel": pair["channel"], "of_status": pair["status"]}
-            query = _SENT if pair["status"] == DeliveryStatus.SENT else _COUNT
-            number = self._connection.execute(query, names).scalar_one()
-            found[ChannelName(pair["channel"]), named(DeliveryStatus, pair["status"])] = number
-        return found
+        channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
+        return {
+            (ChannelName(channel), named(DeliveryStatus, status)): count
+            for query in (_UNSENT, _GIVEN_UP, _SENT)
+            for channel, status, count in self._connection.execute(query, {"channels": channels})
+        }
 
     def page(
         self,

@@ -30,6 +30,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -62,7 +63,6 @@ from daemon.store.ordering import (
     gathers,
     is_,
     merges,
-    open_,
     same_line,
     times,
     too_far,
@@ -149,15 +149,15 @@ _RESUME = (
     .where(_D.attempts > 0, _D.due_at > _D.created_at)
     .values(due_at=_D.created_at)
 )
-_NUMBERS = select(_D.channel, _D.status, func.count()).group_by(_D.channel, _D.status)
-_UNSENT = _NUMBERS.where(open_(DELIVERIES))  # by `deliveries_due`, which holds no others
-_GIVEN_UP = _NUMBERS.where(
-    _D.channel.in_(bindparam("channels", expanding=True)),
-    or_(is_(DELIVERIES, DeliveryStatus.DEAD), is_(DELIVERIES, DeliveryStatus.CANCELED)),
+_IS_SENT = literal(DeliveryStatus.SENT.value)
+_NUMBERS = (
+    select(_D.channel, _D.status, func.count())
+    .where(_D.channel.in_(bindparam("channels", expanding=True)))
+    .group_by(_D.channel, _D.status)
 )
-_SENT = select(SENT_COUNTS.c.channel, literal(DeliveryStatus.SENT.value), SENT_COUNTS.c.n).where(
-    SENT_COUNTS.c.n > 0
-)
+# Two ranges of `deliveries_by_status`; a "not sent" would read what is sent as well.
+_NOT_SENT = union_all(_NUMBERS.where(_D.status < _IS_SENT), _NUMBERS.where(_D.status > _IS_SENT))
+_SENT = select(SENT_COUNTS.c.channel, _IS_SENT, SENT_COUNTS.c.n).where(SENT_COUNTS.c.n > 0)
 _ADD_SENT = sqlite.insert(SENT_COUNTS)
 _COUNT_SENT = _ADD_SENT.on_conflict_do_update(
     index_elements=[SENT_COUNTS.c.channel], set_={"n": SENT_COUNTS.c.n + _ADD_SENT.excluded.n}
@@ -396,11 +396,8 @@ class Outbox(TransactionPart):
         """Return how many deliveries each channel has, by status; pairs without any are left out. What is sent is
         not counted but kept, so that this takes no longer for more of it."""
         channels = [each["channel"] for each in paging.combinations(self._connection, (_D.channel,), {})]
-        return {
-            (ChannelName(channel), named(DeliveryStatus, status)): count
-            for query in (_UNSENT, _GIVEN_UP, _SENT)
-            for channel, status, count in self._connection.execute(query, {"channels": channels})
-        }
+        found = [*self._connection.execute(_NOT_SENT, {"channels": channels}), *self._connection.execute(_SENT)]
+        return {(ChannelName(channel), named(DeliveryStatus, status)): count for channel, status, count in found}
 
     def page(
         self,

@@ -361,7 +361,7 @@ class Jobs(TransactionPart):
                 "asked_by": row.asked_by,
                 "reason": row.next_reason,
             }
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.job)  # each page of the table is written once
         ]
         if values:
             self._connection.execute(_CHECKPOINT, values)

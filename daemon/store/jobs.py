@@ -243,7 +243,8 @@ class Jobs(TransactionPart):
         for alert in operator_alerts:
             alerted += self._alert_operators(alert, routing=routing, at=move.observed_at)
         if move.ends and known.batch is not None:
-            alerted += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
+            at = move.observed_at
+            alerted += batches.finish(self._connection, known.project, known.batch, at=at, routing=routing)
         return _recorded(transition, alerted)
 
     def record_end(
@@ -278,7 +279,7 @@ class Jobs(TransactionPart):
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
         alerted = damped.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
-            alerted += self._finish_batch(known.project, known.batch, at=at, routing=routing)
+            alerted += batches.finish(self._connection, known.project, known.batch, at=at, routing=routing)
         return _recorded(None, alerted)
 
     def record_stuck(
@@ -451,9 +452,6 @@ class Jobs(TransactionPart):
     def _alert_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
         return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
-
-    def _finish_batch(self, project: ProjectName, batch: str, *, at: datetime, routing: Routing) -> _Channels:
-        return batches.finish(self._connection, project, batch, at=at, routing=routing)
 
     def _last_end(self, known: JobRow, move: Moved) -> str | None:
         """Return the job's end before `move`, if a person had an ended job asked about again."""

@@ -14,8 +14,9 @@ from daemon.store.batches import Batch, end_word
 from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
-from daemon.store.rows import BatchRow, WatchRow
+from daemon.store.rows import BatchRow
 from daemon.store.tables import BATCH_COUNTS, BATCHES, JOBS
+from daemon.store.watch_row import WatchRow
 
 _Watched = list[WatchRow]
 

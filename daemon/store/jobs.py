@@ -42,10 +42,10 @@ from daemon.store.rows import (
     TrackRequest,
     TrackResult,
     TrackRule,
-    WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
+from daemon.store.watch_row import WatchRow
 
 _C = JOBS.c
 _Jobs = list[JobRow]

@@ -17,10 +17,10 @@ from daemon.store.rows import (
     DeliveryStatus,
     FinishedRow,
     JobRow,
-    WatchRow,
     from_stamp,
 )
 from daemon.store.tables import JOBS
+from daemon.store.watch_row import WatchRow
 
 _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
 E = TypeVar("E", bound=StrEnum)

@@ -53,11 +53,11 @@ from daemon.store.rows import (
     TrackResult,
     TrackRule,
     TransitionRow,
-    WatchRow,
     WriterHealth,
 )
 from daemon.store.store import Store, Transaction
 from daemon.store.tables import MOST_PICTURE
+from daemon.store.watch_row import WatchRow
 
 __all__ = [
     "BATCH_SETTLE",

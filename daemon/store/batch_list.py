@@ -1,6 +1,7 @@
 """Lists the batches and how many of their jobs have ended.
 
-Owns these statements and writes nothing; `batches` owns the alert of a batch's end.
+Owns these statements and writes nothing. A page reads kept counts and costs the same however many jobs ended.
+`batches` owns the alert of a batch's end.
 """
 
 from collections import Counter
@@ -13,29 +14,20 @@ from daemon.store.batches import Batch, end_word
 from daemon.store.lists import Page
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
-from daemon.store.rows import BatchRow, WatchRow
-from daemon.store.tables import JOBS
+from daemon.store.rows import BatchRow
+from daemon.store.tables import BATCH_COUNTS, BATCHES, JOBS
+from daemon.store.watch_row import WatchRow
 
 _Watched = list[WatchRow]
 
-_C = JOBS.c
-_LATER = JOBS.alias("later")
-# Naming each tracking state makes each one a single index step, however many jobs the batch has.
-_IS_NEWEST = ~(
-    select(1)
-    .where(
-        _LATER.c.batch == _C.batch,
-        _LATER.c.project == _C.project,
-        _LATER.c.tracking.in_([plain(each) for each in Tracking]),
-        _LATER.c.id > _C.id,
-    )
-    .correlate(JOBS)
-    .exists()
+_C, _B, _N = JOBS.c, BATCHES.c, BATCH_COUNTS.c
+_ENDED = select(_N.project, _N.batch, _N.tracking, _N.state, _N.n).where(
+    _N.batch.in_(bindparam("of_batches", expanding=True)), _N.n > 0
 )
-_COUNTS = (
-    select(_C.project, _C.batch, _C.tracking, _C.state, func.count())
-    .where(_C.batch.in_(bindparam("of_batches", expanding=True)))
-    .group_by(_C.batch, _C.project, _C.tracking, _C.state)
+_ACTIVE = select(func.count()).where(
+    _C.batch == bindparam("of_batch", type_=Text),
+    _C.project == bindparam("of_project", type_=Text),
+    _C.tracking == plain(Tracking.ACTIVE),
 )
 _UNENDED = select(*WATCHED).where(
     _C.batch == bindparam("of_batch", type_=Text),
@@ -52,15 +44,17 @@ class BatchList(TransactionPart):
     ) -> Page[BatchRow]:
         """Return the first `limit` batches beyond `after`, of one project or of all, by their most recently added
         job, latest first."""
-        query = _newest(project).order_by(_C.id.desc()).limit(limit)
-        found = self._connection.execute(query if after is None else query.where(_C.id < after.id)).all()
+        query = _batches(project).order_by(_B.newest.desc()).limit(limit)
+        found = self._connection.execute(query if after is None else query.where(_B.newest < after.id)).all()
         counts = self._counts({(ProjectName(row.project), row.batch) for row in found})
-        rows = [_row(row.id, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found]
+        rows = [
+            _row(row.newest, ProjectName(row.project), row.batch, counts[row.project, row.batch]) for row in found
+        ]
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """Count the batches, up to `most`."""
-        some = _newest(project).limit(most).subquery()
+        some = _batches(project).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
 
@@ -72,17 +66,18 @@ class BatchList(TransactionPart):
         """Return, for each batch, how many jobs ended in each way, with `active` for those that have not."""
         counts: dict[Batch, Counter[str]] = {batch: Counter() for batch in wanted}
         for part in chunks(batch for _, batch in counts):
-            for project, batch, tracking, state, count in self._connection.execute(_COUNTS, {"of_batches": part}):
+            for project, batch, tracking, state, number in self._connection.execute(_ENDED, {"of_batches": part}):
                 if (project, batch) in counts:
-                    counts[project, batch][end_word(tracking, state)] += count
+                    counts[project, batch][end_word(tracking, state)] += number
+        for (project, batch), found in counts.items():
+            names = {"of_project": project, "of_batch": batch}
+            found[Tracking.ACTIVE.value] = self._connection.execute(_ACTIVE, names).scalar_one()
         return counts
 
 
-def _newest(project: ProjectName | None) -> Select[tuple[int, str, str]]:
-    """Select the most recently added job of each batch."""
-    query = select(_C.id, _C.project, _C.batch).where(_C.batch.is_not(None), _IS_NEWEST)
-    # The concatenation keeps SQLite off the project index, which would mean sorting all jobs of the project.
-    return query if project is None else query.where(_C.project.concat("") == project)
+def _batches(project: ProjectName | None) -> Select[tuple[int, str, str]]:
+    query = select(_B.newest, _B.project, _B.batch)
+    return query if project is None else query.where(_B.project == project)
 
 
 def _row(row: int, project: ProjectName, batch: str, counts: Counter[str]) -> BatchRow:

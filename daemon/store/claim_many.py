@@ -28,8 +28,8 @@ from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
 from daemon.store.mapping import delivery_row, job_row, plain, plain_row
 from daemon.store.ordering import CHANNEL, before, due, merges, unsent, waits
-from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus, TransitionRow
-from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
+from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus, TransitionRow, from_stamp
+from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
 COUNTED = 1000
 """Upper bound when counting deliveries: more do not change whether they are merged into a digest."""

@@ -42,10 +42,10 @@ from daemon.store.rows import (
     TrackRequest,
     TrackResult,
     TrackRule,
-    WatchRow,
 )
 from daemon.store.tables import JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
+from daemon.store.watch_row import WatchRow
 
 _C = JOBS.c
 _Jobs = list[JobRow]
@@ -243,7 +243,8 @@ class Jobs(TransactionPart):
         for alert in operator_alerts:
             alerted += self._alert_operators(alert, routing=routing, at=move.observed_at)
         if move.ends and known.batch is not None:
-            alerted += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
+            at = move.observed_at
+            alerted += batches.finish(self._connection, known.project, known.batch, at=at, routing=routing)
         return _recorded(transition, alerted)
 
     def record_end(
@@ -278,7 +279,7 @@ class Jobs(TransactionPart):
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
         alerted = damped.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
-            alerted += self._finish_batch(known.project, known.batch, at=at, routing=routing)
+            alerted += batches.finish(self._connection, known.project, known.batch, at=at, routing=routing)
         return _recorded(None, alerted)
 
     def record_stuck(
@@ -361,7 +362,7 @@ class Jobs(TransactionPart):
                 "asked_by": row.asked_by,
                 "reason": row.next_reason,
             }
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.job)  # each page of the table is written once
         ]
         if values:
             self._connection.execute(_CHECKPOINT, values)
@@ -391,10 +392,12 @@ class Jobs(TransactionPart):
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
         """Return how many active jobs each project has in each state (None: not answered yet)."""
-        query = select(_C.project, _C.state, func.count()).where(_ACTIVE).group_by(_C.project, _C.state)
         found: dict[ProjectName, dict[str | None, int]] = {}
-        for project, state, count in self._connection.execute(query):
-            found.setdefault(ProjectName(project), {})[state] = count
+        of_index = (_C.project, _C.tracking, _C.state)
+        for values in paging.combinations(self._connection, of_index, {"tracking": Tracking.ACTIVE}):
+            these = (paging.is_value(column, values[str(column.key)]) for column in of_index)
+            number = self._connection.execute(select(func.count()).where(*these)).scalar_one()
+            found.setdefault(ProjectName(values["project"]), {})[values["state"]] = number
         return found
 
     def page(
@@ -449,9 +452,6 @@ class Jobs(TransactionPart):
     def _alert_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
         return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
-
-    def _finish_batch(self, project: ProjectName, batch: str, *, at: datetime, routing: Routing) -> _Channels:
-        return batches.finish(self._connection, project, batch, at=at, routing=routing)
 
     def _last_end(self, known: JobRow, move: Moved) -> str | None:
         """Return the job's end before `move`, if a person had an ended job asked about again."""

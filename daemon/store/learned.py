@@ -13,8 +13,8 @@ from sqlalchemy.types import BigInteger
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.store.mapping import finished_rows, plain
-from daemon.store.rows import FinishedRow
-from daemon.store.tables import JOBS, TRANSITIONS, from_stamp
+from daemon.store.rows import FinishedRow, from_stamp
+from daemon.store.tables import JOBS, TRANSITIONS
 
 Finished: TypeAlias = dict[tuple[ProjectName, str], list[FinishedRow]]
 

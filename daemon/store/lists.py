@@ -33,8 +33,8 @@ from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
 from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
-from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
-from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
+from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
+from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Text, literal_column, type_coerce
@@ -17,17 +17,14 @@ from daemon.store.rows import (
     DeliveryStatus,
     FinishedRow,
     JobRow,
-    WatchRow,
+    from_stamp,
 )
-from daemon.store.tables import JOBS, from_stamp
+from daemon.store.tables import JOBS
+from daemon.store.watch_row import WatchRow
 
 _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
-_shared_moment = lru_cache(maxsize=64)(from_stamp)
-_TRACKING = {tracking.value: tracking for tracking in Tracking}
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
-_SOURCES = {source.value: source for source in KindSource}
-_NAMED = {by.value: by for by in NamedBy}
 
 WATCHED = (
     JOBS.c.id,
@@ -55,6 +52,9 @@ class TransactionPart:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+
+_as_watch_row = partial(tuple.__new__, WatchRow)
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
@@ -90,46 +90,8 @@ def job_of(values: dict[str, Any]) -> JobRow:
 
 
 def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
-    """Return rows of `WATCHED`. Repeated strings are interned."""
-    intern = sys.intern
-    return [
-        WatchRow(
-            id=row,
-            project=ProjectName(intern(project)),
-            kind=intern(kind),
-            job_id=job_id,
-            state=None if state is None else intern(state),
-            state_since=None if since is None else from_stamp(since),
-            tracked_at=_shared_moment(tracked_at),
-            episode=episode,
-            tracking=_TRACKING[tracking],
-            created_at=None if created is None else from_stamp(created),
-            started_at=None if started is None else from_stamp(started),
-            reported_at=None if reported is None else from_stamp(reported),
-            expected_length=length,
-            kind_source=_SOURCES[source],
-            named_by=_NAMED[named],
-            kind_tries=tries,
-        )
-        for (
-            row,
-            project,
-            kind,
-            job_id,
-            state,
-            since,
-            tracked_at,
-            episode,
-            tracking,
-            created,
-            started,
-            reported,
-            length,
-            source,
-            named,
-            tries,
-        ) in rows
-    ]
+    """Return rows of `WATCHED`, as they are stored."""
+    return list(map(_as_watch_row, rows))
 
 
 def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> list[FinishedRow]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select
+from sqlalchemy import Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select, update
 
 from daemon.domain.jobs import Tracking
 from daemon.store import learned
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.rows import DeliveryStatus
-from daemon.store.tables import DELIVERIES, DISCOVERIES, JOBS, LINKS
+from daemon.store.tables import DELIVERIES, DISCOVERIES, JOBS, LINKS, SENT_COUNTS
 
 _D, _C, _L = DELIVERIES.c, JOBS.c, LINKS.c
 _MOMENT = _D.created_at.type
@@ -81,6 +81,11 @@ _NEXT_PROJECT = select(_C.project).where(_C.project > _PROJECT).order_by(_C.proj
 _LINKS = select(_L.id).where(_L.expires_at < _BEFORE, _L.revoked_at.is_(None)).order_by(_L.expires_at).limit(_MOST)
 _DISCOVERIES = select(DISCOVERIES.c.id).where(DISCOVERIES.c.ended_at < _BEFORE).limit(_MOST)
 
+_UNCOUNT = (
+    update(SENT_COUNTS)
+    .where(SENT_COUNTS.c.channel == _CHANNEL)
+    .values(n=SENT_COUNTS.c.n - bindparam("n", type_=Integer))
+)
 
 _Step = tuple[Select[Any], Delete, dict[str, str]]
 
@@ -100,6 +105,8 @@ class Retention(TransactionPart):
             ids = self._connection.execute(query, values).scalars().all()
             if ids:
                 self._connection.execute(forget, [{"row": row} for row in ids])
+                if query is _DONE[DeliveryStatus.SENT]:
+                    self._connection.execute(_UNCOUNT, {**names, "n": len(ids)})
             count += len(ids)
         return count
 

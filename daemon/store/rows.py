@@ -1,17 +1,21 @@
 """The rows that the store accepts and returns: plain values.
 
-Times are aware UTC. How they are stored is of no concern here.
+Times are aware UTC; a stamp is the number that is stored for one: microseconds since 1970.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# In 2106. Up to then a float can represent every microsecond.
+_MOST_IN_A_FLOAT = 2**32 * 1_000_000
 MAX_NAME = 128
 """Characters in the name of a project, kind, channel or batch, and in a job id."""
 MAX_LABEL = 500
@@ -20,6 +24,20 @@ MAX_TAGS = 4000
 """Characters in all tags of a job, as a JSON list."""
 MAX_WORD = 64
 """Characters in `asked_by` and `next_reason`."""
+
+
+def to_stamp(moment: datetime) -> int:
+    """Return `moment` as exact microseconds since 1970 in UTC. Raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without an offset cannot be stored: {moment!r}")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_stamp(stamp: int) -> datetime:
+    """Return the moment, in UTC, of a number made by `to_stamp`."""
+    if 0 <= stamp < _MOST_IN_A_FLOAT:
+        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and called for every row
+    return _EPOCH + timedelta(microseconds=stamp)
 
 
 class TrackResult(StrEnum):
@@ -147,32 +165,6 @@ class BatchRow(NamedTuple):
     def ended(self) -> int:
         """How many of its jobs are no longer tracked."""
         return sum(self.ends.values())
-
-
-class WatchRow(NamedTuple):
-    """What the watch needs of a job. `episode` counts its spans of tracking from 1, `kind_tries` the rounds of
-    asking for its kind. `created_at`, `started_at` and `reported_at` are the service's own times as of the last
-    transition. `expected_length` is seconds of speech, None if unknown.
-
-    A tuple, since the start reads every active job: as a dataclass each would cost half as much again.
-    """
-
-    id: int
-    project: ProjectName
-    kind: str
-    job_id: JobId
-    state: str | None
-    state_since: datetime | None
-    tracked_at: datetime
-    episode: int
-    tracking: Tracking
-    created_at: datetime | None
-    started_at: datetime | None
-    reported_at: datetime | None
-    expected_length: float | None
-    kind_source: KindSource = KindSource.GIVEN
-    named_by: NamedBy = NamedBy.PERSON
-    kind_tries: int = 0
 
 
 class JobName(NamedTuple):

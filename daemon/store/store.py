@@ -148,6 +148,12 @@ class Store:
         """Do the same off the event loop."""
         return await asyncio.to_thread(self.read, work)
 
+    def others_version(self) -> object:
+        """Return a token that equals an earlier one only if no other program has committed since, so that a daemon
+        need not look for changes. Costs no transaction. Read it before the look, and keep it once that succeeded.
+        Callable from any thread. Raises StoreError."""
+        return object() if self._writer is None else self._writer.others_version()
+
     def writer_health(self) -> WriterHealth:
         """Return the state of the writer thread; idle if there is none."""
         if self._writer is None:

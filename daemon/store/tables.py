@@ -6,7 +6,7 @@ no queries. Portable: only a few hints are specific to SQLite.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -30,27 +30,10 @@ from sqlalchemy import (
 )
 
 from daemon.domain.events import Json
+from daemon.store.rows import from_stamp, to_stamp
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-# In 2106. Up to then a float can represent every microsecond.
-_MOST_IN_A_FLOAT = 2**32 * 1_000_000
 # `json.dumps` would create an encoder on each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def to_stamp(moment: datetime) -> int:
-    """Return `moment` as exact microseconds since 1970 in UTC. Raises ValueError for a naive one."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without an offset cannot be stored: {moment!r}")
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_stamp(stamp: int) -> datetime:
-    """Return the moment, in UTC, of a number made by `to_stamp`."""
-    if 0 <= stamp < _MOST_IN_A_FLOAT:
-        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and called for every row
-    return _EPOCH + timedelta(microseconds=stamp)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -227,6 +210,25 @@ JOB_TAGS = Table(
     sqlite_with_rowid=False,
 )
 
+# The batches, and how their jobs ended, so that a list of batches does not read their jobs. `store.tracking` adds
+# new jobs, triggers (migration 0008) do the rest. A count may be 0; the state '' stands for no state.
+BATCHES = Table(
+    "batches",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("batch", "project")),
+    Column("newest", _ID, nullable=False),  # the highest row id of its jobs
+    Index("batches_newest", "newest"),
+    Index("batches_by_project", "project", "newest"),
+    sqlite_with_rowid=False,
+)
+BATCH_COUNTS = Table(
+    "batch_counts",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("batch", "project", "tracking", "state")),
+    Column("n", BigInteger, nullable=False),  # jobs that are not tracked
+    sqlite_with_rowid=False,
+)
+
 _FREEZES = "\"after\" = 'BLOCK'"
 
 TRANSITIONS = Table(
@@ -296,6 +298,15 @@ DELIVERIES = Table(
     # Lists by columns that never change: one index write for each delivery.
     Index("deliveries_by_event", "project", "event", "created_at"),
     sqlite_autoincrement=True,
+)
+
+# How many deliveries of each channel are sent: what is sent only grows, and is not counted for each look.
+SENT_COUNTS = Table(
+    "sent_counts",
+    METADATA,
+    Column("channel", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 ATTEMPTS = Table(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Boolean, Connection, Text, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy.dialects import sqlite
 
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.domain.routing import Routing
@@ -17,7 +18,7 @@ from daemon.store import batches, links
 from daemon.store.labels import add_tags, put_tags
 from daemon.store.mapping import CHUNK, chunks, plain
 from daemon.store.rows import Change, Known, TrackOutcome, TrackRequest, TrackResult, TrackRule
-from daemon.store.tables import JOBS
+from daemon.store.tables import BATCHES, JOBS
 
 _Key = tuple[str, str]
 
@@ -82,6 +83,17 @@ _UNCONFIRMED = (
         _C.named_by == plain(NamedBy.CALLBACK),
     )
     .limit(bindparam("most"))
+)
+
+_ADD_BATCH = sqlite.insert(BATCHES).from_select(
+    ["batch", "project", "newest"],
+    select(bindparam("new_batch", type_=Text), _C.project, _C.id).where(
+        _C.job_id == bindparam("of_job", type_=Text), _C.project == bindparam("of_project", type_=Text)
+    ),
+)
+# A new job has the highest row id of all, so the last one of a batch is its newest.
+_BATCHED = _ADD_BATCH.on_conflict_do_update(
+    index_elements=[BATCHES.c.batch, BATCHES.c.project], set_={"newest": _ADD_BATCH.excluded.newest}
 )
 
 
@@ -269,6 +281,9 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
     for statement, rows in statements.items():
         if rows:
             connection.execute(statement, rows)
+    newest = {(row["project"], row["batch"]): row["job_id"] for row in plan.added if row["batch"] is not None}
+    for (project, batch), job_id in newest.items():
+        connection.execute(_BATCHED, {"of_project": project, "new_batch": batch, "of_job": job_id})
     add_tags(connection, ((row["project"], row["job_id"], row["tags"]) for row in plan.added))
     put_tags(connection, {row["row"]: row["new_tags"] for row in plan.given if row["new_tags"]})
     if plan.reopened:

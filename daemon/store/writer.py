@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -101,6 +102,19 @@ class Writer:
             self._waiting.append(work)
             if notify:
                 self._changed.notify()
+
+    def others_version(self) -> object:
+        """Return a token that equals an earlier one only if nothing but this writer has committed since. Cheap: no
+        transaction, no lock of the database. While a transaction is being written, the token equals no other."""
+        if self._closing or not self._turn.acquire(blocking=False):
+            return object()
+        try:
+            with mapped(self._path), closing(self._engine.raw_connection()) as connection:
+                # Counts commits of other connections only, and only for this connection: hence both in the token.
+                [version] = connection.driver_connection.execute("PRAGMA data_version").fetchone()  # type: ignore[union-attr]
+                return connection.driver_connection, version
+        finally:
+            self._turn.release()
 
     def health(self) -> WriterHealth:
         """Return the state of the writer. Callable from any thread."""

@@ -44,7 +44,8 @@ def upgrade() -> None:
 def schema(path: Path) -> dict[str, set[str]]:
     """Return the parts of each table and index as SQLite stores them; their order may differ."""
     connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND type <> 'trigger'"
+    rows = connection.execute(query).fetchall()
     connection.close()
     return {
         name: set(_parts(re.sub(r"\s+", " ", sql).replace(f'TABLE "{name}"', f"TABLE {name}")))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_runner import CONFIG
+from tests.support.counts import keep
 from tests.support.process import COMMAND
 from tests.support.store import NOW, open_store
 
@@ -67,6 +68,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             " VALUES (?, 1, ?, ?, 'dead', 'no')",
             ((n, at, at) for n in every),
         )
+        keep(database)
     return folder
 
 

@@ -18,6 +18,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, Tracking
 from daemon.domain.routing import Route, routing
 from daemon.store import BATCH_SETTLE, AttemptOutcome, Outcome, Transaction
+from tests.support.counts import assert_counted
 from tests.support.store import NOW, PROJECT, A, open_store, record, request
 
 ROUTES = routing([Route(events=frozenset({Event.BATCH_FINISHED}), channels=(A,))], operators=None, channels=[A])
@@ -113,6 +114,7 @@ class BatchMachine(RuleBasedStateMachine):
         assert self.told == self.expected
 
     def teardown(self) -> None:
+        assert_counted(self.store.path)
         self.wait(11)
         self.store.close()
         shutil.rmtree(self.folder)

@@ -13,6 +13,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing, routing
 from daemon.store import AttemptOutcome, DeliveryStatus, Outcome, Store, Transaction
+from tests.support.counts import assert_counted
 from tests.support.store import BOTH, NOW, A, B, later, open_store, record, track
 
 OLD, NEW = ProjectName("old"), ProjectName("main")
@@ -40,6 +41,7 @@ def opened() -> Iterator[Store]:
         store = open_store(Path(folder))
         try:
             yield store
+            assert_counted(store.path)
         finally:
             store.close()
 

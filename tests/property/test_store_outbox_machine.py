@@ -27,6 +27,7 @@ from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, DeliveryStatus, Outcome, Transaction
 from daemon.store.ownership import LONGEST_SEND
+from tests.support.counts import assert_counted
 from tests.support.store import NOW, A, B, open_store, record, track
 
 UNSENT = {"pending", "sending", "held"}
@@ -427,6 +428,7 @@ class OutboxMachine(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
+        assert_counted(self.store.path)
         try:
             self.attempts_are_complete()
             self.crash()

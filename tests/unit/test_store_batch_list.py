@@ -12,7 +12,7 @@ from daemon import views
 from daemon.domain.events import Event
 from daemon.domain.jobs import ProjectName
 from daemon.store import BatchRow, Store, batches
-from daemon.store.batch_list import _C, _newest
+from daemon.store.batch_list import _B, _batches
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, open_store, record, track
 
 OTHER = ProjectName("other")
@@ -84,11 +84,13 @@ def test_pages_give_each_batch_once(store: Store) -> None:
 def test_the_newest_are_found_by_steps_in_an_index_and_nothing_is_sorted(
     tmp_path: Path, store: Store, project: ProjectName | None
 ) -> None:
-    query = _newest(project).where(_C.id < 9).order_by(_C.id.desc()).limit(50)
+    query = _batches(project).where(_B.newest < 9).order_by(_B.newest.desc()).limit(50)
     text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
     with closing(sqlite3.connect(tmp_path / "wrapd.db")) as connection:
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}"))
-    assert "jobs_by_batch (batch=? AND project=? AND tracking=? AND rowid>?)" in plan
+    assert (
+        "batches_newest (newest<?)" if project is None else "batches_by_project (project=? AND newest<?)"
+    ) in plan
     assert "TEMP B-TREE" not in plan
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from daemon.domain.events import Event, membership
 from daemon.domain.jobs import Asset, JobId, Observation, ProjectName
@@ -261,11 +262,10 @@ def test_a_job_without_a_batch_costs_no_query_more(store: Store) -> None:
     asked: list[str] = []
 
     def work(tx):
-        tx.jobs._connection.connection.dbapi_connection.set_trace_callback(asked.append)
+        event.listen(tx.jobs._connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
         record(tx, plain, "SUCCEED")
         of_plain = len(asked)
         record(tx, member, "SUCCEED")
-        tx.jobs._connection.connection.dbapi_connection.set_trace_callback(None)
         return of_plain, len(asked) - of_plain
 
     of_plain, of_member = store.write_now(work)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.domain.events import Event, OperatorAlert
-from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, Tracking
+from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observation, Tracking
 from daemon.domain.routing import Route, routing
 from daemon.store import Bookkeeping, Store, StoreRefused, TrackResult
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, move, open_store, record, request, track
@@ -186,7 +186,27 @@ def test_active_jobs_come_in_pages(store: Store) -> None:
     second = store.read(lambda tx: tx.jobs.active(after=first[-1].id, limit=4))
     assert [row.id for row in first + second] == [ids[n] for n in (0, 1, 3, 4, 5, 6)]
     assert first[0].tracked_at == NOW
-    assert first[0].project is second[0].project  # one object, however many rows
+
+
+def test_an_active_job_is_read_as_it_is_stored_and_converted_on_access(store: Store) -> None:
+    jobs = store.write_now(lambda tx: [track(tx, f"job-{n}", kind_source=KindSource.GUESSED) for n in range(2)])
+    seen = Observation(state="PROCESSING", reported_at=later(3), created_at=later(1), started_at=later(2))
+    for job in jobs:
+        store.write_now(
+            lambda tx, job=job: tx.jobs.record_move(job, move(None, seen), seen, routing=BOTH, due_at=NOW)
+        )
+    known = store.read(lambda tx: tx.jobs.get(jobs[0]))
+    first, second = store.read(lambda tx: tx.jobs.active())
+    assert known is not None
+    for name in (
+        *("id", "project", "kind", "job_id", "state", "state_since", "tracked_at", "episode", "tracking"),
+        *("created_at", "started_at", "reported_at", "expected_length", "kind_source", "named_by", "kind_tries"),
+    ):
+        assert getattr(first, name) == getattr(known, name), name
+    assert {type(value) for value in first} <= {int, str, float, type(None)}, (
+        "nothing is converted that nobody reads"
+    )
+    assert first.state is second.state, "one object, however many rows"
 
 
 def test_a_move_is_written_once_with_its_alerts(store: Store) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ProjectName
@@ -15,7 +16,9 @@ from daemon.store import (
     DeliveryStatus,
     Outcome,
     Store,
+    Transaction,
 )
+from tests.support.counts import assert_counted
 from tests.support.store import NOW, A, B, later, open_store, record, track
 
 
@@ -278,3 +281,37 @@ def test_lists_and_counts(store: Store) -> None:
     assert rows(status=DeliveryStatus.PENDING, channel=A) == [(jobs[1], A)]
     assert rows(job=jobs[0]) == [(jobs[0], B), (jobs[0], A)]
     assert rows(limit=1) == [(jobs[1], B)]
+
+
+def test_many_outcomes_at_once_are_recorded_as_one_by_one_with_few_statements(tmp_path: Path) -> None:
+    found = []
+    for together in (True, False):
+        (folder := tmp_path / str(together)).mkdir()
+        store = open_store(folder)
+        ended(store, *(f"job-{number}" for number in range(8)))
+        kinds = [*([AttemptOutcome.SENT] * 4), *AttemptOutcome]
+
+        def work(tx: Transaction, together=together, kinds=kinds) -> int:
+            each = []
+            for channel, number in ((A, 8), (B, 3)):
+                for kind in kinds[:number]:
+                    claimed = tx.outbox.claim(channel, now=NOW)
+                    assert claimed is not None
+                    outcome = Outcome(kind=kind, reason=f"{channel} {kind}", due_at=later(60), uptime=9.0)
+                    each.append((claimed, outcome, later(len(each))))
+            seen: list[str] = []
+            sa.event.listen(tx.outbox._connection, "before_cursor_execute", lambda *call: seen.append(call[2]))
+            if together:
+                tx.outbox.finish_all([*each, *each])  # a second one for an attempt changes nothing
+            else:
+                for one in each:
+                    tx.outbox.finish(one[0], one[1], at=one[2])
+            return len(seen)
+
+        statements = store.write_now(work)
+        rows = store.read(lambda tx: [(row, tx.outbox.attempts(row.id)) for row in tx.outbox.list()])
+        found.append((rows, store.read(lambda tx: tx.outbox.counts())))
+        assert statements < (30 if together else 99)
+        assert_counted(store.path)
+        store.close()
+    assert found[0] == found[1]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Observation
@@ -156,10 +157,8 @@ def test_without_quiet_hours_an_alert_costs_no_query_more(store: Store) -> None:
 
     def count(tx, job, routes):
         asked: list[str] = []
-        driver = tx.jobs._connection.connection.dbapi_connection
-        driver.set_trace_callback(asked.append)
+        event.listen(tx.jobs._connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
         record(tx, job, "FAILED", routes=routes)
-        driver.set_trace_callback(None)
         return len(asked)
 
     assert store.write_now(lambda tx: count(tx, jobs[0], BOTH)) == 7

@@ -79,7 +79,7 @@ SCENES = (
 """All final states, both kinds, and a job that freezes and thaws, within 35 s at the default speed."""
 
 
-@click.command("demo", short_help="Try wrapd with a simulated MetaStudio; needs no account.")
+@click.command("demo")
 @click.option("--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="Video count.")
 @click.option("--speed", type=Factor(), default=20.0, show_default=True, help="A multiple of real time.")
 @click.option("--seed", default=1, show_default=True, help="Varies the lengths; the same seed repeats the demo.")

@@ -14,7 +14,7 @@ from daemon.logs import LogEvent
 log = logs.logger(__name__)
 
 
-@click.command("run", short_help="Watch tracked jobs and deliver alerts until stopped.")
+@click.command("run")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Watch tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""

@@ -6,16 +6,17 @@ demand and import what is slow (the API client, the web server, Apprise) inside 
 jobs` in a script would pay for it on every call.
 """
 
+import atexit
 import contextlib
 import errno
+import gc
 import importlib
-import logging
 import os
 import sys
-import traceback
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -129,15 +130,29 @@ def wrapd(ctx: click.Context, config_path: str | None) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command line (the process's own by default) and return its exit status."""
+    """Run a command line (the process's own by default) and return its exit status. The process's own ends here
+    where nothing else is under way in it."""
     _settle_streams()
+    if args is None:
+        gc.disable()  # until the modules are there: nothing of them is garbage
     try:
-        return _run(args)
+        status = _run(args)
     except Exception as error:  # noqa: BLE001 - unexpected; users should see one line, not a traceback
         _complain_of_defect(error)
-        return int(Exit.FAILED)
+        status = int(Exit.FAILED)
     finally:
         _forget_if_broken(sys.stderr)
+    if args is None and threading.active_count() == 1:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process without freeing every object first, which takes longer than most commands do."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        _forget_if_broken(stream)
+    os._exit(status)
 
 
 def _run(args: Sequence[str] | None) -> int:
@@ -179,7 +194,9 @@ def _settle_streams() -> None:
 
 
 def _complain(message: str, *, usage: click.Context | None = None) -> None:
-    from daemon import logs  # noqa: PLC0415 - for errors only
+    import logging  # noqa: PLC0415 - for errors only
+
+    from daemon import logs  # noqa: PLC0415
     from daemon.cli.text import clean  # noqa: PLC0415
 
     lines = [clean(line) for line in message.splitlines()] or ["something went wrong"]
@@ -204,7 +221,9 @@ def _complain_of_usage(error: click.ClickException) -> None:
 
 def _complain_of_defect(error: Exception) -> None:
     """Print what to report: the error and where it was raised, and with WRAPD_DEBUG set the traceback."""
-    from daemon import logs  # noqa: PLC0415 - for errors only
+    import traceback  # noqa: PLC0415 - for errors only
+
+    from daemon import logs  # noqa: PLC0415
     from daemon.tasks import where_of  # noqa: PLC0415
 
     if os.environ.get("WRAPD_DEBUG"):

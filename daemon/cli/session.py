@@ -3,6 +3,7 @@
 Writes no output and never reads a secret.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -79,10 +80,17 @@ def opened(config: AnyConfig, *, create: bool = False) -> Iterator["Store"]:
     if not create:
         existing_database(config)
     store = Store.open(config.database.url, clock=CLOCK, auto_migrate=create and config.database.auto_migrate)
+    collect()
     try:
         yield store
     finally:
         store.close()
+
+
+def collect() -> None:
+    """Collect garbage from now on, all that is imported aside. For commands that may make much of it."""
+    gc.freeze()
+    gc.enable()
 
 
 def project_of(config: AnyConfig, name: str | None) -> ProjectName:

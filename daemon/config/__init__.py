@@ -4,8 +4,9 @@ Imports nothing above `domain`, `errors`, `logs` and `regions`; daemon/build tur
 modules are imported on first use: pydantic's schema is slow to build, and most commands need none.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from daemon.late import late
 
 if TYPE_CHECKING:
     from daemon.config.checking import examine, load
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
     from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
     from daemon.config.schema import Config, Database, Log, Polling
     from daemon.config.secrets import Secret
+else:
+    __getattr__ = late(
+        __name__,
+        {
+            "checking": "examine load",
+            "delivery": "Callback Channel Notify Quiet Retention Route Web",
+            "faults": "ConfigFaults Fault",
+            "file": "locate read_tree",
+            "light": "LightConfig read_light",
+            "projects": "AkSkAuth Auth Discovery PasswordAuth Project TokenAuth",
+            "schema": "Config Database Log Polling",
+            "secrets": "Secret",
+        },
+    )
 
 __all__ = [
     "AkSkAuth",
@@ -45,20 +60,3 @@ __all__ = [
     "read_light",
     "read_tree",
 ]
-_HOMES = {
-    "checking": ("examine", "load"),
-    "delivery": ("Callback", "Channel", "Notify", "Quiet", "Retention", "Route", "Web"),
-    "faults": ("ConfigFaults", "Fault"),
-    "file": ("locate", "read_tree"),
-    "light": ("LightConfig", "read_light"),
-    "projects": ("AkSkAuth", "Auth", "Discovery", "PasswordAuth", "Project", "TokenAuth"),
-    "schema": ("Config", "Database", "Log", "Polling"),
-    "secrets": ("Secret",),
-}
-
-
-def __getattr__(name: str) -> object:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"daemon.config.{module}"), name)
-    raise AttributeError(f"module 'daemon.config' has no attribute {name!r}")

@@ -3,7 +3,14 @@
 Data flows one way: outbox → message → form → channel → verdict → outbox.
 """
 
-from daemon.notify.outbox import NotifySettings
-from daemon.notify.outbox.dispatcher import Dispatcher
+from typing import TYPE_CHECKING
+
+from daemon.late import late
+
+if TYPE_CHECKING:
+    from daemon.notify.outbox import NotifySettings
+    from daemon.notify.outbox.dispatcher import Dispatcher
+else:
+    __getattr__ = late(__name__, {"outbox": "NotifySettings", "outbox.dispatcher": "Dispatcher"})
 
 __all__ = ["Dispatcher", "NotifySettings"]

@@ -4,60 +4,94 @@ Owns the only imports of SQLAlchemy and Alembic. Outside this package nobody see
 error of theirs: works get a `Transaction`, rows are plain values, errors are named by what to do next.
 """
 
-from daemon.store.backup import backup
-from daemon.store.batches import BATCH_SETTLE
-from daemon.store.discoveries import Discoveries
-from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
-from daemon.store.history import History
-from daemon.store.jobs import Jobs
-from daemon.store.links import Links
-from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
-from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
-from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
-from daemon.store.orphans import Orphans
-from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
-from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
-from daemon.store.paging import Place, RowCount
-from daemon.store.pictures import Pictures
-from daemon.store.retention import Retention
-from daemon.store.rows import (
-    GIVEN_UP,
-    MAX_LABEL,
-    MAX_NAME,
-    MAX_TAGS,
-    MAX_WORD,
-    REPLACED,
-    AttemptOutcome,
-    AttemptRow,
-    BatchRow,
-    Bookkeeping,
-    Change,
-    Claimed,
-    DeliveryRow,
-    DeliveryStatus,
-    DiscoveryRow,
-    FinishedRow,
-    JobRow,
-    Known,
-    Labelled,
-    LinkRow,
-    Outcome,
-    PictureRow,
-    Recorded,
-    Refusal,
-    Standing,
-    Status,
-    TrackOutcome,
-    TrackRequest,
-    TrackResult,
-    TrackRule,
-    TransitionRow,
-    WatchRow,
-    WriterHealth,
-)
-from daemon.store.statuses import Statuses
-from daemon.store.store import Store, Transaction
-from daemon.store.tables import MOST_PICTURE
+from typing import TYPE_CHECKING
+
+from daemon.late import late
+
+if TYPE_CHECKING:
+    from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.discoveries import Discoveries
+    from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
+    from daemon.store.history import History
+    from daemon.store.jobs import Jobs
+    from daemon.store.links import Links
+    from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
+    from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
+    from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
+    from daemon.store.orphans import Orphans
+    from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
+    from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
+    from daemon.store.paging import Place, RowCount
+    from daemon.store.pictures import Pictures
+    from daemon.store.retention import Retention
+    from daemon.store.rows import (
+        GIVEN_UP,
+        MAX_LABEL,
+        MAX_NAME,
+        MAX_TAGS,
+        MAX_WORD,
+        REPLACED,
+        AttemptOutcome,
+        AttemptRow,
+        BatchRow,
+        Bookkeeping,
+        Change,
+        Claimed,
+        DeliveryRow,
+        DeliveryStatus,
+        DiscoveryRow,
+        FinishedRow,
+        JobRow,
+        Known,
+        Labelled,
+        LinkRow,
+        Outcome,
+        PictureRow,
+        Recorded,
+        Refusal,
+        Standing,
+        Status,
+        TrackOutcome,
+        TrackRequest,
+        TrackResult,
+        TrackRule,
+        TransitionRow,
+        WatchRow,
+        WriterHealth,
+    )
+    from daemon.store.statuses import Statuses
+    from daemon.store.store import Store, Transaction
+    from daemon.store.tables import MOST_PICTURE
+else:
+    __getattr__ = late(
+        __name__,
+        {
+            "batches": "BATCH_SETTLE",
+            "discoveries": "Discoveries",
+            "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
+            "history": "History",
+            "jobs": "Jobs",
+            "links": "Links",
+            "lists": "DeliveryFilter DeliverySort JobFilter JobSort Page",
+            "migrate": "Schema SchemaStatus check current upgrade",
+            "moves": "MovedDeliveries MovedJobs Moves",
+            "orphans": "Orphans",
+            "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
+            "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
+            "paging": "Place RowCount",
+            "pictures": "Pictures",
+            "retention": "Retention",
+            "rows": (
+                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED AttemptOutcome AttemptRow BatchRow "
+                "Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow Known "
+                "Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome TrackRequest "
+                "TrackResult TrackRule TransitionRow WatchRow WriterHealth"
+            ),
+            "statuses": "Statuses",
+            "store": "Store Transaction",
+            "tables": "MOST_PICTURE",
+        },
+    )
 
 __all__ = [
     "BATCH_SETTLE",
@@ -128,7 +162,6 @@ __all__ = [
     "TransitionRow",
     "WatchRow",
     "WriterHealth",
-    "backup",
     "check",
     "current",
     "is_of_database",

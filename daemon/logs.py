@@ -290,8 +290,11 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
 
 
 def set_up_late(level: Level) -> None:
-    """The same for text on standard error, but only once there is a line."""
-    _install(_Late(level), level)
+    """The same for text on standard error, but only once there is a line: structlog is slow to import."""
+    if "structlog" in sys.modules:
+        set_up(level=level)
+    else:
+        _install(_Late(level), level)
 
 
 def _install(handler: logging.Handler, level: Level) -> None:

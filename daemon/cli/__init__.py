@@ -137,6 +137,8 @@ def main(args: Sequence[str] | None = None) -> int:
         gc.disable()  # until the modules are there: nothing of them is garbage
     try:
         status = _run(args)
+    except SystemExit as end:  # so click ends a completion
+        status = int(end.code or 0)
     except Exception as error:  # noqa: BLE001 - unexpected; users should see one line, not a traceback
         _complain_of_defect(error)
         status = int(Exit.FAILED)

@@ -81,21 +81,22 @@ REQUIRED = {
 """The required keys of sections and methods."""
 
 
+class _Database:
+    """See `daemon.config.Database`."""
+
+    def __init__(self, url: str, auto_migrate: bool) -> None:
+        self.url, self.auto_migrate = url, auto_migrate
+        self.path = Path(url.removeprefix("sqlite:///"))
+
+
 class LightConfig:
     """The part of the config that commands need that only use the database."""
-
-    class Database:
-        """See `daemon.config.Database`."""
-
-        def __init__(self, url: str, auto_migrate: bool) -> None:
-            self.url, self.auto_migrate = url, auto_migrate
-            self.path = Path(url.removeprefix("sqlite:///"))
 
     def __init__(
         self,
         source: Path,
         *,
-        database: Database,
+        database: _Database,
         not_found_grace: float,
         projects: tuple[str, ...],
         channels: tuple[str, ...],
@@ -134,7 +135,7 @@ def read_light(path: Path) -> LightConfig:
         config = load(path)
         return LightConfig(
             path,
-            database=LightConfig.Database(config.database.url, config.database.auto_migrate),
+            database=_Database(config.database.url, config.database.auto_migrate),
             not_found_grace=config.polling.not_found_grace,
             projects=tuple(config.projects),
             channels=tuple(config.channels),
@@ -164,7 +165,7 @@ def _read(tree: Mapping[str, Any], path: Path) -> LightConfig:
     url = values.database_url(database.get("url", "sqlite:///wrapd.db"), path.absolute().parent)
     return LightConfig(
         path,
-        database=LightConfig.Database(url, database.get("auto_migrate", True)),
+        database=_Database(url, database.get("auto_migrate", True)),
         not_found_grace=values.seconds(polling.get("not_found_grace", "10m")),
         projects=tuple(tree.get("projects", ())),
         channels=tuple(tree.get("channels", ())),

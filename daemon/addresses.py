@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -14,6 +15,16 @@ AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, 
 """One result of `getaddrinfo`."""
 Connect = Callable[[AddrInfo], socket.socket]
 """Creates the socket for a connection to an address. Raises OSError to refuse the address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: `connect` for name look-up, connection and TLS; `read` between two pieces; `total` for all."""
+
+    connect: float = 5.0
+    read: float = 10.0
+    total: float = 20.0
+
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SHARED = ipaddress.ip_network("100.64.0.0/10")

@@ -11,9 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, MutableMapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal, Protocol, TextIO, cast
-
-import structlog
 
 from daemon.masks import MASKS
 
@@ -29,6 +28,7 @@ __all__ = [
     "prefixed",
     "said",
     "set_up",
+    "set_up_late",
     "take_hooks",
 ]
 
@@ -113,7 +113,35 @@ class Logger(Protocol):
 
 def logger(name: str) -> Logger:
     """The logger of a module; call it with `__name__`."""
-    return cast("Logger", structlog.stdlib.get_logger(name))
+    return _LateLogger(name)
+
+
+class _LateLogger:
+    """Opens the real logger at its first line: structlog is slow to import, and most commands log nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _real(self) -> Logger:
+        import structlog  # noqa: PLC0415 - slow to import
+
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, _Late):
+                set_up(level=handler.wanted)
+        return cast("Logger", structlog.stdlib.get_logger(self._name))
+
+    def debug(self, event: LogEvent, **fields: object) -> None:
+        self._real.debug(event, **fields)
+
+    def info(self, event: LogEvent, **fields: object) -> None:
+        self._real.info(event, **fields)
+
+    def warning(self, event: LogEvent, **fields: object) -> None:
+        self._real.warning(event, **fields)
+
+    def error(self, event: LogEvent, **fields: object) -> None:
+        self._real.error(event, **fields)
 
 
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -152,15 +180,27 @@ class _Handler(logging.StreamHandler[TextIO]):
             OUTPUT.lose(error)
 
 
-class _Formatter(structlog.stdlib.ProcessorFormatter):
+class _Late(_Handler):
+    """Sets up the real handler at the first line that a library writes."""
+
+    def __init__(self, level: Level) -> None:
+        super().__init__(sys.stderr)
+        self.wanted = level
+
+    def emit(self, record: logging.LogRecord) -> None:
+        set_up(level=self.wanted)
+        logging.getLogger(record.name).handle(record)
+
+
+class _Finished(logging.Formatter):
     """Masks each complete line last, whatever was in it, and adds its priority if the journal is the reader."""
 
-    def __init__(self, *, journal: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._journal = journal
+    def __init__(self, inner: logging.Formatter, *, journal: bool) -> None:
+        super().__init__()
+        self._inner, self._journal = inner, journal
 
     def format(self, record: logging.LogRecord) -> str:
-        text = MASKS.apply(super().format(record))
+        text = MASKS.apply(self._inner.format(record))
         return prefixed(text, record.levelno) if self._journal else text
 
 
@@ -213,6 +253,8 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     Libraries log from WARNING on, whatever `level` is; Apprise not at all, since its lines contain URLs. If the
     journal reads the stream, each line gets its priority, and text lines no timestamp.
     """
+    import structlog  # noqa: PLC0415 - slow to import
+
     stream = stream or sys.stderr
     journal = is_journal(stream)
     without_time = journal and output == "text"
@@ -238,13 +280,23 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
     )
     handler = _Handler(stream)
-    handler.setFormatter(
-        _Formatter(
-            journal=journal,
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
+    inner = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
     )
+    handler.setFormatter(_Finished(inner, journal=journal))
+    _install(handler, level)
+
+
+def set_up_late(level: Level) -> None:
+    """The same for text on standard error, but only once there is a line: structlog is slow to import."""
+    if "structlog" in sys.modules:
+        set_up(level=level)
+    else:
+        _install(_Late(level), level)
+
+
+def _install(handler: logging.Handler, level: Level) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

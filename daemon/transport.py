@@ -24,7 +24,7 @@ import httpx
 from aiohttp.http_exceptions import LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
-from daemon.addresses import Connect, Reach, connecting, may_reach
+from daemon.addresses import Connect, Reach, Timeouts, connecting, may_reach
 from daemon.domain.text import clean
 from daemon.errors import ConfigFault
 from daemon.masks import MASKS
@@ -33,6 +33,7 @@ MAX_BYTES = 4 * 1024 * 1024
 """Maximum size of an answer in bytes, before and after inflating. A task with ten scripts takes about 10 KiB."""
 _MAX_HEADER = 32 * 1024
 """Maximum header line in bytes. IAM tokens with many permissions approach 16 KiB (aiohttp's default is 8)."""
+_TIMEOUTS = Timeouts()
 _SHOWN = 200
 """Maximum characters of another program's text in a message."""
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -109,15 +110,6 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds: `connect` for look-up, connection and TLS; `read` between two chunks; `total` for everything."""
-
-    connect: float = 5.0
-    read: float = 10.0
-    total: float = 20.0
-
-
 class Transport:
     """Exchanges with one server over kept-alive connections.
 
@@ -132,7 +124,7 @@ class Transport:
         self,
         base_url: str,
         *,
-        timeouts: Timeouts = Timeouts(),
+        timeouts: Timeouts = _TIMEOUTS,
         max_bytes: int = MAX_BYTES,
         proxy: str | None = None,
         ca_file: str | None = None,

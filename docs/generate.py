@@ -57,6 +57,7 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
   `batches`, `show`, `deliveries`, `routes` and `links` work without any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
+- Commands that only use the database check the names and types of all keys, but only the values that they need.
 """
 
 CLI_INTRO = """\

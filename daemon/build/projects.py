@@ -27,9 +27,10 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.metastudio import settings as metastudio
 from daemon.metastudio.credentials import SdkCredentials, sdk_credentials
-from daemon.transport import check_ca_file, environment_proxy, is_proxy
 from daemon.watch.wishes import DiscoverySettings, Filters
 
+_PROXIES = frozenset({"http_proxy", "https_proxy"})
+"""Variables that name a proxy, in lower case."""
 NO_ID = "project_id is missing; add it, or the region by which it can be looked up"
 
 
@@ -134,6 +135,8 @@ def sdk_keys(environ: Mapping[str, str], place: str) -> SdkCredentials:
 def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | None:
     if project.proxy is None:
         return None
+    from daemon.transport import is_proxy  # noqa: PLC0415 - httpx and aiohttp
+
     url = project.proxy.resolve(environ, place=f"{place}.proxy")
     if not url.startswith(("http://", "https://")) or not is_proxy(url):
         raise ConfigFault(f"{place}.proxy: this is not an HTTP proxy; write http://HOST:PORT")
@@ -152,6 +155,8 @@ def read_ca_file(path: str | None, place: str) -> str | None:
         raise ConfigFault(f"{place}.ca_file: cannot read {path}: {reason}; name a PEM file") from error
     if b"-----BEGIN" not in text:
         raise ConfigFault(f"{place}.ca_file: {path} is not in PEM; name a file with certificates in PEM")
+    from daemon.transport import check_ca_file  # noqa: PLC0415 - httpx and aiohttp
+
     try:
         check_ca_file(path)
     except ConfigFault as error:
@@ -161,7 +166,11 @@ def read_ca_file(path: str | None, place: str) -> str | None:
 
 def _check_environment(settings: metastudio.ProjectSettings, place: str, environ: Mapping[str, str]) -> None:
     """Raise ConfigFault if the environment sets an unusable proxy for the project."""
-    for url in (settings.api_url, settings.iam_url) if settings.proxy is None else ():
+    if settings.proxy is not None or not any(name.lower() in _PROXIES for name in environ):
+        return
+    from daemon.transport import environment_proxy  # noqa: PLC0415 - httpx and aiohttp
+
+    for url in (settings.api_url, settings.iam_url):
         try:
             environment_proxy(url or "", environ)
         except ConfigFault as error:

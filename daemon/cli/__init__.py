@@ -6,50 +6,50 @@ demand and import what is slow (the API client, the web server, Apprise) inside 
 jobs` in a script would pay for it on every call.
 """
 
+import atexit
 import contextlib
 import errno
+import gc
 import importlib
-import logging
 import os
 import sys
-import traceback
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import click
+from click.shell_completion import CompletionItem
 
-from daemon import __version__, logs
-from daemon.cli.text import clean
-from daemon.config.values import nearest
+from daemon import __version__
 from daemon.errors import Exit, WrapdError
 
-commands: list[str] = [
-    "run",
-    "demo",
-    "track",
-    "untrack",
-    "label",
-    "tag",
-    "jobs",
-    "batches",
-    "show",
-    "explain",
-    "stats",
-    "deliveries",
-    "channels",
-    "routes",
-    "templates",
-    "links",
-    "callback-url",
-    "config",
-    "reload",
-    "db",
-    "doctor",
-    "completion",
-    "sim",
-]
-"""The subcommands in help order. Each is `command` in the module daemon.cli.<name> (`_` for `-`)."""
+commands = {
+    "run": "Watch tracked jobs and deliver alerts until stopped.",
+    "demo": "Try wrapd with a simulated MetaStudio; needs no account.",
+    "track": "Watch jobs from now on, and alert the channels when they end.",
+    "untrack": "Stop watching jobs, and revoke wrapd's own links to them.",
+    "label": "Set the label of jobs.",
+    "tag": "Add tags to jobs or remove them.",
+    "jobs": "List jobs, ended ones included, newest first.",
+    "batches": "List batches: how many jobs have ended, when the last will.",
+    "show": "Show everything known about one job.",
+    "explain": "Explain why a job was polled, and when it will be next.",
+    "stats": "Show job counts, polling and production times by project.",
+    "deliveries": "List alerts, each for one channel, newest first.",
+    "channels": "List channels with their alerts.",
+    "routes": "List routes: which events go to which channels.",
+    "templates": "List your own templates, or preview messages.",
+    "links": "List or revoke wrapd's own links to videos.",
+    "callback-url": "Print the callback_url to give to MetaStudio.",
+    "config": "Create or check the config.",
+    "reload": "Make the running daemon read its config again.",
+    "db": "Upgrade, check or back up the database.",
+    "doctor": "Check the entire installation and say what to fix.",
+    "completion": "Print a Tab completion script: bash, zsh, fish.",
+    "sim": "Serve a simulated MetaStudio until Ctrl-C.",
+}
+"""The subcommands with their help lines, in order. Each is `command` in daemon.cli.<name> (`_` for `-`)."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, the shell convention."""
@@ -68,7 +68,18 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return commands
+        return list(commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The same list as click's, without importing every command."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(commands.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The same completions as click's, without importing every command."""
+        named = [CompletionItem(name, help=text) for name, text in commands.items() if name.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
@@ -81,6 +92,9 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in commands and not ctx.resilient_parsing:
+            from daemon.cli.text import clean  # noqa: PLC0415 - for errors only
+            from daemon.config.values import nearest  # noqa: PLC0415
+
             near = nearest(args[0], commands)
             remedy = f"Did you mean {near!r}?" if near else "`wrapd --help` lists them."
             ctx.fail(f"There is no command {clean(args[0])!r}. {remedy}")
@@ -107,27 +121,46 @@ class Commands(click.Group):
 @click.pass_context
 def wrapd(ctx: click.Context, config_path: str | None) -> None:
     """Watch MetaStudio video jobs and alert your team in its own chat when one finishes, fails or freezes."""
-    ctx.obj = config_path
+    from daemon import logs  # noqa: PLC0415 - `--help` and `--version` need none
+
+    own_process, ctx.obj = ctx.obj, config_path
+    logs.set_up_late(level="warning")
+    if own_process:
+        logs.take_hooks()
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command line (the process's own by default) and return its exit status."""
+    """Run a command line (the process's own by default) and return its exit status. The process's own ends here
+    where nothing else is under way in it."""
     _settle_streams()
-    logs.set_up(level="warning")
     if args is None:
-        logs.take_hooks()
+        gc.disable()  # until the modules are there: nothing of them is garbage
     try:
-        return _run(args)
+        status = _run(args)
+    except SystemExit as end:  # so click ends a completion
+        status = int(end.code or 0)
     except Exception as error:  # noqa: BLE001 - unexpected; users should see one line, not a traceback
         _complain_of_defect(error)
-        return int(Exit.FAILED)
+        status = int(Exit.FAILED)
     finally:
         _forget_if_broken(sys.stderr)
+    if args is None and threading.active_count() == 1:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process without freeing every object first, which takes longer than most commands do."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        _forget_if_broken(stream)
+    os._exit(status)
 
 
 def _run(args: Sequence[str] | None) -> int:
     try:
-        result = wrapd.main(args=None if args is None else list(args), prog_name="wrapd", standalone_mode=False)
+        given = None if args is None else list(args)
+        result = wrapd.main(args=given, prog_name="wrapd", standalone_mode=False, obj=args is None)
     except WrapdError as error:
         _complain(str(error))
         return int(error.exit_status)
@@ -163,6 +196,11 @@ def _settle_streams() -> None:
 
 
 def _complain(message: str, *, usage: click.Context | None = None) -> None:
+    import logging  # noqa: PLC0415 - for errors only
+
+    from daemon import logs  # noqa: PLC0415
+    from daemon.cli.text import clean  # noqa: PLC0415
+
     lines = [clean(line) for line in message.splitlines()] or ["something went wrong"]
     hint = f"\nTry `{usage.command_path} --help`." if usage is not None else ""
     text = f"wrapd: {chr(10).join(lines)}{hint}"
@@ -185,7 +223,10 @@ def _complain_of_usage(error: click.ClickException) -> None:
 
 def _complain_of_defect(error: Exception) -> None:
     """Print what to report: the error and where it was raised, and with WRAPD_DEBUG set the traceback."""
-    from daemon.tasks import where_of  # noqa: PLC0415 - needed only here
+    import traceback  # noqa: PLC0415 - for errors only
+
+    from daemon import logs  # noqa: PLC0415
+    from daemon.tasks import where_of  # noqa: PLC0415
 
     if os.environ.get("WRAPD_DEBUG"):
         _complain(logs.MASKS.apply("".join(traceback.format_exception(error))))

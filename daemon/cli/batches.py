@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daemon.store import BatchRow, Page, Place, Store, Transaction
 
 
-@click.command("batches", short_help="List batches: how many jobs have ended, when the last will.")
+@click.command("batches")
 @click.option("--project", type=Word(), metavar="NAME", help="Only batches of this project.")
 @list_options
 @zone_option

@@ -3,11 +3,11 @@
 import click
 
 from daemon.cli import output
-from daemon.cli.session import config_of, json_option, project_of
+from daemon.cli.session import full_config_of, json_option, project_of
 from daemon.cli.text import clean
 
 
-@click.command("callback-url", short_help="Print the callback_url to give to MetaStudio.")
+@click.command("callback-url")
 @click.argument("project", required=False)
 @json_option
 @click.pass_context
@@ -21,7 +21,7 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
     from daemon.build import callback_settings  # noqa: PLC0415 - the web server's parts: no other command needs them
     from daemon.web import CallbackAuth, callback_url  # noqa: PLC0415
 
-    config = config_of(ctx)
+    config = full_config_of(ctx)
     name = project_of(config, project)
     public_url, settings = callback_settings(config, name)
     url, auth_type = callback_url(public_url, name, settings), settings.auth.name

@@ -11,7 +11,7 @@ _VARIABLE = "_WRAPD_COMPLETE"
 """The environment variable that marks a call by a shell; click derives it from the command's name."""
 
 
-@click.command("completion", short_help="Print a Tab completion script: bash, zsh, fish.")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:

@@ -54,9 +54,9 @@ def check(ctx: click.Context) -> None:
 def backup(ctx: click.Context, target: Path) -> None:
     """Copy the database to the new file TARGET: a consistent snapshot, even while the daemon runs. To restore it,
     stop the daemon and replace the database with the copy."""
-    from daemon import store  # noqa: PLC0415 - SQLAlchemy
+    from daemon.store.health import backup as copy  # noqa: PLC0415 - SQLAlchemy
 
     config = config_of(ctx)
     existing_database(config)
-    store.backup(config.database.url, target)
+    copy(config.database.url, target)
     output.line(f"{target}: written, {target.stat().st_size} bytes")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.cli.session import CLOCK, has_terminal
+from daemon.cli.session import CLOCK, collect, has_terminal
 from daemon.cli.sim import Address
 from daemon.config.values import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
@@ -79,7 +79,7 @@ SCENES = (
 """All final states, both kinds, and a job that freezes and thaws, within 35 s at the default speed."""
 
 
-@click.command("demo", short_help="Try wrapd with a simulated MetaStudio; needs no account.")
+@click.command("demo")
 @click.option("--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="Video count.")
 @click.option("--speed", type=Factor(), default=20.0, show_default=True, help="A multiple of real time.")
 @click.option("--seed", default=1, show_default=True, help="Varies the lengths; the same seed repeats the demo.")
@@ -95,6 +95,7 @@ def command(*, jobs: int, speed: float, seed: int, exit_when_done: bool, listen:
     """Watch a simulated MetaStudio produce videos, and see every alert as your team would."""
     from daemon import logs  # noqa: PLC0415 - only this command and `run` log
 
+    collect()
     logs.set_up(level="warning")
     with tempfile.TemporaryDirectory(prefix="wrapd-demo-") as folder:
         demo = Demo(jobs=jobs, speed=speed, seed=seed, listen=listen, folder=Path(folder))

@@ -21,7 +21,7 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_i
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent, stamp
 from daemon.cli.zone import zone_option
-from daemon.config import Config
+from daemon.config.light import LightConfig
 from daemon.domain import planning
 from daemon.domain.durations import Law
 from daemon.domain.jobs import Tracking
@@ -64,7 +64,7 @@ class JobPlan:
     grace: float
 
 
-@click.command("explain", short_help="Explain why a job was polled, and when it will be next.")
+@click.command("explain")
 @click.argument("job", metavar="JOB_ID")
 @click.option("--project", metavar="NAME", help="The job's project; required if several have the id.")
 @zone_option
@@ -87,12 +87,12 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> JobPlan:
+def _case(transaction: "Transaction", config: LightConfig, job_id: "JobId", project: str | None) -> JobPlan:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
-    law = durations.law(key_of(row), row.expected_length)
+    law, polling = durations.law(key_of(row), row.expected_length), config.full().polling
     status = transaction.statuses.all().get(row.project)
     facts = {} if status is None else status.facts
     listed = _listed(row.kind)
@@ -104,7 +104,7 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
         law=law,
         finished=durations.finished(key_of(row)),
         outlook=outlook(row, durations, now=now),
-        plan=_plan(row, law, config, price=config.polling.price * pressure / shared_by, now=as_of),
+        plan=_plan(row, law, polling.rails, price=polling.price * pressure / shared_by, now=as_of),
         shared_by=shared_by,
         by_feed=by_feed,
         pressure=pressure,
@@ -113,11 +113,11 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
         orphaned=why_orphaned(row, config),
         now=now,
         as_of=as_of,
-        grace=config.polling.not_found_grace,
+        grace=config.not_found_grace,
     )
 
 
-def _plan(row: "JobRow", law: Law, config: Config, *, price: float, now: datetime) -> Explanation | None:
+def _plan(row: "JobRow", law: Law, rails: planning.Rails, *, price: float, now: datetime) -> Explanation | None:
     from daemon.watch.learning import elapsed_of  # noqa: PLC0415 - SQLAlchemy
 
     looked = row.last_polled_at
@@ -128,7 +128,7 @@ def _plan(row: "JobRow", law: Law, config: Config, *, price: float, now: datetim
         elapsed=elapsed_of(row, looked) or 0.0,
         ago=max(0.0, (now - looked).total_seconds()),
         price=price,
-        rails=config.polling.rails,
+        rails=rails,
     )
 
 

@@ -15,7 +15,7 @@ _NO_DAEMON = "no daemon uses this database; `wrapd run` or `systemctl start wrap
 _SILENT = "the daemon has no control socket; its log says why (control.unavailable). Send it SIGHUP to reload"
 
 
-@click.command("reload", short_help="Make the running daemon read its config again.")
+@click.command("reload")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:

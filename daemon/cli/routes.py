@@ -53,7 +53,7 @@ class Explained:
     """The targets that are currently refused by their services."""
 
 
-@click.group("routes", short_help="List routes: which events go to which channels.", invoke_without_command=True)
+@click.group("routes", invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:

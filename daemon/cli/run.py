@@ -7,14 +7,14 @@ from functools import partial
 import click
 
 from daemon import logs
-from daemon.cli.session import CLOCK, config_path, has_terminal
+from daemon.cli.session import CLOCK, collect, config_path, has_terminal
 from daemon.errors import WrapdError
 from daemon.logs import LogEvent
 
 log = logs.logger(__name__)
 
 
-@click.command("run", short_help="Watch tracked jobs and deliver alerts until stopped.")
+@click.command("run")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Watch tracked jobs and deliver alerts until SIGTERM or Ctrl-C."""
@@ -24,6 +24,7 @@ def command(ctx: click.Context) -> None:
     from daemon.systemd import Notifier  # noqa: PLC0415
     from daemon.tasks import where_of  # noqa: PLC0415
 
+    collect()
     foreground = has_terminal()
     if not foreground:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon handles signals

@@ -5,6 +5,7 @@ import asyncio
 import click
 
 from daemon.cli.numbers import Factor
+from daemon.cli.session import collect
 from daemon.config.values import Listen
 from daemon.config.values import listen as read_listen
 from daemon.domain.hosts import is_loopback
@@ -52,6 +53,7 @@ def command(
     """
     from daemon.sim import SimSettings, serve  # noqa: PLC0415 - slow to import
 
+    collect()
     settings = SimSettings(
         listen_host=listen.host,
         port=listen.port,

@@ -14,7 +14,8 @@ from daemon.cli import output
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
 from daemon.cli.text import clean, label
-from daemon.config import Config, values
+from daemon.config import values
+from daemon.config.light import LightConfig
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.errors import Exit, UsageFault
@@ -29,7 +30,7 @@ _LONGEST_LIST = 64 * 2**20
 _SHOWN_FAULTS = 20
 
 
-@click.command("track", short_help="Watch jobs from now on, and alert the channels when they end.")
+@click.command("track")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
 @click.option("--from-api", is_flag=True, help="Take jobs from the service's list instead of ids.")
 @click.option("--project", metavar="NAME", help="The project of the jobs; required if there are several.")
@@ -106,7 +107,8 @@ def command(
     wanted = _wanted(config, project, ids, file, given)
     from daemon.commands import track  # noqa: PLC0415 - SQLAlchemy
 
-    at, routing = CLOCK.now(), config.routing()
+    # Only a job that leaves a batch for another can end one, and only such an end is routed.
+    at, routing = CLOCK.now(), config.routing() if any(each.batch for each in wanted) else None
     with opened(config, create=True) as store:
         done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     if as_json:
@@ -171,7 +173,7 @@ class Given:
 
 
 def _wanted(
-    config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Given
+    config: LightConfig, project: str | None, ids: Sequence[str], file: str | None, said: Given
 ) -> "list[JobEntry]":
     """The jobs named in arguments and lists, completed with `said`. Raises UsageFault with all faults."""
     from daemon.commands import JobEntry, RequestFaults, read_list  # noqa: PLC0415 - SQLAlchemy

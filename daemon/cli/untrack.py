@@ -9,7 +9,7 @@ from daemon.cli.text import count
 from daemon.domain.jobs import Tracking
 
 
-@click.command("untrack", short_help="Stop watching jobs, and revoke wrapd's own links to them.")
+@click.command("untrack")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
 @choosing
 @click.pass_context

@@ -7,10 +7,11 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from daemon.addresses import Timeouts
+from daemon.domain.hosts import is_loopback
 from daemon.domain.jobs import PLAIN_ID, ProjectName
 from daemon.errors import ConfigFault
 from daemon.regions import RATE_WITHOUT_REGION, REGIONS
-from daemon.transport import Timeouts, is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

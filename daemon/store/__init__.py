@@ -4,60 +4,97 @@ The only package that imports SQLAlchemy and Alembic. Callers never see a connec
 theirs: units of work receive a `Transaction`, rows are plain values, and errors are named by what to do next.
 """
 
-from daemon.store.batches import BATCH_SETTLE
-from daemon.store.discoveries import Discoveries
-from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
-from daemon.store.health import backup
-from daemon.store.history import History
-from daemon.store.jobs import Jobs
-from daemon.store.links import Links
-from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
-from daemon.store.memory import Statuses
-from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
-from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
-from daemon.store.orphans import Orphans
-from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
-from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
-from daemon.store.paging import Place, RowCount
-from daemon.store.pictures import Pictures
-from daemon.store.retention import Retention
-from daemon.store.rows import (
-    GIVEN_UP,
-    MAX_LABEL,
-    MAX_NAME,
-    MAX_TAGS,
-    MAX_WORD,
-    REPLACED,
-    AttemptOutcome,
-    AttemptRow,
-    BatchRow,
-    Bookkeeping,
-    Change,
-    Claimed,
-    DeliveryRow,
-    DeliveryStatus,
-    DiscoveryRow,
-    FinishedRow,
-    JobRow,
-    Known,
-    Labelled,
-    LinkRow,
-    Outcome,
-    PictureRow,
-    Recorded,
-    Refusal,
-    Standing,
-    Status,
-    TrackOutcome,
-    TrackRequest,
-    TrackResult,
-    TrackRule,
-    TransitionRow,
-    WriterHealth,
-)
-from daemon.store.store import Store, Transaction
-from daemon.store.tables import MOST_PICTURE
-from daemon.store.watch_row import WatchRow
+from typing import TYPE_CHECKING
+
+from daemon.late import late
+
+if TYPE_CHECKING:
+    from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.discoveries import Discoveries
+    from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
+    from daemon.store.health import backup
+    from daemon.store.history import History
+    from daemon.store.jobs import Jobs
+    from daemon.store.links import Links
+    from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
+    from daemon.store.memory import Statuses
+    from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
+    from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
+    from daemon.store.orphans import Orphans
+    from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
+    from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
+    from daemon.store.paging import Place, RowCount
+    from daemon.store.pictures import Pictures
+    from daemon.store.retention import Retention
+    from daemon.store.rows import (
+        GIVEN_UP,
+        MAX_LABEL,
+        MAX_NAME,
+        MAX_TAGS,
+        MAX_WORD,
+        REPLACED,
+        AttemptOutcome,
+        AttemptRow,
+        BatchRow,
+        Bookkeeping,
+        Change,
+        Claimed,
+        DeliveryRow,
+        DeliveryStatus,
+        DiscoveryRow,
+        FinishedRow,
+        JobRow,
+        Known,
+        Labelled,
+        LinkRow,
+        Outcome,
+        PictureRow,
+        Recorded,
+        Refusal,
+        Standing,
+        Status,
+        TrackOutcome,
+        TrackRequest,
+        TrackResult,
+        TrackRule,
+        TransitionRow,
+        WriterHealth,
+    )
+    from daemon.store.store import Store, Transaction
+    from daemon.store.tables import MOST_PICTURE
+    from daemon.store.watch_row import WatchRow
+else:
+    __getattr__ = late(
+        __name__,
+        {
+            "batches": "BATCH_SETTLE",
+            "discoveries": "Discoveries",
+            "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
+            "health": "backup",
+            "history": "History",
+            "jobs": "Jobs",
+            "links": "Links",
+            "lists": "DeliveryFilter DeliverySort JobFilter JobSort Page",
+            "memory": "Statuses",
+            "migrate": "Schema SchemaStatus check current upgrade",
+            "moves": "MovedDeliveries MovedJobs Moves",
+            "orphans": "Orphans",
+            "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
+            "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
+            "paging": "Place RowCount",
+            "pictures": "Pictures",
+            "retention": "Retention",
+            "rows": (
+                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED AttemptOutcome AttemptRow BatchRow "
+                "Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow Known "
+                "Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome TrackRequest "
+                "TrackResult TrackRule TransitionRow WriterHealth"
+            ),
+            "store": "Store Transaction",
+            "tables": "MOST_PICTURE",
+            "watch_row": "WatchRow",
+        },
+    )
 
 __all__ = [
     "BATCH_SETTLE",

@@ -1,9 +1,26 @@
 """The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links."""
 
-from daemon.web.context import WebContext
-from daemon.web.health import Health, Part, Probes, judge_health
-from daemon.web.server import WebServer, build_app, listen
-from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
+from typing import TYPE_CHECKING
+
+from daemon.late import late
+
+if TYPE_CHECKING:
+    from daemon.web.context import WebContext
+    from daemon.web.health import Health, Part, Probes, judge_health
+    from daemon.web.listening import listen
+    from daemon.web.server import WebServer, build_app
+    from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
+else:
+    __getattr__ = late(
+        __name__,
+        {
+            "context": "WebContext",
+            "health": "Health Part Probes judge_health",
+            "listening": "listen",
+            "server": "WebServer build_app",
+            "settings": "CallbackAuth CallbackSettings WebSettings callback_url own_url",
+        },
+    )
 
 __all__ = [
     "CallbackAuth",

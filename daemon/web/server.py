@@ -17,7 +17,6 @@ from fastapi.responses import JSONResponse
 
 from daemon.clock import SystemClock
 from daemon.domain.hosts import is_loopback
-from daemon.errors import ConfigFault
 from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
@@ -75,25 +74,6 @@ def _probe_router(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], 
         return Response(await metrics_text(), media_type=metrics_type)
 
     return router
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigFault if the address is in use or does not belong to this machine."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol given, asyncio sets TCP_NODELAY: without that, each answer takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()  # clients that connect before the server runs wait for it
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigFault(
-            f"web.listen: cannot listen on {host}:{port}: {reason}. "
-            "Name a free address, port 0 for any free port, or set web.enabled = false."
-        ) from error
-    return listener
 
 
 def _names(context: WebContext | None) -> tuple[str, ...]:

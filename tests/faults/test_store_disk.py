@@ -14,7 +14,8 @@ import alembic.runtime.environment  # noqa: F401 - the ordinary user below may n
 import pytest
 
 from daemon.errors import DatabaseFault
-from daemon.store import SchemaStatus, StoreFailed, backup, check, migrate
+from daemon.store import SchemaStatus, StoreFailed, check, migrate
+from daemon.store.health import backup
 from tests.support.store import open_store, track, url_of
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import Config, ConfigFaults, load, locate
-from daemon.config.load import HERE, SYSTEM
+from daemon.config.file import HERE, SYSTEM
 from daemon.errors import ConfigFault, Exit, UnknownName
 
 RIGHT = """

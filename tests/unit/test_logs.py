@@ -170,3 +170,29 @@ def test_a_secret_that_is_split_over_the_parts_of_a_field_is_masked() -> None:
     log.info(LogEvent.DEFECT, loop=loop)
     assert first not in stream.getvalue()
     assert second not in stream.getvalue()
+
+
+LATE = """
+import logging, sys
+from daemon import logs
+from daemon.logs import MASKS, LogEvent
+logs.set_up_late("warning")
+log = logs.logger("daemon.late")
+assert "structlog" not in sys.modules
+MASKS.add({"hunter2"})
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("log.warning(LogEvent.DEFECT, part='hunter2')", "[warning  ] defect part=***\n"),
+        ("logging.getLogger('library').warning('of hunter2')", "[warning  ] of ***"),
+        ("log.info(LogEvent.DEFECT)", ""),
+    ],
+)
+def test_the_first_line_sets_logging_up(line: str, said: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", LATE + line], capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
+    assert said.strip() in ended.stderr
+    assert bool(said) is bool(ended.stderr)

@@ -13,8 +13,9 @@ import pytest
 
 from daemon.clock import ManualClock, SystemClock
 from daemon.errors import AlreadyRunning, DatabaseFault, Exit
-from daemon.store import SchemaStatus, Store, StoreClosed, backup, check, current, upgrade
+from daemon.store import SchemaStatus, Store, StoreClosed, check, current, upgrade
 from daemon.store.engine import APPLICATION_ID
+from daemon.store.health import backup
 from tests.support.store import open_store, track, url_of
 
 _HOLD = """

@@ -15,7 +15,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from daemon import transport
-from daemon.addresses import Reach, is_inside
+from daemon.addresses import Reach, Timeouts, is_inside
 from daemon.clock import Clock
 from daemon.domain.jobs import ProjectName, link_expiry
 from daemon.errors import ConfigFault
@@ -23,7 +23,7 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover, picture_size, picture_type
 from daemon.store import JobRow, PictureRow, Store, StoreError
 from daemon.tasks import Tasks
-from daemon.transport import Answer, Timeouts, TransportError, environment_proxy, is_loopback
+from daemon.transport import Answer, TransportError, environment_proxy, is_loopback
 
 log = logger(__name__)
 

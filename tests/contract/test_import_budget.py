@@ -1,0 +1,159 @@
+"""What each command loads: a library that it does not need costs CPU at every call.
+
+Names of modules in a process of its own with a real database; `bench/start.py` has the times. A command without a
+row fails.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from daemon.cli import wrapd
+from tests.support.programs import ROOT
+
+WATCHED = {
+    *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
+    *("apprise", "requests", "apscheduler", "fastapi", "starlette", "uvicorn", "httpx", "aiohttp"),
+    *("prometheus_client", "jinja2", "asyncio", "logging"),
+}
+"""Libraries that are slow to import."""
+CONFIG = """
+[projects.main]
+region = "cn-north-4"
+auth = { method = "aksk", access_key = "AK", secret_key = "SECRET-KEY" }
+
+[channels.hook]
+url = "json://127.0.0.1:9/hook"
+"""
+PROGRAM = """
+import sys
+from daemon.cli import main
+main(sys.argv[2:])
+import json
+print(json.dumps([each for each in sys.argv[1].split() if each in sys.modules]), file=sys.stderr)
+"""
+LOGS = {"logging"}
+SERVER = LOGS | {"asyncio"}
+STORE = SERVER | {"sqlalchemy", "sqlite3", "importlib.metadata"}
+CONFIG_CHECK = LOGS | {"pydantic", "importlib.metadata"}
+CHANNELS = CONFIG_CHECK | {"apprise", "requests", "msgspec", "asyncio"}
+QUICK = {"", "version", "completion", "jobs", "show", "track", "deliveries", "config check"}
+"""The commands whose CPU is bounded; the others are tested where there is more time."""
+ROWS: dict[str, tuple[str, set[str]]] = {
+    "": ("--help", set()),
+    "version": ("--version", set()),
+    "run": ("run --help", SERVER),
+    "demo": ("demo --help", SERVER),
+    "track": ("track job-1", STORE),
+    "untrack": ("untrack job-2", STORE),
+    "label": ("label job-1 text", STORE),
+    "tag": ("tag job-1 --add word", STORE),
+    "jobs": ("jobs", STORE),
+    "jobs move": ("jobs move --project old main", STORE),
+    "batches": ("batches", STORE),
+    "show": ("show job-1", STORE),
+    "explain": ("explain job-1", STORE | CONFIG_CHECK),
+    "stats": ("stats", STORE),
+    "deliveries": ("deliveries", STORE),
+    "deliveries cancel": ("deliveries cancel --dead", STORE),
+    "deliveries move": ("deliveries move --channel old hook", STORE),
+    "deliveries resend": ("deliveries resend --job job-1", STORE),
+    "deliveries retry": ("deliveries retry --dead", STORE),
+    "deliveries revive": ("deliveries revive --channel hook", STORE),
+    "deliveries show": ("deliveries show 1", STORE),
+    "channels": ("channels", STORE | CONFIG_CHECK),
+    "channels test": ("channels test --help", CONFIG_CHECK),
+    "routes": ("routes", CONFIG_CHECK),
+    "routes explain": ("routes explain job-1", STORE | CONFIG_CHECK),
+    "templates": ("templates", CONFIG_CHECK),
+    "templates preview": ("templates preview --channel hook --event failed", CHANNELS | {"jinja2"}),
+    "links": ("links --help", LOGS),
+    "links list": ("links list", STORE),
+    "links revoke": ("links revoke job-1", STORE),
+    "callback-url": ("callback-url --help", LOGS),
+    "config": ("config --help", CONFIG_CHECK),
+    "config check": ("config check", CHANNELS),
+    "config init": ("config init --stdout", CONFIG_CHECK),
+    "reload": ("reload", STORE),
+    "db": ("db --help", LOGS),
+    "db backup": ("db backup copy.db", STORE),
+    "db check": ("db check", STORE),
+    "db upgrade": ("db upgrade", STORE),
+    "doctor": ("doctor", STORE | CHANNELS),
+    "completion": ("completion bash", LOGS),
+    "sim": ("sim --help", SERVER),
+}
+"""For each command the command line that is run, and what it may load."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a config and a database of one job."""
+    path = tmp_path_factory.mktemp("budget")
+    (path / "wrapd.toml").write_text(CONFIG)
+    (path / "wrapd.toml").chmod(0o600)
+    loaded(path, "track job-1")
+    return path
+
+
+def loaded(folder: Path, command: str) -> set[str]:
+    """The watched libraries that a command loads."""
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, " ".join(WATCHED), *command.split()],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return set(json.loads(ended.stderr.splitlines()[-1]))
+
+
+def commands(group: click.Group, *before: str) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield " ".join([*before, name])
+        if isinstance(command, click.Group):
+            yield from commands(command, *before, name)
+
+
+def test_every_command_has_a_row() -> None:
+    assert {"", "version", *commands(wrapd)} == set(ROWS)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=() if each in QUICK else pytest.mark.long) for each in ROWS]
+)
+def test_a_command_loads_what_it_needs(folder: Path, name: str) -> None:
+    command, budget = ROWS[name]
+    assert loaded(folder, command) <= budget
+
+
+def test_the_tab_key_loads_no_command(folder: Path) -> None:
+    """What a shell runs for `wrapd <Tab>`."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "daemon.cli"],
+        cwd=folder,
+        env={
+            "PYTHONPATH": str(ROOT),
+            "_WRAPD_COMPLETE": "bash_complete",
+            "COMP_WORDS": "wrapd ",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "plain,jobs" in ended.stdout
+    modules = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert {each for each in modules if each.startswith("daemon")} <= {
+        *("daemon", "daemon.errors", "daemon.cli", "daemon.cli.__main__")
+    }

@@ -8,7 +8,7 @@ to visit them all does so in steps, between which the caller lets the loop run.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from itertools import count, islice
 from math import inf, nextafter
@@ -153,6 +153,17 @@ class Agenda:
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
         return before
+
+    def add_all(self, jobs: Sequence[Watched]) -> None:
+        """Watch many jobs, none of which has been put off."""
+        for watched in jobs:
+            if watched.job_id in self._jobs:
+                self.drop(watched.job_id)
+        self._jobs.update((watched.job_id, watched) for watched in jobs)
+        self.unlisted += sum(watched.unlisted for watched in jobs)
+        self._next_expiry = min(self._next_expiry, min((watched.expires for watched in jobs), default=inf))
+        for watched in jobs:
+            self._queues[watched.singly].put(watched)
 
     def drop(self, job_id: JobId) -> Watched | None:
         """Stop watching a job. Returns it, or None if it was not watched."""

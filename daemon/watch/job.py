@@ -6,7 +6,7 @@ Pure: moments are monotonic seconds, passed in as arguments.
 
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
+from math import frexp, inf, isfinite, ldexp
 from typing import Literal
 
 from daemon.domain.jobs import JobId
@@ -43,6 +43,20 @@ _PHASES = {
     _RECORDING: Phase.RECORDING,
     _ASKED | _RECORDING: Phase.ASKED_RECORDING,
 }
+
+
+_LENGTHS: dict[float, float] = {}
+"""The lengths of all jobs: some thousands at most, by `_rounded`."""
+
+
+def _rounded(length: float | None) -> float | None:
+    """Return a length to within 0.4 %, one number for all jobs that have it: 32 bytes less for each. Laws are
+    coarser."""
+    if length is None or not isfinite(length):
+        return None
+    mantissa, exponent = frexp(length)
+    length = ldexp(int(mantissa * 256 + 0.5), exponent - 8)
+    return _LENGTHS.setdefault(length, length)
 
 
 @dataclass(slots=True)
@@ -100,8 +114,8 @@ class Watched:
         """When its production began; None while it waits or where that is unknown."""
         self.reported = reported
         """The service's time of the latest update that was taken (epoch seconds)."""
-        self.length = length
-        """Expected length: seconds of speech."""
+        self.length = _rounded(length)
+        """Expected length: seconds of speech, to within 0.4 %."""
         self.due = due
         self.reason = _FIRST
         """Why it is due at that time."""
@@ -421,7 +435,7 @@ class Watched:
 
     def set_length(self, seconds: float) -> None:
         """Set its expected length."""
-        self.length = seconds
+        self.length = _rounded(seconds)
 
     def set_script_asked(self, *, asked: bool) -> None:
         """Set whether its script was requested, successfully or not."""

@@ -6,15 +6,16 @@ API.
 
 import asyncio
 import gc
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
+from sys import intern
 from typing import TypeVar
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta, eta
-from daemon.domain.jobs import JobId, KindSource, ProjectName, Tracking
+from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
@@ -30,6 +31,8 @@ from daemon.watch.poller import Poller
 log = logger(__name__)
 T = TypeVar("T")
 
+_PROCESSING, _GUESSED, _CALLBACK = State.PROCESSING.value, KindSource.GUESSED.value, NamedBy.CALLBACK.value
+"""Looked up once: a start compares them with the columns of each job."""
 _PAGE = 1000
 """Jobs that are taken up without yielding: about 5 ms, and 2 MiB of rows."""
 _FROZEN_FROM = 10_000
@@ -44,6 +47,11 @@ _MOST_HINTS = 1000
 """Most unwatched jobs for which hints are kept."""
 _CHUNK = 1000
 """Most jobs whose bookkeeping is written at once: the loop and urgent writes wait no longer than for these."""
+
+
+_MANY_TOUCHED = 5000
+"""Queried jobs whose bookkeeping does not wait for the next checkpoint: 100,000 would be written at a time, and
+take 10 MiB until then."""
 
 
 class Watcher:
@@ -102,7 +110,7 @@ class Watcher:
             log.warning(LogEvent.JOBS_STRAY, project=project, kind=kind, jobs=number)
         return count
 
-    async def _load(self, wanted: Callable[[WatchRow], bool] | None, strays: Counter[tuple[str, str]]) -> int:
+    async def _load(self, wanted: Callable[[WatchRow], object] | None, strays: Counter[tuple[str, str]]) -> int:
         """Take up the active jobs of the store that are `wanted`, and return their number; `strays` counts those
         of an unknown project or kind. Starts what is due after each page.
 
@@ -113,14 +121,7 @@ class Watcher:
         gc.disable()
         try:
             while page := await self._store.read_async(partial(_page_of_active, after=after)):
-                take = partial(self._take, moment=_Moment(self._clock))
-                for row in page:
-                    if wanted is not None and not wanted(row):
-                        continue
-                    if self._safely(take, row):
-                        count += 1
-                    else:
-                        strays[row.project, row.kind] += 1
+                count += self._take_page(filter(wanted, page), strays)
                 after = page[-1].id
                 self.pump()
         finally:
@@ -128,6 +129,27 @@ class Watcher:
                 gc.freeze()
             if collects:
                 gc.enable()
+        return count
+
+    def _take_page(self, page: Iterable[WatchRow], strays: Counter[tuple[str, str]]) -> int:
+        """Take up jobs, most of them by a short way: nothing has to be decided about one with a known state that a
+        person named. Returns how many were taken up."""
+        moment, count = _Moment(self._clock), 0
+        plain: defaultdict[ProjectName, list[Watched]] = defaultdict(list)
+        for row in page:
+            poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
+            if poller is None or kind is None:
+                strays[row.project, row.kind] += 1
+            elif row.state_text is None or row.named_value == _CALLBACK or self._hints:
+                count += bool(self._safely(partial(self._take, moment=moment), row))
+            else:
+                try:
+                    plain[row.project].append(_watched(row, kind, moment, poller.context.limits.give_up_after))
+                except Exception as error:  # noqa: BLE001 - costs this job only
+                    self._defects.note("watch", error, project=row.project, job=row.job_id)
+        for project, jobs in plain.items():
+            self._pollers[project].agenda.add_all(jobs)
+            count += len(jobs)
         return count
 
     async def _take_up(self) -> None:
@@ -201,6 +223,8 @@ class Watcher:
             self._metrics.jobs.labels(project).set(len(poller.agenda))
         for poller in tuple(self._pollers.values()):
             await self._flush(poller.answers.take_moved())
+            if len(poller.answers.touched) >= _MANY_TOUCHED:
+                await self._flush(poller.answers.take_touched())
         await self._learn()
 
     async def _notice_changes(self) -> None:
@@ -364,38 +388,38 @@ class _Moment:
 
     def __init__(self, clock: Clock) -> None:
         self.now = clock.monotonic()
-        self._ahead = clock.now().timestamp() - self.now
+        self.ahead = clock.now().timestamp() - self.now
         self.after = lru_cache(maxsize=64)(self._after)
         """Returns the moment so many seconds after a stamp. One that lies ahead, since the clock was set back,
         counts as now."""
 
-    def of(self, stamp: int) -> float:
-        """Return the monotonic moment of a stamp."""
-        return stamp / 1e6 - self._ahead
-
     def _after(self, stamp: int, seconds: float) -> float:
-        return min(self.now, self.of(stamp)) + seconds
+        return min(self.now, stamp / 1e6 - self.ahead) + seconds
 
 
 def _watched(row: WatchRow, kind: Kind, moment: _Moment, give_up_after: float) -> Watched:
-    job, _, _, job_id, state, in_state, tracked, episode, _, created, started, reported, length, *_ = row
-    since = moment.now if in_state is None else min(moment.now, moment.of(in_state))
-    start = None
-    if state == State.PROCESSING:
-        start = since
-        if started is not None and is_credible(started, created=created, by=in_state):
-            start = moment.of(started)
+    """Return the job as the watch holds it. Hot: a start does this for each."""
+    job, _, _, job_id, state, in_state, tracked, episode, _, created, started, reported, length, source, _, _ = row
+    now, ahead = moment.now, moment.ahead
+    since = now
+    start: float | None = now
+    if in_state is not None and (at := in_state / 1e6 - ahead) < now:
+        since = start = at
+    if state != _PROCESSING:
+        start = None
+    elif started is not None and is_credible(started, created=created, by=in_state):
+        start = started / 1e6 - ahead
     return Watched(
         job=job,
         job_id=job_id,
         kind=kind,
-        state=row.state,
+        state=None if state is None else intern(state),
         since=since,
         start=start,
         expires=moment.after(tracked, give_up_after),
-        due=moment.now,
+        due=now,
         episode=episode,
-        guessed=row.kind_source is KindSource.GUESSED,
+        guessed=source == _GUESSED,
         length=length,
         reported=None if reported is None else reported / 1e6,
     )

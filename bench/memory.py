@@ -1,6 +1,6 @@
 """Memory, CPU of the start, and the longest pauses of the event loop, with many tracked jobs.
 
-    python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 2] [--starts 5] [--seconds 30] [--json FILE]
+python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 1] [--starts 3] [--seconds 20] [--json FILE]
 
 Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a
 service in another process. All jobs have a known script length and are in production; five of them end in each
@@ -62,9 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--many", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=2, help="of all but the largest daemon, which has one")
-    parser.add_argument("--starts", type=int, default=5, help="the same, of starts alone")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of running after every job was queried once")
+    parser.add_argument("--rounds", type=int, default=1, help="of all but the largest daemon, which has one")
+    parser.add_argument("--starts", type=int, default=3, help="the same, of starts alone")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of running after every job was queried once")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--verbose", action="store_true", help="name the longest callback of each phase")
@@ -131,8 +131,8 @@ def _measured(
     queried: int | None = None,
     seconds: float = 0.0,
 ) -> dict:
-    """One daemon's figures; its start alone where `queried`, the jobs to be queried once, is None. Its database is a
-    copy, so that each daemon starts from the same one."""
+    """One daemon's figures; its start alone where `queried`, the jobs to be queried once, is None. Its database is
+    a copy, so that each daemon starts from the same one."""
     path, copy = folder / f"{jobs}.db", folder / "wrapd.db"
     if not path.exists():
         _make(path, jobs)

@@ -62,6 +62,18 @@ class _Queue:
         else:
             self._put_later(slot, watched)
 
+    def put_all(self, jobs: Sequence[Watched], due: float) -> None:
+        """Add jobs that are all due at the same moment."""
+        for watched in jobs[:1]:  # makes the list, or shows that there is no need of one
+            self.put(watched)
+        later = self._later.get(int(due / _SLOT))
+        if later is not None:
+            later.extend(jobs[1:])
+            self.size += len(jobs[1:])
+        else:
+            for watched in jobs[1:]:
+                self.put(watched)
+
     def first(self) -> Watched | None:
         """Return the next due job without taking it, or None if there is none."""
         while True:
@@ -154,16 +166,19 @@ class Agenda:
         self.put(watched, watched.due)
         return before
 
-    def add_all(self, jobs: Sequence[Watched]) -> None:
-        """Watch many jobs, none of which has been put off."""
+    def add_all(self, jobs: Sequence[Watched], due: float) -> None:
+        """Watch many new jobs, all of them `due` at the same moment. For a start, which adds every job."""
         for watched in jobs:
             if watched.job_id in self._jobs:
                 self.drop(watched.job_id)
-        self._jobs.update((watched.job_id, watched) for watched in jobs)
-        self.unlisted += sum(watched.unlisted for watched in jobs)
-        self._next_expiry = min(self._next_expiry, min((watched.expires for watched in jobs), default=inf))
-        for watched in jobs:
-            self._queues[watched.singly].put(watched)
+            self._jobs[watched.job_id] = watched
+            if watched.expires < self._next_expiry:  # noqa: PLR1730 - seldom true, and hot
+                self._next_expiry = watched.expires
+        singly = [watched for watched in jobs if watched.unlisted]
+        self.unlisted += len(singly)
+        self._queues[JobQueue.SINGLY].put_all(singly, due)
+        together = jobs if not singly else [watched for watched in jobs if not watched.unlisted]
+        self._queues[JobQueue.TOGETHER].put_all(together, due)
 
     def drop(self, job_id: JobId) -> Watched | None:
         """Stop watching a job. Returns it, or None if it was not watched."""

@@ -148,7 +148,7 @@ class Watcher:
                 except Exception as error:  # noqa: BLE001 - costs this job only
                     self._defects.note("watch", error, project=row.project, job=row.job_id)
         for project, jobs in plain.items():
-            self._pollers[project].agenda.add_all(jobs)
+            self._pollers[project].agenda.add_all(jobs, moment.now)
             count += len(jobs)
         return count
 

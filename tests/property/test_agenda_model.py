@@ -151,6 +151,30 @@ def test_a_round_looks_at_so_many_jobs_at_once() -> None:
     assert [round_.over(), round_.over()] == [False, True]
 
 
+def test_many_jobs_are_added_as_one_by_one() -> None:
+    one_by_one, together = Agenda(), Agenda()
+    kinds = [KINDS["avatar"], next(kind for kind in KINDS.values() if not kind.listed)]
+    for agenda in (one_by_one, together):
+        agenda.add(watched(3, 7.0))
+        assert agenda.first_due() == 7.0
+        jobs = [
+            Watched(job=job, job_id=job_id(job), kind=kinds[job % 2], state=None, since=0, expires=50, due=7.0)
+            for job in range(8)
+        ]
+        if agenda is together:
+            agenda.add_all(jobs[:4], 7.0)
+            agenda.add_all(jobs[4:], 7.0)
+        else:
+            for job in jobs:
+                agenda.add(job)
+    for queue in JobQueue:
+        assert one_by_one.queued(queue) == together.queued(queue)
+        taken = [[each.job for each in agenda.pop(queue, 9)] for agenda in (one_by_one, together)]
+        assert taken[0] == taken[1]
+    assert (together.unlisted, len(together)) == (one_by_one.unlisted, 8)
+    assert together.expired(50) == one_by_one.expired(50) == []
+
+
 def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -> None:
     agenda = Agenda()
     early, late = watched(1, 0, expires=10), watched(2, 0, expires=20)

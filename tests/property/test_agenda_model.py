@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import _READ_STEP, _STEP, Agenda, JobQueue, Round
+from daemon.watch.agenda import _ORDERED, _READ_STEP, _STEP, Agenda, JobQueue, Round
 from daemon.watch.agenda import step as step_of
 from daemon.watch.job import Watched
 
@@ -134,6 +134,18 @@ def test_what_is_done_to_all_jobs_is_done_in_steps(work: Callable[[Agenda, float
             break
     assert due == [_STEP - 1, 2 * _STEP - 1, 2 * _STEP]
     assert len(agenda.pop(JobQueue.TOGETHER, 3 * _STEP)) == 2 * _STEP
+
+
+def test_of_very_many_jobs_due_together_some_are_put_in_order_at_once() -> None:
+    agenda = Agenda()
+    agenda.add_all([watched(job, 7.0) for job in range(2 * _ORDERED + 1)], 7.0)
+    agenda.add(watched(-1, 1.0))
+    queue, found = agenda._queues[JobQueue.TOGETHER], []
+    for _ in range(2 * _ORDERED + 2):
+        found += [each.job for each in agenda.pop(JobQueue.TOGETHER)]
+        assert len(queue._now) <= _ORDERED
+    assert found == [-1, *range(2 * _ORDERED + 1)]
+    assert (queue.size, agenda.first_due()) == (0, None)
 
 
 def test_the_search_for_what_is_over_goes_on_where_it_stopped() -> None:

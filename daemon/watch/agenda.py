@@ -3,8 +3,8 @@
 Due times are monotonic seconds. There are two queues: jobs that may share a list query, and jobs that are queried
 singly. Does no I/O and does not interpret answers.
 
-Nothing here visits all jobs at once: with 1,000,000 of them that would block the event loop for a second. What has
-to visit them all does so in steps, between which the caller lets the loop run.
+Nothing here visits all jobs at once: with 1,000,000 of them that would block the event loop for a second. Work
+over all jobs is an iterator that the caller advances in steps, letting the loop run in between.
 """
 
 import heapq
@@ -20,9 +20,11 @@ from daemon.watch.job import Phase, Watched
 _SWEEP = 1.0
 """Seconds between two searches for expired jobs: each search visits all jobs."""
 _STEP, _READ_STEP = 2000, 20_000
-"""Most jobs visited in one step of a work over all of them: about 5 ms where each is put anew, or only read."""
+"""Most jobs visited in one step of work over all of them, where each is put anew and where each is only read:
+about 5 ms."""
 _SLOT = 0.25
-"""Seconds of due times that share a list: at 100 queries a second about as many jobs as one query takes."""
+"""Seconds of due times that share a list. Shorter would make many lists, longer would leave much to put in
+order."""
 _ORDERED = 5000
 """Most jobs of such a list that are put in order at once, about 5 ms. Of more, as a start adds them, the others
 come after these, though some may be due earlier by less than `_SLOT`."""
@@ -325,7 +327,7 @@ class Round:
         self._done = 0
 
     def over(self) -> bool:
-        """Look on from the first job that was not queried when last looked. Returns whether there is none left."""
+        """Go on from the first job that had not been queried at the last call. Returns whether none is left."""
         for watched in islice(self._jobs, self._done, self._done + _READ_STEP):
             answered = watched.looked is not None and watched.looked > self._began
             if not answered and not watched.unlisted and self._agenda.holds(watched):

@@ -35,7 +35,7 @@ class Phase(Enum):
 _FIRST = Reason.FIRST  # looked up once, for the hot path
 _UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED, _ASKED, _RECORDING = (
     1 << bit for bit in range(8)
-)  # no more than these: Python shares the numbers up to 255 only
+)  # no more: Python shares one object for each number up to 256 only
 _SINGLY = _UNLISTED | _SINGLY_NEXT
 _PHASES = {
     0: Phase.PLANNED,

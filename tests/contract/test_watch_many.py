@@ -46,6 +46,7 @@ async def test_a_start_takes_jobs_up_page_by_page_with_the_collector_off(
 
     monkeypatch.setattr(Watcher, "_take_page", noted)
     async with rig(tmp_path) as it:
+        it.poller.halt()  # no query changes what was taken up
         jobs, frozen = running(it, 7), gc.get_freeze_count()
         task = asyncio.create_task(others())
         try:
@@ -84,6 +85,7 @@ async def test_the_collector_runs_again_after_a_load_that_fails(
 async def test_a_start_takes_jobs_up_as_a_command_does(tmp_path: Path) -> None:
     """The short way and the long one come to the same."""
     async with rig(tmp_path) as it:
+        it.poller.halt()
         jobs = running(it, 3)
         it.track("11111111-0000-4000-8000-000000000000", kind="photo")
         await it.watcher.load()

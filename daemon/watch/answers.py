@@ -72,13 +72,23 @@ class Answers:
         self.on_finished: Callable[[int], None] | None = None
         """Called with a job's row id for every finished video, as soon as the end is stored."""
 
+    def take_touched(self) -> list[Watched]:
+        """Hand over the jobs queried since the last call."""
+        jobs, self.touched = self.touched, {}
+        return list(jobs.values())
+
+    def take_moved(self) -> list[Watched]:
+        """Hand over the jobs whose state changed since the last call."""
+        jobs, self.moved = self.moved, {}
+        return list(jobs.values())
+
     # Answers with a state
 
     def unchanged(self, watched: Watched, asked: Asked, now: float) -> None:
         """Take an answer with the known state. Hot: lists bring a hundred of these at once."""
         self._note_answer(watched, asked)
         self._context.planner.plan_next(watched, now)
-        if now >= watched.stuck_at and not watched.stuck_reported:
+        if watched.stuck and not watched.stuck_reported:
             self._report_stuck(watched)
         watched.clear_defects()
 

@@ -5,15 +5,17 @@ API.
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import gc
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
+from sys import intern
 from typing import TypeVar
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta, eta
-from daemon.domain.jobs import JobId, KindSource, ProjectName, Tracking
+from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
@@ -22,14 +24,19 @@ from daemon.store import Bookkeeping, JobRow, Store, StoreError, Transaction, Wa
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
-from daemon.watch.learning import Learning, elapsed_of, production_began
+from daemon.watch.learning import Learning, elapsed_of, is_credible
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
 
 log = logger(__name__)
 T = TypeVar("T")
 
-_PAGE = 5000
+_PROCESSING, _GUESSED, _CALLBACK = State.PROCESSING.value, KindSource.GUESSED.value, NamedBy.CALLBACK.value
+"""Looked up once: a start compares them with the columns of each job."""
+_PAGE = 1000
+"""Jobs that are taken up without yielding: about 5 ms, and 2 MiB of rows."""
+_FROZEN_FROM = 10_000
+"""Jobs taken up from which on they are kept out of the collector's sight."""
 _TAKEN = 2000
 """Most changed jobs that one transaction takes."""
 _SLICE = 250
@@ -38,8 +45,13 @@ _FEW = 20
 """Most jobs of such a slice that are logged one by one; of more only their number is logged."""
 _MOST_HINTS = 1000
 """Most unwatched jobs for which hints are kept."""
-_CHUNK = 2000
-"""Most jobs whose bookkeeping is written at once: urgent writes wait no longer than for these."""
+_CHUNK = 1000
+"""Most jobs whose bookkeeping is written at once: the loop and urgent writes wait no longer than for these."""
+
+
+_MANY_TOUCHED = 5000
+"""Queried jobs whose bookkeeping does not wait for the next checkpoint: 100,000 would be written at a time, and
+take 10 MiB until then."""
 
 
 class Watcher:
@@ -83,7 +95,8 @@ class Watcher:
     async def leave(self, poller: Poller) -> None:
         """Stop a poller that is no longer among `pollers`. Its jobs and what is known of them stay stored."""
         await poller.stop(patience=0)
-        await self._flush(list((_drain(poller.answers.moved) | _drain(poller.answers.touched)).values()))
+        await self._flush(poller.answers.take_moved())
+        await self._flush(poller.answers.take_touched())
 
     async def load(self) -> int:
         """Take up every active job and return their number. The first are queried while the rest is still read.
@@ -91,33 +104,59 @@ class Watcher:
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
         await self._learn()
-        count = 0
         strays: Counter[tuple[str, str]] = Counter()
-        async for row in self._active():
-            if self._safely(self._take, row):
-                count += 1
-            else:
-                strays[row.project, row.kind] += 1
+        count = await self._load(None, strays)
         for (project, kind), number in strays.items():
             log.warning(LogEvent.JOBS_STRAY, project=project, kind=kind, jobs=number)
         return count
 
-    async def _active(self) -> AsyncIterator[WatchRow]:
-        """Yield every active job of the store. Starts what is due after each page."""
-        after = 0
-        while page := await self._store.read_async(partial(_page_of_active, after=after)):
-            for row in page:
-                yield row
-            after = page[-1].id
-            self.pump()
+    async def _load(self, wanted: Callable[[WatchRow], object] | None, strays: Counter[tuple[str, str]]) -> int:
+        """Take up the active jobs of the store that are `wanted`, and return their number; `strays` counts those
+        of an unknown project or kind. Starts what is due after each page.
+
+        The cyclic collector is off meanwhile: it would go through the growing heap again and again, for a second
+        at 1,000,000 jobs. It finds nothing in what was loaded, so that is frozen before the collector runs again.
+        """
+        collects, count, after = gc.isenabled(), 0, 0
+        gc.disable()
+        try:
+            while page := await self._store.read_async(partial(_page_of_active, after=after)):
+                count += self._take_page(filter(wanted, page), strays)
+                after = page[-1].id
+                self.pump()
+        finally:
+            if count >= _FROZEN_FROM:
+                gc.freeze()
+            if collects:
+                gc.enable()
+        return count
+
+    def _take_page(self, page: Iterable[WatchRow], strays: Counter[tuple[str, str]]) -> int:
+        """Take up jobs, most of them by a short way: nothing has to be decided about one with a known state that a
+        person named. Returns how many were taken up."""
+        moment, count = _Moment(self._clock), 0
+        plain: defaultdict[ProjectName, list[Watched]] = defaultdict(list)
+        for row in page:
+            poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
+            if poller is None or kind is None:
+                strays[row.project, row.kind] += 1
+            elif row.state_text is None or row.named_value == _CALLBACK or self._hints:
+                count += bool(self._safely(partial(self._take, moment=moment), row))
+            else:
+                try:
+                    plain[row.project].append(_watched(row, kind, moment, poller.context.limits.give_up_after))
+                except Exception as error:  # noqa: BLE001 - costs this job only
+                    self._defects.note("watch", error, project=row.project, job=row.job_id)
+        for project, jobs in plain.items():
+            self._pollers[project].agenda.add_all(jobs, moment.now)
+            count += len(jobs)
+        return count
 
     async def _take_up(self) -> None:
         """Take up the jobs of added projects. Raises StoreError: the rest is left for the next time."""
         joining = {name for name in self._joining if name in self._pollers}
         if joining:
-            async for row in self._active():
-                if row.project in joining and not self._is_watched(row):
-                    self._safely(self._take, row)
+            await self._load(lambda row: row.project in joining and not self._is_watched(row), Counter())
         self._joining -= joining
 
     def pump(self) -> None:
@@ -182,8 +221,10 @@ class Watcher:
         await self._notice_changes()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
-        moved = [job for poller in self._pollers.values() for job in _drain(poller.answers.moved).values()]
-        await self._flush(moved)
+        for poller in tuple(self._pollers.values()):
+            await self._flush(poller.answers.take_moved())
+            if len(poller.answers.touched) >= _MANY_TOUCHED:
+                await self._flush(poller.answers.take_touched())
         await self._learn()
 
     async def _notice_changes(self) -> None:
@@ -219,9 +260,7 @@ class Watcher:
         try:
             for poller in tuple(self._pollers.values()):
                 poller.note_lateness()
-                touched = list(_drain(poller.answers.touched).values())
-                for begin in range(0, len(touched), _CHUNK):
-                    await self._flush(touched[begin : begin + _CHUNK])
+                await self._flush(poller.answers.take_touched())
         finally:
             await self._store_status()
 
@@ -247,7 +286,9 @@ class Watcher:
             return LogEvent.JOB_DROPPED if dropped else None
         if self._is_watched(row):
             return None
-        return LogEvent.JOB_TAKEN if self._take(row, anew=True) else LogEvent.JOBS_STRAY
+        return (
+            LogEvent.JOB_TAKEN if self._take(row, moment=_Moment(self._clock), anew=True) else LogEvent.JOBS_STRAY
+        )
 
     def _leave_others(self, row: WatchRow) -> None:
         """Drop the job in other projects: a person may have moved it here from one of them."""
@@ -264,7 +305,7 @@ class Watcher:
         watched.set_guessed(guessed=row.kind_source is KindSource.GUESSED)
         return True
 
-    def _take(self, row: WatchRow, *, anew: bool = False) -> bool:
+    def _take(self, row: WatchRow, *, moment: "_Moment", anew: bool = False) -> bool:
         poller, kind = self._pollers.get(row.project), KINDS.get(row.kind)
         if poller is None or kind is None:
             return False
@@ -272,37 +313,14 @@ class Watcher:
             poller.agenda.drop(row.job_id)
             poller.kinds.hold(row)
             return True
-        before = poller.agenda.get(row.job_id)
         poller.kinds.drop(row.job_id)
-        poller.add(self._watched(row, kind, poller), anew=anew)
-        hinted = self._hints.pop((row.project, row.job_id), None if before is None else before.hinted)
-        if hinted is not None and self._clock.monotonic() - hinted < FOLLOWED:
+        before = poller.add(_watched(row, kind, moment, poller.context.limits.give_up_after), anew=anew)
+        hinted = None if before is None else before.hinted
+        if self._hints:
+            hinted = self._hints.pop((row.project, row.job_id), hinted)
+        if hinted is not None and moment.now - hinted < FOLLOWED:
             poller.hint(row.job_id)
         return True
-
-    def _watched(self, row: WatchRow, kind: Kind, poller: Poller) -> Watched:
-        now, wall = self._clock.monotonic(), self._clock.now()
-        in_state = wall - row.state_since if row.state_since is not None else timedelta(0)
-        since = now - max(0.0, in_state.total_seconds())
-        tracked_for = max(timedelta(0), wall - row.tracked_at)
-        start = None
-        if row.state == State.PROCESSING:
-            began = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
-            start = since if began is None else now - (wall - began).total_seconds()
-        return Watched(
-            job=row.id,
-            job_id=row.job_id,
-            kind=kind,
-            state=row.state,
-            since=since,
-            start=start,
-            expires=now + poller.context.limits.give_up_after - tracked_for.total_seconds(),
-            due=now,
-            episode=row.episode,
-            guessed=row.kind_source is KindSource.GUESSED,
-            length=row.expected_length,
-            reported=None if row.reported_at is None else row.reported_at.timestamp(),
-        )
 
     async def _learn(self) -> None:
         """Refit the production times when it is time. What was learned is kept if that fails."""
@@ -327,13 +345,12 @@ class Watcher:
             self._store_errors.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
-        if not jobs:
-            return
-        rows = self._bookkeeping(jobs)
-        try:
-            await self._store.write(lambda tx: tx.jobs.checkpoint(rows))
-        except StoreError as error:
-            self._store_errors.note(error)
+        for begin in range(0, len(jobs), _CHUNK):
+            rows = self._bookkeeping(jobs[begin : begin + _CHUNK])
+            try:
+                await self._store.write(partial(_checkpoint, rows=rows))
+            except StoreError as error:
+                self._store_errors.note(error)
 
     def _bookkeeping(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
         now, wall = self._clock.monotonic(), self._clock.now()
@@ -365,6 +382,53 @@ def _report(changed: Sequence[tuple[LogEvent, WatchRow]]) -> None:
         say(event, project=project, kind=kind, **({"jobs": number} if job is None else {"job": job}))
 
 
+class _Moment:
+    """One moment as of which the store's stamps are turned into monotonic moments. What jobs have in common, as
+    those that were tracked together have, is one number for all of them: 24 bytes less for each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.now = clock.monotonic()
+        self.ahead = clock.now().timestamp() - self.now
+        self.after = lru_cache(maxsize=64)(self._after)
+        """Returns the moment so many seconds after a stamp. One that lies ahead, since the clock was set back,
+        counts as now."""
+
+    def _after(self, stamp: int, seconds: float) -> float:
+        return min(self.now, stamp / 1e6 - self.ahead) + seconds
+
+
+def _watched(row: WatchRow, kind: Kind, moment: _Moment, give_up_after: float) -> Watched:
+    """Return the job as the watch holds it. Hot: a start does this for each."""
+    job, _, _, job_id, state, in_state, tracked, episode, _, created, started, reported, length, source, _, _ = row
+    now, ahead = moment.now, moment.ahead
+    since = now
+    start: float | None = now
+    if in_state is not None and (at := in_state / 1e6 - ahead) < now:
+        since = start = at
+    if state != _PROCESSING:
+        start = None
+    elif started is not None and is_credible(started, created=created, by=in_state):
+        start = started / 1e6 - ahead
+    return Watched(
+        job=job,
+        job_id=job_id,
+        kind=kind,
+        state=None if state is None else intern(state),
+        since=since,
+        start=start,
+        expires=moment.after(tracked, give_up_after),
+        due=now,
+        episode=episode,
+        guessed=source == _GUESSED,
+        length=length,
+        reported=None if reported is None else reported / 1e6,
+    )
+
+
+def _checkpoint(tx: Transaction, *, rows: Sequence[Bookkeeping]) -> None:
+    tx.jobs.checkpoint(rows)
+
+
 def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
     return tx.jobs.active(after=after, limit=_PAGE)
 
@@ -379,9 +443,3 @@ def _forget(poller: Poller, job_id: JobId, *, row: int | None = None) -> bool:
     poller.answers.moved.pop(watched.job, None)
     poller.answers.touched.pop(watched.job, None)
     return True
-
-
-def _drain(jobs: dict[int, Watched]) -> dict[int, Watched]:
-    drained = dict(jobs)
-    jobs.clear()
-    return drained

@@ -13,6 +13,7 @@ from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
+from daemon.watch import watcher
 from daemon.watch.learning import Learning
 from daemon.watch.watcher import Watcher
 from tests.support.feeding import told_ends
@@ -105,20 +106,25 @@ async def test_what_was_taken_from_the_store_is_noticed_whatever_becomes_of_the_
         await ends(it, job)
 
 
-@pytest.mark.parametrize("at_start", [True, False])
+@pytest.mark.parametrize(("at_start", "known"), [(True, True), (True, False), (False, False)])
 async def test_a_job_that_cannot_be_taken_up_keeps_no_other_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_start: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_start: bool, known: bool
 ) -> None:
     async with rig(tmp_path) as it:
         bad, good = it.sim.create_jobs(timeline=[("PROCESSING", 1e6)], count=2)
         for job in (bad, good):
             it.track(job)
-        whole = Watcher._watched
+        if known:  # a start takes it up by a shorter way
+            await it.watcher.take_changes()
+            await it.run(5.0)
+            for each in tuple(it.poller.agenda):
+                it.poller.agenda.drop(each.job_id)
+        whole = watcher._watched
 
-        def watched(self: Watcher, row: Any, *more: Any) -> Any:
-            return broken() if row.job_id == bad else whole(self, row, *more)
+        def watched(row: Any, *more: Any) -> Any:
+            return broken() if row.job_id == bad else whole(row, *more)
 
-        monkeypatch.setattr(Watcher, "_watched", watched)
+        monkeypatch.setattr(watcher, "_watched", watched)
         if at_start:
             assert await it.watcher.load() == 1
         else:

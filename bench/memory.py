@@ -331,12 +331,13 @@ async def _daemon(
 
 def _built(url: str, database: str, rate: float):
     """The daemon, and its plan."""
+    from daemon.plan import Plan
+
     from daemon.app.run import Daemon
     from daemon.clock import SystemClock
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
-    from daemon.plan import Plan
     from daemon.watch.settings import PollingPlan
 
     project = ProjectSettings(

@@ -277,12 +277,11 @@ def _run(name: str, target: Target, seconds: float) -> dict[str, float]:
 
 
 @contextmanager
-def simulator():
-    """`wrapd sim` without rate limits, on the last core."""
+def simulator(region: str | None = None):
+    """A simulator on the last core, with the documented limits of `region`; None: without limits."""
+    limits = "show_rate=None, write_rate=None" if region is None else f"region={region!r}"
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", _SERVE.replace("LIMITS", limits)], stdout=subprocess.PIPE, text=True
     )
     try:
         yield Target(**json.loads(process.stdout.readline()), jobs=[])
@@ -296,7 +295,7 @@ import asyncio, json, os
 from daemon.sim import SimSettings, Simulator
 
 async def serve():
-    async with Simulator(SimSettings(show_rate=None, write_rate=None)) as sim:
+    async with Simulator(SimSettings(LIMITS)) as sim:
         keys = sim.settings
         print(json.dumps({"url": sim.url, "access_key": keys.access_key, "secret_key": keys.secret_key,
                           "project_id": keys.project_id, "token": keys.token}), flush=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.metastudio.kinds import KINDS
@@ -75,7 +74,7 @@ def test_nothing_outside_of_the_watch_has_one_in_its_hands() -> None:
         "a, (job.state, b) = c",
         "self.answered_last.phase = None",
         "for watched.due in range(3): pass",
-        "with x() as watched.law: pass",
+        "with x() as watched.due: pass",
         "watched.length: float = 1.0",
         "del found.watched.kind",
         "setattr(watched, name, 1)",
@@ -231,20 +230,15 @@ def test_the_service_s_time_goes_back_with_a_move_only() -> None:
     assert job.reported == 45.0
 
 
-def test_what_was_learned_of_jobs_like_it_is_looked_up_anew_when_it_is_known_better() -> None:
-    durations = fit({}, {})
+def test_the_service_names_the_kind() -> None:
     job, other = watched(), next(kind for name, kind in KINDS.items() if name != "avatar")
     job.set_guessed(guessed=True)
-    job.keep_law(durations.law(("main", "avatar"), None), durations)
     assert not job.learn_kind(KINDS["avatar"])
-    assert (job.guessed, job.law is None) == (False, False)
-    job.set_length(12.0)
-    assert job.law is None
-    job.keep_law(durations.law(("main", "avatar"), 12.0), durations)
+    assert not job.guessed
     assert job.learn_kind(other)
-    assert (job.kind, job.law) == (other, None)
+    assert job.kind is other
 
 
 def test_a_watched_job_stays_small() -> None:
     assert not hasattr(watched(), "__dict__")
-    assert len(Watched.__slots__) <= 31, "100,000 of them are held in memory, 8 bytes for each"
+    assert len(Watched.__slots__) <= 29, "100,000 of them are held in memory, 8 bytes for each"

@@ -268,7 +268,7 @@ def test_explain_of_jobs_that_no_law_plans(desk: Desk) -> None:
     desk.looked(frozen, ago=5, next_in=300, reason=Reason.BLOCKED)
     told = desk.document("explain", "frozen")
     assert (told["ended"], told["delay"], told["price"], told["price_in"]) == (None, None, None, None)
-    assert plain(desk("explain", "frozen"))["because"] == "it is frozen, and is asked at a slow pace"
+    assert plain(desk("explain", "frozen"))["because"] == "it is frozen and polled slowly"
     desk.job("new")
     lines = plain(desk("explain", "new"))
     assert lines["next look"] == "soon: the daemon has not noted its plan yet"

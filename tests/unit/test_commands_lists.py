@@ -84,7 +84,7 @@ def test_ids_one_a_line() -> None:
         (b'{"job_id": "a"}\n{"job_id": "b", "label": "\xff"}\n', ["line 2: it is not UTF-8"]),
         ("[" * 100_000, ["line 1: it is not JSON"]),
         ("job_id,tags\na," + ";".join(map(str, range(21))), ["line 2, tags: 21 tags are too many"]),
-        ("job_id,batch\na," + "x" * 65, ["line 2, batch: it takes 1 to 64"]),
+        ("job_id,batch\na," + "x" * 65, ["line 2, batch: it must have 1 to 64"]),
     ],
 )
 def test_each_wrong_row_is_named_with_its_place_and_remedy(data: bytes | str, says: list[str]) -> None:

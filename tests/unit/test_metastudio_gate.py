@@ -142,7 +142,7 @@ async def test_at_once_skips_the_spacing_but_not_the_limit(gate: AuthGate) -> No
         given = await gate.enter(at_once=True)
         gate.refused(given)
         gate.release(given)
-    with pytest.raises(AuthPaused, match="refused lately"):
+    with pytest.raises(AuthPaused, match="refused recently"):
         await gate.enter(at_once=True)
 
 

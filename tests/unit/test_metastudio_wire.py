@@ -221,7 +221,7 @@ def test_odd_bytes_in_a_field_that_is_not_needed(raw: bytes) -> None:
     assert (seen.state, seen.error_code) == ("FAILED", "E")
 
 
-def test_mended_texts_can_be_stored() -> None:
+def test_repaired_texts_can_be_stored() -> None:
     seen = read_task(b'{"state":"FAILED","error_info":{"error_msg":"a\\ud800b"}}')
     assert seen.error_msg == "a?b"
     assert seen.error_msg.encode()
@@ -238,8 +238,8 @@ def test_mended_texts_can_be_stored() -> None:
         (b'{"state":"WAITING"} and more', "not JSON"),
         (b"{}", "no state"),
         (b'{"state":null}', "no state"),
-        (b'{"state":5}', "not a text"),
-        (b'{"state":["WAITING"]}', "not a text"),
+        (b'{"state":5}', "not a string"),
+        (b'{"state":["WAITING"]}', "not a string"),
         (b'{"state":"  "}', "state is empty"),
         (b"[" * 100_000, "not JSON"),
     ],

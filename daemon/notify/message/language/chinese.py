@@ -21,31 +21,31 @@ REASONS: Mapping[str, str] = {
         "该服务地址不提供此接口，请检查 `region` 或 `endpoint`"
     ),
     "the service behind the gateway does not answer": "网关后的服务没有响应",
-    "the token must be renewed, or is of another region": "令牌需要更新，或属于其他区域",
+    "the token must be renewed, or belongs to another region": "令牌需要更新，或属于其他区域",
     "the endpoint redirects, which the API never does; check `endpoint` and `proxy`": (
         "服务地址发生了重定向，请检查 `endpoint` 和 `proxy`"
     ),
     "the service refuses the request": "服务端拒绝了请求",
-    "the service, or a proxy before it, has an internal error": "服务端或其代理内部错误",
+    "the service, or a proxy in front of it, has an internal error": "服务端或其代理内部错误",
     "access denied; check the permissions, the project id and the region": (
         "没有访问权限，请检查权限、项目 ID 和区域"
     ),
-    "the proxy wants a user and a password; check `proxy` of the project": (
+    "the proxy requires a user and a password; check `proxy` of the project": (
         "代理需要用户名和密码，请检查项目的 `proxy`"
     ),
     "the service did not get the request in time": "服务端未及时收到请求",
     "the service is not ready": "服务尚未就绪",
-    "a 404 that is not the API's; check `region`, `endpoint` and `proxy` of the project": (
+    "a 404 that is not from the API; check `region`, `endpoint` and `proxy` of the project": (
         "返回的 404 并非来自该接口，请检查项目的 `region`、`endpoint` 和 `proxy`"
     ),
-    "a page instead of an answer (a proxy or a portal?); check `endpoint` and `proxy`": (
+    "a web page instead of an answer (a proxy or portal?); check `endpoint` and `proxy`": (
         "返回的是网页而不是接口数据（可能是代理或认证门户），请检查 `endpoint` 和 `proxy`"
     ),
-    "an error with a status of success": "状态码为成功，内容却是错误",
+    "an error with a success status": "状态码为成功，内容却是错误",
     "the answer is empty": "返回内容为空",
     "the answer is not usable": "返回内容无法使用",
-    "the credentials were refused lately": "访问凭证刚被拒绝",
-    "the credentials are not proven yet": "访问凭证尚未验证",
+    "the credentials were refused recently": "访问凭证刚被拒绝",
+    "the credentials have not been verified yet": "访问凭证尚未验证",
     # the way to the API (daemon/transport.py)
     "no whole answer within": "未收到完整响应，时限",
     "no trusted TLS connection": "TLS 连接不受信任",

@@ -83,7 +83,7 @@ class Answers:
         """Take an answer with the known state. Hot: lists bring a hundred of these at once."""
         self._note_answer(watched, asked)
         self._context.planner.plan_next(watched, now)
-        if now >= watched.stuck_at and not watched.stuck_reported:
+        if watched.stuck and not watched.stuck_reported:
             self._report_stuck(watched)
         watched.clear_defects()
 

@@ -60,7 +60,7 @@ class Chooser:
         self._picked_at = float("-inf")
         self._calm_at, self._is_calm = float("-inf"), True
 
-    def add(self, watched: Watched, *, anew: bool) -> None:
+    def add(self, watched: Watched, *, anew: bool) -> Watched | None:
         """Take up a job. Where the budget is calm, a new or `anew` tracked one is queried singly, for its
         script."""
         if (watched.state is None or anew) and not watched.unlisted:
@@ -69,7 +69,7 @@ class Chooser:
                 watched.put_off(now + _GATHER)
             elif self._may_ask_one_more_singly():
                 watched.ask_singly()
-        self._context.agenda.add(watched)
+        return self._context.agenda.add(watched)
 
     def hint(self, watched: Watched) -> bool:
         """Put a job before all others, within its pace, because something outside says that it ended. Returns

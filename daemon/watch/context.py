@@ -3,10 +3,12 @@
 Routing and limits can change while the watch runs, so they are read at each use and never kept.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -16,7 +18,7 @@ from daemon.metrics import Metrics
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Agenda
+from daemon.watch.agenda import Agenda, step
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
@@ -65,6 +67,17 @@ class ProjectContext:
         )
         self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
         self.tasks = Tasks("watch", self.defects)
+
+    def in_steps(self, work: Iterator[None]) -> None:
+        """Do work over all jobs: one step now, which suffices for few, and the others in the background. All at
+        once would block the event loop for as long as a second."""
+
+        async def go_on() -> None:
+            for _ in iter(partial(step, work), False):
+                await asyncio.sleep(0)
+
+        if step(work):
+            self.tasks.spawn("replan", go_on(), project=self.project)
 
     def created_since(self) -> datetime:
         """Return the bound on the age of jobs in lists by ids: without one the service lists only the last

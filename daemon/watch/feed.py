@@ -17,6 +17,7 @@ from daemon.metastudio.budget import Permit, Priority
 from daemon.metastudio.listing import Listed, ListQuery, Summary
 from daemon.store import StoreError
 from daemon.tasks import where_of
+from daemon.watch.agenda import Round
 from daemon.watch.answers import Answers, Asked, EndFound
 from daemon.watch.context import ProjectContext
 from daemon.watch.id_lists import outdated, record_summary
@@ -49,7 +50,8 @@ _MARGIN = timedelta(hours=1)
 _SINCE_AGAIN = 60.0
 """Seconds after which the oldest tracked job is read again from the store."""
 _FAR = timedelta(days=366)
-_SWEEP_CHECK = 10.0
+_SWEEP_CHECK = 1.0
+"""Seconds between two checks whether such a round is over."""
 _KEEP = 10_000
 """Most ends kept that were found elsewhere and that the feed still has to show."""
 
@@ -136,7 +138,8 @@ class FeedReader:
         """The ids that the last complete read held."""
         self._unshown: dict[JobId, float] = {}
         """Ends found elsewhere that no read had to show yet, with the service's time of the update."""
-        self._sweep_from: float | None = None
+        self._round: Round | None = None
+        """The round of the safety net that is under way."""
         self._sweep_check = 0.0
         self._since: datetime | None = None
         self._since_at = -math.inf
@@ -164,7 +167,7 @@ class FeedReader:
         due: their plans were those of a safety net, minutes apart."""
         planner, carries = self._context.planner, self.carries_news
         if planner.behind_feed and not carries:
-            self._context.agenda.hasten(now)
+            self._context.in_steps(self._context.agenda.hasten(now))
         planner.behind_feed = carries
 
     def begin(self) -> None:
@@ -303,12 +306,11 @@ class FeedReader:
         if self.trust.trusted or now < self._sweep_check:
             return
         self._sweep_check = now + _SWEEP_CHECK
-        if self._sweep_from is None:
-            self._sweep_from = now
-        elif self._context.agenda.oldest_answer() > self._sweep_from:
-            self._sweep_from = now
-            if self.trust.swept(now):
-                self._report_trust()
+        swept = self._round is not None and self._round.over()
+        if self._round is None or swept:
+            self._round = Round(self._context.agenda, now)
+        if swept and self.trust.swept(now):
+            self._report_trust()
 
     def _distrust(self, why: str) -> None:
         self.trust.distrust(why, self._context.clock.monotonic())
@@ -316,7 +318,7 @@ class FeedReader:
 
     def _report_distrust(self) -> None:
         context = self._context
-        self._mark = self._covered = self._read_at = self._sweep_from = None
+        self._mark = self._covered = self._read_at = self._round = None
         self._unshown.clear()
         self._shown = set()
         log.warning(
@@ -328,6 +330,7 @@ class FeedReader:
         self._settle(context.clock.monotonic())
 
     def _report_trust(self) -> None:
+        self._round = None
         ends, jobs = self.trust.ends, self._context.agenda.listed
         log.info(LogEvent.FEED_TRUSTED, project=self._context.project, ends=ends, jobs=jobs)
 

@@ -5,7 +5,7 @@ is missing from an answer is then queried singly; a list alone never proves that
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
@@ -227,16 +227,20 @@ class IdLists:
     def _try_again(self, now: float) -> None:
         """Let lists be used again. Where the pause of a limit is over, all counts start anew; otherwise a job that
         lists lacked is taken out of them again as soon as it is missing once."""
-        agenda = self._context.agenda
         anew = self.trust.again_at is not None and now >= self.trust.again_at
-        for watched in agenda:
+        self._lacks_until = math.inf
+        self._context.in_steps(self._forgive(missed=0 if anew else _MISSED - 1))
+
+    def _forgive(self, *, missed: int) -> Iterator[None]:
+        agenda = self._context.agenda
+        for watched in agenda.each():
             if watched.missed and watched.kind.listed:
-                watched.set_missed(0 if anew else _MISSED - 1)
+                watched.set_missed(missed)
                 if watched.unlisted:
                     agenda.set_unlisted(watched, unlisted=False)
                     if not watched.in_flight:
                         agenda.put(watched, watched.due)
-        self._lacks_until = math.inf
+            yield
 
     def _limited(self, why: str) -> None:
         context = self._context

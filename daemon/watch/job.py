@@ -4,7 +4,7 @@ The only module that writes a `Watched`: others read its attributes and call its
 Pure: moments are monotonic seconds, passed in as arguments.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import Literal
@@ -34,71 +34,163 @@ class Phase(Enum):
 
 _PLANNED, _ASKED = Phase.PLANNED, Phase.ASKED  # looked up once, for the hot path
 _RECORDING, _ASKED_RECORDING = Phase.RECORDING, Phase.ASKED_RECORDING
+_FIRST = Reason.FIRST
 
 
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
-class Watched:
-    """A job that is watched. Kept small, since 100,000 of them and more are held in memory. How it is queried next
-    (`singly` or in a list), when (`due`) and why (`reason`) change together with its phase."""
+_UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED = (1 << bit for bit in range(6))
+_SINGLY = _UNLISTED | _SINGLY_NEXT
 
-    job: int
-    """Row id."""
-    job_id: JobId
+
+@dataclass(slots=True)
+class _Rare:
+    """What few jobs have. Kept aside, so that the others do not pay a slot for each."""
+
     episode: int = 1
-    """Which tracking of the job this is, counting from 1."""
-    kind: Kind
-    guessed: bool = False
-    """Whether its kind is a guess that no answer has confirmed."""
-    unlisted: bool = field(init=False)
-    """Whether lists do not hold it, so that it is queried singly."""
-    script_asked: bool = False
-    length: float | None = None
-    """Expected length: seconds of speech."""
-
-    state: str | None
-    since: float
-    """When the job entered its state."""
-    start: float | None = None
-    """When its production began; None while it waits or where that is unknown."""
-    reported: float | None = None
-    """The service's time of the latest update that was taken (epoch seconds)."""
-    stuck_at: float = inf
-    """When it will have taken much longer than similar jobs."""
-    stuck_reported: bool = False
-
-    phase: Phase = Phase.PLANNED
-    due: float
-    reason: Reason = Reason.FIRST
-    """Why it is due at that time."""
-    singly_next: bool = False
-    """Whether its next query must be a single one."""
-    expires: float
-    """When wrapd gives up on it."""
     hinted: float = -inf
-    """When the latest query requested from outside (a callback) is or was due."""
     wanted_at: float = inf
-    """When to query it again whatever the answer now under way says."""
-
-    looked: float | None = None
-    """When the last query began whose answer was taken."""
-    asked_by: AskedBy | None = None
-    """How the last query was made."""
-    polls: int = 0
-    """Queries since the last checkpoint."""
-    failures: int = 0
-    """Consecutive queries without an answer."""
     defects: int = 0
-    """Consecutive queries that ended in an internal error of wrapd."""
     missed: int = 0
-    """Consecutive lists that lack it."""
     missing_since: float | None = None
-    """The first of the current run of "not found" answers."""
     last_error: str | None = None
 
-    def __post_init__(self) -> None:
-        self.unlisted = not self.kind.listed
 
-    # Derived from the fields
+_NOTHING_RARE = _Rare()
+"""Shared by all jobs without any of it. Never written."""
+
+
+class Watched:
+    """A job that is watched. Kept small, since 100,000 of them and more are held in memory: no references that
+    could be looked up, flags in one number, rare values aside. How it is queried next (`singly` or in a list),
+    when (`due`) and why (`reason`) change together with its phase."""
+
+    __slots__ = (
+        *("job", "job_id", "kind", "state", "since", "start", "reported", "length", "phase", "due", "reason"),
+        *("expires", "looked", "asked_by", "polls", "failures", "_flags", "_rare"),
+    )
+
+    def __init__(
+        self,
+        *,
+        job: int,
+        job_id: JobId,
+        kind: Kind,
+        state: str | None,
+        since: float,
+        due: float,
+        expires: float,
+        episode: int = 1,
+        guessed: bool = False,
+        length: float | None = None,
+        start: float | None = None,
+        reported: float | None = None,
+    ) -> None:
+        self.job = job
+        """Row id."""
+        self.job_id = job_id
+        self.kind = kind
+        self.state = state
+        self.since = since
+        """When the job entered its state."""
+        self.start = start
+        """When its production began; None while it waits or where that is unknown."""
+        self.reported = reported
+        """The service's time of the latest update that was taken (epoch seconds)."""
+        self.length = length
+        """Expected length: seconds of speech."""
+        self.phase = _PLANNED
+        self.due = due
+        self.reason = _FIRST
+        """Why it is due at that time."""
+        self.expires = expires
+        """When wrapd gives up on it."""
+        self.looked: float | None = None
+        """When the last query began whose answer was taken."""
+        self.asked_by: AskedBy | None = None
+        """How the last query was made."""
+        self.polls = 0
+        """Queries since the last checkpoint."""
+        self.failures = 0
+        """Consecutive queries without an answer."""
+        self._flags = (0 if kind.listed else _UNLISTED) | (_GUESSED if guessed else 0)
+        self._rare = _NOTHING_RARE if episode == 1 else _Rare(episode=episode)
+
+    def _flag(self, flag: int, on: bool) -> None:
+        self._flags = self._flags | flag if on else self._flags & ~flag
+
+    def _aside(self) -> _Rare:
+        """Return its own rare values, to be written."""
+        if self._rare is _NOTHING_RARE:
+            self._rare = _Rare()
+        return self._rare
+
+    # Flags and rare values
+
+    @property
+    def unlisted(self) -> bool:
+        """Whether lists do not hold it, so that it is queried singly."""
+        return self._flags & _UNLISTED != 0
+
+    @property
+    def singly_next(self) -> bool:
+        """Whether its next query must be a single one."""
+        return self._flags & _SINGLY_NEXT != 0
+
+    @property
+    def guessed(self) -> bool:
+        """Whether its kind is a guess that no answer has confirmed."""
+        return self._flags & _GUESSED != 0
+
+    @property
+    def script_asked(self) -> bool:
+        """Whether its script was requested, successfully or not."""
+        return self._flags & _SCRIPT_ASKED != 0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it has taken much longer than similar jobs."""
+        return self._flags & _STUCK != 0
+
+    @property
+    def stuck_reported(self) -> bool:
+        """Whether people were notified of that."""
+        return self._flags & _STUCK_REPORTED != 0
+
+    @property
+    def episode(self) -> int:
+        """Which tracking of the job this is, counting from 1."""
+        return self._rare.episode
+
+    @property
+    def hinted(self) -> float:
+        """When the latest query requested from outside (a callback) is or was due."""
+        return self._rare.hinted
+
+    @property
+    def wanted_at(self) -> float:
+        """When to query it again whatever the answer now under way says."""
+        return self._rare.wanted_at
+
+    @property
+    def defects(self) -> int:
+        """Consecutive queries that ended in an internal error of wrapd."""
+        return self._rare.defects
+
+    @property
+    def missed(self) -> int:
+        """Consecutive lists that lack it."""
+        return self._rare.missed
+
+    @property
+    def missing_since(self) -> float | None:
+        """The first of the current run of "not found" answers."""
+        return self._rare.missing_since
+
+    @property
+    def last_error(self) -> str | None:
+        """What the last query met."""
+        return self._rare.last_error
+
+    # Derived values
 
     @property
     def in_flight(self) -> bool:
@@ -113,7 +205,7 @@ class Watched:
     @property
     def singly(self) -> bool:
         """Whether its next query is a single one rather than a list."""
-        return self.unlisted or self.singly_next
+        return self._flags & _SINGLY != 0
 
     @property
     def elapsed(self) -> float:
@@ -172,36 +264,38 @@ class Watched:
 
     def settle(self, due: float) -> None:
         """Make it due at `due`, or earlier where `want` requested that while a query was under way."""
-        if self.wanted_at != inf and not self.recording:
-            if self.wanted_at < due:
-                due, self.reason, self.singly_next = self.wanted_at, Reason.HINT, True
-            self.wanted_at = inf
+        wanted = self._rare.wanted_at
+        if wanted != inf and not self.recording:
+            if wanted < due:
+                due, self.reason = wanted, Reason.HINT
+                self._flag(_SINGLY_NEXT, True)
+            self._aside().wanted_at = inf
         self.due = due
 
     def ask_singly(self, due: float | None = None, reason: Reason | None = None) -> None:
         """Make its next query a single one. `due` and `reason` stay unchanged where none is given."""
-        self.singly_next = True
+        self._flag(_SINGLY_NEXT, True)
         self.plan(self.due if due is None else due, reason or self.reason)
 
     def ask_in_list(self) -> None:
         """Allow list queries about it again, if lists hold it."""
-        self.singly_next = False
+        self._flag(_SINGLY_NEXT, False)
 
     def set_unlisted(self, *, unlisted: bool) -> None:
         """Set whether lists do not hold it."""
-        self.unlisted = unlisted
+        self._flag(_UNLISTED, unlisted)
 
     def hint(self, now: float, *, pace: float) -> bool:
         """Note a hint from outside that it has ended. Returns False while a query for an earlier hint is still to
         come. Otherwise `hinted` becomes the time to query: now, but at least `pace` seconds after the last one."""
         if self.hinted > now:
             return False
-        self.hinted = max(now, self.hinted + pace)
+        self._aside().hinted = max(now, self.hinted + pace)
         return True
 
     def want(self, at: float) -> None:
         """Request another query at `at`, once the current one has ended."""
-        self.wanted_at = min(self.wanted_at, at)
+        self._aside().wanted_at = min(self.wanted_at, at)
 
     def extend(self, seconds: float) -> None:
         """Move the time of giving up on it by so many seconds (negative: earlier)."""
@@ -218,15 +312,17 @@ class Watched:
         self.polls += 1
         self.looked = began
         self.asked_by = by
-        self.singly_next = False
-        self.missing_since = None
-        self.last_error = None
+        self._flag(_SINGLY_NEXT, False)
+        if self._rare is not _NOTHING_RARE:
+            self._rare.missing_since = self._rare.last_error = None
+            if self._rare == _NOTHING_RARE:  # an outage gave every job an error: it does not cost memory for good
+                self._rare = _NOTHING_RARE
 
     def unanswered(self, error: str, by: AskedBy) -> None:
         """Note a query that returned no state."""
         self.polls += 1
         self.asked_by = by
-        self.last_error = error
+        self._aside().last_error = error
 
     def count_failure(self, *, failed: bool) -> None:
         """Count a query without an answer, or reset the count after one with an answer."""
@@ -234,33 +330,36 @@ class Watched:
 
     def not_stored(self) -> None:
         """Note that the store did not take the answer."""
-        self.last_error = None
+        self._aside().last_error = None
         self.keep_until_due()
 
     def count_defect(self) -> None:
         """Count a query that ended in an internal error. From the second in a row on they are failures too."""
-        self.defects += 1
+        self._aside().defects += 1
         self.failures = max(self.failures, self.defects - 1)
 
     def clear_defects(self) -> None:
         """Note an answer that was taken without an internal error."""
-        self.defects = 0
+        if self._rare.defects:
+            self._rare.defects = 0
 
     def not_found(self, now: float) -> float:
         """Note that the service does not know it. Returns when the current run of such answers began."""
-        if self.missing_since is None:
-            self.missing_since = now
-        return self.missing_since
+        rare = self._aside()
+        if rare.missing_since is None:
+            rare.missing_since = now
+        return rare.missing_since
 
     def lacked(self, now: float, *, doubtful: bool) -> None:
         """Note that a list lacks it. Due now, singly; if the list is `doubtful`, at first in a list once more."""
-        self.missed += 1
-        self.singly_next = not doubtful or self.missed > 1
+        self._aside().missed += 1
+        self._flag(_SINGLY_NEXT, not doubtful or self.missed > 1)
         self.plan(now, Reason.MISSING)
 
     def set_missed(self, times: int) -> None:
         """Set the count of consecutive lists that lack it."""
-        self.missed = times
+        if times != self._rare.missed:
+            self._aside().missed = times
 
     def checkpointed(self) -> None:
         """Note that its bookkeeping goes to the store."""
@@ -279,14 +378,14 @@ class Watched:
             self.start = start
         elif state != State.BLOCK:
             self.start = None
-        self.stuck_at = inf
+        self._flag(_STUCK, False)
         self.state = state
         self.since = now
 
     def confirm(self, *, guessed: bool, reported: float | None) -> None:
         """Note that a move was taken: whether its kind is still a guess, and the service's time of the move (epoch
         seconds; None where not given)."""
-        self.guessed = guessed
+        self._flag(_GUESSED, guessed)
         self.reported = reported if reported is not None else self.reported
 
     def note_reported(self, at: float | None) -> None:
@@ -296,11 +395,11 @@ class Watched:
 
     def set_guessed(self, *, guessed: bool) -> None:
         """Set whether its kind is a guess."""
-        self.guessed = guessed
+        self._flag(_GUESSED, guessed)
 
     def learn_kind(self, kind: Kind) -> bool:
         """Set the kind that the service reports. Returns whether it differs from the known one."""
-        self.guessed = False
+        self._flag(_GUESSED, False)
         if kind is self.kind:
             return False
         self.kind = kind
@@ -312,12 +411,12 @@ class Watched:
 
     def set_script_asked(self, *, asked: bool) -> None:
         """Set whether its script was requested, successfully or not."""
-        self.script_asked = asked
+        self._flag(_SCRIPT_ASKED, asked)
 
-    def foresee_stuck(self, at: float) -> None:
-        """Set when it will have taken much longer than similar jobs."""
-        self.stuck_at = at
+    def set_stuck(self, *, stuck: bool) -> None:
+        """Set whether it has taken much longer than similar jobs."""
+        self._flag(_STUCK, stuck)
 
     def report_stuck(self, *, reported: bool) -> None:
         """Set whether people were notified that it is stuck."""
-        self.stuck_reported = reported
+        self._flag(_STUCK_REPORTED, reported)

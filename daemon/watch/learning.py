@@ -5,20 +5,22 @@ Owns which rows are usable as evidence and when to learn again. Does not decide 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from daemon.clock import Clock
 from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.store import FinishedRow, JobRow, Store, WatchRow
+from daemon.store.rows import to_stamp
 from daemon.watch.agenda import Agenda
 from daemon.watch.job import Watched
 
-_LONGEST = timedelta(days=60)
-"""Longer production times are taken for errors in the service's times."""
-_SKEW = timedelta(minutes=2)
-"""How far a start may precede the creation: in the API document's own example it does so by ten months."""
+_LONGEST = 60 * 86400 * 1_000_000
+"""Microseconds. Longer production times are taken for errors in the service's times."""
+_SKEW = 120 * 1_000_000
+"""Microseconds. How far a start may precede the creation: in the API document's own example it does so by ten
+months."""
 _SAMPLE = 200
 """Running jobs of a project that are sampled to represent all of them."""
 _SOONEST, _LATEST = 5.0, 60.0
@@ -102,11 +104,15 @@ def production_began(
 ) -> datetime | None:
     """Return when production began by the service's own times, or None where they are not credible. `by` is a
     moment at which it had begun, if one is known."""
-    if started_at is None or (created_at is not None and started_at < created_at - _SKEW):
-        return None
-    if by is not None and not -_SKEW <= by - started_at <= _LONGEST:
-        return None
-    return started_at
+    started, created, known = (None if each is None else to_stamp(each) for each in (started_at, created_at, by))
+    return started_at if started is not None and is_credible(started, created=created, by=known) else None
+
+
+def is_credible(started: int, *, created: int | None, by: int | None) -> bool:
+    """Whether production began at `started`, for stamps of the store (microseconds)."""
+    if created is not None and started < created - _SKEW:
+        return False
+    return by is None or -_SKEW <= by - started <= _LONGEST
 
 
 def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
@@ -135,7 +141,7 @@ def _fitted(
 def _sample(row: FinishedRow) -> Sample | None:
     begin = production_began(started_at=row.started_at, created_at=row.created_at, by=None)
     end = row.ended_at or row.reported_at or row.state_since
-    if begin is None or row.blocked or not timedelta(0) < end - begin <= _LONGEST:
+    if begin is None or row.blocked or not 0 < to_stamp(end) - to_stamp(begin) <= _LONGEST:
         return None
     return Sample(
         seconds=(end - begin).total_seconds(),

@@ -188,7 +188,7 @@ class Planner:
             return Planned(gap, Reason.BLOCKED if watched.state == _BLOCK else Reason.FIXED)
         law = self.law(watched)
         if watched.start is not None and watched.state == _PROCESSING:
-            watched.foresee_stuck(watched.start + law.stuck_after)
+            watched.set_stuck(stuck=now >= watched.start + law.stuck_after)
         if self.behind_feed and not watched.unlisted:
             return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
         return learned_gap(

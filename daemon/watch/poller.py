@@ -83,16 +83,16 @@ class Poller:
         if plan.batch != before.batch:
             self.id_lists.trust = IdListTrust(on=plan.batch)
         if plan != before or longer:
-            self.agenda.bound(self.planner.latest, longer=longer)
+            self.context.in_steps(self.agenda.bound(self.planner.latest, longer=longer))
         if way_changed:
             self.health.begin_anew()
         self.pump()
 
     # Which jobs
 
-    def add(self, watched: Watched, *, anew: bool = False) -> None:
-        """Take up a job. `anew`: a command has just tracked it."""
-        self.chooser.add(watched, anew=anew)
+    def add(self, watched: Watched, *, anew: bool = False) -> Watched | None:
+        """Take up a job, and return the one in whose place it is. `anew`: a command has just tracked it."""
+        return self.chooser.add(watched, anew=anew)
 
     def hint(self, job_id: JobId) -> bool:
         """Query a job now, within the budget, because something outside says that it ended. At most once a second:

@@ -1,4 +1,4 @@
-"""Discoveries: a command requests one, the daemon runs it; each runs once and is deleted after a week."""
+"""Discoveries: a command requests one, the daemon carries it out once, and it is deleted after a week."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -62,7 +62,7 @@ def test_many_jobs_are_stopped_with_a_few_statements_and_each_batch_is_told_once
         (PROJECT, Tracking.STOPPED): 1199,
     }
     assert len(store.write_now(lambda tx: tx.jobs.take_changes(limit=5000))) == 1200
-    # People stopped all of b1: there is no end to alert.
+    # People stopped all of b1, so its end is not announced.
     assert [row.facts["batch"] for row in store.read(lambda tx: tx.outbox.list())] == ["b0"]
 
 

@@ -1,5 +1,5 @@
-"""Lists of jobs and deliveries: every filter, alone and combined, in every order, compared with a plain filter
-over all rows; and SQLite's query plans for them."""
+"""Lists of jobs and deliveries: every filter, alone and combined, in every order, against a plain comparison of
+all rows; and the query plans that SQLite chooses."""
 
 import random
 import sqlite3
@@ -131,7 +131,7 @@ class Told:
 
 
 def chosen(fits: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return no filter, each alone, and a sample of combinations."""
+    """Yield each filter alone, none, and a sample of combinations."""
     rng = random.Random(5)
     return [
         (),
@@ -189,7 +189,7 @@ def test_deliveries_of_one_job_are_found(store: Store) -> None:
 
 
 def paged(store: Store, read: Callable[[Any, paging.Place | None], lists.Page[Any]]) -> list[int]:
-    """Return the row ids of all pages, each read in a separate transaction."""
+    """Return the row ids of all pages, each read in its own transaction."""
     found: list[int] = []
     after = None
     while True:
@@ -212,8 +212,8 @@ def test_combinations_beyond_what_one_statement_takes_are_merged_too(
 
 
 def walks(store: Store, read: Callable[[Any], object]) -> list[str]:
-    """Return the steps of SQLite's plans for all statements of `read` that scan a table, or sort more rows than
-    were counted before."""
+    """Return those steps of SQLite's plans for the statements of `read` that scan a table, or that sort more rows
+    than were counted first."""
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
@@ -327,7 +327,7 @@ def test_a_search_of_deliveries_looks_at_their_jobs_and_at_why(store: Store) -> 
 
 
 def tags_twice(store: Store) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """Return the tags from the jobs, and from the tags' table."""
+    """Return the tags by the jobs' column and by their own table."""
     with closing(sqlite3.connect(store.path)) as database:
         said = [(row.id, tag) for row in store.read(lambda tx: tx.jobs.list()) for tag in dict.fromkeys(row.tags)]
         return sorted(said), sorted(database.execute("SELECT job, tag FROM job_tags").fetchall())

@@ -1,5 +1,5 @@
-"""Moving jobs to another project and waiting alerts to another channel: everything related moves too, nothing is
-alerted twice, and rows that the target already has stay unchanged."""
+"""Moving jobs to another project and waiting alerts to another channel: everything goes along, nothing is sent
+twice, and what the target already has stays behind."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -156,7 +156,7 @@ def test_the_end_of_a_batch_that_was_told_is_not_told_again(store: Store) -> Non
     [told] = alerts(store, Event.BATCH_FINISHED)
     assert told.project == NEW
     assert told.key.startswith("batch/main/b/1/batch_finished/")
-    # Later changes of the batch see that it was alerted.
+    # A later change of the batch finds that its end was announced.
     store.write_now(lambda tx: tx.jobs.untrack(NEW, JobId("job-1"), at=later(1), routing=BOTH))
     tracked(store, "job-9", project=NEW, batch="b/1")
     store.write_now(lambda tx: tx.jobs.untrack(NEW, JobId("job-9"), at=later(1), routing=BOTH))

@@ -1,4 +1,4 @@
-"""Rows written by a newer wrapd: an event unknown to this version stays unchanged, and delays no others."""
+"""Rows written by a newer wrapd: an event that this one does not know stays unchanged and blocks nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,8 @@ TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Write a job whose first alert on each channel is of an unknown event, then a known one about it, and one
-    about another job."""
+    """Add a job whose first alert on each channel is of an unknown event, then a known one about it, and one about
+    another job."""
     store = open_store(tmp_path)
 
     def work(tx: Any) -> None:

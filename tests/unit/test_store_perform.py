@@ -1,4 +1,4 @@
-"""Work done in the calling thread, alongside the writer's."""
+"""Works run in the calling thread, alongside those of the writer's own thread."""
 
 import asyncio
 import threading

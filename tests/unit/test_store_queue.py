@@ -1,4 +1,4 @@
-"""The state of waiting deliveries: read for a page of any length with the same number of statements."""
+"""The state of the queue: read with the same number of statements for a page of any length."""
 
 from collections.abc import Iterator
 from pathlib import Path

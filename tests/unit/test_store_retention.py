@@ -1,4 +1,4 @@
-"""Retention: old finished rows are deleted, in portions; unsent, dead or watched rows stay, however old."""
+"""Retention: what is old and done is deleted in parts; what is unsent, dead or tracked stays however old it is."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -125,7 +125,7 @@ def test_canceled_ones_go_too(store: Store) -> None:
 
 
 def test_an_active_job_stays_and_what_it_was_told(store: Store) -> None:
-    """Its deliveries prevent repeated alerts."""
+    """Its deliveries prevent it from being announced again."""
     (job,) = ended(store, "job-1", state="BLOCK")
     store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=BOTH))
     send_all(store)
@@ -149,7 +149,7 @@ def test_jobs_that_are_not_watched_go_too(store: Store, way: str) -> None:
     if way == "stopped":
         assert prune(store) == 0  # the watch has not seen it yet
     store.write_now(lambda tx: tx.jobs.take_changes())
-    assert prune(store, later(50)) == 0  # it was queried since
+    assert prune(store, later(50)) == 0  # it was polled since
     assert prune(store, later(51)) == 1
     assert left(store) == {}
 
@@ -171,7 +171,7 @@ def test_a_batch_is_whole_until_its_end(store: Store) -> None:
     ended(store, "job-1", batch="b1")
     (last,) = ended(store, "job-2", batch="b1", state="WAITING")
     send_all(store, at=20)
-    assert prune(store) == 4  # the alerts of job-1 and, too early, of the batch
+    assert prune(store) == 4  # the alerts about job-1 and, too early, about the batch
     assert len(store.read(lambda tx: tx.jobs.list())) == 2
     store.write_now(lambda tx: record(tx, last, "SUCCEED", at=later(90)))
     (row, _) = [row for row in store.read(lambda tx: tx.outbox.list()) if row.event is Event.BATCH_FINISHED]

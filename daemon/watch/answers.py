@@ -258,7 +258,7 @@ class Answers:
         if awaited:
             self._awaited.add(watched.job)
         try:
-            priority = Priority.NEWS if awaited else Priority.DETAIL
+            priority = Priority.URGENT if awaited else Priority.DETAIL
             url = await download_url(context.client, asset_id, priority=priority, patience=_KNOWN_BY)
         except (ApiError, TimeoutError) as error:
             log.info(

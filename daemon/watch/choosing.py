@@ -90,13 +90,12 @@ class Chooser:
         before the requests that complete the alert of one."""
         if self._outcomes.doubtful:
             return Priority.NEWS
-        first = self._feed_due(now) or self._many_hinted(now) or self._hinted_long(now)
-        return Priority.FEED if first else Priority.NEWS
-
-    def _hinted_long(self, now: float) -> bool:
-        """Whether a callback waits for longer than those alerts whose completion it let go before."""
+        if self._feed_due(now) or self._many_hinted(now):
+            return Priority.FEED
         first = self._context.agenda.first(JobQueue.SINGLY)
-        return first is not None and first.reason is Reason.HINT and now - first.hinted > _HINT_PATIENCE
+        if first is None or first.reason is not Reason.HINT:
+            return Priority.NEWS
+        return Priority.FEED if now - first.hinted > _HINT_PATIENCE else Priority.URGENT
 
     def _many_hinted(self, now: float) -> bool:
         """Whether callbacks came for more jobs than a second's single queries: those share lists."""

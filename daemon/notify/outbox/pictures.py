@@ -113,7 +113,7 @@ class Covers:
         self._kept: OrderedDict[int, PictureRow] = OrderedDict()
 
     def begin(self, job: int, *, later: float = 0.0) -> None:
-        """Fetch the cover of an ended job (a row id), if it has one, in the background, `later` seconds from now."""
+        """Fetch the cover, if any, of an ended job (a row id) in the background, `later` seconds from now."""
         self._tasks.spawn_later(later, "picture", lambda: self._begin(job), job=job)
 
     async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:

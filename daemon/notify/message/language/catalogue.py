@@ -186,6 +186,7 @@ class Catalogue:
     link_gone: str
     """{until}"""
 
+    link_later: str
     links_left_out: Plural
     """Links that a chat's limit leaves no room for."""
     rows_left_out: Plural

@@ -1,16 +1,18 @@
 """Memory, CPU of the start, and the longest pauses of the event loop, with many tracked jobs.
 
-    python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 3] [--seconds 30] [--json FILE]
+python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 1] [--starts 3] [--seconds 20] [--json FILE]
 
-Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a service
-in another process. All jobs have a known script length and are in production; five of them end in each second, so that
-the laws of production times are learned anew all the while. The daemon with `--jobs` is measured after every job has
-been queried once, next to the same daemon with one job; the one with `--many` is held for a while only, since a round
-of queries of so many takes longer than a benchmark should (`--many 0` leaves it out).
+Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a
+service in another process. All jobs have a known script length and are in production; five of them end in each
+second, so that production times are learned all the while. The daemon with `--jobs` is measured after every job
+was queried once, next to the same daemon with one job. The one with `--many` is held for as long, without such a
+round, which would take longer than a benchmark should (`--many 0` leaves it out).
 
-CPU of the start is that of the process from its beginning until all jobs are taken up, imports included. A pause is
-the CPU time of one callback of the event loop, the garbage collector's work in it included. Rounds are interleaved,
-and the least CPU and the least pause of the rounds count: what comes on top is the machine's.
+CPU of the start is that of the process from its beginning until all jobs are taken up, imports included, at the
+default of 10 requests a second. A pause is the CPU time of one callback of the event loop, the garbage collector's
+work in it included. Then the feed is distrusted, the config reloaded, production times are learned anew, and the
+daemon is stopped. Rounds are interleaved, and the least CPU and pause of them count: what comes on top is the
+machine's.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import asyncio
 import gc
 import json
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -59,8 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--many", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3, help="of all but the largest daemon, which has one")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of running after every job was queried once")
+    parser.add_argument("--rounds", type=int, default=1, help="of all but the largest daemon, which has one")
+    parser.add_argument("--starts", type=int, default=3, help="the same, of starts alone")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of running after every job was queried once")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--verbose", action="store_true", help="name the longest callback of each phase")
@@ -85,48 +89,61 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """All figures by name."""
     figures = {}
-    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
-        some = [_measured(Path(folder), options.jobs, options, round_of_queries=True) for _ in range(options.rounds)]
-        one = [_measured(Path(folder), 1, options, round_of_queries=True) for _ in range(options.rounds)]
-        empty, taken_up = min(each["cpu"] for each in one), min(each["cpu"] for each in some)
-        figures["memory: MiB with 1 job"] = min(each["rss"] for each in one)
-        figures[f"memory: MiB with {options.jobs:,} jobs, after a round"] = max(each["rss"] for each in some)
-        figures[BOUNDS[0].figure] = max(each["rss"] for each in some) - figures["memory: MiB with 1 job"]
-        figures["start: CPU seconds with 1 job"] = empty
-        figures[f"start: CPU seconds with {options.jobs:,} jobs"] = taken_up
-        figures["start: CPU as a multiple of an empty start's"] = taken_up / empty
-        for phase in PHASES:
-            figures[f"pause, ms: {phase}"] = min(each["pauses"][phase] for each in some)
+    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as temporary:
+        folder, sizes = Path(temporary), (1, options.jobs)
+        starts: dict[int, list[float]] = {size: [] for size in sizes}
+        runs: dict[int, list[dict]] = {size: [] for size in sizes}
+        for _ in range(options.starts):
+            for size in sizes:
+                starts[size].append(_measured(folder, size, options, rate=10.0)["cpu"])
+        for _ in range(options.rounds):
+            for size in sizes:
+                runs[size].append(_measured(folder, size, options, queried=size, seconds=options.seconds))
         if options.many:
-            many = _measured(Path(folder), options.many, options, round_of_queries=False)
-            figures["memory: MiB with many, held"] = many["rss"]
-            figures["start: CPU seconds with many"] = many["cpu"]
-            for phase in PHASES:
-                figures[f"pause with many, ms: {phase}"] = many["pauses"][phase]
+            starts[options.many] = [_measured(folder, options.many, options, rate=10.0)["cpu"]]
+            many = _measured(folder, options.many, options, queried=0, seconds=options.seconds)
+    cpu = {size: min(each) for size, each in starts.items()}
+    memory = {size: max(run["rss"] for run in each) for size, each in runs.items()}
+    figures = {
+        "memory: MiB with 1 job": memory[1],
+        f"memory: MiB with {options.jobs:,} jobs, after a round": memory[options.jobs],
+        BOUNDS[0].figure: memory[options.jobs] - memory[1],
+        "start: CPU seconds with 1 job": cpu[1],
+        f"start: CPU seconds with {options.jobs:,} jobs": cpu[options.jobs],
+        "start: CPU as a multiple of an empty start's": cpu[options.jobs] / cpu[1],
+    }
+    for phase in PHASES:
+        figures[f"pause, ms: {phase}"] = min(run["pauses"][phase] for run in runs[options.jobs])
+    if options.many:
+        figures["memory: MiB with many, held"] = many["rss"]
+        figures["start: CPU seconds with many"] = cpu[options.many]
+        for phase in PHASES:
+            figures[f"pause with many, ms: {phase}"] = many["pauses"][phase]
     return figures
 
 
-def _measured(folder: Path, jobs: int, options: argparse.Namespace, *, round_of_queries: bool) -> dict:
-    """One daemon's figures. Its database is a copy, so that each starts from the same one."""
-    path, seconds = folder / f"{jobs}.db", options.seconds
-    made = _made(path, jobs) if not path.exists() else None
-    del made
-    copy = folder / "wrapd.db"
+def _measured(
+    folder: Path,
+    jobs: int,
+    options: argparse.Namespace,
+    *,
+    rate: float = 0.0,
+    queried: int | None = None,
+    seconds: float = 0.0,
+) -> dict:
+    """One daemon's figures; its start alone where `queried`, the jobs to be queried once, is None. Its database is
+    a copy, so that each daemon starts from the same one."""
+    path, copy = folder / f"{jobs}.db", folder / "wrapd.db"
+    if not path.exists():
+        _make(path, jobs)
     for old in folder.glob("wrapd.db*"):
         old.unlink()
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
+    shutil.copy(path, copy)
     with _service() as url, (folder / "wrapd.log").open("w") as log:
-        order = {
-            "url": url,
-            "database": str(copy),
-            "jobs": jobs if round_of_queries else 0,
-            "rate": options.rate,
-            "seconds": seconds,
-        }
+        order = {"url": url, "database": str(copy), "rate": rate or options.rate}
         done = subprocess.run(
             [sys.executable, __file__, "--daemon"],
-            input=json.dumps(order),
+            input=json.dumps({**order, "queried": queried, "seconds": seconds}),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -152,7 +169,7 @@ def _life(number: int) -> tuple[float, float]:
     return seconds, seconds / 2 * rng.lognormvariate(0, 0.2)
 
 
-def _made(path: Path, jobs: int) -> None:
+def _make(path: Path, jobs: int) -> None:
     """A database with so many jobs in production, all with a known length, and some that ended before."""
     from daemon.clock import SystemClock
     from daemon.store import Store
@@ -267,7 +284,9 @@ class Pauses:
         asyncio.Handle._run = measured
 
 
-async def _daemon(*, url: str, database: str, jobs: int, rate: float, seconds: float) -> dict[str, object]:
+async def _daemon(
+    *, url: str, database: str, rate: float, queried: int | None, seconds: float
+) -> dict[str, object]:
     from daemon.logs import set_up
 
     set_up(output="json")
@@ -275,10 +294,13 @@ async def _daemon(*, url: str, database: str, jobs: int, rate: float, seconds: f
     service, plan = _built(url, database, rate)
     await service.start()
     figures: dict[str, object] = {"cpu": time.process_time(), "pauses": pauses.longest, "what": pauses.what}
+    if queried is None:
+        await service.stop()
+        return figures
     counted, poller = service.metrics.registry.get_sample_value, service.scope.pollers["bench"]
     pauses.phase = "run"
     until = time.monotonic() + 600
-    while (counted("wrapd_looks_total", {"project": "bench", "by": "ids"}) or 0) < jobs > 1:
+    while (counted("wrapd_looks_total", {"project": "bench", "by": "ids"}) or 0) < queried > 1:
         await asyncio.sleep(0.1)
         if time.monotonic() > until:
             raise TimeoutError("not every job was queried within 600 s")

@@ -8,7 +8,7 @@ to visit them all does so in steps, between which the caller lets the loop run.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from itertools import count, islice
 from math import inf, nextafter
@@ -23,6 +23,9 @@ _STEP, _READ_STEP = 2000, 20_000
 """Most jobs visited in one step of a work over all of them: about 5 ms where each is put anew, or only read."""
 _SLOT = 0.25
 """Seconds of due times that share a list: at 100 queries a second about as many jobs as one query takes."""
+_ORDERED = 5000
+"""Most jobs of such a list that are put in order at once, about 5 ms. Of more, as a start adds them, the others
+come after these, though some may be due earlier by less than `_SLOT`."""
 
 
 class JobQueue(IntEnum):
@@ -62,6 +65,18 @@ class _Queue:
         else:
             self._put_later(slot, watched)
 
+    def put_all(self, jobs: Sequence[Watched], due: float) -> None:
+        """Add jobs that are all due at the same moment."""
+        for watched in jobs[:1]:  # makes the list, or shows that there is no need of one
+            self.put(watched)
+        later = self._later.get(int(due / _SLOT))
+        if later is not None:
+            later.extend(jobs[1:])
+            self.size += len(jobs[1:])
+        else:
+            for watched in jobs[1:]:
+                self.put(watched)
+
     def first(self) -> Watched | None:
         """Return the next due job without taking it, or None if there is none."""
         while True:
@@ -99,6 +114,10 @@ class _Queue:
             self._put_later(self._slot, entry[2])
         self._slot = heapq.heappop(self._slots)
         jobs = self._later.pop(self._slot)
+        if len(jobs) > _ORDERED:
+            self._later[self._slot] = jobs[_ORDERED:]
+            heapq.heappush(self._slots, self._slot)
+            del jobs[_ORDERED:]
         entries = [(each.due, next(self._order), each) for each in jobs if int(each.due / _SLOT) == self._slot]
         self._now = [entry for entry in entries if self._counts(entry)]
         self.size -= len(jobs) - len(self._now)
@@ -153,6 +172,20 @@ class Agenda:
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
         return before
+
+    def add_all(self, jobs: Sequence[Watched], due: float) -> None:
+        """Watch many new jobs, all of them `due` at the same moment. For a start, which adds every job."""
+        for watched in jobs:
+            if watched.job_id in self._jobs:
+                self.drop(watched.job_id)
+            self._jobs[watched.job_id] = watched
+            if watched.expires < self._next_expiry:  # noqa: PLR1730 - seldom true, and hot
+                self._next_expiry = watched.expires
+        singly = [watched for watched in jobs if watched.unlisted]
+        self.unlisted += len(singly)
+        self._queues[JobQueue.SINGLY].put_all(singly, due)
+        together = jobs if not singly else [watched for watched in jobs if not watched.unlisted]
+        self._queues[JobQueue.TOGETHER].put_all(together, due)
 
     def drop(self, job_id: JobId) -> Watched | None:
         """Stop watching a job. Returns it, or None if it was not watched."""

@@ -77,6 +77,16 @@ class Answers:
         self.on_finished: Callable[[int], None] | None = None
         """Called with a job's row id for every finished video, as soon as the end is stored."""
 
+    def take_touched(self) -> list[Watched]:
+        """Hand over the jobs queried since the last call."""
+        jobs, self.touched = self.touched, {}
+        return list(jobs.values())
+
+    def take_moved(self) -> list[Watched]:
+        """Hand over the jobs whose state changed since the last call."""
+        jobs, self.moved = self.moved, {}
+        return list(jobs.values())
+
     # Answers with a state
 
     def unchanged(self, watched: Watched, asked: Asked, now: float) -> None:

@@ -6,7 +6,7 @@ Pure: moments are monotonic seconds, passed in as arguments.
 
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
+from math import frexp, inf, isfinite, ldexp
 from typing import Literal
 
 from daemon.domain.jobs import JobId
@@ -32,13 +32,31 @@ class Phase(Enum):
     """Both: an answer's move is being stored, or the feed showed one while the job was queried."""
 
 
-_PLANNED, _ASKED = Phase.PLANNED, Phase.ASKED  # looked up once, for the hot path
-_RECORDING, _ASKED_RECORDING = Phase.RECORDING, Phase.ASKED_RECORDING
-_FIRST = Reason.FIRST
-
-
-_UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED = (1 << bit for bit in range(6))
+_FIRST = Reason.FIRST  # looked up once, for the hot path
+_UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED, _ASKED, _RECORDING = (
+    1 << bit for bit in range(8)
+)  # no more than these: Python shares the numbers up to 255 only
 _SINGLY = _UNLISTED | _SINGLY_NEXT
+_PHASES = {
+    0: Phase.PLANNED,
+    _ASKED: Phase.ASKED,
+    _RECORDING: Phase.RECORDING,
+    _ASKED | _RECORDING: Phase.ASKED_RECORDING,
+}
+
+
+_LENGTHS: dict[float, float] = {}
+"""The lengths of all jobs: some thousands at most, by `_rounded`."""
+
+
+def _rounded(length: float | None) -> float | None:
+    """Return a length to within 0.4 %, one number for all jobs that have it: 32 bytes less for each. Laws are
+    coarser."""
+    if length is None or not isfinite(length):
+        return None
+    mantissa, exponent = frexp(length)
+    length = ldexp(int(mantissa * 256 + 0.5), exponent - 8)
+    return _LENGTHS.setdefault(length, length)
 
 
 @dataclass(slots=True)
@@ -46,6 +64,7 @@ class _Rare:
     """What few jobs have. Kept aside, so that the others do not pay a slot for each."""
 
     episode: int = 1
+    failures: int = 0
     hinted: float = -inf
     wanted_at: float = inf
     defects: int = 0
@@ -64,8 +83,8 @@ class Watched:
     when (`due`) and why (`reason`) change together with its phase."""
 
     __slots__ = (
-        *("job", "job_id", "kind", "state", "since", "start", "reported", "length", "phase", "due", "reason"),
-        *("expires", "looked", "asked_by", "polls", "failures", "_flags", "_rare"),
+        *("job", "job_id", "kind", "state", "since", "start", "reported", "length", "due", "reason"),
+        *("expires", "looked", "asked_by", "polls", "_flags", "_rare"),
     )
 
     def __init__(
@@ -95,9 +114,8 @@ class Watched:
         """When its production began; None while it waits or where that is unknown."""
         self.reported = reported
         """The service's time of the latest update that was taken (epoch seconds)."""
-        self.length = length
-        """Expected length: seconds of speech."""
-        self.phase = _PLANNED
+        self.length = _rounded(length)
+        """Expected length: seconds of speech, to within 0.4 %."""
         self.due = due
         self.reason = _FIRST
         """Why it is due at that time."""
@@ -109,8 +127,6 @@ class Watched:
         """How the last query was made."""
         self.polls = 0
         """Queries since the last checkpoint."""
-        self.failures = 0
-        """Consecutive queries without an answer."""
         self._flags = (0 if kind.listed else _UNLISTED) | (_GUESSED if guessed else 0)
         self._rare = _NOTHING_RARE if episode == 1 else _Rare(episode=episode)
 
@@ -161,6 +177,11 @@ class Watched:
         return self._rare.episode
 
     @property
+    def failures(self) -> int:
+        """Consecutive queries without an answer."""
+        return self._rare.failures
+
+    @property
     def hinted(self) -> float:
         """When the latest query requested from outside (a callback) is or was due."""
         return self._rare.hinted
@@ -193,14 +214,19 @@ class Watched:
     # Derived values
 
     @property
+    def phase(self) -> Phase:
+        """What is under way for it."""
+        return _PHASES[self._flags & (_ASKED | _RECORDING)]
+
+    @property
     def in_flight(self) -> bool:
         """Whether a query about it is under way."""
-        return self.phase is _ASKED or self.phase is _ASKED_RECORDING
+        return self._flags & _ASKED != 0
 
     @property
     def recording(self) -> bool:
         """Whether its move is being stored."""
-        return self.phase is _RECORDING or self.phase is _ASKED_RECORDING
+        return self._flags & _RECORDING != 0
 
     @property
     def singly(self) -> bool:
@@ -230,19 +256,19 @@ class Watched:
 
     def ask(self) -> None:
         """A query about it begins."""
-        self.phase = _ASKED_RECORDING if self.recording else _ASKED
+        self._flags |= _ASKED
 
     def release(self) -> None:
         """Its query has ended, or was not sent after all."""
-        self.phase = _RECORDING if self.recording else _PLANNED
+        self._flags &= ~_ASKED
 
     def begin_recording(self) -> None:
         """Its move is about to be stored. Other answers skip the job until then, so none is stored twice."""
-        self.phase = _ASKED_RECORDING if self.in_flight else _RECORDING
+        self._flags |= _RECORDING
 
     def end_recording(self) -> None:
         """Its move was stored, or failed to be."""
-        self.phase = _ASKED if self.in_flight else _PLANNED
+        self._flags &= ~_RECORDING
 
     # When and how it is queried next
 
@@ -326,7 +352,8 @@ class Watched:
 
     def count_failure(self, *, failed: bool) -> None:
         """Count a query without an answer, or reset the count after one with an answer."""
-        self.failures = self.failures + 1 if failed else 0
+        if failed or self._rare.failures:
+            self._aside().failures = self._rare.failures + 1 if failed else 0
 
     def not_stored(self) -> None:
         """Note that the store did not take the answer."""
@@ -335,8 +362,9 @@ class Watched:
 
     def count_defect(self) -> None:
         """Count a query that ended in an internal error. From the second in a row on they are failures too."""
-        self._aside().defects += 1
-        self.failures = max(self.failures, self.defects - 1)
+        rare = self._aside()
+        rare.defects += 1
+        rare.failures = max(rare.failures, rare.defects - 1)
 
     def clear_defects(self) -> None:
         """Note an answer that was taken without an internal error."""
@@ -407,7 +435,7 @@ class Watched:
 
     def set_length(self, seconds: float) -> None:
         """Set its expected length."""
-        self.length = seconds
+        self.length = _rounded(seconds)
 
     def set_script_asked(self, *, asked: bool) -> None:
         """Set whether its script was requested, successfully or not."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import _READ_STEP, _STEP, Agenda, JobQueue, Round
+from daemon.watch.agenda import _ORDERED, _READ_STEP, _STEP, Agenda, JobQueue, Round
 from daemon.watch.agenda import step as step_of
 from daemon.watch.job import Watched
 
@@ -137,6 +137,18 @@ def test_what_is_done_to_all_jobs_is_done_in_steps(work: Callable[[Agenda, float
     assert len(agenda.pop(JobQueue.TOGETHER, 3 * _STEP)) == 2 * _STEP
 
 
+def test_of_very_many_jobs_due_together_some_are_put_in_order_at_once() -> None:
+    agenda = Agenda()
+    agenda.add_all([watched(job, 7.0) for job in range(2 * _ORDERED + 1)], 7.0)
+    agenda.add(watched(-1, 1.0))
+    queue, found = agenda._queues[JobQueue.TOGETHER], []
+    for _ in range(2 * _ORDERED + 2):
+        found += [each.job for each in agenda.pop(JobQueue.TOGETHER)]
+        assert len(queue._now) <= _ORDERED
+    assert found == [-1, *range(2 * _ORDERED + 1)]
+    assert (queue.size, agenda.first_due()) == (0, None)
+
+
 def test_the_search_for_what_is_over_goes_on_where_it_stopped() -> None:
     agenda = many(2 * _READ_STEP + 1)
     found = [len(agenda.expired(60.0)) for _ in range(4)]
@@ -150,6 +162,30 @@ def test_a_round_looks_at_so_many_jobs_at_once() -> None:
         each.answered(3.0, "ids")
     round_ = Round(agenda, 2.0)
     assert [round_.over(), round_.over()] == [False, True]
+
+
+def test_many_jobs_are_added_as_one_by_one() -> None:
+    one_by_one, together = Agenda(), Agenda()
+    kinds = [KINDS["avatar"], next(kind for kind in KINDS.values() if not kind.listed)]
+    for agenda in (one_by_one, together):
+        agenda.add(watched(3, 7.0))
+        assert agenda.first_due() == 7.0
+        jobs = [
+            Watched(job=job, job_id=job_id(job), kind=kinds[job % 2], state=None, since=0, expires=50, due=7.0)
+            for job in range(8)
+        ]
+        if agenda is together:
+            agenda.add_all(jobs[:4], 7.0)
+            agenda.add_all(jobs[4:], 7.0)
+        else:
+            for job in jobs:
+                agenda.add(job)
+    for queue in JobQueue:
+        assert one_by_one.queued(queue) == together.queued(queue)
+        taken = [[each.job for each in agenda.pop(queue, 9)] for agenda in (one_by_one, together)]
+        assert taken[0] == taken[1]
+    assert (together.unlisted, len(together)) == (one_by_one.unlisted, 8)
+    assert together.expired(50) == one_by_one.expired(50) == []
 
 
 def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -> None:

@@ -27,8 +27,6 @@ log = logger(__name__)
 
 _TOKEN_BYTES = 24
 """Random bytes of a link of wrapd's own: 192 bits, more than anybody can guess."""
-_COVERS_LATER = 60.0
-"""Seconds after which covers are fetched that no message shows; whoever opens a page before fetches its own."""
 
 
 class DeliveryService:
@@ -86,12 +84,9 @@ class DeliveryService:
         await self.dispatcher.start()
 
     def finished(self, job: int) -> None:
-        """Fetch the cover of a finished video: at once if a channel shows it, later if only a page does, since a
-        burst of ends has more urgent work."""
+        """A video is finished: its cover is fetched while the alert is on its way."""
         if self._shows_pictures:
             self.pictures.begin(job)
-        elif _public(self._plan) is not None:
-            self.pictures.begin(job, later=_COVERS_LATER)
 
     async def remind(self) -> None:
         """Tell of links that die soon and that nobody has opened."""
@@ -146,7 +141,8 @@ def _sources(plan: Plan) -> dict[ProjectName, PictureSource]:
 
 
 def _shows_pictures(plan: Plan) -> bool:
-    return any(channel.service.picture != "none" for channel in plan.channels.values())
+    shown = any(channel.service.picture != "none" for channel in plan.channels.values())
+    return shown or _public(plan) is not None
 
 
 def _public(plan: Plan) -> tuple[str, float] | None:

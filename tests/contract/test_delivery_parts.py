@@ -142,23 +142,22 @@ async def test_nothing_is_deleted_where_everything_is_kept(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("url", "web", "later"),
+    ("url", "web", "begun"),
     [
-        ("json://127.0.0.1:1", None, None),
-        ("json://127.0.0.1:1", WebSettings(host="127.0.0.1", port=0), None),
-        ("json://127.0.0.1:1", WebSettings(host="127.0.0.1", port=0, public_url="https://h.example"), 60.0),
-        ("discord://123456789/abcdefghijklmnop", None, 0.0),
+        ("json://127.0.0.1:1", None, False),
+        ("json://127.0.0.1:1", WebSettings(host="127.0.0.1", port=0), False),
+        ("json://127.0.0.1:1", WebSettings(host="127.0.0.1", port=0, public_url="https://h.example"), True),
+        ("discord://123456789/abcdefghijklmnop", None, True),
     ],
 )
 async def test_a_cover_is_fetched_only_where_somebody_shows_it(
-    tmp_path: Path, url: str, web: WebSettings | None, later: float | None
+    tmp_path: Path, url: str, web: WebSettings | None, begun: bool
 ) -> None:
-    """At once for a message, later for a page."""
     async with delivering(plan_of(tmp_path, url, web=web), ManualClock(NOW)) as (delivery, _store):
-        begins: list[tuple[int, float]] = []
-        delivery.pictures.begin = lambda job, *, later=0.0: begins.append((job, later))  # type: ignore[method-assign]
+        begins: list[int] = []
+        delivery.pictures.begin = begins.append  # type: ignore[method-assign]
         delivery.finished(7)
-        assert begins == ([] if later is None else [(7, later)])
+        assert begins == ([7] if begun else [])
 
 
 async def test_a_database_that_does_not_take_it_is_counted_and_tried_in_the_next_round(tmp_path: Path) -> None:

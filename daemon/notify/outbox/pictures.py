@@ -112,9 +112,9 @@ class Covers:
         self._tasks = tasks
         self._kept: OrderedDict[int, PictureRow] = OrderedDict()
 
-    def begin(self, job: int, *, later: float = 0.0) -> None:
-        """Fetch the cover, if any, of an ended job (a row id) in the background, `later` seconds from now."""
-        self._tasks.spawn_later(later, "picture", lambda: self._begin(job), job=job)
+    def begin(self, job: int) -> None:
+        """A job (a row id) has ended: fetch its cover, if it has one, beside everything else."""
+        self._tasks.spawn("picture", self._begin(job), job=job)
 
     async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:
         """The job's cover; None where it has none, none can be had, or not within `patience` seconds: it is

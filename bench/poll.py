@@ -1,11 +1,13 @@
-"""What a poll costs: the whole path of wrapd beside a bare httpx loop and the official SDK in a thread pool.
+"""The cost of a poll: the complete path of wrapd, its transport alone, and what a user would write instead.
 
-    python bench/poll.py [--rounds 5] [--seconds 3] [--json FILE]
+    python bench/poll.py [--rounds 5] [--seconds 3] [--speed-only] [--json FILE]
 
-wrapd asks singly ("wrapd") and with lists by ids ("ids": one request, 100 jobs looked at). All contenders ask the
-same simulator, which runs in a process of its own on another core; each runs in a process of its own, pinned to
-one core, 64 queries in flight. Rounds are interleaved, so that a noisy machine is noisy for all. The figures that
-count are the ratios.
+wrapd polls singly (`wrapd`) and with lists by ids (`ids`: one request, 100 jobs). `transport` is a loop over the
+transport that wrapd uses: GETs with a token, the answers read, nothing else. `sockets` is the floor: the same
+bytes over raw asyncio sockets. A user would take `httpx` (its AsyncClient with its own transport) or the
+official SDK in 64 threads (`sdk`). All query the same simulator, which runs in a separate process on another
+core. Each contender runs in a separate process, pinned to one core, with 64 queries in flight. Rounds are
+interleaved, so that a noisy machine is noisy for all. The ratios are what counts.
 """
 
 import argparse
@@ -49,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--speed-only", action="store_true", help="leave memory and start-up out")
     parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -62,74 +64,86 @@ def main() -> None:
         figures |= scale(arguments.rounds)
     print("\n".join(f"{name:<58} {value:>10.2f}" for name, value in figures.items()))
     if arguments.json:
-        save(arguments.json, title="A poll", order=40, about=ABOUT, rows=rows(figures), figures=figures)
-
-
-ABOUT = f"""
-{JOBS:,} tracked jobs, {IN_FLIGHT} queries in flight, one core for each contender, the simulator on another. The
-bare loop is `httpx.AsyncClient` over the aiohttp transport; it only sends GETs and reads the answers. The SDK is
-the official one, in a pool of {IN_FLIGHT} threads. wrapd does everything: schedule, sign, query, decode, judge,
-plan, store. In daily use the API's limit of 10 or 20 requests a second is the bound, not this."""
-CPU, RATE = "{}: CPU microseconds for each poll", "{}: polls a second"
-PEAK, START = "peak MiB, tracked jobs: {}", "seconds to the first poll, tracked jobs: {}"
-MOST_BY_IDS = 18.0
-"""Microseconds of CPU for each job polled in a list."""
-
-
-def rows(figures: dict[str, float]) -> list[dict[str, object]]:
-    """The rows of docs/performance.md."""
-    by_ids = {"target": f"at most {MOST_BY_IDS:g} µs", "met": figures[CPU.format("ids")] <= MOST_BY_IDS}
-    found = [
-        _row(figures, "CPU of a single query", CPU, "{:.0f} µs", "wrapd", "bare", "the bare loop"),
-        _row(figures, "CPU of a single query", CPU, "{:.0f} µs", "wrapd", "sdk", "the SDK"),
-        _row(figures, "CPU of a job in a list by ids", CPU, "{:.1f} µs", "ids", "sdk", "the SDK, singly") | by_ids,
-        _row(figures, "Single queries a second, one core", RATE, "{:,.0f}", "wrapd", "sdk", "the SDK"),
-    ]
-    if START.format(1) in figures:  # not with --speed-only
-        found += [
-            _row(figures, f"Peak memory, {SCALE:,} jobs", PEAK, "{:.0f} MiB", SCALE, 1, "1 job"),
-            _row(figures, f"Start to the first poll, {SCALE:,} jobs", START, "{:.2f} s", SCALE, 1, "1 job"),
-        ]
-    return found
-
-
-def _row(
-    figures: dict[str, float], what: str, name: str, shown: str, mine: object, other: object, beside: str
-) -> dict[str, object]:
-    wrapd, theirs = figures[name.format(mine)], figures[name.format(other)]
-    compared = f"{beside}: {shown.format(theirs)}"
-    return {"what": what, "wrapd": shown.format(wrapd), "beside": compared, "ratio": wrapd / theirs, "target": ""}
+        about = (__doc__ or "").split("\n\n")[2].replace("\n", " ").strip()
+        save(arguments.json, title="A poll", order=40, about=about, rows=rows(figures), figures=figures)
 
 
 # The contenders: each returns {"polls": n, "cpu": seconds, "wall": seconds}
 
 
-def bare(target: Target, seconds: float) -> dict[str, float]:
-    """A loop over httpx with the aiohttp transport: GET, read, nothing else."""
-    return asyncio.run(_bare(target, seconds))
+def transport(target: Target, seconds: float) -> dict[str, float]:
+    """wrapd's transport, called directly: GET, read, nothing else."""
+    from daemon.transport import Request, Transport
+
+    async def run() -> dict[str, float]:
+        server, headers = Transport(target.url), (("X-Auth-Token", target.token),)
+
+        async def get(path: str) -> int:
+            return (await server.exchange(Request(method="GET", target=path, headers=headers))).status
+
+        try:
+            return await _loop(target, seconds, [get] * IN_FLIGHT)
+        finally:
+            await server.aclose()
+
+    return asyncio.run(run())
 
 
-async def _bare(target: Target, seconds: float) -> dict[str, float]:
-    import httpx
-    from httpx_aiohttp import AiohttpTransport
+def sockets(target: Target, seconds: float) -> dict[str, float]:
+    """The same requests over raw asyncio streams: write, read the head and the body."""
 
-    async with httpx.AsyncClient(transport=AiohttpTransport(), timeout=10) as client:
+    async def run() -> dict[str, float]:
+        host, _, port = target.url.removeprefix("http://").rpartition(":")
+        streams = [await asyncio.open_connection(host, int(port)) for _ in range(IN_FLIGHT)]
+
+        def getter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+            async def get(path: str) -> int:
+                head = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nX-Auth-Token: {target.token}\r\n\r\n"
+                writer.write(head.encode())
+                answer = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(answer.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
+                return int(answer[9:12])
+
+            return get
+
+        return await _loop(target, seconds, [getter(*stream) for stream in streams])
+
+    return asyncio.run(run())
+
+
+def httpx(target: Target, seconds: float) -> dict[str, float]:
+    """One httpx.AsyncClient with its own transport, as a user would write it."""
+    import httpx as library
+
+    async def run() -> dict[str, float]:
+        limits = library.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
         headers = {"X-Auth-Token": target.token}
-        base = f"{target.url}/v1/{target.project_id}/2d-digital-human-videos/"
-        jobs = iter(target.jobs * 1000)
-        polls = 0
-        end = time.monotonic() + seconds
+        async with library.AsyncClient(base_url=target.url, headers=headers, limits=limits, timeout=30) as client:
 
-        async def worker() -> None:
-            nonlocal polls
-            while time.monotonic() < end:
-                answer = await client.get(base + next(jobs), headers=headers)
-                assert answer.status_code == 200
-                polls += 1
+            async def get(path: str) -> int:
+                return (await client.get(path)).status_code
 
-        with metered() as meter:
-            await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
-        return {"polls": polls, **meter}
+            return await _loop(target, seconds, [get] * IN_FLIGHT)
+
+    return asyncio.run(run())
+
+
+async def _loop(target: Target, seconds: float, getters: list) -> dict[str, float]:
+    """Query the jobs in turn, each worker with its own getter."""
+    base = f"/v1/{target.project_id}/2d-digital-human-videos/"
+    jobs = iter(target.jobs * 1000)
+    polls = 0
+    end = time.monotonic() + seconds
+
+    async def worker(get) -> None:
+        nonlocal polls
+        while time.monotonic() < end:
+            assert await get(base + next(jobs)) == 200
+            polls += 1
+
+    with metered() as meter:
+        await asyncio.gather(*(worker(get) for get in getters))
+    return {"polls": polls, **meter}
 
 
 def wrapd(target: Target, seconds: float) -> dict[str, float]:
@@ -188,7 +202,14 @@ def sdk(target: Target, seconds: float) -> dict[str, float]:
     return {"polls": sum(done), **meter}
 
 
-CONTENDERS = {"bare": bare, "wrapd": wrapd, "ids": ids, "sdk": sdk}
+CONTENDERS = {
+    "transport": transport,
+    "wrapd": wrapd,
+    "ids": ids,
+    "sockets": sockets,
+    "httpx": httpx,
+    "sdk": sdk,
+}
 
 
 class metered:  # noqa: N801 - reads as what it does
@@ -211,13 +232,14 @@ def _cpu() -> float:
 @asynccontextmanager
 async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     """The daemon as `wrapd run` runs it, but for the web server; it asks as fast as it can."""
+    from daemon.plan import Plan
+
     from daemon.app.run import Daemon
     from daemon.clock import SystemClock
     from daemon.domain.planning import Rails
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
-    from daemon.spec import Spec
     from daemon.store import Store, TrackRequest
     from daemon.watch.settings import PollingPlan
 
@@ -239,7 +261,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             rate=rate,
             auth=AkSk(access_key=target.access_key, secret_key=target.secret_key),
         )
-        spec = Spec(
+        plan = Plan(
             database_url=url,
             projects=(project,),
             max_in_flight={"bench": IN_FLIGHT},
@@ -253,7 +275,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             notify=NotifySettings(),
             web=None,
         )
-        service = Daemon(spec=spec, clock=clock, rng=random.Random(1))
+        service = Daemon(plan=plan, clock=clock, rng=random.Random(1))
         async with service.running(asyncio.Event()):
             yield service
 
@@ -262,19 +284,65 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
 
 
 def speed(rounds: int, seconds: float) -> dict[str, float]:
-    """CPU for each poll and polls a second of the contenders (medians over the rounds)."""
+    """CPU for each poll and polls a second of the contenders, and their ratios (medians over the rounds)."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     with simulator() as target:
         target.jobs = _create(target, JOBS)
         order = list(CONTENDERS)
         for number in range(rounds):
-            for name in order[number % 4 :] + order[: number % 4]:
+            first = number % len(order)
+            for name in order[first:] + order[:first]:
                 runs[name].append(_run(name, target, seconds))
     figures = {}
     for name, results in runs.items():
-        figures[CPU.format(name)] = _median(1e6 * r["cpu"] / r["polls"] for r in results)
-        figures[RATE.format(name)] = _median(r["polls"] / r["wall"] for r in results)
+        figures[f"{name}: CPU microseconds for each poll"] = _median(1e6 * r["cpu"] / r["polls"] for r in results)
+        figures[f"{name}: polls a second"] = _median(r["polls"] / r["wall"] for r in results)
+    cpu = "{}: CPU microseconds for each poll".format
+    rate = "{}: polls a second".format
+    for other in ("transport", "sockets", "httpx", "sdk"):
+        figures[f"ratio: CPU for each poll, wrapd to {other}"] = figures[cpu("wrapd")] / figures[cpu(other)]
+    figures["ratio: CPU for each poll, wrapd by ids to transport"] = (
+        figures[cpu("ids")] / figures[cpu("transport")]
+    )
+    figures["ratio: polls a second, wrapd to sdk"] = figures[rate("wrapd")] / figures[rate("sdk")]
     return figures
+
+
+def rows(figures: dict[str, float]) -> list[dict[str, object]]:
+    """The figures for docs/performance.md."""
+    others = {
+        "transport": "wrapd's transport alone",
+        "sockets": "raw asyncio sockets",
+        "httpx": "httpx.AsyncClient",
+        "sdk": "the official SDK in threads",
+    }
+    cpu = "{}: CPU microseconds for each poll".format
+    found: list[dict[str, object]] = []
+    for contender, name in (("wrapd", "a single query"), ("ids", "a job of a list by ids")):
+        found += [
+            {
+                "what": f"CPU of {name}, beside a query by {words}",
+                "wrapd": f"{figures[cpu(contender)]:.0f} µs",
+                "beside": f"{figures[cpu(other)]:.0f} µs",
+                "ratio": round(figures[cpu(contender)] / figures[cpu(other)], 2),
+                "target": "at most 18 µs" if (contender, other) == ("ids", "transport") else "",
+            }
+            for other, words in others.items()
+            if contender == "wrapd" or other == "transport"
+        ]
+    found[-1]["met"] = figures[cpu("ids")] <= 18
+    found += [
+        {
+            "what": name.partition(": ")[0].capitalize() + ": " + name.partition(": ")[2],
+            "wrapd": f"{value:.1f}",
+            "beside": "",
+            "ratio": None,
+            "target": "",
+        }
+        for name, value in figures.items()
+        if name.startswith(("memory", "start"))
+    ]
+    return found
 
 
 def scale(rounds: int) -> dict[str, float]:
@@ -288,8 +356,14 @@ def scale(rounds: int) -> dict[str, float]:
                 first_poll, peak = _start(config, target)
                 starts[number].append(first_poll)
                 peaks[number].append(peak)
-    found = {PEAK.format(number): _median(values) for number, values in peaks.items()}
-    return found | {START.format(number): _median(values) for number, values in starts.items()}
+    return {
+        "memory: peak MiB with 1 job": _median(peaks[1]),
+        f"memory: peak MiB with {SCALE} jobs": _median(peaks[SCALE]),
+        f"memory: MiB more with {SCALE} jobs": _median(peaks[SCALE]) - _median(peaks[1]),
+        "start: seconds to the first poll with 1 job": _median(starts[1]),
+        f"start: seconds to the first poll with {SCALE} jobs": _median(starts[SCALE]),
+        f"ratio: start with {SCALE} jobs to 1 job": _median(starts[SCALE]) / _median(starts[1]),
+    }
 
 
 def _run(name: str, target: Target, seconds: float) -> dict[str, float]:
@@ -304,12 +378,11 @@ def _run(name: str, target: Target, seconds: float) -> dict[str, float]:
 
 
 @contextmanager
-def simulator():
-    """`wrapd sim` without rate limits, on the last core."""
+def simulator(region: str | None = None):
+    """A simulator on the last core, with the documented limits of `region`; None: without limits."""
+    limits = "show_rate=None, write_rate=None" if region is None else f"region={region!r}"
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", _SERVE.replace("LIMITS", limits)], stdout=subprocess.PIPE, text=True
     )
     try:
         yield Target(**json.loads(process.stdout.readline()), jobs=[])
@@ -323,7 +396,7 @@ import asyncio, json, os
 from daemon.sim import SimSettings, Simulator
 
 async def serve():
-    async with Simulator(SimSettings(show_rate=None, write_rate=None)) as sim:
+    async with Simulator(SimSettings(LIMITS)) as sim:
         keys = sim.settings
         print(json.dumps({"url": sim.url, "access_key": keys.access_key, "secret_key": keys.secret_key,
                           "project_id": keys.project_id, "token": keys.token}), flush=True)

@@ -34,6 +34,8 @@ _HALVED_AT_MOST = 1.0
 """Minimum seconds between halvings: requests in flight together are refused together."""
 _CLIMB = 60.0
 """Seconds without a 429 until the full rate is restored."""
+_EARLY, _EARLY_AT_MOST = 5, 0.5
+"""Permits, and seconds, by which an urgent permit may come before it is due: a few ends at once need not wait."""
 _USAGE_OVER = 10
 """Seconds over which usage is measured, including the present one."""
 
@@ -41,7 +43,8 @@ _USAGE_OVER = 10
 class Priority(IntEnum):
     """Order among waiting requests: the lowest number goes first."""
 
-    FEED = -1  # one request covers all jobs
+    FEED = -2  # one request covers many jobs that may have ended
+    URGENT = -1  # a job is said to have ended, or an alert waits for the answer
     NEWS = 0  # news of jobs, and what such a request needs (a token)
     DETAIL = 1  # completes an alert
     DISCOVERY = 2  # can wait
@@ -81,6 +84,11 @@ class Budget:
     While floor(rate) + 1 requests may have arrived within the last second, no permit is given. For any closed
     second at the service, all its requests were counted when the last one of them was permitted.
 
+    An urgent permit comes up to `_EARLY` permits before the spacing has it due, and the next ones that much
+    later: the second rule holds the bound, with one request less. Not after a 429, nor while requests of an
+    earlier process may count: that may have taken its permits early, so the second permit after a restart comes
+    as much later.
+
     `after_restart` waits until requests of a previous process, which may just have been killed, cannot count
     together with new ones. A 429 (`throttled`) halves the rate, which then recovers. `take` waits with `sleep`.
     """
@@ -102,6 +110,9 @@ class Budget:
         self._born = clock.monotonic()
         if after_restart:
             self._due = self._born + min(_SECOND, 1 / rate + self._slack) + _RESTART_JITTER
+        self._alone_from = self._born + _SECOND + _RESTART_JITTER if after_restart else -math.inf
+        """When requests of a previous process no longer count."""
+        self._debt = self._early if after_restart else 0.0
         self._recent: deque[Permit] = deque()
         self._exchanges = 0
         self._fastest = math.inf
@@ -111,6 +122,8 @@ class Budget:
         self._waiting: list[tuple[Priority, int, asyncio.Future[Permit]]] = []
         self._order = count()
         self._pump: asyncio.Task[None] | None = None
+        self._nap: asyncio.Future[None] | None = None
+        """The pump's sleep until the next permit is free."""
 
     def set_rate(self, rate: float) -> None:
         """Change the rate. Earlier permits still count: a closed second across the change holds no more than the
@@ -118,15 +131,13 @@ class Budget:
         if rate != self.rate:
             self._bound_by(rate)
 
-    def next_at(self) -> float:
+    def next_at(self, priority: Priority = Priority.NEWS) -> float:
         """When the next permit is available, in monotonic seconds; in the past if it is available now."""
-        return max(self._due, self._floor, self._room_at(self._clock.monotonic()))
+        return self._free_at(self._clock.monotonic(), priority)
 
     def try_take(self, now: float, priority: Priority = Priority.NEWS) -> Permit | None:
         """A permit at `now` (monotonic seconds); None if it is too early or another request goes first."""
-        if now < self._due or now < self._floor or now < self._room_at(now):
-            return None
-        if not self.is_next(priority):
+        if now < self._free_at(now, priority) or not self.is_next(priority):
             return None
         return self._grant(now, priority)
 
@@ -141,6 +152,8 @@ class Budget:
             return permit
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (priority, next(self._order), future))
+        if self._nap is not None and self._waiting[0][2] is future:
+            self._nap.cancel()  # it is free sooner than the permit of the caller before which it goes
         if self._pump is None:
             self._pump = asyncio.create_task(self._serve(), name="budget")
         return await future
@@ -197,9 +210,11 @@ class Budget:
         self.rate, self._low = rate, min(rate, self._low)
         self._slack = 0.5 * (math.floor(rate) + 1 - rate) / rate
         self._most = math.floor(rate) + 1
+        self._early = min(_EARLY_AT_MOST, _EARLY / rate)
 
     def _grant(self, now: float, priority: Priority) -> Permit:
-        self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now)
+        self._due = max(self._due, now - self._slack) + 1 / self.current_rate(now) + self._debt
+        self._debt = 0.0
         second = math.floor(now)
         if self._used and self._used[-1][0] == second:
             self._used[-1] = (second, self._used[-1][1] + 1)
@@ -209,15 +224,21 @@ class Budget:
         self._recent.append(permit)
         return permit
 
-    def _room_at(self, now: float) -> float:
-        """When a further request cannot exceed the bound on arrivals, in monotonic seconds."""
+    def _free_at(self, now: float, priority: Priority) -> float:
+        due = self._due
+        if priority < Priority.NEWS and now >= self._alone_from and self.current_rate(now) == self.rate:
+            due = min(due, max(due - self._early, self._room_at(now, max(1, self._most - 1))))
+        return max(due, self._floor, self._room_at(now, self._most))
+
+    def _room_at(self, now: float, most: int) -> float:
+        """When no more than `most` requests arrive within a second with a further one, in monotonic seconds."""
         recent, begin = self._recent, now - _SECOND
         while recent and recent[0].arrived_by < begin:
             recent.popleft()
-        if len(recent) < self._most:
+        if len(recent) < most:
             return -math.inf
         arrived = [permit.arrived_by for permit in recent if permit.arrived_by >= begin]
-        over = len(arrived) - self._most
+        over = len(arrived) - most
         if over < 0:
             return -math.inf
         return heapq.nsmallest(over + 1, arrived)[-1] + _SECOND
@@ -243,11 +264,17 @@ class Budget:
     async def _serve_next(self) -> None:
         """Wait until the next permit is available, or give it if it is."""
         now = self._clock.monotonic()
-        wait = self.next_at() - now
-        if wait > 0:
-            await self._sleep(wait)
-            return
         priority, _, future = self._waiting[0]
+        wait = self._free_at(now, priority) - now
+        if wait > 0:
+            nap = self._nap = asyncio.ensure_future(self._sleep(wait))
+            try:
+                await asyncio.wait({nap})
+            finally:
+                nap.cancel()
+            if not nap.cancelled():
+                nap.result()
+            return
         permit = self._grant(now, priority)
         heapq.heappop(self._waiting)
         future.set_result(permit)

@@ -27,7 +27,10 @@ from daemon.watch.reports import Reports
 log = logger(__name__)
 
 LINK_PATIENCE = 3.0
-"""Most seconds that an alert waits for the download link of a finished avatar video."""
+"""Most seconds that an alert waits for the download link of a finished avatar video. It does not wait if as many
+others wait as the budget completes in that time."""
+_KNOWN_BY = 600.0
+"""Most seconds that a request for a link waits for its turn, so that they do not pile up for lack of budget."""
 LINK_RETRIES = (3.0, 4.0)
 """Seconds until a finished video that came without any link is queried again, and then once more."""
 _LINKS_BY = 8.0
@@ -65,6 +68,8 @@ class Answers:
         self._reports = reports
         self.touched: dict[int, Watched] = {}
         """Jobs queried since the last checkpoint, by row id."""
+        self._awaited: set[int] = set()
+        """Jobs (row ids) whose alerts wait for a download link."""
         self.moved: dict[int, Watched] = {}
         """Jobs whose state changed since the last flush, by row id."""
         self.on_end: Callable[[EndFound], None] | None = None
@@ -111,7 +116,8 @@ class Answers:
         context = self._context
         asset_id = _asset_to_complete(move, seen)
         no_links = watched.kind.listed and Event.SUCCEEDED in events_of(move) and linkless(seen.asset)
-        wait = _LINKS_BY if no_links else LINK_PATIENCE if asset_id else 0.0
+        awaited = asset_id is not None and self._await_link(watched)
+        wait = _LINKS_BY if no_links else LINK_PATIENCE if awaited else 0.0
         start = self._start(watched, move, seen)
         facts = self._started_facts(watched, move, start)
         # The kind is confirmed where a single query was answered under it or a list named it.
@@ -136,6 +142,7 @@ class Answers:
             return
         finally:
             watched.end_recording()
+            self._awaited.discard(watched.job)
         reported, created = _epoch(seen.reported_at), _epoch(seen.created_at)
         found = EndFound(watched=watched, by=asked.by, reported=reported, looked=watched.looked, created=created)
         self._note_answer(watched, asked)
@@ -144,19 +151,34 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links)
+        self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links, awaited=awaited)
         if move.ends:
             self._report_end(found, succeeded=Event.SUCCEEDED in events_of(move))
 
+    def _await_link(self, watched: Watched) -> bool:
+        """Whether the job's alert waits for its link: those that wait already leave it a turn in time."""
+        client, now = self._context.client, self._context.clock.monotonic()
+        if len(self._awaited) >= LINK_PATIENCE * client.budget.current_rate(now):
+            return False
+        self._awaited.add(watched.job)
+        return True
+
     def _wake(
-        self, watched: Watched, asset: Asset, recorded: Recorded, *, asset_id: str | None, no_links: bool
+        self,
+        watched: Watched,
+        asset: Asset,
+        recorded: Recorded,
+        *,
+        asset_id: str | None,
+        no_links: bool,
+        awaited: bool,
     ) -> None:
-        """Have the move's alert sent, or completed first: with the download link of `asset_id`, or, where the
-        answer had no link at all (`no_links`), with those that a later query finds."""
-        if asset_id is None:
+        """Have the move's alert sent, or completed first: with the download link of `asset_id` if it is `awaited`,
+        or, where the answer had no link at all (`no_links`), with those that a later query finds."""
+        if not awaited:
             self._context.wake(recorded.channels)
-        else:
-            completing = self._complete(watched, asset_id, recorded, last=not no_links)
+        if asset_id is not None:
+            completing = self._complete(watched, asset_id, recorded, awaited=awaited, last=not no_links)
             self._context.tasks.spawn("complete", completing, job=watched.job_id)
         if no_links:
             self._look_for_links(watched, asset.asset_id, recorded, LINK_RETRIES)
@@ -236,17 +258,24 @@ class Answers:
             self.moved[watched.job] = watched
             context.planner.plan_next(watched, now)
 
-    async def _complete(self, watched: Watched, asset_id: str, recorded: Recorded, *, last: bool) -> None:
-        """Add the download link of a finished video that has no preview link. Its alert waits briefly for this,
-        and longer where this is not the `last` try."""
+    async def _complete(
+        self, watched: Watched, asset_id: str, recorded: Recorded, *, awaited: bool, last: bool
+    ) -> None:
+        """Add the download link of a finished video that has no preview link. Its alert waits briefly for this if
+        it is `awaited`, and longer where this is not the `last` try; the others come after all that is news."""
         context = self._context
         url: str | None = None
+        if awaited:
+            self._awaited.add(watched.job)
         try:
-            url = await download_url(context.client, asset_id, priority=Priority.NEWS, patience=LINK_PATIENCE)
+            priority = Priority.URGENT if awaited else Priority.DETAIL
+            url = await download_url(context.client, asset_id, priority=priority, patience=_KNOWN_BY)
         except (ApiError, TimeoutError) as error:
             log.info(
                 LogEvent.POLL_FAILED, project=context.project, job=watched.job_id, asset=asset_id, error=error
             )
+        finally:
+            self._awaited.discard(watched.job)
         if url is None and not last:
             return
         try:

@@ -29,6 +29,8 @@ _GATHER = 1.0
 """Seconds that a new job waits for others to share its first query with, where the budget is not calm."""
 _HINT_PACE = 1.0
 """Shortest gap in seconds between two queries of a job that callbacks request."""
+_HINT_PATIENCE = 0.25
+"""Seconds after which the query for a callback goes before the requests that complete alerts."""
 _SOME = 100
 """Jobs among which another one to query is looked for first."""
 
@@ -84,8 +86,21 @@ class Chooser:
         return self._context.agenda.queued(JobQueue.SINGLY) < self._context.client.budget.rate
 
     def priority(self, now: float) -> Priority:
-        """Return the priority with which the next query waits for its permit."""
-        return Priority.FEED if not self._outcomes.doubtful and self._feed_due(now) else Priority.NEWS
+        """Return the priority with which the next query waits for its permit. One that may report many ends goes
+        before the requests that complete the alert of one."""
+        if self._outcomes.doubtful:
+            return Priority.NEWS
+        if self._feed_due(now) or self._many_hinted(now):
+            return Priority.FEED
+        first = self._context.agenda.first(JobQueue.SINGLY)
+        if first is None or first.reason is not Reason.HINT:
+            return Priority.NEWS
+        return Priority.FEED if now - first.hinted > _HINT_PATIENCE else Priority.URGENT
+
+    def _many_hinted(self, now: float) -> bool:
+        """Whether callbacks came for more jobs than a second's single queries: those share lists."""
+        first = self._context.agenda.first(JobQueue.TOGETHER)
+        return first is not None and first.reason is Reason.HINT and first.due <= now
 
     def _feed_due(self, now: float) -> bool:
         try:
@@ -114,8 +129,10 @@ class Chooser:
         singly, together = (self._context.agenda.first(queue) for queue in (JobQueue.SINGLY, JobQueue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):
             singly = None
-        if singly is not None and (
-            together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT)
+        if (
+            singly is not None
+            and not self._many_hinted(now)
+            and (together is None or singly.due <= together.due or singly.reason in (Reason.DETAIL, Reason.HINT))
         ):
             return Question(self._context.agenda.pop(JobQueue.SINGLY))
         if self._id_lists.due(now) and (chosen := self._id_lists.choose(now)):

@@ -129,7 +129,7 @@ class Poller:
                 self._starve(now)
                 return
             priority = self.chooser.priority(now)
-            free_at = budget.next_at()
+            free_at = budget.next_at(priority)
             if now < free_at or not budget.is_next(priority):  # requests that complete an alert go first
                 self._progress.rested(now)
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
@@ -152,8 +152,15 @@ class Poller:
         alone would be too coarse and leave permits unused."""
         if self._starved_since is None:
             self._starved_since = now
-        if until is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, until - now), self._ring)
+        if until is None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + max(0.0, until - now)
+        if self._timer is not None and at < self._timer.when():  # an urgent query may go sooner
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(at, self._ring)
 
     def _ring(self) -> None:
         self._timer = None

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.domain.durations import eta
+from daemon.domain.events import Event
 from daemon.domain.jobs import parse_job_id
 from daemon.domain.planning import Rails
 from tests.support.rig import PROJECT, Rig, rig
@@ -136,6 +137,23 @@ async def test_very_many_hints_share_requests_where_lists_hold_the_jobs(tmp_path
         await it.run(3)
         assert {it.job(job).state for job in jobs} == {"FAILED"}
         assert it.requests() + it.requests("list") - before <= 30
+
+
+async def test_a_burst_of_ends_is_alerted_before_its_links_and_all_links_follow(tmp_path: Path) -> None:
+    """Alerts wait for as many links as the budget completes in time; hints are not kept waiting by these."""
+    async with rig(tmp_path, rails=SLOW, rate=10.0, plan={"batch": True}) as it:
+        jobs = await looked_at(it, 60)
+        await it.run(10)
+        for job in jobs:
+            it.sim.set_state(job, "SUCCEED")
+            assert hint(it, job)
+        await it.run(3, step=0.05)
+        ends = [row for row in it.deliveries() if row.event is Event.SUCCEEDED]
+        waits = [(row.due_at - row.created_at).total_seconds() for row in ends]
+        assert len(waits) == 60, "every end is known by then"
+        assert sum(wait > 0 for wait in waits) <= 45
+        await it.run(6, step=0.05)
+        assert all(it.job(job).asset.download_url for job in jobs)
 
 
 async def test_a_hint_does_not_ask_a_project_that_is_paused(tmp_path: Path) -> None:

@@ -76,22 +76,26 @@ STEPS = st.tuples(
 )
 
 
-def until_free(budget: Budget, clock: ManualClock) -> float:
+def until_free(budget: Budget, clock: ManualClock, priority: Priority = Priority.NEWS) -> float:
     """Return seconds, rounded up a little, since clocks cannot represent every number."""
-    return max(0.0, budget.next_at() - clock.monotonic()) + 1e-9
+    return max(0.0, budget.next_at(priority) - clock.monotonic()) + 1e-9
 
 
-@given(RATES, st.floats(0.0001, 0.2), st.lists(STEPS, min_size=20, max_size=80))
+PRIORITIES = st.lists(st.sampled_from((Priority.NEWS, Priority.URGENT)), min_size=80, max_size=80)
+
+
+@given(RATES, st.floats(0.0001, 0.2), st.lists(STEPS, min_size=20, max_size=80), PRIORITIES)
 def test_never_more_arrive_than_the_rate_and_one(
-    rate: float, way: float, steps: list[tuple[float, float, float, float]]
+    rate: float, way: float, steps: list[tuple[float, float, float, float]], priorities: list[Priority]
 ) -> None:
     """Delayed requests, however uneven, are not followed too closely by others."""
     clock = ManualClock()
     budget = Budget(rate, clock)
     wire = Wire(budget, way=way)
     for number, (late, kept, held_up, service) in enumerate(steps):
-        wire.wait(clock, until_free(budget, clock) + late)
-        permit = budget.try_take(clock.monotonic())
+        priority = priorities[number]
+        wire.wait(clock, until_free(budget, clock, priority) + late)
+        permit = budget.try_take(clock.monotonic(), priority)
         if permit is None:
             continue
         wire.wait(clock, kept)
@@ -103,9 +107,13 @@ def test_never_more_arrive_than_the_rate_and_one(
 LATE_AND_HELD_UP = st.lists(st.tuples(seldom(0.1), seldom(0.2)), min_size=10, max_size=40)
 
 
-@given(RATES, LATE_AND_HELD_UP, st.just(0.0) | st.floats(0.0, 0.5), LATE_AND_HELD_UP)
+@given(RATES, LATE_AND_HELD_UP, st.just(0.0) | st.floats(0.0, 0.5), LATE_AND_HELD_UP, PRIORITIES)
 def test_a_restart_is_no_second_start(
-    rate: float, before: list[tuple[float, float]], dead: float, after: list[tuple[float, float]]
+    rate: float,
+    before: list[tuple[float, float]],
+    dead: float,
+    after: list[tuple[float, float]],
+    priorities: list[Priority],
 ) -> None:
     """One process is killed and another starts, perhaps at once: the service sees one pace."""
     clock = ManualClock()
@@ -114,8 +122,9 @@ def test_a_restart_is_no_second_start(
         budget = Budget(rate, clock, after_restart=True)
         wire = Wire(budget, way=0.01)
         for late, held_up in steps:
-            wire.wait(clock, until_free(budget, clock) + late)
-            permit = budget.try_take(clock.monotonic())
+            priority = priorities.pop()
+            wire.wait(clock, until_free(budget, clock, priority) + late)
+            permit = budget.try_take(clock.monotonic(), priority)
             if permit is not None:
                 wire.send(permit, clock.monotonic(), held_up=held_up, service=0.01)
         arrivals += wire.arrivals
@@ -202,7 +211,8 @@ def test_who_waits_is_served_by_priority_then_order(rate: float, callers: list[t
 
     async def run() -> tuple[list[tuple[Priority, int]], list[float]]:
         budget = Budget(rate, clock, sleep=sleep)
-        budget.try_take(clock.monotonic())  # so that all have to wait
+        while budget.try_take(clock.monotonic(), Priority.FEED) is not None:
+            pass  # so that all have to wait
         served: list[tuple[Priority, int]] = []
         times: list[float] = []
 
@@ -227,5 +237,6 @@ def test_who_waits_is_served_by_priority_then_order(rate: float, callers: list[t
     if not any(gives_up for _, gives_up in callers):
         assert served == sorted(patient)  # all arrived at the same moment
     assert set(patient) <= set(served)
-    assert len(set(times)) == len(times)
+    spaced = [at for at, (priority, _) in zip(times, served, strict=True) if priority >= Priority.NEWS]
+    assert len(set(spaced)) == len(spaced)
     assert most_in_a_second(times) <= math.floor(rate) + 1

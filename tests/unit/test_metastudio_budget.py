@@ -167,6 +167,23 @@ def test_nothing_is_sent_right_after_the_start() -> None:
     assert slow.next_at() - clock.monotonic() == pytest.approx(1.255)
 
 
+def test_urgent_permits_come_early_for_a_few_ends_at_once() -> None:
+    clock = ManualClock()
+    budget = Budget(10.0, clock)
+    clock.advance(10)
+    assert [budget.try_take(clock.monotonic(), Priority.URGENT) is not None for _ in range(7)] == [
+        *[True] * 6,
+        False,
+    ]
+    clock.advance(0.4)
+    assert budget.try_take(clock.monotonic()) is None  # the others pay for it
+    clock.advance(0.2)
+    assert budget.try_take(clock.monotonic()) is not None
+    budget.throttled(clock.monotonic())
+    clock.advance(5)
+    assert [budget.try_take(clock.monotonic(), Priority.URGENT) is not None for _ in range(2)] == [True, False]
+
+
 def test_a_request_without_answer_counts_as_arriving_for_a_while() -> None:
     clock = ManualClock()
     budget = Budget(2.0, clock)

@@ -194,6 +194,12 @@ def test_wrapds_own_link_stands_alone() -> None:
     assert failed.links == ()
 
 
+def test_an_alert_before_its_link_is_known_says_where_it_will_be() -> None:
+    row = alerts.job(asset=Asset(asset_id="a1", cover_url="https://h.example.com/c.png"))
+    assert "`wrapd show`" in told(alerts.claimed(of=row)).headline
+    assert "`wrapd show`" not in told(alerts.claimed(of=row), links={row.id: "https://w.example/v/t"}).headline
+
+
 def test_a_link_that_dies_soon_says_until_when_and_what_to_do() -> None:
     until = AT + timedelta(hours=4)
     asset = Asset(asset_name="Film", preview_url=f"https://h.example.com/p.mp4?Expires={int(until.timestamp())}")

@@ -105,7 +105,8 @@ def _headline(alert: JobAlert, context: MessageContext) -> str:  # noqa: PLR0911
     voice, texts = context.voice, context.voice.texts
     match alert.event:
         case Event.SUCCEEDED:
-            return voice.sentences(texts.partly if alert.partial else "", _made(alert, context))
+            partly = texts.partly if alert.partial else ""
+            return voice.sentences(partly, _made(alert, context), _link_later(alert, context))
         case Event.FAILED:
             said = clean(alert.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
@@ -146,6 +147,14 @@ def _made(alert: JobAlert, context: MessageContext) -> str:
     else:
         said = texts.finished.format(product=voice.product(job.kind))
     return f"{said[0].upper()}{said[1:]}"
+
+
+def _link_later(alert: JobAlert, context: MessageContext) -> str:
+    """Say where the link will be, if the alert goes out before it is known."""
+    asset = alert.job.asset
+    if asset.asset_id is None or asset.preview_url or asset.download_url or alert.job.id in context.links:
+        return ""
+    return context.voice.texts.link_later
 
 
 def _remaining(alert: JobAlert, context: MessageContext) -> str:

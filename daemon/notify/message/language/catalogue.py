@@ -129,6 +129,7 @@ class Catalogue:
     link_until: str  # {until}
     link_gone: str  # {until}
 
+    link_later: str
     links_left_out: Plural  # links that exceed a chat's limit
     rows_left_out: Plural  # rows that exceed a chat's limit
     test_title: str

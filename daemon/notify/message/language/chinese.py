@@ -384,6 +384,7 @@ CHINESE = Catalogue(
     },
     link_until="{until} 前有效",
     link_gone="已于 {until} 失效",
+    link_later="下载链接尚未获取，稍后可用 `wrapd show` 查看。",
     links_left_out=_counted("有 {n} 个链接过长，无法在此显示，可用 `wrapd show` 查看"),
     rows_left_out=_counted("另有 {n} 条"),
     test_title="wrapd 已连通此渠道",

@@ -273,6 +273,7 @@ ENGLISH = Catalogue(
     },
     link_until="valid until {until}",
     link_gone="expired {until}",
+    link_later="The download link is not known yet: `wrapd show` has it soon.",
     links_left_out=Plural(
         one="1 link too long for this chat: `wrapd show` has all of them",
         many="{n} links too long for this chat: `wrapd show` has all of them",

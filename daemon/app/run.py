@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
 from daemon.app.control import ControlServer, Handler
@@ -34,7 +34,10 @@ from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebContext, WebServer, build_app, listen
+from daemon.web import Health, Probes, WebContext, listen
+
+if TYPE_CHECKING:
+    from daemon.web.server import WebServer
 
 log = logger(__name__)
 
@@ -83,7 +86,7 @@ class Daemon:
     defects: Defects = field(init=False)
     reloader: Reloader | None = field(init=False, default=None)
     control: ControlServer = field(init=False)
-    web: WebServer | None = field(init=False, default=None)
+    web: "WebServer | None" = field(init=False, default=None)
     foreground: bool = False
     """Whether it runs in a person's terminal. Then it stops when the terminal closes."""
     on_attempt: Callable[[], None] | None = None
@@ -280,7 +283,9 @@ class Daemon:
             schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
         return schedule
 
-    def _web(self, listener: socket.socket) -> WebServer:
+    def _web(self, listener: socket.socket) -> "WebServer":
+        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
+
         assert self.spec.web is not None, "there is a listener"
         watcher = self.scope.watcher
         context = WebContext(

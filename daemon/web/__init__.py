@@ -1,9 +1,11 @@
-"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links."""
+"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links.
+
+`daemon.web.server` is not imported here: FastAPI takes 12 MiB, which a daemon without a web server saves.
+"""
 
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Part, Probes, judge_health
-from daemon.web.server import WebServer, build_app, listen
-from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
+from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, listen, own_url
 
 __all__ = [
     "CallbackAuth",
@@ -12,9 +14,7 @@ __all__ = [
     "Part",
     "Probes",
     "WebContext",
-    "WebServer",
     "WebSettings",
-    "build_app",
     "callback_url",
     "judge_health",
     "listen",

@@ -17,7 +17,6 @@ from fastapi.responses import JSONResponse
 
 from daemon.clock import SystemClock
 from daemon.domain.hosts import is_loopback
-from daemon.errors import ConfigFault
 from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
@@ -77,25 +76,6 @@ def _probe_router(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], 
     return router
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigFault if the address is in use or does not belong to this machine."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol given, asyncio sets TCP_NODELAY: without that, each answer takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()  # clients that connect before the server runs wait for it
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigFault(
-            f"web.listen: cannot listen on {host}:{port}: {reason}. "
-            "Name a free address, port 0 for any free port, or set web.enabled = false."
-        ) from error
-    return listener
-
-
 def _names(context: WebContext | None) -> tuple[str, ...]:
     """The names, besides loopback, under which people reach the server."""
     url = None if context is None else context.settings.public_url
@@ -111,7 +91,8 @@ _QUEUED = 4096
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server. Its own loop checks ten times a second whether to stop; this one is woken."""
+    """uvicorn's server. Its own loop wakes up ten times a second to see whether to stop; this one sleeps until
+    then."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -123,11 +104,7 @@ class _Server(uvicorn.Server):
         self._listener.listen(_QUEUED)  # asyncio uses the same number for the queue and for each accept
 
     async def main_loop(self) -> None:
-        tenths = 0  # uvicorn renews the Date header at each full second
-        while not await self.on_tick(tenths):
-            tenths += 10
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1)
+        await self._stopping.wait()
 
     def stop(self) -> None:
         """Start the shutdown."""
@@ -191,6 +168,7 @@ class WebServer:
             log_config=None,
             lifespan="off",
             server_header=False,
+            date_header=False,  # renewed each second; the guard adds the header instead
             timeout_keep_alive=int(PATIENCE),
             backlog=_TAKEN_AT_ONCE,
         )
@@ -200,7 +178,6 @@ class WebServer:
 
     def start(self) -> None:
         """Serve in a task of the running loop."""
-        self._connections.start()
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="web")
         log.info(LogEvent.WEB_LISTENING, address=self.address)
 

@@ -13,9 +13,10 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent
 from daemon.metrics import Metrics
 from daemon.tasks import Defects
-from daemon.web import Health, Probes, WebServer, build_app, connections, listen
+from daemon.web import Health, Probes, connections, listen
 from daemon.web import server as serving
 from daemon.web.guard import host_of
+from daemon.web.server import WebServer, build_app
 from tests.support.recorder import Lines
 from tests.support.strangers import HELD, HOST, PROBE
 from tests.support.web import NOW, desk

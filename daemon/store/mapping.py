@@ -1,12 +1,12 @@
-"""From what the database answers to the rows of `rows.py`. Must never run a statement."""
+"""Builds the rows of `rows.py` from what the database returns. Runs no statements."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from functools import lru_cache
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Text, literal_column, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Text, literal_column, type_coerce
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, KindSource, NamedBy, ProjectName, Tracking
@@ -15,23 +15,16 @@ from daemon.store.rows import (
     AttemptRow,
     DeliveryRow,
     DeliveryStatus,
-    DiscoveryRow,
     FinishedRow,
     JobRow,
-    LinkRow,
-    PictureRow,
-    TransitionRow,
     WatchRow,
+    from_stamp,
 )
-from daemon.store.tables import JOBS, from_stamp
+from daemon.store.tables import JOBS
 
 _ASSET = ("asset_id", "asset_name", "cover_url", "preview_url", "download_url")
-_shared_moment = lru_cache(maxsize=64)(from_stamp)
-_TRACKING = {tracking.value: tracking for tracking in Tracking}
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
-_SOURCES = {source.value: source for source in KindSource}
-_NAMED = {by.value: by for by in NamedBy}
 
 WATCHED = (
     JOBS.c.id,
@@ -51,17 +44,28 @@ WATCHED = (
     JOBS.c.named_by,
     JOBS.c.kind_tries,
 )
-"""The columns of `WatchRow`, in its order. Times come as numbers: 100,000 rows are read at the start."""
+"""The columns of `WatchRow` in its order. Times are read as numbers, since the start reads every active job."""
+
+
+class TransactionPart:
+    """A part of a transaction: statements on the same tables. Valid as long as the transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+
+_as_watch_row = partial(tuple.__new__, WatchRow)
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
-    """A value of our own written into the statement: only so can SQLite see that a partial index fits."""
+    """Return one of our own values as a literal of the statement: SQLite cannot tell that a partial index applies
+    if the value is a parameter."""
     return literal_column(f"'{value}'", Text)
 
 
 def named(names: type[E], value: str) -> E:
-    """The member of that value. A newer wrapd may have written one that there is not yet: it is given as a member
-    beside the others, equal to none of them, so that it can be shown as it stands."""
+    """Return the enum member with that value. A newer wrapd may have written an unknown value: it becomes an extra
+    member, equal to none of the others, so that it can be shown as it is."""
     try:
         return names(value)
     except ValueError:
@@ -71,12 +75,12 @@ def named(names: type[E], value: str) -> E:
 
 
 def job_row(row: Row[Any]) -> JobRow:
-    """A whole row of the jobs."""
+    """Return a complete row of the jobs."""
     return job_of(dict(row._mapping))
 
 
 def job_of(values: dict[str, Any]) -> JobRow:
-    """The same, from its columns by their names, which are used up."""
+    """Do the same from columns by name; `values` is consumed."""
     del values["changed"], values["reminded_at"]
     asset = Asset(**{name: values.pop(name) for name in _ASSET})
     values["tracking"] = named(Tracking, values["tracking"])
@@ -86,50 +90,12 @@ def job_of(values: dict[str, Any]) -> JobRow:
 
 
 def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
-    """Rows of `WATCHED`. What repeats is kept once."""
-    intern = sys.intern
-    return [
-        WatchRow(
-            id=row,
-            project=ProjectName(intern(project)),
-            kind=intern(kind),
-            job_id=job_id,
-            state=None if state is None else intern(state),
-            state_since=None if since is None else from_stamp(since),
-            tracked_at=_shared_moment(tracked_at),
-            episode=episode,
-            tracking=_TRACKING[tracking],
-            created_at=None if created is None else from_stamp(created),
-            started_at=None if started is None else from_stamp(started),
-            reported_at=None if reported is None else from_stamp(reported),
-            expected_length=length,
-            kind_source=_SOURCES[source],
-            named_by=_NAMED[named],
-            kind_tries=tries,
-        )
-        for (
-            row,
-            project,
-            kind,
-            job_id,
-            state,
-            since,
-            tracked_at,
-            episode,
-            tracking,
-            created,
-            started,
-            reported,
-            length,
-            source,
-            named,
-            tries,
-        ) in rows
-    ]
+    """Return rows of `WATCHED`, as they are stored."""
+    return list(map(_as_watch_row, rows))
 
 
 def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> list[FinishedRow]:
-    """Rows of `FinishedRow`'s columns but the first two, in its order, times as stored."""
+    """Return rows of `FinishedRow`'s columns except the first two, in its order, with times as stored."""
     return [
         FinishedRow(
             project=project,
@@ -147,52 +113,37 @@ def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> li
     ]
 
 
-def discovery_row(row: Row[Any]) -> DiscoveryRow:
-    """A whole row of the discoveries."""
-    return DiscoveryRow(**row._mapping)
-
-
-def transition_row(row: Row[Any]) -> TransitionRow:
-    """A whole row of the transitions."""
-    return TransitionRow(**row._mapping)
+def plain_row(kind: type[T], row: Row[Any]) -> T:
+    """Return a complete row of a table whose columns `kind` takes as they are."""
+    return kind(**row._mapping)
 
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:
-    """A whole row of the deliveries."""
+    """Return a complete row of the deliveries."""
     return delivery_of(dict(row._mapping))
 
 
 def delivery_of(values: dict[str, Any]) -> DeliveryRow:
-    """The same, from its columns by their names, which are used up."""
+    """Do the same from columns by name; `values` is consumed."""
     values["event"] = named(Event, values["event"])
     values["status"] = named(DeliveryStatus, values["status"])
     return DeliveryRow(**values)
 
 
 def attempt_row(row: Row[Any]) -> AttemptRow:
-    """A whole row of the attempts."""
+    """Return a complete row of the attempts."""
     values = dict(row._mapping)
     del values["id"]
     values["outcome"] = None if values["outcome"] is None else named(AttemptOutcome, values["outcome"])
     return AttemptRow(**values)
 
 
-def picture_row(row: Row[Any]) -> PictureRow:
-    """A whole row of the pictures."""
-    return PictureRow(**row._mapping)
-
-
-def link_row(row: Row[Any]) -> LinkRow:
-    """A whole row of the links."""
-    return LinkRow(**row._mapping)
-
-
 CHUNK = 500
-"""Values in one statement: some builds of SQLite take no more than 999."""
+"""Values in one statement: some builds of SQLite accept no more than 999."""
 
 
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """The different values in their order, as many at a time as one statement takes."""
+    """Yield the distinct values in order, in parts of one statement's worth."""
     every = list(dict.fromkeys(values))
     for start in range(0, len(every), CHUNK):
         yield every[start : start + CHUNK]

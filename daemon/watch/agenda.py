@@ -1,7 +1,10 @@
-"""The jobs of one project and when each is due: memory only, rebuilt from the store at every start.
+"""The jobs of one project and when each is due. Held in memory only and rebuilt from the store at every start.
 
-Due times are monotonic seconds. There are two queues: of the jobs that may be asked about together, in a list, and
-of those that are asked singly. Never does I/O and never decides what an answer means.
+Due times are monotonic seconds. There are two queues: jobs that may share a list query, and jobs that are queried
+singly. Does no I/O and does not interpret answers.
+
+Nothing here visits all jobs at once: with 1,000,000 of them that would block the event loop for a second. What has
+to visit them all does so in steps, between which the caller lets the loop run.
 """
 
 import heapq
@@ -15,24 +18,111 @@ from daemon.domain.planning import Reason
 from daemon.watch.job import Phase, Watched
 
 _SWEEP = 1.0
-"""Seconds between two searches for what is over: each goes through all jobs."""
+"""Seconds between two searches for expired jobs: each search visits all jobs."""
+_STEP, _READ_STEP = 2000, 20_000
+"""Most jobs visited in one step of a work over all of them: about 5 ms where each is put anew, or only read."""
+_SLOT = 0.25
+"""Seconds of due times that share a list: at 100 queries a second about as many jobs as one query takes."""
 
 
 class JobQueue(IntEnum):
-    """How a job is asked about next."""
+    """How a job is queried next."""
 
     TOGETHER = 0
     SINGLY = 1
 
 
+class _Queue:
+    """The jobs of one queue by due time: a calendar of lists, of which only the earliest is put in order.
+
+    A heap of all jobs would take a tuple of three for each of them, ten times the memory, and all of it anew when
+    all are planned anew. Entries are lazy: putting a job again leaves the old entry in place, since it cannot be
+    found. An entry counts only while it matches its job.
+    """
+
+    def __init__(self, jobs: dict[JobId, Watched], *, singly: bool) -> None:
+        self.size = 0
+        """Entries, outdated ones included."""
+        self._jobs = jobs
+        self._singly = singly
+        self._later: dict[int, list[Watched]] = {}
+        self._slots: list[int] = []
+        """A heap of the keys of `_later`."""
+        self._slot = 0
+        self._now: list[tuple[float, int, Watched]] = []
+        """A heap of the jobs of `_slot`, the earliest. Only here a job's due time is compared with another's."""
+        self._order = count()  # breaks ties between equal due times, first in first out: jobs do not compare
+
+    def put(self, watched: Watched) -> None:
+        """Add a job at its due time."""
+        self.size += 1
+        slot = int(watched.due / _SLOT)
+        if slot == self._slot and self._now:
+            heapq.heappush(self._now, (watched.due, next(self._order), watched))
+        else:
+            self._put_later(slot, watched)
+
+    def first(self) -> Watched | None:
+        """Return the next due job without taking it, or None if there is none."""
+        while True:
+            if self._slots and (not self._now or self._slots[0] < self._slot):
+                self._turn()
+            elif not self._now:
+                return None
+            elif self._counts(self._now[0]):
+                return self._now[0][2]
+            else:
+                self._drop_first()
+
+    def pop(self) -> Watched | None:
+        """Take the next due job."""
+        watched = self.first()
+        if watched is not None:
+            self._drop_first()
+        return watched
+
+    def _drop_first(self) -> None:
+        heapq.heappop(self._now)
+        self.size -= 1
+
+    def _put_later(self, slot: int, watched: Watched) -> None:
+        later = self._later.get(slot)
+        if later is None:
+            self._later[slot] = [watched]
+            heapq.heappush(self._slots, slot)
+        else:
+            later.append(watched)
+
+    def _turn(self) -> None:
+        """Put the earliest slot in order, in place of a later one that was before."""
+        for entry in self._now:
+            self._put_later(self._slot, entry[2])
+        self._slot = heapq.heappop(self._slots)
+        jobs = self._later.pop(self._slot)
+        entries = [(each.due, next(self._order), each) for each in jobs if int(each.due / _SLOT) == self._slot]
+        self._now = [entry for entry in entries if self._counts(entry)]
+        self.size -= len(jobs) - len(self._now)
+        heapq.heapify(self._now)
+
+    def _counts(self, entry: tuple[float, int, Watched]) -> bool:
+        due, _, watched = entry
+        return (
+            watched.due == due
+            and watched.singly == self._singly
+            and not watched.in_flight
+            and self._jobs.get(watched.job_id) is watched
+        )
+
+
 class Agenda:
-    """Which job is due next. A job that was put twice is found at its latest due time only."""
+    """Which job is due next. A job that was put twice is found only at its latest due time."""
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, Watched] = {}
-        self._heaps: tuple[list[tuple[float, int, Watched]], ...] = ([], [])
-        self._order = count()
+        self._queues = tuple(_Queue(self._jobs, singly=bool(queue)) for queue in JobQueue)
         self._next_expiry = inf
+        self._expiring: Iterator[Watched] | None = None
+        """The search for expired jobs that is under way."""
         self.unlisted = 0
         """How many of the jobs lists do not hold."""
 
@@ -48,89 +138,85 @@ class Agenda:
         return len(self._jobs) - self.unlisted
 
     def get(self, job_id: JobId) -> Watched | None:
-        """The job of that id, if it is watched."""
+        """Return the job with that id, or None if it is not watched."""
         return self._jobs.get(job_id)
 
     def holds(self, watched: Watched) -> bool:
-        """Whether it is still watched, under its id."""
+        """Whether this very object is still watched under its id."""
         return self._jobs.get(watched.job_id) is watched
 
-    def add(self, watched: Watched) -> None:
-        """Watch a job from its `due` time on; it takes the place of one with the same id."""
-        self.drop(watched.job_id)
+    def add(self, watched: Watched) -> Watched | None:
+        """Watch a job from its `due` time on. Replaces a job with the same id, and returns that."""
+        before = self.drop(watched.job_id)
         self._jobs[watched.job_id] = watched
         self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
         self.put(watched, watched.due)
+        return before
 
     def drop(self, job_id: JobId) -> Watched | None:
-        """Watch it no longer."""
+        """Stop watching a job. Returns it, or None if it was not watched."""
         watched = self._jobs.pop(job_id, None)
         if watched is not None:
             self.unlisted -= watched.unlisted
         return watched
 
     def discard(self, watched: Watched) -> None:
-        """Watch it no longer, but for one that took its place under its id."""
+        """Stop watching this job, but not another that has taken its id."""
         if self.holds(watched):
             self.drop(watched.job_id)
 
     def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
-        """Ask about it singly from now on, since lists do not hold it; or in lists again. It is to be put anew."""
+        """Set whether lists do not hold the job, which decides its queue. The caller must `put` it again."""
         if self.holds(watched):
             self.unlisted += unlisted - watched.unlisted
         watched.set_unlisted(unlisted=unlisted)
 
     def put(self, watched: Watched, due: float) -> None:
-        """Plan the next question at `due`, or sooner where somebody asked for that while it was under way."""
+        """Plan its next query at `due`, or earlier where that was requested while a query was under way."""
         watched.settle(due)
-        heapq.heappush(self._heaps[watched.singly], (watched.due, next(self._order), watched))
+        self._queues[watched.singly].put(watched)
 
     def first(self, queue: JobQueue) -> Watched | None:
-        """The job that is due next in the queue, or None where nothing is planned."""
-        heap = self._heaps[queue]
-        while heap and not self._current(heap[0], queue):
-            heapq.heappop(heap)
-        return heap[0][2] if heap else None
+        """Return the next due job of a queue without taking it, or None if nothing is planned."""
+        return self._queues[queue].first()
 
     def first_due(self, queue: JobQueue | None = None) -> float | None:
-        """When the next question is due, in any queue where none is named."""
+        """Return when the next query is due, over both queues if none is named."""
         queues = JobQueue if queue is None else (queue,)
         return min((first.due for each in queues if (first := self.first(each)) is not None), default=None)
 
     def queued(self, queue: JobQueue) -> int:
-        """How many jobs the queue holds, about: some may have been planned anew or dropped since."""
-        return len(self._heaps[queue])
+        """Roughly how many jobs the queue holds: outdated entries count too."""
+        return self._queues[queue].size
 
     def pop(self, queue: JobQueue, most: int = 1) -> list[Watched]:
-        """Take up to `most` jobs, the most overdue first, due or not. They are planned again by `put`."""
+        """Take up to `most` jobs, the most overdue first, whether due or not. `put` plans them again."""
         taken: list[Watched] = []
-        heap, jobs, singly = self._heaps[queue], self._jobs, bool(queue)
-        while len(taken) < most and heap:
-            due, _, watched = heapq.heappop(heap)
-            if watched.due != due or watched.in_flight or watched.singly != singly:
-                continue  # an entry that is out of date
-            if jobs.get(watched.job_id) is watched:
-                watched.ask()  # a second entry of the same due time is none now
-                taken.append(watched)
+        while len(taken) < most and (watched := self._queues[queue].pop()) is not None:
+            watched.ask()  # also invalidates a second entry with the same due time
+            taken.append(watched)
         return taken
 
     def take(self, watched: Watched) -> bool:
-        """Take this very job, due or not. False where it cannot be had now."""
+        """Take this job, whether due or not. Returns False if it is not watched or something is under way."""
         if not self.holds(watched) or watched.phase is not Phase.PLANNED:
             return False
         watched.ask()
         return True
 
     def give_back(self, jobs: Iterable[Watched]) -> None:
-        """Put back what was taken and not asked about."""
+        """Put back jobs that were taken but not queried."""
         for watched in jobs:
             watched.release()
             self.put(watched, watched.due)
 
     def put_back(self, watched: Watched, *, earliest: float, by_list: bool = False) -> None:
-        """Put back what was asked about, in whatever way that ended: after a question no job is due before
-        `earliest`, but one that a list says to ask about singly. The one place that says so."""
+        """Put back a job after its query, whatever the outcome.
+
+        Not due before `earliest`, so that no error path can make a job spin. The one exception is a job that a
+        list says to query singly. Every path back to the queue passes here, so that the rule stands in one place.
+        """
         watched.release()
         if not (by_list and watched.singly_next):
             watched.rest_until(earliest)
@@ -138,8 +224,8 @@ class Agenda:
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:
-        """Have a job asked about at `at`: where that is `now`, before all that is due but others of these. One
-        that is being asked is asked once more."""
+        """Plan a query at `at`. Where that is `now`, it goes before everything that is due except earlier such
+        requests. A job that is being queried is queried once more afterwards."""
         if watched.phase is not Phase.PLANNED:
             watched.want(at)
             return
@@ -151,63 +237,70 @@ class Agenda:
         watched.plan(at, Reason.HINT)
         self.put(watched, at)
 
-    def hasten(self, now: float) -> None:
-        """Make every job due by `now`, those that were looked at longest ago first."""
-        for watched in self._jobs.values():
+    def hasten(self, now: float) -> Iterator[None]:
+        """Make every job due by `now`, the least recently queried first. In steps."""
+        for watched in self.each():
             if watched.due > now:
                 watched.bring_forward(now if watched.looked is None else min(now, watched.looked))
-        self._arrange()
+                if not watched.in_flight:
+                    self._queues[watched.singly].put(watched)
+            yield
 
-    def bound(self, latest: Callable[[Watched], float], *, longer: float) -> None:
-        """The plan has changed: no job is due later than `latest` says; wrapd gives up on each `longer` seconds
-        later than before (less than 0: sooner)."""
-        for watched in self._jobs.values():
+    def bound(self, latest: Callable[[Watched], float], *, longer: float) -> Iterator[None]:
+        """Apply a changed plan: no job is due later than `latest` says, and wrapd gives up on each `longer`
+        seconds later than before (negative: earlier). In steps."""
+        for watched in self.each():
             watched.extend(longer)
-            if not watched.in_flight:
-                watched.bring_forward(latest(watched))
-        self._next_expiry = -inf
-        self._arrange()
+            self._next_expiry = min(self._next_expiry, watched.expires)
+            if not watched.in_flight and watched.due > (due := latest(watched)):
+                watched.bring_forward(due)
+                self._queues[watched.singly].put(watched)
+            yield
 
-    def _arrange(self) -> None:
-        """Order the queues anew."""
-        for queue, heap in zip(JobQueue, self._heaps, strict=True):
-            heap[:] = [
-                (watched.due, next(self._order), watched)
-                for watched in self._jobs.values()
-                if watched.singly == bool(queue) and not watched.in_flight
-            ]
-            heapq.heapify(heap)
-
-    def oldest_answer(self) -> float:
-        """The earliest `looked` of the jobs that lists hold: -inf where one was never answered, +inf where there
-        is no such job. Goes through all jobs."""
-        return min(
-            (
-                -inf if watched.looked is None else watched.looked
-                for watched in self._jobs.values()
-                if not watched.unlisted
-            ),
-            default=inf,
-        )
+    def each(self) -> Iterator[Watched]:
+        """Yield all jobs of this moment that are still watched when their turn comes."""
+        return filter(self.holds, tuple(self._jobs.values()))
 
     def sample(self, begin: int, most: int) -> list[Watched]:
-        """Up to `most` jobs, evenly spread over all, from the `begin`-th on (of the first stride)."""
+        """Return up to `most` jobs, evenly spread over all. `begin` selects the offset within the first stride."""
         stride = max(1, len(self._jobs) // most)
         return list(islice(self._jobs.values(), begin % stride, None, stride))[:most]
 
     def expired(self, now: float) -> list[Watched]:
-        """Jobs whose time is over and that no query is asking about; named again each second until dropped."""
-        if now < self._next_expiry:
-            return []
-        first = min((watched.expires for watched in self._jobs.values()), default=inf)
-        self._next_expiry = max(first, now + _SWEEP)
-        return [watched for watched in self if watched.expires <= now and not watched.in_flight]
+        """Return expired jobs with no query under way, as far as a step of the search has found them. Repeats them
+        each second until they are dropped."""
+        if self._expiring is None:
+            if now < self._next_expiry:
+                return []
+            self._expiring, self._next_expiry = self.each(), inf
+        step = list(islice(self._expiring, _READ_STEP))
+        if len(step) < _READ_STEP:
+            self._expiring = None
+        over = [watched for watched in step if watched.expires <= now]
+        soonest = min((watched.expires for watched in step), default=inf)
+        self._next_expiry = min(self._next_expiry, max(soonest, now + _SWEEP))
+        return [watched for watched in over if not watched.in_flight]
 
-    def _current(self, entry: tuple[float, int, Watched], queue: JobQueue) -> bool:
-        due, _, watched = entry
-        return (
-            watched.due == due
-            and not watched.in_flight
-            and watched.singly == bool(queue)
-            and self._jobs.get(watched.job_id) is watched
-        )
+
+class Round:
+    """Whether every job that lists hold has been queried since the round began (monotonic seconds)."""
+
+    def __init__(self, agenda: Agenda, began: float) -> None:
+        self._agenda = agenda
+        self._began = began
+        self._jobs = tuple(agenda)
+        self._done = 0
+
+    def over(self) -> bool:
+        """Look on from the first job that was not queried when last looked. Returns whether there is none left."""
+        for watched in islice(self._jobs, self._done, self._done + _READ_STEP):
+            answered = watched.looked is not None and watched.looked > self._began
+            if not answered and not watched.unlisted and self._agenda.holds(watched):
+                return False
+            self._done += 1
+        return self._done == len(self._jobs)
+
+
+def step(work: Iterator[None]) -> bool:
+    """Do one step of a work over all jobs. Returns whether there may be more to do."""
+    return sum(1 for _ in islice(work, _STEP)) == _STEP

@@ -1,11 +1,14 @@
-"""What all parts of one project's watch share. Never decides anything.
+"""What all parts of one project's watch share. Makes no decisions.
 
-Routing and limits may change while it runs: they are read where they are used, and never kept.
+Routing and limits can change while the watch runs, so they are read at each use and never kept.
 """
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -15,10 +18,12 @@ from daemon.metrics import Metrics
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
-from daemon.watch.agenda import Agenda
+from daemon.watch.agenda import Agenda, step
 from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
+
+_OLDEST = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class ProjectContext:
-    """One project's surroundings, and what all parts of its watch use."""
+    """One project's surroundings, shared by all parts of its watch."""
 
     project: ProjectName
     client: ProjectClient
@@ -62,3 +67,19 @@ class ProjectContext:
         )
         self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
         self.tasks = Tasks("watch", self.defects)
+
+    def in_steps(self, work: Iterator[None]) -> None:
+        """Do work over all jobs: one step now, which suffices for few, and the others in the background. All at
+        once would block the event loop for as long as a second."""
+
+        async def go_on() -> None:
+            for _ in iter(partial(step, work), False):
+                await asyncio.sleep(0)
+
+        if step(work):
+            self.tasks.spawn("replan", go_on(), project=self.project)
+
+    def created_since(self) -> datetime:
+        """Return the bound on the age of jobs in lists by ids: without one the service lists only the last
+        month."""
+        return (self.clock.now() - _OLDEST).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -134,7 +134,7 @@ def test_a_database_that_lacks_a_row_is_left_as_it_is(old: Path) -> None:
     connection.execute("DELETE FROM jobs WHERE job_id = 'lost'")
     connection.close()
     before = {table: rows(old, table) for table in TABLES}
-    with pytest.raises(DatabaseFault, match=r"row .* of .* lacks its jobs; nothing was changed"):
+    with pytest.raises(DatabaseFault, match=r"row .* of .* refers to a missing row of jobs; nothing was changed"):
         upgrade(url_of(old))
     assert current(url_of(old)) == "0001"
     assert {table: rows(old, table) for table in TABLES} == before

@@ -107,7 +107,7 @@ def test_a_pipe_is_no_database(wrapd: Runner) -> None:
     for command in (("jobs",), ("track", "a"), ("doctor",)):
         result = wrapd(*command)
         assert result.status == (Exit.FAILED if command == ("doctor",) else Exit.UNUSABLE)
-        assert "is no file" in result.err + result.out
+        assert "is not a file" in result.err + result.out
 
 
 def test_doctor_makes_none_either(wrapd: Runner) -> None:

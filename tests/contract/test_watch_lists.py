@@ -66,7 +66,7 @@ async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
         jobs = some_jobs(it, count, strangers=strangers)
         await it.run(310, step=1)
         check(it, jobs)
-        assert (facts(it)["batch_size"], "no notice" in facts(it)["batch_reason"]) == (1, True)
+        assert (facts(it)["batch_size"], "ignore job_ids" in facts(it)["batch_reason"]) == (1, True)
         [line] = lines.of(LogEvent.BATCH_LIMITED)
         assert line["size"] == 1
         assert it.requests("list") <= 2

@@ -379,7 +379,7 @@ async def test_a_list_that_shows_the_past_is_no_answer(tmp_path: Path, behind: f
         change_lists(it, lagging)
         await it.run(100)
         assert set(told_ends(it)) == {it.job(job).id for job in jobs}
-        assert "known to be over" in (it.poller.id_lists.trust.reason or "")
+        assert "ended jobs as unfinished" in (it.poller.id_lists.trust.reason or "")
 
 
 async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

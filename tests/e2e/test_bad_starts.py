@@ -69,7 +69,7 @@ def test_a_second_daemon_with_the_same_config_is_told_of_the_first(tmp_path: Pat
         with LiveDaemon(tmp_path, config) as daemon:
             for again in (config, config.replace(f":{port}", ":0")):
                 message = refused(start(tmp_path, again.replace('format = "json"', "")), Exit.RUNNING)
-                assert "another wrapd works on this database (pid " in message
+                assert "another wrapd uses this database (pid " in message
                 assert "stop it first" in message
             assert daemon.page("/readyz")[0] == 200, "the first one goes on"
             assert daemon.stop().status == 0

@@ -44,7 +44,7 @@ async def main(folder):
             if len(refused) == 3:
                 break
     assert refused, "the disk did not fill up"
-    assert all("make room" in text or "look at the disk" in text for text in refused), refused
+    assert all("free some space" in text or "check the disk" in text for text in refused), refused
     ballast.unlink()
     await store.write(lambda tx: track(tx, "after"))
     found = {job.job_id for job in store.read(lambda tx: tx.jobs.list())}
@@ -130,7 +130,7 @@ def test_a_full_disk_at_the_start_is_one_message(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert "fault:" in done.stdout
-    assert "make room" in done.stdout
+    assert "free some space" in done.stdout
 
 
 async def test_a_file_size_limit_refuses_and_nothing_is_half_stored(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ async def test_a_file_size_limit_refuses_and_nothing_is_half_stored(tmp_path: Pa
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20_000, hard))
     try:
-        with pytest.raises(StoreFailed, match="look at the disk"):
+        with pytest.raises(StoreFailed, match="check the disk"):
             await store.write(fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -189,7 +189,7 @@ def test_a_backup_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
     try:
-        with pytest.raises(StoreFailed, match="look at the disk"):
+        with pytest.raises(StoreFailed, match="check the disk"):
             backup(url_of(store.path), tmp_path / "copy.db")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,11 +1,15 @@
 """The agenda against a plain model: whatever is put, dropped and taken, the most overdue job comes first."""
 
+from collections.abc import Callable, Iterator
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.domain.jobs import JobId
 from daemon.metastudio.kinds import KINDS
-from daemon.watch.agenda import Agenda, JobQueue
+from daemon.watch.agenda import _READ_STEP, _STEP, Agenda, JobQueue, Round
+from daemon.watch.agenda import step as step_of
 from daemon.watch.job import Watched
 
 jobs = st.integers(1, 6)
@@ -52,7 +56,7 @@ def test_the_most_overdue_job_comes_first_and_dropped_ones_never(script: list[tu
         elif step == "drop":
             assert (agenda.drop(job_id(job)) is not None) == (model.pop(job, None) is not None)
         elif step == "hasten":
-            agenda.hasten(number)
+            assert not step_of(agenda.hasten(number))
             model = {each: min(due, number) for each, due in model.items()}
         elif step == "pop":
             queue, most = JobQueue(job % 2), int(number) % 4
@@ -94,16 +98,57 @@ def test_the_agenda_counts_what_lists_hold() -> None:
     assert (agenda.listed, agenda.unlisted) == (2, 0)
 
 
-def test_the_oldest_answer_is_that_of_the_jobs_that_lists_hold() -> None:
+def test_a_round_is_over_when_each_job_that_lists_hold_was_queried_since() -> None:
     agenda = Agenda()
-    assert agenda.oldest_answer() == float("inf")
-    for job, looked in ((1, 5.0), (2, 3.0), (3, 1.0)):
+    assert Round(agenda, 0.0).over()
+    for job in (1, 2, 3, 4):
         agenda.add(watched(job, 0))
+    agenda.set_unlisted(agenda.get(job_id(4)))
+    round_ = Round(agenda, 2.0)
+    for job, looked in ((3, 3.0), (1, 2.0), (1, 5.0)):
         agenda.get(job_id(job)).answered(looked, "ids")
-    agenda.set_unlisted(agenda.get(job_id(3)))
-    assert agenda.oldest_answer() == 3.0
-    agenda.add(watched(4, 0))
-    assert agenda.oldest_answer() == float("-inf")
+        assert not round_.over()
+    agenda.add(watched(5, 0))
+    agenda.drop(job_id(2))
+    assert round_.over(), "the jobs of its begin count, as long as they are watched"
+    assert not Round(agenda, 2.0).over()
+
+
+def many(number: int) -> Agenda:
+    agenda = Agenda()
+    for job in range(number):
+        agenda.add(watched(job, 100.0 + job, expires=50.0))
+    return agenda
+
+
+@pytest.mark.parametrize("work", [Agenda.hasten, lambda agenda, now: agenda.bound(lambda _: now, longer=-1.0)])
+def test_what_is_done_to_all_jobs_is_done_in_steps(work: Callable[[Agenda, float], Iterator[None]]) -> None:
+    agenda = many(2 * _STEP + 2)
+    steps, due = work(agenda, 5.0), []
+    agenda.drop(job_id(0))
+    agenda.get(job_id(1)).ask()
+    while True:
+        more = step_of(steps)
+        due.append(sum(each.due == 5.0 for each in agenda if not each.in_flight))
+        if not more:
+            break
+    assert due == [_STEP - 1, 2 * _STEP - 1, 2 * _STEP]
+    assert len(agenda.pop(JobQueue.TOGETHER, 3 * _STEP)) == 2 * _STEP
+
+
+def test_the_search_for_what_is_over_goes_on_where_it_stopped() -> None:
+    agenda = many(2 * _READ_STEP + 1)
+    found = [len(agenda.expired(60.0)) for _ in range(4)]
+    assert found == [_READ_STEP, _READ_STEP, 1, 0]
+    assert len(agenda.expired(61.5)) == _READ_STEP
+
+
+def test_a_round_looks_at_so_many_jobs_at_once() -> None:
+    agenda = many(_READ_STEP + 1)
+    for each in agenda:
+        each.answered(3.0, "ids")
+    round_ = Round(agenda, 2.0)
+    assert [round_.over(), round_.over()] == [False, True]
 
 
 def test_what_is_over_is_named_until_it_is_dropped_and_not_while_it_is_asked() -> None:

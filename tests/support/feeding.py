@@ -11,7 +11,6 @@ from typing import Any
 from daemon.domain.events import Event
 from daemon.domain.planning import Rails, Strategy
 from daemon.metastudio.listing import Listed
-from daemon.watch.status import status_of
 from tests.support.rig import Rig, rig
 
 PLAN = {"strategy": Strategy.LEARNED, "feed": True, "batch": True}
@@ -81,7 +80,7 @@ def each_told_once(it: Rig, jobs: Sequence[str]) -> bool:
 
 def facts(it: Rig) -> Mapping[str, Any]:
     """What the daemon says of the project's watch."""
-    return status_of(it.poller, now=it.clock.monotonic(), wall=it.clock.now())
+    return it.poller.status(it.clock.monotonic(), it.clock.now())
 
 
 def change_lists(it: Rig, change: Callable[[Listed, Any], Awaitable[Listed] | Listed]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.metastudio.kinds import KINDS
@@ -75,7 +74,7 @@ def test_nothing_outside_of_the_watch_has_one_in_its_hands() -> None:
         "a, (job.state, b) = c",
         "self.answered_last.phase = None",
         "for watched.due in range(3): pass",
-        "with x() as watched.law: pass",
+        "with x() as watched.due: pass",
         "watched.length: float = 1.0",
         "del found.watched.kind",
         "setattr(watched, name, 1)",
@@ -212,9 +211,9 @@ def test_time_for_which_it_was_frozen_is_no_production() -> None:
     assert job.start == NOW - 50
     job.enter("PROCESSING", now=NOW + 30, start=NOW)
     assert job.start == NOW - 20
-    job.foresee_stuck(NOW + 99)
+    job.set_stuck(stuck=True)
     job.enter("WAITING", now=NOW + 40, start=None)
-    assert (job.start, job.since, job.stuck_at) == (None, NOW + 40, inf)
+    assert (job.start, job.since, job.stuck) == (None, NOW + 40, False)
     job.answered(NOW + 45, "ids")
     assert (job.waited, job.elapsed) == (5.0, 0.0)
 
@@ -231,20 +230,47 @@ def test_the_service_s_time_goes_back_with_a_move_only() -> None:
     assert job.reported == 45.0
 
 
-def test_what_was_learned_of_jobs_like_it_is_looked_up_anew_when_it_is_known_better() -> None:
-    durations = fit({}, {})
+def test_the_service_names_the_kind() -> None:
     job, other = watched(), next(kind for name, kind in KINDS.items() if name != "avatar")
     job.set_guessed(guessed=True)
-    job.keep_law(durations.law(("main", "avatar"), None), durations)
     assert not job.learn_kind(KINDS["avatar"])
-    assert (job.guessed, job.law is None) == (False, False)
-    job.set_length(12.0)
-    assert job.law is None
-    job.keep_law(durations.law(("main", "avatar"), 12.0), durations)
+    assert not job.guessed
     assert job.learn_kind(other)
-    assert (job.kind, job.law) == (other, None)
+    assert job.kind is other
 
 
 def test_a_watched_job_stays_small() -> None:
     assert not hasattr(watched(), "__dict__")
-    assert len(Watched.__slots__) <= 31, "100,000 of them are held in memory, 8 bytes for each"
+    assert len(Watched.__slots__) <= 18, "100,000 of them are held in memory, 8 bytes for each"
+
+
+def test_what_few_jobs_have_is_kept_aside_and_forgotten_when_it_is_over() -> None:
+    job, other = watched(), watched()
+    none = job._rare
+    assert other._rare is none
+    job.unanswered("no route", "ids")
+    job.not_found(NOW)
+    job.lacked(NOW, doubtful=False)
+    job.count_defect()
+    assert (job.last_error, job.missing_since, job.missed, job.defects) == ("no route", NOW, 1, 1)
+    assert (other.last_error, other.missing_since, other.missed, other.defects) == (None, None, 0, 0)
+    job.clear_defects()
+    job.set_missed(0)
+    job.answered(NOW, "ids")
+    assert job._rare is none
+
+
+@pytest.mark.parametrize("name", ["unlisted", "singly_next", "guessed", "script_asked", "stuck", "stuck_reported"])
+def test_each_flag_stands_for_itself(name: str) -> None:
+    names = ("unlisted", "singly_next", "guessed", "script_asked", "stuck", "stuck_reported")
+    job = watched()
+    turn = {
+        "unlisted": lambda: job.set_unlisted(unlisted=True),
+        "singly_next": job.ask_singly,
+        "guessed": lambda: job.set_guessed(guessed=True),
+        "script_asked": lambda: job.set_script_asked(asked=True),
+        "stuck": lambda: job.set_stuck(stuck=True),
+        "stuck_reported": lambda: job.report_stuck(reported=True),
+    }
+    turn[name]()
+    assert [each for each in names if getattr(job, each)] == [name]

@@ -1,0 +1,350 @@
+"""Memory, CPU of the start, and the longest pauses of the event loop, with many tracked jobs.
+
+    python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 3] [--seconds 30] [--json FILE]
+
+Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a service
+in another process. All jobs have a known script length and are in production; five of them end in each second, so that
+the laws of production times are learned anew all the while. The daemon with `--jobs` is measured after every job has
+been queried once, next to the same daemon with one job; the one with `--many` is held for a while only, since a round
+of queries of so many takes longer than a benchmark should (`--many 0` leaves it out).
+
+CPU of the start is that of the process from its beginning until all jobs are taken up, imports included. A pause is
+the CPU time of one callback of the event loop, the garbage collector's work in it included. Rounds are interleaved,
+and the least CPU and the least pause of the rounds count: what comes on top is the machine's.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+ENDS = 5.0
+"""Ends a second."""
+SEED = 11
+HISTORY = 200
+"""Jobs that ended before, from which production times are learned."""
+PHASES = ("load", "run", "distrust", "reload", "refit", "stop")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a figure must not exceed."""
+
+    figure: str
+    most: float
+
+
+BOUNDS = (
+    Bound("memory: MiB more than with 1 job, after a round", 60),
+    Bound("memory: MiB with many, held", 650),
+    Bound("start: CPU as a multiple of an empty start's", 1.5),
+    Bound("start: CPU seconds with many", 10),
+    *(Bound(f"pause, ms: {phase}", 50) for phase in PHASES),
+    *(Bound(f"pause with many, ms: {phase}", 50) for phase in PHASES),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--many", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3, help="of all but the largest daemon, which has one")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of running after every job was queried once")
+    parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--verbose", action="store_true", help="name the longest callback of each phase")
+    parser.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.daemon:
+        print(json.dumps(asyncio.run(_daemon(**json.load(sys.stdin)))))
+    elif options.service:
+        asyncio.run(_serve())
+    else:
+        figures = measure(options)
+        print("\n".join(f"{name:<52} {value:>10.2f}" for name, value in figures.items()))
+        if options.json:
+            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        missed = [bound for bound in BOUNDS if figures.get(bound.figure, 0) > bound.most]
+        for bound in missed:
+            print(f"{bound.figure} is {figures[bound.figure]:.2f}, over {bound.most:g}")
+        sys.exit(bool(missed))
+
+
+def measure(options: argparse.Namespace) -> dict[str, float]:
+    """All figures by name."""
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        some = [_measured(Path(folder), options.jobs, options, round_of_queries=True) for _ in range(options.rounds)]
+        one = [_measured(Path(folder), 1, options, round_of_queries=True) for _ in range(options.rounds)]
+        empty, taken_up = min(each["cpu"] for each in one), min(each["cpu"] for each in some)
+        figures["memory: MiB with 1 job"] = min(each["rss"] for each in one)
+        figures[f"memory: MiB with {options.jobs:,} jobs, after a round"] = max(each["rss"] for each in some)
+        figures[BOUNDS[0].figure] = max(each["rss"] for each in some) - figures["memory: MiB with 1 job"]
+        figures["start: CPU seconds with 1 job"] = empty
+        figures[f"start: CPU seconds with {options.jobs:,} jobs"] = taken_up
+        figures["start: CPU as a multiple of an empty start's"] = taken_up / empty
+        for phase in PHASES:
+            figures[f"pause, ms: {phase}"] = min(each["pauses"][phase] for each in some)
+        if options.many:
+            many = _measured(Path(folder), options.many, options, round_of_queries=False)
+            figures["memory: MiB with many, held"] = many["rss"]
+            figures["start: CPU seconds with many"] = many["cpu"]
+            for phase in PHASES:
+                figures[f"pause with many, ms: {phase}"] = many["pauses"][phase]
+    return figures
+
+
+def _measured(folder: Path, jobs: int, options: argparse.Namespace, *, round_of_queries: bool) -> dict:
+    """One daemon's figures. Its database is a copy, so that each starts from the same one."""
+    path, seconds = folder / f"{jobs}.db", options.seconds
+    made = _made(path, jobs) if not path.exists() else None
+    del made
+    copy = folder / "wrapd.db"
+    for old in folder.glob("wrapd.db*"):
+        old.unlink()
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    with _service() as url, (folder / "wrapd.log").open("w") as log:
+        order = {
+            "url": url,
+            "database": str(copy),
+            "jobs": jobs if round_of_queries else 0,
+            "rate": options.rate,
+            "seconds": seconds,
+        }
+        done = subprocess.run(
+            [sys.executable, __file__, "--daemon"],
+            input=json.dumps(order),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=True,
+        )
+    figures = json.loads(done.stdout.splitlines()[-1])
+    if options.verbose:
+        print(f"{jobs:,} jobs: {figures}", flush=True)
+    return figures
+
+
+# The jobs: number n ends n ÷ 5 seconds after the service's start
+
+
+def _job_id(number: int) -> str:
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def _life(number: int) -> tuple[float, float]:
+    """Seconds that the job takes in production, and seconds of speech in its script."""
+    rng = random.Random(SEED * 1_000_003 + number)
+    seconds = (number / ENDS + 20) / rng.uniform(0.2, 1.0)
+    return seconds, seconds / 2 * rng.lognormvariate(0, 0.2)
+
+
+def _made(path: Path, jobs: int) -> None:
+    """A database with so many jobs in production, all with a known length, and some that ended before."""
+    from daemon.clock import SystemClock
+    from daemon.store import Store
+
+    Store.open(f"sqlite:///{path}", clock=SystemClock()).close()
+    now = time.time()
+
+    def running(number: int) -> tuple:
+        life, length = _life(number)
+        began = int((now + number / ENDS - life) * 1e6)
+        return ("active", "PROCESSING", _job_id(number), began, int(now * 1e6), began, began, None, began, length)
+
+    def ended(number: int) -> tuple:
+        life, length = _life(number % max(jobs, HISTORY) + 1)
+        end = int((now - number) * 1e6)
+        began = end - int(life * 1e6)
+        job_id = _job_id(0xF0000000 + number)
+        return ("finished", "SUCCEED", job_id, end, began, began, began, end, end, length)
+
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "INSERT INTO jobs (project, kind, tags, tracking, state, job_id, state_since, tracked_at, created_at,"
+            " started_at, ended_at, reported_at, expected_length, changed) "
+            "VALUES ('bench', 'avatar', '[]', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            (*map(ended, range(HISTORY)), *map(running, range(1, jobs + 1))),
+        )
+        database.execute(
+            "INSERT INTO transitions (job, seq, after, observed_at) SELECT id, 1, state, state_since FROM jobs"
+        )
+
+
+# The service
+
+
+@contextmanager
+def _service():
+    """A service that knows every job by its number alone, so that it holds a million of them in no memory."""
+    process = subprocess.Popen([sys.executable, __file__, "--service"], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+async def _serve() -> None:
+    from aiohttp import web
+
+    start = time.time()
+
+    def entry(number: int) -> dict[str, object]:
+        life, _ = _life(number)
+        end = start + number / ENDS
+        ended = end <= time.time()
+        return {
+            "job_id": _job_id(number),
+            "state": "SUCCEED" if ended else "PROCESSING",
+            "job_type": "2D_DIGITAL_HUMAN_VIDEO",
+            "create_time": _wire(end - life),
+            "start_time": _wire(end - life),
+            "lastupdate_time": _wire(end if ended else end - life),
+            **({"end_time": _wire(end)} if ended else {}),
+            "output_asset_config": {"asset_name": "A video", "preview_video_url": "https://example.com/v.mp4"},
+        }
+
+    async def answer(request: web.Request) -> web.Response:
+        query = parse_qs(urlsplit(str(request.rel_url)).query)
+        if ids := query.get("job_ids"):
+            jobs = [entry(int(each[:8], 16)) for each in ids]
+        elif "state" in query:
+            newest = int((time.time() - start) * ENDS) - int(query["offset"][0])
+            jobs = [entry(number) for number in range(newest, max(0, newest - 100), -1)]
+        else:
+            return web.json_response(entry(int(request.path.rsplit("/", 1)[1][:8], 16)))
+        return web.json_response({"count": len(jobs), "jobs": jobs})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+def _wire(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# The daemon
+
+
+class Pauses:
+    """The longest callback of the event loop in each phase (CPU ms), and what it was."""
+
+    def __init__(self) -> None:
+        self.longest = dict.fromkeys(PHASES, 0.0)
+        self.what = dict.fromkeys(PHASES, "")
+        self.phase = "load"
+        run = asyncio.Handle._run
+
+        def measured(handle: asyncio.Handle) -> None:
+            begun = time.thread_time()
+            run(handle)
+            took = 1000 * (time.thread_time() - begun)
+            if took > self.longest[self.phase]:
+                task = getattr(handle._callback, "__self__", None)
+                name = task.get_name() if isinstance(task, asyncio.Task) else ""
+                self.longest[self.phase], self.what[self.phase] = took, f"{name} {handle._callback!r}"[:120]
+
+        asyncio.Handle._run = measured
+
+
+async def _daemon(*, url: str, database: str, jobs: int, rate: float, seconds: float) -> dict[str, object]:
+    from daemon.logs import set_up
+
+    set_up(output="json")
+    pauses = Pauses()
+    service, plan = _built(url, database, rate)
+    await service.start()
+    figures: dict[str, object] = {"cpu": time.process_time(), "pauses": pauses.longest, "what": pauses.what}
+    counted, poller = service.metrics.registry.get_sample_value, service.scope.pollers["bench"]
+    pauses.phase = "run"
+    until = time.monotonic() + 600
+    while (counted("wrapd_looks_total", {"project": "bench", "by": "ids"}) or 0) < jobs > 1:
+        await asyncio.sleep(0.1)
+        if time.monotonic() > until:
+            raise TimeoutError("not every job was queried within 600 s")
+    await asyncio.sleep(seconds)
+    figures["rss"] = _rss()
+    figures["ends"] = counted("wrapd_ends_total", {"project": "bench", "by": "feed"}) or 0
+    figures["feed"] = str(poller.feed.trust.standing)
+
+    pauses.phase = "distrust"
+    poller.feed.failed("the benchmark distrusts it", for_good=True)
+    await asyncio.sleep(5)
+
+    pauses.phase = "reload"
+    rails = replace(plan.polling.rails, max_interval=plan.polling.rails.max_interval / 2)
+    made = await service.scope.make(replace(plan, polling=replace(plan.polling, rails=rails), give_up_after=9e5))
+    asyncio.get_running_loop().call_soon(service.scope.swap, made)
+    await asyncio.sleep(5)
+
+    pauses.phase = "refit"
+    service._runtime.learning._fitted = None
+    await asyncio.sleep(3)
+
+    pauses.phase = "stop"
+    await service.stop()
+    figures["peak"] = _status("VmHWM")
+    return figures
+
+
+def _built(url: str, database: str, rate: float):
+    """The daemon, and its plan."""
+    from daemon.app.run import Daemon
+    from daemon.clock import SystemClock
+    from daemon.domain.routing import routing
+    from daemon.metastudio.settings import AkSk, ProjectSettings
+    from daemon.notify import NotifySettings
+    from daemon.plan import Plan
+    from daemon.watch.settings import PollingPlan
+
+    project = ProjectSettings(
+        name="bench", endpoint=url, project_id="0" * 32, rate=rate, auth=AkSk(access_key="A", secret_key="S")
+    )
+    plan = Plan(
+        database_url=f"sqlite:///{database}",
+        projects=(project,),
+        max_in_flight={"bench": 16},
+        polling=PollingPlan(),
+        not_found_grace=600,
+        give_up_after=86400 * 10,
+        channels={},
+        routing=routing([], operators=[], channels=[]),
+        notify=NotifySettings(),
+        web=None,
+    )
+    return Daemon(plan=plan, clock=SystemClock(), rng=random.Random(SEED)), plan
+
+
+def _rss() -> float:
+    gc.collect()  # what waits to be collected is not held
+    return _status("VmRSS")
+
+
+def _status(name: str) -> float:
+    """A figure of this process's memory, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()

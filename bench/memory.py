@@ -2,15 +2,15 @@
 
     python bench/memory.py [--jobs 100000] [--many 1000000] [--rounds 3] [--seconds 30] [--json FILE]
 
-Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a service
-in another process. All jobs have a known script length and are in production; five of them end in each second, so that
-the laws of production times are learned anew all the while. The daemon with `--jobs` is measured after every job has
-been queried once, next to the same daemon with one job; the one with `--many` is held for a while only, since a round
-of queries of so many takes longer than a benchmark should (`--many 0` leaves it out).
+Each measurement is a daemon in a process of its own, as `wrapd run` runs it without its web server, against a
+service in another process. All jobs have a known script length and are in production; five of them end in each
+second, so that the laws of production times are learned anew all the while. The daemon with `--jobs` is measured
+after every job has been queried once, next to the same daemon with one job; the one with `--many` is held for a
+while only, since a round of queries of so many takes longer than a benchmark should (`--many 0` leaves it out).
 
-CPU of the start is that of the process from its beginning until all jobs are taken up, imports included. A pause is
-the CPU time of one callback of the event loop, the garbage collector's work in it included. Rounds are interleaved,
-and the least CPU and the least pause of the rounds count: what comes on top is the machine's.
+CPU of the start is that of the process from its beginning until all jobs are taken up, imports included. A pause
+is the CPU time of one callback of the event loop, the garbage collector's work in it included. Rounds are
+interleaved, and the least CPU and the least pause of the rounds count: what comes on top is the machine's.
 """
 
 import argparse
@@ -86,7 +86,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     """All figures by name."""
     figures = {}
     with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
-        some = [_measured(Path(folder), options.jobs, options, round_of_queries=True) for _ in range(options.rounds)]
+        some = [
+            _measured(Path(folder), options.jobs, options, round_of_queries=True) for _ in range(options.rounds)
+        ]
         one = [_measured(Path(folder), 1, options, round_of_queries=True) for _ in range(options.rounds)]
         empty, taken_up = min(each["cpu"] for each in one), min(each["cpu"] for each in some)
         figures["memory: MiB with 1 job"] = min(each["rss"] for each in one)
@@ -314,13 +316,13 @@ def _built(url: str, database: str, rate: float):
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
-    from daemon.plan import Plan
+    from daemon.spec import Spec
     from daemon.watch.settings import PollingPlan
 
     project = ProjectSettings(
         name="bench", endpoint=url, project_id="0" * 32, rate=rate, auth=AkSk(access_key="A", secret_key="S")
     )
-    plan = Plan(
+    plan = Spec(
         database_url=f"sqlite:///{database}",
         projects=(project,),
         max_in_flight={"bench": 16},
@@ -332,7 +334,7 @@ def _built(url: str, database: str, rate: float):
         notify=NotifySettings(),
         web=None,
     )
-    return Daemon(plan=plan, clock=SystemClock(), rng=random.Random(SEED)), plan
+    return Daemon(spec=plan, clock=SystemClock(), rng=random.Random(SEED)), plan
 
 
 def _rss() -> float:

@@ -1,9 +1,8 @@
 """The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links.
 
-`daemon.web.server` is not imported here: FastAPI takes 12 MiB, which a daemon without a web server saves.
+`context` and `server` are not imported here, so that code which needs only settings loads no store and no FastAPI.
 """
 
-from daemon.web.context import WebContext
 from daemon.web.health import Health, Part, Probes, judge_health
 from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, listen, own_url
 
@@ -13,7 +12,6 @@ __all__ = [
     "Health",
     "Part",
     "Probes",
-    "WebContext",
     "WebSettings",
     "callback_url",
     "judge_health",

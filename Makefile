@@ -68,8 +68,8 @@ docs: $(STAMP) ## write the generated pages of docs/
 docs-check: $(STAMP) ## check that the generated pages of docs/ are up to date
 	@$(BIN)/python docs/generate.py --check
 
-house: $(STAMP) ## measure how the modules of daemon/ depend on each other; a quick test enforces the limits
-	@$(BIN)/python docs/house.py
+house: $(STAMP) ## measure how the modules of daemon/ depend on each other; ARGS=--wire follows an answer
+	@$(BIN)/python docs/house.py $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks of bench/
 	@set -e; for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done

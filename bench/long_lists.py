@@ -168,7 +168,7 @@ def process(home: Path, command: str, options: list[str]) -> float:
         [*words, "--limit", str(LIMIT), "--json"], capture_output=True, check=False, text=True, env=env
     )
     took = cpu_of_children() - begun
-    if done.returncode and "no job is in a state" not in done.stderr:
+    if done.returncode and "no job is in state" not in done.stderr:
         raise RuntimeError(done.stderr)
     return took * 1000
 

@@ -1,4 +1,4 @@
-"""From a config's sections of delivery to the daemon's plan: channels, links, the web, callbacks, retention."""
+"""From a config's delivery sections to the daemon's plan: channels, links, the web, callbacks, retention."""
 
 import socket
 from pathlib import Path
@@ -228,7 +228,8 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
     text = BASE + '[channels.far]\nurl = "jsons://example.com/x?verify=no"\n'
     _, doubts = check_config(written(tmp_path, text), {"HTTPS_PROXY": "ftp://me:pr0xy-passw0rd@p"})
     assert any(doubt.startswith("channels.far.url: jsons:// with verify=no") for doubt in doubts)
-    assert "HTTPS_PROXY (environment): the variable of the proxy is no address; messages over it wait" in doubts
+    words = "the proxy variable does not hold an address"
+    assert f"HTTPS_PROXY (environment): {words}; messages over it wait" in doubts
     assert MASKS.apply("pr0xy-passw0rd") == "***"
     (fault,) = told(tmp_path, text.replace("verify=no", "verifi=no"), {})
     assert (
@@ -237,7 +238,7 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
 
 
 def test_an_address_of_another_machine_is_a_warning(tmp_path: Path) -> None:
-    """The config may be checked elsewhere than where it is used; that the port is taken is no doubt at all."""
+    """The config may be checked on another machine than it is used on; a port in use is a certain fault."""
     token = 'token = "long-enough-for-a-token"\n'
     _, warnings = check_config(
         written(tmp_path, f'[web]\nlisten = "203.0.113.9:8787"\n{token}' + BASE + CHANNEL), {}

@@ -1,4 +1,4 @@
-"""The control socket beside the database: who may ask, what is bounded, and what a killed daemon left."""
+"""The control socket next to the database: who may use it, its bounds, and the leftovers of a killed daemon."""
 
 import asyncio
 import os

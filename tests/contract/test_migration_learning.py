@@ -1,4 +1,4 @@
-"""The second schema, from databases that hold rows of the first: nothing is lost, and no row id is given again."""
+"""The second schema, from databases with rows of the first: nothing is lost, and no row id is reused."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_every_row_is_as_it_was(old: Path) -> None:
     connection = connect(old)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    # What belongs to a job still goes with it.
+    # Rows that belong to a job are still deleted with it.
     connection.execute("DELETE FROM jobs WHERE job_id = 'done'")
     left = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES[:-1]]
     connection.close()

@@ -1,4 +1,4 @@
-"""Each failure has an owner, also where nobody awaits what fails, and where it comes back each time."""
+"""Every failure has an owner, even where the failing task is not awaited, and where it fails every time."""
 
 import asyncio
 import random
@@ -80,7 +80,7 @@ def defects(it: Rig) -> float:
 
 
 async def ends(it: Rig, job: str) -> None:
-    """The job's end is told."""
+    """Check that the job's end is alerted."""
     it.sim.set_state(job, "SUCCEED")
     await it.run(30.0)
     assert told_ends(it) == {it.job(job).id: 1}

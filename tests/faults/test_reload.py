@@ -1,5 +1,5 @@
-"""A changed config while the daemon runs: what is taken over at once, what goes on as if nothing had happened, and
-what becomes of a config with a fault."""
+"""Config changes while the daemon runs: what is applied at once, what goes on undisturbed, and how a faulty config
+is handled."""
 
 import asyncio
 import threading
@@ -45,7 +45,7 @@ async def test_a_config_with_a_fault_changes_nothing_and_is_told_once(tmp_path: 
             assert "TOML" in (await it.came(hook, 2))[1].json["reason"]
             assert (await it.reload(good)).ok
             assert it.metric("wrapd_config_last_reload_successful") == 1
-            await it.reload("not = [toml")  # after a good one it is news again
+            await it.reload("not = [toml")  # after a good config it is reported again
             await it.came(hook, 3)
             await it.reload(good)
             assert [each.json["event"] for each in hook.requests] == ["config_refused"] * 3

@@ -1,4 +1,4 @@
-"""A full disk, a file size limit, a read-only file or folder: one message, nothing by half, and on it goes."""
+"""A full disk, a file size limit, a read-only file or folder: one message, no partial writes, and recovery."""
 
 import contextlib
 import os
@@ -76,12 +76,12 @@ except DatabaseFault as error:
 
 @contextlib.contextmanager
 def as_ordinary_user() -> Iterator[None]:
-    """Permissions do not bind root: be nobody for a while."""
+    """Become an ordinary user for a while, since permissions do not bind root."""
     if os.geteuid() != 0:
         yield
         return
     known, scripts = migrate.revisions(), migrate.scripts_folder()
-    with pytest.MonkeyPatch.context() as patch:  # the checkout itself may be for its owner alone
+    with pytest.MonkeyPatch.context() as patch:  # the checkout itself may be accessible to its owner only
         patch.setattr(migrate, "revisions", lambda _scripts=None: known)
         patch.setattr(migrate, "scripts_folder", lambda: scripts)
         os.seteuid(65534)
@@ -93,7 +93,7 @@ def as_ordinary_user() -> Iterator[None]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that the ordinary user can reach; pytest's own are for their owner alone."""
+    """Return a folder accessible to the ordinary user; pytest's own are accessible to their owner only."""
     path = Path(tempfile.mkdtemp())
     path.chmod(0o755)
     yield path
@@ -102,7 +102,7 @@ def folder() -> Iterator[Path]:
 
 
 def small_disk(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `code` with a file system of 1 MiB mounted at `folder`, which only it sees."""
+    """Run `code` with a private file system of 1 MiB mounted at `folder`."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the program unshare and the right to mount in a namespace of its own")

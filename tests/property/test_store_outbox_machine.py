@@ -527,7 +527,7 @@ class OutboxMachine(RuleBasedStateMachine):
         return any(row.channel == channel and row.status == "held" for row in self.rows.values())
 
     def ready_together(self, channel: str) -> list[Row]:
-        """The deliveries that may go out in one message now."""
+        """Return the deliveries that may go out in one message now."""
         if self.is_held(channel):
             return []
         rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
@@ -535,7 +535,7 @@ class OutboxMachine(RuleBasedStateMachine):
         return [row for row in ready if all(one in ready for one in rows if self.before(one, row))]
 
     def expected(self, channel: str, *, apart: bool = False) -> Row | None:
-        """The delivery that a claim must take now."""
+        """Return the delivery that a claim must take now."""
         rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
         held = [row for row in rows if row.status == "held"]
         first = [row for row in rows if not any(self.before(other, row) for other in rows)]

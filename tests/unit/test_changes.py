@@ -1,4 +1,4 @@
-"""What differs between two configs, in lines by the config's own names, and no secret in any."""
+"""Differences between two configs, listed by the config's own names and without secrets."""
 
 from pathlib import Path
 

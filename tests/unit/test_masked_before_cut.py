@@ -1,4 +1,4 @@
-"""A secret is masked before a text is cut, wherever a text comes from outside."""
+"""Secrets are masked before a text is cut, wherever external text comes in."""
 
 import json
 

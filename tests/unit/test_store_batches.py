@@ -306,7 +306,7 @@ def test_one_leaves_and_another_comes_and_ends(store: Store) -> None:
     give(store, "job-1", "b2", 61)
     (third,) = tracked(store, "job-3")
     end(store, third, at=62)
-    assert sent(store, 120)[1:] in ([1, 2], [2, 1])  # that of b2, and the second one of b1
+    assert sent(store, 120)[1:] in ([1, 2], [2, 1])  # the end of b2, and the second one of b1
 
 
 def test_jobs_that_had_ended_before_they_were_a_batch_are_told_once(store: Store) -> None:

@@ -59,7 +59,7 @@ def test_a_channel_is_held_since_its_first_refusal_until_it_takes_one(store: Sto
     assert (held_since(store), held_since(store, B)) == (later(1), None)
     judge(store, second, AttemptOutcome.RETRY, at=2, due=9)
     probe = taken(store, later(60))
-    assert held_since(store) == later(1)  # while it is being tried
+    assert held_since(store) == later(1)  # while it is being probed
     judge(store, probe, AttemptOutcome.HELD, at=61, due=120)
     assert held_since(store) == later(1)
     judge(store, taken(store, later(120)), AttemptOutcome.SENT, at=121)

@@ -31,7 +31,7 @@ def found(store: Store) -> list[tuple[str, str, int]]:
 
 
 def look(store: Store, *back: tuple[What, str], at: float = 0, routes: Routing = OPS) -> list[ChannelName]:
-    """What a daemon does after a start or a reload; `back` are names that the config had meanwhile."""
+    """Do what a daemon does after a start or a reload; `back` are names that the config had in between."""
     return store.write_now(
         lambda tx: tx.orphans.tell(tx.orphans.count(KNOWN), KNOWN, back=back, routing=routes, at=later(at))
     )

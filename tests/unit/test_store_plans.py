@@ -1,4 +1,4 @@
-"""The statements that run all the time find their rows by an index, however many rows there are."""
+"""Frequent statements find their rows by an index, however many rows there are."""
 
 import re
 import sqlite3
@@ -96,7 +96,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH held_row USING INDEX deliveries_by_status (channel=? AND status=?)",
                 "SEARCH in_line USING INDEX deliveries_order (job=? AND channel=?)",
-                "USE TEMP B-TREE FOR ORDER BY",  # of the few that are held
+                "USE TEMP B-TREE FOR ORDER BY",  # of the few held ones
             ],
         ),
         (learned._NEXT_KIND, ["SEARCH jobs USING INDEX jobs_finished (project=? AND kind>?)"]),

@@ -19,7 +19,7 @@ def entry(number: int, at: float | None, state: str = "SUCCEED") -> Summary:
 
 
 def ended(count: int, *, newest: float = T, apart: float = 1.0) -> list[Summary]:
-    """Ends, latest first, `apart` seconds from each other."""
+    """Return ends, latest first, `apart` seconds from each other."""
     return [entry(number, newest - number * apart) for number in range(count)]
 
 

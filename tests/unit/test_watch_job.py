@@ -1,4 +1,4 @@
-"""A watched job: its phases, what each event leaves, and that nobody else writes it."""
+"""A watched job: its phases, the result of each event, and that no other module writes it."""
 
 import ast
 import re
@@ -17,11 +17,11 @@ from daemon.watch.job import Phase, Watched
 NOW = 1000.0
 WATCH = Path(daemon.__file__).parent / "watch"
 NOT_A_JOB = {"case"}
-"""Names of other things in daemon/watch that have attributes of the same names: a `KindCase` in identify.py."""
+"""Other names in daemon/watch with attributes of the same names: a `KindCase` in identify.py."""
 
 
 def watched() -> Watched:
-    """A job in production, due now."""
+    """Return a job in production, due now."""
     return Watched(
         job=1,
         job_id=JobId("j1"),
@@ -34,11 +34,11 @@ def watched() -> Watched:
     )
 
 
-# Nobody else writes it
+# Only its module writes it
 
 
 def written(source: str) -> Iterator[str]:
-    """Attributes of a `Watched` that the source assigns to something else than `self`."""
+    """Return the attributes of a `Watched` that the source assigns on anything except `self`."""
     for node in ast.walk(ast.parse(source)):
         if (
             isinstance(node, ast.Attribute)
@@ -117,7 +117,7 @@ def test_a_question_and_a_recording_begin_and_end_without_each_other(
     assert job.phase is after, "what goes on already does not begin twice, nor end"
 
 
-# When and how it is asked about next
+# When and how it is polled next
 
 
 def test_who_wants_it_asked_again_is_heard_when_what_is_under_way_has_ended() -> None:

@@ -1,4 +1,4 @@
-"""When lists are relied on, and when no more: the feed's trust, and how many ids a list may be asked about."""
+"""When lists are trusted and when not: the feed's trust, and how many ids a list may name."""
 
 import pytest
 

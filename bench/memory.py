@@ -291,7 +291,7 @@ async def _daemon(
 
     set_up(output="json")
     pauses = Pauses()
-    service, plan = _built(url, database, rate)
+    service, spec = _built(url, database, rate)
     await service.start()
     figures: dict[str, object] = {"cpu": time.process_time(), "pauses": pauses.longest, "what": pauses.what}
     if queried is None:
@@ -314,8 +314,8 @@ async def _daemon(
     await asyncio.sleep(5)
 
     pauses.phase = "reload"
-    rails = replace(plan.polling.rails, max_interval=plan.polling.rails.max_interval / 2)
-    made = await service.scope.make(replace(plan, polling=replace(plan.polling, rails=rails), give_up_after=9e5))
+    rails = replace(spec.polling.rails, max_interval=spec.polling.rails.max_interval / 2)
+    made = await service.scope.make(replace(spec, polling=replace(spec.polling, rails=rails), give_up_after=9e5))
     asyncio.get_running_loop().call_soon(service.scope.swap, made)
     await asyncio.sleep(5)
 
@@ -330,20 +330,20 @@ async def _daemon(
 
 
 def _built(url: str, database: str, rate: float):
-    """The daemon, and its plan."""
-    from daemon.plan import Plan
+    """The daemon, and its spec."""
 
     from daemon.app.run import Daemon
     from daemon.clock import SystemClock
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
+    from daemon.spec import Spec
     from daemon.watch.settings import PollingPlan
 
     project = ProjectSettings(
         name="bench", endpoint=url, project_id="0" * 32, rate=rate, auth=AkSk(access_key="A", secret_key="S")
     )
-    plan = Plan(
+    spec = Spec(
         database_url=f"sqlite:///{database}",
         projects=(project,),
         max_in_flight={"bench": 16},
@@ -355,7 +355,7 @@ def _built(url: str, database: str, rate: float):
         notify=NotifySettings(),
         web=None,
     )
-    return Daemon(plan=plan, clock=SystemClock(), rng=random.Random(SEED)), plan
+    return Daemon(spec=spec, clock=SystemClock(), rng=random.Random(SEED)), spec
 
 
 def _rss() -> float:

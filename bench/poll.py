@@ -232,7 +232,7 @@ def _cpu() -> float:
 @asynccontextmanager
 async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     """The daemon as `wrapd run` runs it, but for the web server; it asks as fast as it can."""
-    from daemon.plan import Plan
+    from daemon.spec import Spec
 
     from daemon.app.run import Daemon
     from daemon.clock import SystemClock
@@ -261,7 +261,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             rate=rate,
             auth=AkSk(access_key=target.access_key, secret_key=target.secret_key),
         )
-        plan = Plan(
+        plan = Spec(
             database_url=url,
             projects=(project,),
             max_in_flight={"bench": IN_FLIGHT},
@@ -275,7 +275,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             notify=NotifySettings(),
             web=None,
         )
-        service = Daemon(plan=plan, clock=clock, rng=random.Random(1))
+        service = Daemon(spec=plan, clock=clock, rng=random.Random(1))
         async with service.running(asyncio.Event()):
             yield service
 

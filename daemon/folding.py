@@ -35,6 +35,11 @@ class Folding:
         line.fields = fields
         self._emit(event, line)
 
+    @property
+    def pending(self) -> bool:
+        """Whether anything was counted since its last line."""
+        return any(line.since for line in self._lines.values())
+
     def flush(self) -> None:
         """Log the counts that are due. Without this, the count after the last line would never be logged."""
         for (event, _), line in self._lines.items():

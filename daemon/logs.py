@@ -16,6 +16,16 @@ from typing import Any, Literal, Protocol, TextIO, cast
 
 from daemon.masks import MASKS
 
+# structlog would load Rich for tracebacks that wrapd formats itself: 3.5 MiB, and a third of its import time.
+_RICH = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _RICH is None:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _RICH
+
 __all__ = [
     "MASKS",
     "OUTPUT",
@@ -124,7 +134,6 @@ class _LateLogger:
 
     @cached_property
     def _real(self) -> Logger:
-        import structlog  # noqa: PLC0415 - slow to import
 
         for handler in logging.getLogger().handlers:
             if isinstance(handler, _Late):
@@ -253,7 +262,6 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     Libraries log from WARNING on, whatever `level` is; Apprise not at all, since its lines contain URLs. If the
     journal reads the stream, each line gets its priority, and text lines no timestamp.
     """
-    import structlog  # noqa: PLC0415 - slow to import
 
     stream = stream or sys.stderr
     journal = is_journal(stream)

@@ -102,8 +102,9 @@ class Pulse:
             yield Part(name=f"projects.{name}", last=last, limit=STALL)
 
     def _stored(self) -> Iterator[Part]:
-        writer = self.store.writer_health()
-        # On a full disk, transactions without changes still succeed. What counts is since when changes fail.
-        last = writer.last_commit_at if writer.failing_since is None else writer.failing_since
+        now, writer = self.clock.monotonic(), self.store.writer_health()
+        # On a full disk, transactions without changes still succeed: what counts is since when changes fail.
+        # A writer for which nothing waits is asleep, not stalled.
+        last = now - writer.oldest_wait if writer.failing_since is None else writer.failing_since
         yield Part(name="writer", last=last, limit=STALL)
-        yield Part(name="operators", last=self.operators.progress(self.clock.monotonic()), limit=STALL)
+        yield Part(name="operators", last=self.operators.progress(now), limit=STALL)

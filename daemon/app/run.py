@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
 from daemon.app.control import ControlServer, Handler
@@ -34,14 +34,21 @@ from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebContext, WebServer, build_app, listen
+from daemon.watch.poller import TICK
+from daemon.web import Health, Probes, listen
+from daemon.web.context import WebContext
+
+if TYPE_CHECKING:
+    from daemon.web.server import WebServer
 
 log = logger(__name__)
 
-POLL_TICK = 0.05
-"""Seconds between two checks of which jobs are due."""
+POLL_TICK = TICK
+"""Seconds between two checks of all projects; pollers wake up by themselves for what is due in between."""
 CHANGES_TICK = 1.0
-"""Seconds between two checks for changes made by commands, and of the outbox."""
+"""Seconds between two checks for changes made by commands."""
+CHANGES_PATIENCE = 30.0
+"""Seconds after which changes are looked for even if no other program has written to the store."""
 CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 DISCOVERY_TICK = 1.0
@@ -83,7 +90,7 @@ class Daemon:
     defects: Defects = field(init=False)
     reloader: Reloader | None = field(init=False, default=None)
     control: ControlServer = field(init=False)
-    web: WebServer | None = field(init=False, default=None)
+    web: "WebServer | None" = field(init=False, default=None)
     foreground: bool = False
     """Whether it runs in a person's terminal. Then it stops when the terminal closes."""
     on_attempt: Callable[[], None] | None = None
@@ -95,6 +102,9 @@ class Daemon:
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
     """What happened to the database's file if it is no longer the open one."""
+    _version: object = field(init=False, default=None)
+    """The store's version when changes were last looked for, and when that was (monotonic seconds)."""
+    _looked_at: float = field(init=False, default=float("-inf"))
     _reload_pending: bool = field(init=False, default=False)
     """SIGHUP arrived during the start."""
 
@@ -280,7 +290,9 @@ class Daemon:
             schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
         return schedule
 
-    def _web(self, listener: socket.socket) -> WebServer:
+    def _web(self, listener: socket.socket) -> "WebServer":
+        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
+
         assert self.spec.web is not None, "there is a listener"
         watcher = self.scope.watcher
         context = WebContext(
@@ -289,7 +301,7 @@ class Daemon:
             clock=self.clock,
             projects=tuple(self.scope.pollers),
             hint=watcher.hint,
-            tracked=watcher.notice_soon,
+            tracked=self._tracked,
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
             tasks=Tasks("web", self.defects),
@@ -306,6 +318,11 @@ class Daemon:
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
         return WebServer(app, listener, tasks=context.tasks, defects=self.defects)
 
+    def _tracked(self) -> None:
+        """Jobs were tracked over HTTP: take them up, and send what that caused, such as the end of a batch."""
+        self.scope.watcher.notice_soon()
+        self.delivery.dispatcher.wake_all()
+
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()
         if self.on_attempt is not None:
@@ -321,11 +338,24 @@ class Daemon:
 
     async def _changes(self) -> None:
         await self._check_file()
+        now, others = self.clock.monotonic(), True
         try:
-            await self.scope.watcher.take_changes()
+            version = self.store.others_version()
+            others = version != self._version or now - self._looked_at >= CHANGES_PATIENCE
+            await self.scope.watcher.take_changes(others=others)
         except StoreError:  # logged by the writer and visible in readiness; the rest of this tick still runs
             self.metrics.store_errors.inc()
+        else:
+            self._version = version
+            self._looked_at = now if others else self._looked_at
+        if others:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Have everything look at the store that waits for what commands write to it."""
         self.delivery.dispatcher.wake_all()
+        for discovery in self.scope.discoveries.values():
+            discovery.notice()
 
     async def _check_file(self) -> None:
         """Stop, to be restarted, if commands would write to another file than this daemon does."""

@@ -178,6 +178,7 @@ class Scope:
             settings=spec.discovery.get(name),
             defects=runtime.defects,
             may_ask=lambda: not poller.health.probing,
+            on_added=lambda: self.watcher.notice_soon(),  # noqa: PLW0108 - made after the first discoveries
         )
 
 

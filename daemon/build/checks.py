@@ -25,7 +25,7 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.transport import ChannelSettings, open_channel, proxy_doubts, proxy_passwords
 from daemon.spec import Spec
-from daemon.web.listening import listen
+from daemon.web import listen
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
 """Keys whose value is a secret."""

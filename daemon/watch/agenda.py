@@ -146,6 +146,9 @@ class Agenda:
         """The search for expired jobs that is under way."""
         self.unlisted = 0
         """How many of the jobs lists do not hold."""
+        self.awaited = -inf
+        """The due time for which the poller wakes up; a job that is put for earlier is reported to `on_sooner`."""
+        self.on_sooner: Callable[[float], None] = lambda due: None
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -211,6 +214,9 @@ class Agenda:
         """Plan its next query at `due`, or earlier where that was requested while a query was under way."""
         watched.settle(due)
         self._queues[watched.singly].put(watched)
+        if watched.due < self.awaited:
+            self.awaited = watched.due
+            self.on_sooner(watched.due)
 
     def first(self, queue: JobQueue) -> Watched | None:
         """Return the next due job of a queue without taking it, or None if nothing is planned."""

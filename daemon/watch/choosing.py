@@ -4,6 +4,7 @@ Owns the order: the feed, jobs by ids, single jobs; the place of a new job and o
 in doubt whether the service answers, the job that probes. Sends nothing and takes no permit.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -119,6 +120,17 @@ class Chooser:
         if first is not None and self._answers.ready(first, now):
             return True
         return self._cross_check(now, idle=idle) is not None
+
+    def next_due(self, now: float) -> float:
+        """Return when a query may be due, if none is now. In doubt, and under pressure, it may be at any time."""
+        if (
+            self._outcomes.doubtful
+            or self._outcomes.health.lone is not None
+            or self._context.planner.pressure > 1.0
+        ):
+            return now
+        single = self._context.agenda.first_due(JobQueue.SINGLY)
+        return min(self._feed.next_due(now), self._id_lists.next_due(), math.inf if single is None else single)
 
     def question(self, now: float, *, idle: bool) -> Question | None:
         """Return the query to send next. While the project does not answer, only single queries are sent."""

@@ -54,8 +54,8 @@ _FULL_EVERY = 3600.0
 """Seconds between two reads of all jobs in the wanted states."""
 _MARK_EVERY, _MARK_NEWS = 600.0, 60.0
 """Seconds between two records in the store of how far the reads came: without and with jobs found."""
-_WISHES_EVERY = 2.0
-"""Seconds between two checks for requests of commands."""
+_WISHES_EVERY = 60.0
+"""Seconds between two checks for requests of commands; `notice` has one made at once."""
 _SLOWEST = 600.0
 """Most seconds between two reads while the list cannot be read."""
 _REST = 30.0
@@ -170,6 +170,7 @@ class Discovery:
     """One project's discovery while the daemon runs, and requests of commands for one. Call `tick` each second.
 
     Without `settings` only requests are served. `may_ask`: whether the project may be queried at all now.
+    `on_added` is called after jobs were tracked.
     """
 
     def __init__(
@@ -183,7 +184,9 @@ class Discovery:
         settings: DiscoverySettings | None,
         defects: Defects,
         may_ask: Callable[[], bool] = lambda: True,
+        on_added: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_added = on_added
         self._project = project
         self._defects = defects
         self._tasks = Tasks("discovery", defects)
@@ -214,6 +217,10 @@ class Discovery:
         if settings != self._settings:
             self._settings = settings
             self._look_at = self._full_at = self._clock.monotonic()
+
+    def notice(self) -> None:
+        """Look for requests soon: another program has written to the store."""
+        self._wishes_at = self._clock.monotonic()
 
     async def tick(self) -> None:
         """Begin what is due, in the background; nothing while a read is under way."""
@@ -301,6 +308,7 @@ class Discovery:
         self._unmarked.added += tally.added
         if tally.added:
             log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
+            self._on_added()
 
     async def _mark(self, now: float) -> None:
         """Record from time to time how far the reads came, for the next start."""
@@ -318,7 +326,10 @@ class Discovery:
         for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
             if self._clock.monotonic() >= self._broken.get(row.id, float("-inf")):
                 tally = Tally()
-                await self._finish(row, tally, await self._serve(row, tally))
+                error = await self._serve(row, tally)
+                if tally.added:
+                    self._on_added()
+                await self._finish(row, tally, error)
 
     async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:
         """Store how a request ended. One that cannot be ended is skipped for a while and blocks no other."""

@@ -162,6 +162,12 @@ class FeedReader:
             self._weighed_at, self._interval = now, self._worth_after(now)
         return now >= self._read_from + self._interval
 
+    def next_due(self, now: float) -> float:
+        """Return when it is due, as of the last call of `due`."""
+        if self._reading or self._context.agenda.listed < FEED_FROM or not self.trust.usable(now):
+            return math.inf
+        return self._read_from + self._interval
+
     def _settle(self, now: float) -> None:
         """Keep the planner informed whether the feed carries the news. When it stops doing so, every job becomes
         due: their plans were those of a safety net, minutes apart."""

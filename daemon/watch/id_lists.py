@@ -68,6 +68,16 @@ class IdLists:
         # due.
         return now >= self._weigh_at and (first.due <= now or planner.pressure > 1.0)
 
+    def next_due(self) -> float:
+        """Return when it may be time for a request, as of the last call of `due` and without pressure."""
+        planner, first = self._context.planner, self._context.agenda.first(JobQueue.TOGETHER)
+        if first is None:
+            return math.inf
+        by_price = first.reason in _BY_PRICE
+        if planner.behind_feed and planner.list_size > 1:
+            return self._net_at if by_price else min(self._net_at, first.due)
+        return max(first.due, self._weigh_at) if by_price and planner.list_size > 1 else first.due
+
     def choose(self, now: float) -> list[Watched]:
         """Take the jobs that are worth a request now, if any. The caller queries them or gives them back."""
         planner, agenda = self._context.planner, self._context.agenda

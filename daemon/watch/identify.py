@@ -93,6 +93,10 @@ class Kinds:
     def __len__(self) -> int:
         return len(self._cases)
 
+    def next_due(self) -> float:
+        """Return when a query may be due; at the latest, as far as the pace allows."""
+        return max(self._next_at, self._rest_until) if self._cases and not self._busy else float("inf")
+
     @staticmethod
     def are_for(row: WatchRow) -> bool:
         """Whether a job is to be held here: only a callback named it, and the service has not confirmed it."""

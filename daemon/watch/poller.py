@@ -31,6 +31,11 @@ log = logger(__name__)
 
 _OVERLOAD_PATIENCE = 60.0
 """Seconds for which jobs must be late before the operators are notified."""
+TICK = 1.0
+"""Seconds between two poll ticks. In between, a poller wakes up for what it knows to be due."""
+_SOONEST = 0.05
+"""Shortest sleep of a poller that has nothing to send (seconds): what may be due at any time is checked this
+often."""
 _NEXT_IN_LINE = 0.002
 """Shortest wait before the budget is tried again after a request with priority took the permit (seconds)."""
 
@@ -64,6 +69,8 @@ class Poller:
         )
         self._starved_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = float("inf")
+        self.agenda.on_sooner = self._wake_at
         self._stopping = False
         self._overload = Overload(limit=self.planner.plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
         self.late = 0.0
@@ -109,8 +116,10 @@ class Poller:
     def pump(self) -> None:
         """Start every query that is due and that the budget, the cap and the project's health allow. Never raises:
         an internal error only makes the first jobs in line lose their turn."""
+        self.agenda.awaited = float("-inf")  # nothing that is put meanwhile has to wake it up
         try:
             self._pump()
+            self._sleep()
         except Exception as error:  # noqa: BLE001
             self._progress.broke(self.context.clock.monotonic())
             self.outcomes.choosing_broke(error)
@@ -152,18 +161,31 @@ class Poller:
         alone would be too coarse and leave permits unused."""
         if self._starved_since is None:
             self._starved_since = now
-        if until is None:
+        if until is not None:
+            self._wake_at(until)
+
+    def _sleep(self) -> None:
+        """Sleep until a query is due. One that waits for the budget, or for an answer, is woken by that."""
+        now = self.context.clock.monotonic()
+        if self._starved_since is not None or self._stopping:
             return
-        loop = asyncio.get_running_loop()
-        at = loop.time() + max(0.0, until - now)
-        if self._timer is not None and at < self._timer.when():  # an urgent query may go sooner
+        due = max(min(self.chooser.next_due(now), self.kinds.next_due()), self.health.paused_until)
+        self.agenda.awaited = max(due, now + _SOONEST)
+        self._wake_at(self.agenda.awaited)
+
+    def _wake_at(self, moment: float) -> None:
+        """Pump again at `moment`, unless that is earlier anyway or the next tick is."""
+        now = self.context.clock.monotonic()
+        if moment >= min(self._wakes_at, now + TICK):
+            return
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = loop.call_at(at, self._ring)
+        self._wakes_at = moment
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, moment - now), self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer, self._wakes_at = None, float("inf")
+        self.kinds.tick()
         self.pump()
 
     # How it is doing

@@ -215,10 +215,12 @@ class Watcher:
         finally:
             self._noticing = False
 
-    async def take_changes(self) -> None:
-        """Process what commands changed since the last time: jobs tracked, taken up again, stopped."""
-        await self._take_up()
-        await self._notice_changes()
+    async def take_changes(self, *, others: bool = True) -> None:
+        """Process what commands changed since the last time: jobs tracked, taken up again, stopped. `others`:
+        whether another program may have written to the store."""
+        if others:
+            await self._take_up()
+            await self._notice_changes()
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
         for poller in tuple(self._pollers.values()):

@@ -1,26 +1,10 @@
-"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links."""
+"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links.
 
-from typing import TYPE_CHECKING
+`context` and `server` are not imported here, so that code which needs only settings loads no store and no FastAPI.
+"""
 
-from daemon.late import late
-
-if TYPE_CHECKING:
-    from daemon.web.context import WebContext
-    from daemon.web.health import Health, Part, Probes, judge_health
-    from daemon.web.listening import listen
-    from daemon.web.server import WebServer, build_app
-    from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
-else:
-    __getattr__ = late(
-        __name__,
-        {
-            "context": "WebContext",
-            "health": "Health Part Probes judge_health",
-            "listening": "listen",
-            "server": "WebServer build_app",
-            "settings": "CallbackAuth CallbackSettings WebSettings callback_url own_url",
-        },
-    )
+from daemon.web.health import Health, Part, Probes, judge_health
+from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, listen, own_url
 
 __all__ = [
     "CallbackAuth",
@@ -28,10 +12,7 @@ __all__ = [
     "Health",
     "Part",
     "Probes",
-    "WebContext",
-    "WebServer",
     "WebSettings",
-    "build_app",
     "callback_url",
     "judge_health",
     "listen",

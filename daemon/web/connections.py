@@ -35,7 +35,7 @@ _SWEEP = 0.5
 
 
 class Connections:
-    """All connections of one server. Call `start` in the running loop, `stop` at the end."""
+    """All connections of one server, checked while there are any. Call `stop` at the end."""
 
     def __init__(self, strangers: Folding) -> None:
         self.strangers = strangers
@@ -46,10 +46,6 @@ class Connections:
     def crowded(self) -> bool:
         """Whether there are so many that only probes are answered."""
         return len(self._all) > MOST
-
-    def start(self) -> None:
-        """Start checking the connections' time limits."""
-        self._timer = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
 
     def stop(self) -> None:
         """Stop checking."""
@@ -69,16 +65,21 @@ class Connections:
                 self.strangers.note(LogEvent.WEB_REFUSED, reason="too many connections: the newest was closed")
                 return False
         self._all.add(one)
+        self._sweep_later()
         return True
 
     def discard(self, one: "Connection") -> None:
         """Remove a closed connection."""
         self._all.discard(one)
 
+    def _sweep_later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_SWEEP, self._sweep)
-        now = loop.time()
+        self._timer, now = None, asyncio.get_running_loop().time()
+        if self._all or self.strangers.pending:
+            self._sweep_later()
         for each in list(self._all):
             each.check(now)
         self.strangers.flush()

@@ -6,6 +6,7 @@ other protection are therefore answered only under names that belong to this ser
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from email.utils import formatdate
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -94,7 +95,7 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
-            headers = [*message.get("headers", [])]
+            headers = [*message.get("headers", []), (b"date", formatdate(usegmt=True).encode())]
             if message["status"] == 405:
                 headers = [(name, _with_head(value) if name == b"allow" else value) for name, value in headers]
             if self._state.get(LAST, False):

@@ -91,7 +91,8 @@ _QUEUED = 4096
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server. Its own loop checks ten times a second whether to stop; this one is woken."""
+    """uvicorn's server. Its own loop wakes up ten times a second to see whether to stop; this one sleeps until
+    then."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -103,11 +104,7 @@ class _Server(uvicorn.Server):
         self._listener.listen(_QUEUED)  # asyncio uses the same number for the queue and for each accept
 
     async def main_loop(self) -> None:
-        tenths = 0  # uvicorn renews the Date header at each full second
-        while not await self.on_tick(tenths):
-            tenths += 10
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1)
+        await self._stopping.wait()
 
     def stop(self) -> None:
         """Start the shutdown."""
@@ -171,6 +168,7 @@ class WebServer:
             log_config=None,
             lifespan="off",
             server_header=False,
+            date_header=False,  # renewed each second; the guard adds the header instead
             timeout_keep_alive=int(PATIENCE),
             backlog=_TAKEN_AT_ONCE,
         )
@@ -180,7 +178,6 @@ class WebServer:
 
     def start(self) -> None:
         """Serve in a task of the running loop."""
-        self._connections.start()
         self._task = asyncio.get_running_loop().create_task(self._serve(), name="web")
         log.info(LogEvent.WEB_LISTENING, address=self.address)
 

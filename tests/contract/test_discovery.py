@@ -62,7 +62,10 @@ class Scene:
         return {row.job_id: row for row in self.store.read(lambda tx: tx.jobs.list())}
 
     def ask(self, wish: Wish) -> int:
-        return self.store.write_now(lambda tx: tx.discoveries.ask(PROJECT, wish.facts(), self.clock.now()))
+        """As a command asks; the daemon notices that another program wrote to the store."""
+        row = self.store.write_now(lambda tx: tx.discoveries.ask(PROJECT, wish.facts(), self.clock.now()))
+        self.looks.notice()
+        return row
 
     def row(self, number: int) -> Any:
         return self.store.read(lambda tx: tx.discoveries.get(number))

@@ -19,13 +19,12 @@ from daemon.web import (
     CallbackSettings,
     Health,
     Probes,
-    WebContext,
-    WebServer,
     WebSettings,
-    build_app,
     callback_url,
     listen,
 )
+from daemon.web.context import WebContext
+from daemon.web.server import WebServer, build_app
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
 

@@ -18,7 +18,9 @@ from daemon.domain.jobs import JobId, ProjectName
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebContext, WebServer, WebSettings, build_app, listen
+from daemon.web import Health, Probes, WebSettings, listen
+from daemon.web.context import WebContext
+from daemon.web.server import WebServer, build_app
 from tests.support.store import BOTH
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -57,10 +57,13 @@ class Writes:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.failing_since: float | None = None
+        self.waits_since: float | None = None
 
     def writer_health(self) -> WriterHealth:
-        now = self.clock.monotonic()
-        return WriterHealth(last_commit_at=now, waiting=0, oldest_wait=0.0, failing_since=self.failing_since)
+        waited = 0.0 if self.waits_since is None else self.clock.monotonic() - self.waits_since
+        return WriterHealth(
+            last_commit_at=None, waiting=int(waited > 0), oldest_wait=waited, failing_since=self.failing_since
+        )
 
 
 class House:
@@ -92,6 +95,14 @@ class House:
 @pytest.fixture
 def house() -> House:
     return House()
+
+
+def test_a_writer_has_stalled_only_while_something_waits_for_it(house: House) -> None:
+    house.clock.advance(3600)  # without a commit
+    assert house.judged() == (set(), set())
+    house.writes.waits_since = house.now()
+    house.clock.advance(STALL + 1)
+    assert house.judged() == (set(), {"writer"})
 
 
 def test_all_is_well(house: House) -> None:

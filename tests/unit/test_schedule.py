@@ -161,3 +161,14 @@ async def test_what_nobody_foresaw_is_told_with_the_ticks_name() -> None:
     assert told[0][0] == "failing"
     assert isinstance(told[0][1], LookupError)
     assert schedule.last_ran() == {"failing": None}
+
+
+async def test_ticks_that_are_due_together_share_one_wake_up() -> None:
+    one, two = Counted(), Counted()
+    async with running(SystemClock(), one=one, two=two) as it:
+        wake_ups, process = [], it._scheduler._process_jobs
+        it._scheduler._process_jobs = lambda: wake_ups.append(1) or process()
+        before = one.ran + two.ran
+        await one.times(one.ran + 20)
+        await two.times(20)
+        assert len(wake_ups) <= 0.75 * (one.ran + two.ran - before)

@@ -13,9 +13,10 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent
 from daemon.metrics import Metrics
 from daemon.tasks import Defects
-from daemon.web import Health, Probes, WebServer, build_app, connections, listen
+from daemon.web import Health, Probes, connections, listen
 from daemon.web import server as serving
 from daemon.web.guard import host_of
+from daemon.web.server import WebServer, build_app
 from tests.support.recorder import Lines
 from tests.support.strangers import HELD, HOST, PROBE
 from tests.support.web import NOW, desk
@@ -344,3 +345,12 @@ async def test_a_server_that_breaks_is_there_again(monkeypatch: pytest.MonkeyPat
     finally:
         await web.stop()
     assert len(told.of(LogEvent.DEFECT)) == 1
+
+
+async def test_without_connections_nothing_wakes_up_and_each_answer_has_the_date() -> None:
+    async with server() as (web, port):
+        await asyncio.sleep(0)
+        assert web._connections._timer is None
+        answer = await say(port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert answer.lower().count(b"\r\ndate: ") == 1
+        assert web._connections._timer is not None

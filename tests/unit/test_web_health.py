@@ -9,7 +9,8 @@ import time
 import pytest
 
 from daemon.errors import ConfigFault
-from daemon.web import Health, Part, Probes, WebServer, build_app, judge_health, listen
+from daemon.web import Health, Part, Probes, judge_health, listen
+from daemon.web.server import WebServer, build_app
 
 
 def part(name: str, last: float | None) -> Part:

@@ -31,6 +31,9 @@ class NotifySettings:
     probe_cap: float = 3600.0
     look_interval: float = 5.0
     """Longest time between two polls of the outbox. Rows are due by the wall clock, which can be set."""
+    idle_interval: float = 20.0
+    """The same while nothing waits in the outbox: whatever writes to it wakes the lanes. Below the 30 s after
+    which a lane without progress counts as stalled."""
     store_retry_cap: float = 10.0
     """Longest time between two attempts to store an outcome while the database fails."""
 

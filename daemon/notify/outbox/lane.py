@@ -80,6 +80,7 @@ class Lane:
             above=channel.digest_above,
             window=channel.plan.digest_window,
             longest=around.settings.look_interval,
+            idle=around.settings.idle_interval,
             own_links=around.preparer.links,
             in_flight=self._in_flight,
         )

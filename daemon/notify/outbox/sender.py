@@ -77,12 +77,14 @@ OwnLinksOf: TypeAlias = Callable[[Transaction, Sequence[Claimed], datetime], Lin
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimer:
     """Claims what one channel gets next. `above` and `window` (seconds) say when alerts form a digest
-    (`domain.digests`; `above` 0: never); `longest` is the poll interval in seconds."""
+    (`domain.digests`; `above` 0: never); `longest` is the poll interval in seconds, `idle`
+    that of an empty outbox."""
 
     channel: ChannelName
     above: int
     window: float
     longest: float
+    idle: float
     own_links: OwnLinksOf
     in_flight: InFlight = field(default_factory=InFlight)
 
@@ -128,8 +130,9 @@ class Claimer:
         return Claim(claimed=claimed, links=self.own_links(tx, claimed, now))
 
     def _until(self, due: datetime | None, now: datetime) -> float:
-        ahead = self.longest if due is None else (due - now).total_seconds()
-        return min(max(ahead, 0.0), self.longest)
+        if due is None:
+            return self.idle
+        return min(max((due - now).total_seconds(), 0.0), self.longest)
 
 
 def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:

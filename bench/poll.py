@@ -232,14 +232,13 @@ def _cpu() -> float:
 @asynccontextmanager
 async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     """The daemon as `wrapd run` runs it, but for the web server; it asks as fast as it can."""
-    from daemon.spec import Spec
-
     from daemon.app.run import Daemon
     from daemon.clock import SystemClock
     from daemon.domain.planning import Rails
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
+    from daemon.spec import Spec
     from daemon.store import Store, TrackRequest
     from daemon.watch.settings import PollingPlan
 

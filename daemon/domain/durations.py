@@ -63,13 +63,15 @@ class _Evidence:
     lives: Lives
     newest: list[Life]  # of the successes
     succeeded: int
+    sized: bool  # enough of the successes have a length for a line of their own
     failures: list[float]
     drafts: dict[bool, _Draft] = field(default_factory=dict)  # by whether lengths count
 
     @staticmethod
     def of(lives: Lives) -> "_Evidence":
-        done = [life for life in lives.all if life.succeeded]
-        return _Evidence(lives, done[:_SHARED], len(done), hazards.count_failures(lives.all))
+        done = [life for life in lives.all if life.ended and not life.failed]
+        sized = sum(life.length is not None for life in done) >= min(_ENOUGH, len(done))
+        return _Evidence(lives, done[:_SHARED], len(done), sized, hazards.count_failures(lives.all))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,7 @@ class Durations:
         if known is None:
             rates = self._pool(sized=sized).hazard(None)
             return _Part(self._shared, sized, rates, self._failures, inf)
-        if sized and _better_plain(known.lives):
-            sized = False
+        sized = sized and known.sized
         pool, own = self._pool(sized=sized), self._draft(known, sized=sized)
         rates = pool.hazard(own.table, whole=known.lives.cut_off)
         return _Part(own.scale, sized, rates, self._failures, pool.stuck(own.table))
@@ -199,12 +200,6 @@ def fit(
     keys = sorted({*finished, *running})
     lives = {key: Lives(finished.get(key, ()), running.get(key, ()), now) for key in keys}
     return Durations(lives, before)
-
-
-def _better_plain(lives: Lives) -> bool:
-    """Whether too few of the successes have a length for a line of their own."""
-    done = [life for life in lives.all if life.succeeded]
-    return sum(life.length is not None for life in done) < min(_ENOUGH, len(done))
 
 
 def _choose(lives: list[Life], *, sized: bool) -> list[Life]:

@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from math import exp, inf, log
-from operator import add, sub
+from math import exp, inf, log, sqrt
+from operator import add, mul, sub
 
 from daemon.domain.samples import LIMIT, Life
 
@@ -23,12 +23,23 @@ _STEEPEST, _FLATTEST = 2.5, 1e-6
 """Upper bound of a piece's hazard times its width, and lower bound of the hazard of x."""
 _POOL = 6.0
 """Weight of the pool in each class, in jobs: it dominates while a class has few jobs of its own."""
+_ALIVE = 2.0
+"""Jobs of the pool alive at any age, at least: few of a class reach the tail, and without help its hazard is
+noise."""
+_CAUTION, _FAILURE_CAUTION = 0.15, 0.8
+"""Standard errors by which the hazards of successes and failures are rounded up. Too low a hazard means long gaps
+just where ends are unexpected, and so the longest delays; too high a one costs a few requests."""
 SHAPE, SHAPE_JOBS = 2.0, 2.0
 """Shape and weight of the pool's log-logistic pseudo-jobs: P(x > t) = 1 ÷ (1 + t^shape)."""
 _BAND, _WIDEST = 0.12, 0.4
 """Each end is smeared over this share of the ends, to either side, and at most this far in log x."""
+_NEAR = round(_WIDEST / _STEP) + 1
+"""Pieces from one to the first that is farther away than that."""
 _KNEE = 0.15
 """Relative error beyond which an end's pull on the line is capped (Huber), so that slow jobs do not bend it."""
+_NARROW, _LEAST_KNEE = 0.5, 0.03
+"""The knee where errors are narrower than that, as a share of the width of their densest half, and at least: of
+two narrow modes the line follows the larger one, and not by chance something in between."""
 _ROUNDS, _EXACT = 6, 0.01
 """Maximum number of Newton steps, and the relative change that ends them, less than the data can tell."""
 _PRIOR = 0.5
@@ -169,11 +180,15 @@ class Pool:
         share = _POOL / (SHAPE_JOBS + sum(events))
         events = [share * (SHAPE_JOBS * a + b) for a, b in zip(_LOGISTIC.events, events, strict=True)]
         exposure = [share * (SHAPE_JOBS * a + b) for a, b in zip(_LOGISTIC.exposure, exposure, strict=True)]
+        more = [max(1.0, _ALIVE * width / each) for width, each in zip(_WIDTHS, exposure, strict=False)]
+        events, exposure = list(map(mul, events, more)), list(map(mul, exposure, more))
         if own is not None:
             events, exposure = list(map(add, events, own.events)), list(map(add, exposure, own.exposure))
+        sums = list(accumulate(events, initial=0.0))
+        near = map(sub, sums[_NEAR:] + sums[-1:] * (_NEAR - 1), sums[:1] * (_NEAR - 1) + sums)
         rates = [
-            min(max(ended / exposed, _FLATTEST), _STEEPEST / width)
-            for ended, exposed, width in zip(events, exposure, _WIDTHS, strict=False)
+            min(max(ended * (1.0 + _CAUTION / sqrt(max(0.5, jobs))) / exposed, _FLATTEST), _STEEPEST / width)
+            for ended, exposed, width, jobs in zip(events, exposure, _WIDTHS, near, strict=False)
         ]
         return [*rates, SHAPE / _HIGH]
 
@@ -229,12 +244,13 @@ def failure_hazard(counts: Iterable[list[float]]) -> list[float]:
     pieces = len(FAILURE_EDGES) - 1
     alive, *rest = map(sum, zip(*counts, strict=True)) if counts else [0.0] * (2 * pieces + 3)
     changes, events = rest[: pieces + 1], rest[pieces + 1 :]
+    caution = 1.0 + _FAILURE_CAUTION / sqrt(max(1.0, sum(events)))
     rates = []
     for i in range(pieces):
         width = FAILURE_EDGES[i + 1] - FAILURE_EDGES[i]
         after = alive + changes[i]
         running = max(0.0, (alive + after) / 2) + _FAILURE_JOBS
-        rates.append((events[i] + _FAILURE_SHARE * _FAILURE_JOBS / pieces) / (width * running))
+        rates.append((caution * events[i] + _FAILURE_SHARE * _FAILURE_JOBS / pieces) / (width * running))
         alive = after
     return [*rates, rates[-1]]
 
@@ -281,6 +297,16 @@ def _line(points: list[tuple[float, float, float]], near: Scale) -> tuple[float,
     ends = (min(lengths) * 0.5, max(lengths) * 1.5 + 1.0)  # outside the data, where the line is least certain
     rows = [(weight, log(seconds), length) for weight, seconds, length in points]
     rows += [(_PRIOR, log(base + slope * length), length) for length in ends]
+    base, slope = _settled(rows, base, slope, _KNEE)
+    errors = sorted(log_seconds - log(base + slope * length) for _, log_seconds, length in rows)
+    knee = max(_LEAST_KNEE, _NARROW * min(map(sub, errors[len(errors) // 2 :], errors)))
+    return (base, slope) if knee >= _KNEE else _settled(rows, base, slope, knee)
+
+
+def _settled(
+    rows: Sequence[tuple[float, float, float]], base: float, slope: float, knee: float
+) -> tuple[float, float]:
+    """The line of least loss for (weight, log seconds, length), from a line nearby."""
     for _ in range(_ROUNDS):
         s00 = s01 = s11 = r0 = r1 = 0.0
         for weight, log_seconds, length in rows:
@@ -288,9 +314,9 @@ def _line(points: list[tuple[float, float, float]], near: Scale) -> tuple[float,
             error = log_seconds - log(scale)
             per = weight / scale
             bend = per / scale
-            if not -_KNEE < error < _KNEE:
-                bend *= (_KNEE / error) ** 2
-                error = _KNEE if error > 0.0 else -_KNEE
+            if not -knee < error < knee:
+                bend *= (knee / error) ** 2
+                error = knee if error > 0.0 else -knee
             long_bend = bend * length
             s00 += bend
             s01 += long_bend

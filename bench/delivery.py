@@ -1,12 +1,12 @@
-"""How soon an end is told, and how many sends a second one core makes, beside the same without wrapd.
+"""How soon an end is reported, and how many sends a second one core makes, compared with doing so without wrapd.
 
     python bench/delivery.py [--rounds 3] [--seconds 30] [--json FILE] [--write]
 
-The way: a job's state changes at the simulator, which POSTs its callback; the end is asked for; the webhook gets
-the message. `callbacks` is `wrapd run`, `bare` a small aiohttp program that does only this: take the callback,
-ask, post. `polling` is `wrapd run` without callbacks at a fixed gap. Sends: the dispatcher over a full outbox
-beside a loop over Apprise that commits twice for each send. Everything is on loopback, the simulator and the
-webhook on the last core, the contender on the first one.
+Latency: a job's state changes at the simulator, which POSTs its callback; the job is queried; the webhook gets the
+message. `callbacks` is `wrapd run`, `bare` a small aiohttp program that does nothing else. `polling` is `wrapd
+run` without callbacks at a fixed interval. Sends: the dispatcher over a full outbox, compared with an Apprise loop
+that commits twice for each send. Everything runs on loopback, the simulator and the webhook on the last core, the
+contender on the first.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from typing import Any
 from poll import Target, control, metered, simulator
 
 GAP = 2.0
-"""Seconds between two looks at a job where no callbacks come."""
+"""Seconds between two polls of a job without callbacks."""
 ENDS_A_SECOND = 8
 SENDS = 1500
 KEY = "a-callback-key-of-the-bench"
@@ -113,7 +113,7 @@ def told_bare(hook: int, seconds: float) -> list[float]:
 
 
 def told_by_callback(hook: int, seconds: float) -> list[float]:
-    """Callbacks signed as MSS_A; no look would be due for a minute."""
+    """Callbacks signed as MSS_A; no poll would be due for a minute."""
     port = free_port()
     with simulator() as target, tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
         public = f"http://127.0.0.1:{port}"
@@ -134,7 +134,7 @@ def told_by_polling(hook: int, seconds: float) -> list[float]:
 
 
 def create(target: Target, seconds: float, *, callback: dict[str, str] | None) -> list[str]:
-    """Jobs whose ends are spread at random over `seconds`, from 5 s from now on."""
+    """Create jobs whose ends are spread at random over `seconds`, starting 5 s from now."""
     rng = random.Random(7)
     more = {} if callback is None else {"callback_config": callback}
     jobs = [
@@ -145,7 +145,7 @@ def create(target: Target, seconds: float, *, callback: dict[str, str] | None) -
 
 
 def delays(target: Target, hook: int) -> list[float]:
-    """Wait until every end is told; how long each took. Each must be told once."""
+    """Wait until every end is reported, once each. Returns how long each took, in seconds."""
     ends = {
         job["job_id"]: datetime.fromisoformat(job["history"][-1]["at"]).timestamp()
         for job in wait_for_ends(target)
@@ -214,7 +214,7 @@ def track(config: Path, jobs: list[str]) -> None:
 
 
 def bare_callback(_to: int) -> None:
-    """Take callbacks, ask, post: nothing is stored, checked or tried again."""
+    """Take callbacks, query, post: nothing is stored, checked or retried."""
     from aiohttp import ClientSession, web
 
     given = json.loads(sys.stdin.readline())
@@ -337,7 +337,7 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
 
 
 def bare_sends(hook: int) -> None:
-    """Apprise in a loop; a row says that it is being sent, and then that it was: two commits, each synced."""
+    """Apprise in a loop; each row is marked as being sent, then as sent: two commits, each synced."""
     import logging
 
     import apprise
@@ -449,7 +449,7 @@ def write_page(figures: dict[str, float]) -> None:
     ways = (
         ("bare", "a bare program: callback, query, POST"),
         ("callbacks", "**wrapd with callbacks**"),
-        ("polling", f"wrapd, asking every {GAP:g} s"),
+        ("polling", f"wrapd, polling every {GAP:g} s"),
     )
     rows = [
         [word, *(f"{figures[f'{name}: {each}, s']:.3f} s" for each in ("median", "p99", "longest"))]

@@ -1,8 +1,16 @@
-"""How the modules of daemon/ hang together, counted. `make house` prints it, tests/unit/test_house.py holds it.
+"""Measures of the structure of daemon/. `make house` prints them, tests/unit/test_house.py enforces the bounds.
 
-    python docs/house.py
+    python docs/house.py [--wire]
 
-Reads the source alone. An import counts wherever it stands: at the top, in a function, for the types only.
+It only reads the source. An import counts wherever it is: at the top, in a function, or for types only.
+
+With `--wire` it also runs one answer through the daemon (docs/wire.py) and counts the modules that it passes from
+the wire to the chat. A module counts if it gets a carrier of the answer from another module of daemon/, as an
+argument or a result, and hands one to another module, as an argument or its own result. Carriers are objects of
+`wire.CARRIERS` (the HTTP answer, the parsed task, the observation, the move, the alert, the rows, the claim, the
+message, the rendered text, the request), values that contain one, and bytes or mappings with the URL of the job's
+video. So a helper that reads a carrier and returns a number or a text does not count. Neither does `wire.SUPPORT`:
+clock, logs, metrics, tasks, and the store's runner of transactions, which hands back any result.
 """
 
 import ast
@@ -15,18 +23,18 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = 70
-"""Lines below which a module with one importer is a fragment of that one."""
+"""Lines below which a module with one importer counts as a fragment of it."""
 LONG_MODULE, LONG_FUNCTION = 500, 40
 
 TWINS = frozenset(
     {
-        # A section of the config, and what it sets up.
+        # A section of the config, and the object that it configures.
         *("Callback", "Channel", "Discovery", "PasswordAuth", "Retention", "Route", "TokenAuth"),
-        # The simulator's, and the real one.
+        # The simulator's and the real one.
         *("Answer", "Job", "Kind", "ListQuery"),
     }
 )
-"""The class names that stand in two modules on purpose."""
+"""Class names that two modules define on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ def modules() -> dict[str, Module]:
 
 
 def imports(every: Mapping[str, Module]) -> dict[str, set[str]]:
-    """The modules of daemon/ that each of them imports."""
+    """The modules of daemon/ that each module imports."""
     return {
         name: {each for each in _imported(module.tree, every) if each != name} for name, module in every.items()
     }
@@ -72,7 +80,7 @@ def _imported(tree: ast.Module, every: Mapping[str, Module]) -> Iterator[str]:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """The modules that import each other, over whatever ways."""
+    """Groups of modules that import each other, directly or not."""
     reached = {name: _reached(graph, name) for name in graph}
     rings = {tuple(sorted(each for each in reached[name] if name in reached[each])) for name in graph}
     return [list(ring) for ring in sorted(rings) if ring]
@@ -89,7 +97,7 @@ def _reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
 
 
 def fragments(every: Mapping[str, Module], graph: Mapping[str, set[str]]) -> list[str]:
-    """The small modules that one other imports."""
+    """Small modules with a single importer."""
     importers: dict[str, int] = defaultdict(int)
     for wanted in graph.values():
         for name in wanted:
@@ -102,7 +110,7 @@ def fragments(every: Mapping[str, Module], graph: Mapping[str, set[str]]) -> lis
 
 
 def same_names(every: Mapping[str, Module]) -> dict[str, list[str]]:
-    """The public class names that stand in more than one module, and where."""
+    """Public class names that more than one module defines, with these modules."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name, module in every.items():
         for node in ast.walk(module.tree):
@@ -112,7 +120,7 @@ def same_names(every: Mapping[str, Module]) -> dict[str, list[str]]:
 
 
 def long_functions(every: Mapping[str, Module]) -> list[str]:
-    """The functions of more lines than are read at a glance."""
+    """Functions of more than `LONG_FUNCTION` lines."""
     return [
         f"{name}.{node.name} ({length})"
         for name, module in every.items()
@@ -123,7 +131,7 @@ def long_functions(every: Mapping[str, Module]) -> list[str]:
 
 
 def report() -> Iterator[str]:
-    """The measures in lines, each with what it counts."""
+    """The measures as lines of text, each followed by what it counts."""
     every = modules()
     graph, twice = imports(every), same_names(every)
     yield f"modules: {len(every)}, lines: {sum(module.lines for module in every.values())}"
@@ -143,5 +151,17 @@ def _listed(what: str, found: Sequence[str]) -> Iterator[str]:
     yield from (f"    {each}" for each in found)
 
 
-if __name__ == "__main__":
+@click.command(help="Print how the modules of daemon/ depend on each other.")
+@click.option(
+    "--wire", is_flag=True, help="Also run one answer through the daemon, and list the modules it passes."
+)
+def main(*, wire: bool) -> None:
     click.echo("\n".join(report()))
+    if wire:
+        import wire as run  # noqa: PLC0415 - beside this script
+
+        click.echo("\n".join(_listed("modules from the wire to the chat", run.passed())))
+
+
+if __name__ == "__main__":
+    main()

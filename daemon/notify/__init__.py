@@ -1,6 +1,6 @@
-"""Alerts: what they say, how they are sent, and what became of each.
+"""Alerts: composing them, sending them and recording the result of each.
 
-Data flows one way: outbox → message → form → channel → verdict → outbox.
+Data flows one way: outbox → message → rendering → channel → verdict → outbox.
 """
 
 from daemon.notify.outbox import NotifySettings

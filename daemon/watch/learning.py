@@ -1,6 +1,6 @@
-"""What was learned of production times: read from the jobs table and fitted anew as jobs end. Nothing is kept.
+"""What was learned of production times: read from the jobs table and refitted as jobs end. Nothing is stored.
 
-Owns which rows teach something and when it is time to learn again. Never decides when a job is asked.
+Owns which rows are usable as evidence and when to learn again. Does not decide when a job is queried.
 """
 
 from collections import Counter, defaultdict
@@ -17,15 +17,15 @@ from daemon.watch.agenda import Agenda
 from daemon.watch.job import Watched
 
 _LONGEST = timedelta(days=60)
-"""Production that took longer is a mistake in the service's times."""
+"""Longer production times are taken for errors in the service's times."""
 _SKEW = timedelta(minutes=2)
-"""How far a start may lie before the creation: the document's own example starts ten months before it."""
+"""How far a start may precede the creation: in the API document's own example it does so by ten months."""
 _SAMPLE = 200
-"""Running jobs of a project that stand for all of them."""
+"""Running jobs of a project that are sampled to represent all of them."""
 _SOONEST, _LATEST = 5.0, 60.0
-"""Seconds between two fits: at least, and at most of a project while jobs of it run."""
+"""Seconds between two fits: at least, and at most for a project with running jobs."""
 _SHARE = 0.05
-"""New ends of a class, as a share of its known ones, that are worth a fit of it."""
+"""New ends of a class, as a share of its known ones, that are worth a refit of it."""
 
 Finished = Mapping[tuple[ProjectName, str], Sequence[FinishedRow]]
 
@@ -38,9 +38,9 @@ class Learning:
         self._store = store
         self._clock = clock
         self._known: dict[ClassKey, int] = {}
-        """The classes that were fitted, with how many finished jobs each had."""
+        """The number of finished jobs of each class when it was last fitted."""
         self._ends: Counter[ClassKey] = Counter()
-        """Ends since then."""
+        """The number of ends since then."""
         self._fitted: dict[ProjectName, float] | None = None
         """When all classes of a project were last fitted; None before the first fit."""
         self._tried = -inf
@@ -51,7 +51,7 @@ class Learning:
         self._ends[key] += 1
 
     async def refresh(self, agendas: Mapping[ProjectName, Agenda]) -> None:
-        """Refit what it is time for. Raises StoreError; what was learned is kept then."""
+        """Refit what is due. Raises StoreError; what was learned is kept then."""
         now = self._clock.monotonic()
         projects, news = self._due(now, agendas)
         if not projects and not news:
@@ -76,13 +76,13 @@ class Learning:
             self._ends.update(ends)
             raise
         self._known |= counts
-        if self._fitted is None:  # apart from each other from now on, so that no refit is of all at once
+        if self._fitted is None:  # staggered from here on, so that no later refit is of all classes
             self._fitted = {name: now - _LATEST * i / len(agendas) for i, name in enumerate(agendas)}
         else:
             self._fitted.update(dict.fromkeys(projects, now))
 
     def _due(self, now: float, agendas: Mapping[ProjectName, Agenda]) -> tuple[set[ProjectName], set[ClassKey]]:
-        """Projects of which all classes are to be fitted, as their jobs run on, and single classes with news."""
+        """Projects with running jobs, all of whose classes are due once a minute, and classes with new ends."""
         if self._fitted is None:
             return set(agendas), set()
         soon = now - self._tried < _SOONEST
@@ -100,39 +100,34 @@ class Learning:
     ) -> dict[ClassKey, list[Running]]:
         self._begin += 1
         running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
-        for project in projects:
-            agenda = agendas.get(project, ())
-            sample = agenda.sample(self._begin, _SAMPLE) if agenda else []
+        for project, agenda in agendas.items():
+            sample = agenda.sample(self._begin, _SAMPLE) if project in projects else []
+            weight = len(agenda) / max(1, len(sample))
             for watched in sample:
                 if watched.state == State.PROCESSING and watched.start is not None:
-                    running[str(project), watched.kind.name].append(
-                        Running(
-                            seconds=max(0.0, now - watched.start),
-                            length=watched.length,
-                            weight=len(agenda) / len(sample),
-                        )
-                    )
+                    life = Running(seconds=max(0.0, now - watched.start), length=watched.length, weight=weight)
+                    running[str(project), watched.kind.name].append(life)
         return dict(running)
 
 
 def durations_of(
     finished: Finished, running: Mapping[ClassKey, Sequence[Running]] | None = None, *, now: float | None = None
 ) -> Durations:
-    """What the finished jobs teach, newest first of each class, and those that run as of `now` (epoch seconds)."""
+    """Fit finished jobs (of each class, newest first) and those running as of `now` (epoch seconds)."""
     samples = {(str(project), kind): samples_of(rows) for (project, kind), rows in finished.items()}
     return fit(samples, running or {}, now=now)
 
 
 def samples_of(rows: Iterable[FinishedRow]) -> list[Sample]:
-    """The jobs whose time of production is known, in their order. A job that was frozen teaches nothing."""
+    """Return, in order, the jobs whose production time is known. A job that was frozen is no evidence."""
     return [sample for row in rows if (sample := _sample(row)) is not None]
 
 
 def production_began(
     *, started_at: datetime | None, created_at: datetime | None, by: datetime | None
 ) -> datetime | None:
-    """When production began by the service's own times; None where they cannot be believed. `by` is a moment at
-    which it had begun, if one is known."""
+    """Return when production began by the service's own times, or None where they are not credible. `by` is a
+    moment at which it had begun, if one is known."""
     if started_at is None or (created_at is not None and started_at < created_at - _SKEW):
         return None
     if by is not None and not -_SKEW <= by - started_at <= _LONGEST:
@@ -141,7 +136,7 @@ def production_began(
 
 
 def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
-    """Seconds for which a job is in production as of `now`; None where it is not."""
+    """Return for how many seconds a job has been in production as of `now`; None if it is not."""
     if row.state != State.PROCESSING:
         return None
     begin = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
@@ -150,8 +145,8 @@ def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
 
 
 def started_before(watched: Watched, started_at: datetime | None, *, now: float, wall: datetime) -> float:
-    """When the production that an answer tells of began (monotonic seconds): by the service's time, but not before
-    the last answer that saw it wait, nor after now."""
+    """Return when the production that an answer reports began (monotonic seconds): by the service's time, but not
+    before the last answer that saw it wait, nor after now."""
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None
     begin = now if started_at is None else min(now, now - (wall - started_at).total_seconds())
     return begin if seen_waiting is None else max(begin, seen_waiting)

@@ -1,4 +1,4 @@
-"""Connections between messages that follow one another: kept where that is safe, and never longer."""
+"""Connections between consecutive messages are kept where that is safe, and no longer."""
 
 import contextlib
 import socket
@@ -18,8 +18,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Keeps connections open; `answers` are used up in order, then each request gets `OK`. None: close without an
-    answer. `ends` tells of each connection that the other side closed."""
+    """A server that keeps connections open; `answers` are used up in order, then each request gets `OK`. None:
+    close without an answer. `ends` reports each connection that the other side closed."""
 
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []
@@ -98,7 +98,7 @@ def test_messages_that_follow_one_another_share_a_connection_that_is_closed_afte
     for _ in range(5):
         assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [5]
-    one.let_go()
+    one.close_kept()
     assert server.ends.acquire(timeout=60)
     assert isinstance(one.send(message()).verdict, Sent)
     assert server.ends.acquire(timeout=60)
@@ -113,7 +113,7 @@ def test_a_connection_that_the_server_has_closed_is_not_used(server: Server) -> 
         if server.requests < 4:
             assert server.ends.acquire(timeout=60)
     assert server.connections == [1, 1, 1, 1]
-    one.let_go()
+    one.close_kept()
 
 
 def test_one_that_lay_idle_for_long_is_not_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_one_that_lay_idle_for_long_is_not_used(server: Server, monkeypatch: pyt
     monkeypatch.setattr(bounded, "KEPT_FOR", -1.0)
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [1, 1]
-    one.let_go()
+    one.close_kept()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_after_anything_but_a_good_answer_there_is_a_new_one(server: Server, ans
     assert isinstance(one.send(message(), more=True).verdict, Retry)
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [2, 1]
-    one.let_go()
+    one.close_kept()
 
 
 def test_a_connection_that_ends_under_a_message_leaves_it_unknown(server: Server) -> None:
@@ -149,7 +149,7 @@ def test_a_connection_that_ends_under_a_message_leaves_it_unknown(server: Server
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert isinstance(one.send(message(), more=True).verdict, Unknown)
     assert server.requests == 2  # and it is not sent again behind our back
-    one.let_go()
+    one.close_kept()
 
 
 def test_the_deadline_holds_for_a_kept_connection_too(server: Server) -> None:
@@ -161,4 +161,4 @@ def test_the_deadline_holds_for_a_kept_connection_too(server: Server) -> None:
     assert report.seconds < 5
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [2, 1]
-    one.let_go()
+    one.close_kept()

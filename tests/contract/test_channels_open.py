@@ -1,4 +1,4 @@
-"""Opening a channel: what a URL may hold, and that no fault shows it."""
+"""Opening a channel: what a URL may contain, and that no fault reveals it."""
 
 import io
 import re
@@ -51,8 +51,11 @@ TOKEN = "tok3n0123456789abcdef"
         (f"json://h/{TOKEN}?cto=soon", "cto=, which takes a number"),
         (f"json://h/{TOKEN}?rto=nan", "rto=, which takes a number"),
         (f"json://h/{TOKEN}?cto=-1", "cto=, which takes a number"),
-        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
-        (f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
+        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a Teams connector, and these are"),
+        (
+            f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b",
+            "a Teams connector, and these are",
+        ),
         (f"https://open.feishu.cn/open-apis/bot/hook/{TOKEN}", "the address of an old bot"),
         (f"json://h/{TOKEN}?-a=1&-A=2", "-a= twice"),
         (f"json://u:p@h/{TOKEN}?pass={TOKEN}%20", "pass= with a space at its end"),
@@ -66,10 +69,10 @@ TOKEN = "tok3n0123456789abcdef"
         (f"mailto://h?from=a@example.com&to=o'neil@{TOKEN}.example", "to= and an address"),
         (f"mailto://u:p@h?from=o'neil@{TOKEN}.example&to=b@example.com", "from= and an address"),
         (f"mailto://u:p@h.example.com/{TOKEN}", "a path that is no address"),
-        (f"json://h:70000/{TOKEN}", "a port that is none"),
-        (f"json://h/{TOKEN}?port=70000", "a port that is none"),
-        (f"json://h/{TOKEN}\nx", "a character that no address has"),
-        (f"json://h/{TOKEN}\udc80", "a character that no address has"),
+        (f"json://h:70000/{TOKEN}", "an invalid port"),
+        (f"json://h/{TOKEN}?port=70000", "an invalid port"),
+        (f"json://h/{TOKEN}\nx", "a character that no URL has"),
+        (f"json://h/{TOKEN}\udc80", "a character that no URL has"),
         (f"json://{'a' * 70}.example.com/{TOKEN}", "json://"),
         ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ?format=markdown", "format="),
         (f"tgram://123456789:{TOKEN}/1?format=text", "format="),
@@ -126,7 +129,7 @@ def opened(url: str) -> Channel:
 @example(user="george", password="密码+&#?/")
 @settings(deadline=None)
 def test_a_login_is_what_stands_in_the_url(form: str, user: str, password: str) -> None:
-    """Percent-encoded, every sign is meant as itself."""
+    """Percent-encoded, every character stands for itself."""
     url = form.format(user=quote(user, safe=""), password=quote(password, safe=""))
     service: Any = opened(url)._plugin
     assert service.password == password
@@ -187,7 +190,7 @@ def test_any_url_opens_or_is_one_fault_that_names_the_channel(
         warnings.simplefilter("ignore")
         fault = fault_of(url)
     assert fault is None or fault.startswith("channels.x.url: ")
-    said = re.sub(r" with \S+=,", "", fault or "")  # the name of an option that no service has is said on purpose
+    said = re.sub(r" with \S+=,", "", fault or "")  # the name of an unknown option is shown on purpose
     assert not any(len(part) >= 12 and part in said for part in parts)
 
 
@@ -280,7 +283,7 @@ def test_a_workflow_of_today_posts_to_the_path_of_today() -> None:
         ("json://u:p@example.com/x", "in the clear"),
         ("mailto://u:p@example.com?to=a@example.com&mode=insecure", "in the clear"),
         ("json://h/x?overflow=split", "overflow=, which does nothing"),
-        ("workflows://prod-00.westus.logic.azure.com:443/ab12/SIG_1", "left logic.azure.com"),
+        ("workflows://prod-00.westus.logic.azure.com:443/ab12/SIG_1", "moved away from logic.azure.com"),
     ],
 )
 def test_what_is_allowed_but_unwise_is_said(url: str, part: str) -> None:

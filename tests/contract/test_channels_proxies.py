@@ -1,4 +1,4 @@
-"""The way to a chat service through what the environment names: proxies and certificates."""
+"""Connections to a chat service through the environment's proxies and certificates."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_a_socks_proxy_without_its_library_is_said_plainly(
     assert "SOCKS" in report.reason
     assert "PySocks" in report.reason
     (doubt,) = proxy_doubts({name: f"{scheme}://me:{SECRET}@127.0.0.1:9"})
-    assert doubt.startswith(f"{name} (environment): the proxy is a SOCKS one")
+    assert doubt.startswith(f"{name} (environment): a SOCKS proxy")
     assert SECRET not in report.reason + doubt
 
 
@@ -88,7 +88,7 @@ def test_a_proxy_gets_its_login_and_what_it_says_is_told(hook: Webhook, monkeypa
     assert isinstance(sent("json://chat.example.com/x").verdict, Sent)
     assert hook.requests[0].headers["proxy-authorization"].startswith("Basic ")
     assert hook.requests[0].path == "http://chat.example.com/x"
-    report = sent("jsons://chat.example.com/x")  # the stand-in makes no tunnels
+    report = sent("jsons://chat.example.com/x")  # the stand-in does not tunnel
     assert report.verdict == Retry(reason="the proxy refuses (HTTP 501)")
 
 
@@ -108,11 +108,11 @@ def test_what_needs_no_proxy_takes_none(hook: Webhook, monkeypatch: pytest.Monke
 def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     away = str(tmp_path / "away.pem")
     assert list(proxy_doubts({"REQUESTS_CA_BUNDLE": away})) == [
-        "REQUESTS_CA_BUNDLE (environment): the file of certificates does not exist; messages over HTTPS wait"
+        "REQUESTS_CA_BUNDLE (environment): the certificate file does not exist; messages over HTTPS wait"
     ]
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", away)
     report = sent("jsons://chat.example.com/x")
-    assert report.verdict == Hold(reason="the file of certificates does not exist (REQUESTS_CA_BUNDLE)")
+    assert report.verdict == Hold(reason="the certificate file does not exist (REQUESTS_CA_BUNDLE)")
 
 
 def test_the_passwords_of_proxies_are_masked() -> None:

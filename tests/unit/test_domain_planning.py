@@ -1,4 +1,4 @@
-"""The learned plan's rails and reasons, what is explained of it, and the bench's own world in small."""
+"""The learned plan's limits and reasons, its explanation, and the bench's simulated service on a small scale."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""What a project's settings may say; and where keys come from when they do not say it."""
+"""A project's settings, and the sources of keys that they do not contain."""
 
 from pathlib import Path
 from typing import Any

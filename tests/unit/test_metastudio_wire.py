@@ -1,4 +1,4 @@
-"""Answers as the service sends them, and as it should not: the tolerance table, item by item."""
+"""Answers that the service sends, and that it should not: the tolerance table, item by item."""
 
 import json
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def test_the_documents_example_byte_for_byte() -> None:
 
 def test_the_example_typed_on_demand() -> None:
     task = read_details(EXAMPLE)
-    assert task.state == "SUCCESS"  # as it came: judging is not the wire's
+    assert task.state == "SUCCESS"  # unchanged: the wire does not interpret it
     assert task.duration == 60
     assert task.error_info is None
     assert task.voice_config is not None
@@ -59,7 +59,7 @@ def test_the_example_typed_on_demand() -> None:
     assert scene.shoot_script is not None
     assert scene.shoot_script.text_config is not None
     assert scene.shoot_script.text_config.text == "Hello, everyone. I'm Yunling."
-    (background,) = scene.shoot_script.background_config  # one object there, an array in the document
+    (background,) = scene.shoot_script.background_config  # an object there, an array in the document
     assert background.background_type == "IMAGE"
     (layer,) = scene.shoot_script.layer_config
     assert layer.position is not None

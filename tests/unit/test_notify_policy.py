@@ -1,5 +1,6 @@
-"""When to try again, and when to give up."""
+"""When to retry, and when to give up."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from daemon.notify.outbox import NotifySettings
 from daemon.notify.outbox.policy import (
     LEAST_TRIES,
+    AttemptEnd,
     ChannelCondition,
     PlainRefusals,
     channel_pause,
@@ -21,11 +23,12 @@ from daemon.store import DEFECTS, AttemptOutcome, Outcome
 from tests.support.alerts import AT, claimed
 
 SETTINGS = NotifySettings()
+END = AttemptEnd(reason="so", at=AT, settings=SETTINGS, spread=0.0)
 
 
 def after(verdict: Final, *, attempt: int = 1, age: float = 0, probes: int = 1, pause: float = 0) -> Outcome:
     row = claimed(attempts=attempt, tried_for=age)
-    return outcome(verdict, row, reason="so", at=AT, probes=probes, pause=pause, settings=SETTINGS, spread=0.0)
+    return outcome(verdict, row, replace(END, probes=probes, pause=pause))
 
 
 def wait(result: Outcome) -> float:
@@ -58,7 +61,7 @@ def test_a_held_channel_is_probed_ever_later(probes: int, seconds: float) -> Non
     ("told", "attempt", "seconds"),
     [
         (17.0, 1, 17.0),
-        (600.0, 1, 600.0),  # a robot that is shut out
+        (600.0, 1, 600.0),  # a blocked robot
         (86400.0, 1, 3600.0),
         (None, 1, 60.0),
         (None, 7, 320.0),
@@ -98,13 +101,13 @@ def test_the_whole_channel_rests_after_a_failure_and_the_row_not_less() -> None:
     assert wait(after(Retry(reason="so"), attempt=1, pause=900.0)) == 900
     for calm in (Sent(reason="so"), Dead(reason="so")):
         assert rests(calm, 3) == 0
-    # A held channel is probed with one of its deliveries, not with each of them in turn.
+    # A held channel is probed with one of its deliveries, not with each in turn.
     assert [rests(Hold(reason="so"), 9, probes) for probes in (1, 2, 99)] == [300, 600, 3600]
 
 
 def together(verdict: Final, *ages: float, attempts: int = 1) -> list[tuple[list[int], Outcome]]:
     rows = [claimed(id=number, attempts=attempts, tried_for=age) for number, age in enumerate(ages, start=1)]
-    found = outcomes(verdict, rows, reason="so", at=AT, probes=1, pause=0.0, settings=SETTINGS, spread=0.0)
+    found = outcomes(verdict, rows, replace(END, probes=1))
     return [([each.delivery.id for each in judged.claimed], judged.outcome) for judged in found]
 
 
@@ -138,17 +141,7 @@ def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
         row = claimed(
             attempts=attempt, created_at=AT - timedelta(days=999), tried_for=tried_for, tried_at=tried_at
         )
-        found = outcome(
-            Retry(reason="so"),
-            row,
-            reason="so",
-            at=AT,
-            probes=1,
-            pause=0,
-            settings=SETTINGS,
-            spread=0,
-            uptime=uptime,
-        )
+        found = outcome(Retry(reason="so"), row, replace(END, probes=1, uptime=uptime))
         return found.kind is AttemptOutcome.DEAD
 
     week = SETTINGS.give_up_after
@@ -158,13 +151,13 @@ def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
     assert not dies(tried_for=week - 100, ago=99, uptime=week)
     assert dies(tried_for=week - 100, ago=100, uptime=week)
     assert not dies(tried_for=week, ago=None, uptime=week, attempt=LEAST_TRIES - 1)
-    assert not dies(tried_for=0, ago=None, uptime=10 * week)  # by the first release: it is tried anew
+    assert not dies(tried_for=0, ago=None, uptime=10 * week)  # by the first release: it is tried again
 
 
 def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_try() -> None:
     seen = []
     for defects in range(DEFECTS + 1):
-        (judged,) = failed_by_us([claimed(defects=defects)], reason="so", at=AT, settings=SETTINGS, spread=0.0)
+        (judged,) = failed_by_us([claimed(defects=defects)], END)
         result = judged.outcome
         seen.append((result.kind, result.due_at and wait(result), result.defect))
     assert seen == [
@@ -176,7 +169,7 @@ def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_
 
 
 def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
-    """What is said of refusals of deliveries with a code; None stands for a message that was taken."""
+    """Return what is reported about refusals of deliveries with a code; None is an accepted message."""
     memory, said = PlainRefusals(), []
     for step in steps:
         if step is None:
@@ -197,7 +190,7 @@ def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
         (((1, "x"), (1, "x")), [False, False]),  # a person tried the same one again
         (((1, "x"), (2, "x"), (2, "x"), (3, "x"), (1, "x")), [False, True, True, True, True]),
         (((1, "x"), (2, "x"), (3, "y"), (4, "y")), [False, True, False, True]),
-        # The channel took one after all: those two are refused for what they say.
+        # The channel accepted one after all: the two were refused for their content.
         (((1, "x"), (2, "x"), None, (1, "x"), (2, "x"), (3, "x")), [False, True, None, False, False, False]),
     ],
 )
@@ -226,7 +219,7 @@ def test_a_channel_is_held_from_a_refusal_until_it_takes_a_message(
         rest = condition.rest(verdict, now=5.0, settings=NotifySettings(), spread=0.5) if written else 0.0
         if not written:
             continue
-        condition.stands(verdict)
+        condition.note_hold(verdict)
         held = isinstance(verdict, Hold) if not isinstance(verdict, Retry | Unknown | Dead) else held
         held = held and not (isinstance(verdict, Hold) and verdict.delivered)
         assert condition.held is held

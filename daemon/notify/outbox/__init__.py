@@ -1,6 +1,6 @@
-"""The way of an alert from the outbox to its channel: claim, prepare, send, record, wait.
+"""Delivery of alerts from the outbox to their channels: claim, prepare, send, record, wait.
 
-Here stands how that is done: plain values, durations in seconds.
+This module holds the settings. All durations are seconds.
 """
 
 from dataclasses import dataclass
@@ -10,51 +10,51 @@ from daemon.domain.jobs import ChannelName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifySettings:
-    """All durations are seconds."""
+    """How all channels are served."""
 
     send_timeout: float = 20.0
-    """The most that a channel's service may take for one send, all its requests together."""
+    """Time on the wire for one send, all its requests together."""
     give_up_after: float = 7 * 86400.0
-    """A delivery that still fails this long after it was written is dead. Held ones wait without end."""
+    """Age at which a delivery that still fails is dead. Held deliveries wait indefinitely."""
     retry_base: float = 5.0
-    """The wait after the first failure; it doubles with each further one."""
+    """Wait after the first failure; it doubles with each further one."""
     retry_cap: float = 900.0
     unknown_base: float = 30.0
-    """The same for sends that may have arrived: each further try may be a repeat, so it waits longer."""
+    """The same for sends that may have arrived. Each further attempt may be a repeat, so it waits longer."""
     unknown_cap: float = 3600.0
     throttled_wait: float = 60.0
-    """The wait after "too many requests" where the service does not say for how long."""
+    """Wait after "too many requests" where the service does not say how long."""
     throttled_cap: float = 3600.0
-    """The most that a service can make a channel wait by Retry-After."""
+    """Upper bound on a wait that a service asks for with Retry-After."""
     probe_base: float = 300.0
-    """The wait before a held channel is tried; it doubles with each refusal."""
+    """Wait before a held channel is probed; it doubles with each refusal."""
     probe_cap: float = 3600.0
     look_interval: float = 5.0
-    """The most between two looks at the outbox: the wall clock, by which rows are due, can be set."""
+    """Longest time between two polls of the outbox. Rows are due by the wall clock, which can be set."""
     store_retry_cap: float = 10.0
-    """The most between two tries to write an outcome that the database did not take."""
+    """Longest time between two attempts to store an outcome while the database fails."""
 
     link_margin: float = 3600.0
-    """A link that dies within this is renewed before it is sent."""
+    """A link that expires within this time is renewed before it is sent."""
     picture_patience: float = 2.0
-    """The most that a text waits for its picture."""
+    """How long a message waits for its picture."""
 
     @property
     def longest_wait(self) -> float:
-        """The most that anything is put off for, but for quiet hours."""
+        """The longest time for which anything is put off, quiet hours excepted."""
         return max(self.retry_cap, self.unknown_cap, self.throttled_cap, self.throttled_wait, self.probe_cap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPlan:
-    """How one channel is served. Durations are seconds."""
+    """How one channel is served."""
 
     max_per_minute: float | None = None
-    """Messages a minute at most; None: what the service documents."""
+    """Most messages a minute; None: what the service documents."""
     digest_above: int | None = None
-    """Alerts within the window above which they come in one message; 0: never; None: 6 where people read, 0 where
-    programs do."""
+    """More alerts than this within the window are sent as one message. 0: never; None: 6 for channels that people
+    read, 0 for those that programs read."""
     digest_window: float = 60.0
     fallback: ChannelName | None = None
-    """The channel that is told as well while this one has been held for `fallback_after`."""
+    """The channel that also gets the alerts once this one has been held for `fallback_after`."""
     fallback_after: float = 900.0

@@ -1,6 +1,7 @@
-"""What all lanes share: the parts that they call, and what one of them does for all before it looks at the outbox.
+"""What all lanes share: their common parts, and the upkeep that one lane does for all before it polls the outbox.
 
-Waiting is moved with the wall clock, and what nobody owns any more is taken up. Must never send.
+The upkeep moves due times when the wall clock is set and takes up deliveries that have lost their lane. It sends
+nothing.
 """
 
 import asyncio
@@ -25,15 +26,15 @@ from daemon.tasks import Defects
 log = logger(__name__)
 
 RESCUE_INTERVAL = 10.0
-"""Seconds between two looks for what is being sent by nobody."""
+"""Seconds between two searches for deliveries that are marked as being sent but have no lane."""
 _MARGIN = 1.0
-"""Seconds by which a step of the wall clock may be older than what is known of it."""
+"""Seconds by which a step of the wall clock may precede its detection."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Keeper:
-    """Keeps the outbox sound for all lanes. `owned` are the row ids that living lanes have under way; `bury` tells
-    of deliveries that are dead."""
+    """Keeps the outbox consistent for all lanes. `owned` returns the row ids that running lanes have in flight;
+    `bury` writes the alerts about dead deliveries."""
 
     store: Store
     clock: SteadyClock
@@ -48,14 +49,14 @@ class Keeper:
     _rerouted: bool = False
 
     def adopt(self, *, settings: NotifySettings, routing: Routing | None) -> None:
-        """Keep by these from now on. What is kept for quiet hours waits no longer than the new ones ask, from the
-        next look of any lane on."""
+        """Use these from now on. At the next poll of any lane, deliveries kept for quiet hours are shortened to
+        the new ones."""
         self._rerouted = self._rerouted or routing != self.routing
         self.settings, self.routing = settings, routing
 
     async def look(self) -> None:
-        """Do what is to be done now. Raises StoreError where the wall clock was set and the store does not take
-        it: then nothing may be sent by a time that is not true."""
+        """Do the upkeep that is due. Raises StoreError if due times could not be moved after a step of the wall
+        clock: sending by the wrong time would break quiet hours and waits."""
         async with self._turn:
             if step := self.clock.step():
                 await self._move(step)
@@ -67,11 +68,11 @@ class Keeper:
                 await self._rescue()
 
     async def _move(self, step: float) -> None:
-        """Let what waits go on as if the wall clock had not been set."""
+        """Shift waiting deliveries by a step of the wall clock, so that their remaining waits are unchanged."""
         window = self.clock.monotonic() - self.clock.agreed() + _MARGIN
 
         def work(tx: Transaction) -> None:
-            self.clock.accept(step)  # here: whoever writes next plans by the time that is true then
+            self.clock.accept(step)  # inside the transaction, so that the next writer plans by the new time
             tx.outbox.move_times(step, now=self.clock.now(), window=window, routing=self.routing)
 
         try:
@@ -79,11 +80,11 @@ class Keeper:
         except StoreError:
             self.clock.accept(-step)
             raise
-        except Exception as error:  # noqa: BLE001 - late is better than never: times go on from here
+        except Exception as error:  # noqa: BLE001 - late is better than never: keep the step, leave the rows
             self.defects.note("delivery", error, step=step)
 
     async def _shorten(self) -> None:
-        """Let what is kept for quiet hours go at the end of those that hold now. Raises StoreError."""
+        """Release deliveries at the end of the quiet hours that apply now. Raises StoreError."""
         self._rerouted, routing = False, self.routing
         if routing is None:
             return
@@ -92,16 +93,16 @@ class Keeper:
         except StoreError:
             self._rerouted = True
             raise
-        except Exception as error:  # noqa: BLE001 - late is better than never: what is kept keeps its time
+        except Exception as error:  # noqa: BLE001 - late is better than never: the rows keep their times
             self.defects.note("delivery", error)
 
     async def _rescue(self) -> None:
-        """Give back what is being sent and has no owner."""
+        """Return deliveries that are marked as being sent but have no lane."""
         try:
             if not await self.store.read_async(lambda tx: tx.outbox.is_sending() - self.owned()):
                 return
             found = await self.store.write(self._give_back)
-        except StoreError:  # the writer has logged it; the next look tries again
+        except StoreError:  # the writer has logged it; the next poll tries again
             return
         except Exception as error:  # noqa: BLE001 - lanes go on
             self.defects.note("delivery", error)
@@ -112,14 +113,14 @@ class Keeper:
 
     def _give_back(self, tx: Transaction) -> tuple[Left, ...]:
         at = self.clock.now()
-        # Lanes own what they claim from their transaction on: it is before this one, or after it.
+        # A lane owns rows from its claiming transaction on. Transactions are serial, so `owned` is exact here.
         found = tx.outbox.rescue(self.owned(), at=at, wait=self._wait)
         if dead := [each for each in found if each.dead]:
             self.bury(tx, dead, at)
         return found
 
     def _wait(self, attempts: int) -> float:
-        """Seconds: it may have arrived, as far as anybody knows."""
+        """Seconds until the next attempt; the message may have arrived, so the wait is that of unknown sends."""
         settings = self.settings
         return backoff.delay(
             attempts, base=settings.unknown_base, cap=settings.unknown_cap, spread=self.rng.random()
@@ -130,15 +131,15 @@ _SALT_BITS = 128
 
 
 class Waiter(Protocol):
-    """How a lane waits; tests put in one that waits for the event alone."""
+    """How a lane waits. Tests replace it with one that waits for the event alone."""
 
     async def __call__(self, event: asyncio.Event, seconds: float) -> None:
-        """Return when `event` is set, at the latest after `seconds`."""
+        """Return when `event` is set, or after `seconds`."""
         ...
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
-    """The waiter of the daemon."""
+    """The daemon's waiter."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -151,8 +152,8 @@ OnResult = Callable[[ChannelName, AttemptOutcome], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What all lanes share. Moments in the outbox are those of `steady`; `operators` tells who hears of a trouble
-    of channels, and whether at once; `tell` wakes the lanes of other channels."""
+    """What all lanes share. Times in the outbox come from `steady`; `operators` returns the targets of an operator
+    event; `tell` wakes the lanes of other channels."""
 
     store: Store
     clock: Clock
@@ -169,5 +170,5 @@ class Surroundings:
     waiter: Waiter
 
     def salt(self) -> str:
-        """A new salt for the fingerprint of a channel's address."""
+        """A new salt for the fingerprint of a channel's URL."""
         return f"{self.rng.getrandbits(_SALT_BITS):x}"

@@ -1,8 +1,7 @@
-"""The dispatcher: one lane for each channel, started and stopped together.
+"""The dispatcher: runs one lane for each channel, so that a slow or dead channel does not delay another.
 
-Owns the lanes' tasks: one that ends before the stop is started again. At the start it takes up what a killed
-daemon left half sent. A slow or dead channel never delays another. Must never decide what a message says or what
-an answer means.
+Owns the lanes' tasks: it restarts one that ends by itself. At start it takes up what a killed daemon left half
+sent. It leaves the wording of messages and the meaning of answers to others.
 """
 
 import asyncio
@@ -29,17 +28,17 @@ from daemon.tasks import Defects
 log = logger(__name__)
 
 _AGAIN = 5.0
-"""Seconds after which a lane is started again that ended by itself."""
+"""Seconds until a lane that ended by itself is restarted."""
 _STOP_MARGIN = 10.0
-"""Seconds beyond the deadline of a send that a stop waits: for the record, and a plugin's own pace."""
+"""Seconds that a stop waits beyond the send timeout, for storing the outcome and for a plugin's own throttle."""
 
 
 class Dispatcher:
-    """Sends what is in the outbox. `start` first; `wake` after rows were written; `stop` last.
+    """Sends the deliveries of the outbox. Call `start` first, `wake` after rows were written, `stop` last.
 
-    `routing` says who hears of a held channel, and who has quiet hours; without one `operators` hear of it, at
-    once. `preparer` makes links and pictures ready (None: they are sent as they are); `on_result` is told of each
-    attempt (for metrics). Rows of channels that the config does not have stay as they are.
+    `routing` decides who is notified of a held channel and who has quiet hours; without it `operators` are
+    notified at once. `preparer` renews links and fetches pictures (None: neither). `on_result` is called for each
+    attempt, for metrics. Rows of channels that the config does not have are left alone.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Dispatcher:
                 owned=self._owned,
                 bury=self._bury,
             ),
-            operators=self._told_of_trouble,
+            operators=self._operator_targets,
             preparer=preparer or Preparer(settings=settings, clock=clock, defects=defects),
             paces=Paces(),
             on_result=on_result,
@@ -92,12 +91,12 @@ class Dispatcher:
         )
 
     async def start(self) -> None:
-        """Take up what was under way when wrapd stopped, and begin. Raises StoreError."""
+        """Take up what was in flight when wrapd stopped, and start the lanes. Raises StoreError."""
         store, clock, longest = self._around.store, self._around.steady, self._around.settings.longest_wait
         await store.write(
             lambda tx: tx.outbox.recover(at=clock.now(), routing=self._routing, longest=timedelta(seconds=longest))
         )
-        arrivals = await store.write(self._arrived)
+        arrivals = await store.write(self._arrivals)
         for name, channel in self._channels.items():
             self._lanes[name] = Lane(channel, self._around, arrival=arrivals[name])
             self._begin(name)
@@ -110,9 +109,8 @@ class Dispatcher:
         routing: Routing,
         preparer: Preparer,
     ) -> None:
-        """Send to these channels in this way from now on. A lane whose channel is another one now, or gone, ends
-        after the message that is under way; one that takes its place begins then. Rows of a channel that is gone
-        stay, and go on when it comes back."""
+        """Switch to new channels and settings. A lane whose channel changed or was removed ends after the message
+        in flight, and its successor starts then. Rows of a removed channel stay until it comes back."""
         around = self._around
         anew = settings != around.settings or preparer is not around.preparer
         if anew:
@@ -124,7 +122,7 @@ class Dispatcher:
             if not anew and channel is not None and channel.is_same(lane.channel):
                 continue
             lane.stop()
-            if name in self._timers:  # it ended by itself, and was to begin again
+            if name in self._timers:  # it ended by itself and waits for its restart
                 self._succeed(name)
         for name in channels:
             if name not in self._lanes:
@@ -132,30 +130,29 @@ class Dispatcher:
         self.wake_all()
 
     def wake(self, channels: Iterable[ChannelName]) -> None:
-        """Rows of these channels were written: look now."""
+        """Make these channels poll now: rows of theirs were written."""
         for name in channels:
             lane = self._lanes.get(name)
             if lane is not None:
                 lane.wake()
 
     def wake_all(self) -> None:
-        """Let every channel look: another process may have released or retried something."""
+        """Make every channel poll: another process may have released or retried deliveries."""
         for lane in self._lanes.values():
             lane.nudge()
 
     def progress(self) -> Mapping[str, float]:
-        """When each lane last got on without an error of wrapd's own (monotonic seconds), by channel: a look at
-        the outbox ended, a message was sent, or the database failed. A send under way ends by its deadline."""
+        """When each lane last made progress without a defect of wrapd's own (monotonic seconds), by channel: a
+        poll ended, a message was sent, or the database failed. A send in flight ends by its deadline."""
         return {name: lane.progress for name, lane in self._lanes.items()}
 
     def moved(self) -> Mapping[str, float]:
-        """The same, errors of wrapd's own included: a lane that has not moved for long hangs."""
+        """The same with defects included: a lane that has not moved for long hangs."""
         return {name: lane.moved for name, lane in self._lanes.items()}
 
     async def stop(self, *, patience: float | None = None) -> None:
-        """Finish the sends that are under way, waiting `patience` seconds for them (None: for a send's deadline
-        and a little). A send that hangs longer is left behind; the next start sends it again, marked as a possible
-        repeat."""
+        """Finish the sends in flight, waiting at most `patience` seconds (None: the send timeout plus a margin).
+        A send that hangs longer is abandoned; the next start sends it again, marked as a possible repeat."""
         self._stopping = True
         for timer in self._timers.values():
             timer.cancel()
@@ -175,7 +172,7 @@ class Dispatcher:
         self._tasks.clear()
 
     def _begin(self, name: ChannelName) -> None:
-        """Start a lane; start it again where it ends before the stop."""
+        """Start a lane's task; `_ended` restarts it if it ends early."""
         self._timers.pop(name, None)
         task = asyncio.get_running_loop().create_task(self._lanes[name].run(), name=f"lane {name}")
         self._tasks[name] = task
@@ -193,14 +190,14 @@ class Dispatcher:
             self._succeed(name)
             return
         self._defects.note("delivery", error or RuntimeError("a lane ended by itself"), channel=name)
-        self._lanes[name].let_go()
+        self._lanes[name].abandon()
         loop = asyncio.get_running_loop()
         self._timers[name] = loop.call_later(_AGAIN, self._begin, name)
 
     def _succeed(self, name: ChannelName) -> None:
-        """A lane has ended that was to end: the one that takes its place begins, where there is one."""
+        """Remove a lane that was stopped, and start its successor if the channel still exists."""
         ended = self._lanes.pop(name)
-        ended.let_go()
+        ended.abandon()
         del self._tasks[name]
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
@@ -212,23 +209,23 @@ class Dispatcher:
         self._begin(name)
 
     def _owned(self) -> frozenset[int]:
-        """What is under way in any lane, by row id."""
+        """Row ids in flight in any lane."""
         return frozenset().union(*(lane.owned for lane in self._lanes.values()))
 
     def _bury(self, tx: Transaction, dead: Sequence[Left], at: datetime) -> None:
-        """Tell of deliveries that are dead; of a channel that is not in the config nobody can."""
+        """Write the alerts about dead deliveries. A channel that the config lacks has no lane to do so."""
         for name, lane in self._lanes.items():
             if mine := [each for each in dead if each.channel == name]:
                 lane.bury(tx, mine, reason=LEFT_WHILE_SENDING, at=at)
 
-    def _told_of_trouble(self, event: Event, at: datetime) -> tuple[Target, ...]:
+    def _operator_targets(self, event: Event, at: datetime) -> tuple[Target, ...]:
         targets = self._operators
         if self._routing is not None:
             targets = self._routing.targets(Subject(event=event), at=at)
         return tuple(target for target in targets if target.channel in self._channels)
 
-    def _arrived(self, tx: Transaction) -> dict[ChannelName, Arrival]:
-        """How each channel stands as the daemon starts."""
+    def _arrivals(self, tx: Transaction) -> dict[ChannelName, Arrival]:
+        """The state of each channel at start."""
         around = self._around
         return {
             name: arrive(channel, tx, salt=around.salt(), clock=around.steady)

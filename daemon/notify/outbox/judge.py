@@ -1,9 +1,9 @@
-"""What is stored of a message that was sent, or was to be: what becomes of its deliveries, and who is told of it.
+"""What is stored after a message: the outcome of its deliveries, and the alerts that the outcome causes.
 
-Owns whom a refusal is held against, the message or the channel; the alerts about the channel's trouble and about
-what is given up, in one for many; and when another channel is told in this one's place. Must never send, wait or
-count, and never tell of an alert that is itself about dead ones: two channels that take nothing would tell of each
-other for ever.
+Owns the decision whether a refusal is about the message or the channel, the operator alerts about held channels
+and dead deliveries (gathered into one), and the diversion to a fallback channel. It does not send, wait or count.
+An alert about dead deliveries that dies itself causes no further alert: two broken channels would report each
+other forever.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.routing import Target
 from daemon.notify.outbox import ChannelPlan
 from daemon.notify.outbox.context import Surroundings
-from daemon.notify.outbox.policy import Judged, PlainRefusals, failed_by_us, outcomes
+from daemon.notify.outbox.policy import AttemptEnd, Judged, PlainRefusals, failed_by_us, outcomes
 from daemon.notify.outbox.sender import Unrecorded, held_alert
 from daemon.notify.transport import Channel
 from daemon.notify.transport.verdicts import Dead, Hold, Sent, arrived
@@ -23,7 +23,7 @@ from daemon.store import AttemptOutcome, Transaction
 
 
 class Fallback:
-    """The fallback of one channel; without one in its plan nothing is ever due."""
+    """The fallback of one channel. Without one in the channel's plan nothing is ever due."""
 
     def __init__(self, *, channel: ChannelName, plan: ChannelPlan, look_interval: float) -> None:
         self.to = plan.fallback
@@ -34,81 +34,81 @@ class Fallback:
         self._again = float("-inf")
 
     def held(self, now: float, *, seconds: float = 0.0) -> None:
-        """The channel is held, for so many seconds already; `now`: monotonic seconds."""
+        """Note that the channel is held, and has been for `seconds`. `now`: monotonic seconds."""
         if self._held_from is None:
             self._held_from = now - max(0.0, seconds)
 
     def follow(self, other: "Fallback") -> None:
-        """Go on where another one of the same channel ended: it is held for as long."""
+        """Take over from the predecessor of the same channel."""
         self._held_from = other._held_from
 
     def freed(self) -> None:
-        """It is not held any more."""
+        """Note that the channel is no longer held."""
         self._held_from = None
 
     def is_due(self, now: float, *, news: bool) -> bool:
-        """Whether to look (`now`: monotonic seconds) if the channel is held for long enough: after some time, and
-        at once where rows of it were written (`news`)."""
+        """Whether to divert now (monotonic seconds): the channel has been held for long enough, and rows were
+        written (`news`) or the last check is one poll interval ago."""
         if self.to is None or (now < self._again and not news):
             return False
         self._again = now + self._look_interval
         return self._held_from is not None and now - self._held_from >= self._after
 
     def divert(self, tx: Transaction, *, at: datetime) -> int:
-        """Copy what the channel has not taken to the other one, each once; how many were copied."""
+        """Copy the channel's waiting deliveries to the fallback, each once. Returns how many were copied."""
         return 0 if self.to is None else tx.outbox.divert(self._channel, self.to, at=at)
 
 
 GATHER = 10.0
-"""Seconds in which dead ones are gathered before the first alert about them."""
+"""Seconds for which dead deliveries are gathered before the first alert about them."""
 PAUSE = 600.0
-"""Seconds between two alerts about dead ones of one channel."""
+"""Seconds between two alerts about dead deliveries of one channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """An alert about dead deliveries, to be told in `wait` seconds; where another one about the same channel still
-    waits, it becomes a part of that."""
+    """An alert about dead deliveries, due in `wait` seconds. It is merged into an earlier one about the same
+    channel that still waits."""
 
     alert: OperatorAlert
     wait: float
 
 
 class DeadLetters:
-    """The dead deliveries of one channel; `fallback` is told in its place."""
+    """The dead deliveries of one channel, which are copied to its `fallback`."""
 
     def __init__(self, channel: ChannelName, *, fallback: ChannelName | None) -> None:
         self.fallback = fallback
         self.about = f"channel/{channel}/dead/"
-        """What the keys of all alerts about them begin with."""
+        """The prefix of the keys of all alerts about them."""
         self._channel = channel
-        self._told_at = float("-inf")
+        self._due_at = float("-inf")
 
     def follow(self, other: "DeadLetters") -> None:
-        """Go on where those of the same channel ended: they were told of when they were."""
-        self._told_at = other._told_at
+        """Take over from the predecessor of the same channel."""
+        self._due_at = other._due_at
 
     def notice(self, dead: Sequence[tuple[int, str]], *, reason: str, at: datetime, now: float) -> Notice | None:
-        """The alert about these, by row id and event; None where there is nothing to tell. `now`: monotonic
+        """The alert about these (row ids and events); None if there is nothing to report. `now`: monotonic
         seconds."""
-        told = [row for row, event in dead if event != Event.DELIVERY_DEAD]
-        if not told:
+        reported = [row for row, event in dead if event != Event.DELIVERY_DEAD]
+        if not reported:
             return None
-        if now >= self._told_at:
-            self._told_at = max(now + GATHER, self._told_at + PAUSE)
+        if now >= self._due_at:
+            self._due_at = max(now + GATHER, self._due_at + PAUSE)
         facts: dict[str, Json] = {
             "channel": self._channel,
             "reason": reason,
-            "deliveries": len(told),
+            "deliveries": len(reported),
             "observed_at": at.isoformat(),
         }
-        key = f"{self.about}{told[0]}/{int(at.timestamp() * 1000)}"
+        key = f"{self.about}{reported[0]}/{int(at.timestamp() * 1000)}"
         alert = OperatorAlert(event=Event.DELIVERY_DEAD, key=key, facts=facts)
-        return Notice(alert=alert, wait=max(0.0, self._told_at - now))
+        return Notice(alert=alert, wait=max(0.0, self._due_at - now))
 
-    def take_back(self) -> None:
-        """Some were not dead after all: the next alert need not wait for the pause after one that told of them."""
-        self._told_at = float("-inf")
+    def withdraw(self) -> None:
+        """Some were revived, so the alert about them is withdrawn: the next alert does not wait for its pause."""
+        self._due_at = float("-inf")
 
     def write(
         self,
@@ -119,7 +119,7 @@ class DeadLetters:
         operators: Sequence[Target],
         at: datetime,
     ) -> None:
-        """Tell `operators`, and copy `rows` (ids) to the fallback, each once."""
+        """Write the alert for `operators`, and copy `rows` (ids) to the fallback, each once."""
         if self.fallback is not None:
             tx.outbox.copy(rows, self.fallback, at=at)
         if notice is not None:
@@ -132,10 +132,10 @@ Work = Callable[[Transaction], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelHealth:
-    """How the channel stands as a message ends: whether the operators were told of its trouble, how often it has
-    refused since it is held, for how many seconds it rests now, and for how many its lane has been at work."""
+    """The channel as a message ends. `reported`: the operators know of its trouble; `probes`: refusals since it is
+    held; `pause`: seconds for which it rests now; `uptime`: seconds since its lane started."""
 
-    told: bool
+    reported: bool
     probes: int
     pause: float
     uptime: float
@@ -143,15 +143,15 @@ class ChannelHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is to be stored of a message, as of `at`; `wakes` are the channels that are told of it."""
+    """What to store after a message, as of `at`; `wakes` are the channels that got alerts."""
 
     results: tuple[Judged, ...]
     at: datetime
     alerts: tuple[Work, ...] = ()
     wakes: tuple[ChannelName, ...] = ()
 
-    def tell(self, tx: Transaction) -> None:
-        """Write who is told of it."""
+    def write_alerts(self, tx: Transaction) -> None:
+        """Write the alerts."""
         for work in self.alerts:
             work(tx)
 
@@ -166,11 +166,11 @@ class Judge:
         self._revived: tuple[int, ...] = ()
         self._dead = DeadLetters(channel.name, fallback=channel.plan.fallback)
         self.suspects = False
-        """Whether the channel is held because it refused one alert after another, each as if for what it says."""
+        """Whether the channel is held because it refused one alert after another, each as if for its content."""
 
     def follow(self, other: "Judge", *, moved: bool) -> None:
-        """Go on where the judge of the same channel ended; `moved`: it leads elsewhere now, so nothing is held
-        against it."""
+        """Take over from the predecessor of the same channel. `moved`: its URL changed, so its refusals are
+        forgotten."""
         self._dead.follow(other._dead)
         if not moved:
             self._refusals, self.suspects = other._refusals, other.suspects
@@ -181,7 +181,7 @@ class Judge:
         return self._refusals.none
 
     def blame(self, ended: Unrecorded) -> Unrecorded:
-        """The outcome; one that looks like a refusal of the message, and is one of the channel, as that."""
+        """`ended`, its verdict changed to a hold if a seeming refusal of the message is one of the channel."""
         verdict, claimed = ended.report.verdict, ended.claim.claimed
         self._revived = ()
         if arrived(verdict):
@@ -194,62 +194,49 @@ class Judge:
             return ended
         self.suspects, self._revived = True, self._refusals.dead
         if self._revived:
-            self._dead.take_back()
+            self._dead.withdraw()
         reason = f"one alert after another is refused, in the plainest form too: {verdict.reason}"
         hold = Hold(reason=reason, status=verdict.status)
         return replace(ended, report=replace(ended.report, verdict=hold, reason=reason))
 
-    def of(self, ended: Unrecorded, standing: ChannelHealth) -> Callable[[], Judgement]:
-        """What is to be stored, made at the moment at which it is: waits begin then."""
+    def of(self, ended: Unrecorded, health: ChannelHealth) -> Callable[[], Judgement]:
+        """A function that makes the judgement. It is called as the outcome is stored, because waits begin then."""
         around, report, claimed = self._around, ended.report, ended.claim.claimed
         spread, revived = around.rng.random(), self._revived
 
         def judge() -> Judgement:
             at = around.steady.now()
-            if not ended.written:
-                results = failed_by_us(
-                    claimed, reason=report.reason, at=at, settings=around.settings, spread=spread
-                )
-                return self._told(ended, results, standing, revived, at=at)
-            results = outcomes(
-                report.verdict,
-                claimed,
+            end = AttemptEnd(
                 reason=report.reason,
                 at=at,
-                probes=standing.probes,
-                pause=standing.pause,
                 settings=around.settings,
                 spread=spread,
-                uptime=standing.uptime,
+                probes=health.probes,
+                pause=health.pause,
+                uptime=health.uptime,
             )
-            return self._told(ended, results, standing, revived, at=at)
+            results = outcomes(report.verdict, claimed, end) if ended.written else failed_by_us(claimed, end)
+            return self._with_alerts(ended, results, revived, reported=health.reported, at=at)
 
         return judge
 
-    def bury(
-        self,
-        tx: Transaction,
-        dead: Sequence[tuple[int, str]],
-        *,
-        reason: str,
-        at: datetime,
-    ) -> None:
-        """These (row ids and events) are dead: tell the operators, and another channel in place of this one."""
+    def bury(self, tx: Transaction, dead: Sequence[tuple[int, str]], *, reason: str, at: datetime) -> None:
+        """Report dead deliveries (row ids and events) to the operators, and copy them to the fallback."""
         now = self._around.clock.monotonic()
         notice = self._dead.notice(dead, reason=reason, at=at, now=now)
         operators = self._around.operators(Event.DELIVERY_DEAD, at)
         self._dead.write(tx, [row for row, _ in dead], notice, operators=operators, at=at)
 
-    def _told(
+    def _with_alerts(
         self,
         ended: Unrecorded,
         results: tuple[Judged, ...],
-        standing: ChannelHealth,
         revived: tuple[int, ...],
         *,
+        reported: bool,
         at: datetime,
     ) -> Judgement:
-        """The same with those who are told, beside the log: that the channel is held, or what is given up."""
+        """The judgement with its alerts: that the channel is held, and what was given up."""
         report = ended.report
         dead = [one for each in results if each.outcome.kind is AttemptOutcome.DEAD for one in each.claimed]
         alerts: list[Work] = []
@@ -257,11 +244,11 @@ class Judge:
         if isinstance(report.verdict, Hold):
             due_at, about = results[0].outcome.due_at or at, self._dead.about
             alerts.append(lambda tx: tx.outbox.hold_dead(self._name, revived, about=about, at=at, due_at=due_at))
-        if isinstance(report.verdict, Hold) and not standing.told:
+        if isinstance(report.verdict, Hold) and not reported:
             alert = held_alert(self._name, ended.claim, report, at=at)
-            told = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
-            alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=told, at=at))
-            wakes += [each.channel for each in told]
+            others = [each for each in self._around.operators(alert.event, at) if each.channel != self._name]
+            alerts.append(lambda tx: tx.outbox.add_operator(alert, channels=others, at=at))
+            wakes += [each.channel for each in others]
         if dead:
             ids = [(each.delivery.id, each.delivery.event.value) for each in dead]
             alerts.append(lambda tx: self.bury(tx, ids, reason=report.reason, at=at))

@@ -1,8 +1,8 @@
-"""One channel's way out of the outbox: claim, prepare, send, record, wait.
+"""The worker of one channel: claim, prepare, send, record, wait.
 
-Owns this order, the channel's pace, and its pause after a failure. An outcome is kept until it is stored or
-refused for good; while the database does not take it nothing else is claimed. Must never drop a delivery for an
-error of the store or of wrapd's own, and never let one that wrapd fails keep back the others.
+Owns this order, the channel's pace, and its pause after a failure. An outcome is kept until it is stored or the
+store refuses it for good; until then nothing else is claimed. Errors of the store and defects of wrapd never drop
+a delivery, and a delivery that wrapd cannot handle does not block the others.
 """
 
 import asyncio
@@ -45,9 +45,9 @@ T = TypeVar("T")
 
 
 class Lane:
-    """The deliveries of one channel, one message at a time. It begins where the channel stands: `arrival`, or as
-    the store says of a channel that comes while the daemon runs. `after` is the channel's lane until now, which
-    has ended: its pace and its trouble go on."""
+    """Sends the deliveries of one channel, one message at a time. `arrival` is the channel's state at the start of
+    the daemon; a lane that starts later reads it from the store. `after` is the channel's previous lane, which has
+    ended: its pace and its troubles are taken over."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Lane:
         now = around.clock.monotonic()
         self.name = channel.name
         self.channel, self.after, self.arrived = channel, after, False
-        """`after` is kept until this one has begun."""
+        """`after` is kept until this lane has begun."""
         self.stopped = asyncio.Event()
         self.progress = self.moved = now
-        """When it last got on without an error of wrapd's own, and when at all (monotonic seconds)."""
+        """When it last made progress without a defect of wrapd's own, and when at all (monotonic seconds)."""
         self.condition = ChannelCondition()
         self._around = around
         self._begun = now
@@ -85,18 +85,13 @@ class Lane:
         )
         self._sender = Sender(
             channel=channel,
-            store=around.store,
-            clock=around.clock,
-            steady=around.steady,
-            settings=around.settings,
-            defects=around.defects,
-            preparer=around.preparer,
+            around=around,
             claimer=self._claimer,
             pace=self._pace,
             wants=self._wants,
             stopped=self.stopped,
             before_take=self._no_news,
-            on_sent=self._told_sent,
+            on_sent=self._count_sent,
         )
         self._fallback = Fallback(
             channel=channel.name, plan=channel.plan, look_interval=around.settings.look_interval
@@ -106,67 +101,67 @@ class Lane:
 
     @property
     def owned(self) -> frozenset[int]:
-        """The deliveries (row ids) that it has under way."""
+        """Row ids of its deliveries in flight."""
         return self._in_flight.rows
 
     def wake(self) -> None:
-        """Rows of this channel were written: look at the outbox now."""
+        """Poll the outbox now: rows of this channel were written."""
         self._news = True
         self._wake.set()
 
     def nudge(self) -> None:
-        """Look at the outbox now: something may have changed."""
+        """Poll the outbox now: something may have changed."""
         self._wake.set()
 
     def stop(self) -> None:
-        """End after the message that is under way."""
+        """End after the message in flight."""
         self.stopped.set()
         self._wake.set()
 
-    def let_go(self) -> None:
-        """Nothing is under way any more, however it ended: what was is taken up by the rescue."""
+    def abandon(self) -> None:
+        """Give up whatever is in flight; the rescue takes it up."""
         self._next = None
         self._in_flight.keep(None)
         self._pace.free()
 
     def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
-        """Tell that these are dead, by errors of wrapd's own."""
+        """Write the alerts about deliveries that died of defects of wrapd's own."""
         self._judge.bury(tx, [(each.id, each.event) for each in dead], reason=reason, at=at)
 
     async def run(self) -> None:
-        """Send what is due until `stop`. Raises StoreError where an outcome could not be recorded at a stop."""
+        """Send what is due until `stop`. Raises StoreError if an outcome could not be stored at the stop."""
         try:
             while self._next is not None or not self.stopped.is_set():
                 self._wake.clear()
-                wait = await self._look_safely()
+                wait = await self._poll_safely()
                 if wait > 0 and not self.stopped.is_set():
                     await self._around.waiter(self._wake, wait)
         finally:
             self._worker.stop()
 
-    async def _look_safely(self) -> float:
-        """The same as `_look`; after an error of wrapd's own the lane goes on a little later."""
+    async def _poll_safely(self) -> float:
+        """`_poll`, except that the lane goes on one poll interval after a defect of wrapd's own."""
         wait, well = self._around.settings.look_interval, False
         try:
-            wait, well = await self._look(), True
+            wait, well = await self._poll(), True
         except StoreError as error:
             if self.stopped.is_set():
                 raise
             well = not isinstance(error, StoreRefused)
-            self.let_go()
+            self.abandon()
         except Exception as error:  # noqa: BLE001 - one lane that ends would be silent until the next start
             self._around.defects.note("delivery", error, channel=self.name)
-            self.let_go()
-        self._got_on(well=well)
+            self.abandon()
+        self._progressed(well=well)
         return wait
 
-    def _got_on(self, *, well: bool = True) -> None:
+    def _progressed(self, *, well: bool = True) -> None:
         self.moved = self._around.clock.monotonic()
         if well:
             self.progress = self.moved
 
-    async def _look(self) -> float:
-        """One message, if one is due: claim, prepare, send, record. The seconds to wait before the next look."""
+    async def _poll(self) -> float:
+        """Send what is due: claim, prepare, send, record. Returns seconds until the next poll."""
         await self._insist(self._around.keeper.look)
         if not self.arrived:
             await self._arrive()
@@ -183,18 +178,18 @@ class Lane:
         return 0.0
 
     def _no_news(self) -> None:
-        """What was written so far is seen by the look that comes now."""
+        """The claim that follows sees all rows written so far."""
         self._news = False
 
-    def _told_sent(self, count: int) -> None:
-        self._got_on()
+    def _count_sent(self, count: int) -> None:
+        self._progressed()
         for _ in range(count):
             self._around.on_result(self.name, AttemptOutcome.SENT)
 
-    # Where it begins
+    # Start
 
     async def _arrive(self) -> None:
-        """Begin where the channel stands by now."""
+        """Read the channel's state from the store, and begin with it."""
         around, after = self._around, self.after
         elsewhere = after is not None and not after.channel.leads_to(self.channel)
         salt = around.salt()
@@ -207,7 +202,7 @@ class Lane:
             arrival = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
             raise
-        except Exception as error:  # noqa: BLE001 - it begins without: what the channel refuses is found out anew
+        except Exception as error:  # noqa: BLE001 - begin without: whether the channel is held shows at its probe
             around.defects.note("delivery", error, channel=self.name)
         self._begin(arrival)
 
@@ -219,11 +214,12 @@ class Lane:
         elif arrival.held is not None:
             self.condition.held = True
             self._fallback.held(now, seconds=arrival.held)
-        longest = self._around.settings.send_timeout  # it is known when each began
+        # The store knows when each attempt began; the service counts from its end, one timeout later at most.
+        longest = self._around.settings.send_timeout
         self._pace.before([now - max(0.0, ago - longest) for ago in arrival.sent])
 
     def _follow(self, after: "Lane", *, moved: bool) -> None:
-        """Go on where the lane before ended. Of a channel that leads elsewhere now nothing is known."""
+        """Take over from the previous lane. If the URL has changed, the old condition says nothing."""
         self._judge.follow(after._judge, moved=moved)
         if moved:
             return
@@ -233,8 +229,8 @@ class Lane:
     # What is next
 
     async def _claim(self) -> ClaimOrIdle:
-        """Claim what is due, if the channel may be sent to. Rows that were just written are claimed at once; else
-        it is read first whether there is anything, which holds up nobody who writes."""
+        """Claim what is due, if the channel may be sent to. Without news a read comes first, because a claim takes
+        the write lock for what is mostly nothing."""
         news, self._news = self._news, False
         rest = await self._rest(news=news)
         if rest > 0:
@@ -248,6 +244,7 @@ class Lane:
             if wait > 0:
                 return Idle(seconds=wait)
 
+        # Booked before the claim: a channel that shares the tally may have taken the place since `_rest`.
         rest = self._pace.book(around.clock.monotonic())
         if rest > 0:
             return Idle(seconds=min(rest, around.settings.look_interval))
@@ -261,7 +258,7 @@ class Lane:
             taken = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
             raise
-        except Exception as error:  # noqa: BLE001 - one that cannot be taken must not keep back the others
+        except Exception as error:  # noqa: BLE001 - a row that cannot be claimed must not block the others
             around.defects.note("delivery", error, channel=self.name)
             self._in_flight.keep(None)
             return await self._put_aside(error, singly=singly)
@@ -269,9 +266,10 @@ class Lane:
         return taken
 
     async def _put_aside(self, error: Exception, *, singly: bool) -> Idle:
-        """The next one cannot be taken, by an error of wrapd's own: it waits, and in the end it is dead."""
+        """Put off the next delivery, which wrapd itself fails to claim. After `DEFECTS` failures it is dead."""
         around = self._around
-        if self._claimer.above > 0 and not singly:  # first find out which of many it is
+        if self._claimer.above > 0 and not singly:
+            # Any row of the group may be at fault. Claiming one by one finds it without putting off the others.
             self.condition.singly = self._claimer.above
             return AGAIN
         reason = f"wrapd could not read this alert ({type(error).__name__})"
@@ -295,7 +293,7 @@ class Lane:
         return AGAIN
 
     async def _rest(self, *, news: bool) -> float:
-        """Seconds that the channel still rests, at most until the next look; 0 when it may send."""
+        """Seconds that the channel still rests, at most one poll interval; 0: it may send."""
         around = self._around
         now = around.clock.monotonic()
         if self.condition.held and self._fallback.is_due(now, news=news):
@@ -303,13 +301,14 @@ class Lane:
         pause = self.condition.pause
         if pause is not None:
             left = pause.until - now
+            # What a person just released or wrapd just wrote is worth a try, unless the service said when to come.
             if left > 0 and (pause.strict or not await self._is_wanted(now - pause.since)):
                 return min(left, around.settings.look_interval)
             self.condition.pause = None
         return min(self._pace.wait(now), around.settings.look_interval)
 
     async def _is_wanted(self, seconds: float) -> bool:
-        """Whether anything became due in so many seconds, or the channel was released."""
+        """Whether anything became due in the last `seconds`, or the channel was released."""
         around = self._around
         now = around.steady.now()
         since = now - timedelta(seconds=seconds)
@@ -321,7 +320,7 @@ class Lane:
         return await self._insist(lambda: around.store.read_async(work))
 
     async def _divert(self) -> None:
-        """Tell another channel what this one has not taken for long."""
+        """Copy to the fallback what this channel has not taken."""
         around, fallback = self._around, self._fallback
 
         def work(tx: Transaction) -> int:
@@ -338,30 +337,30 @@ class Lane:
             log.warning(LogEvent.DELIVERY_DIVERTED, channel=self.name, to=fallback.to, deliveries=count)
             around.tell((fallback.to,))
 
-    # A message
+    # Sending one message
 
     async def _prepare(self, claim: Claim) -> Prepared | Unrecorded:
-        """Links that live, and the picture."""
+        """Renew links and fetch the picture."""
         try:
             return await self._around.preparer.prepare(claim.claimed, links=claim.links, wants=self._wants)
-        except Exception as error:  # noqa: BLE001 - it is put off like one that cannot be written
+        except Exception as error:  # noqa: BLE001 - it is put off like a message that cannot be composed
             return self._sender.failed(claim, error)
 
     async def _send(self, claim: Claim, ready: Prepared) -> Ended:
-        """Send a message, and those that follow it as long as all goes well."""
+        """Send a message in the lane's thread, and those after it while all goes well."""
         condition = self.condition
         state = LaneState(failed_at=condition.failed_at, calm=condition.is_calm and self._judge.trusts)
         loop = asyncio.get_running_loop()
         return await self._worker.run(lambda: self._sender.series(claim, ready, state, loop))
 
     async def _record(self, ended: Unrecorded) -> ClaimOrIdle:
-        """Store what came of it, and claim the next one with it where the channel may be sent to at once."""
+        """Store the outcome. If the channel may be sent to at once, the same transaction claims what is next."""
         around, condition = self._around, self.condition
         ended = self._judge.blame(ended)
-        claim, told = ended.claim, condition.is_told(ended.report.verdict)
-        pause = self._counted(ended)
+        claim, reported = ended.claim, condition.was_reported(ended.report.verdict)
+        pause = self._count(ended)
         uptime = around.clock.monotonic() - self._begun
-        health = ChannelHealth(told=told, probes=condition.probes, pause=pause, uptime=uptime)
+        health = ChannelHealth(reported=reported, probes=condition.probes, pause=pause, uptime=uptime)
         judge = self._judge.of(ended, health)
         goes_on = pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
         singly, resume = condition.singly > 0, goes_on and condition.resume
@@ -371,7 +370,7 @@ class Lane:
         def work(tx: Transaction) -> tuple[Judgement, ClaimOrIdle]:
             judged = judge()
             finish(tx, judged.results, at=judged.at)
-            judged.tell(tx)
+            judged.write_alerts(tx)
             if not goes_on or self.stopped.is_set():
                 return judged, AGAIN
             return judged, self._claimer.take(tx, now=judged.at, singly=singly, resume=resume)
@@ -381,20 +380,20 @@ class Lane:
             judged, after = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
             raise
-        except Exception as error:  # noqa: BLE001 - the outcome is stored without what hangs on it
+        except Exception as error:  # noqa: BLE001 - the outcome is stored apart from its alerts and the next claim
             around.defects.note("delivery", error, channel=self.name, delivery=claim.first.delivery.id)
             judged = await self._record_alone(judge(), error)
         self._in_flight.keep(after)
-        log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, told=told)
-        self._stands(ended.report.verdict)
+        log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, reported=reported)
+        self._note_hold(ended.report.verdict)
         around.tell(judged.wakes)
         for each in judged.results:
             for _ in each.claimed:
                 around.on_result(self.name, each.outcome.kind)
         return after
 
-    def _counted(self, ended: Unrecorded) -> float:
-        """Take in how a message ended; for how many seconds the channel rests."""
+    def _count(self, ended: Unrecorded) -> float:
+        """Count how a message ended. Returns seconds for which the channel rests."""
         around, verdict = self._around, ended.report.verdict
         self.condition.count(verdict, written=ended.written, many=len(ended.claim.claimed), at=around.steady.now())
         if not ended.written:
@@ -403,12 +402,12 @@ class Lane:
         return self.condition.rest(verdict, now=now, settings=around.settings, spread=spread)
 
     async def _record_alone(self, judged: Judgement, error: Exception) -> Judgement:
-        """Store an outcome that the store refused together with the rest: it alone, in words that are sound, then
-        who is told of it. What is refused even so is given back by the rescue."""
-        reason = f"wrapd could not store what came of it ({type(error).__name__})"
+        """Store an outcome that the store refused together with its alerts: first the outcome, with a reason known
+        to be storable, then the alerts. If this is refused too, the rescue takes the deliveries up."""
+        reason = f"wrapd could not store the outcome ({type(error).__name__})"
         plain = tuple(replace(each, outcome=replace(each.outcome, reason=reason)) for each in judged.results)
         works: list[Work] = [lambda tx: finish(tx, plain, at=judged.at)]
-        works += [judged.tell] if judged.alerts else []
+        works += [judged.write_alerts] if judged.alerts else []
         for work in works:
             try:
                 await self._insist(partial(self._around.store.write, work))
@@ -418,19 +417,19 @@ class Lane:
                 self._around.defects.note("delivery", further, channel=self.name)
         return replace(judged, results=plain)
 
-    def _stands(self, verdict: Final) -> None:
-        """Keep whether the channel is held."""
-        self.condition.stands(verdict)
+    def _note_hold(self, verdict: Final) -> None:
+        """Note whether the channel is held now."""
+        self.condition.note_hold(verdict)
         if arrived(verdict):
             self._fallback.freed()
         elif isinstance(verdict, Hold):
             self._fallback.held(self._around.clock.monotonic())
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of a work of the store, tried until it succeeds. Raises StoreRefused and StoreClosed.
+        """Retry a call of the store until it succeeds. Raises StoreRefused and StoreClosed.
 
-        At a stop it is tried once more and then given up: a send without a record is found at the next start and
-        sent again, marked as a possible repeat.
+        During a stop it is tried once: a send without a stored outcome is found at the next start and repeated,
+        marked as a possible repeat.
         """
         failures = 0
         while True:
@@ -443,7 +442,7 @@ class Lane:
                 if last:
                     raise
                 failures += 1
-                self._got_on()  # it waits for the database, which is what the writer's health tells
+                self._progressed()  # the lane is sound; the writer's health reports the database
                 log.error(LogEvent.DATABASE_FAILED, channel=self.name, error=error)
             spread = self._around.rng.random()
             wait = backoff.delay(failures, base=0.5, cap=self._around.settings.store_retry_cap, spread=spread)

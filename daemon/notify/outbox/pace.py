@@ -1,8 +1,8 @@
-"""How fast a channel may be sent to: what its service counts, and what the operator says.
+"""How fast a channel may be sent to, by its service's documented limits and the operator's.
 
-A service counts by its token, whatever wrapd calls the channels that hold it, so these share a tally, kept as long
-as the daemon runs. Lanes ask in threads of their own: what one has booked is under way for all. Moments are
-monotonic seconds. Must never wait, and never show a key: it holds the token.
+A service counts by token, so all channels with the same token share a tally, kept as long as the daemon runs.
+Lanes call from threads of their own: a place that one has booked counts for all. Times are monotonic seconds. It
+never waits, and shows no key: keys hold the token.
 """
 
 import threading
@@ -16,8 +16,8 @@ from daemon.notify.services.base import Counted
 
 @dataclass(slots=True)
 class _Tally:
-    """What is counted together: when messages went out, the first one first, at least as many as any bound asks
-    for; how many are under way; of which channels it knows what was sent before."""
+    """What one service counts together. `sent` holds the last `most` send times, ascending, so that every bound on
+    the tally can be checked; `known` holds the channels whose earlier sends were already added."""
 
     sent: list[float] = field(default_factory=list)
     under_way: int = 0
@@ -25,10 +25,12 @@ class _Tally:
     known: set[ChannelName] = field(default_factory=set)
 
     def wait(self, bound: Counted, now: float) -> float:
-        """Seconds until one more keeps below the bound. One under way counts from its end, which is to come."""
+        """Seconds until one more message keeps the bound. One in flight counts from its end, which is to come, so
+        it takes a place for at least `bound.seconds` from now."""
         free = bound.most - self.under_way
         if free <= 0:
             return bound.seconds
+        # One more fits once fewer than `free` sends lie in the window: once the free-th last has left it.
         return 0.0 if len(self.sent) < free else max(0.0, self.sent[-free] + bound.seconds - now)
 
     def add(self, moments: Iterable[float]) -> None:
@@ -45,7 +47,7 @@ class Paces:
         self._lock = threading.Lock()
 
     def of(self, channel: ChannelName, bounds: Sequence[Counted]) -> "Pace":
-        """The pace of a channel. What was counted under the same keys counts, whoever sent it."""
+        """The pace of a channel. Sends of other channels under the same keys count too."""
         with self._lock:
             pairs = [(bound, self._tallies.setdefault(bound.key, _Tally())) for bound in bounds]
             for bound, tally in pairs:
@@ -54,8 +56,8 @@ class Paces:
 
 
 class Pace:
-    """One channel's way to the tallies; made by `Paces`. It books before it claims a message, so that two channels
-    never take the same place."""
+    """One channel's view of its tallies; made by `Paces`. A lane books before it claims a message, so that two
+    channels never take the same place."""
 
     def __init__(
         self, channel: ChannelName, pairs: Sequence[tuple[Counted, _Tally]], lock: threading.Lock
@@ -65,12 +67,12 @@ class Pace:
         self._booked = False
 
     def wait(self, now: float) -> float:
-        """Seconds until the next one may go; 0: now."""
+        """Seconds until the next message may be sent; 0: now."""
         with self._lock:
             return self._wait(now)
 
     def book(self, now: float) -> float:
-        """The same; where it is 0 the next one's place is kept, until it is `sent` or the place is let `free`."""
+        """The same; at 0 a place is booked until `sent` or `free`."""
         with self._lock:
             rest = self._wait(now)
             if rest <= 0 and not self._booked:
@@ -79,19 +81,19 @@ class Pace:
             return rest
 
     def sent(self, now: float) -> None:
-        """One was sent by `now`. Told at the end of a send: the service counts from when it got it."""
+        """Count a message. Call it at the end of a send: the service may count from any moment until then."""
         with self._lock:
             self._free()
             for tally in self._tallies:
                 tally.add([now])
 
     def free(self) -> None:
-        """Nothing is to be sent now."""
+        """Release the booked place: nothing is sent now."""
         with self._lock:
             self._free()
 
     def before(self, moments: Sequence[float]) -> None:
-        """When messages were sent to the channel before: where a tally does not know yet, they count."""
+        """Count messages sent to the channel before, in each tally that does not know of them yet."""
         with self._lock:
             for tally in self._tallies:
                 if self._channel not in tally.known:

@@ -1,7 +1,7 @@
-"""Covers of finished videos: each is fetched once, while its link is valid, checked to be a picture, and kept.
+"""Covers of finished videos: each is fetched once while its link is valid, checked to be a picture, and stored.
 
-Owns which addresses may be asked for a picture, and the picture's check. Must never raise where a message waits,
-and never log a link: it is signed.
+Owns which addresses a picture may be fetched from, and the check of its bytes. A message that waits for a picture
+sees no exception. Links are signed, so they are never logged.
 """
 
 import asyncio
@@ -28,22 +28,22 @@ from daemon.transport import Answer, Timeouts, TransportError, environment_proxy
 log = logger(__name__)
 
 MOST_BYTES = 2 * 1024 * 1024
-"""Largest picture that is kept: covers are some hundred KiB."""
+"""Largest picture in bytes. Covers are some hundred KiB."""
 MOST_PIXELS = 50_000_000
-"""Pixels that a picture may say it has: whoever shows it takes memory for them all. Covers have 2 million."""
+"""Most pixels by a picture's own header: a viewer allocates memory for all of them. Covers have 2 million."""
 FETCH_TIMEOUTS = Timeouts(connect=3.0, read=5.0, total=10.0)
 TRY_AGAIN = timedelta(minutes=10)
-"""A picture that could not be had is tried again by another link, not sooner than this."""
+"""After a failed fetch, how long until another link to the picture is tried."""
 _AT_ONCE = 4
-"""Pictures that are fetched at the same time."""
+"""Concurrent fetches."""
 _KEPT = 8
 """Pictures in memory: one is sent to several channels at the same time."""
 _CLOUD = ".myhuaweicloud.com"
-"""Names of which Huawei Cloud alone says where they lead."""
+"""Domain in which Huawei Cloud alone controls the DNS."""
 
 
 class Fetch(Protocol):
-    """Gets what a link names; raises TransportError."""
+    """Fetches a URL. Raises TransportError."""
 
     async def __call__(
         self,
@@ -59,18 +59,18 @@ class Fetch(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureSource:
-    """Where a project's pictures come from: its API (scheme, host and port), the proxy on the way (None: what the
-    environment names), and a file of CAs to trust beside the public ones."""
+    """Where a project's pictures come from: its API (scheme, host and port), the proxy to use (None: the
+    environment's), and a file of CAs to trust in addition to the public ones."""
 
     endpoint: str
     proxy: str | None = None
     ca_file: str | None = None
 
     def reach(self, url: str) -> Reach | None:
-        """Which addresses may be connected to for a link; None where it may not be followed at all.
+        """Which addresses may be connected to for a link; None: it may not be followed at all.
 
-        https leads outside, wherever its name leads to. What lies on the host of the API itself (on any port,
-        where that is this machine) may be anywhere, as the API may.
+        Only https is followed, and only to public addresses. A link to the API's own host (any port if that is
+        this machine) may lead to any address, as the API's own URL may.
         """
         try:
             parts, api = urlsplit(url), urlsplit(self.endpoint)
@@ -113,60 +113,58 @@ class Covers:
         self._kept: OrderedDict[int, PictureRow] = OrderedDict()
 
     def begin(self, job: int) -> None:
-        """A job (a row id) has ended: fetch its cover, if it has one, beside everything else."""
+        """Fetch the cover of an ended job (a row id) in the background, if it has one."""
         self._tasks.spawn("picture", self._begin(job), job=job)
 
     async def cover_of(self, job: JobRow, *, patience: float) -> Cover | None:
-        """The job's cover; None where it has none, none can be had, or not within `patience` seconds: it is
-        fetched on then, for the next one who asks. Its `url` works for now, and for whoever has it."""
+        """The job's cover; None if it has none, or if it cannot be had within `patience` seconds. A slow fetch
+        goes on for later callers. The cover's `url` works without credentials until it expires."""
         if job.asset.cover_url is None and job.id not in self._kept:
             return None
-        picture = await self._waited(self._having(job), patience=patience)
+        picture = await self._wait_for(self._task_of(job), patience=patience)
         if picture is None or picture.data is None or picture.content_type is None:
             return None
         return Cover(url=self._public(job), data=picture.data, content_type=picture.content_type)
 
     async def stop(self) -> None:
-        """Give up what is under way; the next who asks begins again."""
+        """Cancel the fetches in flight; a later call starts again."""
         await self._tasks.end(patience=0)
 
     async def _begin(self, job: int) -> None:
         try:
             row = await self._store.read_async(lambda tx: tx.jobs.get(job))
         except StoreError:
-            return  # the message asks again
+            return  # the message fetches it again
         if row is not None and row.asset.cover_url is not None:
-            await self._waited(self._having(row), patience=FETCH_TIMEOUTS.total * 2)
+            await self._wait_for(self._task_of(row), patience=FETCH_TIMEOUTS.total * 2)
 
-    async def _waited(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
+    async def _wait_for(self, task: "asyncio.Task[PictureRow | None]", *, patience: float) -> PictureRow | None:
         done, _ = await asyncio.wait({task}, timeout=patience)
         return task.result() if done and not task.cancelled() else None
 
-    def _having(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
-        """The one task that looks for the job's picture."""
+    def _task_of(self, job: JobRow) -> "asyncio.Task[PictureRow | None]":
+        """The job's task; callers at the same time share it."""
         task = self._under_way.get(job.id)
         if task is None:
-            task = self._tasks.spawn("picture", self._have(job), job=job.job_id)
+            task = self._tasks.spawn("picture", self._load(job), job=job.job_id)
             self._under_way[job.id] = task
             task.add_done_callback(lambda _: self._under_way.pop(job.id, None))
         return task
 
-    async def _have(self, job: JobRow) -> PictureRow | None:
+    async def _load(self, job: JobRow) -> PictureRow | None:
         kept = self._kept.get(job.id)
         if kept is None:
             kept = await self._stored(job.id)
-        if kept is not None and not self._worth_another(kept, job):
+        if kept is not None and not self._may_retry(kept, job):
             self._keep(kept)
             return kept
         url = job.asset.cover_url
-        if url is None or not self._alive(job, url):
+        if url is None or not self._is_valid(job, url):
             return kept
         async with self._slots:
             fetched = await self._fetched(job, url)
         self._keep(fetched)
-        with contextlib.suppress(
-            StoreError
-        ):  # untracked meanwhile, or a full disk: this message has it all the same
+        with contextlib.suppress(StoreError):  # untracked meanwhile, or a full disk: this message still shows it
             await self._store.write(lambda tx: tx.pictures.put(fetched))
         return fetched
 
@@ -182,7 +180,7 @@ class Covers:
         error: str | None = None
         reach = None if source is None else source.reach(url)
         if source is None or reach is None:
-            error = "its link is not https, or leads to this machine or its network"
+            error = "its link is not https, or points to this machine or its network"
         else:
             try:
                 data, kind = await self._get(source, url, reach)
@@ -213,29 +211,29 @@ class Covers:
             raise _NoPicture(f"the server answers {answer.status}")
         kind = picture_type(answer.body)
         if kind is None:
-            raise _NoPicture("what the server gives is no JPEG, PNG, GIF or WebP")
+            raise _NoPicture("the server's answer is not a JPEG, PNG, GIF or WebP picture")
         width, height = picture_size(answer.body) or (0, 0)
         if (pixels := width * height) > MOST_PIXELS:
             raise _NoPicture(f"the picture has {pixels} pixels, more than {MOST_PIXELS}")
         return answer.body, kind
 
-    def _worth_another(self, kept: PictureRow, job: JobRow) -> bool:
-        """Whether a picture that could not be had may be there now: the job has another link, after a while."""
+    def _may_retry(self, kept: PictureRow, job: JobRow) -> bool:
+        """Whether to retry a failed picture: the job has another link, and `TRY_AGAIN` has passed."""
         return (
             kept.data is None
             and job.asset.cover_url not in (None, kept.url)
             and self._clock.now() - kept.fetched_at >= TRY_AGAIN
         )
 
-    def _alive(self, job: JobRow, url: str) -> bool:
+    def _is_valid(self, job: JobRow, url: str) -> bool:
         fetched = job.links_at or job.tracked_at
         until = link_expiry(url, fetched_at=fetched, unsigned_life=None)
         return until is None or until > self._clock.now()
 
     def _public(self, job: JobRow) -> str | None:
-        """The service's own link to the cover, where a chat service can fetch it now."""
+        """The service's own link to the cover; None if a chat service could not fetch it now."""
         url = job.asset.cover_url
-        if url is None or not url.startswith("https://") or not self._alive(job, url):
+        if url is None or not url.startswith("https://") or not self._is_valid(job, url):
             return None
         try:
             host = (urlsplit(url).hostname or "").rstrip(".")
@@ -251,4 +249,4 @@ class Covers:
 
 
 class _NoPicture(Exception):
-    """There is an answer, but no picture in it."""
+    """The answer holds no usable picture."""

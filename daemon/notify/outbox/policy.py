@@ -1,5 +1,5 @@
-"""When to try again after a verdict, when to give up, whose fault a refusal is, and how a channel does. Pure, but
-for what is remembered of refusals.
+"""When to retry after a verdict, when to give up, whether a refusal is about the message or the channel, and the
+condition of a channel. No I/O, clock or randomness; the two classes keep counts.
 """
 
 from collections.abc import Sequence
@@ -14,29 +14,34 @@ from daemon.notify.transport.verdicts import Dead, Final, Hold, Retry, Sent, Unk
 from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome
 
 LEAST_TRIES = 5
-"""Attempts after which a delivery may be given up, however long they took."""
+"""Attempts before a delivery may be given up, however old it is: with few, a service may just have been down."""
 
 
-def outcome(
-    verdict: Final,
-    claimed: Claimed,
-    *,
-    reason: str,
-    at: datetime,
-    probes: int,
-    pause: float,
-    settings: NotifySettings,
-    spread: float,
-    uptime: float = float("inf"),
-) -> Outcome:
-    """What to record of an attempt that ended `at`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """The circumstances in which an attempt ended `at`.
 
-    `probes` counts the refusals of the channel since it is held, this one included; `pause` is for how many
-    seconds the channel rests; `spread` is a random number in [0, 1). Waits grow with the delivery's own attempts.
-    One that was tried for `give_up_after` is dead, of which no more counts than wrapd has been at work (`uptime`,
-    seconds); a held one waits without end. One that arrived, though not with everybody, is sent: its channel
-    alone is held.
+    `probes` counts the channel's refusals since it is held, this one included; `pause` is how many seconds the
+    channel rests; `spread` is a random number in [0, 1); `uptime` is how many seconds wrapd has been running.
     """
+
+    reason: str
+    at: datetime
+    settings: NotifySettings
+    spread: float
+    probes: int = 0
+    pause: float = 0.0
+    uptime: float = float("inf")
+
+
+def outcome(verdict: Final, claimed: Claimed, end: AttemptEnd) -> Outcome:
+    """What to record for an attempt.
+
+    Waits grow with the delivery's own attempts. A delivery is dead once it was tried for `give_up_after`, of which
+    only time that wrapd was running counts. A held one waits indefinitely. One that reached some of the recipients
+    counts as sent; only its channel is held.
+    """
+    reason, settings, spread = end.reason, end.settings, end.spread
     match verdict:
         case Sent() | Hold(delivered=True):
             return Outcome(kind=AttemptOutcome.SENT, status_code=verdict.status, reason=reason)
@@ -44,108 +49,87 @@ def outcome(
             return Outcome(kind=AttemptOutcome.DEAD, status_code=verdict.status, reason=reason)
         case Hold():
             kind = AttemptOutcome.HELD
-            wait = pause or _probe_wait(probes, settings, spread)
+            wait = end.pause or _probe_wait(end.probes, settings, spread)
         case Retry():
             kind = AttemptOutcome.RETRY
-            wait = max(pause, _retry_wait(verdict, claimed.attempt, settings, spread))
+            wait = max(end.pause, _retry_wait(verdict, claimed.attempt, settings, spread))
         case Unknown():
             kind = AttemptOutcome.UNKNOWN
-            wait = max(pause, _unknown_wait(claimed.attempt, settings, spread))
+            wait = max(end.pause, _unknown_wait(claimed.attempt, settings, spread))
         case _:
             assert_never(verdict)
-    old = (
-        claimed.delivery.tried_until(at, uptime=uptime) >= settings.give_up_after
+    too_old = (
+        claimed.delivery.tried_until(end.at, uptime=end.uptime) >= settings.give_up_after
         and claimed.attempt >= LEAST_TRIES
     )
-    if old and kind is not AttemptOutcome.HELD:
+    if too_old and kind is not AttemptOutcome.HELD:
         return Outcome(kind=AttemptOutcome.DEAD, status_code=verdict.status, reason=f"given up: {reason}")
-    due_at = at + timedelta(seconds=wait)
-    return Outcome(kind=kind, status_code=verdict.status, reason=reason, due_at=due_at, uptime=uptime)
+    due_at = end.at + timedelta(seconds=wait)
+    return Outcome(kind=kind, status_code=verdict.status, reason=reason, due_at=due_at, uptime=end.uptime)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Deliveries of one message, and what becomes of all of them."""
+    """Deliveries of one message that share an outcome."""
 
     claimed: tuple[Claimed, ...]
     outcome: Outcome
 
 
-def outcomes(
-    verdict: Final,
-    claimed: Sequence[Claimed],
-    *,
-    reason: str,
-    at: datetime,
-    probes: int,
-    pause: float,
-    settings: NotifySettings,
-    spread: float,
-    uptime: float = float("inf"),
-) -> tuple[Judged, ...]:
-    """The same for a message that told of several: those that are tried again are so together, and only those that
-    have been failing for too long are dead. A refusal of the message is none of each alert: they are due at once,
-    to be told one by one."""
+def outcomes(verdict: Final, claimed: Sequence[Claimed], end: AttemptEnd) -> tuple[Judged, ...]:
+    """The same for a message with several alerts. They are retried together; only those that have failed for too
+    long are dead. A refused digest says nothing about each alert, so all are due at once, to be sent singly."""
     if len(claimed) > 1 and isinstance(verdict, Dead):
-        result = Outcome(kind=AttemptOutcome.RETRY, status_code=verdict.status, reason=reason, due_at=at)
+        result = Outcome(kind=AttemptOutcome.RETRY, status_code=verdict.status, reason=end.reason, due_at=end.at)
         return (Judged(claimed=tuple(claimed), outcome=result),)
     latest = max(claimed, key=lambda each: each.attempt)
     found: dict[AttemptOutcome, tuple[Outcome, list[Claimed]]] = {}
     for each in claimed:
+        # By the highest attempt of the group: equal waits keep it together for the next digest.
         aged = each if each is latest else replace(each, attempt=latest.attempt)
-        result = outcome(
-            verdict,
-            aged,
-            reason=reason,
-            at=at,
-            probes=probes,
-            pause=pause,
-            settings=settings,
-            spread=spread,
-            uptime=uptime,
-        )
+        result = outcome(verdict, aged, end)
         found.setdefault(result.kind, (result, []))[1].append(each)
     return tuple(Judged(claimed=tuple(members), outcome=result) for result, members in found.values())
 
 
-def failed_by_us(
-    claimed: Sequence[Claimed], *, reason: str, at: datetime, settings: NotifySettings, spread: float
-) -> tuple[Judged, ...]:
-    """What to record where an error of wrapd's own kept a message from being sent. One that told of many says
-    nothing about each: they are due at once, to be told one by one. A single one waits, longer each time; after
-    `DEFECTS` of them it is to be told in the plainest form, and if that fails too it is dead."""
+def failed_by_us(claimed: Sequence[Claimed], end: AttemptEnd) -> tuple[Judged, ...]:
+    """What to record if a defect of wrapd's own kept a message from being sent. The alerts of a digest are due at
+    once, to be sent singly. A single alert waits, longer each time; after `DEFECTS` failures it is composed in
+    the plainest form, and if that fails too it is dead."""
     if len(claimed) > 1:
-        result = Outcome(kind=AttemptOutcome.RETRY, reason=reason, due_at=at)
+        result = Outcome(kind=AttemptOutcome.RETRY, reason=end.reason, due_at=end.at)
         return (Judged(claimed=tuple(claimed), outcome=result),)
     defects = claimed[0].delivery.defects + 1
     if defects > DEFECTS:
-        result = Outcome(kind=AttemptOutcome.DEAD, reason=f"given up: {reason}", defect=True)
+        result = Outcome(kind=AttemptOutcome.DEAD, reason=f"given up: {end.reason}", defect=True)
     else:
-        due_at = at + timedelta(seconds=defect_wait(defects, settings, spread))
-        result = Outcome(kind=AttemptOutcome.RETRY, reason=reason, due_at=due_at, defect=True)
+        due_at = end.at + timedelta(seconds=defect_wait(defects, end.settings, end.spread))
+        result = Outcome(kind=AttemptOutcome.RETRY, reason=end.reason, due_at=due_at, defect=True)
     return (Judged(claimed=tuple(claimed), outcome=result),)
 
 
 def defect_wait(defects: int, settings: NotifySettings, spread: float) -> float:
-    """Seconds until a delivery is tried again that wrapd itself failed so often."""
+    """Seconds until a delivery is retried after so many defects."""
     return backoff.delay(defects, base=settings.retry_base, cap=settings.retry_cap, spread=spread)
 
 
 class PlainRefusals:
-    """Whether a refusal of a message in its plainest form is about the message or about the channel: two alerts
-    running that are refused in the same way are the channel's. If the channel takes another message after that, it
-    was about these alerts after all."""
+    """Decides whether the refusal of a message in its plainest form is about the message or the channel.
+
+    Two different alerts in a row that are refused in the same way count against the channel. If the channel then
+    takes another message, the refusals were about those alerts after all.
+    """
 
     def __init__(self) -> None:
         self.dead: tuple[int, ...] = ()
-        """The alerts (row ids) that were refused in a row, each given up for it."""
+        """Alerts (row ids) given up for refusals in a row; revived once these count against the channel."""
         self._alike: tuple[int | None, str | None] | None = None
         self._suspected: set[int] = set()
         self._guilty: set[int] = set()
 
     def about_channel(self, verdict: Dead, delivery: int) -> bool:
-        """Take in a refusal of one alert; whether it is the channel that refuses."""
-        if delivery in self._guilty:
+        """Count a refusal of one alert. Returns whether it is about the channel."""
+        if delivery in self._guilty:  # or two bad alerts would hold a good channel by turns forever
             return False
         alike = (verdict.status, verdict.code)
         again, self._alike = alike == self._alike, alike
@@ -163,9 +147,9 @@ class PlainRefusals:
         return self._alike is None
 
     def taken(self) -> None:
-        """The channel took a message."""
+        """Note that the channel took a message."""
         self._guilty |= self._suspected
-        if len(self._guilty) > _REMEMBERED:
+        if len(self._guilty) > _REMEMBERED:  # bounds the memory; a forgotten one is suspected once more
             self._guilty.clear()
         self._suspected.clear()
         self.dead, self._alike = (), None
@@ -175,9 +159,9 @@ _REMEMBERED = 10_000
 
 
 def channel_pause(verdict: Final, *, failures: int, probes: int, settings: NotifySettings, spread: float) -> float:
-    """Seconds for which the whole channel rests after a verdict: a service that is down is asked with one
-    delivery, not with all of them. `failures` counts the channel's failed sends in a row, `probes` its refusals
-    since it is held, this one included."""
+    """Seconds for which the entire channel rests after a verdict, so that a service that is down is tried with one
+    delivery, not with all. `failures` counts the channel's failed sends in a row, `probes` its refusals since it
+    is held, this one included."""
     match verdict:
         case Sent() | Dead() | Hold(delivered=True):
             return 0.0
@@ -200,18 +184,18 @@ def _unknown_wait(tries: int, settings: NotifySettings, spread: float) -> float:
 
 
 def _retry_wait(verdict: Retry, tries: int, settings: NotifySettings, spread: float) -> float:
-    """Our own back-off, and no less than what the service asks for, within bounds."""
+    """wrapd's own back-off, or the service's requested wait up to `throttled_cap` if that is longer."""
     own = backoff.delay(tries, base=settings.retry_base, cap=settings.retry_cap, spread=spread)
-    asked = verdict.after
-    if asked is None or not isfinite(asked):
-        asked = settings.throttled_wait if verdict.throttled else 0.0
-    return max(own, min(asked, settings.throttled_cap))
+    requested = verdict.after
+    if requested is None or not isfinite(requested):
+        requested = settings.throttled_wait if verdict.throttled else 0.0
+    return max(own, min(requested, settings.throttled_cap))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """A channel rests from `since` to `until` (monotonic seconds). A `strict` one is the service's own wish; any
-    other ends early for a delivery that was written, released or revived meanwhile."""
+    """A channel rests from `since` to `until` (monotonic seconds). A `strict` pause was requested by the service;
+    any other ends early for a delivery that was written, released or revived meanwhile."""
 
     since: float
     until: float
@@ -220,7 +204,7 @@ class Pause:
 
 @dataclass(slots=True)
 class ChannelCondition:
-    """How a channel does, by the messages that it took and refused. Times are arguments."""
+    """The condition of a channel, by the messages that it took and refused."""
 
     held: bool = False
     partly: bool = False
@@ -228,21 +212,21 @@ class ChannelCondition:
     probes: int = 0
     """Refusals of the channel since it is held."""
     failures: int = 0
-    """Sends in a row that failed."""
+    """Failed sends in a row."""
     failed_at: datetime | None = None
     singly: int = 0
-    """Messages that tell of one alert each, to find out which of many is refused."""
+    """How many of the next messages carry one alert each, to find out which alert of a digest is refused."""
     resume: bool = False
-    """What was put off for the channel, and for no message, is due as soon as it takes one."""
+    """Deliveries put off because of the channel, not of the message, are due at the next claim."""
     pause: Pause | None = None
 
     @property
     def is_calm(self) -> bool:
-        """Whether a success would change nothing of it."""
+        """Whether a successful send would leave the condition unchanged."""
         return not (self.held or self.failures or self.probes or self.singly or self.resume)
 
-    def is_told(self, verdict: Final) -> bool:
-        """Whether the operators have heard of the trouble that this is about, or that it ends."""
+    def was_reported(self, verdict: Final) -> bool:
+        """Whether the trouble that this verdict continues or ends was already reported to the operators."""
         match verdict:
             case Sent():
                 return self.held or self.partly
@@ -251,18 +235,18 @@ class ChannelCondition:
             case _:
                 return self.held
 
-    def stands(self, verdict: Final) -> None:
-        """Keep whether the channel is held, and whether for all."""
+    def note_hold(self, verdict: Final) -> None:
+        """Note whether the channel is held, and whether for some of its recipients only."""
         if arrived(verdict):
             self.held, self.partly = False, not isinstance(verdict, Sent)
         elif isinstance(verdict, Hold):
             self.held = True
 
     def count(self, verdict: Final, *, written: bool, many: int, at: datetime) -> None:
-        """Take in the verdict on a message of `many` alerts. Not `written`: it was an error of wrapd's own, and
-        nothing was asked of the channel."""
+        """Count the verdict on a message of `many` alerts. Not `written`: a defect of wrapd's own kept it from
+        being sent, so it says nothing about the channel."""
         self.singly = max(0, self.singly - 1)
-        if (isinstance(verdict, Dead) or not written) and many > 1:  # each alert by itself
+        if (isinstance(verdict, Dead) or not written) and many > 1:
             self.singly = max(self.singly, many)
         if not written:
             return
@@ -276,16 +260,16 @@ class ChannelCondition:
             case Hold():
                 self.probes += 1
             case Retry() if verdict.throttled or verdict.status is None:
-                self.resume = True  # nothing came of it that could be about this message
+                self.resume = True  # neither a throttle nor a missing answer can be about this message
                 self.failures += 1
             case _:
                 self.failures += 1
         self.failed_at = at
 
     def rest(self, verdict: Final, *, now: float, settings: NotifySettings, spread: float) -> float:
-        """Let the channel rest where the verdict asks for it; for how many seconds. `now`: monotonic seconds;
+        """Pause the channel if the verdict asks for it. Returns for how many seconds. `now`: monotonic seconds;
         `spread`: a random number in [0, 1)."""
-        if isinstance(verdict, Dead) and self.held:  # it was a probe
+        if isinstance(verdict, Dead) and self.held:  # a refused probe; without a rest the next would follow now
             verdict = Hold(reason=verdict.reason)
         seconds = channel_pause(
             verdict, failures=self.failures, probes=max(1, self.probes), settings=settings, spread=spread
@@ -297,4 +281,4 @@ class ChannelCondition:
 
 
 _OUTAGE = 3
-"""Failures in a row from which on they are taken for the service's, not for those of single messages."""
+"""Failures in a row from which on the service is to blame, not single messages."""

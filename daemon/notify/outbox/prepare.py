@@ -1,8 +1,7 @@
-"""What a message needs beside its words, made ready before it is written: links that live, wrapd's own links, the
-picture.
+"""Prepares what a message needs besides its text: valid links, wrapd's own links, the picture.
 
-Owns the order of these and how long a text waits for them. Must never raise, never repeat or lose a text for the
-sake of a link or a picture, and never know a channel's markup.
+Owns their order and how long a message waits for them. A link or picture that cannot be had neither raises nor
+delays, repeats or loses the message. It knows nothing of a channel's markup.
 """
 
 import asyncio
@@ -23,38 +22,36 @@ from daemon.tasks import Defects
 LINK_EVENTS = frozenset({Event.SUCCEEDED, Event.LINK_EXPIRING})
 """Events whose messages carry links to the video."""
 RENEWAL_PATIENCE = 5.0
-"""Seconds that a text waits at most for fresh links."""
+"""Most seconds that a message waits for renewed links."""
 TOGETHER_PATIENCE = 30.0
-"""The same of a message that tells of many. Only one that is hours late has so many dead links: what it tells is
-worth more with links that work."""
+"""The same for a digest. Only one that is hours late has many dead links, and then working links are worth it."""
 _AT_ONCE = 8
-"""Jobs that are asked about at once: where the service does not answer, the rest is not asked."""
+"""Concurrent queries for renewed links. If the service does not answer these, the others are not sent."""
 CLOSED = ""
-"""Stands for wrapd's own link where that was revoked: nobody is to be given any link."""
+"""Stands for a revoked link of wrapd's own: the message then carries no link at all."""
 
 
 class Renew(Protocol):
-    """Asks the service for a job's links; gives the job as it is then, with the old ones where none were had."""
+    """Queries the service for a job's links. Returns the job as it is then, with its old links if that fails."""
 
     async def __call__(self, job: JobRow, *, patience: float) -> JobRow: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnLinks:
-    """wrapd's own links to videos: `{public_url}/v/{token}`, alive for `life` seconds. `token` makes a new one
-    that nobody can guess."""
+    """wrapd's own links to videos: `{public_url}/v/{token}`, valid for `life` seconds. `token` makes one that
+    cannot be guessed."""
 
     public_url: str
     life: float
     token: Callable[[], str]
 
     def url(self, token: str) -> str:
-        """The link that holds `token`."""
+        """The link with `token`."""
         return f"{self.public_url.rstrip('/')}/v/{token}"
 
     def of(self, tx: Transaction, job: JobRow, *, at: datetime) -> str | None:
-        """The job's link, made where it has none; `CLOSED` where it is revoked, None where there is no video to
-        link to."""
+        """The job's link, created if needed; `CLOSED` if it was revoked, None if there is no video to link to."""
         asset = job.asset
         if asset.preview_url is None and asset.download_url is None and asset.asset_id is None:
             return None
@@ -64,7 +61,7 @@ class OwnLinks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The deliveries with their jobs as they are now, and the picture, if there is one to show."""
+    """The deliveries with their jobs as they are now, and the picture if there is one to show."""
 
     claimed: tuple[Claimed, ...]
     cover: Cover | None = None
@@ -72,7 +69,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wants:
-    """What a channel's messages hold. `machine`: programs read them, and find the service's own links in them;
+    """What a channel's messages contain. `machine`: programs read them, so they carry the service's own links;
     `picture`: they show the cover."""
 
     machine: bool
@@ -81,7 +78,7 @@ class Wants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparer:
-    """Makes links and pictures ready. What is None is not to be had: `renew`, `pictures`, `own_links`."""
+    """Prepares links and pictures. `renew`, `pictures` and `own_links` are None where they are not available."""
 
     settings: NotifySettings
     clock: Clock
@@ -91,8 +88,8 @@ class Preparer:
     own_links: OwnLinks | None = None
 
     def links(self, tx: Transaction, claimed: Sequence[Claimed], at: datetime) -> Mapping[int, str]:
-        """wrapd's own links for what is claimed, by the jobs' row ids; made in the transaction of the claim. One
-        that cannot be made costs no alert: it carries the service's links."""
+        """wrapd's own links for what is claimed, by the jobs' row ids; created in the transaction of the claim. If
+        one cannot be created, its alert carries the service's links."""
         found: dict[int, str] = {}
         for each in claimed if self.own_links is not None else ():
             if each.job is not None and each.delivery.event in LINK_EVENTS:
@@ -106,32 +103,31 @@ class Preparer:
         except Exception as error:
             if is_of_database(error):
                 raise
-            self._broken([claimed], error)
+            self._note_defect([claimed], error)
             return None
 
     def is_ready(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> bool:
         """Whether `prepare` would do nothing. Pure."""
         if wants.picture and self.pictures is not None and len(claimed) == 1:
             return False
-        return self.renew is None or not self._dying(claimed, links=links, machine=wants.machine)
+        return self.renew is None or not self._expiring(claimed, links=links, machine=wants.machine)
 
     async def prepare(self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], wants: Wants) -> Prepared:
-        """What is claimed, with links that live as long as `link_margin` where they can be had, and the cover of
-        a single finished job. Takes 5 s for links (of many jobs 30 s) and `picture_patience` for the picture at
-        most."""
+        """What is claimed, with links renewed that expire within `link_margin`, and the cover of a single finished
+        job. Takes at most 5 s for links (30 s in a digest) and `picture_patience` for the picture."""
         try:
             claimed = await self._renewed(claimed, links=links, machine=wants.machine)
         except Exception as error:  # noqa: BLE001 - old links are better than no message
-            self._broken(claimed, error)
+            self._note_defect(claimed, error)
         if not wants.picture or len(claimed) != 1:
             return Prepared(claimed=claimed)
         try:
             return Prepared(claimed=claimed, cover=await self._cover(claimed[0], links=links))
         except Exception as error:  # noqa: BLE001 - no picture is better than no message
-            self._broken(claimed, error)
+            self._note_defect(claimed, error)
             return Prepared(claimed=claimed)
 
-    def _broken(self, claimed: Sequence[Claimed], error: Exception) -> None:
+    def _note_defect(self, claimed: Sequence[Claimed], error: Exception) -> None:
         first = claimed[0].delivery
         self.defects.note("delivery", error, channel=first.channel, delivery=first.id)
 
@@ -139,32 +135,32 @@ class Preparer:
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
     ) -> tuple[Claimed, ...]:
         renew = self.renew
-        dying = {} if renew is None else self._dying(claimed, links=links, machine=machine)
-        if renew is None or not dying:
+        expiring = {} if renew is None else self._expiring(claimed, links=links, machine=machine)
+        if renew is None or not expiring:
             return claimed
         patience = RENEWAL_PATIENCE if len(claimed) == 1 else TOGETHER_PATIENCE
-        fresh = await self._asked(renew, list(dying.values()), patience=patience)
+        renewed = await self._query_links(renew, list(expiring.values()), patience=patience)
         return tuple(
-            each if each.job is None or each.job.id not in fresh else replace(each, job=fresh[each.job.id])
+            each if each.job is None or each.job.id not in renewed else replace(each, job=renewed[each.job.id])
             for each in claimed
         )
 
-    async def _asked(self, renew: Renew, jobs: Sequence[JobRow], *, patience: float) -> dict[int, JobRow]:
-        """The jobs as they are now, as many as `patience` seconds allow for."""
+    async def _query_links(self, renew: Renew, jobs: Sequence[JobRow], *, patience: float) -> dict[int, JobRow]:
+        """The jobs as they are now, as many as can be queried in `patience` seconds."""
         end = self.clock.monotonic() + patience
-        fresh: dict[int, JobRow] = {}
+        renewed: dict[int, JobRow] = {}
         for begin in range(0, len(jobs), _AT_ONCE):
             left = end - self.clock.monotonic()
             if left <= 0:
                 break
             some = jobs[begin : begin + _AT_ONCE]
-            fresh |= {row.id: row for row in await asyncio.gather(*(renew(job, patience=left) for job in some))}
-        return fresh
+            renewed |= {row.id: row for row in await asyncio.gather(*(renew(job, patience=left) for job in some))}
+        return renewed
 
-    def _dying(
+    def _expiring(
         self, claimed: tuple[Claimed, ...], *, links: Mapping[int, str], machine: bool
     ) -> dict[int, JobRow]:
-        """The jobs whose links are to be shown and are dead, or die within the margin."""
+        """Jobs whose links will be shown and are dead, or expire within the margin."""
         by = self.clock.now() + timedelta(seconds=self.settings.link_margin)
         return {
             each.job.id: each.job
@@ -172,7 +168,7 @@ class Preparer:
             if each.job is not None
             and each.delivery.event in LINK_EVENTS
             and (machine or each.job.id not in links)
-            and _dies(each.job, by=by)
+            and _expires(each.job, by=by)
         }
 
     async def _cover(self, claimed: Claimed, *, links: Mapping[int, str]) -> Cover | None:
@@ -186,8 +182,8 @@ class Preparer:
         return cover if cover is None or own is None else replace(cover, url=f"{own}/cover")
 
 
-def _dies(job: JobRow, *, by: datetime) -> bool:
-    """Whether a link to the video is dead `by` then."""
+def _expires(job: JobRow, *, by: datetime) -> bool:
+    """Whether a link to the video expires `by` then."""
     for url in (job.asset.preview_url, job.asset.download_url):
         if url is None:
             continue

@@ -1,11 +1,8 @@
-"""The part of a channel's work that blocks: choosing what the next message tells, writing it, sending it,
-going on.
+"""The blocking part of a channel's work: choosing the next message, composing it, sending it, and going on.
 
-The choice is made in one transaction with the claim: one alert, several together, or nothing yet; a channel
-without digests claims and nothing else. The rest runs in the channel's own thread. As long as nothing goes
-wrong it stays there: a send, the record of it and the next claim in one transaction, the next send. Whatever is
-not plain success is left to the lane. Must never record what did not end so, and never take more than one
-message at a time.
+The choice (one alert, a digest, or nothing yet) is made in the transaction of the claim. The rest runs in the
+channel's own thread, and stays there while all goes well: send, then record and next claim in one transaction,
+then the next send. Anything but plain success is left to the lane. One message is in flight at a time.
 """
 
 import asyncio
@@ -14,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from daemon.clock import Clock, SteadyClock
+from daemon.clock import SteadyClock
 from daemon.domain.digests import MOST, Decision, Later, Single, Together, decide
 from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import ChannelName
@@ -22,14 +19,15 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.message import Message
 from daemon.notify.message.compose import compose, compose_digest, compose_plain
 from daemon.notify.message.language import MessageContext
-from daemon.notify.outbox import NotifySettings
+from daemon.notify.outbox.context import Surroundings
 from daemon.notify.outbox.pace import Pace
 from daemon.notify.outbox.policy import Judged
-from daemon.notify.outbox.prepare import Prepared, Preparer, Wants
+from daemon.notify.outbox.prepare import Prepared, Wants
 from daemon.notify.transport import Channel, SendReport
 from daemon.notify.transport.verdicts import Hold, Retry, Sent, arrived
-from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome, Store, StoreError, Transaction
-from daemon.tasks import Defects
+from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome, StoreError, Transaction
+
+log = logger(__name__)
 
 Links: TypeAlias = Mapping[int, str]
 """wrapd's own links by the jobs' row ids."""
@@ -37,7 +35,7 @@ Links: TypeAlias = Mapping[int, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Deliveries that are claimed, for one message: of several, a digest."""
+    """Deliveries claimed for one message; several make a digest."""
 
     claimed: tuple[Claimed, ...]
     links: Links = field(default_factory=dict)
@@ -49,17 +47,17 @@ class Claim:
 
 @dataclass(slots=True)
 class InFlight:
-    """The deliveries (row ids) that a lane has under way: what is being sent and in flight nowhere has no owner.
-    Read by other threads; each change puts in a new value."""
+    """Row ids that a lane has in flight. A row that is marked as being sent and is in flight nowhere has lost its
+    lane. Other threads read it, so each change assigns a new value."""
 
     rows: frozenset[int] = frozenset()
 
     def take(self, claimed: Sequence[Claimed]) -> None:
-        """These come into it, beside what is there; before their claim is stored."""
+        """Add these. Called in the transaction that claims them, so that the rescue never sees them unowned."""
         self.rows |= {each.delivery.id for each in claimed}
 
     def keep(self, after: "ClaimOrIdle | None") -> None:
-        """What was there is stored; only what is to be sent next stays."""
+        """Keep only what is sent next: everything else is stored."""
         self.rows = (
             frozenset(each.delivery.id for each in after.claimed) if isinstance(after, Claim) else frozenset()
         )
@@ -67,7 +65,7 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Nothing is to be sent for `seconds`, as far as is known."""
+    """Nothing can be sent for `seconds`, unless rows are written meanwhile."""
 
     seconds: float
 
@@ -78,8 +76,8 @@ OwnLinksOf: TypeAlias = Callable[[Transaction, Sequence[Claimed], datetime], Lin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimer:
-    """Takes what one channel is to be sent next. `above` and `window` (seconds) say when alerts are told together
-    (`domain.digests`; `above` 0: never), `longest` is how many seconds nothing is looked at."""
+    """Claims what one channel gets next. `above` and `window` (seconds) say when alerts form a digest
+    (`domain.digests`; `above` 0: never); `longest` is the poll interval in seconds."""
 
     channel: ChannelName
     above: int
@@ -91,9 +89,9 @@ class Claimer:
     def take(
         self, tx: Transaction, *, now: datetime, singly: bool, resume: bool, probe: bool = True
     ) -> ClaimOrIdle:
-        """Claim what goes out next. `singly`: nothing together this time; `resume`: what was put off because of
-        the channel goes in the order in which it was written; without `probe` a held channel is tried with what it
-        has not refused."""
+        """Claim what goes out next. `singly`: no digest this time; `resume`: deliveries put off because of the
+        channel are due, in the order in which they were written; without `probe` a held channel is tried with a
+        delivery that it has not refused yet."""
         if resume:
             tx.outbox.resume(self.channel)
         decision = self._decision(tx, now=now, singly=singly)
@@ -103,7 +101,7 @@ class Claimer:
                 if group:
                     return self._claim(tx, group, now=now)
                 claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
-            case Later():  # what is for the operators is never told together, and need not wait for it
+            case Later():  # operator alerts never join a digest, so they need not wait for one
                 claimed = tx.outbox.claim(self.channel, now=now, apart=True)
                 if claimed is None:
                     return Idle(seconds=min(decision.seconds, self.longest))
@@ -116,7 +114,7 @@ class Claimer:
         return self._claim(tx, (claimed,), now=now)
 
     def glance(self, tx: Transaction, *, now: datetime) -> float:
-        """Seconds until there may be something to take; 0: now. Only reads."""
+        """Seconds until there may be something to claim; 0: now. Only reads."""
         return self._until(tx.outbox.next_due(self.channel, now=now), now)
 
     def _decision(self, tx: Transaction, *, now: datetime, singly: bool) -> Decision:
@@ -135,7 +133,7 @@ class Claimer:
 
 
 def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
-    """Store what becomes of the deliveries of a message."""
+    """Store the outcomes of a message's deliveries."""
     for judged in results:
         if len(judged.claimed) == 1:
             tx.outbox.finish(judged.claimed[0], judged.outcome, at=at)
@@ -145,8 +143,8 @@ def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """`moved`: it leads elsewhere than before; `held`: since how many seconds it is held, None: it is not; `sent`:
-    how many seconds ago it got messages, as far back as any limit of it counts."""
+    """A channel's state as its lane begins. `moved`: its URL has changed; `held`: seconds since it is held, None:
+    it is not; `sent`: how many seconds ago its messages were sent, as far back as any of its limits counts."""
 
     moved: bool
     held: float | None
@@ -156,8 +154,8 @@ class Arrival:
 def arrive(
     channel: Channel, tx: Transaction, *, salt: str, clock: SteadyClock, elsewhere: bool = False
 ) -> Arrival:
-    """Note where the channel leads; what it refused under another URL than it has now is due at once: somebody has
-    corrected it. `elsewhere`: that it leads elsewhere is known already. A new fingerprint is kept under `salt`."""
+    """Store the fingerprint of the channel's URL under `salt`. If the URL has changed (`elsewhere`: it is known to
+    have), everything that was held or put off is due at once: a person has corrected it."""
     name, now = channel.name, clock.now()
     moved = tx.addresses.moved(name, channel.fingerprint, salt=salt) or elsewhere
     if moved:
@@ -179,9 +177,9 @@ _LINES = {
 
 
 def log_send(
-    channel: ChannelName, claim: Claim, report: SendReport, outcome: Outcome, *, pause: float, told: bool
+    channel: ChannelName, claim: Claim, report: SendReport, outcome: Outcome, *, pause: float, reported: bool
 ) -> None:
-    """Log what came of it: for how many seconds the channel rests now, and whether its trouble was told before."""
+    """Log a result. `pause`: seconds for which the channel rests now; `reported`: its trouble was known before."""
     first = claim.first
     fields: dict[str, object] = {
         "channel": channel,
@@ -193,18 +191,18 @@ def log_send(
         fields |= {"told": "digest", "deliveries": [each.delivery.id for each in claim.claimed]}
     match report.verdict:
         case Sent():
-            if told:
+            if reported:
                 log.info(LogEvent.CHANNEL_RELEASED, channel=channel)
             log.info(LogEvent.DELIVERY_SENT, **fields, seconds=round(report.seconds, 3))
         case Hold():
-            if not told:
+            if not reported:
                 log.error(LogEvent.CHANNEL_HELD, **fields, reason=outcome.reason)
         case _:
             log.warning(_LINES[outcome.kind], **fields, reason=outcome.reason, pause=round(pause, 1))
 
 
 def held_alert(channel: ChannelName, claim: Claim, report: SendReport, *, at: datetime) -> OperatorAlert:
-    """One alert for each time that the channel is held, however many deliveries wait."""
+    """The operator alert that a channel is held: one for each time, however many deliveries wait."""
     first = claim.first
     partly: dict[str, Json] = {"partly": True} if arrived(report.verdict) else {}
     return OperatorAlert(
@@ -214,18 +212,15 @@ def held_alert(channel: ChannelName, claim: Claim, report: SendReport, *, at: da
     )
 
 
-log = logger(__name__)
-
-_TELL_EVERY = 0.1
-"""Seconds between two reports of results to the loop while messages follow one another."""
+_REPORT_EVERY = 0.1
+"""Seconds between two reports of results to the event loop during a series."""
 AGAIN = Idle(seconds=0.0)
-"""Look again: whether the channel may be sent to now is not decided in the transaction."""
+"""Poll again: the transaction did not decide whether the channel may be sent to now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unrecorded:
-    """A message that was sent, or was to be, and whose outcome is still to be stored. `written`: the fault was the
-    service's, not in the writing."""
+    """A message whose outcome is not stored yet. Not `written`: a defect of wrapd kept it from being sent."""
 
     claim: Claim
     report: SendReport
@@ -237,8 +232,7 @@ Ended: TypeAlias = Unrecorded | ClaimOrIdle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneState:
-    """How the lane stands: when the channel last failed, and whether all is well, so that a success changes
-    nothing but the delivery."""
+    """When the channel last failed, and whether it is calm: then a success changes nothing but the delivery."""
 
     failed_at: datetime | None
     calm: bool
@@ -246,16 +240,11 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Sends the messages of one channel. `on_sent` is told, on the event loop, how many deliveries were sent;
-    `before_take` is called before each look at the outbox."""
+    """Sends the messages of one channel. `on_sent` gets the number of deliveries sent, on the event loop;
+    `before_take` is called before each claim."""
 
     channel: Channel
-    store: Store
-    clock: Clock
-    steady: SteadyClock
-    settings: NotifySettings
-    defects: Defects
-    preparer: Preparer
+    around: Surroundings
     claimer: Claimer
     pace: Pace
     wants: Wants
@@ -264,8 +253,8 @@ class Sender:
     on_sent: Callable[[int], None]
 
     def series(self, claim: Claim, ready: Prepared, state: LaneState, loop: asyncio.AbstractEventLoop) -> Ended:
-        """Send `load`, and what follows it as long as that is plain; what is left to do for the lane."""
-        sent, told_at = 0, self.clock.monotonic()
+        """Send `claim`, and what follows while all goes well. Returns what is left for the lane to do."""
+        sent, reported_at = 0, self.around.clock.monotonic()
         try:
             while True:
                 ended = self._send(claim, ready, state)
@@ -275,89 +264,91 @@ class Sender:
                 if after is None:
                     return ended
                 sent += len(claim.claimed)
-                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, told=False)
+                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, reported=False)
                 if not isinstance(after, Claim) or not self._is_ready(after):
                     return after
                 claim, ready = after, Prepared(claimed=after.claimed)
-                if (now := self.clock.monotonic()) - told_at >= _TELL_EVERY:
-                    self._tell(sent, loop)
-                    sent, told_at = 0, now
+                if (now := self.around.clock.monotonic()) - reported_at >= _REPORT_EVERY:
+                    self._report(sent, loop)
+                    sent, reported_at = 0, now
         finally:
-            self.channel.let_go()
-            self._tell(sent, loop)
+            self.channel.close_kept()
+            self._report(sent, loop)
 
     def _send(self, claim: Claim, ready: Prepared, state: LaneState) -> Unrecorded:
-        """Write the message and send it."""
+        """Compose the message and send it."""
         channel, claimed = self.channel, ready.claimed
         try:
             context = MessageContext(
                 zone=channel.zone,
-                now=self.clock.now(),
+                now=self.around.clock.now(),
                 language=channel.language,
                 links=claim.links,
                 cover=ready.cover,
                 failed_at=state.failed_at,
             )
-            message = _written(claimed, context)
-            report = channel.send(message, timeout=self.settings.send_timeout, clock=self.clock, more=True)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must not lose the delivery nor end the lane
+            message = _composed(claimed, context)
+            report = channel.send(
+                message, timeout=self.around.settings.send_timeout, clock=self.around.clock, more=True
+            )
+        except Exception as error:  # noqa: BLE001 - a defect of ours must not lose the delivery nor end the lane
             return self.failed(claim, error)
-        self.pace.sent(self.clock.monotonic())
+        self.pace.sent(self.around.clock.monotonic())
         return Unrecorded(claim=claim, report=report)
 
     def failed(self, claim: Claim, error: Exception) -> Unrecorded:
-        """An error of wrapd's own kept the message from being sent."""
+        """The result where a defect of wrapd's own kept the message from being sent."""
         first = claim.first.delivery
-        self.defects.note("delivery", error, channel=self.channel.name, delivery=first.id, job=first.job)
+        self.around.defects.note("delivery", error, channel=self.channel.name, delivery=first.id, job=first.job)
         reason = f"wrapd could not write the message ({type(error).__name__})"
         report = SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
         return Unrecorded(claim=claim, report=report, written=False)
 
     def _record(self, ended: Unrecorded) -> ClaimOrIdle | None:
-        """Store that it was sent, and take the next where the channel may be sent to at once. None where the
-        database does not take it, for whatever reason: the lane tries again, and knows what to do then."""
-        goes_on = self.pace.book(self.clock.monotonic()) <= 0
+        """Store that it was sent and, if the channel may be sent to at once, claim the next. None if the database
+        fails in any way: the lane handles the retry."""
+        goes_on = self.pace.book(self.around.clock.monotonic()) <= 0
         result = (Judged(claimed=ended.claim.claimed, outcome=_sent(ended.report)),)
         self.before_take()
 
         def work(tx: Transaction) -> ClaimOrIdle:
-            at = self.steady.now()
+            at = self.around.steady.now()
             finish(tx, result, at=at)
             if not goes_on or self.stopped.is_set():
                 return AGAIN
             return self.claimer.take(tx, now=at, singly=False, resume=False)
 
         try:
-            after = self.store.write_here(work)
+            after = self.around.store.write_here(work)
         except StoreError as error:
             log.error(LogEvent.DATABASE_FAILED, channel=self.channel.name, error=error)
             return None
-        except Exception as error:  # noqa: BLE001 - the message is sent: that must not be forgotten
-            self.defects.note("delivery", error, channel=self.channel.name)
+        except Exception as error:  # noqa: BLE001 - the message is sent: the lane must still record that
+            self.around.defects.note("delivery", error, channel=self.channel.name)
             return None
         self.claimer.in_flight.keep(after)
         return after
 
     def _is_ready(self, claim: Claim) -> bool:
         try:
-            return self.preparer.is_ready(claim.claimed, links=claim.links, wants=self.wants)
-        except Exception as error:  # noqa: BLE001 - the lane prepares it, and meets the error again
-            self.defects.note("delivery", error, channel=self.channel.name)
+            return self.around.preparer.is_ready(claim.claimed, links=claim.links, wants=self.wants)
+        except Exception as error:  # noqa: BLE001 - the lane prepares it and handles the error
+            self.around.defects.note("delivery", error, channel=self.channel.name)
             return False
 
-    def _tell(self, sent: int, loop: asyncio.AbstractEventLoop) -> None:
+    def _report(self, sent: int, loop: asyncio.AbstractEventLoop) -> None:
         if sent:
             try:
                 loop.call_soon_threadsafe(self.on_sent, sent)
-            except RuntimeError:  # the loop is closed: nobody counts any more
+            except RuntimeError:  # the loop is closed: results are no longer counted
                 return
 
 
-def _written(claimed: tuple[Claimed, ...], look: MessageContext) -> Message:
+def _composed(claimed: tuple[Claimed, ...], context: MessageContext) -> Message:
     if len(claimed) > 1:
-        return compose_digest(claimed, look)
+        return compose_digest(claimed, context)
     one = claimed[0]
-    return compose_plain(one) if one.delivery.defects >= DEFECTS else compose(one, look)
+    return compose_plain(one) if one.delivery.defects >= DEFECTS else compose(one, context)
 
 
 def _sent(report: SendReport) -> Outcome:

@@ -1,9 +1,8 @@
-"""The way to a chat service: one Apprise object with exactly one service for each channel. Apprise and requests
-are imported here and in `services` only.
+"""Transport to chat services: one Apprise object with exactly one service for each channel. Apprise and requests
+are imported only here and in `services`.
 
-`addresses` reads a URL as text and compares what its plugin read, `opening` checks it, `channel` writes and sends,
-`bounded` keeps every exchange within its time and records it, `smtp` does so for mail; `verdicts` says what an
-attempt came to.
+`addresses` reads a URL as text and compares it with what its plugin read, `opening` checks it, `channel` renders
+and sends, `bounded` limits and records HTTP exchanges, `smtp` does so for mail, `verdicts` judges attempts.
 """
 
 from daemon.notify.transport.bounded import doubts_of as proxy_doubts

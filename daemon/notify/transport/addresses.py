@@ -1,10 +1,9 @@
-"""The URL of a channel as text, and whether its plugin understood it: what was given and what it made of it
-must agree.
+"""The URL of a channel as text, and the check that its plugin read it as it was written.
 
-Apprise ends a password at a second colon or at a `;`, a path at a `#`, takes the first `@` for the last, and
-trims values: `normal` writes a URL so that it reads what a person gave, or refuses it by name. Owns which
-options are known: those that the plugin declares, and those that change what it reads. Must never show a part
-of a URL.
+Apprise ends a password at a second colon or at a `;`, a path at a `#`, splits at the first `@` instead of the
+last, and trims values. `normal` rewrites a URL so that Apprise reads what a person wrote, or refuses it with the
+reason. Owns which options are known: those that the plugin declares, and those that change what it reads. No
+error text shows a part of a URL.
 """
 
 import math
@@ -25,17 +24,17 @@ from daemon.notify.services.base import Carded, Option, options, options_of
 
 _URL = re.compile(r"(?P<scheme>[^:/?#]+)://(?P<authority>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?", re.DOTALL)
 _SIGNS = re.compile(r"[^A-Za-z0-9._~%!$&'()*+,=-]")
-"""What of a user or a password must not stand there as it is."""
+"""Characters of a user or a password that need escaping."""
 _NO_LOGIN = re.compile(r"[^:@]*(?::\d*)?")
-"""An authority without a user and a password: a host, and its port."""
+"""An authority without a user and a password: a host and an optional port."""
 _LATE_AT = re.compile(r"/[^?]*[^/?@]@|\?[^=]*@")
 _JOINED = re.compile(r";[A-Za-z][A-Za-z0-9_.-]*=")
 
 
 def normal(url: str) -> str:
-    """`url` so that Apprise reads what it says. Raises ValueError, which says what cannot be told apart."""
+    """`url`, escaped so that Apprise reads what it says. Raises ValueError, which names what is ambiguous."""
     if any(unicodedata.category(char) in {"Cc", "Cs"} for char in url):
-        raise ValueError("holds a character that no address has, such as a line break")
+        raise ValueError("holds a character that no URL has, such as a line break")
     found = _URL.fullmatch(url)
     if found is None:
         return url
@@ -62,7 +61,7 @@ def _joined(query: str) -> str:
     for option in options_of(query):
         shown = shown_key(option.key)
         if option.key in seen:
-            raise ValueError(f"has {shown} twice; what is meant cannot be known")
+            raise ValueError(f"has {shown} twice, which is ambiguous")
         if option.value != option.value.strip():
             raise ValueError(f"has {shown} with a space at its end, which Apprise drops; leave it out")
         seen.add(option.key)
@@ -70,20 +69,20 @@ def _joined(query: str) -> str:
 
 
 def with_query(url: str, change: Callable[[Option], str | None]) -> str:
-    """`url` with each option as `change` writes it (`key=value`, encoded), None: without it."""
+    """`url` with each option as `change` returns it (`key=value`, encoded; None: dropped)."""
     written = [piece for each in options(url) if (piece := change(each)) is not None]
     return url.partition("?")[0] + (f"?{'&'.join(written)}" if written else "")
 
 
 def login(url: str) -> tuple[str, str]:
-    """The user and the password before the host, decoded; '' for none."""
+    """The user and the password before the host, decoded; '' if missing."""
     found = _URL.fullmatch(url)
     user, _, password = ("" if found is None else found["authority"].rpartition("@")[0]).partition(":")
     return unquote(user), unquote(password)
 
 
 def shown_key(key: str) -> str:
-    """An option's name, where it can be nothing but a name: a value that slipped into its place stays hidden."""
+    """An option's name, if it can only be a name. A value that slipped into its place stays hidden."""
     is_name = re.fullmatch(r"[+:-]?[a-z][a-z0-9_.-]{0,23}", key) is not None and not is_token_like(key)
     return f"{key}=" if is_name else "an option"
 
@@ -96,17 +95,17 @@ def is_token_like(text: str) -> bool:
 _EVERYWHERE = frozenset({"user", "pass", "password", "port"})
 """Options that Apprise reads for all plugins without declaring them."""
 _IGNORED = frozenset({"overflow"})
-"""Options of Apprise that wrapd decides by itself."""
+"""Options of Apprise that wrapd overrides."""
 _TIMES = frozenset({"rto", "cto"})
 _NO_SUCH = "zz-no-such-option"
 _RAW = frozenset({"qsd", "qsd+", "qsd-", "qsd:", "url", "query"})
-"""What a parsed URL holds of its query as it stands."""
+"""Fields of a parsed URL that hold its query verbatim."""
 _LOCAL = frozenset({"syslog", "dbus", "gio", "gnome", "kde", "qt", "macosx", "windows", "growl", "blink1"})
-"""Schemes that show or write something on this machine, where nobody answers."""
+"""Schemes that show or write something on this machine, without any receipt."""
 
 
 def for_its_plugin(url: str, service: NotifyBase) -> str:
-    """`url`, with the values that `service`, made from it, has decoded once too often encoded once more."""
+    """`url`, with values encoded once more where `service`, made from it, has decoded them twice."""
 
     def written(option: Option) -> str:
         value = option.raw
@@ -118,7 +117,7 @@ def for_its_plugin(url: str, service: NotifyBase) -> str:
 
 
 def refuse_misread(url: str, scheme: str, service: NotifyBase, place: str) -> None:
-    """Raises ConfigFault where the plugin reads a part of `url` otherwise than it stands there, or not at all."""
+    """Raise ConfigFault if the plugin misreads or ignores a part of `url`."""
     known = _declared(service)
     for option in options(url):
         kind = str(known.get(option.key, {}).get("type", ""))
@@ -142,7 +141,7 @@ def _declared(service: NotifyBase) -> Mapping[str, Mapping[str, Any]]:
 def _is_known(
     option: Option, url: str, scheme: str, service: NotifyBase, known: Mapping[str, Mapping[str, Any]]
 ) -> bool:
-    """Whether the plugin declares the option, or reads another URL where it has another name."""
+    """Whether the plugin declares the option, or reads the URL differently once the option is renamed."""
     if option.key in known or option.key in _EVERYWHERE:
         return True
     if option.key[:1] in _prefixes(service):
@@ -156,7 +155,7 @@ def _is_known(
 def _read(url: str, scheme: str) -> dict[str, Any]:
     try:
         found = parsed(url, scheme) or {}
-    except Exception as error:  # noqa: BLE001 - that an option is refused says that it is read
+    except Exception as error:  # noqa: BLE001 - an option that is refused is read
         return {"": type(error)}
     return {name: value for name, value in found.items() if name not in _RAW}
 
@@ -166,7 +165,7 @@ def _prefixes(service: NotifyBase) -> frozenset[str]:
 
 
 def _unknown(option: Option, service: NotifyBase, known: Mapping[str, Mapping[str, Any]]) -> str:
-    """The option that nobody knows, and what to do."""
+    """The unknown option, and the remedy."""
     shown = shown_key(option.key)
     near = (
         get_close_matches(option.key, [*known, *service.template_tokens, *_EVERYWHERE], n=1, cutoff=0.75)
@@ -196,18 +195,18 @@ def _refuse_other_login(url: str, service: NotifyBase, place: str) -> None:
             user, password = option.value, password or user  # the password may stand alone before the host
         elif unquote(option.value) != option.value and not _holds(service, option.value):
             raise ConfigFault(
-                f"{place}: has {shown_key(option.key)} with a % that its plugin reads otherwise than it is written"
+                f"{place}: has {shown_key(option.key)} with a % that its plugin does not read as it is written"
             )
     for what, text in (("user", user), ("password", password)):
         if text and not _holds(service, text, within=what == "user"):
             raise ConfigFault(
-                f"{place}: has a {what} that its plugin reads otherwise than it stands there; give it as "
-                f"{'user' if what == 'user' else 'pass'}= with its signs percent-encoded"
+                f"{place}: has a {what} that its plugin does not read as it is written; give it as "
+                f"{'user' if what == 'user' else 'pass'}= with special characters percent-encoded"
             )
 
 
 def _holds(value: object, text: str, *, within: bool = True, depth: int = 3) -> bool:
-    """Whether an object has `text` in one of its attributes, as it is or `within` a longer one."""
+    """Whether an attribute of an object equals `text`, or contains it (`within`)."""
     if isinstance(value, str):
         return text in value if within else text == value
     if depth == 0:
@@ -222,9 +221,9 @@ def _holds(value: object, text: str, *, within: bool = True, depth: int = 3) -> 
 
 
 def _refuse_address(service: NotifyBase, place: str) -> None:
-    """What a library would refuse only when it sends."""
+    """Refuse a port or host that a library would refuse only when it sends."""
     if isinstance(service.port, int) and not 0 < service.port < 65536:
-        raise ConfigFault(f"{place}: has a port that is none; ports go from 1 to 65535")
+        raise ConfigFault(f"{place}: has an invalid port; ports go from 1 to 65535")
     for name in ("host", "smtp_host"):
         host = getattr(service, name, None)
         if not isinstance(host, str) or not host or (name == "host" and "host" not in service.template_tokens):
@@ -232,31 +231,31 @@ def _refuse_address(service: NotifyBase, place: str) -> None:
         try:
             host.encode("idna")
         except UnicodeError:
-            raise ConfigFault(f"{place}: has a host whose name is none") from None
+            raise ConfigFault(f"{place}: has an invalid host name") from None
 
 
 def doubts_of(url: str, scheme: str, service: NotifyBase) -> Iterator[str]:
-    """What is allowed in a URL but unwise."""
+    """Warnings about what a URL may do but should not."""
     host = str(getattr(service, "smtp_host", "") or service.host or "")
     near = is_loopback(host.strip("[]"))
     given = {option.key for option in options(url)}
     if not service.verify_certificate and not near:
-        yield f"{scheme}:// with verify=no: whoever is on the way can read the alerts and the credentials"
+        yield f"{scheme}:// with verify=no: anyone on the network path can read the alerts and the credentials"
     if scheme in _LOCAL:
-        yield f"{scheme}:// ends on this machine: nobody answers whether a person saw an alert"
+        yield f"{scheme}:// ends on this machine: nothing confirms that a person saw an alert"
     if service.password and not near and _is_open(service):
         yield f"{scheme}:// sends the password in the clear; let it use TLS"
     for name in sorted(_IGNORED & given):
         yield f"{scheme}:// with {name}=, which does nothing: one alert is one message"
     if host.endswith(".logic.azure.com"):
         yield (
-            "workflows of Teams left logic.azure.com on 2025-11-30; copy the address anew from the workflow, "
+            "Teams workflows moved away from logic.azure.com on 2025-11-30; copy the URL from the workflow again, "
             "unless this is a logic app"
         )
 
 
 def _is_open(service: NotifyBase) -> bool:
-    """Whether it goes without TLS, which its service would offer under another scheme."""
+    """Whether it goes without TLS although its service offers TLS under another scheme."""
     mode = getattr(service, "secure_mode", None)
     if mode is not None:
         return bool(mode == "insecure")

@@ -1,11 +1,10 @@
-"""Bounds and a record for everything that a plugin sends over HTTP, and the watch that `smtp` keeps mail by too.
+"""Limits and records what a plugin sends over HTTP. Its `Watch` also serves `smtp`.
 
-Owns the only patches of requests: put in place once, and without effect outside of `watching`. Within, a send has
-a deadline that also ends a dripping answer (one thread keeps those of all channels), no answer is kept beyond a
-cap, no redirect is followed, and each exchange is recorded. What of the environment is on the way (proxies,
-certificates) is known here too. What other transports do (MQTT, XMPP, IRC, local programs) is not seen here and
-not bounded. Must never log, never keep a URL or a header but those that ask to wait, and never show the value of
-a variable: it may hold a password.
+Owns the only patches of requests: installed once, without effect outside of `watching`. Within, a send has a
+deadline that also ends a dripping answer (one thread serves all channels), answers are cut at a cap, redirects are
+not followed, and each exchange is recorded. It also checks the environment's proxies and certificates. Other
+transports (MQTT, XMPP, IRC, local programs) are neither seen nor bounded here. It logs nothing, keeps no URL and
+no header except those that ask to wait, and shows no variable's value: it may hold a password.
 """
 
 import contextlib
@@ -35,19 +34,19 @@ from daemon.notify.transport.verdicts import Exchange, Failure, Step
 PROXY_NAMES = tuple(
     cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
 )
-"""The variables that requests reads, those in small letters first."""
+"""The variables that requests reads, lower case first."""
 _CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PLAIN = frozenset({"http", "https"})
 _SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_NO_SOCKS = "the proxy is a SOCKS one, for which the Python package `PySocks` is not installed"
-_NO_PROXY = "the variable of the proxy is no address"
-_NO_CA = "the file of certificates does not exist"
+_NO_SOCKS = "a SOCKS proxy needs the Python package `PySocks`, which is not installed"
+_NO_PROXY = "the proxy variable does not hold an address"
+_NO_CA = "the certificate file does not exist"
 _NO_URL = "the URL cannot be used"
 
 
 def why_impossible(causes: Iterable[BaseException]) -> str:
-    """What a person must fix before any request can go out; '' where it is not so."""
+    """What a person must fix before any request can go out; '' if nothing."""
     for cause in causes:
         if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
             return f"{_NO_SOCKS} (ALL_PROXY, HTTPS_PROXY)"
@@ -63,7 +62,7 @@ def why_impossible(causes: Iterable[BaseException]) -> str:
 
 
 def doubts_of(environ: Mapping[str, str]) -> Iterator[str]:
-    """What of the environment keeps messages from chat services; each names its variable."""
+    """Faults of the environment that keep messages from chat services; each names its variable."""
     for name in PROXY_NAMES:
         value = environ.get(name, "").strip()
         if value and not name.lower().startswith("no_"):
@@ -77,7 +76,7 @@ def doubts_of(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def proxy_passwords(environ: Mapping[str, str]) -> set[str]:
-    """The passwords in the variables of proxies."""
+    """The passwords in the proxy variables."""
     found: set[str] = set()
     for name in PROXY_NAMES:
         login = environ.get(name, "").partition("://")[2].rpartition("@")[0]
@@ -103,7 +102,7 @@ _Call = Callable[[], None]
 
 
 class Deadlines:
-    """Calls that are made at a moment unless they are called off before."""
+    """Makes calls at given times, unless they are canceled before."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -120,7 +119,7 @@ class Deadlines:
         try:
             yield
         finally:
-            entry.clear()  # empty it stays in the heap until its time: nothing to look for, nobody to wake
+            entry.clear()  # it stays in the heap, empty, until its time: no search, and the thread is not woken
 
     def _add(self, due: float, entry: list[_Call]) -> None:
         with self._changed:
@@ -139,25 +138,25 @@ class Deadlines:
                     self._changed.wait(wait if self._waiting else None)
                     now = self._clock.monotonic()
                 _, _, entry = heapq.heappop(self._waiting)
-            with contextlib.suppress(Exception):  # called off; and whatever a call meets, the others are made
+            with contextlib.suppress(Exception):  # canceled (empty), or failed: the other calls are still made
                 entry.pop()()
 
 
 ANSWER_CAP = 64 * 1024
-"""Bytes kept of an answer: what a service says of a message is far shorter."""
+"""Bytes kept of an answer. Services' answers to a message are far shorter."""
 CONNECT_TIMEOUT = 10.0
-"""Seconds for a connection to come about, within the whole deadline."""
+"""Seconds for connecting, within the total deadline."""
 _CHUNK = 4096
 _CLOCK = SystemClock()
-"""Sockets wait in real time, whatever clock the rest goes by."""
+"""Sockets wait in real time, whatever clock the rest of the program uses."""
 _DEADLINES = Deadlines(_CLOCK)
 KEPT_FOR = 1.0
-"""Seconds after which a connection that was kept for the next message is closed all the same: a server may close
-it from then on, at the very moment of a send, and nobody could say whether that arrived."""
+"""Seconds after which an idle connection is closed. Later a server may close it just as a message is sent, and
+then it is unknown whether the message arrived."""
 
 
 class Watch:
-    """One send: the seconds that it may still spend on the wire, and what has happened so far."""
+    """One send: the seconds left on the wire, and the exchanges so far."""
 
     def __init__(self, seconds: float, kept: "Kept | None" = None) -> None:
         self.kept = kept
@@ -165,20 +164,20 @@ class Watch:
         self.expired = False
         self.connected = False
         self.step = Step.CONNECT
-        """How far a conversation with a mail server has come."""
+        """The step that a conversation with a mail server has reached."""
         self.seconds = seconds
         self._left = seconds
         self._sockets: list[Callable[[], socket.socket | None]] = []
 
     def hold(self, find: Callable[[], socket.socket | None]) -> None:
-        """Name a socket that is to be shut when the time is over."""
+        """Register a socket to shut when the time is over."""
         self._sockets.append(find)
         if self.expired:
             self._expire()
 
     @property
     def left(self) -> float:
-        """Seconds of the deadline that are left; at least a moment, so that it can be a timeout."""
+        """Seconds left; always positive, so that it can be a timeout."""
         return max(0.001, self._left)
 
     @property
@@ -188,7 +187,7 @@ class Watch:
 
     @contextlib.contextmanager
     def counting(self) -> Iterator[None]:
-        """Let the time run: at its end all sockets are shut, which ends any wait on them."""
+        """Let the time run. At its end all sockets are shut, which ends any wait on them."""
         started = _CLOCK.monotonic()
         try:
             with _DEADLINES.within(self.left, self._expire):
@@ -210,14 +209,14 @@ _WATCH: ContextVar[Watch | None] = ContextVar("wrapd_watch", default=None)
 
 
 def current_watch() -> Watch | None:
-    """The watch of this thread's send."""
+    """The watch of this thread's send; None outside of one."""
     return _WATCH.get()
 
 
 @contextlib.contextmanager
 def watching(seconds: float, kept: "Kept | None" = None) -> Iterator[Watch]:
-    """Bound and record what this thread sends: `seconds` on the wire, all exchanges together. Connections are
-    closed at the end of each exchange, or `kept`."""
+    """Bound and record what this thread sends: at most `seconds` on the wire for all exchanges together.
+    Connections are closed after each exchange, or `kept`."""
     _install()
     if kept is not None:
         kept.renew()
@@ -231,7 +230,7 @@ def watching(seconds: float, kept: "Kept | None" = None) -> Iterator[Watch]:
 
 @functools.cache
 def _install() -> None:
-    setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; else each session makes two more
+    setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; each session makes two adapters
     setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
 
@@ -241,10 +240,10 @@ def _install() -> None:
 
 @functools.cache
 def _watched(pool: Any) -> Any:
-    """A kind of pool, over plain connections, TLS or SOCKS, with sockets that the watch can shut: from the first
-    step of a connection on, the handshake included."""
+    """A subclass of a pool class (plain, TLS or SOCKS) whose sockets the watch can shut, from before the handshake
+    on."""
 
-    class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]  # which one is known when it runs
+    class WatchedConnection(pool.ConnectionCls):  # type: ignore[misc]  # the base is known at run time only
         def _new_conn(self) -> Any:
             raw = super()._new_conn()
             _hold(lambda: raw)
@@ -252,7 +251,7 @@ def _watched(pool: Any) -> Any:
 
         def connect(self) -> None:
             super().connect()
-            held = self.sock  # the attribute is emptied once the headers have come, and the body may still drip
+            held = self.sock  # the attribute is cleared after the headers, while the body may still drip in
             _connected(lambda: held)
 
     class Pool(pool):  # type: ignore[misc]  # as above
@@ -261,7 +260,7 @@ def _watched(pool: Any) -> Any:
         def _get_conn(self, timeout: float | None = None) -> Any:
             connection = super()._get_conn(timeout)
             kept = connection.sock
-            if kept is not None:  # one that was kept is known to the watch like a new one
+            if kept is not None:  # a reused connection is registered like a new one
                 _connected(lambda: kept)
             return connection
 
@@ -305,37 +304,36 @@ class _Adapter(HTTPAdapter):
 
 
 class _KeptAdapter(_Adapter):
-    """The same for many sessions: it is not theirs to close."""
+    """The same, shared by many sessions, which must not close it."""
 
     def close(self) -> None:
-        """What a session does at its end."""
+        """Do nothing: each session calls this at its end."""
 
     def end(self) -> None:
         super().close()
 
 
 class Kept:
-    """The connections of one channel between messages that follow one another. Only one that carried a whole good
-    answer is kept."""
+    """Connections of one channel, kept between messages. Only one that carried a complete good answer is kept."""
 
     def __init__(self) -> None:
         self._adapter: _KeptAdapter | None = None
         self._used = 0.0
 
     def adapter(self) -> _KeptAdapter:
-        """The transport over what is kept."""
+        """The adapter over the kept connections."""
         if self._adapter is None:
             self._adapter = _KeptAdapter()
         return self._adapter
 
     def renew(self) -> None:
-        """Before a send: what lay idle for too long is closed."""
+        """Close connections that were idle for too long. Called before each send."""
         now = _CLOCK.monotonic()
         if now - self._used > KEPT_FOR:
-            self.let_go()
+            self.close_kept()
         self._used = now
 
-    def let_go(self) -> None:
+    def close_kept(self) -> None:
         """Close all."""
         if self._adapter is not None:
             self._adapter.end()
@@ -347,8 +345,8 @@ def _adapter() -> HTTPAdapter:
 
 
 def _proxies_of(original: Callable[..., dict[str, str]]) -> Callable[..., dict[str, str]]:
-    """The proxies that the environment names for an address, looked up anew only where it has changed: the
-    original goes through all of the environment twice for each request."""
+    """The environment's proxies for a URL, cached until a proxy variable changes: the original walks the entire
+    environment twice for each request."""
 
     @functools.lru_cache(maxsize=64)
     def found(server: str, no_proxy: str | None, _environment: tuple[str | None, ...]) -> dict[str, str]:
@@ -373,7 +371,7 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
         if type(session.get_adapter(request.url)) is HTTPAdapter:
             session.mount("http://", _Adapter())
             session.mount("https://", _Adapter())
-        session.get_redirect_target = lambda _response: None  # else the body of a redirect is read without a cap
+        session.get_redirect_target = lambda _response: None  # or a redirect's body would be read without a cap
         request.headers["Accept-Encoding"] = "identity"
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
         watch.connected = False
@@ -381,30 +379,30 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 response = _exchange(watch, lambda: original(session, request, **kwargs))
             except BaseException:
-                _let_go(watch)
+                _close_kept(watch)
                 raise
             if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
-                _let_go(watch)
+                _close_kept(watch)
             return response
 
     return send
 
 
-def _let_go(watch: Watch) -> None:
+def _close_kept(watch: Watch) -> None:
     if watch.kept is not None:
-        watch.kept.let_go()
+        watch.kept.close_kept()
 
 
 def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
-    """Make the call, record what came, and give the plugin an answer that is complete and small."""
+    """Make the call, record the answer, and hand the plugin one that is read completely and capped."""
     try:
         response = call()
-    except Exception as error:  # a value of the environment or the URL may make the libraries raise anything
+    except Exception as error:  # a bad variable or URL can make the libraries raise anything
         watch.exchanges.append(_failed(watch, error))
         if isinstance(error, requests.RequestException):
             raise
         raise requests.ConnectionError("the exchange failed") from error
-    if watch.expired:  # while the headers came: what there is of them says nothing
+    if watch.expired:  # the headers may be cut off, so they prove nothing
         response.close()
         watch.exchanges.append(_failed(watch, TimeoutError()))
         raise requests.ReadTimeout("the time for this send is over")
@@ -424,11 +422,11 @@ def _exchange(watch: Watch, call: Callable[[], Any]) -> Any:
 
 
 _WAITS = ("Retry-After", "x-ogw-ratelimit-reset", "X-RateLimit-Reset-After")
-"""Headers that say for how long to send nothing; the second is Feishu's, the third Discord's."""
+"""Headers with a time for which to send nothing; the second is Feishu's, the third Discord's."""
 
 
 def _read(response: Any) -> tuple[bytes, bool]:
-    """The body, at most `ANSWER_CAP` bytes of it, and whether that is all."""
+    """The body, at most `ANSWER_CAP` bytes of it, and whether it is complete."""
     body = bytearray()
     try:
         for chunk in response.iter_content(_CHUNK):
@@ -456,7 +454,7 @@ def _failed(watch: Watch, error: BaseException) -> Exchange:
 
 
 def why_unconnected(watch: Watch, error: BaseException) -> str:
-    """Why no connection came about, in words."""
+    """Why no connection was made, in words."""
     return _unconnected(watch, list(_chain(error)))
 
 
@@ -468,7 +466,7 @@ def _unconnected(watch: Watch, causes: list[BaseException]) -> str:
     if words is not None:
         return words
     if watch.expired or any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
-        return "no connection came about in time"
+        return "no connection in time"
     if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
         return f"the request could not be made ({type(causes[0]).__name__})"
     system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
@@ -480,13 +478,13 @@ _UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((urllib3.exceptions.ProxyError,), _PROXY),
     ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
     ((ConnectionRefusedError,), "the connection was refused"),
-    ((ssl.SSLError,), "no TLS connection came about"),
+    ((ssl.SSLError,), "the TLS handshake failed"),
 )
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and all that caused it, requests' and urllib3's own wrappings included."""
+    """The error and all its causes, including those that requests and urllib3 wrap in arguments."""
     seen: set[int] = set()
     todo: list[Any] = [error]
     while todo:

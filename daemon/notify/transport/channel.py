@@ -1,7 +1,7 @@
-"""One destination of alerts: writes a message in its form, hands it to its plugin, and says what came of it.
+"""One destination of alerts: renders a message for its service, hands it to the plugin, and reports the result.
 
-Owns the order template, card, plain text, plainest text, and that one send is one report. A channel is used by one
-thread at a time. Must never log or raise what holds a channel's URL: it is a credential.
+Owns the order of fallbacks (template, card, plain text, plainest text); one send is one report. A channel is used
+by one thread at a time. Its URL is a credential, so no log line or exception holds it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from daemon.notify.outbox import ChannelPlan
 from daemon.notify.services import service_for
 from daemon.notify.services.base import Carded, Counted, Markup
 from daemon.notify.services.cards import Rendered, plainest, render
-from daemon.notify.transport.bounded import Kept, Watch, watching
+from daemon.notify.transport.bounded import Kept, watching
 from daemon.notify.transport.smtp import watch_mail
 from daemon.notify.transport.verdicts import Final, PlainOnce, Verdict, judge, settle
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 log = logger(__name__)
 
 DIGEST_ABOVE = 6
-"""Alerts within the window above which people get them in one message, where the config does not say."""
+"""More alerts than this within the window are one message for people, unless the config says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendReport:
-    """What one send came to. `reason` is for people and holds no secret; `seconds` is how long it took."""
+    """The result of one send. `reason` is for people and holds no secret; `seconds` is how long it took."""
 
     verdict: Final
     reason: str
@@ -50,7 +50,7 @@ class SendReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A message as this channel's plugin gets it: `card` is None where the plain text is what is posted."""
+    """A message as this channel's plugin gets it. Without a `card` the plain text is posted."""
 
     text: Rendered
     card: Mapping[str, Any] | None = None
@@ -77,7 +77,7 @@ class Channel:
         self.name = name
         self._address = address
         self.doubts = doubts
-        """What its URL says that is allowed but unwise, each with its place."""
+        """Warnings about its URL, each with its place."""
         self.scheme = scheme
         self.zone = zone
         self.plan = plan or ChannelPlan()
@@ -86,7 +86,7 @@ class Channel:
         self._plugin = plugin
         self._secrets = secrets
         self.service = service_for(scheme, limit=_body_limit(plugin))
-        """What is known of its service."""
+        """The facts about its service."""
         vars(plugin)["throttle"] = _paced(plugin.throttle)
         vars(plugin)["overflow_mode"] = apprise.OverflowMode.UPSTREAM  # one message is one message
         self._kept = Kept()
@@ -99,22 +99,22 @@ class Channel:
 
     @property
     def limits(self) -> tuple[Counted, ...]:
-        """How many messages it may get within which time: what its service documents, and the operator's word."""
+        """How many messages it may get in which time, by its service's documentation and the operator."""
         return self.service.counted(self._plugin, self.plan.max_per_minute, name=self.name)
 
     @property
     def digest_above(self) -> int:
-        """Alerts within the window above which they come in one message; 0: never."""
+        """More alerts than this within the window are sent as one message; 0: never."""
         if self.plan.digest_above is not None:
             return self.plan.digest_above
         return 0 if self.service.machine else DIGEST_ABOVE
 
     def leads_to(self, other: "Channel") -> bool:
-        """Whether the other one has the same URL."""
+        """Whether the other channel has the same URL."""
         return self._address == other._address
 
     def is_same(self, other: "Channel") -> bool:
-        """Whether the other one sends the same messages, in the same way, to the same place."""
+        """Whether the other channel sends the same messages in the same way to the same URL."""
         return (
             self.leads_to(other)
             and (self.name, self.scheme, self.zone, self.plan, self.language)
@@ -123,38 +123,40 @@ class Channel:
         )
 
     def fingerprint(self, salt: str) -> str:
-        """What shows that the channel's URL is another one: four hexadecimal digits under a salt. They miss one
-        change in 65,536, and say too little to find a password by."""
+        """Shows whether the channel's URL has changed: four hexadecimal digits, salted. They miss one change in
+        65,536, and are too few to guess a password from."""
         key = salt.encode()[: hashlib.blake2b.MAX_KEY_SIZE]
         return hashlib.blake2b(self._address.encode("utf-8", "surrogatepass"), key=key, digest_size=2).hexdigest()
 
     def write(self, message: Message) -> Written:
         """The message as `send` posts it: by the operator's template, else the service's card, else plain."""
-        own = self._by_template(message)
-        if own is not None:
+        own = None if self.templates is None else self.templates.render(message, self.service)
+        if own is not None:  # None too where the template fails
             return Written(text=own, from_template=True)
         return Written(text=render(message, self.service), card=self._card(message))
 
     def send(
         self, message: Message, *, timeout: float = 20.0, clock: Clock | None = None, more: bool = False
     ) -> SendReport:
-        """Send, blocking the caller: at most `timeout` seconds on the wire for each way that the service refuses
-        for what the message is: with its picture, without, as the plainest text, and without its links where these
-        may be what it refuses. With `more`, connections are kept for the next message; then `let_go` ends that.
-        Never raises."""
+        """Send, blocking the caller; never raises.
+
+        A form that the service refuses for its content is followed by a plainer one: with picture, without it, the
+        plainest text, and that without links if links may be the reason. Each form gets at most `timeout` seconds
+        on the wire. With `more`, connections are kept for the next message until `close_kept`.
+        """
         clock = clock or SystemClock()
         started = clock.monotonic()
         tried, verdict = 0, None
-        for written, told, last in self._ways(message):
+        for written, shown, last in self._forms(message):
             if last and not (isinstance(verdict, PlainOnce) and verdict.links):
                 break
-            verdict, requests = self._attempt(written, told, timeout, clock)
+            verdict, requests = self._attempt(written, shown, timeout, clock)
             tried += requests
             if not isinstance(verdict, PlainOnce):
                 break
         assert verdict is not None
         if not more:
-            self.let_go()
+            self.close_kept()
         final = settle(verdict)
         final = replace(final, reason=self._scrub(final.reason))
         return SendReport(
@@ -165,12 +167,12 @@ class Channel:
             seconds=clock.monotonic() - started,
         )
 
-    def let_go(self) -> None:
-        """No message follows at once: close what was kept open."""
-        self._kept.let_go()
+    def close_kept(self) -> None:
+        """Close kept connections: no message follows soon."""
+        self._kept.close_kept()
 
-    def _ways(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
-        """How the message can be sent, richest first; True where it is only for a service that minds its links."""
+    def _forms(self, message: Message) -> Iterator[tuple[Written, Message, bool]]:
+        """The forms of the message, richest first. True: only for a service that may have refused its links."""
         rich = self.write(message)
         yield rich, message, False
         bare = replace(message, cover=None)
@@ -184,20 +186,14 @@ class Channel:
             yield Written(text=linkless), bare, True
 
     def _card(self, message: Message) -> Mapping[str, Any] | None:
-        """The service's rich form of the message; None where it has none."""
+        """The service's rich form of the message; None if it has none."""
         if self.service.card is None:
             return None
         try:
             return self.service.card(message)
-        except Exception as error:  # noqa: BLE001 - a bug in a card must not keep a message back
+        except Exception as error:  # noqa: BLE001 - a bug in a card must not hold up a message
             log.error(LogEvent.CARD_FAILED, channel=self.name, told=message.event, error=error)
             return None
-
-    def _by_template(self, message: Message) -> Rendered | None:
-        """What the operator's template makes of the message; None where there is none or it fails."""
-        if self.templates is None:
-            return None
-        return self.templates.render(message, self.service)
 
     def _attempt(self, written: Written, message: Message, timeout: float, clock: Clock) -> tuple[Verdict, int]:
         error: str | None = None
@@ -208,7 +204,8 @@ class Channel:
                 accepted = self._hand_over(written, message, clock)
             except Exception as fault:  # noqa: BLE001 - a plugin may raise anything; the exchanges say what happened
                 error = f"the service's plugin failed: {type(fault).__name__}"
-        return self._judge(watch, accepted=accepted, error=error, clock=clock), len(watch.exchanges)
+        verdict = judge(self.service.rule, watch.exchanges, accepted=accepted, error=error, now=clock.now())
+        return verdict, len(watch.exchanges)
 
     def _hand_over(self, written: Written, message: Message, clock: Clock) -> bool:
         plugin = self._plugin
@@ -218,7 +215,7 @@ class Channel:
         if self.scheme in _TAKES_FACTS:
             facts = {key: sound(value) for key, value in message.facts.items() if key not in _PAYLOAD_FIELDS}
             vars(plugin)["payload_extras"] = {**facts, **self._own_extras}
-            # Past Apprise's dispatcher: for its result it would write out the service's URL, all facts included.
+            # Bypasses Apprise's dispatcher: it renders the service's URL, all facts included, for its own result.
             send: Callable[..., Any] = plugin.notify
         else:
             send = self._apprise.notify
@@ -230,12 +227,9 @@ class Channel:
         )
         return bool(result)
 
-    def _judge(self, watch: Watch, *, accepted: bool, error: str | None, clock: Clock) -> Verdict:
-        return judge(self.service.rule, watch.exchanges, accepted=accepted, error=error, now=clock.now())
-
     def _scrub(self, reason: str) -> str:
-        """`reason` on one line, without a URL and without any part of this channel's; cut last of all, so that no
-        piece of a secret is left."""
+        """`reason` on one line, without any URL or part of this channel's. It is cut last: a secret cut before
+        masking would leave a piece of it."""
         text = reason
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
@@ -244,7 +238,7 @@ class Channel:
 
 
 def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
-    """A plugin's own pace, but no more: some sleep for as long as a service's header says."""
+    """A plugin's own throttle, capped: some plugins sleep for as long as a service's header says."""
 
     def pace(last_io: Any = None, wait: float | None = None) -> None:
         throttle(last_io, None if wait is None else min(wait, _LONGEST_PACE))
@@ -254,15 +248,15 @@ def _paced(throttle: Callable[..., None]) -> Callable[..., None]:
 
 _LONGEST_REASON = 300
 _LONGEST_PACE = 6.0
-"""Seconds: a little more than the slowest pace that Apprise's plugins keep."""
+"""Seconds: a little more than the longest default throttle of Apprise's plugins."""
 _ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _TAKES_FACTS = frozenset({"json", "jsons"})
 _PAYLOAD_FIELDS = frozenset({"version", "title", "message", "attachments", "type"})
-"""Apprise's own fields of a json:// body; a fact may not take their place."""
+"""Apprise's own fields of a json:// body, which facts may not overwrite."""
 _FORMATS = {
     Markup.TEXT: apprise.NotifyFormat.TEXT,
     Markup.HTML: apprise.NotifyFormat.HTML,
-    Markup.MARKDOWN: apprise.NotifyFormat.TEXT,  # ours is written for the service, not for Apprise's conversion
+    Markup.MARKDOWN: apprise.NotifyFormat.TEXT,  # ours is in the service's dialect; Apprise must not convert it
 }
 _TYPES = {
     Severity.GOOD: apprise.NotifyType.SUCCESS,
@@ -278,7 +272,7 @@ def _body_limit(plugin: NotifyBase) -> int:
 
 
 def test_message(channel: ChannelName, *, now_text: str, language: Language | None = None) -> Message:  # noqa: PT028
-    """A friendly message for `wrapd channels test`; `now_text` is the moment in the channel's time zone."""
+    """A friendly message for `wrapd channels test`; `now_text` is the time in the channel's time zone."""
     language = language or Language.ENGLISH
     words = catalogue(language)
     return Message(

@@ -1,7 +1,7 @@
-"""Opening a channel: its URL is checked, and a fault in it named without showing it.
+"""Opens a channel: checks its URL, and names a fault in it without showing it.
 
-Owns which URLs are taken and which parts of them are secret. Must never send, and let nothing out that holds the
-URL: it is a credential.
+Owns which URLs are accepted and which parts of them are secret. It sends nothing, and its exceptions do not hold
+the URL, which is a credential.
 """
 
 import logging
@@ -32,14 +32,14 @@ from daemon.notify.transport.channel import Channel
 if TYPE_CHECKING:
     from daemon.notify.templates import Templates
 
-# Apprise's lines hold URLs and names of hosts: nobody gets them, whatever the program around us sets up.
+# Apprise logs URLs and host names, so its lines are dropped, however the program around us sets up logging.
 logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
     """A channel of the config. `url` is any Apprise URL, and a credential; `timezone` is an IANA name; `templates`
-    are the operator's own words for some events."""
+    are the operator's own texts for some events."""
 
     name: ChannelName
     url: str
@@ -53,9 +53,9 @@ class ChannelSettings:
 
 
 def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) -> Channel:
-    """The channel of `settings`; `console` is where a console:// channel writes (None: standard output).
+    """Open the channel of `settings`. A console:// channel writes to `console` (None: standard output).
 
-    Raises ConfigFault, which names the channel and the fault and never holds the URL.
+    Raises ConfigFault, which names the channel and the fault but not the URL.
     """
     place = f"channels.{settings.name}.url"
     MASKS.add({settings.url.strip()})
@@ -64,7 +64,7 @@ def open_channel(settings: ChannelSettings, *, console: TextIO | None = None) ->
     except ConfigFault:
         raise
     except Exception as error:  # noqa: BLE001 - a library may raise anything, and its text may hold the URL
-        raise ConfigFault(f"{place}: cannot be used ({type(error).__name__}); look at its parts") from None
+        raise ConfigFault(f"{place}: cannot be used ({type(error).__name__}); check each part of it") from None
 
 
 def _opened(settings: ChannelSettings, place: str, console: TextIO | None) -> Channel:
@@ -129,25 +129,23 @@ def _scheme(url: str, place: str) -> str:
 
 
 def _refuse_options(url: str, scheme: str, place: str) -> None:
-    """Options of Apprise that would get in the way of wrapd's own retries, or let foreign markup through; and
-    another host where that cannot be meant."""
+    """Refuse options of Apprise that would defeat wrapd's own retries or let foreign markup through, and a host
+    that the service cannot have."""
     given = {option.key: option.value.strip().lower() for option in options(url)}
     for name in ("retry", "wait"):
         if name in given:
-            raise ConfigFault(
-                f"{place}: {scheme}:// with {name}=; leave it out: wrapd itself sends again, and once"
-            )
+            raise ConfigFault(f"{place}: {scheme}:// with {name}=; leave it out: wrapd does the retries itself")
     for name in ("optional", "redirect"):
         if given.get(name, "no") not in {"no", "false", "off", "0", ""}:
             raise ConfigFault(
-                f"{place}: {scheme}:// with {name}=; leave it out: wrapd must see what the service says"
+                f"{place}: {scheme}:// with {name}=; leave it out: wrapd needs to see the service's own answer"
             )
     service = service_for(scheme, limit=1)
     html = service.markup is Markup.HTML
     own = {Markup.TEXT.value, service.markup.value} if html else {Markup.TEXT.value}
     if given.get("format", "text") not in own or (html and given.get("format") == "text"):
         raise ConfigFault(
-            f"{place}: {scheme}:// with format=; leave it out: wrapd writes in the form that is safe there"
+            f"{place}: {scheme}:// with format=; leave it out: wrapd uses the format that is safe there"
         )
     if (host := service.hosts.get(scheme)) is not None:
         try:
@@ -158,7 +156,7 @@ def _refuse_options(url: str, scheme: str, place: str) -> None:
 
 def _service(url: str, scheme: str, place: str) -> NotifyBase:
     asset = apprise.AppriseAsset(
-        service_timeout=0,  # the send runs in the thread that calls; `bounded` ends it
+        service_timeout=0,  # the send runs in the calling thread; `bounded` ends it
         http_redirects=False,
         async_mode=False,
         storage_mode="memory",
@@ -170,7 +168,7 @@ def _service(url: str, scheme: str, place: str) -> NotifyBase:
     )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some plugins import what Python will drop one day
+            warnings.simplefilter("ignore")  # some plugins import deprecated modules
             service = made(url, scheme, asset)
     except Exception:  # noqa: BLE001 - a plugin may raise anything, and its text may hold the URL
         service = None
@@ -178,7 +176,7 @@ def _service(url: str, scheme: str, place: str) -> NotifyBase:
         known = scheme in BY_SCHEME or scheme in apprise.plugins.N_MGR
         raise ConfigFault(
             f"{place}: Apprise cannot use this {scheme}:// URL; a part of it is missing or wrong "
-            f"(https://github.com/caronc/apprise/wiki shows its form)"
+            f"(see https://github.com/caronc/apprise/wiki)"
             if known
             else f"{place}: there is no service {scheme}://"
         )
@@ -196,13 +194,13 @@ def _names(*protocols: object) -> Iterable[str]:
 
 
 def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
-    """Parts of a channel's URL that no line may show: user, password, values, and what looks like a token. Many
-    services have a token where a URL has its host."""
+    """Parts of a channel's URL that are never shown: user, password, option values, and what looks like a token.
+    Many services put a token where a URL has its host."""
     scheme, _, rest = url.partition("://")
     address, _, _query_text = rest.partition("?")
     userinfo, at, after = address.rpartition("@")
     parts = re.split(r"[:/@]", userinfo) if at else []
-    if ":" in userinfo:  # as the header has it: some services tell back what they were sent
+    if ":" in userinfo:  # as in the Authorization header: some services echo their request
         parts.append(b64encode(unquote(userinfo).encode()).decode())
     host, *path = after.split("/")
     public = {"host", "insecure"} if service_for(scheme.lower(), limit=1).hosts else set()

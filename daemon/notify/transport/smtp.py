@@ -1,8 +1,7 @@
-"""What a mail server says, step by step: smtplib watched, so that a refusal keeps its step and the server's words.
+"""Records a conversation with a mail server by watching smtplib, so that a refusal keeps its step and reply text.
 
-Owns the only patches of smtplib, put in place once; without a watch they have no effect. A reply is
-read by its first digit (RFC 5321, 4.2): an acceptance in an odd form is one. Must never log, and never keep what
-was sent.
+Owns the only patches of smtplib: installed once, without effect unless there is a watch. A reply is read by its
+first digit (RFC 5321, 4.2), so an unusual positive code is an acceptance. It logs nothing and keeps no message.
 """
 
 import base64
@@ -16,7 +15,7 @@ from daemon.notify.transport.bounded import Watch, current_watch, why_unconnecte
 from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire
 
 _PARTS = {"__init__": Step.CONNECT, "starttls": Step.STARTTLS, "login": Step.AUTH, "sendmail": Step.MAIL}
-"""Methods of smtplib.SMTP, and the step that each begins with."""
+"""Methods of smtplib.SMTP and the step that each begins with."""
 _COMMANDS = {
     "ehlo": Step.EHLO,
     "helo": Step.EHLO,
@@ -29,7 +28,7 @@ _COMMANDS = {
 """As smtplib writes them."""
 _TAKES_ANY_2YZ = frozenset({Step.MAIL, Step.RCPT, Step.END})
 _REFUSED = {
-    Step.CONNECT: "the server takes no mail from here",
+    Step.CONNECT: "the server accepts no mail from this machine",
     Step.EHLO: "the server refuses the greeting",
     Step.STARTTLS: "the server refuses TLS",
     Step.AUTH: "the login is refused",
@@ -52,7 +51,7 @@ def watch_mail() -> None:
 
 
 def _recorded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    """A part of the conversation: its failure is recorded, and of `sendmail` its success too."""
+    """Record the failure of a part of the conversation, and the success of `sendmail`."""
 
     @functools.wraps(original)
     def part(mail: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
@@ -123,7 +122,7 @@ def _read(original: Callable[..., Any]) -> Callable[..., Any]:
         watch = current_watch()
         if watch is not None and watch.expired:
             mail.close()
-            raise TimeoutError  # what there is of a line that dripped in says nothing
+            raise TimeoutError  # the line may be cut off, so it proves nothing
         if watch is not None and watch.step in _TAKES_ANY_2YZ and 200 <= code < 300:
             return 250, words
         return code, words
@@ -132,7 +131,7 @@ def _read(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _taken(refused: dict[str, tuple[int, bytes]]) -> Exchange:
-    """The message was accepted, though maybe not for everybody."""
+    """The message was accepted, though maybe not for all recipients."""
     if not refused:
         return Exchange(wire=Wire.SMTP, step=Step.END, status=250, detail="accepted")
     code, words = _worst(refused)
@@ -147,14 +146,14 @@ def _taken(refused: dict[str, tuple[int, bytes]]) -> Exchange:
 
 
 def _worst(refused: dict[str, tuple[int, bytes]]) -> tuple[int, bytes]:
-    """The refusal that decides: one for now goes before one for good, since what is tried again may pass."""
+    """The refusal that decides: a temporary one before a permanent one, because a retry may succeed."""
     return min(refused.values(), key=lambda reply: not 400 <= reply[0] < 500)
 
 
 def _failed(  # noqa: PLR0911 - one line for each way to fail
     watch: Watch, part: str, error: BaseException
 ) -> Exchange:
-    """What an error of smtplib comes to, at the step that the conversation had reached."""
+    """The exchange for an error of smtplib, at the step that the conversation had reached."""
     step = watch.step
     if isinstance(error, smtplib.SMTPRecipientsRefused) and error.recipients:
         return _refused(Step.RCPT, *_worst(error.recipients))
@@ -162,7 +161,7 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
         return _refused(step, error.smtp_code, error.smtp_error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return _impossible(step, f"the certificate is not trusted: {error.verify_message}")
-    if type(error) is ssl.SSLError:  # the handshake failed; those of a lost connection are of its subclasses
+    if type(error) is ssl.SSLError:  # the handshake failed; a lost connection raises a subclass
         return _impossible(step, _no_tls(error.reason))
     if isinstance(error, smtplib.SMTPNotSupportedError | UnicodeEncodeError):
         return _impossible(step, _LACKS.get(part, "the server does not take such addresses"))
@@ -178,11 +177,11 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
 
 
 def _no_tls(reason: str) -> str:
-    """Why there is no TLS, by OpenSSL's own word for it."""
-    if reason == "WRONG_VERSION_NUMBER":  # what a greeting in the clear is taken for
+    """Why there is no TLS, by OpenSSL's reason."""
+    if reason == "WRONG_VERSION_NUMBER":  # how OpenSSL reads a plaintext greeting
         return "the server speaks no TLS on this port, unless by mode=starttls"
     words = str(reason).lower().replace("_", " ")
-    return f"the server and this machine find no TLS in common ({words})"
+    return f"the server and this machine cannot agree on TLS ({words})"
 
 
 _LACKS = {"starttls": "the server offers no TLS", "login": "the server offers no login"}

@@ -1,7 +1,7 @@
-"""What an attempt to send came to: judged from the answers on the wire, never from log text. Pure.
+"""The verdict on an attempt to send, judged from the answers on the wire, never from log text. Pure.
 
-Owns the verdict by status, by SMTP reply and by what broke; what a service says in its body is judged by the rules
-of its service (daemon/notify/services). Must never send, wait or log.
+Owns the verdicts by HTTP status, by SMTP reply and by kind of failure. Bodies are judged by the rule of their
+service (daemon/notify/services).
 """
 
 import re
@@ -57,10 +57,10 @@ def judge(
 ) -> Verdict:
     """The verdict on one attempt.
 
-    `accepted` is what the plugin believes; `error` names an exception that left it; `exchanges` is what really
-    happened, in order: a plugin may log in before and out after. Where it believes in success, only a refusal in
-    the body of a 2xx answer speaks against it; else the last exchange that went wrong decides. `now` is for a
-    Retry-After that names a date.
+    `accepted` is the plugin's own result; `error` names an exception that it raised; `exchanges` are the recorded
+    exchanges in order: a plugin may log in before and out after. If the plugin reports success, only a refusal in
+    the body of a 2xx answer overrules it; otherwise the last failed exchange decides. `now` serves a Retry-After
+    with a date.
     """
     verdicts = [_single(rule, exchange, now=now) for exchange in exchanges]
     if accepted:
@@ -79,7 +79,7 @@ def judge(
 
 
 def _single(rule: Rule | None, exchange: Exchange, *, now: datetime) -> Verdict:
-    """What one exchange says by itself."""
+    """The verdict on one exchange by itself."""
     if exchange.status is None:
         return _unanswered(exchange)
     match exchange.wire:
@@ -92,8 +92,8 @@ def _single(rule: Rule | None, exchange: Exchange, *, now: datetime) -> Verdict:
 
 
 def settle(verdict: Verdict) -> Final:
-    """The verdict on an attempt that was already the plainest: what the service still refuses is dead, or the
-    channel's trouble where it said so."""
+    """The verdict on an attempt in the plainest form: a message that is still refused is dead, or the channel is
+    held if the service named a policy."""
     if isinstance(verdict, PlainOnce) and verdict.policy:
         return Hold(reason=verdict.reason, status=verdict.status)
     if isinstance(verdict, PlainOnce):
@@ -102,13 +102,13 @@ def settle(verdict: Verdict) -> Final:
 
 
 def arrived(verdict: Verdict) -> bool:
-    """Whether the channel took the message, be it not for all its recipients."""
+    """Whether the channel took the message, for some of its recipients at least."""
     return isinstance(verdict, Sent) or (isinstance(verdict, Hold) and verdict.delivered)
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks to wait: it holds seconds or an HTTP date. None where it holds
-    neither; never negative."""
+    """Seconds that a Retry-After header asks to wait, never negative; None if it holds neither seconds nor an HTTP
+    date."""
     if value is None:
         return None
     try:
@@ -117,7 +117,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
         try:
             at = parsedate_to_datetime(value)
             seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-        except (ValueError, OverflowError):  # no date, or one at the end of time
+        except (ValueError, OverflowError):  # no date, or one out of range
             return None
     return max(0.0, seconds) if isfinite(seconds) else None
 
@@ -145,7 +145,7 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
         after = asked_to_wait(last.body) if asked is None else asked
         if after is None and isinstance(found, Retry):
             after = found.after
-        return Retry(reason=_told(status, last.body), status=status, after=after, throttled=True)
+        return Retry(reason=_status_text(status, last.body), status=status, after=after, throttled=True)
     if isinstance(found, Retry) and found.throttled and asked is not None:
         return replace(found, after=asked)
     if found is not None:
@@ -155,7 +155,7 @@ def _http(  # noqa: PLR0911 - one line for each sort of answer
     if 300 <= status < 400:
         reason = f"HTTP {status}: a redirect, which is not followed; the channel's URL needs the final address"
         return Hold(reason=reason, status=status)
-    reason = _told(status, last.body)
+    reason = _status_text(status, last.body)
     if status >= 500 or status in _PASSING:
         return Retry(reason=reason, status=status)
     if status in _ABOUT_THE_MESSAGE:
@@ -170,8 +170,8 @@ _NAMES = {
     401: "the service refuses the channel's token or key",
     403: "the service forbids it",
     404: "the service does not know this address",
-    405: "the address takes no messages",
-    407: "the proxy wants a login, or refuses the one that it got",
+    405: "the address does not accept messages",
+    407: "the proxy requires a login, or refuses the one given",
     408: "the service waited too long for the request",
     410: "the address is gone",
     413: "the message is too long",
@@ -183,7 +183,7 @@ _NAMES = {
 }
 
 
-def _told(status: int, body: bytes) -> str:
+def _status_text(status: int, body: bytes) -> str:
     """The status in words, with the service's own short reason where its body has one."""
     name = _NAMES.get(status) or ("the service has a fault" if status >= 500 else "the service refuses it")
     words = said(body)
@@ -195,23 +195,24 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 _TOO_LARGE = re.compile(r"5\.(?:2\.3|3\.4)$")
 _SIZE = re.compile(r"\bsize\b|too (?:large|big|long)", re.IGNORECASE)
 _NO_RELAY = "relay access denied"
-"""Postfix's words, which come with a 454 unless its settings say 554: nothing that passes by itself."""
+"""Postfix's text, by default with a 454 although the refusal is permanent until a person changes the settings."""
 _ABOUT_THE_ACCOUNT = frozenset("12347")
-"""Subjects of enhanced codes that are none of the message: address, mailbox, mail system, network, policy."""
+"""Subject digits of enhanced codes not about the message: address, mailbox, mail system, network, policy."""
 
 
 def _mail(last: Exchange) -> Verdict:
-    """By the step: what is refused before the server has seen the message is about the sender, the recipient or
-    the host; what is refused after it is about the message, unless the plainest is refused for a policy too."""
+    """The verdict on a mail exchange by its step. A refusal before the server has seen the message is about the
+    sender, the recipient or the host; one after it is about the message, unless the plainest form is refused for a
+    policy too."""
     status = last.status
     assert status is not None
     code, words = _mail_words(last.body)
-    told = " ".join(part for part in (code, words) if part)
+    text = " ".join(part for part in (code, words) if part)
     reason = f"SMTP {status}: {last.detail}" if last.detail else f"SMTP {status}"
-    reason += f" ({told})" if told else ""
+    reason += f" ({text})" if text else ""
     if last.partly:
         return Hold(reason=reason, status=status, delivered=True)
-    if status < 400:  # whatever fails after it (the QUIT) does not undo it
+    if status < 400:  # a failure after it (the QUIT) does not undo it
         return Sent(reason=reason, status=status)
     if status < 500 and not (last.step is Step.RCPT and _NO_RELAY in words.lower()):
         return Retry(reason=reason, status=status)
@@ -225,7 +226,7 @@ def _mail(last: Exchange) -> Verdict:
 
 
 def _mail_words(body: bytes) -> tuple[str, str]:
-    """The enhanced code of a reply ('' where it has none), and its lines as one, without the code in each."""
+    """The enhanced code of a reply ('' if it has none), and its lines joined, without the code in each."""
     code, lines = "", []
     for line in body.decode("utf-8", "replace").splitlines():
         found = _ENHANCED.match(line)

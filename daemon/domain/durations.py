@@ -108,7 +108,8 @@ class Durations:
         self._parts: dict[tuple[ClassKey, bool], _Part] = {}
         if before is not None:
             known = self._evidence.keys() - lives.keys()
-            self._parts = {of: part for of, part in before._parts.items() if of[0] in known}
+            parts = list(before._parts.items())  # atomic: another thread may add parts to `before`
+            self._parts = {of: part for of, part in parts if of[0] in known}
         for key, each in lives.items():
             for sized in {life.length is not None for life in each.all}:
                 self._part(key, sized=sized)

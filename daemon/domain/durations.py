@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from math import exp, inf, log
 
 from daemon.domain import hazards
-from daemon.domain.hazards import ETA_FROM, Pool, Scale, Table
+from daemon.domain.hazards import ETA_FROM, Pooled, Scale, Table
 from daemon.domain.samples import LIMIT, MOST, Life, Lives, Running, Sample
 from daemon.domain.survival import Law
 
@@ -104,7 +104,7 @@ class Durations:
         newest = [life for each in every for life in each.newest[:most]]
         line = hazards.learn_scale(newest, _UNKNOWN, sized=True)
         self._shared = hazards.learn_scale(newest, line, sized=False)
-        self._pools: dict[bool, Pool] = {}
+        self._pools: dict[bool, Pooled] = {}
         self._parts: dict[tuple[ClassKey, bool], _Part] = {}
         if before is not None:
             known = self._evidence.keys() - lives.keys()
@@ -153,11 +153,11 @@ class Durations:
         rates = pool.hazard(own.table, whole=known.lives.cut_off)
         return _Part(own.scale, sized, rates, self._failures, pool.stuck(own.table))
 
-    def _pool(self, *, sized: bool) -> Pool:
+    def _pool(self, *, sized: bool) -> Pooled:
         pool = self._pools.get(sized)
         if pool is None:
             tables = [self._draft(each, sized=sized).table for each in self._evidence.values()]
-            pool = self._pools[sized] = Pool(tables)
+            pool = self._pools[sized] = Pooled(tables)
         return pool
 
     def _draft(self, known: _Evidence, *, sized: bool) -> _Draft:

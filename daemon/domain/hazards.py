@@ -152,7 +152,7 @@ def _logistic() -> Table:
 _LOGISTIC = _logistic()
 
 
-class Pool:
+class Pooled:
     """All classes together, from which each one borrows. Costs the same for every class, however many there
     are."""
 

@@ -10,7 +10,7 @@ from statistics import mean
 import pytest
 
 from daemon.domain.durations import ETA_FROM, Durations, Running, Sample, eta, fit
-from daemon.domain.hazards import EDGES, Pool, Scale, Table, learn_scale, median, tabulate
+from daemon.domain.hazards import EDGES, Pooled, Scale, Table, learn_scale, median, tabulate
 from daemon.domain.samples import Life, Lives
 from daemon.domain.survival import Law, start_rate
 
@@ -263,7 +263,7 @@ def test_a_refit_is_of_the_classes_that_are_given() -> None:
 def test_a_class_alone_borrows_nothing_from_itself() -> None:
     own = tabulate(_lives(1), Scale(40.0, 1.2, 112.0), sized=True)
     early = bisect(EDGES, 0.3)  # no job of the class has ended so soon, but some of the pseudo-jobs have
-    alone, with_a_twin = (Pool([own] * count).hazard(own)[early] for count in (1, 2))
+    alone, with_a_twin = (Pooled([own] * count).hazard(own)[early] for count in (1, 2))
     assert with_a_twin < 0.5 * alone
 
 
@@ -285,7 +285,7 @@ def test_stuck_is_by_the_slowest_ends_of_all_classes_counted_one_by_one(classes:
     start = tail[-1][0]
     bend = (1.0 + sum(weight * math.log(spot / start) for spot, weight in tail)) / (2.0 + slow)
     beyond = start * math.exp(math.log(0.05 / 0.006) * bend)
-    assert Pool(tables).stuck(own) == pytest.approx(max(beyond, 2 * median(sorted(weighted_own(own)))))
+    assert Pooled(tables).stuck(own) == pytest.approx(max(beyond, 2 * median(sorted(weighted_own(own)))))
 
 
 def weighted_own(table: Table) -> list[tuple[float, float]]:

@@ -10,7 +10,7 @@ fewer jobs, so that some bounds are missed. Takes two processes and some minutes
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import Pool
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from _paper import ROOT, replace_block, table
 from _plot import Panel, Series, write
+from _refit import CLASSES, refits
 from _report import save
 from _single import CAP, RAILS, Figures, Seen, backoff, fixed, fixed_at, learned, of
 from _stuck import Foresight, foresee
@@ -35,6 +36,7 @@ BASE = World(name="base")
 SHARP = World(name="sharp", sigma=0.1)
 MEMORYLESS = World(name="exponential", shape="exponential")
 MODES = World(name="two modes", shape="modes")
+NARROW = World(name="two narrow modes", shape="modes", sigma=0.05)
 UNLABELLED = World(name="kinds not told apart", labels=False)
 UNSIZED = World(name="lengths not known", lengths=False)
 UNKNOWN = World(name="neither", labels=False, lengths=False)
@@ -50,12 +52,13 @@ class Size:
 
     seeds: int = 5
     jobs: int = 800
+    default_seeds: int = 12  # at the default price, where tails are compared with the true law's
     cold_seeds: int = 20
     slow_seeds: int = 5
     foresight_seeds: int = 8
 
 
-QUICK = Size(seeds=1, jobs=300, cold_seeds=2, slow_seeds=1, foresight_seeds=1)
+QUICK = Size(seeds=1, jobs=300, default_seeds=1, cold_seeds=2, slow_seeds=1, foresight_seeds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Run:
     true: bool
     plan: Figures
     even: Figures
+    delays: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,8 @@ def _sweep(task: tuple[World, float, bool, int, int]) -> Run:
     world, price, true, seed, count = task
     seen = _warm(learned(jobs(world, seed, count), price=price, seed=seed, world=world if true else None))
     plan = of(seen)
-    return Run(world.name, price, true, plan, fixed_at([each.job for each in seen], plan.requests))
+    even = fixed_at([each.job for each in seen], plan.requests)
+    return Run(world.name, price, true, plan, even, [each.delay for each in seen])
 
 
 def _warm(seen: Iterable[Seen]) -> list[Seen]:
@@ -195,19 +200,28 @@ SLOW_STEPS = ((0, 25), (25, 50), (50, 100), (100, 200), (200, 400))
 
 def measure(size: Size) -> Result:
     """Run everything."""
-    seeds = range(size.seeds)
-    few = (SHARP, MEMORYLESS, MODES)
-    tasks = [(BASE, price, true, seed, size.jobs) for price in PRICES for true in (False, True) for seed in seeds]
+
+    def seeds(price: float) -> range:
+        return range(size.default_seeds if price == DEFAULT else size.seeds)
+
+    few = (SHARP, MEMORYLESS, MODES, NARROW)
+    tasks = [
+        (BASE, price, true, seed, size.jobs) for price in PRICES for true in (False, True) for seed in seeds(price)
+    ]
     tasks += [
         (w, price, t, seed, size.jobs)
         for w in few
         for price in FEW_PRICES
         for t in (False, True)
-        for seed in seeds
+        for seed in seeds(price)
     ]
-    tasks += [(w, DEFAULT, False, seed, size.jobs) for w in (UNLABELLED, UNSIZED, UNKNOWN) for seed in seeds]
-    plain = [(f"fixed {each:g} s", each, each, seed, size.jobs) for each in FIXED for seed in seeds]
-    plain += [(f"back-off, {a:g} to {b:g} s", a, b, seed, size.jobs) for a, b in BACKOFFS for seed in seeds]
+    tasks += [
+        (w, DEFAULT, False, seed, size.jobs) for w in (UNLABELLED, UNSIZED, UNKNOWN) for seed in range(size.seeds)
+    ]
+    plain = [(f"fixed {each:g} s", each, each, seed, size.jobs) for each in FIXED for seed in range(size.seeds)]
+    plain += [
+        (f"back-off, {a:g} to {b:g} s", a, b, seed, size.jobs) for a, b in BACKOFFS for seed in range(size.seeds)
+    ]
     with Pool(2) as pool:
         runs = pool.map(_sweep, tasks, chunksize=1)
         plains = pool.map(_plain, plain)
@@ -221,7 +235,7 @@ def measure(size: Size) -> Result:
     by_plan: defaultdict[str, list[Figures]] = defaultdict(list)
     for name, each in plains:
         by_plan[name].append(each)
-    return _judge(by_run, by_plan, cold, slow, foresight, max(_frozen(seed) for seed in seeds))
+    return _judge(by_run, by_plan, cold, slow, foresight, max(_frozen(seed) for seed in range(size.seeds)))
 
 
 Runs = dict[tuple[str, float, bool], list[Run]]
@@ -256,6 +270,9 @@ def _judge(
     reported = "stuck: hung jobs reported within twice the"
     promises.append(Promise(f"{reported} learned limit", together.reported, 1.0, 0.95))
     promises.append(Promise(f"{reported} true limit", together.reported_true, 1.0, 0.95))
+    due, at_once = refits()
+    promises.append(Promise(f"refits of {CLASSES} classes at 20 ends/s, each 5 s: CPU, ms on average", due, 40))
+    promises.append(Promise(f"a fit of {CLASSES} classes at once: CPU, ms", at_once, 40))
     curves = _curves(runs, plans)
     text = _text(runs, plans, promises, cold_ratios, slow_ratios)
     return Result(promises, text, curves, cold_ratios, slow_ratios)
@@ -273,12 +290,18 @@ def _promises(runs: Runs) -> list[Promise]:
         promises.append(
             Promise(f"{world.name}: ratio at the default price", _ratio(runs[world.name, DEFAULT, False]), most)
         )
-    for world in (BASE, SHARP, MEMORYLESS, MODES):
+    for world in (BASE, SHARP, MEMORYLESS, MODES, NARROW):
         prices = PRICES if world is BASE else FEW_PRICES
         worst = max(
             _cost(runs, world, price, true=False) / _cost(runs, world, price, true=True) for price in prices
         )
         promises.append(Promise(f"{world.name}: c R + D to the true law, the worst price", worst, 1.1))
+    for world in (MODES, NARROW):
+        delay = _to_true(runs, world, _mean)
+        promises.append(Promise(f"{world.name}: delay to the true law, at the default price", delay, 1.1))
+    for world in (BASE, SHARP, MEMORYLESS, MODES, NARROW):
+        p99 = _to_true(runs, world, lambda delays: delays[int(len(delays) * 0.99)])
+        promises.append(Promise(f"{world.name}: p99 to the true law, at the default price", p99, 1.05))
     default = runs[BASE.name, DEFAULT, False]
     p99 = _mean([run.plan.p99 for run in default]) / _mean([run.even.p99 for run in default])
     promises.append(Promise("base world: p99, ratio to fixed, at the default price", p99, 1.5))
@@ -297,6 +320,15 @@ def _ratio(runs: Sequence[Run]) -> float:
 
 def _cost(runs: Runs, world: World, price: float, *, true: bool) -> float:
     return _mean([price * run.plan.requests + run.plan.mean for run in runs[world.name, price, true]])
+
+
+def _to_true(runs: Runs, world: World, measure: Callable[[list[float]], float]) -> float:
+    """A figure of the learned plan ÷ that of the true law, at the default price, over the delays of all seeds."""
+    learned, true = (
+        sorted(delay for run in runs[world.name, DEFAULT, which] for delay in run.delays)
+        for which in (False, True)
+    )
+    return measure(learned) / measure(true)
 
 
 def _ratio_of(groups: Sequence[Sequence[Seen]], first: int, end: int) -> float:
@@ -353,7 +385,7 @@ def _text(
             name = f"{'true law' if true else 'learned'}, price {price:g} s"
             rows.append(_row(name, _average([run.plan for run in each]), _mean([run.even.mean for run in each])))
     worlds = []
-    for world in (BASE, SHARP, MEMORYLESS, MODES, UNLABELLED, UNSIZED, UNKNOWN):
+    for world in (BASE, SHARP, MEMORYLESS, MODES, NARROW, UNLABELLED, UNSIZED, UNKNOWN):
         each = runs[world.name, DEFAULT, False]
         worlds.append(
             _row(world.name, _average([run.plan for run in each]), _mean([run.even.mean for run in each]))

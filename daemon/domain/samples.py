@@ -6,8 +6,9 @@ Owns the weight of each past moment and leaves estimation to other modules. Time
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 LIMIT = 200
 """Number of the newest finished jobs used per class."""
@@ -46,8 +47,7 @@ class Running:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class Life(NamedTuple):
     """One job as evidence: its weight at each age while running, and the weight of its end."""
 
     length: float | None
@@ -72,17 +72,17 @@ class Lives:
         usable = [each for each in samples[:LIMIT] if LEAST < each.seconds < MOST and isfinite(each.ended)]
         usable.sort(key=lambda each: -each.ended)
         calendar = _Calendar([each.ended for each in usable])
-        self.all = [calendar.life(each.ended, each.seconds, each.length, failed=each.failed) for each in usable]
+        self.all = [calendar.life(each.ended, each.seconds, each.length, each.failed) for each in usable]
         self.cut_off = calendar.cut_off
         """Whether the time before the oldest end is unobserved, so that lives may begin after age 0."""
         if calendar.cut_off and not running:
             # Ends since the cut-off are balanced by the exposure of all jobs that ran since. Without the running
             # jobs that exposure is incomplete and the hazard too high: each finished life gets its end's weight.
-            self.all = [replace(each, first=each.last, changes=[]) for each in self.all]
+            self.all = [each._replace(first=each.last, changes=[]) for each in self.all]
             self.cut_off = False
         for live in running:
             if LEAST < live.seconds < MOST and 0.0 < live.weight < MOST:
-                life = calendar.life(now, live.seconds, live.length, times=live.weight)
+                life = calendar.life(now, live.seconds, live.length, None, live.weight)
                 self.all.append(_smoothed(life) if live.weight > 1.0 else life)
 
 
@@ -100,7 +100,7 @@ def _smoothed(life: Life) -> Life:
         mass += weight * (after - age)
     low, high = life.seconds * (1 - _AROUND), life.seconds * (1 + _AROUND)
     density = mass / (high - low)  # the exposure stays the same
-    return replace(life, changes=[(low, density), (high, -density)], last=0.0)
+    return life._replace(changes=[(low, density), (high, -density)], last=0.0)
 
 
 class _Calendar:
@@ -118,24 +118,19 @@ class _Calendar:
         self._weights = weights[::-1]
 
     def life(
-        self, until: float, seconds: float, length: float | None, *, failed: bool | None = None, times: float = 1.0
+        self, until: float, seconds: float, length: float | None, failed: bool | None, times: float = 1.0
     ) -> Life:
         """The life of a job that ran for `seconds` up to `until` and ended then, unless `failed` is None."""
         cuts, weights = self._cuts, self._weights
         start = until - seconds
         i, k = bisect_left(cuts, start), bisect_left(cuts, until)
-        changes = [(cuts[j] - start, (weights[j + 1] - weights[j]) * times) for j in range(i, k)]
+        changes = []
+        if i < k:  # false for most lives, which are short
+            changes = [(cuts[j] - start, (weights[j + 1] - weights[j]) * times) for j in range(i, k)]
         last = weights[k] * times
         if failed is not None and last == 0.0:  # the oldest end lies on the cut-off: keep it
             last = weights[k + 1] * times
             changes.append((seconds, last))
-        known = length is not None and 0.0 <= length < MOST
-        return Life(
-            length=length if known else None,
-            seconds=seconds,
-            first=weights[i] * times,
-            changes=changes,
-            last=last,
-            ended=failed is not None,
-            failed=bool(failed),
-        )
+        if length is not None and not 0.0 <= length < MOST:
+            length = None
+        return Life(length, seconds, weights[i] * times, changes, last, failed is not None, bool(failed))

@@ -253,7 +253,7 @@ class Answers:
         if move.unknown:
             log.warning(LogEvent.STATE_UNKNOWN, project=context.project, job=watched.job_id, state=move.after)
         if move.ends:
-            context.learning.ended()
+            context.learning.ended(context.planner.key(watched.kind))
         else:
             self.moved[watched.job] = watched
             context.planner.plan_next(watched, now)

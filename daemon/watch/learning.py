@@ -3,15 +3,16 @@
 Owns which rows are usable as evidence and when to learn again. Does not decide when a job is queried.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 
 from daemon.clock import Clock
 from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
-from daemon.store import FinishedRow, JobRow, Store, WatchRow
+from daemon.store import FinishedRow, JobRow, Store, Transaction, WatchRow
 from daemon.store.rows import to_stamp
 from daemon.watch.agenda import Agenda
 from daemon.watch.job import Watched
@@ -32,52 +33,77 @@ Finished = Mapping[tuple[ProjectName, str], Sequence[FinishedRow]]
 
 
 class Learning:
-    """The durations learned by the last fit, shared by all projects."""
+    """The durations learned so far, shared by all projects. Only classes with news are fitted again."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.durations = fit({}, {})
         self._store = store
         self._clock = clock
-        self._known = 0
-        self._ends = 0
-        self._fitted: float | None = None
+        self._known: dict[ClassKey, int] = {}
+        """The number of finished jobs of each class when it was last fitted."""
+        self._ends: Counter[ClassKey] = Counter()
+        """The number of ends since then."""
+        self._fitted: dict[ProjectName, float] | None = None
+        """When all classes of a project were last fitted; None before the first fit."""
+        self._tried = -inf
         self._begin = 0
 
-    def ended(self) -> None:
-        """Note that a job ended, so that there is something to learn."""
-        self._ends += 1
+    def ended(self, key: ClassKey) -> None:
+        """Note that a job of the class ended, so that there is something to learn."""
+        self._ends[key] += 1
 
     async def refresh(self, agendas: Mapping[ProjectName, Agenda]) -> None:
-        """Refit if it is time. Raises StoreError; what was learned is kept then."""
+        """Refit what is due. Raises StoreError; what was learned is kept then."""
         now = self._clock.monotonic()
-        if not self._worth_it(now, sum(len(agenda) for agenda in agendas.values())):
+        projects, news = self._due(now, agendas)
+        if not projects and not news:
             return
-        running, at = self._running(agendas, now), self._clock.now().timestamp()
-        ends, self._ends, self._fitted = self._ends, 0, now
+        self._tried = now
+        some = {*projects, *(ProjectName(project) for project, _ in news)}
+        read: set[ProjectName | None] = {None} if self._fitted is None else {*some}
+        lives, at = self._running(agendas, some, now), self._clock.now().timestamp()
+        ends = {key: self._ends.pop(key) for key in [*self._ends] if key[0] in projects or key in news}
+        before, known = self.durations, [key for key in self._known if key[0] in projects]
+
+        def fitted(tx: Transaction) -> tuple[dict[ClassKey, int], Durations]:
+            rows = {(str(p), kind): each for one in read for (p, kind), each in tx.jobs.finished(one).items()}
+            keys = {key for key in [*rows, *lives, *known] if None in read or key[0] in projects or key in news}
+            samples = {key: samples_of(rows.get(key, ())) for key in keys}
+            running = {key: each for key, each in lives.items() if key in keys}
+            return {key: len(rows.get(key, ())) for key in keys}, fit(samples, running, now=at, before=before)
+
         try:
-            finished, self.durations = await self._store.read_async(
-                lambda tx: _fitted(tx.jobs.finished(), running, at)
-            )
+            counts, self.durations = await self._store.read_async(fitted)
         except BaseException:
-            self._ends += ends
+            self._ends.update(ends)
             raise
-        self._known = finished
+        self._known |= counts
+        if self._fitted is None:  # staggered from here on, so that no later refit is of all classes
+            self._fitted = {name: now - _LATEST * i / len(agendas) for i, name in enumerate(agendas)}
+        else:
+            self._fitted.update(dict.fromkeys(projects, now))
 
-    def _worth_it(self, now: float, running: int) -> bool:
+    def _due(self, now: float, agendas: Mapping[ProjectName, Agenda]) -> tuple[set[ProjectName], set[ClassKey]]:
+        """Projects with running jobs, all of whose classes are due once a minute, and classes with new ends."""
         if self._fitted is None:
-            return True
-        since = now - self._fitted
-        if since < _SOONEST:
-            return self._ends > 0 and self._known < 1 / _SHARE
-        if self._ends > self._known * _SHARE:
-            return True
-        return since >= _LATEST and running > 0
+            return set(agendas), set()
+        soon = now - self._tried < _SOONEST
+        news = set()
+        for key, ends in self._ends.items():
+            known = self._known.get(key, 0)
+            if known < 1 / _SHARE if soon else ends > known * _SHARE:
+                news.add(key)
+        fitted, late = self._fitted, now - _LATEST
+        running = [name for name, agenda in agendas.items() if len(agenda) and fitted.get(name, -inf) <= late]
+        return set() if soon else set(running), news
 
-    def _running(self, agendas: Mapping[ProjectName, Agenda], now: float) -> dict[ClassKey, list[Running]]:
+    def _running(
+        self, agendas: Mapping[ProjectName, Agenda], projects: Collection[ProjectName], now: float
+    ) -> dict[ClassKey, list[Running]]:
         self._begin += 1
         running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
         for project, agenda in agendas.items():
-            sample = agenda.sample(self._begin, _SAMPLE)
+            sample = agenda.sample(self._begin, _SAMPLE) if project in projects else []
             weight = len(agenda) / max(1, len(sample))
             for watched in sample:
                 if watched.state == State.PROCESSING and watched.start is not None:
@@ -130,12 +156,6 @@ def started_before(watched: Watched, started_at: datetime | None, *, now: float,
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None
     begin = now if started_at is None else min(now, now - (wall - started_at).total_seconds())
     return begin if seen_waiting is None else max(begin, seen_waiting)
-
-
-def _fitted(
-    finished: Finished, running: Mapping[ClassKey, Sequence[Running]], now: float
-) -> tuple[int, Durations]:
-    return sum(len(rows) for rows in finished.values()), durations_of(finished, running, now=now)
 
 
 def _sample(row: FinishedRow) -> Sample | None:

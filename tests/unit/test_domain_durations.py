@@ -2,6 +2,7 @@
 
 import math
 import random
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import mean
@@ -9,6 +10,8 @@ from statistics import mean
 import pytest
 
 from daemon.domain.durations import ETA_FROM, Durations, Running, Sample, eta, fit
+from daemon.domain.hazards import EDGES, Pooled, Scale, Table, learn_scale, median, tabulate
+from daemon.domain.samples import Life, Lives
 from daemon.domain.survival import Law, start_rate
 
 KEY = ("studio", "avatar_video")
@@ -243,3 +246,98 @@ def test_the_delay_of_a_waiting_job_is_that_of_a_start_at_random() -> None:
         assert law.waiting_area(waited, seconds) == pytest.approx(exact, rel=0.35)
         assert law.waiting_area(waited, seconds) < law.area(0.0, seconds)
         assert 0 < law.waiting_ended(waited, seconds) < law.ended(0.0, seconds)
+
+
+def test_a_refit_is_of_the_classes_that_are_given() -> None:
+    before = fit({KEY: _samples(50), OTHER: _samples(50, seed=2)}, {OTHER: [Running(seconds=9.0, length=60.0)]})
+    after = fit({KEY: _samples(50, seed=3, times=2.0)}, {}, before=before)
+    assert _law(after, key=OTHER) is _law(before, key=OTHER)
+    assert _law(after).quantile(0.5) == pytest.approx(2 * _law(before).quantile(0.5), rel=0.2)
+    assert (after.finished(KEY), after.finished(OTHER)) == (50, 50)
+    # A class that is new to both borrows from all classes as they are now.
+    everything = fit({KEY: _samples(50, seed=3, times=2.0), OTHER: _samples(50, seed=2)}, {})
+    new = ("studio", "new")
+    assert _law(after, key=new).quantile(0.5) == pytest.approx(_law(everything, key=new).quantile(0.5), rel=0.05)
+
+
+def test_a_class_alone_borrows_nothing_from_itself() -> None:
+    own = tabulate(_lives(1), Scale(40.0, 1.2, 112.0), sized=True)
+    early = bisect(EDGES, 0.3)  # no job of the class has ended so soon, but some of the pseudo-jobs have
+    alone, with_a_twin = (Pooled([own] * count).hazard(own)[early] for count in (1, 2))
+    assert with_a_twin < 0.5 * alone
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_stuck_is_by_the_slowest_ends_of_all_classes_counted_one_by_one(classes: int) -> None:
+    tables = [tabulate(_lives(seed), Scale(40.0, 1.2, 112.0), sized=True) for seed in range(classes)]
+    own = tables[0]
+    weighted = [
+        (spot, (1.0 if table is own else 0.7) * 0.5 ** (rank / 240))
+        for table in tables
+        for rank, spot in enumerate(table.spots)
+    ]
+    weighted.sort(reverse=True)
+    slow = 0.05 * sum(weight for _, weight in weighted)
+    tail, total = [], 0.0
+    while total < slow:
+        tail.append(weighted[len(tail)])
+        total += tail[-1][1]
+    start = tail[-1][0]
+    bend = (1.0 + sum(weight * math.log(spot / start) for spot, weight in tail)) / (2.0 + slow)
+    beyond = start * math.exp(math.log(0.05 / 0.006) * bend)
+    assert Pooled(tables).stuck(own) == pytest.approx(max(beyond, 2 * median(sorted(weighted_own(own)))))
+
+
+def weighted_own(table: Table) -> list[tuple[float, float]]:
+    return [(spot, 0.5 ** (rank / 240)) for rank, spot in enumerate(table.spots)]
+
+
+def _lives(seed: int) -> list[Life]:
+    return Lives(_samples(200, seed=seed), [Running(seconds=50.0, length=60.0)], 1e9).all
+
+
+def test_ages_that_few_jobs_of_a_class_reach_are_as_in_the_other_classes() -> None:
+    def jobs(seed: int, slow: float) -> list[Sample]:
+        rng = random.Random(seed)
+        times = [
+            math.exp(0.1 * rng.gauss(0, 1)) * (rng.uniform(3, 8) if rng.random() < slow else 1.0)
+            for _ in range(200)
+        ]
+        return [
+            Sample(seconds=112 * x, length=60.0, failed=False, ended=1e9 - i * 30) for i, x in enumerate(times)
+        ]
+
+    hung = [Running(seconds=8 * 112.0, length=60.0)] * 3
+    durations = fit({KEY: jobs(1, 0.0), OTHER: jobs(2, 0.08)}, {KEY: hung, OTHER: hung[:1]}, now=1e9)
+    own, other = (_law(durations, key=key).gap(5 * 112.0, 1.0) for key in (KEY, OTHER))
+    assert other < own < 2 * other
+
+
+def test_few_failures_are_taken_for_more_and_not_for_fewer() -> None:
+    chances = []
+    for seed in range(20):
+        rng = random.Random(seed)
+        ended = [
+            Sample(seconds=rng.expovariate(1 / 12), length=60.0, failed=True, ended=1e9 - i * 30)
+            if rng.random() < 0.05
+            else replace(sample, ended=1e9 - i * 30)
+            for i, sample in enumerate(_samples(200, seed=seed))
+        ]
+        chances.append(_law(fit({KEY: ended}, {})).ended(0.0, 20.0))
+    true = 0.05 * (1 - math.exp(-20 / 12))
+    assert sum(chance >= true for chance in chances) >= 15
+
+
+def test_of_two_narrow_modes_the_line_follows_the_larger_one() -> None:
+    near, off = Scale(40.0, 2.0, 180.0), []
+    for seed in range(40):
+        rng = random.Random(seed)
+        points = []
+        for i in range(200):
+            length = 60 * math.exp(0.6 * rng.gauss(0, 1))
+            mode = 3.5 if rng.random() < 0.4 else 1.0
+            seconds = (40 + 1.2 * length) * mode * math.exp(0.02 * rng.gauss(0, 1))
+            points.append(Life(length, seconds, 1.0, [], 0.5 ** (i / 60), True, False))
+        scale = learn_scale(points, near, sized=True)
+        off.append(abs(math.log(scale.of(60.0) / 112.0)))
+    assert mean(off) < 0.05

@@ -337,7 +337,7 @@ async def _wrapd_sends(hook: int) -> dict[str, float]:
 
 
 def bare_sends(hook: int) -> None:
-    """Apprise in a loop; each row is marked as being sent, then as sent: two commits, each synced."""
+    """Apprise in a loop; each row is marked as sent after its send, in one synced commit."""
     import logging
 
     import apprise
@@ -359,7 +359,6 @@ def bare_sends(hook: int) -> None:
         with metered() as meter:
             for number in range(SENDS):
                 (text,) = database.execute("select body from rows where id = ?", (number,)).fetchone()
-                database.execute("update rows set status = 'sending' where id = ?", (number,))
                 assert service.notify(title=f"Ready: job-{number}", body=text)
                 database.execute("update rows set status = 'sent' where id = ?", (number,))
         database.close()

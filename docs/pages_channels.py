@@ -8,6 +8,7 @@ from daemon.domain.digests import MOST
 from daemon.notify.message.escape import length
 from daemon.notify.message.facts import FACTS
 from daemon.notify.outbox import ChannelPlan, NotifySettings
+from daemon.notify.outbox.sender import OVERLAP
 from daemon.notify.services import SERVICES
 from daemon.notify.services.answers import RATE_WAIT
 from daemon.notify.services.base import Markup, Picture, Service, Tested, Unit
@@ -165,9 +166,10 @@ others no longer than the window. What quiet hours have kept comes so too. A web
 RULES_INTRO = """\
 ## What becomes of an alert
 
-An alert is stored with the change of state that causes it, and sent from there. A channel sends one message at a
-time, so that those about one job arrive in their order; a channel that fails delays no other one. One send may
-take {send} (`notify.send_timeout`). What comes next depends on what the service answered:
+An alert is stored with the change of state that causes it, and sent from there. Alerts about one job arrive in
+their order: a channel sends one message at a time, and only a webhook for programs without `max_per_minute` up to
+{overlap}, all about different jobs. A channel that fails delays no other one. One send may take {send}
+(`notify.send_timeout`). What comes next depends on what the service answered:
 """
 
 BODIES = """\
@@ -245,7 +247,7 @@ def page() -> str:
     tests = "\n".join(f"- *{tested.value}*: {text}." for tested, text in TESTS.items())
     lines += [*table(titles, services), FORMS_END.format(tests=tests)]
     lines += [MANY.format(above=DIGEST_ABOVE, window=length(plan.digest_window), most=MOST)]
-    lines += [RULES_INTRO.format(send=length(settings.send_timeout))]
+    lines += [RULES_INTRO.format(send=length(settings.send_timeout), overlap=OVERLAP)]
     lines += table(("answer", "what wrapd does"), _rules(settings))
     lines += [_rules_end(settings, plan), JSON_INTRO]
     facts = [(f"`{name}`", meaning) for name, meaning in FACTS.items()]

@@ -86,7 +86,9 @@ class Lane:
             own_links=around.preparer.links,
             in_flight=self._in_flight,
         )
-        others = range(1, OVERLAP if channel.service.machine and not channel.limits else 1)
+        # People read a chat in order; a limit is kept by one message after the other; templates serve one thread.
+        alone = not channel.service.machine or bool(channel.limits) or channel.templates is not None
+        others = range(1, 1 if alone else OVERLAP)
         self._helpers = tuple(Helper(f"wrapd-{channel.name}-{each}") for each in others)
         self._sender = Sender(
             channel=channel,
@@ -405,7 +407,7 @@ class Lane:
         uptime = around.clock.monotonic() - self._begun
         health = ChannelHealth(reported=reported, probes=condition.probes, pause=pause, uptime=uptime)
         judge = self._judge.of(ended, health)
-        goes_on = last and pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
+        goes_on = last and condition.pause is None and self._pace.book(around.clock.monotonic()) <= 0
         singly, resume = condition.singly > 0, goes_on and condition.resume
         if goes_on:
             self._news = condition.resume = False

@@ -398,8 +398,7 @@ class Lane:
     async def _record(
         self, ended: Unrecorded, rest: Sequence[Unrecorded], *, again: bool, last: bool
     ) -> ClaimsOrIdle:
-        """Store the outcome; those of `rest` follow. With the `last` the same transaction claims what is next, if
-        the channel may be sent to at once."""
+        """Store the outcome, before those of `rest`. With the `last` one, claim what is next if it may go now."""
         around, condition = self._around, self.condition
         ended = self._judge.blame(ended)
         claim, reported = ended.claim, condition.was_reported(ended.report.verdict)

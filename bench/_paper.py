@@ -1,4 +1,4 @@
-"""Blocks of a page that a benchmark writes: everything else on it is written by hand."""
+"""Blocks of pages that benchmarks generate. The rest of these pages is written by hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def replace_block(path: Path, name: str, text: str) -> None:
     """Put `text` between the markers of the block `name` of the page at `path`.
 
-    Raises ValueError where the page has not exactly one pair of them:
-    `<!-- begin NAME … -->` and `<!-- end NAME -->`, each on a line of its own.
+    Raises ValueError unless the page has exactly one pair of markers, each on its own line:
+    `<!-- begin NAME … -->` and `<!-- end NAME -->`.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     begins = [i for i, line in enumerate(lines) if line.startswith(f"<!-- begin {name}")]
@@ -22,6 +22,6 @@ def replace_block(path: Path, name: str, text: str) -> None:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; the columns after the first are numbers."""
+    """A Markdown table; all columns except the first are numbers."""
     mark = "|---|" + "---:|" * (len(titles) - 1)
     return "\n".join([f"| {' | '.join(titles)} |", mark, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"

@@ -1,6 +1,6 @@
-"""Single queries under a moved clock: what each plan asks, and how late it learns of each end.
+"""Simulation of single queries: the requests that each plan makes, and the delay until it sees each end.
 
-The learned plan is wrapd's own (daemon.domain), fitted anew as the daemon does.
+The learned plan is wrapd's own (daemon.domain), refitted on the daemon's schedule.
 """
 
 import heapq
@@ -20,17 +20,17 @@ CAP = RAILS.max_interval
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One job's fate: requests spent on it, and how long its end went unseen."""
+    """One job's result: the requests spent on it, and the delay until its end was seen."""
 
     job: Job
     requests: int
     delay: float
-    known: int  # jobs that had been seen to end when it was made
-    order: int  # its place among the ends
+    known: int  # ends seen before it was created
+    order: int  # its place among the ends seen
 
 
 class Learner:
-    """Refits as the daemon does: at each end at the start, then at 5 % of new ends, and once a minute."""
+    """Refits like the daemon: at first on every end, then at 5 % of new ends, and once a minute."""
 
     def __init__(self) -> None:
         self.finished: defaultdict[Kind, list[Sample]] = defaultdict(list)
@@ -58,18 +58,18 @@ class Learner:
 
 
 Notice = Callable[[Job, float, Durations, int], None]
-"""What is called at each look: the job, the time, what is known, and how many ends that is."""
+"""Called at each poll with the job, the time, the learned durations, and the number of ends seen."""
 
 
 def learned(
     made: Sequence[Job], *, price: float, seed: int, world: World | None = None, notice: Notice | None = None
 ) -> list[Seen]:
-    """The learned plan, or, where `world` is given, the same rule with the true law."""
+    """Run the learned plan, or the same rule with the true law of `world`."""
     rng = random.Random(seed)
     learner = Learner()
     queue = [(job.created, i) for i, job in enumerate(made)]
     heapq.heapify(queue)
-    asked = [-1] * len(made)  # the first look is not counted
+    asked = [-1] * len(made)  # the first poll is not counted
     known = [0] * len(made)
     live: dict[int, tuple[Job, float]] = {}
     seen: list[Seen] = []
@@ -114,7 +114,7 @@ def learned(
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Requests a job, and delays in seconds."""
+    """Requests per job, and delays in seconds."""
 
     requests: float
     mean: float
@@ -140,13 +140,13 @@ def of(seen: Sequence[Seen]) -> Figures:
 
 
 def fixed(made: Sequence[Job], interval: float) -> Figures:
-    """Ask when the job is made, and then every `interval` seconds."""
+    """Poll when the job is created, and then every `interval` seconds."""
     looks = [max(0, -int(-job.life // interval)) for job in made]
     return figures(looks, [n * interval - job.life for n, job in zip(looks, made, strict=True)])
 
 
 def fixed_at(made: Sequence[Job], requests: float) -> Figures:
-    """The fixed interval that spends as many requests, by halving."""
+    """The fixed interval with as many requests, by bisection."""
     low, high = 0.5, 600.0
     for _ in range(40):
         middle = (low * high) ** 0.5
@@ -154,7 +154,7 @@ def fixed_at(made: Sequence[Job], requests: float) -> Figures:
             low = middle
         else:
             high = middle
-    # the mean over intervals around it: one interval's delays depend on chance
+    # Average over intervals around it, because the delays of a single one depend on chance.
     near = [fixed(made, (low * high) ** 0.5 * (1 + 0.01 * k)) for k in range(-3, 4)]
     return Figures(
         *(
@@ -165,7 +165,7 @@ def fixed_at(made: Sequence[Job], requests: float) -> Figures:
 
 
 def backoff(made: Sequence[Job], first: float, cap: float) -> Figures:
-    """Ask when the job is made, and then with gaps that double from `first` to `cap`."""
+    """Poll when the job is created, and then with gaps that double from `first` to `cap`."""
     requests, delays = [], []
     for job in made:
         at, gap, count = 0.0, first, 0

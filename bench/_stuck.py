@@ -1,4 +1,4 @@
-"""What is told before a job ends: does the ETA hold, and is what hangs called stuck, and little else?"""
+"""Predictions before a job ends: whether the ETA holds, and whether hung jobs, and few others, count as stuck."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ _JOBS, _KNOWN = 1000, 80
 
 @dataclass(slots=True)
 class Foresight:
-    """Counts, of jobs that were made after 80 had ended."""
+    """Results of jobs created after 80 had ended."""
 
-    first_looks: list[bool] = field(default_factory=list)  # the end came within the range told at the first look
+    first_looks: list[bool] = field(default_factory=list)  # whether the end was in the first poll's range
     later_looks: list[bool] = field(default_factory=list)
-    normal: dict[int, bool] = field(default_factory=dict)  # job: it was called stuck
-    hung: dict[int, tuple[float, float]] = field(default_factory=dict)  # job: when, by what it says, by the truth
+    normal: dict[int, bool] = field(default_factory=dict)  # by job: whether it counted as stuck
+    hung: dict[int, tuple[float, float]] = field(default_factory=dict)  # by job: age ÷ learned, true limit
 
     @staticmethod
     def sum(parts: Sequence["Foresight"]) -> "Foresight":
@@ -33,7 +33,7 @@ class Foresight:
         return whole
 
     @property
-    def asked(self) -> int:
+    def count(self) -> int:
         return len(self.first_looks)
 
     @property
@@ -49,11 +49,11 @@ class Foresight:
         return _share(list(self.normal.values()))
 
     @property
-    def told(self) -> float:
+    def reported(self) -> float:
         return _share([own <= 2.0 for own, _ in self.hung.values()])
 
     @property
-    def told_true(self) -> float:
+    def reported_true(self) -> float:
         return _share([true <= 2.0 for _, true in self.hung.values()])
 
 
@@ -62,7 +62,7 @@ def _share(values: Sequence[bool]) -> float:
 
 
 def foresee(seed: int) -> Foresight:
-    """A run without jobs that hang, for the ETA and false alarms, and one with some."""
+    """Run without hung jobs, for the ETA and false alarms, and then with some."""
     found = Foresight()
     for world in (WORLD, HANGING):
         made = jobs(world, seed, _JOBS)
@@ -73,7 +73,7 @@ def foresee(seed: int) -> Foresight:
 
 
 class _Watcher:
-    """Asks at each look what the daemon would tell."""
+    """Records at each poll what the daemon would report."""
 
     def __init__(self, world: World, place: dict[int, int], found: Foresight) -> None:
         self._world = world
@@ -100,18 +100,18 @@ class _Watcher:
             self._range(place, job, now, durations)
 
     def _hang(self, place: int, job: Job, elapsed: float, stuck_after: float) -> None:
-        """The first look beyond `stuck_after` tells."""
-        told = self._found.hung.setdefault(place, (float("inf"), float("inf")))
-        if told[0] == float("inf") and elapsed > stuck_after:
+        """Record the first poll beyond `stuck_after`."""
+        reported = self._found.hung.setdefault(place, (float("inf"), float("inf")))
+        if reported[0] == float("inf") and elapsed > stuck_after:
             self._found.hung[place] = (
                 elapsed / stuck_after,
                 elapsed / true_law(self._world, job.scale).stuck_after,
             )
 
     def _range(self, place: int, job: Job, now: float, durations: Durations) -> None:
-        told = eta(durations, job.kind, job.length, now - job.began)
-        if told is None:
+        expected = eta(durations, job.kind, job.length, now - job.began)
+        if expected is None:
             return
         looks = self._found.later_looks if place in self._looked else self._found.first_looks
         self._looked.add(place)
-        looks.append(told.low <= job.ended - now <= told.high)
+        looks.append(expected.low <= job.ended - now <= expected.high)

@@ -1,6 +1,6 @@
-"""The worlds that plans are tried in: jobs of four kinds, made from a seed, and the true law of each.
+"""Simulated worlds for comparing plans: seeded jobs of four kinds, and their true laws.
 
-Nothing here knows how wrapd learns or plans. Times are seconds.
+Independent of how wrapd learns and plans. Times are in seconds.
 """
 
 import random
@@ -17,36 +17,36 @@ KINDS: tuple[tuple[Kind, float, float], ...] = (
     (("studio", "long_video"), 80.0, 0.8),
     (("studio", "clip"), 15.0, 0.5),
 )
-"""Each kind with a and b: it takes about a + b * seconds of speech."""
+"""Each kind with a and b: production takes about a + b * seconds of speech."""
 _LENGTH, _LENGTH_SPREAD = 60.0, 0.6
 HANGS_FOR = 15.0
-"""Times its scale that a job hangs."""
+"""Production time of a hung job as a multiple of its scale."""
 _HEAVY, _HEAVY_FROM, _HEAVY_TO, _HEAVY_SHAPE = 0.03, 2.0, 20.0, 1.5
 _FAILS, _FAILS_AFTER = 0.05, 12.0
 _QUIET_WAIT, _BUSY_WAIT = 15.0, 290.0
 _QUIET, _BUSY = 1800.0, 800.0
-"""The queue is quiet and busy by turns: mean seconds of each, and how long a job then waits."""
+"""The queue alternates between quiet and busy: mean seconds of each, and of a job's wait during it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What production times look like."""
+    """The distribution of production times, and what wrapd can know of jobs."""
 
     name: str
     sigma: float = 0.25
     shape: str = "lognormal"  # or "exponential", "modes"
-    every: float = 12.0  # mean seconds between two jobs
-    speed: float = 1.0  # production takes so many times as long as it does elsewhere
-    slower_at: float = float("inf")  # from this moment on …
-    slower_by: float = 1.0  # … production takes so many times as long
-    hangs: float = 0.0  # share of jobs that hang until somebody cancels them
-    labels: bool = True  # kinds are told apart
+    every: float = 12.0  # mean seconds between jobs
+    speed: float = 1.0  # factor of production times
+    slower_at: float = float("inf")  # from this time on …
+    slower_by: float = 1.0  # … production times have this additional factor
+    hangs: float = 0.0  # share of jobs that hang until they are cancelled
+    labels: bool = True  # kinds are known
     lengths: bool = True  # lengths are known
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: when it was made, began and ended, and what is known of it."""
+    """One job: its true times, and what is known of it."""
 
     kind: Kind
     length: float | None
@@ -62,7 +62,7 @@ class Job:
 
 
 def jobs(world: World, seed: int, count: int) -> list[Job]:
-    """`count` jobs in the order in which they were made."""
+    """Create `count` jobs in order of creation."""
     rng = random.Random(f"{world.name} {seed}")
     made: list[Job] = []
     now, turn, busy = 0.0, rng.expovariate(1 / _QUIET), False
@@ -105,14 +105,14 @@ def _relative(world: World, rng: random.Random) -> float:
 
 
 def _heavy(share: float) -> float:
-    """Quantile of the factor of slow jobs: a Pareto law, cut off."""
+    """Quantile of the factor of slow jobs, a truncated Pareto distribution."""
     cut = (_HEAVY_FROM / _HEAVY_TO) ** _HEAVY_SHAPE
     return _HEAVY_FROM / (1 - share * (1 - cut)) ** (1 / _HEAVY_SHAPE)
 
 
 @lru_cache(maxsize=4096)
 def true_law(world: World, scale: float) -> Law:
-    """The law of a job of this scale, failures included, as nobody could know it better."""
+    """The true law of a job of this scale, including failures."""
     edges, alive = _true_survival(world.shape, world.sigma)
     times = sorted({0.0, *(edge * scale for edge in edges), *(2.0 * i for i in range(1, 40))})
     survival, k = [], 0

@@ -1,13 +1,14 @@
-"""How long `wrapd jobs` and `wrapd deliveries` take with 1,000,000 rows beside 1,000, for each filter and order.
+"""CPU time of `wrapd jobs` and `wrapd deliveries` with 1,000,000 rows and with 1,000, for each filter and order.
 
     python bench/long_lists.py [--rows 1000000] [--rounds 5] [--only jobs] [--json FILE] [--folder DIR]
         [--page-only]
 
 Both databases are made from one fixed seed (DIR keeps them), with the same shares of projects, states, tags and so
-on. Each command is a process of its own with `--limit 50 --json`; beside it stands what a page of 50 and the count
-of what is left out take inside of one, which no start of a process hides. All is CPU time, in milliseconds; rounds
-are interleaved, and the least of each counts. The ratio of the commands is bounded, and nothing else is. "~" marks
-what is not: filters combined, and more rows of a batch or tag than are sorted, all of them far down in the list.
+on. Each command runs in its own process with `--limit 50 --json`. Next to it are the figures of a page of 50 and
+the count of the rows not shown, without the start of a process that would hide them. All is CPU time in
+milliseconds; rounds are interleaved, and the minimum of each counts. Only the ratio of the commands has a bound.
+"~" marks cases without one: combined filters, and batches or tags with more rows than are sorted, all far down in
+the list.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from daemon.store import DeliverySort, JobSort, Store, upgrade
 
 SMALL = 1_000
 MOST = 1.3
-"""Of the ratio of the commands."""
+"""The bound on the ratio of the commands."""
 LIMIT = 50
 CONFIG = """
 [projects.main]
@@ -45,7 +46,7 @@ auth = { method = "aksk", access_key = "A", secret_key = "S" }
 url = "json://localhost"
 """
 BEGIN = 1_760_000_000_000_000
-"""The first job, in microseconds; the last one is made now."""
+"""When the first job was tracked, in microseconds; the last one is tracked now."""
 JOB_FILTERS = {
     "": "",
     "project": "--project other",
@@ -143,7 +144,7 @@ def cases() -> Iterator[tuple[str, str, str, list[str]]]:
 def measured(
     homes: list[Path], command: str, options: list[str], rounds: int, *, whole: bool
 ) -> tuple[float, ...]:
-    """Milliseconds of a page and its count, small and large; and of the whole command, with their ratio."""
+    """Return milliseconds of a page with its count, small and large; then of the command, with the ratio."""
     pages: list[list[float]] = [[], []]
     commands: list[list[float]] = [[], []]
     for _ in range(rounds):
@@ -160,14 +161,14 @@ def measured(
 
 def process(home: Path, command: str, options: list[str]) -> float:
     words = [sys.executable, "-m", "daemon.cli", "--config", str(home / "wrapd.toml"), command, *options]
-    # Else each process would compile the whole program anew.
+    # Otherwise each process would compile the entire program.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     begun = cpu_of_children()
     done = subprocess.run(
         [*words, "--limit", str(LIMIT), "--json"], capture_output=True, check=False, text=True, env=env
     )
     took = cpu_of_children() - begun
-    if done.returncode and "no job is in a state" not in done.stderr:
+    if done.returncode and "no job is in state" not in done.stderr:
         raise RuntimeError(done.stderr)
     return took * 1000
 
@@ -178,7 +179,7 @@ def cpu_of_children() -> float:
 
 
 def page(home: Path, command: str, options: list[str]) -> float:
-    """What a terminal asks the store for: a page, and how much there is beside."""
+    """Do what a terminal requests from the store: a page, and the count of the other rows."""
     from daemon.cli.deliveries import command as deliveries
     from daemon.cli.jobs import command as jobs
 
@@ -203,7 +204,7 @@ def page(home: Path, command: str, options: list[str]) -> float:
 
 
 def read(part: object, sort: object, search: str | None, fit: dict[str, object]) -> None:
-    """One page; of a search as many as a command reads."""
+    """Read one page; of a search as many as a command reads."""
     from daemon.cli.pages import SEARCHED
 
     after, searched, found = None, 0, 0
@@ -217,7 +218,7 @@ def read(part: object, sort: object, search: str | None, fit: dict[str, object])
 
 
 def made(home: Path, rows: int) -> Path:
-    """A database with so many jobs and as many deliveries."""
+    """Make a database with that many jobs and deliveries."""
     path = home / "wrapd.db"
     if path.exists():
         return home
@@ -252,7 +253,7 @@ def made(home: Path, rows: int) -> Path:
 
 
 def job(rng: random.Random, n: int, rows: int, at: int, now: int) -> tuple[object, ...]:
-    """One of many that have ended, but for the last ones."""
+    """Make one of the jobs, which have all ended except for the last ones."""
     state, tracking = ends(rng, n, rows)
     chosen = rng.random()
     old = n < rows // 10

@@ -1,10 +1,10 @@
-"""How soon jobs that are tracked beside a running daemon are taken up.
+"""How soon a running daemon takes up jobs that a command tracks.
 
     python bench/pickup.py [--jobs 50000] [--rounds 3]
 
-A real `wrapd run` beside a simulator in a process of its own, and `wrapd track -` with so many ids. What counts is
-the time from the end of the command until the daemon has taken up the last of them, as a share of what the command
-took, and the CPU of the daemon for each job.
+Runs a real `wrapd run` with a simulator in another process, and `wrapd track -` with that many ids. Measures the
+time from the end of the command until the daemon has taken up the last of them, as a share of the command's own
+time, and the daemon's CPU time for each job.
 """
 
 import argparse
@@ -35,7 +35,8 @@ def main() -> None:
 
 
 def measure(number: int) -> tuple[float, float, float]:
-    """Seconds that the command took, seconds from its end until all are taken up, the daemon's CPU seconds."""
+    """Return the seconds that the command took, those from its end until all are taken up, and the daemon's CPU
+    seconds."""
     with tempfile.TemporaryDirectory() as folder, simulator() as target:
         config = tracked(Path(folder), _with(target, 1), "")
         with daemon(config) as process, sqlite3.connect(config.with_name("wrapd.db")) as database:

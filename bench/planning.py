@@ -1,10 +1,10 @@
-"""How well wrapd chooses when to ask about one job: delay against requests, in worlds made from seeds.
+"""How well wrapd chooses when to poll single jobs: delay against requests, in seeded simulations.
 
     python bench/planning.py [--write] [--quick]
 
-A moved clock and the daemon's own domain code: nothing is copied, nothing sleeps. Prints each promise with its
-bound and whether it holds, and exits with 1 where one does not. `--write` also renews the figures and the plots of
-docs/polling.md; `--quick` uses one seed and fewer jobs: some bounds are then missed. Two processes, some minutes.
+Runs the daemon's own domain code under a simulated clock. Prints each promise with its bound and exits with 1 if
+one does not hold. `--write` also updates the figures and plots of docs/polling.md. `--quick` uses one seed and
+fewer jobs, so that some bounds are missed. Takes two processes and some minutes.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PAGE = ROOT / "docs" / "polling.md"
 DEFAULT = 1.0
 PRICES = (0.35, 0.6, DEFAULT, 1.8, 2.8, 3.7)
 FEW_PRICES = (0.6, DEFAULT, 1.8)
-WARM = 80  # finished jobs after which a plan is judged
+WARM = 80  # finished jobs before a plan is judged
 BASE = World(name="base")
 SHARP = World(name="sharp", sigma=0.1)
 MEMORYLESS = World(name="exponential", shape="exponential")
@@ -37,7 +37,7 @@ MODES = World(name="two modes", shape="modes")
 UNLABELLED = World(name="kinds not told apart", labels=False)
 UNSIZED = World(name="lengths not known", lengths=False)
 UNKNOWN = World(name="neither", labels=False, lengths=False)
-SPEEDS = (0.2, 1.0, 5.0)  # how far the service may be from what wrapd assumes at first
+SPEEDS = (0.2, 1.0, 5.0)  # production times as multiples of wrapd's initial assumption
 THAW = 3 * 3600.0
 FIXED = (5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0)
 BACKOFFS = ((1.0, 60.0), (0.1, 10.0))
@@ -45,7 +45,7 @@ BACKOFFS = ((1.0, 60.0), (0.1, 10.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is simulated."""
+    """The size of the simulations."""
 
     seeds: int = 5
     jobs: int = 800
@@ -59,7 +59,8 @@ QUICK = Size(seeds=1, jobs=300, cold_seeds=2, slow_seeds=1, foresight_seeds=1)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One plan in one world under one seed, after the start; `even`: the fixed interval that asks as much."""
+    """One plan in one world under one seed, without the start. `even` is the fixed interval with equal
+    requests."""
 
     world: str
     price: float
@@ -84,7 +85,7 @@ class Promise:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="renew the figures and plots of docs/polling.md")
+    parser.add_argument("--write", action="store_true", help="update the figures and plots of docs/polling.md")
     parser.add_argument("--quick", action="store_true", help="one seed, fewer jobs")
     arguments = parser.parse_args()
     result = measure(QUICK if arguments.quick else Size())
@@ -123,7 +124,7 @@ def _cold(task: tuple[float, int]) -> list[Seen]:
 
 
 def _slow(seed: int) -> list[Seen]:
-    """Everything becomes 5 times slower after 300 jobs: the fates of those that begin then, in order of ends."""
+    """Make production 5 times slower after 300 jobs. Returns the jobs that begin after that, in order of ends."""
     begin = jobs(World(name="slow"), seed, 300)[-1].created
     made = jobs(World(name="slow", slower_at=begin, slower_by=5.0), seed, 850)
     return [each for each in learned(made, price=DEFAULT, seed=seed) if each.job.began >= begin]
@@ -136,7 +137,7 @@ def _plain(task: tuple[str, float, float, int, int]) -> tuple[str, Figures]:
 
 
 def _frozen(seed: int) -> int:
-    """Requests until a job that is frozen for 3 h is seen to move."""
+    """Requests until the thaw of a job frozen for 3 h is seen."""
     at, asked = 0.0, 0
     while at < THAW:
         spread = (seed * 0.37 + asked * 0.61) % 1.0
@@ -150,7 +151,7 @@ def _frozen(seed: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was measured, for people and for the page."""
+    """The measurements, and their text for docs/polling.md."""
 
     promises: list[Promise]
     text: str
@@ -224,12 +225,13 @@ def _judge(
     promises.append(Promise("5 times slower: ratio, jobs 201-400", slow_ratios[4], 1.0))
     promises.append(Promise("BLOCK: requests for a thaw after 3 h", frozen, 50))
     together = Foresight.sum(foresight)
-    promises.append(Promise("ETA: jobs asked about at their start", together.asked, float("inf"), 2000))
-    promises.append(Promise("ETA at the first look: ends in the 80 % range", together.first, 0.85, 0.75))
-    promises.append(Promise("ETA at later looks: ends in the 80 % range", together.later, 0.85, 0.75))
+    promises.append(Promise("ETA: jobs with one at their first poll", together.count, float("inf"), 2000))
+    promises.append(Promise("ETA at the first poll: ends in the 80 % range", together.first, 0.85, 0.75))
+    promises.append(Promise("ETA at later polls: ends in the 80 % range", together.later, 0.85, 0.75))
     promises.append(Promise("stuck: share of normal jobs", together.false_alarms, 0.01))
-    promises.append(Promise("stuck: hung jobs told within twice the told normal", together.told, 1.0, 0.95))
-    promises.append(Promise("stuck: hung jobs told within twice the true normal", together.told_true, 1.0, 0.95))
+    reported = "stuck: hung jobs reported within twice the"
+    promises.append(Promise(f"{reported} learned limit", together.reported, 1.0, 0.95))
+    promises.append(Promise(f"{reported} true limit", together.reported_true, 1.0, 0.95))
     curves = _curves(runs, plans)
     text = _text(runs, plans, promises, cold_ratios, slow_ratios)
     return Result(promises, text, curves, cold_ratios, slow_ratios)
@@ -274,7 +276,7 @@ def _cost(runs: Runs, world: World, price: float, *, true: bool) -> float:
 
 
 def _ratio_of(groups: Sequence[Sequence[Seen]], first: int, end: int) -> float:
-    """Ratio to fixed at equal requests, of the jobs from place `first` to `end` of each group, all together."""
+    """Mean delay ÷ that of a fixed interval at equal requests, over the jobs `first` to `end` of all groups."""
     seen = [each for group in groups for each in group[first:end]]
     if not seen:
         return 0.0
@@ -332,7 +334,7 @@ def _text(
         worlds.append(
             _row(world.name, _average([run.plan for run in each]), _mean([run.even.mean for run in each]))
         )
-    titles = ("requests a job", "mean", "p95", "p99", "largest", "mean ÷ fixed")
+    titles = ("requests per job", "mean", "p95", "p99", "largest", "mean ÷ fixed")
     steps = [f"{a + 1}-{b}" for a, b in COLD_STEPS]
     cold_rows = [(f"{speed:g} times", *(f"{each:.2f}" for each in ratios)) for speed, ratios in cold.items()]
     slow_rows = [("ratio", *(f"{each:.2f}" for each in slow))]
@@ -343,7 +345,7 @@ def _text(
         [
             "### Plans in the base world",
             "",
-            "Delays in seconds. The fixed interval of the last column asks as often as the plan of the row.",
+            "Delays in seconds. The fixed interval of the last column uses as many requests as the row's plan.",
             "",
             table(("plan", *titles), rows),
             "![Delay over requests a job](polling-delay.svg)",
@@ -353,11 +355,11 @@ def _text(
             table(("world", *titles), worlds),
             "### While it learns",
             "",
-            "Mean delay ÷ that of the fixed interval that asks as often, by finished jobs. From nothing, where",
-            "production takes as long as wrapd assumes at first, a fifth of it, and five times as long:",
+            "Mean delay ÷ that of a fixed interval with as many requests, by finished jobs. Starting without any,",
+            "with production times as wrapd initially assumes, a fifth of that, and five times that:",
             "",
             table(("production takes", *steps), cold_rows),
-            "After everything became five times slower at once, by jobs that began since:",
+            "After production suddenly became five times slower, by jobs that began since:",
             "",
             table(("jobs", *(f"{a + 1}-{b}" for a, b in SLOW_STEPS)), slow_rows),
             "![Ratio to a fixed interval while it learns](polling-learning.svg)",
@@ -409,17 +411,15 @@ def _draw_delays(path: Path, curves: dict[str, list[Figures]]) -> None:
             )
             for i, (name, points) in enumerate(curves.items())
         ]
-        panels.append(Panel(title=title, x="requests a job", y="delay, s", right=35.0, top=top, series=series))
-    write(
-        path, panels, description="Delay until an end is seen, over requests a job: mean, 95th and 99th percentile"
-    )
+        panels.append(Panel(title=title, x="requests per job", y="delay, s", right=35.0, top=top, series=series))
+    write(path, panels, description="Delay until an end is seen, over requests per job: mean, p95 and p99")
 
 
 def _draw_learning(path: Path, cold: dict[float, list[float]], slow: Sequence[float]) -> None:
     def middles(steps: Sequence[tuple[int, int]], ratios: Sequence[float]) -> list[tuple[float, float]]:
         return [((a + b) / 2, ratio) for (a, b), ratio in zip(steps, ratios, strict=True)]
 
-    names = {0.2: "a fifth of the assumed time", 1.0: "as assumed", 5.0: "five times as long"}
+    names = {0.2: "a fifth of the assumed time", 1.0: "the assumed time", 5.0: "five times the assumed time"}
     starts = [
         Series(name=names[speed], points=middles(COLD_STEPS, ratios), colour=i)
         for i, (speed, ratios) in enumerate(cold.items())
@@ -427,9 +427,9 @@ def _draw_learning(path: Path, cold: dict[float, list[float]], slow: Sequence[fl
     change = Series(name="", points=middles(SLOW_STEPS, slow), colour=2)
     y = "delay ÷ fixed interval"
     panels = [
-        Panel(title="From nothing", x="finished jobs", y=y, right=60.0, top=1.5, series=starts, level=1.0),
+        Panel(title="Cold start", x="finished jobs", y=y, right=60.0, top=1.5, series=starts, level=1.0),
         Panel(
-            title="Five times slower at once",
+            title="Suddenly five times slower",
             x="jobs since",
             y=y,
             right=400.0,
@@ -438,7 +438,7 @@ def _draw_learning(path: Path, cold: dict[float, list[float]], slow: Sequence[fl
             level=1.0,
         ),
     ]
-    write(path, panels, description="Delay against a fixed interval that asks as often, while the plan learns")
+    write(path, panels, description="Delay relative to a fixed interval with as many requests, while learning")
 
 
 if __name__ == "__main__":

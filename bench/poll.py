@@ -179,7 +179,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
     from daemon.domain.routing import routing
     from daemon.metastudio.settings import AkSk, ProjectSettings
     from daemon.notify import NotifySettings
-    from daemon.plan import Plan
+    from daemon.spec import Spec
     from daemon.store import Store, TrackRequest
     from daemon.watch.settings import PollingPlan
 
@@ -201,7 +201,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             rate=rate,
             auth=AkSk(access_key=target.access_key, secret_key=target.secret_key),
         )
-        plan = Plan(
+        spec = Spec(
             database_url=url,
             projects=(project,),
             max_in_flight={"bench": IN_FLIGHT},
@@ -215,7 +215,7 @@ async def running(target: Target, jobs: list[str], *, batch: bool, rate: float):
             notify=NotifySettings(),
             web=None,
         )
-        service = Daemon(plan=plan, clock=clock, rng=random.Random(1))
+        service = Daemon(spec=spec, clock=clock, rng=random.Random(1))
         async with service.running(asyncio.Event()):
             yield service
 

@@ -1,4 +1,4 @@
-"""wrapd tells a production team, in its own chat, the moment a MetaStudio video is finished, failed or frozen."""
+"""wrapd alerts a production team in its own chat the moment a MetaStudio video is finished, failed or frozen."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,7 +1,6 @@
-"""Which addresses lie inside: of this machine, its networks, or nobody's. What others name is not fetched there.
+"""Classifies IP addresses as internal or public, to keep third parties' URLs from reaching internal hosts.
 
-A host name says nothing about where it leads, and may lead elsewhere a moment later; so what is judged is the
-address that a connection is about to be made to.
+A host name can resolve to a different address at any time, so the check applies to the address of each connection.
 """
 
 import errno
@@ -12,9 +11,9 @@ from enum import Enum, auto
 from typing import Any
 
 AddrInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
-"""What `getaddrinfo` gives for one address."""
+"""One result of `getaddrinfo`."""
 Connect = Callable[[AddrInfo], socket.socket]
-"""Makes the socket for a connection to an address; raises OSError where none is to be made."""
+"""Creates the socket for a connection to an address. Raises OSError to refuse the address."""
 
 _IP = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
@@ -26,20 +25,20 @@ _EMBEDDING = (
     (ipaddress.IPv6Network("::ffff:0:0:0/96"), 0),  # translated
     (ipaddress.IPv6Network("2002::/16"), 80),  # 6to4
 )
-"""Networks of addresses that stand for IPv4 ones, and how many bits come after these."""
+"""IPv6 networks that embed an IPv4 address, each with the number of bits after that address."""
 
 
 class Reach(Enum):
     """Which addresses a fetch may connect to."""
 
     ANY = auto()
-    CLOUD = auto()  # outside, and the cloud's own among the shared ones
+    CLOUD = auto()  # public addresses, and the cloud's own in the shared address space
     OUTSIDE = auto()
 
 
 def is_inside(host: str) -> bool:
-    """Whether `host` is an address of this machine or a private network, or one that no server on the internet can
-    have. Of a name nothing is known here.
+    """Whether `host` is an address of this machine, a private network or a range never used on the internet.
+    Host names are not resolved: the result for them is False.
 
     >>> [is_inside(host) for host in ("10.0.0.1", "::ffff:127.0.0.1", "224.0.0.1", "9.9.9.9", "example.com")]
     [True, True, True, False, False]
@@ -51,7 +50,7 @@ def is_inside(host: str) -> bool:
 
 
 def may_reach(address: str, reach: Reach) -> bool:
-    """Whether an address (never a name) may be connected to."""
+    """Whether connecting to `address` (an IP address, not a name) is allowed."""
     if reach is Reach.ANY:
         return True
     try:
@@ -64,7 +63,7 @@ def may_reach(address: str, reach: Reach) -> bool:
 
 
 def connecting(reach: Reach) -> Connect | None:
-    """What makes a connection's socket within `reach`; None where all may be reached."""
+    """Return a socket factory restricted to `reach`, or None if no restriction applies."""
 
     def connect(info: AddrInfo) -> socket.socket:
         family, kind, number, _, address = info
@@ -85,7 +84,7 @@ def _lies_inside(address: _IP) -> bool:
 
 
 def _inner(address: _IP) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one stands for."""
+    """The IPv4 address embedded in an IPv6 address, if any."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address.ipv4_mapped is not None:
@@ -93,17 +92,17 @@ def _inner(address: _IP) -> ipaddress.IPv4Address | None:
     if address.teredo is not None:
         return address.teredo[1]
     for network, shift in _EMBEDDING:
-        if address in network and int(address) > 1:  # but for :: and ::1
+        if address in network and int(address) > 1:  # :: and ::1 embed nothing
             return ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF)
     return None
 
 
 def _is_own(address: _IP) -> bool:
-    """Whether this machine has the address: then the way to it begins there. Nothing is sent."""
+    """Whether the address belongs to this machine: then it is also the source of a route to it. Sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as way:
             way.connect((str(address), 9))
             return ipaddress.ip_address(way.getsockname()[0]) == address
     except (OSError, ValueError):
-        return False  # there is no way there at all
+        return False  # no route to it

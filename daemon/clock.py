@@ -1,7 +1,4 @@
-"""Time as an argument: what the clock says (UTC) and how much time has passed (monotonic seconds).
-
-Owns the only calls to the machine's clocks. Nothing else in wrapd may call them.
-"""
+"""Clocks as arguments: wall-clock time (UTC) and monotonic seconds. Only this module reads the system's clocks."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,19 +6,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What wrapd needs to know of time."""
+    """The clocks that wrapd reads."""
 
     def now(self) -> datetime:
-        """The wall clock: an aware datetime in UTC. It can be stepped: never schedule by it."""
+        """The wall clock as an aware datetime in UTC. It can be stepped, so never schedule by it."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; it never goes back. Schedule by this."""
+        """Seconds since an arbitrary moment; never goes back. Schedule by this."""
         ...
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The system's clocks."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -31,7 +28,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when it is told to: for tests and simulations."""
+    """A clock that moves only when told to, for tests and simulations."""
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
@@ -49,22 +46,22 @@ class ManualClock:
         self._monotonic += seconds
 
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or back, as an administrator or NTP does; no time passes."""
+        """Step the wall clock forward or back, as an administrator or NTP does. No time passes."""
         self._now += timedelta(seconds=seconds)
 
 
 STEP = 0.5
-"""Seconds by which the wall clock must differ from what has passed to count as set; less is followed silently."""
+"""Seconds by which the two clocks must diverge to count as a step; smaller drift is simply followed."""
 _TRIES = 10
 _PROMPT = 0.05
-"""Seconds that reading both clocks may take: a longer pause between them would look like a step."""
+"""Seconds within which both clocks must be read. A longer pause between the two reads would look like a step."""
 
 
 class SteadyClock:
-    """The wall clock without its steps: once it is set, `now` goes on as if it had not been, until `accept`.
+    """The wall clock without its steps: after a step, `now` continues as if none had happened until `accept`.
 
-    Who plans by the wall clock (moments in a database) uses this one, watches `step`, moves what was planned by as
-    much, and accepts it. Safe in any thread.
+    Code that plans by the wall clock (moments in a database) checks `step`, moves its plans by that amount and
+    accepts it. Thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -72,7 +69,7 @@ class SteadyClock:
         self._base = self._read()
 
     def now(self) -> datetime:
-        """The wall clock's time (UTC), less the steps since the last `accept`."""
+        """The wall clock's time (UTC), minus the steps not yet accepted."""
         wall, passed = self._read()
         expected = self._expected(passed)
         if abs((wall - expected).total_seconds()) > STEP:
@@ -81,11 +78,11 @@ class SteadyClock:
         return wall
 
     def monotonic(self) -> float:
-        """As the clock beneath."""
+        """The underlying clock's monotonic seconds."""
         return self._clock.monotonic()
 
     def step(self) -> float:
-        """By how many seconds the wall clock was set since the last `accept`; 0: it was not."""
+        """Seconds by which the wall clock was stepped since the last `accept`; 0 if it was not."""
         wall, passed = self._read()
         step = (wall - self._expected(passed)).total_seconds()
         return step if abs(step) > STEP else 0.0
@@ -95,7 +92,7 @@ class SteadyClock:
         return self._base[1]
 
     def accept(self, step: float) -> None:
-        """What was planned has been moved by `step` seconds: go on from there."""
+        """Follow a step of `step` seconds, once all plans have been moved by it."""
         wall, passed = self._base
         self._base = (wall + timedelta(seconds=step), passed)
 
@@ -104,7 +101,7 @@ class SteadyClock:
         return wall + timedelta(seconds=passed - then)
 
     def _read(self) -> tuple[datetime, float]:
-        """Both clocks at one moment."""
+        """Read both clocks at the same moment."""
         for _ in range(_TRIES):
             before = self._clock.monotonic()
             wall = self._clock.now()
@@ -114,14 +111,14 @@ class SteadyClock:
 
 
 PATIENCE = 86400.0
-"""Seconds for which a wall clock that was set must stay so before anything is deleted by it."""
+"""Seconds for which a step must persist before anything is deleted by the new time."""
 _DRIFT = 60.0
-"""Seconds by which two looks at one step may differ: the clocks do not run quite alike."""
+"""Seconds by which two readings of the same step may differ, because the two clocks drift apart."""
 
 
 class PatientClock:
-    """The wall clock for what cannot be undone: a step is followed only after it has lasted for `PATIENCE`. `last`
-    is the latest moment that is known from before, if any: a wall clock far beyond it may be false too."""
+    """The wall clock for irreversible actions: follows a step only after it has persisted for `PATIENCE`. `last`
+    is the latest moment known from before, if any: a wall clock far ahead of it is suspect as well."""
 
     def __init__(self, clock: Clock, *, last: datetime | None) -> None:
         self._steady = SteadyClock(clock)
@@ -131,7 +128,7 @@ class PatientClock:
             self._seen = ahead, clock.monotonic()
 
     def now(self) -> datetime:
-        """The wall clock's time (UTC), less the steps that it has not kept to for long enough."""
+        """The wall clock's time (UTC), minus the steps that have not persisted long enough."""
         step, passed = self._steady.step(), self._steady.monotonic()
         if step == 0.0:
             self._seen = None

@@ -1,7 +1,4 @@
-"""The base of every error that reaches a person: what is wrong, where, and how to mend it.
-
-Owns the exit statuses of the command. Must never import anything of wrapd.
-"""
+"""Base classes of all errors shown to people, with the exit statuses of the command. Imports nothing of wrapd."""
 
 from enum import IntEnum
 
@@ -20,42 +17,42 @@ class Exit(IntEnum):
 
 
 class WrapdError(Exception):
-    """Something is wrong that a person must mend. `str()` is the whole message: place, fault, mend."""
+    """An error that a person has to fix. `str()` is the complete message: place, fault, remedy."""
 
     exit_status: Exit = Exit.FAILED
 
 
 class UsageFault(WrapdError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
     exit_status = Exit.USAGE
 
 
 class ConfigFault(WrapdError):
-    """The config file, or a secret that it names, is wrong."""
+    """The config file, or a secret that it refers to, is wrong."""
 
     exit_status = Exit.CONFIG
 
     @property
     def each(self) -> tuple[str, ...]:
-        """Its faults one by one."""
+        """The individual faults."""
         return (str(self),)
 
 
 class DatabaseFault(WrapdError):
-    """The database cannot be used as it is."""
+    """The database cannot be used at the moment."""
 
     exit_status = Exit.DATABASE
 
 
 class DatabaseUnusable(DatabaseFault):
-    """The database cannot be used before a person has changed something: waiting does not help."""
+    """The database cannot be used until a person changes something; waiting does not help."""
 
     exit_status = Exit.UNUSABLE
 
 
 class AlreadyRunning(WrapdError):
-    """Another daemon works on the same database."""
+    """Another daemon uses the same database."""
 
     exit_status = Exit.RUNNING
 

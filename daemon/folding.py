@@ -1,7 +1,6 @@
-"""One log line for many of the same: what strangers cause must not fill the log.
+"""Folds repeated log lines into one with a count, so that strangers cannot flood the log.
 
-Owns when such a line is due. The first is logged at once; those that follow are counted, and the next line says
-how many they were.
+The first occurrence is logged at once. Later ones are counted, and the next line reports how many there were.
 """
 
 from dataclasses import dataclass
@@ -10,41 +9,40 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, Logger
 
 EVERY = 10.0
-"""Seconds between two lines about the same."""
+"""Seconds between two lines of the same kind."""
 
 
 @dataclass(slots=True)
-class _Told:
+class _Line:
     at: float
     since: int
     fields: dict[str, object]
 
 
 class Folding:
-    """Folds warnings of one module into lines with a count, `times`."""
+    """Folds a module's warnings into lines with a count, `times`."""
 
     def __init__(self, log: Logger, clock: Clock) -> None:
         self._log = log
         self._clock = clock
-        self._told: dict[tuple[LogEvent, str | None], _Told] = {}
+        self._lines: dict[tuple[LogEvent, str | None], _Line] = {}
 
     def note(self, event: LogEvent, *, reason: str | None = None, **example: object) -> None:
-        """It happened once more. Lines are folded by event and `reason`, so reasons must be few and ours; the
-        other fields are those of one example."""
+        """Count one occurrence, with an `example` of its fields. Lines are per event and (fixed) `reason`."""
         fields = example if reason is None else {"reason": reason, **example}
-        told = self._told.setdefault((event, reason), _Told(float("-inf"), 0, fields))
-        told.since += 1
-        told.fields = fields
-        self._tell(event, told)
+        line = self._lines.setdefault((event, reason), _Line(float("-inf"), 0, fields))
+        line.since += 1
+        line.fields = fields
+        self._emit(event, line)
 
     def flush(self) -> None:
-        """Log what was counted since its last line, where one is due: else the last count is never told."""
-        for (event, _), told in self._told.items():
-            if told.since:
-                self._tell(event, told)
+        """Log the counts that are due. Without this, the count after the last line would never be logged."""
+        for (event, _), line in self._lines.items():
+            if line.since:
+                self._emit(event, line)
 
-    def _tell(self, event: LogEvent, told: _Told) -> None:
+    def _emit(self, event: LogEvent, line: _Line) -> None:
         now = self._clock.monotonic()
-        if now - told.at >= EVERY:
-            self._log.warning(event, **told.fields, times=told.since)
-            told.at, told.since = now, 0
+        if now - line.at >= EVERY:
+            self._log.warning(event, **line.fields, times=line.since)
+            line.at, line.since = now, 0

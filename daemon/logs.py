@@ -1,7 +1,7 @@
-"""Log lines as events with fields: a constant names what happened, fields say to whom and how.
+"""Structured log lines: an event name says what happened, fields say to what.
 
-Owns the list of event names and the set-up of logging. The only place that imports structlog. A line must never
-carry a URL's query, a channel's URL, a key or a token, and writing one must never fail.
+Owns the list of event names and the logging set-up. The only module that imports structlog. A line never contains
+a URL's query, a channel's URL, a key or a token, and writing one never raises.
 """
 
 import contextlib
@@ -34,67 +34,67 @@ __all__ = [
 
 
 class LogEvent(StrEnum):
-    """Every line that wrapd logs. The comment is what docs/logs.md says of it."""
+    """Every line that wrapd logs. docs/logs.md is generated from the comments."""
 
-    DAEMON_STARTED = "daemon.started"  # all parts run; fields tell what is watched and where the web listens
-    DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; what is under way is finished first
+    DAEMON_STARTED = "daemon.started"  # all parts run; the fields say what is watched and where the web listens
+    DAEMON_STOPPING = "daemon.stopping"  # a signal arrived; work in progress is finished first
     DAEMON_STOPPED = "daemon.stopped"  # everything is stored
-    SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived where no config is read: nothing is changed by it
-    CONFIG_RELOADED = "config.reloaded"  # the config was read again and is in use; fields tell what changed
-    CONFIG_REFUSED = "config.refused"  # a config that was to be reloaded has a fault; the last good one stays
-    CONTROL_UNAVAILABLE = "control.unavailable"  # no control socket can be made: `wrapd reload` cannot ask
-    CONFIG_ORPHANED = "config.orphaned"  # jobs or alerts are of a project or channel that the config does not have
-    CONFIG_DOUBTFUL = "config.doubtful"  # the config is allowed, but unwise; the line says why
-    DATABASE_MIGRATED = "database.migrated"  # the schema was brought to this program's revision
-    DATABASE_FAILED = "database.failed"  # a transaction failed; it is tried again, nothing is decided by it
-    DATABASE_REPLACED = "database.replaced"  # its file was deleted or replaced; wrapd ends, to be started again
-    DEFECT = "defect"  # an error that nobody foresaw, with its traceback; the same one is told once in ten seconds
-    TASK_FAILED = "task.failed"  # background work ended with an error that was told where it arose
-    TICK_FAILED = "tick.failed"  # a recurring task raised; it runs again at its next time
+    SIGNAL_IGNORED = "signal.ignored"  # SIGHUP arrived, but this daemon was started without a config to reload
+    CONFIG_RELOADED = "config.reloaded"  # the config was read again and is in use; the fields say what changed
+    CONFIG_REFUSED = "config.refused"  # the config to be reloaded has a fault; the last good one stays in use
+    CONTROL_UNAVAILABLE = "control.unavailable"  # no control socket could be created: `wrapd reload` does not work
+    CONFIG_ORPHANED = "config.orphaned"  # jobs or alerts belong to a project or channel missing from the config
+    CONFIG_DOUBTFUL = "config.doubtful"  # the config is valid, but unwise; the line says why
+    DATABASE_MIGRATED = "database.migrated"  # the schema was migrated to this version's revision
+    DATABASE_FAILED = "database.failed"  # a transaction failed and will be retried; nothing is decided by it
+    DATABASE_REPLACED = "database.replaced"  # its file was deleted or replaced; wrapd exits, to be started again
+    DEFECT = "defect"  # an unexpected error, with its traceback; repeats are logged once in ten seconds
+    TASK_FAILED = "task.failed"  # background work ended with an error that was reported where it arose
+    TICK_FAILED = "tick.failed"  # a recurring task raised an error; it runs again at its next time
     CLOCK_STEPPED = "clock.stepped"  # the wall clock was set; due times are not affected
-    JOB_TAKEN = "job.taken"  # a job was tracked (or taken up again) while the daemon runs; of many, their number
-    JOBS_FOUND = "discovery.found"  # jobs were taken from the service's list
-    LIST_FAILED = "discovery.failed"  # the service's list could not be read wholly; the next look reads it again
-    JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs; of many together, their number
-    JOBS_STRAY = "job.stray"  # active jobs whose project or kind the config does not have; nobody asks about them
+    JOB_TAKEN = "job.taken"  # a job was tracked (or resumed) while the daemon runs; of many at once, the number
+    JOBS_FOUND = "discovery.found"  # jobs from the service's list were tracked
+    LIST_FAILED = "discovery.failed"  # the service's list could not be read completely; it is read again next time
+    JOB_DROPPED = "job.dropped"  # tracking was stopped while the daemon runs; of many at once, the number
+    JOBS_STRAY = "job.stray"  # active jobs of a project or kind that the config does not have; they are not polled
     JOB_MOVED = "job.moved"  # a job's state changed
-    KIND_FOUND = "job.kind_found"  # the service said of what kind a job is whose kind was a guess
-    JOB_MISSING = "job.missing"  # the service does not know the job; it is asked again until the grace ends
-    JOB_LOST = "job.lost"  # the grace ended; tracking ends
+    KIND_FOUND = "job.kind_found"  # the service revealed the kind of a job whose kind had been a guess
+    JOB_MISSING = "job.missing"  # the service does not know the job; it is polled until the grace period ends
+    JOB_LOST = "job.lost"  # the grace period ended; tracking ends
     JOB_EXPIRED = "job.expired"  # give_up_after passed; tracking ends
-    JOB_STUCK = "job.stuck"  # production takes much longer than that of jobs like it
-    LIST_LACKS = "list.lacks"  # a list that was asked about a job does not hold it; it is asked singly
-    BATCH_LIMITED = "batch.limited"  # lists by ids do not do what they should; fewer jobs share one for a while
-    FEED_TRUSTED = "feed.trusted"  # the list of ended jobs proved itself: it carries the news now
-    FEED_DISTRUSTED = "feed.distrusted"  # it missed or bent something; other questions carry the news for a while
-    STATE_UNKNOWN = "state.unknown"  # the service named a state that wrapd does not know
-    POLL_FAILED = "poll.failed"  # a query had no usable answer; the job is asked again later
+    JOB_STUCK = "job.stuck"  # production takes much longer than that of similar jobs
+    LIST_LACKS = "list.lacks"  # a list by ids lacks a requested job; the job is polled singly
+    BATCH_LIMITED = "batch.limited"  # lists by ids misbehave; each covers fewer jobs for a while
+    FEED_TRUSTED = "feed.trusted"  # the list of ended jobs has proved reliable: it is now the source of news
+    FEED_DISTRUSTED = "feed.distrusted"  # it missed or distorted something; other queries are used for a while
+    STATE_UNKNOWN = "state.unknown"  # the service returned a state that wrapd does not know
+    POLL_FAILED = "poll.failed"  # a query had no usable answer; the job is polled again later
     AUTH_REFUSED = "auth.refused"  # the service refused the credentials
-    AUTH_PAUSED = "auth.paused"  # no request is sent with this key pair for a while, so that it is not locked
+    AUTH_PAUSED = "auth.paused"  # requests with this key pair pause for a while, so that it does not get locked
     TOKEN_RENEWED = "auth.token_renewed"  # noqa: S105 - a name, not a token; a new IAM token was fetched
-    CLOCK_SKEWED = "auth.clock_skewed"  # this machine's clock is off; signing follows the service's clock
+    CLOCK_SKEWED = "auth.clock_skewed"  # this machine's clock is off; signatures use the service's clock
     PROJECT_DOWN = "project.down"  # a project's API has given no usable answer for a while
     PROJECT_RECOVERED = "project.recovered"  # it answers again
-    FEATURE_OFF = "project.feature_off"  # the endpoint does not offer an operation; wrapd goes on without it
-    OVERLOADED = "project.overloaded"  # jobs are asked later than planned: the request budget is too small
-    DELIVERY_SENT = "delivery.sent"  # a chat service took a message
-    DELIVERY_RETRY = "delivery.retry"  # a send failed; it is tried again
-    DELIVERY_UNKNOWN = "delivery.unknown"  # nobody can say whether it arrived; it is sent again, marked so
-    DELIVERY_RESCUED = "delivery.rescued"  # it was being sent by no part of wrapd any more; it is sent again
+    FEATURE_OFF = "project.feature_off"  # the endpoint does not offer an operation; wrapd continues without it
+    OVERLOADED = "project.overloaded"  # jobs are polled later than planned: the request budget is too small
+    DELIVERY_SENT = "delivery.sent"  # a chat service accepted a message
+    DELIVERY_RETRY = "delivery.retry"  # a send failed; it will be retried
+    DELIVERY_UNKNOWN = "delivery.unknown"  # it may or may not have arrived; it is sent again, marked as such
+    DELIVERY_RESCUED = "delivery.rescued"  # marked as being sent, but no part was sending it; it is sent again
     DELIVERY_DEAD = "delivery.dead"  # given up; `wrapd deliveries retry` sends it again
-    DELIVERY_DIVERTED = "delivery.diverted"  # a channel is held for long: its fallback is told as well
-    LINK_NOT_RENEWED = "link.not_renewed"  # fresh links could not be had; the message goes with the old ones
-    PICTURE_FAILED = "picture.failed"  # a cover could not be had; messages go without it
+    DELIVERY_DIVERTED = "delivery.diverted"  # a channel has been held for long: its fallback is alerted as well
+    LINK_NOT_RENEWED = "link.not_renewed"  # fresh links could not be obtained; the message has the old ones
+    PICTURE_FAILED = "picture.failed"  # a cover could not be fetched; messages go out without it
     TEMPLATE_FAILED = "template.failed"  # an operator's template could not be used; the built-in message goes out
-    CARD_FAILED = "card.failed"  # a bug: a message's rich form could not be built; it goes out as plain text
+    CARD_FAILED = "card.failed"  # a bug: the rich form of a message could not be built; it goes out as plain text
     CHANNEL_HELD = "channel.held"  # a chat service refuses a channel; its messages wait
     CHANNEL_RELEASED = "channel.released"  # the channel works again
-    RETENTION_PRUNED = "retention.pruned"  # what was over for longer than `retention.keep` was deleted
-    WEB_LISTENING = "web.listening"  # the address that the web server took
-    WEB_FAILED = "web.failed"  # the web server broke and is started again, or a request met a bug
-    WEB_REFUSED = "web.refused"  # strangers: no HTTP, a wrong Host, or too much; told once in ten seconds
-    CALLBACK_TAKEN = "callback.taken"  # the service says that a job ended; it is asked about at once
-    CALLBACK_REFUSED = "callback.refused"  # a callback with a wrong or old signature; told once in ten seconds
+    RETENTION_PRUNED = "retention.pruned"  # rows that ended more than `retention.keep` ago were deleted
+    WEB_LISTENING = "web.listening"  # the address of the web server
+    WEB_FAILED = "web.failed"  # the web server failed and is restarted, or a request hit a bug
+    WEB_REFUSED = "web.refused"  # strangers: not HTTP, a wrong Host, or too much; logged once in ten seconds
+    CALLBACK_TAKEN = "callback.taken"  # the service reports that a job ended; the job is polled at once
+    CALLBACK_REFUSED = "callback.refused"  # a callback with a wrong or old signature; logged once in ten seconds
     MANAGER_UNREACHED = "systemd.unreached"  # a message to systemd was lost; a start may time out
 
 
@@ -103,7 +103,7 @@ Format = Literal["text", "json"]
 
 
 class Logger(Protocol):
-    """What a module needs of its logger: one method for each level; fields are keywords."""
+    """The methods of a module's logger, one for each level; fields are keyword arguments."""
 
     def debug(self, event: LogEvent, **fields: object) -> None: ...
     def info(self, event: LogEvent, **fields: object) -> None: ...
@@ -119,30 +119,30 @@ def logger(name: str) -> Logger:
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _LEAST_PRIORITY = 7
 _DEPTH = 4
-"""Levels of lists and tables in a field that are looked into."""
+"""Levels of nested lists and dicts in a field that are masked."""
 _OWN = frozenset({"level", "timestamp"})
-"""Fields that hold nothing from outside."""
+"""Fields that never contain text from outside."""
 
 
 class Output:
-    """What becomes of the lines: how many could not be written, and who is told of each."""
+    """Counts the lines that could not be written, and reports each."""
 
     def __init__(self) -> None:
         self.lost = 0
         self.on_lost: Callable[[BaseException], None] | None = None
 
     def lose(self, error: BaseException) -> None:
-        """A line could not be written."""
+        """Count a line that could not be written."""
         self.lost += 1
         if self.on_lost is not None:
-            with contextlib.suppress(Exception):  # whoever is told must not be a second reason to fail
+            with contextlib.suppress(Exception):  # the listener must not cause a second failure
                 self.on_lost(error)
 
 
 OUTPUT = Output()
 
 
-class _Lines(logging.StreamHandler[TextIO]):
+class _Handler(logging.StreamHandler[TextIO]):
     """Writes lines; never raises, whatever the stream or a field does."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -152,9 +152,8 @@ class _Lines(logging.StreamHandler[TextIO]):
             OUTPUT.lose(error)
 
 
-class _Finished(structlog.stdlib.ProcessorFormatter):
-    """The last look at a line: masked as a whole, whatever was in it; each line of it with its priority where the
-    journal reads."""
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Masks each complete line last, whatever was in it, and adds its priority if the journal is the reader."""
 
     def __init__(self, *, journal: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -166,7 +165,7 @@ class _Finished(structlog.stdlib.ProcessorFormatter):
 
 
 def prefixed(text: str, level: int) -> str:
-    """`text` with syslog's priority before each line (sd-daemon(3)), by the level of `logging`."""
+    """Put syslog's priority for a level of `logging` before each line of `text` (sd-daemon(3))."""
     priority = next((number for least, number in _PRIORITIES if level >= least), _LEAST_PRIORITY)
     return "\n".join(f"<{priority}>{line}" for line in text.split("\n"))
 
@@ -188,7 +187,7 @@ def _mask(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> Mu
 
 
 def _masked(value: object, depth: int) -> object:
-    """A field's value; each text in it by itself, for a part of a secret shows only at a text's end."""
+    """Mask a field's value. Texts are masked one by one, since a cut secret is only recognized at a text's end."""
     if isinstance(value, str):
         return MASKS.apply(value)
     if isinstance(value, BaseException):
@@ -201,25 +200,25 @@ def _masked(value: object, depth: int) -> object:
 
 
 def said(error: BaseException) -> str:
-    """The type of an error and its text, which may hold secrets yet."""
+    """An error's type and text, not yet masked."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an error that cannot be shown is no reason for another one
+    except Exception:  # noqa: BLE001 - a failing __str__ must not cause another error
         return type(error).__name__
 
 
 def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | None = None) -> None:
-    """Send all lines, those of libraries included, to `stream` (standard error by default).
+    """Send all lines, including those of libraries, to `stream` (standard error by default).
 
-    Libraries speak from WARNING on (Apprise not at all: its lines carry URLs), whatever `level` is. Where the
-    journal reads the stream, each line has its priority, and text no time of its own.
+    Libraries log from WARNING on, whatever `level` is; Apprise not at all, since its lines contain URLs. If the
+    journal reads the stream, each line gets its priority, and text lines no timestamp.
     """
     stream = stream or sys.stderr
     journal = is_journal(stream)
-    timeless = journal and output == "text"
+    without_time = journal and output == "text"
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
-        *([] if timeless else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
+        *([] if without_time else [structlog.processors.TimeStamper(fmt="iso", utc=True)]),
         structlog.processors.format_exc_info,
         _mask,
     ]
@@ -238,9 +237,9 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
         if output == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0, sort_keys=False)
     )
-    handler = _Lines(stream)
+    handler = _Handler(stream)
     handler.setFormatter(
-        _Finished(
+        _Formatter(
             journal=journal,
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -254,13 +253,13 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
 
 
 def set_level(level: Level) -> None:
-    """Write lines from this level on, for wrapd's own."""
+    """Set the level from which wrapd's own lines are written."""
     logging.getLogger("daemon").setLevel(level.upper())
 
 
 def take_hooks() -> None:
-    """Have what nobody caught logged like everything else, masked: an exception that ends the program or a thread,
-    or that nobody could be told of. For the process's own start."""
+    """Log uncaught exceptions like everything else, masked: those that end the program or a thread, and those that
+    Python can only print. Called once when the process starts."""
 
     def log_unraisable(found: "sys.UnraisableHookArgs") -> None:
         _log_uncaught(found.exc_value, str(found.err_msg or "ignored"))

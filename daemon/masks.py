@@ -1,6 +1,6 @@
-"""Texts that nobody may see, and taking them out of others: in every form in which they travel, and in pieces.
+"""Masks secrets in texts: in every encoding in which they travel, and in fragments.
 
-Owns the list of secrets of this process. Pure apart from that; must never show or keep what it masks.
+Owns this process's list of secrets, and is pure apart from it. Never shows what it masks.
 """
 
 import base64
@@ -16,18 +16,18 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 LEAST = 6
-"""Characters of a secret at least: a shorter one would hide common words."""
+"""Minimum length of a secret in characters; masking shorter ones would hide common words."""
 PIECE = 8
-"""Characters of a secret that are taken for it where a text was cut."""
+"""Characters of a secret that identify it where a text was cut."""
 
 _HEAD = 64
-"""Characters by which an escaped secret is known; what follows without a gap goes with it."""
+"""Characters by which an escaped secret is recognized; whatever follows without a gap is masked with it."""
 _SHORT = 512
-"""Characters of a form at most whose every piece is kept at hand."""
+"""Maximum length of a form whose pieces are all indexed."""
 _ROUNDS = 5
-"""Masks may make a new secret of what is around them, where one is made of asterisks."""
+"""Passes over a text: masking can produce a new secret if one consists of asterisks."""
 _ROOM = 12
-"""Characters that an escaped one takes at most."""
+"""Maximum characters that one character takes when escaped."""
 _QUERY = re.compile(r"(https?://[^\s?#'\"<>]+)\?[^\s'\"<>]+")
 _USERINFO = re.compile(r"//[^\s/@'\"]+@")
 _ESCAPED = re.compile(r"[%\\&]")
@@ -35,13 +35,13 @@ _CODE = re.compile(r"\\+(?:U(00[01][0-9a-fA-F]{5})|u([0-9a-fA-F]{4})|x([0-9a-fA-
 _CUT_END = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*$")
 _CUT_START = re.compile(r"[…\s\"'`.,;:()\[\]{}<>]*")
 _PACKED = re.compile(r"(?:[\w+/-]{60,}+(?:\r?\n|(?:\\r)?\\n))++[\w+/-]*+|[\w+/-]{16,}+", re.ASCII)
-"""What may be base64 or hexadecimal, over several lines where it is long."""
+"""Candidates for base64 or hexadecimal; long ones may span several lines."""
 _BREAKS = re.compile(r"\r?\n|(?:\\r)?\\n")
 _GARBAGE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffd]+")
 _LAYERS = 3
-"""Packings of a text in each other that are opened."""
+"""Levels of nested encodings that are decoded."""
 _MARKS = 5
-"""Characters at most by which somebody says that a text was cut, or in which it is quoted."""
+"""Maximum characters of the ellipsis or quotes around a text that was cut."""
 _PUBLIC = re.compile(r"(?:https?|jsons?|forms?|xmls?)://[^/?#@]*(?:[/?#]|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -49,21 +49,21 @@ Span = tuple[int, int]
 
 
 class Masks:
-    """Every resolved secret is added here once. May be used from any thread."""
+    """The secrets to mask; each resolved secret is added once. Thread-safe."""
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._loose: list[_Loose] = []
+        self._escapable: list[_AnyEscape] = []
         self._heads: dict[str, tuple[_Form, ...]] = {}
         self._tails: dict[str, tuple[str, ...]] = {}
         self._inside: frozenset[str] = frozenset()
-        """All that a piece of a form may begin with; `_long` has the forms that are too long for that."""
+        """Everything that a piece of a form can begin with, except for forms in `_long`, which are too long."""
         self._long = ""
         self._longest = 0
         self._spaces = False
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Mask these from now on. Those under `LEAST` characters are left out."""
+        """Mask these from now on, except those shorter than `LEAST` characters."""
         new = {secret for secret in secrets if len(secret) >= LEAST} - self._secrets
         if not new:
             return
@@ -74,7 +74,7 @@ class Masks:
             heads[form[:LEAST]] = (*heads.get(form[:LEAST], ()), _Form(form, least))
             tails[form[-PIECE:]] = (*tails.get(form[-PIECE:], ()), form)
         self._longest = max(self._longest, *map(len, forms))
-        self._loose = [*self._loose, *map(_Loose, sorted(new))]
+        self._escapable = [*self._escapable, *map(_AnyEscape, sorted(new))]
         self._spaces = self._spaces or any(" " in secret for secret in new)
         short = [form for form in forms if len(form) <= _SHORT]
         self._long = "\n".join([self._long, *(form for form in forms if len(form) > _SHORT)])
@@ -82,8 +82,8 @@ class Masks:
         self._heads, self._tails = heads, tails
 
     def apply(self, text: str) -> str:
-        """`text` without the secrets, URL queries and URL passwords. Apply it before a text is cut; where somebody
-        else has cut it, the piece of a secret at its end or start goes too."""
+        """Return `text` without secrets, URL queries and URL passwords. Call this before cutting a text; if
+        another program has cut it, the fragment of a secret at its start or end is masked too."""
         if self._heads and len(text) >= LEAST:
             for _ in range(_ROUNDS):
                 spans = sorted([*self._found(text), *self._tail(text)])
@@ -95,13 +95,13 @@ class Masks:
         return _USERINFO.sub(rf"//{MASK}@", text) if "//" in text else text
 
     def cut(self, text: str, most: int) -> str:
-        """`text` on one line, masked, and only then cut to `most` characters."""
+        """Join `text` into one line, mask it, and only then cut it to `most` characters."""
         line = " ".join(text.replace("\0", "").split())
-        # What is far beyond the cut is not worth the look; a secret that begins before it is seen whole.
+        # Masking far beyond the cut is a waste. A secret that starts before the cut is still seen completely.
         return self.apply(line[: most + _ROOM * self._longest])[:most]
 
     def _found(self, text: str, layers: int = _LAYERS) -> Iterator[Span]:
-        """Secrets in any form; where one is in a packed text, all of that."""
+        """Spans of secrets in any form; of an encoded text that contains one, its complete span."""
         yield from self._whole(text)
         yield from self._escaped(text)
         if layers:
@@ -110,7 +110,7 @@ class Masks:
                     yield packed.span()
 
     def _whole(self, text: str) -> Iterator[Span]:
-        """Secrets as they are, and those that somebody has cut off at the end of the text."""
+        """Spans of unescaped secrets, including one cut off at the end of the text."""
         heads = self._heads
         for at in [at for at in range(len(text) - LEAST + 1) if text[at : at + LEAST] in heads]:
             for form in heads[text[at : at + LEAST]]:
@@ -123,12 +123,12 @@ class Masks:
         if _ESCAPED.search(text) is None and not (self._spaces and "+" in text):
             return
         plain = _plain(text)
-        for loose in self._loose:
-            if loose.may_be_in(plain):
-                yield from loose.spans(text)
+        for secret in self._escapable:
+            if secret.may_be_in(plain):
+                yield from secret.spans(text)
 
     def _tail(self, text: str) -> Iterator[Span]:
-        """Secrets whose beginning somebody has cut off, at the start of the text."""
+        """Spans of secrets whose beginning was cut off, at the start of the text."""
         for start in _starts(text):
             begin = text[start : start + PIECE]
             if begin in self._inside or begin in self._long:
@@ -139,7 +139,7 @@ class Masks:
 
 
 def _unpacked(text: str) -> Iterator[str]:
-    """What a text may hold as base64, wherever it begins in it, or as hexadecimal: the parts that can be read."""
+    """Decode a text as base64, starting at any offset, or as hexadecimal, and yield the readable parts."""
     text = _BREAKS.sub("", text).replace("-", "+").replace("_", "/")
     ways = [base64.b64decode(text[at : at + (len(text) - at) // 4 * 4]) for at in range(4)]
     if len(text) % 4 > 1:  # without its padding
@@ -151,19 +151,19 @@ def _unpacked(text: str) -> Iterator[str]:
 
 
 def _ends(text: str) -> range:
-    """Where a text may end but for the marks of who cut it there."""
+    """Positions where the text proper may end, before the marks of a cut."""
     mark = _CUT_END.search(text)
     return range(len(text) if mark is None else max(mark.start(), len(text) - _MARKS), len(text) + 1)
 
 
 def _starts(text: str) -> range:
-    """Where a text may begin but for such marks, and long enough to tell anything."""
+    """Positions where the text proper may begin after the marks of a cut, with enough left to find a secret."""
     mark = _CUT_START.match(text)
     return range(min(0 if mark is None else mark.end(), _MARKS, len(text) - PIECE) + 1)
 
 
 class _Form:
-    """One way to write a secret, and how much of its beginning tells it."""
+    """One encoding of a secret, and how much of its beginning identifies it."""
 
     __slots__ = ("least", "text")
 
@@ -172,12 +172,12 @@ class _Form:
         self.least = least
 
     def begins(self, text: str, at: int, end: int) -> bool:
-        """Whether that part of `text` is a beginning of it that tells."""
+        """Whether that part of `text` is a beginning of this form that identifies it."""
         return end - at >= self.least and self.text.startswith(text[at:end])
 
 
-class _Loose:
-    """One secret with any of its characters escaped, in any of the usual ways."""
+class _AnyEscape:
+    """One secret with any of its characters escaped in any of the usual ways."""
 
     __slots__ = ("_head", "_more", "_pattern", "_plain")
 
@@ -188,18 +188,18 @@ class _Loose:
         self._plain = _plain(secret)[: _HEAD // 2]
 
     def may_be_in(self, plain: str) -> bool:
-        """Whether it is worth looking: cheaper than the pattern."""
+        """Whether `spans` may find anything. Much cheaper than the pattern."""
         return self._plain in plain
 
     def spans(self, text: str) -> Iterator[Span]:
-        """Where it stands in `text`."""
-        if self._pattern is None:  # made when it is needed, which few are: it takes milliseconds
+        """The spans where it occurs in `text`."""
+        if self._pattern is None:  # compiled on demand: it takes milliseconds, and few are ever needed
             self._pattern = re.compile("".join(_characters(self._head)) + self._more)
         return (found.span() for found in self._pattern.finditer(text))
 
 
 def _covered(text: str, spans: list[Span]) -> str:
-    """`text` with a mask in the place of each span; those that touch share one. `spans` are sorted."""
+    """Replace each of the sorted spans by a mask; adjacent ones share a mask."""
     parts, done = [], 0
     start, end = spans[0]
     for begin, stop in spans[1:]:
@@ -211,7 +211,7 @@ def _covered(text: str, spans: list[Span]) -> str:
 
 
 def _forms(secret: str) -> set[str]:
-    """The secret as it is, and as programs write it into URLs, JSON, headers and logs."""
+    """The secret itself, and as programs write it into URLs, JSON, headers and logs."""
     raw = secret.encode("utf-8", "surrogatepass")
     forms = {secret, raw.hex(), raw.hex().upper(), repr(secret)[1:-1], json.dumps(secret)[1:-1]}
     for safe in ("", "/"):
@@ -224,12 +224,12 @@ def _forms(secret: str) -> set[str]:
 
 
 def _inner(encoded: str, before: int, length: int) -> str:
-    """The part of a base64 text that holds nothing but the secret, whatever stands around it."""
+    """The part of a base64 text that encodes only the secret, whatever surrounds it."""
     return encoded[-(-before * 8 // 6) : (before + length) * 8 // 6]
 
 
 def _least_piece(form: str, secret: str) -> int:
-    """Characters of a cut form that tell it: a URL's scheme, and the host that everybody uses, are no secret."""
+    """Characters of a cut form that identify it. A URL's scheme and a well-known host are not secret."""
     public = _PUBLIC.match(secret) or _SCHEME.match(secret)
     if form != secret or public is None:
         return PIECE
@@ -237,7 +237,7 @@ def _least_piece(form: str, secret: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """`text` with its escapes undone until none is left: what looks the same then may be the same."""
+    """Undo the escapes of `text` repeatedly. Texts that then look the same may be the same secret."""
     for _ in range(_ROUNDS):
         undone = _CODE.sub(_character, html.unescape(unquote(text)))
         undone = undone.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\\", "")
@@ -253,7 +253,7 @@ def _character(found: re.Match[str]) -> str:
 
 
 def _characters(secret: str) -> Iterator[str]:
-    """A pattern for each character of a secret: itself, or escaped. No part of it is ever tried in two ways."""
+    """A pattern for each character of a secret, plain or escaped. Alternatives are exclusive: no backtracking."""
     for is_backslash, run in itertools.groupby(secret, key="\\".__eq__):
         if is_backslash:
             yield r"(?:\\|%(?:25)*+5[cC]|u005[cC]|x5[cC])++"

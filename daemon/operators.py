@@ -1,7 +1,7 @@
-"""What the operators are to hear about wrapd and its surroundings.
+"""Operator events: what operators are told about wrapd itself and its surroundings.
 
-Owns the operator events that no transaction of a job or a channel carries, and keeps them until the store has
-them. Never decides who the operators are: the routing does.
+Owns the operator events that no transaction of a job or channel carries, and keeps them until they are stored. The
+routing decides who the operators are.
 """
 
 from collections import deque
@@ -16,11 +16,11 @@ from daemon.store_errors import StoreErrors
 from daemon.tasks import Defect
 
 _KEPT = 1000
-"""Alerts that are kept at most while the store takes none; the oldest go."""
+"""Maximum number of alerts kept while the store is failing; the oldest are dropped."""
 
 
 class Operators:
-    """Raises operator events. `wake` is told which channels got one."""
+    """Raises operator events. `wake` gets the channels that received one."""
 
     def __init__(
         self,
@@ -40,8 +40,7 @@ class Operators:
         self._moved_at = 0.0
 
     def tell(self, event: Event, about: str, *, project: ProjectName | None = None, **facts: Json) -> None:
-        """Raise an operator event; it is unique for what it is `about` and the moment at which it happened.
-        `flush` stores it. May be called from any thread."""
+        """Raise an operator event, identified by subject (`about`) and time; `flush` stores it. Thread-safe."""
         at = self._clock.now()
         if not self._waiting:
             self._moved_at = self._clock.monotonic()
@@ -55,7 +54,7 @@ class Operators:
         )
 
     def defect(self, defect: Defect) -> None:
-        """Report an error of wrapd's own."""
+        """Report an error in wrapd itself."""
         project, job = (defect.fields.get(name) for name in ("project", "job"))
         self.tell(
             Event.DEFECT,
@@ -67,11 +66,11 @@ class Operators:
         )
 
     def progress(self, now: float) -> float:
-        """When an alert was last stored while others waited (monotonic seconds); `now` where none waits."""
+        """When an alert was last stored while others waited (monotonic seconds); `now` if none is waiting."""
         return self._moved_at if self._waiting else now
 
     async def flush(self) -> None:
-        """Store what was raised. What the store does not take is kept for the next time."""
+        """Store the raised events. Those that the store does not accept are kept for the next call."""
         while self._waiting:
             alert = self._waiting[0]
             try:
@@ -79,7 +78,7 @@ class Operators:
             except StoreError as error:
                 self._errors.note(error, project=alert.project, told=alert.event)
                 return
-            except Exception:  # the others need not wait for it; the tick that called tells of the defect
+            except Exception:  # the others must not wait for it; the calling tick reports the defect
                 self._waiting.rotate(-1)
                 raise
             if self._waiting and self._waiting[0] is alert:

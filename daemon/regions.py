@@ -7,18 +7,18 @@ the public table of limits per tenant. The official SDK's own table lacks ap-sou
 from dataclasses import dataclass
 
 RATE_WITHOUT_REGION = 5.0
-"""Requests per second for an endpoint whose region is not given: half of the smallest documented limit."""
+"""Requests per second for an endpoint without a region: half of the smallest documented limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """One region. Limits are requests per second for a whole tenant, everybody's programs together."""
+    """One region. Limits are requests per second for the whole tenant, across all of its programs."""
 
     name: str
     query_limit: float
-    """Show and list."""
+    """For show and list."""
     create_limit: float
-    """Create and cancel."""
+    """For create and cancel."""
 
     @property
     def endpoint(self) -> str:
@@ -32,7 +32,7 @@ class Region:
 
     @property
     def default_rate(self) -> float:
-        """Requests per second that wrapd allows itself: half the limit, the rest is for other programs."""
+        """Requests per second that wrapd uses: half the limit. The rest is left to other programs."""
         return self.query_limit / 2
 
 

@@ -1,7 +1,7 @@
-"""The few things that recur: named ticks, each run on time whatever happens to the wall clock.
+"""Recurring ticks by name, run on time even when the wall clock is stepped. The only importer of APScheduler.
 
-The only place that imports APScheduler. APScheduler plans by the wall clock, so a step of that clock would stall
-or flood the ticks; a monotonic guard sees the step and plans every tick anew.
+APScheduler plans by the wall clock, so a step of that clock would stall or flood the ticks. A guard compares it
+with the monotonic clock, and reschedules every tick after a step.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from daemon.logs import LogEvent, logger
 log = logger(__name__)
 
 GUARD_INTERVAL = 0.5
-"""Seconds between two comparisons of the wall clock with the monotonic one."""
+"""Seconds between two comparisons of the wall clock with the monotonic clock."""
 _GRACE = 30
-"""Seconds that a tick may be late and still run (APScheduler's misfire_grace_time)."""
+"""Seconds by which a tick may be late and still run (APScheduler's misfire_grace_time)."""
 
 
 @dataclass(slots=True)
@@ -37,8 +37,8 @@ class _Tick:
 
 
 class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Each `gap`; times that were missed are left out. APScheduler's own interval counts them one by one: after a
-    step of the wall clock by a year that takes minutes, in the event loop."""
+    """Fires every `gap` and skips missed times. APScheduler's own interval trigger counts missed times one by one:
+    after a step by a year that blocks the event loop for minutes."""
 
     __slots__ = ("gap",)
 
@@ -51,13 +51,13 @@ class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 
 
 class Schedule:
-    """Named recurring ticks. Each runs alone (never twice at once) and a late one runs once, not many times."""
+    """Named recurring ticks. A tick never runs concurrently with itself; missed runs are merged into one."""
 
     def __init__(self, clock: Clock, *, defect: Callable[[str, Exception], None] | None = None) -> None:
-        """`defect` is told of what a tick raised that nobody foresaw, with the tick's name; else it is logged."""
+        """`defect` receives the tick's name and any unexpected exception; without it, exceptions are logged."""
         self._clock = clock
         self._defect = defect
-        # APScheduler logs each late and skipped run; ticks are allowed to be late, `last_ran` tells of a stall.
+        # APScheduler would log each late or skipped run. Ticks may be late, and `last_ran` reveals a stall.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = AsyncIOScheduler(
             timezone=UTC, job_defaults={"misfire_grace_time": _GRACE, "coalesce": True, "max_instances": 1}
@@ -66,20 +66,19 @@ class Schedule:
         self._guard: asyncio.Task[None] | None = None
 
     def every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` each `seconds`. What it raises is logged; it runs again at its next time."""
+        """Run `work` every `seconds`. Exceptions are logged, and it runs again at its next time."""
         tick = _Tick(name=name, seconds=seconds, work=work)
         tick.idle.set()
         self._ticks[name] = tick
         self._scheduler.add_job(self._run, _Every(seconds), id=name, args=[tick])
 
     def start(self) -> None:
-        """Begin; must be called in a running event loop."""
+        """Start; call it in a running event loop."""
         self._scheduler.start()
         self._guard = asyncio.get_running_loop().create_task(self._watch_clock(), name="clock guard")
 
     async def stop(self, *, patience: float = math.inf) -> None:
-        """Begin no tick any more, and let those that run come to their end; those that take longer than `patience`
-        (seconds) are canceled."""
+        """Start no more ticks and wait for those running; cancel the ones that exceed `patience` (seconds)."""
         if self._guard is not None:
             self._guard.cancel()
             await asyncio.gather(self._guard, return_exceptions=True)
@@ -88,15 +87,15 @@ class Schedule:
             async with asyncio.timeout(None if math.isinf(patience) else patience):
                 for tick in self._ticks.values():
                     await tick.idle.wait()
-        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # it takes a tick that is canceled for a fault
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # it reports a canceled tick as an error
         self._scheduler.shutdown(wait=False)
 
     def last_ran(self) -> dict[str, float | None]:
-        """When each tick last ended without an error (monotonic seconds), None if it never did."""
+        """When each tick last completed without an error (monotonic seconds), or None if it never did."""
         return {tick.name: tick.last_ran for tick in self._ticks.values()}
 
-    def plan_anew(self) -> None:
-        """Give every tick its next time counted from the wall clock as it is now."""
+    def reschedule(self) -> None:
+        """Reschedule every tick from the current wall-clock time."""
         for tick in self._ticks.values():
             self._scheduler.reschedule_job(tick.name, trigger=_Every(tick.seconds))
 
@@ -104,7 +103,7 @@ class Schedule:
         tick.idle.clear()
         try:
             await tick.work()
-        except WrapdError as error:  # expected, and told in words
+        except WrapdError as error:  # expected, with a message for people
             log.error(LogEvent.TICK_FAILED, tick=tick.name, error=error)
         except Exception as error:  # noqa: BLE001 - it runs again at its next time
             self._failed(tick.name, error)
@@ -125,12 +124,12 @@ class Schedule:
             await asyncio.sleep(GUARD_INTERVAL)
             try:
                 self._follow(steady)
-            except Exception as error:  # noqa: BLE001 - the next look may succeed
+            except Exception as error:  # noqa: BLE001 - the next check may succeed
                 self._failed("clock", error)
 
     def _follow(self, steady: SteadyClock) -> None:
-        steady.now()  # follows what is too little for a step
+        steady.now()  # absorbs drift too small to be a step
         if step := steady.step():
             log.warning(LogEvent.CLOCK_STEPPED, seconds=round(step, 3))
-            self.plan_anew()
+            self.reschedule()
             steady.accept(step)

@@ -1,6 +1,6 @@
-"""What the store did not take: counted each time, logged now and then.
+"""Counts failed transactions and logs them at a limited rate.
 
-Every job tries again and again while a disk is full; a line for each try would bury the cause.
+While a disk is full, every job retries continuously; a line per retry would bury the cause.
 """
 
 from daemon.clock import Clock
@@ -11,23 +11,23 @@ from daemon.store import StoreError
 log = logger(__name__)
 
 _QUIET = 10.0
-"""Seconds after a line in which further ones are for debugging only."""
+"""Seconds after a line during which further failures are logged at debug level only."""
 
 
 class StoreErrors:
-    """Failed transactions of one part: a project's watch, the watcher itself, the operators' alerts."""
+    """Failed transactions of one part: a project's poller, the watcher, or the operators' alerts."""
 
     def __init__(self, *, clock: Clock, metrics: Metrics) -> None:
         self._clock = clock
         self._errors = metrics.store_errors
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def note(self, error: StoreError, **facts: object) -> None:
-        """A transaction failed with `error`; `facts` name what it was about."""
+        """Record that a transaction failed with `error`; `facts` say what it was about."""
         self._errors.inc()
         now = self._clock.monotonic()
-        if now - self._told_at < _QUIET:
+        if now - self._logged_at < _QUIET:
             log.debug(LogEvent.DATABASE_FAILED, error=error, **facts)
             return
-        self._told_at = now
+        self._logged_at = now
         log.error(LogEvent.DATABASE_FAILED, error=error, **facts)

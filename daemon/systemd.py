@@ -1,7 +1,7 @@
-"""Talk with systemd: "ready", "still at work", "stopping", and one line of status; and what it handed out.
+"""Notifies systemd of readiness, progress, stopping and status, and lists the credentials that it passed in.
 
-Owns the sd_notify protocol of sd_notify(3) over a plain Unix datagram socket. It must never be a reason for the
-daemon to fail or to wait: where no manager listens nothing is sent, and a message that is lost is only logged.
+Implements sd_notify(3) over a plain Unix datagram socket. It never makes the daemon fail or block: without a
+manager nothing is sent, and a lost message is only logged.
 """
 
 import os
@@ -15,16 +15,16 @@ from daemon import logs
 log = logs.logger(__name__)
 
 _SEND_TIMEOUT = 1.0
-"""Seconds to wait for a manager whose queue is full (it is read within microseconds as a rule)."""
+"""Seconds to wait for a manager whose queue is full (it normally drains within microseconds)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifier:
-    """A line to the service manager.
+    """A connection to the service manager.
 
-    `address` is the manager's socket: a path, or `@name` for one in the abstract namespace; None: nobody listens.
-    `watchdog_interval` is the longest time between two calls of `watchdog` that the manager allows, in seconds
-    (call it at half of that); None where it does not watch this process.
+    `address` is the manager's socket: a path, `@name` for the abstract namespace, or None if there is no manager.
+    `watchdog_interval` is the longest time in seconds that the manager allows between two calls of `watchdog`
+    (call it at half of that), or None if it does not watch this process.
     """
 
     address: str | None = None
@@ -32,26 +32,26 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ, *, pid: int | None = None) -> "Notifier":
-        """What NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say to the process `pid` (this one by default)."""
+        """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID for the process `pid` (this one by default)."""
         address = environ.get("NOTIFY_SOCKET", "")
         if not address.startswith(("/", "@")) or address == "@":
             return cls()
         return cls(address=address, watchdog_interval=_watchdog(environ, os.getpid() if pid is None else pid))
 
     def ready(self, status: str | None = None) -> None:
-        """Start-up is complete: `systemctl start` returns, and units ordered after this one start."""
+        """Report that start-up is complete: `systemctl start` returns, and units ordered after this one start."""
         self._send("READY=1", status)
 
     def stopping(self, status: str | None = None) -> None:
-        """Shutting down has begun: the watchdog is not expected to be fed any more."""
+        """Report that shutdown has begun; the watchdog is no longer expected to be fed."""
         self._send("STOPPING=1", status)
 
     def watchdog(self) -> None:
-        """The daemon makes progress. Call it for progress only, not for being alive."""
+        """Report progress. Call it only when the daemon makes progress, not just because it is alive."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the status line of `systemctl status`."""
         self._send(None, text)
 
     def _send(self, assignment: str | None, status: str | None = None) -> None:
@@ -71,7 +71,7 @@ class Notifier:
 
 
 def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
-    """WATCHDOG_USEC in seconds, where it is meant for `pid`: rules of sd_watchdog_enabled(3)."""
+    """WATCHDOG_USEC in seconds if it is meant for `pid`, by the rules of sd_watchdog_enabled(3)."""
     if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
         return None
     try:
@@ -82,8 +82,7 @@ def _watchdog(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def credentials(environ: Mapping[str, str] = os.environ) -> dict[str, float]:
-    """When each credential of this process was copied for it, by the path of its copy (Unix time). Empty where
-    there are none."""
+    """When each credential of this process was copied for it (Unix time), by the path of the copy."""
     folder = environ.get("CREDENTIALS_DIRECTORY", "")
     try:
         return {str(copy): copy.stat().st_mtime for copy in Path(folder).iterdir()} if folder else {}

@@ -1,7 +1,7 @@
-"""Work in the background, started in one way: named, guarded, and with an owner for what goes wrong in it.
+"""Background tasks: named, guarded, and with a defined place for unexpected errors.
 
-Owns what becomes of an exception that nobody foresaw: a defect is logged with its traceback, counted by part, and
-reported to the operators by name. Nothing else may call `create_task` for work that nobody awaits.
+Every unexpected exception becomes a defect: logged with its traceback, counted by part, and reported to the
+operators. No other module calls `create_task` for work that is not awaited.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ log = logger(__name__)
 T = TypeVar("T")
 
 _QUIET = 10.0
-"""Seconds in which the same defect is logged once."""
+"""Seconds during which the same defect is logged once."""
 _REPORT_EVERY = 3600.0
-"""Seconds in which the same defect is reported to the operators once."""
+"""Seconds during which the same defect is reported to the operators once."""
 _REMEMBERED = 1000
-"""Defects whose last mention is remembered: they are places in the source, so there are few."""
+"""Defects whose last report is remembered. Each is a place in the source, so there are few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
-    """An exception that nobody foresaw. `where` is its type and the line of ours that met it, never its text: that
-    may hold an answer's."""
+    """An unexpected exception. `where` is its type and our innermost line that it passed, never its text, which
+    may contain parts of an answer."""
 
     part: str
     where: str
@@ -40,11 +40,11 @@ class Defect:
 
 
 Report = Callable[[Defect], object]
-"""Who hears of a defect."""
+"""Called with a defect."""
 
 
 class Defects:
-    """Where exceptions end that nobody foresaw. May be called from any thread."""
+    """Collects unexpected exceptions. Thread-safe."""
 
     def __init__(self, *, clock: Clock, metrics: Metrics, report: Report = lambda defect: None) -> None:
         self.report = report
@@ -54,7 +54,7 @@ class Defects:
         self._reported: dict[str, float] = {}
 
     def note(self, part: str, error: BaseException, **fields: object) -> None:
-        """Part `part` met `error`; `fields` name what it was about (project, job, channel, task)."""
+        """Record that `part` met `error`; `fields` say what it was about (project, job, channel, task)."""
         self._count.labels(part).inc()
         where = where_of(error)
         if self._is_due(self._logged, where, _QUIET):
@@ -62,18 +62,18 @@ class Defects:
         if self._is_due(self._reported, f"{part}/{where}", _REPORT_EVERY):
             self.report(Defect(part=part, where=where, fields=fields))
 
-    def _is_due(self, told: dict[str, float], name: str, every: float) -> bool:
+    def _is_due(self, last: dict[str, float], name: str, every: float) -> bool:
         now = self._clock.monotonic()
-        if now - told.get(name, float("-inf")) < every:
+        if now - last.get(name, float("-inf")) < every:
             return False
-        if len(told) >= _REMEMBERED:
-            told.clear()
-        told[name] = now
+        if len(last) >= _REMEMBERED:
+            last.clear()
+        last[name] = now
         return True
 
 
 def where_of(error: BaseException) -> str:
-    """The type of `error` and the innermost line of wrapd's own that it passed, as a person may report it."""
+    """The type of `error` and the innermost line of wrapd's code that it passed, as people would report it."""
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -87,7 +87,7 @@ def where_of(error: BaseException) -> str:
 
 
 class Tasks:
-    """What one part does in the background. `part` names it in logs, metrics and reports."""
+    """The background tasks of one part, which `part` names in logs, metrics and reports."""
 
     def __init__(self, part: str, defects: Defects) -> None:
         self._part = part
@@ -97,8 +97,8 @@ class Tasks:
         self._ended = False
 
     def spawn(self, name: str, work: Coroutine[Any, Any, T], **fields: object) -> "asyncio.Task[T | None]":
-        """Begin `work`; `name` and `fields` say in the log what it was. The task's result is None where it failed:
-        an error that was foreseen (WrapdError) has been told where it arose, any other is a defect."""
+        """Start `work`; `name` and `fields` describe it in the log. If it fails, the task's result is None: an
+        expected error (WrapdError) was reported where it arose, any other is a defect."""
         task = asyncio.get_running_loop().create_task(self._guarded(name, work, fields), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -107,7 +107,7 @@ class Tasks:
     def spawn_later(
         self, seconds: float, name: str, work: Callable[[], Coroutine[Any, Any, object]], **fields: object
     ) -> None:
-        """Begin `work()` in so many seconds, unless the end comes first."""
+        """Start `work()` after so many seconds, unless `end` comes first."""
 
         def begin() -> None:
             self._timers.discard(timer)
@@ -118,21 +118,21 @@ class Tasks:
             self._timers.add(timer)
 
     def note(self, name: str, error: Exception, **fields: object) -> None:
-        """Task `name` met an error that nobody foresaw, and goes on without what it wanted."""
+        """Record an unexpected error that task `name` met and survived."""
         self._defects.note(self._part, error, task=name, **fields)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing goes on and nothing is to begin."""
+        """Whether no task is running or scheduled."""
         return not self._tasks and not self._timers
 
     async def wait(self) -> None:
-        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
+        """Wait until no task is running. For tests: a running daemon is rarely idle."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def end(self, *, patience: float) -> None:
-        """Wait `patience` seconds for what is under way, then cancel it. What was to begin later never does."""
+        """Wait `patience` seconds for running tasks, then cancel them. Scheduled ones never start."""
         self._ended = True
         for timer in self._timers:
             timer.cancel()
@@ -149,7 +149,7 @@ class Tasks:
             return await work
         except WrapdError as error:
             log.debug(LogEvent.TASK_FAILED, part=self._part, task=name, error=error, **fields)
-        except Exception as error:  # noqa: BLE001 - that is what a guard is for
+        except Exception as error:  # noqa: BLE001 - the purpose of a guard
             self.note(name, error, **fields)
         return None
 
@@ -158,15 +158,15 @@ _Task = Callable[[], None]
 
 
 class Worker:
-    """Runs calls in its own thread, which starts with the first one."""
+    """Runs calls in a thread of its own, which starts with the first call."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._tasks: queue.SimpleQueue[_Task | None] | None = None
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of `call`, made in the thread; what it raises is raised here. A caller that is cancelled
-        leaves the call running: it cannot be ended from outside."""
+        """Make `call` in the thread and return its result, or raise its exception. Canceling the caller does not
+        stop the call: a thread cannot be interrupted."""
         if self._tasks is None:
             self._tasks = queue.SimpleQueue()
             threading.Thread(target=_work, args=[self._tasks], name=self._name, daemon=True).start()
@@ -176,7 +176,7 @@ class Worker:
         return await future
 
     def stop(self) -> None:
-        """End the thread after the call that is under way; does not wait. A call after that begins a new one."""
+        """End the thread after the current call, without waiting. A later call starts a new thread."""
         if self._tasks is not None:
             self._tasks.put(None)
             self._tasks = None
@@ -188,15 +188,15 @@ def _work(tasks: "queue.SimpleQueue[_Task | None]") -> None:
 
 
 def _resolve(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[T]", call: Callable[[], T]) -> None:
-    """Make the call and hand its end to the loop, which may be gone by then."""
+    """Make the call and pass its outcome to the loop, which may be closed by then."""
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - it is raised where the call is awaited
+    except BaseException as error:  # noqa: BLE001 - raised where the call is awaited
         failure = error
         settle = lambda: None if future.done() else future.set_exception(failure)  # noqa: E731 - two short ends
     else:
         settle = lambda: None if future.done() else future.set_result(result)  # noqa: E731 - as above
     try:
         loop.call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop is closed: nobody waits any more
+    except RuntimeError:  # the loop is closed: no one is waiting
         return

@@ -1,10 +1,10 @@
-"""HTTP exchanges with one server: bounded in time and size, errors named by what happened.
+"""HTTP exchanges with one server: bounded in time and size, with errors named by their cause.
 
-Owns every use of httpx. An exchange is one request and its whole answer; redirects are not followed, cookies are
-not kept, nothing is tried twice. It must never know what an answer means, and never log: a URL carries secrets.
+Owns every use of httpx. An exchange is one request and its complete answer: no redirects, no cookies, no retries.
+This module does not interpret answers, and never logs, because URLs contain secrets.
 
-What the stack below really raises was tried (httpx 0.28, httpx-aiohttp 0.2, aiohttp 3.14): most failures come
-out as `httpx.ConnectTimeout`, whatever happened, so errors are named by `__cause__`.
+The exceptions of the layers below were determined by experiment (httpx 0.28, httpx-aiohttp 0.2, aiohttp 3.14):
+most failures surface as `httpx.ConnectTimeout`, whatever happened, so errors are named by `__cause__`.
 """
 
 import asyncio
@@ -30,30 +30,30 @@ from daemon.errors import ConfigFault
 from daemon.masks import MASKS
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Largest answer that is read, before and after inflating. A task's answer with ten scripts is about 10 KiB."""
+"""Maximum size of an answer in bytes, before and after inflating. A task with ten scripts takes about 10 KiB."""
 _MAX_HEADER = 32 * 1024
+"""Maximum header line in bytes. IAM tokens with many permissions approach 16 KiB (aiohttp's default is 8)."""
 _SHOWN = 200
-"""Characters of another program's words that are shown."""
-"""Longest header line. IAM tokens of users with many permissions come near 16 KiB (aiohttp's default is 8)."""
+"""Maximum characters of another program's text in a message."""
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
 
 class Cause(StrEnum):
-    """Why a request was surely not delivered."""
+    """Why a request was certainly not delivered."""
 
-    DNS = "dns"  # the host name has no address
-    CONNECT = "connect"  # refused, unreachable, or no answer to the connection attempt in time
-    TLS = "tls"  # the server's certificate is not trusted, or no TLS could be agreed
+    DNS = "dns"  # the host name cannot be resolved
+    CONNECT = "connect"  # refused, unreachable, or no response to the connection attempt in time
+    TLS = "tls"  # the server's certificate is not trusted, or the TLS handshake failed
     PROXY = "proxy"  # the proxy cannot be reached or refuses to forward
 
 
 class TransportError(Exception):
-    """There is no whole answer. `str()` says what happened, without any URL query."""
+    """There is no complete answer. `str()` says what happened, without any URL query."""
 
 
 class NotSent(TransportError):
-    """The request was surely not delivered; `cause` says why."""
+    """The request was certainly not delivered; `cause` says why."""
 
     def __init__(self, message: str, cause: Cause) -> None:
         super().__init__(message)
@@ -61,19 +61,19 @@ class NotSent(TransportError):
 
 
 class Broken(TransportError):
-    """The connection was reset, or what came is not a whole HTTP answer. The request may have been delivered."""
+    """The connection broke, or the answer is not complete HTTP. The request may have been delivered."""
 
 
 class TimedOut(TransportError):
-    """No whole answer in time. The request may have been delivered."""
+    """No complete answer in time. The request may have been delivered."""
 
 
 class TooLarge(TransportError):
-    """The answer, or one of its header lines, is over the cap; the rest was not read."""
+    """The answer, or one of its header lines, exceeds the limit; the rest was not read."""
 
 
 class Headers(Mapping[str, str]):
-    """An answer's headers; names in any case. Of a repeated header the last one counts."""
+    """An answer's headers, by case-insensitive name. Of a repeated header the last one counts."""
 
     __slots__ = ("_values",)
 
@@ -92,7 +92,7 @@ class Headers(Mapping[str, str]):
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """What to send: `target` is the path with its query, encoded; `headers` are sent as given, in this order."""
+    """A request: `target` is the encoded path with its query; `headers` are sent unchanged and in this order."""
 
     method: str
     target: str
@@ -102,7 +102,7 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """A whole answer of any status. `body` is inflated where it came compressed."""
+    """A complete answer of any status, its `body` decompressed."""
 
     status: int
     headers: Headers
@@ -111,7 +111,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds: `connect` for name look-up, connection and TLS; `read` between two pieces; `total` for all."""
+    """Seconds: `connect` for look-up, connection and TLS; `read` between two chunks; `total` for everything."""
 
     connect: float = 5.0
     read: float = 10.0
@@ -119,13 +119,13 @@ class Timeouts:
 
 
 class Transport:
-    """Exchanges with one server over kept connections.
+    """Exchanges with one server over kept-alive connections.
 
-    `base_url` is scheme, host and port; `proxy` an http(s) URL, with user and password where it needs them
-    (None: direct). With `ca_file` (PEM) only certificates under that CA are trusted, else those of the usual
-    public CAs (or of SSL_CERT_FILE, SSL_CERT_DIR); a `context` decides instead of both. More than `max_in_flight`
-    exchanges wait for their turn. `connect` makes the sockets, and may refuse an address.
-    Raises ConfigFault for a `ca_file` that cannot be read. Use one instance in one event loop.
+    `base_url` is scheme, host and port. `proxy` is an http(s) URL, with user and password if needed (None:
+    direct). With `ca_file` (PEM), only certificates under that CA are trusted; otherwise those under the usual
+    public CAs (or SSL_CERT_FILE, SSL_CERT_DIR). A `context` overrides both. Exchanges beyond `max_in_flight` wait
+    for their turn. `connect` creates the sockets and may refuse an address. Use one instance in one event loop.
+    Raises ConfigFault for a `ca_file` that cannot be read.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Transport:
         self._inner = AiohttpTransport(verify=context, proxy=through, client=lambda: _session(context, connect))
 
     async def exchange(self, request: Request) -> Answer:
-        """Send `request`, read its whole answer. Raises NotSent, Broken, TimedOut or TooLarge."""
+        """Send `request` and read its complete answer. Raises NotSent, Broken, TimedOut or TooLarge."""
         path, _, query = request.target.partition("?")
         url = _url(self.base_url + path)
         sent = httpx.Request(
@@ -172,7 +172,7 @@ class Transport:
             except TimeoutError:
                 raise TimedOut(f"no whole answer within {self._total:g} s") from None
             except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-                raise _named(error) from error
+                raise _translated(error) from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -191,11 +191,11 @@ class Transport:
                     raise TooLarge(f"the answer is over {self._max_bytes} bytes")
                 chunks.append(chunk)
         finally:
-            await stream.aclose()  # drops the connection unless the whole body was read
+            await stream.aclose()  # drops the connection unless the body was read to its end
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         coding = headers.get("content-encoding")
         if coding is not None and body:
-            body = _inflated(body, coding, self._max_bytes)
+            body = _decoded(body, coding, self._max_bytes)
         return Answer(status=response.status_code, headers=headers, body=body)
 
 
@@ -212,13 +212,12 @@ async def fetch(
     ca_file: str | None = None,
     reach: Reach = Reach.ANY,
 ) -> Answer:
-    """What an http(s) `url` names, whatever the answer's status: `timeouts` hold for all requests together.
+    """Fetch an http(s) `url`; returns the answer whatever its status. `timeouts` apply to all requests together.
 
-    Redirects are followed within the same scheme, host and port only, three at most. Certificates are trusted
-    under the public CAs and those of `ca_file`. No address beyond `reach` is connected to. Behind a proxy it is
-    the proxy that connects, and looks the name up: there, what this machine finds under the name is judged, and
-    nothing where it finds nothing. Raises TransportError; NotSent for a URL, proxy or file of CAs that cannot be
-    used, and for an address beyond `reach`.
+    Follows at most three redirects, only within the same scheme, host and port. Trusts the public CAs and those of
+    `ca_file`. Never connects to an address beyond `reach`. A proxy looks names up and connects by itself: then the
+    addresses that this machine finds for the name are checked, and nothing is checked if it finds none. Raises
+    TransportError; NotSent for an unusable URL, proxy or CA file, and for an address beyond `reach`.
     """
     try:
         parts = urlsplit(url)
@@ -234,8 +233,8 @@ async def fetch(
     try:
         async with asyncio.timeout(timeouts.total):
             if proxy is not None:
-                await _judge_name(parts.hostname or "", reach, patience=timeouts.connect)
-            return await _followed(server, url)
+                await _check_name(parts.hostname or "", reach, patience=timeouts.connect)
+            return await _following_redirects(server, url)
     except TimeoutError:
         raise TimedOut(f"no whole answer within {timeouts.total:g} s") from None
     except (httpx.InvalidURL, ValueError):
@@ -244,20 +243,20 @@ async def fetch(
         await server.aclose()
 
 
-async def _judge_name(host: str, reach: Reach, *, patience: float) -> None:
-    """Raises NotSent where a name leads beyond `reach`, as far as this machine knows it."""
+async def _check_name(host: str, reach: Reach, *, patience: float) -> None:
+    """Raise NotSent if a name resolves to an address beyond `reach`, as far as this machine can resolve it."""
     if reach is Reach.ANY:
         return
     try:
         async with asyncio.timeout(patience):
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, TimeoutError, UnicodeError):
-        return  # names of the outside are often known to the proxy alone
+        return  # external names are often known to the proxy only
     if not all(may_reach(str(address[0]), reach) for *_, address in found):
         raise NotSent("no connection: it leads to this machine or its network", Cause.CONNECT)
 
 
-async def _followed(server: Transport, url: str) -> Answer:
+async def _following_redirects(server: Transport, url: str) -> Answer:
     for _ in range(_MOST_REDIRECTS + 1):
         parts = urlsplit(url)
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
@@ -274,7 +273,7 @@ async def _followed(server: Transport, url: str) -> Answer:
 
 @lru_cache(maxsize=8)
 def _wide_trust(ca_file: str | None) -> ssl.SSLContext:
-    """The public CAs and those of a file. Kept: to load them takes some 10 ms."""
+    """The public CAs and those of a file. Cached: loading them takes about 10 ms."""
     context = httpx.create_ssl_context()
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
@@ -282,12 +281,12 @@ def _wide_trust(ca_file: str | None) -> ssl.SSLContext:
 
 
 _url = lru_cache(maxsize=2048)(httpx.URL)
-"""Parsing a URL costs as much as signing and decoding together, and a job is asked about many times."""
+"""Parsing a URL costs as much as signing and decoding together, and each job is polled many times."""
 
 
 class _WithQuery(httpx.URL):
-    """A parsed URL and an encoded query, which httpx would look at character by character: 240 µs for 100 job ids.
-    All that is done with a URL below is to write it."""
+    """A parsed URL with an encoded query. httpx would check the query character by character: 240 µs for 100 job
+    ids. The layers below only convert the URL to text."""
 
     def __init__(self, url: httpx.URL, query: str) -> None:
         super().__init__(url)
@@ -298,14 +297,16 @@ class _WithQuery(httpx.URL):
 
 
 def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
-    """The proxy that the environment names for `url` (HTTPS_PROXY, HTTP_PROXY; the lower-case names count first),
-    or None: none named, `url` in NO_PROXY, or a loopback host. Raises ConfigFault for a proxy that is not http(s).
+    """The proxy for `url` in the environment: HTTPS_PROXY or HTTP_PROXY; lower-case names take precedence.
+
+    None if no proxy is set, `url` is in NO_PROXY, or its host is loopback. Raises ConfigFault for other than
+    http(s).
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     name = f"{parts.scheme}_proxy"
     value = environ.get(name) or environ.get(name.upper())
-    if not value or is_loopback(host) or _excepted(host, parts.port, environ):
+    if not value or is_loopback(host) or _in_no_proxy(host, parts.port, environ):
         return None
     proxy = value if "://" in value else f"http://{value}"
     scheme = proxy.partition("://")[0]
@@ -320,7 +321,7 @@ def environment_proxy(url: str, environ: Mapping[str, str]) -> str | None:
 
 
 def is_proxy(url: str) -> bool:
-    """Whether an exchange can go through this http(s) proxy, as far as its URL tells."""
+    """Whether exchanges can use this http(s) proxy, as far as its URL shows."""
     try:
         return bool(urlsplit(url).hostname) and _proxy(url, "https:") is not None
     except (ValueError, httpx.InvalidURL):
@@ -328,7 +329,7 @@ def is_proxy(url: str) -> bool:
 
 
 def check_ca_file(ca_file: str) -> None:
-    """Raises ConfigFault where no certificates can be read from the file."""
+    """Raise ConfigFault if no certificates can be read from the file."""
     _trust("", None, ca_file)
 
 
@@ -341,8 +342,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _excepted(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
-    """Whether NO_PROXY names the host: `*`, a name (and all under it), an address, a network."""
+def _in_no_proxy(host: str, port: int | None, environ: Mapping[str, str]) -> bool:
+    """Whether NO_PROXY lists the host: as `*`, a name (also of a parent domain), an address or a network."""
     listed = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     return any(_covers(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
 
@@ -365,31 +366,31 @@ def _trust(base_url: str, proxy: str | None, ca_file: str | None) -> ssl.SSLCont
     if ca_file is not None:
         try:
             return ssl.create_default_context(cafile=ca_file)
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # includes ssl.SSLError
             raise ConfigFault(
                 f"ca_file {ca_file!r} cannot be used: {error}. Name a readable file of CA certificates in PEM."
             ) from None
     if base_url.startswith("https:") or (proxy or "").startswith("https:"):
         return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody; plain HTTP needs no more, and loads no CAs
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts no CA: plain HTTP needs none, and loading them is slow
 
 
 def _session(context: ssl.SSLContext, connect: Connect | None) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        # `Transport` bounds concurrency itself.
+        # `Transport` limits concurrency itself.
         connector=aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=connect),
         cookie_jar=aiohttp.DummyCookieJar(),
         max_field_size=_MAX_HEADER,
     )
-    # A GET that fails on a kept connection would silently be sent again: a request that no budget knows of.
+    # Otherwise a GET that fails on a kept connection is silently resent: a request that no budget counts.
     session._retry_connection = False
     return session
 
 
 def _proxy(url: str, base_url: str) -> tuple[httpx.Proxy, list[tuple[str, str]]]:
-    """The proxy without its user and password, and the headers that each request to it needs.
+    """Return the proxy without user and password, and the headers that each request to it needs.
 
-    aiohttp deprecates its own way to pass them, which httpx-aiohttp uses: the header is made here.
+    The header is built here because httpx-aiohttp passes credentials in a way that aiohttp deprecates.
     """
     parts = urlsplit(url)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -398,7 +399,7 @@ def _proxy(url: str, base_url: str) -> tuple[httpx.Proxy, list[tuple[str, str]]]
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
     headers = [("Proxy-Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")]
     if base_url.startswith("https:"):
-        return httpx.Proxy(bare, headers=headers), []  # for the CONNECT only: the server must not see it
+        return httpx.Proxy(bare, headers=headers), []  # for the CONNECT only: the server must not receive it
     return httpx.Proxy(bare), headers
 
 
@@ -411,11 +412,11 @@ _NOT_SENT: tuple[tuple[type[Exception], str, Cause], ...] = (
     (aiohttp.ConnectionTimeoutError, "no connection in time", Cause.CONNECT),
     (aiohttp.InvalidURL, "the URL cannot be used", Cause.DNS),
 )
-"""The narrower class first: the order decides."""
+"""Subclasses come before their base classes: the first match decides."""
 
 
-def _named(error: Exception) -> TransportError:
-    """What happened, told by the exception below the one that came out."""
+def _translated(error: Exception) -> TransportError:
+    """Map an exception to ours by its cause, which says more than the exception itself."""
     root = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
     shown = MASKS.cut(str(root), _SHOWN) or type(root).__name__
     for kind, text, cause in _NOT_SENT:
@@ -437,8 +438,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         below = below.__cause__
 
 
-def _inflated(body: bytes, coding: str, cap: int) -> bytes:
-    """`body` without its codings, which were not asked for. Never makes more than `cap` + 1 bytes at a time."""
+def _decoded(body: bytes, coding: str, cap: int) -> bytes:
+    """Decode `body`, since some servers compress unasked. Never allocates more than `cap` + 1 bytes."""
     for name in reversed([part.strip().lower() for part in coding.split(",")]):
         if name in ("", "identity"):
             continue
@@ -454,7 +455,7 @@ def _decompressed(body: bytes, cap: int) -> bytes:
     except zlib.error:
         pass
     try:
-        return _members(body, cap, _RAW_DEFLATE)  # some servers call bare deflate "deflate"
+        return _members(body, cap, _RAW_DEFLATE)  # some servers send raw deflate as "deflate"
     except zlib.error as error:
         raise Broken(f"the compressed answer is damaged: {error}") from None
 

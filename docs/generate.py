@@ -1,10 +1,9 @@
-"""Writes the pages that are made from the program itself, and config.example.toml; `--check` only compares.
+"""Generates the docs pages that come from the program itself, and config.example.toml; `--check` only compares.
 
     python docs/generate.py [--check]
 
-What these pages say is declared once, in the program: the config's schema, the comments beside the events, the log
-events and the exit statuses, the comments beside the keys of `--json`, the help of the commands, the tables of
-channels, metrics and faults.
+Their content is declared once, in the program: the config's schema, the comments next to events, log events, exit
+statuses and keys of `--json`, the help of the commands, and the tables of channels, metrics and faults.
 """
 
 import re
@@ -28,11 +27,11 @@ from docs import pages_channels, pages_messages, pages_metrics, pages_simulator 
 from docs.paper import NOTE, comments, joined, table  # noqa: E402
 
 HELP_WIDTH = 78
-"""Columns of the help of commands: without it, those of whoever's terminal."""
+"""Width of the commands' help; otherwise it would depend on the terminal."""
 
 
 def pages() -> dict[Path, str]:
-    """Every page that is written, by its path in the project."""
+    """Every generated page, by its path in the project."""
     return {
         Path("config.example.toml"): example(),
         Path("docs/config.md"): config_page(),
@@ -47,82 +46,81 @@ def pages() -> dict[Path, str]:
 
 
 CONFIG_INTRO = """\
-One TOML file: that of `--config`, else of `WRAPD_CONFIG`, else `./wrapd.toml`, else `/etc/wrapd/config.toml`.
-`wrapd config init` writes one with every key explained. `wrapd config check` names everything that is wrong in one
-run: unknown keys (with the nearest right one), wrong values, missing secrets, templates that cannot work, URLs
-that Apprise does not take.
+One TOML file: `--config`, else `WRAPD_CONFIG`, else `./wrapd.toml`, else `/etc/wrapd/config.toml`. `wrapd config
+init` writes one with every key explained. `wrapd config check` reports all faults in one run: unknown keys (with
+the closest valid one), invalid values, missing secrets, broken templates, and URLs that Apprise rejects.
 
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
-  holds it alone; newlines at its end do not count) or `{ credential = "NAME" }` (systemd's
-  `LoadCredential=NAME:…`). Secrets are read when they are needed: `track`, `untrack`, `label`, `tag`, `jobs`,
+  contains only the secret; trailing newlines are ignored) or `{ credential = "NAME" }` (systemd's
+  `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `jobs`,
   `batches`, `show`, `deliveries`, `routes` and `links` work without any.
-- A **relative path** counts from the folder of the config file, that of `database.url` too.
+- A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 """
 
 CLI_INTRO = """\
 `wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`
-and `links` need no running daemon and work beside one; they read the database and never make one. They, `track`,
-`untrack`, `label` and `tag` need no secrets (but `track --from-api` where no daemon runs, and `channels test`).
+and `links` work with or without a running daemon; they read the database and never create one. These commands,
+`track`, `untrack`, `label` and `tag` need no secrets, except `channels test` and, without a daemon,
+`track --from-api`.
 
-Where a daemon runs on the config file that a command means, `config check`, `doctor` and `templates preview` have
-the daemon read that file anew, with the secrets that only the daemon has; `channels`, `routes` and `routes
-explain` show what the daemon runs with. All of them say where the file differs from what runs (on standard error
-where the output is a table, a text or JSON), and the exit status is about the file: 3 where it has a fault,
-whatever runs. Asking changes nothing. Of any other file, and where no daemon answers within 10 seconds, the file
-is all that is looked at, with the secrets that the command itself can read. A running daemon is found by the
-`database.url` of the file: where that has changed, or the file is no TOML, none is found.
+If a daemon runs on the command's config file, `config check`, `doctor` and `templates preview` have the daemon
+read the file again with its own secrets; `channels`, `routes` and `routes explain` show the config in use. All of
+them report how the file differs from the config in use (on standard error if the output is a table, text or JSON).
+The exit status refers to the file: 3 if it has a fault, whatever config is in use. Nothing is changed. For any
+other file, or if the daemon does not answer within 10 seconds, only the file is read, with the secrets available
+to the command. The daemon is found by the file's `database.url`: if that has changed, or the file is not valid
+TOML, no daemon is found.
 
-Errors go to standard error, as one message that begins with `wrapd:`; with `WRAPD_DEBUG=1` in the environment, an
-error of wrapd itself comes with its traceback, for a report. `wrapd` alone, and a group such as `wrapd db` alone,
-print their help there and end with status 2.
+Errors go to standard error as one message that begins with `wrapd:`. With `WRAPD_DEBUG=1` in the environment, an
+internal error includes its traceback, for a report. `wrapd` without a command, and a group such as `wrapd db`
+without one, print their help there and exit with status 2.
 
-- **Times** are in the zone of `--tz`, else of `WRAPD_TZ` in the environment, else of the machine. Those of
+- **Times** are in the zone of `--tz`, else of `WRAPD_TZ` in the environment, else of the machine. Times of
   `--json` are in UTC.
-- **Job ids** may be cut to their beginning, at least 6 characters, as lists on a terminal show them. An id that is
-  the whole of one job's means that job. Where several begin so, an error names them and nothing is done. `track`
-  takes ids as they are.
-- **Lists** fit a terminal: names come first, ids are as short as tells them apart, the project is left out where
-  there is only one, and long texts stand under their row. A pipe gets whole ids and all columns, each row on one
-  line, free text last; scripts had better take `--json`.
+- **Job ids** can be shortened to a prefix of at least 6 characters, as lists on a terminal show them. An exact id
+  takes precedence over a prefix. If a prefix is ambiguous, the error lists the matches and nothing is done.
+  `track` needs complete ids.
+- **Lists** fit the terminal: names come first, ids are shortened to unique prefixes, the project column is omitted
+  if there is only one project, and long texts go under their row. A pipe gets complete ids and all columns, each
+  row on one line, free text last; scripts should prefer `--json`.
 """
 
 JSON_INTRO = """\
-One JSON document. Keys may be added; none goes or changes its meaning. Times are ISO 8601 in UTC.
+One JSON document. Keys may be added, but not removed or changed in meaning. Times are ISO 8601 in UTC.
 
 `wrapd jobs --json` is a list of jobs, `wrapd batches --json` of batches. `wrapd show JOB_ID --json` is one job
-with two keys more: `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries,
-`wrapd deliveries show ID --json` is one; here and in `show` each has its attempts as `tries`.
-`wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of
-routings (one, or one for each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of
-links, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of findings.
-`wrapd explain JOB_ID --json` is one explanation, `wrapd track … --json` an object with `jobs`, a list of what
-became of each (tracked); with `--from-api` it is one account of what was found.
-What a `json://` channel gets is in [channels.md](channels.md).
+with two additional keys, `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries, `wrapd
+deliveries show ID --json` is one; there and in `show`, each has its attempts in `tries`. `wrapd channels --json`
+is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of routings (one, or one for
+each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of links, `wrapd stats --json`
+of stats, one for each project, `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one
+explanation. `wrapd track … --json` is an object with `jobs`, a list of results (tracked); with `--from-api` it is
+one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
-An alert is one event for one channel. Each end of a job is told once in its life. That of a batch is told once,
-and once more where jobs come to it later.
+An alert is one event for one channel. Each end of a job is reported once. The end of a batch is reported once, and
+again if jobs are added to it later.
 
-What comes and goes (`blocked` and `unblocked`; `project_down`, `project_recovered` and `auth_failed`;
-`overloaded`) is told twice at once; then it waits for 10 minutes after the last message, then 20, 40, … up to
-2 hours, and the latest of it is told with how often it changed. After a day without a message it begins anew,
-and an end never waits.
+Recurring changes (`blocked` and `unblocked`; `project_down`, `project_recovered` and `auth_failed`; `overloaded`)
+are reported at once the first two times. After that, the latest one waits for 10 minutes after the last message,
+then 20, 40, … up to 2 hours, and says how often it changed. After a day without a message this starts over. The
+end of a job never waits.
 
-What each message says is shown in [messages.md](messages.md).
+The text of each message is shown in [messages.md](messages.md).
 """
 
 LOGS_INTRO = """\
-The daemon writes to standard error, one line for each event, as text or (`log.format`) as JSON. Secrets of 6
-characters or more, channel URLs and the queries of URLs are masked, also where they stand escaped, encoded or cut
-in another program's words, and in tracebacks.
+The daemon logs to standard error, one line per event, as text or JSON (`log.format`). Secrets of 6 characters or
+more, channel URLs and URL queries are masked, even if they appear escaped, encoded or cut in another program's
+message or in a traceback.
 
-Where systemd's journal reads standard error, each line has its priority (`journalctl -p warning`), and text has no
-time of its own, since the journal keeps one. A line that cannot be written (the disk is full, the reader is gone)
-is counted in `wrapd_log_lines_lost_total`, and the daemon goes on. Only a `wrapd run` in a terminal ends, cleanly,
-when its terminal or its pipe is closed.
+If standard error goes to systemd's journal, each line has its priority (`journalctl -p warning`), and text has no
+timestamp, since the journal adds one. A line that cannot be written (the disk is full, the reader is gone) is
+counted in `wrapd_log_lines_lost_total`, and the daemon continues. Only a `wrapd run` in a terminal exits, cleanly,
+when its terminal or pipe is closed.
 """
 
 
@@ -144,7 +142,7 @@ def cli_page() -> str:
     statuses = [(str(each.value), text) for each, text in comments(Exit).items()]
     statuses += [
         (str(INTERRUPTED), "interrupted by Ctrl-C"),
-        (str(CLOSED_OUTPUT), "the reader of the output went away (`wrapd jobs | head`)"),
+        (str(CLOSED_OUTPUT), "the reader of the output has gone away (`wrapd jobs | head`)"),
     ]
     lines = ["# The commands", "", NOTE, "", CLI_INTRO]
     lines += ["## Exit statuses", "", *table(("status", "meaning"), statuses)]
@@ -164,10 +162,10 @@ def events_page() -> str:
     operators = [(f"`{event}`", text) for event, text in meanings.items() if event in OPERATOR_EVENTS]
     lines = ["# Events", "", NOTE, ""]
     lines += [EVENTS_INTRO]
-    lines += ["## Of jobs", "", f"A route names these. Without routes every channel gets {default}.", ""]
+    lines += ["## Of jobs", "", f"Routes name these. Without routes, every channel gets {default}.", ""]
     lines += [*table(("event", "meaning"), jobs)]
     lines += ["## For operators", ""]
-    lines += ["These go to the channels named in `operators`, to every channel by default.", ""]
+    lines += ["These go to the channels listed in `operators`, by default to every channel.", ""]
     return joined([*lines, *table(("event", "meaning"), operators)])
 
 
@@ -218,7 +216,7 @@ _DOCUMENTS = (
 
 
 def _json_keys() -> Iterator[str]:
-    """The keys of `--json` with the comments beside them, in daemon/views/ and in the commands."""
+    """The keys of `--json` with the comments next to them, from daemon/views/ and daemon/cli/."""
     shaped, text = (
         "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).glob("*.py")))
         for folder in ("daemon/views", "daemon/cli")
@@ -233,7 +231,7 @@ def _json_keys() -> Iterator[str]:
 
 
 def _commented_keys(body: str, named: str) -> list[tuple[str, ...]]:
-    # A key's comment stands at the end of its line, or above it where the line would be too long.
+    # A key's comment is at the end of its line, or starts on the lines above if that would be too long.
     rows: list[tuple[str, ...]] = []
     above: list[str] = []
     for line in body.splitlines():
@@ -248,7 +246,7 @@ def _commented_keys(body: str, named: str) -> list[tuple[str, ...]]:
 
 
 def main() -> int:
-    """Write the pages, or with --check name those that are stale."""
+    """Write the pages, or with --check list stale ones."""
     stale = []
     for path, text in pages().items():
         target = ROOT / path
@@ -259,7 +257,7 @@ def main() -> int:
     if stale and "--check" in sys.argv[1:]:
         click.echo(f"stale: {', '.join(stale)}; run python docs/generate.py", err=True)
         return 1
-    click.echo(f"written: {', '.join(stale)}" if stale else "all pages are as the program is")
+    click.echo(f"written: {', '.join(stale)}" if stale else "all pages are up to date")
     return 0
 
 

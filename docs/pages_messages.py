@@ -1,7 +1,5 @@
-"""docs/messages.md: every built-in example of daemon/notify/templates/examples.py as it is told, and what
-templates may use.
-
-The example of a template on the page is read and rendered when the page is made: it cannot be wrong.
+"""docs/messages.md: every built-in example of daemon/notify/templates/examples.py as a message, and what templates
+can use. The page's example template is rendered when the page is generated, so it is always valid.
 """
 
 from datetime import UTC, datetime
@@ -27,8 +25,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 FORM = service_for("console", limit=32768)
 
 INTRO = """\
-A message says in its first line what happened to which video, then in one sentence what there is to know, then
-the links and the details. It is written in the language and the time zone of its channel:
+A message says in its first line what happened to which video, then explains it in one sentence, then lists the
+links and details. It uses the language and time zone of its channel:
 
 ```toml
 [channels.editors]
@@ -37,39 +35,38 @@ language = "zh"                    # or "en", the default
 timezone = "Asia/Shanghai"
 ```
 
-Names and what MetaStudio says of a failure stay as they came, but for characters that would break or disguise a
-message. What a `json://` channel gets as fields is the same in every language ([channels.md](channels.md)).
+Names and MetaStudio's error texts are unchanged, except for characters that would break or disguise a message. The
+fields of a `json://` channel are the same in every language ([channels.md](channels.md)).
 
-A time tells its year only where that is another than now. A message that comes more than {late} after what it
-tells says so, with the cause where wrapd knows it: the chat could not be reached, quiet hours, MetaStudio told
-it late, wrapd saw it late, or was told of the job only after its end.
+Times include the year only if it is not the current one. A message sent more than {late} after its event says so,
+with the cause if known: the chat could not be reached, quiet hours, MetaStudio reported it late, wrapd noticed it
+late, or the job was tracked only after its end.
 
-With `web.public_url`, a message has one link, wrapd's own: it opens a fresh preview (or the download) as long
-as the video is there, for 30 days by default. Without it, a message has MetaStudio's own links, exactly as they
-came, each with the time until which it works. One that would be dead, or die within `notify.link_margin`, is
-renewed first.
+With `web.public_url`, a message has one link, wrapd's own: it opens a fresh preview (or the download) as long as
+the video exists, for 30 days by default. Without it, a message has MetaStudio's own links, unchanged, each with
+its expiry time. A link that has expired, or expires within `notify.link_margin`, is renewed first.
 """
 
 EXAMPLES_INTRO = """\
-## What is told
+## Built-in messages
 
-`wrapd templates preview --event NAME --channel NAME` shows each of these as a channel of yours would get it.
+`wrapd templates preview --event NAME --channel NAME` shows how each of these looks on one of your channels.
 """
 
 VARIANTS = {
-    "partial": "only a part of what was ordered is there (its first line)",
+    "partial": "only part of the order is finished (first line)",
     "late": "the chat could not be reached",
     "quiet": "it waited for the end of quiet hours",
-    "repeat": "an earlier try may have arrived",
-    "diverted": "it was meant for another channel, whose fallback this one is",
+    "repeat": "an earlier attempt may have arrived",
+    "diverted": "this channel is the fallback of the one it was meant for",
 }
 """Examples that differ from `succeeded` in one line."""
 
 TEMPLATES_INTRO = """\
-## Your own words
+## Your own templates
 
-A channel can have templates of yours, written in [Jinja2](https://jinja.palletsprojects.com/templates/), for an
-event, for `digest`, or with `"*"` for all that have none of their own:
+A channel can have your own templates, written in [Jinja2](https://jinja.palletsprojects.com/templates/), for an
+event, for `digest`, or with `"*"` for all others:
 
 ```toml
 [channels.editors.templates]
@@ -77,39 +74,39 @@ succeeded = "templates/succeeded.j2"
 "*" = "templates/other.j2"
 ```
 
-The first line of the result is the title, the rest the text: lines stay lines, and an empty one parts
-paragraphs; a line alone is the text. A message by a template is plain: without the card, the buttons and the
-picture of the service. This one:
+The first line of the result is the title, the rest the text. Line breaks are kept, and an empty line separates
+paragraphs; a single line is the text. A message from a template is plain: it has no card, buttons or picture. This
+template:
 
 ```jinja
 {template}```
 
-makes of the example `succeeded`:
+renders the example `succeeded` as:
 
 ```text
 {result}
 ```
 
-### What a template may use
+### What templates can use
 """
 
 TEMPLATES_END = """\
-Every text is escaped for the channel before the template gets it: a name cannot call anybody, link or mark up.
-What the template itself writes goes out as it stands, so it may use the markup that the channel takes (which
-one is said in [channels.md](channels.md)); in HTML, line ends become `<br>` and paragraphs `<p>`. Numbers are
-numbers: `{{% if f.duration and f.duration > 60 %}}`. Nothing (`null`) is written as nothing.
+Every text is escaped for the channel before the template gets it: a name cannot mention anyone, add a link or
+markup. The template's own text is sent unchanged, so it can use the channel's markup (see
+[channels.md](channels.md)); in HTML, line breaks become `<br>` and paragraphs `<p>`. Numbers are numbers:
+`{{% if f.duration and f.duration > 60 %}}`. `null` is rendered as an empty text.
 
-Filters: `cut(60)` (at most so many characters, never half of an escape), `join`, `default`, `length`, `first`,
-`last`, `sort`, `sum`, `min`, `max`, `abs`, `int`, `float`, `round`, `upper`, `lower`, `trim`, `selectattr`,
-`rejectattr`. `range` counts to {range}. There are loops, conditions and `set`; no macros, no includes, no calls
-of methods. All loops of a message together take at most {turns} turns, a result has at most {result} characters,
-and a message takes at most {seconds:g} s of processor time: a template that would take more gives way to the
-built-in message. Loops stand in each other {deepest} deep at most.
+Filters: `cut(60)` (at most that many characters, without cutting an escape in half), `join`, `default`, `length`,
+`first`, `last`, `sort`, `sum`, `min`, `max`, `abs`, `int`, `float`, `round`, `upper`, `lower`, `trim`,
+`selectattr`, `rejectattr`. `range` counts to {range}. Loops, conditions and `set` are available; macros, includes
+and method calls are not. All loops of a message together run at most {turns} iterations, a result has at most
+{result} characters, and a message takes at most {seconds:g} s of CPU time; beyond that the built-in message is
+used. Loops can be nested {deepest} deep.
 
-`wrapd config check` reads the templates: a wrong name, a filter that does not exist or broken syntax is a fault
-of the config, with its line. A template that fails only when it is used, or whose result is too long for the
-channel, costs no message: the built-in one goes out, and the log says why (`template.failed`). Where a template
-does not mention `notes`, those about lateness, repeats and other channels come last by themselves.
+`wrapd config check` checks the templates: an unknown name, an unknown filter or a syntax error is a fault of the
+config, reported with its line. If a template fails only when it is used, or its result is too long for the
+channel, the built-in message is sent, and the log says why (`template.failed`). If a template does not mention
+`notes`, the notes about lateness, repeats and other channels are appended.
 """
 
 TEMPLATE = """\
@@ -130,11 +127,11 @@ def page() -> str:
     lines = ["# Messages", "", NOTE, "", INTRO.format(late=length(LATE.total_seconds())), EXAMPLES_INTRO]
     for event in Event:
         lines += [f"### `{event}`", "", *_shown(event.value)]
-    lines += ["### A message that tells more", ""]
+    lines += ["### Additional notes", ""]
     lines += table(("when", "in English", "in Chinese"), [_variant(name) for name in VARIANTS])
-    lines += ["### Many alerts in one message", "", *_shown("digest")]
+    lines += ["### Digests", "", *_shown("digest")]
     lines += [TEMPLATES_INTRO.format(template=TEMPLATE, result=_by_template())]
-    lines += table(("name", "what it is"), [(f"`{name}`", meaning) for name, meaning in NAMES.items()])
+    lines += table(("name", "meaning"), [(f"`{name}`", meaning) for name, meaning in NAMES.items()])
     return joined(
         [
             *lines,

@@ -7,11 +7,11 @@ from daemon.sim.kinds import KINDS
 from docs.paper import NOTE, joined, table
 
 INTRO = """\
-`wrapd sim` is a MetaStudio on your machine: a real HTTP server to try wrapd, or any client of the API, without
-a cloud. It verifies signatures and tokens, limits the rate, moves its jobs through their states, serves covers
-and videos under links that really expire, and does on demand what a service does on bad days.
+`wrapd sim` is a MetaStudio on your machine: a real HTTP server for trying wrapd, or any other API client, without
+a cloud. It verifies signatures and tokens, limits the request rate, moves jobs through their states, serves covers
+and videos under links that really expire, and injects faults on request.
 
-`wrapd demo` shows it together with the daemon, with nothing to set up.
+`wrapd demo` runs it together with the daemon, without any setup.
 
 ## Start
 
@@ -19,11 +19,11 @@ and videos under links that really expire, and does on demand what a service doe
 wrapd sim --listen 127.0.0.1:8700 --speed 10 --access-key AK --secret-key SK --project-id studio --token TOKEN
 ```
 
-It runs until Ctrl-C and keeps everything in memory. Without options it takes a free port, runs in real time,
-makes up keys, project id and token, and prints them. The same `--seed` makes the same keys and the same jobs.
-`--speed` shortens the lives of jobs, not those of links and tokens (24 hours).
+It runs until Ctrl-C and keeps everything in memory. Without options it picks a free port, runs in real time,
+generates keys, project id and token, and prints them. The same `--seed` gives the same keys and jobs. `--speed`
+shortens the lives of jobs, but not those of links and tokens (24 hours).
 
-It serves, under one address:
+It serves these operations at one address:
 
 | operation | request |
 |---|---|
@@ -34,10 +34,10 @@ It serves, under one address:
 | `asset` | `GET /v1/{project_id}/digital-assets/{asset_id}` |
 | `token` | `POST /v3/auth/tokens` |
 | `projects` | `GET /v3/projects` |
-| `file` | `GET`, `HEAD`: covers and videos, as the answers link them |
+| `file` | `GET`, `HEAD`: covers and videos, as linked in the answers |
 
-`show`, `create` and `cancel` are there for `photo-digital-human-videos` too. The other kinds have `show` alone,
-and no list holds them:
+`show`, `create` and `cancel` also exist for `photo-digital-human-videos`. The other kinds have only `show` and
+appear in no list:
 
 | kind | request |
 |---|---|
@@ -45,20 +45,20 @@ and no list holds them:
 | `photo_detection` | `GET /v1/{project_id}/photo-detection/{job_id}` |
 | `picture_modeling` | `GET /v1/{project_id}/digital-human/stylized/picture-modelings/{job_id}` |
 
-The rate is that of the region cn-north-4: 20 `show` and `list`, 5 `create` and `cancel` a second. More are
-answered with 429.
+The rate limit is that of region cn-north-4: 20 `show` and `list`, 5 `create` and `cancel` requests per second.
+Further requests are answered with 429.
 
 ## Keys
 
 Every request needs one of
 
 - a signature with the access key and the secret key (SDK-HMAC-SHA256), not older than 15 minutes;
-- `X-Auth-Token` with the token given, or with one from `POST /v3/auth/tokens` for the printed IAM user, domain
-  and password.
+- `X-Auth-Token` with the given token, or with one from `POST /v3/auth/tokens` for the printed IAM user, domain and
+  password.
 
-What does not fit is refused as the service would. The control endpoints under `/_sim/` take no key, and the
-simulator listens on this machine only. They answer under `127.0.0.1`, `[::1]` and `localhost`, and no page of
-another site (403).
+Other requests are refused as by the service. The control endpoints under `/_sim/` need no key; the simulator
+listens only on this machine. They answer under `127.0.0.1`, `[::1]` and `localhost`, and refuse pages of other
+sites (403).
 
 ## wrapd as its client
 
@@ -75,8 +75,8 @@ url = "console://"
 max_interval = "1s"
 ```
 
-With this as `wrapd.toml`, start `wrapd run`. Then, in another terminal, make a job that takes 65 seconds of the
-simulator's time (6.5 of yours, at `--speed 10`), and track it:
+With this as `wrapd.toml`, start `wrapd run`. Then, in another terminal, create a job that takes 65 seconds of
+simulated time (6.5 seconds at `--speed 10`), and track it:
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"job_id": "launch", "name": "Launch film",
@@ -84,7 +84,7 @@ curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"job_id": "launch", "name": "L
 wrapd track launch
 ```
 
-The alert appears where `wrapd run` runs.
+The alert appears in the terminal of `wrapd run`.
 
 ## The official SDK as its client
 
@@ -110,22 +110,21 @@ curl -H 'X-Auth-Token: TOKEN' http://127.0.0.1:8700/v1/studio/2d-digital-human-v
 
 ## Control
 
-Bodies and answers are JSON. What cannot be is answered with 400 or 404 and `{"error": …}`.
+Bodies and answers are JSON. Invalid requests are answered with 400 or 404 and `{"error": …}`.
 
 **Jobs.** All keys are optional: `kind`
 (KINDS),
-`count`, `job_id`, `name`, `script_chars` (a longer script takes longer), `timeline` (states and how long each
-lasts, in seconds before division by the speed; the last one stays), `created_ago` (seconds of the wall clock
-since the creation, with which the timeline began; the speed does not divide them), `callback_config` (below). What
-is not given is made up:
-most jobs succeed, some fail, are canceled, or freeze and thaw.
+`count`, `job_id`, `name`, `script_chars` (a longer script takes longer), `timeline` (states with their durations
+in seconds, before division by the speed; the last state stays), `created_ago` (wall-clock seconds since creation,
+when the timeline began; not divided by the speed), `callback_config` (see below). Other values are generated: most
+jobs succeed, some fail, are canceled, or freeze and thaw.
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"kind": "photo", "count": 20}'
 ```
 
-Many different ones at once, all or none: here one that was made 40 days ago and ends in a minute (at speed 1), and
-one that is frozen:
+Create several different jobs at once, all or none: here one created 40 days ago that ends in a minute (at speed
+1), and a frozen one:
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"jobs": [
@@ -133,14 +132,14 @@ curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"jobs": [
   {"kind": "business_card", "timeline": [["BLOCK", null]]}]}'
 ```
 
-Every job with its true history, to compare with what a client saw:
+Get every job with its true history, to compare with what a client observed:
 
 ```sh
 curl http://127.0.0.1:8700/_sim/jobs
 ```
 
-All ends of jobs in order of time (`job_id`, `state`, `at`), or those from a moment on (ISO 8601 or epoch
-seconds): cheap with very many jobs, where the histories of all are not. A job that was made to end twice is there
+Get all ends of jobs in order of time (`job_id`, `state`, `at`), or those since a given time (ISO 8601 or epoch
+seconds). This is cheap even with very many jobs, unlike their histories. A job that was made to end twice appears
 twice.
 
 ```sh
@@ -148,9 +147,9 @@ curl http://127.0.0.1:8700/_sim/ends
 curl 'http://127.0.0.1:8700/_sim/ends?since=2026-01-31T08:00:00Z'
 ```
 
-**Callbacks.** A job that is created with `callback_config` (by the create operation, or here) tells of its end:
-one POST of `result` (SUCCEED or FAILED), `asset_id` and `job_id` to `callback_url`, with `auth_type` NONE or
-MSS_A; nothing where it is canceled or frozen. What was sent, and what was answered (`status`, or `error`):
+**Callbacks.** A job created with `callback_config` (by the create operation, or here) reports its end: one POST of
+`result` (SUCCEED or FAILED), `asset_id` and `job_id` to `callback_url`, with `auth_type` NONE or MSS_A; nothing if
+it is canceled or frozen. The last command lists the callbacks sent and their answers (`status`, or `error`):
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"timeline": [["PROCESSING", 5], ["FAILED", null]],
@@ -158,17 +157,17 @@ curl -X POST http://127.0.0.1:8700/_sim/jobs -d '{"timeline": [["PROCESSING", 5]
 curl http://127.0.0.1:8700/_sim/callbacks
 ```
 
-Each is tried once. In a signature the time counts milliseconds and is hex; `SimSettings(callback_unit="s",
+Each is tried once. The time in a signature is in milliseconds and hexadecimal; `SimSettings(callback_unit="s",
 callback_signed="decimal")` has the other forms.
 
-Set a state now, any text; what the job's timeline held is over:
+Set a state now, any text; this ends the job's timeline:
 
 ```sh
 curl -X PUT http://127.0.0.1:8700/_sim/jobs/launch -d '{"state": "BLOCK"}'
 ```
 
-**Answers.** Serve a body of your own, byte for byte, to `show` of an id, known or not (`--data-binary @FILE`
-takes a file), and end that:
+**Answers.** Serve your own body, byte for byte, to `show` of an id, known or not (`--data-binary @FILE` sends a
+file), and stop serving it:
 
 ```sh
 curl -X PUT http://127.0.0.1:8700/_sim/answers/launch -d '{"job_id": "launch", "state": "SUCCESS"}'
@@ -181,8 +180,8 @@ Make the service forget a job:
 curl -X DELETE http://127.0.0.1:8700/_sim/jobs/launch
 ```
 
-**Faults**, by the names below. `times` and `seconds` say how often and how long it acts (until it is ended,
-where neither is given), `operation` and `job_id` on what; the fault's own options stand beside them.
+**Faults**, by the names below. `times` and `seconds` limit how often and how long a fault acts (without them,
+until it is removed), `operation` and `job_id` limit what it affects; the fault's own options are further keys.
 
 ```sh
 curl -X POST http://127.0.0.1:8700/_sim/faults -d '{"name": "throttled_retry_after",
@@ -190,7 +189,7 @@ curl -X POST http://127.0.0.1:8700/_sim/faults -d '{"name": "throttled_retry_aft
 curl -X POST http://127.0.0.1:8700/_sim/faults -d '{"name": "slow", "delay": 1.5, "seconds": 60}'
 ```
 
-Those that act now, with how often each did, and those that are offered; end one by its `id`, or all:
+List the active faults with their counts, and the available ones; remove one by its `id`, or all:
 
 ```sh
 curl http://127.0.0.1:8700/_sim/faults
@@ -198,35 +197,35 @@ curl -X DELETE http://127.0.0.1:8700/_sim/faults/1
 curl -X DELETE http://127.0.0.1:8700/_sim/faults
 ```
 
-**Counts** of requests (`total`, `by_operation`, `by_status`, `by_second`, and `max_in_any_second`, the most
-that came within one second), and counting from zero:
+**Counts** of requests (`total`, `by_operation`, `by_status`, `by_second`, and `max_in_any_second`, the maximum
+within any one second), and resetting them:
 
 ```sh
 curl http://127.0.0.1:8700/_sim/stats
 curl -X DELETE http://127.0.0.1:8700/_sim/stats
 ```
 
-**Tokens.** End all that `POST /v3/auth/tokens` issued, so that the next request with one gets a 401:
+**Tokens.** Revoke all tokens issued by `POST /v3/auth/tokens`, so that the next request with one gets a 401:
 
 ```sh
 curl -X DELETE http://127.0.0.1:8700/_sim/tokens
 ```
 
-In a Python test the same is `async with Simulator(SimSettings(seed=1)) as sim:` from `daemon.sim`; its methods
-do what these endpoints do.
+In a Python test, use `async with Simulator(SimSettings(seed=1)) as sim:` from `daemon.sim`; its methods correspond
+to these endpoints.
 """
 
 FAULTS = """\
 ## Faults
 
-Without `operation` a fault hits the operations named here; "all" is all but `file`, which has to be named. Faults
-of lists act side by side.
+Without `operation`, a fault affects the operations listed here; "all" is all except `file`, which must be named.
+Several faults of lists can be active together.
 """
 
 
 def page() -> str:
     """The text of the page."""
-    titles = ("name", "what it does", "operations", "options and what holds without them")
+    titles = ("name", "effect", "operations", "options and their defaults")
     intro = INTRO.replace("KINDS", ", ".join(KINDS))
     return joined(["# The simulator", "", NOTE, "", intro, FAULTS, *table(titles, list(_rows()))])
 

@@ -1,4 +1,4 @@
-"""What every test run shares: a clean environment, and no silent skips where none are allowed."""
+"""Set-up shared by all tests: a clean environment, and no silent skips where none are allowed."""
 
 import logging
 import os
@@ -21,9 +21,9 @@ _OURS = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
 
 
 def pytest_configure() -> None:
-    """Forget what the machine's owner has set for a wrapd of their own: tests say what they need.
+    """Remove the settings of the machine's own wrapd from the environment: tests set what they need.
 
-    Ctrl-C is ignored by what a shell starts in the background, and by all that it starts in turn: not here.
+    Shells make background processes, and their children, ignore Ctrl-C: restore the default handler.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     no_skips = os.environ.get("WRAPD_NO_SKIPS")
@@ -31,23 +31,24 @@ def pytest_configure() -> None:
         del os.environ[name]
     if no_skips:
         os.environ["WRAPD_NO_SKIPS"] = no_skips
-    os.environ["TZ"] = "UTC"  # times on a screen are in the machine's zone
+    os.environ["TZ"] = "UTC"  # screens show times in the machine's zone
     time.tzset()
-    # Until logging is set up, structlog shows each frame with its code and all its variables: seconds a traceback.
+    # Until logging is set up, structlog prints each frame with its code and variables, which takes seconds a
+    # traceback.
     (shown,) = (each for each in structlog.get_config()["processors"] if hasattr(each, "exception_formatter"))
     shown.exception_formatter = structlog.dev.plain_traceback
-    if not os.environ.get("CI"):  # there, Hypothesis takes its own profile "ci": no deadline, and no chance
+    if not os.environ.get("CI"):  # in CI, Hypothesis uses its own profile "ci": no deadline, no randomness
         settings.register_profile("wrapd", deadline=None)
         settings.load_profile("wrapd")
 
 
 class _QuickDatabases:
-    """In this process an empty database gets a copy of one that was migrated before, and no commit waits for the
-    disk: most of the time of most tests went there. `on` is False where that is what is tested; programs in
-    processes of their own do as ever."""
+    """In this process, empty databases are copies of one migrated before, and commits do not wait for the disk:
+    these took most of the tests' time. `on` is False in tests of these very things. Separate processes work as
+    usual."""
 
     OFF = ("test_migration", "test_store_open", "test_upgrade")
-    """Beginnings of the names of files."""
+    """Prefixes of the names of test files."""
 
     def __init__(self) -> None:
         self.on = True
@@ -55,7 +56,7 @@ class _QuickDatabases:
         self._run, self._connect = migrate._run, engine._connect
 
     def run(self, path: Path, scripts: Path) -> bool:
-        """Stands in for the run of all migrations."""
+        """Replaces the run of all migrations."""
         if not self.on or scripts != migrate.scripts_folder() or path.stat().st_size:
             return self._run(path, scripts)
         if self._migrated is None:
@@ -66,7 +67,7 @@ class _QuickDatabases:
         return True
 
     def connect(self, path: Path, **how: bool) -> Callable[[], sqlite3.Connection]:
-        """Stands in for the way to connect."""
+        """Replaces the connect function."""
         connect, on = self._connect(path, **how), self.on
 
         def quickly() -> sqlite3.Connection:
@@ -86,7 +87,7 @@ _configure = structlog.configure
 
 
 def _configure_for_now(**how: Any) -> None:
-    """Stands in for structlog's: a logger that is kept would take one test's set-up into all that follow."""
+    """Replaces structlog's: a cached logger would carry one test's set-up into all following ones."""
     _configure(**{**how, "cache_logger_on_first_use": False})
 
 
@@ -99,7 +100,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_masks() -> Iterator[None]:
-    """A secret of one test ("password", say) must not be masked in the messages of the next."""
+    """Keep a secret of one test ("password", for example) from being masked in the messages of the next."""
     before = dict(vars(MASKS))
     yield
     vars(MASKS).update(before)
@@ -107,18 +108,18 @@ def _own_masks() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What one test set up for its log lines (`logs.set_up`, as commands do) must not take those of the next."""
+    """Keep one test's logging set-up (`logs.set_up`, as commands call it) from the next."""
     yield
     if structlog.is_configured():
         structlog.reset_defaults()
         root, own = logging.getLogger(), logging.getLogger("daemon")
-        root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Lines)]
+        root.handlers[:] = [each for each in root.handlers if not isinstance(each, logs._Handler)]
         root.setLevel(logging.WARNING)
         own.setLevel(logging.NOTSET)
 
 
 def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """With WRAPD_NO_SKIPS=1 a skip is a failure: a machine meant to run everything has to."""
+    """With WRAPD_NO_SKIPS=1 a skip is a failure: a machine meant to run everything must do so."""
     if os.environ.get("WRAPD_NO_SKIPS") and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

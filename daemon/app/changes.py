@@ -1,6 +1,6 @@
-"""What differs between two plans, in lines for people, by the names that the config has for it. Pure.
+"""Describes the differences between two plans for people, using the names of config keys. Pure.
 
-Never shows a secret: of keys, tokens, URLs of channels and proxies only that they changed is told.
+Secrets are never shown: for keys, tokens, and URLs of channels and proxies it only says that they changed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.quiet import QuietHours
 from daemon.metastudio.settings import ProjectSettings
 from daemon.notify.transport import Channel
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.watch.wishes import DiscoverySettings
 from daemon.web import CallbackSettings, WebSettings
 
@@ -24,25 +24,25 @@ def _seconds(value: float) -> str:
     return f"{value:.15g} s"
 
 
-_WHOLE: dict[str, Read[Plan]] = {
-    "database.auto_migrate": lambda plan: plan.auto_migrate,
-    "polling.price": lambda plan: _seconds(plan.polling.price),
-    "polling.strategy": lambda plan: plan.polling.strategy.value,
-    "polling.feed": lambda plan: "auto" if plan.polling.feed else "off",
-    "polling.batch": lambda plan: "auto" if plan.polling.batch else "off",
-    "polling.min_interval": lambda plan: _seconds(plan.polling.rails.min_interval),
-    "polling.max_interval": lambda plan: _seconds(plan.polling.rails.max_interval),
-    "polling.blocked_interval": lambda plan: _seconds(plan.polling.rails.blocked_interval),
-    "polling.not_found_grace": lambda plan: _seconds(plan.not_found_grace),
-    "polling.give_up_after": lambda plan: _seconds(plan.give_up_after),
-    "notify.send_timeout": lambda plan: _seconds(plan.notify.send_timeout),
-    "notify.give_up_after": lambda plan: _seconds(plan.notify.give_up_after),
-    "notify.link_margin": lambda plan: _seconds(plan.notify.link_margin),
-    "notify.link_reminder": lambda plan: _seconds(plan.link_reminder),
-    "retention.keep": lambda plan: _seconds(plan.keep),
-    "log.level": lambda plan: plan.log_level,
-    "log.format": lambda plan: plan.log_format,
-    "operators": lambda plan: plan.routing.operators,
+_SPEC: dict[str, Read[Spec]] = {
+    "database.auto_migrate": lambda spec: spec.auto_migrate,
+    "polling.price": lambda spec: _seconds(spec.polling.price),
+    "polling.strategy": lambda spec: spec.polling.strategy.value,
+    "polling.feed": lambda spec: "auto" if spec.polling.feed else "off",
+    "polling.batch": lambda spec: "auto" if spec.polling.batch else "off",
+    "polling.min_interval": lambda spec: _seconds(spec.polling.rails.min_interval),
+    "polling.max_interval": lambda spec: _seconds(spec.polling.rails.max_interval),
+    "polling.blocked_interval": lambda spec: _seconds(spec.polling.rails.blocked_interval),
+    "polling.not_found_grace": lambda spec: _seconds(spec.not_found_grace),
+    "polling.give_up_after": lambda spec: _seconds(spec.give_up_after),
+    "notify.send_timeout": lambda spec: _seconds(spec.notify.send_timeout),
+    "notify.give_up_after": lambda spec: _seconds(spec.notify.give_up_after),
+    "notify.link_margin": lambda spec: _seconds(spec.notify.link_margin),
+    "notify.link_reminder": lambda spec: _seconds(spec.link_reminder),
+    "retention.keep": lambda spec: _seconds(spec.keep),
+    "log.level": lambda spec: spec.log_level,
+    "log.format": lambda spec: spec.log_format,
+    "operators": lambda spec: spec.routing.operators,
 }
 _PROJECT: dict[str, Read[ProjectSettings]] = {
     "region": lambda project: project.region,
@@ -78,30 +78,30 @@ _WEB: dict[str, Read[WebSettings]] = {
 }
 
 
-def changes(old: Plan, new: Plan) -> tuple[str, ...]:
-    """A line for each thing of the config that is not the same; none where the two plans do the same."""
-    return tuple(_all(old, new))
+def changes(old: Spec, new: Spec) -> tuple[str, ...]:
+    """One line for each difference; empty if the plans are equivalent."""
+    return tuple(_lines(old, new))
 
 
-def _all(old: Plan, new: Plan) -> Iterator[str]:
+def _lines(old: Spec, new: Spec) -> Iterator[str]:
     if old.database_url != new.database_url:
-        yield "database.url: changed"  # of another kind it could hold a password
-    yield from _plain("", _WHOLE, old, new)
+        yield "database.url: changed"  # other kinds of URLs can contain a password
+    yield from _plain("", _SPEC, old, new)
     yield from _projects(old, new)
     yield from _channels(old, new)
     yield from _routes(old, new)
     yield from _web(old.web, new.web)
 
 
-def _projects(old: Plan, new: Plan) -> Iterator[str]:
-    before, after = ({each.name: each for each in plan.projects} for plan in (old, new))
-    yield from _comings("projects", before, after)
+def _projects(old: Spec, new: Spec) -> Iterator[str]:
+    before, after = ({each.name: each for each in spec.projects} for spec in (old, new))
+    yield from _added_or_removed("projects", before, after)
     for name, was in before.items():
         if (now := after.get(name)) is None:
             continue
         place = f"projects.{name}."
         yield from _plain(place, _PROJECT, was, now)
-        yield from _said(f"{place}max_in_flight", old.max_in_flight[name], new.max_in_flight[name])
+        yield from _changed(f"{place}max_in_flight", old.max_in_flight[name], new.max_in_flight[name])
         yield from _hidden(f"{place}auth", was.auth, now.auth)
         yield from _hidden(f"{place}proxy", was.proxy, now.proxy)
         yield from _discovery(place, old.discovery.get(name), new.discovery.get(name))
@@ -112,7 +112,7 @@ def _discovery(place: str, was: DiscoverySettings | None, now: DiscoverySettings
     if was is not None and now is not None:
         yield from _plain(f"{place}discovery.", _DISCOVERY, was, now)
     else:
-        yield from _said(f"{place}discovery.enabled", was is not None, now is not None)
+        yield from _changed(f"{place}discovery.enabled", was is not None, now is not None)
 
 
 def _callback(name: ProjectName, old: WebSettings | None, new: WebSettings | None) -> Iterator[str]:
@@ -121,13 +121,13 @@ def _callback(name: ProjectName, old: WebSettings | None, new: WebSettings | Non
         yield f"projects.{name}.callback: {'added' if was is None else 'removed'}"
     elif isinstance(was, CallbackSettings) and isinstance(now, CallbackSettings):
         place = f"projects.{name}.callback"
-        yield from _said(f"{place}.auth", was.auth.value, now.auth.value)
-        yield from _said(f"{place}.track_unknown", was.track_unknown, now.track_unknown)
+        yield from _changed(f"{place}.auth", was.auth.value, now.auth.value)
+        yield from _changed(f"{place}.track_unknown", was.track_unknown, now.track_unknown)
         yield from _hidden(f"{place}.key", was.key, now.key)
 
 
-def _channels(old: Plan, new: Plan) -> Iterator[str]:
-    yield from _comings("channels", old.channels, new.channels)
+def _channels(old: Spec, new: Spec) -> Iterator[str]:
+    yield from _added_or_removed("channels", old.channels, new.channels)
     for name, was in old.channels.items():
         if (now := new.channels.get(name)) is None:
             continue
@@ -135,7 +135,7 @@ def _channels(old: Plan, new: Plan) -> Iterator[str]:
         if not was.leads_to(now):
             yield f"{place}url: changed (not shown)"
         yield from _plain(place, _CHANNEL, was, now)
-        yield from _said(f"{place}quiet", *(_hours(plan.routing.quiet.get(name)) for plan in (old, new)))
+        yield from _changed(f"{place}quiet", *(_hours(spec.routing.quiet.get(name)) for spec in (old, new)))
         yield from _hidden(f"{place}templates", *(_templates(each) for each in (was, now)), shown="changed")
 
 
@@ -143,7 +143,7 @@ def _templates(channel: Channel) -> object:
     return None if channel.templates is None else channel.templates.sources
 
 
-def _routes(old: Plan, new: Plan) -> Iterator[str]:
+def _routes(old: Spec, new: Spec) -> Iterator[str]:
     was, now = old.routing.routes, new.routing.routes
     if len(was) != len(now):
         yield f"routes: {len(now)} instead of {len(was)}"
@@ -154,13 +154,13 @@ def _routes(old: Plan, new: Plan) -> Iterator[str]:
 
 def _web(was: WebSettings | None, now: WebSettings | None) -> Iterator[str]:
     if was is None or now is None:
-        yield from _said("web.enabled", was is not None, now is not None)
+        yield from _changed("web.enabled", was is not None, now is not None)
     else:
         yield from _plain("", _WEB, was, now)
         yield from _hidden("web.token", was.token, now.token)
 
 
-def _comings(
+def _added_or_removed(
     section: str,
     before: Mapping[ProjectName, object] | Mapping[ChannelName, object],
     after: Mapping[ProjectName, object] | Mapping[ChannelName, object],
@@ -171,12 +171,12 @@ def _comings(
 
 def _plain(place: str, reads: Mapping[str, Read[T]], old: T, new: T) -> Iterator[str]:
     for key, read in reads.items():
-        yield from _said(f"{place}{key}", read(old), read(new))
+        yield from _changed(f"{place}{key}", read(old), read(new))
 
 
-def _said(place: str, was: Value, now: Value) -> Iterator[str]:
+def _changed(place: str, was: Value, now: Value) -> Iterator[str]:
     if was != now:
-        yield f"{place}: {_spoken(now)} instead of {_spoken(was)}"
+        yield f"{place}: {_text(now)} instead of {_text(was)}"
 
 
 def _hidden(place: str, was: object, now: object, *, shown: str = "changed (not shown)") -> Iterator[str]:
@@ -184,7 +184,7 @@ def _hidden(place: str, was: object, now: object, *, shown: str = "changed (not 
         yield f"{place}: {'added' if was is None else 'removed' if now is None else shown}"
 
 
-def _spoken(value: Value) -> str:
+def _text(value: Value) -> str:
     match value:
         case None:
             return "none"

@@ -1,9 +1,8 @@
-"""The control socket: what people at this machine ask of the running daemon, one line of JSON each way.
+"""The control socket: requests from this machine to the running daemon, one line of JSON each way.
 
-Owns the socket and the bounds of a request. Who may ask is decided by the kernel: the socket has the owner and
-group of the database, and its group may connect where it may write to the database; nobody else may but root.
-Handlers say what there is to ask. Must never be a reason for the daemon to fail: where no socket can be made, that
-is logged, and it goes on.
+Owns the socket and the limits of a request; the handlers define the requests. Access is decided by the kernel: the
+socket has the owner and group of the database, and the group may connect if it may write to the database; besides
+these, only root may. If the socket cannot be created, this is logged and the daemon runs without it.
 """
 
 import asyncio
@@ -24,16 +23,16 @@ from daemon.tasks import Tasks
 log = logger(__name__)
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Answers one request, given whole, with what can be JSON. What it raises as a WrapdError is told to who asks."""
+"""Answers one request with JSON-compatible values. The client gets the message of a WrapdError that it raises."""
 
 PATIENCE = 10.0
-"""Seconds in which a request must have come, and an answer must have been taken."""
+"""Seconds within which a request must arrive, and its answer must be read."""
 MOST = 16
-"""Connections at once."""
+"""Maximum concurrent connections."""
 
 
 class ControlServer:
-    """Listens beside `database` (its links resolved), whose daemon lock must be held from `start` to `stop`."""
+    """Listens next to `database` (links resolved), whose daemon lock must be held from `start` to `stop`."""
 
     def __init__(
         self, database: Path, handlers: Mapping[str, Handler], *, tasks: Tasks, patience: float = PATIENCE
@@ -49,26 +48,26 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen. Where that cannot be, log it and go on."""
+        """Listen. A failure is logged and otherwise ignored."""
         try:
-            listener = self._bound()
+            listener = self._bind()
             self._server = await asyncio.start_unix_server(self._connected, sock=listener, limit=LONGEST_REQUEST)
         except OSError as error:
-            self._leave()
+            self._remove()
             log.warning(LogEvent.CONTROL_UNAVAILABLE, path=str(self.path), error=error)
 
     async def stop(self, *, patience: float) -> None:
-        """Take the socket away; who is being answered is given `patience` seconds."""
+        """Remove the socket; requests in progress get `patience` seconds."""
         if self._server is not None:
             self._server.close()
             self._server = None
-        self._leave()
+        self._remove()
         await self._tasks.end(patience=patience)
 
-    def _bound(self) -> socket.socket:
-        """A socket that is bound and has its mode; nobody can connect before it listens. Raises OSError."""
+    def _bind(self) -> socket.socket:
+        """Bind a socket and set its mode. No one can connect before it listens. Raises OSError."""
         self._folder = os.open(self.path.parent, O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        _make_way(self._folder, self.path)
+        _remove_stale(self._folder, self.path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(by_descriptor(self._folder, self.path.name))
@@ -78,7 +77,7 @@ class ControlServer:
             raise
         return listener
 
-    def _leave(self) -> None:
+    def _remove(self) -> None:
         """Remove the socket if it is this daemon's own."""
         if self._folder is None:
             return
@@ -99,7 +98,7 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with contextlib.suppress(OSError, TimeoutError):  # who asked is gone, or never comes to the point
+            with contextlib.suppress(OSError, TimeoutError):  # the client is gone or too slow
                 async with asyncio.timeout(self._patience):
                     request = await _request(reader)
                 answer = _refusal("write one line of JSON") if request is None else await self._answer(request)
@@ -118,10 +117,8 @@ class ControlServer:
         work = self._tasks.spawn(f"control {name}", self._handled(handler, request))
         done, _ = await asyncio.wait({work}, timeout=LONGEST_WORK)
         if not done:
-            return _refusal(
-                f"it takes more than {LONGEST_WORK:g} s; the daemon goes on with it, and its log tells"
-            )
-        return work.result() or _refusal("an error of wrapd itself; its log has it")
+            return _refusal(f"it takes more than {LONGEST_WORK:g} s; the daemon continues, see its log")
+        return work.result() or _refusal("an error in wrapd itself; see its log")
 
     async def _handled(self, handler: Handler, request: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
@@ -131,10 +128,10 @@ class ControlServer:
 
 
 async def _request(reader: asyncio.StreamReader) -> Mapping[str, Any] | None:
-    """What is asked, None where it is too long or no JSON object."""
+    """The request, or None if it is too long or not a JSON object."""
     try:
         request = json.loads(await reader.readline())
-    except (ValueError, RecursionError):  # ValueError: also where the line is longer than the limit
+    except (ValueError, RecursionError):  # ValueError also for a line over the limit
         return None
     return request if isinstance(request, dict) else None
 
@@ -147,26 +144,26 @@ def _line(answer: Mapping[str, Any]) -> bytes:
     return json.dumps(answer, default=str).encode() + b"\n"
 
 
-def _make_way(folder: int, path: Path) -> None:
-    """Remove what a daemon left that was killed: the lock of the database is held, so nobody listens there. What
-    is no socket, a link to one included, is another program's and stays. Raises OSError."""
+def _remove_stale(folder: int, path: Path) -> None:
+    """Remove the socket of a killed daemon; since the database lock is held, no one is listening. Anything else,
+    including a link to a socket, belongs to another program and stays. Raises OSError."""
     try:
         found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise FileExistsError(f"{path}: there is something else, no socket; remove it")
+        raise FileExistsError(f"{path}: this is not a socket; remove it")
     os.unlink(path.name, dir_fd=folder)
 
 
 def _share(folder: int, name: str, database: Path) -> int:
-    """Give the socket the owner and group of the database, as far as this user may, and its group the right to
-    connect where it may write to the database. Returns the inode. Raises OSError."""
+    """Give the socket the owner and group of the database, as far as this user may; the group may connect if it
+    may write to the database. Returns the inode. Raises OSError."""
     entry = os.open(name, O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         found, model = os.fstat(entry), database.stat()
         if not stat.S_ISSOCK(found.st_mode):
-            raise FileExistsError(f"{name}: somebody put something else in its place")
+            raise FileExistsError(f"{name}: another program put something else in its place")
         with contextlib.suppress(OSError):
             os.chown(by_descriptor(entry), model.st_uid if os.geteuid() == 0 else -1, model.st_gid)
         shared = os.fstat(entry).st_gid == model.st_gid and bool(model.st_mode & stat.S_IWGRP)

@@ -1,8 +1,7 @@
-"""What both ends of a control socket know: where it is (beside the database, whatever the length of the path), and
-the bounds of a request.
+"""The address of the control socket, next to the database, and the limits of a request. Used by both ends.
 
-A socket's address has room for 108 bytes, so both ends reach it through a descriptor of its folder; only the name
-has to be short.
+A socket address holds at most 108 bytes. Both ends therefore reach the socket through a descriptor of its folder,
+so that only its name has to be short, whatever the length of the path.
 """
 
 import hashlib
@@ -10,19 +9,19 @@ import os
 from pathlib import Path
 
 LONGEST_REQUEST = 64 * 1024
-"""Bytes of a request at most, its newline included."""
+"""Maximum size of a request in bytes, including its newline."""
 LONGEST_ANSWER = 16 * 1024 * 1024
-"""Bytes of an answer at most."""
+"""Maximum size of an answer in bytes."""
 LONGEST_WORK = 120.0
-"""Seconds after which nobody waits for a request's handler any more; it goes on."""
+"""Seconds after which the client is no longer kept waiting for a request's handler, which continues."""
 O_PATH = getattr(os, "O_PATH", 0)
-"""Names a file without opening it. Only Linux has it; elsewhere there is no /proc/self/fd either."""
+"""Opens a file only as a reference. Linux only; other systems have no /proc/self/fd either."""
 _LONGEST_NAME = 80
-"""Bytes: with `/proc/self/fd/NUMBER/` before it, a name of this length fits into an address."""
+"""Maximum length of a name in bytes: with `/proc/self/fd/NUMBER/` before it, it still fits into an address."""
 
 
 def socket_name(database: Path) -> str:
-    """The name of the control socket in the folder of `database` (its links resolved).
+    """The name of the control socket in the folder of `database` (symbolic links resolved).
 
     >>> socket_name(Path("/var/lib/wrapd/wrapd.db"))
     'wrapd.db.sock'
@@ -36,12 +35,11 @@ def socket_name(database: Path) -> str:
 
 
 def by_descriptor(descriptor: int, name: str = "") -> str:
-    """A path that leads through an open descriptor of this process, so that nothing on the way to it counts."""
+    """A path that starts at an open descriptor of this process, independent of the folders above it."""
     return f"/proc/self/fd/{descriptor}/{name}".rstrip("/")
 
 
 def identity(path: Path) -> list[int]:
-    """What tells whether two processes mean the same file, whatever they call it: device and inode. Raises
-    OSError."""
+    """Device and inode, which tell whether two processes mean the same file whatever its path. Raises OSError."""
     found = path.stat()
     return [found.st_dev, found.st_ino]

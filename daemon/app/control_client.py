@@ -1,8 +1,8 @@
-"""Asking the daemon that works on a database, from another process.
+"""Queries the daemon that runs on a database, from another process.
 
-Blocks, and imports the standard library only: commands start as fast as without it. Never follows a link, and
-takes the word only of who may have the daemon's: the folder is writable for a group, so a member of it could put a
-socket of his own there.
+Blocking, and imports the standard library only, so that commands start fast. It does not follow symbolic links,
+and trusts only a socket of root, this user or the owner of the database: the folder may be group-writable, so a
+member of the group could place a socket of their own there.
 """
 
 import contextlib
@@ -24,11 +24,11 @@ _PIECE = 65536
 
 
 class Unanswered(WrapdError):
-    """There is a daemon's socket, and no use in asking there."""
+    """A daemon's socket exists, but querying it is pointless."""
 
 
 class Declined(WrapdError):
-    """What the daemon says instead of an answer. `exit_status` is what its error would end a command with."""
+    """An error that the daemon returned. `exit_status` is the one with which that error would end a command."""
 
     def __init__(self, text: str, status: object) -> None:
         super().__init__(text)
@@ -36,8 +36,8 @@ class Declined(WrapdError):
 
 
 def ask(database: Path, request: Mapping[str, Any], *, patience: float) -> dict[str, Any] | None:
-    """The daemon's answer, None where none listens beside `database` (its links resolved). Raises Unanswered where
-    it does not answer within `patience` seconds or must not be believed, and Declined."""
+    """The daemon's answer, or None if none listens next to `database` (symbolic links resolved). Raises Unanswered
+    if it does not answer within `patience` seconds or cannot be trusted, and Declined."""
     where = database.with_name(socket_name(database))
     end = time.monotonic() + patience
     try:
@@ -56,19 +56,19 @@ def ask(database: Path, request: Mapping[str, Any], *, patience: float) -> dict[
     except TimeoutError:
         raise Unanswered(f"the daemon at {where} does not answer within {patience:g} s; see its log") from None
     except OSError as error:
-        raise Unanswered(f"the daemon at {where} cannot be asked: {error.strerror}") from error
-    return _understood(said, where)
+        raise Unanswered(f"the daemon at {where} cannot be reached: {error.strerror}") from error
+    return _parse(said, where)
 
 
 def _require_owner(line: socket.socket, database: Path, where: Path) -> None:
-    """Raise Unanswered unless root, this user or the owner of the database listens there."""
+    """Raise Unanswered unless root, this user or the owner of the database is listening."""
     _, uid, _ = _CREDENTIALS.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     if uid not in {0, os.geteuid(), database.stat().st_uid}:
         raise Unanswered(f"{where} belongs to user {uid}, not to the owner of the database; remove it")
 
 
 def _line(line: socket.socket, end: float) -> bytes:
-    """What is said until the newline. Raises TimeoutError."""
+    """Read up to the newline. Raises TimeoutError."""
     pieces: list[bytes] = []
     length = 0
     while length <= LONGEST_ANSWER:
@@ -83,13 +83,13 @@ def _line(line: socket.socket, end: float) -> bytes:
     return b"".join(pieces)
 
 
-def _understood(said: bytes, where: Path) -> dict[str, Any]:
+def _parse(said: bytes, where: Path) -> dict[str, Any]:
     try:
         answer = json.loads(said)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not (isinstance(answer.get("answer"), dict) or "error" in answer):
-        raise Unanswered(f"the daemon at {where} said nothing that can be understood; is it of another version?")
+        raise Unanswered(f"the daemon at {where} sent an answer that makes no sense; is it another version?")
     if "error" in answer:
         raise Declined(str(answer["error"]), answer.get("status", 1))
     found: dict[str, Any] = answer["answer"]

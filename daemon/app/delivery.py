@@ -1,6 +1,6 @@
-"""The delivery side of a running daemon: the dispatcher and what its messages need, with their recurring tasks.
+"""The delivery side of a running daemon: the dispatcher, the parts its messages need, and their recurring tasks.
 
-Owns which of these parts there are, by the plan, and the order in which they end. Decides nothing about messages.
+Creates these parts from the spec and stops them in the right order. Makes no decisions about messages.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from daemon.notify import Dispatcher
 from daemon.notify.outbox.context import OnResult
 from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store, StoreError
 from daemon.tasks import Defects, Tasks
 from daemon.watch.links import FreshLinks, remind
@@ -26,15 +26,15 @@ from daemon.watch.links import FreshLinks, remind
 log = logger(__name__)
 
 _TOKEN_BYTES = 24
-"""Random bytes of a link of wrapd's own: 192 bits, more than anybody can guess."""
+"""Random bytes of a link's token: 192 bits cannot be guessed."""
 
 
 class DeliveryService:
-    """Sends what is in the outbox. `start` first; `stop` and `close` last, before the clients are closed."""
+    """Sends the outbox. Call `start` first; call `stop` and `close` last, before the clients are closed."""
 
     def __init__(
         self,
-        plan: Plan,
+        spec: Spec,
         *,
         store: Store,
         clients: Mapping[ProjectName, ProjectClient],
@@ -44,64 +44,64 @@ class DeliveryService:
         defects: Defects,
         on_result: OnResult,
     ) -> None:
-        self._plan = plan
+        self._plan = spec
         self._store = store
         self._clock = clock
         self._patient = PatientClock(clock, last=None)
         self._metrics = metrics
         self.links = FreshLinks(clients, store, clock, tasks=Tasks("links", defects))
         self._defects = defects
-        self._sources = _sources(plan)
+        self._sources = _sources(spec)
         self.pictures = Covers(self._sources, store, clock, tasks=Tasks("pictures", defects))
-        self._preparer = self._prepares(plan)
+        self._preparer = self._make_preparer(spec)
         self.dispatcher = Dispatcher(
             store,
-            plan.channels,
+            spec.channels,
             clock=clock,
             rng=rng,
-            settings=plan.notify,
+            settings=spec.notify,
             defects=defects,
-            routing=plan.routing,
+            routing=spec.routing,
             preparer=self._preparer,
             on_result=on_result,
         )
-        self._shows_pictures = _shows_pictures(plan)
+        self._shows_pictures = _shows_pictures(spec)
 
-    def adopt(self, plan: Plan) -> None:
-        """Deliver by this plan from now on."""
-        before, self._plan = self._plan, plan
+    def adopt(self, spec: Spec) -> None:
+        """Deliver according to this spec from now on."""
+        before, self._plan = self._plan, spec
         self._sources.clear()
-        self._sources.update(_sources(plan))
-        self._shows_pictures = _shows_pictures(plan)
-        if (plan.notify, _public(plan)) != (before.notify, _public(before)):
-            self._preparer = self._prepares(plan)
-        self.dispatcher.adopt(plan.channels, settings=plan.notify, routing=plan.routing, preparer=self._preparer)
+        self._sources.update(_sources(spec))
+        self._shows_pictures = _shows_pictures(spec)
+        if (spec.notify, _public(spec)) != (before.notify, _public(before)):
+            self._preparer = self._make_preparer(spec)
+        self.dispatcher.adopt(spec.channels, settings=spec.notify, routing=spec.routing, preparer=self._preparer)
 
     async def start(self) -> None:
-        """Take up every delivery. Raises StoreError."""
+        """Load all deliveries. Raises StoreError."""
         last = await self._store.read_async(lambda tx: tx.outbox.last_written())
         self._patient = PatientClock(self._clock, last=last)
         await self.dispatcher.start()
 
     def finished(self, job: int) -> None:
-        """A video is finished: its cover is fetched while the alert is on its way."""
+        """Start fetching the cover of a finished video while its alert is on its way."""
         if self._shows_pictures:
             self.pictures.begin(job)
 
     async def remind(self) -> None:
-        """Tell of links that die soon and that nobody has opened."""
+        """Send reminders of links that expire soon and have not been opened."""
         try:
             channels = await remind(
                 self._store, self._plan.routing, within=self._plan.link_reminder, now=self._clock.now()
             )
-        except StoreError:  # the writer has logged it; the next round tells them
+        except StoreError:  # logged by the writer; the next round retries
             self._metrics.store_errors.inc()
             return
         self.dispatcher.wake(channels)
 
     async def prune(self) -> None:
-        """Delete what has been over for long enough, a little at a time: others write in between. Once the
-        wall clock was set it is believed only after a day."""
+        """Delete expired rows in small batches, so that others can write in between. After a step of the wall
+        clock, the new time is trusted only after a day."""
         if self._plan.keep <= 0:
             return
         before = self._patient.now() - timedelta(seconds=self._plan.keep)
@@ -109,51 +109,51 @@ class DeliveryService:
         try:
             while deleted := await self._store.write(lambda tx: tx.retention.prune(before=before)):
                 total += deleted
-        except StoreError:  # the writer has logged it; the next round goes on
+        except StoreError:  # logged by the writer; the next round continues
             self._metrics.store_errors.inc()
         if total:
             log.info(LogEvent.RETENTION_PRUNED, rows=total, before=before.isoformat(timespec="seconds"))
 
     async def stop(self, *, patience: float) -> None:
-        """Finish the sends that are under way, `patience` seconds at most."""
+        """Finish the sends in progress, within `patience` seconds."""
         await self.dispatcher.stop(patience=patience)
 
     async def close(self) -> None:
-        """Ask for no links and pictures any more. After `stop`, and after the web server's: its clicks ask too."""
+        """Stop fetching links and pictures. Call it after `stop`, and after stopping the web, which uses both."""
         await asyncio.gather(self.pictures.stop(), self.links.stop())
 
-    def _prepares(self, plan: Plan) -> Preparer:
+    def _make_preparer(self, spec: Spec) -> Preparer:
         return Preparer(
-            settings=plan.notify,
+            settings=spec.notify,
             clock=self._clock,
             defects=self._defects,
             renew=self.links.renew,
             pictures=self.pictures,
-            own_links=_own_links(plan),
+            own_links=_own_links(spec),
         )
 
 
-def _sources(plan: Plan) -> dict[ProjectName, PictureSource]:
+def _sources(spec: Spec) -> dict[ProjectName, PictureSource]:
     return {
         each.name: PictureSource(endpoint=each.api_url, proxy=each.proxy, ca_file=each.ca_file)
-        for each in plan.projects
+        for each in spec.projects
     }
 
 
-def _shows_pictures(plan: Plan) -> bool:
-    shown = any(channel.service.picture != "none" for channel in plan.channels.values())
-    return shown or _public(plan) is not None
+def _shows_pictures(spec: Spec) -> bool:
+    shown = any(channel.service.picture != "none" for channel in spec.channels.values())
+    return shown or _public(spec) is not None
 
 
-def _public(plan: Plan) -> tuple[str, float] | None:
-    """The address of wrapd's own links, and for how long they live; None: there are none."""
-    if plan.web is None or plan.web.public_url is None:
+def _public(spec: Spec) -> tuple[str, float] | None:
+    """The base URL of wrapd's own links and their lifetime in seconds; None if there are none."""
+    if spec.web is None or spec.web.public_url is None:
         return None
-    return plan.web.public_url, plan.web.link_life
+    return spec.web.public_url, spec.web.link_life
 
 
-def _own_links(plan: Plan) -> OwnLinks | None:
-    if (public := _public(plan)) is None:
+def _own_links(spec: Spec) -> OwnLinks | None:
+    if (public := _public(spec)) is None:
         return None
     return OwnLinks(
         public_url=public[0],

@@ -1,7 +1,7 @@
-"""Whether the daemon gets on: which parts there are, what each last did, and for how long each may pause.
+"""Health of the daemon: which parts there are, when each last made progress, and how long each may pause.
 
-Owns the two judgements: alive (else it is to be killed and started again) and ready (else somebody has to look).
-Decides nothing else, and must never wait for anything.
+Makes two judgements: alive (if not, the daemon should be killed and restarted) and ready (if not, a person should
+look). It never waits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,65 +15,65 @@ from daemon.store import WriterHealth
 from daemon.web import Health, Part, judge_health
 
 STALL = 30.0
-"""Seconds without progress after which a part is stalled."""
+"""Seconds without progress after which a part counts as stalled."""
 _VITAL_TICKS = ("poll", "changes")
 _TICKS = {"checkpoint": 30.0, "discovery": 0.0}
-"""Further ticks, and the seconds between two of each that count for nothing."""
+"""Further ticks, each with its normal pause in seconds."""
 
 
 class Lanes(Protocol):
-    """What sends: the lanes of all channels. One that has nothing to do gets on."""
+    """The lanes of all channels. A lane with nothing to do counts as making progress."""
 
     def progress(self) -> Mapping[str, float]:
-        """When each channel's lane last got on without an error of wrapd's own (monotonic seconds)."""
+        """When each channel's lane last made progress without an error in wrapd itself (monotonic seconds)."""
         ...
 
     def moved(self) -> Mapping[str, float]:
-        """The same, with such errors: one that has not moved hangs."""
+        """The same including such errors: a lane that has not moved hangs."""
         ...
 
 
-class Looks(Protocol):
-    """What asks: the watch of one project."""
+class PollerPart(Protocol):
+    """The poller of one project."""
 
     def progress(self, now: float) -> float:
-        """When it last got on without an error of wrapd's own (monotonic seconds); `now` without jobs."""
+        """When it last made progress without an error in wrapd itself (monotonic seconds); `now` without jobs."""
         ...
 
     def moved(self, now: float) -> float:
-        """The same, with such errors: one that has not moved hangs."""
+        """The same including such errors: a poller that has not moved hangs."""
         ...
 
 
 class QueuePart(Protocol):
-    """What waits to be stored."""
+    """A queue of events to be stored."""
 
     def progress(self, now: float) -> float: ...
 
 
 class WriterPart(Protocol):
-    """What stores."""
+    """The store's writer."""
 
     def writer_health(self) -> WriterHealth: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Pulse:
-    """All parts of one daemon, `started` at that moment (monotonic seconds)."""
+    """All parts of one daemon that `started` at that moment (monotonic seconds)."""
 
     clock: Clock
     started: float
     schedule: Schedule
     store: WriterPart
     lanes: Lanes
-    projects: Mapping[ProjectName, Looks]
+    projects: Mapping[ProjectName, PollerPart]
     operators: QueuePart
     send_timeout: float
-    """Seconds that one send may take: a lane that waits for its end does not stall."""
+    """Seconds that one send may take; a lane waiting for it is not stalled."""
 
     def alive(self) -> Health:
-        """Whether the vital ticks run and no part hangs: what a new start may put right. An error of wrapd's own
-        that comes back with the same job or alert would come back after each start as well."""
+        """Whether the vital ticks run and no part hangs, which a restart may fix. Errors in wrapd itself do not
+        count: one caused by a job or alert would recur after each restart."""
         now = self.clock.monotonic()
         projects = {str(name): project.moved(now) for name, project in self.projects.items()}
         return self._judge(
@@ -81,8 +81,7 @@ class Pulse:
         )
 
     def ready(self, *, moved: bool) -> Health:
-        """Whether jobs are really asked about and alerts sent, and everything else gets on as well. `moved`: the
-        database's file is not the open one."""
+        """Whether jobs are also polled and alerts sent. `moved`: the database's file is no longer the open one."""
         now = self.clock.monotonic()
         projects = {str(name): project.progress(now) for name, project in self.projects.items()}
         parts = [*self._ticks(_TICKS), *self._parts(self.lanes.progress(), projects), *self._stored()]
@@ -104,7 +103,7 @@ class Pulse:
 
     def _stored(self) -> Iterator[Part]:
         writer = self.store.writer_health()
-        # A full disk takes transactions that change nothing: what counts is since when changes fail.
+        # On a full disk, transactions without changes still succeed. What counts is since when changes fail.
         last = writer.last_commit_at if writer.failing_since is None else writer.failing_since
         yield Part(name="writer", last=last, limit=STALL)
         yield Part(name="operators", last=self.operators.progress(self.clock.monotonic()), limit=STALL)

@@ -1,7 +1,7 @@
-"""Looks for jobs and alerts of projects and channels that the config does not have, and has the operators told.
+"""Detects jobs and alerts whose project or channel is not in the config, and notifies the operators.
 
-Owns when to look: after a start, after each reload, and now and then, for what commands with another config write.
-Must never touch such a row: moving it, or giving it up, is a person's decision.
+Checks after a start, after each reload, and periodically, since commands with another config may write such rows.
+The rows themselves stay untouched: moving them or giving them up is a person's decision.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,22 +11,22 @@ from daemon.domain.jobs import ChannelName
 from daemon.domain.orphans import Orphaned, What
 from daemon.logs import LogEvent, logger
 from daemon.metrics import Metrics
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store, StoreError, Transaction
 from daemon.store_errors import StoreErrors
 
 log = logger(__name__)
 
 _PACE = 600.0
-"""Seconds from one look to the next where the config stays as it is."""
+"""Seconds between two checks while the config stays the same."""
 
 
 class OrphanWatch:
-    """Looks by the present plan. `wake` is told which channels got an alert."""
+    """Checks against the current spec. `wake` gets the channels that received an alert."""
 
     def __init__(
         self,
-        plan: Plan,
+        spec: Spec,
         *,
         store: Store,
         clock: Clock,
@@ -39,50 +39,50 @@ class OrphanWatch:
         self._wake = wake
         self._logged: frozenset[tuple[What, str]] = frozenset()
         self._had: set[tuple[What, str]] = set()
-        """The names that the config had at any time since the last look."""
-        self.adopt(plan)
+        """All names that were in the config at any time since the last check."""
+        self.adopt(spec)
 
-    def adopt(self, plan: Plan) -> None:
-        """Look by this plan from now on, and soon."""
-        self._plan = plan
+    def adopt(self, spec: Spec) -> None:
+        """Use this spec from now on, and check soon."""
+        self._plan = spec
         self._known: Mapping[What, tuple[str, ...]] = {
-            "project": tuple(each.name for each in plan.projects),
-            "channel": tuple(plan.channels),
+            "project": tuple(each.name for each in spec.projects),
+            "channel": tuple(spec.channels),
         }
         self._had.update((what, name) for what, names in self._known.items() for name in names)
         self._next_at = float("-inf")
 
     async def tick(self) -> None:
-        """Look, if it is time. What the store does not take is done again at the next tick."""
+        """Check if it is time. After an error of the store, the next tick checks again."""
         now = self._clock.monotonic()
         if now < self._next_at:
             return
         self._next_at = now + _PACE
         had, self._had = self._had, set()
         try:
-            await self._look(had)
+            await self._check(had)
         except StoreError as error:
             self._had |= had
             self._next_at = float("-inf")
             self._errors.note(error)
-        except BaseException:  # an error of wrapd's own, or the end: it would be the same in a second
+        except BaseException:  # a defect, or canceled: retrying every second would not help
             self._had |= had
             raise
 
-    async def _look(self, had: set[tuple[What, str]]) -> None:
+    async def _check(self, had: set[tuple[What, str]]) -> None:
         known, routing = self._known, self._plan.routing
-        found, told = await self._store.read_async(lambda tx: (tx.orphans.count(known), tx.orphans.are_told()))
+        found, reported = await self._store.read_async(lambda tx: (tx.orphans.count(known), tx.orphans.are_told()))
         self._log(found)
-        if not (found or told):
+        if not (found or reported):
             return
 
-        def tell(tx: Transaction) -> list[ChannelName]:
+        def report(tx: Transaction) -> list[ChannelName]:
             return tx.orphans.tell(found, known, back=had, routing=routing, at=self._clock.now())
 
-        self._wake(await self._store.write(tell))
+        self._wake(await self._store.write(report))
 
     def _log(self, found: Iterable[Orphaned]) -> None:
-        """Each once, as long as it is found again and again."""
+        """Log each once for as long as it keeps being found."""
         before, self._logged = self._logged, frozenset((each.what, each.name) for each in found)
         for each in found:
             if (each.what, each.name) not in before:

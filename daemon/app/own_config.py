@@ -1,7 +1,7 @@
-"""What commands ask the running daemon about its own config file: how it differs from what runs, and what its
-channels would get. Only the daemon has the secrets that its service manager gave it.
+"""Answers questions about the running daemon's own config file: how it differs from the config in use, and what
+its channels would receive. Only the daemon has the credentials that its service manager passed in.
 
-Changes nothing, and tells nobody else. No answer holds a secret.
+Changes nothing and notifies no one. Answers contain no secrets.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
 from daemon.errors import UnknownName
 from daemon.logs import MASKS
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.systemd import credentials
 from daemon.web import own_url
 
 
 class OwnConfig:
-    """Answers about the config at `path`, which `reloader` reads. Each request names a file by its `identity`."""
+    """Answers about the config at `path`, read through `reloader`. Each request names a file by its `identity`."""
 
     def __init__(self, path: Path, reloader: Reloader, *, clock: Clock) -> None:
         self._path = path
@@ -32,31 +32,31 @@ class OwnConfig:
         self._clock = clock
 
     def handlers(self) -> dict[str, Handler]:
-        """What can be asked, by the name of the request."""
+        """The handlers by request name."""
         return {"check": self.check, "preview": self.preview}
 
     async def check(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """How the file differs from what runs, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
-        if not self._is_meant(request):
+        """How the file differs from the config in use, and its faults: see `daemon.cli.asked.ConfigAnswer`."""
+        if not self._is_own_file(request):
             return {"own": False}
-        return self._account(await self._reloader.check())
+        return self._comparison(await self._reloader.check())
 
     async def preview(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same, and what a `channel` of the file would get for `examples`. Raises UnknownName."""
-        if not self._is_meant(request):
+        """The same, with what a `channel` of the file would receive for `examples`. Raises UnknownName."""
+        if not self._is_own_file(request):
             return {"own": False}
         found = await self._reloader.check()
         if isinstance(found, ConfigRefused):
-            return self._account(found)
-        return {**self._account(found), "previews": await self._previews(found.plan, request)}
+            return self._comparison(found)
+        return {**self._comparison(found), "previews": await self._previews(found.spec, request)}
 
-    def _is_meant(self, request: Mapping[str, Any]) -> bool:
+    def _is_own_file(self, request: Mapping[str, Any]) -> bool:
         try:
             return request.get("file") == identity(self._path)
         except OSError:
-            return False  # there is none now, so it is not the one that was found
+            return False  # our file is gone, so the client's is another one
 
-    def _account(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
+    def _comparison(self, found: ConfigRead | ConfigRefused) -> dict[str, Any]:
         running, since = self._reloader.running
         known = {
             "own": True,
@@ -74,14 +74,14 @@ class OwnConfig:
             "needs_restart": found.needs_restart,
         }
 
-    async def _previews(self, plan: Plan, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - for this only, as is Jinja2
+    async def _previews(self, spec: Spec, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from daemon.notify.templates.examples import EXAMPLES, previews  # noqa: PLC0415 - loads Jinja2, only for this
 
-        channel, wanted = plan.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
+        channel, wanted = spec.channels.get(ChannelName(str(request.get("channel")))), request.get("examples")
         if channel is None or not isinstance(wanted, list):
             raise UnknownName("name a channel of the config, and a list of examples")
         names = [each for each in EXAMPLES if each in wanted]
-        public_url = None if plan.web is None else plan.web.public_url
+        public_url = None if spec.web is None else spec.web.public_url
         link = None if public_url is None else partial(own_url, public_url)
         work = partial(previews, channel, names, now=self._clock.now(), link=link)
         return [_masked(asdict(each)) for each in await in_its_own_thread(work)]

@@ -1,8 +1,7 @@
-"""Taking a changed config into use while the daemon runs: read it, check it, put it in place of the old one; and a
-check, which only says what that would come to.
+"""Reloads a changed config while the daemon runs: reads it, checks it, and puts it in place of the old one. A
+check only reports what a reload would change.
 
-Owns that reloads and checks come one after the other, what is said of each, and what needs a restart. A config
-with a fault changes nothing and is told once. Must never end the daemon.
+Reloads and checks run one after the other. A config with a fault changes nothing and is reported once.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from daemon.errors import ConfigFault, WrapdError
 from daemon.logs import MASKS, LogEvent, logger, set_level
 from daemon.metrics import Metrics
 from daemon.operators import Operators
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.systemd import Notifier, credentials
 from daemon.tasks import Defects, Tasks, Worker, where_of
 from daemon.web import WebSettings
@@ -27,19 +26,19 @@ from daemon.web import WebSettings
 log = logger(__name__)
 
 T = TypeVar("T")
-Read = Callable[[], tuple[Plan, Sequence[str]]]
-"""Reads the config as a start does: the plan, and what is allowed but unwise. Blocks; raises ConfigFault."""
+Read = Callable[[], tuple[Spec, Sequence[str]]]
+"""Reads the config as at a start; returns the spec and warnings. Blocking; raises ConfigFault."""
 
 LONGEST_READ = 60.0
-"""Seconds that the config, with its secrets and templates, may take to be read."""
-_FAULTS_TOLD = 3
-"""Faults that the operators' message names."""
+"""Seconds within which the config must be read, with its secrets and templates."""
+_MAX_FAULTS = 3
+"""Maximum faults in the operators' message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reloaded:
-    """What a reload came to. `changed`: what differs from before, a line for each; `faults`: why the config was
-    refused, each with its place; `needs_restart`: what of it is used after a restart only. No secrets."""
+    """The result of a reload. `changed`: one line for each difference; `faults`: why the config was refused, each
+    with its place; `needs_restart`: keys that take effect only after a restart. Contains no secrets."""
 
     changed: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -53,19 +52,19 @@ class Reloaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRead:
-    """The config as it was read anew, and what a reload with it would come to. No secrets but in `plan`."""
+    """A config that was read, and what a reload would change. No secrets except in `spec`."""
 
-    plan: Plan
-    """What it asks for, before `usable`."""
+    spec: Spec
+    """The complete spec, before `usable`."""
     warnings: tuple[str, ...]
-    """What is allowed but unwise."""
+    """Valid but unwise settings."""
     changed: tuple[str, ...]
     needs_restart: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigRefused:
-    """Why the config cannot be used: as one text, and fault by fault, each with its place. No secrets."""
+    """Why the config cannot be used: as one text, and as separate faults, each with its place. No secrets."""
 
     text: str
     faults: tuple[str, ...]
@@ -97,86 +96,86 @@ class Reloader:
         self._next: asyncio.Task[Reloaded | None] | None = None
         self._check: asyncio.Task[ConfigRead | ConfigRefused | None] | None = None
         self._refused: tuple[str, ...] = ()
-        """The faults that the operators were told of last."""
+        """The faults of the last refusal that was reported to the operators."""
         self._since = clock.now()
 
     @property
-    def running(self) -> tuple[Plan, datetime]:
-        """The plan that is in use, and when it was read."""
-        return self._scope.plan, self._since
+    def running(self) -> tuple[Spec, datetime]:
+        """The spec in use, and when it was read."""
+        return self._scope.spec, self._since
 
     def ask(self) -> None:
-        """Reload soon; the log says what came of it."""
+        """Reload soon; the log reports the result."""
         if self._next is None:
-            self._next = self._tasks.spawn("reload", self._in_turn())
+            self._next = self._tasks.spawn("reload", self._reload_in_turn())
 
     async def reload(self) -> Reloaded:
-        """Reload after what is under way, and say what came of it. Who asks while one waits shares it."""
+        """Reload after the one in progress, if any. Callers that arrive while one waits share it."""
         self.ask()
         assert self._next is not None
         return await asyncio.shield(self._next) or Reloaded(faults=(_BROKEN,))
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
-        """The same for the control socket."""
+        """Handle the request of the control socket."""
         del request
         return {**asdict(await self.reload()), "credentials": credentials()}
 
     async def check(self) -> ConfigRead | ConfigRefused:
-        """What a reload would come to. Changes nothing, tells nobody. Who asks while one waits shares it."""
+        """Report what a reload would change. Callers that arrive while one waits share it."""
         if self._check is None:
             self._check = self._tasks.spawn("check", self._check_in_turn())
         return await asyncio.shield(self._check) or ConfigRefused(text=_BROKEN, faults=(_BROKEN,))
 
     async def stop(self) -> None:
-        """Begin none any more. One that is under way has been put in place, or never will be."""
+        """Start no more reloads. One in progress either has been applied or never will be."""
         await self._tasks.end(patience=0)
 
-    async def _in_turn(self) -> Reloaded:
+    async def _reload_in_turn(self) -> Reloaded:
         async with self._turn:
-            self._next = None  # who asks from now on may mean a later file
+            self._next = None  # later callers may mean a later version of the file
             return await self._reload()
 
     async def _check_in_turn(self) -> ConfigRead | ConfigRefused:
         async with self._turn:
-            self._check = None  # who asks from now on may mean a later file
-            return await self._read_anew()
+            self._check = None  # later callers may mean a later version of the file
+            return await self._read_config()
 
-    async def _read_anew(self) -> ConfigRead | ConfigRefused:
+    async def _read_config(self) -> ConfigRead | ConfigRefused:
         try:
-            plan, doubts = await in_its_own_thread(self._read)
-            running = self._scope.plan
+            spec, doubts = await in_its_own_thread(self._read)
+            running = self._scope.spec
             return ConfigRead(
-                plan=plan,
+                spec=spec,
                 warnings=tuple(doubts),
-                changed=changes(running, plan),
-                needs_restart=usable(running, plan)[1],
+                changed=changes(running, spec),
+                needs_restart=usable(running, spec)[1],
             )
         except WrapdError as error:
             return _refused(error)
-        except Exception as error:  # noqa: BLE001 - what is wrong is in the new config, or in the reading of it
+        except Exception as error:  # noqa: BLE001 - caused by the new config, or by reading it
             return self._broken(error)
 
     async def _reload(self) -> Reloaded:
-        found = await self._read_anew()
+        found = await self._read_config()
         if isinstance(found, ConfigRefused):
             return self._refuse(found.faults)
-        plan, _ = usable(self._scope.plan, found.plan)
+        spec, _ = usable(self._scope.spec, found.spec)
         try:
-            made = await self._scope.make(plan)
+            made = await self._scope.make(spec)
         except WrapdError as error:
             return self._refuse(_refused(error).faults)
         except Exception as error:  # noqa: BLE001 - as above
             return self._refuse(self._broken(error).faults)
         self._scope.swap(made)
         self._since = self._clock.now()
-        set_level(plan.log_level)
+        set_level(spec.log_level)
         for doubt in found.warnings:
             log.warning(LogEvent.CONFIG_DOUBTFUL, what=doubt)
         log.info(LogEvent.CONFIG_RELOADED, changed=found.changed, needs_restart=found.needs_restart)
         self._refused = ()
         self._metrics.config_read(good=True, at=self._since)
         self._metrics.config_reloads.labels("ok").inc()
-        self._notifier.status(f"watching {len(plan.projects)} projects; the config was reloaded")
+        self._notifier.status(f"watching {len(spec.projects)} projects; the config was reloaded")
         await self._scope.end_gone()
         return Reloaded(changed=found.changed, needs_restart=found.needs_restart)
 
@@ -186,24 +185,24 @@ class Reloader:
         return ConfigRefused(text=text, faults=(text,))
 
     def _refuse(self, faults: tuple[str, ...]) -> Reloaded:
-        """Go on with the config that runs. The operators hear of each refusal once."""
+        """Continue with the current config. The operators are notified of each refusal once."""
         log.error(LogEvent.CONFIG_REFUSED, faults=faults)
         self._metrics.config_read(good=False, at=self._clock.now())
         self._metrics.config_reloads.labels("refused").inc()
         self._notifier.status("the changed config has a fault: the last good one stays in use")
         if faults != self._refused:
             self._refused = faults
-            more = len(faults) - _FAULTS_TOLD
-            told = [*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]
-            self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(told))
+            more = len(faults) - _MAX_FAULTS
+            shown = [*faults[:_MAX_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+            self._operators.tell(Event.CONFIG_REFUSED, "config", reason="; ".join(shown))
         return Reloaded(faults=faults)
 
 
 _BROKEN = "wrapd met an error of its own while it read the config; its log has more"
 
 
-def usable(running: Plan, read: Plan) -> tuple[Plan, tuple[str, ...]]:
-    """What of a plan can be used without a restart, and what cannot."""
+def usable(running: Spec, read: Spec) -> tuple[Spec, tuple[str, ...]]:
+    """The part of a spec that can be used without a restart, and the keys that cannot."""
     web, later = _usable_web(running.web, read.web)
     fixed = ("database_url", "database.url"), ("log_format", "log.format")
     later += tuple(key for name, key in fixed if getattr(running, name) != getattr(read, name))
@@ -213,27 +212,27 @@ def usable(running: Plan, read: Plan) -> tuple[Plan, tuple[str, ...]]:
 def _usable_web(
     running: WebSettings | None, read: WebSettings | None
 ) -> tuple[WebSettings | None, tuple[str, ...]]:
-    """The server goes on where it listens, or does not run at all."""
+    """The web server stays where it listens, or stays off."""
     if running is None or read is None:
         return running, () if running is read else ("web.enabled",)
     if (running.host, running.port) == (read.host, read.port):
         return read, ()
     try:
         return replace(read, host=running.host, port=running.port), ("web.listen",)
-    except ConfigFault:  # without a token it may not listen there
+    except ConfigFault:  # it may not listen there without a token
         return running, ("web.listen", "web.token")
 
 
 async def in_its_own_thread(work: Callable[[], T]) -> T:
-    """What `work` gives, which may hang, as a secret's file may. Neither a stop nor the next reload waits
-    for it. Raises ConfigFault where it takes too long; the thread is left behind then."""
+    """Run `work` in its own thread, since it may hang, for example on a secret's file. Neither a stop nor another
+    reload waits for it. Raises ConfigFault if it takes too long; the thread is abandoned then."""
     worker = Worker("wrapd-config")
     try:
         async with asyncio.timeout(LONGEST_READ):
             return await worker.run(work)
     except TimeoutError:
         raise ConfigFault(
-            f"the config is not read within {LONGEST_READ:g} s; is one of its files a pipe, or on a hanging disk?"
+            f"reading the config takes more than {LONGEST_READ:g} s; is a file of it a pipe, or on a hanging disk?"
         ) from None
     finally:
         worker.stop()

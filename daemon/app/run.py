@@ -1,7 +1,4 @@
-"""The daemon's life: builds the parts, starts them in order, stops them in reverse, and listens to signals.
-
-Decides nothing about jobs or messages.
-"""
+"""The daemon's lifecycle: creates the parts, starts them in order, stops them in reverse, and handles signals."""
 
 import asyncio
 import contextlib
@@ -30,56 +27,56 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault, DatabaseFault
 from daemon.logs import OUTPUT, LogEvent, logger
 from daemon.metrics import CONTENT_TYPE, Metrics
-from daemon.plan import Plan
 from daemon.schedule import Schedule
+from daemon.spec import Spec
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreError
 from daemon.store.engine import database_path
 from daemon.store.health import holder
 from daemon.systemd import Notifier
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebGround, WebServer, build_app, listen
+from daemon.web import Health, Probes, WebContext, WebServer, build_app, listen
 
 log = logger(__name__)
 
 POLL_TICK = 0.05
-"""Seconds between two looks at what is due."""
+"""Seconds between two checks of which jobs are due."""
 CHANGES_TICK = 1.0
-"""Seconds between two looks at what commands changed, and at the outbox."""
+"""Seconds between two checks for changes made by commands, and of the outbox."""
 CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 DISCOVERY_TICK = 1.0
-"""Seconds between two looks at what is to be discovered, and at what commands left to be discovered."""
+"""Seconds between two checks of due discoveries, and for discoveries requested by commands."""
 REMINDER_TICK = 60.0
-"""Seconds between two looks for links that die unseen."""
+"""Seconds between two checks for links that expire without having been opened."""
 RETENTION_TICK = 600.0
-"""Seconds between two looks for what is over for long enough to be deleted."""
+"""Seconds between two deletions of rows that ended long enough ago."""
 LINK_PATIENCE = 5.0
 """Seconds that a click on a link waits at most for a fresh one."""
-_NOBODY_READS = frozenset({errno.EPIPE, errno.EIO})
-"""What writing to a closed pipe, or to a terminal that is gone, gives."""
+_READER_GONE = frozenset({errno.EPIPE, errno.EIO})
+"""Errors of writing to a closed pipe or a terminal that is gone."""
 _UNSENT = (DeliveryStatus.PENDING, DeliveryStatus.SENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
-"""Statuses that /metrics counts: what was sent or canceled only grows."""
+"""Statuses reported by /metrics. Sent and canceled ones are left out, since they only grow."""
 STOP_PATIENCE = 5.0
-"""Seconds that sends and ticks under way are given at a stop. A send that hangs for longer is left behind: the
-next start sends it again and says so."""
+"""Seconds that sends and ticks in progress get at a stop. A send that takes longer is abandoned; the next start
+sends it again and marks it as a possible duplicate."""
 QUERY_PATIENCE = 2.0
-"""The same for queries: the next start asks again, and nobody notices."""
+"""The same for queries. The next start repeats them without anyone noticing."""
 
 
 @dataclass(slots=True)
 class Daemon:
-    """One daemon. `start`, then `stop`; `run` does both around the wait for a signal."""
+    """One daemon. Call `start`, then `stop`; or `run`, which waits for a signal in between."""
 
-    plan: Plan
-    """What it does now; at first what it starts with."""
+    spec: Spec
+    """The current spec, initially the one to start with."""
     clock: Clock
     rng: random.Random = field(default_factory=random.Random)
     notifier: Notifier = field(default_factory=Notifier)
     metrics: Metrics = field(default_factory=Metrics)
     read: Read | None = None
-    """Reads the config anew; None: it cannot be reloaded."""
+    """Reads the config again; None if it cannot be reloaded."""
     config: Path | None = None
-    """The file that `read` reads, for commands that ask about it."""
+    """The file that `read` reads, for commands that query it."""
     store: Store = field(init=False)
     scope: Scope = field(init=False)
     delivery: DeliveryService = field(init=False)
@@ -88,23 +85,23 @@ class Daemon:
     control: ControlServer = field(init=False)
     web: WebServer | None = field(init=False, default=None)
     foreground: bool = False
-    """Whether a person looks on: then the end of the terminal is the end of the daemon."""
+    """Whether it runs in a person's terminal. Then it stops when the terminal closes."""
     on_attempt: Callable[[], None] | None = None
-    """Called after each attempt to deliver, for whoever waits for the last one."""
+    """Called after each delivery attempt, for example to wait for the last one."""
     _runtime: Runtime = field(init=False)
     _orphans: OrphanWatch = field(init=False)
     _schedule: Schedule = field(init=False)
     _pulse: Pulse = field(init=False)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _moved: str | None = field(init=False, default=None)
-    """What became of the database's file, where it is not the open one any more."""
-    _hung_up: bool = field(init=False, default=False)
-    """SIGHUP came while the daemon started."""
+    """What happened to the database's file if it is no longer the open one."""
+    _reload_pending: bool = field(init=False, default=False)
+    """SIGHUP arrived during the start."""
 
     async def start(self) -> None:
-        """Listen, open the store, take up every job and every delivery.
+        """Listen, open the store, and load all jobs and deliveries.
 
-        Raises DatabaseFault, AlreadyRunning or ConfigFault; whatever had been opened is closed again then.
+        Raises DatabaseFault, AlreadyRunning or ConfigFault; everything opened so far is closed then.
         """
         started = self.clock.monotonic()
         async with contextlib.AsyncExitStack() as opened:
@@ -114,7 +111,7 @@ class Daemon:
             self.store = self._open_store()
             opened.callback(self.store.close)
             self._runtime = Runtime(
-                self.plan,
+                self.spec,
                 store=self.store,
                 clock=self.clock,
                 rng=self.rng,
@@ -123,13 +120,13 @@ class Daemon:
             )
             opened.push_async_callback(self._runtime.aclose)
             self._build(listener, started)
-            asyncio.get_running_loop().set_exception_handler(self._unheard)
+            asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
             jobs = await self.scope.watcher.load()
-            gc.freeze()  # what was loaded stays: the collector need not go through it again and again
+            gc.freeze()  # loaded objects stay, so the collector need not scan them again and again
             opened.pop_all()
         self._schedule.start()
         if self.web is not None:
@@ -140,14 +137,14 @@ class Daemon:
             version=__version__,
             jobs=jobs,
             projects=len(self.scope.pollers),
-            channels=len(self.plan.channels),
+            channels=len(self.spec.channels),
         )
         self.notifier.ready(f"watching {jobs} jobs in {len(self.scope.pollers)} projects")
-        if self._hung_up:
-            self._hang_up()
+        if self._reload_pending:
+            self._on_hangup()
 
     async def stop(self) -> None:
-        """Finish what is under way (a few seconds at most), store everything, release the database."""
+        """Finish work in progress (within a few seconds), store everything, release the database."""
         self.notifier.stopping()
         await self.control.stop(patience=0)
         if self.reloader is not None:
@@ -173,10 +170,10 @@ class Daemon:
 
     @contextlib.asynccontextmanager
     async def running(self, ended: asyncio.Event) -> AsyncIterator[None]:
-        """Start, and stop at the end of the block. `ended` is set meanwhile by SIGTERM and SIGINT, by the end of
-        the terminal in the foreground, and where the database's file is not there any more."""
+        """Start, and stop at the end of the block. Meanwhile `ended` is set by SIGTERM and SIGINT, when the
+        terminal closes in the foreground, and when the database's file is gone."""
         self._ended = ended
-        with _signals(ended, hung_up=ended.set if self.foreground else self._hang_up), self._watching_output():
+        with _signals(ended, hung_up=ended.set if self.foreground else self._on_hangup), self._watching_output():
             await self.start()
             try:
                 yield
@@ -184,50 +181,49 @@ class Daemon:
                 await self.stop()
 
     async def run(self) -> None:
-        """Start, wait for SIGTERM or SIGINT, stop. Raises DatabaseFault where the database's file was deleted or
-        replaced meanwhile: the next start takes up what is there."""
+        """Start, wait for SIGTERM or SIGINT, stop. Raises DatabaseFault if the database's file was deleted or
+        replaced meanwhile; a restart then uses the file that is there."""
         ended = asyncio.Event()
         async with self.running(ended):
             await ended.wait()
             log.info(LogEvent.DAEMON_STOPPING)
         if self._moved is not None:
-            raise DatabaseFault(f"{self._moved}; wrapd has to be started again")
+            raise DatabaseFault(f"{self._moved}; restart wrapd")
 
     def alive(self) -> Health:
-        """Whether the ticks ran lately, and no project and no channel hangs: what /healthz and the systemd
-        watchdog go by."""
+        """Whether the ticks ran recently and no project or channel hangs: for /healthz and systemd's watchdog."""
         return self._pulse.alive()
 
     def ready(self) -> Health:
-        """Whether the daemon also asks and sends without errors of its own, and stores what it sees where commands
-        look for it."""
+        """Whether the daemon also polls and sends without errors of its own, and stores results in the file that
+        commands use."""
         return self._pulse.ready(moved=(self._moved or self.store.moved()) is not None)
 
     def _listen(self) -> socket.socket | None:
-        """The web server's socket. Taken first: an address that is in use must not have the database made or
-        migrated. If a daemon on the same database has it, that is the fault to tell."""
-        if self.plan.web is None:
+        """Bind the web server's socket. This comes first, so that the database is not created or migrated while
+        the address is in use. If a daemon on the same database uses it, that fault is raised instead."""
+        if self.spec.web is None:
             return None
         try:
-            return listen(self.plan.web.host, self.plan.web.port)
+            return listen(self.spec.web.host, self.spec.web.port)
         except ConfigFault:
-            if holder(database_path(self.plan.database_url)) is not None:
+            if holder(database_path(self.spec.database_url)) is not None:
                 self._open_store().close()
             raise
 
     def _open_store(self) -> Store:
         return Store.open(
-            self.plan.database_url, clock=self.clock, daemon=True, auto_migrate=self.plan.auto_migrate
+            self.spec.database_url, clock=self.clock, daemon=True, auto_migrate=self.spec.auto_migrate
         )
 
     def _build(self, listener: socket.socket | None, started: float) -> None:
         runtime = self._runtime
         self.defects, self.delivery = runtime.defects, runtime.delivery
-        self.scope = Scope(self.plan, runtime)
+        self.scope = Scope(self.spec, runtime)
         if listener is not None:
             self.web = self._web(listener)
         self._orphans = OrphanWatch(
-            self.plan, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
+            self.spec, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
         )
         self.scope.follow(self._orphans.adopt)
         self._schedule = self._ticks()
@@ -239,7 +235,7 @@ class Daemon:
             lanes=self.delivery.dispatcher,
             projects=self.scope.pollers,
             operators=runtime.operators,
-            send_timeout=self.plan.notify.send_timeout,
+            send_timeout=self.spec.notify.send_timeout,
         )
         self.scope.follow(self._adopt)
         self.metrics.config_read(good=True, at=self.clock.now())
@@ -254,21 +250,21 @@ class Daemon:
                 notifier=self.notifier,
             )
         self.control = ControlServer(
-            database_path(self.plan.database_url).resolve(),
-            self._answers(),
+            database_path(self.spec.database_url).resolve(),
+            self._handlers(),
             tasks=Tasks("control", self.defects),
         )
 
-    def _answers(self) -> dict[str, Handler]:
-        """What can be asked by the control socket."""
+    def _handlers(self) -> dict[str, Handler]:
+        """The requests that the control socket answers."""
         if self.reloader is None:
             return {}
         own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
         return {"reload": self.reloader.answer, **own}
 
-    def _adopt(self, plan: Plan) -> None:
-        self.plan = plan
-        self._pulse.send_timeout = plan.notify.send_timeout
+    def _adopt(self, spec: Spec) -> None:
+        self.spec = spec
+        self._pulse.send_timeout = spec.notify.send_timeout
 
     def _ticks(self) -> Schedule:
         schedule = Schedule(self.clock, defect=lambda tick, error: self.defects.note("schedule", error, task=tick))
@@ -285,10 +281,10 @@ class Daemon:
         return schedule
 
     def _web(self, listener: socket.socket) -> WebServer:
-        assert self.plan.web is not None, "there is a listener"
+        assert self.spec.web is not None, "there is a listener"
         watcher = self.scope.watcher
-        ground = WebGround(
-            settings=self.plan.web,
+        context = WebContext(
+            settings=self.spec.web,
             store=self.store,
             clock=self.clock,
             projects=tuple(self.scope.pollers),
@@ -297,27 +293,26 @@ class Daemon:
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
             tasks=Tasks("web", self.defects),
-            routing=self.plan.routing,
+            routing=self.spec.routing,
         )
 
-        def adopt(plan: Plan) -> None:
-            assert plan.web is not None, "the server runs"
-            ground.settings, ground.routing = plan.web, plan.routing
-            ground.projects = tuple(self.scope.pollers)
+        def adopt(spec: Spec) -> None:
+            assert spec.web is not None, "the server runs"
+            context.settings, context.routing = spec.web, spec.routing
+            context.projects = tuple(self.scope.pollers)
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
-        app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, ground=ground)
-        return WebServer(app, listener, tasks=ground.tasks, defects=self.defects)
+        app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
+        return WebServer(app, listener, tasks=context.tasks, defects=self.defects)
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()
         if self.on_attempt is not None:
             self.on_attempt()
 
-    def _unheard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What nobody awaited has failed, or a timer. What the system refuses (files, memory of the kernel) is no
-        defect."""
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error in a timer or unawaited task. Errors of the system (files, memory) are not defects."""
         error = context.get("exception")
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self.defects.note("loop", error)
@@ -325,15 +320,15 @@ class Daemon:
             loop.default_exception_handler(context)
 
     async def _changes(self) -> None:
-        await self._look_for_the_file()
+        await self._check_file()
         try:
             await self.scope.watcher.take_changes()
-        except StoreError:  # the writer has logged it, and readiness tells of it: this tick does its work
+        except StoreError:  # logged by the writer and visible in readiness; the rest of this tick still runs
             self.metrics.store_errors.inc()
         self.delivery.dispatcher.wake_all()
 
-    async def _look_for_the_file(self) -> None:
-        """End, to be started again, where commands would write into another file than this daemon's."""
+    async def _check_file(self) -> None:
+        """Stop, to be restarted, if commands would write to another file than this daemon does."""
         if self._moved is not None or (moved := self.store.moved()) is None:
             return
         self._moved = moved
@@ -344,12 +339,12 @@ class Daemon:
 
     @contextlib.contextmanager
     def _watching_output(self) -> Iterator[None]:
-        """Count the lines that cannot be logged; a person who looked on and is gone ends the daemon."""
+        """Count the log lines that cannot be written. If the person in the foreground is gone, stop."""
         loop = asyncio.get_running_loop()
 
         def lost(error: BaseException) -> None:
             self.metrics.log_lines_lost.inc()
-            if self.foreground and isinstance(error, OSError) and error.errno in _NOBODY_READS:
+            if self.foreground and isinstance(error, OSError) and error.errno in _READER_GONE:
                 loop.call_soon_threadsafe(self._ended.set)
 
         OUTPUT.on_lost = lost
@@ -362,12 +357,12 @@ class Daemon:
         for discovery in tuple(self.scope.discoveries.values()):
             await discovery.tick()
 
-    def _hang_up(self) -> None:
-        """SIGHUP where nobody looks on: the config is read again."""
+    def _on_hangup(self) -> None:
+        """Handle SIGHUP: read the config again."""
         if self.read is None:
             log.warning(LogEvent.SIGNAL_IGNORED, signal="SIGHUP")
         elif self.reloader is None:
-            self._hung_up = True
+            self._reload_pending = True
         else:
             self.reloader.ask()
 
@@ -378,11 +373,11 @@ class Daemon:
     async def _metrics_text(self) -> bytes:
         try:
             counts = await self.store.read_async(lambda tx: tx.outbox.counts())
-        except StoreError:  # no number is better than an old one; the other metrics are wanted most now
+        except StoreError:  # no figure is better than an old one, and the other metrics are needed most now
             self.metrics.store_errors.inc()
             self.metrics.deliveries.clear()
             return self.metrics.text()
-        for channel in self.plan.channels:
+        for channel in self.spec.channels:
             for status in _UNSENT:
                 self.metrics.deliveries.labels(channel, status).set(counts.get((channel, status), 0))
         return self.metrics.text()
@@ -390,7 +385,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def _signals(ended: asyncio.Event, *, hung_up: Callable[[], None]) -> Iterator[None]:
-    """Listen to signals; SIGHUP is `hung_up`."""
+    """Handle signals; SIGHUP calls `hung_up`."""
     loop = asyncio.get_running_loop()
     actions = {
         signal.SIGTERM: ended.set,

@@ -1,7 +1,6 @@
-"""What lives as long as the daemon, whatever its config says: the store, budgets and gates, what was learned, who
-hears of errors.
+"""Parts that live as long as the daemon, across config reloads: store, budgets, gates, learned durations, defects.
 
-Owns what must outlive a change of the config: a budget's permits, a gate's refusals. Decides nothing.
+State that a reload must not reset is kept here: the permits of a budget, the refusals of a gate.
 """
 
 import random
@@ -16,7 +15,7 @@ from daemon.metastudio.settings import ProjectSettings
 from daemon.metrics import Metrics
 from daemon.notify.outbox.context import OnResult
 from daemon.operators import Operators
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import Store
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects
@@ -27,17 +26,17 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """The parts that stay. `clients` has the projects of the present config; their budgets are kept for ever, so
-    that a project that comes back keeps the pace."""
+    """The permanent parts. `clients` has the projects of the current config. Budgets are never dropped, so a
+    project that is removed and added again keeps its pace."""
 
     def __init__(
-        self, plan: Plan, *, store: Store, clock: Clock, rng: random.Random, metrics: Metrics, on_result: OnResult
+        self, spec: Spec, *, store: Store, clock: Clock, rng: random.Random, metrics: Metrics, on_result: OnResult
     ) -> None:
         self.store, self.clock, self.rng, self.metrics = store, clock, rng, metrics
         self.defects = Defects(clock=clock, metrics=metrics)
         self.clients: dict[ProjectName, ProjectClient] = {}
         self.delivery = DeliveryService(
-            plan,
+            spec,
             store=store,
             clients=self.clients,
             clock=clock,
@@ -48,7 +47,7 @@ class Runtime:
         )
         self.operators = Operators(
             store=store,
-            routing=plan.routing,
+            routing=spec.routing,
             clock=clock,
             errors=StoreErrors(clock=clock, metrics=metrics),
             wake=self.delivery.dispatcher.wake,
@@ -59,7 +58,7 @@ class Runtime:
         self._budgets: dict[ProjectName, Budget] = {}
 
     def client(self, settings: ProjectSettings) -> ProjectClient:
-        """A new client of a project. Raises ConfigFault."""
+        """Create a project's client. Raises ConfigFault."""
         name, seconds = settings.name, self.metrics.request_seconds.labels(settings.name)
 
         def count(operation: str, outcome: str, took: float) -> None:
@@ -79,6 +78,6 @@ class Runtime:
         )
 
     async def aclose(self) -> None:
-        """Close the clients. After everything that asks."""
+        """Close the clients. Call it after stopping everything that uses them."""
         for client in self.clients.values():
             await client.aclose()

@@ -1,8 +1,7 @@
-"""What a config makes: the projects with their pollers and discoveries, the channels' lanes, the routing.
+"""Everything that a config creates: projects with their pollers and discoveries, channel lanes, the routing.
 
-Owns the present plan, and putting another one in its place: all that may fail is made first, then everything is
-exchanged in one step in which nothing else runs, then what is gone is ended. Whoever keeps a plan, or a part of
-one, is told of the next one here. Decides nothing about jobs or messages.
+Owns the current spec and its replacement: first everything that may fail is created, then all is swapped in one
+step without awaiting, then what is gone is stopped. Parts that hold (part of) a spec are given the next one.
 """
 
 import gc
@@ -14,7 +13,7 @@ from daemon.domain.jobs import ProjectName
 from daemon.metastudio.client import ProjectClient
 from daemon.metastudio.session import Session
 from daemon.metastudio.settings import ProjectSettings
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.watch.context import Limits, ProjectContext
 from daemon.watch.discovery import Discovery
 from daemon.watch.poller import Poller
@@ -22,16 +21,16 @@ from daemon.watch.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """All that another plan needs and that could have failed: clients of projects that are new, sessions of those
-    that are asked in another way."""
+class Replacement:
+    """Everything another spec needs that could have failed to be created: clients of new projects, and new
+    sessions of projects that are reached in another way."""
 
-    plan: Plan
+    spec: Spec
     clients: dict[ProjectName, ProjectClient] = field(default_factory=dict)
     sessions: dict[ProjectName, Session] = field(default_factory=dict)
 
     async def aclose(self) -> None:
-        """Throw it away."""
+        """Discard it."""
         for client in self.clients.values():
             await client.aclose()
         for session in self.sessions.values():
@@ -39,8 +38,8 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Gone:
-    """What was taken out of the scope and is to be ended; `client` None: it goes on."""
+class _Removed:
+    """Parts taken out of the scope that have to be stopped; `client` is None if it stays in use."""
 
     poller: Poller
     discovery: Discovery
@@ -48,16 +47,16 @@ class _Gone:
 
 
 class Scope:
-    """The present plan at work. `follow`ers are told of each plan that takes its place."""
+    """The current spec at work. Followers are called with each spec that replaces it."""
 
-    def __init__(self, plan: Plan, runtime: Runtime) -> None:
-        self.plan = plan
+    def __init__(self, spec: Spec, runtime: Runtime) -> None:
+        self.spec = spec
         self.pollers: dict[ProjectName, Poller] = {}
         self.discoveries: dict[ProjectName, Discovery] = {}
         self._runtime = runtime
-        self._gone: list[_Gone] = []
-        self._followers: list[Callable[[Plan], None]] = []
-        for settings in plan.projects:
+        self._gone: list[_Removed] = []
+        self._followers: list[Callable[[Spec], None]] = []
+        for settings in spec.projects:
             runtime.clients[settings.name] = runtime.client(settings)
             self._add(settings.name)
         self.watcher = Watcher(
@@ -69,15 +68,15 @@ class Scope:
             defects=runtime.defects,
         )
 
-    def follow(self, adopt: Callable[[Plan], None]) -> None:
-        """Have another part take over each new plan. It must neither wait nor fail."""
+    def follow(self, adopt: Callable[[Spec], None]) -> None:
+        """Call `adopt` with each new spec. It must neither block nor fail."""
         self._followers.append(adopt)
 
-    async def make(self, plan: Plan) -> Made:
-        """Make what another plan needs. Raises ConfigFault; nothing is changed then."""
-        made, clients = Made(plan=plan), self._runtime.clients
+    async def make(self, spec: Spec) -> Replacement:
+        """Create what another spec needs. Raises ConfigFault and changes nothing then."""
+        made, clients = Replacement(spec=spec), self._runtime.clients
         try:
-            for settings in plan.projects:
+            for settings in spec.projects:
                 if settings.name not in clients:
                     made.clients[settings.name] = self._runtime.client(settings)
                 elif (session := clients[settings.name].prepare(settings)) is not None:
@@ -87,24 +86,24 @@ class Scope:
             raise
         return made
 
-    def swap(self, made: Made) -> None:
-        """Put the plan in the place of the present one. What is gone is ended by `end_gone`."""
-        plan, runtime = made.plan, self._runtime
-        self.plan = plan
-        runtime.operators.routing = plan.routing
-        runtime.delivery.adopt(plan)
-        names = {settings.name for settings in plan.projects}
+    def swap(self, made: Replacement) -> None:
+        """Replace the current spec. `end_gone` stops what is gone."""
+        spec, runtime = made.spec, self._runtime
+        self.spec = spec
+        runtime.operators.routing = spec.routing
+        runtime.delivery.adopt(spec)
+        names = {settings.name for settings in spec.projects}
         for name in [name for name in self.pollers if name not in names]:
             self._take_out(name, client=runtime.clients.pop(name))
             runtime.metrics.forget_project(name)
-        for settings in plan.projects:
+        for settings in spec.projects:
             self._swap_project(settings, made)
         runtime.metrics.deliveries.clear()
         for adopt in self._followers:
-            adopt(plan)
+            adopt(spec)
 
     async def end_gone(self) -> None:
-        """End what was taken out: it asks no more. What is known of the jobs is in the store."""
+        """Stop the parts that were taken out. The state of their jobs is in the store."""
         if not self._gone:
             return
         while self._gone:
@@ -115,52 +114,52 @@ class Scope:
                 await gone.client.aclose()
             self._gone.remove(gone)
         del gone
-        gc.unfreeze()  # a start freezes what it has loaded
+        gc.unfreeze()  # a start freezes what it loads
         gc.collect()
         gc.freeze()
 
-    def _swap_project(self, settings: ProjectSettings, made: Made) -> None:
-        name, plan, clients = settings.name, made.plan, self._runtime.clients
+    def _swap_project(self, settings: ProjectSettings, made: Replacement) -> None:
+        name, spec, clients = settings.name, made.spec, self._runtime.clients
         if name in made.clients:
             clients[name] = made.clients[name]
-            clients[name].adopt(settings, None)  # its budget may be that of an earlier time
+            clients[name].adopt(settings, None)  # its budget may date from an earlier config
             self._add(name)
             self.watcher.join(name)
             return
         before, session = clients[name].settings, made.sessions.get(name)
         clients[name].adopt(settings, session)
-        if not _same_place(before, settings):  # another service: nothing that is known of it holds
+        if not _same_service(before, settings):  # another service: nothing known about it applies any more
             self._take_out(name, client=None)
             self._add(name)
             self.watcher.join(name)
             return
         self.pollers[name].adopt(
-            routing=plan.routing,
-            plan=plan.polling,
-            limits=_limits(plan, name),
+            routing=spec.routing,
+            plan=spec.polling,
+            limits=_limits(spec, name),
             way_changed=session is not None,
         )
-        self.discoveries[name].adopt(plan.discovery.get(name))
+        self.discoveries[name].adopt(spec.discovery.get(name))
         if session is not None:
             self._runtime.delivery.links.ask_again(name)
 
     def _take_out(self, name: ProjectName, *, client: ProjectClient | None) -> None:
-        gone = _Gone(poller=self.pollers.pop(name), discovery=self.discoveries.pop(name), client=client)
+        gone = _Removed(poller=self.pollers.pop(name), discovery=self.discoveries.pop(name), client=client)
         gone.poller.halt()
         self._gone.append(gone)
 
     def _add(self, name: ProjectName) -> None:
-        """A project that is in `clients`: what asks about its jobs."""
-        plan, runtime = self.plan, self._runtime
+        """Create the poller and discovery of a project that is in `clients`."""
+        spec, runtime = self.spec, self._runtime
         poller = self.pollers[name] = Poller(
             ProjectContext(
                 project=name,
                 client=runtime.clients[name],
                 store=runtime.store,
-                routing=plan.routing,
-                plan=plan.polling,
+                routing=spec.routing,
+                plan=spec.polling,
                 learning=runtime.learning,
-                limits=_limits(plan, name),
+                limits=_limits(spec, name),
                 clock=runtime.clock,
                 rng=runtime.rng,
                 metrics=runtime.metrics,
@@ -176,20 +175,20 @@ class Scope:
             store=runtime.store,
             clock=runtime.clock,
             rng=runtime.rng,
-            settings=plan.discovery.get(name),
+            settings=spec.discovery.get(name),
             defects=runtime.defects,
             may_ask=lambda: not poller.health.probing,
         )
 
 
-def _limits(plan: Plan, name: ProjectName) -> Limits:
+def _limits(spec: Spec, name: ProjectName) -> Limits:
     return Limits(
-        not_found_grace=plan.not_found_grace,
-        give_up_after=plan.give_up_after,
-        max_in_flight=plan.max_in_flight[name],
+        not_found_grace=spec.not_found_grace,
+        give_up_after=spec.give_up_after,
+        max_in_flight=spec.max_in_flight[name],
     )
 
 
-def _same_place(old: ProjectSettings, new: ProjectSettings) -> bool:
-    """Whether both ask the same service about the same project."""
+def _same_service(old: ProjectSettings, new: ProjectSettings) -> bool:
+    """Whether both address the same project at the same service."""
     return (old.api_url, old.project_id, old.region) == (new.api_url, new.project_id, new.region)

@@ -1,4 +1,4 @@
-"""From a channel's section to the open channel: its URL and its templates read and accepted."""
+"""Opens a channel from its config section: reads and checks its URL and templates."""
 
 import os
 from collections.abc import Mapping
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) -> Channel:
-    """A channel, its URL read and accepted by Apprise, its templates understood. Raises ConfigFault (all its
-    faults, never with the URL), UnknownName."""
+    """Open a channel. Raises ConfigFault with all faults, which never show the URL, and UnknownName."""
     chosen = config.channel(name)
     place = f"channels.{name}"
     reading = Reading(environ)
@@ -43,7 +42,7 @@ def channel(config: Config, name: str, environ: Mapping[str, str] = os.environ) 
 
 
 def channel_plan(chosen: Section) -> ChannelPlan:
-    """How a channel is served, as the dispatcher takes it."""
+    """A channel's settings for the dispatcher."""
     return ChannelPlan(
         max_per_minute=chosen.max_per_minute,
         digest_above=chosen.digest_above,
@@ -54,10 +53,10 @@ def channel_plan(chosen: Section) -> ChannelPlan:
 
 
 def read_templates(files: Mapping[str, str], place: str, reading: Reading) -> "Templates | None":
-    """A channel's own templates by their files, None where it has none. A fault names file and line."""
+    """Load a channel's templates from its files; None if it has none. Faults name file and line."""
     if not files:
         return None
-    from daemon.notify.templates import Templates  # noqa: PLC0415 - Jinja2, which few channels need
+    from daemon.notify.templates import Templates  # noqa: PLC0415 - loads Jinja2, which few channels need
 
     def load(event: str, path: str) -> None:
         try:

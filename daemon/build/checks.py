@@ -1,4 +1,4 @@
-"""Checking a config wholly: every fault in one run, however wrong the rest is, and what is allowed but unwise."""
+"""Checks a config completely: reports every fault in one run, however wrong the rest is, and unwise settings."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from daemon.build.channels import channel, read_templates
-from daemon.build.plan import NO_PROJECT, build_plan
 from daemon.build.projects import NO_ID, project_settings, read_ca_file, sdk_keys
 from daemon.build.reading import Reading
+from daemon.build.spec import NO_PROJECT, build_spec
 from daemon.build.web import web_settings
 from daemon.config import Config, ConfigFaults, Fault, Secret, examine, read_tree
 from daemon.config.faults import spell
@@ -24,42 +24,41 @@ from daemon.domain.jobs import ChannelName
 from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 from daemon.notify.transport import ChannelSettings, open_channel, proxy_doubts, proxy_passwords
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.web import listen
 
 _SECRETS = frozenset({"access_key", "secret_key", "security_token", "token", "password", "proxy", "url", "key"})
-"""Keys that hold a secret."""
+"""Keys whose value is a secret."""
 _INNER = ("auth", "callback")
-"""Sections of a project that hold secrets."""
+"""Sections of a project that contain secrets."""
 
 
 def check_config(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
-    """The config at `path`, wholly checked, with what is allowed but unwise. Raises ConfigFault with every fault:
-    those of the file, and, for whatever of it can be read, those of secrets, keys, templates and channel URLs."""
+    """Check the config at `path` completely; returns it with its warnings. Raises ConfigFault with all faults of
+    the file and, as far as it can be read, of its secrets, keys, templates and channel URLs."""
     config, _, doubts = _checked(path, environ)
     return config, doubts
 
 
-def load_plan(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Plan, list[str]]:
-    """The same with the plan that the config asks for in its place."""
-    _, plan, doubts = _checked(path, environ)
-    return plan, doubts
+def load_spec(path: Path, environ: Mapping[str, str] = os.environ) -> tuple[Spec, list[str]]:
+    """The same, but returns the resulting spec."""
+    _, spec, doubts = _checked(path, environ)
+    return spec, doubts
 
 
-def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Plan, list[str]]:
+def _checked(path: Path, environ: Mapping[str, str]) -> tuple[Config, Spec, list[str]]:
     tree = read_tree(path)
     config, faults = examine(tree, path)
     if config is None or faults:
         raise ConfigFaults(path, [*faults, *_faults_of_secrets(tree, path, environ)])
     MASKS.add(proxy_passwords(environ))
-    plan = replace(build_plan(config, environ), source=without_secrets(tree))
-    doubts = [doubt for channel in plan.channels.values() for doubt in channel.doubts]
-    return config, plan, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
+    spec = replace(build_spec(config, environ), source=without_secrets(tree))
+    doubts = [doubt for channel in spec.channels.values() for doubt in channel.doubts]
+    return config, spec, [*warnings(config), *doubts, *(proxy_doubts(environ) if config.channels else ())]
 
 
 def _faults_of_secrets(tree: Mapping[str, object], path: Path, environ: Mapping[str, str]) -> list[Fault]:
-    """The faults of secrets in a config that is wrong elsewhere: those of each section that is right by itself,
-    and, of the others, those of each secret by itself."""
+    """Faults of secrets in a config with other faults: by section if that is valid, otherwise secret by secret."""
     reading = Reading(environ)
     if not tree.get("projects"):
         reading.faults.append(NO_PROJECT)
@@ -84,7 +83,7 @@ def _read_section(
     place: tuple[str, str], section: dict[str, object], base: Mapping[str, object], path: Path, reading: Reading
 ) -> None:
     kind, name = place
-    alone = {key: value for key, value in section.items() if key != "fallback"}  # it names another section
+    alone = {key: value for key, value in section.items() if key != "fallback"}  # refers to another section
     config, faults = examine({**base, kind: {name: alone}}, path)
     if config is None or faults:
         _read_each(section, [kind, name], path.absolute().parent, reading)
@@ -97,7 +96,7 @@ def _read_section(
 
 
 def _read_each(section: Mapping[str, object], place: list[str], folder: Path, reading: Reading) -> None:
-    """Read what can be read of a section that is wrong elsewhere. What is wrong in form has been told already."""
+    """Read whatever is readable in a section with faults. Faults of form have already been reported."""
     for key, value in section.items():
         where = spell([*place, key])
         if key in _INNER and isinstance(value, dict):
@@ -121,7 +120,7 @@ def _read_each(section: Mapping[str, object], place: list[str], folder: Path, re
 
 
 def _template_files(section: Mapping[str, object], folder: Path) -> dict[str, str]:
-    """The templates of a channel that is wrong elsewhere, as far as they are right in form."""
+    """The well-formed template entries of a channel that has other faults."""
     files: dict[str, str] = {}
     for event, path in section.items():
         with contextlib.suppress(ValueError):
@@ -131,7 +130,7 @@ def _template_files(section: Mapping[str, object], folder: Path) -> dict[str, st
 
 
 def warnings(config: Config) -> Iterator[str]:
-    """What is allowed but unwise."""
+    """Warnings about valid but unwise settings."""
     for name, project in config.projects.items():
         limit = project.place.query_limit if project.place else None
         if limit is not None and project.rate > limit:
@@ -139,22 +138,22 @@ def warnings(config: Config) -> Iterator[str]:
                 f"projects.{name}.requests_per_second: {project.rate:g} is over the documented limit of "
                 f"{project.region}, {limit:g} for the whole tenant: the service will refuse some requests"
             )
-    yield from _unheard(config)
+    yield from _unused_channels(config)
     yield from _links(config)
     yield from _address(config)
     if _holds_secrets(config) and _readable_by_all(config.source):
-        yield f"{config.source}: holds secrets and everybody on this machine can read it; chmod o-r it"
+        yield f"{config.source}: contains secrets and every user of this machine can read it; chmod o-r it"
 
 
-def _unheard(config: Config) -> Iterator[str]:
+def _unused_channels(config: Config) -> Iterator[str]:
     if not config.channels:
-        yield "channels: there is none, so nobody is told; add a section [channels.NAME]"
+        yield "channels: there are none, so no one is alerted; add a section [channels.NAME]"
     routing = config.routing()
     fallbacks = {channel.fallback for channel in config.channels.values()}
     for name, chosen in config.channels.items():
         heard = {event for event in Event if routing.hears(ChannelName(name), event)}
         if not heard and name not in fallbacks:
-            yield f"channels.{name}: no route and no operator goes there, so nothing is sent to it"
+            yield f"channels.{name}: no route and no operator setting names it, so nothing is sent to it"
         elif name not in fallbacks:
             for event in chosen.templates:
                 if event not in {"*", "digest"} and Event(event) not in heard:
@@ -164,13 +163,13 @@ def _unheard(config: Config) -> Iterator[str]:
 def _links(config: Config) -> Iterator[str]:
     reminded = any(Event.LINK_EXPIRING in route.events for route in config.routes)
     if config.notify.link_reminder > 0 and not reminded:
-        yield "notify.link_reminder: no route names link_expiring, so nobody is reminded; add it to one's events"
+        yield "notify.link_reminder: no route names link_expiring, so no one is reminded; add it to a route"
     if reminded and config.notify.link_reminder == 0:
-        yield 'routes: one names link_expiring, which never comes; set notify.link_reminder, such as "4h"'
+        yield 'routes: link_expiring is named but never occurs; set notify.link_reminder, such as "4h"'
     url = config.web.public_url
     if reminded and config.notify.link_reminder > 0 and url is None:
         yield (
-            "notify.link_reminder: without web.public_url nobody's clicks are seen, so it reminds of every video; "
+            "notify.link_reminder: without web.public_url clicks are not seen, so every video causes a reminder; "
             "set web.public_url"
         )
     if url is not None and url.startswith("http://") and not _is_local(url):
@@ -178,7 +177,7 @@ def _links(config: Config) -> Iterator[str]:
 
 
 def _address(config: Config) -> Iterator[str]:
-    """Whether this machine has the address; the port may well be taken, by the running daemon."""
+    """Check that the address belongs to this machine. The port may be in use, by the running daemon."""
     if config.web.enabled:
         try:
             listen(config.web.listen.host, 0).close()

@@ -1,4 +1,4 @@
-"""From a project's section to the settings of its API client, its discovery; secrets read."""
+"""Builds the settings of a project's API client and discovery from its config section, resolving secrets."""
 
 import os
 import stat
@@ -36,7 +36,7 @@ NO_ID = "project_id is missing; add it, or the region by which it can be looked 
 def project_settings(
     config: Config, name: str, environ: Mapping[str, str] = os.environ
 ) -> metastudio.ProjectSettings:
-    """What the API client of a project needs, secrets read. Raises ConfigFault (all its faults), UnknownName."""
+    """The settings of a project's API client. Raises ConfigFault with all faults, and UnknownName."""
     project = config.project(name)
     place = f"projects.{name}"
     reading = Reading(environ)
@@ -54,7 +54,7 @@ def project_settings(
         reading.faults.append(Fault(place=place, text=NO_ID))
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
-    assert auth is not None, "without a fault there are keys"
+    assert auth is not None, "there would be a fault"
     settings = metastudio.ProjectSettings(
         name=ProjectName(name),
         auth=auth,
@@ -72,7 +72,7 @@ def project_settings(
 
 
 def discovery_settings(discovery: Discovery) -> DiscoverySettings:
-    """What is taken from a project's list, as the watch takes it."""
+    """What is tracked from a project's list, for the watcher."""
     return DiscoverySettings(
         filters=Filters(
             kinds=discovery.kinds,
@@ -109,7 +109,7 @@ def _auth(auth: Auth, found: SdkCredentials | None, *, place: str, reading: Read
 
 @dataclass(frozen=True, slots=True)
 class AsSecrets:
-    """Reads what belongs to the official SDK in the way of all other secrets."""
+    """Reads the official SDK's credentials by the same rules as all other secrets."""
 
     place: str
 
@@ -121,7 +121,7 @@ class AsSecrets:
 
 
 def sdk_keys(environ: Mapping[str, str], place: str) -> SdkCredentials:
-    """The keys that the official SDK would find. Raises ConfigFault."""
+    """The credentials that the official SDK would find. Raises ConfigFault."""
     try:
         found = sdk_credentials(environ, Path(environ.get("HOME") or "/"), AsSecrets(place))
     except ConfigFault as error:
@@ -141,11 +141,11 @@ def _proxy(project: Project, place: str, environ: Mapping[str, str]) -> str | No
 
 
 def read_ca_file(path: str | None, place: str) -> str | None:
-    """The path, where a PEM file is there. Raises ConfigFault."""
+    """Return `path` after checking that it is a PEM file. Raises ConfigFault."""
     if path is None:
         return None
     try:
-        regular = stat.S_ISREG(Path(path).stat().st_mode)  # a device or a pipe would never come to its end
+        regular = stat.S_ISREG(Path(path).stat().st_mode)  # reading a device or pipe might never end
         text = Path(path).read_bytes() if regular else b""
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "this is no path"
@@ -160,7 +160,7 @@ def read_ca_file(path: str | None, place: str) -> str | None:
 
 
 def _check_environment(settings: metastudio.ProjectSettings, place: str, environ: Mapping[str, str]) -> None:
-    """Raise ConfigFault where the environment names a proxy for the project that cannot be used."""
+    """Raise ConfigFault if the environment sets an unusable proxy for the project."""
     for url in (settings.api_url, settings.iam_url) if settings.proxy is None else ():
         try:
             environment_proxy(url or "", environ)

@@ -1,4 +1,4 @@
-"""Reading one thing after the other, and keeping the faults: a person mends them in one go."""
+"""Reads settings one by one and collects their faults, so that they can be fixed in one go."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Reading:
-    """Reads, and keeps the faults."""
+    """Collects the faults of everything read through it."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
         self.faults: list[Fault] = []
 
     def of(self, read: Callable[[], T]) -> T | None:
-        """What `read` gives, None where it is at fault."""
+        """The result of `read`, or None after recording its fault."""
         try:
             return read()
         except ConfigFaults as error:
@@ -27,5 +27,5 @@ class Reading:
         return None
 
     def secret(self, secret: Secret, place: str) -> str:
-        """A secret, empty where it is at fault."""
+        """The secret, or an empty string after recording its fault."""
         return self.of(lambda: secret.resolve(self.environ, place=place)) or ""

@@ -1,4 +1,4 @@
-"""From the sections of the web and of callbacks to the web server's settings, secrets read."""
+"""Builds the web server's settings from the web and callback sections, resolving secrets."""
 
 import os
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from daemon.web import CallbackAuth, CallbackSettings, WebSettings
 from daemon.web.settings import callback_secret
 
 LEAST_KEY = 16
-"""Characters of a callback's key at least."""
+"""Minimum length of a callback key in characters."""
 
 
 def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> WebSettings:
-    """How the web server is run. Raises ConfigFault with all faults."""
+    """The web server's settings. Raises ConfigFault with all faults."""
     web = config.web
     reading = Reading(environ)
     token = None if web.token is None else reading.secret(web.token, "web.token") or None
@@ -42,15 +42,14 @@ def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> Web
 def callback_settings(
     config: Config, name: str, environ: Mapping[str, str] = os.environ
 ) -> tuple[str, CallbackSettings]:
-    """The public address, and how a project's callbacks are proven. Raises ConfigFault where one of them is
-    missing, UnknownName."""
+    """The public address, and a project's callback settings. Raises ConfigFault if one is missing; UnknownName."""
     callback = config.project(name).callback
     place = f"projects.{name}.callback"
     if callback is None:
-        fault = Fault(place=place, text="there is no such section; add it, with a key, to have callbacks taken")
+        fault = Fault(place=place, text="there is no such section; add it, with a key, to accept callbacks")
         raise ConfigFaults(config.source, [fault])
     if config.web.public_url is None:
-        fault = Fault(place="web.public_url", text="the key is missing; it is the address that callbacks come to")
+        fault = Fault(place="web.public_url", text="the key is missing; callbacks are sent to this address")
         raise ConfigFaults(config.source, [fault])
     return config.web.public_url, _callback(name, callback, environ)
 

@@ -1,8 +1,9 @@
-"""The command `wrapd`: finds the subcommand, runs it, turns every expected error into one message and a status.
+"""The command `wrapd`: finds and runs the subcommand, and turns every expected error into one message and a
+status.
 
-Each subcommand stands in a module of its own with an attribute `command`, named in `commands`. Modules are
-imported when they are asked for, and import what is slow (the API client, the web server, Apprise) inside their
-functions: `wrapd jobs` in a script would pay for them each time.
+Each subcommand lives in its own module with an attribute `command`, listed in `commands`. Modules are imported on
+demand and import what is slow (the API client, the web server, Apprise) inside their functions, because `wrapd
+jobs` in a script would pay for it on every call.
 """
 
 import contextlib
@@ -48,22 +49,22 @@ commands: list[str] = [
     "completion",
     "sim",
 ]
-"""The subcommands, in the order of the help: each is `command` in the module daemon.cli.<name> (`_` for `-`)."""
+"""The subcommands in help order. Each is `command` in the module daemon.cli.<name> (`_` for `-`)."""
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+"""Exit status after Ctrl-C: 128 + SIGINT, the shell convention."""
 CLOSED_OUTPUT = 141
-"""Exit status where the reader of the output went away: 128 + SIGPIPE, as shells have it."""
+"""Exit status when the reader of the output has gone away: 128 + SIGPIPE, the shell convention."""
 
 _CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ClosedOutput(Exception):
-    """Nobody reads what is written (`wrapd jobs | head`): end quietly."""
+    """The reader of the output has gone away (`wrapd jobs | head`): exit quietly."""
 
 
 class Commands(click.Group):
-    """Subcommands by name, imported when they are needed."""
+    """Subcommands by name, imported on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -81,8 +82,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in commands and not ctx.resilient_parsing:
             near = nearest(args[0], commands)
-            mend = f"Did you mean {near!r}?" if near else "`wrapd --help` lists them."
-            ctx.fail(f"There is no command {clean(args[0])!r}. {mend}")
+            remedy = f"Did you mean {near!r}?" if near else "`wrapd --help` lists them."
+            ctx.fail(f"There is no command {clean(args[0])!r}. {remedy}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -100,24 +101,24 @@ class Commands(click.Group):
     "config_path",
     metavar="FILE",
     type=click.Path(readable=False),
-    help="The config file; else that of WRAPD_CONFIG, ./wrapd.toml, /etc/wrapd/config.toml.",
+    help="Config file. [default: $WRAPD_CONFIG, else ./wrapd.toml, else /etc/wrapd/config.toml]",
 )
 @click.version_option(__version__, prog_name="wrapd")
 @click.pass_context
 def wrapd(ctx: click.Context, config_path: str | None) -> None:
-    """Watches MetaStudio video jobs; tells your team, in its own chat, when one is finished, failed or frozen."""
+    """Watch MetaStudio video jobs and alert your team in its own chat when one finishes, fails or freezes."""
     ctx.obj = config_path
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command line (that of the process by default) and return its exit status."""
+    """Run a command line (the process's own by default) and return its exit status."""
     _settle_streams()
     logs.set_up(level="warning")
     if args is None:
         logs.take_hooks()
     try:
         return _run(args)
-    except Exception as error:  # noqa: BLE001 - nobody foresaw it; a person is to read one line, not a traceback
+    except Exception as error:  # noqa: BLE001 - unexpected; users should see one line, not a traceback
         _complain_of_defect(error)
         return int(Exit.FAILED)
     finally:
@@ -148,14 +149,14 @@ def _run(args: Sequence[str] | None) -> int:
 
 
 def _settle_streams() -> None:
-    """Make the standard streams usable, however wrapd was started."""
+    """Make the standard streams usable however wrapd was started."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # closed ones lead nowhere now: else the database would be opened as standard error
+        pass  # closed streams now go to /dev/null; otherwise the database could be opened as standard error
     os.close(descriptor)
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
-        # A terminal or pipe that is not UTF-8 shows what it can; a name must never end a command.
+        # A non-UTF-8 terminal or pipe shows what it can: a job's name must not abort a command.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
@@ -172,25 +173,25 @@ def _complain(message: str, *, usage: click.Context | None = None) -> None:
 
 
 def _complain_of_usage(error: click.ClickException) -> None:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # no command at all: the help is all there is to say
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # no command given: print the help
         with contextlib.suppress(OSError, ValueError):
             error.show()
         return
     message = error.format_message()
     if isinstance(error, click.NoSuchOption) and error.option_name == "--config":
-        message += " It stands before the command: `wrapd --config FILE COMMAND`."
+        message += " It goes before the command: `wrapd --config FILE COMMAND`."
     _complain(message, usage=getattr(error, "ctx", None))
 
 
 def _complain_of_defect(error: Exception) -> None:
-    """Say what a person can report: the error and its place; with WRAPD_DEBUG set, the whole way to it."""
-    from daemon.tasks import where_of  # noqa: PLC0415 - for this only
+    """Print what to report: the error and where it was raised, and with WRAPD_DEBUG set the traceback."""
+    from daemon.tasks import where_of  # noqa: PLC0415 - needed only here
 
     if os.environ.get("WRAPD_DEBUG"):
         _complain(logs.MASKS.apply("".join(traceback.format_exception(error))))
-    told = " ".join(logs.MASKS.apply(str(error)).split())
+    text = " ".join(logs.MASKS.apply(str(error)).split())
     _complain(
-        f"an error of wrapd itself: {where_of(error)}: {told}. Please report it, with what the same command says "
+        f"internal error at {where_of(error)}: {text}. Please report it with the output of the same command run "
         "with WRAPD_DEBUG=1 in its environment"
     )
 
@@ -203,6 +204,6 @@ def _forget_if_broken(stream: TextIO) -> None:
 
 
 def _forget(stream: TextIO) -> None:
-    """Let the interpreter's own flush of a stream that nobody reads fail no more: it would change the status."""
+    """Point a broken stream at /dev/null: the interpreter's final flush would fail and change the exit status."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

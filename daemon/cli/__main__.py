@@ -1,4 +1,4 @@
-"""`python -m daemon.cli` is `wrapd`."""
+"""Run `wrapd` as `python -m daemon.cli`."""
 
 import sys
 

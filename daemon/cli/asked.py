@@ -1,8 +1,8 @@
-"""What the running daemon says of its own config file: whether it is in order, by the secrets that only the daemon
-has, and how it differs from what runs.
+"""The running daemon's view of its config file: whether the file is valid, checked with the secrets that only the
+daemon has, and how it differs from the config in use.
 
-A command asks only where it means the same file as the daemon. Where none runs, or it cannot answer, the file is
-looked at here.
+A command asks the daemon only if both use the same file. If no daemon runs or it cannot answer, the command reads
+the file itself.
 """
 
 import os
@@ -24,16 +24,16 @@ from daemon.config import Config, examine, load, read_tree
 from daemon.errors import ConfigFault
 
 PATIENCE = 10.0
-"""Seconds that a daemon is given to read its config."""
+"""Seconds to wait for the daemon to read its config."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigAnswer:
-    """What the daemon says of its config file.
+    """The daemon's report on its config file.
 
-    `since`: when it read the config that runs; `running`: that config, without secrets; `refused`: what is wrong
-    with the file, as one text and as single `faults`; `changed`: what differs from what runs, of which
-    `needs_restart` takes a restart; `credentials`: what systemd handed to it, for `daemon.cli.units.stale`.
+    `since`: when it read the config in use; `running`: that config, without secrets; `refused`: what is wrong with
+    the file, as one text and as separate `faults`; `changed`: what differs from the config in use, of which
+    `needs_restart` takes a restart; `credentials`: what systemd passed to it, for `daemon.cli.units.stale`.
     """
 
     since: datetime
@@ -47,25 +47,25 @@ class ConfigAnswer:
     previews: tuple[Mapping[str, Any], ...]
 
     def difference(self, *, of: tuple[str, ...] = ("",)) -> list[str]:
-        """How the file differs from what runs, in lines; only keys that begin with one of `of`."""
+        """Lines that say how the file differs from the config in use, for keys that begin with one of `of`."""
         at = moment(self.since)
         if self.faults:
-            return [f"the file has a fault; the daemon goes on with the config that it read at {at}"]
+            return [f"the file has a fault; the daemon continues with the config it read at {at}"]
         changed = [each for each in self.changed if each.startswith(of)]
         later = [each for each in self.needs_restart if each.startswith(of)]
         if not changed:
             return []
         sooner = any(each.partition(":")[0] not in later for each in changed)
         return [
-            f"the daemon runs with the config that it read at {at}; the file differs:",
+            f"the daemon runs with the config it read at {at}; the file differs:",
             *(f"  {each}" for each in changed),
-            *(["`wrapd reload` takes it into use"] if sooner else []),
-            *([f"used after a restart only: {', '.join(later)}"] if later else []),
+            *(["`wrapd reload` applies it"] if sooner else []),
+            *([f"applied only after a restart: {', '.join(later)}"] if later else []),
         ]
 
 
 class RefusedByDaemon(ConfigFault):
-    """The daemon's word that its config file has faults, and that it goes on without it."""
+    """The daemon reports faults in its config file and continues with the config in use."""
 
     def __init__(self, answer: ConfigAnswer) -> None:
         super().__init__("\n".join([answer.refused or "", *answer.difference()]))
@@ -78,7 +78,8 @@ class RefusedByDaemon(ConfigFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """The daemon's answer; without one `why_not` says why a daemon that runs gave none. `hangs`: it had to."""
+    """The daemon's answer, or in `why_not` the reason why a running daemon gave none. `hangs`: it did not
+    respond."""
 
     answer: ConfigAnswer | None = None
     why_not: str | None = None
@@ -86,28 +87,28 @@ class Heard:
 
 
 def ask(path: Path, request: str = "check", **more: object) -> Heard:
-    """Ask the daemon that works on the database of the config at `path`, if that config is its own."""
+    """Ask the daemon that uses the database of the config at `path`, provided that this is the daemon's config."""
     database = _database(path)
     if database is None:
         return Heard()
     try:
-        asked = {"request": request, "file": identity(path), **more}
-        said = control_client.ask(database, asked, patience=PATIENCE)
+        wanted = {"request": request, "file": identity(path), **more}
+        said = control_client.ask(database, wanted, patience=PATIENCE)
     except (control_client.Unanswered, control_client.Declined) as error:
         return Heard(why_not=str(error), hangs=isinstance(error, control_client.Unanswered))
-    except OSError:  # the file is gone: whoever reads it says so
+    except OSError:  # the file is gone; reading it later reports that
         return Heard()
     if said is None or said.get("own") is False:
         return Heard()
     version = said.get("version")
     if version != __version__:
-        return Heard(why_not=f"it is wrapd {version}, and this is wrapd {__version__}")
+        return Heard(why_not=f"it is wrapd {version}, this command is wrapd {__version__}")
     return Heard(answer=_answer(said, path))
 
 
 def checked(path: Path, heard: Heard) -> tuple[Config, Sequence[str]]:
-    """The config, wholly checked, and what is allowed but unwise: by the daemon where it has answered, else here.
-    Raises ConfigFault with all faults."""
+    """The fully checked config and its warnings, from the daemon if it answered, otherwise checked here. Raises
+    ConfigFault with all faults."""
     if heard.answer is None:
         from daemon.build import check_config  # noqa: PLC0415 - the API client and Apprise are slow to import
 
@@ -119,9 +120,9 @@ def checked(path: Path, heard: Heard) -> tuple[Config, Sequence[str]]:
 
 @contextmanager
 def running_config(ctx: click.Context, *about: str) -> Iterator[Config]:
-    """The config that the daemon runs with, where one runs on this file, else that of the file. At the end it is
-    said on standard error how the file differs in the keys that begin with one of `about`. Raises ConfigFault
-    where the file has a fault, at the end where the daemon goes on without it."""
+    """The config in use by the daemon if one runs on this file, otherwise the file's. On exit, prints to standard
+    error how the file differs in keys that begin with one of `about`. Raises ConfigFault if the file has a fault;
+    if a daemon runs, only on exit."""
     path = config_path(ctx)
     heard = ask(path)
     note_silence(heard)
@@ -137,18 +138,18 @@ def running_config(ctx: click.Context, *about: str) -> Iterator[Config]:
 
 
 def note(text: str) -> None:
-    """One line beside the output."""
+    """Print one line to standard error."""
     click.echo(clean(text), err=True)
 
 
 def note_silence(heard: Heard) -> None:
-    """Say where a daemon runs and could not be asked."""
+    """Say so if a daemon runs but did not answer."""
     if heard.why_not is not None:
-        note(f"the running daemon could not be asked, so this is by the file alone: {heard.why_not}")
+        note(f"the running daemon could not be asked, so only the file was read: {heard.why_not}")
 
 
 def _database(path: Path) -> Path | None:
-    """The database's file by that section alone: the rest of the config may have faults."""
+    """The database file, from that section alone because the rest of the config may have faults."""
     try:
         tree = read_tree(path)
     except ConfigFault:

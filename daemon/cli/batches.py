@@ -1,4 +1,4 @@
-"""`wrapd batches`: all batches at a glance."""
+"""`wrapd batches`: list all batches."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from daemon.cli import output
 from daemon.cli.filters import Word
 from daemon.cli.outlook import BatchOutlook, Outlooks
 from daemon.cli.output import Column
-from daemon.cli.pages import Pages, most_of, tell_rest
+from daemon.cli.pages import Pages, most_of, note_rest
 from daemon.cli.session import CLOCK, config_of, json_option, list_options, opened
 from daemon.cli.text import band
 from daemon.cli.zone import local, zone_option
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, *, project: str | None, limit: int | None, everything: bool, as_json: bool
 ) -> None:
-    """List batches, ended ones too, the newest first: the one that a job came to last. Needs no running daemon.
+    """List batches, ended ones included, newest first: by when a job was last added. Needs no running daemon.
 
-    JOBS says how many of its jobs have ended, how many of them did not succeed, and when the last one should end:
-    with a chance of 8 in 10 between the two times. Nobody can say while a job waits for its production; then the
-    last end comes after the time that is named.
+    JOBS shows how many jobs of the batch have ended, how many of those did not succeed, and when the last one
+    should end: with 80% probability between the two times. While a job still waits for production there is no
+    estimate; the last end then comes after the time shown.
     """
     config = config_of(ctx)
     most = most_of(limit, everything=everything, as_json=as_json)
@@ -41,7 +41,7 @@ def command(
     with opened(config) as store:
         found = _found(store, only, most=most)
         if project is not None and found.is_empty:
-            config.project(project)  # a name that was mistyped is a fault, a project without batches is none
+            config.project(project)  # a mistyped name is an error, a project without batches is not
         if as_json:
             output.documents(views.document(_view(*pair)) for page in found for pair in page)
         else:
@@ -51,9 +51,9 @@ def command(
                 Column(title="PROJECT", gives=True, least=12, alike=one_project),
                 Column(title="JOBS"),
             ]
-            empty = "No job belongs to a batch yet; `wrapd track --batch NAME JOB_ID...` makes one of jobs."
+            empty = "No job belongs to a batch yet; `wrapd track --batch NAME JOB_ID...` creates one."
             output.tables(columns, ([_cells(*pair) for pair in page] for page in found), empty=empty)
-        tell_rest(found, lambda tx, upto: tx.batches.count(most=upto, project=only), newest=True, as_json=as_json)
+        note_rest(found, lambda tx, upto: tx.batches.count(most=upto, project=only), newest=True, as_json=as_json)
 
 
 def _found(
@@ -81,7 +81,7 @@ def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:
 
 
 def standing(row: "BatchRow", expected: BatchOutlook) -> str:
-    """How a batch stands, as in "48 of 50, 2 failed, last about 16:40-17:15"."""
+    """The progress of a batch, as in "48 of 50, 2 failed, last about 16:40-17:15"."""
     others = [f"{number} {way}" for way in views.WAYS[1:] if (number := row.ends.get(way, 0))]
     return ", ".join([f"{row.ended} of {row.jobs}", *others, *_last(expected)])
 
@@ -94,4 +94,4 @@ def _last(expected: BatchOutlook) -> Iterator[str]:
         soonest = local(expected.ends_at(expected.soonest))
         yield f"last after {band(soonest, soonest, now)}"
     elif expected.reason is not None:
-        yield "nobody can say when the last ends"
+        yield "no estimate for the last end"

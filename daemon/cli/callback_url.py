@@ -1,4 +1,4 @@
-"""`wrapd callback-url`: the address that MetaStudio is given for callbacks."""
+"""`wrapd callback-url`: the callback address to give to MetaStudio."""
 
 import click
 
@@ -12,11 +12,11 @@ from daemon.cli.text import clean
 @json_option
 @click.pass_context
 def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
-    """Print the callback_url to give to MetaStudio when a job of PROJECT is created.
+    """Print the callback_url to give to MetaStudio when creating a job of PROJECT.
 
-    It goes into the request's callback_config, with the auth_type that is named beside it. That of a project whose
-    callbacks are not signed ends in a secret: whoever has it may say that jobs ended. docs/callbacks.md has the
-    whole way. PROJECT may be left out where there is one only.
+    It goes into the request's callback_config together with the auth_type printed next to it. If the project's
+    callbacks are not signed, the URL ends in a secret: anyone who has it can report jobs as ended. See
+    docs/callbacks.md. PROJECT may be omitted if there is only one.
     """
     from daemon.build import callback_settings  # noqa: PLC0415 - the web server's parts: no other command needs them
     from daemon.web import CallbackAuth, callback_url  # noqa: PLC0415
@@ -30,5 +30,5 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
         return
     output.line(url)
     signed = settings.auth is CallbackAuth.MSS_A
-    key = f", key = that of projects.{name}.callback" if signed else " and no key"
-    click.echo(clean(f"in the job's callback_config: this, auth_type = {auth_type}{key}"), err=True)
+    key = f", key = the key of projects.{name}.callback" if signed else " and no key"
+    click.echo(clean(f"in the job's callback_config: this URL, auth_type = {auth_type}{key}"), err=True)

@@ -1,4 +1,4 @@
-"""`wrapd channels`: where alerts go, and whether they get there."""
+"""`wrapd channels`: the channels, their alerts, and test messages."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from daemon.store import Transaction
 
 
-@click.group(
-    "channels", short_help="List the channels, what goes there, and what waits.", invoke_without_command=True
-)
+@click.group("channels", short_help="List channels with their alerts.", invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the channels that the daemon runs with (those of the config where none runs): what goes there, and how
-    many alerts wait or could not be sent."""
+    """List the channels that the daemon uses (those of the config if none runs), with the events they get and the
+    number of alerts that wait or could not be sent."""
     if ctx.invoked_subcommand is not None:
         return
     with running_config(ctx, "channels.", "routes", "operators") as config:
@@ -80,8 +78,8 @@ def _list(config: Config, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSummary:
-    """How a channel stands: what goes there, when it is quiet, how many alerts there are of each status, since
-    when its service refuses it."""
+    """The state of a channel: the events it gets, its quiet hours, the number of alerts by status, and since when
+    its service has refused it."""
 
     events: tuple[str, ...]
     quiet: QuietHours | None
@@ -90,11 +88,11 @@ class ChannelSummary:
 
     @property
     def refused(self) -> int:
-        """How many alerts wait because its service refuses the channel: all that are not sent yet."""
+        """The number of alerts held back because the service refuses the channel: all that are not sent yet."""
         return 0 if self.held_since is None else self.count("pending", "sending", "held")
 
     def count(self, *statuses: str) -> int:
-        """How many alerts have one of these statuses."""
+        """The number of alerts with one of these statuses."""
         return sum(self.counts.get(status, 0) for status in statuses)
 
 
@@ -102,20 +100,18 @@ def _standings(transaction: "Transaction", config: Config) -> dict[str, ChannelS
     counts, routing = transaction.outbox.counts(), config.routing()
     found = {}
     for name in map(ChannelName, config.channels):
-        of_channel = {str(status): number for (told, status), number in counts.items() if told == name}
-        held = transaction.outbox.held_since(name)
-        heard = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
+        events = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
         found[str(name)] = ChannelSummary(
-            events=(*heard, *(["operators"] if name in routing.operators else [])),
+            events=(*events, *(["operators"] if name in routing.operators else [])),
             quiet=routing.quiet.get(name),
-            counts=of_channel,
-            held_since=held,
+            counts={str(status): number for (channel, status), number in counts.items() if channel == name},
+            held_since=transaction.outbox.held_since(name),
         )
     return found
 
 
 def _plan(channel: Section) -> Iterator[str]:
-    """What the config says of how a channel is served."""
+    """The channel's settings that differ from the defaults, in words."""
     if channel.language != "en":
         yield f"language {channel.language}"
     if channel.max_per_minute is not None:
@@ -132,12 +128,12 @@ def _plan(channel: Section) -> Iterator[str]:
         yield "own templates"
 
 
-@command.command("test", short_help="Really send a test message.")
+@command.command("test", short_help="Send a real test message.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "every", is_flag=True, help="All channels of the config.")
 @click.pass_context
 def test(ctx: click.Context, names: tuple[str, ...], every: bool) -> int:
-    """Really send a test message. Where it arrives, all alerts that were held for that channel follow."""
+    """Send a real test message. If it arrives, all alerts held for that channel are sent too."""
     config = config_of(ctx)
     if bool(names) == every:
         raise UsageFault("name the channels to test, or --all")
@@ -150,11 +146,11 @@ def test(ctx: click.Context, names: tuple[str, ...], every: bool) -> int:
     return int(next((end for end in (Exit.FAILED, Exit.CONFIG) if end in ends), Exit.OK))
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # pytest takes the name for a test
+test.__test__ = False  # type: ignore[attr-defined]  # otherwise pytest collects it
 
 
 def _test(config: Config, name: str) -> Exit:
-    """Test one channel, and say how it went."""
+    """Test one channel and print the result."""
     from daemon.build import channel as open_channel  # noqa: PLC0415 - Apprise
     from daemon.notify.transport import test_message  # noqa: PLC0415
     from daemon.notify.transport.verdicts import Sent  # noqa: PLC0415
@@ -178,7 +174,7 @@ def _test(config: Config, name: str) -> Exit:
 
 
 def _release(config: Config, name: ChannelName) -> None:
-    """Let what waits for the channel follow, and say how many that are."""
+    """Release the channel's held alerts and print how many will be sent."""
     if not has_database(config):
         return
 
@@ -196,22 +192,22 @@ def json_of_channel(name: str, channel: Section, standing: ChannelSummary) -> Fa
     """A channel of the config, in `channels --json`."""
     counts = standing.counts
     return {
-        "channel": name,  # as the config calls it
-        "timezone": channel.timezone,  # of the times in its messages
-        "language": channel.language,  # of its messages: en or zh
-        "events": list(standing.events),  # what goes there; `operators` stands for all events of operators
-        "max_per_minute": channel.max_per_minute,  # as the config has it; null: what the service documents
-        "digest_above": channel.digest_above,  # as the config has it; null: 6 for people, 0 for programs
+        "channel": name,  # name of the channel in the config
+        "timezone": channel.timezone,  # time zone of its messages
+        "language": channel.language,  # language of its messages: en or zh
+        "events": list(standing.events),  # events it gets; `operators` stands for all operator events
+        "max_per_minute": channel.max_per_minute,  # from the config; null: the service's documented limit
+        "digest_above": channel.digest_above,  # from the config; null: 6 for people, 0 for programs
         "digest_window": channel.digest_window,  # seconds
-        "fallback": channel.fallback,  # the channel that is told as well while this one is refused, or null
+        "fallback": channel.fallback,  # channel that also gets the alerts while this one is refused, or null
         "fallback_after": channel.fallback_after,  # seconds
-        # its own quiet hours: `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where it
+        # its own quiet hours: `from`, `to` (HH:MM), `timezone`, `urgent` (events sent anyway); null if it
         "quiet": None if standing.quiet is None else json_of_quiet(standing.quiet),  # has none
-        "templates": sorted(channel.templates),  # what there are templates of the operator's own for
-        "sent": counts.get("sent", 0),  # alerts that the chat service took
-        "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts that are to be sent
-        # all alerts that wait because the service refuses the channel: those `waiting`, and what it has refused;
-        "held": standing.refused,  # 0 where it does not
-        "held_since": stamp(standing.held_since),  # since when it does, or null
+        "templates": sorted(channel.templates),  # events that have a custom template
+        "sent": counts.get("sent", 0),  # alerts accepted by the chat service
+        "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts still to be sent
+        # all alerts that wait because the service refuses the channel: those `waiting` plus those it refused;
+        "held": standing.refused,  # 0 if it does not refuse the channel
+        "held_since": stamp(standing.held_since),  # since when it has refused the channel, or null
         "dead": counts.get("dead", 0),  # alerts that were given up
     }

@@ -1,6 +1,7 @@
-"""The checks of `wrapd doctor`: each looks at one thing and says how it stands, with the mend where it does not.
+"""The checks of `wrapd doctor`: each examines one thing and reports its state, with a remedy if something is
+wrong.
 
-Changes nothing. Shows no secret.
+Changes nothing and shows no secret.
 """
 
 import asyncio
@@ -40,17 +41,14 @@ _MIN_FREE = 200 * 1024 * 1024
 _NO_ROOM = 10 * 1024 * 1024
 _MADE = datetime(2025, 1, 1, tzinfo=UTC)
 _PATIENCE = 5.0
-"""Seconds that the daemon's own pages may take to answer."""
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, not what is asked
-"""Where to ask a daemon that listens on every address of this machine."""
+"""Seconds to wait for the daemon's own pages."""
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - matched, not listened on
+"""The address to query for a daemon that listens on every address of this machine."""
 
 
-_ALERTS = ("unsent alert", "nobody sends them")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """How it stands with one thing; `text` says the mend where it is not well."""
+    """The result of one check; `text` includes the remedy unless the verdict is ok."""
 
     verdict: Verdict
     what: str
@@ -58,55 +56,53 @@ class Finding:
 
 
 def program() -> Iterator[Finding]:
-    """Versions, and whether the imported package is wrapd's own."""
+    """Versions, and whether the imported package `daemon` is wrapd's own."""
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     yield Finding(
-        verdict="ok",
-        what="version",
-        text=f"wrapd {daemon.__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        "ok",
+        "version",
+        f"wrapd {daemon.__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
     )
-    yield Finding(verdict="ok", what="libraries", text=libraries)
+    yield Finding("ok", "libraries", libraries)
     if sqlite3.sqlite_version_info < _MIN_SQLITE:
         yield Finding(
-            verdict="fail",
-            what="sqlite",
-            text=f"SQLite {sqlite3.sqlite_version} is too old; use a Python with 3.35 or newer",
+            "fail",
+            "sqlite",
+            f"SQLite {sqlite3.sqlite_version} is too old; use a Python built with SQLite 3.35 or newer",
         )
     folder = Path(daemon.__file__).parent
     try:
         other = distribution("python-daemon")
     except PackageNotFoundError:
-        yield Finding(verdict="ok", what="package", text=f"`daemon` is {folder}")
+        yield Finding("ok", "package", f"`daemon` is {folder}")
     else:
         yield Finding(
-            verdict="fail",
-            what="package",
-            text=f"python-daemon {other.version} is installed beside wrapd and owns a package of the same name, "
-            f"`daemon` ({folder}); install wrapd into an environment of its own",
+            "fail",
+            "package",
+            f"python-daemon {other.version} is installed alongside wrapd and has a package of the same name, "
+            f"`daemon` ({folder}); install wrapd into its own environment",
         )
 
 
 def clock(config: Config | None) -> Iterator[Finding]:
-    """Whether the wall clock can be right."""
+    """Whether the wall clock is plausible."""
     now = CLOCK.now()
     touched = _touched(config.database.path) if config else None
     ahead = (touched - now).total_seconds() if touched else 0.0
     if now < _MADE:
-        yield Finding(
-            verdict="fail", what="clock", text=f"it says {now:%Y-%m-%d}; set it (NTP): signatures would be refused"
-        )
+        yield Finding("fail", "clock", f"it shows {now:%Y-%m-%d}; set it (NTP), or signatures are refused")
     elif ahead > 60:
         yield Finding(
-            verdict="warn",
-            what="clock",
-            text=f"the database was written {about(ahead)} in the future; was the clock set back? Check it",
+            "warn",
+            "clock",
+            f"the database was written {about(ahead)} in the future; check whether the clock was set back",
         )
     else:
-        yield Finding(verdict="ok", what="clock", text=moment(now))
+        yield Finding("ok", "clock", moment(now))
 
 
 def database(config: Config) -> Iterator[Finding]:
-    """The file, its schema, its folder."""
+    """The database file, its schema and its folder."""
     from daemon.store import SchemaStatus, check  # noqa: PLC0415 - SQLAlchemy
     from daemon.store.migrate import require  # noqa: PLC0415
 
@@ -116,34 +112,33 @@ def database(config: Config) -> Iterator[Finding]:
         if schema.status is not SchemaStatus.EMPTY:
             require(schema, upgradable=config.database.auto_migrate)
     except DatabaseFault as error:
-        yield Finding(verdict="fail", what="database", text=str(error))
+        yield Finding("fail", "database", str(error))
         return
     folder = schema.path.parent
     if not folder.is_dir():
-        yield Finding(verdict="fail", what="database", text=f"{path}: there is no folder {folder}; make it")
+        yield Finding("fail", "database", f"{path}: no folder {folder}; create it")
         return
     if not os.access(folder, os.W_OK) or (schema.path.exists() and not os.access(schema.path, os.W_OK)):
         yield Finding(
-            verdict="fail",
-            what="database",
-            text=f"{path}: not writable for this user; nor is it for a daemon of this user",
+            "fail",
+            "database",
+            f"{path}: not writable for this user, so a daemon run by this user cannot write it either",
         )
     elif schema.status is SchemaStatus.EMPTY and daemon_runs(config):
-        text = f"{path}: it is gone, though a daemon works on it; `systemctl restart wrapd` makes a new one"
-        yield Finding(verdict="fail", what="database", text=text)
+        text = f"{path}: the file is gone while a daemon uses it; `systemctl restart wrapd` creates a new one"
+        yield Finding("fail", "database", text)
     elif schema.status is SchemaStatus.EMPTY:
-        yield Finding(verdict="ok", what="database", text=f"{path}: not there yet; `wrapd run` makes it")
+        yield Finding("ok", "database", f"{path}: does not exist yet; `wrapd run` creates it")
     else:
-        yield Finding(verdict="ok", what="database", text=f"{path}: {schema.status}, schema {schema.revision}")
+        yield Finding("ok", "database", f"{path}: {schema.status}, schema {schema.revision}")
     free = shutil.disk_usage(folder).free
     if free < _MIN_FREE:
         verdict: Verdict = "fail" if free < _NO_ROOM else "warn"
-        yield Finding(verdict=verdict, what="disk", text=f"{folder}: {free // 2**20} MiB free; make room")
+        yield Finding(verdict, "disk", f"{folder}: only {free // 2**20} MiB free; free up space")
 
 
 def deliveries(config: Config) -> Iterator[Finding]:
-    """Whether alerts of some channel are held or dead, and whether anything is of a project or channel that the
-    config does not have."""
+    """Channels with held or dead alerts, and jobs or alerts whose project or channel is not in the config."""
     known: dict[What, Collection[str]] = {"project": config.projects, "channel": config.channels}
     found = _stored(config, lambda tx: (tx.outbox.counts(), tx.orphans.count(known)))
     if found is None:
@@ -155,23 +150,22 @@ def deliveries(config: Config) -> Iterator[Finding]:
     for (channel, status), number in sorted(counts.items()):
         alerts = count(number, "alert")
         if str(status) == "held" and channel in config.channels:
-            all_of_them = count(waiting[channel], "alert")
-            text = (
-                f"the service refuses it, with {all_of_them} waiting; fix it, then `wrapd channels test {channel}`"
-            )
-            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+            held = count(waiting[channel], "alert")
+            text = f"the service refuses it, {held} waiting; fix it, then `wrapd channels test {channel}`"
+            yield Finding("warn", f"channels.{channel}", text)
         elif str(status) == "dead":
             text = f"{alerts} could not be sent; `wrapd deliveries --dead` says why, `retry` or `cancel` them"
-            yield Finding(verdict="warn", what=f"channels.{channel}", text=text)
+            yield Finding("warn", f"channels.{channel}", text)
     for each in orphaned:
-        rows, idle = ("active job", "nobody asks about them") if each.what == "project" else _ALERTS
+        is_project = each.what == "project"
+        rows, idle = ("active job", "not polled") if is_project else ("unsent alert", "not sent")
         command = move_command(each.what, each.name, known[each.what])
-        text = f"the config does not have it, but {count(each.count, rows)}: {idle}; put it back, or `{command}`"
-        yield Finding(verdict="fail", what=f"{each.what}s.{each.name}", text=text)
+        text = f"not in the config, but has {count(each.count, rows)}, {idle}; put it back, or `{command}`"
+        yield Finding("fail", f"{each.what}s.{each.name}", text)
 
 
 def _undone(transaction: "Transaction") -> list[str]:
-    """What waits for a daemon."""
+    """The work that waits for a daemon, in words."""
     jobs, alerts = transaction.jobs.counts().items(), transaction.outbox.counts().items()
     tracked = sum(number for (_, tracking), number in jobs if tracking is Tracking.ACTIVE)
     waiting = sum(number for (_, status), number in alerts if str(status) in {"pending", "sending", "held"})
@@ -186,7 +180,7 @@ def _are(number: int) -> str:
 
 
 def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:
-    """What the database holds, None where it has nothing to be read yet, or cannot be read."""
+    """The result of `read`; None if the database has no schema of this program yet or cannot be read."""
     from daemon.store import SchemaStatus, Store, check  # noqa: PLC0415 - SQLAlchemy
 
     try:
@@ -194,7 +188,7 @@ def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:
             return None
         store = Store.open(config.database.url, clock=CLOCK, auto_migrate=False)
     except DatabaseFault:
-        return None  # the check of the database has said why
+        return None  # reported by the database check
     try:
         return store.read(read)
     finally:
@@ -202,36 +196,34 @@ def _stored(config: Config, read: "Callable[[Transaction], T]") -> T | None:
 
 
 def running(config: Config) -> Iterator[Finding]:
-    """Whether a daemon works on the database, and whether it says that it is ready."""
+    """Whether a daemon uses the database, and whether it reports ready."""
     from daemon.store.engine import database_path  # noqa: PLC0415 - SQLAlchemy
     from daemon.store.health import holder  # noqa: PLC0415
 
     try:
         pid = holder(database_path(config.database.url))
     except DatabaseFault:
-        return  # told by the check of the database
+        return  # reported by the database check
     if pid is None:
         wanted = _stored(config, _undone) or []
         wanted += ["the systemd unit is enabled"] if is_expected(config.source) else []
-        but = f", though {', '.join(wanted)}" if wanted else ""
-        text = f"none works on this database{but}; start it with `wrapd run` or `systemctl start wrapd`"
-        yield Finding(verdict="fail" if wanted else "warn", what="daemon", text=text)
+        but = f", although {', '.join(wanted)}" if wanted else ""
+        text = f"none uses this database{but}; start one with `wrapd run` or `systemctl start wrapd`"
+        yield Finding("fail" if wanted else "warn", "daemon", text)
         return
-    yield Finding(verdict="ok", what="daemon", text=f"runs with pid {pid}")
+    yield Finding("ok", "daemon", f"running with pid {pid}")
     if config.web.enabled and config.web.listen.port:
         yield probe(config, "/readyz")
 
 
 def probe(config: Config, page: str) -> Finding:
-    """What the running daemon answers on /healthz or /readyz."""
+    """The running daemon's answer on /healthz or /readyz."""
     what = page.strip("/")
     host, port = config.web.listen
     if not config.web.enabled:
-        return Finding(verdict="fail", what=what, text="web.enabled is false, so nobody can ask; set it to true")
+        return Finding("fail", what, "web.enabled is false, so nothing answers; set it to true")
     if port == 0:
-        return Finding(
-            verdict="fail", what=what, text="web.listen has port 0, so nobody knows where to ask; name a port"
-        )
+        return Finding("fail", what, "web.listen has port 0, a random port; set a fixed one")
     host = _ANY.get(host, host)
     connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
     try:
@@ -240,28 +232,24 @@ def probe(config: Config, page: str) -> Finding:
         body = answer.read(10_000)
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        return Finding(
-            verdict="fail", what=what, text=f"nobody answers on {host}:{port} ({reason}); is wrapd running?"
-        )
+        return Finding("fail", what, f"no answer on {host}:{port} ({reason}); is wrapd running?")
     finally:
         connection.close()
     if answer.status == http.HTTPStatus.OK:
-        return Finding(verdict="ok", what=what, text=f"{host}:{port} answers 200")
-    return Finding(
-        verdict="fail", what=what, text=f"{host}:{port} answers {answer.status}{_stalled(body)}; see its log"
-    )
+        return Finding("ok", what, f"{host}:{port} answers 200")
+    return Finding("fail", what, f"{host}:{port} answers {answer.status}{_stalled(body)}; see the log")
 
 
 def projects(config: Config) -> Iterator[Finding]:
-    """One authenticated request for each project: about a job that cannot exist."""
+    """Send one authenticated request for each project, about a job that cannot exist."""
     from daemon.build import project_settings  # noqa: PLC0415 - the API client
 
     for name in config.projects:
         try:
             settings = project_settings(config, name, os.environ)
         except ConfigFault:
-            text = "not asked: its secrets cannot be read here; run this as the service runs (docs/install.md)"
-            yield Finding(verdict="warn", what=f"projects.{name}", text=text)
+            text = "not tried: its secrets cannot be read here; run this as the service does (docs/install.md)"
+            yield Finding("warn", f"projects.{name}", text)
             continue
         yield asyncio.run(_ask(name, settings))
 
@@ -280,17 +268,17 @@ async def _ask(name: str, settings: "object") -> Finding:
     try:
         client = ProjectClient(settings, clock=CLOCK, gates=AuthGates(CLOCK), rng=random.Random())  # noqa: S311 - jitter
     except ConfigFault as error:
-        return Finding(verdict="fail", what=what, text=str(error))
+        return Finding("fail", what, str(error))
     try:
         permit = await client.budget.take(Priority.NEWS)
         await client.show(AVATAR, JobId("wrapd-doctor"), permit=permit)
     except JobNotFound:
-        return Finding(verdict="ok", what=what, text=f"{settings.api_url} answers and takes the credentials")
+        return Finding("ok", what, f"{settings.api_url} answers and accepts the credentials")
     except ApiError as error:
-        return Finding(verdict="fail", what=what, text=f"{settings.api_url}: {error}")
+        return Finding("fail", what, f"{settings.api_url}: {error}")
     finally:
         await client.aclose()
-    return Finding(verdict="ok", what=what, text=f"{settings.api_url} answers")
+    return Finding("ok", what, f"{settings.api_url} answers")
 
 
 def _touched(path: Path) -> datetime | None:

@@ -1,7 +1,7 @@
-"""Which jobs a command changes: those whose ids are given, or those that fit a batch, a tag, a state.
+"""Selects the jobs that a command changes: by id, or by batch, tag and state.
 
-Whoever names no ids is asked first. Exactly what was asked about is changed: not what came, or came to fit, while
-somebody thought about it.
+A selection without ids needs confirmation. Only the confirmed jobs are changed, not jobs that came to match in the
+meantime.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,21 +23,19 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the s
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
-    click.option("--batch", type=Word(), metavar="WORD", help="All jobs of this batch."),
+    click.option("--batch", type=Word(), metavar="WORD", help="All jobs in this batch."),
     click.option("--tag", type=Word(), metavar="WORD", help="All jobs with this tag."),
     click.option("--state", type=Word(), metavar="STATE", help="All jobs in this state, such as PROCESSING."),
     click.option(
-        "--project", type=Word(), metavar="NAME", help="Only of this project; needed where several have an id."
+        "--project", type=Word(), metavar="NAME", help="The jobs' project; required if several have an id."
     ),
-    click.option(
-        "--yes", is_flag=True, help="Do not ask before more than one changes; needed without a terminal."
-    ),
+    click.option("--yes", is_flag=True, help="Change several jobs without asking; required without a terminal."),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a command line says of the jobs that it means: `ids`, or what they must be."""
+    """The jobs that a command line selects: `ids`, or a filter."""
 
     ids: Sequence[str]
     batch: str | None
@@ -47,18 +45,18 @@ class Choice:
     yes: bool
 
     def __post_init__(self) -> None:
-        """Raises UsageFault unless it is ids or a filter."""
+        """Raises UsageFault unless there are either ids or a filter."""
         given = [each for each in (self.batch, self.tag, self.state) if each is not None]
         if self.ids and given:
-            raise UsageFault("name either ids, or --batch, --tag or --state")
+            raise UsageFault("give either ids, or --batch, --tag or --state")
         if not self.ids and not given:
             raise UsageFault(
-                "which jobs? Name ids, `-` to read them from standard input, or --batch, --tag or --state"
+                "which jobs? Give ids, `-` to read them from standard input, --batch, --tag or --state"
             )
 
 
 def choosing(command: F) -> F:
-    """The ids and options that say which jobs are meant; the command gets them as its `choice`."""
+    """Add the options that select jobs; the command gets them and its ids as `choice`."""
 
     @wraps(command)
     def chosen_by(*args: Any, **given: Any) -> Any:
@@ -74,8 +72,8 @@ def choosing(command: F) -> F:
 def chosen(
     store: "Store", config: Config, choice: Choice, *, doing: str, tracking: Tracking | None = None
 ) -> list[int] | None:
-    """The row ids of the jobs that are meant, by a filter only those of this `tracking`; None where a person says
-    no. `doing` is what is done to them, as in "stop watching". Raises UsageFault and UnknownName."""
+    """The row ids of the selected jobs, or None if the user declines. With a filter, only jobs of this `tracking`.
+    `doing` names the action for the question, as in "stop watching". Raises UsageFault and UnknownName."""
     if choice.ids:
         wanted = job_ids(choice.ids)
         return store.read(lambda tx: [one_job(tx, job_id, choice.project).id for job_id in wanted])
@@ -88,7 +86,7 @@ def chosen(
     }
     found = store.read(lambda tx: tx.jobs.ids(**fit))
     if choice.project is not None and not found:
-        config.project(choice.project)  # a name that was mistyped is a fault, a project without jobs is none
+        config.project(choice.project)  # a mistyped name is an error, a project without jobs is not
     if len(found) > 1 and not choice.yes and not agreed(f"{doing} {len(found)} jobs"):
         return None
     return found
@@ -98,4 +96,4 @@ def _state(text: str) -> str:
     try:
         return read_state(text)
     except ValueError as error:
-        raise UsageFault(f"--state: {error}; name one, such as PROCESSING") from None
+        raise UsageFault(f"--state: {error}; write one such as PROCESSING") from None

@@ -1,4 +1,4 @@
-"""`wrapd config`: make a config, check a config."""
+"""`wrapd config`: create and check a config."""
 
 import os
 from pathlib import Path
@@ -16,40 +16,40 @@ from daemon.errors import ConfigFault
 
 @click.group("config")
 def command() -> None:
-    """Make or check the config."""
+    """Create or check the config."""
 
 
 @command.command("init", short_help="Write a config with every key explained.")
-@click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the config instead of writing a file.")
 @click.pass_context
 def init(ctx: click.Context, to_stdout: bool) -> None:
-    """Write a config with every key explained, where --config or WRAPD_CONFIG says (./wrapd.toml otherwise). An
+    """Write a config with every key explained to the file named by --config or WRAPD_CONFIG, else ./wrapd.toml. An
     existing file is never overwritten."""
     if to_stdout:
         click.echo(example(), nl=False)
         return
     path = config_path(ctx) if ctx.find_root().obj or os.environ.get("WRAPD_CONFIG") else Path("wrapd.toml")
     try:
-        # 0600: people do write secrets into it.
+        # 0600, because users do write secrets into it.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise ConfigFault(f"{path}: the file exists and stays as it is; name another with --config FILE") from None
-    except OSError as error:
         raise ConfigFault(
-            f"{path}: cannot be written: {error.strerror}; name another with --config FILE"
-        ) from error
+            f"{path}: the file exists, nothing was written; choose another with --config FILE"
+        ) from None
+    except OSError as error:
+        raise ConfigFault(f"{path}: cannot write: {error.strerror}; choose another with --config FILE") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(example())
     output.line(f"{path}: written; fill in region and secrets, then run `wrapd --config {path} config check`")
 
 
-@command.command("check", short_help="Name everything that is wrong with the config.")
+@command.command("check", short_help="Report every fault of the config.")
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Name everything that is wrong with the config: keys, values, secrets, channel URLs. Sends nothing.
+    """Report every fault of the config: keys, values, secrets, channel URLs. Sends nothing.
 
-    Where a daemon runs on this file, it is the daemon that reads it, with its own secrets, and what differs from
-    what runs is listed. Nothing is changed. The exit status is about the file.
+    If a daemon runs on this file, the daemon checks it with its own secrets, and the differences from the config
+    in use are listed. Nothing is changed. The exit status refers to the file.
     """
     path = config_path(ctx)
     heard = ask(path)
@@ -64,5 +64,5 @@ def check(ctx: click.Context) -> None:
         f"{count(len(config.routes), 'route')}"
     )
     if heard.answer is not None:
-        for line in heard.answer.difference() or ["the daemon runs with it"]:
+        for line in heard.answer.difference() or ["the daemon runs with this config"]:
             output.line(line)

@@ -1,4 +1,4 @@
-"""`wrapd db`: the schema, the file's health, a backup."""
+"""`wrapd db`: upgrade, check and back up the database."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ def command() -> None:
     """Upgrade, check or back up the database."""
 
 
-@command.command("upgrade", short_help="Bring the database to this program's schema.")
+@command.command("upgrade", short_help="Upgrade the database to this program's schema.")
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
-    """Bring the database to this program's schema; make it where there is none. An older schema is not changed
-    while a daemon runs on it."""
+    """Upgrade the database to this program's schema, or create it if there is none. An older schema is not
+    upgraded while a daemon uses it."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
 
     config = config_of(ctx)
@@ -30,7 +30,7 @@ def upgrade(ctx: click.Context) -> None:
 @command.command("check")
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Say whether the database fits this program and is sound. Changes nothing."""
+    """Check that the database fits this program and is intact. Changes nothing."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
     from daemon.store.health import damages  # noqa: PLC0415
     from daemon.store.migrate import require  # noqa: PLC0415
@@ -45,15 +45,15 @@ def check(ctx: click.Context) -> None:
             f"{schema.path}: the file is damaged; stop wrapd and restore a backup:"
             + "".join(f"\n  {each}" for each in found)
         )
-    output.line(f"{schema.path}: sound, at schema {schema.needed}")
+    output.line(f"{schema.path}: intact, at schema {schema.needed}")
 
 
-@command.command("backup", short_help="Copy the database to a new file, also while wrapd runs.")
+@command.command("backup", short_help="Copy the database to a new file, even while wrapd runs.")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.pass_context
 def backup(ctx: click.Context, target: Path) -> None:
-    """Copy the database to the new file TARGET: one moment of it, also while the daemon runs. To restore it, stop
-    the daemon and put the copy in the database's place."""
+    """Copy the database to the new file TARGET: a consistent snapshot, even while the daemon runs. To restore it,
+    stop the daemon and replace the database with the copy."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
 
     config = config_of(ctx)

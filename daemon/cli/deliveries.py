@@ -1,4 +1,4 @@
-"""`wrapd deliveries`: what was told to whom, what was not and why. (Changing it: `outbox`.)"""
+"""`wrapd deliveries`: the alerts, sent or not, and why not. (The commands that change them are in `outbox`.)"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.outbox import cancel, resend, retry, revive
 from daemon.cli.output import Column
-from daemon.cli.pages import Pages, most_of, part_of, tell_rest
-from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, jobs_of, json_option, list_options, opened
+from daemon.cli.pages import Pages, most_of, note_rest, part_of
+from daemon.cli.session import CLOCK, config_of, daemon_runs, jobs_of, json_option, list_options, one_id, opened
 from daemon.cli.text import ago, clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -47,28 +47,26 @@ _WAITING = frozenset({"pending", "sending", "held"})
 
 
 @click.group("deliveries", invoke_without_command=True)
-@click.option("--status", type=click.Choice(STATUSES), help="Only these.")
-@click.option("--dead", is_flag=True, help="Only dead ones: the same as --status dead.")
-@click.option("--channel", type=Word(), metavar="NAME", help="Only those of this channel.")
-@click.option("--event", type=Word(), metavar="EVENT", help="Only those of this event, such as failed.")
-@click.option("--project", type=Word(), metavar="NAME", help="Only those of this project.")
-@click.option("--job", metavar="JOB_ID", help="Only those about this job.")
-@click.option(
-    "--batch", type=Word(), metavar="WORD", help="Only those about jobs of this batch, and about its end."
-)
-@click.option("--tag", type=Word(), metavar="WORD", help="Only those about jobs with this tag.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only alerts with this status.")
+@click.option("--dead", is_flag=True, help="Only dead alerts: the same as --status dead.")
+@click.option("--channel", type=Word(), metavar="NAME", help="Only alerts for this channel.")
+@click.option("--event", type=Word(), metavar="EVENT", help="Only alerts of this event, such as failed.")
+@click.option("--project", type=Word(), metavar="NAME", help="Only alerts of this project.")
+@click.option("--job", metavar="JOB_ID", help="Only alerts about this job.")
+@click.option("--batch", type=Word(), metavar="WORD", help="Only alerts about jobs of this batch or its end.")
+@click.option("--tag", type=Word(), metavar="WORD", help="Only alerts about jobs with this tag.")
 @click.option(
     "--since",
     type=Since(),
     metavar="TIME",
-    help='Only those written since: "30m", "2h", "3d" ago, or a date and time.',
+    help='Only alerts written since: "30m", "2h", "3d" ago, or a date and time.',
 )
 @click.option(
     "--search",
     metavar="TEXT",
-    help="Only those with this text, in capitals or not, in WHY, or in their job's id, label, name or batch.",
+    help="Only alerts with this text (ignoring case) in WHY, or in their job's id, label, name or batch.",
 )
-@click.option("--sort", type=click.Choice(SORTS), default="newest", help="The last written first, or the first.")
+@click.option("--sort", type=click.Choice(SORTS), default="newest", help="Newest or oldest alerts first.")
 @list_options
 @zone_option
 @json_option
@@ -91,7 +89,7 @@ def command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """List alerts, each for one channel, the newest first. Needs no running daemon."""
+    """List alerts, each for one channel, newest first. Needs no running daemon."""
     if ctx.invoked_subcommand is not None:
         return
     if dead and status not in {None, "dead"}:
@@ -115,36 +113,34 @@ def command(
             filtered = text is not None or any(value is not None for value in fit.values())
             _show(config, found, filtered=filtered)
         newest = sort == "newest"
-        tell_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
+        note_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
-def _show(config: Config, found: "Pages[Told]", *, filtered: bool) -> None:
+def _show(config: Config, found: "Pages[ListedDelivery]", *, filtered: bool) -> None:
     now, waits = CLOCK.now(), False
 
-    def cells(page: "list[Told]") -> list[list[str]]:
+    def cells(page: "list[ListedDelivery]") -> list[list[str]]:
         nonlocal waits
         waits = waits or any(each.row.status in _WAITING for each in page)
         return [_cells(each, now) for each in page]
 
     empty = (
-        "No alert fits; `wrapd deliveries` without options lists all."
+        "No alert matches; `wrapd deliveries` without options lists all."
         if filtered
-        else "No alert was written yet: one is when a tracked job moves. `wrapd routes` says who hears of it."
+        else "No alerts yet: changes of tracked jobs create them. `wrapd routes` says which channels get them."
     )
     output.tables(_COLUMNS, map(cells, found), empty=empty)
     output.notes([no_daemon("nothing is sent") if waits and not daemon_runs(config) else None])
 
 
 def _rows_of(store: "Store", job: str, project: str | None) -> list[int]:
-    """The job's row ids, in each project that has it. Raises UnknownName where none has."""
-    (job_id,) = job_ids([job])
-    rows = store.read(lambda transaction: jobs_of(transaction, job_id, project))
-    return [row.id for row in rows]
+    """The job's row ids, one for each project that has it. Raises UnknownName if none has."""
+    job_id = one_id(job, "deliveries --job")
+    return [row.id for row in store.read(lambda transaction: jobs_of(transaction, job_id, project))]
 
 
 def _require_known(config: Config, *, channel: str | None, event: str | None, project: str | None) -> None:
-    """Nothing was found. A name that was mistyped is a fault, a channel without alerts is none. Raises
-    UnknownName."""
+    """Raise UnknownName if a name is unknown: a mistyped name is an error, a channel without alerts is not."""
     if channel is not None:
         config.channel(channel)
     if project is not None:
@@ -154,7 +150,7 @@ def _require_known(config: Config, *, channel: str | None, event: str | None, pr
         raise UnknownName(f"no event is called {shown(event)}; {suggestion(event, events)}")
 
 
-def _cells(each: "Told", now: datetime) -> list[str]:
+def _cells(each: "ListedDelivery", now: datetime) -> list[str]:
     return [
         each.name or "-",
         str(each.row.id),
@@ -169,9 +165,9 @@ def _cells(each: "Told", now: datetime) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """A delivery with the id of its job, what people call that of which it tells, why it is not sent, and its
-    attempts where they were asked for."""
+class ListedDelivery:
+    """A delivery with the id of its job, the name of its subject, the reason why it is not sent, and its attempts
+    if they were requested."""
 
     row: "DeliveryRow"
     job_id: "JobId | None"
@@ -180,13 +176,13 @@ class Told:
     tries: "list[AttemptRow]"
 
 
-@command.command("show", short_help="Tell all of one alert: every try, and why.")
+@command.command("show", short_help="Show one alert with every attempt and its outcome.")
 @click.argument("id", type=Count(), metavar="ID")
 @zone_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as the help calls it
-    """Tell all of one alert: every try to send it, with its outcome and reason.
+    """Show one alert with every attempt to send it, its outcome and reason.
 
     ID is the number that `wrapd deliveries` shows.
     """
@@ -200,15 +196,15 @@ def show(ctx: click.Context, id: int, as_json: bool) -> None:  # noqa: A002 - as
         click.echo(text)
 
 
-def _document(told: Told) -> dict[str, object]:
-    return views.document(views.delivery(told.row, told.tries, told.job_id, why=told.why))
+def _document(listed: ListedDelivery) -> dict[str, object]:
+    return views.document(views.delivery(listed.row, listed.tries, listed.job_id, why=listed.why))
 
 
-def _story(told: Told, now: datetime) -> Iterator[str]:
-    row = told.row
+def _story(listed: ListedDelivery, now: datetime) -> Iterator[str]:
+    row = listed.row
     yield click.style(f"#{row.id} {row.event} to {clean(row.channel)}: {row.status}", bold=True)
-    named = f"{clean(told.name)}, " if told.name and told.job_id else ""
-    about = f"{named}job {told.job_id}" if told.job_id else "no job"
+    named = f"{clean(listed.name)}, " if listed.name and listed.job_id else ""
+    about = f"{named}job {listed.job_id}" if listed.job_id else "no job"
     project = f" of project {clean(row.project)}" if row.project else ""
     yield output.hanging("  of       ", about + project)
     yield f"  written  {moment(row.created_at)} ({ago(row.created_at, now)})"
@@ -216,23 +212,23 @@ def _story(told: Told, now: datetime) -> Iterator[str]:
         yield f"  sent     {moment(row.sent_at)} ({ago(row.sent_at, now)})"
     elif str(row.status) in {"pending", "held"}:
         yield f"  due      {moment(row.due_at)} ({ago(row.due_at, now)})"
-    if told.why is not None:
-        yield output.hanging("  why      ", clean(told.why))
+    if listed.why is not None:
+        yield output.hanging("  why      ", clean(listed.why))
     if (original := views.resent_from(row)) is not None:
-        yield f"  again    somebody asked to send #{original} again"
+        yield f"  again    #{original} sent again on request"
     if row.possible_repeat:
         which = "the last one" if row.sent_at is not None else "the next one"
-        yield f"  A message may have arrived before: {which} says so."
+        yield f"  An earlier message may have arrived: {which} says so."
     yield ""
     yield click.style("Tries", bold=True)
-    if not told.tries:
+    if not listed.tries:
         yield "  none yet"
-    for each in told.tries:
+    for each in listed.tries:
         yield attempt_line(each)
 
 
 def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
-    """One try, for people, `indent` cells in."""
+    """One attempt as a line of text, indented by `indent` cells."""
     reason = clean(each.reason or "")
     status = f"HTTP {each.status_code}" if each.status_code else ""
     if reason == status or reason.startswith(f"{status}:"):
@@ -246,7 +242,7 @@ def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
 def situation(
     tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, running: bool, as_json: bool
 ) -> views.Situation:
-    """What these wait in, by the config; `running`: a daemon works on the database."""
+    """What these deliveries wait for, given the config; `running`: a daemon uses the database."""
     now = CLOCK.now()
     return views.Situation(
         standing=tx.queue.standing(rows, now=now),
@@ -257,12 +253,12 @@ def situation(
     )
 
 
-def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> Told:
+def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> ListedDelivery:
     found = transaction.outbox.get(delivery)
     if found is None:
         raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
     at = situation(transaction, config, [found], running=daemon_runs(config), as_json=as_json)
-    return _told(transaction, [found], at, tries=True)[0]
+    return _listed(transaction, [found], at, tries=True)[0]
 
 
 def _found(
@@ -274,29 +270,29 @@ def _found(
     search: str | None,
     most: int | None,
     as_json: bool,
-) -> Pages[Told]:
+) -> Pages[ListedDelivery]:
     from daemon.store import DeliverySort  # noqa: PLC0415 - SQLAlchemy
 
-    running = daemon_runs(config)  # once, not for each page
+    running = daemon_runs(config)  # checked once, not for each page
 
-    def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[Told]":
+    def read(transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[ListedDelivery]":
         page = transaction.outbox.page(after=after, limit=size, sort=DeliverySort(sort), search=search, **fit)
         at = situation(transaction, config, page.rows, running=running, as_json=as_json)
-        return page.of(_told(transaction, page.rows, at, tries=as_json))
+        return page.of(_listed(transaction, page.rows, at, tries=as_json))
 
     return Pages(store, read, most=most)
 
 
-def _told(
+def _listed(
     transaction: "Transaction", rows: "Sequence[DeliveryRow]", at: views.Situation, *, tries: bool
-) -> list[Told]:
+) -> list[ListedDelivery]:
     jobs = transaction.jobs.names(row.job for row in rows if row.job is not None)
     attempts = transaction.outbox.attempts_of([row.id for row in rows]) if tries else {}
-    told = []
+    found = []
     for row in rows:
         job = None if row.job is None else jobs.get(row.job)
-        told.append(
-            Told(
+        found.append(
+            ListedDelivery(
                 row=row,
                 job_id=None if job is None else job.job_id,
                 name=_subject(row) if job is None else job.name,
@@ -304,11 +300,11 @@ def _told(
                 tries=attempts.get(row.id, []),
             )
         )
-    return told
+    return found
 
 
 def _subject(row: "DeliveryRow") -> str | None:
-    """What an alert of no job tells of."""
+    """The subject of an alert without a job."""
     batch = row.facts.get("batch")
     return batch if isinstance(batch, str) else row.project
 

@@ -1,7 +1,6 @@
-"""`wrapd demo`: simulator, daemon and a console channel in one process, to see what wrapd does within a minute.
+"""`wrapd demo`: simulator, daemon and a console channel in one process, to see within a minute what wrapd does.
 
-Owns the scenes that are played and the account that is given at the end. The daemon is the real one: only its
-config is made here.
+Owns the scenes and the final summary. The daemon is the real one; only its config is built here.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ from daemon.domain.jobs import ChannelName, ProjectName, Tracking, parse_job_id
 from daemon.domain.transitions import Moved
 from daemon.errors import Exit
 
-if TYPE_CHECKING:  # the daemon's parts are slow to import; docs and help must not wait for them
+if TYPE_CHECKING:  # slow to import
     from daemon.app.run import Daemon
     from daemon.sim import Simulator
     from daemon.store import Transaction, TransitionRow
@@ -35,14 +34,14 @@ Timeline = list[tuple[str, float | None]]
 _PROJECT = ProjectName("demo")
 _CHANNEL = ChannelName("console")
 _RATE = 10.0
-"""Requests a second: the budget of a real project in cn-north-4."""
+"""Requests per second: the budget of a real project in cn-north-4."""
 _MANY = 20
-"""Alerts within five seconds above which they are told together."""
+"""Above this many alerts within five seconds, they are sent as a digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One video: its name, its kind and its life. Seconds are those of the service at speed 1."""
+    """One video: its name, kind and timeline, in seconds at speed 1."""
 
     name: str
     kind: str
@@ -77,31 +76,23 @@ SCENES = (
     _video("Product tour, chapter 1", 120, 480),
     _video("Product tour, chapter 2", 120, 560),
 )
-"""All ends, both kinds, and a job that freezes and thaws, within 35 s at the default speed."""
+"""All final states, both kinds, and a job that freezes and thaws, within 35 s at the default speed."""
 
 
-@click.command("demo", short_help="See each alert of a simulated MetaStudio, with no account.")
-@click.option(
-    "--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="How many videos."
-)
-@click.option(
-    "--speed",
-    type=Factor(),
-    default=20.0,
-    show_default=True,
-    help="How much faster than real time videos are produced.",
-)
-@click.option("--seed", default=1, show_default=True, help="Varies the lengths; the same seed, the same demo.")
-@click.option("--exit-when-done", is_flag=True, help="End after the last alert instead of waiting for Ctrl-C.")
+@click.command("demo", short_help="Try wrapd with a simulated MetaStudio; needs no account.")
+@click.option("--jobs", type=click.IntRange(1, 500), default=len(SCENES), show_default=True, help="Video count.")
+@click.option("--speed", type=Factor(), default=20.0, show_default=True, help="A multiple of real time.")
+@click.option("--seed", default=1, show_default=True, help="Varies the lengths; the same seed repeats the demo.")
+@click.option("--exit-when-done", is_flag=True, help="Exit after the last alert instead of waiting for Ctrl-C.")
 @click.option(
     "--listen",
     type=Address(),
     default="127.0.0.1:0",
     show_default=True,
-    help="Where the daemon's own pages listen (/healthz, /readyz, /metrics).",
+    help="Address of the daemon's own pages (/healthz, /readyz, /metrics).",
 )
 def command(*, jobs: int, speed: float, seed: int, exit_when_done: bool, listen: Listen) -> int:
-    """Watch a simulated MetaStudio produce videos, and see each alert as a person would read it."""
+    """Watch a simulated MetaStudio produce videos, and see every alert as your team would."""
     from daemon import logs  # noqa: PLC0415 - only this command and `run` log
 
     logs.set_up(level="warning")
@@ -111,8 +102,8 @@ def command(*, jobs: int, speed: float, seed: int, exit_when_done: bool, listen:
 
 
 def cast(jobs: int, seed: int) -> list[Scene]:
-    """The scenes of a demo with so many jobs: the list again and again, lengths varied by the seed (the first
-    seed's first round is played as written)."""
+    """The scenes of a demo with so many jobs: the list repeated, with lengths varied by the seed (seed 1 plays the
+    first round as written)."""
     rng = random.Random(f"demo/{seed}")  # noqa: S311 - a demo must repeat
     scenes = []
     for number in range(jobs):
@@ -140,23 +131,23 @@ class Demo:
 
     async def play(self, *, stay: bool) -> Exit:
         """Play all scenes; the status says whether every alert arrived."""
-        from daemon.sim import SimSettings, Simulator  # noqa: PLC0415 - a server that `wrapd jobs` never needs
+        from daemon.sim import SimSettings, Simulator  # noqa: PLC0415 - slow to import
 
         async with Simulator(SimSettings(seed=self.seed, speed=self.speed)) as sim:
-            told = asyncio.Event()
-            service = self._service(sim, on_attempt=told.set)
+            attempted = asyncio.Event()
+            service = self._service(sim, on_attempt=attempted.set)
             ended = asyncio.Event()
             async with service.running(ended):
                 await self._begin(service, sim)
-                await _until(ended, lambda: _all_told(service), told)
-                status = self._account(service, sim)
+                await _until(ended, lambda: _all_sent(service), attempted)
+                status = self._summarize(service, sim)
                 if stay and not ended.is_set():
                     click.echo("Ctrl-C ends the demo.")
                     await ended.wait()
         return status
 
     def _service(self, sim: "Simulator", *, on_attempt: Callable[[], None]) -> "Daemon":
-        """The daemon with a config for impatient people: short intervals, alerts on this terminal."""
+        """The daemon with a demo config: short intervals, alerts on this terminal."""
         from daemon.app.run import Daemon  # noqa: PLC0415
         from daemon.domain.planning import Rails, Strategy  # noqa: PLC0415
         from daemon.domain.routing import Route, routing  # noqa: PLC0415
@@ -164,12 +155,12 @@ class Demo:
         from daemon.notify import NotifySettings  # noqa: PLC0415
         from daemon.notify.outbox import ChannelPlan  # noqa: PLC0415
         from daemon.notify.transport import ChannelSettings, open_channel  # noqa: PLC0415
-        from daemon.plan import Plan  # noqa: PLC0415
+        from daemon.spec import Spec  # noqa: PLC0415
         from daemon.watch.settings import PollingPlan  # noqa: PLC0415
         from daemon.web import WebSettings  # noqa: PLC0415
 
         keys = sim.settings
-        # One by one, as long as people can read along.
+        # One message for each alert, as long as people can read along.
         plain = ChannelPlan(digest_above=_MANY, digest_window=5.0)
         project = ProjectSettings(
             name=_PROJECT,
@@ -178,11 +169,11 @@ class Demo:
             rate=_RATE,
             auth=AkSk(access_key=keys.access_key, secret_key=keys.secret_key),
         )
-        plan = Plan(
+        spec = Spec(
             database_url=f"sqlite:///{self.folder / 'wrapd.db'}",
             projects=(project,),
             max_in_flight={_PROJECT: 16},
-            # Production is faster here than anywhere: what real jobs teach would be of no use.
+            # Production is unrealistically fast here, so durations learned from real jobs would not apply.
             polling=PollingPlan(
                 rails=Rails(min_interval=0.3, max_interval=1.0, blocked_interval=0.5), strategy=Strategy.FIXED
             ),
@@ -201,7 +192,7 @@ class Demo:
             notify=NotifySettings(),
             web=WebSettings(host=self.listen.host, port=self.listen.port),
         )
-        return Daemon(plan=plan, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
+        return Daemon(spec=spec, clock=CLOCK, on_attempt=on_attempt, foreground=has_terminal())
 
     async def _begin(self, service: "Daemon", sim: "Simulator") -> None:
         """Create the videos at the service and track them, as the tool that creates them would."""
@@ -213,13 +204,13 @@ class Demo:
             await service.store.write(partial(track, wanted=wanted, at=CLOCK.now()))
         click.echo(
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
-            f"real one.\nwrapd asks it about them and tells of each below."
+            f"real one.\nwrapd polls it and shows each alert below."
             + (f" Its own pages: http://{service.web.address}/metrics" if service.web else "")
             + "\n"
         )
 
-    def _account(self, service: "Daemon", sim: "Simulator") -> Exit:
-        """Print what happened, held against what the simulator knows to be true."""
+    def _summarize(self, service: "Daemon", sim: "Simulator") -> Exit:
+        """Print what happened, compared with the simulator's own record."""
         from daemon.store import DeliveryStatus  # noqa: PLC0415
 
         jobs = service.store.read(lambda tx: tx.jobs.list())
@@ -230,7 +221,7 @@ class Demo:
             (names.get(each.job, ""), str(each.event)) for each in deliveries if each.status == DeliveryStatus.SENT
         )
         missing = expected_alerts(sim.jobs()) - sent
-        ends = Counter(job.state or "not asked yet" for job in jobs)
+        ends = Counter(job.state or "not polled yet" for job in jobs)
         stats = sim.stats()
         click.echo(
             "\n".join(
@@ -249,7 +240,7 @@ class Demo:
 
 
 def expected_alerts(truth: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
-    """The alerts that the true histories of jobs call for, by job id and event."""
+    """The alerts that the jobs' true histories call for, by job id and event."""
     expected: Counter[tuple[str, str]] = Counter()
     for job in truth:
         before: str | None = None
@@ -260,26 +251,26 @@ def expected_alerts(truth: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
     return expected
 
 
-def _all_told(service: "Daemon") -> bool:
+def _all_sent(service: "Daemon") -> bool:
     """Whether every job has ended and nothing waits in the outbox."""
     from daemon.store import DeliveryStatus  # noqa: PLC0415
 
-    def look(tx: "Transaction") -> bool:
+    def read(tx: "Transaction") -> bool:
         active = any(tracking == Tracking.ACTIVE for _, tracking in tx.jobs.counts())
         unsent = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
         return not active and not any(status in unsent for _, status in tx.outbox.counts())
 
-    return service.store.read(look)
+    return service.store.read(read)
 
 
 async def _until(ended: asyncio.Event, done: Callable[[], bool], news: asyncio.Event) -> None:
-    """Wait until `done` (looked at after each news) or the end of the process is wanted."""
+    """Wait until `done()` holds, checked after each `news`, or until `ended` is set."""
     ending = asyncio.create_task(ended.wait())
     while not ended.is_set() and not done():
         news.clear()
-        told = asyncio.create_task(news.wait())
-        await asyncio.wait({ending, told}, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
-        told.cancel()
+        waiting = asyncio.create_task(news.wait())
+        await asyncio.wait({ending, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=1.0)
+        waiting.cancel()
     ending.cancel()
 
 

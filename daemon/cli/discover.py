@@ -1,7 +1,7 @@
-"""`wrapd track --from-api`: jobs from the service's list. A daemon that runs on the database does it, within its
-request budget; else this command asks the service itself.
+"""`wrapd track --from-api`: tracks jobs from the service's list. A running daemon does this within its request
+budget; without one, this command queries the service itself.
 
-Owns the wish, the wait for it, and the account that is given. What is chosen is daemon/watch/wishes.py's.
+Owns the request to the daemon, the wait for it, and the printed result. daemon/watch/wishes.py owns the filters.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from daemon.watch.wishes import Tally, Wish
 
 PATIENCE = 120.0
-"""Seconds for which the command waits for the daemon."""
-_LOOK_EVERY = 0.25
-"""Seconds between two looks whether the daemon is done."""
+"""Seconds to wait for the daemon."""
+_CHECK_EVERY = 0.25
+"""Seconds between two checks whether the daemon is done."""
 
 _COLUMNS = (
     Column(title="NAME", gives=True, least=24, free=True),
@@ -42,12 +42,12 @@ _COLUMNS = (
 
 
 class NotDone(WrapdError):
-    """The list was not read, or not to its end. `str()` says why."""
+    """The list was not read, or not completely. `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What came of it. `jobs` are the first of those that fit, one by one; `error` is why it is not all."""
+    """The result. `jobs` are the first of the matching jobs; `error` says why the result is incomplete."""
 
     project: ProjectName
     dry_run: bool
@@ -58,7 +58,8 @@ class Account:
 
 
 def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: bool) -> Exit:
-    """Take the project's jobs that fit the wish, and tell of it. Raises NotDone where the list was not read."""
+    """Track the project's jobs that match the wish, and print the result. Raises NotDone if the list could not be
+    read completely."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
 
     with opened(config, create=True) as store:
@@ -88,7 +89,7 @@ def _show(account: Account) -> None:
     output.table(
         _COLUMNS,
         rows,
-        empty="No job of the service's list fits; a longer --since or another --state may find more.",
+        empty="No job in the service's list matches; try a longer --since or another --state.",
     )
     left_out = account.found - len(jobs)
     if left_out > 0:
@@ -99,7 +100,7 @@ def _show(account: Account) -> None:
 
 
 def _result(job: "dict[str, Json]") -> str:
-    """In a word: of a known job, that it is not watched any more."""
+    """The result in a word; for a known job that is no longer tracked, why."""
     result, tracking = job.get("result"), job.get("tracking")
     if result == "added":
         return "tracked"
@@ -107,13 +108,13 @@ def _result(job: "dict[str, Json]") -> str:
 
 
 def _by_itself(store: "Store", config: Config, project: ProjectName, wish: "Wish") -> Account:
-    """Ask the service from here, at the project's pace."""
+    """Query the service from this process, within the project's budget."""
     from daemon.build import project_settings  # noqa: PLC0415 - the API client
     from daemon.watch.wishes import Tally  # noqa: PLC0415
 
     settings = project_settings(config, project, os.environ)
     tally = Tally()
-    error = asyncio.run(_look(settings, store, wish, tally))
+    error = asyncio.run(_read_list(settings, store, wish, tally))
     return Account(
         project=project,
         dry_run=wish.dry_run,
@@ -124,7 +125,7 @@ def _by_itself(store: "Store", config: Config, project: ProjectName, wish: "Wish
     )
 
 
-async def _look(settings: object, store: "Store", wish: "Wish", tally: "Tally") -> str | None:
+async def _read_list(settings: object, store: "Store", wish: "Wish", tally: "Tally") -> str | None:
     import random  # noqa: PLC0415
 
     from daemon.metastudio.client import ProjectClient  # noqa: PLC0415 - the API client
@@ -146,7 +147,7 @@ async def _look(settings: object, store: "Store", wish: "Wish", tally: "Tally") 
 
 
 def _by_daemon(store: "Store", project: ProjectName, wish: "Wish", pid: int) -> Account:
-    """Leave the wish to the daemon, and wait until it is done."""
+    """Have the daemon do it, and wait until it is done."""
     filters = wish.facts()
     row = store.write_now(lambda transaction: transaction.discoveries.ask(project, filters, CLOCK.now()))
     try:
@@ -154,7 +155,7 @@ def _by_daemon(store: "Store", project: ProjectName, wish: "Wish", pid: int) -> 
     except KeyboardInterrupt:
         _withdraw(store, row)
         with suppress(OSError):
-            click.echo("withdrawn; what the daemon had added by then stays tracked", err=True)
+            click.echo("withdrawn; jobs that the daemon has added by now stay tracked", err=True)
         raise
     result = done.result or {}
     jobs = result.get("jobs")
@@ -176,20 +177,20 @@ def _wait(store: "Store", row: int, pid: int) -> "DiscoveryRow":
         found = store.read(lambda transaction: transaction.discoveries.get(row))
         if found is None:
             raise DatabaseFault(
-                f"{store.path}: the wish for the list is gone; was the database replaced? Run it again"
+                f"{store.path}: the request is gone; was the database replaced? Run the command again"
             )
         if found.ended_at is not None:
             return found
         if holder(store.path.resolve()) is None:
             _withdraw(store, row)
-            raise NotDone(f"the daemon (pid {pid}) ended before it was done; run the command again")
+            raise NotDone(f"the daemon (pid {pid}) stopped before it was done; run the command again")
         if CLOCK.monotonic() >= until:
             raise NotDone(
-                f"the daemon (pid {pid}) has not done it within {about(PATIENCE)}, and still will; `wrapd jobs` "
-                "shows what it adds. If it does not, its log says why, or this project was not in the config when "
-                "it was started: restart it"
+                f"the daemon (pid {pid}) was not done within {about(PATIENCE)} but continues; `wrapd jobs` shows "
+                "what it adds. If nothing is added, see its log; if it was started before this project was in the "
+                "config, restart it"
             )
-        time.sleep(_LOOK_EVERY)
+        time.sleep(_CHECK_EVERY)
 
 
 def _withdraw(store: "Store", row: int) -> None:
@@ -201,14 +202,14 @@ def _withdraw(store: "Store", row: int) -> None:
 
 
 def json_of_account(account: Account) -> Facts:
-    """What `track --from-api --json` found in the service's list."""
+    """The result of `track --from-api --json`."""
     return {
         "project": account.project,  # name of the project in the config
-        "dry_run": account.dry_run,  # whether nothing was to be tracked
-        "found": account.found,  # jobs that fit
-        "added": account.added,  # those of them that are tracked now and were not known before
-        # the first 1000 that fit: `job_id`, `kind`, `state`, `name` of the video or null, `result` (added, known,
-        # or new: it would have been added), and `tracking` of a known one (active, finished, lost, expired or
+        "dry_run": account.dry_run,  # whether this was a dry run, which tracks nothing
+        "found": account.found,  # number of matching jobs
+        "added": account.added,  # number of them that were not known before and are tracked now
+        # the first 1000 matches: `job_id`, `kind`, `state`, `name` of the video or null, `result` (added, known,
+        # or new: a dry run would add it), and `tracking` of a known one (active, finished, lost, expired or
         "jobs": list(account.jobs),  # stopped)
-        "error": account.error,  # why this is not all, or null
+        "error": account.error,  # why the result is incomplete, or null
     }

@@ -1,6 +1,6 @@
-"""`wrapd explain`: why a job was asked about when it was, and when it will be next; in words and numbers.
+"""`wrapd explain`: why a job was polled when it was, and when it will be polled next, in words and numbers.
 
-Reads the database and the config, and asks nobody. What the daemon plans by is told again by the same functions.
+Reads only the database and the config. The plan is recomputed with the functions that the daemon uses.
 """
 
 import math
@@ -14,10 +14,10 @@ import click
 from daemon import views
 from daemon.cli import output, project_status
 from daemon.cli.jobs import standing as state_of
-from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
+from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, unknown_yet
 from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
 from daemon.cli.output import Facts
-from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent, stamp
 from daemon.cli.zone import zone_option
@@ -27,27 +27,26 @@ from daemon.domain.durations import Law
 from daemon.domain.jobs import Tracking
 from daemon.domain.planning import WORDS, Explanation, Reason
 from daemon.domain.states import State
-from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
     from daemon.store import JobRow, Status, Transaction
 
 _ASKED_BY = {
-    "single": "asked by itself",
-    "ids": "asked together with others, in a list of ids",
-    "feed": "seen in the list of the jobs that ended last",
+    "single": "by a query of its own",
+    "ids": "together with others, in a list by ids",
+    "feed": "in the list of recently ended jobs",
 }
 _PLANNED = frozenset({None, State.WAITING, State.PROCESSING})
-"""States in which the learned plan rules."""
+"""States in which the learned plan applies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPlan:
-    """All that is known of one job's plan. `law` is that of jobs like it; `plan` is None where the learned plan
-    does not rule, and holds for the moment `as_of`; `by_feed`: the feed carries the news of this job; `running`:
-    a daemon works on the database; `orphaned`: why nobody asks about the job; after `grace` seconds one that the
-    service does not know is lost."""
+    """Everything known about one job's plan. `law`: the production times of similar jobs; `plan`: valid at
+    `as_of`, None where the learned plan does not apply; `by_feed`: the feed reports this job's end; `running`: a
+    daemon uses the database; `orphaned`: why the job is not polled; after `grace` seconds a job that the service
+    does not know counts as lost."""
 
     job: "JobRow"
     law: Law
@@ -65,23 +64,20 @@ class JobPlan:
     grace: float
 
 
-@click.command("explain", short_help="Tell why a job was asked about, and when it will be next.")
+@click.command("explain", short_help="Explain why a job was polled, and when it will be next.")
 @click.argument("job", metavar="JOB_ID")
-@click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@click.option("--project", metavar="NAME", help="The job's project; required if several have the id.")
 @zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:
-    """Tell why a job was last asked about when it was, and when it will be next: what jobs like it take, the
-    chance that it has ended since, and the delay that is to be expected, held against the price of a request.
+    """Explain why a job was last polled when it was, and when it will be next: how long similar jobs take, the
+    probability that it has ended since, and the expected delay compared with the price of a request.
 
-    Needs no running daemon. The daemon notes every 30 s when it asked and when it will: where that note is older
-    than the look that it tells of, this is how it stood then.
+    Needs no running daemon. The daemon records every 30 s when it polled and when it will next. If a planned poll
+    is past but not yet recorded, the numbers are those of the planned time.
     """
-    if job == "-":
-        raise UsageFault("`explain` takes one job id, no list; `wrapd stats` tells of all")
-    config = config_of(ctx)
-    (job_id,) = job_ids([job])
+    config, job_id = config_of(ctx), one_id(job, "explain")
     with opened(config) as store:
         case = store.read(lambda transaction: _case(transaction, config, job_id, project))
     if as_json:
@@ -98,11 +94,11 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
     law = durations.law(key_of(row), row.expected_length)
     status = transaction.statuses.all().get(row.project)
-    told = {} if status is None else status.facts
+    facts = {} if status is None else status.facts
     listed = _listed(row.kind)
-    by_feed = listed and told.get("feed_carries_news") is True
-    shared_by = _shared_by(told) if listed and not by_feed else 1
-    pressure = project_status.number(told, "pressure") or 1.0
+    by_feed = listed and facts.get("feed_carries_news") is True
+    shared_by = _shared_by(facts) if listed and not by_feed else 1
+    pressure = project_status.number(facts, "pressure") or 1.0
     return JobPlan(
         job=row,
         law=law,
@@ -142,9 +138,9 @@ def _listed(kind: str) -> bool:
     return kind in KINDS and KINDS[kind].listed
 
 
-def _shared_by(told: "Mapping[str, object]") -> int:
-    """How many jobs a request is shared by, as the daemon last said."""
-    size, jobs = project_status.number(told, "batch_size") or 1, project_status.number(told, "jobs") or 1
+def _shared_by(facts: "Mapping[str, object]") -> int:
+    """The number of jobs that share a request, as last reported by the daemon."""
+    size, jobs = project_status.number(facts, "batch_size") or 1, project_status.number(facts, "jobs") or 1
     return max(1, int(min(size, jobs)))
 
 
@@ -155,7 +151,7 @@ def _lines(case: JobPlan) -> Iterator[str]:
         yield output.fact(name, value)
     yield ""
     yield click.style(f"Project {clean(row.project)}", bold=True)
-    for name, value in project_status.told(case.status, running=case.running, now=case.now):
+    for name, value in project_status.lines(case.status, running=case.running, now=case.now):
         yield output.fact(name, value)
 
 
@@ -167,22 +163,22 @@ def _facts(case: JobPlan) -> Iterator[tuple[str, str]]:
     yield "state", f"{output.coloured(word)} {clean(rest)}".rstrip() + since
     if is_unknown(row):
         yield "", unknown_yet(case.grace)
-    yield from _likes(case)
+    yield from _similar(case)
     if row.last_polled_at is not None:
         how = _ASKED_BY.get(row.asked_by or "", "")
-        yield "last look", f"{ago(row.last_polled_at, now)}, {moment(row.last_polled_at)}{how and ', '}{how}"
+        yield "last poll", f"{ago(row.last_polled_at, now)}, {moment(row.last_polled_at)}{how and ', '}{how}"
     if row.last_error:
         yield "last query", clean(row.last_error)
     if row.tracking is Tracking.FINISHED and row.state_since and row.ended_at and row.ended_at <= row.state_since:
         late = (row.state_since - row.ended_at).total_seconds()
-        yield "noticed", f"{figure(late)} s after its end, by the service's time of it"
+        yield "noticed", f"{figure(late)} s after its end, by the service's clock"
     if case.plan is not None:
         yield from _weighed(case, case.plan)
     yield from _next(case)
     yield from ends(row, case.outlook)
 
 
-def _likes(case: JobPlan) -> Iterator[tuple[str, str]]:
+def _similar(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, law = case.job, case.law
     if row.expected_length is not None:
         yield "script", f"about {about(row.expected_length)} of speech"
@@ -190,46 +186,43 @@ def _likes(case: JobPlan) -> Iterator[tuple[str, str]]:
         yield "script", "length not known"
     known = count(case.finished, "finished job") if case.finished else "no finished job"
     low, median, high = (law.quantile(share) for share in (0.1, 0.5, 0.9))
-    yield "like it", f"{known} of this kind known: half take less than {about(median)}"
-    yield (
-        "",
-        f"8 of 10 take {about(low)} to {about(high)}"
-        + ("" if case.finished else "; that is a guess until some have finished"),
-    )
+    yield "similar", f"{known} of this kind known: half take less than {about(median)}"
+    guess = "" if case.finished else "; a guess until some have finished"
+    yield "", f"8 of 10 take {about(low)} to {about(high)}{guess}"
 
 
 def _weighed(case: JobPlan, plan: Explanation) -> Iterator[tuple[str, str]]:
     if in_production(case.job):
         yield "then", f"it had been in production for {about(plan.elapsed)}"
     else:
-        yield "then", "it was not in production; it may have begun right after"
+        yield "then", "it was not in production; production may have begun right after"
     since, had = ("since then", "has") if case.as_of == case.now else (f"{about(plan.ago)} later", "had")
-    yield since, f"{percent(plan.ended)} chance that it {had} ended; expected delay {figure(plan.delay)} s"
+    yield since, f"{percent(plan.ended)} probability that it {had} ended; expected delay {figure(plan.delay)} s"
     shared = f", shared by the {case.shared_by} jobs of a list" if case.shared_by > 1 else ""
-    raised = f", raised {figure(case.pressure)} times for want of budget" if case.pressure > 1 else ""
+    raised = f", raised {figure(case.pressure)} times because the budget is short" if case.pressure > 1 else ""
     yield "price", f"{figure(plan.price)} s of delay{raised}{shared}"
     if case.by_feed:
-        yield "", "the feed is asked instead, when all jobs together come to that"
+        yield "", "the feed is polled instead, when all jobs together reach the price"
 
 
 def _next(case: JobPlan) -> Iterator[tuple[str, str]]:
     row, now = case.job, case.now
     if row.tracking is not Tracking.ACTIVE:
-        yield "next look", f"none: tracking ended ({row.tracking})"
+        yield "next poll", f"none: tracking ended ({row.tracking})"
         return
     if case.orphaned is not None:
-        yield "next look", clean(case.orphaned)
+        yield "next poll", clean(case.orphaned)
         return
     if not case.running:
-        yield "next look", NO_LOOK
+        yield "next poll", NOT_POLLED
         return
     if row.next_poll_at is None:
-        yield "next look", "soon: the daemon has not noted its plan yet"
+        yield "next poll", "soon: the daemon has not recorded its plan yet"
         return
     if case.as_of == now:
-        yield "next look", f"{ago(row.next_poll_at, now)}, {moment(row.next_poll_at)}"
+        yield "next poll", f"{ago(row.next_poll_at, now)}, {moment(row.next_poll_at)}"
     else:
-        yield "next look", f"was due {ago(row.next_poll_at, now)}; the daemon notes its looks every 30 s"
+        yield "next poll", f"was due {ago(row.next_poll_at, now)}; the daemon records its polls every 30 s"
     reason = _reason_of(row)
     if reason is not None:
         yield "because", clean(reason)
@@ -239,40 +232,40 @@ def _next(case: JobPlan) -> Iterator[tuple[str, str]]:
 
 
 def json_of_explanation(case: JobPlan) -> Facts:
-    """Why a job is asked about when it is, as `explain --json` gives it."""
+    """A job's plan and the numbers behind it, in `explain --json`."""
     row, plan, law = case.job, case.plan, case.law
     return {
         "project": row.project,  # name of the project in the config
-        "kind": row.kind,  # as `track --kind` has it
-        "job_id": row.job_id,  # as MetaStudio names it
+        "kind": row.kind,  # as in `track --kind`
+        "job_id": row.job_id,  # MetaStudio's id of the job
         "state": row.state,  # null before the first answer
         "tracking": str(row.tracking),  # active, finished, lost, expired or stopped
-        "expected_length": row.expected_length,  # seconds of speech by its script, or null
-        "finished": case.finished,  # jobs of its project and kind that succeeded, of the last 200 that ended
-        "typical_median": round(law.quantile(0.5), 1),  # seconds of production: half of the jobs like it take less
+        "expected_length": row.expected_length,  # seconds of speech estimated from its script, or null
+        "finished": case.finished,  # successful jobs of its project and kind, out of the last 200 that ended
+        "typical_median": round(law.quantile(0.5), 1),  # seconds of production: half of the similar jobs take less
         "typical_low": round(law.quantile(0.1), 1),  # 1 of 10 takes less
         "typical_high": round(law.quantile(0.9), 1),  # 9 of 10 take less
-        "last_polled_at": stamp(row.last_polled_at),  # noted every 30 s
-        "asked_by": row.asked_by,  # how it was asked then: single, ids or feed
-        "elapsed": None if plan is None else round(plan.elapsed, 1),  # seconds of production at that look
-        # the moment for which the next keys hold: now, or, where a daemon runs and has not noted yet that it has
-        "as_of": stamp(case.as_of),  # looked again, `next_poll_at`
-        "ended": None if plan is None else round(plan.ended, 6),  # the chance, 0 to 1, that it had ended by then
-        "delay": None if plan is None else round(plan.delay, 4),  # seconds of undetected delay to be expected then
-        # seconds of delay at which a request is worth it: the config's price, raised for want of budget, shared
-        "price": None if plan is None else round(plan.price, 6),  # by the jobs of a list
-        # seconds from then until the delay comes to the price;
+        "last_polled_at": stamp(row.last_polled_at),  # recorded every 30 s
+        "asked_by": row.asked_by,  # how it was polled then: single, ids or feed
+        "elapsed": None if plan is None else round(plan.elapsed, 1),  # seconds in production at that poll
+        # the time for which the next keys hold: now, or `next_poll_at` while a running daemon has not yet recorded
+        "as_of": stamp(case.as_of),  # that poll
+        "ended": None if plan is None else round(plan.ended, 6),  # probability, 0 to 1, that it had ended by then
+        "delay": None if plan is None else round(plan.delay, 4),  # expected undetected delay then, in seconds
+        # seconds of delay at which a request is worth it: the configured price, raised when the budget is short,
+        "price": None if plan is None else round(plan.price, 6),  # divided by the jobs that share a list request
+        # seconds from then until the delay reaches the price;
         "price_in": _reached(plan),  # null: never, or not known
-        "next_poll_at": stamp(row.next_poll_at),  # noted every 30 s; null where nothing is planned
-        "next_reason": row.next_reason,  # why then, in a word
+        "next_poll_at": stamp(row.next_poll_at),  # recorded every 30 s; null if nothing is planned
+        "next_reason": row.next_reason,  # the reason for that time, in a word
         "next_reason_text": _reason_of(row),  # the same as a sentence
-        "shared_by": case.shared_by,  # how many jobs share a request
-        "by_feed": case.by_feed,  # whether the feed is asked instead, for all jobs at once
+        "shared_by": case.shared_by,  # number of jobs that share a request
+        "by_feed": case.by_feed,  # whether the feed is polled instead, for all jobs at once
         "eta": _eta(case),  # as in a job
         "eta_reason": case.outlook.reason,  # as in a job
-        "daemon_running": case.running,  # whether a daemon works on the database
+        "daemon_running": case.running,  # whether a daemon uses the database
         "watch": None if case.status is None else dict(case.status.facts),  # as in `stats`
-        "watch_at": None if case.status is None else stamp(case.status.at),  # when the daemon said so
+        "watch_at": None if case.status is None else stamp(case.status.at),  # when the daemon reported it
     }
 
 
@@ -286,7 +279,7 @@ def _reached(plan: Explanation | None) -> float | None:
 
 
 def _reason_of(row: "JobRow") -> str | None:
-    """Why the job is asked about next, as a sentence; an unknown word as it is."""
+    """The reason for the next poll as a sentence; an unknown word unchanged."""
     word = row.next_reason
     if word is None:
         return None

@@ -1,4 +1,4 @@
-"""Values of the options that narrow a list: words, and `--since`."""
+"""Option types for list filters: words, and `--since`."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from daemon.config.values import seconds, shown
 
 
 class Word(click.ParamType[str]):
-    """A text to compare with what is stored. Bytes that the locale cannot read fit nothing: no text holds them."""
+    """A text to compare with stored text. Bytes that the locale cannot decode are replaced and match nothing."""
 
     name = "text"
 
@@ -19,8 +19,8 @@ class Word(click.ParamType[str]):
 
 
 class Since(click.ParamType[datetime]):
-    """A time that has passed: a length of time before now ("30m", "2h", "3d"), or a date with or without a time
-    (ISO 8601; in the zone of the screen where it names none). Gives an aware datetime in UTC."""
+    """A past time as an aware datetime in UTC: a duration before now ("30m", "2h", "3d"), or an ISO 8601 date with
+    or without a time, in the screen's zone unless it names one."""
 
     name = "since"
 
@@ -35,11 +35,11 @@ class Since(click.ParamType[datetime]):
             found = (found if found.tzinfo else from_local(found)).astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f'{shown(text)} is no time that has passed; write how long ago, such as "30m", "2h" or "3d", or '
+                f'{shown(text)} is not a past time; write how long ago, such as "30m", "2h" or "3d", or '
                 'a date and time, such as "2026-01-05" or "2026-01-05T23:30"',
                 param,
                 ctx,
             )
         if found > now:
-            self.fail(f"{shown(text)} is still to come; write a time that has passed", param, ctx)
+            self.fail(f"{shown(text)} is in the future; write a past time", param, ctx)
         return found

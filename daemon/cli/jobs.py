@@ -1,4 +1,4 @@
-"""`wrapd jobs`: all jobs at a glance."""
+"""`wrapd jobs`: list all jobs."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from daemon.cli.filters import Since, Word
 from daemon.cli.notices import Notices, name_of
 from daemon.cli.outlook import Outlook, Outlooks
 from daemon.cli.output import Column
-from daemon.cli.pages import Pages, most_of, part_of, tell_rest
+from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
@@ -31,7 +31,9 @@ SORTS = ("newest", "oldest", "changed")
 @click.group("jobs", invoke_without_command=True)
 @click.option("--project", type=Word(), metavar="NAME", help="Only jobs of this project.")
 @click.option("--state", type=Word(), metavar="STATE", help="Only jobs in this state, such as PROCESSING.")
-@click.option("--tracking", type=click.Choice([each.value for each in Tracking]), help="Only these.")
+@click.option(
+    "--tracking", type=click.Choice([each.value for each in Tracking]), help="Only jobs with this tracking status."
+)
 @click.option("--tag", type=Word(), metavar="WORD", help="Only jobs with this tag.")
 @click.option("--batch", type=Word(), metavar="WORD", help="Only jobs of this batch.")
 @click.option(
@@ -43,13 +45,12 @@ SORTS = ("newest", "oldest", "changed")
 @click.option(
     "--search",
     metavar="TEXT",
-    help="Only jobs with this text, in capitals or not, in their id, label, name, batch or a tag.",
+    help="Only jobs with this text (ignoring case) in their id, label, name, batch or a tag.",
 )
 @click.option(
     "--sort",
     type=click.Choice(SORTS),
-    help="The last tracked first, the first tracked, or the last change of state. [default: newest; changed with "
-    "--since]",
+    help="Newest or oldest tracked first, or the latest change of state. [default: newest; changed with --since]",
 )
 @list_options
 @zone_option
@@ -70,11 +71,11 @@ def command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """List jobs, ended ones too, the newest first. Needs no running daemon.
+    """List jobs, ended ones included, newest first. Needs no running daemon.
 
-    FOR is how long a job has been in its state, NEXT when it is looked at again, ENDS in how much time its
-    production should end: half of the jobs like it end before, 8 of 10 in the RANGE. `wrapd explain` tells more.
-    On a terminal so much of an id is shown as tells it apart; commands take that for the whole.
+    FOR is how long a job has been in its state, NEXT when it is polled again, ENDS when its production should end:
+    half of the similar jobs end earlier, 8 of 10 within RANGE. See also `wrapd explain`. On a terminal, ids are
+    shortened to a unique prefix, which commands accept.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -90,7 +91,7 @@ def command(
     }
     text = part_of(search)
     if since is not None and sort not in {None, "changed"}:
-        raise UsageFault(f"--since lists the last change of state first; leave --sort {sort} out")
+        raise UsageFault(f"--since sorts by the last change of state; leave out --sort {sort}")
     order = sort or ("newest" if since is None else "changed")
     with opened(config) as store:
         found = _found(store, config, fit, sort=order, search=text, most=most)
@@ -102,7 +103,7 @@ def command(
             filtered = text is not None or any(value is not None for value in fit.values())
             _show(config, found, several=project is None and len(config.projects) > 1, filtered=filtered)
         newest = order == "newest"
-        tell_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
+        note_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
 command.add_command(move.jobs)
@@ -113,7 +114,7 @@ def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bo
     notices = Notices(running=running, grace=config.polling.not_found_grace)
     cells = ([_cells(row, config, each, running=running) for row, each in notices.watch(page)] for page in found)
     empty = (
-        "No job fits; `wrapd jobs` without options lists all."
+        "No job matches; `wrapd jobs` without options lists all."
         if filtered
         else "No job is tracked yet; `wrapd track JOB_ID` adds one."
     )
@@ -122,12 +123,11 @@ def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bo
 
 
 def _require_known(config: "Config", project: str | None, state: str | None) -> None:
-    """Nothing was found. A name that was mistyped is a fault, a project without jobs is none. Raises
-    UnknownName."""
+    """Raise UnknownName if a name is unknown: a mistyped name is an error, a project without jobs is not."""
     if project is not None:
         config.project(project)
     if state is not None and state not in State.__members__:
-        raise UnknownName(f"no job is in a state {shown(state)}; {suggestion(state, State.__members__)}")
+        raise UnknownName(f"no job is in state {shown(state)}; {suggestion(state, State.__members__)}")
 
 
 def _found(
@@ -159,7 +159,7 @@ def _columns(*, several: bool) -> list[Column]:
 
 
 def view_of(row: "JobRow", expected: Outlook) -> views.Job:
-    """A job as `--json` gives it."""
+    """The job's view for `--json`."""
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
@@ -178,7 +178,7 @@ def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -
 
 
 def standing(row: "JobRow") -> str:
-    """The state in a word or two: why tracking ended where that was not the service's word."""
+    """The state in a word or two; if tracking ended for another reason than the state, that reason first."""
     state = row.state or "new"
     if row.tracking in (Tracking.ACTIVE, Tracking.FINISHED):
         return state
@@ -189,5 +189,5 @@ def _next(row: "JobRow", now: datetime, *, running: bool) -> str:
     if row.tracking is not Tracking.ACTIVE or not running:
         return "-"
     if row.next_poll_at is None or row.next_poll_at <= now:
-        return "soon"  # the daemon notes its plan every half minute only
+        return "soon"  # the daemon records its plan only every 30 s
     return f"in {about((row.next_poll_at - now).total_seconds())}"

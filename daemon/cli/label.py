@@ -1,4 +1,4 @@
-"""`wrapd label`: what people call jobs."""
+"""`wrapd label`: set or remove the labels of jobs."""
 
 import click
 
@@ -14,18 +14,12 @@ from daemon.errors import UsageFault
 @click.argument("text", metavar="TEXT")
 @choosing
 @click.pass_context
-def command(
-    ctx: click.Context,
-    *,
-    text: str,
-    choice: Choice,
-) -> None:
-    """Set what people call jobs. It stands in the messages that are sent from then on, and routes go by it. An
-    empty TEXT ("") takes the label away.
+def command(ctx: click.Context, *, text: str, choice: Choice) -> None:
+    """Set the label of jobs. Messages sent from then on show it, and routes can match it. An empty TEXT ("")
+    removes the label.
 
-    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed. --batch, --tag
-    and --state together mean the jobs that fit all of them, ended ones too; before more than one job is changed by
-    them, wrapd says how many and asks.
+    `-` reads ids from standard input, one per line. If any id is unknown, nothing is changed. --batch, --tag and
+    --state select the jobs that match all of them, ended ones included; wrapd asks before it changes several.
     """
     config = config_of(ctx)
     from daemon.commands import read_label, set_label  # noqa: PLC0415 - SQLAlchemy
@@ -35,7 +29,7 @@ def command(
     except ValueError as error:
         raise UsageFault(f"TEXT: {error}") from None
     with opened(config) as store:
-        jobs = chosen(store, config, choice, doing="set the label of" if name else "take the label from")
+        jobs = chosen(store, config, choice, doing="set the label of" if name else "remove the label of")
         if jobs is None:
             output.line("nothing was changed")
             return
@@ -43,7 +37,7 @@ def command(
     said = "no label" if name is None else f"label {name}"
     if not choice.ids:
         changed = sum(each.changed for each in done)
-        output.line(f"{said}: changed {changed} of {count(len(done), 'job')}" if done else "no job fits")
+        output.line(f"{said}: changed {changed} of {count(len(done), 'job')}" if done else "no job matches")
         return
     for each in done:
-        output.line(f"{each.job_id}: {said}{'' if each.changed else ', as before'}")
+        output.line(f"{each.job_id}: {said}{'' if each.changed else ' (unchanged)'}")

@@ -1,4 +1,4 @@
-"""How texts fit a terminal: their cells, where they are cut and broken, how much of an id tells it apart. Pure."""
+"""Fits text to a terminal: measures cells, cuts and wraps text, and shortens ids to unique prefixes. Pure."""
 
 import re
 import unicodedata
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
 SHORT = 8
-"""Characters of an id that are shown, if they tell it apart."""
+"""Characters shown of an id, if they identify it."""
 _EMOJI = "[\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?"
 _PIECES = re.compile(rf"\x1b\[[0-9;]*m|{_EMOJI}(?:\u200d{_EMOJI})+|.", re.DOTALL)
-"""A change of colour, emoji that are joined to one, or a character."""
+"""A colour sequence, a joined emoji sequence, or a single character."""
 _WITHOUT_CELL = frozenset({"Mn", "Me", "Cf"})
 _OPENING = frozenset({"Ps", "Pi"})
-"""After these no line ends."""
+"""Categories of characters that do not end a line."""
 _ENDING = frozenset({"Pe", "Pf", "Po"}) | _WITHOUT_CELL
-"""With these no line begins."""
+"""Categories of characters that do not begin a line."""
 
 
 def shortened(ids: Sequence[str]) -> list[str]:
-    """The beginnings of ids that tell them apart, each at least `SHORT` characters.
+    """The shortest unique prefixes of the ids, each at least `SHORT` characters long.
 
     >>> shortened(["0123456789", "0123456700", "ab", "0123456789"])
     ['012345678', '012345670', 'ab', '012345678']
@@ -33,8 +33,8 @@ def shortened(ids: Sequence[str]) -> list[str]:
 
 
 def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
-    """`text` in lines of at most `room` cells (the first: of `first`). They end at a space or between wide
-    characters; a word that is longer than a line stays whole: it may be an address.
+    """`text` in lines of at most `room` cells (the first: `first`). Lines break at spaces or between wide
+    characters. A word longer than a line is not broken, because it may be a URL.
 
     >>> wrapped("数字人《视频》。 https://h/v", 8)
     ['数字人', '《视', '频》。', 'https://h/v']
@@ -52,7 +52,7 @@ def wrapped(text: str, room: int, *, first: int | None = None) -> list[str]:
 
 
 def _may_break(text: str, at: int) -> bool:
-    """Whether a line may end before the character there."""
+    """Whether a line may break before the character at `at`."""
     before, after = text[at - 1], text[at]
     if after == " ":
         return True
@@ -62,7 +62,7 @@ def _may_break(text: str, at: int) -> bool:
 
 
 def cut(text: str, room: int) -> str:
-    """`text` in at most `room` cells; what is cut ends in a mark.
+    """`text` cut to at most `room` cells, with an ellipsis if cut.
 
     >>> [cut("数字人", room) for room in (6, 5, 4, 1)]
     ['数字人', '数字…', '数…', '…']
@@ -71,15 +71,14 @@ def cut(text: str, room: int) -> str:
 
 
 def cells(text: str) -> int:
-    """Cells of a terminal that `text` takes: two for each wide character, none for one that joins another, and
-    none for colours."""
+    """Terminal cells that `text` takes: two for a wide character, none for combining characters and colours."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_cells_of, _PIECES.findall(text)))
 
 
 def _fitting_in(text: str, room: int) -> int:
-    """How many characters of `text` take at most `room` cells."""
+    """The number of leading characters of `text` that fit into `room` cells."""
     end = taken = 0
     for piece in _PIECES.findall(text):
         taken += _cells_of(piece)
@@ -97,5 +96,5 @@ def _cells_of(piece: str) -> int:
 
 
 def _common(one: str, other: str) -> int:
-    """How many characters at their beginning are the same."""
+    """The length of the common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

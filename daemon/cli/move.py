@@ -1,6 +1,4 @@
-"""`wrapd jobs move` and `wrapd deliveries move`: what is left of a project or channel that was renamed, or taken
-out of the config, goes to another one.
-"""
+"""`wrapd jobs move` and `wrapd deliveries move`: move what belongs to a renamed or removed project or channel."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -19,16 +17,16 @@ if TYPE_CHECKING:
 
 @click.command("move", short_help="Move all jobs of a project to another one.")
 @click.option(
-    "--project", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
+    "--project", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="Source and target."
 )
-@click.option("--yes", is_flag=True, help="Do not ask. Needed without a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; required without a terminal.")
 @click.pass_context
 def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
-    """Move all jobs of a project to another one, ended ones too: it was renamed in the config, or is not there any
-    more. Asks before it does.
+    """Move all jobs of a project to another one, ended ones included, after the project was renamed in or removed
+    from the config. Asks first.
 
-    OLD need not be in the config, NEW must be. A running daemon takes the jobs up at once. What was told of them
-    stays told, and wrapd's own links stay open. A job whose id NEW has as well stays where it is.
+    OLD need not be in the config, NEW must be. A running daemon picks up the jobs at once. Alerts are not
+    repeated, and wrapd's own links stay valid. A job whose id NEW already has is not moved.
     """
     config = config_of(ctx)
     old, new = ProjectName(names[0]), ProjectName(names[1])
@@ -50,23 +48,25 @@ def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
     )
     if found.stay:
         more = f" and {found.stay - len(found.twins)} more" if found.stay > len(found.twins) else ""
-        output.line(f"{count(found.stay, 'job')} left, since {new} has the same: {', '.join(found.twins)}{more}")
-        output.line(f"`wrapd untrack --project {shlex.quote(old)} JOB_ID` gives up what is left")
+        output.line(
+            f"{count(found.stay, 'job')} not moved, since {new} has the same: {', '.join(found.twins)}{more}"
+        )
+        output.line(f"`wrapd untrack --project {shlex.quote(old)} JOB_ID` stops tracking them")
 
 
-@click.command("move", short_help="Have another channel send what waits for one.")
+@click.command("move", short_help="Move unsent alerts to another channel.")
 @click.option(
-    "--channel", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="From which one to which."
+    "--channel", "names", type=Word(), nargs=2, required=True, metavar="OLD NEW", help="Source and target."
 )
-@click.option("--yes", is_flag=True, help="Do not ask. Needed without a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; required without a terminal.")
 @click.pass_context
 def deliveries(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
-    """Have another channel send what waits for one: it was renamed in the config, or is not there any more. Asks
-    before it does.
+    """Move the unsent alerts of a channel to another one, after the channel was renamed in or removed from the
+    config. Asks first.
 
     OLD need not be in the config, NEW must be. Pending and held alerts are sent at once, or after NEW's own quiet
-    hours; dead ones stay dead, and can be sent again by `retry`. Nothing is told twice: what was sent stays with
-    OLD, and so does what NEW has as well.
+    hours; dead ones stay dead until you `retry` them. Nothing is sent twice: alerts already sent, and alerts that
+    NEW also has, stay with OLD.
     """
     config = config_of(ctx)
     old, new = ChannelName(names[0]), ChannelName(names[1])
@@ -88,11 +88,11 @@ def deliveries(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
     output.line(moved if found.moved else f"nothing to move from channel {old}")
     if found.twins:
         output.line(
-            f"{count(found.twins, 'alert')} left, since {new} has the same; "
-            f"`wrapd deliveries cancel --channel {shlex.quote(old)}` gives up what is left"
+            f"{count(found.twins, 'alert')} not moved, since {new} has the same; "
+            f"`wrapd deliveries cancel --channel {shlex.quote(old)}` gives them up"
         )
     if found.sending:
-        output.line(f"{count(found.sending, 'alert')} left, which {old} is sending just now")
+        output.line(f"{count(found.sending, 'alert')} not moved, since {old} is sending right now")
 
 
 def _jobs(found: "MovedJobs") -> str:

@@ -1,5 +1,4 @@
-"""What the lines below a list of jobs say of its rows: that nobody asks about them, that the service does not know
-some of them yet."""
+"""The notes below a list of jobs: no daemon polls them, or the service does not know some of them yet."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -14,34 +13,34 @@ if TYPE_CHECKING:
 
 Pair = TypeVar("Pair", bound="tuple[JobRow, object]")
 
-NO_LOOK = "none: no daemon works on this database; start it with `wrapd run`"
-"""When a job is asked about next, where nobody asks."""
+NOT_POLLED = "none: no daemon uses this database; start one with `wrapd run`"
+"""The next poll of a job when no daemon runs."""
 _NAMED = 3
-"""Jobs that a line names."""
+"""Jobs named in a note."""
 
 
 def no_daemon(so: str) -> str:
-    """That no daemon runs, and what follows."""
-    return f"No daemon runs on this database: {so}. `wrapd run` starts one."
+    """The note that no daemon runs, with the consequence `so`."""
+    return f"No daemon uses this database: {so}. `wrapd run` starts one."
 
 
 def name_of(row: "JobRow") -> str | None:
-    """What people call the job."""
+    """The job's label, else the name of its video."""
     return row.label or row.asset.asset_name
 
 
 def is_unknown(row: "JobRow") -> bool:
-    """Whether the service did not know the job when it was last asked."""
+    """Whether the service did not know the job at the last poll."""
     return row.tracking is Tracking.ACTIVE and row.next_reason == Reason.UNKNOWN
 
 
 def unknown_yet(grace: float) -> str:
-    """That the service does not know a job yet, and what comes of it after `grace` seconds."""
-    return f"the service does not know it yet; if that stays so for {about(grace)} it is reported as lost"
+    """The note that the service does not know a job yet; after `grace` seconds it counts as lost."""
+    return f"the service does not know it yet; after {about(grace)} it is reported as lost"
 
 
 class Notices:
-    """Watches the rows of a list go by, and says at its end what a person should know of them."""
+    """Collects notes about the rows of a list while they are printed."""
 
     def __init__(self, *, running: bool, grace: float) -> None:
         self._running = running
@@ -51,7 +50,7 @@ class Notices:
         self._names: list[str] = []
 
     def watch(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
-        """The same pairs."""
+        """Yield the same pairs."""
         for pair in pairs:
             row = pair[0]
             self._active = self._active or row.tracking is Tracking.ACTIVE
@@ -63,13 +62,10 @@ class Notices:
             yield pair
 
     def lines(self) -> Iterator[str]:
-        """What there is to say."""
+        """The notes."""
         if self._active and not self._running:
-            yield no_daemon("nobody asks about these jobs")
+            yield no_daemon("these jobs are not polled")
         if self._unknown:
             rest = self._unknown - len(self._names)
             named = ", ".join(self._names) + (f" and {rest} more" if rest else "")
-            yield (
-                f"The service does not know yet: {named}. What it does not know for {about(self._grace)} is "
-                "reported as lost."
-            )
+            yield f"Not known to the service yet: {named}. After {about(self._grace)} they are reported as lost."

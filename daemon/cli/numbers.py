@@ -1,4 +1,4 @@
-"""Numbers and moments on the command line that no later part chokes on."""
+"""Option types for numbers, durations and times, within bounds that every later part can handle."""
 
 import math
 from datetime import UTC, datetime
@@ -10,11 +10,11 @@ from daemon.config.values import seconds, spoken
 
 _SHORTEST = 60.0
 LARGEST = 2**63 - 1
-"""The largest number that SQLite takes."""
+"""The largest integer that SQLite can store."""
 
 
 class Count(click.IntRange):
-    """A whole number from 1 on. One that is larger than any count or id can be becomes the largest."""
+    """A whole number from 1. Numbers beyond SQLite's range become the largest one."""
 
     def __init__(self) -> None:
         super().__init__(min=1)
@@ -24,7 +24,7 @@ class Count(click.IntRange):
 
 
 class Factor(click.FloatRange):
-    """A number over 0 that is one: neither nan nor without end."""
+    """A finite number greater than 0."""
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True)
@@ -32,12 +32,12 @@ class Factor(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no number to reckon with; write one over 0, such as 20", param, ctx)
+            self.fail(f"{value!r} is not a finite number; write one greater than 0, such as 20", param, ctx)
         return number
 
 
 class Duration(click.ParamType[float]):
-    """A length of time as the config writes it, a minute at least, in seconds."""
+    """A duration in the config's notation, at least a minute; in seconds."""
 
     name = "duration"
 
@@ -52,7 +52,7 @@ class Duration(click.ParamType[float]):
 
 
 class MomentType(click.ParamType[datetime]):
-    """A date and time, ISO 8601; in UTC where it names no zone."""
+    """An ISO 8601 date and time, in UTC unless it names a zone."""
 
     name = "moment"
 
@@ -61,4 +61,4 @@ class MomentType(click.ParamType[datetime]):
             found = datetime.fromisoformat(str(value))
             return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f'{value!r} is no moment; write one like "2026-01-05T23:30" (UTC)', param, ctx)
+            self.fail(f'{value!r} is not a date and time; write one such as "2026-01-05T23:30" (UTC)', param, ctx)

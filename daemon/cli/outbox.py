@@ -1,4 +1,4 @@
-"""`wrapd deliveries retry|cancel|revive|resend`: sending alerts again, giving them up, bringing them back."""
+"""`wrapd deliveries retry|cancel|revive|resend`: retry, give up, restore and repeat alerts."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -8,7 +8,7 @@ import click
 from daemon.cli import output
 from daemon.cli.filters import Since, Word
 from daemon.cli.numbers import Count
-from daemon.cli.session import CLOCK, agreed, config_of, job_ids, one_job, opened
+from daemon.cli.session import CLOCK, agreed, config_of, one_id, one_job, opened
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -27,19 +27,19 @@ _ids = click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
 
 @click.command("retry", epilog=_NUMBER)
 @_ids
-@click.option("--dead", is_flag=True, help="All dead ones.")
+@click.option("--dead", is_flag=True, help="All dead alerts.")
 @click.option(
-    "--channel", metavar="NAME", help="Of this channel: its held and dead ones; with --dead only the dead."
+    "--channel", metavar="NAME", help="Held and dead alerts of this channel; with --dead only the dead ones."
 )
 @click.pass_context
 def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
-    """Send dead and held alerts again, now. Those that were sent stay sent."""
+    """Send dead and held alerts again now. Alerts already sent are not repeated."""
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
     if ids and dead:
-        raise UsageFault("name either ids or --dead")
+        raise UsageFault("give either ids or --dead")
     if not ids and not dead and channel is None:
-        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
+        raise UsageFault("which alerts? Give ids, --dead for all dead ones, or --channel NAME")
     config = config_of(ctx)
 
     def work(tx: "Transaction") -> int:
@@ -50,23 +50,23 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
     output.line(f"{count(done, 'alert')} will be sent again" if done else "nothing to send again")
 
 
-@click.command("cancel", epilog=_NUMBER, short_help="Give up alerts that are not sent; asks before several.")
+@click.command("cancel", epilog=_NUMBER, short_help="Give up unsent alerts; asks before several.")
 @_ids
-@click.option("--dead", is_flag=True, help="All dead ones; with --channel those of this channel.")
+@click.option("--dead", is_flag=True, help="All dead alerts; with --channel those of the channel.")
 @click.option(
-    "--channel", metavar="NAME", help="Of this channel: all that are not sent yet; with --dead the dead."
+    "--channel", metavar="NAME", help="All unsent alerts of this channel; with --dead only the dead ones."
 )
-@click.option("--yes", is_flag=True, help="Do not ask. Needed for more than one without a terminal.")
+@click.option("--yes", is_flag=True, help="Do not ask; required for several without a terminal.")
 @click.pass_context
 def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str | None, yes: bool) -> None:
-    """Give up alerts that are not sent: pending, held and dead ones. One that is being sent stays. Asks before it
-    gives up more than one. `revive` brings them back."""
+    """Give up unsent alerts: pending, held and dead ones, but not one that is being sent. Asks before it gives up
+    more than one. `revive` restores them."""
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
     if ids and (dead or channel is not None):
-        raise UsageFault("name either ids, or --dead or --channel")
+        raise UsageFault("give either ids, or --dead or --channel")
     if not ids and not dead and channel is None:
-        raise UsageFault("which ones? Name ids, --dead for all dead ones, or --channel NAME")
+        raise UsageFault("which alerts? Give ids, --dead for all dead ones, or --channel NAME")
     config = config_of(ctx)
 
     def choose(tx: "Transaction") -> list[int]:
@@ -77,33 +77,33 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
         if len(chosen) > 1 and not yes and not agreed(f"give up {len(chosen)} alerts", "They will not be sent"):
             output.line("nothing was canceled")
             return
-        # Exactly what was asked about: not what was written while somebody thought about it.
+        # Exactly the confirmed alerts, not those written while the user was thinking.
         done = store.write_now(lambda tx: commands.cancel(tx, chosen, at=CLOCK.now()))
     output.line(f"{count(done, 'alert')} will not be sent" if done else "nothing to cancel")
 
 
-@click.command("revive", epilog=_NUMBER, short_help="Bring canceled alerts back.")
+@click.command("revive", epilog=_NUMBER, short_help="Restore canceled alerts.")
 @_ids
-@click.option("--channel", metavar="NAME", help="All of this channel that were canceled.")
+@click.option("--channel", metavar="NAME", help="All canceled alerts of this channel.")
 @click.option(
     "--since",
     type=Since(),
     metavar="TIME",
-    help='All that were canceled since: "30m", "2h", "3d" ago, or a date and time. [default: 1d with --channel]',
+    help='All alerts canceled since: "30m", "2h", "3d" ago, or a date and time. [default: 1d with --channel]',
 )
 @zone_option
 @click.pass_context
 def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since: datetime | None) -> None:
-    """Bring canceled alerts back: they are sent now, in the order in which they were written, in quiet hours too.
+    """Restore canceled alerts: they are sent now, oldest first, even in quiet hours.
 
     Without ids, alerts that wrapd itself has replaced by later ones stay canceled.
     """
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
     if ids and (channel is not None or since is not None):
-        raise UsageFault("name either ids, or --channel or --since")
+        raise UsageFault("give either ids, or --channel or --since")
     if not ids and channel is None and since is None:
-        raise UsageFault("which ones? Name ids, --channel NAME, or --since with a time such as 2h")
+        raise UsageFault("which alerts? Give ids, --channel NAME, or --since with a time such as 2h")
     config = config_of(ctx)
 
     def work(tx: "Transaction") -> "Revived":
@@ -112,40 +112,38 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 
     with opened(config) as store:
         done = store.write_now(work)
-    output.line(f"{count(done.count, 'alert')} will be sent" if done.count else "nothing to bring back")
+    output.line(f"{count(done.count, 'alert')} will be sent" if done.count else "nothing to restore")
     if done.older:
-        output.line(f"{count(done.older, 'alert')} canceled earlier: name ids, or an earlier --since, such as 30d")
+        output.line(f"{count(done.older, 'alert')} canceled earlier: give ids, or an earlier --since such as 30d")
 
 
-@click.command("resend", epilog=_NUMBER, short_help="Send again what was sent, marked as asked for.")
+@click.command("resend", epilog=_NUMBER, short_help="Send sent alerts again, marked as repeated on request.")
 @_ids
-@click.option("--job", metavar="JOB_ID", help="All that were sent about this job.")
-@click.option("--batch", type=Word(), metavar="WORD", help="All that were sent about this batch and its jobs.")
-@click.option("--project", type=Word(), metavar="NAME", help="Of this project; needed where several have the job.")
+@click.option("--job", metavar="JOB_ID", help="All alerts sent about this job.")
+@click.option("--batch", type=Word(), metavar="WORD", help="All alerts sent about this batch and its jobs.")
+@click.option("--project", type=Word(), metavar="NAME", help="Of this project; required if several have the job.")
 @click.option(
     "--since",
     type=Since(),
     metavar="TIME",
-    help='All that were sent since: "30m", "2h", "3d" ago, or a date and time.',
+    help='All alerts sent since: "30m", "2h", "3d" ago, or a date and time.',
 )
-@click.option("--from", "origin", metavar="NAME", help="With these: only what went to this channel.")
-@click.option("--channel", metavar="NAME", help="Send them to this channel instead; each event once.")
+@click.option("--from", "origin", metavar="NAME", help="With these options: only alerts sent to this channel.")
+@click.option("--channel", metavar="NAME", help="Send them to this channel instead, each event once.")
 @zone_option
 @click.pass_context
 def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **fit: Unpack["_Fit"]) -> None:
-    """Send again what was sent: each message says that somebody asked for it. They go out now, in quiet hours too.
+    """Send sent alerts again, now, even in quiet hours. Each message says that it was requested.
 
-    The alert that was sent stays as it is, and a new one is written; not more than 500 at once.
+    The original alert is unchanged, and a new one is written; at most 500 at a time.
     """
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
     chosen = any(fit[name] is not None for name in ("job", "batch", "since"))
     if ids and any(value is not None for value in fit.values()):
-        raise UsageFault("name either ids, or what was sent by --job, --batch or --since")
+        raise UsageFault("give either ids, or --job, --batch or --since")
     if not ids and not chosen:
-        raise UsageFault("which ones? Name ids, --job JOB_ID, --batch WORD, or --since with a time such as 2h")
-    if fit["job"] == "-":
-        raise UsageFault("`deliveries resend --job` takes one job id, no list")
+        raise UsageFault("which alerts? Give ids, --job JOB_ID, --batch WORD, or --since with a time such as 2h")
     config = config_of(ctx)
     if fit["project"] is not None:
         config.project(fit["project"])
@@ -158,15 +156,15 @@ def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **f
             lambda tx: commands.resend(tx, rows, channels=config.channels, to=to, at=CLOCK.now())
         )
     if not done:
-        output.line("nothing was sent that fits")
+        output.line("no sent alert matches")
         return
-    output.line(f"{count(done, 'alert')} will be sent again, marked as asked for")
+    output.line(f"{count(done, 'alert')} will be sent again, marked as repeated on request")
     if done > 1:
-        output.line("`wrapd deliveries` lists them, `wrapd deliveries cancel` takes back what is not sent yet")
+        output.line("`wrapd deliveries` lists them, `wrapd deliveries cancel` gives up those not sent yet")
 
 
 class _Fit(TypedDict):
-    """The options of `resend` that say what was sent."""
+    """The options of `resend` that select sent alerts."""
 
     job: str | None
     batch: str | None
@@ -176,12 +174,12 @@ class _Fit(TypedDict):
 
 
 def _sent_filter(tx: "Transaction", config: Config, fit: _Fit) -> "SentFilter":
-    """What the options mean. Raises UnknownName and UsageFault."""
+    """The options as a filter. Raises UnknownName and UsageFault."""
     from daemon.commands import SentFilter  # noqa: PLC0415 - SQLAlchemy
 
     job, project = fit["job"], fit["project"]
     return SentFilter(
-        job=None if job is None else one_job(tx, job_ids([job])[0], project).id,
+        job=None if job is None else one_job(tx, one_id(job, "deliveries resend --job"), project).id,
         batch=fit["batch"],
         project=None if project is None else ProjectName(project),
         since=fit["since"],
@@ -190,7 +188,7 @@ def _sent_filter(tx: "Transaction", config: Config, fit: _Fit) -> "SentFilter":
 
 
 def _channel(tx: "Transaction", config: Config, name: str | None) -> ChannelName | None:
-    """A channel of the config, or one that was there when alerts were written. Raises UnknownName."""
+    """A channel of the config, or a former one that still has alerts. Raises UnknownName."""
     if name is None:
         return None
     known = dict.fromkeys([*config.channels, *(channel for channel, _ in tx.outbox.counts())])

@@ -1,6 +1,6 @@
-"""What is expected of a running job, by what was learned of jobs like it. From the database alone.
+"""Estimates when running jobs and batches end, learned from similar jobs in the database.
 
-Owns the words for why nothing can be said. Never asks the service.
+Owns the sentences that say why there is no estimate. Never queries the service.
 """
 
 from collections import Counter, defaultdict
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from daemon.store import BatchRow, JobRow, Transaction, WatchRow
 
 MOST_RUNNING = 1000
-"""Running jobs that are read to learn from: where there are more, the newest of them would not stand for all."""
+"""Running jobs read to learn from. If there are more, none is used: the newest would not represent them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What remains of a job's production as of `at`; without it the `reason`, None where none is called for."""
+    """A job's remaining production time as of `at`, or the `reason` why there is none (None if not applicable)."""
 
     at: datetime
     eta: Eta | None = None
     reason: str | None = None
 
     def ends_at(self, seconds: float) -> datetime:
-        """The moment that is so many seconds ahead."""
+        """The time `seconds` after `at`."""
         return self.at + timedelta(seconds=seconds)
 
 
 def learned(transaction: "Transaction") -> Durations:
-    """What the jobs that ended, and those that run, teach."""
+    """The production times learned from ended and running jobs."""
     from daemon.watch.learning import durations_of, elapsed_of  # noqa: PLC0415 - SQLAlchemy
 
     finished = transaction.jobs.finished()
@@ -58,8 +58,7 @@ def key_of(row: "JobRow") -> ClassKey:
 
 
 class Outlooks:
-    """The outlooks of jobs that are read page by page, as of `now`. What there is to learn is read once, and only
-    where a job is in production."""
+    """The outlooks, as of `now`, of jobs read page by page. Learns once, and only if a job is in production."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -87,7 +86,7 @@ class Outlooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutlook(Outlook):
-    """What remains of a batch until its last end; without an ETA it comes after `soonest` seconds, if that much is
+    """The time until the last job of a batch ends. Without an ETA, it takes at least `soonest` seconds, if
     known."""
 
     soonest: float | None = None
@@ -100,10 +99,10 @@ def _unended(job: "WatchRow", now: datetime) -> Unended:
 
 
 def _no_last_end(last: LastEnd) -> str | None:
-    """Why nobody can say when the last job ends."""
+    """Why there is no estimate for the last end."""
     if last.not_begun:
         return f"not in production yet: {count(last.not_begun, 'job')}"
-    return f"nobody can say when they end: {count(last.unknown, 'job')}" if last.unknown else None
+    return f"no estimate for {count(last.unknown, 'job')}" if last.unknown else None
 
 
 def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
@@ -114,27 +113,27 @@ def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
         return Outlook(at=now, reason=_not_running(row))
     elapsed = elapsed_of(row, now)
     if elapsed is None:
-        return Outlook(at=now, reason="nobody knows when its production began")
+        return Outlook(at=now, reason="the start of its production is not known")
     finished = durations.finished(key_of(row))
     if finished < ETA_FROM:
         so_far = f"{finished} so far" if finished else "none so far"
         return Outlook(at=now, reason=f"fewer than {ETA_FROM} finished jobs of this kind ({so_far})")
     expected = eta(durations, key_of(row), row.expected_length, elapsed)
     if expected is None:
-        return Outlook(at=now, reason="it has run longer than every job of its kind that is known")
+        return Outlook(at=now, reason="it has run longer than every known job of its kind")
     return Outlook(at=now, eta=expected)
 
 
 def why_orphaned(row: "JobRow", config: Config) -> str | None:
-    """Why nobody asks about an active job, and what to do; None where somebody does."""
+    """Why an active job is not polled, and what to do; None if it is."""
     if not views.is_orphaned(row, config.projects):
         return None
     command = move_command("project", row.project, config.projects)
-    return f"none: the config has no project {row.project}, so nobody asks; `{command}` moves its jobs"
+    return f"none: the config has no project {row.project}; `{command}` moves its jobs"
 
 
 def in_production(row: "JobRow") -> bool:
-    """Whether the job is produced, as far as wrapd knows."""
+    """Whether the job is in production, as far as wrapd knows."""
     return row.tracking is Tracking.ACTIVE and row.state == State.PROCESSING
 
 
@@ -145,15 +144,15 @@ def _not_running(row: "JobRow") -> str | None:
         case None:
             return "the service has not answered for it yet"
         case State.WAITING:
-            return "it waits: its production has not begun"
+            return "its production has not begun"
         case State.BLOCK:
             return "it is frozen"
         case _:
-            return "nobody knows what its state means"
+            return "wrapd does not know its state"
 
 
 def spread(seconds: Sequence[float]) -> tuple[float, float, float] | None:
-    """The 10 %, 50 % and 90 % quantiles; None for nothing. Between two values the nearer one counts."""
+    """The 10%, 50% and 90% quantiles, each the value of the nearest rank; None for an empty sequence."""
     if not seconds:
         return None
     ordered = sorted(seconds)
@@ -162,5 +161,5 @@ def spread(seconds: Sequence[float]) -> tuple[float, float, float] | None:
 
 
 def counted(numbers: "Counter[str]") -> str:
-    """`3 WAITING, 2 PROCESSING`, the most first."""
+    """Counts in descending order, as in `3 WAITING, 2 PROCESSING`."""
     return ", ".join(f"{number} {name}" for name, number in numbers.most_common() if number)

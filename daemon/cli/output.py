@@ -1,7 +1,7 @@
-"""What commands write to standard output: tables and lines for people, one document for machines.
+"""Writes to standard output: tables and lines for people, one JSON document for machines.
 
-A terminal gets colours, and tables and lines that fit it; anything else gets plain aligned text. Every value
-passes `text.clean`.
+A terminal gets colours and output fitted to its width; anything else gets plain aligned text. Every value passes
+`text.clean`.
 """
 
 import json
@@ -46,25 +46,23 @@ _BEYOND = re.compile(r"[^\n -~]")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _GAP = 2
 _LEAST = 6
-"""Cells below which no column is narrowed."""
+"""Columns are not narrowed below this many cells."""
 _ROOM = 20
-"""Cells that a text in lines has, however narrow the terminal is."""
-
+"""Minimum width of wrapped text in cells, however narrow the terminal is."""
 
 Facts = dict[str, object]
-"""What `--json` gives for one thing. docs/cli.md is made from the comments beside the keys: they may grow, none
-goes or changes its meaning."""
+"""One object of `--json`. docs/cli.md is generated from the comments next to the keys. Keys may be added, but not
+removed or changed in meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column. In a pipe it stands as it is, one of `free` text behind the others: what is left of it can be
-    counted on.
+    """A column. In a pipe all columns are complete, with `free` text last so that scripts can count on the others.
 
-    On a terminal one that `gives` is shortened where there is too little room; but before it has less than `least`
-    cells, those that are `spare` are left out, the highest number first. One that is `alike` is left out where all
-    its cells are the same. Of `ids` so much is shown as tells them apart. What is `below` stands under its row,
-    with the title before it and as many lines as it takes; `-` is not shown.
+    On a terminal, a column that `gives` is shortened if there is too little room, but before it gets narrower than
+    `least` cells, `spare` columns are dropped, highest number first. An `alike` column is dropped if all its cells
+    are the same. `ids` are shortened to unique prefixes. A `below` column is printed under its row after its
+    title, on as many lines as needed, unless it is `-`.
     """
 
     title: str
@@ -79,13 +77,13 @@ class Column:
 
 
 def document(value: object) -> None:
-    """One JSON document."""
+    """Write one JSON document."""
     click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii"))
 
 
 def as_json(value: object, *, encoding: str) -> str:
-    """`value` as JSON for a stream in `encoding`. Characters stand as they are; escaped is what the stream cannot
-    carry, lone surrogates among it, and what a terminal could take for a command or for a turn of direction."""
+    """`value` as JSON for a stream in `encoding`. Escapes only characters that the stream cannot carry (such as
+    lone surrogates) and those that a terminal could interpret: control and bidirectional characters."""
 
     def safe(found: re.Match[str]) -> str:
         char = found[0]
@@ -103,7 +101,7 @@ def as_json(value: object, *, encoding: str) -> str:
 
 
 def documents(values: Iterable[object]) -> None:
-    """One JSON document: a list, written element by element as `document` would write it."""
+    """Write one JSON document: a list, written element by element in the format of `document`."""
     encoding = sys.stdout.encoding or "ascii"
     begin = "[\n  "
     for value in values:
@@ -113,30 +111,29 @@ def documents(values: Iterable[object]) -> None:
 
 
 def line(text: str = "") -> None:
-    """One line of plain text."""
+    """Write one line of plain text."""
     click.echo(clean(text))
 
 
 def notes(texts: Iterable[str | None]) -> None:
-    """Lines below a list, for a terminal only."""
+    """Write notes below a list, on a terminal only."""
     for text in texts if is_terminal() else ():
         if text is not None:
             click.echo(hanging("", clean(text)))
 
 
 def verdict(what: str, word: str, text: str) -> None:
-    """One line that says how it stands with something; `word` in its colour."""
+    """Write one line with the verdict on something; `word` in its colour."""
     click.echo(hanging(f"{clean(what)}: {coloured(word)}: ", clean(text), indent=4))
 
 
 def fact(name: str, value: str) -> str:
-    """A line of a name and what is said of it."""
+    """A line of a name and its value."""
     return hanging(f"  {name:<10} ", value)
 
 
 def hanging(begin: str, text: str, *, indent: int | None = None) -> str:
-    """`text` behind `begin`; on a terminal in lines that fit it, those after the first as far in as the text, or
-    as `indent` says."""
+    """`begin` and `text`; on a terminal wrapped, with continuation lines indented like the text or by `indent`."""
     if not is_terminal():
         return begin + text
     columns, behind = shutil.get_terminal_size().columns, cells(begin) if indent is None else indent
@@ -150,7 +147,7 @@ def coloured(word: str) -> str:
 
 
 def styled(text: str, style: str) -> str:
-    """`text` as a terminal shows it in a style such as "bold red"; without colours where NO_COLOR is set."""
+    """`text` in a style such as "bold red" on a terminal; without colours if NO_COLOR is set."""
     words = set(style.split())
     if not words or not is_terminal():
         return clean(text)
@@ -159,7 +156,7 @@ def styled(text: str, style: str) -> str:
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Rows under titles; where there are none the sentence `empty`, on a terminal only."""
+    """Write rows under titles; if there are none, the sentence `empty`, on a terminal only."""
     tables(columns, [rows], empty=empty)
 
 
@@ -182,7 +179,7 @@ def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], 
 
 
 def _plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[int]:
-    """Write rows, the columns at least `widths` wide. Returns how wide they are."""
+    """Write rows with columns at least `widths` wide. Returns the widths used."""
     wide = list(widths)
     for row in rows:
         wide = [max(width, cells(cell)) for width, cell in zip(wide, row, strict=True)]
@@ -211,7 +208,7 @@ def _row(texts: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def _across(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[list[Column], list[list[str]]]:
-    """The columns that stand beside each other, and their cells, the titles first."""
+    """The columns shown side by side, and their cells, titles first."""
     across, taken = [], []
     for column, *texts in zip(columns, *rows, strict=True):
         if column.below or (column.alike and len(set(texts)) < 2):
@@ -222,8 +219,9 @@ def _across(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[l
 
 
 def fitting(columns: Sequence[Column], natural: Sequence[int], *, room: int) -> tuple[list[int], list[int]]:
-    """Which of the columns fit into `room` cells, and how wide; `natural` is how wide they would be. Only where
-    those that give are at their least, and none is spare, others are narrowed too, the widest first."""
+    """The indexes of the columns that fit into `room` cells, and their widths; `natural` are their full widths.
+    Once all giving columns are at their minimum and no spare ones are left, the others are narrowed too, widest
+    first."""
     shown = list(range(len(columns)))
     least = [
         min(width, column.least) if column.gives else width for column, width in zip(columns, natural, strict=True)

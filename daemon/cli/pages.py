@@ -1,8 +1,8 @@
-"""Long lists, read and written page by page: neither 100,000 rows nor a reader that stalls take much memory.
+"""Reads and writes long lists page by page, so that neither 100,000 rows nor a stalled reader take much memory.
 
-Each page is a transaction of its own: one that stays open as long as somebody reads would keep the write-ahead
-log from being emptied. A page begins where the one before it ended: a row that stays where it is comes once, and
-one that moves meanwhile (a job that changes, in a list by change) may come twice or not at all.
+Each page is a transaction of its own: a transaction held open while a user reads would keep the write-ahead log
+from being truncated. A page begins where the previous one ended. A row that keeps its position appears exactly
+once; one that moves in the meantime (a job that changes, in a list by change) may appear twice or not at all.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT_ONCE = 500
-"""Rows of a page."""
+"""Rows per page."""
 ON_TERMINAL = 50
-"""Rows that a terminal shows unless it is asked for more."""
+"""Rows shown on a terminal by default."""
 COUNTED = 10_000
-"""Rows that are left out are counted so far: a list of a million must not take longer for it."""
+"""Omitted rows are counted up to this number, so that counting does not slow down a list of a million."""
 SEARCHED = 10_000
-"""Rows that a search looks at where only some are wanted: else one that finds nothing reads the whole table."""
+"""Rows examined by a search with a limit; otherwise a search without matches would read the entire table."""
 
 
 def most_of(limit: int | None, *, everything: bool, as_json: bool) -> int | None:
-    """How many rows are shown at most; None: all. Raises UsageFault where the options contradict each other."""
+    """The maximum number of rows, None for all. Raises UsageFault if the options contradict each other."""
     if everything and limit is not None:
         raise UsageFault("--all and --limit exclude each other; leave one out")
     if limit is None and not everything and not as_json and is_terminal():
@@ -43,14 +43,13 @@ def most_of(limit: int | None, *, everything: bool, as_json: bool) -> int | None
 
 
 class PageReader(Protocol[T]):
-    """Reads a page: at most `size` rows beyond the place `after`."""
+    """Reads a page: at most `size` rows after the place `after`."""
 
     def __call__(self, transaction: "Transaction", /, *, after: "Place | None", size: int) -> "Page[T]": ...
 
 
 class Pages(Generic[T]):
-    """Up to `most` rows in pages; where there are none, one empty page. Where `most` is given, a search ends after
-    `SEARCHED` rows."""
+    """Up to `most` rows in pages, or one empty page. If `most` is given, a search stops after `SEARCHED` rows."""
 
     def __init__(self, store: "Store", read: "PageReader[T]", *, most: int | None) -> None:
         self._store, self._read, self._most = store, read, most
@@ -77,33 +76,33 @@ class Pages(Generic[T]):
             self.gave_up = left is not None and self.searched >= SEARCHED
 
     def left_out(self, count: "Counter") -> str | None:
-        """How many rows fit beyond those that were shown, as far as they are counted; None: none."""
+        """The number of matching rows not shown, in words and as far as counted; None if there are none."""
         if not self.cut or self._most is None:
             return None
         if self.searched:
-            return "more may fit"
+            return "more may match"
         upto = self._most + COUNTED + 1
         counted = self._store.read(lambda transaction: count(transaction, upto))
         found = counted.rows - self._most
         if found <= 0:
-            return None if counted.whole else "more may fit"
+            return None if counted.whole else "more may match"
         if counted.whole:
             return f"{found:,} more"
         return f"more than {COUNTED:,} more" if found > COUNTED else f"at least {found:,} more"
 
 
-def tell_rest(pages: Pages[T], count: "Counter", *, newest: bool, as_json: bool) -> None:
-    """Say on a terminal what was left out; everywhere that a search ended before the list did. `count` counts what
-    fits, up to its argument."""
+def note_rest(pages: Pages[T], count: "Counter", *, newest: bool, as_json: bool) -> None:
+    """On a terminal, say how many rows were left out; anywhere, that a search stopped early. `count` counts
+    matching rows up to its argument."""
     if pages.gave_up:
-        click.echo(f"only the first {pages.searched:,} were searched; --all searches every one", err=True)
+        click.echo(f"only the first {pages.searched:,} rows were searched; --all searches all", err=True)
     elif is_terminal() and not as_json and (more := pages.left_out(count)) is not None:
         how = ", all older; --limit N shows the newest N" if newest else "; --limit N shows the first N"
-        output.line(f"{more}{how}, --all every one")
+        output.line(f"{more}{how}, --all shows all")
 
 
 def part_of(search: str | None) -> str | None:
-    """The text that is searched for. Raises UsageFault for a blank one: all would hold it."""
+    """The text to search for. Raises UsageFault for a blank one, which every row would contain."""
     if search is not None and not search.strip():
-        raise UsageFault("--search: the text is empty; write what to look for")
+        raise UsageFault("--search: the text is empty; write what to search for")
     return search

@@ -1,4 +1,4 @@
-"""How a project's watch stands, as the daemon last said: read tolerantly, told in words."""
+"""The daemon's last report on a project, read tolerantly and put into words."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -10,30 +10,30 @@ if TYPE_CHECKING:
     from daemon.store import Status
 
 STALE = 120.0
-"""Seconds after which what the daemon said is no longer how it stands."""
+"""Seconds after which the daemon's report is out of date."""
 
 _FEED = {
     "off": "not used",
-    "trial": "on trial: it is compared with what is found by other ways",
-    "trusted": "trusted: it tells of all ends",
+    "trial": "on trial: compared with the results of other queries",
+    "trusted": "trusted: it reports all ends",
     "distrusted": "distrusted",
 }
 
 
 def number(facts: "Mapping[str, object]", name: str) -> float | None:
-    """A number that the daemon told; None where it told none."""
+    """A reported number, or None."""
     value = facts.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def text(facts: "Mapping[str, object]", name: str) -> str | None:
-    """A text that the daemon told."""
+    """A reported text, or None."""
     value = facts.get(name)
     return value if isinstance(value, str) and value else None
 
 
 def time(facts: "Mapping[str, object]", name: str) -> datetime | None:
-    """A moment that the daemon told."""
+    """A reported time, or None."""
     try:
         at = datetime.fromisoformat(text(facts, name) or "")
     except ValueError:
@@ -41,10 +41,10 @@ def time(facts: "Mapping[str, object]", name: str) -> datetime | None:
     return at if at.tzinfo else None
 
 
-def told(status: "Status | None", *, running: bool, now: datetime) -> Iterator[tuple[str, str]]:
-    """Lines of name and value."""
+def lines(status: "Status | None", *, running: bool, now: datetime) -> Iterator[tuple[str, str]]:
+    """The report in lines of name and value."""
     if status is None:
-        yield "daemon", "runs, and has not told yet how it stands" if running else "has never run on this project"
+        yield "daemon", "runs, but has not reported yet" if running else "has never run on this project"
         return
     facts = status.facts
     yield from _project(facts)
@@ -54,14 +54,17 @@ def told(status: "Status | None", *, running: bool, now: datetime) -> Iterator[t
     yield "requests", _requests(facts)
     old = (now - status.at).total_seconds() > STALE
     if not running:
-        yield "daemon", f"does not run; this is how it stood {ago(status.at, now)}"
+        yield "daemon", f"does not run; it reported this {ago(status.at, now)}"
     elif old:
-        yield "daemon", f"runs, but told this {ago(status.at, now)}: the project may have left its config"
+        yield (
+            "daemon",
+            f"runs, but reported this {ago(status.at, now)}: the project may no longer be in its config",
+        )
 
 
 def _project(facts: "Mapping[str, object]") -> Iterator[tuple[str, str]]:
     if facts.get("up") is False:
-        yield "service", "does not answer; it is tried again and again"
+        yield "service", "does not answer; retrying"
     late = number(facts, "late_seconds")
     if late is not None and late >= 1:
         yield "late", f"the most overdue job has waited for {about(late)}"
@@ -79,8 +82,8 @@ def _feed(facts: "Mapping[str, object]", now: datetime) -> str:
 def _lists(facts: "Mapping[str, object]") -> str:
     size, reason = number(facts, "batch_size") or 1, text(facts, "batch_reason")
     if text(facts, "batch") == "off":
-        return "not used: each job is asked about by itself"
-    said = f"up to {size:.0f} jobs in a request" if size > 1 else "each job is asked about by itself"
+        return "not used: each job is queried individually"
+    said = f"up to {size:.0f} jobs per request" if size > 1 else "each job is queried individually"
     return f"{said}: {clean(reason)}" if reason else said
 
 
@@ -88,7 +91,7 @@ def _price(facts: "Mapping[str, object]") -> str:
     price, pressure = number(facts, "price"), number(facts, "pressure") or 1.0
     if price is None:
         return "not known"
-    raised = f", raised {figure(pressure)} times for want of budget" if pressure > 1 else ""
+    raised = f", raised {figure(pressure)} times because the budget is short" if pressure > 1 else ""
     return f"{figure(price)} s of delay for a request{raised}"
 
 
@@ -96,5 +99,5 @@ def _requests(facts: "Mapping[str, object]") -> str:
     rate, usage = number(facts, "rate"), number(facts, "usage")
     if rate is None:
         return "not known"
-    used = "" if usage is None else f"; {percent(usage)} of the budget was used lately"
-    return f"at most {figure(rate)} a second{used}"
+    used = "" if usage is None else f"; {percent(usage)} of the budget used recently"
+    return f"at most {figure(rate)} per second{used}"

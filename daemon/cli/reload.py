@@ -1,4 +1,4 @@
-"""`wrapd reload`: has the running daemon read its config again, and says what came of it."""
+"""`wrapd reload`: makes the running daemon read its config again, and prints the result."""
 
 import click
 
@@ -10,19 +10,19 @@ from daemon.cli.units import stale
 from daemon.errors import ConfigFault, WrapdError
 
 _PATIENCE = LONGEST_WORK + 30.0
-"""Seconds: what comes first is the daemon's own word that it takes long."""
-_NO_DAEMON = "no daemon runs on this database; `wrapd run` or `systemctl start wrapd` starts one with this config"
-_SILENT = "the daemon has no control socket: its log says why (control.unavailable). SIGHUP has it reload as well"
+"""Seconds; longer than the daemon's own limit, so that its own message about a slow reload comes first."""
+_NO_DAEMON = "no daemon uses this database; `wrapd run` or `systemctl start wrapd` starts one with this config"
+_SILENT = "the daemon has no control socket; its log says why (control.unavailable). Send it SIGHUP to reload"
 
 
-@click.command("reload", short_help="Have the running daemon read its config again.")
+@click.command("reload", short_help="Make the running daemon read its config again.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
-    """Have the running daemon read its config again, with secrets and templates.
+    """Make the running daemon read its config again, with secrets and templates.
 
-    Says what changed, what of it takes a restart, and which credentials of systemd's do. A config with a fault
-    changes nothing: the daemon goes on with the last good one, and the status is 3.
+    Prints what changed and which changes and systemd credentials need a restart. A faulty config changes nothing:
+    the daemon continues with the last good one, and the exit status is 3.
     """
     config = config_of(ctx)
     said = control_client.ask(config.database.path.resolve(), {"request": "reload"}, patience=_PATIENCE)
@@ -38,14 +38,14 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         for each in changed if not faults else ():
             output.line(each)
         if later:
-            output.line(f"used after a restart only: {', '.join(later)}")
+            output.line(f"applied only after a restart: {', '.join(later)}")
         if not changed and not faults:
             output.line("nothing has changed")
         for each in old:
             output.line(each)
     if faults:
         listed = "".join(f"\n  {each}" for each in faults)
-        raise ConfigFault(f"the daemon goes on with its last good config:{listed}")
+        raise ConfigFault(f"the daemon continues with its last good config:{listed}")
 
 
 def _lines(said: dict[str, object], key: str) -> list[str]:

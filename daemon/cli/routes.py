@@ -1,4 +1,4 @@
-"""`wrapd routes`: where alerts go, and why. Sends nothing."""
+"""`wrapd routes`: list the routes, and explain where alerts go and why. Sends nothing."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from daemon.cli import output
 from daemon.cli.asked import running_config
 from daemon.cli.numbers import MomentType
 from daemon.cli.output import Column, Facts
-from daemon.cli.session import CLOCK, has_database, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, has_database, json_option, one_id, one_job, opened
 from daemon.cli.text import clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from daemon.store import JobRow, Refusal, Transaction
 
 _NOUNS = {"project": "projects", "kind": "kinds", "tag": "tags", "batch": "batches", "label": "labels"}
-"""The key of a route for each condition of the domain."""
+"""The route key of each routing condition."""
 _ABOUT = ("routes", "operators", "channels.")
-"""The parts of the config that say where alerts go."""
+"""The parts of the config that determine where alerts go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A channel that its service refuses, and how many alerts wait there."""
+    """A channel refused by its service, and the number of alerts that wait there."""
 
     refusal: "Refusal"
     waiting: int
@@ -42,7 +42,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """Where one alert goes at one moment. `steps` is empty for operators' events, which take no route."""
+    """Where one alert goes at one time. `steps` is empty for operator events, which are not routed."""
 
     subject: Subject
     at: datetime
@@ -50,16 +50,14 @@ class Explained:
     targets: tuple[Target, ...]
     stopped_by: int | None
     held: Mapping[ChannelName, Held]
-    """The channels among the targets that their services refuse now."""
+    """The targets that are currently refused by their services."""
 
 
-@click.group(
-    "routes", short_help="List the routes: which events go to which channels.", invoke_without_command=True
-)
+@click.group("routes", short_help="List routes: which events go to which channels.", invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the routes that the daemon runs with, or those of the config where none runs, in order."""
+    """List the routes that the daemon uses (those of the config if none runs), in order."""
     if ctx.invoked_subcommand is not None:
         return
     with running_config(ctx, *_ABOUT) as config:
@@ -90,29 +88,25 @@ def _list(config: Config, *, as_json: bool) -> None:
         ]
         for number, route in enumerate(routes, start=1)
     ]
-    output.table(columns, rows, empty="There is no route: there is no channel; add a section [channels.NAME].")
+    output.table(columns, rows, empty="No routes, because there is no channel; add a section [channels.NAME].")
     if not config.routes:
-        output.line("The config has no route, so every channel gets these events.")
+        output.line("The config has no routes, so every channel gets these events.")
 
 
-@command.command("explain", short_help="Tell where an alert goes, route by route, and why.")
+@command.command("explain", short_help="Explain where an alert goes, route by route, and why.")
 @click.argument("job", required=False, metavar="[JOB_ID]")
 @click.option(
     "--event",
     metavar="EVENT",
     type=click.Choice([event.value for event in Event]),
-    help="The event that is told; docs/events.md has all.",
+    help="The event of the alert; docs/events.md lists all.",
 )
-@click.option(
-    "--project", metavar="NAME", help="Of this project; with JOB_ID, where several projects have the id."
-)
-@click.option("--kind", type=click.Choice(LISTED_KINDS + UNLISTED_KINDS), help="Without JOB_ID: of this kind.")
-@click.option(
-    "--tag", "tags", multiple=True, metavar="WORD", help="Without JOB_ID: with this tag; may be repeated."
-)
-@click.option("--batch", metavar="WORD", help="Without JOB_ID: of this batch.")
-@click.option("--label", metavar="TEXT", help="Without JOB_ID: with this label.")
-@click.option("--at", type=MomentType(), help='At this moment instead of now, such as "2026-01-05T23:30" (UTC).')
+@click.option("--project", metavar="NAME", help="The job's project; required if several have the id.")
+@click.option("--kind", type=click.Choice(LISTED_KINDS + UNLISTED_KINDS), help="Without JOB_ID: the job's kind.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="Without JOB_ID: a tag; can be repeated.")
+@click.option("--batch", metavar="WORD", help="Without JOB_ID: the job's batch.")
+@click.option("--label", metavar="TEXT", help="Without JOB_ID: the job's label.")
+@click.option("--at", type=MomentType(), help='At this time instead of now, such as "2026-01-05T23:30" (UTC).')
 @zone_option
 @json_option
 @click.pass_context
@@ -129,14 +123,14 @@ def explain(
     at: datetime | None,
     as_json: bool,
 ) -> None:
-    """Tell where an alert goes, route by route, and why, as the daemon runs where one does; nothing is sent.
+    """Explain where an alert goes, route by route, and why, with the daemon's config if one runs. Sends nothing.
 
-    With JOB_ID it is an alert about that job: of the named event, or a line for each. Without, --event says what
-    is told, and the other options of what.
+    With JOB_ID, the alert is about that job: one of the given event, or a line for each event. Without it, --event
+    names the event and the other options describe the job.
     """
-    told = None if event is None else Event(event)
+    named = None if event is None else Event(event)
     described = Subject(
-        event=told or Event.SUCCEEDED,
+        event=named or Event.SUCCEEDED,
         project=None if project is None else ProjectName(project),
         kind=kind,
         tags=tags,
@@ -144,7 +138,7 @@ def explain(
         label=label,
     )
     with running_config(ctx, *_ABOUT) as config:
-        subjects = _of_options(config, told, described) if job is None else _of_job(config, job, told, described)
+        subjects = _of_options(config, named, described) if job is None else _of_job(config, job, named, described)
         _show(config, subjects, at=at or CLOCK.now(), as_json=as_json)
 
 
@@ -160,27 +154,25 @@ def _show(config: Config, subjects: Sequence[Subject], *, at: datetime, as_json:
         _table(found)
 
 
-def _of_options(config: Config, told: Event | None, described: Subject) -> list[Subject]:
-    if told is None:
-        raise UsageFault("what is told? Name a job id, or --event with one of " + ", ".join(Event))
+def _of_options(config: Config, named: Event | None, described: Subject) -> list[Subject]:
+    if named is None:
+        raise UsageFault("which alert? Give a job id, or --event with one of " + ", ".join(Event))
     if described.project is not None:
         config.project(described.project)
     return [described]
 
 
-def _of_job(config: Config, job: str, told: Event | None, described: Subject) -> list[Subject]:
-    named = {
+def _of_job(config: Config, job: str, named: Event | None, described: Subject) -> list[Subject]:
+    options = {
         "--kind": described.kind,
         "--tag": described.tags,
         "--batch": described.batch,
         "--label": described.label,
     }
-    given = [name for name, value in named.items() if value]
+    given = [name for name, value in options.items() if value]
     if given:
-        raise UsageFault(f"{', '.join(given)}: the job has its own; leave it out, or leave out the job id")
-    if job == "-":
-        raise UsageFault("`routes explain` takes one job id, no list")
-    (job_id,) = job_ids([job])
+        raise UsageFault(f"{', '.join(given)}: the job has its own; leave out the option or the job id")
+    job_id = one_id(job, "routes explain")
 
     def read(transaction: "Transaction") -> tuple["JobRow", Subject | None]:
         row = one_job(transaction, job_id, described.project)
@@ -188,18 +180,18 @@ def _of_job(config: Config, job: str, told: Event | None, described: Subject) ->
 
     with opened(config) as store:
         row, batch = store.read(read)
-    if batch is None and told is Event.BATCH_FINISHED:
-        raise UsageFault(f"{job_id} belongs to no batch; name another event, or leave out the job id")
+    if batch is None and named is Event.BATCH_FINISHED:
+        raise UsageFault(f"{job_id} belongs to no batch; choose another event or leave out the job id")
     found = [
         batch if event is Event.BATCH_FINISHED else _about(row, event)
-        for event in (JOB_EVENTS if told is None else (told,))
+        for event in (JOB_EVENTS if named is None else (named,))
     ]
     return [subject for subject in found if subject is not None]
 
 
 def _held(config: Config) -> dict[ChannelName, Held]:
-    """The channels of the config that their services refuse now, as far as the database can be read: where an
-    alert goes is known without."""
+    """The channels of the config that are currently refused; none if the database cannot be read, because routing
+    does not need it."""
 
     def read(tx: "Transaction") -> dict[ChannelName, Held]:
         refusals = tx.queue.refusals(map(ChannelName, config.channels))
@@ -213,7 +205,7 @@ def _held(config: Config) -> dict[ChannelName, Held]:
 
 
 def explained(routing: Routing, subject: Subject, *, at: datetime, held: Mapping[ChannelName, Held]) -> Explained:
-    """Where an alert about `subject` goes that is written at `at`; `held` are the channels that are refused."""
+    """Where an alert about `subject` goes that is written at `at`; `held` are the refused channels."""
     operators = subject.event in OPERATOR_EVENTS
     steps = () if operators else routing.steps(subject)
     targets = routing.targets(subject, at=at)
@@ -228,7 +220,7 @@ def explained(routing: Routing, subject: Subject, *, at: datetime, held: Mapping
 
 
 def conditions(route: Route) -> list[tuple[str, Sequence[str]]]:
-    """The conditions that a route has, but for its events."""
+    """The conditions of a route, except its events."""
     all_of_them: list[tuple[str, Sequence[str]]] = [
         ("project", route.projects),
         ("kind", route.kinds),
@@ -240,13 +232,13 @@ def conditions(route: Route) -> list[tuple[str, Sequence[str]]]:
 
 
 def why(step: RouteStep, subject: Subject, *, stopped_by: int | None) -> str:
-    """How a route took an alert, in words."""
+    """How a route handled an alert, in words."""
     if step.skipped:
-        return f"not looked at: route {stopped_by} took it and says stop"
+        return f"skipped: route {stopped_by} matches and stops"
     if step.mismatch is None:
-        return "takes it" + (", and stops here" if step.route.stop else "")
+        return "matches" + (", and stops here" if step.route.stop else "")
     if step.mismatch == "event":
-        return f"passes: it takes {_events(step.route)}"
+        return f"does not match: it takes {_events(step.route)}"
     wanted = ", ".join(dict(conditions(step.route))[step.mismatch])
     has = {
         "project": subject.project,
@@ -255,8 +247,8 @@ def why(step: RouteStep, subject: Subject, *, stopped_by: int | None) -> str:
         "batch": subject.batch,
         "label": subject.label,
     }[step.mismatch]
-    said = f"this one's is {clean(has)}" if has else "this one has none"
-    return f"passes: it takes only the {_NOUNS[step.mismatch]} {clean(wanted)}; {said}"
+    said = f"this job has {clean(has)}" if has else "this job has none"
+    return f"does not match: it takes only {_NOUNS[step.mismatch]} {clean(wanted)}; {said}"
 
 
 def _about(row: "JobRow", event: Event) -> Subject:
@@ -284,16 +276,16 @@ def _lines(found: Explained, routing: Routing) -> Iterator[str]:
         )
         if value
     ]
-    yield f"  of {'; '.join(about) or 'nothing in particular'}"
+    yield f"  about {'; '.join(about) or 'no specific job'}"
     if subject.event in OPERATOR_EVENTS:
-        named = ", ".join(routing.operators) or "nobody"
-        yield f"  no route: events about wrapd itself go to the operators ({clean(named)})"
+        named = ", ".join(routing.operators) or "none"
+        yield f"  not routed: events about wrapd itself go to the operators ({clean(named)})"
     for step in found.steps:
         channels = clean(", ".join(step.route.channels))
         yield f"  route {step.number} (to {channels}) {why(step, subject, stopped_by=found.stopped_by)}"
     yield ""
     if not found.targets:
-        yield "Nobody hears of it."
+        yield "No channel gets it."
     for target in found.targets:
         yield f"{clean(target.channel)}: {_when(target, found.held.get(target.channel))}"
 
@@ -307,16 +299,16 @@ def _table(found: Sequence[Explained]) -> None:
             ", ".join(
                 f"{target.channel} ({_when(target, each.held.get(target.channel))})" for target in each.targets
             )
-            or "nobody",
+            or "none",
         ]
         for each in found
     ]
-    output.table(columns, rows, empty="There is no event.")
+    output.table(columns, rows, empty="There are no events.")
 
 
 def _when(target: Target, held: Held | None) -> str:
-    """When it is sent there."""
-    kept = None if target.held_until is None else f"kept until {moment(target.held_until)}, for quiet hours"
+    """When an alert is sent to the target."""
+    kept = None if target.held_until is None else f"kept for quiet hours until {moment(target.held_until)}"
     if held is None:
         return kept or "at once"
     refused = f"held: refused since {moment(held.refusal.since)}, {held.waiting} waiting"
@@ -334,18 +326,18 @@ def _hours(quiet: QuietHours) -> str:
 
 
 def json_of_route(number: int, route: Route) -> Facts:
-    """A route of the config, in `routes --json`; an empty list is no condition."""
+    """A route of the config, in `routes --json`; an empty list means no condition."""
     return {
-        "route": number,  # its place in the config, from 1
-        "events": [event.value for event in Event if event in route.events],  # what it takes
-        "channels": list(route.channels),  # where that goes
-        "projects": list(route.projects),  # only of these
-        "kinds": list(route.kinds),  # only of these
-        "tags": list(route.tags),  # only with one of these
-        "batches": list(route.batches),  # only of these
-        "labels": list(route.labels),  # only where one of these patterns fits
-        "stop": route.stop,  # whether no later route is looked at for what this one takes
-        # `from`, `to` (HH:MM), `timezone`, `urgent` (events that pass); null where
+        "route": number,  # its position in the config, from 1
+        "events": [event.value for event in Event if event in route.events],  # events it takes
+        "channels": list(route.channels),  # channels they go to
+        "projects": list(route.projects),  # only jobs of these projects
+        "kinds": list(route.kinds),  # only jobs of these kinds
+        "tags": list(route.tags),  # only jobs with one of these tags
+        "batches": list(route.batches),  # only jobs of these batches
+        "labels": list(route.labels),  # only jobs whose label matches one of these patterns
+        "stop": route.stop,  # whether later routes are skipped for alerts that match this one
+        # `from`, `to` (HH:MM), `timezone`, `urgent` (events sent anyway); null if
         "quiet": None if route.quiet is None else json_of_quiet(route.quiet),  # it has no quiet hours
     }
 
@@ -354,21 +346,21 @@ def json_of_routing(found: Explained) -> Facts:
     """Where an alert goes, in `routes explain --json`."""
     subject = found.subject
     return {
-        "event": subject.event.value,  # what is told
-        "at": stamp(found.at),  # the moment for which this holds
-        "project": subject.project,  # of what: name of the project, or null
+        "event": subject.event.value,  # event of the alert
+        "at": stamp(found.at),  # time for which this is evaluated
+        "project": subject.project,  # name of the job's project, or null
         "kind": subject.kind,  # kind of the job, or null
         "tags": list(subject.tags),  # tags of the job
-        "batch": subject.batch,  # its batch, or null
-        "label": subject.label,  # its label, or null
+        "batch": subject.batch,  # batch of the job, or null
+        "label": subject.label,  # label of the job, or null
         # each route in order: `route` (from 1), `channels`, `taken`, `mismatch` (the first condition that does not
-        # hold: event, project, kind, tag, batch, label; null where all do), `skipped` (a route before it said
-        "routes": [_json_of_step(step) for step in found.steps],  # stop); empty for events of operators
-        # the channels that hear of it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
-        # since when its service refuses it, or null, and then `waiting`, how many alerts wait there, and `reason`;
+        # hold: event, project, kind, tag, batch, label; null if all hold), `skipped` (an earlier route said
+        "routes": [_json_of_step(step) for step in found.steps],  # stop); empty for operator events
+        # the channels that get it: `channel`; `held_until`, the end of quiet hours, or null; `refused_since`,
+        # since when its service refuses it, or null; if refused also `waiting`, the number of alerts that wait
         "targets": [
             _json_of_target(target, found.held.get(target.channel)) for target in found.targets
-        ],  # both null: at once
+        ],  # there, and `reason`. If both times are null, it is sent at once
     }
 
 

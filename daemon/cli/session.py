@@ -1,6 +1,6 @@
-"""What most commands share: the config, the store, options, the ids given as arguments or on standard input.
+"""Shared by most commands: the config, the store, options, and job ids from arguments or standard input.
 
-Owns no output. Never reads a secret.
+Writes no output and never reads a secret.
 """
 
 import os
@@ -22,7 +22,7 @@ from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
 
-if TYPE_CHECKING:  # SQLAlchemy is slow to import: only commands that open the store pay for it
+if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.store import JobRow, Store, Transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,20 +30,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 CLOCK = SystemClock()
 """The clock of all commands."""
 SHORTEST = 6
-"""Characters of an id that stand for the whole."""
+"""Minimum length of an id prefix."""
 WHOLE = 32
-"""Characters of the shortest ids that MetaStudio gives."""
+"""Length of the shortest ids that MetaStudio assigns."""
 _SHOWN_FAULTS = 20
 _SHOWN_JOBS = 5
 
 
 def json_option(command: F) -> F:
-    """`--json` of the reading commands."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document, with stable keys.")(command)
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document with stable keys.")(
+        command
+    )
 
 
 def config_path(ctx: click.Context) -> Path:
-    """The config file that this command line means."""
+    """The config file of this command line."""
     return locate(ctx.find_root().obj, os.environ)
 
 
@@ -53,19 +55,17 @@ def config_of(ctx: click.Context) -> Config:
 
 
 def list_options(command: F) -> F:
-    """`--limit` and `--all` of the long lists; see `daemon.cli.pages`."""
-    limit = click.option(
-        "--limit", type=Count(), help="At most this many, the newest. [default: 50 on a terminal, else all]"
-    )
-    everything = click.option("--all", "everything", is_flag=True, help="All of them, on a terminal too.")
+    """Add `--limit` and `--all` of long lists; see `daemon.cli.pages`."""
+    limit = click.option("--limit", type=Count(), help="At most this many. [default: 50 on a terminal, else all]")
+    everything = click.option("--all", "everything", is_flag=True, help="List all, even on a terminal.")
     return limit(everything(command))
 
 
 @contextmanager
 def opened(config: Config, *, create: bool = False) -> Iterator["Store"]:
-    """The store, beside a running daemon or without one. It has to be there, at this program's schema: only what
-    has something to put into it makes it, with `create`. Raises DatabaseFault."""
-    from daemon.store import Store  # noqa: PLC0415 - SQLAlchemy: 0.3 s that `--help` need not pay
+    """Open the store, alongside a running daemon or without one. The database must exist at this program's schema;
+    with `create`, for commands that write new rows, it is created. Raises DatabaseFault."""
+    from daemon.store import Store  # noqa: PLC0415 - SQLAlchemy
 
     if not create:
         existing_database(config)
@@ -77,20 +77,20 @@ def opened(config: Config, *, create: bool = False) -> Iterator["Store"]:
 
 
 def project_of(config: Config, name: str | None) -> ProjectName:
-    """The project of that name, or the only one. Raises UnknownName or UsageFault."""
+    """The named project, or the only one. Raises UnknownName or UsageFault."""
     if name is not None:
         config.project(name)
         return ProjectName(name)
     if len(config.projects) == 1:
         return ProjectName(next(iter(config.projects)))
     if not config.projects:
-        raise UsageFault(f"{config.source}: there is no project; add a section [projects.NAME]")
+        raise UsageFault(f"{config.source}: no projects; add a section [projects.NAME]")
     raise UsageFault(f"which project? Add --project with one of {', '.join(config.projects)}")
 
 
 def job_ids(given: Sequence[str]) -> list[JobId]:
-    """The ids given, each once; `-` stands for those of standard input, one a line (blank lines and lines that
-    begin with # are skipped). Raises UsageFault that names every one that is no id."""
+    """The given ids without duplicates. `-` reads them from standard input, one per line, skipping blank lines and
+    lines that begin with #. Raises UsageFault that names every invalid one."""
     found: dict[JobId, None] = {}
     faults: list[str] = []
     for where, text in _texts(given):
@@ -104,13 +104,20 @@ def job_ids(given: Sequence[str]) -> list[JobId]:
         text = f" {faults[0]}" if len(faults) == 1 else "".join(f"\n  {line}" for line in listed)
         raise UsageFault(f"nothing was changed:{text}")
     if not found:
-        raise UsageFault("no job ids were given; name some, or `-` to read them from standard input")
+        raise UsageFault("no job ids; give some, or `-` to read them from standard input")
     return list(found)
 
 
+def one_id(given: str, command: str) -> JobId:
+    """The id given to `command`, which takes only one. Raises UsageFault."""
+    if given == "-":
+        raise UsageFault(f"`{command}` takes one job id, not a list; `wrapd jobs` lists all")
+    return job_ids([given])[0]
+
+
 def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "list[JobRow]":
-    """The job of that id, in each project that has it; else the one whose id begins so. Raises UnknownName where
-    there is none, UsageFault where several ids begin so."""
+    """The job with that id, one row for each project that has it; else the only job whose id has that prefix.
+    Raises UnknownName if there is none, UsageFault if the prefix is ambiguous."""
     within = None if project is None else ProjectName(project)
     rows = transaction.jobs.find(job_id, within)
     if not rows and len(job_id) >= SHORTEST:
@@ -120,13 +127,13 @@ def jobs_of(transaction: "Transaction", job_id: JobId, project: str | None) -> "
     if len({row.job_id for row in rows}) > 1:
         named = "".join(f"\n  {row.job_id} of project {row.project}" for row in rows[:_SHOWN_JOBS])
         rest = "\n  and more" if len(rows) > _SHOWN_JOBS else ""
-        raise UsageFault(f"several jobs begin with {job_id}; write more of the id:{named}{rest}")
+        raise UsageFault(f"several job ids begin with {job_id}; give more of the id:{named}{rest}")
     return rows
 
 
 def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "JobRow":
-    """The job of that id, else the only one whose id begins so. Raises UnknownName where there is none, UsageFault
-    where there are several."""
+    """The only job with that id or id prefix. Raises UnknownName if there is none, UsageFault if there are
+    several."""
     rows = jobs_of(transaction, job_id, project)
     if len(rows) > 1:
         raise UsageFault(
@@ -137,17 +144,17 @@ def one_job(transaction: "Transaction", job_id: JobId, project: str | None) -> "
 
 
 def _unknown(job_id: JobId, project: str | None) -> str:
-    """That there is no such job. Only of an id that may be whole it is said how to track it."""
+    """The message for an unknown id. Suggests tracking it only if it can be a complete id."""
     place = "" if project is None else f" in project {shown(project)}"
     if len(job_id) >= WHOLE:
         return f"no job {job_id} is known{place}; `wrapd jobs` lists all, `wrapd track {job_id}` adds it"
     if len(job_id) < SHORTEST:
-        return f"no job {job_id} is known{place}; a short id takes {SHORTEST} characters, `wrapd jobs` lists all"
-    return f"no job {job_id} is known{place}, and none whose id begins so; `wrapd jobs` lists all"
+        return f"no job {job_id} is known{place}; a prefix needs {SHORTEST} characters, `wrapd jobs` lists all"
+    return f"no job {job_id} is known{place}, nor one with that prefix; `wrapd jobs` lists all"
 
 
 def given_words(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    """What an option gives, as the tags of a job. Raises UsageFault that names it."""
+    """The option's values as tags. Raises UsageFault that names the option."""
     try:
         return words(given)
     except ValueError as error:
@@ -155,37 +162,37 @@ def given_words(option: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def agreed(doing: str, more: str = "") -> bool:
-    """Ask whether it is to be done, as in "give up 3 alerts"; `more` says what comes of it. Raises UsageFault
-    where nobody can answer."""
+    """Ask for confirmation of `doing`, as in "give up 3 alerts"; `more` adds the consequence. Raises UsageFault if
+    standard input is not a terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
-        raise UsageFault(f"this would {doing}; add --yes to do it without being asked")
+        raise UsageFault(f"this would {doing}; add --yes to confirm")
     return click.confirm(clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}"), err=True)
 
 
 def existing_database(config: Config) -> Path:
-    """The database file. Raises DatabaseFault where there is none."""
+    """The database file. Raises DatabaseFault if there is none."""
     path = config.database.path
     if not has_database(config):
-        raise DatabaseFault(f"{path}: there is no database yet; `wrapd run` or `wrapd db upgrade` makes it")
+        raise DatabaseFault(f"{path}: no database yet; `wrapd run` or `wrapd db upgrade` creates it")
     return path
 
 
 def has_database(config: Config) -> bool:
-    """Whether the database was made. Raises DatabaseFault where this user cannot see it."""
+    """Whether the database exists. Raises DatabaseFault if this user cannot access it."""
     from daemon.store import SchemaStatus, check  # noqa: PLC0415 - SQLAlchemy
 
     return check(config.database.url).status is not SchemaStatus.EMPTY
 
 
 def daemon_runs(config: Config) -> bool:
-    """Whether a daemon works on the config's database."""
+    """Whether a daemon uses the config's database."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
 
     return holder(config.database.path.resolve()) is not None
 
 
 def has_terminal() -> bool:
-    """Whether a person started this from a terminal whose end is meant to be the command's end (without nohup)."""
+    """Whether the command was started from a terminal and should end with it (no nohup)."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return False
     return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
@@ -196,7 +203,7 @@ def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
         if text != "-":
             yield "", text
             continue
-        # Bytes: what the locale cannot read must come out as a wrong id, not as a traceback.
+        # Read as bytes, so that undecodable input becomes an invalid id, not a traceback.
         lines = [] if sys.stdin is None else sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
         for number, line in enumerate(lines, 1):
             stripped = line.strip()
@@ -205,5 +212,5 @@ def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at the output."""
+    """Whether the output goes to a terminal."""
     return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

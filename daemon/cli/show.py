@@ -1,4 +1,4 @@
-"""`wrapd show`: the whole story of one job."""
+"""`wrapd show`: everything recorded about one job."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.notices import NO_LOOK, is_unknown, name_of, unknown_yet
+from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, unknown_yet
 from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
-from daemon.cli.session import CLOCK, config_of, daemon_runs, job_ids, json_option, one_job, opened
+from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
 from daemon.config import Config
 from daemon.domain.jobs import Tracking
-from daemon.errors import UsageFault
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that is recorded of one job; deliveries with their attempts, and what they wait in. `orphaned`: why
-    nobody asks about it; after `grace` seconds a job that the service does not know is lost."""
+    """Everything recorded about one job: deliveries with their attempts and what they wait for. `orphaned`: why
+    the job is not polled; after `grace` seconds a job that the service does not know counts as lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
@@ -40,19 +39,16 @@ class Story:
     grace: float
 
 
-@click.command("show", short_help="Tell all that is known of one job.")
+@click.command("show", short_help="Show everything known about one job.")
 @click.argument("job", metavar="JOB_ID")
-@click.option("--project", metavar="NAME", help="The project of the job; needed where several have the id.")
+@click.option("--project", metavar="NAME", help="The job's project; required if several have the id.")
 @zone_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, job: str, project: str | None, as_json: bool) -> None:
-    """Tell all that is known of one job: its facts and links, every change of state, every alert. Needs no running
-    daemon."""
-    if job == "-":
-        raise UsageFault("`show` takes one job id, no list; `wrapd jobs` shows many")
-    config = config_of(ctx)
-    (job_id,) = job_ids([job])
+    """Show everything known about one job: its details and links, every change of state, every alert. Needs no
+    running daemon."""
+    config, job_id = config_of(ctx), one_id(job, "show")
     with opened(config) as store:
         now = CLOCK.now()
         story = store.read(lambda tx: _read(tx, config, job_id, project, now, as_json=as_json))
@@ -120,13 +116,13 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
 
 
 def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:
-    """When a job in production should end, or why nobody can say."""
+    """When a job in production should end, or why there is no estimate."""
     eta = expected.eta
     if eta is not None:
         yield "ends", f"in about {about(eta.median)}, {moment(expected.ends_at(eta.median))}"
-        yield "", f"8 of 10 jobs like it: in {about(eta.low)} to {about(eta.high)}"
+        yield "", f"8 of 10 similar jobs: in {about(eta.low)} to {about(eta.high)}"
     elif in_production(row):
-        yield "ends", f"nobody can say: {expected.reason}"
+        yield "ends", f"no estimate: {expected.reason}"
 
 
 def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
@@ -136,7 +132,7 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     yield "state", _state(story)
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
     yield from ends(row, story.outlook)
-    yield from _looks(story, now)
+    yield from _polls(story, now)
     if row.error_code or row.error_msg:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
@@ -162,16 +158,16 @@ def _state(story: Story) -> str:
     return f"{coloured(word)} {clean(rest)}".rstrip() + since
 
 
-def _looks(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
+def _polls(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     row = story.job
     if story.orphaned is not None:
-        yield "next look", clean(story.orphaned)
+        yield "next poll", clean(story.orphaned)
     elif row.tracking is Tracking.ACTIVE and not story.waiting.running:
-        yield "next look", NO_LOOK
+        yield "next poll", NOT_POLLED
     elif row.next_poll_at is not None:
-        yield "next look", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
+        yield "next poll", f"{moment(row.next_poll_at)} ({ago(row.next_poll_at, now)})"
     if row.polls:
-        yield "looks", f"{row.polls}, the last {moment(row.last_polled_at)}"
+        yield "polls", f"{row.polls}, the last {moment(row.last_polled_at)}"
 
 
 def _links(row: "JobRow", now: datetime) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`wrapd sim`: the simulator as a server of its own, to try wrapd (or any client of the API) without a cloud."""
+"""`wrapd sim`: runs the simulator as a server, to try wrapd or any other API client without a cloud."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from daemon.domain.hosts import is_loopback
 
 
 class Address(click.ParamType[Listen]):
-    """HOST:PORT of this machine."""
+    """HOST:PORT on this machine."""
 
     name = "host:port"
 
@@ -21,26 +21,20 @@ class Address(click.ParamType[Listen]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if not is_loopback(address.host):
-            self.fail(f'{address.host} is for other machines too; write "127.0.0.1:{address.port}"', param, ctx)
+            self.fail(
+                f'{address.host} is reachable from other machines; write "127.0.0.1:{address.port}"', param, ctx
+            )
         return address
 
 
 @click.command("sim")
-@click.option(
-    "--listen", type=Address(), default="127.0.0.1:0", show_default=True, help="Port 0 takes a free one."
-)
+@click.option("--listen", type=Address(), default="127.0.0.1:0", show_default=True, help="Port 0: any free port.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same jobs and keys.")
-@click.option(
-    "--speed",
-    type=Factor(),
-    default=1.0,
-    show_default=True,
-    help="How much faster than real time jobs are produced.",
-)
-@click.option("--access-key", help="Made up and printed where not given.")
-@click.option("--secret-key", help="Made up and printed where not given.")
-@click.option("--project-id", help="Made up and printed where not given.")
-@click.option("--token", help="Made up and printed where not given.")
+@click.option("--speed", type=Factor(), default=1.0, show_default=True, help="A multiple of real time.")
+@click.option("--access-key", help="Generated and printed if not given.")
+@click.option("--secret-key", help="Generated and printed if not given.")
+@click.option("--project-id", help="Generated and printed if not given.")
+@click.option("--token", help="Generated and printed if not given.")
 def command(
     *,
     listen: Listen,
@@ -53,10 +47,10 @@ def command(
 ) -> None:
     """Serve a simulated MetaStudio until Ctrl-C.
 
-    It has both queries, list, create, cancel, asset details and IAM; checks signatures and tokens; and does on
-    demand what a real service does on bad days. docs/simulator.md says how.
+    It offers both queries, list, create, cancel, asset details and IAM, checks signatures and tokens, and injects
+    faults on request. See docs/simulator.md.
     """
-    from daemon.sim import SimSettings, serve  # noqa: PLC0415 - only this command needs a server
+    from daemon.sim import SimSettings, serve  # noqa: PLC0415 - slow to import
 
     settings = SimSettings(
         listen_host=listen.host,

@@ -1,4 +1,4 @@
-"""`wrapd stats`: how each project is watched, and how long production takes."""
+"""`wrapd stats`: how each project is polled, and how long production takes."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _LAST_MARKS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Production:
-    """How long production takes, of the last 200 jobs of a kind that ended. Seconds; None where none succeeded."""
+    """Production times in seconds of the last 200 jobs of a kind that ended; None if none succeeded."""
 
     kind: str
     finished: int
@@ -35,7 +35,7 @@ class Production:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How one project stands. `states` are those of the active jobs, `ended` counts the others by tracking."""
+    """The figures of one project. `states` counts active jobs by state, `ended` the others by tracking."""
 
     project: ProjectName
     states: "Counter[str]"
@@ -45,15 +45,15 @@ class Stats:
     production: tuple[Production, ...]
 
 
-@click.command("stats", short_help="How many jobs are tracked, how they end, how long they take.")
+@click.command("stats", short_help="Show job counts, polling and production times by project.")
 @click.option("--project", metavar="NAME", help="Only this project.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
-    """Tell of each project how many jobs are tracked, how they are asked about (the feed, lists, the price, the
-    request budget), and how long production takes. Needs no running daemon.
+    """Show for each project how many jobs are tracked, how they are polled (feed, lists, price, request budget),
+    and how long production takes. Needs no running daemon.
 
-    The daemon says every few seconds how it stands.
+    The daemon updates its figures every few seconds.
     """
     config = config_of(ctx)
     if project is not None:
@@ -66,7 +66,7 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
         return
     now = CLOCK.now()
     if not every:
-        output.line("There is no project in the config; add a section [projects.NAME].")
+        output.line("The config has no projects; add a section [projects.NAME].")
     for number, each in enumerate(every):
         if number:
             output.line()
@@ -100,7 +100,7 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
                     }
                 ),
                 status=statuses.get(name),
-                discovery=_last_look(transaction, name),
+                discovery=_last_discovery(transaction, name),
                 production=tuple(production),
             )
         )
@@ -112,7 +112,7 @@ def _produced(kind: str, seconds: list[float]) -> Production:
     return Production(kind=kind, finished=len(seconds), median=median, low=low, high=high)
 
 
-def _last_look(transaction: "Transaction", project: ProjectName) -> "DiscoveryRow | None":
+def _last_discovery(transaction: "Transaction", project: ProjectName) -> "DiscoveryRow | None":
     rows = transaction.discoveries.done(project, limit=_LAST_MARKS)
     return next((row for row in rows if "until" in row.filters), None)
 
@@ -122,15 +122,13 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
     active = stats.states.total()
     yield _line("jobs", f"{active} tracked" + (f": {counted(stats.states)}" if active else ""))
     if stats.ended:
-        yield _line("", f"not any more: {counted(stats.ended)}")
-    for name, value in project_status.told(stats.status, running=running, now=now):
+        yield _line("", f"no longer: {counted(stats.ended)}")
+    for name, value in project_status.lines(stats.status, running=running, now=now):
         yield _line(name, value)
-    look = stats.discovery
-    if look is not None and look.ended_at is not None:
-        yield _line(
-            "discovery",
-            f"noted {ago(look.ended_at, now)}: {count(look.added or 0, 'job')} added since the note before",
-        )
+    last = stats.discovery
+    if last is not None and last.ended_at is not None:
+        added = count(last.added or 0, "job")
+        yield _line("discovery", f"recorded {ago(last.ended_at, now)}: {added} added since the record before")
 
 
 def _line(name: str, value: str) -> str:
@@ -160,23 +158,23 @@ def _production(stats: Stats) -> None:
 
 
 def json_of_stats(stats: Stats, *, running: bool) -> Facts:
-    """How a project is watched, in `stats --json`."""
-    look, status = stats.discovery, stats.status
+    """The figures of a project, in `stats --json`."""
+    last, status = stats.discovery, stats.status
     return {
         "project": stats.project,  # name of the project in the config
-        "states": dict(stats.states),  # tracked jobs by state; `new` before the first answer
-        "ended": dict(stats.ended),  # jobs that are not tracked any more, by `tracking`
-        "daemon_running": running,  # whether a daemon works on the database
-        # what the daemon last said: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
-        # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (times the price is
-        # raised), `rate` (requests a second at most), `usage` (share of it used lately), `jobs`, `late_seconds`,
-        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it ran
-        "watch_at": None if status is None else stamp(status.at),  # when it said so
-        # when discovery last noted how far its looks came;
-        "discovered_at": None if look is None else stamp(look.ended_at),  # null where it did not in a week
+        "states": dict(stats.states),  # number of tracked jobs by state; `new` before the first answer
+        "ended": dict(stats.ended),  # number of jobs no longer tracked, by `tracking`
+        "daemon_running": running,  # whether a daemon uses the database
+        # the daemon's last report: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
+        # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (factor that raises the
+        # price), `rate` (most requests per second), `usage` (share of it used recently), `jobs`, `late_seconds`,
+        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it has run
+        "watch_at": None if status is None else stamp(status.at),  # when it was reported
+        # when discovery last recorded its progress;
+        "discovered_at": None if last is None else stamp(last.ended_at),  # null if it did not within a week
         # for each kind, of the last 200 jobs that ended: `kind`, `finished` (how many of them succeeded), and
-        # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9);
-        "production": [_json_of_production(each) for each in stats.production],  # null where none succeeded
+        # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9 of
+        "production": [_json_of_production(each) for each in stats.production],  # 10); null if none succeeded
     }
 
 

@@ -1,4 +1,4 @@
-"""`wrapd tag`: the words by which people and routes find jobs."""
+"""`wrapd tag`: add tags to jobs or remove them."""
 
 import click
 
@@ -11,27 +11,20 @@ from daemon.errors import UsageFault
 
 @click.command("tag")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
-@click.option("--add", multiple=True, metavar="WORD", help="A tag to add; may be repeated.")
-@click.option("--remove", multiple=True, metavar="WORD", help="A tag to take away; may be repeated.")
+@click.option("--add", multiple=True, metavar="WORD", help="A tag to add; can be repeated.")
+@click.option("--remove", multiple=True, metavar="WORD", help="A tag to remove; can be repeated.")
 @choosing
 @click.pass_context
-def command(
-    ctx: click.Context,
-    *,
-    add: tuple[str, ...],
-    remove: tuple[str, ...],
-    choice: Choice,
-) -> None:
-    """Add tags to jobs, or take them away. What happens to the jobs from then on is routed by them.
+def command(ctx: click.Context, *, add: tuple[str, ...], remove: tuple[str, ...], choice: Choice) -> None:
+    """Add tags to jobs or remove them. Alerts written from then on are routed by the new tags.
 
-    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed. --batch, --tag
-    and --state together mean the jobs that fit all of them, ended ones too; before more than one job is changed by
-    them, wrapd says how many and asks.
+    `-` reads ids from standard input, one per line. If any id is unknown, nothing is changed. --batch, --tag and
+    --state select the jobs that match all of them, ended ones included; wrapd asks before it changes several.
     """
     config = config_of(ctx)
     added, removed = given_words("--add", add), given_words("--remove", remove)
     if not added and not removed:
-        raise UsageFault("which tags? Name them with --add and --remove (--tag chooses jobs)")
+        raise UsageFault("which tags? Give them with --add and --remove (--tag selects jobs)")
     both = [word for word in added if word in removed]
     if both:
         raise UsageFault(f"--add and --remove both name {both[0]!r}; leave one out")
@@ -48,8 +41,8 @@ def command(
             raise UsageFault(f"nothing was changed: {error}") from None
     if not choice.ids:
         changed = sum(each.changed for each in done)
-        output.line(f"tags changed: {changed} of {count(len(done), 'job')}" if done else "no job fits")
+        output.line(f"tags changed: {changed} of {count(len(done), 'job')}" if done else "no job matches")
         return
     for each in done:
         tags = f"tags {', '.join(each.tags)}" if each.tags else "no tags"
-        output.line(f"{each.job_id}: {tags}{'' if each.changed else ', as before'}")
+        output.line(f"{each.job_id}: {tags}{'' if each.changed else ' (unchanged)'}")

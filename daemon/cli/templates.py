@@ -1,4 +1,4 @@
-"""`wrapd templates`: what messages look like on a channel, by built-in examples. Sends nothing."""
+"""`wrapd templates`: list custom templates, and preview messages with built-in examples. Sends nothing."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from daemon.notify.templates.examples import Preview
 
 
-@click.group(
-    "templates", short_help="List the templates of your own, or preview messages.", invoke_without_command=True
-)
+@click.group("templates", short_help="List your own templates, or preview messages.", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the templates of the config: which file tells of what, on which channel. Reads no secret."""
+    """List the templates of the config with their channels and events. Reads no secret."""
     if ctx.invoked_subcommand is not None:
         return
     with running_config(ctx, "channels.") as config:
@@ -35,26 +33,27 @@ def command(ctx: click.Context) -> None:
             for event, path in channel.templates.items()
         ]
         columns = [Column(title="CHANNEL"), Column(title="EVENT"), Column(title="FILE", gives=True)]
-        empty = "There is no template: all messages are wrapd's own; [channels.NAME.templates] names others."
+        empty = "No templates, so all messages are built-in ones; add them in [channels.NAME.templates]."
         output.table(columns, rows, empty=empty)
 
 
 @command.command("preview", short_help="Show what a channel would get; sends nothing.")
-@click.option("--channel", "name", metavar="NAME", required=True, help="As it would look there.")
+@click.option("--channel", "name", metavar="NAME", required=True, help="The channel to render for.")
 @click.option("--event", metavar="EXAMPLE", help="An event, or one of: partial, late, quiet, repeat, diverted, "
               "hostile, digest.")  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Every example.")
 @json_option
 @click.pass_context
 def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as_json: bool) -> int:
-    """Show what a channel would get by the file, by its template or as wrapd writes it; nothing is sent.
+    """Show what a channel would get with the config file, from its template or the built-in message. Sends
+    nothing.
 
-    The exit status is 1 where a template fails: then wrapd's own message would go out.
+    The exit status is 1 if a template fails; the built-in message would then be sent.
     """
     from daemon.notify.templates.examples import EXAMPLES  # noqa: PLC0415
 
     if every == (event is not None):
-        raise UsageFault("which example? Name one with --event, or all with --all")
+        raise UsageFault("which example? Give one with --event, or all with --all")
     if event is not None and event not in EXAMPLES:
         raise UnknownName(f"no example is called {shown(event)}; {suggestion(event, EXAMPLES)}")
     found = _previews(ctx, name, list(EXAMPLES) if event is None else [event])
@@ -68,7 +67,7 @@ def preview(ctx: click.Context, *, name: str, event: str | None, every: bool, as
 
 
 def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Preview]":
-    """By the file: made by the daemon where one runs with it, since a channel's URL may be a secret of its own."""
+    """The previews, made by the daemon if one runs on this file, because only it may have the channel's URL."""
     from daemon.notify.templates.examples import Preview, previews  # noqa: PLC0415
 
     config = config_of(ctx)
@@ -87,37 +86,37 @@ def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Previ
 
 
 def _link(config: Config) -> Callable[[str], str] | None:
-    """wrapd's own link of a token, as the messages would carry it."""
+    """Makes wrapd's own link from a token, as messages would contain it."""
     from daemon.web import own_url  # noqa: PLC0415 - the web server
 
     return None if config.web.public_url is None else partial(own_url, config.web.public_url)
 
 
 def _lines(each: "Preview") -> Iterator[str]:
-    by = f"by {each.template}" if each.template and not each.fault else "wrapd's own"
+    by = f"from {each.template}" if each.template and not each.fault else "built-in"
     yield click.style(f"== {each.example}: {clean(by)}", bold=True)
     if each.fault:
-        yield f"!! the template fails, so wrapd's own message goes out: {clean(each.fault)}"
+        yield f"!! the template fails, so the built-in message is sent: {clean(each.fault)}"
     yield clean(each.title)
     yield ""
     for line in each.body.split("\n"):
         yield clean(line)
     if each.card is not None:
-        yield "-- the service gets this as a card; --json shows it"
+        yield "-- sent to the service as a card; --json shows it"
     if each.facts is not None:
-        yield "-- the service gets the facts too; --json shows them"
+        yield "-- sent to the service with all facts; --json shows them"
 
 
 def json_of_preview(each: "Preview") -> Facts:
     """What a channel would get for an example, in `templates preview --json`."""
     return {
-        "example": each.example,  # its name
-        "event": each.event,  # what it tells of; `digest` of several
-        "template": each.template,  # the operator's file, or null
+        "example": each.example,  # name of the example
+        "event": each.event,  # its event; `digest` for several
+        "template": each.template,  # the template file, or null
         "fault": each.fault,  # why the template is not used, or null
-        "title": each.title,  # of the plain form
-        "body": each.body,  # of the plain form
-        "markup": each.markup,  # of the plain form: text, html or markdown
+        "title": each.title,  # title of the plain form
+        "body": each.body,  # body of the plain form
+        "markup": each.markup,  # markup of the plain form: text, html or markdown
         "card": each.card,  # what is posted instead of the plain form, or null
-        "facts": each.facts,  # what programs get beside it, or null
+        "facts": each.facts,  # facts that programs get in addition, or null
     }

@@ -1,6 +1,6 @@
-"""Times, durations and numbers as a terminal shows them.
+"""Formats times, durations and numbers for a terminal.
 
-Everything that a command prints passes `clean`: what strangers wrote is among it.
+Everything a command prints passes `clean`, because it may contain text from outside.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def moment(at: datetime | None) -> str:
-    """A time for people: to the second, in the zone of the screen, with its offset."""
+    """A time to the second, in the screen's zone, with its UTC offset."""
     if at is None:
         return "-"
     shown = local(at)
@@ -34,8 +34,8 @@ def moment(at: datetime | None) -> str:
 
 
 def band(low: datetime, high: datetime, now: datetime) -> str:
-    """Two times of one zone between which something is expected, to the minute: each with its day where that is
-    not the one of the time before it. Two that are the same are said once.
+    """A range of two times of one zone, to the minute. Each has its date if it differs from that of the time
+    before it (`now` for the first). Equal times are written once.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -55,7 +55,7 @@ def _minute(at: datetime, before: datetime) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration for people, its two largest units.
+    """A duration in its two largest units.
 
     >>> [about(each) for each in (0.2, 61, 3725, 200000)]
     ['0s', '1m1s', '1h2m', '2d7h']
@@ -68,7 +68,7 @@ def about(seconds: float) -> str:
 
 
 def brief(seconds: float) -> str:
-    """A duration that is only expected, in one unit.
+    """An estimated duration in one unit.
 
     >>> [brief(each) for each in (3, 89, 192, 4000, 9000, 200000)]
     ['3s', '89s', '3m', '67m', '2h', '2d']
@@ -80,7 +80,7 @@ def brief(seconds: float) -> str:
 
 
 def figure(number: float) -> str:
-    """A number for people: three digits.
+    """A number with three significant digits.
 
     >>> [figure(each) for each in (0, 0.0333333, 1, 12.345, 1234.5)]
     ['0', '0.0333', '1', '12.3', '1234']
@@ -109,7 +109,7 @@ def count(number: int, noun: str) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """How long ago `at` was, or in how long it is."""
+    """How long ago `at` was, or how far ahead it is."""
     if at is None:
         return "-"
     seconds = (now - at).total_seconds()

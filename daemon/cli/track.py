@@ -1,4 +1,4 @@
-"""`wrapd track`: put jobs under watch, by their ids or as the service lists them."""
+"""`wrapd track`: track jobs by their ids or from the service's list."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from daemon.watch.wishes import Wish
 
 _LONGEST_LIST = 64 * 2**20
-"""Bytes of a list."""
+"""Maximum size of a list in bytes."""
 _SHOWN_FAULTS = 20
 
 
-@click.command("track", short_help="Watch jobs from now on, and tell the channels of their end.")
+@click.command("track", short_help="Watch jobs from now on, and alert the channels when they end.")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
-@click.option("--from-api", is_flag=True, help="Take the jobs from the service's list instead of naming ids.")
-@click.option("--project", metavar="NAME", help="The project of the jobs; needed where there are several.")
+@click.option("--from-api", is_flag=True, help="Take jobs from the service's list instead of ids.")
+@click.option("--project", metavar="NAME", help="The project of the jobs; required if there are several.")
 @click.option(
     "--kind",
     type=click.Choice(list(KINDS)),
-    help="What is produced. [default: for a job that is known the kind it has, else what the service says; with "
-    "--from-api all that are listed]",
+    help="Kind of job. [default: a known job's own kind, else what the service says; with --from-api all listed "
+    "kinds]",
 )
-@click.option("--label", "label_text", metavar="TEXT", help="What people call it; stands in the alerts.")
-@click.option("--tag", "tags", multiple=True, metavar="WORD", help="To find it by; may be repeated.")
-@click.option("--batch", metavar="WORD", help="The batch that it belongs to.")
+@click.option("--label", "label_text", metavar="TEXT", help="A name for the job, shown in alerts.")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="A tag; can be repeated.")
+@click.option("--batch", metavar="WORD", help="The batch of the job.")
 @click.option(
-    "--since", type=Duration(), help="With --from-api: how old a job may be, such as 2h.  [default: 24h]"
+    "--since", type=Duration(), help="With --from-api: maximum age of a job, such as 2h.  [default: 24h]"
 )
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice([state.value for state in State]),
-    help="With --from-api: only jobs in this state; may be repeated.  [default: those that have not ended]",
+    help="With --from-api: only jobs in this state; can be repeated.  [default: jobs that have not ended]",
 )
-@click.option("--name", metavar="GLOB", help="With --from-api: only videos with such a name, as in 'promo *'.")
+@click.option("--name", metavar="GLOB", help="With --from-api: only videos whose name matches, as in 'promo *'.")
 @click.option("--dry-run", is_flag=True, help="With --from-api: only show what would be tracked.")
-@click.option("--file", metavar="PATH", type=click.Path(), help="A list of jobs, as `-` takes it.")
-@click.option("--retrack", is_flag=True, help="Look again at jobs that have ended, and tell of their new end.")
+@click.option("--file", metavar="PATH", type=click.Path(), help="A list of jobs, in the formats of `-`.")
+@click.option("--retrack", is_flag=True, help="Track ended jobs again, and alert when they end anew.")
 @json_option
 @click.pass_context
 def command(
@@ -76,20 +76,20 @@ def command(
     retrack: bool,
     as_json: bool,
 ) -> int:
-    """Watch jobs from now on, and tell the channels of what becomes of them.
+    """Watch jobs from now on, and alert the channels about their progress.
 
-    JOB_ID is the job_id that MetaStudio gave. `-` and --file read a list: ids, one a line (blank lines and lines
-    that begin with # are skipped); or CSV whose first line names the columns; or JSON lines, one object a line.
-    The columns and keys are job_id, label, tags, batch, kind and project; what a row leaves out is as the options
-    say. In CSV, tags are separated by commas or semicolons.
+    JOB_ID is the job_id that MetaStudio returned. `-` and --file read a list: ids, one per line (blank lines and
+    lines that begin with # are skipped); or CSV with column names in the first line; or JSON lines, one object per
+    line. Columns and keys are job_id, label, tags, batch, kind and project; options apply where a row has no
+    value. In CSV, tags are separated by commas or semicolons.
 
-    Tracking a job twice does no harm; one that was lost, expired or stopped is taken up again. What is said of a
-    known job (label, tags, batch, kind) replaces what was; each line of the output says what was done. If one row
-    is wrong nothing is changed.
+    Tracking a job twice is harmless; a lost, expired or stopped job is tracked again. A given label, tags, batch
+    or kind replaces that of a known job; each line of the output says what was done. If one row is invalid,
+    nothing is changed.
 
-    With --from-api the service's list is read instead. A daemon that runs on the database does that, within its
-    request budget; else this command does, with the project's credentials. Jobs that wrapd knows are left as they
-    are. [projects.NAME.discovery] in the config does the same all the time.
+    With --from-api, the service's list is read instead, by the running daemon within its request budget, or by
+    this command with the project's credentials. Known jobs are not changed. [projects.NAME.discovery] in the
+    config does the same continuously.
     """
     only_api = {"--since": since, "--state": states, "--name": name, "--dry-run": dry_run}
     not_api = {"job ids": ids, "--label": label_text, "--file": file, "--retrack": retrack}
@@ -102,7 +102,7 @@ def command(
         chosen = project_of(config, project)
         wish = _wish(kind=kind, states=states, since=since, name=name, tags=tags, batch=group, dry_run=dry_run)
         return int(discover(config, chosen, wish, as_json=as_json))
-    given = Said(kind=kind, label=label(label_text or "") or None, tags=tags, batch=group)
+    given = Given(kind=kind, label=label(label_text or "") or None, tags=tags, batch=group)
     wanted = _wanted(config, project, ids, file, given)
     from daemon.commands import track  # noqa: PLC0415 - SQLAlchemy
 
@@ -110,28 +110,26 @@ def command(
     with opened(config, create=True) as store:
         done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
     if as_json:
-        told = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
-        output.document({"jobs": told})
+        jobs = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
+        output.document({"jobs": jobs})
         return int(Exit.OK)
     for each in done:
         output.line(f"{each.job_id}: {_sentence(each)}")
     if any(each.tracked.tracking is Tracking.ACTIVE for each in done) and not daemon_runs(config):
-        click.echo("No daemon runs on this database: they are taken up when `wrapd run` starts.", err=True)
+        click.echo("No daemon uses this database: they are polled once `wrapd run` is started.", err=True)
     return int(Exit.OK)
 
 
 def _require(*, from_api: bool, only_api: Mapping[str, object], not_api: Mapping[str, object]) -> None:
-    """That what was given goes together. Raises UsageFault."""
+    """Raise UsageFault if the arguments and options do not go together."""
     wrong = [option for option, value in not_api.items() if value]
     if from_api and wrong:
-        raise UsageFault(f"--from-api takes no {' and no '.join(wrong)}: it finds the jobs by itself")
+        raise UsageFault(f"--from-api takes no {' and no '.join(wrong)}: it finds the jobs itself")
     for option, value in only_api.items():
         if value and not from_api:
-            raise UsageFault(f"{option} goes with --from-api")
+            raise UsageFault(f"{option} needs --from-api")
     if not from_api and not not_api["job ids"] and not not_api["--file"]:
-        raise UsageFault(
-            "which jobs? Name their ids, `-` to read a list from standard input, --file, or --from-api"
-        )
+        raise UsageFault("which jobs? Give ids, `-` to read a list from standard input, --file, or --from-api")
 
 
 def _wish(
@@ -144,11 +142,11 @@ def _wish(
     batch: str | None,
     dry_run: bool,
 ) -> "Wish":
-    """What --from-api is to take. Raises UsageFault."""
+    """The filters of --from-api. Raises UsageFault."""
     from daemon.watch.wishes import RUNNING, Filters, Wish  # noqa: PLC0415 - the API client
 
     if kind is not None and not KINDS[kind].listed:
-        raise UsageFault(f"the service lists no jobs of the kind {kind}: track them by their ids")
+        raise UsageFault(f"the service does not list jobs of kind {kind}; track them by their ids")
     try:
         pattern = None if name is None else values.pattern(name)
     except ValueError as error:
@@ -163,8 +161,8 @@ def _wish(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What one command line says of all its jobs; None where it says nothing."""
+class Given:
+    """The options that apply to all jobs of the command line; None where not given."""
 
     kind: str | None
     label: str | None
@@ -173,10 +171,9 @@ class Said:
 
 
 def _wanted(
-    config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Said
+    config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Given
 ) -> "list[JobEntry]":
-    """The jobs that the command line names, in its arguments and in lists; `said` is what it says of all of them.
-    Raises UsageFault with everything that is wrong."""
+    """The jobs named in arguments and lists, completed with `said`. Raises UsageFault with all faults."""
     from daemon.commands import JobEntry, RequestFaults, read_list  # noqa: PLC0415 - SQLAlchemy
 
     faults = RequestFaults(most=_SHOWN_FAULTS)
@@ -191,16 +188,20 @@ def _wanted(
             found.append(JobEntry(project=default, job_id=job_id))
     for data in lists:
         found += read_list(data, projects, faults, default=default)
-    told = faults.told()
-    if told and default is None and all(fault.place.endswith(", project") or not fault.place for fault in told):
-        project_of(config, None)
-    if told:
-        lines = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in told]
+    listed = faults.listed()
+    if (
+        listed
+        and default is None
+        and all(fault.place.endswith(", project") or not fault.place for fault in listed)
+    ):
+        project_of(config, None)  # raises: the only fault is that the project is not given
+    if listed:
+        lines = [f"{fault.place}: {fault.text}" if fault.place else fault.text for fault in listed]
         raise UsageFault(
             "nothing was changed:" + (f" {lines[0]}" if len(lines) == 1 else "\n  ".join(["", *lines]))
         )
     if not found:
-        raise UsageFault("no job ids were given; name some, or `-` to read them from standard input")
+        raise UsageFault("no job ids; give some, or `-` to read them from standard input")
     return [
         replace(
             each,
@@ -214,7 +215,7 @@ def _wanted(
 
 
 def _contents(name: str) -> bytes:
-    """The bytes of a list, of standard input for `-`. Raises UsageFault where it cannot be read, or is no list."""
+    """The bytes of a list; `-` is standard input. Raises UsageFault if it cannot be read or is too large."""
     if name == "-":
         data = b"" if sys.stdin is None else sys.stdin.buffer.read(_LONGEST_LIST + 1)
     else:
@@ -224,15 +225,15 @@ def _contents(name: str) -> bytes:
         except OSError as error:
             raise UsageFault(f"--file: cannot read {clean(name)}: {error.strerror}") from None
     if len(data) > _LONGEST_LIST:
-        raise UsageFault(f"the list is over {_LONGEST_LIST // 2**20} MiB; give it in parts")
+        raise UsageFault(f"the list is larger than {_LONGEST_LIST // 2**20} MiB; split it")
     return data
 
 
 def _sentence(done: "Done") -> str:
-    """What became of a job, for people."""
+    """What was done with a job, in words."""
     tracked = done.tracked
     ended = is_terminal(tracked.state) and f" ({tracked.state})"
-    words = _WORDS.get(str(tracked.result), "left as it is")
+    words = _WORDS.get(str(tracked.result), "unchanged")
     if tracked.result == "taken_up" and ended:
         words = f"tracked again: it had ended{ended}"
     more = [_CHANGES[str(change)].format(kind=tracked.kind) for change in tracked.changes]
@@ -250,7 +251,7 @@ _CHANGES = {
     "tags_replaced": "tags replaced",
     "batch_changed": "batch changed",
     "kind_corrected": "kind corrected to {kind}",
-    "kind_kept": "kind {kind} kept, MetaStudio has answered for it",
-    "link_restored": "wrapd's own link opens again",
+    "kind_kept": "kind {kind} kept, confirmed by MetaStudio",
+    "link_restored": "wrapd's own link works again",
 }
-"""Both are checked against the store's own words by a test."""
+"""A test checks both against the store's own words."""

@@ -1,7 +1,7 @@
-"""What this machine's systemd says of wrapd's unit: whether it is enabled, and whose copies its credentials are.
+"""Queries systemd about wrapd's unit: whether it is enabled, and whether its credentials are up to date.
 
-systemd copies the files of `LoadCredential=` at a start only, and which file a copy is of, only the unit says. Who
-may not ask systemd, or may not see a file, is told nothing of it.
+systemd copies the files of `LoadCredential=` only at start, and only the unit says which file a copy comes from.
+If systemd cannot be queried or a file cannot be read, nothing is reported.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ _UNIT = "wrapd.service"
 _COPY = re.compile(r"/run/credentials/([^/]+\.service)/([^/]+)")
 _SOURCE = re.compile(r"LoadCredential=([^:]*):(/.*)|LoadCredential=\s*")
 _PATIENCE = 5.0
-"""Seconds that systemd may take to answer."""
+"""Seconds to wait for systemd."""
 _LARGEST = 1024 * 1024
-"""Bytes that systemd takes of a credential."""
+"""Maximum size of a systemd credential in bytes."""
 
 
 def stale(copies: object) -> tuple[str, ...]:
-    """A line for each credential whose source is newer than its copy. `copies`: when each was made, by its path
-    (Unix time)."""
+    """A line for each credential whose source has changed since it was copied. `copies`: the Unix time of each
+    copy, by its path."""
     by_unit: dict[str, dict[str, float]] = {}
     for path, made in copies.items() if isinstance(copies, Mapping) else ():
         if (found := _COPY.fullmatch(str(path))) is not None and isinstance(made, int | float):
@@ -31,7 +31,7 @@ def stale(copies: object) -> tuple[str, ...]:
 
 
 def is_expected(config: Path) -> bool:
-    """Whether wrapd's unit is enabled, and runs with this config."""
+    """Whether wrapd's unit is enabled and uses this config."""
     said = _systemctl("show", "--property=UnitFileState,ExecStart", _UNIT).splitlines()
     words = [word for line in said if line.startswith("ExecStart=") for word in line.split()]
     named = (Path(word).resolve() for word in words if word.startswith("/"))
@@ -44,18 +44,18 @@ def _stale(unit: str, made: Mapping[str, float]) -> Iterator[str]:
         source = sources.get(name)
         if source is not None and _is_newer(source, Path("/run/credentials") / unit / name, made[name]):
             yield (
-                f"credential {name}: {source} has changed since {unit} got its copy at the start; "
-                f"`systemctl restart {unit.removesuffix('.service')}` takes it"
+                f"credential {name}: {source} has changed since {unit} was started; "
+                f"`systemctl restart {unit.removesuffix('.service')}` applies it"
             )
 
 
 def _sources(text: str) -> dict[str, Path]:
-    """The file of each credential, by what the unit and its drop-ins say."""
+    """The source file of each credential, from the unit and its drop-ins."""
     sources: dict[str, Path] = {}
     for line in text.splitlines():
         if (found := _SOURCE.fullmatch(line)) is None:
             continue
-        if found[1] is None:  # empty: what was said before does not count
+        if found[1] is None:  # an empty setting resets the list
             sources.clear()
         else:
             sources[found[1]] = Path(found[2])
@@ -63,10 +63,10 @@ def _sources(text: str) -> dict[str, Path]:
 
 
 def _is_newer(source: Path, copy: Path, made: float) -> bool:
-    """By what the two hold where this user may read them, else by their times."""
+    """Compares the contents if this user can read both files, otherwise their times."""
     try:
         found = source.stat()
-        if not stat.S_ISREG(found.st_mode):  # systemd asks a socket anew at each start
+        if not stat.S_ISREG(found.st_mode):  # a socket, which systemd reads at each start
             return False
         with contextlib.suppress(OSError):
             return _content(source) != _content(copy)
@@ -81,10 +81,10 @@ def _content(path: Path) -> bytes:
 
 
 def _systemctl(*arguments: str) -> str:
-    """What it says; nothing where there is none, or it does not answer."""
+    """Its output; empty if there is no systemd or it does not answer."""
     try:
-        ended = subprocess.run(  # noqa: S603 - no shell, and no argument of a stranger's
-            ["systemctl", "--no-pager", *arguments],  # noqa: S607 - the machine's own, wherever it is
+        ended = subprocess.run(  # noqa: S603 - no shell, and no arguments from outside
+            ["systemctl", "--no-pager", *arguments],  # noqa: S607 - the system's own, wherever it is
             capture_output=True,
             text=True,
             errors="replace",

@@ -9,17 +9,16 @@ from daemon.cli.text import count
 from daemon.domain.jobs import Tracking
 
 
-@click.command("untrack", short_help="Stop watching jobs, and close wrapd's own links to them.")
+@click.command("untrack", short_help="Stop watching jobs, and revoke wrapd's own links to them.")
 @click.argument("ids", nargs=-1, metavar="[JOB_ID... | -]")
 @choosing
 @click.pass_context
 def command(ctx: click.Context, *, choice: Choice) -> None:
-    """Stop watching jobs, and close wrapd's own links to their videos. What was recorded stays, and `wrapd track`
-    takes them up again.
+    """Stop watching jobs, and revoke wrapd's own links to their videos. Their records stay, and `wrapd track`
+    resumes watching them.
 
-    `-` reads ids from standard input, one a line. If one of them is not known nothing is changed. --batch, --tag
-    and --state together mean the jobs that fit all of them and are still watched; before more than one job is
-    changed by them, wrapd says how many and asks.
+    `-` reads ids from standard input, one per line. If any id is unknown, nothing is changed. --batch, --tag and
+    --state select the jobs that match all of them and are still watched; wrapd asks before it changes several.
     """
     config = config_of(ctx)
     from daemon.commands import untrack  # noqa: PLC0415 - SQLAlchemy
@@ -33,7 +32,7 @@ def command(ctx: click.Context, *, choice: Choice) -> None:
         done = store.write_now(lambda tx: untrack(tx, jobs, at=at, routing=routing))
     if not choice.ids:
         stopped = sum(each.stopped for each in done)
-        output.line(f"no longer tracked: {count(stopped, 'job')}" if stopped else "no tracked job fits")
+        output.line(f"no longer tracked: {count(stopped, 'job')}" if stopped else "no tracked job matches")
         return
     for each in done:
         said = "no longer tracked" if each.stopped else f"was not tracked ({each.tracking})"

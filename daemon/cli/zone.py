@@ -1,6 +1,6 @@
-"""The time zone of a screen: that of `--tz`, else of WRAPD_TZ, else the machine's own.
+"""The screen's time zone: `--tz`, else WRAPD_TZ, else the machine's.
 
-`--json` is not concerned (it is in UTC), nor are messages: a channel has a zone of its own.
+It does not affect `--json`, which is in UTC, or messages, which use their channel's zone.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _KEY = "daemon.cli.zone"
 
 
 class ZoneName(click.ParamType[ZoneInfo]):
-    """The name of a zone of the tz database."""
+    """The name of a time zone in the tz database."""
 
     name = "zone"
 
@@ -32,7 +32,7 @@ class ZoneName(click.ParamType[ZoneInfo]):
 
 
 def zone_option(command: F) -> F:
-    """`--tz` of the commands that print times. `local` finds what was given."""
+    """Add `--tz` to a command that prints times; `local` uses it."""
     return click.option(
         "--tz",
         type=ZoneName(),
@@ -40,43 +40,43 @@ def zone_option(command: F) -> F:
         envvar="WRAPD_TZ",
         show_envvar=True,
         expose_value=False,
-        is_eager=True,  # times among the other options are read in it
+        is_eager=True,  # other options may contain times in this zone
         callback=_keep,
-        help="The zone of the times, such as Asia/Shanghai. [default: the machine's]",
+        help="Time zone for display, such as Asia/Shanghai. [default: the machine's]",
     )(command)
 
 
 def from_local(at: datetime) -> datetime:
-    """A time without a zone that a person wrote: in the zone of this screen."""
+    """A naive time from the command line, interpreted in the screen's zone."""
     zone = _zone()
     if zone is not None:
         return at.replace(tzinfo=zone)
     try:
         return at.astimezone()
-    except (OverflowError, ValueError, OSError):  # the machine knows no such year
+    except (OverflowError, ValueError, OSError):  # the platform does not support that year
         return at.replace(tzinfo=UTC)
 
 
 def local(at: datetime) -> datetime:
-    """`at` in the zone of this screen."""
+    """`at` in the screen's zone."""
     zone = _zone()
     if zone is not None:
         return in_zone(at, zone)
     try:
         return at.astimezone()
-    except (OverflowError, ValueError, OSError):  # the machine knows no such year
+    except (OverflowError, ValueError, OSError):  # the platform does not support that year
         return at.astimezone(UTC)
 
 
 def _zone() -> ZoneInfo | None:
-    """What was given; None: the machine's own."""
+    """The given zone, or None for the machine's."""
     ctx = click.get_current_context(silent=True)
     zone = None if ctx is None else ctx.meta.get(_KEY)
     return zone if isinstance(zone, ZoneInfo) else None
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: ZoneInfo | None) -> None:
-    """Keep the zone for the command and its subcommands: what was typed goes over the environment."""
+    """Store the zone for the command and its subcommands; the option overrides the environment."""
     if value is None:
         return
     if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:

@@ -1,5 +1,5 @@
-"""Everything that changes something on a person's or a tool's word: a checked request, one transaction, and a
-result that says what it did. The command line, the API, callbacks and discovery call these. Must never print.
+"""Every change requested from outside: a checked request, one transaction, and a result that says what was done.
+Called by the command line, the API, callbacks and discovery. Prints nothing.
 """
 
 from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive

@@ -1,6 +1,6 @@
-"""What people do with alerts that stand in the outbox: send again what failed, give up, bring back, repeat.
+"""User commands on alerts in the outbox: retry, cancel, revive and resend.
 
-Owns which of them a request means. What is asked for goes out at once, in quiet hours too.
+Owns the selection of the alerts. Alerts requested this way are sent at once, even in quiet hours.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,19 +12,20 @@ from daemon.errors import UnknownName, UsageFault
 from daemon.store import DeliveryRow, DeliveryStatus, Transaction
 
 MOST_RESENT = 500
-"""Alerts that are sent again at once at most: who mistypes a time must not flood a chat."""
+"""Maximum number of alerts to send again at once, so that a mistyped time does not flood a chat."""
 _CANCELABLE = (DeliveryStatus.PENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 _INSTEAD = {
     DeliveryStatus.DEAD: "it was given up; `wrapd deliveries retry {id}` sends it",
     DeliveryStatus.HELD: "its channel is refused; `wrapd deliveries retry {id}` tries it now",
-    DeliveryStatus.CANCELED: "it was canceled; `wrapd deliveries revive {id}` brings it back",
+    DeliveryStatus.CANCELED: "it was canceled; `wrapd deliveries revive {id}` restores it",
 }
-_SOON = "it is not sent yet; wrapd sends it by itself"
+_SOON = "it is not sent yet; wrapd will send it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revived:
-    """How many alerts are pending again, and how many stay canceled because they were so earlier."""
+    """The number of alerts that are pending again, and of those not restored because they were canceled
+    earlier."""
 
     count: int
     older: int = 0
@@ -32,8 +33,8 @@ class Revived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentFilter:
-    """Which of the alerts that were sent are meant, as far as each is given: those of a job (row id), of a batch
-    and its jobs, of a project, sent since then, sent to that channel."""
+    """Selects sent alerts by every criterion given: a job (row id), a batch and its jobs, a project, a start time,
+    a channel."""
 
     job: int | None = None
     batch: str | None = None
@@ -45,8 +46,8 @@ class SentFilter:
 def retry(
     tx: Transaction, ids: Sequence[int], *, dead: bool = False, channel: ChannelName | None = None, at: datetime
 ) -> int:
-    """Make alerts due `at`: of `ids` the dead and held ones; without, all dead ones, and of a channel, unless
-    `dead`, its held ones. Returns how many. Raises UnknownName where one of `ids` is none."""
+    """Make alerts due `at`: the dead and held ones of `ids`; without ids all dead ones, and unless `dead`, also
+    the held ones of `channel`. Returns their number. Raises UnknownName if one of `ids` does not exist."""
     if ids:
         again = tx.outbox.retry(ids=ids, channel=channel, at=at)
         if again < len(set(ids)):
@@ -59,8 +60,8 @@ def retry(
 def cancelable(
     tx: Transaction, ids: Sequence[int], *, dead: bool = False, channel: ChannelName | None = None
 ) -> list[int]:
-    """The row ids of what `cancel` would give up: of `ids`, or of a channel, or all that is dead. Raises
-    UnknownName where one of `ids` is none."""
+    """The row ids that `cancel` would give up: of `ids`, of a channel, or all dead ones. Raises UnknownName if one
+    of `ids` does not exist."""
     if ids:
         rows = require(tx, ids)
         return [row.id for row in rows if row.status not in (DeliveryStatus.SENT, DeliveryStatus.CANCELED)]
@@ -69,7 +70,7 @@ def cancelable(
 
 
 def cancel(tx: Transaction, ids: Sequence[int], *, at: datetime) -> int:
-    """Give up these, as far as they are not sent. Returns how many."""
+    """Give up these alerts unless they are sent. Returns their number."""
     return tx.outbox.cancel(ids, at=at)
 
 
@@ -81,8 +82,8 @@ def revive(
     channel: ChannelName | None = None,
     at: datetime,
 ) -> Revived:
-    """Bring canceled alerts back, due `at`: of `ids`, or all that people have canceled `since` then (of a
-    channel). Raises UnknownName where one of `ids` is none."""
+    """Restore canceled alerts, due `at`: those of `ids`, or all canceled by users since `since`, of `channel` if
+    given. Raises UnknownName if one of `ids` does not exist."""
     if since is None:
         require(tx, ids)
         return Revived(count=tx.again.revive(ids, at=at))
@@ -91,8 +92,8 @@ def revive(
 
 
 def resendable(tx: Transaction, wanted: Sequence[int] | SentFilter) -> list[DeliveryRow]:
-    """The alerts that are meant, in the order in which they were written. Raises UnknownName where one of the row
-    ids is none; UsageFault where one of them was not sent, or where more than `MOST_RESENT` fit."""
+    """The selected alerts in the order in which they were written. Raises UnknownName if a row id does not exist,
+    UsageFault if one was not sent or if there are more than `MOST_RESENT`."""
     if isinstance(wanted, SentFilter):
         rows = tx.again.sent(
             most=MOST_RESENT + 1,
@@ -106,9 +107,7 @@ def resendable(tx: Transaction, wanted: Sequence[int] | SentFilter) -> list[Deli
         rows = sorted(require(tx, wanted), key=lambda row: row.id)
         _require_sent(rows)
     if len(rows) > MOST_RESENT:
-        raise UsageFault(
-            f"nothing was changed: more than {MOST_RESENT} alerts fit, too many to send again at once"
-        )
+        raise UsageFault(f"nothing was changed: more than {MOST_RESENT} alerts match; narrow the selection")
     return rows
 
 
@@ -120,19 +119,19 @@ def resend(
     to: ChannelName | None = None,
     at: datetime,
 ) -> int:
-    """Tell again what these told, marked as asked for: where each was told, or `to` that channel; each event once
-    on a channel. Returns how many. `channels` are those of the config: raises UnknownName for any other."""
+    """Send these alerts again, marked as requested, to their own channels or to channel `to`; each event once per
+    channel. Returns their number. Raises UnknownName for a channel that is not among the config's `channels`."""
     gone = sorted({row.channel for row in rows if to is None and row.channel not in channels})
     if gone:
         raise UnknownName(
-            f"nothing was changed: the config has no channel {', '.join(gone)} any more; --channel NAME sends it "
-            f"elsewhere"
+            f"nothing was changed: the config no longer has channel {', '.join(gone)}; use --channel NAME to send "
+            "to another"
         )
     return tx.again.resend(rows, to=to, at=at)
 
 
 def require(tx: Transaction, ids: Sequence[int]) -> list[DeliveryRow]:
-    """The deliveries of these ids, each once. Raises UnknownName that names every one that there is not."""
+    """The deliveries with these ids, without duplicates. Raises UnknownName that lists all unknown ids."""
     found = {each: tx.outbox.get(each) for each in dict.fromkeys(ids)}
     unknown = [str(each) for each, row in found.items() if row is None]
     if unknown:

@@ -1,7 +1,4 @@
-"""What people say of jobs that are known: changing labels and tags.
-
-What happens to the jobs from then on is routed by them; an alert that waits to be sent stays where it goes.
-"""
+"""Changes labels and tags of known jobs. Later events are routed by them; written alerts are not changed."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ from daemon.store import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """What is said of a job now, and whether that is another thing than before."""
+    """A job's label and tags now, and whether they were changed."""
 
     project: ProjectName
     job_id: JobId
@@ -25,16 +22,15 @@ class Described:
 
 
 def read_label(text: str) -> str | None:
-    """`text` as a label; None for an empty one, which takes a label away. Raises ValueError for one that shows
-    nothing."""
+    """`text` as a label; None for an empty one, which removes the label. Raises ValueError for invisible text."""
     found = label(text)
     if text and not found:
-        raise ValueError("it has no character that can be seen; give an empty one to take the label away")
+        raise ValueError("it has no visible character; give an empty text to remove the label")
     return found or None
 
 
 def set_label(tx: Transaction, jobs: Sequence[int], text: str | None) -> list[Described]:
-    """Call the jobs of these row ids `text`, as `read_label` gave it."""
+    """Set the label of the jobs with these row ids to `text`, as returned by `read_label`."""
     known = tx.labels.of(jobs)
     others = {job.id for job in known if (job.label or None) != text}
     tx.labels.set_label(sorted(others), text)
@@ -47,15 +43,15 @@ def set_label(tx: Transaction, jobs: Sequence[int], text: str | None) -> list[De
 def change_tags(
     tx: Transaction, jobs: Sequence[int], *, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> list[Described]:
-    """Give the jobs of these row ids the tags of `add` and take those of `remove`, as `words` gave them. Raises
-    WrongRequest, which names every job that would have too many."""
+    """Add tags to and remove tags from the jobs with these row ids; `add` and `remove` as returned by `words`.
+    Raises WrongRequest that lists every job that would have too many tags."""
     faults = RequestFaults()
     new: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     done = []
     for job in tx.labels.of(jobs):
         tags = tuple(dict.fromkeys([*(tag for tag in job.tags if tag not in remove), *add]))
         if len(tags) > MAX_TAGS:
-            faults.add(job.job_id, f"it would have {len(tags)} tags; at most {MAX_TAGS} fit a job")
+            faults.add(job.job_id, f"it would have {len(tags)} tags; at most {MAX_TAGS} are allowed")
         if tags != job.tags:
             new[tags].append(job.id)
         done.append(

@@ -1,6 +1,6 @@
-"""Lists of jobs as people and tools keep them: ids one a line, CSV with a heading, JSON lines. Pure.
+"""Parses lists of jobs: ids one per line, CSV with a heading, JSON lines. Pure.
 
-Owns which of them a text is, and how a place in it is named. A list is right as a whole, or nothing is taken.
+Owns the detection of the format and the names of places in it. A list with a fault is rejected as a whole.
 """
 
 import csv
@@ -21,13 +21,13 @@ _HEADING = f"name the columns in the first line: {','.join(KEYS)} (only job_id i
 _NOT_UTF8 = "it is not UTF-8; save the list as UTF-8 (in Excel: CSV UTF-8)"
 
 _Row = tuple[str, Mapping[str, object]]
-"""What a row is called, and what it says."""
+"""A row's name for messages, and its values."""
 
 
 def read_list(
     data: bytes, projects: Sequence[ProjectName], faults: RequestFaults, *, default: ProjectName | None = None
 ) -> list[JobEntry]:
-    """The jobs of a list, those without a project of `default`. `faults` hears of everything that is wrong."""
+    """The jobs of a list; `default` is the project of those without one. All faults are added to `faults`."""
     text = _decoded(data)
     first = next((line.strip() for line in text.splitlines() if _says(line)), "")
     if first.startswith(("{", "[")):
@@ -45,7 +45,7 @@ def read_list(
 
 
 def _decoded(data: bytes) -> str:
-    """The text; bytes that are not in its encoding are kept as lone surrogates, for the row to be named."""
+    """The text. Undecodable bytes are kept as lone surrogates, so that their row can be reported."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return data.decode(encoding, "surrogateescape" if encoding == "utf-8" else "replace").lstrip("\ufeff")
@@ -82,7 +82,7 @@ def _csv_rows(text: str, first: str, faults: RequestFaults) -> Iterator[_Row]:
                 if columns is None:
                     return
             elif any(cell.strip() for cell in cells[len(columns) :]):
-                faults.add(row, f"it has more than {len(columns)} cells; put what holds {delimiter!r} into quotes")
+                faults.add(row, f"it has more than {len(columns)} cells; put values with {delimiter!r} in quotes")
             else:
                 said = {name: cell.strip() for name, cell in zip(columns, cells, strict=False) if cell.strip()}
                 yield row, {name: _tags(value) if name == "tags" else value for name, value in said.items()}
@@ -91,14 +91,14 @@ def _csv_rows(text: str, first: str, faults: RequestFaults) -> Iterator[_Row]:
 
 
 def _columns(cells: Sequence[str], row: str, faults: RequestFaults) -> list[str] | None:
-    """The heading; None where it is none."""
+    """The column names; None if the row is not a valid heading."""
     names = [_column(cell) for cell in cells]
     if "job_id" not in names:
         faults.add(row, f"no column is called job_id; {_HEADING}")
         return None
     wrong = [name for name in names if name and (name not in KEYS or names.count(name) > 1)]
     if wrong:
-        faults.add(row, f"the column {wrong[0]!r} is not known, or is there twice; {_HEADING}")
+        faults.add(row, f"the column {wrong[0]!r} is unknown or duplicated; {_HEADING}")
         return None
     return names
 
@@ -124,7 +124,7 @@ def _json_rows(text: str, faults: RequestFaults) -> Iterator[_Row]:
         if isinstance(value, dict):
             yield row, value
         else:
-            faults.add(row, 'it is no object; write each job as {"job_id": "…"}')
+            faults.add(row, 'it is not an object; write each job as {"job_id": "…"}')
 
 
 _NOTHING = object()
@@ -137,7 +137,7 @@ def _parsed(row: str, line: str, faults: RequestFaults) -> object:
     try:
         value: object = json.loads(line)
     except (ValueError, RecursionError):
-        faults.add(row, 'it is not JSON; write one object a line, such as {"job_id": "…"}')
+        faults.add(row, 'it is not JSON; write one object per line, such as {"job_id": "…"}')
         return _NOTHING
     return value
 
@@ -151,7 +151,7 @@ def _is_json(text: str) -> bool:
 
 
 def _whole(text: str) -> list[object] | None:
-    """The jobs of one JSON document: a list, or an object with them as `jobs`; None where it is none."""
+    """The jobs of one JSON document, a list or an object with a list `jobs`; None if it is neither."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,9 +1,7 @@
-"""Tracking jobs, and stopping that: the one way in, for people, tools, the service's list, and for callbacks, who
-are not believed far.
+"""Starts and stops tracking jobs, for users, tools, the service's list and callbacks.
 
-Owns what is assumed where nothing is said, and what a callback may do: it brings in unknown jobs and those that
-were given up, never one that a person stopped. Everything is looked up and stored in the transaction that is
-given.
+Owns the defaults, and the limited trust in callbacks: a callback can add unknown jobs and resume jobs that were
+given up, but not one that a user stopped. Everything happens in the given transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,16 +16,16 @@ from daemon.metastudio.kinds import AVATAR
 from daemon.store import GIVEN_UP, TrackOutcome, TrackRequest, TrackResult, TrackRule, Transaction
 
 GUESS = AVATAR.name
-"""The kind under which a job is asked about first whose kind nobody named."""
+"""The kind to try first for a job of unknown kind."""
 _USUAL = GIVEN_UP | {Tracking.STOPPED}
 _RULE = TrackRule(again=_USUAL)
-_LOOK_AGAIN = TrackRule(again=_USUAL | {Tracking.FINISHED})
+_RETRACK = TrackRule(again=_USUAL | {Tracking.FINISHED})
 _ONLY_NEW = TrackRule(again=frozenset(), change=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What became of a job that was to be tracked."""
+    """The result of tracking one job."""
 
     project: ProjectName
     job_id: JobId
@@ -42,15 +40,15 @@ def track(
     routing: Routing | None = None,
     retrack: bool = False,
 ) -> list[Done]:
-    """Track the jobs from `at` on, and say what became of each, in their order. One that is named more than once
-    is taken as one; what is said last holds. `retrack`: jobs that have ended are looked at again. The end of a
-    batch that comes by it is told by `routing`."""
+    """Track the jobs from `at` on. Returns a result for each, in order. Entries for the same job are merged, later
+    values first. `retrack`: also track ended jobs again. `routing` applies to the end of a batch caused by
+    this."""
     merged: dict[tuple[ProjectName, JobId], JobEntry] = {}
     for each in wanted:
         key = (each.project, each.job_id)
         merged[key] = each if key not in merged else _merged(merged[key], each)
     requests = [_request(each) for each in merged.values()]
-    results = tx.jobs.take(requests, at=at, routing=routing, rule=_LOOK_AGAIN if retrack else _RULE)
+    results = tx.jobs.take(requests, at=at, routing=routing, rule=_RETRACK if retrack else _RULE)
     tracked = dict(zip(merged, results, strict=True))
     done = []
     for each in wanted:
@@ -69,8 +67,8 @@ def discovered(
     tags: tuple[str, ...] = (),
     batch: str | None = None,
 ) -> dict[JobId, TrackOutcome]:
-    """Track the jobs that the service's list holds, each of its kind, from `at` on; what became of each. Known
-    ones are left as they are, but what was only guessed of them is known now."""
+    """Track jobs of the service's list, with their kinds, from `at` on. Returns a result for each. Known jobs are
+    not changed, except that a guessed kind is now confirmed."""
     requests = [
         TrackRequest(
             project=project,
@@ -97,7 +95,7 @@ def _merged(first: JobEntry, then: JobEntry) -> JobEntry:
 
 
 def _known_now(tracked: TrackOutcome) -> TrackOutcome:
-    """What is said of a job where the same request names it once more."""
+    """The result for a further entry of the same job."""
     result = TrackResult.ALREADY if tracked.tracking is Tracking.ACTIVE else tracked.result
     return replace(tracked, result=result, changes=())
 
@@ -115,15 +113,15 @@ def _request(wanted: JobEntry) -> TrackRequest:
 
 
 MOST_UNCONFIRMED = 1000
-"""Jobs of a project that only callbacks named, at most: until the service confirms one, it may be made up."""
+"""Maximum number of unconfirmed jobs of a project, known only from callbacks: they may be made up."""
 
 
 class SignatureUsed(WrapdError):
-    """The callback's signature has brought in another job: nothing was changed."""
+    """The callback's signature was already used for another job; nothing was changed."""
 
 
 class TooManyUnknown(WrapdError):
-    """Too many jobs that only callbacks named wait for the service to confirm them: nothing was changed."""
+    """Too many jobs known only from callbacks wait for confirmation by the service; nothing was changed."""
 
 
 def called_back(
@@ -135,24 +133,24 @@ def called_back(
     track_unknown: bool,
     signature: str | None = None,
 ) -> TrackResult | None:
-    """Track the job where that is wanted, from `at` on; what became of it, None where it is not tracked. Each
-    `signature` brings in one job. Raises SignatureUsed and TooManyUnknown."""
+    """Track the job of a callback from `at` on; an unknown job only if `track_unknown`. Returns the result, None
+    if it is not tracked. Each `signature` can add one job. Raises SignatureUsed and TooManyUnknown."""
     rule = TrackRule(add=track_unknown, again=GIVEN_UP, change=False, most_unconfirmed=MOST_UNCONFIRMED)
     request = TrackRequest(
         project=project, kind=GUESS, job_id=job_id, kind_source=KindSource.GUESSED, named_by=NamedBy.CALLBACK
     )
     [tracked] = tx.jobs.take([request], at=at, rule=rule)
     if tracked.tracking is None and track_unknown:
-        raise TooManyUnknown(f"{MOST_UNCONFIRMED} jobs that only callbacks named wait to be confirmed")
+        raise TooManyUnknown(f"{MOST_UNCONFIRMED} jobs known only from callbacks wait for confirmation")
     brought_in = tracked.result in (TrackResult.ADDED, TrackResult.TAKEN_UP)
     if brought_in and signature is not None and not tx.signatures.use(signature, project, job_id, at):
-        raise SignatureUsed("this signature was used for another job")
+        raise SignatureUsed("this signature was already used for another job")
     return tracked.result if tracked.tracking is Tracking.ACTIVE else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """What became of a job that was not to be tracked any more; `tracking` is how it stood before."""
+    """The result of untracking one job; `tracking` is its value before."""
 
     project: ProjectName
     job_id: JobId
@@ -163,8 +161,8 @@ class Stopped:
 def untrack(
     tx: Transaction, jobs: Sequence[int], *, at: datetime, routing: Routing | None = None
 ) -> list[Stopped]:
-    """Stop tracking the jobs of these row ids, and take wrapd's own links to them back. The end of a batch that
-    comes by it is told by `routing`."""
+    """Stop tracking the jobs with these row ids, and revoke wrapd's own links to them. `routing` applies to the
+    end of a batch caused by this."""
     known = tx.labels.of(jobs)
     stopped = tx.jobs.stop(jobs, at=at, routing=routing)
     return [

@@ -1,7 +1,6 @@
-"""The config: read strictly, all faults in one run, secrets left where they are until they are needed.
+"""The config: strictly checked, with all faults reported in one run. Secrets are read only when needed.
 
-Imports nothing above `domain`, `errors`, `logs` and `regions`: daemon/build makes the parts' own settings
-of it.
+Imports nothing above `domain`, `errors`, `logs` and `regions`; daemon/build turns it into the parts' settings.
 """
 
 from daemon.config.delivery import Callback, Channel, Notify, Quiet, Retention, Route, Web

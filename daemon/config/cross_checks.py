@@ -1,7 +1,7 @@
-"""The faults of a config that lie between keys and sections, each with its place and mend.
+"""Checks a config for faults between keys and sections, each with its place and remedy.
 
-Reads the raw tree: pydantic stops looking between fields once one of them is wrong. What is wrong by itself is
-told by `faults`, and skipped here. Never shows the value of a key that holds a secret.
+Works on the raw tree, because pydantic skips checks across fields once a field is invalid. Invalid values are
+reported by `faults` and skipped here. Never shows the value of a key that holds a secret.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from daemon.domain.hosts import is_loopback
 
 
 def between_sections(tree: Mapping[str, Any]) -> Iterator[Fault]:
-    """All of them, however wrong the rest is."""
+    """All such faults, whatever else is wrong with the tree."""
     yield from _intervals(_table(tree.get("polling")))
     projects, channels = _table(tree.get("projects")), _table(tree.get("channels"))
     web = _table(tree.get("web"))
@@ -60,7 +60,7 @@ def _discovery(place: Place, discovery: Mapping[str, Any]) -> Iterator[Fault]:
         interval = values.seconds(discovery.get("interval", "1m"))
         since = values.seconds(discovery.get("since", "24h"))
     except (TypeError, ValueError):
-        return  # told already
+        return  # reported by `faults`
     if since < interval:
         yield Fault(
             place=spell([*place, "since"]),
@@ -73,23 +73,23 @@ def _project(place: Place, project: Mapping[str, Any]) -> Iterator[Fault]:
     auth = _table(project.get("auth"))
     yield from _discovery([*place, "discovery"], _table(project.get("discovery")))
     if "region" not in project and "endpoint" not in project:
-        yield Fault(place=spell(place), text='one of region and endpoint is needed; add region = "cn-north-4"')
+        yield Fault(place=spell(place), text='region or endpoint is required; add region = "cn-north-4"')
     if auth.get("method") == "password" and "region" not in project and "iam_endpoint" not in auth:
         yield Fault(
             place=spell([*place, "auth"]),
-            text='where are tokens fetched? add iam_endpoint = "https://…" here, or a region to the project',
+            text='no address to fetch tokens from; add iam_endpoint = "https://…", or a region to the project',
         )
     pair = {"access_key", "secret_key"}
     if auth.get("method") == "aksk" and len(pair & set(auth)) == 1:
         (lacking,) = pair - set(auth)
         yield Fault(
             place=spell([*place, "auth"]),
-            text=f"{lacking} is missing; give both keys, or none to take those of the environment",
+            text=f"{lacking} is missing; give both keys, or neither to use those of the environment",
         )
     if auth.get("method") == "aksk" and "security_token" in auth and not pair & set(auth):
         yield Fault(
             place=spell([*place, "auth"]),
-            text="a security_token goes with keys; add access_key and secret_key, or leave out all three",
+            text="security_token needs keys; add access_key and secret_key, or leave out all three",
         )
 
 
@@ -103,13 +103,13 @@ def _web(web: Mapping[str, Any]) -> Iterator[Fault]:
         port = str(web["listen"]).rpartition(":")[2]
         yield Fault(
             place="web.listen",
-            text=f"{values.shown(web['listen'])} could be reached from other machines, and there is no web.token; "
+            text=f"{values.shown(web['listen'])} is reachable from other machines, but there is no web.token; "
             f'add token = {{ env = "WRAPD_WEB_TOKEN" }}, or write "127.0.0.1:{port}" with a proxy in front of it',
         )
     if off and "public_url" in web:
         yield Fault(
             place="web.public_url",
-            text="web.enabled is false, so nobody could open it; leave the key out, or enable the web",
+            text="web.enabled is false, so it would not work; remove the key, or enable web",
         )
 
 
@@ -119,12 +119,12 @@ def _callback(place: Place, callback: object, web: Mapping[str, Any]) -> Iterato
     if web.get("enabled") is False:
         yield Fault(
             place=spell(place),
-            text="web.enabled is false, so no callback can come; leave the section out, or enable the web",
+            text="web.enabled is false, so no callback can arrive; remove the section, or enable web",
         )
     elif "public_url" not in web:
         yield Fault(
             place=spell(place),
-            text="by which address does MetaStudio reach wrapd? add public_url to [web], such as "
+            text="MetaStudio has no address to reach wrapd; add public_url to [web], such as "
             'public_url = "https://wrapd.example.com"',
         )
 
@@ -135,7 +135,7 @@ def _quiet(place: Place, quiet: object) -> Iterator[Fault]:
     if "from" in quiet and quiet["from"] == quiet.get("to"):
         yield Fault(
             place=spell([*place, "to"]),
-            text="is the same as from, so nothing would ever be told; write when the quiet hours end",
+            text="is the same as from, so nothing would ever be sent; write when the quiet hours end",
         )
 
 
@@ -154,11 +154,11 @@ def _fallback(name: str, channels: Mapping[str, Any]) -> Iterator[Fault]:
     while isinstance(chosen, str) and chosen not in way:
         way.append(chosen)
         chosen = _table(channels.get(chosen)).get("fallback")
-    # Each circle is told once, at its first channel in the file.
+    # Each circle is reported once, at its first channel in the file.
     if chosen == name and name == min(way, key=list(channels).index):
         yield Fault(
             place=spell(place),
-            text=f"goes in a circle ({' → '.join([*way, name])}); leave the key out of one of them",
+            text=f"goes in a circle ({' → '.join([*way, name])}); remove the key from one of them",
         )
 
 
@@ -177,7 +177,7 @@ def _route(
             yield Fault(
                 place=spell([*place, "quiet"]),
                 text=f"its channels are in different time zones ({', '.join(sorted(zones))}); "
-                "add timezone to say which one counts",
+                "add timezone to say which one applies",
             )
 
 
@@ -194,5 +194,5 @@ def _named(place: Place, value: object, what: str, known: Iterable[str]) -> Iter
 
 def _unknown(place: Sequence[str | int], name: str, what: str, known: Iterable[str]) -> Fault:
     names = [*known]
-    mend = values.suggestion(name, names) if names else f"add a section [{what}s.NAME]"
-    return Fault(place=spell(place), text=f"no {what} is called {values.shown(name)}; {mend}")
+    remedy = values.suggestion(name, names) if names else f"add a section [{what}s.NAME]"
+    return Fault(place=spell(place), text=f"no {what} is called {values.shown(name)}; {remedy}")

@@ -1,6 +1,6 @@
-"""The example config, written from the schema: what `wrapd config init` makes and config.example.toml holds.
+"""Generates the example config from the schema, for `wrapd config init` and config.example.toml.
 
-Owns its layout. The words and values stand in schema.py.
+Owns its layout; the schema owns the texts and values.
 """
 
 import re
@@ -12,14 +12,14 @@ from daemon.config import schema_keys
 _WIDTH = 100
 _TABLE = re.compile(r"\{[^{}]*\}")
 _GLUE = "\u00a0"
-"""Stands for the spaces of an inline table while lines are wrapped: none of these is broken."""
+"""Replaces the spaces of an inline table during wrapping, so that no table is broken across lines."""
 _HEAD = (
-    "The config of wrapd. Every key is here; a line that begins with # and holds a key shows what can be written, "
-    "with its default in words above it. `wrapd config check` names everything that is wrong with this file.\n\n"
+    "The wrapd config, with every key. A commented-out key shows an example value; the comment above it states "
+    "the default. `wrapd config check` reports every fault of this file.\n\n"
     'A duration is written "100ms", "1s", "10m", "2h", "14d" or "1h30m". A secret (all keys, tokens, passwords '
     'and channel URLs) is written as "text", { env = "NAME" } for an environment variable, { file = "PATH" } for '
-    'a file that holds it alone, or { credential = "NAME" } for systemd\'s LoadCredential=. Relative paths count '
-    "from the folder of this file."
+    'a file that contains only the secret, or { credential = "NAME" } for systemd\'s LoadCredential=. Relative '
+    "paths start from this file's folder."
 )
 _ACTIVE = {
     "": set(),
@@ -29,11 +29,11 @@ _ACTIVE = {
     "channels.NAME": {"url", "timezone"},
     "routes[N]": {"events", "channels"},
 }
-"""Keys that the example sets; in the sections not named here all."""
+"""Keys set in the example; sections not named here set all."""
 
 
 def example() -> str:
-    """The whole file."""
+    """The text of the file."""
     return "\n\n".join([_comment(_HEAD), *("\n".join(_part(part)) for part in schema_keys.parts())]) + "\n"
 
 

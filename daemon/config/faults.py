@@ -1,6 +1,6 @@
-"""What a fault of a config is, and those of single values, each with its place and mend.
+"""Config faults, and those of single values, each with its place and remedy.
 
-Those between keys and sections are told by `cross_checks`. Never shows the value of a key that holds a secret.
+`cross_checks` reports those between keys and sections. Never shows the value of a key that holds a secret.
 """
 
 import re
@@ -20,7 +20,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong. `text` says what, and how to mend it."""
+    """One fault. `text` says what is wrong and how to fix it."""
 
     place: str
     text: str
@@ -47,7 +47,7 @@ class ConfigFaults(ConfigFault):
 
 
 def spell(place: Place) -> str:
-    """A place as people write it: `projects.main.auth`, `routes[0].events[1]`."""
+    """A place in TOML notation: `projects.main.auth`, `routes[0].events[1]`."""
     text = ""
     for step in place:
         if isinstance(step, int):
@@ -59,7 +59,7 @@ def spell(place: Place) -> str:
 
 
 def of_values(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Fault]:
-    """The faults that pydantic found."""
+    """The faults found by pydantic."""
     for detail in error.errors(include_input=False, include_url=False):
         kind, context = detail["type"], detail.get("ctx", {})
         place = _place(detail["loc"])
@@ -70,11 +70,11 @@ def of_values(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Fault
         elif kind == "value_error":
             yield Fault(place=spell(place), text=_example(str(context["error"]), place, tree))
         else:
-            yield Fault(place=spell(place), text=_mend(kind, context, place, tree))
+            yield Fault(place=spell(place), text=_remedy(kind, context, place, tree))
 
 
 def _place(loc: Place) -> Place:
-    """pydantic's place without what it adds: the tag of a union, the mark of a key."""
+    """pydantic's location without its additions: the tag of a union, the marker of a dict key."""
     place = [step for step in loc if step != "[key]"]
     if len(place) > 3 and place[0] == "projects" and place[2] == "auth":
         del place[3]
@@ -104,7 +104,7 @@ def _unknown(place: Place, tree: Mapping[str, Any]) -> str:
     return f"there is no such key; the keys here are {', '.join(right)}"
 
 
-def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str, Any]) -> str:
+def _remedy(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         wrong, right = schema_keys.value_at(place, tree), re.findall(r"'([^']*)'", context["expected"])
         near = values.suggestion(wrong, right) if isinstance(wrong, str) else f"choose one of {', '.join(right)}"
@@ -120,9 +120,9 @@ def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str
         "int_type": "a whole number, without quotes",
         "finite_number": "a number",
         "tuple_type": "a list in brackets",
-        "greater_than": f"a number over {context.get('gt', 0):g}",
-        "greater_than_equal": f"a number from {context.get('ge', 0):g} on",
-        "less_than_equal": f"a number up to {context.get('le', 0):g}",
+        "greater_than": f"a number greater than {context.get('gt', 0):g}",
+        "greater_than_equal": f"a number of at least {context.get('ge', 0):g}",
+        "less_than_equal": f"a number of at most {context.get('le', 0):g}",
         "too_short": "at least one entry",
         "too_long": f"at most {context.get('max_length')} entries",
         "string_too_short": "something: it is empty",
@@ -131,7 +131,7 @@ def _mend(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str
 
 
 def _example(text: str, place: Place, tree: Mapping[str, Any]) -> str:
-    """`text`, with the key's example where it tells nothing but the type to write."""
+    """`text`, with the key's example if it names only a type."""
     key = schema_keys.field_at(place, tree)
     return f"{text}, such as {key.toml}" if key and text.startswith("write ") and ";" not in text else text
 

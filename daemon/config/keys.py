@@ -1,7 +1,4 @@
-"""What keys of the config are made of: their forms as types, and how each explains itself.
-
-Never knows a section.
-"""
+"""The building blocks of config keys: their types, and `key`, which documents them. Knows no section."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,7 +45,7 @@ def between(low: float, high: float) -> Callable[[float], float]:
 
 
 def off_or(low: float, high: float) -> Callable[[float], float]:
-    """A duration between these, or 0 for never."""
+    """A duration within these bounds, or 0 for never."""
     check = between(low, high)
 
     def checked(value: float) -> float:
@@ -78,7 +75,7 @@ def read_path(value: str, info: ValidationInfo) -> str:
 
 def header(value: str) -> str:
     if not value or len(value) > 256 or not value.isascii() or not value.isprintable():
-        raise ValueError("it does not fit a header; write 1 to 256 plain ASCII characters")
+        raise ValueError("not a valid header value; write 1 to 256 printable ASCII characters")
     return value
 
 
@@ -99,18 +96,18 @@ StateName = Annotated[State, BeforeValidator(text(values.state))]
 Word = Annotated[str, BeforeValidator(text(values.word))]
 Pattern = Annotated[str, BeforeValidator(text(values.pattern))]
 RUNNING = tuple(state for state in State if state not in TERMINAL)
-"""The states of a job that has not ended."""
+"""The states of jobs that have not ended."""
 
 
 def key(about: str, *, toml: str, default: Any = ..., usual: str | None = None, **limits: Any) -> Any:
-    """One key: what it does, an example in TOML, its default, and (`usual`) how docs put that default. `alias`, of
-    the limits, is its name in the file where Python cannot have it."""
+    """A documented key: what it does, an example in TOML, its default, and in `usual` the docs' words for that
+    default. `limits` may hold pydantic's bounds, and `alias` for a name that is reserved in Python."""
     extra: dict[str, Any] = {"toml": toml, "usual": usual}
     return Field(default, description=about, json_schema_extra=extra, **limits)
 
 
 class Section(BaseModel):
-    """What all sections share: nothing unknown, nothing converted silently, nothing shown in errors."""
+    """The base of all sections: no unknown keys, no silent conversions, no input values in errors."""
 
     model_config = ConfigDict(
         extra="forbid",

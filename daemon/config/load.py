@@ -1,7 +1,4 @@
-"""Finding and reading the config file.
-
-`load` reports every fault of the file in one run and reads no secret. Changes nothing.
-"""
+"""Finds and reads the config file. `load` reports every fault of the file in one run and reads no secret."""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,16 +15,16 @@ from daemon.errors import ConfigFault
 HERE = Path("wrapd.toml")
 SYSTEM = Path("/etc/wrapd/config.toml")
 MAX_BYTES = 1024 * 1024
-"""Largest config that is read."""
-_OTHER = "name another with --config FILE or WRAPD_CONFIG"
+"""Maximum size of a config in bytes."""
+_OTHER = "choose another with --config FILE or WRAPD_CONFIG"
 _MAKE = (
-    "make one with `wrapd config init`, or name another: wrapd takes that of --config FILE, else of WRAPD_CONFIG, "
+    "create one with `wrapd config init`, or choose another: wrapd reads --config FILE, else WRAPD_CONFIG, "
     f"else ./{HERE}, else {SYSTEM}"
 )
 
 
 def locate(option: str | None, environ: Mapping[str, str]) -> Path:
-    """The config file: that of `--config`, of WRAPD_CONFIG, ./wrapd.toml, or the system's if only that exists."""
+    """The config file: `--config`, else WRAPD_CONFIG, else ./wrapd.toml, or the system's if only that exists."""
     named = environ.get("WRAPD_CONFIG") if option is None else option
     if named or option is not None:
         return Path(named or "")
@@ -35,28 +32,28 @@ def locate(option: str | None, environ: Mapping[str, str]) -> Path:
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """The file as TOML gives it. Raises ConfigFault where there is none or it cannot be read."""
+    """The parsed TOML of the file. Raises ConfigFault if it is missing or cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise ConfigFault(f"{path}: larger than {MAX_BYTES} bytes, so this is no config; {_OTHER}")
+            raise ConfigFault(f"{path}: larger than {MAX_BYTES} bytes, so this is not a config; {_OTHER}")
         return tomllib.loads(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigFault(f"there is no config at {path}; {_MAKE}") from None
     except PermissionError as error:
-        mend = f"make it readable for this user, or {_OTHER}"
-        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {mend}") from error
+        remedy = f"make it readable for this user, or {_OTHER}"
+        raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {remedy}") from error
     except OSError as error:
         raise ConfigFault(f"cannot read the config {path}: {error.strerror}; {_OTHER}") from error
     except UnicodeDecodeError as error:
         raise ConfigFault(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits
-        raise ConfigFault(f"{path}: this is not TOML: {error}; fix the file there (https://toml.io)") from error
+        raise ConfigFault(f"{path}: not valid TOML: {error}; fix the file there (https://toml.io)") from error
 
 
 def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[Fault]]:
-    """The config of a raw tree, None where a value is wrong, and all faults. Relative paths count from the
+    """The config of a raw tree (None if a value is invalid) and all its faults. Relative paths start from the
     folder of `source`."""
     config, faults = None, []
     try:
@@ -68,7 +65,7 @@ def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[
 
 
 def load(path: Path) -> Config:
-    """The config at `path`. Raises ConfigFault that lists every fault of it. No secret is read."""
+    """The config at `path`. Raises ConfigFault that lists all its faults. Reads no secret."""
     config, faults = examine(read_tree(path), path)
     if faults or config is None:
         raise ConfigFaults(path, faults)

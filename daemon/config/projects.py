@@ -1,14 +1,8 @@
-"""The sections of a project: who it is, how wrapd proves who asks, what is discovered.
-
-Never reads a file or a secret.
-"""
+"""The config sections of a project: its identity, authentication and discovery. Never reads a file or a secret."""
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-)
+from pydantic import AfterValidator, Field
 
 from daemon.config import values
 from daemon.config.delivery import Callback
@@ -34,50 +28,50 @@ from daemon.domain.text import MAX_TAGS
 from daemon.regions import RATE_WITHOUT_REGION, REGIONS, Region
 
 _IAM = key(
-    "The identity service, where tokens and project ids come from. https://, or http:// to this machine.",
+    "The identity service, which issues tokens and looks up project ids. https://, or http:// to this machine.",
     toml='"https://iam.cn-north-4.myhuaweicloud.com"',
     default=None,
-    usual="that of the region",
+    usual="the region's",
 )
 
 
 class AkSkAuth(Section):
     """Requests are signed with an access key (SDK-HMAC-SHA256)."""
 
-    method: Literal["aksk"] = key("The way.", toml='"aksk"')
+    method: Literal["aksk"] = key("The method.", toml='"aksk"')
     access_key: SecretKey | None = key(
         "The access key (AK).",
         toml='{ env = "HUAWEICLOUD_SDK_AK" }',
         default=None,
-        usual="HUAWEICLOUD_SDK_AK of the environment, else `ak` of the SDK's credentials file",
+        usual="HUAWEICLOUD_SDK_AK from the environment, else `ak` from the SDK's credentials file",
     )
     secret_key: SecretKey | None = key(
         "The secret key (SK).",
         toml='{ env = "HUAWEICLOUD_SDK_SK" }',
         default=None,
-        usual="HUAWEICLOUD_SDK_SK of the environment, else `sk` of the SDK's credentials file",
+        usual="HUAWEICLOUD_SDK_SK from the environment, else `sk` from the SDK's credentials file",
     )
     security_token: SecretKey | None = key(
-        "The security token that comes with temporary keys.",
+        "The security token of temporary keys.",
         toml='{ env = "HUAWEICLOUD_SDK_SECURITY_TOKEN" }',
         default=None,
-        usual="none; where the keys come from the environment or the SDK's file, that of the same place",
+        usual="none; if the keys come from the environment or the SDK's file, the token from the same place",
     )
     iam_endpoint: Endpoint | None = _IAM
 
 
 class TokenAuth(Section):
-    """Requests carry a token that somebody else fetches."""
+    """Requests carry a token that another program fetches."""
 
-    method: Literal["token"] = key("The way.", toml='"token"')
+    method: Literal["token"] = key("The method.", toml='"token"')
     token: SecretKey = key("The IAM token.", toml='{ file = "/run/secrets/token" }')
     iam_endpoint: Endpoint | None = _IAM
 
 
 class PasswordAuth(Section):
-    """wrapd fetches its tokens itself, with the password of an IAM user, and renews them before they end."""
+    """wrapd fetches its tokens itself, with the password of an IAM user, and renews them before they expire."""
 
-    method: Literal["password"] = key("The way.", toml='"password"')
+    method: Literal["password"] = key("The method.", toml='"password"')
     iam_endpoint: Endpoint | None = _IAM
     domain: str = key("The account (domain) of the IAM user.", toml='"my-account"', min_length=1)
     user: str = key("The name of the IAM user.", toml='"wrapd"', min_length=1)
@@ -88,94 +82,95 @@ Auth = AkSkAuth | TokenAuth | PasswordAuth
 
 
 class Discovery(Section):
-    """Takes the project's jobs from the service's list, so that nobody has to `wrapd track` them. Off without this
-    section. The first look takes the jobs that fit `states`; each later one takes what was created since the last,
-    in whatever state it is by then, so that no job is missed that is created and ends between two looks (nor while
-    wrapd is down, for as long as `since` reaches back). Jobs that wrapd knows are left as they are: one that was
-    untracked stays so. Its requests come from the project's budget, after news."""
+    """Tracks the project's jobs from the service's list, without `wrapd track`. Off without this section. The
+    first run takes jobs in one of `states`. Each later run takes every job created since the last one, whatever
+    its state, so that jobs that are created and end between two runs are not missed, nor those of a time when
+    wrapd was down, as far back as `since`. Known jobs are not changed: an untracked one stays untracked. Requests
+    count towards the project's budget, after polls for news."""
 
-    enabled: bool = key("Whether it is on.", toml="true", default=True)
+    enabled: bool = key("Whether discovery is on.", toml="true", default=True)
     interval: Annotated[Duration, AfterValidator(between(1, 86400))] = key(
-        "The time between two looks.", toml='"1m"', default="1m"
+        "The time between two runs.", toml='"1m"', default="1m"
     )
     kinds: Annotated[tuple[KindName, ...], AS_TUPLE, Field(min_length=1)] = key(
-        "The kinds of jobs to take; these are all that the service lists.",
+        "The kinds of jobs to take; the example has all that the service lists.",
         toml="[" + ", ".join(f'"{kind}"' for kind in values.LISTED_KINDS) + "]",
         default=values.LISTED_KINDS,
     )
     states: Annotated[tuple[StateName, ...], AS_TUPLE, Field(min_length=1)] = key(
-        "The states in which the first look takes a job (and one look in each hour, for what was listed late).",
+        "The states of jobs to take in the first run, and in one run per hour for jobs that were listed late.",
         toml="[" + ", ".join(f'"{state}"' for state in RUNNING) + "]",
         default=tuple(map(str, RUNNING)),
     )
     since: Annotated[Duration, AfterValidator(between(60, YEARS))] = key(
-        "How old a job may be, counted from its creation.", toml='"24h"', default="24h"
+        "The maximum age of a job, counted from its creation.", toml='"24h"', default="24h"
     )
     name: Pattern | None = key(
-        "Only jobs whose video's name fits wholly: `*` stands for any characters, `?` for one, `[ab]` for a or b.",
+        "Only jobs whose entire video name matches: `*` stands for any characters, `?` for one, `[ab]` for a or "
+        "b.",
         toml='"promo *"',
         default=None,
-        usual="any name, and none",
+        usual="any name or none",
     )
     tags: Annotated[tuple[Word, ...], AS_TUPLE, Field(max_length=MAX_TAGS)] = key(
-        "Tags for what is found.", toml='["found"]', default=(), usual="none"
+        "Tags for discovered jobs.", toml='["found"]', default=(), usual="none"
     )
-    batch: Word | None = key("The batch for what is found.", toml='"nightly"', default=None, usual="none")
+    batch: Word | None = key("The batch for discovered jobs.", toml='"nightly"', default=None, usual="none")
 
 
 class Project(Section):
-    """One MetaStudio project. The name after the dot is yours: commands and alerts use it."""
+    """One MetaStudio project. Choose any name after the dot; commands and alerts use it."""
 
     region: Annotated[str, AfterValidator(values.region)] | None = key(
-        f"The region: {', '.join(REGIONS)}. It gives the endpoints and the documented limits.",
+        f"The region: {', '.join(REGIONS)}. It determines the endpoints and the documented limits.",
         toml='"cn-north-4"',
         default=None,
-        usual="none; one of region and endpoint is needed",
+        usual="none; region or endpoint is required",
     )
     endpoint: Endpoint | None = key(
-        "The API's address, where it is not the region's own. https://, or http:// to this machine.",
+        "The API's address, if it is not the region's. https://, or http:// to this machine.",
         toml='"https://metastudio.cn-north-4.myhuaweicloud.com"',
         default=None,
-        usual="that of the region",
+        usual="the region's",
     )
     project_id: Annotated[str, AfterValidator(values.project_id)] | None = key(
         "The project's id.",
         toml='"0123456789abcdef0123456789abcdef"',
         default=None,
-        usual="where this is the only project and its keys come from the environment or the SDK's credentials "
-        "file, the one named there; else it is looked up by the region",
+        usual="if this is the only project and its keys come from the environment or the SDK's credentials file, "
+        "the id given there; else it is looked up by the region",
     )
     requests_per_second: float | None = key(
-        "The most requests a second, of all sorts together. The documented limit counts for the whole tenant: "
-        "leave some for other programs.",
+        "The maximum number of requests per second, of all types together. The documented limit applies to the "
+        "entire tenant: leave some for other programs.",
         toml="5",
         default=None,
         usual=f"half of the region's limit ({RATES}); {RATE_WITHOUT_REGION:g} without a region",
         gt=0,
         le=1000,
     )
-    max_in_flight: int = key("The most requests under way at once.", toml="16", default=16, ge=1, le=1024)
+    max_in_flight: int = key("The maximum number of concurrent requests.", toml="16", default=16, ge=1, le=1024)
     proxy: SecretKey | None = key(
-        "An HTTP proxy for this project's requests, http://HOST:PORT; a secret, since it may hold a password.",
+        "An HTTP proxy for this project's requests, http://HOST:PORT; a secret: it may contain a password.",
         toml='"http://proxy.example.com:3128"',
         default=None,
-        usual="that of the environment (HTTPS_PROXY, HTTP_PROXY; NO_PROXY counts); none for this machine",
+        usual="from the environment (HTTPS_PROXY, HTTP_PROXY, except NO_PROXY); none for this machine",
     )
     ca_file: Annotated[str, AfterValidator(read_path)] | None = key(
-        "A PEM file with the certificates to trust instead of the system's. A relative path counts from the "
+        "A PEM file with the certificates to trust instead of the system's. A relative path starts from the "
         "folder of this config file.",
         toml='"/etc/ssl/company-ca.pem"',
         default=None,
         usual="the system's certificates",
     )
     app_user_id: Annotated[str, AfterValidator(header)] | None = key(
-        "Sent as the header X-App-UserId, for accounts with end users of their own.",
+        "Sent as the header X-App-UserId, for accounts with their own end users.",
         toml='"user-1"',
         default=None,
         usual="none",
     )
     auth: Annotated[Auth, Field(discriminator="method")] = key(
-        'How wrapd proves who it is: `method` is "aksk", "token" or "password", and each has its own keys.',
+        'How wrapd authenticates: `method` is "aksk", "token" or "password", and each has its own keys.',
         toml='{ method = "aksk", access_key = { env = "HUAWEICLOUD_SDK_AK" }, '
         'secret_key = { env = "HUAWEICLOUD_SDK_SK" } }',
         default={"method": "aksk"},
@@ -186,19 +181,19 @@ class Project(Section):
 
     @property
     def place(self) -> Region | None:
-        """The row of the region table, None where only an endpoint is given."""
+        """The row of the region table; None if only an endpoint is given."""
         return None if self.region is None else REGIONS[self.region]
 
     @property
     def rate(self) -> float:
-        """Requests per second, given or by default."""
+        """Requests per second, configured or by default."""
         if self.requests_per_second is not None:
             return self.requests_per_second
         return RATE_WITHOUT_REGION if self.place is None else self.place.default_rate
 
     @property
     def base_url(self) -> str:
-        """The API's address, given or the region's."""
+        """The API's address, configured or the region's."""
         if self.endpoint is not None:
             return self.endpoint
         assert self.place is not None, "load() refuses a project with neither"
@@ -206,7 +201,7 @@ class Project(Section):
 
     @property
     def iam_url(self) -> str | None:
-        """The identity service's address, given or the region's; None where neither is known."""
+        """The identity service's address, configured or the region's; None if neither is known."""
         if self.auth.iam_endpoint is not None:
             return self.auth.iam_endpoint
         return None if self.place is None else self.place.iam_endpoint

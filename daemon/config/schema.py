@@ -1,5 +1,5 @@
-"""The config as typed, frozen sections: every key with its form, default and explanation, declared once: here,
-those of a project in `projects`, those of delivery in `delivery`.
+"""The config as typed, frozen sections. Every key is declared once, with its type, default and description: here,
+for projects in `projects`, and for delivery in `delivery`.
 
 docs/config.md and config.example.toml are generated from these. Never reads a file or a secret.
 """
@@ -7,26 +7,11 @@ docs/config.md and config.example.toml are generated from these. Never reads a f
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PrivateAttr,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from daemon.config import values
 from daemon.config.delivery import Channel, Notify, Retention, Route, Web
-from daemon.config.keys import (
-    AS_TUPLE,
-    YEARS,
-    Duration,
-    Name,
-    Section,
-    Words,
-    between,
-    key,
-    read_database,
-)
+from daemon.config.keys import AS_TUPLE, YEARS, Duration, Name, Section, Words, between, key, read_database
 from daemon.config.projects import Project
 from daemon.domain import routing as domain_routing
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -36,15 +21,15 @@ from daemon.logs import Format, Level
 
 
 class Database(Section):
-    """Where wrapd keeps jobs, transitions and deliveries."""
+    """Where wrapd stores jobs, transitions and deliveries."""
 
     url: Annotated[str, AfterValidator(read_database)] = key(
-        "The SQLite file. Three slashes: a path from the folder of this config file. Four: from the root.",
+        "The SQLite file. Three slashes: relative to the folder of this config file. Four: absolute.",
         toml='"sqlite:///wrapd.db"',
         default="sqlite:///wrapd.db",
     )
     auto_migrate: bool = key(
-        "Bring an older database to this program's schema at start. With false, `wrapd db upgrade` does it.",
+        "Whether an older database is upgraded at start. With false, use `wrapd db upgrade`.",
         toml="true",
         default=True,
     )
@@ -56,54 +41,54 @@ class Database(Section):
 
 
 class Polling(Section):
-    """When the API is asked about which jobs."""
+    """When jobs are polled."""
 
     price: Annotated[Duration, AfterValidator(between(0.01, 3600))] = key(
-        "How many seconds of delay a request is worth. A job is asked about when the delay that is to be expected "
-        "without asking reaches this: with less, wrapd asks more often and knows sooner. It rises by itself while "
-        "there are more jobs than the request budget allows for.",
+        "How much delay a request is worth. A job is polled once the expected delay of noticing its end reaches "
+        "this; a lower price means more polls and less delay. The price rises automatically while there are more "
+        "jobs than the request budget allows for.",
         toml='"1s"',
         default="1s",
     )
     strategy: Literal["learned", "fixed"] = key(
-        '"learned" asks when jobs like it usually end, by the production times seen so far; "fixed" asks in steps '
-        "that grow with the time a job has been in its state, whatever was learned.",
+        '"learned" polls when similar jobs usually end, by the production times seen so far; "fixed" polls at '
+        "intervals that grow with the time a job has been in its state.",
         toml='"learned"',
         default="learned",
     )
     feed: Literal["auto", "off"] = key(
-        '"auto": the list of the jobs that ended last tells of all ends at once, for as long as it proves to be '
-        'complete; "off" never asks for it.',
+        '"auto": the list of recently ended jobs reports all ends at once, as long as it proves to be complete; '
+        '"off": the list is not used.',
         toml='"auto"',
         default="auto",
     )
     batch: Literal["auto", "off"] = key(
-        '"auto": up to 100 jobs are asked about in one request, for as long as the service answers as it should; '
-        '"off" asks about each job by itself.',
+        '"auto": up to 100 jobs are polled in one request, as long as the service answers correctly; "off": each '
+        "job is polled individually.",
         toml='"auto"',
         default="auto",
     )
     min_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
-        "The least time between two looks at a job; from 100ms on. A default gives way to a given max_interval.",
+        "The minimum time between two polls of a job, at least 100ms. The default yields to a given max_interval.",
         toml='"1s"',
         default="1s",
     )
     max_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
-        "The most time between two looks at a job that waits or is produced. Where the list of ended jobs carries "
-        "the news, and there are very many jobs, a second for each 100 of them.",
+        "The maximum time between two polls of a job that waits or is in production. If the list of ended jobs is "
+        "used and there are very many jobs, one second per 100 jobs.",
         toml='"60s"',
         default="60s",
     )
     blocked_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
-        "The most time between two looks at a frozen job (state BLOCK).", toml='"10m"', default="10m"
+        "The maximum time between two polls of a frozen job (state BLOCK).", toml='"10m"', default="10m"
     )
     not_found_grace: Duration = key(
-        "For how long the service may say that it does not know a job before the job counts as lost.",
+        "How long the service may report a job as unknown before the job counts as lost.",
         toml='"10m"',
         default="10m",
     )
     give_up_after: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
-        "A job that has not ended this long after it was tracked expires: wrapd says so and stops asking.",
+        "A job that has not ended this long after it was tracked expires: wrapd reports it and stops polling.",
         toml='"14d"',
         default="14d",
     )
@@ -111,7 +96,8 @@ class Polling(Section):
     @model_validator(mode="before")
     @classmethod
     def _defaults_give_way(cls, tree: Any) -> Any:
-        """A given interval moves the others' defaults, so that one key alone never contradicts a default."""
+        """Adjust the other intervals' defaults to a given interval, so that one key alone never contradicts
+        them."""
         if not isinstance(tree, dict):
             return tree
         least = _quiet_seconds(tree.get("min_interval"))
@@ -126,7 +112,7 @@ class Polling(Section):
 
     @property
     def rails(self) -> Rails:
-        """The intervals as the plan takes them."""
+        """The intervals for the planner."""
         return Rails(
             min_interval=self.min_interval,
             max_interval=self.max_interval,
@@ -135,7 +121,7 @@ class Polling(Section):
 
 
 def _quiet_seconds(value: object) -> float | None:
-    """The duration, or None where there is none or a wrong one (which is reported elsewhere)."""
+    """The duration in seconds; None if missing or invalid (which is reported elsewhere)."""
     try:
         return values.seconds(value) if isinstance(value, str) else None
     except ValueError:
@@ -143,22 +129,20 @@ def _quiet_seconds(value: object) -> float | None:
 
 
 class Log(Section):
-    """What the daemon writes to standard error."""
+    """What the daemon logs to standard error."""
 
-    level: Level = key(
-        'The least level that is written: "debug", "info", "warning" or "error".', toml='"info"', default="info"
-    )
+    level: Level = key('The minimum level: "debug", "info", "warning" or "error".', toml='"info"', default="info")
     format: Format = key(
-        '"text" for people, "json" for machines: one object for each line.', toml='"text"', default="text"
+        '"text" for people, "json" for machines: one object per line.', toml='"text"', default="text"
     )
 
 
 class Config(Section):
-    """The whole config."""
+    """The entire config."""
 
     operators: Words | None = key(
-        "The channels that hear of wrapd's own troubles (project_down, auth_failed, channel_held, …). It stands "
-        "above the first section. An empty list: nobody.",
+        "The channels that get events about wrapd itself (project_down, auth_failed, channel_held, …). This key "
+        "goes above the first section. An empty list: none.",
         toml='["editors"]',
         default=None,
         usual="every channel",
@@ -176,11 +160,11 @@ class Config(Section):
 
     @property
     def source(self) -> Path:
-        """The file that this came from."""
+        """The file that the config was read from."""
         return self._source
 
     def routing(self) -> domain_routing.Routing:
-        """Where each event goes."""
+        """The routing of events to channels."""
         return domain_routing.routing(
             [self._route(route) for route in self.routes],
             operators=None if self.operators is None else [ChannelName(each) for each in self.operators],
@@ -193,7 +177,7 @@ class Config(Section):
         )
 
     def _route(self, route: Route) -> domain_routing.Route:
-        # Without a time zone of its own a route has that of its channels, which is one: load() sees to it.
+        # A route without a time zone has that of its channels; load() ensures that they agree.
         zone = self.channels[route.channels[0]].timezone
         return domain_routing.Route(
             events=frozenset(route.events),
@@ -208,7 +192,7 @@ class Config(Section):
         )
 
     def project(self, name: str) -> Project:
-        """The project of that name. Raises UnknownName."""
+        """The named project. Raises UnknownName."""
         if name not in self.projects:
             raise UnknownName(
                 f"no project is called {values.shown(name)}; {values.suggestion(name, self.projects)}"
@@ -216,7 +200,7 @@ class Config(Section):
         return self.projects[name]
 
     def channel(self, name: str) -> Channel:
-        """The channel of that name. Raises UnknownName."""
+        """The named channel. Raises UnknownName."""
         if name not in self.channels:
             raise UnknownName(
                 f"no channel is called {values.shown(name)}; {values.suggestion(name, self.channels)}"

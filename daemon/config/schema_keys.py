@@ -1,7 +1,4 @@
-"""A walk over the schema: which keys there are and what each means, for docs, the example and error messages.
-
-Owns the reading of the models' annotations. Explains nothing itself: the words stand in schema.py.
-"""
+"""Reads the schema's models: their keys and descriptions, for docs, the example and error messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +14,12 @@ from daemon.config.secrets import Secret
 
 METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
 """The models of `auth`, by their method."""
-assert set(METHODS.values()) == set(get_args(Auth)), "every way to authenticate has its row"
+assert set(METHODS.values()) == set(get_args(Auth)), "every method has a row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key of a section: `toml` is an example of its value, `default` how docs put what holds without it."""
+    """One key of a section: `toml` is an example value, `default` the docs' words for its default."""
 
     name: str
     about: str
@@ -33,7 +30,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SectionDoc:
-    """One section of the config. `heading` is as TOML writes it, empty for the top level."""
+    """One section of the config. `heading` is its TOML heading, empty for the top level."""
 
     place: str
     heading: str
@@ -41,7 +38,7 @@ class SectionDoc:
     model: type[Section]
     keys: tuple[Key, ...]
     optional: bool = False
-    """Its being there turns something on: the example shows it behind a #."""
+    """The section enables a feature by being present, so the example shows it commented out."""
 
 
 _PARTS: tuple[tuple[str, str, type[Section]], ...] = (
@@ -66,7 +63,7 @@ _INNER: dict[tuple[type[Section], str], type[Section]] = {
     (Channel, "quiet"): ChannelQuiet,
     (Route, "quiet"): RouteQuiet,
 }
-"""The sections inside others: their being there turns something on."""
+"""Nested sections, which enable a feature by being present."""
 _OPTIONAL = set(_INNER.values())
 _SECTIONS = {
     place.partition(".")[0].partition("[")[0]: model
@@ -75,7 +72,7 @@ _SECTIONS = {
 }
 _NAMED = {"projects", "channels"}
 _HIDDEN = {"env": "NOT_SHOWN"}
-"""Stands for a secret."""
+"""Placeholder for a secret."""
 assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
 
 
@@ -95,7 +92,7 @@ def parts() -> tuple[SectionDoc, ...]:
 
 
 def methods() -> tuple[SectionDoc, ...]:
-    """The ways to authenticate, each as a section of its own."""
+    """The authentication methods, each as a section."""
     return tuple(
         SectionDoc(
             place="projects.NAME.auth",
@@ -109,15 +106,15 @@ def methods() -> tuple[SectionDoc, ...]:
 
 
 def keys_of(model: type[Section]) -> tuple[Key, ...]:
-    """The keys of a section that are no sections themselves."""
+    """The keys of a section, except nested sections."""
     return tuple(
         _key(field.alias or name, field) for name, field in model.model_fields.items() if field.description
     )
 
 
 def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
-    """The model of the section at `place` (keys and list indexes), None where no section can stand. `tree` is
-    the raw config: it tells the method of an `auth`."""
+    """The model of the section at `place` (keys and list indexes); None if no section can be there. `tree` is the
+    raw config, which contains the method of an `auth`."""
     if not place:
         return Config
     model, rest = _SECTIONS.get(str(place[0])), list(place[1:])
@@ -135,7 +132,7 @@ def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
 
 
 def field_at(place: Sequence[str | int], tree: object) -> Key | None:
-    """The key at `place`; for an item of a list the list's key."""
+    """The key at `place`; for a list item, the key of the list."""
     trimmed = list(place)
     while trimmed and isinstance(trimmed[-1], int):
         trimmed.pop()
@@ -146,7 +143,7 @@ def field_at(place: Sequence[str | int], tree: object) -> Key | None:
 
 
 def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The raw config, which has no fault, with a stand-in for each secret."""
+    """The raw config, which must be valid, with a placeholder for each secret."""
 
     def kept(value: object, place: tuple[str | int, ...]) -> object:
         if isinstance(value, list):
@@ -161,20 +158,20 @@ def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def siblings(place: Sequence[str | int], tree: object) -> list[str]:
-    """The keys that may stand where the last part of `place` stands."""
+    """The valid keys in the section of `place`."""
     model = model_at(place[:-1], tree)
     return _names(model) if model else []
 
 
 def homes(name: str) -> Iterator[str]:
-    """The sections that do have a key of this name."""
+    """The sections that have a key of this name."""
     for part in (*parts(), *methods()):
         if name in _names(part.model):
             yield f"{part.place} with {part.heading}" if part.model in METHODS.values() else part.place
 
 
 def names() -> set[str]:
-    """All keys that any section has."""
+    """The keys of all sections."""
     return {name for part in (*parts(), *methods()) for name in _names(part.model)}
 
 
@@ -187,12 +184,12 @@ def _secrets(model: type[Section]) -> set[str]:
 
 
 def _is_secret(annotation: object) -> bool:
-    """Whether a key is of the type Secret, be it optional."""
+    """Whether a key's type is Secret, optional or not."""
     return any(getattr(each, "__origin__", each) is Secret for each in (annotation, *get_args(annotation)))
 
 
 def value_at(place: Sequence[str | int], tree: object) -> object:
-    """What the raw config holds at `place`, None where nothing is."""
+    """The raw config's value at `place`; None if there is none."""
     for step in place:
         if isinstance(tree, dict):
             tree = tree.get(step)

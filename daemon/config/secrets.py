@@ -1,6 +1,6 @@
-"""Secrets: where one is kept, and reading it at the moment it is needed: in one way, wherever it is kept.
+"""Secrets: where each is stored, and reading it when it is needed.
 
-A resolved secret is added to `logs.MASKS`. Nothing here, no message and no repr, ever shows one.
+A resolved secret is added to `logs.MASKS`. No message or repr here shows one.
 """
 
 import codecs
@@ -15,16 +15,16 @@ from daemon.errors import ConfigFault
 from daemon.logs import MASKS
 
 MAX_BYTES = 64 * 1024
-"""Largest secret file that is read."""
+"""Maximum size of a secret file in bytes."""
 
 FORMS = '"text", { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'
 _NO_TEXT = {"Cc", "Zl", "Zp"}
-"""Categories of characters that no secret has: controls, and ends of lines and paragraphs."""
+"""Character categories not allowed in a secret: controls, line and paragraph separators."""
 _CREDENTIAL = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,255}", re.ASCII)
 
 
 class SecretSource(StrEnum):
-    """Where a secret is kept."""
+    """Where a secret is stored."""
 
     TEXT = "text"  # in the config itself
     ENV = "env"  # in an environment variable
@@ -34,14 +34,15 @@ class SecretSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret by its place. `where` is the variable, path or name; the text itself for `SecretSource.TEXT`."""
+    """A reference to a secret. `where` is the variable, path or name, or the text itself for
+    `SecretSource.TEXT`."""
 
     source: SecretSource
     where: str = field(repr=False)
 
     def resolve(self, environ: Mapping[str, str], *, place: str) -> str:
-        """The secret, without a byte order mark and newlines at its end. Raises ConfigFault that begins with
-        `place` where it is not to be had, or is no single line of text."""
+        """The secret, without a byte order mark and trailing newlines. Raises ConfigFault that begins with `place`
+        if it cannot be read or is not a single line of text."""
         match self.source:
             case SecretSource.TEXT:
                 found = single_line(self.where, place, "the text")
@@ -56,8 +57,8 @@ class Secret:
 
 
 def parse(value: object, folder: Path | None = None) -> Secret:
-    """A secret as the config writes it. A relative file counts from `folder`. Raises ValueError; never shows
-    the value."""
+    """A secret in the config's notation. A relative file starts from `folder`. Raises ValueError, which never
+    shows the value."""
     if isinstance(value, str):
         if not value.strip():
             raise ValueError(f"the text is empty; write {FORMS}")
@@ -77,12 +78,12 @@ def parse(value: object, folder: Path | None = None) -> Secret:
     if source is SecretSource.ENV and ("=" in where or "\0" in where):
         raise ValueError('env takes the name of a variable; write { env = "NAME" }')
     if source is SecretSource.CREDENTIAL and _CREDENTIAL.fullmatch(where) is None:
-        raise ValueError('credential takes a plain name, as LoadCredential= gives it; write { credential = "X" }')
+        raise ValueError('credential takes the name given to LoadCredential=; write { credential = "NAME" }')
     return Secret(source, where)
 
 
 def from_env(environ: Mapping[str, str], name: str, place: str) -> str:
-    """The secret in a variable. Raises ConfigFault that begins with `place`."""
+    """The secret in an environment variable. Raises ConfigFault that begins with `place`."""
     if not environ.get(name, "").strip():
         state = "is empty" if name in environ else "is not set"
         raise ConfigFault(f"{place}: the environment variable {name} {state}; set it for wrapd, or change {place}")
@@ -90,7 +91,7 @@ def from_env(environ: Mapping[str, str], name: str, place: str) -> str:
 
 
 def read_text(path: Path, place: str) -> str:
-    """What a small file of text holds, as editors of all systems write it. Raises ConfigFault that begins with
+    """The text of a small UTF-8 file, with or without a byte order mark. Raises ConfigFault that begins with
     `place`, and FileNotFoundError."""
     try:
         with path.open("rb") as opened:
@@ -98,33 +99,35 @@ def read_text(path: Path, place: str) -> str:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "this is no path"
+        reason = getattr(error, "strerror", None) or "not a valid path"
         raise ConfigFault(
             f"{place}: cannot read {path}: {reason}; make the file readable for wrapd, or change {place}"
         ) from error
     if len(raw) > MAX_BYTES:
-        raise ConfigFault(f"{place}: {path} is larger than {MAX_BYTES} bytes; name a file with the secret alone")
+        raise ConfigFault(
+            f"{place}: {path} is larger than {MAX_BYTES} bytes; use a file that contains only the secret"
+        )
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigFault(f"{place}: {path} is UTF-16 text, not UTF-8; save it as UTF-8")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigFault(f"{place}: {path} is not UTF-8 text; write the secret alone into it") from None
+        raise ConfigFault(f"{place}: {path} is not UTF-8 text; write only the secret into it") from None
 
 
 def single_line(text: str, place: str, source: str) -> str:
-    """A secret without what editors and tools put around it. `source` says where it is kept, for the message.
-    Raises ConfigFault that begins with `place`; never shows the secret."""
+    """A secret without a byte order mark and trailing newlines, which editors add. `source` says in messages where
+    it is stored. Raises ConfigFault that begins with `place` and never shows the secret."""
     found = text.removeprefix("\ufeff").rstrip("\r\n")
     if not found.strip():
         raise ConfigFault(f"{place}: {source} is empty; write the secret into it")
     kinds = {unicodedata.category(character) for character in found}
     if "Cs" in kinds:
-        raise ConfigFault(f"{place}: {source} is not UTF-8 text; write the secret alone into it")
+        raise ConfigFault(f"{place}: {source} is not UTF-8 text; write only the secret into it")
     if kinds & _NO_TEXT or "\ufeff" in found:
         raise ConfigFault(
-            f"{place}: {source} holds a line end, a tab or another control character inside; write the secret "
-            "alone into it, on one line"
+            f"{place}: {source} contains a line end, a tab or another control character; write only the secret "
+            "into it, on one line"
         )
     return found
 
@@ -143,15 +146,15 @@ def _from_credential(environ: Mapping[str, str], name: str, place: str) -> str:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigFault(
-            f"{place}: no systemd credentials here (CREDENTIALS_DIRECTORY is not set); add "
-            f"LoadCredential={name}:… to the unit, or run this command as the unit does"
+            f"{place}: no systemd credentials (CREDENTIALS_DIRECTORY is not set); add LoadCredential={name}:… to "
+            "the unit, or run this command as the unit does"
         )
     path = Path(folder) / name
     try:
         text = read_text(path, place)
     except FileNotFoundError as error:
         raise ConfigFault(
-            f"{place}: systemd gave this service no credential {name}; add LoadCredential={name}:… to the unit, "
-            "and restart it"
+            f"{place}: systemd passed no credential {name} to this service; add LoadCredential={name}:… to the "
+            "unit and restart it"
         ) from error
     return single_line(text, place, str(path))

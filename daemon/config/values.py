@@ -1,6 +1,6 @@
-"""The forms that config values take: each function reads one form or raises ValueError with fault and mend.
+"""Parsers for config values. Each returns the value or raises ValueError with the fault and its remedy.
 
-Knows nothing of files, sections or pydantic. A message may show the value: never use these for secrets.
+Knows nothing of files, sections or pydantic. Messages may show the value: do not use these for secrets.
 """
 
 import difflib
@@ -33,37 +33,36 @@ _AUTHORITY = re.compile(r"(?:\[([^\[\]%]+)\]|([^:\[\]]+))(?::(\d{1,5}))?", re.AS
 _SQLITE = "sqlite:///"
 
 LISTED_KINDS = ("avatar", "photo")
-"""The kinds that the service's list of jobs holds; checked against the table of kinds by a test."""
+"""The kinds that the service's list of jobs contains; a test checks this against the table of kinds."""
 UNLISTED_KINDS = ("business_card", "photo_detection", "picture_modeling")
 """The other kinds."""
 MAX_PATTERN = 200
-"""Characters of a pattern of names."""
+"""Maximum length of a name pattern."""
 
 
 class Listen(NamedTuple):
-    """Where a server listens. Port 0 takes a free one."""
+    """Where a server listens. Port 0 picks a free port."""
 
     host: str
     port: int
 
 
 def shown(value: object) -> str:
-    """A config value as a message may show it: quoted, control characters escaped, at most 60 characters, without
-    a password in an address."""
+    """A config value for messages: quoted, with control characters escaped, at most 60 characters, and without
+    passwords in URLs."""
     text = MASKS.apply(_USERINFO.sub(r"\1***@", str(value)))
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
 def nearest(wrong: str, right: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The one of `right` that was probably meant by `wrong`, None where nothing is near. `cutoff` says how near: 1
-    is the same."""
+    """The element of `right` closest to `wrong`, or None. `cutoff` is the required similarity, 1 for equal."""
     by_folded = {name.lower().replace("-", "_"): name for name in right}
     found = difflib.get_close_matches(wrong.lower().replace("-", "_"), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 
 def suggestion(wrong: str, right: Iterable[str]) -> str:
-    """'did you mean …?' where one of `right` is near, else the list of them."""
+    """'did you mean …?' if one of `right` is close, else a list of them."""
     names = list(right)
     near = nearest(wrong, names)
     if near is not None:
@@ -77,7 +76,7 @@ def seconds(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         bare = text if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII) else "10"
         raise ValueError(
-            f'{shown(text)} is not a duration; write number and unit (ms, s, m, h, d): "{bare}s", "1h30m"'
+            f'{shown(text)} is not a duration; write a number and unit (ms, s, m, h, d), as in "{bare}s", "1h30m"'
         )
     total = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
     if total > _LONGEST:
@@ -86,7 +85,7 @@ def seconds(text: str) -> float:
 
 
 def spoken(duration: float) -> str:
-    """`duration` (seconds) in the form that `seconds` reads.
+    """`duration` (seconds) in the notation that `seconds` reads.
 
     >>> [spoken(each) for each in (0.1, 1, 90, 5400, 14 * 86400)]
     ['100ms', '1s', '1m30s', '1h30m', '14d']
@@ -111,7 +110,7 @@ def project_id(text: str) -> str:
     if _PROJECT_ID.fullmatch(text) is None:
         raise ValueError(
             f"{shown(text)} is not a project id; copy it from the console (My Credentials, 1 to 64 letters and "
-            "digits), or leave the key out to have it looked up"
+            "digits), or remove the key to have it looked up"
         )
     return text
 
@@ -121,24 +120,24 @@ def region(text: str) -> str:
     if text not in REGIONS:
         raise ValueError(
             f"no region with MetaStudio is called {shown(text)}; {suggestion(text, REGIONS)} "
-            "(for any other place give `endpoint` instead)"
+            "(for any other address set `endpoint` instead)"
         )
     return text
 
 
 def is_host(text: str) -> bool:
-    """Whether programs can look up a host of this name, or it is an address."""
+    """Whether this is a valid host name or IP address."""
     try:
         if ":" in text or re.fullmatch(r"\d+(?:\.\d+){3}", text, re.ASCII):
             return ipaddress.ip_address(text).version > 0
-        text.encode("ascii").decode("idna")  # a label that begins with xn-- must stand for one
+        text.encode("ascii").decode("idna")  # a label that begins with xn-- must be valid punycode
     except ValueError:
         return False
     return len(text) <= 253 and _HOST.fullmatch(text) is not None
 
 
 def web_address(text: str) -> SplitResult | None:
-    """An http(s) URL in its parts, None where programs cannot ask its host: a wrong name, a wrong port."""
+    """The parts of an http(s) URL; None if its host or port is invalid."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -152,16 +151,16 @@ def web_address(text: str) -> SplitResult | None:
 
 
 def endpoint(text: str) -> str:
-    """The base URL of an API: https://, or http:// to this machine. Comes back without a slash at its end."""
+    """The base URL of an API, https:// or http:// to this machine, without a trailing slash."""
     parts = web_address(text)
     if parts is None:
         raise ValueError(f'{shown(text)} is not the address of an API; write "https://HOST"')
     if "@" in parts.netloc or parts.query or parts.fragment or parts.path not in {"", "/"}:
-        raise ValueError('only scheme, host and port belong here; write "https://HOST" or "https://HOST:PORT"')
+        raise ValueError('only scheme, host and port are allowed; write "https://HOST" or "https://HOST:PORT"')
     if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise ValueError(
-            f'{shown(text)} would send credentials in the clear; write "https://…" (http:// is accepted for '
-            "this machine only: 127.0.0.1, [::1], localhost)"
+            f'{shown(text)} would send credentials unencrypted; write "https://…" (http:// is accepted only for '
+            "this machine: 127.0.0.1, [::1], localhost)"
         )
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -179,30 +178,30 @@ def listen(text: str) -> Listen:
 
 
 def timezone(text: str) -> str:
-    """The name of a time zone of the tz database."""
+    """The name of a time zone in the tz database."""
     try:
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         zones = zoneinfo.available_timezones()
         by_city = {zone.rpartition("/")[2].lower(): zone for zone in sorted(zones)}
         near = by_city.get(text.strip().lower().replace(" ", "_")) or nearest(text, zones)
-        mend = f"did you mean {near!r}?" if near else 'write one such as "UTC" or "Asia/Shanghai"'
-        raise ValueError(f"no time zone is called {shown(text)}; {mend}") from error
+        remedy = f"did you mean {near!r}?" if near else 'write one such as "UTC" or "Asia/Shanghai"'
+        raise ValueError(f"no time zone is called {shown(text)}; {remedy}") from error
     return text
 
 
 def job_event(text: str) -> Event:
-    """An event that a route may name."""
+    """An event that a route can name."""
     if text in {event.value for event in OPERATOR_EVENTS}:
-        raise ValueError(f"{shown(text)} is an event for operators; name its channels in `operators` instead")
-    if text not in {event.value for event in JOB_EVENTS}:
-        mend = suggestion(text, [event.value for event in JOB_EVENTS])
-        raise ValueError(f"no event is called {shown(text)}; {mend}")
+        raise ValueError(f"{shown(text)} is an operator event; list its channels in `operators` instead")
+    names = [event.value for event in JOB_EVENTS]
+    if text not in names:
+        raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
     return Event(text)
 
 
 def any_event(text: str) -> Event:
-    """Any event, those for operators too."""
+    """Any event, including operator events."""
     names = [event.value for event in Event]
     if text not in names:
         raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
@@ -210,7 +209,7 @@ def any_event(text: str) -> Event:
 
 
 def template_name(text: str) -> str:
-    """What a template can be for: an event, a digest, or `*` for all that have none."""
+    """What a template can be for: an event, `digest`, or `*` for all others."""
     names = [*(event.value for event in Event), "digest", "*"]
     if text not in names:
         raise ValueError(f"no event is called {shown(text)}; {suggestion(text, names)}")
@@ -221,19 +220,18 @@ def clock_time(text: str) -> time:
     """A time of the day, "HH:MM"."""
     found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", text, re.ASCII)
     if found is None:
-        raise ValueError(f'{shown(text)} is not a time of the day; write "00:00" to "23:59"')
+        raise ValueError(f'{shown(text)} is not a time of day; write "00:00" to "23:59"')
     return time(int(found[1]), int(found[2]))
 
 
 def public_url(text: str) -> str:
-    """The address by which others reach the daemon: https:// or http://, perhaps with a path. Comes back without
-    slashes at its end."""
+    """The daemon's public http(s) address, with or without a path; trailing slashes are removed."""
     parts = web_address(text)
     if parts is None or re.fullmatch(r"[!-~]{1,500}", text) is None:
-        raise ValueError(f'{shown(text)} is not an address that people can open; write "https://HOST"')
+        raise ValueError(f'{shown(text)} is not a web address; write "https://HOST"')
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError(
-            'only scheme, host, port and path belong here; write "https://HOST" or "https://HOST/PATH"'
+            'only scheme, host, port and path are allowed; write "https://HOST" or "https://HOST/PATH"'
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
@@ -248,14 +246,14 @@ def kind(text: str) -> str:
 
 
 def database_url(text: str, folder: Path | None = None) -> str:
-    """The database as an absolute SQLite URL; a relative path counts from `folder`, that of the config file."""
+    """The database as an absolute SQLite URL; a relative path starts from `folder`, that of the config file."""
     path = text.removeprefix(_SQLITE)
     if path == text:
         raise ValueError('wrapd keeps its state in an SQLite file; write "sqlite:///wrapd.db"')
     if not path or path == ":memory:" or path.endswith("/"):
-        raise ValueError('the file is missing; write "sqlite:///wrapd.db" or "sqlite:////var/lib/wrapd/wrapd.db"')
+        raise ValueError('it names no file; write "sqlite:///wrapd.db" or "sqlite:////var/lib/wrapd/wrapd.db"')
     if "?" in path or not path.isprintable():
-        raise ValueError('the path takes no options and no control characters; write "sqlite:///wrapd.db"')
+        raise ValueError('the path allows no options and no control characters; write "sqlite:///wrapd.db"')
     return _SQLITE + str((folder or Path()).absolute() / path)
 
 
@@ -263,7 +261,7 @@ def listed_kind(text: str) -> str:
     """A kind of job that can be discovered."""
     if text in UNLISTED_KINDS:
         raise ValueError(
-            f"the service lists no jobs of the kind {shown(text)}; {suggestion('', LISTED_KINDS)}, and track the "
+            f"the service does not list jobs of kind {shown(text)}; {suggestion('', LISTED_KINDS)}, and track "
             "others by their ids"
         )
     if text not in LISTED_KINDS:
@@ -272,7 +270,7 @@ def listed_kind(text: str) -> str:
 
 
 def state(text: str) -> State:
-    """A state of a job, as the service's document names it."""
+    """A job state, as named in the service's API document."""
     if text not in State.__members__:
         raise ValueError(f"no state is called {shown(text)}; {suggestion(text, State.__members__)}")
     return State(text)
@@ -281,12 +279,12 @@ def state(text: str) -> State:
 def word(text: str) -> str:
     """A tag or a batch."""
     if not text.strip() or len(text) > MAX_WORD or not text.isprintable():
-        raise ValueError(f"{shown(text)} is no tag or batch; write 1 to {MAX_WORD} characters that can be seen")
+        raise ValueError(f"{shown(text)} is not a tag or batch; write 1 to {MAX_WORD} printable characters")
     return text.strip()
 
 
 def pattern(text: str) -> str:
-    """A pattern of names: `*` any characters, `?` one, `[ab]` one of these."""
+    """A name pattern: `*` stands for any characters, `?` for one, `[ab]` for a or b."""
     if not text or len(text) > MAX_PATTERN:
         raise ValueError(f"write 1 to {MAX_PATTERN} characters")
     return text

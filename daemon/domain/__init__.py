@@ -1,4 +1,4 @@
-"""What wrapd knows of jobs, states, events and time: pure decisions on plain values.
+"""Rules about jobs, states, events and time, as pure functions of plain values.
 
-Standard library only. No I/O, no clock, no logging, no randomness of its own: these come as arguments.
+Standard library only. No I/O or logging; time and randomness are arguments.
 """

@@ -1,17 +1,15 @@
-"""When the last job of a batch ends: the law behind the band, for commands, messages and pages alike. Pure.
+"""The ETA of a batch: when its last job ends.
 
-The last end is the maximum of what remains of each job's production. Each job that is in production ends by its
-own law (`durations`), given for how long it has run, and the jobs are taken to end independently of each other: so
-P(all have ended within t) is the product of P(job i has ended within t), and the band is where that product is
-10 %, 50 % and 90 %. The band of one job is that job's own; one job more never makes it earlier.
+Each job in production ends by its own law (`durations`), given how long it has run. Jobs are assumed to end
+independently, so P(all ended within t) is the product of P(job i ended within t), and the band is where that
+product is 10 %, 50 % and 90 %. The band of one job is that job's own, and another job never makes it earlier.
 
-Independence is an assumption. A service that grows slow as a whole makes all its jobs late together: then the last
-end comes after the band, until the jobs that end slowly have taught the laws so.
+If the service as a whole becomes slow, all its jobs are late together and the last end comes after the band, until
+enough slow jobs have ended for the laws to reflect it.
 
-Nothing is known of how long a job waits before its production: the queue in front of it is the service's, and
-learning it from jobs that waited in another queue would be wrong by as much as the queues differ. So a batch of
-which a job is not in production has no band. What is known is a bound: were each such job to begin just now, 1 of
-10 such batches would have ended within `soonest`, and in truth they end later.
+The time that a job waits for production is unknown: it depends on the service's queue, and waits learned in
+another queue would be wrong by as much as the queues differ. So a batch with a job that is not in production has
+no band, only a bound: even if those jobs all began now, only 1 of 10 such batches would end within `soonest`.
 """
 
 from collections import Counter
@@ -24,20 +22,20 @@ from daemon.domain.survival import Law
 
 _LOW, _MEDIAN, _HIGH = 0.1, 0.5, 0.9
 _EXACT = 1e-6
-"""How far the logarithm of -log(chance) may be off: some millionths of the band's width."""
+"""Tolerance of log(-log(chance)): some millionths of the band's width."""
 _ROUNDS = 100
-"""False positions at most; five or six are enough."""
+"""Maximum number of false-position steps; five or six usually suffice."""
 _LEAST = 1e-300
-"""Stands for 0 where a logarithm is taken."""
+"""Replaces 0 in logarithms."""
 
 _Running = Counter[tuple[Law, float]]
-"""The jobs in production, by their laws and the seconds that each has run."""
+"""Jobs in production by law and elapsed seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unended:
-    """A job that has not ended. `length` is its seconds of speech, `elapsed` its seconds in production, None where
-    it is not in production or nobody knows since when."""
+    """A job that has not ended. `length` is its seconds of speech, `elapsed` its seconds in production; None if it
+    is not in production or its start is unknown."""
 
     key: ClassKey
     length: float | None
@@ -46,19 +44,19 @@ class Unended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastEnd:
-    """Seconds until the last job of a batch ends; without `eta` nobody can say, because of so many jobs."""
+    """Seconds until the last job of a batch ends; `not_begun` and `unknown` say why there is no `eta`."""
 
     eta: Eta | None
     soonest: float | None
-    """The batch ends sooner with a chance of 10 % at most; None where nothing is known of any job."""
+    """The batch ends sooner with a chance of at most 10 %; None if no job has a law."""
     not_begun: int
-    """Jobs that are not in production, as far as wrapd knows."""
+    """Number of jobs not known to be in production."""
     unknown: int
-    """Jobs in production that have no ETA of their own."""
+    """Number of jobs in production without an ETA of their own."""
 
 
 def last_end(durations: Durations, jobs: Iterable[Unended]) -> LastEnd:
-    """When the last of `jobs` ends, by what was learned. 50,000 different jobs cost some 2 s."""
+    """Estimate when the last of `jobs` ends. 50,000 different jobs take about 2 s."""
     running: _Running = Counter()
     waiting: _Running = Counter()
     unknown = not_begun = 0
@@ -82,8 +80,8 @@ def last_end(durations: Durations, jobs: Iterable[Unended]) -> LastEnd:
 def _all_ended(running: _Running, share: float) -> float:
     """Seconds within which all have ended with the chance `share`.
 
-    Over time the logarithm of -log(chance) falls in nearly a straight line, as for the maximum of many it does in
-    the limit: false positions (the Illinois way) find where it comes to that of `share`.
+    Over time log(-log(chance)) falls almost linearly, as it does in the limit for the maximum of many variables,
+    so false positions (the Illinois variant) converge quickly.
     """
     goal = log(-log(share))
 
@@ -93,7 +91,7 @@ def _all_ended(running: _Running, share: float) -> float:
         )
         return log(max(missing, _LEAST)) - goal
 
-    # Not before the slowest alone.
+    # All jobs end no sooner than the slowest one.
     low = high = max(law.remaining(elapsed, share) or 0.0 for law, elapsed in running)
     at_low = at_high = above(low)
     if at_low < _EXACT:

@@ -1,7 +1,7 @@
-"""When an event that is no end is told that comes again and again: at once, or after a pause that grows. Pure.
+"""Damping: growing pauses between alerts about a condition that keeps coming and going.
 
-A state that comes and goes is told at once when it comes and when it goes; what follows waits, and only the latest
-of it is told when the pause ends, with how many there were.
+The first onset and the first recovery are sent at once. Later events wait; when the pause ends, only the latest is
+sent, with the number of events that it stands for.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from daemon.domain.events import Event
 
 AT_ONCE = 2
-"""Messages about one thing that go out without a pause: it came, it went."""
+"""Messages sent without a pause: one onset and one recovery."""
 FIRST, LONGEST = timedelta(minutes=10), timedelta(hours=2)
-"""The first pause, which doubles each time, and the longest."""
+"""The first pause, which doubles with each message, and its maximum."""
 MEMORY = timedelta(hours=24)
-"""How long a message counts."""
+"""How long an earlier message counts."""
 
 _GROUPS = (
     frozenset({Event.BLOCKED, Event.UNBLOCKED}),
@@ -24,13 +24,12 @@ _GROUPS = (
 
 
 def group(event: Event) -> frozenset[Event]:
-    """The events that come and go together with `event`; empty for one that is always told at once."""
+    """The events that are damped together with `event`; empty if `event` is never damped."""
     return next((each for each in _GROUPS if event in each), frozenset())
 
 
-def tell_at(told: Sequence[datetime], *, at: datetime) -> datetime:
-    """When an event that happened `at` is told. `told` are the moments at which others of its group were told
-    about the same thing.
+def tell_at(sent: Sequence[datetime], *, at: datetime) -> datetime:
+    """When to send an event that happened `at`; `sent` are the times of its group's messages on the same subject.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -41,7 +40,7 @@ def tell_at(told: Sequence[datetime], *, at: datetime) -> datetime:
     >>> (tell_at([noon] * 9, at=noon) - noon).total_seconds()
     7200.0
     """
-    recent = [min(moment, at) for moment in told if at - moment < MEMORY]
+    recent = [min(moment, at) for moment in sent if at - moment < MEMORY]
     if len(recent) < AT_ONCE:
         return at
     pause = min(LONGEST, FIRST * (1 << min(len(recent) - AT_ONCE, 16)))

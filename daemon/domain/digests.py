@@ -1,18 +1,18 @@
-"""Whether a channel's next alert goes out by itself, together with others, or a little later with them. Pure."""
+"""Whether a channel's due alerts go out singly, as one digest now, or as one digest later."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 MOST = 100
-"""Alerts in one message at most."""
+"""Maximum number of alerts in one message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How a channel stands. `recent` counts its alerts about jobs that were written within the last window, sent
-    or not, but for those that quiet hours keep; `due` those that could go out now; `oldest` is since when the
-    first of these could; `from_quiet` counts those of them that had waited for the end of quiet hours."""
+    """A channel's backlog. `recent` counts its job alerts written within the last window, sent or not, except
+    those held by quiet hours. `due` counts alerts that could go out now, `oldest` is when the first of them became
+    due, and `from_quiet` counts those that were held by quiet hours."""
 
     recent: int
     due: int
@@ -22,17 +22,17 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Single:
-    """One alert, one message."""
+    """Send one alert in its own message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """All that is due in one message, `MOST` at most."""
+    """Send all due alerts, at most `MOST`, in one message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
-    """Nothing before `seconds` have passed: more is to come."""
+    """Send nothing for `seconds`: more alerts are expected."""
 
     seconds: float
 
@@ -41,8 +41,8 @@ Decision: TypeAlias = Single | Together | Later
 
 
 def decide(waiting: Waiting, *, above: int, window: float, now: datetime) -> Decision:
-    """What becomes of what is due. Above `above` alerts within `window` seconds, they are told together once the
-    first of them has waited for the window; 0: never. What waited for quiet hours to end is told together.
+    """Decide how to send the due alerts. With more than `above` alerts (0: no limit) within `window` seconds, they
+    go out together once the first has waited for the window. Alerts held by quiet hours also go out together.
 
     >>> at = datetime(2026, 1, 1)
     >>> decide(Waiting(recent=3, due=2, oldest=at, from_quiet=0), above=6, window=60, now=at)

@@ -1,6 +1,6 @@
-"""What a transition, or the passing of time, means to people.
+"""Events: what a transition, or the passing of time, means to people.
 
-Owns the list of events and the rule that gives each alert its key: an event is told at most once under its key.
+Owns the list of events and the keys of alerts: an event is sent at most once under its key.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,76 +14,48 @@ from daemon.domain.states import State
 from daemon.domain.transitions import Moved
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
-"""What an alert's facts are made of."""
+"""A value in an alert's facts."""
 
 
 class Event(StrEnum):
-    """Everything that wrapd can tell. The comment is what docs/events.md says of it."""
+    """The kinds of alert. Each comment is the description in docs/events.md."""
 
     SUCCEEDED = "succeeded"  # the video is finished
     FAILED = "failed"  # production failed
-    CANCELED = "canceled"  # somebody canceled the job
+    CANCELED = "canceled"  # the job was canceled
     BLOCKED = "blocked"  # the service froze the job
-    UNBLOCKED = "unblocked"  # a frozen job moves again
+    UNBLOCKED = "unblocked"  # a frozen job is moving again
     STARTED = "started"  # production has begun
-    STUCK = "stuck"  # production takes much longer than that of jobs like it
-    LOST = "lost"  # the service does not know the job, for longer than the grace
-    EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped asking
-    LINK_EXPIRING = "link_expiring"  # a finished video's link dies soon, and nobody has opened it
+    STUCK = "stuck"  # production takes much longer than for similar jobs
+    LOST = "lost"  # the service has not known the job for longer than the grace period
+    EXPIRED = "expired"  # the job did not end within give_up_after; wrapd stopped polling it
+    LINK_EXPIRING = "link_expiring"  # a finished video's link expires soon and has not been opened
     BATCH_FINISHED = "batch_finished"  # every job of a batch has ended
+    # From here on: operator events.
     PROJECT_DOWN = "project_down"  # a project's API gives no usable answers
-    PROJECT_RECOVERED = "project_recovered"  # it can again
+    PROJECT_RECOVERED = "project_recovered"  # a project's API gives usable answers again
     AUTH_FAILED = "auth_failed"  # the service refuses a project's credentials
     CHANNEL_HELD = "channel_held"  # a chat service refuses a channel's messages
-    UNKNOWN_STATE = "unknown_state"  # the service named a state that wrapd does not know
-    OVERLOADED = "overloaded"  # the request budget is too small for the jobs tracked
-    DELIVERY_DEAD = "delivery_dead"  # alerts were given up: the chat service takes them in no form, or not in time
+    UNKNOWN_STATE = "unknown_state"  # the service reported a state that wrapd does not know
+    OVERLOADED = "overloaded"  # the request budget is too small for the tracked jobs
+    DELIVERY_DEAD = "delivery_dead"  # alerts could not be delivered in any form, or not in time, and were given up
     UNCONFIRMED = "unconfirmed"  # callbacks named jobs that the service does not know
-    CONFIG_REFUSED = "config_refused"  # a changed config has a fault; wrapd goes on with the last good one
-    ORPHANED = "orphaned"  # jobs or alerts are of a project or channel that the config does not have
-    DEFECT = "defect"  # wrapd met an error of its own; it goes on, and says where
+    CONFIG_REFUSED = "config_refused"  # a changed config is invalid; wrapd continues with the last valid one
+    ORPHANED = "orphaned"  # jobs or alerts belong to a project or channel that the config does not define
+    DEFECT = "defect"  # wrapd hit an internal error and continues; the alert says where
 
 
-OPERATOR_EVENTS = frozenset(
-    {
-        Event.PROJECT_DOWN,
-        Event.PROJECT_RECOVERED,
-        Event.AUTH_FAILED,
-        Event.CHANNEL_HELD,
-        Event.UNKNOWN_STATE,
-        Event.OVERLOADED,
-        Event.DELIVERY_DEAD,
-        Event.UNCONFIRMED,
-        Event.CONFIG_REFUSED,
-        Event.ORPHANED,
-        Event.DEFECT,
-    }
-)
-"""Events about wrapd and its surroundings: they go to the operators' channels, not by route."""
-
-DEFAULT_EVENTS = (
-    Event.SUCCEEDED,
-    Event.FAILED,
-    Event.BLOCKED,
-    Event.UNBLOCKED,
-    Event.CANCELED,
-    Event.STUCK,
-    Event.LOST,
-    Event.EXPIRED,
-    Event.BATCH_FINISHED,
-)
-"""Events that every channel gets where no route is configured."""
-
-JOB_EVENTS = tuple(event for event in Event if event not in OPERATOR_EVENTS)
-"""Events that a route may name."""
+JOB_EVENTS = tuple(Event)[: tuple(Event).index(Event.PROJECT_DOWN)]
+"""Events about jobs and batches: those that a route may name."""
+OPERATOR_EVENTS = frozenset(Event) - frozenset(JOB_EVENTS)
+"""Events about wrapd and its environment. They go to the operators' channels and bypass routes."""
+DEFAULT_EVENTS = tuple(event for event in JOB_EVENTS if event not in (Event.STARTED, Event.LINK_EXPIRING))
+"""Events that every channel gets if no routes are configured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occurrence:
-    """One event that happened, under the key that makes it tell once.
-
-    `key` is unique for what happened, not for where it is told: the outbox adds the channel.
-    """
+    """One event that happened. `key` identifies it for deduplication; the outbox adds the channel."""
 
     event: Event
     key: str
@@ -91,10 +63,9 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorAlert:
-    """Something that the operators are to hear: an event of `OPERATOR_EVENTS`.
+    """An event of `OPERATOR_EVENTS` to send to the operators, once per `key` and channel.
 
-    `key` makes it tell once on each channel: whoever raises it puts into the key what tells one outbreak from the
-    next. `facts` is what the message says of it.
+    The key must differ between one outbreak and the next. `facts` are the message's contents.
     """
 
     event: Event
@@ -104,7 +75,7 @@ class OperatorAlert:
 
 
 def events_of(move: Moved) -> tuple[Event, ...]:
-    """The job events that a transition means, in the order to tell them."""
+    """The job events of a transition, in the order of their alerts."""
     if move.unknown:
         return (Event.UNBLOCKED,) if move.before == State.BLOCK else ()
     state = State(move.after)
@@ -126,29 +97,32 @@ def events_of(move: Moved) -> tuple[Event, ...]:
 
 
 def membership(jobs: Iterable[tuple[int, int]]) -> str:
-    """A short name of which jobs a batch has: their row ids, each with its episode (how often it was taken up)."""
+    """A digest of a batch's members: pairs of row id and episode (how often tracking of the job began)."""
     return _short(",".join(f"{job}:{episode}" for job, episode in sorted(jobs)))
 
 
 RESENT = "resent/"
-"""What the keys of all alerts begin with that a person has told again."""
+"""Prefix of the keys of alerts that a person has sent again."""
 
 
 def batch_key(project: ProjectName, batch: str) -> str:
-    """What the keys of all ends of a batch begin with."""
+    """Common prefix of the keys of a batch's ends."""
     return f"batch/{project}/{batch}/{Event.BATCH_FINISHED}/"
 
 
 def batch_occurrence(project: ProjectName, batch: str, *, members: str, after: int) -> Occurrence:
-    """The occurrence of a batch's end under its key: the end of these jobs (see `membership`) that came `after`
-    the last one that was written (its row id, 0: none). The same jobs are told again after others."""
+    """The occurrence of the end of a batch with these `members` (see `membership`).
+
+    `after` is the row id of the last end written for the batch (0: none). It lets an end with the same members be
+    sent again after one with different members.
+    """
     key = f"{batch_key(project, batch)}{_short(f'{members}/{after}')}"
     return Occurrence(event=Event.BATCH_FINISHED, key=key)
 
 
 def resent_key(key: str, *, after: int) -> str:
-    """The key of what a person has told again that was told under `key`: written `after` the last delivery that
-    there was (its row id). What was told again already has the same key as its original."""
+    """The key for sending the alert with `key` again; `after` is the row id of the last delivery. Sending an
+    original again, or its resent copy, gives the same key."""
     what = key.rpartition("/")[2] if key.startswith(RESENT) else _short(key)
     return f"{RESENT}{after}/{what}"
 
@@ -160,12 +134,12 @@ def _short(text: str) -> str:
 def job_occurrence(
     job: int, event: Event, *, transition: int | None = None, episode: int = 0, rerun: bool = False
 ) -> Occurrence:
-    """The occurrence of a job's event under its key.
+    """The occurrence of an event of the job with the row id `job`.
 
-    `job` is the job's row id. An end, a start, `stuck` and `link_expiring` are told once in a job's life, however
-    often the service steps back and forth; a freeze and a thaw once for each `transition` (its row id); `lost` and
-    `expired` once for each `episode` of tracking (how often the job was taken up). `rerun`: a person had an ended
-    job looked at again, and this is its new end: it is told once for the episode.
+    An end, a start, `stuck` and `link_expiring` are sent once in a job's life, however often its state goes back
+    and forth. A freeze or thaw is sent once per `transition` (its row id), `lost` and `expired` once per `episode`
+    (how often tracking of the job began). `rerun`: a person resumed tracking of an ended job and this is its new
+    end, which is sent once per episode.
     """
     match event:
         case Event.BLOCKED | Event.UNBLOCKED:

@@ -1,6 +1,6 @@
-"""From lives to hazards: tables of events and exposure by relative age, the scale of a class, the pool of all.
+"""Estimation of hazards from lives: tables of events and exposure, scales of classes, and the pool of all classes.
 
-Owns the arithmetic of the fit. Knows no project, kind or clock. x is seconds ÷ scale.
+Owns the arithmetic of the fit; projects and kinds are left to `durations`. x is the relative age, seconds ÷ scale.
 """
 
 from bisect import bisect_right
@@ -16,31 +16,32 @@ LOW, _HIGH, _BINS = 0.03, 30.0, 96
 _LOG_LOW = log(LOW)
 _STEP = log(_HIGH / LOW) / _BINS
 EDGES = [0.0, *(LOW * exp(i * _STEP) for i in range(_BINS)), _HIGH]
-"""Where the hazard of x may change: evenly in log x. The last piece has no end."""
+"""Edges of the pieces of the hazard of x, evenly spaced in log x. The last piece is unbounded."""
 _LAST = len(EDGES) - 1
 _WIDTHS = [after - before for before, after in pairwise(EDGES)]
 _STEEPEST, _FLATTEST = 2.5, 1e-6
-"""The hazard of a piece times its width at most, and the hazard of x at least."""
+"""Upper bound of a piece's hazard times its width, and lower bound of the hazard of x."""
 _POOL = 6.0
-"""Jobs for which the pool stands in each class."""
+"""Weight of the pool in each class, in jobs: it dominates while a class has few jobs of its own."""
 SHAPE, SHAPE_JOBS = 2.0, 2.0
-"""The pool's log-logistic pseudo-jobs: P(x > t) = 1 ÷ (1 + t^shape)."""
+"""Shape and weight of the pool's log-logistic pseudo-jobs: P(x > t) = 1 ÷ (1 + t^shape)."""
 _BAND, _WIDEST = 0.12, 0.4
-"""Each end is spread over this share of its neighbours to both sides, and at most so far in log x."""
+"""Each end is smeared over this share of the ends, to either side, and at most this far in log x."""
 _KNEE = 0.15
-"""Relative error beyond which an end pulls at the line no more than at this error."""
+"""Relative error beyond which an end's pull on the line is capped (Huber), so that slow jobs do not bend it."""
 _ROUNDS = 6
+"""Gauss-Newton steps."""
 _PRIOR = 0.5
-"""Jobs for which each of the two points stands that hold a line near the shared one, and the shared level."""
+"""Weight, in jobs, of each of the two points that hold a line near the shared one, and of the shared level."""
 FAILURE_EDGES = [0.0, *(2.0 * 1.4**i for i in range(24))]
-"""Where the hazard of failures may change, in seconds."""
+"""Edges of the pieces of the failures' hazard, in seconds."""
 _FAILURE_SHARE, _FAILURE_JOBS = 0.03, 4.0
-"""So many pseudo-jobs of which this share fails, at no particular age."""
+"""Share of failures among the pseudo-jobs, spread evenly over the pieces, and the number of pseudo-jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Seconds of a typical job's production: `base` + `slope` * seconds of speech; `level` if unknown."""
+    """Typical production time in seconds: `base` + `slope` * seconds of speech, or `level` if that is unknown."""
 
     base: float
     slope: float
@@ -52,19 +53,16 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Events and exposure of each piece of x, in jobs; the x of the successes, newest first.
+    """Weighted events and exposure of each piece of x."""
 
-    `whole` is the exposure of the finished jobs over their whole lives.
-    """
-
-    events: list[float]
-    exposure: list[float]
-    whole: list[float]
-    spots: list[float]
+    events: list[float]  # in jobs
+    exposure: list[float]  # in jobs times x
+    whole: list[float]  # exposure of the finished jobs over their entire lives
+    spots: list[float]  # x of the successes, newest first
 
 
 def tabulate(lives: Sequence[Life], scale: Scale, *, sized: bool) -> Table:
-    """Count lives by x = age ÷ scale, of their length where `sized`. A failure ends exposure, and is no event."""
+    """Tabulate lives by x, with their lengths if `sized`. A failure ends exposure but is no event."""
     entered = in_all = 0.0
     changes, leaving = [0.0] * len(EDGES), [0.0] * len(EDGES)
     spots: list[tuple[float, float]] = []
@@ -97,7 +95,8 @@ def _exposure(alive: float, changes: Sequence[float], events: Sequence[float]) -
 
 
 def _spread(spots: Sequence[tuple[float, float]]) -> list[float]:
-    """The weights of ends at x by pieces, each smeared over its nearest neighbours: finely where many are."""
+    """Spread ends, sorted by x, over the pieces: as far as their neighbours, and so finely where ends are
+    dense."""
     events = [0.0] * len(EDGES)
     count = len(spots)
     reach = max(2, round(count * _BAND))
@@ -112,7 +111,7 @@ def _spread(spots: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def _smear(events: list[float], low: float, high: float, weight: float) -> None:
-    begin, end = (low - _LOG_LOW) / _STEP + 1.0, (high - _LOG_LOW) / _STEP + 1.0  # in pieces; the first is 0 … 1
+    begin, end = (low - _LOG_LOW) / _STEP + 1.0, (high - _LOG_LOW) / _STEP + 1.0  # fractional piece numbers
     i, k = max(0, min(_LAST, int(begin))), max(0, min(_LAST, int(end)))
     if i == k:
         events[i] += weight
@@ -138,7 +137,7 @@ _LOGISTIC = _logistic()
 
 
 def pooled(tables: Iterable[Table], own: Table | None = None) -> Table:
-    """The tables and the log-logistic pseudo-jobs, as if they were one job; `own` joins with its whole lives."""
+    """The average job of the tables and the log-logistic pseudo-jobs; `own` contributes its entire lives."""
     total = SHAPE_JOBS
     events = [SHAPE_JOBS * each for each in _LOGISTIC.events]
     exposure = [SHAPE_JOBS * each for each in _LOGISTIC.exposure]
@@ -154,7 +153,7 @@ def pooled(tables: Iterable[Table], own: Table | None = None) -> Table:
 
 
 def hazard(own: Table | None, pool: Table) -> list[float]:
-    """The hazard of x of each piece: what was seen, and the pool as some jobs more."""
+    """The hazard of x of each piece, with the pool as additional jobs."""
     events = [_POOL * each for each in pool.events]
     exposure = [_POOL * each for each in pool.exposure]
     if own is not None:
@@ -167,7 +166,7 @@ def hazard(own: Table | None, pool: Table) -> list[float]:
 
 
 def failure_hazard(lives: Iterable[Life]) -> list[float]:
-    """The hazard of failures, a second, of each piece of `FAILURE_EDGES`; the last one has no end."""
+    """The hazard of failures, per second, for each piece of `FAILURE_EDGES`; the last one is unbounded."""
     pieces = len(FAILURE_EDGES) - 1
     alive = 0.0
     changes, events = [0.0] * (pieces + 1), [0.0] * (pieces + 1)
@@ -190,7 +189,7 @@ def failure_hazard(lives: Iterable[Life]) -> list[float]:
 
 
 def median(values: Sequence[tuple[float, float]]) -> float:
-    """The weighted median of (value, weight)."""
+    """The weighted median of (value, weight) pairs."""
     ordered = sorted(values)
     half = sum(weight for _, weight in ordered) / 2
     total = 0.0
@@ -202,10 +201,9 @@ def median(values: Sequence[tuple[float, float]]) -> float:
 
 
 def learn_scale(lives: Iterable[Life], near: Scale, *, sized: bool) -> Scale:
-    """The scale of the successes among `lives`: a line by robust regression of relative errors where `sized`,
-    else a median; what is not learned stays as in `near`.
-
-    Either is drawn `near` by half a job or one, which is what rules where little is known.
+    """Fit the scale of the successes among `lives`: a line by robust regression of relative errors if `sized`,
+    else a median level. The other parameters are those of `near`, which also counts as half a job or one job of
+    data and so dominates while little is known.
     """
     done = [life for life in lives if life.ended and not life.failed]
     if not sized:
@@ -219,13 +217,13 @@ def learn_scale(lives: Iterable[Life], near: Scale, *, sized: bool) -> Scale:
 
 
 def _line(points: list[tuple[float, float, float]], near: Scale) -> tuple[float, float]:
-    """Base and slope from (weight, seconds, length): Gauss-Newton on the logarithms of errors, far ones tamed."""
+    """Base and slope from (weight, seconds, length), by Gauss-Newton on log errors with a Huber loss."""
     base, slope = near.base, near.slope
     ratios = [(seconds / (base + slope * length), weight) for weight, seconds, length in points]
     ratio = median([*ratios, (1.0, _PRIOR)])
     base, slope = base * ratio, slope * ratio
     lengths = [length for _, _, length in points]
-    ends = (min(lengths) * 0.5, max(lengths) * 1.5 + 1.0)
+    ends = (min(lengths) * 0.5, max(lengths) * 1.5 + 1.0)  # outside the data, where the line is least certain
     rows = [*points, *((_PRIOR, base + slope * length, length) for length in ends)]
     for _ in range(_ROUNDS):
         s00 = s01 = s11 = r0 = r1 = 0.0
@@ -242,7 +240,7 @@ def _line(points: list[tuple[float, float, float]], near: Scale) -> tuple[float,
             r0 += per * error
             r1 += per_long * error
         fixed = s00 * s11 - s01 * s01
-        if fixed <= 1e-12 * s00 * s11:
+        if fixed <= 1e-12 * s00 * s11:  # all lengths alike: the slope cannot be told from the base
             break
         base = max(base + (r0 * s11 - r1 * s01) / fixed, base * 0.2, 0.5)
         slope = max(slope + (r1 * s00 - r0 * s01) / fixed, 0.0)

@@ -1,10 +1,10 @@
-"""Which hosts are this machine. Pure."""
+"""Recognition of loopback hosts."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine, by its address or as `localhost`.
+    """Whether `host` is a loopback address or `localhost`.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "::1", "Localhost", "0.0.0.0", "example.com")]
     [True, True, True, False, False]

@@ -1,4 +1,4 @@
-"""A job, what one answer says of it, and how long its links live."""
+"""Jobs, the observations that answers make of them, and the lifetime of their links."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,42 +11,43 @@ ProjectName = NewType("ProjectName", str)
 ChannelName = NewType("ChannelName", str)
 JobId = NewType("JobId", str)
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
-_EPOCH = re.compile(r"[0-9]{1,32}", re.ASCII)  # more digits are no time, and thousands no int for Python
-_MAX_EPOCH = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime holds
+PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+"""Ids of jobs, projects and assets: none of their characters needs quoting in a URL."""
+_EPOCH = re.compile(r"[0-9]{1,32}", re.ASCII)  # bounded: Python refuses to parse thousands of digits
+_MAX_EPOCH = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second that a datetime can hold
 DAY = timedelta(hours=24)
-"""Life of a preview URL (API document, Table 6) and of an asset's download URL."""
+"""Lifetime of a preview URL (API document, table 6) and of an asset's download URL."""
 
 
 class Tracking(StrEnum):
-    """Whether wrapd still asks about a job, and if not, why."""
+    """Whether wrapd polls a job, and why not if it does not."""
 
     ACTIVE = "active"
-    FINISHED = "finished"  # the service ended it: SUCCEED, FAILED or CANCELED
-    LOST = "lost"  # the service does not know it, for longer than the grace
-    EXPIRED = "expired"  # it did not end within give_up_after
-    STOPPED = "stopped"  # a person said so
+    FINISHED = "finished"  # the job ended: SUCCEED, PARTIAL_SUCCEED, FAILED or CANCELED
+    LOST = "lost"  # the service has not known the job for longer than the grace period
+    EXPIRED = "expired"  # the job did not end within give_up_after
+    STOPPED = "stopped"  # a person stopped it
 
 
 class KindSource(StrEnum):
-    """How wrapd knows of what kind a job is."""
+    """Where a job's kind comes from."""
 
-    GIVEN = "given"  # a person or a tool said so
-    FOUND = "found"  # the service said so
-    GUESSED = "guessed"  # nobody did yet
+    GIVEN = "given"  # a person or a tool
+    FOUND = "found"  # the service
+    GUESSED = "guessed"  # not confirmed yet
 
 
 class NamedBy(StrEnum):
-    """Who named a job, the one to be believed most."""
+    """The most trusted source that has named a job."""
 
     PERSON = "person"  # a person or a tool
     SERVICE = "service"  # the service's list
-    CALLBACK = "callback"  # a callback alone
+    CALLBACK = "callback"  # only a callback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """The produced video. URLs are kept exactly as they came; None where the answer had none."""
+    """The produced video. URLs are verbatim; None if the answer had none."""
 
     asset_id: str | None = None
     asset_name: str | None = None
@@ -57,11 +58,11 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one answer of the API says about a job. Times are aware UTC; durations are seconds.
+    """A job as one answer of the API describes it. Times are aware UTC; durations are seconds.
 
-    `state` is a `State` value or an unknown state as it came (`states.read_state`). `reported_at` is the
-    service's own time of the job's last update. No order of times may be assumed (the document's own example
-    starts ten months before it was created).
+    `state` is a `State` value or a verbatim unknown state (`states.read_state`). `reported_at` is the service's
+    time of the last update. Times have no guaranteed order: the document's own example starts ten months before
+    creation.
     """
 
     state: str
@@ -76,16 +77,16 @@ class Observation:
 
 
 def parse_job_id(text: str) -> JobId:
-    """`text` as a job id. Raises ValueError unless it is 1 to 128 of letters, digits, `_` and `-`."""
-    if _JOB_ID.fullmatch(text) is None:
+    """Return `text` as a job id. Raises ValueError unless it is 1 to 128 letters, digits, `_` and `-`."""
+    if PLAIN_ID.fullmatch(text) is None:
         shown = text if len(text) <= 40 else f"{text[:40]}… ({len(text)} characters)"
         raise ValueError(f"{shown!r} is not a job id: 1 to 128 letters, digits, '_' and '-'")
     return JobId(text)
 
 
 def link_expiry(url: str, *, fetched_at: datetime, unsigned_life: timedelta | None = DAY) -> datetime | None:
-    """When `url` stops working: its `Expires=` (epoch seconds, as object storage signs) or its X-Amz/X-Obs date
-    and life; without either `fetched_at` + `unsigned_life`, or None where that is None.
+    """When `url` expires, by its `Expires=` (epoch seconds, as object storage signs) or its X-Amz/X-Obs date and
+    lifetime. Without either: `fetched_at` + `unsigned_life`, or None if that is None.
 
     >>> link_expiry("https://h/c.png?Expires=1671241457", fetched_at=datetime(2022, 1, 1, tzinfo=UTC))
     datetime.datetime(2022, 12, 17, 1, 44, 17, tzinfo=datetime.timezone.utc)

@@ -1,6 +1,4 @@
-"""Jobs and alerts of a project or channel that the config does not have: nobody asks about the ones, nobody sends
-the others. Pure.
-"""
+"""Orphans: jobs or alerts of a project or channel that the config lacks, which are neither polled nor sent."""
 
 import shlex
 from collections.abc import Collection, Mapping
@@ -10,12 +8,12 @@ from typing import Literal, TypeAlias
 from daemon.domain.events import Json
 
 What: TypeAlias = Literal["project", "channel"]
-"""What the config does not have."""
+"""What the config lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphaned:
-    """How many active jobs a project has, or unsent alerts a channel, that the config does not have."""
+    """How many active jobs or unsent alerts a missing project or channel has."""
 
     what: What
     name: str
@@ -23,7 +21,7 @@ class Orphaned:
 
 
 def orphaned_facts(found: Orphaned, known: Collection[str]) -> Mapping[str, Json]:
-    """What the alert tells; `known` are the names that the config has."""
+    """The alert's facts; `known` are the names that the config defines."""
     return {
         found.what: found.name,
         "jobs" if found.what == "project" else "deliveries": found.count,
@@ -32,8 +30,8 @@ def orphaned_facts(found: Orphaned, known: Collection[str]) -> Mapping[str, Json
 
 
 def move_command(what: What, name: str, known: Collection[str]) -> str:
-    """The command that moves the rows of `name` to a project or channel that the config has; where it has several
-    a person puts the name in the place of NEW.
+    """The command that moves the rows of `name` to the only project or channel in the config. If the config has
+    several, the command contains the placeholder NEW.
 
     >>> move_command("project", "old", ["main"])
     'wrapd jobs move --project old main'

@@ -1,8 +1,9 @@
-"""When to ask about a job next, and why. Pure functions: randomness and time come as arguments.
+"""When to poll a job next, and why. Randomness and time are arguments.
 
-Two plans: learned (the area rule: ask when the expected undetected delay reaches the price of a request) and fixed
-(the longer a job has been in its state, the longer the gap). Both keep the rails; a frozen job and one whose last
-query failed are asked at their own pace under either. docs/polling.md explains them.
+The learned plan uses the area rule: poll when the expected undetected delay reaches the price of a request. In the
+simulations it stayed within 2 % of the optimum for laws with one mode and within 14 % for several modes. The fixed
+plan lets the gap grow with the time in the current state. Both keep the rails. Under either, frozen jobs and jobs
+whose last query failed have their own pace. docs/polling.md explains both plans.
 """
 
 from dataclasses import dataclass
@@ -14,23 +15,23 @@ from daemon.domain.states import State
 from daemon.domain.survival import Law
 
 _GROWTH = 0.1
-"""The next gap as a share of the time that the job has been in its state."""
+"""The next gap as a share of the time in the current state (fixed plan)."""
 _JITTER = 0.05
-"""Share by which gaps are shortened at random, so that jobs created together drift apart."""
+"""Maximum share by which gaps are shortened at random, so that jobs created together drift apart."""
 _JUST_AFTER = 0.1
-"""Seconds after the moment from which a job is stuck, so that the look that tells so is surely beyond it."""
+"""Seconds from the moment at which a job becomes stuck to the poll that reports it, as a margin for rounding."""
 _DAY = 86400.0
 
 
 class Strategy(StrEnum):
-    """How single jobs are planned (config: `polling.strategy`)."""
+    """How single queries are planned (config: `polling.strategy`)."""
 
     LEARNED = "learned"
     FIXED = "fixed"
 
 
 class Reason(StrEnum):
-    """Why a job is asked about when it is. The value is stored with the job; `WORDS` has it for people."""
+    """The reason for the time of the next query. The value is stored with the job; `WORDS` explains it."""
 
     FIRST = "first"
     PRICE = "price"
@@ -49,27 +50,27 @@ class Reason(StrEnum):
 
 
 WORDS: dict[Reason, str] = {
-    Reason.FIRST: "it was never asked about",
+    Reason.FIRST: "it has not been queried yet",
     Reason.PRICE: "the expected undetected delay reaches the price of a request",
-    Reason.SHORTEST: "the price is reached at once; no two looks are closer than min_interval",
-    Reason.LONGEST: "the price is not reached yet, but no gap is longer than max_interval",
-    Reason.STUCK: "from then on it takes longer than is normal, and is told to be stuck if it still runs",
-    Reason.FIXED: "the fixed strategy: a share of the time that it has been in its state",
-    Reason.BLOCKED: "it is frozen, and is asked at a slow pace",
+    Reason.SHORTEST: "the price is reached at once; polls are at least min_interval apart",
+    Reason.LONGEST: "the price is not reached yet, but gaps are at most max_interval",
+    Reason.STUCK: "if it still runs then, it takes longer than normal and is reported as stuck",
+    Reason.FIXED: "the fixed strategy: a share of the time in its current state",
+    Reason.BLOCKED: "it is frozen and polled slowly",
     Reason.RETRY: "the last query failed",
-    Reason.DETAIL: "a list tells of its end, but not all that the alert needs",
-    Reason.MISSING: "a list that was asked about it did not hold it",
+    Reason.DETAIL: "a list reported its end, but not all details that the alert needs",
+    Reason.MISSING: "a list of chosen jobs did not contain it",
     Reason.NET: "the safety net behind the feed",
-    Reason.LAST: "its time is over: one last look before it is given up",
-    Reason.HINT: "a callback of the service says that it ended",
+    Reason.LAST: "its time is up: one last query before wrapd gives up on it",
+    Reason.HINT: "a callback from the service reported its end",
     Reason.UNKNOWN: "the service does not know it yet",
 }
-"""Each reason as the end of "it is asked because …"."""
+"""Each reason as a sentence without its full stop, for `wrapd explain`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rails:
-    """The bounds of a gap between two looks at a job, in seconds (config: `[polling]`)."""
+    """Bounds of the gap between two polls of a job, in seconds (config: `[polling]`)."""
 
     min_interval: float = 1.0
     max_interval: float = 60.0
@@ -77,7 +78,7 @@ class Rails:
 
 
 class Planned(NamedTuple):
-    """Seconds from a look to the next one, and what decided."""
+    """Seconds from one poll to the next, with the reason."""
 
     gap: float
     reason: Reason
@@ -86,12 +87,11 @@ class Planned(NamedTuple):
 def next_gap(
     *, state: str | None, in_state: float, failures: int, floor: float, rails: Rails, spread: float
 ) -> float:
-    """Seconds from a look at a job to the next one: the fixed plan, and that of failures and BLOCK under either.
+    """Seconds from one poll to the next under the fixed plan, and under either plan after failures or in BLOCK.
 
-    `state` is what the last answer said (None: no answer yet) and `in_state` for how many seconds it has been
-    so. `failures` counts polls in a row without an answer: the gap doubles with each, up to the state's longest
-    gap. `floor` is what the service asked to wait at least (Retry-After, seconds; 0 for none). `spread` is a
-    random number in [0, 1).
+    `state` is the last reported state (None: no answer yet), held for `in_state` seconds. `failures` counts
+    consecutive polls without an answer: each doubles the gap, up to the state's longest gap. `floor` is the
+    minimum wait from Retry-After in seconds (0: none). `spread` is a random number in [0, 1).
     """
     longest = rails.blocked_interval if state == State.BLOCK else rails.max_interval
     if failures:
@@ -105,18 +105,19 @@ def next_gap(
 def learned_gap(
     *, law: Law, elapsed: float, price: float, rails: Rails, spread: float, waited: float | None = None
 ) -> Planned:
-    """The learned plan: seconds from a look that found the job running (or waiting) to the next one.
+    """Plan the next poll under the learned plan, after one that found the job running or waiting.
 
-    `elapsed` is the seconds of production at that look by the service's own times; 0 for a job that waits or whose
-    state is unknown: it may have started right after the look. `waited` is for how many seconds a job in WAITING
-    had waited at that look, since it was made (None: it does not wait, or that is not known: then it is planned as
-    if it started right after the look, which asks more). `price` is how many seconds of expected undetected delay
-    a request is worth; `spread` a random number in [0, 1) that shortens the gap by up to 5 %.
+    `elapsed` is the production time in seconds at that poll, by the service's clock. It is 0 for a job that waits
+    or whose state is unknown, because production may start right after the poll. `waited` is the time in seconds
+    that a WAITING job had waited since its creation. None means not waiting or unknown; the latter is planned as
+    if production started right after the poll, which costs more requests. `price` is the expected undetected delay
+    in seconds that a request is worth; `spread` is a random number in [0, 1) that shortens the gap by up to 5 %.
     """
     longest = rails.max_interval
     gap = law.gap(elapsed, price) if waited is None else law.waiting_gap(waited, price, longest)
     late = law.stuck_after - elapsed
     if 0.0 < late < min(gap, longest) and waited is None:
+        # No jitter: an earlier poll could not report the job as stuck, and the next one may be a long gap away.
         return Planned(max(rails.min_interval, late + _JUST_AFTER), Reason.STUCK)
     if gap >= longest:
         return Planned(longest * (1 - _JITTER * spread), Reason.LONGEST)
@@ -126,36 +127,31 @@ def learned_gap(
 
 
 def undetected(law: Law, *, elapsed: float, seconds: float, waited: float | None = None) -> float:
-    """Expected undetected delay of a job, `seconds` after a look that found it as `learned_gap` says."""
+    """Expected undetected delay in seconds, `seconds` after a poll; `elapsed` and `waited` as in `learned_gap`."""
     return law.area(elapsed, seconds) if waited is None else law.waiting_area(waited, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a job is asked about when it is: numbers for `wrapd explain`. Seconds, and a chance from 0 to 1."""
+    """The figures behind a job's plan, for `wrapd explain`: times in seconds, a chance from 0 to 1."""
 
-    elapsed: float  # production time at the last look; 0 where it waited
-    waited: float | None  # how long it had waited at the last look; None where it did not
-    ago: float  # since the last look
-    ended: float  # the chance that it has ended since
+    elapsed: float  # production time at the last poll; 0 if the job was waiting
+    waited: float | None  # time waited at the last poll; None if the job was not waiting
+    ago: float  # time since the last poll
+    ended: float  # chance that the job has ended since then
     delay: float  # its expected undetected delay so far
-    price: float  # at which it is worth a request
-    reached_in: float  # from now until the delay reaches the price; 0: it is reached
-    next_in: float  # from now until it is due, within the rails; 0: it is due
+    price: float  # the delay at which a request is due
+    reached_in: float  # time from now until the delay reaches the price; 0 if it has
+    next_in: float  # time from now until the next poll, within the rails; 0 if it is due
     reason: Reason
-
-    @property
-    def words(self) -> str:
-        """The reason as the end of "it is asked because …"."""
-        return WORDS[self.reason]
 
 
 def explain(
     *, law: Law, elapsed: float, ago: float, price: float, rails: Rails, waited: float | None = None
 ) -> Explanation:
-    """The learned plan of a job that was last seen `ago` seconds ago, as `learned_gap` says of that look.
+    """Explain the learned plan of a job last polled `ago` seconds ago; see `learned_gap` for the other arguments.
 
-    Jitter is left out: the real look comes up to 5 % of the gap earlier.
+    Leaves out jitter: the real poll comes earlier by up to 5 % of the gap.
     """
     planned = learned_gap(law=law, elapsed=elapsed, price=price, rails=rails, spread=0.0, waited=waited)
     reached = law.gap(elapsed, price) if waited is None else law.waiting_gap(waited, price, _DAY)

@@ -1,4 +1,4 @@
-"""Quiet hours: when a channel or a route is not to be disturbed, and until when. Pure."""
+"""Quiet hours: when a channel or route holds its alerts, and until when."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
@@ -6,13 +6,15 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from daemon.domain.events import Event
 
 URGENT = frozenset({Event.FAILED, Event.BLOCKED})
-"""Events that pass by default."""
+"""Events that quiet hours let through by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuietHours:
-    """Every day from `start` to `end` (local times in `zone`; over midnight where `end` is not after `start`), all
-    but `urgent` events wait. `start` equal to `end`: the whole day, which a config must not ask for."""
+    """Hold all but `urgent` events daily from `start` to `end`, local times in `zone`.
+
+    The period spans midnight unless `end` is after `start`. Equal times mean all day, which the config rejects.
+    """
 
     start: time
     end: time
@@ -20,7 +22,7 @@ class QuietHours:
     urgent: frozenset[Event] = URGENT
 
     def until(self, at: datetime, event: Event) -> datetime | None:
-        """When the quiet hours end (UTC) that `at` lies in; None where `event` may be told now.
+        """The end (UTC) of the quiet hours that contain `at`; None if `event` may be sent now.
 
         >>> night = QuietHours(start=time(22), end=time(8), zone=UTC)
         >>> night.until(datetime(2026, 1, 1, 23, tzinfo=UTC), Event.SUCCEEDED)
@@ -30,8 +32,8 @@ class QuietHours:
         if event in self.urgent:
             return None
         local = at.astimezone(self.zone)
-        # Yesterday's may last until now. Both ends are local times: on the night when clocks change, the quiet
-        # hours are an hour longer or shorter, as they are for people.
+        # Yesterday's period may still be running. Both ends are local times, so the period is an hour longer or
+        # shorter on nights when the clocks change.
         for day in (local.date() - timedelta(days=1), local.date()):
             begin = _reached(datetime.combine(day, self.start), self.zone)
             last = day + timedelta(days=1) if self.end <= self.start else day
@@ -42,13 +44,15 @@ class QuietHours:
 
 
 def _reached(local: datetime, zone: tzinfo) -> datetime:
-    """The first moment (UTC) at which the clocks of `zone` show `local` or later: of a time that they skip, the
-    moment of the skip; of one that they show twice, the first."""
+    """The first moment (UTC) at which clocks in `zone` show `local` or later.
+
+    For a skipped local time this is the moment of the skip; for a repeated one, its first occurrence.
+    """
     moment = local.replace(tzinfo=zone).astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) == local:
         return moment
-    # Clocks skip `local`. By the offset from before the skip it is `moment`, by the one from after it is earlier:
-    # the skip lies between the two, on a whole second.
+    # `local` is skipped. The offset before the skip puts it at `moment`, the offset after it puts it earlier. The
+    # skip lies between the two on a whole second, so bisection finds it.
     early = local.replace(tzinfo=zone, fold=1).astimezone(UTC).replace(microsecond=0)
     late = moment + timedelta(seconds=1)
     while late - early > _SECOND:

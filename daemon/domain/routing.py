@@ -1,4 +1,4 @@
-"""Which channels hear of which event, and whether now or after their quiet hours. Pure."""
+"""Routing of events to channels, immediately or after quiet hours."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an alert is about, as far as routes ask. Of a batch: the kind and the tags that all its jobs share."""
+    """The attributes of an alert that routes match. A batch has the kind and the tags that all its jobs share."""
 
     event: Event
     project: ProjectName | None = None
@@ -26,10 +26,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """These alerts go to these channels: all conditions that are not empty must hold, of each one any value.
+    """Send alerts that match every non-empty condition, each by any of its values, to `channels`.
 
-    `labels` are patterns with `*`, `?` and `[…]`, whatever the case. With `stop` no later route is looked at for
-    an alert that this one takes.
+    `labels` are case-insensitive patterns with `*`, `?` and `[…]`. With `stop`, later routes ignore the alerts
+    that this one matches.
     """
 
     events: frozenset[Event]
@@ -43,8 +43,7 @@ class Route:
     quiet: QuietHours | None = None
 
     def mismatch(self, subject: Subject) -> str | None:
-        """The first condition that `subject` does not meet (`event`, `project`, `kind`, `tag`, `batch` or
-        `label`); None where the route takes it."""
+        """The first failed condition (`event`, `project`, `kind`, `tag`, `batch` or `label`); None for a match."""
         if subject.event not in self.events:
             return "event"
         conditions = (
@@ -67,7 +66,7 @@ def _fits(label: str | None, pattern: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A channel that hears of it; `held_until` is when its quiet hours end, None where it hears at once."""
+    """A channel for an alert. `held_until` is the end of its quiet hours; None sends at once."""
 
     channel: ChannelName
     held_until: datetime | None = None
@@ -75,13 +74,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteStep:
-    """How one route took a subject: `mismatch` is why it did not, `skipped` that one before it said stop."""
+    """The result of one route for a subject."""
 
-    number: int
-    """Its place in the config, from 1."""
+    number: int  # position in the config, from 1
     route: Route
     mismatch: str | None
-    skipped: bool
+    skipped: bool  # an earlier route stopped the routing
 
     @property
     def taken(self) -> bool:
@@ -90,16 +88,15 @@ class RouteStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """Where everything goes: routes for job events, `operators` for events about wrapd itself. `quiet` are the
-    channels' own quiet hours."""
+    """The routing table: `routes` for job events, `operators` for operator events, and channels' quiet hours."""
 
     routes: tuple[Route, ...]
     operators: tuple[ChannelName, ...]
     quiet: Mapping[ChannelName, QuietHours] = field(default_factory=dict)
 
     def targets(self, subject: Subject, *, at: datetime) -> tuple[Target, ...]:
-        """The channels that hear of `subject`, each once, in the order of the config. A channel that two routes
-        name waits for the quiet hours of a route only where both would have it wait."""
+        """The channels for `subject`, each once, in config order. A channel named by several routes waits for
+        quiet hours only if every one of these routes would make it wait."""
         if subject.event in OPERATOR_EVENTS:
             return tuple(self._target(name, [None], subject.event, at) for name in dict.fromkeys(self.operators))
         ways: dict[ChannelName, list[QuietHours | None]] = {}
@@ -110,7 +107,7 @@ class Routing:
         return tuple(self._target(name, quiets, subject.event, at) for name, quiets in ways.items())
 
     def steps(self, subject: Subject) -> tuple[RouteStep, ...]:
-        """How each route took `subject`: all of them, in order."""
+        """The result of every route for `subject`, in order."""
         found: list[RouteStep] = []
         stopped = False
         for number, route in enumerate(self.routes, start=1):
@@ -120,7 +117,7 @@ class Routing:
         return tuple(found)
 
     def hears(self, channel: ChannelName, event: Event) -> bool:
-        """Whether any alert of this event may go to the channel."""
+        """Whether an alert for this event can go to the channel."""
         if event in OPERATOR_EVENTS:
             return channel in self.operators
         return any(event in route.events and channel in route.channels for route in self.routes)
@@ -135,8 +132,8 @@ class Routing:
 
 
 def _silence(at: datetime, event: Event, quiets: Sequence[QuietHours]) -> datetime | None:
-    """When none of the quiet hours hold any more, None where none does `at`. One may begin before another ends.
-    Where together they leave no moment free, the first end of all is as good as any."""
+    """The first moment from `at` outside all quiet hours, which may overlap; None if `at` is such a moment. If
+    they cover the entire day between them, any end will do and this is the first."""
     moment = first = _last_end(at, event, quiets)
     while moment is not None and moment - at < _DAY:
         later = _last_end(moment, event, quiets)
@@ -158,8 +155,8 @@ def routing(
     channels: Sequence[ChannelName],
     quiet: Mapping[ChannelName, QuietHours] | None = None,
 ) -> Routing:
-    """The routing of a config: without routes every channel gets `DEFAULT_EVENTS`; with `operators` None every
-    channel hears of the operators' events."""
+    """The routing table of a config. Without routes every channel gets `DEFAULT_EVENTS`; if `operators` is None,
+    every channel gets the operator events."""
     if not routes:
         routes = [Route(events=frozenset(DEFAULT_EVENTS), channels=_unique(channels))]
     return Routing(

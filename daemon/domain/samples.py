@@ -1,7 +1,7 @@
-"""Jobs as evidence of how long production takes: each job's life, weighted by the calendar.
+"""Job lives, weighted by calendar time, as evidence for production times.
 
-Owns what a moment of the past counts for. Never estimates anything. Times are seconds; see daemon.domain.durations
-for why the calendar decides.
+Owns the weight of each past moment and leaves estimation to other modules. Times are in seconds.
+`daemon.domain.durations` explains why the weights follow the calendar.
 """
 
 from bisect import bisect_left
@@ -10,50 +10,51 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 LIMIT = 200
-"""Finished jobs of a class that are looked at, newest first."""
+"""Number of the newest finished jobs used per class."""
 LEAST = 1e-3
-"""Seconds of production below which a time is a mistake."""
+"""Shorter production times, in seconds, are rejected as mistakes."""
 MOST = 1e8
-"""Seconds (three years), and jobs for which one stands, above which a figure is a mistake."""
+"""Larger times (seconds; three years) and sample weights (jobs) are rejected as mistakes."""
 _FADE = 60.0
-"""Ends after which what was seen counts half."""
+"""Number of later ends that halves the weight of an observation."""
 _CUT_FROM = 50
-"""Ends from which what lies before the oldest is taken as not known. `LIMIT` would be too many: a caller asks for
-so many rows and drops those that teach nothing. For fewer, all ends are taken as known, and lives as whole."""
+"""With at least this many ends, the time before the oldest one counts as unobserved. The threshold is below
+`LIMIT` because callers fetch `LIMIT` rows and drop the unusable ones. With fewer ends, the history counts as
+complete."""
 _AROUND = 0.1
-"""A job that stands for many stands for ages so far around its own, as a share of it."""
+"""A sampled running job represents ages within this share of its own."""
 _GROUP = 8
-"""Ends that share one weight: the calendar is cut at every eighth end."""
+"""Number of consecutive ends with the same weight: few steps keep each life's list of changes short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A finished job."""
 
-    seconds: float  # of production, by the service's own times
-    length: float | None  # expected seconds of speech; None: not known
-    failed: bool  # it FAILED or was CANCELED in production
+    seconds: float  # production time by the service's clock
+    length: float | None  # expected seconds of speech; None if unknown
+    failed: bool  # FAILED, or CANCELED during production
     ended: float  # epoch seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A job in production. `weight` is for how many jobs it stands, where only a sample of them is given."""
+    """A job in production. In a sample of the running jobs, `weight` is the number of jobs that it represents."""
 
-    seconds: float  # of production so far, as of the last answer that said so
+    seconds: float  # production time as of the last answer that reported the job running
     length: float | None
     weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """One job as evidence: how much its running counts at each age, and its end."""
+    """One job as evidence: its weight at each age while running, and the weight of its end."""
 
     length: float | None
     seconds: float
     first: float  # weight at age 0
-    changes: list[tuple[float, float]]  # (age, by how much its weight changes there)
-    last: float  # weight at its end, or at the age that it has now
+    changes: list[tuple[float, float]]  # (age, change of the weight at that age)
+    last: float  # weight at its end, or at its present age
     ended: bool
     failed: bool
 
@@ -63,7 +64,7 @@ class Life:
 
 
 class Lives:
-    """The lives of one (project, kind), newest end first, then those that run."""
+    """The lives of one (project, kind): finished jobs, newest end first, then running ones."""
 
     __slots__ = ("all", "cut_off")
 
@@ -73,8 +74,10 @@ class Lives:
         calendar = _Calendar([each.ended for each in usable])
         self.all = [calendar.life(each.ended, each.seconds, each.length, failed=each.failed) for each in usable]
         self.cut_off = calendar.cut_off
-        """Lives begin where the calendar does, and not at age 0."""
+        """Whether the time before the oldest end is unobserved, so that lives may begin after age 0."""
         if calendar.cut_off and not running:
+            # Ends since the cut-off are balanced by the exposure of all jobs that ran since. Without the running
+            # jobs that exposure is incomplete and the hazard too high: each finished life gets its end's weight.
             self.all = [replace(each, first=each.last, changes=[]) for each in self.all]
             self.cut_off = False
         for live in running:
@@ -84,8 +87,10 @@ class Lives:
 
 
 def _smoothed(life: Life) -> Life:
-    """A sampled job whose life the calendar cuts to a sliver: the sliver stands for all ages around it, lest few
-    samples leave holes between them."""
+    """Spread a sampled life that the calendar cuts to a sliver over all ages around it.
+
+    Otherwise a few heavy slivers would leave ages between them without exposure, and with too high a hazard.
+    """
     if life.first or not life.changes or life.seconds - life.changes[0][0] > 2 * _AROUND * life.seconds:
         return life
     weight = mass = 0.0
@@ -94,34 +99,34 @@ def _smoothed(life: Life) -> Life:
         weight += change
         mass += weight * (after - age)
     low, high = life.seconds * (1 - _AROUND), life.seconds * (1 + _AROUND)
-    even = mass / (high - low)
-    return replace(life, changes=[(low, even), (high, -even)], last=0.0)
+    density = mass / (high - low)  # the exposure stays the same
+    return replace(life, changes=[(low, density), (high, -density)], last=0.0)
 
 
 class _Calendar:
-    """What a moment counts for: 2^(-n ÷ 60) where n jobs ended after it; nothing before the oldest."""
+    """The weight of each moment: 2^(-n ÷ 60) if n jobs ended after it, and 0 before a cut-off."""
 
     def __init__(self, ends: Sequence[float]) -> None:
-        """`ends`: newest first."""
+        """`ends`: epoch seconds, newest first."""
         cuts = [ends[i] for i in range(_GROUP, len(ends), _GROUP)]
         weights = [2.0 ** (-(i + 0.5) * _GROUP / _FADE) for i in range(len(cuts) + 1)]
         self.cut_off = len(ends) >= _CUT_FROM
         if self.cut_off:
             cuts.append(ends[-1])
             weights.append(0.0)
-        self._cuts = cuts[::-1]  # oldest first; weights[i] rules from after cuts[i - 1] up to cuts[i]
+        self._cuts = cuts[::-1]  # oldest first; weights[i] applies in (cuts[i - 1], cuts[i]]
         self._weights = weights[::-1]
 
     def life(
         self, until: float, seconds: float, length: float | None, *, failed: bool | None = None, times: float = 1.0
     ) -> Life:
-        """A job that ran for `seconds` up to `until`; it ended then unless `failed` is None."""
+        """The life of a job that ran for `seconds` up to `until` and ended then, unless `failed` is None."""
         cuts, weights = self._cuts, self._weights
         start = until - seconds
         i, k = bisect_left(cuts, start), bisect_left(cuts, until)
         changes = [(cuts[j] - start, (weights[j + 1] - weights[j]) * times) for j in range(i, k)]
         last = weights[k] * times
-        if failed is not None and last == 0.0:  # the oldest end itself, at the edge of the calendar
+        if failed is not None and last == 0.0:  # the oldest end lies on the cut-off: keep it
             last = weights[k + 1] * times
             changes.append((seconds, last))
         known = length is not None and 0.0 <= length < MOST

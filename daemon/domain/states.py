@@ -1,21 +1,21 @@
-"""The states of a MetaStudio job, as the API names them, and the spellings that mean the same.
+"""The states of a MetaStudio job under the API's names, with their alternative spellings.
 
     (first answer) ──> WAITING ──> PROCESSING ──> SUCCEED, PARTIAL_SUCCEED
                           │  <─ requeue ─┘  ├───> FAILED
                           │                 │
                           ├──> CANCELED <───┤          SUCCEED, PARTIAL_SUCCEED, FAILED and CANCELED end tracking.
-                          └──> BLOCK <──────┘          BLOCK ("frozen") may thaw: it is looked at slowly.
+                          └──> BLOCK <──────┘          BLOCK ("frozen") may thaw and is polled slowly.
 
-A poll may miss steps, so every jump is legal; a step back is recorded like any other. A state that wrapd does
-not know is kept as it came, ends nothing, and is reported once.
-Source: the API document, Table 5 (`state`); PARTIAL_SUCCEED: the official SDK's picture modelling; the aliases:
-the document's own example (SUCCESS) and sister APIs (BLOCKED).
+Polling may miss steps, so any transition is valid, including one backwards. An unknown state is kept verbatim,
+does not end tracking, and is reported once.
+Sources: the API document, table 5 (`state`); the official SDK's picture modelling (PARTIAL_SUCCEED); the
+document's own example (SUCCESS) and sister APIs (BLOCKED) for the aliases.
 """
 
 from enum import StrEnum
 
 MAX_STATE_LENGTH = 64
-"""Characters kept of an unknown state: enough for a name, too little to fill a log."""
+"""Maximum length of an unknown state in characters: enough for a name, too short to flood a log."""
 
 
 class State(StrEnum):
@@ -27,11 +27,11 @@ class State(StrEnum):
     FAILED = "FAILED"
     CANCELED = "CANCELED"
     BLOCK = "BLOCK"
-    PARTIAL_SUCCEED = "PARTIAL_SUCCEED"  # picture modelling only: some of what was ordered is there
+    PARTIAL_SUCCEED = "PARTIAL_SUCCEED"  # picture modelling only: part of the order is available
 
 
 TERMINAL: frozenset[str] = frozenset({State.SUCCEED, State.PARTIAL_SUCCEED, State.FAILED, State.CANCELED})
-"""States after which the service never moves the job again."""
+"""States that the service never moves a job out of."""
 
 _ALIASES = {
     "SUCCESS": State.SUCCEED,
@@ -43,9 +43,9 @@ _KNOWN: dict[str, str] = {**{state.value: state.value for state in State}, **_AL
 
 
 def read_state(raw: str) -> str:
-    """The state's one name: a `State` where `raw` is known under any spelling, else `raw` itself, trimmed.
+    """Return the canonical name of a state: a `State` value for any known spelling, else `raw`, trimmed.
 
-    Raises ValueError for a blank one: an answer without a state says nothing.
+    Raises ValueError for a blank state.
 
     >>> read_state("SUCCESS")
     'SUCCEED'
@@ -62,10 +62,10 @@ def read_state(raw: str) -> str:
 
 
 def is_known(state: str) -> bool:
-    """Whether `state` (as `read_state` gave it) is one that the document names."""
+    """Whether `state`, as returned by `read_state`, is documented."""
     return state in _KNOWN
 
 
 def is_terminal(state: str | None) -> bool:
-    """Whether tracking ends with `state`."""
+    """Whether `state` ends tracking."""
     return state in TERMINAL

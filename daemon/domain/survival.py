@@ -1,11 +1,12 @@
-"""The law of one job's production time: a hazard that is constant in pieces, and what follows from it.
+"""The law of a job's production time: a piecewise constant hazard and the quantities derived from it.
 
-Owns the exact arithmetic over prefix tables (survival, what remains of its integral). It learns nothing, knows no
-clock and does no I/O. All times are seconds since the start of production.
+Owns the exact arithmetic over prefix tables of survival and of its remaining integral. Fitting is left to
+`durations`. All times are seconds since the start of production.
 
-The one number that planning needs is the *expected undetected delay* of a job that ran at `elapsed` when it was
-last seen: A(s) = ∫ P(ended by elapsed + r | running at elapsed) dr for r from 0 to s. With the survival function S
-and J(t) = ∫ S from t to infinity, A(s) = s - (J(elapsed) - J(elapsed + s)) ÷ S(elapsed): two look-ups.
+Planning needs the *expected undetected delay* of a job last seen running at age `elapsed`:
+A(s) = ∫ P(ended by elapsed + r | running at elapsed) dr for r from 0 to s. With the survival function S and
+J(t) = ∫ S from t to infinity, A(s) = s - (J(elapsed) - J(elapsed + s)) ÷ S(elapsed), which takes two look-ups.
+Pieces are integrated exactly: interpolating inside wide pieces would make short gaps up to 2.8 times worse.
 """
 
 from bisect import bisect_left, bisect_right
@@ -13,26 +14,26 @@ from collections.abc import Sequence
 from math import exp, expm1, inf, log, sqrt
 
 _REACH = 500.0
-"""Hazard beyond which a table ends: e^-500 is still a normal number."""
+"""Integrated hazard at which a table ends. e^-500 is a normal float, so that dividing by survival is safe."""
 _ROUNDS, _EXACT = 8, 0.01
-"""Secants at most (two or three are enough), and the error of the delay at which they end."""
+"""Maximum number of secant steps (two or three usually suffice), and the relative error that ends them."""
 _NOTHING = 1e-9
-"""Seconds in which nothing happens."""
+"""Seconds below which a delay is zero: the formulas divide by the duration."""
 _POWER = 2.5
-"""The delay of a waiting job grows about so with the seconds: the first guess."""
+"""Approximate power of time with which a waiting job's delay grows: used for the first guess."""
 _STEPS = 6
-"""Newton steps at most; two or three are enough."""
+"""Maximum number of Newton steps; two or three usually suffice."""
 
 
 class Law:
-    """Production time of a job. Immutable. `gap` costs up to 4 µs, `area` 3 µs (2 cores, Python 3.11)."""
+    """Immutable law of a job's production time. `gap` takes up to 4 µs, `area` 3 µs (2 cores, Python 3.11)."""
 
     __slots__ = ("_edges", "_hazard", "_last", "_left", "_mass", "_start", "_survival", "stuck_after")
 
     def __init__(self, edges: Sequence[float], hazard: Sequence[float], *, stuck_after: float) -> None:
-        """`hazard[i]` (per second, above zero) rules from `edges[i]` to `edges[i + 1]`, the last one for ever.
+        """`hazard[i]` (per second, above 0) applies from `edges[i]` to `edges[i + 1]`, the last one indefinitely.
 
-        `edges` begin with 0 and ascend. `stuck_after` is kept for whoever asks.
+        `edges` begin with 0 and ascend.
         """
         mass, total, last = [0.0], 0.0, len(hazard) - 1
         for i in range(last):
@@ -54,10 +55,10 @@ class Law:
         self._left = left
         self._start: _FromStart | None = None
         self.stuck_after = stuck_after
-        """Seconds since the start after which a job is stuck; inf: too little is known to say so."""
+        """Age in seconds beyond which a job is stuck; inf if too little is known."""
 
     def gap(self, elapsed: float, price: float) -> float:
-        """Seconds from `elapsed`, at which it was seen running, until its expected undetected delay is `price`."""
+        """Seconds from `elapsed`, when it was seen running, until its expected undetected delay is `price`."""
         edges, survival, left = self._edges, self._survival, self._left
         last = self._last
         i = bisect_right(edges, elapsed) - 1
@@ -68,8 +69,10 @@ class Law:
             elapsed = 0.0
         hazard = self._hazard[i]
         now = survival[i] * exp(hazard * (edges[i] - elapsed))
+        # A(t - elapsed) = price, multiplied by S(elapsed), is S(elapsed) * t + J(t) = goal. The left side grows
+        # with t, so bisection finds the piece and Newton steps solve within it.
         goal = now * (price + elapsed) + left[i + 1] + (now - survival[i + 1]) / hazard
-        low, high = i + 1, last + 1  # the first edge at or after which the price is reached
+        low, high = i + 1, last + 1  # the first edge at or after the solution
         while low < high:
             middle = (low + high) >> 1
             if edges[middle] * now + left[middle] < goal:
@@ -84,7 +87,7 @@ class Law:
         return start - elapsed + _within(survival[low] / now, self._hazard[low], unpaid)
 
     def area(self, elapsed: float, seconds: float) -> float:
-        """Expected undetected delay (seconds) of a job seen running at `elapsed`, `seconds` after that look."""
+        """Expected undetected delay, in seconds, of a job seen running at `elapsed`, `seconds` after that poll."""
         edges, last = self._edges, self._last
         i = bisect_right(edges, elapsed) - 1
         if i >= last:
@@ -105,16 +108,16 @@ class Law:
         return max(0.0, seconds - (gone - rest) / now)
 
     def waiting_gap(self, waited: float, price: float, longest: float) -> float:
-        """Seconds from a look that found the job waiting, `waited` seconds after it was made, until its expected
-        undetected delay is `price`, but at most `longest` (above 0). Within 1 % of the delay; up to 7 µs."""
+        """Seconds from a poll that found the job waiting, `waited` seconds after its creation, until its expected
+        undetected delay is within 1 % of `price`, at most `longest` (above 0). Takes up to 7 µs."""
         return self._from_start.gap(start_rate(waited), price, longest)
 
     def waiting_area(self, waited: float, seconds: float) -> float:
-        """Expected undetected delay of a job seen waiting, `seconds` after that look."""
+        """Expected undetected delay, in seconds, of a job seen waiting, `seconds` after that poll."""
         return self._from_start.area(start_rate(waited), seconds)
 
     def waiting_ended(self, waited: float, seconds: float) -> float:
-        """Chance that a job seen waiting has ended `seconds` after that look."""
+        """Chance that a job seen waiting has ended `seconds` after that poll."""
         if seconds < _NOTHING:
             return 0.0
         half = seconds / 2.0
@@ -123,11 +126,11 @@ class Law:
         return (1.0 - waits) * (self.area(0.0, seconds) - late + waits * late) / half
 
     def ended(self, elapsed: float, seconds: float) -> float:
-        """Chance that a job seen running at `elapsed` has ended `seconds` after that look."""
+        """Chance that a job seen running at `elapsed` has ended `seconds` after that poll."""
         return -expm1(self._mass_at(elapsed) - self._mass_at(elapsed + seconds))
 
     def remaining(self, elapsed: float, share: float) -> float | None:
-        """Seconds within which `share` of the jobs that run at `elapsed` end; None beyond what the law knows."""
+        """Seconds within which `share` of the jobs running at `elapsed` end; None beyond the end of the table."""
         goal = self._mass_at(elapsed) - log(1.0 - share)
         if goal > self._mass[self._last]:
             return None
@@ -153,10 +156,11 @@ class Law:
 
 
 class _FromStart:
-    """The expected undetected delay of a job that was seen waiting: it may have begun at any time since.
+    """The expected undetected delay of a job seen waiting, which may have begun at any time since.
 
-    It begins at a constant rate. The time since the look is halved, and what began in a half is spread evenly over
-    it; K, the integral of the delay of a job that begins at 0, then gives the delay in two look-ups.
+    Jobs begin at a constant rate. The time since the poll is split into halves, and the starts within each half
+    are spread evenly over it. Two look-ups of K, the integral of the delay of a job that begins at 0, then
+    suffice.
     """
 
     __slots__ = ("_area", "_edges", "_hazard", "_sum", "_survival")
@@ -182,7 +186,7 @@ class _FromStart:
         return (1.0 - waits) * (early + waits * late) / half
 
     def gap(self, rate: float, price: float, longest: float) -> float:
-        """Where the delay, nearly a power of the seconds, is `price`: secants in logarithms, from `longest`."""
+        """Solve for `price` by secants from `longest`, in logarithms, where the delay is nearly linear."""
         value = self.area(rate, longest)
         if value <= price:
             return longest
@@ -203,30 +207,32 @@ class _FromStart:
         return exp(at)
 
     def _integral(self, at: float, i: int) -> float:
-        """K at `at`, which lies in piece i."""
+        """K at `at`, which lies in piece `i`."""
         d = at - self._edges[i]
         hazard = self._hazard[i]
         fall = hazard * d
+        # For a small `fall` the exact form cancels almost completely: use its series.
         fade = d * d * (0.5 - fall / 6.0) if fall < 1e-3 else (d + expm1(-fall) / hazard) / hazard
         return self._sum[i] + (self._area[i] + d / 2.0) * d - self._survival[i] * fade
 
 
 _WAIT_KNOWN = 15.0
-"""Seconds of waiting that are counted as if they had passed before the job was made."""
+"""Seconds added to the time waited, which keeps the rate of a new job finite."""
 
 
 def start_rate(waited: float) -> float:
-    """Chance a second that production begins, after `waited` seconds: who has waited long will wait long.
+    """Rate (per second) at which production begins after `waited` seconds: a long wait predicts a longer one.
 
-    This simple rule did as well in bench/planning.py as knowing whether the queue is busy.
+    In bench/planning.py this simple rule did as well as knowing whether the queue is busy.
     """
     return 1.0 / (max(0.0, waited) + _WAIT_KNOWN)
 
 
 def _within(alive: float, hazard: float, price: float) -> float:
-    """The d at which d - alive * (1 - e^(-hazard d)) ÷ hazard is `price`: inside one piece of the hazard.
+    """Solve d - alive * (1 - e^(-hazard d)) ÷ hazard = `price` for d, inside one piece of the hazard.
 
-    Starts at the root of the quadratic that lies above the curve; Newton then converges from the right.
+    The second-order expansion lies above the curve, so its root is a lower bound. The curve is convex: the first
+    Newton step from there overshoots, and the following ones converge from the right.
     """
     dead = 1.0 - alive
     bend = alive * hazard

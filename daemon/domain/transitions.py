@@ -1,4 +1,4 @@
-"""The verdict on an answer: did the job move? Pure; the store checks the result again by its schema."""
+"""Detection of state changes in answers. The store's schema checks the result again."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from daemon.domain.states import is_known, is_terminal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """The job's state is not what it was. `before` is None for the first answer."""
+    """The job's state changed. `before` is None for the first answer."""
 
     before: str | None
     after: str
@@ -23,13 +23,13 @@ class Moved:
 
     @property
     def unknown(self) -> bool:
-        """Whether the new state is none that the document names."""
+        """Whether the new state is undocumented."""
         return not is_known(self.after)
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The job is where it was."""
+    """The job's state did not change."""
 
 
 UNCHANGED = Unchanged()
@@ -37,10 +37,10 @@ Verdict = Moved | Unchanged
 
 
 def judge(before: str | None, observation: Observation, *, at: datetime) -> Verdict:
-    """Compare the state that is known (None: never asked) with an answer observed `at` (UTC).
+    """Compare the known state (None: no answer yet) with an answer observed `at` (UTC).
 
-    Every change is a move, a step back (requeue) and an unknown state included: the record is what the service
-    said. What a move means to people is decided in `events`.
+    Every change counts, including a step back (requeue) and an unknown state: the record follows the service.
+    `events` decides what a move means to people.
     """
     if observation.state == before:
         return UNCHANGED

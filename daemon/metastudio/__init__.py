@@ -1,5 +1,5 @@
-"""The MetaStudio API: what is asked, how it is signed, how often, and what its answers mean.
+"""The client of the MetaStudio API: requests, signatures, rate limits, and the parsing of answers.
 
-Owns the wire, the credentials and the request budget of each project. It must never decide what an answer means to
-a job: that is `domain`; nor keep anything: that is `store`.
+Owns the wire format, the credentials and the request budget of each project. `domain` decides what an answer means
+for a job, and `store` persists it.
 """

@@ -1,7 +1,7 @@
-"""How a request proves who sends it: a signature, a given token, or a token fetched with a password.
+"""Authentication of requests: a signature, a given token, or a token fetched with a password.
 
-Owns the making of credential headers and the life of a fetched token. It must never send by itself: the client
-does, within its budget. No secret is in any text that it makes.
+Owns credential headers and the lifetime of fetched tokens. Sending is left to the client, within its budget. No
+text made here contains a secret.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 from urllib.parse import quote, unquote
 
 from daemon.clock import Clock
@@ -25,29 +24,26 @@ Pairs = Sequence[tuple[str, str]]
 _ALGORITHM = "SDK-HMAC-SHA256"
 _EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 _BLOCK = 64
-"""Bytes of a SHA-256 block."""
+"""Block size of SHA-256 in bytes."""
 _RENEW_BEFORE = 300.0
-"""Seconds before its end at which a token is renewed; a token of under 10 minutes at half its life."""
+"""Seconds before its expiry at which a token is renewed; below 10 minutes, half the token's lifetime."""
 _RENEW_AGAIN = 60.0
-"""Seconds to the next try where a renewal failed while the old token still works."""
+"""Seconds between attempts to renew a token that still works."""
 
 
 def canonical_path(path: str) -> str:
-    """The path as it is signed: each part decoded and quoted again, always with a `/` at the end."""
+    """The path for signing: each segment decoded and quoted again, with a trailing `/`."""
     quoted = "/".join(quote(part, safe="~") for part in unquote(path).split("/"))
     return quoted if quoted.endswith("/") else quoted + "/"
 
 
 def canonical_query(query: Pairs) -> str:
-    """The query as it is signed and sent: sorted by key and raw value, then quoted; a key once for each value."""
+    """The query for signing and sending: sorted by key and raw value, then quoted, with repeated keys."""
     return "&".join(f"{quote(key, safe='~')}={quote(value, safe='~')}" for key, value in sorted(query))
 
 
 class Signer:
-    """Signs with an access key pair (SDK-HMAC-SHA256; source: the official SDK's signer; the tests compare).
-
-    All but the path, the query and the time is the same in each GET of a project: that part is kept as a template.
-    """
+    """Signs with an access key pair (SDK-HMAC-SHA256; source: the official SDK's signer; tests compare both)."""
 
     def __init__(self, access_key: str, secret_key: str) -> None:
         self.access_key = access_key
@@ -59,10 +55,10 @@ class Signer:
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def sign(self, method: str, path: str, query: str, headers: Pairs, body: bytes = b"") -> str:
-        """The Authorization header's value. `query` is canonical (`canonical_query`); `headers` are those to sign,
-        X-Sdk-Date (`sdk_date`) among them.
+        """The Authorization header's value. `query` is canonical (`canonical_query`); `headers` are the ones to
+        sign, including X-Sdk-Date (`sdk_date`).
 
-        Names with `_` are not signed (gateways drop such headers). Raises KeyError without an X-Sdk-Date.
+        Names with `_` are not signed, because gateways drop such headers. Raises KeyError without X-Sdk-Date.
         """
         values = {name.lower(): value.strip() for name, value in headers if "_" not in name}
         names = ";".join(sorted(values))
@@ -72,7 +68,7 @@ class Signer:
         return self._authorization(canonical.encode(), values["x-sdk-date"], names)
 
     def template(self, headers: Pairs) -> "GetTemplate":
-        """Sign many GETs that differ only in path, query and time; `headers` without X-Sdk-Date."""
+        """A template for GETs that differ only in path, query and time; `headers` without X-Sdk-Date."""
         return GetTemplate(self, headers)
 
     def _authorization(self, canonical: bytes, date: str, names: str) -> str:
@@ -84,7 +80,7 @@ class Signer:
 
 
 class GetTemplate:
-    """The fixed parts of a signed GET. Paths given to it must be plain: nothing in them may need quoting."""
+    """The precomputed parts of signed GETs. Paths must need no quoting."""
 
     __slots__ = ("_after_date", "_before_date", "_names", "_signer")
 
@@ -99,23 +95,22 @@ class GetTemplate:
         self._after_date = f"\n{after}\n{self._names}\n{_EMPTY_HASH}"
 
     def sign(self, path: str, date: str, query: str = "") -> str:
-        """The Authorization header's value for a GET of `path`, which must not end with `/`, with a canonical
-        `query`."""
+        """The Authorization header's value for a GET of `path` (without trailing `/`) with a canonical `query`."""
         canonical = f"GET\n{path}/\n{query}\n{self._before_date}{date}{self._after_date}"
         return self._signer._authorization(canonical.encode(), date, self._names)
 
 
 def sdk_date(moment: datetime) -> str:
-    """`moment` (UTC) as X-Sdk-Date has it: 20260101T000000Z."""
+    """Format `moment` (UTC) for X-Sdk-Date: 20260101T000000Z."""
     return (
         f"{moment.year:04}{moment.month:02}{moment.day:02}T{moment.hour:02}{moment.minute:02}{moment.second:02}Z"
     )
 
 
 class Site:
-    """One server of the API as a client sees it: the way to it and the headers that every request to it carries.
+    """One server of the API: its transport and the headers of every request.
 
-    `signed` are those that a signature covers (Host among them), `plain` the others.
+    A signature covers the `signed` headers, Host among them, and not the `plain` ones.
     """
 
     def __init__(self, transport: Transport, *, signed: Pairs, plain: Pairs) -> None:
@@ -125,48 +120,42 @@ class Site:
         self.template: GetTemplate | None = None
 
 
-class Authenticator(Protocol):
-    """Makes the headers of a request and says whether a refused one is worth a second try."""
+class Authenticator:
+    """Makes the headers of requests and decides whether to retry a refused one."""
 
-    counts_mended: bool
-    """Whether a refusal counts at the gate even where it could be mended."""
+    counts_recovered = True
+    """Whether a refusal counts at the gate even if `recover` fixed its cause."""
 
     @property
     def ready(self) -> bool:
-        """Whether `headers` can be called at once; else `prepare` first."""
-        ...
+        """Whether `headers` can be called at once; otherwise call `prepare` first."""
+        return True
 
     async def prepare(self) -> None:
-        """Get what is missing. Raises ApiError."""
-        ...
+        """Get missing credentials. Raises ApiError."""
 
     def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
-        """All headers of the request, those of `site` included. `query` is canonical."""
-        ...
+        """All headers of the request, including those of `site`. `query` is canonical."""
+        raise NotImplementedError
 
-    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
-        """After a refusal: whether the same request may succeed now. `sent` are the headers that went; `proven`
-        whether the credentials were known to work when they did."""
-        ...
+    def recover(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+        """After a refusal: fix its cause if possible, and say whether the same request may now succeed.
+
+        `sent` are the headers of the refused request; `proven`: the credentials were known to work at that time.
+        """
+        return False
 
     async def aclose(self) -> None:
-        """Give up what is under way."""
-        ...
+        """Cancel what is in progress."""
 
 
-class SignatureAuth:
-    """AK/SK. A refusal is worth a second try where it shows that this machine's clock is off."""
-
-    ready = True
-    counts_mended = True
+class SignatureAuth(Authenticator):
+    """An access key pair. A refusal is retried if it shows that this machine's clock is wrong."""
 
     def __init__(self, signer: Signer, clock: Clock, gate: AuthGate) -> None:
         self._signer = signer
         self._clock = clock
         self._gate = gate
-
-    async def prepare(self) -> None:
-        """Nothing is missing."""
 
     def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         date = sdk_date(self._clock.now() + self._gate.skew)
@@ -179,54 +168,39 @@ class SignatureAuth:
             proof = self._signer.sign(method, path, query, [*site.signed, ("X-Sdk-Date", date)], body)
         return [*site.signed, *site.plain, ("X-Sdk-Date", date), ("Authorization", proof)]
 
-    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
+    def recover(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
         self._gate.learn_skew(http_date(answer.headers.get("date")))
         signed_at = datetime.strptime(dict(sent)["X-Sdk-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         return abs(signed_at - (self._clock.now() + self._gate.skew)) > SKEW
 
-    async def aclose(self) -> None:
-        """Nothing is under way."""
 
-
-class TokenAuth:
-    """A given token. Nothing can be mended here."""
-
-    ready = True
-    counts_mended = True
+class TokenAuth(Authenticator):
+    """A given token. wrapd cannot recover from a refusal."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    async def prepare(self) -> None:
-        """Nothing is missing."""
-
     def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
-
-    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
-        return False
-
-    async def aclose(self) -> None:
-        """Nothing is under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedToken:
-    """A token from IAM; `life` is seconds from now to its end."""
+    """A token from IAM; `life` is its remaining lifetime in seconds."""
 
     token: str = field(repr=False)
     life: float
     project_id: str | None = None
 
 
-class PasswordAuth:
-    """Tokens fetched with a password: renewed 5 minutes before their end, and once after a refusal.
+class PasswordAuth(Authenticator):
+    """Tokens fetched with a password, renewed 5 minutes before they expire and once after a refusal.
 
-    `fetch` asks IAM (it raises ApiError); all callers share one fetch. A token that cannot be renewed in time is
-    used until its end, with a new try each minute.
+    `fetch` queries IAM and raises ApiError; all callers share one fetch. A token that cannot be renewed in time is
+    used until it expires, with a new attempt each minute.
     """
 
-    counts_mended = False
+    counts_recovered = False
 
     def __init__(self, fetch: Callable[[], Awaitable[FetchedToken]], clock: Clock, gate: AuthGate) -> None:
         self._fetch = fetch
@@ -245,22 +219,21 @@ class PasswordAuth:
 
     async def prepare(self) -> None:
         if (left := self._rest_until - self._clock.monotonic()) > 0:
-            raise Unavailable("IAM's last answer broke wrapd: see the log", retry_after=left)
+            raise Unavailable("an internal error while reading IAM's last answer: see the log", retry_after=left)
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._renew(), name="token")
             self._fetching.add_done_callback(self._fetched)
-        await asyncio.shield(self._fetching)  # a caller who gives up must not take the token from the others
+        await asyncio.shield(self._fetching)  # a cancelled caller must not cancel the fetch for the others
 
     def headers(self, site: Site, method: str, path: str, query: str, body: bytes) -> list[tuple[str, str]]:
         assert self._token is not None
         return [*site.signed, *site.plain, ("X-Auth-Token", self._token)]
 
-    def mend(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
-        """Tokens can die before their end. Where one never worked, another would not either."""
+    def recover(self, answer: Answer, sent: Pairs, *, proven: bool) -> bool:
         token = dict(sent)["X-Auth-Token"]
         if token != self._token:
-            return True  # another caller saw to it
-        if not proven:
+            return True  # another caller has replaced it
+        if not proven:  # a token that never worked: another one would not work either
             return False
         self._token = None
         self._gate.doubt()
@@ -284,7 +257,7 @@ class PasswordAuth:
             now = self._clock.monotonic()
             if self._token is not None and now < self._ends_at:
                 self._renew_at = min(now + _RENEW_AGAIN, self._ends_at)
-            else:  # else each who waits would ask again at once
+            else:  # otherwise every waiting caller would query IAM again at once
                 self._rest_until = now + _RENEW_AGAIN
             raise
         now = self._clock.monotonic()
@@ -298,4 +271,4 @@ class PasswordAuth:
     def _fetched(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
         if not task.cancelled():
-            task.exception()  # seen: the callers have raised it
+            task.exception()  # mark it as retrieved: the callers raise it

@@ -1,7 +1,7 @@
-"""How often a project may be asked: every request takes a permit first.
+"""The request budget of a project: every request takes a permit first.
 
-Owns the pace, so that the service never counts more than the rate + 1 in any closed second, however late requests
-arrive there; and how the pace gives way to a service that says "too many". It must never send anything itself.
+Owns the rate limit: the service never counts more than the rate + 1 requests in any closed second, however late
+they arrive. Also owns the slow-down after a 429. Sending is left to `session`.
 """
 
 import asyncio
@@ -15,40 +15,40 @@ from itertools import count
 from daemon.clock import Clock
 
 _HELD = 0.02
-"""Seconds that any permit may be kept: what a busy event loop takes from the permit to the wire."""
+"""Seconds that a permit stays valid at any rate: the time from permit to wire in a busy event loop."""
 _LONGEST_HELD = 0.25
-"""Seconds that no permit is kept, however slow the rate."""
+"""Maximum validity of a permit in seconds, however slow the rate."""
 _SECOND = 1.005
-"""What is counted as a second: a little more, for clocks that do not agree."""
-_UNDER_WAY = 0.5
-"""Seconds after which an unanswered request is taken to have arrived: it waits there, not on the way."""
-_RETURN = 0.5
-"""Share of the fastest exchange that every answer needs for its way back."""
+"""Length of a counted second, with a margin for disagreeing clocks."""
+_IN_TRANSIT = 0.5
+"""Seconds after which an unanswered request counts as arrived: it is then waiting at the service."""
+_WAY_BACK = 0.5
+"""Share of the fastest exchange that every answer takes for its way back."""
 _FASTEST_FROM = 32
-"""Exchanges before there is a fastest: the first ones open connections, which takes time on the way there."""
+"""Number of exchanges before the fastest one is used: the first ones include opening connections."""
 _RESTART_JITTER = 0.25
-"""Seconds for which a request of a process that was killed may still be on its way."""
+"""Seconds for which a request of a killed process may still be in transit."""
 _SMALLEST = 1 / 32
-"""Share of the rate below which no 429 brings it."""
+"""Minimum share of the rate after any number of 429s."""
 _HALVED_AT_MOST = 1.0
-"""Seconds between two halvings: requests that were under way together are refused together."""
+"""Minimum seconds between halvings: requests in flight together are refused together."""
 _CLIMB = 60.0
-"""Seconds without a 429 in which the rate is back."""
+"""Seconds without a 429 until the full rate is restored."""
 _USAGE_OVER = 10
-"""Seconds over which the use is told, the present one included."""
+"""Seconds over which usage is measured, including the present one."""
 
 
 class Priority(IntEnum):
-    """Who goes first when several wait: the lower number."""
+    """Order among waiting requests: the lowest number goes first."""
 
-    FEED = -1  # one request that tells of all jobs
-    NEWS = 0  # is there news of a job; and what such a question needs (a token)
-    DETAIL = 1  # what completes an alert
-    DISCOVERY = 2  # what may wait
+    FEED = -1  # one request covers all jobs
+    NEWS = 0  # news of jobs, and what such a request needs (a token)
+    DETAIL = 1  # completes an alert
+    DISCOVERY = 2  # can wait
 
 
 class Permit:
-    """The right to send one request now. It cannot be saved up: take it when all else is ready."""
+    """The right to send one request now. It expires soon: take it when everything else is ready."""
 
     __slots__ = ("arrived_by", "priority", "taken_at", "used")
 
@@ -57,35 +57,32 @@ class Permit:
         self.taken_at = taken_at
         self.used = False
         self.arrived_by = taken_at
-        """The latest moment at which the service may have got it. One that is not used is never sent late:
-        `Budget.is_fresh` sees to that."""
+        """The latest time at which the request may have arrived. `Budget.is_fresh` prevents later use."""
 
     def spend(self, now: float | None = None) -> None:
-        """Use the permit; `now` (monotonic seconds) is told where it is sent later than taken. Raises RuntimeError
-        the second time: a request would go beside the budget."""
+        """Use the permit, at `now` (monotonic seconds) if that is later than it was taken. Raises RuntimeError if
+        it is used already: a second request would exceed the budget."""
         if self.used:
             raise RuntimeError("a permit is for one request")
         self.used = True
-        self.arrived_by = (self.taken_at if now is None else now) + _UNDER_WAY
+        self.arrived_by = (self.taken_at if now is None else now) + _IN_TRANSIT
 
 
 class Budget:
-    """Permits at `rate` a second (above 0), spaced by its inverse.
+    """Permits at `rate` per second (above 0), spaced by its inverse.
 
-    Two rules keep what the service counts in a closed second at floor(rate) + 1:
+    Two rules limit the requests that the service counts in a closed second to floor(rate) + 1:
 
-    - Spacing. A permit that is taken a little late does not delay the next one, within a slack chosen so that the
-      bound holds for what is taken: late ones counted from when they were due, a closed second holds the permits
-      due in 1 s + slack, and `slack < (floor(rate) + 1 - rate) / rate` keeps that at floor(rate) + 1. Half of it
-      is used.
-    - Arrival. Requests do not arrive as they were sent: a busy machine, a new connection or a lost packet holds
-      some back, and the next ones catch up. When one arrived is not known, but its answer bounds it (`answered`).
-      While floor(rate) + 1 requests may have arrived within the last second no permit is given. Of any closed
-      second at the service, look at the request that was permitted last: all others of that second were counted.
+    - Spacing. A permit taken slightly late does not delay the next one, within a slack that preserves the bound: a
+    closed second holds the permits due in 1 s + slack, and `slack < (floor(rate) + 1 - rate) / rate` keeps that at
+    floor(rate) + 1. Half of this slack is used.
+    - Arrival. Requests do not arrive at the spacing of sending: a busy machine, a new connection or a lost packet
+    delays some, and the next ones catch up. The arrival time is unknown, but the answer bounds it (`answered`).
+    While floor(rate) + 1 requests may have arrived within the last second, no permit is given. For any closed
+    second at the service, all its requests were counted when the last one of them was permitted.
 
-    A process before this one may have been killed a moment ago: `after_restart` waits until what it sent cannot
-    count together with what is sent now. A 429 (`throttled`) halves the rate, which then climbs back.
-    `sleep` is how `take` waits (tests pass theirs).
+    `after_restart` waits until requests of a previous process, which may just have been killed, cannot count
+    together with new ones. A 429 (`throttled`) halves the rate, which then recovers. `take` waits with `sleep`.
     """
 
     def __init__(
@@ -116,18 +113,17 @@ class Budget:
         self._pump: asyncio.Task[None] | None = None
 
     def set_rate(self, rate: float) -> None:
-        """Give permits at another rate from now on. What was given counts on: after a change no closed second
-        holds more than the rate that was the higher one allows, nor, a second later, than the new one. Raises
-        ValueError."""
+        """Change the rate. Earlier permits still count: a closed second across the change holds no more than the
+        higher of both rates allows, and a second later no more than the new one. Raises ValueError."""
         if rate != self.rate:
             self._bound_by(rate)
 
     def next_at(self) -> float:
-        """The monotonic second from which the next permit is free (not later than now: it is free already)."""
+        """When the next permit is available, in monotonic seconds; in the past if it is available now."""
         return max(self._due, self._floor, self._room_at(self._clock.monotonic()))
 
     def try_take(self, now: float, priority: Priority = Priority.NEWS) -> Permit | None:
-        """A permit at once (`now`: monotonic seconds), or None: too early, or someone who goes first waits."""
+        """A permit at `now` (monotonic seconds); None if it is too early or another request goes first."""
         if now < self._due or now < self._floor or now < self._room_at(now):
             return None
         if not self.is_next(priority):
@@ -135,11 +131,11 @@ class Budget:
         return self._grant(now, priority)
 
     def is_next(self, priority: Priority) -> bool:
-        """Whether the next permit is for whoever asks with `priority`: nobody waits who goes first."""
+        """Whether a caller with `priority` gets the next permit: no waiting request goes first."""
         return not self._waiting or self._first_waiting() > priority
 
     async def take(self, priority: Priority) -> Permit:
-        """Wait for a permit. Among those who wait the lower priority goes first, then who came first."""
+        """Wait for a permit. The lowest `Priority` number goes first, then the earliest caller."""
         permit = self.try_take(self._clock.monotonic(), priority)
         if permit is not None:
             return permit
@@ -150,23 +146,23 @@ class Budget:
         return await future
 
     def is_fresh(self, permit: Permit) -> bool:
-        """Whether `permit` may still be used: one that is kept while others are given would break the pace."""
+        """Whether `permit` is still valid: using it after later ones were given would exceed the rate."""
         return self._clock.monotonic() <= permit.taken_at + min(max(self._slack, _HELD), _LONGEST_HELD)
 
     def answered(self, permit: Permit, *, sent_at: float, now: float) -> None:
-        """The exchange of `permit` is over, well or not: its request has arrived by now if it ever did."""
+        """The exchange of `permit` has ended, with any result: its request has arrived by now, if at all."""
         self._exchanges += 1
         self._fastest = min(self._fastest, now - sent_at)
-        back = _RETURN * self._fastest if self._exchanges >= _FASTEST_FROM else 0.0
+        back = _WAY_BACK * self._fastest if self._exchanges >= _FASTEST_FROM else 0.0
         permit.arrived_by = max(sent_at, min(permit.arrived_by, now - back))
 
     def pause_until(self, moment: float) -> None:
-        """Give no permit before `moment` (monotonic seconds), as a Retry-After asks. The latest one counts."""
+        """Give no permit before `moment` (monotonic seconds), for a Retry-After. The latest one counts."""
         self._floor = max(self._floor, moment)
 
     def throttled(self, now: float) -> None:
-        """The service said "too many": halve the rate, at most once a second, to no less than a 32nd of what is
-        set. It climbs back evenly within a minute, which begins when the pause that was asked for ends."""
+        """The service answered 429: halve the rate, at most once a second and to no less than a 32nd of the
+        configured one. It recovers linearly within a minute after the end of any requested pause."""
         if now - self._halved_at < _HALVED_AT_MOST:
             return
         self._halved_at = now
@@ -174,19 +170,19 @@ class Budget:
         self._low_since = max(now, self._floor)
 
     def current_rate(self, now: float) -> float:
-        """Permits a second at `now`: the rate, or less after a 429."""
+        """Permits per second at `now`: the rate, or less after a 429."""
         climbed = min(1.0, max(0.0, now - self._low_since) / _CLIMB)
         return self.rate if climbed == 1.0 else self._low + (self.rate - self._low) * climbed
 
     def usage(self, now: float) -> float:
-        """Share of the permits that were taken over the last 10 s (at the start: since then), 0 to 1; after a 429
-        of those that the current rate gives."""
+        """Share (0 to 1) of the permits at the current rate that were used in the last 10 s, or since the
+        start."""
         begin = max(math.floor(now) - _USAGE_OVER + 1.0, self._born)
         used = sum(number for second, number in self._used if second >= math.floor(begin))
         return min(1.0, used / (max(1.0, now - begin) * self.current_rate(now)))
 
     async def aclose(self) -> None:
-        """Send everybody who waits away (their `take` is cancelled)."""
+        """Cancel all waiting calls of `take`."""
         for _, _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
@@ -214,7 +210,7 @@ class Budget:
         return permit
 
     def _room_at(self, now: float) -> float:
-        """The second from which no more than `rate` requests may have arrived within a second."""
+        """When a further request cannot exceed the bound on arrivals, in monotonic seconds."""
         recent, begin = self._recent, now - _SECOND
         while recent and recent[0].arrived_by < begin:
             recent.popleft()
@@ -227,9 +223,9 @@ class Budget:
         return heapq.nsmallest(over + 1, arrived)[-1] + _SECOND
 
     def _first_waiting(self) -> float:
-        """The priority of who goes next; +inf when nobody waits any more."""
+        """The priority of the next waiting caller; +inf if there is none."""
         while self._waiting and self._waiting[0][2].done():
-            heapq.heappop(self._waiting)  # its caller gave up
+            heapq.heappop(self._waiting)  # its caller was cancelled
         return self._waiting[0][0] if self._waiting else math.inf
 
     async def _serve(self) -> None:
@@ -237,7 +233,7 @@ class Budget:
             while self._first_waiting() < math.inf:
                 try:
                     await self._serve_next()
-                except Exception as error:  # noqa: BLE001 - whoever is next hears of it; nobody waits for ever
+                except Exception as error:  # noqa: BLE001 - passed to the next caller, or all would wait forever
                     future = heapq.heappop(self._waiting)[2]
                     if not future.done():
                         future.set_exception(error)
@@ -245,7 +241,7 @@ class Budget:
             self._pump = None
 
     async def _serve_next(self) -> None:
-        """Wait for the next permit, or give it."""
+        """Wait until the next permit is available, or give it if it is."""
         now = self._clock.monotonic()
         wait = self.next_at() - now
         if wait > 0:

@@ -1,10 +1,9 @@
-"""MetaStudio's callback: whether it is the service's own, and what it says. Pure.
+"""Verification and parsing of MetaStudio's callbacks.
 
-A callback is a hint to ask now, never the truth: its body is not signed.
-Source: the official SDK's CallBackConfig (`secret=hmac_sha256(key, callback_url + time_stamp)` and
-`time_stamp=hex(timestamp)` are added to the URL's query; the body is JSON with result, asset_id and job_id). It
-does not say whether a timestamp counts seconds or milliseconds, nor in which form it and the digest are written:
-each is taken.
+A callback only triggers a query and is never trusted by itself, because its body is not signed. Source: the
+official SDK's CallBackConfig (`secret=hmac_sha256(key, callback_url + time_stamp)` and `time_stamp=hex(timestamp)`
+are added to the URL's query; the body is JSON with result, asset_id and job_id). It does not specify seconds or
+milliseconds, nor the encodings of timestamp and digest, so all variants are accepted.
 """
 
 import base64
@@ -21,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from daemon.domain.jobs import JobId, parse_job_id
 
 MAX_AGE = 900.0
-"""Seconds by which a timestamp may be off, both ways."""
+"""Maximum deviation of a timestamp in seconds, in both directions."""
 MAX_BODY = 64 * 1024
 
 _HEX = re.compile(r"(?:0x)?([0-9a-f]{1,16})", re.ASCII | re.IGNORECASE)
@@ -33,7 +32,7 @@ _MAX_QUERY = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callback:
-    """What a callback says. `result` is SUCCEED or FAILED, as it came; None where there is none."""
+    """A callback's body. `result` is SUCCEED or FAILED, verbatim, or None if absent."""
 
     job_id: JobId
     result: str | None = None
@@ -41,10 +40,10 @@ class Callback:
 
 
 def is_genuine(query: str, *, callback_url: str, key: str, now: datetime) -> bool:
-    """Whether a request with this (raw) query to `callback_url` was signed with `key` within the last minutes.
+    """Whether a request with this raw `query` to `callback_url` was signed with `key` within `MAX_AGE`.
 
-    The signature may be over the address or over its path alone, and a timestamp in any of these forms: decimal or
-    hex, seconds or milliseconds. Each candidate is compared in constant time.
+    The signature may cover the URL or only its path, with a timestamp in decimal or hex, seconds or milliseconds.
+    Each candidate is compared in constant time.
     """
     given = _parameters(query)
     digest, time_stamp = _digest(given.get("secret", "")), given.get("time_stamp", "")
@@ -58,13 +57,13 @@ def is_genuine(query: str, *, callback_url: str, key: str, now: datetime) -> boo
 
 
 def signature_of(query: str) -> str | None:
-    """The signature of a (raw) query, the same in whatever form it is written; None where there is none."""
+    """The signature of a raw query, in a canonical encoding; None if it has none."""
     digest = _digest(_parameters(query).get("secret", ""))
     return None if digest is None else digest.hex()
 
 
 def read_callback(body: bytes) -> Callback | None:
-    """What the body says; None where it names no job. Other keys, and odd values beside it, do no harm."""
+    """Parse the body; None if it names no job. Ignores other keys and unusable values."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -83,7 +82,7 @@ def _text(value: object) -> str | None:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """The query's parameters, the first of each; a `+` is a plus, as base64 has it."""
+    """The first value of each query parameter. A `+` stays a plus, because base64 uses it."""
     found: dict[str, str] = {}
     for pair in query[:_MAX_QUERY].split("&"):
         name, _, value = pair.partition("=")
@@ -92,7 +91,7 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _digest(secret: str) -> bytes | None:
-    """The 32 bytes of a digest in hex or base64."""
+    """Decode a 32-byte digest from hex or base64."""
     if (digits := _HEX_DIGEST.fullmatch(secret)) is not None:
         return bytes.fromhex(digits[1])
     if _BASE64_DIGEST.fullmatch(secret) is None:
@@ -107,10 +106,10 @@ _PLAIN = str.maketrans("-_", "+/")
 
 
 def _messages(url: str, time_stamp: str, now: float) -> Iterator[str]:
-    """Everything that may have been signed; nothing where the time is off in every reading."""
+    """All candidate messages for the signature; none if the time is off in every interpretation."""
     stamps: dict[str, None] = {}
     for number in _numbers(time_stamp):
-        for unit in (1, 1000):  # it counts seconds, or milliseconds
+        for unit in (1, 1000):  # seconds, milliseconds
             if abs(now - number / unit) <= MAX_AGE:
                 others = (number, number * 1000) if unit == 1 else (number, number // 1000)
                 stamps |= dict.fromkeys([time_stamp, *(form for each in others for form in _forms(each))])

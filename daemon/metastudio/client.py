@@ -1,8 +1,7 @@
-"""The client of one project: what others hold while its settings change.
+"""The client of one project, which stays the same object while its settings change.
 
-Owns which session asks. A question ends on the session on which it began; one that was replaced is closed when its
-last question has ended. Budget and gate outlive sessions, so a change of settings neither breaks the pace nor
-forgets a refusal.
+Owns the choice of session. A request ends on the session on which it began, and a replaced session is closed after
+its last request. Budget and gate outlive sessions, so a change of settings keeps the rate and remembers refusals.
 """
 
 import asyncio
@@ -26,10 +25,10 @@ __all__ = ["OnRequest", "ProjectClient", "Shown"]
 
 
 class ProjectClient:
-    """Asks the API about one project's jobs.
+    """Queries the API about one project's jobs.
 
-    `gates` is shared by all projects; `environ` tells the proxy where the settings name none. Raises ConfigFault
-    for a proxy or CA file that cannot be used. All methods raise only ApiError (see `errors`).
+    `gates` is shared by all projects; `environ` gives the proxy if the settings name none. Raises ConfigFault for
+    an unusable proxy or CA file. All requests raise only ApiError (see `errors`).
     """
 
     def __init__(
@@ -51,22 +50,22 @@ class ProjectClient:
         self._on_request = on_request
         self._session = self._made(settings)
         self._uses = {self._session: 0}
-        """Sessions that are not closed, with how many questions are under way on each."""
+        """Open sessions, with the number of requests in progress on each."""
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def settings(self) -> ProjectSettings:
-        """The settings by which it asks now."""
+        """The current settings."""
         return self._session.settings
 
     def prepare(self, settings: ProjectSettings) -> Session | None:
-        """The session for other settings, to be adopted or closed; None where the present one serves them too.
-        Nothing is sent. Raises ConfigFault."""
+        """Create the session for new settings, to be adopted or closed; None if the present one will do. Sends
+        nothing. Raises ConfigFault."""
         return None if replace(self.settings, rate=None) == replace(settings, rate=None) else self._made(settings)
 
     def adopt(self, settings: ProjectSettings, session: Session | None) -> None:
-        """Ask by these settings from now on, by the session that `prepare` gave for them."""
+        """Use `settings` from now on, with the result of `prepare` for them."""
         old = self.settings
         self.budget.set_rate(settings.requests_per_second)
         if session is None:
@@ -79,29 +78,29 @@ class ProjectClient:
         self._close_unused(before)
 
     async def show(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Observation:
-        """What the service says of a job now."""
+        """Query a job."""
         return (await self.show_whole(kind, job_id, permit=permit, show_script=show_script)).observation
 
     async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> Shown:
-        """The same with the whole answer, for whoever wants more of it than a poll."""
+        """Query a job and return the complete answer."""
         with self._used() as session:
             return await session.show_whole(kind, job_id, permit=permit, show_script=show_script)
 
     async def list(self, query: ListQuery, *, permit: Permit) -> Listed:
-        """A page of the project's videos. A job that is missing from it may still exist: ask for it singly."""
+        """Query a page of the project's videos. A job missing from it may still exist: query it singly."""
         with self._used() as session:
             return await session.list(query, permit=permit)
 
     async def download_url(self, asset_id: str, *, permit: Permit, timeout: float) -> str | None:  # noqa: ASYNC109
-        """The link of an asset's main file (valid 24 h); None where the endpoint offers none, or there is none.
+        """Query the link (valid 24 h) of an asset's main file; None if it has none or the endpoint offers none.
 
-        Takes at most `timeout` seconds, all waiting included.
+        Takes at most `timeout` seconds, including all waiting.
         """
         with self._used() as session:
             return await session.download_url(asset_id, permit=permit, timeout=timeout)
 
     async def aclose(self) -> None:
-        """Give up what is under way and close all connections."""
+        """Cancel all requests and close all connections."""
         self._closed = True
         await self.budget.aclose()
         for session in tuple(self._uses):
@@ -112,9 +111,9 @@ class ProjectClient:
 
     @contextmanager
     def _used(self) -> Iterator[Session]:
-        """The session of one question, which is not closed before that has ended."""
+        """The session for one request, which keeps it open until the request ends."""
         if self._closed:
-            raise Unavailable("the project was taken out of the config")
+            raise Unavailable("the project was removed from the config")
         session = self._session
         self._uses[session] += 1
         try:

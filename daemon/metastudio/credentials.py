@@ -1,6 +1,6 @@
-"""Access keys that a user of the official SDK has already set: environment variables, or its credentials file.
+"""Access keys configured for the official SDK, in environment variables or its credentials file.
 
-Owns where they stand in both. It must never keep or show what it finds. Source: the official SDK's providers.
+Owns the names and places of the keys. Never stores or displays their values. Source: the official SDK's providers.
 """
 
 import configparser
@@ -22,7 +22,7 @@ _SECTION = "basic"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SdkCredentials:
-    """A key pair, and what its source tells beside it. `source` names the source, for messages."""
+    """A key pair and related settings from the same source. `source` names it in messages."""
 
     keys: AkSk
     project_id: str | None
@@ -31,22 +31,22 @@ class SdkCredentials:
 
 
 class Reader(Protocol):
-    """How a secret's text is read, wherever it stands. Both raise ConfigFault."""
+    """Reads secrets from files and values. Both methods raise ConfigFault."""
 
     def file(self, path: Path) -> str:
-        """The text of a file. Raises FileNotFoundError too."""
+        """The text of a file. Also raises FileNotFoundError."""
         ...
 
     def value(self, text: str, source: str) -> str:
-        """A value as it is meant; `source` says where it stands."""
+        """The meaning of a value; `source` names its place in messages."""
         ...
 
 
 def sdk_credentials(environ: Mapping[str, str], home: Path, read: Reader) -> SdkCredentials:
-    """The keys of the environment where both are there, else those of the credentials file.
+    """The keys from the environment if both are set, else from the credentials file.
 
-    The file is the one that HUAWEICLOUD_SDK_CREDENTIALS_FILE names, else .huaweicloud/credentials in `home`.
-    Raises ConfigFault where neither gives both keys; a half-set environment is a fault, not a reason to look on.
+    The file is the one named by HUAWEICLOUD_SDK_CREDENTIALS_FILE, else .huaweicloud/credentials in `home`. Raises
+    ConfigFault if neither has both keys, and also if the environment has only one.
     """
 
     def variable(name: str) -> str | None:
@@ -58,8 +58,8 @@ def sdk_credentials(environ: Mapping[str, str], home: Path, read: Reader) -> Sdk
         keys = AkSk(access_key=access_key, secret_key=secret_key, security_token=variable(SECURITY_TOKEN))
         return SdkCredentials(keys=keys, project_id=project_id, iam_endpoint=None, source="the environment")
     if access_key or secret_key:
-        there, missing = (ACCESS_KEY, SECRET_KEY) if access_key else (SECRET_KEY, ACCESS_KEY)
-        raise ConfigFault(f"the environment variable {there} is set but {missing} is not: set both, or none.")
+        present, missing = (ACCESS_KEY, SECRET_KEY) if access_key else (SECRET_KEY, ACCESS_KEY)
+        raise ConfigFault(f"the environment variable {present} is set but {missing} is not: set both or neither.")
     named = variable(CREDENTIALS_FILE)
     found = read_credentials_file(Path(named) if named else home / ".huaweicloud" / "credentials", read)
     return SdkCredentials(
@@ -71,14 +71,14 @@ def sdk_credentials(environ: Mapping[str, str], home: Path, read: Reader) -> Sdk
 
 
 def read_credentials_file(path: Path, read: Reader) -> SdkCredentials:
-    """The section `basic` of an SDK credentials file (INI). Raises ConfigFault."""
+    """Read the section `basic` of an SDK credentials file (INI). Raises ConfigFault."""
     parser = configparser.ConfigParser(interpolation=None)  # a key may hold a %
     try:
         parser.read_string(read.file(path))
     except FileNotFoundError:
         raise ConfigFault(
-            f"no access keys: give `access_key` and `secret_key`, or set {ACCESS_KEY} and {SECRET_KEY}, "
-            f"or write {path}."
+            f"no access keys: configure `access_key` and `secret_key`, set {ACCESS_KEY} and {SECRET_KEY}, "
+            f"or create {path}."
         ) from None
     except configparser.Error as error:
         where = f" (line {error.lineno})" if isinstance(error, configparser.MissingSectionHeaderError) else ""

@@ -1,6 +1,6 @@
-"""What is asked of IAM: a token for a user, and the id of a region's project.
+"""IAM requests: a token for a user, and the id of a region's project.
 
-Owns these requests' bodies and the reading of their answers. Must never send. Source: IAM's public documentation.
+Owns their bodies and the parsing of answers; `session` sends them. Source: IAM's public documentation.
 """
 
 import json
@@ -15,15 +15,15 @@ from daemon.transport import Answer
 
 TOKENS_PATH = "/v3/auth/tokens"
 PROJECTS_PATH = "/v3/projects"
-_UNTOLD_LIFE = 3600.0
-"""Seconds that a token is taken to live where its answer does not tell (documented: 24 hours)."""
+_DEFAULT_LIFE = 3600.0
+"""Assumed lifetime in seconds of a token whose answer does not state one (documented: 24 hours)."""
 _LONGEST_LIFE = 86400.0
-"""Seconds that it lives at most, by the documentation."""
+"""Documented maximum lifetime of a token in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenScope:
-    """What a token is for: the project by its id, else by its region's name."""
+    """The project that a token is valid for, by its id or else by its region's name."""
 
     project_id: str | None
     region: str | None
@@ -40,45 +40,45 @@ def token_request(user: Password, scope: TokenScope) -> bytes:
 
 
 def read_token(answer: Answer, *, now: datetime) -> FetchedToken:
-    """The token of a good answer. Its life is told by the service's own clock where that is known, else by `now`.
+    """Read the token of a good answer. Its lifetime counts from the service's clock if known, else from `now`.
 
     Raises Unavailable for an answer without a token.
     """
     token = answer.headers.get("x-subject-token", "").strip()
     if not token:
-        raise Unavailable("IAM gives no token", status=answer.status)
+        raise Unavailable("IAM's answer has no token", status=answer.status)
     try:
-        told = read_object(answer.body).get("token")
+        described = read_object(answer.body).get("token")
     except UnusableAnswer:
-        told = None
-    fields = told if isinstance(told, dict) else {}
+        described = None
+    fields = described if isinstance(described, dict) else {}
     ends = read_time(fields.get("expires_at"))
     begins = http_date(answer.headers.get("date")) or read_time(fields.get("issued_at")) or now
-    life = _UNTOLD_LIFE if ends is None else min((ends - begins).total_seconds(), _LONGEST_LIFE)
+    life = _DEFAULT_LIFE if ends is None else min((ends - begins).total_seconds(), _LONGEST_LIFE)
     project = fields.get("project")
     project_id = read_text(project.get("id")) if isinstance(project, dict) else None
     return FetchedToken(token=token, life=max(life, 0.0), project_id=project_id)
 
 
 def projects_query(region: str) -> str:
-    """The query of GET /v3/projects for a region's project, in its canonical form."""
+    """The canonical query of GET /v3/projects for a region's project."""
     return canonical_query((("name", region),))
 
 
 def read_project_id(answer: Answer, region: str) -> str:
-    """The id of the project named as the region. Raises ProjectFault without one, Unavailable for no list."""
+    """The id of the project named like the region. Raises ProjectFault if absent, Unavailable without a list."""
     try:
         projects = read_object(answer.body).get("projects")
     except UnusableAnswer as error:
-        raise Unavailable(f"IAM lists no projects: {error}", status=answer.status) from None
+        raise Unavailable(f"IAM's answer lists no projects: {error}", status=answer.status) from None
     if not isinstance(projects, list):
-        raise Unavailable("IAM lists no projects", status=answer.status)
+        raise Unavailable("IAM's answer lists no projects", status=answer.status)
     for project in projects:
         if isinstance(project, dict) and project.get("name") == region:
             found = read_text(project.get("id"))
             if found is not None:
                 return found
     raise ProjectFault(
-        f"this account has no project in {region}; enable the region there, or set `project_id`",
+        f"this account has no project in {region}; enable the region in the account or set `project_id`",
         status=answer.status,
     )

@@ -1,7 +1,7 @@
-"""The kinds of task that wrapd can ask about: rows of one table.
+"""The table of task kinds that wrapd can query.
 
-Owns what differs between them. A kind that fits no row's fields wants a new field here, not a class.
-Source of the paths and of what answers hold: the API document, and the official SDK where that is silent.
+Owns their differences: a kind that needs more gets a new field here, not a class. Sources of the paths and the
+contents of answers: the API document and, where it is silent, the official SDK.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How one kind of task is asked about and read.
+    """How to query one kind of task and read its answers.
 
-    `segment` is its part of the path, between the project and the job id. `job_type` is how the API names it; None
-    where it never does. `has_preview`: whether a success carries a preview URL; else the finished file is found by
-    its asset. `body_at`: the fields that lead from the answer's top to the object that holds the task's state.
-    `listed`: whether the list operation holds it. `scripted`: whether its answers carry shoot scripts if asked to.
+    `segment` is the part of the path between the project and the job id. `job_type` is the API's name, if it has
+    one. `has_preview`: a success has a preview URL; otherwise the finished file is found by its asset. `body_at`:
+    path of fields to the object with the task's state. `listed`: the list operation includes it. `scripted`: its
+    answers include shoot scripts on request.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Kind:
     scripted: bool = False
 
     def path(self, project_id: str, job_id: str) -> str:
-        """The path of the query; both ids are plain (`settings` and `parse_job_id` saw to it)."""
+        """The path of the query. Neither id needs quoting (`settings` and `parse_job_id` check them)."""
         return f"/v1/{project_id}/{self.segment}/{job_id}"
 
 
@@ -51,7 +51,7 @@ PICTURE_MODELING = Kind(name="picture_modeling", segment="digital-human/stylized
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (AVATAR, PHOTO, BUSINESS_CARD, PHOTO_DETECTION, PICTURE_MODELING)
 }
-"""By the name that people use: `wrapd track --kind`."""
+"""By the name for `wrapd track --kind`."""
 
 _JOB_TYPES = {kind.job_type: kind for kind in KINDS.values() if kind.job_type is not None} | {
     "DIGITAL_HUMAN_PHOTO_VIDEO": PHOTO
@@ -59,6 +59,5 @@ _JOB_TYPES = {kind.job_type: kind for kind in KINDS.values() if kind.job_type is
 
 
 def kind_named(job_type: str | None) -> Kind | None:
-    """The kind that an answer's `job_type` names, in any spelling that the service uses; None where it is absent
-    or unknown."""
+    """The kind for an answer's `job_type`, in any of the service's spellings; None if it is absent or unknown."""
     return None if job_type is None else _JOB_TYPES.get(job_type) or _JOB_TYPES.get(job_type.strip().upper())

@@ -1,8 +1,7 @@
-"""The list operation: what of a project's jobs is asked for, how that is written, and what comes back.
+"""The list operation: its query and the types of its answer.
 
-Owns the query's form on the wire and the shapes of an answer; `wire_list` reads it. It must never send: the client
-does, within its budget.
-Source: the list operation's page and the official SDK's request class; the tests compare with what the SDK sends.
+Owns the wire format of the query; `wire_list` reads answers and the client sends, within its budget. Source: the
+list operation's page and the official SDK's request class; tests compare with the SDK's requests.
 """
 
 from dataclasses import dataclass
@@ -17,17 +16,17 @@ from daemon.metastudio.kinds import Kind
 from daemon.metastudio.wire import PolledTask, observation_of
 
 MAX_LIMIT = 100
-"""Most entries of one answer. (The service's default is 10: the limit is always sent.)"""
+"""Maximum number of entries in one answer. The limit is always sent, because the service's default is 10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """A page of a project's videos: what is empty or None filters nothing. All filters hold together.
+    """A page of a project's videos that match all filters; empty ones and None do not filter.
 
-    `states` are the API's names. `job_ids` are at most 100 ids that `parse_job_id` gave. Without `created_since`
-    the service lists only jobs that were created within the last month. `newest_update_first` sorts by the last
-    update, else the service's own order holds. `offset` counts entries; `limit` is 1 to 100. Raises ValueError for
-    what the service would refuse: another kind than those it lists, too many ids, a bad page.
+    `states` are the API's names. `job_ids` are at most 100 ids from `parse_job_id`. Without `created_since` the
+    service lists only jobs created within the last month. `newest_update_first` sorts by the last update;
+    otherwise the order is the service's. `offset` counts entries; `limit` is 1 to 100. Raises ValueError for
+    anything that the service would refuse: a kind that it does not list, too many ids, an invalid page.
     """
 
     states: tuple[str, ...] = ()
@@ -40,15 +39,15 @@ class ListQuery:
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LIMIT or self.offset < 0:
-            raise ValueError(f"no page of the list: offset {self.offset}, limit {self.limit}")
+            raise ValueError(f"invalid page of the list: offset {self.offset}, limit {self.limit}")
         if len(self.job_ids) > MAX_LIMIT:
-            raise ValueError(f"{len(self.job_ids)} job ids in one list; at most {MAX_LIMIT} fit")
+            raise ValueError(f"{len(self.job_ids)} job ids in one list query; the maximum is {MAX_LIMIT}")
         if self.kind is not None and (not self.kind.listed or self.kind.job_type is None):
-            raise ValueError(f"the list does not hold jobs of the kind {self.kind.name}")
+            raise ValueError(f"the list does not include jobs of the kind {self.kind.name}")
 
     def wire(self) -> str:
-        """The query as it is signed and sent: in the order of the keys, each value quoted, a key once for each
-        value. (Ids are plain and need no quoting: with 100 of them that would take most of a request's time.)"""
+        """The query for signing and sending: sorted by key, values quoted, with repeated keys. Ids need no
+        quoting, and with 100 of them it would take most of a request's time."""
         parts = []
         if self.created_since is not None:
             parts.append(f"create_since={wire_time(self.created_since).replace(':', '%3A')}")
@@ -65,8 +64,8 @@ class ListQuery:
 
 
 class Summary(msgspec.Struct, gc=False, eq=False):
-    """What a list says of one job. `reported_at`: epoch seconds of the service's last update, None where it does
-    not tell; `kind`: None where its type is absent or unknown. `state` is as `read_state` gives it."""
+    """A list's entry for one job. `state` is from `read_state`. `reported_at` is the service's last update in
+    epoch seconds, if given; `kind` is None if the type is absent or unknown."""
 
     job_id: JobId
     state: str
@@ -75,10 +74,10 @@ class Summary(msgspec.Struct, gc=False, eq=False):
     task: PolledTask
 
     def observation(self) -> Observation:
-        """All that the entry says, as a single query's answer would say it; made anew at each call."""
+        """Convert the entry to the observation that a single query would give."""
         return observation_of(self.task)
 
-    def __repr__(self) -> str:  # without the links: they carry secrets
+    def __repr__(self) -> str:  # without the links, which contain secrets
         return f"Summary({self.job_id!r}, {self.state!r}, reported_at={self.reported_at!r})"
 
 
@@ -86,8 +85,8 @@ class Summary(msgspec.Struct, gc=False, eq=False):
 class Listed:
     """A page of the list, in the service's order.
 
-    `count`: how many jobs fit the query in all, as the service says (None: it does not). `server_time`: the
-    service's clock (UTC) when it answered. `skipped`: entries that could not be used.
+    `count`: total number of matching jobs, if the service gives it. `server_time`: the service's clock (UTC) when
+    it answered. `skipped`: number of unusable entries.
     """
 
     entries: list[Summary]
@@ -102,7 +101,7 @@ def list_path(project_id: str) -> str:
 
 
 def wire_time(moment: datetime) -> str:
-    """`moment` as the service writes times: 2021-01-10T10:43:17Z, whole seconds, cut off."""
+    """Format `moment` like the service: 2021-01-10T10:43:17Z, truncated to seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -1,14 +1,12 @@
-"""One project's way to the API, with one set of settings: each request is signed, takes its permit, and ends as an
-answer or an ApiError.
+"""Requests to the API with one set of settings. Each one ends as an answer or an ApiError.
 
-Owns the order of things around a request: gate, credentials, permit, exchange, verdict, pause. It must never
-decide what an answer means to a job, and never try again by itself, but once where a refusal was mended (a dead
-token, a clock that is off); that second request takes its own permit.
+Owns the sequence of a request: gate, credentials, permit, exchange, result, pause. What an answer means for a job
+is left to others. A request is retried only once, and only if the cause of a refusal was fixed (an expired token,
+a wrong clock); the second request takes its own permit.
 """
 
 import asyncio
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +14,7 @@ from typing import NamedTuple, assert_never
 from urllib.parse import urlsplit
 
 from daemon.clock import Clock
-from daemon.domain.jobs import DAY, JobId, Observation
+from daemon.domain.jobs import DAY, PLAIN_ID, JobId, Observation
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import iam, wire, wire_list
 from daemon.metastudio.auth import (
@@ -55,9 +53,8 @@ from daemon.transport import Answer, Request, Transport, TransportError, environ
 log = logger(__name__)
 
 OnRequest = Callable[[str, str, float], None]
-"""Told of each request that went out: operation, outcome ("ok" or the error's name), seconds."""
+"""Called for each request that was sent: operation, outcome ("ok", an HTTP status or an error's name), seconds."""
 
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _PLAIN_HEADERS = (
     ("Accept", "application/json"),
     ("Accept-Encoding", "identity"),
@@ -65,29 +62,29 @@ _PLAIN_HEADERS = (
 )
 _WITH_SCRIPT = "show_script=true"
 _DENIED = "APIG.0306"
-"""Access denied: whoever sent this was recognized."""
+"""Access denied: the gateway recognized the sender."""
 _LOOK_UP_AGAIN = 5.0
-"""Seconds for which a failed look-up of the project's id stands."""
+"""Seconds until a failed lookup of the project's id is repeated."""
 
 
 class Shown(NamedTuple):
-    """An answer about a job: what a poll needs of it, and the rest as it came."""
+    """An answer about a job: the observation for a poll, and the raw body."""
 
     observation: Observation
     raw: bytes
     kind: Kind
 
     def details(self) -> Task:
-        """All of it, typed; read only when it is asked for."""
+        """Decode the complete answer."""
         return read_details(self.raw, at=self.kind.body_at)
 
     def expected_length(self) -> float | None:
-        """Seconds of speech over all scenes of its script; None where it has none that tells."""
+        """Seconds of speech in all scenes of its script; None if unknown."""
         return expected_length(self.raw, at=self.kind.body_at)
 
 
 class _Call(NamedTuple):
-    """One request as it is meant: its name in metrics, which server, what. `query` is canonical."""
+    """One request before authentication. `operation` is its name in metrics; `query` is canonical."""
 
     operation: str
     site: Site
@@ -98,8 +95,8 @@ class _Call(NamedTuple):
 
 
 class Session:
-    """Asks the API about one project's jobs, by these settings. What outlives them (budget, gate) is given to it;
-    `client.ProjectClient` explains the rest."""
+    """Queries the API about one project's jobs with fixed settings. Budget and gate outlive it; see
+    `client.ProjectClient`."""
 
     def __init__(
         self,
@@ -129,7 +126,7 @@ class Session:
         self._assets_offered = True
 
     async def show_whole(self, kind: Kind, job_id: JobId, *, permit: Permit, show_script: bool = False) -> "Shown":
-        """What the service says of a job now, with the whole answer."""
+        """Query a job and return the complete answer."""
         project = self._project_id or await self._project()
         query = _WITH_SCRIPT if show_script else ""
         call = _Call("show", self._api, "GET", kind.path(project, job_id), query)
@@ -143,7 +140,7 @@ class Session:
         return Shown(seen, answer.body, kind)
 
     async def list(self, query: ListQuery, *, permit: Permit) -> Listed:
-        """A page of the project's videos. A job that is missing from it may still exist: ask for it singly."""
+        """Query a page of the project's videos. A job missing from it may still exist: query it singly."""
         project = self._project_id or await self._project()
         answer = await self._send(_Call("list", self._api, "GET", list_path(project), query.wire()), permit)
         try:
@@ -153,17 +150,16 @@ class Session:
             raise self._unusable(answer, error) from None
 
     async def download_url(self, asset_id: str, *, permit: Permit, timeout: float) -> str | None:  # noqa: ASYNC109
-        """The link of an asset's main file (valid 24 h); None where the endpoint offers none, or there is none.
+        """Query the link (valid 24 h) of an asset's main file; None if it has none or the endpoint offers none.
 
-        Takes at most `timeout` seconds, all waiting included.
+        Takes at most `timeout` seconds, including all waiting.
         """
-        if not self._assets_offered or _PLAIN_ID.fullmatch(asset_id) is None:
+        if not self._assets_offered or PLAIN_ID.fullmatch(asset_id) is None:
             return None
         try:
             async with asyncio.timeout(timeout):
                 path = f"/v1/{await self._project()}/digital-assets/{asset_id}"
-                call = _Call(operation="show_asset", site=self._api, method="GET", path=path)
-                answer = await self._send(call, permit)
+                answer = await self._send(_Call("show_asset", self._api, "GET", path), permit)
             return wire.read_main_file(answer.body)
         except TimeoutError:
             raise Unavailable(f"no answer about the asset within {timeout:g} s") from None
@@ -179,7 +175,7 @@ class Session:
             return None
 
     async def aclose(self) -> None:
-        """Give up what is under way and close all connections."""
+        """Cancel all requests and close all connections."""
         if self._looking_up is not None:
             self._looking_up.cancel()
             await asyncio.wait([self._looking_up])
@@ -189,7 +185,7 @@ class Session:
             await self._iam.transport.aclose()
 
     async def _send(self, call: _Call, permit: Permit) -> Answer:
-        """A good answer (2xx, an object). Tries a second time where a refusal was mended."""
+        """Get a good answer (2xx, an object), with a second attempt if the cause of a refusal was fixed."""
         answer = await self._attempt(call, permit, at_once=False)
         if answer is None:
             again = await self.budget.take(permit.priority)
@@ -198,13 +194,13 @@ class Session:
         return answer
 
     async def _attempt(self, call: _Call, permit: Permit, *, at_once: bool) -> Answer | None:
-        """A good answer; None where it was refused for a reason that is mended now (not if `at_once`)."""
+        """Get a good answer; None if it was refused for a reason that is now fixed (never if `at_once`)."""
         gate, auth = self._gate, self._auth
         given = gate.open_pass
         if given is None or not auth.ready:
             given = await self._admitted(at_once=at_once)
         try:
-            if not self.budget.is_fresh(permit):  # waiting took its time: requests must not pile up behind it
+            if not self.budget.is_fresh(permit):  # after a long wait requests would go out in a burst
                 permit = await self.budget.take(permit.priority)
             headers = auth.headers(call.site, call.method, call.path, call.query, call.body)
             proven, sent = not given.probe, gate.sent()
@@ -219,10 +215,10 @@ class Session:
                 else:
                     gate.unclear(given)
                 raise error
-            mended = not at_once and auth.mend(answer, headers, proven=proven)
-            if auth.counts_mended or not mended:
+            recovered = not at_once and auth.recover(answer, headers, proven=proven)
+            if auth.counts_recovered or not recovered:
                 error.key_works = not gate.refused(given, sent)
-            if not mended:
+            if not recovered:
                 log.warning(LogEvent.AUTH_REFUSED, project=self.settings.name, error=error)
                 raise error
             return None
@@ -230,7 +226,7 @@ class Session:
             gate.release(given)
 
     async def _admitted(self, *, at_once: bool) -> Pass:
-        """A pass, with credentials ready to use."""
+        """Get a pass, with credentials ready for use."""
         gate, auth = self._gate, self._auth
         given = await gate.enter(at_once=at_once)
         if auth.ready:
@@ -242,7 +238,7 @@ class Session:
             raise
         if given.probe or given is gate.open_pass:
             return given
-        return await gate.enter(at_once=at_once)  # the new credentials are to be proven first, by one request
+        return await gate.enter(at_once=at_once)  # a single request must verify the new credentials first
 
     async def _sent_with(self, given: Pass, call: _Call, headers: Pairs, permit: Permit) -> Answer:
         try:
@@ -260,21 +256,20 @@ class Session:
             answer = await call.site.transport.exchange(request)
         except TransportError as failure:
             error = error_of_transport(failure)
-            self._tell(call.operation, type(error).__name__, began)
+            self._report(call.operation, type(error).__name__, began)
             raise error from failure
         finally:
             self.budget.answered(permit, sent_at=began, now=self._clock.monotonic())
         outcome = "ok" if answer.status < 300 else str(answer.status)
-        self._tell(call.operation, outcome, began)
+        self._report(call.operation, outcome, began)
         return answer
 
-    def _tell(self, operation: str, outcome: str, began: float) -> None:
+    def _report(self, operation: str, outcome: str, began: float) -> None:
         if self._on_request is not None:
             self._on_request(operation, outcome, self._clock.monotonic() - began)
 
     def _error(self, answer: Answer) -> ApiError:
-        """What a bad answer means; where it was too fast the project's budget pauses for as long as the service
-        asks, and slows down."""
+        """The error for a bad answer. A 429 also pauses the budget for its Retry-After, and slows it down."""
         error = error_of(answer, now=self._clock.now(), rng=self._rng)
         now = self._clock.monotonic()
         if isinstance(error, Throttled):
@@ -283,12 +278,12 @@ class Session:
         return error
 
     def _server_time(self, answer: Answer) -> datetime | None:
-        """The service's clock when it answered; None where it does not tell, or is a day away from ours."""
-        told = http_date(answer.headers.get("date"))
-        return told if told is not None and abs(told - self._clock.now()) <= DAY else None
+        """The service's clock when it answered; None if it is missing or over a day off ours."""
+        date = http_date(answer.headers.get("date"))
+        return date if date is not None and abs(date - self._clock.now()) <= DAY else None
 
     def _latest(self, answer: Answer) -> datetime:
-        """The latest update that an answer can truly tell of."""
+        """The latest plausible update time in an answer."""
         return (self._server_time(answer) or self._clock.now()) + DAY
 
     def _unusable(self, answer: Answer, why: wire.UnusableAnswer) -> ApiError:
@@ -298,7 +293,7 @@ class Session:
         return error
 
     async def _project(self) -> str:
-        """The project's id, looked up once by all who need it. Raises ApiError."""
+        """The project's id, by a lookup shared between all callers. Raises ApiError."""
         if self._project_id is not None:
             return self._project_id
         now = self._clock.monotonic()
@@ -318,13 +313,7 @@ class Session:
             found = self._auth.project_id
             if found is not None:
                 return found
-        call = _Call(
-            operation="find_project",
-            site=self._iam_site(),
-            method="GET",
-            path=iam.PROJECTS_PATH,
-            query=iam.projects_query(region),
-        )
+        call = _Call("find_project", self._iam_site(), "GET", iam.PROJECTS_PATH, query=iam.projects_query(region))
         try:
             answer = await self._send(call, await self.budget.take(Priority.NEWS))
         except ApiError as error:
@@ -341,20 +330,15 @@ class Session:
             self._api = self._site(self.settings.api_url, self._api.transport)
         else:
             if not isinstance(error, ApiError):
-                error = Unavailable("IAM's last answer broke wrapd: see the log")
+                error = Unavailable("an internal error while reading IAM's last answer: see the log")
             self._look_up_error = error
             self._look_up_again = self._clock.monotonic() + max(_LOOK_UP_AGAIN, error.retry_after or 0.0)
 
     async def _fetch_token(self, user: Password) -> FetchedToken:
-        """Ask IAM for a token. A refusal counts at the gate: it is the password's."""
+        """Fetch a token from IAM. A refusal counts at the gate, as the password is wrong."""
         scope = iam.TokenScope(project_id=self.settings.project_id, region=self.settings.region)
-        call = _Call(
-            operation="fetch_token",
-            site=self._iam_site(),
-            method="POST",
-            path=iam.TOKENS_PATH,
-            body=iam.token_request(user, scope),
-        )
+        body = iam.token_request(user, scope)
+        call = _Call("fetch_token", self._iam_site(), "POST", iam.TOKENS_PATH, body=body)
         headers = [*call.site.signed, *call.site.plain, ("Content-Type", "application/json")]
         answer = await self._exchange(call, headers, await self.budget.take(Priority.NEWS))
         if answer.status < 300:
@@ -402,13 +386,14 @@ class Session:
 
 
 def _proves_credentials(error: ApiError) -> bool:
-    """Whether an error shows that the sender was recognized: the service itself speaks, or the gateway denies."""
+    """Whether an error shows that the sender was recognized: by the service, or by a gateway that denies
+    access."""
     code = error.error_code or ""
     return code == _DENIED or code.startswith("MSS.")
 
 
 def _of_iam(error: ApiError) -> ApiError:
-    """The same error, said of IAM: nothing that IAM answers is about a job."""
+    """Convert an error of IAM, whose answers are never about a job."""
     if not isinstance(error, JobNotFound | Refused):
         error.what = f"IAM: {error.what}"
         return error

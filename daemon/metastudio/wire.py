@@ -1,8 +1,8 @@
-"""An answer about a task, read as far as a poll needs it; the rest stays raw until somebody asks.
+"""Parsing of answers about a task, as far as a poll needs them.
 
-Owns the tolerance: a field that is not needed never fails a poll, and a needed one that is unusable becomes
-None. Only two things are errors: a body that is not a JSON object, and a state that is missing, blank or no text.
-It must never judge a state. Source: the API document, tables 5 to 7; the whole of table 5 is `wire_task.Task`.
+Owns the tolerance: an unneeded field never fails a poll, and an unusable needed one becomes None. Only two things
+are errors: a body that is not a JSON object, and a state that is missing, blank or not a string. What a state
+means is left to `domain`. Source: the API document, tables 5 to 7; `wire_task.Task` is the complete table 5.
 """
 
 import json
@@ -17,28 +17,29 @@ from daemon.domain.states import read_state
 from daemon.masks import MASKS
 
 _MILLIS_FROM = 100_000_000_000
-"""Epoch numbers from here on are milliseconds: as seconds this is the year 5138."""
+"""Epoch numbers from here on are milliseconds: in seconds this would be the year 5138."""
 _TOO_LARGE = 2**63
-"""Integers from here on are none of the API's: its ranges end at 2147483647."""
+"""Integers from here on are invalid: the API's ranges end at 2147483647."""
 _EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-"""Times before this mean "not set" (0, 0001-01-01): the service is younger."""
+"""Earlier times mean "not set" (0, 0001-01-01): the service is younger."""
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-"""Times from here on mean "never" (9999-12-31), or nothing."""
+"""Times from here on mean "never" (9999-12-31) or are invalid."""
 _LONGEST = 2_147_483_647
-"""Seconds of video at most (table 5)."""
+"""Maximum duration of a video in seconds (table 5)."""
 
 MOST_CODE, MOST_NAME, MOST_WORDS = 128, 1000, 4000
-"""Characters that are kept of a code or an id, of a name, and of the words about a failure."""
+"""Maximum lengths, in characters, of a code or id, a name, and an error message."""
 MOST_URL = 8192
-"""Characters of a URL at most: a longer one opens nowhere, and a cut one opens nothing."""
+"""Maximum length of a URL in characters. Longer ones are dropped, as neither they nor a part of them would
+work."""
 
 
 class UnusableAnswer(ValueError):
-    """The answer does not tell a state; `str()` says why."""
+    """The answer is unusable; `str()` says why."""
 
 
 class PolledAsset(msgspec.Struct, gc=False):
-    """Table 6, what a poll needs of it: ids and links, as text."""
+    """The part of table 6 that a poll needs: ids and links, as strings."""
 
     asset_id: str | None = None
     asset_name: str | None = None
@@ -54,9 +55,9 @@ class PolledError(msgspec.Struct, gc=False):
 
 
 class PolledTask(msgspec.Struct, gc=False):
-    """Table 5, what a poll needs of it. Times are ISO 8601 text; `duration` is seconds, 0 to 2147483647.
+    """The part of table 5 for polls. Times are ISO 8601 strings; `duration` is in seconds, 0 to 2147483647.
 
-    `name` and `model_cover_url` are how picture modelling tells what it made (the official SDK's
+    `name` and `model_cover_url` describe the result of picture modelling (the official SDK's
     `ShowPictureModelingJobResponse`).
     """
 
@@ -80,9 +81,9 @@ _NO_ERROR = PolledError()
 
 
 def read_task(body: bytes, *, at: tuple[str, ...] = (), job_id: str | None = None) -> Observation:
-    """What an answer says of a task. `at` leads to the object that holds it; `job_id` is the one that was asked.
+    """Read the observation of the job `job_id` from an answer; `at` is the path of fields to the task.
 
-    Raises UnusableAnswer where it tells no state, or speaks of another job.
+    Raises UnusableAnswer if it has no state or is about another job.
     """
     if at:
         return observation_of(lenient_task(inner(read_object(body), at)), job_id)
@@ -94,7 +95,7 @@ def read_task(body: bytes, *, at: tuple[str, ...] = (), job_id: str | None = Non
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that `body` is; odd texts in it (bytes that are no UTF-8, lone surrogates) are mended.
+    """Parse `body` as a JSON object, repairing malformed strings (invalid UTF-8, lone surrogates).
 
     Raises UnusableAnswer.
     """
@@ -103,34 +104,34 @@ def read_object(body: bytes) -> dict[str, Any]:
     try:
         value = _ANY.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        value = _mended(body)
+        value = _repaired(body)
     if not isinstance(value, dict):
         raise UnusableAnswer("the answer is not a JSON object")
     return value
 
 
 def looks_like_object(body: bytes) -> bool:
-    """Whether `body` begins as a JSON object: enough to tell an answer of the API from a page."""
+    """Whether `body` begins like a JSON object: enough to tell the API's answers from web pages."""
     return body[:1] == b"{" or body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
 
 
 def read_main_file(body: bytes) -> str | None:
-    """The download URL of an asset's MAIN file, as it came; None where there is none. Raises UnusableAnswer.
+    """The verbatim download URL of an asset's MAIN file; None if there is none. Raises UnusableAnswer.
 
     Source: the official SDK's `ShowAssetResponse` (`files[]` with `asset_file_category` and `download_url`).
     """
     files = read_object(body).get("files")
     for file in files if isinstance(files, list) else [files]:
         if isinstance(file, dict) and str(file.get("asset_file_category")).strip().upper() == "MAIN":
-            url = _whole(read_text(file.get("download_url")), MOST_URL)
+            url = _dropped(read_text(file.get("download_url")), MOST_URL)
             if url is not None:
                 return url
     return None
 
 
 def read_time(value: object) -> datetime | None:
-    """A time as the API may write it: ISO 8601 with Z, an offset or no zone (UTC), or epoch milliseconds. None for
-    anything else, and for what means "not set"."""
+    """Read a time: ISO 8601 with Z, an offset or no zone (UTC), or epoch seconds or milliseconds. None for
+    anything else, and for values that mean "not set"."""
     try:
         if isinstance(value, str):
             moment = _time_of_text(value.strip())
@@ -144,8 +145,8 @@ def read_time(value: object) -> datetime | None:
 
 
 def read_text(value: object) -> str | None:
-    """A text that says something: None for blank ones and for other types, but a number is taken as its digits.
-    NUL, which no database and no terminal takes well, is left out."""
+    """Read a non-blank string, or a number as its digits; None for anything else. Removes NUL characters, which
+    databases and terminals handle badly."""
     if is_number(value):
         return str(value)
     if isinstance(value, str) and "\0" in value:
@@ -154,7 +155,7 @@ def read_text(value: object) -> str | None:
 
 
 def read_number(value: object) -> int | float | None:
-    """A finite number: as it is, or from a text as the document's own example has it (`"656,"`). Else None."""
+    """Read a finite number, also from a string like the document's own example (`"656,"`); otherwise None."""
     if isinstance(value, str):
         text = value.strip().rstrip(",").strip()
         try:
@@ -167,28 +168,24 @@ def read_number(value: object) -> int | float | None:
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number of JSON (a bool is none)."""
+    """Whether `value` is a JSON number (not a bool)."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _mended(body: bytes) -> object:
-    """Parse what msgspec refuses: bytes that are no UTF-8, a byte order mark, lone surrogates."""
+def _repaired(body: bytes) -> object:
+    """Parse JSON that msgspec refuses: invalid UTF-8, a byte order mark, lone surrogates, NaN and infinities."""
     text = body.decode("utf-8-sig", "replace")
     try:
-        return json.loads(text, object_hook=_mended_texts, parse_constant=_none, parse_int=_integer)
+        return json.loads(text, object_hook=_repaired_texts, parse_constant=lambda _: None, parse_int=_integer)
     except (ValueError, RecursionError):
         raise UnusableAnswer("the answer is not JSON") from None
-
-
-def _none(_name: str) -> None:
-    """NaN and the infinities, which are no JSON."""
 
 
 def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) <= 400 else None  # Python refuses very long ones
 
 
-def _mended_texts(found: dict[str, Any]) -> dict[str, Any]:
+def _repaired_texts(found: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in found.items()
@@ -196,24 +193,24 @@ def _mended_texts(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def inner(found: dict[str, Any], at: tuple[str, ...]) -> dict[str, Any]:
-    """The object that the fields `at` lead to; an empty one where there is none."""
+    """The object at the path of fields `at`; an empty one if there is none."""
     for name in at:
         found = _object(found.get(name))
     return found
 
 
 def _object(value: object) -> dict[str, Any]:
-    """An object where one belongs: itself, the first of an array, else an empty one."""
+    """`value` if it is an object, the first item of an array, or else an empty object."""
     if isinstance(value, list) and value:
         value = value[0]
     return value if isinstance(value, dict) else {}
 
 
 def lenient_task(found: dict[str, Any]) -> PolledTask:
-    """A task of which something is not as documented. Raises UnusableAnswer where it has no state."""
+    """Read a task that deviates from the document. Raises UnusableAnswer if it has no state."""
     state = found.get("state")
     if not isinstance(state, str):
-        raise UnusableAnswer("the answer has no state" if state is None else "the state is not a text")
+        raise UnusableAnswer("the answer has no state" if state is None else "the state is not a string")
     output = found.get("output_asset_config")
     asset, error = _object(output), _object(found.get("error_info"))
     duration = read_number(found.get("duration"))
@@ -240,7 +237,7 @@ def _float(text: str) -> float | None:
 
 
 def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
-    """What the task says. Raises UnusableAnswer for a blank state, or where it is not the job `job_id`."""
+    """The observation in `task`. Raises UnusableAnswer for a blank state, or for another job than `job_id`."""
     if job_id is not None and task.job_id is not None and task.job_id != job_id:
         raise UnusableAnswer("the answer is about another job")
     try:
@@ -260,23 +257,23 @@ def observation_of(task: PolledTask, job_id: str | None = None) -> Observation:
         ended_at=read_time(task.end_time),
         duration=duration,
         asset=_model(task) if asset is None else _asset(asset),
-        error_code=_short(read_text(error.error_code), MOST_CODE),
+        error_code=_truncated(read_text(error.error_code), MOST_CODE),
         error_msg=_masked(read_text(error.error_msg)),
     )
 
 
 def _masked(text: str | None) -> str | None:
-    """The service's words about a failure go into chats and the database; they may repeat what was sent."""
-    return MASKS.apply(text) if text is not None and len(text) <= MOST_WORDS else _short(text, MOST_WORDS)
+    """Mask secrets in an error message: it goes to chats and the database, and may repeat parts of the request."""
+    return MASKS.apply(text) if text is not None and len(text) <= MOST_WORDS else _truncated(text, MOST_WORDS)
 
 
-def _short(text: str | None, most: int) -> str | None:
-    """A text that is too long for what it should be is cut, and no secret in it."""
+def _truncated(text: str | None, most: int) -> str | None:
+    """Truncate an overlong text without leaving part of a secret."""
     return text if text is None or len(text) <= most else MASKS.cut(text, most) or None
 
 
-def _whole(text: str | None, most: int) -> str | None:
-    """A text that is of no use in part: none where it is too long."""
+def _dropped(text: str | None, most: int) -> str | None:
+    """Drop an overlong text that would be useless if truncated."""
     return text if text is not None and len(text) <= most else None
 
 
@@ -284,17 +281,17 @@ def _model(task: PolledTask) -> Asset:
     if task.name is None and task.model_cover_url is None:
         return _NO_ASSET
     return Asset(
-        asset_name=_short(read_text(task.name), MOST_NAME),
-        cover_url=_whole(read_text(task.model_cover_url), MOST_URL),
+        asset_name=_truncated(read_text(task.name), MOST_NAME),
+        cover_url=_dropped(read_text(task.model_cover_url), MOST_URL),
     )
 
 
 def _asset(asset: PolledAsset) -> Asset:
     return Asset(
-        asset_id=_whole(read_text(asset.asset_id), MOST_CODE),
-        asset_name=_short(read_text(asset.asset_name), MOST_NAME),
-        cover_url=_whole(read_text(asset.cover_url), MOST_URL),
-        preview_url=_whole(read_text(asset.preview_video_url), MOST_URL),
+        asset_id=_dropped(read_text(asset.asset_id), MOST_CODE),
+        asset_name=_truncated(read_text(asset.asset_name), MOST_NAME),
+        cover_url=_dropped(read_text(asset.cover_url), MOST_URL),
+        preview_url=_dropped(read_text(asset.preview_video_url), MOST_URL),
     )
 
 

@@ -1,19 +1,18 @@
-"""An answer of the list operation: a hundred summaries, read as far as the watch needs them at once.
+"""Parsing of list answers into up to a hundred summaries.
 
-Owns the tolerance for lists: one entry that cannot be used never spoils the others, it is left out and counted.
-Only an answer without any `jobs` is an error. What an entry says beyond its id, state and time is typed when
-somebody asks. Source: the official SDK's `ListDigitalHumanVideoResponse` and `DigitalHumanVideo`.
+Owns the tolerance for lists: an unusable entry is skipped and counted without affecting the others. Only an answer
+without `jobs` is an error. Fields beyond id, state and time are converted on demand. Source: the official SDK's
+`ListDigitalHumanVideoResponse` and `DigitalHumanVideo`.
 """
 
 import math
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from daemon.domain.jobs import JobId
+from daemon.domain.jobs import PLAIN_ID, JobId
 from daemon.domain.states import read_state
 from daemon.metastudio.kinds import kind_named
 from daemon.metastudio.listing import Listed, Summary
@@ -28,13 +27,12 @@ from daemon.metastudio.wire import (
     read_time,
 )
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _EARLY_YEAR = 1971
-"""Times up to here may mean "not set"; `read_time` knows."""
+"""Times in years up to this one may mean "not set"; `read_time` decides."""
 
 
 class ListedTask(PolledTask, gc=False):
-    """An entry of the list: what a poll needs, and what kind of task it is."""
+    """An entry of the list: the fields that a poll needs, and the kind of task."""
 
     job_type: str | None = None
 
@@ -56,10 +54,9 @@ _ERRORS = (msgspec.DecodeError, RecursionError, UnicodeError)
 
 
 def read_list(body: bytes, *, server_time: datetime | None = None, latest: datetime | None = None) -> Listed:
-    """The entries of a list answer; an update later than `latest` is none that the service can know of.
+    """Read the entries of a list answer, dropping update times after `latest`, which cannot be genuine.
 
-    Raises `wire.UnusableAnswer` where it has no `jobs` (null and no array are taken for an empty list where
-    `count` is 0).
+    Raises `wire.UnusableAnswer` without `jobs`; null and an absent array count as an empty list if `count` is 0.
     """
     try:
         page = _EXACT.decode(body)
@@ -72,7 +69,7 @@ def read_list(body: bytes, *, server_time: datetime | None = None, latest: datet
 def _summaries(tasks: Iterable[ListedTask], latest: datetime | None) -> tuple[list[Summary], int]:
     entries, skipped = [], 0
     bound = math.inf if latest is None else latest.timestamp()
-    plain = _JOB_ID.fullmatch
+    plain = PLAIN_ID.fullmatch
     for task in tasks:
         job_id = task.job_id
         if job_id is None or plain(job_id) is None:
@@ -91,7 +88,7 @@ def _summaries(tasks: Iterable[ListedTask], latest: datetime | None) -> tuple[li
 
 
 def _epoch(text: str | None) -> float | None:
-    """A time as the service usually writes it, in the fewest steps; any other by `read_time`."""
+    """Epoch seconds of a time: a fast path for the service's usual format, `read_time` for others."""
     if text is None:
         return None
     try:
@@ -104,7 +101,7 @@ def _epoch(text: str | None) -> float | None:
 
 
 def _read_each(body: bytes, server_time: datetime | None, latest: datetime | None) -> Listed:
-    """The slow way: something in the answer is not as it should be, and each entry is read for itself."""
+    """The slow path for answers that deviate from the document: read each entry by itself."""
     jobs: list[Any]
     try:
         page = _RAW.decode(body)
@@ -122,7 +119,7 @@ def _jobs(found: dict[str, Any]) -> list[Any]:
     jobs = found.get("jobs")
     if isinstance(jobs, list):
         return jobs
-    if isinstance(jobs, dict):  # one object where an array belongs, as elsewhere
+    if isinstance(jobs, dict):  # a single object in place of an array, as elsewhere
         return [jobs]
     if jobs is None and _count(found.get("count")) == 0:
         return []

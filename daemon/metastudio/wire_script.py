@@ -1,14 +1,14 @@
-"""What a task's script says: tables 11 to 25 of the API document as typed structs.
+"""A task's script: tables 12 to 25 of the API document as typed structs.
 
-Owns the shapes of scripts, backgrounds and layers. It must not be needed to follow a job: it is decoded on demand
-by `wire_task.read_details`, where a value of the wrong type becomes None and never an error. Fields have their
-names of the wire. Integers are `Number`: the service really sends 607.5 where the document says Integer.
+Owns the types of scripts, backgrounds and layers. Polling does not need them: `wire_task.read_details` decodes
+them on demand, turning values of a wrong type into None. Fields have their names on the wire. Integers are
+`Number`, because the service sends values like 607.5 where the document says Integer.
 """
 
 import msgspec
 
 Number = int | float | None
-"""A number of the wire as it came; None where it is absent or unusable."""
+"""A number from the wire, unchanged; None if it is absent or unusable."""
 
 
 class HumanPosition2D(msgspec.Struct, kw_only=True):

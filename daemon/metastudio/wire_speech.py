@@ -1,8 +1,7 @@
-"""How long a task's script takes to say: what production time depends on most.
+"""The expected duration of a script's speech, on which production time depends most.
 
-Owns the estimate. It must never fail: a script that cannot be read, or says nothing that can be counted, has no
-length. Source of the pace: the API document, table 8 (`speed` 100 is about 150 words a minute; the same table in
-Chinese: about 250 characters).
+Owns the estimate, which never fails: an unreadable script, or one without text, has no length. Source of the pace:
+the API document, table 8 (`speed` 100 is about 150 words a minute; in its Chinese version, 250 characters).
 """
 
 import re
@@ -14,9 +13,9 @@ from daemon.metastudio.wire_script import Number
 from daemon.metastudio.wire_task import read_details
 
 CHARS_PER_SECOND = 14.0
-"""About 150 English words a minute, with their spaces."""
+"""About 150 English words a minute, including spaces."""
 HAN_PER_SECOND = 250 / 60
-"""Chinese characters, and what is written and spoken like them: kana, Hangul."""
+"""Chinese characters and similar ones (kana, Hangul)."""
 _NORMAL_SPEED, _SLOWEST, _FASTEST = 100.0, 50, 200
 
 _TAG = re.compile(r"<[/!?A-Za-z][^>]*>")
@@ -50,9 +49,9 @@ _EXACT = msgspec.json.Decoder(_Scripted)
 
 
 def expected_length(body: bytes, *, at: tuple[str, ...] = ()) -> float | None:
-    """Seconds of speech over all scenes of the task in an answer; `at` leads to the object that holds it.
+    """Seconds of speech in all scenes of an answer's task; `at` is the path of fields to the task.
 
-    None where there is no script, nothing to say in it, or a scene is driven by audio, whose length is not told.
+    None without a script, without text, or with a scene driven by audio, whose length is unknown.
     """
     task = _read(body, at)
     if task is None:
@@ -66,7 +65,7 @@ def expected_length(body: bytes, *, at: tuple[str, ...] = ()) -> float | None:
 
 
 def spoken_seconds(text: str) -> float:
-    """How long a voice at normal speed speaks `text`. Tags (SSML) are silent; runs of blanks are one.
+    """Seconds in which a voice at normal speed speaks `text`, without SSML tags; runs of white space count once.
 
     >>> round(spoken_seconds('<speak>Hello, everyone. <break time="2s"/>I am Yunling.</speak>'), 2)
     2.21
@@ -81,7 +80,7 @@ def _read(body: bytes, at: tuple[str, ...]) -> _Scripted | None:
         try:
             return _EXACT.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeError):
-            pass  # something is not as documented: all of it is read leniently
+            pass  # something deviates from the document: decode leniently
     try:
         return msgspec.convert(read_details(body, at=at), _Scripted, from_attributes=True)
     except UnusableAnswer:

@@ -1,8 +1,8 @@
-"""A whole answer about a task, typed on demand: tables 5 to 10 and 26 to 28 of the API document.
+"""The complete answer about a task, typed on demand: tables 5 to 11 and 26 to 28 of the API document.
 
-Owns the shapes around the script (`wire_script`) and the lenient decoder for all of them: whatever has the wrong
-type becomes None (an array: empty), a number in a text becomes the number, one object where an array belongs is
-wrapped. It must not be used on the way of a poll: `wire` reads what a poll needs, several times faster.
+Owns the types around the script (`wire_script`) and the lenient decoder for all of them: a value of a wrong type
+becomes None (an array: empty), a number in a string becomes the number, a single object in place of an array is
+wrapped. Polling uses `wire` instead, which reads what it needs several times faster.
 """
 
 from functools import cache
@@ -161,7 +161,7 @@ class BackgroundMusicConfig(msgspec.Struct, kw_only=True):
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """Table 5: everything that an answer about a task says. Times are ISO 8601 texts; no order of them holds.
+    """Table 5: a complete answer about a task. Times are ISO 8601 strings in no guaranteed order.
 
     - job_id: the task.
     - state: WAITING, PROCESSING, SUCCEED (its own example: SUCCESS), FAILED, CANCELED or BLOCK.
@@ -205,13 +205,13 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def read_details(body: bytes, *, at: tuple[str, ...] = ()) -> Task:
-    """The whole answer, typed; `at` leads to the object that holds the task. Raises `wire.UnusableAnswer` only
-    where `body` is not a JSON object."""
+    """Decode the complete answer; `at` is the path of fields to the task. Raises `wire.UnusableAnswer` only if
+    `body` is not a JSON object."""
     return read_struct(inner(read_object(body), at), Task)
 
 
 def read_struct(found: dict[str, Any], shape: type[_S]) -> _S:
-    """`found` as `shape`, leniently; unknown fields are passed over."""
+    """Convert `found` to `shape` leniently, ignoring unknown fields."""
     values = {}
     for name, kind, inside in _plan(shape):
         if name in found:
@@ -223,7 +223,7 @@ def read_struct(found: dict[str, Any], shape: type[_S]) -> _S:
 
 @cache
 def _plan(shape: type[msgspec.Struct]) -> tuple[tuple[str, str, Any], ...]:
-    """For each field its name, how to read it, and the struct inside it."""
+    """For each field: its name, how to read it, and the struct in it."""
     return tuple((field.name, *_reading(field.type)) for field in msgspec.structs.fields(shape))
 
 

@@ -1,6 +1,6 @@
-"""A MetaStudio that runs on this machine: a real HTTP server with real signatures, for tests and demos.
+"""The MetaStudio simulator: a local HTTP server that checks real signatures, for tests and demos.
 
-Imports nothing of watch, store, notify or metastudio: it must not share their mistakes.
+Imports nothing from watch, store, notify or metastudio, so that it cannot share their mistakes.
 """
 
 from daemon.sim.serve import serve

@@ -1,7 +1,7 @@
-"""What the service answers about jobs and assets: bodies with the document's names, types and times.
+"""Renders successful answers about jobs and assets, with the API document's field names, types and times.
 
-Owns the shapes of success. Bodies are plain dicts until they are sent, so that a quirk can bend them.
-Source: the API document, Tables 5 to 28; the official SDK for assets and for the kinds beside the videos.
+Bodies stay plain dicts until they are sent, so that a quirk can modify them.
+Source: the API document, Tables 5 to 28; the official SDK for assets and for the kinds other than videos.
 """
 
 import base64
@@ -24,28 +24,28 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(body: object) -> bytes:
-    """JSON in UTF-8, as short as it gets."""
+    """Return `body` as compact JSON in UTF-8."""
     return _to_json(body).encode("utf-8", "replace")
 
 
 class JobRenderer:
-    """Renders jobs. Links are signed at the moment of the answer and live `link_life` seconds; those in lists may
-    be a little older."""
+    """Renders jobs. Links are signed when the answer is made and live `link_life` seconds; those in lists may be a
+    little older."""
 
     def __init__(self, links: FileLinks, *, link_life: float) -> None:
         self._links = links
         self._life = link_life
         self._slack = link_life / 1440
-        """Seconds for which a list gives the same link: a minute for links that live a day."""
+        """Seconds for which lists repeat the same link: one minute for links that live a day."""
 
     def entries(self, jobs: Sequence[Job], *, base: str, moment: float, now: float) -> list[bytes]:
-        """The jobs as the list shows them at `moment` (monotonic seconds; `now` in epoch seconds), in JSON."""
+        """Return each job's list entry in JSON, as of `moment` (monotonic seconds; `now` is epoch seconds)."""
         entries = []
         for job in jobs:
-            kept = job.entry
-            if kept is None or moment >= kept[0] or not kept[1] <= now < kept[2] or kept[3] != base:
-                kept = job.entry = self._entry(job, base, moment, now)
-            entries.append(kept[4])
+            cached = job.entry
+            if cached is None or moment >= cached[0] or not cached[1] <= now < cached[2] or cached[3] != base:
+                cached = job.entry = self._entry(job, base, moment, now)
+            entries.append(cached[4])
         return entries
 
     def _entry(self, job: Job, base: str, moment: float, now: float) -> Entry:
@@ -53,11 +53,11 @@ class JobRenderer:
         body = encode(self.summary(job, job.pos, base=base, now=now))
         following = job.next_change()
         end = inf if following is None else following
-        # only the links of a video that is there depend on when they are asked for
+        # only a finished video has links, and only links depend on the time of the request
         return (end, now, now + self._slack, base, body) if state == "SUCCEED" else (end, -inf, inf, base, body)
 
     def summary(self, job: Job, pos: int, *, base: str, now: float) -> dict[str, Any]:
-        """A video job as the list shows it at position `pos` of its life; `now` is epoch seconds."""
+        """Return a video job's list entry as of position `pos` of its timeline; `now` is epoch seconds."""
         state, changed = job.states[pos], iso(job.wall(job.times[pos]))
         body = {"job_id": job.job_id, "state": state, "job_type": job.kind.job_type, **_span(job, pos, changed)}
         if state == "SUCCEED":
@@ -71,7 +71,7 @@ class JobRenderer:
         return body
 
     def details(self, job: Job, *, base: str, now: float, show_script: bool) -> dict[str, Any]:
-        """A job as the show operation of its kind shows it, where the last `job.seek` left it."""
+        """Return the body of the show operation of the job's kind, in the state found by the last `job.seek`."""
         if job.kind is BUSINESS_CARD:
             return self._business_card(job, base, now)
         if job.kind is PHOTO_DETECTION:
@@ -97,7 +97,7 @@ class JobRenderer:
         return body
 
     def _business_card(self, job: Job, base: str, now: float) -> dict[str, Any]:
-        """The state and the times stand inside `job_info`."""
+        """Return the body of a business card: state and times are inside `job_info`."""
         info = self.summary(job, job.pos, base=base, now=now)
         info = {name: value for name, value in info.items() if name not in ("job_type", "duration")}
         return {
@@ -109,7 +109,8 @@ class JobRenderer:
         }
 
     def _picture_modeling(self, job: Job, base: str, now: float) -> dict[str, Any]:
-        """Neither creation nor last update are told. PARTIAL_SUCCEED: the model is there, its picture is not."""
+        """Return the body of a picture modeling: no creation or update time. PARTIAL_SUCCEED has a model but no
+        picture."""
         state, changed = job.states[job.pos], iso(job.wall(job.times[job.pos]))
         body = {"job_id": job.job_id, "state": state, **_span(job, job.pos, changed), **_error(job, state)}
         body |= {"name": job.name, "style_id": "system_default"}
@@ -131,7 +132,7 @@ class JobRenderer:
         return output
 
     def asset(self, job: Job, *, project_id: str, base: str, now: float) -> dict[str, Any]:
-        """The asset of a job that has succeeded: the MAIN file is the video."""
+        """Return the asset of a job that has succeeded; its MAIN file is the video."""
         video = video_mp4(job.number, round(job.spoken))
         made = iso(job.wall(job.times[job.pos]))
         digest = hashlib.md5(video, usedforsecurity=False).digest()
@@ -172,7 +173,7 @@ class JobRenderer:
 
 
 def _span(job: Job, pos: int, changed: str) -> dict[str, Any]:
-    """The times of production, as far as they are known at `pos`; `changed` is when the state at `pos` began."""
+    """Return the times of production known at `pos`; `changed` is when the state at `pos` began."""
     span = {}
     started = job.first("PROCESSING", pos)
     if started is not None:

@@ -1,10 +1,11 @@
 """The MetaStudio operations of the simulator: show, list, create, cancel, asset details.
 
-Owns what each one does once the request is known to be allowed. Faults that change the service's behaviour or bend
-a body act here.
+Owns what each operation does once the request is known to be allowed. Faults that change the service's behaviour
+or modify a body act here.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from daemon.sim.answers import JobRenderer, encode
@@ -23,11 +24,9 @@ from daemon.sim.signing import parse_query
 from daemon.sim.times import SimTime
 from daemon.sim.wire import Answer
 
-_FOREVER = float("inf")
-
 
 class Api:
-    """Carries out calls that were let in. Raises `ErrorAnswer`."""
+    """Carries out calls that have passed the checks and limits. Raises `ErrorAnswer`."""
 
     def __init__(self, settings: SettledSettings, time: SimTime, book: Book, answers: JobRenderer) -> None:
         self._settings = settings
@@ -35,10 +34,10 @@ class Api:
         self._book = book
         self._answers = answers
         self.raw: dict[str, bytes] = {}
-        """Job id to the body that show gives byte for byte, whether such a job exists or not."""
+        """Job id to the body that show returns byte for byte, whether or not such a job exists."""
 
     def carry_out(self, call: Call, faults: Sequence[ActiveFault]) -> Answer:
-        """The answer to a call."""
+        """Return the answer to a call. `faults` are those that act on it."""
         user = call.headers.get("X-App-UserId")
         if user is not None and not user.isascii():
             raise invalid("X-App-UserId")
@@ -74,9 +73,9 @@ class Api:
             _bend(job, body.get("job_info", body), faults)
             return encode(body)
         encoded = encode(body)
-        if state != "SUCCEED":  # its links are signed anew for each answer
+        if state != "SUCCEED":  # the links of a finished job are signed again for each answer
             following = job.next_change()
-            job.cached = (_FOREVER if following is None else following, call.base, encoded)
+            job.cached = (inf if following is None else following, call.base, encoded)
         return encoded
 
     def _job(self, call: Call, faults: Sequence[ActiveFault]) -> Job:
@@ -93,22 +92,24 @@ class Api:
         raise ErrorAnswer(400, "MSS.00010003", "The task does not exist")
 
     def _requeue(self, jobs: list[Job], faults: Sequence[ActiveFault]) -> None:
-        for fault in _all(faults, "requeue"):
+        for fault in faults:
+            if fault.name != "requeue":
+                continue
             for job in jobs:
-                meant = fault.job_id in (None, job.job_id) and fault.times_left != 0
-                if meant and self._book.requeue(job, fault=fault.number, wait=fault.number_of("wait")):
+                applies = fault.job_id in (None, job.job_id) and fault.times_left != 0
+                if applies and self._book.requeue(job, fault=fault.number, wait=fault.number_of("wait")):
                     hit(fault)
 
     def _list(self, call: Call, faults: Sequence[ActiveFault]) -> bytes:
         moment, now = self._time.monotonic(), self._time.now()
         query = read_query(parse_query(call.query), now=now)
         if faults:
-            return self._list_wrongly(query, call.base, faults)
+            return self._faulty_list(query, call.base, faults)
         count, jobs = find(self._book, query, now=moment)
         entries = self._answers.entries(jobs, base=call.base, moment=moment, now=now)
         return b'{"count":%d,"jobs":[%b]}' % (count, b",".join(entries))
 
-    def _list_wrongly(self, query: ListQuery, base: str, faults: Sequence[ActiveFault]) -> bytes:
+    def _faulty_list(self, query: ListQuery, base: str, faults: Sequence[ActiveFault]) -> bytes:
         moment, now = self._time.monotonic(), self._time.now()
         lies = Lies(faults, query, now=now, moment=moment)
         count, jobs = find(self._book, lies.query, now=moment, view=lies.view(moment))
@@ -155,16 +156,12 @@ def _show_script(query: str) -> bool:
     return value == "true"
 
 
-def _all(faults: Sequence[ActiveFault], name: str) -> list[ActiveFault]:
-    return [fault for fault in faults if fault.name == name]
-
-
 def _first(faults: Sequence[ActiveFault], name: str) -> ActiveFault | None:
     return next((fault for fault in faults if fault.name == name), None)
 
 
 def _bend(job: Job, body: dict[str, Any], faults: Sequence[ActiveFault]) -> None:
-    """Bend the part of an answer that holds the job's state."""
+    """Apply the body faults to the part of an answer that holds the job's state."""
     for fault in faults:
         bend = BENDS.get(fault.name)
         if bend is None or fault.job_id not in (None, job.job_id) or fault.times_left == 0:

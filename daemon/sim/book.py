@@ -1,6 +1,6 @@
-"""The jobs of the simulated tenant: made, changed, forgotten, and found by id, number and asset.
+"""The jobs of the simulated tenant: creates, changes, removes and finds them by id, number and asset.
 
-Owns all of them and the ids that they get. Never renders an answer.
+Owns the jobs and their ids. Leaves the rendering of answers to `answers`.
 """
 
 import random
@@ -33,7 +33,7 @@ class Book:
         self._numbers = 0
         self.index = Index()
         self.on_callback: Callable[[Job], None] | None = None
-        """Told of each job with a callback that was made or whose timeline was changed."""
+        """Called with each job that has a callback when it is created or its timeline changes."""
 
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
@@ -43,20 +43,20 @@ class Book:
 
     @property
     def size(self) -> int:
-        """How many jobs there ever were: the number of the next one."""
+        """The number of jobs ever created, which is also the number of the next one."""
         return self._numbers
 
     def all(self) -> Iterable[Job]:
         return self._jobs.values()
 
     def add_all(self, orders: Sequence[JobOrder]) -> list[Job]:
-        """New jobs, made up where nothing is given. Raises ValueError, with nothing made, for an id in use."""
+        """Create jobs; what an order leaves open is made up. Raises ValueError for an id in use, creating none."""
         taken = set[str]()
         for order in orders:
             if order.job_id is None:
                 continue
             if order.job_id in self._jobs or order.job_id in taken:
-                raise ValueError(f"a job {order.job_id} is there already")
+                raise ValueError(f"job {order.job_id} already exists")
             taken.add(order.job_id)
         return [self._add(order) for order in orders for _ in range(order.count)]
 
@@ -86,7 +86,7 @@ class Book:
         spoken: float,
         callback: CallbackConfig | None = None,
     ) -> Job:
-        """A new job as the create operation makes it, from a checked request body."""
+        """Create a job from the checked request body of the create operation."""
         job = Job(number=self._numbers, job_id=self._new_id(), kind=kind, name=name, spoken=max(1.0, spoken))
         job.request = request
         job.script_id = request.get("script_id") or ""
@@ -109,9 +109,9 @@ class Book:
         self._assets[job.asset_id] = job
         self.index.advance(now)
         self.index.add(job, now)
-        self._tell_callback(job)
+        self._notify(job)
 
-    def _tell_callback(self, job: Job) -> None:
+    def _notify(self, job: Job) -> None:
         if job.callback is not None and self.on_callback is not None:
             self.on_callback(job)
 
@@ -127,19 +127,19 @@ class Book:
         return times, states
 
     def set_state(self, job: Job, state: str) -> None:
-        """The job is in `state` from now on, whatever was planned."""
-        self._rewrite(job, state)
+        """Put the job into `state` from now on, whatever its timeline says."""
+        self._replace_future(job, [self.time.monotonic()], [state])
 
     def cancel(self, job: Job) -> bool:
-        """Cancel a waiting job; False where it no longer waits."""
+        """Cancel a waiting job; return False if it no longer waits."""
         if job.seek(self.time.monotonic()) != "WAITING":
             return False
-        self._rewrite(job, "CANCELED")
+        self.set_state(job, "CANCELED")
         return True
 
     def requeue(self, job: Job, *, fault: int, wait: float) -> bool:
-        """A job in PROCESSING steps back to WAITING for `wait` seconds (at speed 1), then goes on as planned.
-        Each fault does that to a job once; returns whether it did."""
+        """Put a job in PROCESSING back to WAITING for `wait` seconds (at speed 1); then it goes on as planned.
+        Each fault does this once to a job. Returns whether it did."""
         now = self.time.monotonic()
         if fault in job.requeued or job.seek(now) != "PROCESSING":
             return False
@@ -151,11 +151,8 @@ class Book:
         )
         return True
 
-    def _rewrite(self, job: Job, state: str) -> None:
-        self._replace_future(job, [self.time.monotonic()], [state])
-
     def _replace_future(self, job: Job, times: list[float], states: list[str]) -> None:
-        """`times` begin now."""
+        """Replace the rest of the job's timeline; `times` begin now."""
         now = times[0]
         self.index.advance(now)
         job.seek(now)
@@ -164,23 +161,23 @@ class Book:
         job.cached = job.entry = None
         job.seek(now)
         self.index.moved(job, now)
-        self._tell_callback(job)
+        self._notify(job)
 
     def remove(self, job: Job) -> None:
-        """The service forgets the job and its asset."""
+        """Make the service forget the job and its asset."""
         self.index.advance(self.time.monotonic())
         self.index.remove(job)
-        job.version += 1  # nothing that was planned for it comes
+        job.version += 1  # drops the changes and callbacks that are still scheduled for it
         del self._jobs[job.job_id]
         del self._assets[job.asset_id]
 
     def truth(self) -> list[dict[str, Any]]:
-        """Every job and its history so far, times in ISO 8601 with microseconds."""
+        """Return every job with its history so far, times in ISO 8601 with microseconds."""
         now = self.time.monotonic()
         return [self._truth_of(job, now) for job in self._jobs.values()]
 
     def ends(self, *, since: float | None) -> list[dict[str, Any]]:
-        """Every end of a job up to now that was at or after `since` (epoch seconds), in order of time."""
+        """Return every end of a job from `since` (epoch seconds) until now, in order of time."""
         self.index.advance(self.time.monotonic())
         ends = self.index.ends
         begin = 0 if since is None else bisect_left(ends, since, key=lambda end: round(end.job.wall(end.at), 6))
@@ -191,11 +188,11 @@ class Book:
 
     def _truth_of(self, job: Job, now: float) -> dict[str, Any]:
         state = job.seek(now)
-        seen = zip(job.states, job.times[: job.pos + 1], strict=False)
+        passed = zip(job.states, job.times[: job.pos + 1], strict=False)
         return {
             "job_id": job.job_id,
             "kind": job.kind.name,
             "name": job.name,
             "state": state,
-            "history": [{"state": name, "at": iso_exact(job.wall(at))} for name, at in seen],
+            "history": [{"state": name, "at": iso_exact(job.wall(at))} for name, at in passed],
         }

@@ -1,8 +1,8 @@
-"""Tells whoever created a job that it ended: the POST to `callback_config.callback_url`.
+"""Sends the callback when a job ends: a POST to its `callback_config.callback_url`.
 
-Owns when a callback is due, its signature and what is known of those that were sent. Each is tried once. Never
-changes a job.
-Source: the official SDK's CallBackConfig. It does not say how a timestamp is counted and signed: the settings do.
+Owns when a callback is due, its signature and the record of those sent. Each is tried once. Never changes a job.
+Source: the official SDK's CallBackConfig. It does not document the unit and form of the signed timestamp, so the
+settings choose them.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ Unit = Literal["s", "ms"]
 Signed = Literal["decimal", "hex"]
 
 _RESULTS: Final = {"SUCCEED": "SUCCEED", "PARTIAL_SUCCEED": "SUCCEED", "FAILED": "FAILED"}
-"""What is told of which end. Of a job that was canceled or is frozen nothing is told."""
-_JUST_NOW: Final = 1.0
-"""Seconds for which a state counts as new: a job that was made with an end long ago told of it then."""
-_PATIENCE: Final = aiohttp.ClientTimeout(total=5)
+"""The `result` sent for each end. Canceled and frozen jobs send no callback."""
+_NEW_STATE: Final = 1.0
+"""Seconds for which a state counts as new: a job created with an end in the past sends no callback for it."""
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 
 
 def signed_url(config: CallbackConfig, *, now: float, unit: Unit, signed: Signed) -> str:
-    """The address with what proves the sender, as of `now` (epoch seconds)."""
+    """Return the callback URL with the parameters that authenticate the sender, as of `now` (epoch seconds)."""
     if config.auth_type == "NONE":
         return config.url
     stamp = round(now * 1000) if unit == "ms" else int(now)
@@ -39,7 +39,7 @@ def signed_url(config: CallbackConfig, *, now: float, unit: Unit, signed: Signed
 
 
 class Callbacks:
-    """The callbacks of all jobs that have one."""
+    """Schedules and sends the callbacks of all jobs that have one."""
 
     def __init__(self, time: SimTime, *, unit: Unit, signed: Signed) -> None:
         self._time = time
@@ -50,25 +50,25 @@ class Callbacks:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent: list[dict[str, Any]] = []
-        """Each that was sent: `job_id`, `result`, `at`, and `status` or `error` once it was answered."""
+        """The callbacks sent: `job_id`, `result`, `at`, and `status` or `error` once answered."""
 
     def watch(self, job: Job) -> None:
-        """A job with a callback was made, or its timeline was changed."""
+        """Schedule the callback of a job that was created or whose timeline has changed."""
         now = self._time.monotonic()
         position = job.at(now)
-        if job.times[position] < now - _JUST_NOW:  # that was told when it came, or was before its time
+        if job.times[position] < now - _NEW_STATE:  # already sent, or older than the job's creation here
             position += 1
         if position < len(job.times):
             self._plan(job, job.times[position])
         self.pump()
 
     def up(self) -> None:
-        """Begin, or go on, to send; what was due meanwhile is sent now."""
-        self._session = aiohttp.ClientSession(timeout=_PATIENCE)
+        """Start or resume sending; callbacks that fell due in between are sent now."""
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         self.pump()
 
     async def down(self) -> None:
-        """Send nothing more."""
+        """Stop sending and cancel the callbacks under way."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -80,8 +80,8 @@ class Callbacks:
             self._session = None
 
     def pump(self) -> None:
-        """Send what is due, and wake up for what is due next. By itself it wakes by the event loop's time: who
-        moves the clock by hand calls it."""
+        """Send the callbacks that are due and set a timer for the next. The timer follows the event loop's clock:
+        a test that moves the clock by hand calls this itself."""
         if self._session is None:
             return
         now = self._time.monotonic()
@@ -89,7 +89,7 @@ class Callbacks:
             at, _, version, job = heapq.heappop(self._due)
             if version != job.version:
                 continue
-            self._tell(job, at)
+            self._send(job, at)
             position = job.at(at)
             if position + 1 < len(job.times):
                 self._plan(job, job.times[position + 1])
@@ -103,23 +103,23 @@ class Callbacks:
     def _plan(self, job: Job, at: float) -> None:
         heapq.heappush(self._due, (at, job.number, job.version, job))
 
-    def _tell(self, job: Job, at: float) -> None:
+    def _send(self, job: Job, at: float) -> None:
         result = _RESULTS.get(job.states[job.at(at)])
         if result is None or job.callback is None:
             return
         body = {"result": result, "asset_id": job.asset_id, "job_id": job.job_id}
-        note = {"job_id": job.job_id, "result": result, "at": iso_exact(self._time.now())}
-        self.sent.append(note)
+        record = {"job_id": job.job_id, "result": result, "at": iso_exact(self._time.now())}
+        self.sent.append(record)
         url = signed_url(job.callback, now=self._time.now(), unit=self._unit, signed=self._signed)
-        task = asyncio.get_running_loop().create_task(self._post(url, body, note))
+        task = asyncio.get_running_loop().create_task(self._post(url, body, record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _post(self, url: str, body: dict[str, str], note: dict[str, Any]) -> None:
+    async def _post(self, url: str, body: dict[str, str], record: dict[str, Any]) -> None:
         assert self._session is not None
         data, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
         try:
             async with self._session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
-                note["status"] = answer.status
+                record["status"] = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            note["error"] = type(error).__name__
+            record["error"] = type(error).__name__

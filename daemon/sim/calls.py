@@ -1,6 +1,6 @@
-"""What a request asks for: its operation and the parts of it that matter later.
+"""A request's operation and the parts of it that later steps need.
 
-Owns the map from methods and paths to operations. Never looks at who is asking.
+Owns the map from methods and paths to operations. Leaves the caller's identity to `tenant`.
 """
 
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request that has arrived. `path` and `query` are raw, as they came; `base` is how the caller reached us
-    (`http://host:port`). Without a place in the API (`operation` "file", "token", "projects", "unknown") the last
-    three say nothing."""
+    """A received request. `path` and `query` are undecoded; `base` is the address the caller used
+    (`http://host:port`). The last three fields have no meaning for the operations "file", "token", "projects" and
+    "unknown", which are not under a project."""
 
     operation: str
     method: str
@@ -34,7 +34,7 @@ class Call:
     item: str
 
     def job_ids(self) -> list[str]:
-        """The job ids that the request names, in its path or its query."""
+        """Return the job ids that the request names in its path or query."""
         if self.operation != "list":
             return [self.item]
         pairs = parse_query(self.query)
@@ -47,7 +47,7 @@ Route = tuple[str, str, Kind | None, str]
 
 
 def route(method: str, path: str) -> Route:
-    """What a raw path means with this method; the operation is "unknown" where there is none."""
+    """Return the route of a method and an undecoded path; the operation is "unknown" if the API has none there."""
     parts = path.split("/")
     if len(parts) >= 4 and parts[1] == "v1":
         return _gets(parts) if method == "GET" else _posts(parts) if method == "POST" else _UNKNOWN

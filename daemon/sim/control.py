@@ -1,6 +1,6 @@
-"""What a test may ask of the simulator, as methods; `control_http` offers the same over HTTP.
+"""The control interface for tests, as methods; `control_http` offers the same over HTTP.
 
-Owns no part: it makes and changes jobs, orders faults, and reads what came of it.
+Creates and changes jobs, starts faults and reads the results. Owns no state: the simulator's parts do.
 """
 
 import gc
@@ -19,12 +19,12 @@ from daemon.sim.tenant import Tenant
 from daemon.sim.times import SimTime
 
 _MANY: Final = 10_000
-"""Jobs made at once from which on they are kept out of the garbage collector's sight: going through 100,000 of
-them holds every request for half a second, and what is held arrives together."""
+"""Jobs created at once from which on they are frozen out of garbage collection: a collection that walks 100,000
+jobs delays every request by half a second, and the delayed requests then arrive together."""
 
 
 class Control:
-    """The control interface of one simulator, over its parts."""
+    """The control interface of one simulator."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class Control:
         created_ago: float = 0.0,
         callback_config: Mapping[str, Any] | None = None,
     ) -> list[str]:
-        """Make jobs, all alike; returns their ids. `timeline` is [(state, seconds before division by speed), …],
-        and the last state stays. It began with the creation, `created_ago` seconds of the wall clock ago;
-        `callback_config` says whom to tell of the end, as in the create operation. What is not given is made up
-        from the seed. Raises ValueError."""
+        """Create identical jobs; return their ids. `timeline` is [(state, seconds before division by speed), …];
+        its last state lasts. It starts at the creation, `created_ago` seconds of the wall clock ago.
+        `callback_config` is that of the create operation. Missing values are made up from the seed. Raises
+        ValueError."""
         given = {
             "kind": kind,
             "count": count,
@@ -74,8 +74,8 @@ class Control:
         return self._make([read_order(given)])
 
     def create_many(self, jobs: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Make jobs, each with arguments of `create_jobs` of its own: all of them, or none. Raises ValueError with
-        the place of the one that cannot be."""
+        """Create all jobs or none, each from its own arguments of `create_jobs`. Raises ValueError that names the
+        index of a bad one."""
         orders = []
         for place, given in enumerate(jobs):
             try:
@@ -92,31 +92,32 @@ class Control:
         return job_ids
 
     def jobs(self) -> list[dict[str, Any]]:
-        """The truth: job_id, kind, name, state, and history [{state, at}] with times in ISO 8601, UTC."""
+        """Return the true state of every job: job_id, kind, name, state, and history [{state, at}] with times in
+        ISO 8601, UTC."""
         return self._book.truth()
 
     def ends(self, since: float | None = None) -> list[dict[str, Any]]:
-        """The ends so far in order of time, [{job_id, state, at}], `at` in ISO 8601, UTC: from `since` (epoch
-        seconds) on."""
+        """Return the ends from `since` (epoch seconds) until now in order of time: [{job_id, state, at}], `at` in
+        ISO 8601, UTC."""
         return self._book.ends(since=since)
 
     def callbacks(self) -> list[dict[str, Any]]:
-        """The callbacks sent so far, oldest first: job_id, result, at, and `status` or `error` once answered."""
+        """Return the callbacks sent, oldest first: job_id, result, at, and `status` or `error` once answered."""
         self._callbacks.pump()
         return [dict(each) for each in self._callbacks.sent]
 
     def set_state(self, job_id: str, state: str) -> None:
-        """The job is in `state` from now on. Raises KeyError for an unknown job, ValueError for an empty state."""
+        """Put a job into `state` now. Raises KeyError for an unknown job, ValueError for an empty `state`."""
         if not state:
             raise ValueError("the state is empty")
         self._book.set_state(self._known(job_id), state)
 
     def remove_job(self, job_id: str) -> None:
-        """The service forgets the job. Raises KeyError for an unknown one."""
+        """Make the service forget the job. Raises KeyError for an unknown one."""
         self._book.remove(self._known(job_id))
 
     def answer(self, job_id: str, body: bytes | None) -> None:
-        """Serve `body` byte for byte (status 200) to show of this id, known or not; None ends that."""
+        """Answer show requests for this id, known or not, with status 200 and exactly `body`; None ends that."""
         if body is None:
             self._api.raw.pop(job_id, None)
         else:
@@ -132,8 +133,8 @@ class Control:
         job_id: str | None = None,
         **options: Option,
     ) -> int:
-        """Order a fault of `faults.OFFERED`; returns its id. `times` and `seconds` bound how often and how long it
-        acts; `operation` and `job_id` say on what. Raises ValueError."""
+        """Start a fault of `faults.OFFERED`; return its id. `times` and `seconds` limit how often and how long it
+        acts, `operation` and `job_id` the requests it acts on. Raises ValueError."""
         return self._faults.order(
             name,
             now=self._time.monotonic(),
@@ -145,23 +146,23 @@ class Control:
         ).number
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults that still act."""
+        """Return the faults that still act."""
         return [fault.show() for fault in self._faults.active(self._time.monotonic())]
 
     def clear_faults(self, number: int | None = None) -> None:
-        """End one fault, or all."""
+        """End one fault, or all of them."""
         self._faults.clear(number)
 
     def stats(self) -> dict[str, Any]:
-        """Counts of requests: total, by_operation, by_status, by_second, max_in_any_second."""
+        """Return counts of requests: total, by_operation, by_status, by_second, max_in_any_second."""
         return self._stats.show()
 
     def clear_stats(self) -> None:
-        """Count from zero."""
+        """Reset the counts to zero."""
         self._stats.clear()
 
     def revoke_tokens(self) -> int:
-        """End all tokens that IAM issued; returns how many."""
+        """Revoke all tokens that IAM issued; return how many."""
         return self._tenant.revoke_tokens()
 
     def _known(self, job_id: str) -> Job:

@@ -1,21 +1,21 @@
-"""The control endpoints under `/_sim/`: make jobs, set states, order faults, read counts. JSON, no authentication:
-so nothing is done for pages that a browser has from elsewhere.
+"""The control endpoints under `/_sim/`: create jobs, set states, start faults, read counts. JSON, without
+authentication, so requests from other sites' pages are refused.
 
-Owns the reading of control requests; what they do are methods of `Control`.
+Owns the parsing of control requests; the methods of `Control` carry them out.
 
     POST   /_sim/jobs              {"kind", "count", "job_id", "name", "script_chars", "timeline", "created_ago",
                                    "callback_config"}: all optional; or {"jobs": […]}, each with these
     GET    /_sim/jobs              every job with its true history
     GET    /_sim/ends?since=…      when jobs ended
-    GET    /_sim/callbacks         the callbacks that were sent
+    GET    /_sim/callbacks         the callbacks sent
     PUT    /_sim/jobs/{job_id}     {"state": "BLOCK"}
     DELETE /_sim/jobs/{job_id}
-    PUT    /_sim/answers/{job_id}  the body that show answers, byte for byte;  DELETE ends that
+    PUT    /_sim/answers/{job_id}  the exact body of show's answer;  DELETE ends that
     POST   /_sim/faults            {"name", "times", "seconds", "operation", "job_id", and the fault's options}
     GET    /_sim/faults            {"active", "offered"};  DELETE ends all
     DELETE /_sim/faults/{id}       ends one
-    GET    /_sim/stats             counts;  DELETE counts from zero
-    DELETE /_sim/tokens            ends all tokens that IAM issued
+    GET    /_sim/stats             counts;  DELETE resets them
+    DELETE /_sim/tokens            revokes all tokens that IAM issued
 """
 
 import ipaddress
@@ -35,22 +35,20 @@ from daemon.sim.wire import Answer
 
 
 class Misuse(ValueError):
-    """A control request whose body is not what it should be."""
+    """A control request with a malformed body or query."""
 
 
 def refusal(headers: Mapping[str, str], *, loopback: bool) -> Answer | None:
-    """Why a control request is not carried out: a page in somebody's browser sent it, from elsewhere or under a
-    name of its own (DNS rebinding). With `loopback` the simulator listens for this machine only: so is its Host.
-    None: it may be carried out."""
+    """Return the refusal of a control request that a page in a browser sent, from another site or under its own
+    host name (DNS rebinding); None if the request may be carried out. With `loopback`, the simulator listens on
+    this machine only, and the Host must be a loopback name too."""
     host = headers.get("Host", "")
     name = urlsplit(f"//{host}").hostname if _HOST.fullmatch(host) else None
     known = name is not None and (is_loopback(name) or (not loopback and _is_address(name)))
     if host and not known:
         return _refused(f"the Host must be an address of this machine or localhost, not {host[:80]!r}")
-    origin = headers.get("Origin")
-    if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-        return _refused("another site's pages may not control the simulator")
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    foreign = headers.get("Origin", f"http://{host}") not in (f"http://{host}", f"https://{host}")
+    if foreign or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return _refused("another site's pages may not control the simulator")
     return None
 
@@ -71,7 +69,7 @@ def _refused(why: str) -> Answer:
 
 
 def carry_out(sim: Control, method: str, path: str, query: str, body: bytes) -> Answer:
-    """The answer to a control request: 400 with {"error"} where it asks for what cannot be."""
+    """Return the answer to a control request: 404 or 400 with {"error"} where it cannot be carried out."""
     parts = [unquote(part) for part in path.split("/")[2:] if part]
     try:
         return Answer(status=200, body=encode(_dispatch(sim, method, parts, query, body)))
@@ -132,11 +130,11 @@ def _create(sim: Control, given: dict[str, Any]) -> list[str]:
 
 
 def _since(query: str) -> float | None:
-    """Epoch seconds, given as such or in ISO 8601."""
+    """Return the parameter `since` in epoch seconds; it is given as such or in ISO 8601."""
     given = dict(parse_query(query))
     since = given.pop("since", None)
     if given:
-        raise Misuse(f"there is no parameter {', '.join(given)}; there is since")
+        raise Misuse(f"unknown parameter {', '.join(given)}; the only parameter is since")
     if since is None:
         return None
     try:
@@ -148,7 +146,7 @@ def _since(query: str) -> float | None:
 def _faults(sim: Control, method: str, rest: list[str], body: bytes) -> object:
     match (method, rest):
         case ("POST", []):
-            return _order(sim, _object(body))
+            return _start_fault(sim, _object(body))
         case ("GET", []):
             offered = [
                 {
@@ -169,20 +167,20 @@ def _faults(sim: Control, method: str, rest: list[str], body: bytes) -> object:
     return {}
 
 
-def _order(sim: Control, given: dict[str, Any]) -> object:
+def _start_fault(sim: Control, given: dict[str, Any]) -> object:
     name = given.pop("name", None)
     if not isinstance(name, str):
         raise Misuse("name must be the name of a fault")
     times, seconds = given.pop("times", None), given.pop("seconds", None)
     if times is not None and (isinstance(times, bool) or not isinstance(times, int)):
-        raise Misuse("times must be a whole number or null")
+        raise Misuse("times must be an integer or null")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float)):
         raise Misuse("seconds must be a number or null")
     operation, job_id = given.pop("operation", None), given.pop("job_id", None)
     if not all(value is None or isinstance(value, str) for value in (operation, job_id)):
-        raise Misuse("operation and job_id must be texts or null")
-    if "self" in given:
-        raise Misuse("there is no option self")
+        raise Misuse("operation and job_id must be strings or null")
+    if "self" in given:  # an option with this name cannot be passed on as a keyword
+        raise Misuse("unknown option self")
     number = sim.fault(name, times=times, seconds=seconds, operation=operation, job_id=job_id, **given)
     return next((fault for fault in sim.faults() if fault["id"] == number), {})
 

@@ -1,7 +1,7 @@
 """Checks the body that creates a video, against the ranges of the API document.
 
-Owns what is refused with 400 MSS.00000003. It checks types and ranges of what is there and asks for little to be
-there: what the service really insists on is not documented.
+Owns what is refused with 400 MSS.00000003. Checks the types and ranges of given fields and requires few fields to
+be present: which ones the service really requires is not documented.
 """
 
 import json
@@ -26,7 +26,7 @@ _RANGES: Final[dict[str, dict[str, tuple[float, float]]]] = {
     },
     "background_music_config": {"volume": (0, 100)},
 }
-"""Integers and their ranges (API document, Tables 8, 9 and 28)."""
+"""The ranges of integers (API document, Tables 8, 9 and 28)."""
 
 _CHOICES: Final[dict[str, dict[str, frozenset[str]]]] = {
     "video_config": {
@@ -37,7 +37,7 @@ _CHOICES: Final[dict[str, dict[str, frozenset[str]]]] = {
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body. Raises `ErrorAnswer`."""
+    """Return the JSON object in a request's body. Raises `ErrorAnswer`."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -48,7 +48,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def check_creation(body: dict[str, Any]) -> tuple[str | None, float]:
-    """The asset name (None where none is given) and the spoken seconds of a checked body. Raises `ErrorAnswer`."""
+    """Check a body; return its asset name (None if not given) and spoken seconds. Raises `ErrorAnswer`."""
     scripts = body.get("shoot_scripts")
     if not body.get("script_id") and not scripts:
         raise invalid("script_id or shoot_scripts is required")
@@ -62,7 +62,7 @@ def check_creation(body: dict[str, Any]) -> tuple[str | None, float]:
 
 
 def callback_of(body: dict[str, Any]) -> CallbackConfig | None:
-    """Who is to be told of the job's end; None where nobody is. Raises `ErrorAnswer`."""
+    """Return where to send the job's callback; None if the body does not ask for one. Raises `ErrorAnswer`."""
     given = _object(body, "callback_config")
     try:
         return read_callback_config(given) if given else None

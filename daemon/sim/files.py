@@ -1,6 +1,6 @@
-"""The files that links lead to: a cover picture and a short video for each job.
+"""The files behind the links: a cover picture and a short video for each job.
 
-Owns the making of a small real PNG and of a small valid MP4 container. Standard library only; nothing is stored.
+Makes a small real PNG and a small valid MP4 container with the standard library only. Stores nothing.
 """
 
 import struct
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 320, 180
 
 @lru_cache(maxsize=64)
 def cover_png(number: int) -> bytes:
-    """A 320 x 180 picture (PNG, 8 bit RGB) with colours of its own for each number."""
+    """Return a 320 x 180 picture (PNG, 8-bit RGB) whose colours depend on the number."""
     tone = (number * 47) % 160 + 60
     rows = bytearray()
     for y in range(HEIGHT):
@@ -33,7 +33,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def video_mp4(number: int, seconds: int) -> bytes:
-    """An MP4 container that says it lasts `seconds` and holds no track: valid, small, its own."""
+    """Return a small valid MP4 container that claims to last `seconds` and has no track; it differs by number."""
     brand = _box(b"ftyp", b"isom" + struct.pack(">I", 512) + b"isomiso2mp41")
     matrix = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
     movie = _box(

@@ -1,7 +1,7 @@
-"""The front of the simulator: from a request on the wire to the answer on the wire.
+"""The front of the simulator: takes a request from the wire and puts the answer on the wire.
 
-Owns the order in which a request is looked at: read, counted, hit by faults, identified, let in by the limits,
-carried out, sent. Never reads a body larger than 32 MiB.
+Owns the order of the steps: read, count, apply faults, authenticate, check the limits, carry out, send. Reads no
+body larger than 32 MiB.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from daemon.sim.stats import RequestCounts
 from daemon.sim.storage import Storage
 from daemon.sim.tenant import Limiter, Tenant
 from daemon.sim.times import SimTime, http_date
-from daemon.sim.wire import Answer, Direct, Way, whole
+from daemon.sim.wire import Answer, FaultySender, RawResponse, raw_answer
 
 MAX_BODY = 32 * 1024 * 1024
 
@@ -34,7 +34,7 @@ _ACTING = frozenset({Stage.BODY, Stage.SERVICE, Stage.LIST})
 
 
 class Front:
-    """Handles requests; `handle` is what aiohttp's server calls. `closing` ends the answers that never come."""
+    """Handles requests: aiohttp's server calls `handle`. `closing` ends requests held by the fault `hang`."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class Front:
         self._stats = stats
         self.closing = asyncio.Event()
         self._own_host = settings.listen_host
-        rng = random.Random(f"requests/{settings.seed}")  # noqa: S311 - ids to be repeated, not secrets
+        rng = random.Random(f"requests/{settings.seed}")  # noqa: S311 - repeatable ids, not secrets
         self._request_prefix = rng.randbytes(12).hex()
         self._requests = 0
         self._date = (0, "")
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """One request."""
+        """Answer one request."""
         self._requests += 1
         request_id = f"{self._request_prefix}{self._requests & 0xFFFFFFFF:08x}"
         try:
@@ -74,7 +74,7 @@ class Front:
         except ErrorAnswer as error:
             return self._send(request, refused(error, request_id), request_id)
         target = request.raw_path
-        if not target.startswith("/"):  # absolute form, as a client of a proxy writes it
+        if not target.startswith("/"):  # absolute form, which clients send to proxies
             target = "/" + target.partition("://")[2].partition("/")[2]
         path, _, query = target.partition("?")
         if path.startswith("/_sim"):
@@ -82,7 +82,7 @@ class Front:
             answer = answer or self._control(request.method, path, query, body)
             return self._send(request, answer, request_id)
         call = self._call(request, path, query, body)
-        self._stats.asked(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
+        self._stats.count_request(call.operation, epoch=self._time.now(), monotonic=self._time.monotonic())
         if self._faults.any:
             return await self._handle_faulty(request, call, request_id)
         return self._count_and_send(request, self._answer(call, request_id), request_id)
@@ -106,7 +106,7 @@ class Front:
     async def _handle_faulty(self, request: web.BaseRequest, call: Call, request_id: str) -> web.StreamResponse:
         faults = self._faults.applying(call.operation, call.job_ids(), now=self._time.monotonic())
         for fault in faults:
-            if fault.name == "clock_skew":  # it acts on whatever is asked
+            if fault.name == "clock_skew":  # it affects every request
                 hit(fault)
             if fault.kind.stage is Stage.BEFORE:
                 hit(fault)
@@ -121,25 +121,25 @@ class Front:
         answer = self._answer(call, request_id, acting)
         if wire is None:
             return self._count_and_send(request, answer, request_id)
-        self._stats.answered("none" if wire.name in ("reset", "reset_before") else str(answer.status))
+        self._stats.count_answer("none" if wire.name in ("reset", "reset_before") else str(answer.status))
         try:
-            return await Way(request, request_id=request_id, date=self._now_date()).send(answer, wire)
-        except ConnectionResetError:  # the client has had enough of the fault
-            return Direct(b"", keep_alive=False)
+            return await FaultySender(request, request_id=request_id, date=self._now_date()).send(answer, wire)
+        except ConnectionResetError:  # the client gave up on the damaged answer
+            return RawResponse(b"", keep_alive=False)
 
     async def _instead(self, request: web.BaseRequest, fault: ActiveFault, request_id: str) -> web.StreamResponse:
         hit(fault)
         if fault.name != "hang":
             return self._count_and_send(request, substitute(fault, request_id), request_id)
-        self._stats.answered("none")
+        self._stats.count_answer("none")
         await self.closing.wait()
-        return Direct(b"", keep_alive=False)
+        return RawResponse(b"", keep_alive=False)
 
     def _answer(self, call: Call, request_id: str, faults: list[ActiveFault] | None = None) -> Answer:
         try:
             match call.operation:
                 case "file":
-                    return self._storage.hand_out(call, request_id, now=self._time.now())
+                    return self._storage.serve(call, request_id, now=self._time.now())
                 case "unknown":
                     raise no_such_api()
                 case "token":
@@ -155,19 +155,19 @@ class Front:
             return refused(error, request_id)
 
     def _count_and_send(self, request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
-        self._stats.answered(str(answer.status))
+        self._stats.count_answer(str(answer.status))
         return self._send(request, answer, request_id)
 
     def _send(self, request: web.BaseRequest, answer: Answer, request_id: str) -> web.StreamResponse:
         keep = request.keep_alive
-        data = whole(
+        data = raw_answer(
             answer,
             request_id=request_id,
             date=self._now_date(),
             keep_alive=keep,
             head_only=request.method == "HEAD",
         )
-        return Direct(data, keep_alive=keep)
+        return RawResponse(data, keep_alive=keep)
 
     def _now_date(self) -> str:
         second = int(self._time.now())

@@ -1,7 +1,7 @@
-"""The part of IAM that a client of MetaStudio needs: tokens for a password, and the project of a region.
+"""The two IAM operations that a client of MetaStudio needs: a token for a password, and the project of a region.
 
-Owns those two operations. Source: the IAM API reference, "Obtaining a User Token Through Password Authentication"
-and "Querying Project Information".
+Source: the IAM API reference, "Obtaining a User Token Through Password Authentication" and "Querying Project
+Information".
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ class Iam:
         self._tenant = tenant
 
     def token(self, body: bytes) -> Answer:
-        """A token for the user of the settings, scoped to the project."""
+        """Issue a token to the user of the settings, scoped to the project."""
         settings = self._settings
         try:
             auth = _at(read_object(body), "auth")
@@ -59,7 +59,7 @@ class Iam:
         return Answer(status=201, body=encode(shape), extra=(("X-Subject-Token", token),))
 
     def projects(self, query: str, base: str) -> Answer:
-        """The tenant's projects, of the region that `name` asks for where it does."""
+        """Return the tenant's project, or none if the parameter `name` is another region."""
         settings = self._settings
         wanted = dict(parse_query(query)).get("name", settings.region)
         project = {

@@ -1,8 +1,8 @@
-"""Finds jobs for the list operation without looking at all of them: by state, kind, creation and last update.
+"""Finds jobs for the list operation without scanning all of them: by state, kind, creation and last update.
 
-Owns the order of changes. It follows the timelines lazily: `advance` applies the changes due up to now. For each
-(state, kind) there is one bucket: its jobs in order of creation, and a log of entries in order of change in which
-outdated entries are skipped and now and then swept out. Beside them stands the log of all ends.
+Owns the order of changes. It follows the timelines lazily: `advance` applies the changes due up to now. Each
+(state, kind) has one bucket: its jobs in order of creation, and a log of jobs in order of change. Outdated log
+entries are skipped, and swept out once they outnumber the valid ones. A separate log has all ends.
 """
 
 import heapq
@@ -22,7 +22,7 @@ Born = tuple[float, int]
 
 
 class End(NamedTuple):
-    """A job came into a state that ends it, at a monotonic moment."""
+    """A job's entry into a state that ends it, `at` monotonic seconds."""
 
     at: float
     number: int
@@ -46,19 +46,19 @@ class Index:
         self._buckets: dict[Key, _Bucket] = {}
         self._due: list[tuple[float, int, int]] = []
         self.ends: list[End] = []
-        """Every end so far, in order of time; those of removed jobs are not there."""
+        """Every end so far in order of time, without those of removed jobs."""
 
     def add(self, job: Job, now: float) -> None:
         self._jobs[job.number] = job
         job.seek(now)
-        self._enter(job, job.times[job.pos])
+        self._enter(job, job.states[job.pos], job.times[job.pos])
         self._schedule(job)
 
     def moved(self, job: Job, now: float) -> None:
-        """The job's timeline was changed at `now`, after `advance(now)`."""
-        job.version += 1
+        """Refile a job whose timeline was changed at `now`, after `advance(now)`."""
+        job.version += 1  # invalidates its scheduled changes
         self._leave(job)
-        self._enter(job, now)
+        self._enter(job, job.states[job.pos], now)
         self._schedule(job)
 
     def remove(self, job: Job) -> None:
@@ -76,7 +76,7 @@ class Index:
                 continue
             self._leave(job)
             position = job.at(at)
-            self._enter_as(job, job.states[position], at)
+            self._enter(job, job.states[position], at)
             if position + 1 < len(job.times):
                 heapq.heappush(due, (job.times[position + 1], number, version))
 
@@ -85,10 +85,7 @@ class Index:
         if following is not None:
             heapq.heappush(self._due, (following, job.number, job.version))
 
-    def _enter(self, job: Job, at: float) -> None:
-        self._enter_as(job, job.states[job.pos], at)
-
-    def _enter_as(self, job: Job, state: str, at: float) -> None:
+    def _enter(self, job: Job, state: str, at: float) -> None:
         key = (state, job.kind.name)
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -112,13 +109,13 @@ class Index:
         return job is not None and job.changed == entry[0] and job.bucket == key
 
     def count(self, keys: Iterable[Key], *, since: float, before: float) -> int:
-        """How many jobs of these buckets were created in [since, before) (epoch seconds)."""
+        """Count the jobs of these buckets created in [since, before) (epoch seconds)."""
         return sum(end - begin for _, begin, end in self._ranges(keys, since, before))
 
     def by_creation(
         self, keys: Iterable[Key], *, since: float, before: float, newest_first: bool, offset: int, limit: int
     ) -> list[Job]:
-        """A page of those jobs in order of creation."""
+        """Return a page of those jobs in order of creation."""
         runs = []
         for created, begin, end in self._ranges(keys, since, before):
             span = range(end - 1, begin - 1, -1) if newest_first else range(begin, end)
@@ -135,14 +132,14 @@ class Index:
         offset: int,
         limit: int,
     ) -> list[Job]:
-        """A page of the jobs of these buckets that are `wanted`, in order of their last change."""
+        """Return a page of the jobs of these buckets that are `wanted`, in order of their last change."""
         runs = [self._entries(key, newest_first) for key in keys if key in self._buckets]
         merged = runs[0] if len(runs) == 1 else heapq.merge(*runs, reverse=newest_first)
         jobs = (job for _, _, job in merged if wanted(job))
         return list(islice(jobs, offset, offset + limit))
 
     def keys(self, states: Iterable[str] | None, kinds: Iterable[str]) -> list[Key]:
-        """The buckets that hold jobs of these states (None for all) and kinds."""
+        """Return the non-empty buckets of these states (None for all) and kinds."""
         states = None if states is None else set(states)
         kinds = set(kinds)
         return [
@@ -167,7 +164,7 @@ class Index:
 
 
 def _put(ordered: list[Any], item: Any) -> None:
-    """Add to a sorted list what is not there yet, most often at its end."""
+    """Insert into a sorted list unless present. The common case is an append."""
     if not ordered or ordered[-1] < item:
         ordered.append(item)
         return

@@ -1,7 +1,7 @@
-"""A job of the simulated tenant: what it is, and what state it is in at any moment.
+"""A job of the simulated tenant: its properties, and its state at any moment.
 
-Owns one timeline. A state is a function of the timeline and the time: no timer runs for a job, so 100,000 of them
-cost nothing while nobody asks. Never renders an answer.
+Owns one timeline. The state is computed from the timeline and the time: no timer runs for a job, so 100,000 jobs
+cost nothing between requests. Leaves the rendering of answers to `answers`.
 """
 
 from bisect import bisect_right
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from daemon.sim.orders import CallbackConfig
 
 Entry = tuple[float, float, float, str, bytes]
-"""(end of validity in monotonic seconds; epoch seconds from and before which its links are fresh enough; base URL;
+"""(end of validity in monotonic seconds; epoch seconds from and until which its links may be repeated; base URL;
 the JSON)."""
 
 
 class Job:
-    """One job. `times` are monotonic seconds at which the `states` begin; `pos` is where it was last seen."""
+    """One job. `times` are monotonic seconds at which the `states` begin; `pos` is the index found last."""
 
     __slots__ = (
         "asset_id",
@@ -52,33 +52,32 @@ class Job:
         self.kind = kind
         self.name = name
         self.spoken = spoken
-        """Seconds of content: what the finished video lasts."""
+        """Length of the finished video in seconds."""
         self.script_chars = 0
         self.script_id = ""
         self.asset_id = ""
         self.user_id: str | None = None
         self.request: dict[str, Any] | None = None
-        """The body that created it; None where it was made by the control endpoints."""
+        """The request body that created it; None for jobs made by the control endpoints."""
         self.callback: CallbackConfig | None = None
-        """Who is to be told of its end."""
         self.requeued: tuple[int, ...] = ()
-        """The requeue faults that have hit it."""
+        """Numbers of the requeue faults that have hit it."""
         self.times: list[float] = []
         self.states: list[str] = []
         self.created_wall = 0.0
         self.born = (0.0, 0)
-        """(creation by the service's clock, number): its place in the order of creation."""
+        """(creation in epoch seconds by the service's clock, number): its sort key in order of creation."""
         self.pos = 0
         self.version = 0
         self.cached: tuple[float, str, bytes] | None = None
-        """(end of validity, base URL, body) of its last answer while it was under way."""
+        """(end of validity in monotonic seconds, base URL, body) of its last show answer before success."""
         self.entry: Entry | None = None
-        """Its last rendering in a list."""
+        """Its last list entry."""
         self.bucket = ("", "")
         self.changed = 0.0
 
     def seek(self, now: float) -> str:
-        """The state at `now`; `now` must not go back."""
+        """Return the state at `now` (monotonic seconds), which must not decrease between calls."""
         times, pos = self.times, self.pos
         last = len(times) - 1
         while pos < last and times[pos + 1] <= now:
@@ -87,22 +86,22 @@ class Job:
         return self.states[pos]
 
     def at(self, moment: float) -> int:
-        """Its position in `times` at a moment, which may lie before the last `seek`; -1 before its creation."""
+        """Return the index in `times` at a moment, which may be before the last `seek`; -1 before its creation."""
         times, pos = self.times, self.pos
         if times[pos] <= moment and (pos + 1 == len(times) or moment < times[pos + 1]):
             return pos
         return bisect_right(times, moment) - 1
 
     def next_change(self) -> float | None:
-        """When the state changes next (monotonic seconds), as of the last `seek`; None for never."""
+        """Return when the state changes next (monotonic seconds) after the last `seek`; None for never."""
         return self.times[self.pos + 1] if self.pos + 1 < len(self.times) else None
 
     def wall(self, moment: float) -> float:
-        """The service's wall clock (epoch seconds) at a monotonic moment of this job's life."""
+        """Convert a monotonic moment of this job's life to the service's wall clock (epoch seconds)."""
         return self.created_wall + (moment - self.times[0])
 
     def first(self, state: str, pos: int) -> float | None:
-        """When the job first came into `state` (monotonic seconds), as of position `pos`."""
+        """Return when the job first entered `state` (monotonic seconds), up to position `pos`; None for never."""
         for place in range(pos + 1):
             if self.states[place] == state:
                 return self.times[place]
@@ -110,5 +109,5 @@ class Job:
 
     @property
     def failure(self) -> JobFailure:
-        """Why it failed, if it did."""
+        """The error it reports if it fails."""
         return FAILURES[self.number % len(FAILURES)]

@@ -1,7 +1,7 @@
-"""The kinds of jobs that the simulator has, one row each, and the states that end a job.
+"""The kinds of jobs that the simulator offers, one row each, and the states that end a job.
 
-Owns what differs between kinds. Never holds a job.
-Source: the API document, and the official SDK for the kinds after the two videos.
+Owns all differences between kinds.
+Source: the API document for the two video kinds, the official SDK for the others.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ ENDED: Final = frozenset({"SUCCEED", "PARTIAL_SUCCEED", "FAILED", "CANCELED"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind of job: how requests name it and what its jobs can be."""
+    """A kind of job: its names in requests and the properties of its jobs."""
 
     name: str
     segment: str
-    """What stands between the project id and the job id in its path."""
+    """The path segment between the project id and the job id."""
     job_type: str = ""
-    """As its answers and the list's filter write it; empty where they know none."""
+    """The `job_type` of its answers and of the list's filter; empty if it has none."""
     listed: bool = False
-    """Whether the list operation knows its jobs, and clients may create and cancel them."""
+    """Whether the list operation includes its jobs, and clients may create and cancel them."""
     makes_video: bool = False
     """Whether success leaves a video asset."""
     has_preview: bool = False
     scripted: bool = False
-    """Whether answers can carry the scripts, and a longer script takes longer."""
+    """Whether answers can include scripts, and longer scripts take longer to produce."""
     seconds: float = 0.0
-    """The usual time in production where no script decides it."""
+    """The usual seconds in production of a kind without scripts."""
     freezes: bool = False
-    """Whether its jobs may come into BLOCK."""
+    """Whether its jobs may enter BLOCK."""
     may_half_succeed: bool = False
-    """Whether its jobs may come into PARTIAL_SUCCEED."""
+    """Whether its jobs may end in PARTIAL_SUCCEED."""
 
 
 AVATAR: Final = Kind(

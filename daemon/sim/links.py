@@ -1,4 +1,4 @@
-"""Signed, expiring URLs, as object storage makes and checks them.
+"""Makes and checks signed, expiring URLs like those of object storage.
 
 Owns the signature of a link (`AccessKeyId`, `Expires` in epoch seconds, `Signature`) and the XML of a refusal.
 Source: Huawei Cloud OBS, "Authentication of Signature in a URL": base64(HMAC-SHA1(secret, method, three empty
@@ -18,14 +18,14 @@ COVER, PREVIEW, MAIN = "cover.png", "preview.mp4", "video.mp4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageRefusal:
-    """Why object storage does not hand out a file: its status, code and message."""
+    """Object storage's refusal to serve a file: its status, code and message."""
 
     status: int
     code: str
     message: str
 
     def xml(self, request_id: str) -> bytes:
-        """The body of the refusal."""
+        """Return the body of the refusal."""
         return (
             '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
             f"<Error><Code>{self.code}</Code><Message>{self.message}</Message>"
@@ -53,14 +53,14 @@ class FileLinks:
         self._secret = settings.storage_secret.encode()
 
     def sign(self, base: str, asset_id: str, file: str, *, expires: int) -> str:
-        """A URL under `base` (`http://host:port`) for a file of an asset that works until `expires` (epoch
+        """Return a URL for an asset's file under `base` (`http://host:port`); it expires at `expires` (epoch
         seconds)."""
         path = f"/{self._settings.project_id}/{asset_id}/{file}"
         signature = quote(self._signature("GET", path, str(expires)), safe="")
         return f"{base}{path}?AccessKeyId={self._settings.storage_key}&Expires={expires}&Signature={signature}"
 
     def check(self, method: str, path: str, query: str, *, now: float) -> StorageRefusal | None:
-        """None where the link is good at `now` (epoch seconds)."""
+        """Return why the link is refused at `now` (epoch seconds); None if it is valid."""
         given = dict(parse_query(query))
         expires = given.get("Expires", "")
         if not {"AccessKeyId", "Expires", "Signature"} <= given.keys():
@@ -70,7 +70,7 @@ class FileLinks:
         if now >= int(expires):
             return _EXPIRED
         wanted = self._signature(method, path, expires)
-        # a '+' that was not quoted arrives as a space
+        # parse_query decodes an unquoted '+' to a space
         same = hmac.compare_digest(given["Signature"].replace(" ", "+").encode(), wanted.encode())
         return None if same else _WRONG
 

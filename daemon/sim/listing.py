@@ -1,6 +1,6 @@
-"""The list operation's query: every parameter, checked, and the page of jobs that it means.
+"""The list operation's query: checks every parameter and finds the page of jobs.
 
-Owns the reading of the query and the choice between the index and a look at every job. Never renders.
+Owns the parsing of the query and the choice between the index and a scan. Leaves the rendering to `answers`.
 Source: the list operation's page and the official SDK's request class.
 """
 
@@ -21,7 +21,7 @@ _SORT_KEYS = ("create_time", "update_time", "asset_order")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuery:
-    """A checked query. `since` and `before` bound the creation (epoch seconds); None filters nothing."""
+    """A checked query. Creation is in [since, before) (epoch seconds); a filter that is None admits all jobs."""
 
     offset: int
     limit: int
@@ -38,11 +38,11 @@ class ListQuery:
 
     @property
     def by_text(self) -> bool:
-        """Whether it looks into texts, which no index knows."""
+        """Whether it filters by text fields, which are not indexed."""
         return self.script_id is not None or self.asset_name is not None
 
     def wants(self, job: Job) -> bool:
-        """Whether everything but the state fits."""
+        """Whether the job passes all filters except that by state."""
         return (
             self.since <= job.created_wall < self.before
             and job.kind.name in self.kinds
@@ -50,7 +50,7 @@ class ListQuery:
         )
 
     def was_created(self, job: Job) -> bool:
-        """Whether its creation fits."""
+        """Whether the job was created in the requested range."""
         return self.since <= job.created_wall < self.before
 
     def _texts_fit(self, job: Job) -> bool:
@@ -64,8 +64,8 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A list that does not see the jobs as they are: it is asked of a past `moment` (monotonic seconds), some jobs
-    are `hidden` from it, and its order is that of `shuffle` (None: as asked)."""
+    """A list's distorted view of the jobs: as of `moment` (monotonic seconds), without the `hidden` ones, in an
+    order derived from `shuffle` (None: the requested order)."""
 
     moment: float
     hidden: Callable[[Job], bool]
@@ -73,7 +73,7 @@ class View:
 
 
 def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
-    """The query of a request made at `now` (epoch seconds). Raises `ErrorAnswer` for a bad parameter."""
+    """Parse the query of a request made at `now` (epoch seconds). Raises `ErrorAnswer` for a bad parameter."""
     query = _Query(pairs)
     since, until = query.time("create_since"), query.time("create_until")
     job_type = query.choice("job_type", tuple(_JOB_TYPES))
@@ -88,7 +88,7 @@ def read_query(pairs: Sequence[tuple[str, str]], *, now: float) -> ListQuery:
         kinds=LISTED if job_type is None else frozenset({_JOB_TYPES[job_type]}),
         by_update=query.choice("sort_key", _SORT_KEYS) == "update_time",
         newest_first=query.choice("sort_dir", ("asc", "desc")) == "desc",
-        # times are written in whole seconds, cut off: a bound means what a reader of those times would expect
+        # answers truncate times to seconds: the bounds are rounded so that they agree with the times shown
         since=now - MONTH if since is None else ceil(since),
         before=inf if until is None else floor(until) + 1,
         script_id=query.one("script_id"),
@@ -106,7 +106,7 @@ class _Query:
                 self._values.setdefault(name, []).append(value)
 
     def many(self, name: str) -> list[str]:
-        """Every value; a repeated name and a comma-separated one mean the same."""
+        """Return every value, whether the name is repeated or its value is separated by commas."""
         values = self._values.get(name, [])
         if not any("," in value for value in values):
             return values
@@ -141,11 +141,11 @@ class _Query:
 
 
 def find(book: Book, query: ListQuery, *, now: float, view: View | None = None) -> tuple[int, list[Job]]:
-    """How many jobs fit, and the page asked for. `now` is monotonic seconds."""
+    """Return how many jobs match, and the requested page. `now` is monotonic seconds."""
     index = book.index
     index.advance(now)
     if query.job_ids is not None or query.by_text or view is not None:
-        return _look_at_each(book, query, now, view)
+        return _scan(book, query, now, view)
     keys = index.keys(query.states, query.kinds)
     count = index.count(keys, since=query.since, before=query.before)
     if query.by_update:
@@ -164,7 +164,7 @@ def find(book: Book, query: ListQuery, *, now: float, view: View | None = None) 
     return count, page
 
 
-def _look_at_each(book: Book, query: ListQuery, now: float, view: View | None) -> tuple[int, list[Job]]:
+def _scan(book: Book, query: ListQuery, now: float, view: View | None) -> tuple[int, list[Job]]:
     candidates: Iterable[Job] = book.all()
     if query.job_ids is not None:
         found = map(book.get, dict.fromkeys(query.job_ids))
@@ -176,18 +176,14 @@ def _look_at_each(book: Book, query: ListQuery, now: float, view: View | None) -
     if query.states is not None:
         fitting = [job for job in fitting if job.states[job.at(moment)] in query.states]
     if view is not None and view.shuffle is not None:
-        fitting.sort(key=lambda job: stir(job.job_id, view.shuffle))
+        fitting.sort(key=lambda job: hash_fraction(job.job_id, view.shuffle))
     elif query.by_update:
         fitting.sort(key=lambda job: (job.times[job.at(moment)], job.number), reverse=query.newest_first)
     else:
-        fitting.sort(key=_born, reverse=query.newest_first)
+        fitting.sort(key=lambda job: job.born, reverse=query.newest_first)
     return len(fitting), fitting[query.offset : query.offset + query.limit]
 
 
-def _born(job: Job) -> tuple[float, int]:
-    return job.born
-
-
-def stir(job_id: str, salt: int | None) -> float:
-    """A number from 0 to 1 that is always the same for a job and a salt and looks like chance."""
+def hash_fraction(job_id: str, salt: int | None) -> float:
+    """Return a pseudo-random number in [0, 1) that depends only on the job and the salt."""
     return crc32(f"{salt}/{job_id}".encode()) / 2**32

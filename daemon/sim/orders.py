@@ -1,6 +1,6 @@
-"""What a test asks of a new job, read and checked before anything is made.
+"""Orders for new jobs from the control interface, parsed and checked before any job is created.
 
-Owns the keys of the control interface's jobs, and those of `callback_config`. Never makes a job.
+Owns the keys of the control interface's jobs, and those of `callback_config`. Leaves the creation to `book`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,31 +14,32 @@ from daemon.sim.plans import Step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackConfig:
-    """Where to tell of a job's end, and how to prove who tells it."""
+    """Where to send a job's callback, and how to authenticate the sender."""
 
     url: str
     auth_type: Literal["NONE", "MSS_A"] = "NONE"
     key: str = ""
 
 
-_KEYS: Final[dict[str, type | tuple[type, ...]]] = {
-    "kind": str,
-    "count": int,
-    "job_id": str,
-    "name": str,
-    "script_chars": int,
-    "timeline": (list, tuple),
-    "created_ago": (int, float),
-    "callback_config": (dict, CallbackConfig),
+_KEYS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "kind": ((str,), "a string"),
+    "count": ((int,), "an integer"),
+    "job_id": ((str,), "a string"),
+    "name": ((str,), "a string"),
+    "script_chars": ((int,), "an integer"),
+    "timeline": ((list, tuple), "a list"),
+    "created_ago": ((int, float), "a number of seconds"),
+    "callback_config": ((dict, CallbackConfig), "an object with callback_url, auth_type and key"),
 }
+"""Key to the types of its value and their description in errors."""
 _MAX_JOBS: Final = 1_000_000
 _MAX_AGE: Final = 10 * 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOrder:
-    """Jobs to make, all alike. None is made up from the seed. `timeline` is in seconds before division by the
-    speed; it began with the creation, `created_ago` seconds of the wall clock ago."""
+    """Identical jobs to create; values that are None are made up from the seed. `timeline` is in seconds before
+    division by the speed; it starts at the creation, `created_ago` seconds of the wall clock ago."""
 
     kind: Kind
     count: int = 1
@@ -51,18 +52,18 @@ class JobOrder:
 
 
 def read_order(given: Mapping[str, Any]) -> JobOrder:
-    """The order in `given`, whose values may be None. Raises ValueError."""
+    """Parse an order, whose values may be None. Raises ValueError."""
     chosen = {name: value for name, value in given.items() if value is not None}
     for name in given:
         if name not in _KEYS:
-            raise ValueError(f"there is no key {name!r}; there are {', '.join(_KEYS)}")
+            raise ValueError(f"unknown key {name!r}; the keys are {', '.join(_KEYS)}")
     for name, value in chosen.items():
-        wanted = _KEYS[name]
-        if not isinstance(value, wanted) or isinstance(value, bool):
-            raise ValueError(f"{name} must be {_NAMES[name]}")  # noqa: TRY004 - one error for every bad order
+        types, description = _KEYS[name]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise ValueError(f"{name} must be {description}")  # noqa: TRY004 - one error for every bad order
     kind = KINDS.get(chosen.pop("kind", "avatar"))
     if kind is None:
-        raise ValueError(f"there is no kind {given['kind']!r}; there are {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind {given['kind']!r}; the kinds are {', '.join(KINDS)}")
     if "timeline" in chosen:
         chosen["timeline"] = check_timeline(chosen["timeline"])
     if "callback_config" in chosen:
@@ -73,7 +74,7 @@ def read_order(given: Mapping[str, Any]) -> JobOrder:
 
 
 def read_callback_config(given: Mapping[str, Any]) -> CallbackConfig:
-    """The `callback_config` of a request. Raises ValueError that names the key at fault."""
+    """Parse the `callback_config` of a request. Raises ValueError with the name of a bad key."""
     url, auth_type, key = given.get("callback_url"), given.get("auth_type"), given.get("key")
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise ValueError("callback_config.callback_url")
@@ -93,18 +94,6 @@ def _callback(given: Mapping[str, Any] | CallbackConfig) -> CallbackConfig:
         raise ValueError(f"{error} is missing or wrong") from None
 
 
-_NAMES: Final = {
-    "kind": "a text",
-    "count": "a whole number",
-    "job_id": "a text",
-    "name": "a text",
-    "script_chars": "a whole number",
-    "timeline": "a list",
-    "created_ago": "a number of seconds",
-    "callback_config": "an object with callback_url, auth_type and key",
-}
-
-
 def _check_ranges(order: JobOrder) -> None:
     if not 1 <= order.count <= _MAX_JOBS:
         raise ValueError(f"count must be 1 to {_MAX_JOBS}")
@@ -119,11 +108,11 @@ def _check_ranges(order: JobOrder) -> None:
 
 
 def check_timeline(timeline: Sequence[Step]) -> list[Step]:
-    """The timeline, checked: `[state, seconds]` pairs, the last state stays. Raises ValueError."""
+    """Check a timeline of `[state, seconds]` pairs and let its last state last forever. Raises ValueError."""
     checked: list[Step] = []
     for step in timeline:
         if not isinstance(step, list | tuple) or len(step) != 2:
-            raise ValueError(f"{step!r} is not a pair of a state and its seconds")
+            raise ValueError(f"{step!r} is not a pair of a state and seconds")
         state, seconds = step
         if not isinstance(state, str) or not state:
             raise ValueError(f"{state!r} is not a state")
@@ -135,6 +124,6 @@ def check_timeline(timeline: Sequence[Step]) -> list[Step]:
     if not checked:
         raise ValueError("the timeline is empty")
     if any(seconds is None for _, seconds in checked[:-1]):
-        raise ValueError("only the last state of a timeline may be without an end")
+        raise ValueError("only the last state of a timeline may have null seconds")
     checked[-1] = (checked[-1][0], None)
     return checked

@@ -1,16 +1,16 @@
-"""What will happen to a job: states and how long each lasts, drawn from a seeded workload.
+"""Draws the timelines of jobs, their states and how long each lasts, from a seeded workload.
 
-Owns the workload's shape. Seconds here are those of a service at speed 1. Never looks at a clock.
+Owns the workload's shape. Seconds here are those of a service at speed 1. Reads no clock.
 
     WAITING      at least 5 s, bursty: the queue is calm or congested, and stays so for a while
     PROCESSING   30 s + 2.9 x the spoken seconds, times a lognormal factor (sigma 0.25);
                  3 % take 3 to 12 times as long
     5 %          fail early, some seconds into PROCESSING
-    1.5 %        are canceled by somebody while they wait
+    1.5 %        are canceled while they wait
     1.5 %        are frozen (BLOCK) half-way, thaw after 1 to 15 minutes, and go on
 
-A kind without a script has its usual time in place of the script's; one that cannot freeze does not; where
-success can be partial, a tenth is.
+Kinds without scripts have their usual time instead. Only kinds that freeze are frozen. Where success can be
+partial, a tenth of it is.
 """
 
 import random
@@ -26,7 +26,7 @@ Step = tuple[str, float | None]
 
 SHORTEST_WAIT: Final = 5.0
 _BURST_TURNS: Final = {False: 0.04, True: 0.12}
-"""Chance, at each new job, that a calm queue congests and a congested one calms."""
+"""Probability at each new job that a calm queue becomes congested (False) or a congested one calm (True)."""
 _MEAN_WAIT: Final = {False: 12.0, True: 90.0}
 _BASE: Final = 30.0
 _PER_SPOKEN_SECOND: Final = 2.9
@@ -37,29 +37,30 @@ _TAG = re.compile(r"<[^>]*>")
 CHARS_PER_SECOND = 14.0
 """About 150 English words a minute (API document, Table 8)."""
 _HAN_PER_SECOND = 250 / 60
-"""About 250 Chinese characters a minute (the same table in Chinese)."""
+"""About 250 Chinese characters a minute (the same table of the Chinese document)."""
 
 
 def spoken_seconds(text: str, *, speed: int = 100) -> float:
-    """How long a voice at `speed` (100 is normal, 200 twice as fast) speaks `text`; SSML tags are silent."""
+    """Return the seconds that a voice at `speed` (100 is normal, 200 twice as fast) takes to speak `text`, without
+    SSML tags."""
     plain = _TAG.sub("", text)
     han = sum(1 for char in plain if "\u3040" <= char <= "\u9fff")
     return (han / _HAN_PER_SECOND + (len(plain) - han) / CHARS_PER_SECOND) * 100 / speed
 
 
 class Timelines:
-    """Draws plans; the same random source gives the same plans in the same order."""
+    """Draws timelines; the same random source gives the same timelines in the same order."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._congested = False
 
     def script_chars(self) -> int:
-        """A script's length in characters: most have some hundred, few have thousands."""
+        """Draw a script's length in characters: most have some hundred, few have thousands."""
         return min(9_000, max(40, round(self._rng.lognormvariate(6.3, 0.7))))
 
     def plan(self, spoken: float, kind: Kind = AVATAR) -> list[Step]:
-        """The life of a job of `kind`; its script takes `spoken` seconds to say where it has one."""
+        """Draw the timeline of a job of `kind`, whose script, if any, takes `spoken` seconds to speak."""
         rng = self._rng
         if rng.random() < _BURST_TURNS[self._congested]:
             self._congested = not self._congested
@@ -95,7 +96,7 @@ class Timelines:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailure:
-    """Why a job failed, in the service's words."""
+    """The service's error code and message for a failed job."""
 
     code: str
     message: str
@@ -110,4 +111,4 @@ FAILURES: Final[Sequence[JobFailure]] = (
     JobFailure(code="MSS.10004012", message="Failed to download the background file"),
     JobFailure(code="MSS.10001009", message="The virtual avatar model is not available"),
 )
-"""Made up in the service's form: the document lists no production errors."""
+"""Invented in the service's format: the document lists no production errors."""

@@ -1,6 +1,6 @@
-"""Bends a job's body the ways in which the document, its example and the SDK are known to disagree.
+"""Modifies a job's body in the ways in which the document, its example and the SDK are known to disagree.
 
-Owns what each fault of stage BODY does. Works on plain dicts just before they are sent.
+Owns the effect of each fault of stage BODY. Works on plain dicts just before they are sent.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def _object_for_array(body: Body, _fault: ActiveFault) -> bool:
 
 
 def _script(body: Body) -> Body:
-    """The first script of the body, made where there is none: answers carry scripts that nobody asked for."""
+    """Return the first script of the body. If there is none, add one: the answer then has unrequested scripts."""
     scripts: list[Body] = body.setdefault("shoot_scripts", [])
     if not scripts:
         text = {"script_type": "TEXT", "text_config": {"text": "Hello, everyone."}}
@@ -79,7 +79,7 @@ BENDS: Final[dict[str, Callable[[Body, ActiveFault], bool]]] = {
     "quirk_object_for_array": _object_for_array,
     "unknown_state": _unknown_state,
 }
-"""Fault to what it does; each returns whether it changed anything."""
+"""Fault name to function; each returns whether it changed the body."""
 
 SCRIPT_BENDS: Final = frozenset({"quirk_position", "quirk_width", "quirk_object_for_array"})
-"""Those that need a kind with scripts."""
+"""The faults that apply only to kinds with scripts."""

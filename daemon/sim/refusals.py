@@ -1,7 +1,7 @@
-"""Errors in the shapes of the service and of the gateway in front of it, and what faults of stage INSTEAD answer.
+"""Error answers of the service and of the gateway in front of it, and the answers of faults of stage INSTEAD.
 
-Owns the codes and texts of both, and one function for each such fault, except `hang`, which answers nothing. A
-refusal is an exception so that any depth of an operation can give up with it.
+Owns the codes and texts of both, and one function for each such fault except `hang`, which does not answer. A
+refusal is an exception, so that an operation can raise it at any depth.
 Sources: the API document (Tables 29 to 32), the gateway's error code pages and its page on authentication errors.
 """
 
@@ -14,7 +14,8 @@ from daemon.sim.wire import HTML, Answer
 
 
 class ErrorAnswer(Exception):
-    """The request ends with this error answer. `gateway` tells whose shape it has."""
+    """Ends a request with this error answer, in the gateway's format if `gateway` is set, else in the service's.
+    `retry_after` is in seconds."""
 
     def __init__(
         self, status: int, code: str, message: str, *, gateway: bool = False, retry_after: float | None = None
@@ -27,7 +28,7 @@ class ErrorAnswer(Exception):
         self.retry_after = retry_after
 
     def body(self, request_id: str) -> bytes:
-        """The JSON body; the gateway's carries the request id too."""
+        """Return the JSON body; the gateway's includes the request id."""
         if self.gateway:
             shape = {"error_msg": self.message, "error_code": self.code, "request_id": request_id}
         else:
@@ -41,34 +42,34 @@ INTERNAL: Final = "MSS.00000004"
 
 
 def invalid(what: str) -> ErrorAnswer:
-    """The service does not take this parameter."""
+    """Return the service's refusal of a parameter."""
     return ErrorAnswer(400, INVALID, f"Invalid parameter: {what}")
 
 
 def not_found() -> ErrorAnswer:
-    """The service knows no such job or asset."""
+    """Return the service's answer about an unknown job or asset."""
     return ErrorAnswer(404, NOT_FOUND, "Not Found")
 
 
 def no_such_api() -> ErrorAnswer:
-    """The gateway knows no such operation: a wrong path, method or endpoint."""
+    """Return the gateway's answer to an unknown operation: a wrong path, method or endpoint."""
     return ErrorAnswer(
         404, "APIG.0101", "The API does not exist or has not been published in the environment", gateway=True
     )
 
 
 def bad_identity(why: str) -> ErrorAnswer:
-    """The gateway does not accept who is asking."""
+    """Return the gateway's refusal of the caller's credentials."""
     return ErrorAnswer(401, "APIG.0301", f"Incorrect IAM authentication information: {why}", gateway=True)
 
 
 def denied(why: str) -> ErrorAnswer:
-    """The gateway knows who is asking and says no."""
+    """Return the gateway's refusal of an authenticated caller."""
     return ErrorAnswer(403, "APIG.0306", f"API access denied: {why}", gateway=True)
 
 
 def throttled(retry_after: float | None = None) -> ErrorAnswer:
-    """The gateway has let in as many as it may."""
+    """Return the gateway's refusal of a request above the rate limit."""
     return ErrorAnswer(
         429,
         "APIG.0308",
@@ -84,13 +85,13 @@ _PORTAL: Final = (
 
 
 def refused(refusal: ErrorAnswer, request_id: str) -> Answer:
-    """A refusal as an answer."""
+    """Turn a refusal into an answer."""
     extra = () if refusal.retry_after is None else (("Retry-After", f"{refusal.retry_after:g}"),)
     return Answer(status=refusal.status, body=refusal.body(request_id), extra=extra)
 
 
 def substitute(fault: ActiveFault, request_id: str) -> Answer:
-    """What is answered instead of looking at the request."""
+    """Return the answer of a fault of stage INSTEAD."""
     given = _SUBSTITUTES[fault.name](fault)
     return refused(given, request_id) if isinstance(given, ErrorAnswer) else given
 

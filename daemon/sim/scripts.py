@@ -1,6 +1,6 @@
-"""What made-up jobs are called, say and look like.
+"""Names, scripts and request bodies of made-up jobs.
 
-Owns the words. Everything follows from a job's number and the length of its script: nothing is stored.
+Owns the texts. Everything derives from a job's number and the length of its script; nothing is stored.
 """
 
 import random
@@ -20,7 +20,7 @@ _SENTENCES: Final = (
     "Today we look at three things that changed this week.",
     "Let us begin with the one that most of you asked about.",
     "The new line is quieter, lighter and easier to repair.",
-    "大家好，欢迎收看本期节目。",  # noqa: RUF001 - that is how Chinese is written
+    "大家好，欢迎收看本期节目。",  # noqa: RUF001 - Chinese punctuation
     "Every part can be replaced by hand, without a tool.",
     "If you have a question, write it below and we will answer.",
     "Thank you for watching, and see you next time.",
@@ -28,12 +28,12 @@ _SENTENCES: Final = (
 
 
 def job_name(number: int) -> str:
-    """A title for the job with this number."""
+    """Return a title for the job with this number."""
     return f"{_SUBJECTS[number % len(_SUBJECTS)]} {number + 1}"
 
 
 def script_text(number: int, chars: int) -> str:
-    """A script of exactly `chars` characters."""
+    """Return a script of exactly `chars` characters."""
     text = ""
     for at in count(number):
         text += _SENTENCES[at % len(_SENTENCES)] + " "
@@ -43,8 +43,8 @@ def script_text(number: int, chars: int) -> str:
 
 
 def made_up_request(number: int, chars: int, *, avatar: bool) -> dict[str, Any]:
-    """The body that could have created the job: scripts, voice and video in the document's types."""
-    rng = random.Random(f"look/{number}")  # noqa: S311 - a repeatable look, not a secret
+    """Return a body that could have created the job: scripts, voice and video in the document's types."""
+    rng = random.Random(f"look/{number}")  # noqa: S311 - repeatable, not a secret
     portrait = rng.random() < 0.5
     width, height = (1080, 1920) if portrait else (1920, 1080)
     script: dict[str, Any] = {"script_type": "TEXT", "text_config": {"text": script_text(number, chars)}}

@@ -1,6 +1,6 @@
-"""The simulator as a command: runs until it is told to stop, and says how to reach it.
+"""Runs the simulator until a signal stops it, and announces how to reach it.
 
-Owns the words that a person sees. Never reads the command line.
+Owns the text shown to the user. Leaves the command line to `cli`.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from daemon.sim.settings import SettledSettings, SimSettings
 
 
 async def serve(settings: SimSettings, *, announce: Callable[[str], None]) -> None:
-    """Run until cancelled or until SIGTERM or SIGINT; `announce` gets the text about addresses and keys once it
-    listens. Raises ValueError for bad settings, OSError where the address is taken."""
+    """Run until cancelled or until SIGTERM or SIGINT. `announce` gets the text with addresses and keys once the
+    simulator listens. Raises ValueError for bad settings, OSError if the address is in use."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     handled = []
@@ -32,7 +32,7 @@ async def serve(settings: SimSettings, *, announce: Callable[[str], None]) -> No
 
 
 def announcement(url: str, settings: SettledSettings) -> str:
-    """Where it listens, every credential, a config for wrapd and a first request."""
+    """Return a text with the address, every credential, a config for wrapd and a first request."""
     return f"""\
 MetaStudio simulator on {url}  (region {settings.region}, speed {settings.speed:g}, seed {settings.seed})
 
@@ -49,7 +49,7 @@ For wrapd:
   project_id = "{settings.project_id}"
   auth = {{ method = "aksk", access_key = "{settings.access_key}", secret_key = "{settings.secret_key}" }}
 
-A job, and a look at it:
+Create a job and query it:
 
   curl -X POST {url}/_sim/jobs -d '{{"kind": "avatar"}}'
   curl -H 'X-Auth-Token: {settings.token}' {url}/v1/{settings.project_id}/2d-digital-human-videos/JOB_ID

@@ -1,6 +1,6 @@
-"""The simulator: its parts put together, and its life.
+"""The simulator: assembles its parts, starts and stops.
 
-Owns the listening socket. What a test may ask of it is `control`'s.
+Owns the listening socket. `control` has the methods for tests.
 """
 
 import asyncio
@@ -27,15 +27,14 @@ from daemon.sim.tenant import Tenant
 from daemon.sim.times import SimTime
 
 _MAX_LINE = 64 * 1024
-"""Bytes of a request line or header: a list may name 100 jobs of 128 characters."""
+"""Maximum bytes of a request line or header: a list may name 100 jobs of 128 characters."""
 
 
 class Simulator(Control):
-    """A MetaStudio of one tenant, with its IAM and its object storage, behind one address.
+    """A MetaStudio of one tenant, with its IAM and object storage, at one address.
 
-    Use it as an async context manager; `url` is its address. Everything that the control endpoints do can be
-    called here too, with the same names and meanings. Raises ValueError for settings that cannot be, OSError where
-    the address is taken.
+    Use it as an async context manager; `url` is its address. The methods of `Control` do the same as the control
+    endpoints. Raises ValueError for invalid settings, OSError if the address is in use.
     """
 
     def __init__(self, settings: SimSettings | None = None) -> None:
@@ -43,7 +42,7 @@ class Simulator(Control):
         clock = self.settings.clock
         faults, stats = Faults(), RequestCounts()
         time = SimTime(clock, lambda: faults.skew(clock.monotonic()) if faults.any else 0.0)
-        rng = random.Random(f"tokens/{self.settings.seed}")  # noqa: S311 - made-up tokens, to be repeated
+        rng = random.Random(f"tokens/{self.settings.seed}")  # noqa: S311 - made-up, repeatable tokens
         tenant = Tenant(self.settings, time, rng)
         book = Book(seed=self.settings.seed, speed=self.settings.speed, time=time)
         callbacks = Callbacks(time, unit=self.settings.callback_unit, signed=self.settings.callback_signed)
@@ -76,7 +75,7 @@ class Simulator(Control):
         await self.down()
 
     async def up(self) -> None:
-        """Listen; after `down()` on the same port as before."""
+        """Start listening; after `down()`, on the same port as before."""
         self._front.closing.clear()
         self._web = web.Server(
             self._front.handle,
@@ -93,7 +92,7 @@ class Simulator(Control):
         self._callbacks.up()
 
     async def down(self) -> None:
-        """Stop listening and end all connections: to a client the service has gone. Jobs live on."""
+        """Stop listening and end all connections, as if the service were down. Jobs keep their timelines."""
         self._front.closing.set()
         await self._callbacks.down()
         if self._listener is not None:
@@ -105,7 +104,7 @@ class Simulator(Control):
 
     @property
     def url(self) -> str:
-        """The address, `http://host:port`; of API, IAM, files and control alike."""
+        """The address, `http://host:port`, of the API, IAM, files and control endpoints."""
         host = self.settings.listen_host
         shown = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - shown, not bound
         return f"http://{shown or (f'[{host}]' if ':' in host else host)}:{self._port}"

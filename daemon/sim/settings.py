@@ -1,6 +1,6 @@
-"""What a simulated service is told: where it listens, whose keys it knows, how fast it lets requests in.
+"""The simulator's settings: where it listens, which credentials it accepts, and its rate limits.
 
-Owns the defaults, the documented limits of the regions, and the making-up of credible values. Never does I/O.
+Owns the defaults, the documented limits of the regions, and made-up values that look real. Does no I/O.
 """
 
 import base64
@@ -16,7 +16,7 @@ REGION_LIMITS: Final[dict[str, tuple[float, float]]] = {
     "cn-east-3": (10.0, 3.0),
     "ap-southeast-3": (10.0, 3.0),
 }
-"""Requests a second that the service documents for a tenant: (show and list, create and cancel)."""
+"""The service's documented limits of a tenant, in requests a second: (show and list, create and cancel)."""
 
 Rate = float | None | Literal["documented"]
 """Requests a second; None for no limit; "documented" for the region's own limit."""
@@ -27,11 +27,11 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimSettings:
-    """How to simulate. Keys, ids and names that are None are made up from `seed`: the same seed, the same values.
+    """Settings of a simulator. Keys, ids and names that are None are made up from `seed`, always the same ones.
 
-    `port` 0 takes a free one. `speed` divides every duration of a job's life; 1 is real time. Rates are requests
-    a second for the tenant. `link_life` (signed URLs) and `token_life` (IAM tokens) are seconds of the wall
-    clock: `speed` does not shorten them.
+    `port` 0 means any free port. `speed` divides every duration in a job's life; 1 is real time. Rates are the
+    tenant's requests a second. `link_life` (signed URLs) and `token_life` (IAM tokens) are seconds of the wall
+    clock, not affected by `speed`.
     """
 
     listen_host: str = "127.0.0.1"
@@ -41,7 +41,7 @@ class SimSettings:
     access_key: str | None = None
     secret_key: str | None = None
     security_token: str | None = None
-    """Where given, the key pair is a temporary one: signed requests must carry this X-Security-Token."""
+    """If set, the key pair is temporary: signed requests must carry this X-Security-Token."""
     project_id: str | None = None
     token: str | None = None
     region: str = "cn-north-4"
@@ -50,41 +50,35 @@ class SimSettings:
     link_life: float = 86_400.0
     token_life: float = 86_400.0
     callback_unit: Unit = "ms"
-    """What the timestamp of a signed callback counts."""
+    """The unit of the timestamp of a signed callback."""
     callback_signed: Signed = "hex"
-    """The form of the timestamp in what is signed; in the query it is always hex."""
+    """The form of the timestamp in the signed string; in the query it is always hex."""
     iam_domain: str | None = None
     iam_user: str | None = None
     iam_password: str | None = None
     clock: Clock = field(default_factory=SystemClock)
 
     def settle(self) -> "SettledSettings":
-        """The same with nothing left open. Raises ValueError for values that cannot be simulated."""
+        """Decide every open value. Raises ValueError for values that cannot be simulated."""
         if not self.speed > 0:
             raise ValueError(f"speed is {self.speed}: it must be more than 0")
         show, write = REGION_LIMITS.get(self.region, (10.0, 3.0))
         rng = random.Random(f"keys/{self.seed}")  # noqa: S311 - made-up values must repeat, they guard nothing
-        made = _Made(
-            access_key="".join(rng.choices(_CAPITALS, k=20)),
-            secret_key="".join(rng.choices(_LETTERS, k=40)),
-            project_id=rng.randbytes(16).hex(),
-            token=f"MII{base64.urlsafe_b64encode(rng.randbytes(48)).decode().rstrip('=')}",
-            iam_password="".join(rng.choices(_LETTERS, k=16)),
-            domain_id=rng.randbytes(16).hex(),
-            user_id=rng.randbytes(16).hex(),
-            storage_key="".join(rng.choices(_CAPITALS, k=20)),
-            storage_secret="".join(rng.choices(_LETTERS, k=40)),
-        )
+        # drawn even where given, so that one given value does not change the others
+        access_key, secret_key = _drawn(rng, _CAPITALS, 20), _drawn(rng, _LETTERS, 40)
+        project_id = rng.randbytes(16).hex()
+        token = f"MII{base64.urlsafe_b64encode(rng.randbytes(48)).decode().rstrip('=')}"
+        iam_password = _drawn(rng, _LETTERS, 16)
         return SettledSettings(
             listen_host=self.listen_host,
             port=self.port,
             seed=self.seed,
             speed=self.speed,
-            access_key=self.access_key or made.access_key,
-            secret_key=self.secret_key or made.secret_key,
+            access_key=self.access_key or access_key,
+            secret_key=self.secret_key or secret_key,
             security_token=self.security_token,
-            project_id=self.project_id or made.project_id,
-            token=self.token or made.token,
+            project_id=self.project_id or project_id,
+            token=self.token or token,
             region=self.region,
             show_rate=show if self.show_rate == "documented" else self.show_rate,
             write_rate=write if self.write_rate == "documented" else self.write_rate,
@@ -94,31 +88,22 @@ class SimSettings:
             callback_signed=self.callback_signed,
             iam_domain=self.iam_domain or "studio",
             iam_user=self.iam_user or "wrapd",
-            iam_password=self.iam_password or made.iam_password,
-            domain_id=made.domain_id,
-            user_id=made.user_id,
-            storage_key=made.storage_key,
-            storage_secret=made.storage_secret,
+            iam_password=self.iam_password or iam_password,
+            domain_id=rng.randbytes(16).hex(),
+            user_id=rng.randbytes(16).hex(),
+            storage_key=_drawn(rng, _CAPITALS, 20),
+            storage_secret=_drawn(rng, _LETTERS, 40),
             clock=self.clock,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    access_key: str
-    secret_key: str
-    project_id: str
-    token: str
-    iam_password: str
-    domain_id: str
-    user_id: str
-    storage_key: str
-    storage_secret: str
+def _drawn(rng: random.Random, characters: str, length: int) -> str:
+    return "".join(rng.choices(characters, k=length))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledSettings:
-    """`SimSettings` with every value decided; what a running simulator works with."""
+    """`SimSettings` with every value decided, as a running simulator uses them."""
 
     listen_host: str
     port: int
@@ -142,6 +127,6 @@ class SettledSettings:
     domain_id: str
     user_id: str
     storage_key: str
-    """The access key id that signs file URLs; not the tenant's own."""
+    """The access key id in signed file URLs; it is not the tenant's."""
     storage_secret: str
     clock: Clock

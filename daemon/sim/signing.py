@@ -1,7 +1,7 @@
-"""Checks SDK-HMAC-SHA256 signatures the way the gateway does: from the request as it came over the wire.
+"""Checks SDK-HMAC-SHA256 signatures like the gateway, from the request as received.
 
-Owns the canonical form of a request on the receiving side. It honours SignedHeaders as sent. Never decides what a
-failure leads to (`tenant` does), never trusts a hash that the client claims for its body.
+Owns the canonical form of a request on the receiving side. Honours SignedHeaders as sent, and hashes the body
+itself instead of trusting the client's hash. `tenant` decides the consequences of a failure.
 Source: Huawei Cloud's API Request Signing Guide, and what its SDK puts on the wire.
 """
 
@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, unquote_plus
 
 ALGORITHM = "SDK-HMAC-SHA256"
 MAX_AGE = 900.0
-"""Seconds that a signature's X-Sdk-Date may differ from the service's clock, either way."""
+"""Maximum difference in seconds, either way, between a signature's X-Sdk-Date and the service's clock."""
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 _AUTHORIZATION = re.compile(
@@ -30,7 +30,7 @@ _DATE = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureClaim:
-    """What an Authorization header says: who signed, which headers, and the signature (hex)."""
+    """The contents of an Authorization header: the signer's access key, the signed headers, the hex signature."""
 
     access_key: str
     signed_headers: str
@@ -38,7 +38,7 @@ class SignatureClaim:
 
 
 def parse_authorization(header: str) -> SignatureClaim | None:
-    """The claim of an Authorization header; None for another scheme or a malformed one."""
+    """Parse an Authorization header; return None for another scheme or a malformed header."""
     found = _AUTHORIZATION.fullmatch(header.strip())
     if found is None:
         return None
@@ -49,7 +49,7 @@ def parse_authorization(header: str) -> SignatureClaim | None:
 
 @lru_cache(maxsize=256)
 def parse_date(text: str) -> float | None:
-    """Epoch seconds of an X-Sdk-Date (`YYYYMMDD'T'HHMMSS'Z'`); None where it is not one."""
+    """Return the epoch seconds of an X-Sdk-Date (`YYYYMMDD'T'HHMMSS'Z'`); None if it is malformed."""
     if _DATE.fullmatch(text) is None:
         return None
     try:
@@ -58,16 +58,9 @@ def parse_date(text: str) -> float | None:
         return None
 
 
-def parse_query(query: str) -> list[tuple[str, str]]:
-    """The decoded pairs of a raw query, in the order of the wire; a name without `=` has an empty value."""
-    if not query:
-        return []
-    return list(_parse(query))
-
-
-@lru_cache(maxsize=16)
-def _parse(query: str) -> tuple[tuple[str, str], ...]:
-    """A request's query is needed several times; a list by ids has a hundred pairs."""
+@lru_cache(maxsize=16)  # each request parses its query several times, and a list by ids has a hundred pairs
+def parse_query(query: str) -> tuple[tuple[str, str], ...]:
+    """Return the decoded pairs of a raw query in the order sent; a name without `=` has an empty value."""
     pairs = (part.partition("=") for part in query.split("&") if part)
     if "%" not in query and "+" not in query:
         return tuple((name, value) for name, _, value in pairs)
@@ -75,14 +68,14 @@ def _parse(query: str) -> tuple[tuple[str, str], ...]:
 
 
 def canonical_path(path: str) -> str:
-    """The canonical URI: each part decoded and quoted once, always ending with a slash."""
+    """Return the canonical URI: each part decoded and quoted once, with a slash at the end."""
     if _PLAIN_PATH.fullmatch(path) is None:
         path = "/".join(quote(part, safe="~") for part in unquote(path).split("/"))
     return path if path.endswith("/") else f"{path}/"
 
 
 def canonical_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """The canonical query: sorted by decoded name and value, then quoted; a repeated name once for each value."""
+    """Return the canonical query: sorted by decoded name and value, then quoted; repeated names are kept."""
     return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in sorted(pairs))
 
 
@@ -101,9 +94,9 @@ def expected_signature(
     date: str,
     body: bytes,
 ) -> str | None:
-    """The signature (hex) that the request must carry; None where a signed header is not in the request.
+    """Return the signature (hex) that the request must carry; None if it lacks one of the signed headers.
 
-    `path` and `query` are raw, as they came; `headers` looks names up in any case.
+    `path` and `query` are undecoded; lookups in `headers` ignore case.
     """
     lines = []
     for name in signed_headers.split(";"):

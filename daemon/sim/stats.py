@@ -1,7 +1,7 @@
-"""What was asked of the simulator: counts by operation, status and second.
+"""Counts the simulator's requests by operation, status and second.
 
-Owns the counting. Requests for files and those of the control endpoints are no API requests: files are counted by
-operation and status, but not in `max_in_any_second`; control requests are not counted at all.
+Requests for files are not API requests: they are counted by operation and status, but not in `max_in_any_second`.
+Control requests are not counted at all.
 """
 
 from collections import Counter, deque
@@ -15,15 +15,15 @@ class RequestCounts:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset all counts to zero."""
         self._by_operation: Counter[str] = Counter()
         self._by_status: Counter[str] = Counter()
         self._by_second: dict[int, Counter[str]] = {}
         self._last_second: deque[float] = deque()
         self._most = 0
 
-    def asked(self, operation: str, *, epoch: float, monotonic: float) -> None:
-        """Count a request as it arrives (`epoch` names its second)."""
+    def count_request(self, operation: str, *, epoch: float, monotonic: float) -> None:
+        """Count a request at its arrival; `epoch` gives the second it belongs to."""
         self._by_operation[operation] += 1
         second = self._by_second.get(int(epoch))
         if second is None:
@@ -37,12 +37,12 @@ class RequestCounts:
             recent.popleft()
         self._most = max(self._most, len(recent))
 
-    def answered(self, status: str) -> None:
-        """Count an answer: its status, or "none" where the connection ended or hung without one."""
+    def count_answer(self, status: str) -> None:
+        """Count an answer by its status, or "none" if the connection ended or hung without one."""
         self._by_status[status] += 1
 
     def show(self) -> dict[str, Any]:
-        """The counts as the control endpoint gives them; `by_second` is keyed by epoch second."""
+        """Return the counts for the control endpoint; the keys of `by_second` are epoch seconds."""
         return {
             "total": self._by_operation.total(),
             "by_operation": dict(self._by_operation),

@@ -1,6 +1,6 @@
-"""Object storage: hands out covers and videos to whoever has a link that is still good.
+"""Object storage: serves covers and videos to requests with a valid link.
 
-Owns the answers to requests for files, the refusals in XML among them.
+Owns the answers to requests for files, including the refusals in XML.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ class Storage:
         self._links = links
         self._book = book
 
-    def hand_out(self, call: Call, request_id: str, *, now: float) -> Answer:
-        """The file that `call` names, at `now` (epoch seconds)."""
+    def serve(self, call: Call, request_id: str, *, now: float) -> Answer:
+        """Return the file that `call` names, or a refusal, at `now` (epoch seconds)."""
         refusal = self._links.check(call.method, call.path, call.query, now=now)
         if refusal is not None:
             return _refused(refusal, request_id)
@@ -38,7 +38,7 @@ def _refused(refusal: StorageRefusal, request_id: str) -> Answer:
 
 
 def _video(data: bytes, headers: Mapping[str, str]) -> Answer:
-    """The video, or the one range of it that a player asks for."""
+    """Return the video, or the single range of it that the request asks for, as players do."""
     first, _, last = headers.get("Range", "").removeprefix("bytes=").partition("-")
     if not (first.isdecimal() and int(first) < len(data) and (last.isdecimal() or not last)):
         return Answer(status=200, body=data, content_type="video/mp4", extra=(("Accept-Ranges", "bytes"),))

@@ -1,7 +1,7 @@
-"""Who may ask, and how often: the one tenant of the simulator, its key pair, its tokens, its project, its limits.
+"""The simulator's one tenant: its key pair, tokens, project and rate limits.
 
-Owns the verdict on a request's identity, the count of failures that locks the key pair, the life of tokens, and
-the groups of operations that share a limit.
+Owns the authentication of requests, the count of failures that locks the key pair, the lifetime of tokens, and the
+groups of operations that share a limit.
 """
 
 import base64
@@ -16,25 +16,19 @@ from daemon.sim.settings import SettledSettings
 from daemon.sim.signing import MAX_AGE, SignatureClaim, expected_signature, parse_authorization, parse_date
 from daemon.sim.times import SimTime
 
-GROUPS: Final[dict[str, str]] = {
-    "show": "show",
-    "list": "show",
-    "asset": "asset",
-    "create": "write",
-    "cancel": "write",
-}
-"""Operation to group. Asset queries have a limit of their own, as high as that of show and list together."""
+GROUPS: Final = {"show": "show", "list": "show", "asset": "asset", "create": "write", "cancel": "write"}
+"""Operation to group. Asset queries have a separate limit, as high as that of show and list together."""
 
 
 class Limiter:
-    """Sliding counts; a group whose rate is None is never limited."""
+    """Limits requests over a sliding window; a group whose rate is None is not limited."""
 
     def __init__(self, *, show_rate: float | None, write_rate: float | None) -> None:
         self._rates = {"show": show_rate, "asset": show_rate, "write": write_rate}
         self._seen: dict[str, deque[float]] = {group: deque() for group in self._rates}
 
     def admit(self, operation: str, now: float) -> bool:
-        """Whether a request may pass at `now` (monotonic seconds); one that may not is not counted."""
+        """Whether a request may pass at `now` (monotonic seconds). A refused request is not counted."""
         group = GROUPS.get(operation)
         rate = self._rates[group] if group is not None else None
         if group is None or rate is None:
@@ -50,12 +44,12 @@ class Limiter:
 
 
 LOCK_AFTER = 5
-"""Consecutive failures of the key pair that are still forgiven; the next one locks it."""
+"""Consecutive failures of the key pair without consequence; the next one locks it."""
 LOCK_SECONDS = 300.0
 
 
 class Tenant:
-    """Checks identities. All refusals are the gateway's."""
+    """Authenticates requests. All refusals are the gateway's."""
 
     def __init__(self, settings: SettledSettings, time: SimTime, rng: random.Random) -> None:
         self._settings = settings
@@ -66,7 +60,7 @@ class Tenant:
         self._tokens: dict[str, float] = {}
 
     def check(self, call: Call) -> None:
-        """Accept the request's signature or token, or raise `ErrorAnswer`."""
+        """Check the request's signature or token. Raises `ErrorAnswer`."""
         authorization = call.headers.get("Authorization")
         if authorization is not None:
             claim = parse_authorization(authorization)
@@ -79,7 +73,7 @@ class Tenant:
             raise bad_identity("Authorization and X-Auth-Token not found")
 
     def check_project(self, call: Call) -> None:
-        """The path's project, and the one of X-Project-Id where it is sent, must be the tenant's."""
+        """Check that the path and X-Project-Id, if sent, name the tenant's project. Raises `ErrorAnswer`."""
         if call.project_id != self._settings.project_id:
             raise denied("the project of the path is not one of the caller's")
         if call.headers.get("X-Project-Id", call.project_id) != call.project_id:
@@ -137,14 +131,14 @@ class Tenant:
             raise bad_identity("token expires")
 
     def issue_token(self) -> tuple[str, float, float]:
-        """A new token, with its start and end (epoch seconds)."""
+        """Issue a token; return it with the start and end of its life (epoch seconds)."""
         token = f"MIIF{base64.urlsafe_b64encode(self._rng.randbytes(390)).decode().rstrip('=')}"
         now = self._time.now()
         self._tokens[token] = now + self._settings.token_life
         return token, now, self._tokens[token]
 
     def revoke_tokens(self) -> int:
-        """End every token that IAM issued (not the one of the settings); returns how many."""
+        """Revoke every token that IAM issued (not the one of the settings); return how many."""
         count = len(self._tokens)
         self._tokens.clear()
         return count

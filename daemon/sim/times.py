@@ -1,22 +1,23 @@
-"""The simulated service's own time, and how it is written.
+"""The simulated service's clock, and the formats of its times.
 
-Owns the skew between the service's clock and the machine's. Never reads a clock other than the one it was given.
+Owns the skew between the service's clock and the machine's. Reads no clock except the one it was given.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from math import floor
 
 from daemon.clock import Clock
 
 MONTH = 30 * 86_400.0
-"""Seconds: how far back a list without `create_since` looks."""
+"""How far back a list without `create_since` goes, in seconds."""
 
 
 class SimTime:
-    """`now()` is what the service believes the wall clock says (epoch seconds); `monotonic()` moves its jobs."""
+    """`now()` is the service's wall clock (epoch seconds); `monotonic()` (seconds) drives the jobs' timelines."""
 
     def __init__(self, clock: Clock, skew: Callable[[], float]) -> None:
         self._clock = clock
@@ -24,12 +25,12 @@ class SimTime:
         self.monotonic = clock.monotonic
 
     def now(self) -> float:
-        """Epoch seconds by the service's clock, a simulated skew included."""
+        """Return the epoch seconds of the service's clock, including a simulated skew."""
         return self._clock.now().timestamp() + self._skew()
 
 
 def iso(epoch: float) -> str:
-    """Epoch seconds as the service writes times: `2022-11-30T06:59:56Z`, whole seconds, cut off.
+    """Format epoch seconds like the service, truncated to seconds: `2022-11-30T06:59:56Z`.
 
     >>> iso(1669791596.9)
     '2022-11-30T06:59:56Z'
@@ -43,19 +44,16 @@ def _iso(second: int) -> str:
 
 
 def iso_exact(epoch: float) -> str:
-    """Epoch seconds in ISO 8601 with microseconds: how the control endpoints tell the truth."""
+    """Format epoch seconds in ISO 8601 with microseconds, as the control endpoints do."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def http_date(epoch: float) -> str:
-    """Epoch seconds as a Date header writes them."""
-    moment = time.gmtime(epoch)
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[moment.tm_wday]
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[moment.tm_mon - 1]
-    return f"{day}, {moment.tm_mday:02} {month} {time.strftime('%Y %H:%M:%S GMT', moment)}"
+    """Format epoch seconds for a Date header."""
+    return formatdate(epoch, usegmt=True)
 
 
 def parse_iso(text: str) -> float:
-    """Epoch seconds of an ISO 8601 time; one without an offset is UTC. Raises ValueError."""
+    """Return the epoch seconds of an ISO 8601 time; without an offset it is UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

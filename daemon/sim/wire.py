@@ -1,7 +1,7 @@
-"""How an answer leaves: in order, or damaged on the way.
+"""Puts answers on the wire, intact or damaged by a fault.
 
-Owns the bytes of HTTP answers and the faults of stage WIRE. Ordinary answers are written in one piece, straight to
-the transport: it is several times cheaper than aiohttp's own response, and a load test should load its client.
+Owns the bytes of HTTP answers and the faults of stage WIRE. Intact answers are written to the transport in one
+piece: this costs a fraction of aiohttp's own response, and a load test should load the client, not the simulator.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ HTML: Final = "text/html;charset=UTF-8"
 
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _BLOCK: Final = 256 * 1024
-_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+_NO_LINGER: Final = struct.pack("ii", 1, 0)  # closing then sends RST instead of FIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes out. `extra` are further headers."""
+    """An HTTP answer. `extra` are additional headers."""
 
     status: int
     body: bytes = b""
@@ -38,8 +38,8 @@ class Answer:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-class Direct(web.StreamResponse):
-    """Bytes of a whole answer; none where the connection is already spoken for."""
+class RawResponse(web.StreamResponse):
+    """The bytes of a complete answer; empty if the answer was sent or dropped by other means."""
 
     def __init__(self, data: bytes, *, keep_alive: bool) -> None:
         super().__init__()
@@ -52,18 +52,18 @@ class Direct(web.StreamResponse):
         return self._stay
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write it all."""
+        """Write the complete answer."""
         transport = request.transport
         if self._data and transport is not None and not transport.is_closing():
             transport.write(self._data)
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+        """Do nothing: `prepare` has written everything."""
 
 
 def headers_of(answer: Answer, request_id: str, date: str) -> list[tuple[str, str]]:
-    """The headers of an answer, in order."""
+    """Return the headers of an answer, in order."""
     return [
         ("Date", date),
         ("Server", "api-gateway"),
@@ -73,8 +73,8 @@ def headers_of(answer: Answer, request_id: str, date: str) -> list[tuple[str, st
     ]
 
 
-def whole(answer: Answer, *, request_id: str, date: str, keep_alive: bool, head_only: bool = False) -> bytes:
-    """The answer's bytes on the wire."""
+def raw_answer(answer: Answer, *, request_id: str, date: str, keep_alive: bool, head_only: bool = False) -> bytes:
+    """Return the answer's bytes on the wire."""
     extra = "".join(f"{name}: {value}\r\n" for name, value in answer.extra) if answer.extra else ""
     head = (
         f"{_LINES[answer.status]}Date: {date}\r\nServer: api-gateway\r\nX-Request-Id: {request_id}\r\n"
@@ -84,8 +84,8 @@ def whole(answer: Answer, *, request_id: str, date: str, keep_alive: bool, head_
     return head if head_only else head + answer.body
 
 
-class Way:
-    """The way of one answer to one client, with a fault on it."""
+class FaultySender:
+    """Sends the answer to one request, damaged by a fault of stage WIRE."""
 
     def __init__(self, request: web.BaseRequest, *, request_id: str, date: str) -> None:
         self._request = request
@@ -93,7 +93,7 @@ class Way:
         self._date = date
 
     async def send(self, answer: Answer, fault: ActiveFault) -> web.StreamResponse:
-        """Send the answer, damaged as `fault` says."""
+        """Send the answer, damaged by `fault`."""
         streamed = {"drip": self._drip, "huge_body": self._pad, "gzip_bomb": self._bomb}.get(fault.name)
         if streamed is not None:
             return await streamed(answer, fault)
@@ -118,18 +118,17 @@ class Way:
         return self._close_after(b"")
 
     def _truncated(self, answer: Answer, _fault: ActiveFault) -> web.StreamResponse:
-        return self._close_after(self._bytes(answer)[: -max(1, len(answer.body) // 2)])
+        return self._close_after(self._bytes(answer, keep_alive=True)[: -max(1, len(answer.body) // 2)])
 
     def _bad_status_line(self, answer: Answer, _fault: ActiveFault) -> web.StreamResponse:
         return self._close_after(b"200 MetaStudio is fine\r\n\r\n" + answer.body)
 
-    def _bytes(self, answer: Answer) -> bytes:
-        return whole(answer, request_id=self._request_id, date=self._date, keep_alive=True)
+    def _bytes(self, answer: Answer, *, keep_alive: bool) -> bytes:
+        return raw_answer(answer, request_id=self._request_id, date=self._date, keep_alive=keep_alive)
 
     def _plain(self, answer: Answer) -> web.StreamResponse:
         keep = self._request.keep_alive
-        data = whole(answer, request_id=self._request_id, date=self._date, keep_alive=keep)
-        return Direct(data, keep_alive=keep)
+        return RawResponse(self._bytes(answer, keep_alive=keep), keep_alive=keep)
 
     def _close_after(self, data: bytes) -> web.StreamResponse:
         transport = self._request.transport
@@ -137,17 +136,17 @@ class Way:
             if data:
                 transport.write(data)
             transport.close()
-        return Direct(b"", keep_alive=False)
+        return RawResponse(b"", keep_alive=False)
 
     def _reset(self, answer: Answer, fault: ActiveFault) -> web.StreamResponse:
-        data = self._bytes(answer)[: int(fault.number_of("after"))]
+        data = self._bytes(answer, keep_alive=True)[: int(fault.number_of("after"))]
         transport = self._request.transport
         if transport is not None:
             if data:
                 transport.write(data)
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             transport.abort()
-        return Direct(b"", keep_alive=False)
+        return RawResponse(b"", keep_alive=False)
 
     async def _begin(self, answer: Answer, length: int, encoding: str | None = None) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status)
@@ -191,7 +190,8 @@ def _blocks(total: int) -> Iterator[int]:
 
 @lru_cache(maxsize=4)
 def gzip_of_spaces(size: int) -> bytes:
-    """A gzip file of about a thousandth of `size` that inflates to `size` spaces (cut to whole 256 KiB blocks)."""
+    """Return a gzip file about a thousandth of `size` that inflates to `size` spaces (rounded down to 256 KiB
+    blocks, at least one)."""
     block = b" " * _BLOCK
     count = max(1, size // _BLOCK)
     deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)

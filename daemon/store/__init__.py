@@ -1,17 +1,18 @@
 """The database: jobs, transitions, deliveries and attempts, and every statement on them.
 
-Owns the only imports of SQLAlchemy and Alembic. Outside this package nobody sees a connection, a statement or an
-error of theirs: works get a `Transaction`, rows are plain values, errors are named by what to do next.
+The only package that imports SQLAlchemy and Alembic. Callers never see a connection, a statement or an error of
+theirs: units of work receive a `Transaction`, rows are plain values, and errors are named by what to do next.
 """
 
-from daemon.store.backup import backup
 from daemon.store.batches import BATCH_SETTLE
 from daemon.store.discoveries import Discoveries
 from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
+from daemon.store.health import backup
 from daemon.store.history import History
 from daemon.store.jobs import Jobs
 from daemon.store.links import Links
 from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
+from daemon.store.memory import Statuses
 from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
 from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
 from daemon.store.orphans import Orphans
@@ -55,7 +56,6 @@ from daemon.store.rows import (
     WatchRow,
     WriterHealth,
 )
-from daemon.store.statuses import Statuses
 from daemon.store.store import Store, Transaction
 from daemon.store.tables import MOST_PICTURE
 

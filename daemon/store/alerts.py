@@ -1,7 +1,7 @@
-"""Writing alerts into the outbox, in the transaction of the fact that causes them.
+"""Writes alerts into the outbox, in the transaction of the fact that causes them.
 
-Owns the insertion of deliveries, and what an alert does to those that wait before it. Must never send, claim or
-judge one.
+Owns the insertion of deliveries, and what an alert does to those waiting ahead of it. Sending, claiming and
+judging deliveries belong to other modules.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,36 +21,36 @@ from daemon.store.tables import DELIVERIES
 _D = DELIVERIES.c
 _PENDING = _D.status == plain(DeliveryStatus.PENDING)
 
-# The key makes an alert tell once: a second one is no fault.
+# The key makes an alert unique on its channel: inserting it a second time is not an error.
 _ADD = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
-_TOLD = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
+_EXISTS = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
 _NOW = bindparam("now", type_=_D.due_at.type)
 _HASTEN = (
     update(DELIVERIES)
     .where(
         _D.job == bindparam("of_job"),
         _PENDING,
-        _D.attempts == 0,  # one that failed waits for its own time
+        _D.attempts == 0,  # a failed one waits for its own retry time
         _D.due_at > _NOW,
         or_(_D.held_until.is_(None), _D.held_until <= _NOW),
     )
     .values(due_at=_NOW)
 )
-KEPT = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
-"""What waits for the end of quiet hours at the parameter `now`, and was not tried yet."""
+HELD_BACK = and_(_PENDING, _D.attempts == 0, _D.held_until.is_not(None), _D.due_at > _NOW)
+"""Deliveries held back for quiet hours at the parameter `now` that have not been tried yet."""
 _ON_CHANNEL = _D.channel == bindparam("of_channel", type_=Text)
-_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, KEPT).values(due_at=_NOW)
+_FREE_JOB = update(DELIVERIES).where(_D.job == bindparam("of_job"), _ON_CHANNEL, HELD_BACK).values(due_at=_NOW)
 _FREE_PROJECT = (
     update(DELIVERIES)
-    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), KEPT)
+    .where(_D.job.is_(None), _ON_CHANNEL, _D.project.is_not_distinct_from(bindparam("of_project")), HELD_BACK)
     .values(due_at=_NOW)
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A delivery to be: `key` and `channel` together are told once. One with `held_until` waits for the end of
-    quiet hours; `overtakes`: what waits before it for that goes out with it."""
+    """A delivery to be written, at most once for each `key` and `channel`. With `held_until` it waits for the end
+    of quiet hours. With `overtakes`, deliveries ahead of it that are held back for quiet hours go out with it."""
 
     key: str
     channel: ChannelName
@@ -72,7 +72,7 @@ def of_job(
     facts: Mapping[str, Json],
     transition: int | None = None,
 ) -> list[Alert]:
-    """A job's event for each channel that hears of it."""
+    """Return alerts of a job's event, one for each channel that routing selects."""
     subject = Subject(
         event=occurrence.event,
         project=known.project,
@@ -94,7 +94,7 @@ def of(
     job: int | None = None,
     transition: int | None = None,
 ) -> list[Alert]:
-    """The event for each channel that hears of `subject`."""
+    """Return alerts of the event about `subject`, one for each channel that routing selects."""
     return [
         Alert(
             key=occurrence.key,
@@ -105,14 +105,14 @@ def of(
             job=job,
             transition=transition,
             held_until=target.held_until,
-            overtakes=target.held_until is None and keeps_quiet(routing, target.channel),
+            overtakes=target.held_until is None and has_quiet_hours(routing, target.channel),
         )
         for target in routing.targets(subject, at=at)
     ]
 
 
 def of_operators(alert: OperatorAlert, channels: Iterable[ChannelName | Target]) -> list[Alert]:
-    """An event about wrapd itself for each of the channels; one that is only named hears at once."""
+    """Return alerts of an event about wrapd itself. A channel given by name only is alerted at once."""
     targets = [each if isinstance(each, Target) else Target(channel=each) for each in channels]
     return [
         Alert(
@@ -128,22 +128,22 @@ def of_operators(alert: OperatorAlert, channels: Iterable[ChannelName | Target])
     ]
 
 
-def keeps_quiet(routing: Routing, channel: ChannelName) -> bool:
-    """Whether anything for the channel may have to wait for the end of quiet hours."""
+def has_quiet_hours(routing: Routing, channel: ChannelName) -> bool:
+    """Return whether any alert for the channel may be held back for quiet hours."""
     return channel in routing.quiet or any(
         route.quiet is not None and channel in route.channels for route in routing.routes
     )
 
 
-def keeping_quiet(routing: Routing) -> frozenset[ChannelName]:
-    """The channels for which anything may have to wait."""
+def quiet_channels(routing: Routing) -> frozenset[ChannelName]:
+    """Return the channels on which any alert may be held back for quiet hours."""
     by_route = (route.channels for route in routing.routes if route.quiet is not None)
     return frozenset(routing.quiet).union(*by_route)
 
 
 def add(connection: Connection, alerts: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
-    """Write the alerts that were not told yet, due `due_at` or at the end of their quiet hours; returns the
-    channel of each one written."""
+    """Write the alerts that do not exist yet, due `due_at` or at the end of their quiet hours. Returns the channel
+    of each one written."""
     return [alert.channel for alert in alerts if _add(connection, alert, at=at, due_at=due_at)]
 
 
@@ -164,12 +164,12 @@ def _add(connection: Connection, alert: Alert, *, at: datetime, due_at: datetime
     if connection.execute(_ADD, row).rowcount != 1:
         return False
     if alert.overtakes:
-        _free(connection, alert, at=due_at)
+        _release(connection, alert, at=due_at)
     return True
 
 
-def _free(connection: Connection, alert: Alert, *, at: datetime) -> None:
-    """Order is kept: what was kept back before this alert goes out first, now."""
+def _release(connection: Connection, alert: Alert, *, at: datetime) -> None:
+    """Release what is held back ahead of this alert, so that the order of the line is kept."""
     if alert.job is None:
         values = {"of_project": alert.project, "of_channel": alert.channel, "now": at}
         connection.execute(_FREE_PROJECT, values)
@@ -177,12 +177,11 @@ def _free(connection: Connection, alert: Alert, *, at: datetime) -> None:
         connection.execute(_FREE_JOB, {"of_job": alert.job, "of_channel": alert.channel, "now": at})
 
 
-def told(connection: Connection, occurrence: Occurrence) -> bool:
-    """Whether the occurrence was written for any channel."""
-    return connection.execute(_TOLD, {"of_key": occurrence.key}).first() is not None
+def exists(connection: Connection, occurrence: Occurrence) -> bool:
+    """Return whether the occurrence was written for any channel."""
+    return connection.execute(_EXISTS, {"of_key": occurrence.key}).first() is not None
 
 
 def hasten(connection: Connection, job: int, *, at: datetime) -> None:
-    """Make the job's alerts due at `at` that wait for a later moment, but not for the end of quiet hours, and were
-    not tried yet."""
+    """Make the job's untried alerts due at `at` if they are due later, except those held back for quiet hours."""
     connection.execute(_HASTEN, {"of_job": job, "now": at})

@@ -1,6 +1,6 @@
-"""What is known of a finished video: its links, until when they live, and which of them die unseen.
+"""What is known of a finished video: its links, when they expire, and which of them expire unseen.
 
-Owns these columns' statements, for `Jobs`. Must never ask for a link: it keeps what others were given.
+Owns the statements on these columns, for `Jobs`. It stores links and never requests one.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _VIDEO = ("preview_url", "download_url")
 _LINKS = ("cover_url", *_VIDEO)
 
 _UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
-_DYING = (
+_EXPIRING = (
     select(JOBS)
     .where(
         *_UNSEEN,
@@ -59,7 +59,7 @@ _UNSEE = _SET.where(_UNCLICKED).values(seen_at=None)
 
 
 def observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any]:
-    """The columns that the answer has something for."""
+    """Return the columns for which the answer has a value."""
     links = {name: getattr(seen.asset, name) for name in _ANSWERED}
     values = {
         "reported_at": seen.reported_at,
@@ -75,7 +75,8 @@ def observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any
         "error_msg": seen.error_msg,
     }
     if any(links.values()):
-        # A link that stays is older: then the time that is known stays too, and no link is thought to live on.
+        # A link that the answer lacks is older. The known time is kept then, so that no link is taken to live
+        # longer.
         stays = any(url is None and getattr(known.asset, name) is not None for name, url in links.items())
         values["links_at"] = (known.links_at if stays else None) or at
     if any(values[name] for name in _VIDEO):
@@ -85,19 +86,19 @@ def observed(known: JobRow, seen: Observation, *, at: datetime) -> dict[str, Any
 
 
 def keep_download(connection: Connection, job: int, url: str, *, at: datetime) -> None:
-    """Keep the finished file's link, fetched `at`."""
+    """Store the link of the finished file, fetched `at`."""
     until = link_expiry(url, fetched_at=at)
     connection.execute(_DOWNLOAD, {"row": job, "url": url, "fetched": at, "until": until})
 
 
 def renew(connection: Connection, known: JobRow, fresh: Asset, *, at: datetime) -> None:
-    """Put links that were fetched `at` in the place of those that are known; what is not given stays."""
+    """Replace the known links by those fetched `at`; links that are not given stay."""
     given = {name: url for name in _LINKS if (url := getattr(fresh, name)) is not None}
     if not given:
         return
     urls = {name: given.get(name, getattr(known.asset, name)) for name in _LINKS}
     before = known.links_at or at
-    # Of a link that says itself when it dies nobody asks when it was fetched.
+    # The fetch time does not matter for a link that carries its own expiry.
     stays = any(
         name not in given and url is not None and link_expiry(url, fetched_at=at, unsigned_life=None) is None
         for name, url in urls.items()
@@ -108,27 +109,29 @@ def renew(connection: Connection, known: JobRow, fresh: Asset, *, at: datetime) 
 
 
 def _last_expiry(fetched: Mapping[str | None, datetime]) -> datetime | None:
-    """When the last of the links dies, by when they were fetched; None where there is none."""
+    """Return when the last of the links expires, given when each was fetched; None without links."""
     ends = [link_expiry(url, fetched_at=at) for url, at in fetched.items() if url is not None]
     return max((end for end in ends if end is not None), default=None)
 
 
-def dying(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
-    """The videos whose last link dies within so many seconds, unseen and untold, the first to die first."""
+def expiring(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
+    """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of,
+    the first to expire first."""
     last = now + timedelta(seconds=within)
-    return [job_row(row) for row in connection.execute(_DYING, {"now": now, "last": last, "most": limit})]
+    return [job_row(row) for row in connection.execute(_EXPIRING, {"now": now, "last": last, "most": limit})]
 
 
 def remind(connection: Connection, job: int, *, at: datetime) -> bool:
-    """Note that it is told that the job's link dies. False: it was told, or there is nothing to tell."""
+    """Record that a reminder about the job's expiring link was written. False: it was before, or there is no
+    link."""
     return connection.execute(_REMIND, {"row": job, "at": at}).rowcount == 1
 
 
 def seen(connection: Connection, job: int, *, at: datetime) -> None:
-    """Note when somebody opened the video for the first time."""
+    """Record when the video was first opened."""
     connection.execute(_SEEN, {"row": job, "at": at})
 
 
 def unseen(connection: Connection, job: int, *, link: int) -> None:
-    """Note that nobody opened the video after all, where its link has no clicks left."""
+    """Undo `seen` if the link has no clicks left."""
     connection.execute(_UNSEE, {"row": job, "link": link})

@@ -1,17 +1,17 @@
-"""Every batch there is, and how it stands.
+"""Lists the batches and how many of their jobs have ended.
 
-Owns these statements; the alert of a batch's end is `batches`'. Must never write anything.
+Owns these statements and writes nothing; `batches` owns the alert of a batch's end.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, Select, Text, bindparam, func, select
+from sqlalchemy import Select, Text, bindparam, func, select
 
 from daemon.domain.jobs import ProjectName, Tracking
-from daemon.store.batches import Batch, way
+from daemon.store.batches import Batch, end_word
 from daemon.store.lists import Page
-from daemon.store.mapping import WATCHED, chunks, plain, watch_rows
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, plain, watch_rows
 from daemon.store.paging import Place, RowCount
 from daemon.store.rows import BatchRow, WatchRow
 from daemon.store.tables import JOBS
@@ -20,7 +20,7 @@ _Watched = list[WatchRow]
 
 _C = JOBS.c
 _LATER = JOBS.alias("later")
-# With every tracking named, each is a step in the index, however many jobs the batch has.
+# Naming each tracking state makes each one a single index step, however many jobs the batch has.
 _IS_NEWEST = ~(
     select(1)
     .where(
@@ -44,17 +44,14 @@ _UNENDED = select(*WATCHED).where(
 )
 
 
-class BatchList:
+class BatchList(TransactionPart):
     """The batches, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
 
     def page(
         self, *, limit: int, project: ProjectName | None = None, after: Place | None = None
     ) -> Page[BatchRow]:
-        """The first `limit` batches beyond `after`, of one project or of all: the one that a job came to last
-        first."""
+        """Return the first `limit` batches beyond `after`, of one project or of all, by their most recently added
+        job, latest first."""
         query = _newest(project).order_by(_C.id.desc()).limit(limit)
         found = self._connection.execute(query if after is None else query.where(_C.id < after.id)).all()
         counts = self._counts({(ProjectName(row.project), row.batch) for row in found})
@@ -62,29 +59,29 @@ class BatchList:
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
-        """How many batches there are, counted up to `most`."""
+        """Count the batches, up to `most`."""
         some = _newest(project).limit(most).subquery()
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
 
     def unended(self, project: ProjectName, batch: str) -> _Watched:
-        """The jobs of a batch that are tracked."""
+        """Return the tracked jobs of a batch."""
         return watch_rows(self._connection.execute(_UNENDED, {"of_project": project, "of_batch": batch}))
 
     def _counts(self, wanted: Iterable[Batch]) -> dict[Batch, Counter[str]]:
-        """How many jobs each batch has in each way in which one ends, and `active` ones."""
+        """Return, for each batch, how many jobs ended in each way, with `active` for those that have not."""
         counts: dict[Batch, Counter[str]] = {batch: Counter() for batch in wanted}
         for part in chunks(batch for _, batch in counts):
             for project, batch, tracking, state, count in self._connection.execute(_COUNTS, {"of_batches": part}):
                 if (project, batch) in counts:
-                    counts[project, batch][way(tracking, state)] += count
+                    counts[project, batch][end_word(tracking, state)] += count
         return counts
 
 
 def _newest(project: ProjectName | None) -> Select[tuple[int, str, str]]:
-    """Of each batch the job that came to it last."""
+    """Select the most recently added job of each batch."""
     query = select(_C.id, _C.project, _C.batch).where(_C.batch.is_not(None), _IS_NEWEST)
-    # Not by the index of projects: all jobs of one would have to be sorted.
+    # The concatenation keeps SQLite off the project index, which would mean sorting all jobs of the project.
     return query if project is None else query.where(_C.project.concat("") == project)
 
 

@@ -1,6 +1,6 @@
-"""Batches: the one alert that every job of a batch has ended, and taking it back when more jobs come.
+"""Batches: the single alert once all jobs of a batch have ended, and its withdrawal when jobs are added later.
 
-Owns these statements, for `Jobs`. Must cost nothing for jobs without a batch.
+Owns these statements, for `Jobs`. Costs nothing for jobs without a batch.
 """
 
 from collections import Counter
@@ -20,9 +20,9 @@ from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 BATCH_SETTLE = timedelta(seconds=10)
-"""How long the end of a batch waits: whoever hands over jobs one by one may not be through."""
+"""How long the alert of a batch's end waits: a caller that adds jobs one at a time may not be finished."""
 MOST_FAILURES = 20
-"""Failures that are told by name."""
+"""Failures listed by name in an alert."""
 _MOST_ERROR = 300
 
 Batch = tuple[ProjectName, str]
@@ -40,7 +40,7 @@ _MEMBERS = (
     .where(_C.batch == _BATCH, _C.project == _PROJECT)
     .order_by(_C.id)
 )
-_TOLD = (
+_END_ALERTS = (
     select(_D.id, _D.key, _D.channel, _D.project, _D.status, _D.attempts, _D.facts)
     .where(_D.key.between(bindparam("first", type_=Text), bindparam("last", type_=Text)))
     .order_by(_D.id)
@@ -53,48 +53,49 @@ _CANCEL = (
     )
 )
 
-_WORDS = {
+_END_WORDS = {
     State.SUCCEED: "succeeded",
     State.PARTIAL_SUCCEED: "partial",
     State.FAILED: "failed",
     State.CANCELED: "canceled",
 }
-_COUNTED = (*_WORDS.values(), Tracking.LOST.value, Tracking.EXPIRED.value, Tracking.STOPPED.value)
+_COUNTED = (*_END_WORDS.values(), Tracking.LOST.value, Tracking.EXPIRED.value, Tracking.STOPPED.value)
 _FAILURES = ("failed", "lost", "expired", "canceled")
-"""In the order in which they are told."""
+"""In the order in which an alert lists them."""
 
 
 def changed(
     connection: Connection, batches: Iterable[Batch], *, at: datetime, routing: Routing | None
 ) -> list[ChannelName]:
-    """Jobs came to these batches or left them: what waits to be told of their ends is taken back, as far as it was
-    not tried, where a job is active again. Where none is, the end is told by `routing`, if there is one. Returns
-    the channel of each alert."""
-    told: list[ChannelName] = []
+    """Jobs were added to these batches or left them. Where a job is active again, the untried alerts of the
+    batch's end are withdrawn. Otherwise the end is announced by `routing`, if given. Returns the channel of each
+    alert."""
+    alerted: list[ChannelName] = []
     for project, batch in batches:
         if is_active(connection, project, batch):
-            _take_back(connection, [row for row in told_of(connection, project, batch) if _is_untried(row)], at=at)
+            untried = [row for row in end_alerts(connection, project, batch) if _is_untried(row)]
+            _withdraw(connection, untried, at=at)
         elif routing is not None:
-            told += finish(connection, project, batch, at=at, routing=routing)
-    return told
+            alerted += finish(connection, project, batch, at=at, routing=routing)
+    return alerted
 
 
 def finish(
     connection: Connection, project: ProjectName, batch: str, *, at: datetime, routing: Routing
 ) -> list[ChannelName]:
-    """Write that the batch has ended, if no job of it is active any more; returns the channel of each alert.
+    """Write the alert of the batch's end unless a job of it is active. Returns the channel of each alert.
 
-    Nothing is written where all its jobs were stopped by people, nor where a channel was last told of the same
-    jobs. What was not tried yet and tells of others is taken back.
+    Nothing is written if people stopped all its jobs, or for a channel whose last alert was about the same jobs.
+    Untried alerts about a different set of jobs are withdrawn.
     """
     if is_active(connection, project, batch):
         return []
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     members = membership((job.id, job.episode) for job in jobs)
-    rows = told_of(connection, project, batch)
-    stale = [row for row in rows if _is_untried(row) and not _tells(row, jobs, members)]
-    _take_back(connection, stale, at=at)
-    ends = [way(job.tracking, job.state) for job in jobs]
+    rows = end_alerts(connection, project, batch)
+    stale = [row for row in rows if _is_untried(row) and not _is_about(row, jobs, members)]
+    _withdraw(connection, stale, at=at)
+    ends = [end_word(job.tracking, job.state) for job in jobs]
     if all(end == Tracking.STOPPED for end in ends):
         return []
     gone = {row.id for row in stale}
@@ -106,20 +107,20 @@ def finish(
         at=at,
         facts={**_facts(batch, jobs, ends, at=at), "members": members},
     )
-    new = [each for each in new if each.channel not in last or not _tells(last[each.channel], jobs, members)]
+    new = [each for each in new if each.channel not in last or not _is_about(last[each.channel], jobs, members)]
     return damped.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
 def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:
-    """Whether any job of the batch is active."""
+    """Return whether any job of the batch is active."""
     return connection.execute(_ACTIVE, {"of_project": project, "of_batch": batch}).first() is not None
 
 
-def told_of(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
-    """The alerts about ends of the batch, the first one first."""
+def end_alerts(connection: Connection, project: ProjectName, batch: str) -> list[Any]:
+    """Return the alerts about ends of the batch, oldest first."""
     key = batch_key(project, batch)
-    found = connection.execute(_TOLD, {"first": key, "last": f"{key}~"})
-    # A name may hold what separates names in a key.
+    found = connection.execute(_END_ALERTS, {"first": key, "last": f"{key}~"})
+    # A batch name may contain the separator used in keys.
     return [row for row in found if row.project == project and row.facts.get("batch") == batch]
 
 
@@ -127,28 +128,28 @@ def _is_untried(row: Any) -> bool:
     return bool(row.status == DeliveryStatus.PENDING and row.attempts == 0)
 
 
-def _tells(row: Any, jobs: Sequence[Any], members: str) -> bool:
-    """Whether the alert tells of just these jobs. The first release wrote how many they were into the key, and how
-    often they had been taken up."""
+def _is_about(row: Any, jobs: Sequence[Any], members: str) -> bool:
+    """Return whether the alert is about exactly these jobs. The first release put their number and the sum of
+    their episodes into the key instead."""
     if "members" in row.facts:
         return bool(row.facts["members"] == members)
     return bool(row.key.endswith(f"/{len(jobs)}/{sum(job.episode for job in jobs)}"))
 
 
-def _take_back(connection: Connection, rows: Sequence[Any], *, at: datetime) -> None:
+def _withdraw(connection: Connection, rows: Sequence[Any], *, at: datetime) -> None:
     if rows:
         connection.execute(_CANCEL, [{"row": row.id, "at": at} for row in rows])
 
 
 def subject(connection: Connection, project: ProjectName, batch: str) -> Subject | None:
-    """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
+    """Return the routing subject of the batch's end; None if the batch has no jobs."""
     jobs = connection.execute(_MEMBERS, {"of_project": project, "of_batch": batch}).all()
     return _subject(project, batch, jobs) if jobs else None
 
 
-def way(tracking: str, state: str) -> str:
-    """How a job ended, in the words of the facts; `active` where it has not."""
-    return _WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
+def end_word(tracking: str, state: str) -> str:
+    """Return how a job ended, in the words of the facts; `active` if it has not."""
+    return _END_WORDS[State(state)] if tracking == Tracking.FINISHED else str(tracking)
 
 
 def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:
@@ -164,18 +165,18 @@ def _subject(project: ProjectName, batch: str, jobs: Sequence[Any]) -> Subject:
 
 
 def _facts(batch: str, jobs: Sequence[Any], ends: Sequence[str], *, at: datetime) -> Mapping[str, Json]:
-    """What the alert tells; times in ISO 8601, UTC. `ended` is the last end that the service told, or `at`."""
+    """Return the facts of the alert; times in ISO 8601, UTC. `ended` is the service's latest end time, or `at`."""
     counts = Counter(ends)
     failures = [(job, end) for job, end in zip(jobs, ends, strict=True) if end in _FAILURES]
-    failures.sort(key=lambda each: _FAILURES.index(each[1]))  # stable: by their row ids
-    told = [job.ended_at or job.state_since for job in jobs if job.tracking == Tracking.FINISHED]
+    failures.sort(key=lambda each: _FAILURES.index(each[1]))  # stable: jobs that ended alike stay in row id order
+    times = [job.ended_at or job.state_since for job in jobs if job.tracking == Tracking.FINISHED]
     return {
         "batch": batch,
         "jobs": len(jobs),
         **{name: counts[name] for name in _COUNTED},
         "failures": [_failure(job, end) for job, end in failures[:MOST_FAILURES]],
         "began": min(job.created_at or job.tracked_at for job in jobs).isoformat(),
-        "ended": max(told, default=at).isoformat(),
+        "ended": max(times, default=at).isoformat(),
         "observed_at": at.isoformat(),
     }
 

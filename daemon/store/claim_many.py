@@ -1,6 +1,6 @@
-"""Many deliveries in one message: how many wait, and taking them together.
+"""Claims several deliveries for one message: counts what is waiting, and claims it together.
 
-Owns these statements, for `Outbox`. Must never take one out of its line's order, nor what is for the operators.
+Owns these statements, for `Outbox`. Keeps the order of each line, and leaves operator alerts alone.
 """
 
 from collections import defaultdict
@@ -26,54 +26,55 @@ from sqlalchemy import (
 
 from daemon.domain.digests import Waiting
 from daemon.domain.jobs import ChannelName
-from daemon.store.mapping import delivery_row, job_row, plain, transition_row
+from daemon.store.mapping import delivery_row, job_row, plain, plain_row
 from daemon.store.ordering import CHANNEL, before, due, merges, unsent, waits
-from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus
+from daemon.store.rows import Claimed, DeliveryRow, DeliveryStatus, TransitionRow
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS, from_stamp
 
 COUNTED = 1000
-"""Deliveries that are counted at most: more make no difference to what is told together."""
+"""Upper bound when counting deliveries: more do not change whether they are merged into a digest."""
 MOST = 500
-"""Deliveries that are taken together at most: as many as one statement takes."""
+"""Deliveries claimed together at most: the values that one statement takes."""
 
 _D = DELIVERIES.c
 _WRITTEN = [plain(status) for status in DeliveryStatus if status is not DeliveryStatus.CANCELED]
+# One range of `deliveries_by_status` for each status, ending at COUNTED.
 _RECENT = select(func.count()).select_from(
     select(_D.id)
     .where(
         _D.channel == CHANNEL,
-        _D.status.in_(_WRITTEN),  # a search of the index for each; a "not canceled" would read them all
+        _D.status.in_(_WRITTEN),  # one index search each; a "not canceled" would scan them all
         _D.created_at > bindparam("since", type_=_D.created_at.type),
         _D.created_at < bindparam("until", type_=_D.created_at.type),  # the clock may have been set back
         merges(DELIVERIES),
-        or_(_D.held_until.is_(None), due(DELIVERIES)),  # what is kept for quiet hours is no company
+        or_(_D.held_until.is_(None), due(DELIVERIES)),  # held for quiet hours: not traffic
     )
     .limit(COUNTED)
     .subquery()
 )
 _earlier = DELIVERIES.alias("earlier")
-_goes_along = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
+_goes_too = and_(waits(_earlier, DeliveryStatus.PENDING), due(_earlier), merges(_earlier))
 _before = before(_earlier, DELIVERIES)
-_GOES = (
+_CLAIMABLE = (
     _D.channel == CHANNEL,
     waits(DELIVERIES, DeliveryStatus.PENDING),
     due(DELIVERIES),
     merges(DELIVERIES),
-    # What stands before it goes out with it.
-    ~select(1).where(_before, ~_goes_along).correlate(DELIVERIES).exists(),
+    # A delivery may go only if everything ahead of it in its line goes with it.
+    ~select(1).where(_before, ~_goes_too).correlate(DELIVERIES).exists(),
 )
 _due_at, _created_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.created_at))
-_going = (
-    # One that was tried before has waited since it was written.
+_ready = (
+    # A delivery that was tried before has been waiting since it was written.
     select(case((_D.attempts == 0, _due_at), else_=_created_at).label("since"), _D.held_until)
-    .where(*_GOES)
+    .where(*_CLAIMABLE)
     .order_by(_D.due_at, _D.id)
     .limit(COUNTED)
     .subquery()
 )
-_READY = select(func.count(), func.min(_going.c.since), func.count(_going.c.held_until)).select_from(_going)
-_FIRST = select(DELIVERIES).where(*_GOES).order_by(_D.due_at, _D.id).limit(bindparam("most"))
-# Of all channels: led by the channel SQLite would look at everything that waits there.
+_READY = select(func.count(), func.min(_ready.c.since), func.count(_ready.c.held_until)).select_from(_ready)
+_FIRST = select(DELIVERIES).where(*_CLAIMABLE).order_by(_D.due_at, _D.id).limit(bindparam("most"))
+# Not restricted to the channel: with it SQLite would take the channel's index and scan all that waits there.
 _OF_JOBS = select(DELIVERIES).where(_D.job.in_(bindparam("jobs", expanding=True)), unsent(DELIVERIES))
 _OF_PROJECTS = select(DELIVERIES).where(_D.job.is_(None), unsent(DELIVERIES))
 _TAKE = (
@@ -85,7 +86,7 @@ _BEGIN = insert(ATTEMPTS)
 
 
 def waiting(connection: Connection, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
-    """How the channel stands; what counts `COUNTED` at most."""
+    """Return what is waiting on the channel. Counts stop at `COUNTED`."""
     by = timedelta(seconds=window)
     span = {"since": now - by, "until": now + by}
     recent = connection.execute(_RECENT, {"channel": channel, "now": now, **span}).scalar_one()
@@ -96,13 +97,14 @@ def waiting(connection: Connection, channel: ChannelName, *, now: datetime, wind
 
 
 def take(connection: Connection, channel: ChannelName, *, now: datetime, most: int) -> tuple[Claimed, ...]:
-    """Take what is due, `most` at most, by id, and open its attempts."""
+    """Claim up to `most` due deliveries in id order, and open an attempt for each."""
     most = min(most, MOST)
     found = connection.execute(_FIRST, {"channel": channel, "now": now, "most": most})
     first = {row.id: delivery_row(row) for row in found}
     if not first:
         return ()
-    # One that waited for its next try may be due later than one behind it.
+    # `_FIRST` is ordered by due time, and a retried delivery may be due later than one behind it in its line.
+    # Fetching the predecessors before sorting by id keeps `most` from cutting between them.
     earlier = _before_them(connection, first.values())
     rows = sorted((first | earlier).values(), key=lambda row: row.id)[:most]
     taken = [replace(row, status=DeliveryStatus.SENDING, attempts=row.attempts + 1) for row in rows]
@@ -115,7 +117,7 @@ def take(connection: Connection, channel: ChannelName, *, now: datetime, most: i
 
 
 def _before_them(connection: Connection, rows: Iterable[DeliveryRow]) -> dict[int, DeliveryRow]:
-    """What stands before these in their lines."""
+    """Return what is ahead of these in their lines."""
     last: defaultdict[tuple[object, ...], int] = defaultdict(int)
     for row in rows:
         last[_line(row)] = max(last[_line(row)], row.id)
@@ -138,7 +140,7 @@ def _claimed(connection: Connection, taken: Sequence[DeliveryRow]) -> tuple[Clai
         Claimed(
             delivery=row,
             job=None if row.job is None else job_row(jobs[row.job]),
-            move=None if row.transition is None else transition_row(moves[row.transition]),
+            move=None if row.transition is None else plain_row(TransitionRow, moves[row.transition]),
             attempt=row.attempts,
         )
         for row in taken

@@ -1,7 +1,7 @@
-"""The common claim in one query: the channel is not held, and a delivery is due that no other stands before.
+"""The common claim as a single query: the channel is not held, and a due delivery is first in its line.
 
-Owns this statement, for `Outbox`, which looks further where it finds nothing. All that a message tells of comes
-with it: each statement more would cost a twentieth of a send.
+Owns this statement, for `Outbox`, which tries its other queries if this one finds nothing. The query joins the job
+and the transition that the message needs: each further statement would cost a twentieth of a send.
 """
 
 from datetime import datetime
@@ -18,6 +18,9 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 _D = DELIVERIES.c
 _earlier = DELIVERIES.alias("earlier")
 _held = DELIVERIES.alias("held_row")
+# `deliveries_due` returns the channel's pending rows in order of `due_at`, so the LIMIT stops at the first with
+# nothing ahead of it, which `deliveries_order` answers. Both hold unsent rows only, however many were sent. The
+# transaction has the write lock from its start, so no other claim can take the row before `_TAKE`.
 _DUE = (
     select(DELIVERIES, JOBS, TRANSITIONS)
     .select_from(
@@ -47,8 +50,8 @@ _NAMES = tuple(tuple(table.c.keys()) for table in (DELIVERIES, JOBS, TRANSITIONS
 
 
 def take(connection: Connection, channel: ChannelName, *, now: datetime, most: int = 1) -> tuple[Claimed, ...]:
-    """Take the `most` earliest that are due, each of another line, and open the next attempt of each; () where the
-    channel is held or none is due."""
+    """Claim the `most` earliest due deliveries, each of another line, and open the next attempt of each; () if the
+    channel is held or nothing is due."""
     rows = connection.execute(_DUE, {"channel": channel, "now": now, "most": most}).all()
     if not rows:
         return ()
@@ -73,7 +76,7 @@ def _claimed(values: tuple[Any, ...]) -> Claimed:
 
 
 def _parts(values: tuple[Any, ...]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The columns of the three tables by their names, which repeat among them."""
+    """Split a joined row into the columns of the three tables, whose names overlap."""
     first, second = len(_NAMES[0]), len(_NAMES[0]) + len(_NAMES[1])
     delivery, job, move = _NAMES
     return (

@@ -1,7 +1,7 @@
-"""Writing alerts of events that come and go: those that wait for a pause to end are replaced by the latest.
+"""Writes alerts of recurring events: the latest replaces those still waiting for a pause to end.
 
-Owns what becomes of the ones that wait. Must never decide how long the pause is: `domain.damping` does. Nothing is
-kept beside the deliveries themselves.
+Owns what happens to the waiting ones; `domain.damping` decides how long the pause is. Keeps no state besides the
+deliveries themselves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from daemon.store.tables import DELIVERIES
 
 _D = DELIVERIES.c
 _COUNTED = 16
-"""Messages that are looked at of each event: more make no pause longer."""
+"""Past deliveries considered for each event: more do not lengthen the pause."""
 _ENDS = frozenset({Event.SUCCEEDED, Event.FAILED, Event.CANCELED, Event.LOST, Event.EXPIRED})
 _COMES_AND_GOES = sorted({each for event in Event for each in damping.group(event)})
 
@@ -31,25 +31,25 @@ _OF_JOB = _D.job == bindparam("of_job")
 _OF_PROJECT = and_(_D.job.is_(None), _D.project.is_not_distinct_from(bindparam("of_project", type_=Text)))
 _WAITS = and_(_D.status == plain(DeliveryStatus.PENDING), _D.attempts == 0)
 _LATER = _D.due_at > bindparam("now", type_=_D.due_at.type)
-# What is written anew at each call would cost more than all the rest: ends of jobs pass here.
-_IN_THE_WAY = select(_D.id, _D.channel).where(
+# Built once: ends of jobs pass here, and building the statement on each call would cost more than running it.
+_BLOCKING = select(_D.id, _D.channel).where(
     _WAITS, _LATER, _D.held_until.is_(None), _D.event.in_([plain(each) for each in _COMES_AND_GOES])
 )
-_JOB_IN_THE_WAY = _IN_THE_WAY.where(_OF_JOB)
-_PROJECT_IN_THE_WAY = _IN_THE_WAY.where(_ON_CHANNEL, _OF_PROJECT)
-# With a plus no index by channels is used: one leads to everything that the channel was ever told.
-_TOLD = (
+_JOB_BLOCKING = _BLOCKING.where(_OF_JOB)
+_PROJECT_BLOCKING = _BLOCKING.where(_ON_CHANNEL, _OF_PROJECT)
+# The plus keeps SQLite off the channel indexes, which lead to everything the channel was ever sent.
+_LATEST = (
     select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
     .where(literal_column("+deliveries.channel", Text) == bindparam("of_channel", type_=Text))
     .where(_D.status != plain(DeliveryStatus.CANCELED))
     .limit(_COUNTED)
 )
-_JOB_TOLD = (
-    _TOLD.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
-    .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people repeat keeps back no news
+_JOB_LATEST = (
+    _LATEST.where(_OF_JOB, _D.event == bindparam("of_event", type_=Text))
+    .where(or_(_D.key < RESENT, _D.key > f"{RESENT}~"))  # what people resend does not hold back news
     .order_by(_D.id.desc())
 )
-_PROJECT_TOLD = _TOLD.where(
+_PROJECT_LATEST = _LATEST.where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text)
 ).order_by(_D.key.desc())
 _ROW = _D.id == bindparam("row")
@@ -58,58 +58,58 @@ _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_
 
 
 def add(connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime) -> list[ChannelName]:
-    """As `alerts.add`, for any event: what comes and goes is damped, and what else is told about the same thing
-    does not wait for that."""
-    told: list[ChannelName] = []
+    """Like `alerts.add`, for any event. Recurring events are damped. Other alerts about the same thing do not wait
+    for the damped ones ahead of them."""
+    alerted: list[ChannelName] = []
     at_once: list[Alert] = []
     for alert in rows:
         group = damping.group(alert.event)
         if group:
-            told += _add_damped(connection, alert, group, at=at, due_at=due_at)
+            alerted += _add_damped(connection, alert, group, at=at, due_at=due_at)
         else:
             at_once.append(alert)
-    return told + add_at_once(connection, at_once, at=at, due_at=due_at)
+    return alerted + add_at_once(connection, at_once, at=at, due_at=due_at)
 
 
 def add_at_once(
     connection: Connection, rows: Iterable[Alert], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
-    """As `alerts.add`; none of these waits for a pause, nor for another one that does on its channel."""
-    told: list[ChannelName] = []
-    of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one look for each job, whatever its channels
+    """Like `alerts.add`; these alerts wait neither for a pause nor for a damped alert ahead of them."""
+    alerted: list[ChannelName] = []
+    of_jobs: dict[int, tuple[Alert, list[ChannelName]]] = {}  # one query for each job, whatever its channels
     for alert in rows:
         written = alerts.add(connection, [alert], at=at, due_at=due_at)
-        told += written
+        alerted += written
         if written and alert.job is None:
-            _make_way(connection, alert, written, at=at)
+            _unblock(connection, alert, written, at=at)
         elif written and alert.job is not None:
             of_jobs.setdefault(alert.job, (alert, []))[1].extend(written)
     for alert, channels in of_jobs.values():
-        _make_way(connection, alert, channels, at=at)
-    return told
+        _unblock(connection, alert, channels, at=at)
+    return alerted
 
 
 def add_again(connection: Connection, alert: Alert, *, at: datetime) -> bool:
-    """Write what a person has told again, due `at`. It is no news: what waits before it is not void."""
+    """Write an alert that a person resends, due `at`. It is no news, so the alerts waiting ahead stay valid."""
     written = alerts.add(connection, [alert], at=at, due_at=at)
     if written:
-        _make_way(connection, alert, written, at=at, ends=frozenset())
+        _unblock(connection, alert, written, at=at, ends=frozenset())
     return bool(written)
 
 
 def _add_damped(
     connection: Connection, alert: Alert, group: frozenset[Event], *, at: datetime, due_at: datetime
 ) -> list[ChannelName]:
-    """Write the alert in place of those that wait, with how many it stands for, due when its pause ends."""
+    """Write the alert in place of the waiting ones, with how many it stands for, due when its pause ends."""
     found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
     waiting = [row for row in found if row.waits and row.due_at > at]
-    told = [row.sent_at or row.due_at for row in found if row not in waiting]
+    sent = [row.sent_at or row.due_at for row in found if row not in waiting]
     times = 1 + sum(_times(row.facts) for row in waiting)
-    if times > 1 and told:
-        since = max(min(each, at) for each in told)
+    if times > 1 and sent:
+        since = max(min(each, at) for each in sent)
         alert = replace(alert, facts={**alert.facts, "times": times, "times_since": since.isoformat()})
-    written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(told, at=at)))
-    if written and waiting:  # one that was told before replaces nothing
+    written = alerts.add(connection, [alert], at=at, due_at=max(due_at, damping.tell_at(sent, at=at)))
+    if written and waiting:  # a duplicate was not written and replaces nothing
         connection.execute(_CANCEL, [{"row": row.id} for row in waiting])
     return written
 
@@ -120,17 +120,17 @@ def _times(facts: object) -> int:
 
 
 def _of_group(connection: Connection, alert: Alert, event: Event) -> Sequence[Row[Any]]:
-    """The latest deliveries of `event` about the same thing on the same channel."""
+    """Return the latest deliveries of `event` about the same thing on the same channel."""
     if alert.job is not None:
         values = {"of_channel": alert.channel, "of_job": alert.job, "of_event": str(event)}
-        return connection.execute(_JOB_TOLD, values).all()
+        return connection.execute(_JOB_LATEST, values).all()
     first = f"project/{alert.project}/{event}/"
     return connection.execute(
-        _PROJECT_TOLD, {"of_channel": alert.channel, "first": first, "last": f"{first}\x7f"}
+        _PROJECT_LATEST, {"of_channel": alert.channel, "first": first, "last": f"{first}\x7f"}
     ).all()
 
 
-def _make_way(
+def _unblock(
     connection: Connection,
     alert: Alert,
     channels: Sequence[ChannelName],
@@ -138,9 +138,9 @@ def _make_way(
     at: datetime,
     ends: frozenset[Event] = _ENDS,
 ) -> None:
-    """Order is kept: what waits on these channels for its pause would keep this alert back. Where a job has ended
-    (by one of `ends`) it is void, else it goes out now."""
-    query = _PROJECT_IN_THE_WAY if alert.job is None else _JOB_IN_THE_WAY
+    """Keep damped alerts ahead on these channels from blocking this one. If the job has ended (by one of `ends`),
+    they are void and canceled; otherwise they go out now, since order is kept."""
+    query = _PROJECT_BLOCKING if alert.job is None else _JOB_BLOCKING
     about: dict[str, object] = {"of_job": alert.job}
     if alert.job is None:
         about = {"of_channel": alert.channel, "of_project": alert.project}

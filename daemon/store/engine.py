@@ -1,6 +1,6 @@
 """Connections to the SQLite file: its URL, its pragmas, and how transactions begin.
 
-Owns every connection that wrapd opens to its database. Must never know a table.
+Owns every connection that wrapd opens to its database. Knows no tables.
 """
 
 import os
@@ -19,7 +19,7 @@ from daemon.store.errors import from_sqlite, from_system
 from daemon.store.owner import hand_over
 
 BUSY_SECONDS = 5.0
-"""How long a transaction waits for another program's."""
+"""How long a transaction waits for a lock held by another program."""
 APPLICATION_ID = 0x77726170
 """Marks a file as wrapd's (the letters "wrap", in SQLite's header at offset 68)."""
 
@@ -30,10 +30,11 @@ _EXAMPLE = "sqlite:///wrapd.db (a file; the path starts at the working directory
 
 
 def database_path(url: str) -> Path:
-    """The file that a database URL names, with links resolved. Raises DatabaseFault for what is not supported."""
+    """Return the file that a database URL names, with symbolic links resolved. Raises DatabaseFault for other
+    URLs."""
     scheme, colon, rest = url.partition(":")
     if not colon or scheme != "sqlite":
-        # Only the scheme is shown: a URL may carry a password.
+        # Only the scheme is shown, since a URL may contain a password.
         shown = f"a {scheme} database" if colon else "this"
         raise DatabaseUnusable(f"database.url: {shown} is not supported; write {_EXAMPLE}")
     name = rest.removeprefix("///") if rest.startswith("///") else ""
@@ -41,22 +42,22 @@ def database_path(url: str) -> Path:
         raise DatabaseUnusable(f"database.url: {url!r} names no file; write {_EXAMPLE}")
     try:
         return Path(name).resolve()
-    except (OSError, RuntimeError) as error:  # links in a circle
+    except (OSError, RuntimeError) as error:  # a symlink loop
         raise DatabaseUnusable(
-            f"database.url: {name}: its links lead nowhere; put them right, or change it"
+            f"database.url: {name}: its symbolic links form a loop; fix them, or change it"
         ) from error
 
 
 def require_folder(path: Path) -> None:
-    """Raise DatabaseFault unless the file's folder is there."""
+    """Raise DatabaseFault unless the file's folder exists."""
     if not path.parent.is_dir():
-        raise DatabaseFault(f"{path}: there is no folder {path.parent}; make it, or change database.url")
+        raise DatabaseFault(f"{path}: the folder {path.parent} does not exist; create it, or change database.url")
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file unless there is one. SQLite would not let the umask make it writable for the group;
-    the files that it puts beside (-wal, -shm) get this one's mode and owner. What root makes belongs to the owner
-    of the folder: else the service could not use it. Raises DatabaseFault."""
+    """Create an empty file unless it exists. SQLite itself would not make it group-writable where the umask allows
+    that; the -wal and -shm files get this file's mode and owner. A file that root creates is given to the owner of
+    the folder, since the service could not use it otherwise. Raises DatabaseFault."""
     require_folder(path)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
@@ -73,8 +74,8 @@ def create_file(path: Path) -> None:
 
 
 def open_file(path: Path) -> sqlite3.Connection:
-    """A connection to a file that is there: unlike SQLite's own way, none is made where it is missing. The driver
-    begins no transaction by itself. Raises sqlite3.Error."""
+    """Return a connection to an existing file. Unlike SQLite's default, a missing file is not created. The driver
+    begins no transactions of its own. Raises sqlite3.Error."""
     return sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -100,26 +101,28 @@ def _connect(path: Path, *, query_only: bool, foreign_keys: bool) -> Callable[[]
 
 
 def reading_engine(path: Path) -> Engine:
-    """Connections that cannot write; each transaction sees one state of the database."""
+    """Return an engine for reading: each transaction sees one state of the database, and cannot write."""
     return _engine(path, begin="BEGIN", query_only=True, poolclass=QueuePool, pool_size=4, max_overflow=-1)
 
 
 def writing_engine(path: Path) -> Engine:
-    """Connections whose transactions take the write lock at once, so that none fails half-way for a lock."""
+    """Return an engine whose transactions take the write lock at the start, so that none fails half-way on a
+    lock."""
     return _engine(
         path, begin="BEGIN IMMEDIATE", query_only=False, poolclass=QueuePool, pool_size=1, max_overflow=-1
     )
 
 
 def migrating_engine(path: Path) -> Engine:
-    """One connection, for a change of the schema. It does not mind foreign keys: SQLite changes a table by making
-    it anew, and to drop the old one would delete all that belongs to its rows. They are checked at the end."""
+    """Return an engine of one connection for changing the schema, with foreign keys off: SQLite changes a table by
+    recreating it, and dropping the old one would cascade to everything that references it. The keys are checked at
+    the end."""
     return _engine(path, begin="BEGIN IMMEDIATE", query_only=False, foreign_keys=False, poolclass=NullPool)
 
 
 def _engine(path: Path, *, begin: str, query_only: bool, foreign_keys: bool = True, **pool: Any) -> Engine:
     url = URL.create("sqlite", database=str(path))
-    # Parameters hold signed URLs: they must not reach an error's text.
+    # Parameters contain signed URLs, which must not appear in an error's text.
     connect = _connect(path, query_only=query_only, foreign_keys=foreign_keys)
     engine = create_engine(url, creator=connect, hide_parameters=True, **pool)
 
@@ -131,19 +134,19 @@ def _engine(path: Path, *, begin: str, query_only: bool, foreign_keys: bool = Tr
 
 
 def in_transaction(connection: Connection) -> bool:
-    """Whether SQLite still has the transaction open: some failures (a full disk) end it."""
+    """Return whether SQLite still has the transaction open: some failures (such as a full disk) end it."""
     driver = connection.connection.dbapi_connection
     return bool(getattr(driver, "in_transaction", False))
 
 
 def changes_so_far(connection: Connection) -> int:
-    """How many rows this connection has changed since it was opened."""
+    """Return how many rows this connection has changed since it was opened."""
     return int(getattr(connection.connection.dbapi_connection, "total_changes", 0))
 
 
 def use_wal(path: Path) -> None:
-    """Switch the file to a write-ahead log, for good: readers and the writer do not wait for each other. Nothing
-    happens where it is so already. Raises DatabaseFault."""
+    """Switch the file to a write-ahead log permanently, so that readers and the writer do not block each other.
+    Does nothing if it already uses one. Raises DatabaseFault."""
     connection: sqlite3.Connection | None = None
     try:
         connection = open_file(path)
@@ -158,7 +161,7 @@ def use_wal(path: Path) -> None:
 
 
 def _switch(connection: sqlite3.Connection) -> str:
-    # SQLite does not wait for a lock here, whatever the timeout says: try again by hand.
+    # SQLite ignores the busy timeout for this statement, so retry here.
     for _ in range(int(BUSY_SECONDS / _PAUSE)):
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])

@@ -1,7 +1,6 @@
-"""What can go wrong with the database, named by what the caller does next.
+"""Errors of the database, named by what the caller does next.
 
-Owns the mapping from SQLite's, SQLAlchemy's and the system's errors, done once, here. None of theirs leaves
-daemon/store.
+Owns the mapping from the errors of SQLite, SQLAlchemy and the system. None of those leaves daemon/store.
 """
 
 import errno
@@ -17,31 +16,32 @@ from daemon.errors import DatabaseFault, DatabaseUnusable
 
 
 class StoreError(DatabaseFault):
-    """A transaction was not stored, and none of it. A command shows the message and ends."""
+    """The transaction was not stored, not even in part. A command shows the message and ends."""
 
 
 class StoreBusy(StoreError):
-    """Somebody else is writing, or too much waits already: do the same again soon."""
+    """Another program is writing, or too much work is queued: retry soon."""
 
 
 class StoreFailed(StoreError):
-    """The disk is full, the file cannot be read or written: do the same again later, with a growing pause."""
+    """The disk is full, or the file cannot be read or written: retry later, with a growing pause."""
 
 
 class StoreUnusable(StoreFailed, DatabaseUnusable):
-    """This user may not read or write the file, or it is no database: a person has to change that."""
+    """This user may not read or write the file, or it is not a database: a person has to fix that."""
 
 
 class StoreRefused(StoreError):
-    """The rows can never be stored (a constraint forbids them): do not try again. A defect of the caller."""
+    """The rows can never be stored, because a constraint forbids them: do not retry. A defect of the caller."""
 
 
 class StoreClosed(StoreError):
-    """The store is closed: nothing can be done with it any more."""
+    """The store is closed."""
 
 
 def is_of_database(error: BaseException) -> bool:
-    """Whether what a transaction has met is the database's, and none of the program's: then it must not go on."""
+    """Return whether an error raised in a transaction comes from the database, not from the program's own code.
+    The transaction must not go on after one that does."""
     return isinstance(error, StatementError | StoreError)
 
 
@@ -59,30 +59,31 @@ _FOR_A_PERSON = frozenset(
         errno.EOPNOTSUPP,
     }
 )
-"""Errors of the system that stay until a person changes something; a full disk, or one that fails, may pass."""
+"""System errors that last until a person changes something. A full or failing disk may recover by itself."""
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _TELLING = {
-    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_FULL: "the disk is full: free some space",
     sqlite3.SQLITE_READONLY: "the file, or its folder, is read-only: make both writable for this user",
-    sqlite3.SQLITE_CANTOPEN: "the file, or one beside it, cannot be opened: make the folder writable",
+    sqlite3.SQLITE_CANTOPEN: "the file, or one next to it, cannot be opened: make the folder writable",
     sqlite3.SQLITE_PERM: "access is denied: make the file and its folder writable for this user",
-    sqlite3.SQLITE_IOERR: "reading or writing failed: look at the disk (its room, its limits, its health)",
+    sqlite3.SQLITE_IOERR: "reading or writing failed: check the disk (free space, limits, health)",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
     sqlite3.SQLITE_NOTADB: "the file is not an SQLite database: choose another file",
-    sqlite3.SQLITE_NOMEM: "memory ran out",
-    sqlite3.SQLITE_PROTOCOL: "locking failed: the file must lie on a local disk",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+    sqlite3.SQLITE_PROTOCOL: "locking failed: the file must be on a local disk",
 }
 
 _UNUSABLE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL}
 
 
 def from_system(error: OSError, text: str) -> DatabaseFault:
-    """The system's error as a fault with the message `text`: one for a person, or one that may pass."""
+    """Return the system's error as a fault with the message `text`: one that a person has to fix, or a passing
+    one."""
     return (DatabaseUnusable if error.errno in _FOR_A_PERSON else DatabaseFault)(text)
 
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
-    """The error of the SQLite driver as one of ours; the message names the file and the mend."""
+    """Return an error of the SQLite driver as one of ours. The message names the file and the fix."""
     code = getattr(error, "sqlite_errorcode", None)
     base = None if code is None else code & 0xFF
     if base in _BUSY:
@@ -96,7 +97,7 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _is_denied(path: Path) -> bool:
-    """Whether this user may not open the file, those beside it, or make them."""
+    """Return whether this user may not open the database's files, or create them."""
     beside = [path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))]
     if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
         return path.parent.is_dir()
@@ -104,7 +105,7 @@ def _is_denied(path: Path) -> bool:
 
 
 def from_sqlalchemy(error: StatementError, path: Path) -> StoreError:
-    """The error of SQLAlchemy as one of ours."""
+    """Return an error of SQLAlchemy as one of ours."""
     if isinstance(error.orig, sqlite3.Error):
         return from_sqlite(error.orig, path)
     return StoreRefused(f"{path}: this cannot be stored: {error.orig}")
@@ -112,7 +113,7 @@ def from_sqlalchemy(error: StatementError, path: Path) -> StoreError:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[None]:
-    """Raise what the database raises inside as a `StoreError`."""
+    """Raise database errors from the block as a `StoreError`."""
     try:
         yield
     except (DBAPIError, StatementError) as error:

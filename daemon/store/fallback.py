@@ -1,7 +1,7 @@
-"""A channel that takes no messages: since when, and telling what waits for it elsewhere.
+"""Channels that refuse messages: since when, and sending what waits for one of them elsewhere as well.
 
-Owns these statements, for `Outbox`, and the count of what a channel was sent. Must never take a delivery away from
-its own channel.
+Owns these statements, for `Outbox`, and the times at which messages to a channel were sent. A diverted delivery is
+a copy: the original stays with its own channel.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from daemon.store.rows import AttemptOutcome, DeliveryRow, DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 
 DIVERTED = 500
-"""Deliveries that are told elsewhere in one transaction at most."""
+"""Deliveries diverted in one transaction at most."""
 
 _D, _A = DELIVERIES.c, ATTEMPTS.c
 _last, _later = ATTEMPTS.alias("last"), ATTEMPTS.alias("later")
@@ -29,6 +29,7 @@ _refused = select(1).where(
 _dead_since = select(1).where(
     _later.c.delivery == _A.delivery, _later.c.n > _A.n, _later.c.outcome == plain(AttemptOutcome.DEAD)
 )
+# The oldest refusal among what the channel still holds, found through `deliveries_by_status`.
 _HELD_SINCE = (
     select(func.min(_A.ended_at))
     .select_from(DELIVERIES.join(ATTEMPTS, _A.delivery == _D.id))
@@ -36,10 +37,10 @@ _HELD_SINCE = (
         _D.channel == CHANNEL,
         or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.SENDING)),
         known(DELIVERIES),
-        # One that is being sent is a probe.
+        # A delivery being sent while the channel is held is the probe: it counts if its last attempt was refused.
         or_(is_(DELIVERIES, DeliveryStatus.HELD), _refused.correlate(DELIVERIES).exists()),
         _A.outcome == plain(AttemptOutcome.HELD),
-        ~_dead_since.correlate(ATTEMPTS).exists(),  # a person revived it since
+        ~_dead_since.correlate(ATTEMPTS).exists(),  # a person has revived it since
     )
 )
 _elsewhere = DELIVERIES.alias("elsewhere")
@@ -50,12 +51,14 @@ _WAITS = (
     .where(
         _D.channel == CHANNEL,
         unsent(DELIVERIES),
-        or_(due(DELIVERIES), _D.attempts > 0),  # the others would wait on a sound channel too
+        or_(due(DELIVERIES), _D.attempts > 0),  # untried ones that are not due would wait on a healthy channel too
         ~_copies.correlate(DELIVERIES).exists(),
     )
     .order_by(_D.id)
     .limit(DIVERTED)
 )
+# Attempts have no index by time, but their row ids rise with it: step back from the newest one to the last before
+# `since`, and read the ids above that.
 _BEFORE = (
     select(_A.id)
     .where(_A.started_at < bindparam("since", type_=_A.started_at.type))
@@ -65,7 +68,7 @@ _BEFORE = (
 )
 _OWNER = select(_D.channel).where(_D.id == _A.delivery).correlate(ATTEMPTS).scalar_subquery()
 _SENT = (
-    # Those of one message began at one moment.
+    # All attempts of one message have the same start, so DISTINCT counts the message once.
     select(_A.started_at, _A.shared, case((_A.shared > 1, 0), else_=_A.id).label("own"))
     .where(_A.id > func.coalesce(_BEFORE, 0), _OWNER == CHANNEL)
     .distinct()
@@ -75,14 +78,14 @@ _SENT_SINCE = select(_SENT.c.started_at).order_by(_SENT.c.started_at)
 
 
 def held_since(connection: Connection, channel: ChannelName) -> datetime | None:
-    """Since when the channel has refused what it still holds; None where it is not held."""
+    """Return since when the channel has refused what it still holds; None if it is not held."""
     moment: datetime | None = connection.execute(_HELD_SINCE, {"channel": channel}).scalar_one()
     return moment
 
 
 def divert(connection: Connection, channel: ChannelName, to: ChannelName, *, at: datetime) -> int:
-    """Tell `to`, from `at` on, what the held `channel` was to tell, with `diverted_from` among the facts: each
-    once, `DIVERTED` at a time. Returns how many."""
+    """Copy what waits on the held `channel` to the channel `to`, due `at`, with `diverted_from` among the facts:
+    each delivery once, up to `DIVERTED` of them. Returns how many were written."""
     if held_since(connection, channel) is None:
         return 0
     found = connection.execute(_WAITS, {"channel": channel, "other": to, "now": at})
@@ -90,7 +93,7 @@ def divert(connection: Connection, channel: ChannelName, to: ChannelName, *, at:
 
 
 def copy_readable(connection: Connection, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
-    """As `copy`, by row ids; some may be dead because they cannot be read."""
+    """Do what `copy` does, by row ids. Dead deliveries that cannot be read are skipped."""
     rows = []
     for delivery in deliveries:
         with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -99,7 +102,7 @@ def copy_readable(connection: Connection, deliveries: Iterable[int], to: Channel
 
 
 def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *, at: datetime) -> int:
-    """Tell `to`, from `at` on, what these were to tell on their own channel, each once. Returns how many."""
+    """Copy the deliveries to the channel `to`, due `at`, each once. Returns how many were written."""
     copies = [
         Alert(
             key=row.key,
@@ -117,5 +120,5 @@ def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *
 
 
 def sent_since(connection: Connection, channel: ChannelName, *, since: datetime) -> tuple[datetime, ...]:
-    """When messages to the channel were begun since then; one that told of many is one."""
+    """Return when messages to the channel were started since then. A digest counts as one message."""
     return tuple(connection.execute(_SENT_SINCE, {"channel": channel, "since": since}).scalars())

@@ -1,6 +1,6 @@
-"""Deliveries that are dead: the operators' alert about them, which grows while it waits, and taking them back.
+"""Dead deliveries: the operators' alert about them, which grows while it waits, and its withdrawal.
 
-Owns these statements, for `Outbox`. Must never tell of an alert that is itself about dead ones.
+Owns these statements, for `Outbox`. An alert that is itself about dead deliveries causes no other one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ _D = DELIVERIES.c
 _WAITING = select(_D.id, _D.channel, _D.facts).where(
     _D.key >= bindparam("first", type_=Text), _D.key < bindparam("last", type_=Text), gathers(DELIVERIES)
 )
-_TELL = update(DELIVERIES).where(_D.id == bindparam("row"))
+_UPDATE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _HOLD = (
     update(DELIVERIES)
     .where(
         _D.id == bindparam("row"),
-        _D.channel == bindparam("of_channel", type_=Text),  # a person may have moved it to another one
+        _D.channel == bindparam("of_channel", type_=Text),  # a person may have moved it to another channel
         is_(DELIVERIES, DeliveryStatus.DEAD),
     )
     .values(status=plain(DeliveryStatus.HELD), due_at=bindparam("due", type_=_D.due_at.type))
@@ -42,8 +42,8 @@ def tell(
     at: datetime,
     due_at: datetime,
 ) -> None:
-    """Tell the operators of deliveries that are dead, from `due_at` on. Where an alert still waits whose key
-    begins with `about`, it tells of them too: `deliveries` is how many in all, the rest is the last one's."""
+    """Alert the operators to dead deliveries, from `due_at` on. A waiting alert whose key begins with `about` is
+    updated instead: `deliveries` becomes the total, the other facts are those of the latest."""
     waiting = {row.channel: row for row in connection.execute(_WAITING, _range(about))}
     grown: list[dict[str, object]] = []
     new: list[Target] = []
@@ -55,7 +55,7 @@ def tell(
             count = _count(row.facts) + _count(alert.facts)
             grown.append({"row": row.id, "facts": {**alert.facts, "deliveries": count}})
     if grown:
-        connection.execute(_TELL, grown)
+        connection.execute(_UPDATE, grown)
     alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
 
 
@@ -68,8 +68,8 @@ def hold(
     at: datetime,
     due_at: datetime,
 ) -> None:
-    """It was the channel's fault that these are dead: they are held with it, tried again at `due_at`. An alert
-    that still waits, with a key that begins with `about`, tells of as many less, or of nothing."""
+    """Hold these dead deliveries, which failed because of their channel, until `due_at`. A waiting alert whose key
+    begins with `about` is reduced by as many, and canceled at zero."""
     if not deliveries:
         return
     rows = [{"row": row, "of_channel": channel, "due": due_at} for row in deliveries]
@@ -81,7 +81,7 @@ def hold(
         values: dict[str, object] = {"facts": {**row.facts, "deliveries": left}}
         if left < 1:
             values = {"status": DeliveryStatus.CANCELED, "due_at": at, "last_error": REPLACED}
-        connection.execute(_TELL, {"row": row.id, **values})
+        connection.execute(_UPDATE, {"row": row.id, **values})
 
 
 def _range(about: str) -> dict[str, str]:

@@ -1,22 +1,24 @@
-"""What can be seen of the database from outside: whether the file is sound, and whether a daemon works on it.
+"""The database file from outside: whether it is sound, whether a daemon uses it, and copies of it.
 
-Reads only, and takes no lock. Must never repair anything.
+Takes no lock, repairs nothing and overwrites nothing.
 """
 
 import os
 import sqlite3
 from pathlib import Path
 
-from daemon.store.engine import open_file
-from daemon.store.errors import from_sqlite
+from daemon.errors import DatabaseFault, DatabaseUnusable
+from daemon.store.engine import database_path, open_file
+from daemon.store.errors import from_sqlite, from_system
+from daemon.store.migrate import SchemaStatus, check
 
 _MOST = 20
 _LOCKS = Path("/proc/locks")
 
 
 def damages(path: Path) -> list[str]:
-    """What is wrong with the file, in SQLite's words, about 20 lines at most; empty where it is sound. Takes a
-    while for a large file and keeps nobody from writing. Raises DatabaseFault where it cannot be read."""
+    """Return what is wrong with the file in SQLite's words, about 20 lines at most; empty if it is sound. Takes a
+    while for a large file, but does not block writers. Raises DatabaseFault if it cannot be read."""
     try:
         connection = open_file(path)
         try:
@@ -28,14 +30,14 @@ def damages(path: Path) -> list[str]:
     except sqlite3.Error as error:
         raise from_sqlite(error, path) from error
     found = [line for line in pages if line != "ok"]
-    return [*found, *(f"row {row} of {table} lacks its {parent}" for table, row, parent, _ in loose)]
+    return found + [f"row {row} of {table} refers to a missing row of {parent}" for table, row, parent, _ in loose]
 
 
 def holder(database: Path, *, locks: Path = _LOCKS) -> int | None:
-    """The pid of the daemon that works on `database`, None where none does.
+    """Return the pid of the daemon that uses `database`; None if there is none.
 
-    The kernel's list of locks tells whether the lock file is locked; asking by taking the lock could keep a daemon
-    from starting at that moment.
+    The kernel's list of locks shows whether the lock file is locked. Trying to take the lock instead could keep a
+    daemon from starting at that moment.
     """
     lock_file = database.with_name(f"{database.name}.lock")
     try:
@@ -59,3 +61,59 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def backup(url: str, target: Path) -> None:
+    """Copy the database of `url` into the new file `target`: one consistent state, also while the daemon runs. To
+    restore it, stop the daemon and put the copy in place of the database. Raises DatabaseFault."""
+    schema = check(url)
+    if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
+        raise DatabaseUnusable(f"{schema.path}: is not a wrapd database; there is nothing to back up")
+    if target.exists():
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name")
+    # The copy gets its final name only once it is complete.
+    part = target.with_name(f"{target.name}.part")
+    try:
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
+    except FileExistsError as error:
+        raise DatabaseFault(f"{part}: is left over from another backup; remove it if none is running") from error
+    except OSError as error:
+        raise from_system(error, f"{part}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        _copy(database_path(url), part)
+        _place(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(source: Path, part: Path) -> None:
+    try:
+        reader = open_file(source)
+        writer = sqlite3.connect(part, isolation_level=None)
+    except sqlite3.Error as error:
+        raise from_sqlite(error, source) from error
+    try:
+        # All pages in one step: with a write-ahead log, a long read does not block writers.
+        reader.backup(writer)
+        writer.execute("PRAGMA journal_mode = DELETE")  # makes the copy a single file
+        if (found := writer.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+            raise DatabaseFault(f"{source}: is damaged ({found}); no backup was made")
+    except sqlite3.Error as error:
+        raise from_sqlite(error, part) from error
+    finally:
+        writer.close()
+        reader.close()
+
+
+def _place(part: Path, target: Path) -> None:
+    try:
+        os.link(part, target)  # unlike a rename, this never overwrites a file created meanwhile
+    except FileExistsError as error:
+        raise DatabaseFault(f"{target}: already exists and is not overwritten; choose another name") from error
+    except OSError as error:
+        raise from_system(error, f"{target}: cannot be made ({error.strerror}); choose another folder") from error
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,7 +1,7 @@
-"""The jobs: tracking, the fact that one moved or ended, and the bookkeeping of the watch.
+"""The jobs: tracking them, recording that one moved or ended, and the bookkeeping of the watch.
 
-Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that writes jobs and transitions; a
-transition is written together with the alerts that it causes. Must never decide what a state means: domain/ does.
+Owns, with `assets`, `batches`, `tracking` and `learned`, every statement that writes jobs and transitions. A
+transition is written together with the alerts that it causes. What a state means is decided in domain/.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Unpack, cast
 
 from sqlalchemy import (
-    Connection,
     Select,
     Text,
     and_,
@@ -32,7 +31,7 @@ from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
 from daemon.store import alerts, assets, batches, damped, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
-from daemon.store.mapping import WATCHED, chunks, job_row, plain, watch_rows
+from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
     JobName,
@@ -67,7 +66,7 @@ _BY_ID = select(JOBS).where(_C.id == bindparam("id"))
 _NAMES = select(_C.id, _C.job_id, func.coalesce(_C.label, _C.asset_name)).where(
     _C.id.in_(bindparam("rows", expanding=True))
 )
-# A range of the index: no character of an id has a meaning of its own in it, as in a pattern.
+# A range of the index: unlike in a LIKE pattern, no character of an id is special.
 _BEGINNING = (
     select(JOBS)
     .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
@@ -92,20 +91,20 @@ _LAST_END = (
 _LAST = _LAST_OF.scalar_subquery()
 _ADD_MOVE = insert(TRANSITIONS).values(
     seq=_NEXT_SEQ.scalar_subquery(),
-    # A job that is looked at again has a state before, though nobody goes by it. Where it ended again as it had
-    # ended before, it was run again: nobody saw it wait.
+    # A job that was asked about again has no state, but its history has one: that becomes `before`. If it ended
+    # again in the same way, it was run again without being seen waiting.
     before=func.coalesce(
         bindparam("was"), case((bindparam("then", type_=Text) == _LAST, plain(State.WAITING)), else_=_LAST)
     ),
 )
 _NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
-_LOOKED = (
+_CHECKPOINT = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
         polls=_C.polls + bindparam("more"),
         last_polled_at=func.coalesce(bindparam("polled", type_=_C.last_polled_at.type), _C.last_polled_at),
-        # A job that has ended since has no next poll, whatever the checkpoint still says.
+        # A job that has ended since has no next poll, whatever the checkpoint says.
         next_poll_at=case((_ACTIVE, _NEXT_POLL), else_=null()),
         next_reason=case((and_(_ACTIVE, _NEXT_POLL.is_not(None)), bindparam("reason")), else_=null()),
         asked_by=func.coalesce(bindparam("asked_by"), _C.asked_by),
@@ -114,16 +113,13 @@ _LOOKED = (
 )
 
 
-class Jobs:
+class Jobs(TransactionPart):
     """The jobs, seen through one transaction. A `job` argument is a row id."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def track(self, request: TrackRequest, *, at: datetime, routing: Routing | None = None) -> TrackResult:
-        """Track a job from `at` on, whether it is known or not. A job that is lost, expired or stopped is taken
-        up again in the state that it had. Added and taken-up jobs are changes for `take_changes`. Where it was the
-        last active one of the batch that it leaves for another, that is told by `routing`."""
+        """Track a job from `at` on, whether it is known or not. A lost, expired or stopped job is taken up again
+        in its last state. Added and taken-up jobs are changes for `take_changes`. If the job leaves a batch of
+        which it was the last active one, that batch's end is announced by `routing`."""
         [tracked] = self.take([request], at=at, routing=routing)
         assert tracked.result is not None, "by the usual rule none is left as it is"
         return tracked.result
@@ -131,7 +127,7 @@ class Jobs:
     def track_many(
         self, requests: Iterable[TrackRequest], *, at: datetime, routing: Routing | None = None
     ) -> _Results:
-        """What `track` does, for each in its turn, with a few statements for hundreds of them."""
+        """Do what `track` does for each in turn, with a few statements for hundreds of them."""
         return [each.result for each in self.take(requests, at=at, routing=routing) if each.result is not None]
 
     def take(
@@ -142,24 +138,24 @@ class Jobs:
         routing: Routing | None = None,
         rule: TrackRule | None = None,
     ) -> _Tracked:
-        """The same by a rule (None: the usual one), and what became of each, in their order."""
+        """Do the same by a rule (None: the usual one). Returns the outcome of each, in order."""
         return track_many(self._connection, requests, at=at, routing=routing, rule=rule)
 
     def kinds_found(self, found: Mapping[int, str]) -> None:
-        """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
+        """Store the kinds that the service reported, by row id, for jobs whose kind was guessed."""
         found_kinds(self._connection, found)
 
     def kinds_tried(self, tries: Mapping[int, int]) -> None:
-        """Keep how many rounds of asking for the kinds of jobs were in vain, by row id."""
+        """Store how many rounds of asking for the kinds of jobs failed, by row id."""
         tried_kinds(self._connection, tries)
 
     def known(self, project: ProjectName, job_ids: Iterable[JobId]) -> dict[JobId, Known]:
-        """Those of the jobs that the project has."""
+        """Return those of the jobs that the project has."""
         found = known_of(self._connection, job_ids)
         return {JobId(job_id): job for (owner, job_id), job in found.items() if owner == project}
 
     def names(self, jobs: Iterable[int]) -> dict[int, JobName]:
-        """What the jobs of row ids are called; a row that there is not is left out."""
+        """Return the names of jobs by row id; missing rows are left out."""
         return {
             row: JobName(JobId(job_id), name)
             for part in chunks(jobs)
@@ -169,32 +165,32 @@ class Jobs:
     def untrack(
         self, project: ProjectName | None, job_id: JobId, *, at: datetime, routing: Routing | None = None
     ) -> int:
-        """Stop tracking the job, in every project where `project` is None, as `stop` does. Returns how many were
+        """Stop tracking the job as `stop` does; in every project if `project` is None. Returns how many were
         stopped."""
         return len(self.stop((row.id for row in self.find(job_id, project)), at=at, routing=routing))
 
     def stop(self, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None) -> set[int]:
-        """Stop tracking the jobs, and revoke wrapd's own links to them. Where they were the last active ones of a
-        batch, that is told by `routing`. Returns those that were active."""
+        """Stop tracking the jobs, and revoke wrapd's own links to them. If they were the last active ones of a
+        batch, its end is announced by `routing`. Returns those that were active."""
         return stop_many(self._connection, jobs, at=at, routing=routing)
 
     def ids(self, **fit: Unpack[JobFilter]) -> list[int]:
-        """The row ids of the jobs that fit all that is given, the first tracked first."""
+        """Return the row ids of the jobs that match all filters, first tracked first."""
         runs = lists.job_runs(self._connection, JobSort.OLDEST, **fit)
         found = paging.places(self._connection, runs, rising=True, after=None, limit=paging.ALL)
         return [place.id for place in found]
 
     def batch_subject(self, project: ProjectName, batch: str) -> Subject | None:
-        """What the end of a batch is about, as far as routes ask; None where it has no jobs."""
+        """Return the routing subject of a batch's end; None if the batch has no jobs."""
         return batches.subject(self._connection, project, batch)
 
     def active(self, *, after: int = 0, limit: int = 5000) -> _Watched:
-        """A page of the active jobs: up to `limit` with row ids above `after`, in their order."""
+        """Return a page of the active jobs: up to `limit` with row ids above `after`, in id order."""
         return watch_rows(self._connection.execute(_PAGE, {"after": after, "most": limit}).all())
 
     def take_changes(self, *, limit: int = 1000) -> _Watched:
-        """The jobs that were tracked, taken up or stopped since the last call, by row id: each is given once.
-        Nothing is written where there are none."""
+        """Return the jobs tracked, taken up or stopped since the last call, by row id, each once. Writes nothing
+        if there are none."""
         rows = watch_rows(self._connection.execute(_CHANGED, {"most": limit}))
         if rows:
             self._connection.execute(_TAKEN, [{"row": row.id} for row in rows])
@@ -213,14 +209,15 @@ class Jobs:
         kind: str | None = None,
         project: ProjectName | None = None,
     ) -> Recorded | None:
-        """Write a transition, what the answer says, and the alerts that it causes (due at `due_at`; operators'
-        at once). A terminal state ends tracking. What the answer lacks erases nothing. The alerts tell `facts`
-        beside their own. `kind` is that under which the service answered (None: nobody can say).
+        """Write a transition, the details of the answer, and the alerts that it causes (due at `due_at`; operator
+        alerts at once). A terminal state ends tracking. Fields that the answer lacks erase nothing. The alerts
+        carry `facts` next to their own. `kind` is the kind under which the service answered (None: unknown).
 
-        An end that a person asked to be looked at again, and that stands as it was, is not told again: then there
-        is no transition.
+        If a person had an ended job asked about again and its end is unchanged, there is no transition and no
+        alert.
 
-        None, and nothing is written: the job is not active, not in `move`'s first state, or not of `project`.
+        Returns None and writes nothing if the job is not active, not in the state before `move`, or not of
+        `project`.
         """
         known = self.get(job, project)
         if known is None:
@@ -231,22 +228,23 @@ class Jobs:
         values |= {"kind": known.kind, "kind_source": known.kind_source}
         values |= {"state": move.after, "state_since": move.observed_at}
         values |= {"tracking": Tracking.FINISHED, **_NO_MORE_POLLS} if move.ends else {}
-        # The columns to set come as parameters: a statement made anew each time costs more than all the rest.
+        # Columns to set are passed as parameters: building a statement on each call costs more than everything
+        # else.
         if self._connection.execute(_MOVE, {**values, "row": job, "was": move.before}).rowcount != 1:
             return None
         last = self._last_end(known, move)
         if last == move.after and _same_end(known, seen):
-            transition, told = None, []
+            transition, alerted = None, []
         else:
             transition = self._add_transition(job, move)
-            told = self._tell_move(
+            alerted = self._alert_move(
                 known, move, transition, routing=routing, due_at=due_at, facts=facts, rerun=last is not None
             )
         for alert in operator_alerts:
-            told += self._tell_operators(alert, routing=routing, at=move.observed_at)
+            alerted += self._alert_operators(alert, routing=routing, at=move.observed_at)
         if move.ends and known.batch is not None:
-            told += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
-        return _recorded(transition, told)
+            alerted += self._finish_batch(known.project, known.batch, at=move.observed_at, routing=routing)
+        return _recorded(transition, alerted)
 
     def record_end(
         self,
@@ -260,11 +258,12 @@ class Jobs:
         project: ProjectName | None = None,
     ) -> Recorded | None:
         """End tracking because the service does not know the job (`lost`) or time is up (`expired`), with the
-        alerts, due `at`. One that only a callback named, and that the service never confirmed, is told to nobody
-        here: there may be no such job.
+        alerts, due `at`. A job named only by a callback and never confirmed by the service causes no alert: it may
+        not exist.
 
-        None where the job is not active, not of `project`, or was taken up anew since `episode`. Raises ValueError
-        for any other event."""
+        Returns None if the job is not active, not of `project`, or was taken up again after `episode`. Raises
+        ValueError for other events.
+        """
         tracking = _ENDS.get(event)
         if tracking is None:
             raise ValueError(f"{event} does not end tracking")
@@ -277,10 +276,10 @@ class Jobs:
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
         occurrence = job_occurrence(job, event, episode=known.episode)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
-        told = damped.add(self._connection, rows, at=at, due_at=at)
+        alerted = damped.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
-            told += self._finish_batch(known.project, known.batch, at=at, routing=routing)
-        return _recorded(None, told)
+            alerted += self._finish_batch(known.project, known.batch, at=at, routing=routing)
+        return _recorded(None, alerted)
 
     def record_stuck(
         self,
@@ -291,24 +290,25 @@ class Jobs:
         facts: Mapping[str, Json] = _NO_FACTS,
         project: ProjectName | None = None,
     ) -> Recorded | None:
-        """Write the alerts that the job's production takes too long, due `at`; they tell `facts` beside the usual
-        ones. None, and nothing is written: the job is not active, not of `project`, or it was told in its life."""
+        """Write the alerts that the job's production takes too long, due `at`, with `facts` next to the usual
+        ones. Returns None and writes nothing if the job is not active, not of `project`, or was reported stuck
+        before."""
         known = self.get(job, project)
         occurrence = job_occurrence(job, Event.STUCK)
-        if known is None or known.tracking is not Tracking.ACTIVE or alerts.told(self._connection, occurrence):
+        if known is None or known.tracking is not Tracking.ACTIVE or alerts.exists(self._connection, occurrence):
             return None
         own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, **own})
         return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
 
     def expiring(self, *, now: datetime, within: float, limit: int = 100) -> _Jobs:
-        """The finished videos whose last link dies within `within` seconds from `now`, that nobody has opened by
-        wrapd's own link, and of which that was not told yet; the first to die first."""
-        return assets.dying(self._connection, now=now, within=within, limit=limit)
+        """Return finished videos whose last link expires within `within` seconds from `now`, that were neither
+        opened through wrapd's own link nor reminded of; the first to expire first."""
+        return assets.expiring(self._connection, now=now, within=within, limit=limit)
 
     def record_link_expiring(self, job: int, *, at: datetime, routing: Routing) -> Recorded | None:
-        """Write the alerts that the job's links die unseen, due `at`; `expiring` gives it no more. None, and
-        nothing is written: it was told, it was seen, or no link lives."""
+        """Write the alerts that the job's links expire unseen, due `at`; `expiring` no longer returns it then.
+        Returns None and writes nothing if that was done before, the video was opened, or it has no live link."""
         known = self.get(job)
         if known is None or known.link_until is None or not assets.remind(self._connection, job, at=at):
             return None
@@ -319,37 +319,38 @@ class Jobs:
         return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
 
     def set_expected_length(self, job: int, seconds: float) -> None:
-        """Keep how many seconds of speech the job's script comes to."""
+        """Store how many seconds of speech the job's script amounts to."""
         self.set_expected_lengths({job: seconds})
 
     def set_expected_lengths(self, lengths: Mapping[int, float]) -> None:
-        """The same for many jobs at once, by row id."""
+        """Do the same for many jobs, by row id."""
         learned.expect(self._connection, lengths)
 
     def finished(self, project: ProjectName | None = None, *, limit: int = 200) -> learned.Finished:
-        """For each project and kind the last `limit` jobs that ended, the newest first: of one project, or of
-        all. Classes without any are left out."""
+        """Return the last `limit` ended jobs of each project and kind, newest first, of one project or of all.
+        Classes without any are left out."""
         return learned.finished(self._connection, project, limit=limit)
 
     def oldest_created(self, project: ProjectName) -> datetime | None:
-        """When the project's oldest active job was created, by the service; None where that is known of none."""
+        """Return when the service created the project's oldest active job; None if no creation time is known."""
         return learned.oldest_created(self._connection, project)
 
     def set_download_url(self, job: int, url: str | None, *, at: datetime) -> None:
-        """Keep the finished file's link (None: there is none to have; a known one stays), and make the job's
-        alerts that were waiting for it due `at`."""
+        """Store the finished file's link (None: there is none; a known one stays), and make the job's alerts that
+        wait for it due `at`."""
         if url is not None:
             assets.keep_download(self._connection, job, url, at=at)
         alerts.hasten(self._connection, job, at=at)
 
     def set_links(self, job: int, asset: Asset, *, at: datetime) -> None:
-        """Keep the links of `asset`, fetched `at`, in the place of older ones; those that it lacks stay."""
+        """Replace links by those of `asset`, fetched `at`; links that it lacks stay."""
         known = self.get(job)
         if known is not None:
             assets.renew(self._connection, known, asset, at=at)
 
     def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
-        """Add bookkeeping. A few thousand rows at a time leave the writer free for what is urgent."""
+        """Write bookkeeping. Pass a few thousand rows at a time, so that urgent work gets its turn with the
+        writer."""
         values = [
             {
                 "row": row.job,
@@ -363,25 +364,25 @@ class Jobs:
             for row in rows
         ]
         if values:
-            self._connection.execute(_LOOKED, values)
+            self._connection.execute(_CHECKPOINT, values)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
-        """The job, in every project where `project` is None."""
+        """Return the job, in every project if `project` is None."""
         query = select(JOBS).where(_C.job_id == job_id).order_by(_C.id)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def beginning(self, prefix: str, project: ProjectName | None = None, *, limit: int) -> _Jobs:
-        """Up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
+        """Return up to `limit` jobs whose ids begin with `prefix`, in the order of their ids."""
         query = _BEGINNING.params(prefix=prefix, beyond=prefix[:-1] + chr(ord(prefix[-1]) + 1)).limit(limit)
         return self._rows(query if project is None else query.where(_C.project == project))
 
     def get(self, job: int, project: ProjectName | None = None) -> JobRow | None:
-        """A job by its row id; with `project`, as long as it is one of it."""
+        """Return a job by its row id; with `project`, only if it belongs to it."""
         row = self._connection.execute(_BY_ID, {"id": job}).one_or_none()
         return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
-        """How many jobs each project has, by tracking; pairs without any are left out."""
+        """Return how many jobs each project has, by tracking; pairs without any are left out."""
         query = select(_C.project, _C.tracking, func.count()).group_by(_C.project, _C.tracking)
         return {
             (ProjectName(project), Tracking(tracking)): count
@@ -389,7 +390,7 @@ class Jobs:
         }
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
-        """How many active jobs each project has in each state (None: not answered yet)."""
+        """Return how many active jobs each project has in each state (None: not answered yet)."""
         query = select(_C.project, _C.state, func.count()).where(_ACTIVE).group_by(_C.project, _C.state)
         found: dict[ProjectName, dict[str | None, int]] = {}
         for project, state, count in self._connection.execute(query):
@@ -405,19 +406,19 @@ class Jobs:
         search: str | None = None,
         **fit: Unpack[JobFilter],
     ) -> lists.Page[JobRow]:
-        """The first `limit` jobs that fit all that is given, beyond `after`; with `search` fewer, or none, though
-        there are more: each page looks at a bounded number."""
+        """Return the first `limit` matching jobs beyond `after`. With `search` a page examines a bounded number of
+        rows, so it may be short or empty although more follow."""
         return lists.jobs(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[JobFilter]) -> _Jobs:
-        """The jobs that fit all that is given, the latest tracked first."""
+        """Return the matching jobs, latest tracked first."""
         return self.page(limit=limit, **fit).rows
 
     def count(self, *, most: int, **fit: Unpack[JobFilter]) -> paging.RowCount:
-        """How many jobs fit, counted up to `most`; see `paging.count`."""
+        """Count the matching jobs, up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.job_runs(self._connection, **fit), most=most)
 
-    def _tell_move(
+    def _alert_move(
         self,
         known: JobRow,
         move: Moved,
@@ -431,7 +432,7 @@ class Jobs:
         own = _facts(
             state=move.after, before=move.before, observed_at=move.observed_at, reported_at=move.reported_at
         )
-        told: _Channels = []
+        alerted: _Channels = []
         for event in events_of(move):
             occurrence = job_occurrence(known.id, event, transition=transition, episode=known.episode, rerun=rerun)
             rows = alerts.of_job(
@@ -442,10 +443,10 @@ class Jobs:
                 facts={**facts, **own},
                 transition=transition,
             )
-            told += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
-        return told
+            alerted += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
+        return alerted
 
-    def _tell_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
+    def _alert_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
         return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
 
@@ -453,7 +454,7 @@ class Jobs:
         return batches.finish(self._connection, project, batch, at=at, routing=routing)
 
     def _last_end(self, known: JobRow, move: Moved) -> str | None:
-        """The job's last end before `move`, if it had one: a person had it looked at again."""
+        """Return the job's end before `move`, if a person had an ended job asked about again."""
         if not move.ends or known.episode == 1:
             return None
         return self._connection.execute(_LAST_END, {"of_job": known.id}).scalar_one_or_none()
@@ -478,7 +479,7 @@ class Jobs:
 def _facts(
     *, state: str | None, before: str | None, observed_at: datetime, reported_at: datetime | None
 ) -> dict[str, Json]:
-    """What an alert tells as of then; times in ISO 8601, UTC."""
+    """Return the facts of an alert; times in ISO 8601, UTC."""
     return {
         "state": state,
         "before": before,
@@ -488,11 +489,11 @@ def _facts(
 
 
 def _same_end(known: JobRow, seen: Observation) -> bool:
-    """Whether an answer tells of the end that was known before the job was looked at again: by the service's own
-    times, of which it has some."""
+    """Return whether an answer describes the end known before the job was asked about again, by the service's own
+    times."""
     times = ((known.reported_at, seen.reported_at), (known.ended_at, seen.ended_at))
     return all(before == now for before, now in times)
 
 
-def _recorded(transition: int | None, told: Sequence[ChannelName]) -> Recorded:
-    return Recorded(transition=transition, deliveries=len(told), channels=tuple(dict.fromkeys(told)))
+def _recorded(transition: int | None, alerted: Sequence[ChannelName]) -> Recorded:
+    return Recorded(transition=transition, deliveries=len(alerted), channels=tuple(dict.fromkeys(alerted)))

@@ -1,8 +1,8 @@
-"""What people say of jobs that are known: their labels and their tags.
+"""Labels and tags of known jobs.
 
-Owns these statements, and `job_tags`, by which lists of jobs find them: it says what JOBS.tags says, so whoever
-writes the one writes the other, in one transaction. Tracking a job gives it its first ones (`tracking`). The watch
-keeps none of them: an event is routed by what its row says then, so no change has to be told to a running daemon.
+Owns these statements, and `job_tags`, an index of JOBS.tags for lists: both are written in one transaction.
+`tracking` writes a job's first labels and tags. The watch keeps none of them: events are routed by what the row
+says at that time, so a running daemon need not be notified of changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from daemon.domain.jobs import JobId, ProjectName, Tracking
-from daemon.store.mapping import chunks, named
+from daemon.store.mapping import TransactionPart, chunks, named
 from daemon.store.rows import Labelled
 from daemon.store.tables import JOB_TAGS, JOBS
 
@@ -21,14 +21,11 @@ _SET_LABEL = update(JOBS).where(_THESE).values(label=bindparam("new"))
 _SET_TAGS = update(JOBS).where(_THESE).values(tags=bindparam("new", type_=_C.tags.type))
 
 
-class Labels:
+class Labels(TransactionPart):
     """Labels and tags, seen through one transaction. Jobs are named by their row ids."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def of(self, jobs: Iterable[int]) -> list[Labelled]:
-        """What is said of the jobs, in their order, each once; those that there are no more are left out."""
+        """Return the labels and tags of the jobs, in order, each once; missing rows are left out."""
         found = {}
         wanted = list(jobs)
         for part in chunks(wanted):
@@ -44,12 +41,12 @@ class Labels:
         return [found[row] for row in dict.fromkeys(wanted) if row in found]
 
     def set_label(self, jobs: Iterable[int], label: str | None) -> None:
-        """Give the jobs this label; None takes theirs away."""
+        """Set the label of the jobs; None removes it."""
         for part in chunks(jobs):
             self._connection.execute(_SET_LABEL, {"rows": part, "new": label})
 
     def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...]) -> None:
-        """Give the jobs these tags in the place of those that they have."""
+        """Replace the tags of the jobs."""
         for part in chunks(jobs):
             self._connection.execute(_SET_TAGS, {"rows": part, "new": tags})
             put_tags(self._connection, dict.fromkeys(part, tags))
@@ -65,7 +62,7 @@ _FORGET = delete(JOB_TAGS).where(JOB_TAGS.c.job == bindparam("row"))
 
 
 def put_tags(connection: Connection, tags: Mapping[int, Sequence[str]]) -> None:
-    """These jobs (row ids) have these tags, and no other ones."""
+    """Replace the tags of these jobs (row ids)."""
     if tags:
         connection.execute(_FORGET, [{"row": job} for job in tags])
     rows = [{"tag": tag, "job": job} for job, each in tags.items() for tag in dict.fromkeys(each)]
@@ -74,7 +71,7 @@ def put_tags(connection: Connection, tags: Mapping[int, Sequence[str]]) -> None:
 
 
 def add_tags(connection: Connection, tags: Iterable[tuple[ProjectName, JobId, Sequence[str]]]) -> None:
-    """These jobs, which had none before, have these tags."""
+    """Add the tags of new jobs."""
     rows = [
         {"of_tag": tag, "of_job": job_id, "of_project": project}
         for project, job_id, each in tags

@@ -1,7 +1,6 @@
-"""What is learned from the jobs: how those that ended went, how old the oldest tracked one is, expected lengths.
+"""What is learned from jobs: how the ended ones went, the age of the oldest tracked one, expected lengths.
 
-Owns these statements, for `Jobs`. Must never read more of the table than is asked for: it holds every job there
-ever was.
+Owns these statements, for `Jobs`. They read no more than requested: the table keeps every job ever tracked.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +21,8 @@ Finished: TypeAlias = dict[tuple[ProjectName, str], list[FinishedRow]]
 _C = JOBS.c
 _FINISHED = _C.tracking == plain(Tracking.FINISHED)
 _PROJECT, _KIND = bindparam("of_project", type_=Text), bindparam("of_kind", type_=Text)
-# Steps along the index, from one class to the next: a DISTINCT would walk all of it, and so would a comparison of
-# both columns at once.
+# Index steps from one class to the next. A DISTINCT, or comparing both columns at once, would scan the whole
+# index.
 _NEXT_KIND = (
     select(_C.project, _C.kind)
     .where(_FINISHED, _C.project == _PROJECT, _C.kind > _KIND)
@@ -36,7 +35,7 @@ _NEXT_PROJECT = (
 _WAS_BLOCKED = (
     select(1).where(TRANSITIONS.c.job == _C.id, TRANSITIONS.c.after == plain(State.BLOCK)).correlate(JOBS).exists()
 )
-# Times come as numbers, as for the watch.
+# Times are read as numbers, as for the watch.
 _LAST = (
     select(
         _C.state,
@@ -58,7 +57,7 @@ _EXPECT = update(JOBS).where(_C.id == bindparam("row")).values(expected_length=b
 
 
 def finished(connection: Connection, project: ProjectName | None, *, limit: int) -> Finished:
-    """The last `limit` that ended of each project and kind, the newest first; of one project, or of all."""
+    """Return the last `limit` ended jobs of each project and kind, newest first; of one project or of all."""
     return {
         (owner, kind): finished_rows(
             connection.execute(_LAST, {"of_project": owner, "of_kind": kind, "most": limit}).all(),
@@ -70,9 +69,9 @@ def finished(connection: Connection, project: ProjectName | None, *, limit: int)
 
 
 def classes(connection: Connection, project: ProjectName | None) -> Iterator[tuple[ProjectName, str]]:
-    """Every (project, kind) that has jobs which ended."""
+    """Return every (project, kind) that has ended jobs."""
     steps = (_NEXT_KIND, _NEXT_PROJECT) if project is None else (_NEXT_KIND,)
-    owner, kind = project or "", ""  # no name is empty: this comes before all
+    owner, kind = project or "", ""  # sorts before all names: none is empty
     while (found := _first(connection, steps, owner, kind)) is not None:
         owner, kind = found
         yield ProjectName(owner), kind
@@ -81,7 +80,7 @@ def classes(connection: Connection, project: ProjectName | None) -> Iterator[tup
 def _first(
     connection: Connection, steps: Iterable[Select[Any]], project: str, kind: str
 ) -> tuple[str, str] | None:
-    """The first step's row that there is."""
+    """Return the row of the first step that finds one."""
     for step in steps:
         row = connection.execute(step, {"of_project": project, "of_kind": kind}).one_or_none()
         if row is not None:
@@ -90,12 +89,12 @@ def _first(
 
 
 def oldest_created(connection: Connection, project: ProjectName) -> datetime | None:
-    """The least `created_at` of the project's active jobs."""
+    """Return the smallest `created_at` of the project's active jobs."""
     stamp = connection.execute(_OLDEST, {"of_project": project}).scalar_one()
     return None if stamp is None else from_stamp(stamp)
 
 
 def expect(connection: Connection, lengths: Mapping[int, float]) -> None:
-    """Store the expected lengths of jobs, by row id."""
+    """Store expected lengths of jobs in seconds, by row id."""
     if lengths:
         connection.execute(_EXPECT, [{"row": row, "seconds": seconds} for row, seconds in lengths.items()])

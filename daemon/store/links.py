@@ -1,6 +1,6 @@
-"""wrapd's own links to finished videos: who has the token may open one, until it expires or is revoked.
+"""wrapd's own links to finished videos: anyone with the token may open one until it expires or is revoked.
 
-Owns the links: one for each job. Must never make a token: whoever asks for a link brings one.
+Owns the links, one for each job. Callers supply the tokens.
 """
 
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, case, func, insert, select, update
 
 from daemon.store import assets
-from daemon.store.mapping import link_row
+from daemon.store.mapping import TransactionPart, plain_row
 from daemon.store.rows import LinkRow
 from daemon.store.tables import LINKS
 
@@ -18,7 +18,7 @@ _MOMENT = _L.created_at.type
 _OF_JOB = select(LINKS).where(_L.job == bindparam("of_job"))
 _BY_TOKEN = select(LINKS).where(_L.token == bindparam("of_token"))
 _MAKE = insert(LINKS)
-_ANEW = update(LINKS).where(_L.job == bindparam("of_job"))
+_RENEW = update(LINKS).where(_L.job == bindparam("of_job"))
 _CLICKED = (
     update(LINKS)
     .where(_L.id == bindparam("row"))
@@ -45,43 +45,40 @@ _RESTORE = (
 )
 
 
-class Links:
+class Links(TransactionPart):
     """The links, seen through one transaction. A `job` argument is a row id."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def of_job(self, job: int, *, token: str, at: datetime, life: float) -> LinkRow | None:
-        """The job's link that lives; one with `token`, for `life` seconds, where there is none or it has expired.
-        None where it was revoked."""
+        """Return the job's live link. If there is none or it has expired, make one with `token`, valid for `life`
+        seconds. None if it was revoked."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
         if row is not None and (row.revoked_at is not None or row.expires_at > at):
-            return None if row.revoked_at is not None else link_row(row)
+            return None if row.revoked_at is not None else plain_row(LinkRow, row)
         values = {"token": token, "created_at": at, "expires_at": at + timedelta(seconds=life)}
         if row is None:
             self._connection.execute(_MAKE, {"job": job, **values})
         else:
-            self._connection.execute(_ANEW, {"of_job": job, **values})
-        return link_row(self._connection.execute(_OF_JOB, {"of_job": job}).one())
+            self._connection.execute(_RENEW, {"of_job": job, **values})
+        return plain_row(LinkRow, self._connection.execute(_OF_JOB, {"of_job": job}).one())
 
     def by_token(self, token: str) -> LinkRow | None:
-        """The link of a token, whether it lives or not."""
+        """Return the link of a token, live or not."""
         row = self._connection.execute(_BY_TOKEN, {"of_token": token}).one_or_none()
-        return None if row is None else link_row(row)
+        return None if row is None else plain_row(LinkRow, row)
 
     def get(self, job: int) -> LinkRow | None:
-        """The job's link, whether it lives or not."""
+        """Return the job's link, live or not."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
-        return None if row is None else link_row(row)
+        return None if row is None else plain_row(LinkRow, row)
 
     def list(self, *, limit: int | None = None) -> "list[LinkRow]":
-        """All links, the latest made first."""
-        query = select(LINKS).order_by(_L.id.desc())
-        return [link_row(row) for row in self._connection.execute(query if limit is None else query.limit(limit))]
+        """Return all links, latest first."""
+        query = select(LINKS).order_by(_L.id.desc()).limit(limit)
+        return [plain_row(LinkRow, row) for row in self._connection.execute(query)]
 
     def clicked(self, id: int, at: datetime, *, clicks: int = 1) -> None:  # noqa: A002 - as the row calls it
-        """Count clicks of `at`; the first one is when the video was seen. With a negative number take back so many
-        that came just before and turned out to be no people's."""
+        """Count clicks made `at`; the first one marks the video as seen. A negative number takes back just counted
+        clicks that turned out not to be a person's."""
         if self._connection.execute(_CLICKED, {"row": id, "at": at, "more": clicks}).rowcount != 1:
             return
         job = self._connection.execute(_JOB, {"row": id}).scalar_one()
@@ -91,24 +88,24 @@ class Links:
             assets.unseen(self._connection, job, link=id)
 
     def revoke(self, job: int, at: datetime) -> bool:
-        """End the job's link. False: there is none, or it was revoked before."""
+        """Revoke the job's link. False: there is none, or it was revoked before."""
         return revoke(self._connection, [job], at=at) == 1
 
     def restore(self, job: int) -> bool:
-        """Take back that the job's link was revoked. False: it was not."""
+        """Undo the revocation of the job's link. False: it was not revoked."""
         return restore(self._connection, [job]) == 1
 
 
 def revoke(connection: Connection, jobs: Collection[int], *, at: datetime) -> int:
-    """End the links of some jobs, as many as one statement takes. Returns how many lived."""
+    """Revoke the links of up to one statement's worth of jobs. Returns how many were live."""
     return connection.execute(_REVOKE, {"jobs": list(jobs), "at": at}).rowcount
 
 
 def revoked(connection: Connection, jobs: Collection[int]) -> set[int]:
-    """Those of some jobs whose links were revoked."""
+    """Return those of the jobs whose links were revoked."""
     return set(connection.execute(_REVOKED, {"jobs": list(jobs)}).scalars())
 
 
 def restore(connection: Connection, jobs: Collection[int]) -> int:
-    """Take back that the links of some jobs were revoked. Returns how many were."""
+    """Undo the revocation of the jobs' links. Returns how many were revoked."""
     return connection.execute(_RESTORE, {"jobs": list(jobs)}).rowcount

@@ -1,11 +1,11 @@
-"""The lists of jobs and deliveries that people ask for: filters, orders, search, and which index serves them.
+"""Lists of jobs and deliveries for people: filters, orders, search, and which index serves them.
 
-A list is read off an index that keeps its order (`paging`). A filter that this index does not hold is checked
-row by row; but where few rows fit it (`FEW`), they are found by an index of its own and sorted. So no list takes
-longer for more rows, with one exception: where more than `FEW` fit such a filter and stand far down in the list,
-or fit no other filter, the rows before them are walked.
+A list is read off an index that keeps its order (`paging`). Filters that this index does not cover are checked row
+by row. Where only a few rows match such a filter (`FEW`), they are found through its own index and sorted. So a
+list takes no longer with more rows, with one exception: if more than `FEW` rows match such a filter but are all
+far down the list, or match no other filter, the rows ahead of them are scanned.
 
-Owns these statements. Must never change a row.
+Owns these statements. Changes no rows.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from sqlalchemy import (
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
-from daemon.store.mapping import delivery_row, job_row
+from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json, to_stamp
@@ -40,17 +40,17 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 FEW = 10_000
-"""Rows that are sorted, at most, where no index keeps the order that is wanted."""
+"""Rows sorted at most where no index keeps the requested order."""
 SEARCHED_AT_ONCE = 5_000
-"""Rows of one page of a search, which are read and compared here: SQLite knows upper and lower case of ASCII only,
-and no index finds a part of a word of two Chinese characters."""
+"""Rows examined for one page of a search. They are compared in Python: SQLite folds the case of ASCII only, and no
+index finds part of a word, let alone two Chinese characters of one."""
 
 _J = JOBS.c
 _D = DELIVERIES.c
 _SINCE = type_coerce(_J.state_since, BigInteger)
 _CREATED = type_coerce(_D.created_at, BigInteger)
 _BY_TRACKING = (_J.project, _J.tracking, _J.state)
-"""`jobs_by_tracking` and `jobs_by_change`."""
+"""The columns of `jobs_by_tracking` and `jobs_by_change`."""
 _TRACKING = {str(column.key) for column in _BY_TRACKING}
 _BY_BATCH = (_J.batch, _J.project, _J.tracking)
 _BY_STATUS = (_D.channel, _D.status)
@@ -61,21 +61,21 @@ _JOB_TEXTS = (_J.job_id, _J.label, _J.asset_name, _J.batch)
 class JobSort(StrEnum):
     """The order of a list of jobs."""
 
-    NEWEST = "newest"  # the last one that was tracked first
+    NEWEST = "newest"  # last tracked first
     OLDEST = "oldest"
-    CHANGED = "changed"  # the last change of state first; those that were not answered yet come last
+    CHANGED = "changed"  # last change of state first; jobs not answered yet come last
 
 
 class DeliverySort(StrEnum):
     """The order of a list of deliveries."""
 
-    NEWEST = "newest"  # the last one that was written first: by time, or by row id where no index has the time
+    NEWEST = "newest"  # last written first: by time, or by row id where no index has the time
     OLDEST = "oldest"
 
 
 class JobFilter(TypedDict, total=False):
-    """What a job must be; None stands for anything. `since`: its state changed then or later; the list is in the
-    order of `JobSort.CHANGED` then."""
+    """Filters of jobs; None matches anything. `since`: the state changed then or later, which sorts the list by
+    `JobSort.CHANGED`."""
 
     project: ProjectName | None
     tracking: Tracking | None
@@ -86,8 +86,8 @@ class JobFilter(TypedDict, total=False):
 
 
 class DeliveryFilter(TypedDict, total=False):
-    """What a delivery must be; None stands for anything. `job` is a row id, `jobs` are some; `since`: it was
-    written then or later; `batch` and `tag` are its job's, or the batch's whose end it tells."""
+    """Filters of deliveries; None matches anything. `job` and `jobs` are row ids. `since`: written then or later.
+    `batch` and `tag` are those of the job, or of the batch whose end it announces."""
 
     status: DeliveryStatus | None
     channel: ChannelName | None
@@ -102,15 +102,15 @@ class DeliveryFilter(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """Some rows of a list. `after`: where the next page begins; None: there is none. `searched`: how many rows a
-    search has looked at for it."""
+    """Some rows of a list. `after` is where the next page begins, None if there is none. `searched` is how many
+    rows a search examined for it."""
 
     rows: list[T]
     after: Place | None
     searched: int = 0
 
     def of(self, rows: list[U]) -> "Page[U]":
-        """The same page with these in the place of its rows."""
+        """Return this page with its rows replaced."""
         return Page(rows=rows, after=self.after, searched=self.searched)
 
 
@@ -124,14 +124,14 @@ def _page(
     limit: int,
     search: Callable[[Sequence[int]], set[int]] | None = None,
 ) -> Page[T]:
-    """At most `limit` rows beyond `after`; `get` gives rows by their ids, `search` those ids that fit."""
+    """Return at most `limit` rows beyond `after`; `get` returns rows by their ids, `search` the matching ids."""
     most = limit if search is None else max(limit, SEARCHED_AT_ONCE)
     found = places(connection, runs, rising=rising, after=after, limit=most)
     ends = len(found) < most
     if search is not None:
         fit = search([place.id for place in found])
         hits = [index for index, place in enumerate(found) if place.id in fit]
-        if len(hits) > limit:
+        if len(hits) > limit:  # the next page begins after the last row shown, not after the last one read
             ends, found = False, found[: hits[limit - 1] + 1]
     searched, last = len(found), found[-1] if found else None
     chosen = found if search is None else [place for place in found if place.id in fit]
@@ -155,7 +155,7 @@ def jobs(
     search: str | None,
     **fit: Unpack[JobFilter],
 ) -> Page[JobRow]:
-    """For `Jobs.page`."""
+    """Return a page for `Jobs.page`."""
     return _page(
         connection,
         job_runs(connection, sort, **fit),
@@ -168,9 +168,10 @@ def jobs(
 
 
 def job_runs(connection: Connection, sort: JobSort = JobSort.NEWEST, **fit: Unpack[JobFilter]) -> list[Run]:
-    """The jobs that fit all that is given, as `paging` reads them."""
+    """Return the matching jobs in the form that `paging` reads."""
     given = {name: value for name, value in fit.items() if value is not None}
     changed = sort is JobSort.CHANGED or "since" in given
+    # The indexes of batches and tags do not keep every order: sort a small group, check the rows of a large one.
     groups = given.keys() & {"batch", "tag"}
     if groups and (changed or len(given) > 1):
         for ids in _job_sources(connection, given):
@@ -198,7 +199,8 @@ def _tracking_arms(
     at: ColumnElement[int] | None,
     checks: Checks,
 ) -> Iterator[Arm]:
-    """By `jobs_by_tracking`, or by `jobs_by_change` where `at` is given: jobs without a state have no time."""
+    """Return arms of `jobs_by_tracking`, or of `jobs_by_change` if `at` is given. Jobs without a state have no
+    time."""
     for values in combinations(connection, _BY_TRACKING, given):
         where = tuple(is_value(_J[name], value) for name, value in values.items())
         if at is None:
@@ -212,7 +214,7 @@ def _tracking_arms(
 
 
 def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) -> list[Run]:
-    """Few jobs, which the database sorts."""
+    """Return runs of a few jobs, which the database sorts."""
     if not changed:
         return [[Arm(id=_J.id, where=(chosen,), checks=checks)]]
     answered, new = _J.state_since.is_not(None), _J.state_since.is_(None)
@@ -223,7 +225,7 @@ def _sorted_jobs(chosen: ColumnElement[bool], checks: Checks, *, changed: bool) 
 
 
 def _job_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[list[Select[Any]]]:
-    """For each filter that may choose few jobs: the statements that find them by its own index."""
+    """Return, for each filter that may match few jobs, the statements that find them through its own index."""
     if "batch" in given:
         yield [select(_J.id).where(_J.batch == given["batch"])]
     if "tag" in given:
@@ -234,8 +236,8 @@ def _job_sources(connection: Connection, given: Mapping[str, Any]) -> Iterator[l
 
 
 def _checks(given: Mapping[str, Any], held: Collection[str]) -> Checks:
-    """What is checked of each row, but for what an index has `held`. In words that let SQLite take no other index:
-    it would have to sort."""
+    """Return the conditions to check on each row, except those that the index has `held`. The coalesce keeps
+    SQLite from choosing another index, after which it would have to sort."""
     left = {name: value for name, value in given.items() if name not in held}
     found = [
         func.coalesce(_J[name], "") == left[name]
@@ -254,7 +256,7 @@ def _has_tag(job: ColumnElement[Any], tag: str) -> ColumnElement[bool]:
 
 
 def _search_jobs(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
-    """Finds, among jobs by row id, those with `text` in their id, label, name, batch or one of their tags."""
+    """Return a search, among jobs by row id, for `text` in their id, label, name, batch or tags."""
     query = select(_J.id, _joined(*_JOB_TEXTS, type_coerce(_J.tags, Text)))
     return _search(connection, query, _J.id, {folded(text), folded(to_json(text)[1:-1])})
 
@@ -271,7 +273,7 @@ def deliveries(
     search: str | None,
     **fit: Unpack[DeliveryFilter],
 ) -> Page[DeliveryRow]:
-    """For `Outbox.page`."""
+    """Return a page for `Outbox.page`."""
     return _page(
         connection,
         delivery_runs(connection, **fit),
@@ -284,7 +286,7 @@ def deliveries(
 
 
 def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list[Run]:
-    """The deliveries that fit all that is given, as `paging` reads them."""
+    """Return the matching deliveries in the form that `paging` reads."""
     given: dict[str, Any] = {name: value for name, value in fit.items() if value is not None}
     if "job" in given:
         given["jobs"] = [given.pop("job")]
@@ -309,7 +311,8 @@ def delivery_runs(connection: Connection, **fit: Unpack[DeliveryFilter]) -> list
 def _delivery_sources(
     connection: Connection, given: Mapping[str, Any]
 ) -> Iterator[tuple[list[Select[Any]], list[Select[Any]]]]:
-    """What is counted to see that there are few, and the statements that find them. A job has few."""
+    """Return what to count in order to see that a filter matches few, and the statements that find them. A job has
+    few deliveries, so counting jobs is enough."""
     if "batch" in given:
         yield [select(_J.id).where(_J.batch == given["batch"])], _of_batch(connection, given["batch"])
     if "tag" in given:
@@ -322,20 +325,20 @@ def _delivery_sources(
 
 
 def _of_batch(connection: Connection, batch: str) -> list[Select[Any]]:
-    """The alerts about the batch's jobs, and those about its end."""
+    """Return the alerts about the batch's jobs and those about its end."""
     jobs = select(_J.id).where(_J.batch == batch)
     ends = [select(_D.id).where(_D.key.between(key, f"{key}~")) for key in _keys_of(connection, batch)]
     return [select(_D.id).where(_D.job.in_(jobs)), *ends]
 
 
 def _keys_of(connection: Connection, batch: str) -> list[str]:
-    """What the keys of the batch's ends begin with, in each project that has jobs of it."""
+    """Return the key prefixes of the batch's ends, one for each project that has jobs of it."""
     found = combinations(connection, _BY_BATCH[:2], {"batch": batch})
     return [batch_key(ProjectName(each["project"]), batch) for each in found]
 
 
 def _delivery_checks(connection: Connection, given: Mapping[str, Any], held: Collection[str]) -> Checks:
-    """As `_checks`."""
+    """Like `_checks`, for deliveries."""
     left = {name: value for name, value in given.items() if name not in held}
     found = [
         func.coalesce(_D[name], "") == left[name]
@@ -354,7 +357,7 @@ def _delivery_checks(connection: Connection, given: Mapping[str, Any], held: Col
 
 
 def _search_deliveries(connection: Connection, text: str) -> Callable[[Sequence[int]], set[int]]:
-    """Finds, among deliveries by row id, those with `text` in why they were not sent, or in their job's id, label,
+    """Return a search, among deliveries by row id, for `text` in their last error, or in their job's id, label,
     name or batch."""
     query = select(_D.id, _joined(_D.last_error, *_JOB_TEXTS)).outerjoin(JOBS, _J.id == _D.job)
     return _search(connection, query, _D.id, {folded(text)})
@@ -399,13 +402,13 @@ def _one(ids: Sequence[Select[Any]]) -> Any:
 def _by_ids(
     connection: Connection, query: Select[Any], id_: ColumnElement[int], ids: Sequence[int]
 ) -> Iterator[Any]:
-    """The rows of `query` with these row ids, in no order."""
-    for start in range(0, len(ids), 500):
-        yield from connection.execute(query.where(id_.in_(ids[start : start + 500]))).all()
+    """Return the rows of `query` with these row ids, unordered."""
+    for part in chunks(ids):
+        yield from connection.execute(query.where(id_.in_(part))).all()
 
 
 def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:
-    """All texts in one, a line each: each row of a search costs what is done with its columns."""
+    """Join all texts, one a line: in a search, each column costs time on every row."""
     one, *others = (func.coalesce(column, "") for column in columns)
     return reduce(lambda text, column: text.concat("\n").concat(column), others, one)
 

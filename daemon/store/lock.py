@@ -1,6 +1,6 @@
-"""One daemon for one SQLite file: a lock beside it, let go by the kernel even after kill -9.
+"""One daemon for one SQLite file: a lock file next to it, released by the kernel even after kill -9.
 
-Owns the lock file. Must never open the database.
+Owns the lock file. Never opens the database.
 """
 
 import fcntl
@@ -14,7 +14,8 @@ from daemon.store.owner import hand_over
 
 
 class DaemonLock:
-    """A lock held until `release` or the end of the process. The file stays: removing it would let two hold it."""
+    """A lock held until `release` or the end of the process. The file itself stays: if it were removed, two
+    processes could hold a lock on it."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -32,7 +33,7 @@ class DaemonLock:
             pid = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "not known"
             os.close(descriptor)
             raise AlreadyRunning(
-                f"{database}: another wrapd works on this database (pid {pid}, lock file {path}); stop it first, "
+                f"{database}: another wrapd uses this database (pid {pid}, lock file {path}); stop it first, "
                 "or use another database.url"
             ) from error
         except OSError as error:
@@ -48,25 +49,25 @@ class DaemonLock:
         except OSError as error:
             os.close(descriptor)
             raise from_system(
-                error, f"{path}: the lock file cannot be written ({error.strerror}); make room"
+                error, f"{path}: the lock file cannot be written ({error.strerror}); free some space"
             ) from error
         return cls(path, descriptor)
 
     def release(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the lock. Further calls do nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def _opened(path: Path) -> int:
-    """The lock file itself. Its contents are written over, so it must not be another file under this name: neither
-    by a link of either sort, nor a pipe or a device. Raises DatabaseFault."""
+    """Open the lock file. Its contents are overwritten, so it must not be another file under this name: not a
+    symbolic or hard link, a pipe or a device. Raises DatabaseFault."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o660)
     except OSError as error:
         if path.is_symlink():
-            raise _foreign(path, "a link to another file") from error
+            raise _foreign(path, "a symbolic link to another file") from error
         raise from_system(
             error,
             f"{path}: the lock file cannot be opened ({error.strerror}); make it and its folder writable for "
@@ -76,7 +77,7 @@ def _opened(path: Path) -> int:
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
         return descriptor
     os.close(descriptor)
-    raise _foreign(path, "another file's second name" if stat.S_ISREG(found.st_mode) else "no plain file")
+    raise _foreign(path, "a hard link to another file" if stat.S_ISREG(found.st_mode) else "not a plain file")
 
 
 def _foreign(path: Path, what: str) -> DatabaseUnusable:

@@ -1,4 +1,4 @@
-"""From what the database answers to the rows of `rows.py`. Must never run a statement."""
+"""Builds the rows of `rows.py` from what the database returns. Runs no statements."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Text, literal_column, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Text, literal_column, type_coerce
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, KindSource, NamedBy, ProjectName, Tracking
@@ -15,12 +15,8 @@ from daemon.store.rows import (
     AttemptRow,
     DeliveryRow,
     DeliveryStatus,
-    DiscoveryRow,
     FinishedRow,
     JobRow,
-    LinkRow,
-    PictureRow,
-    TransitionRow,
     WatchRow,
 )
 from daemon.store.tables import JOBS, from_stamp
@@ -51,17 +47,25 @@ WATCHED = (
     JOBS.c.named_by,
     JOBS.c.kind_tries,
 )
-"""The columns of `WatchRow`, in its order. Times come as numbers: 100,000 rows are read at the start."""
+"""The columns of `WatchRow` in its order. Times are read as numbers, since the start reads every active job."""
+
+
+class TransactionPart:
+    """A part of a transaction: statements on the same tables. Valid as long as the transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
 
 def plain(value: StrEnum) -> ColumnElement[str]:
-    """A value of our own written into the statement: only so can SQLite see that a partial index fits."""
+    """Return one of our own values as a literal of the statement: SQLite cannot tell that a partial index applies
+    if the value is a parameter."""
     return literal_column(f"'{value}'", Text)
 
 
 def named(names: type[E], value: str) -> E:
-    """The member of that value. A newer wrapd may have written one that there is not yet: it is given as a member
-    beside the others, equal to none of them, so that it can be shown as it stands."""
+    """Return the enum member with that value. A newer wrapd may have written an unknown value: it becomes an extra
+    member, equal to none of the others, so that it can be shown as it is."""
     try:
         return names(value)
     except ValueError:
@@ -71,12 +75,12 @@ def named(names: type[E], value: str) -> E:
 
 
 def job_row(row: Row[Any]) -> JobRow:
-    """A whole row of the jobs."""
+    """Return a complete row of the jobs."""
     return job_of(dict(row._mapping))
 
 
 def job_of(values: dict[str, Any]) -> JobRow:
-    """The same, from its columns by their names, which are used up."""
+    """Do the same from columns by name; `values` is consumed."""
     del values["changed"], values["reminded_at"]
     asset = Asset(**{name: values.pop(name) for name in _ASSET})
     values["tracking"] = named(Tracking, values["tracking"])
@@ -86,7 +90,7 @@ def job_of(values: dict[str, Any]) -> JobRow:
 
 
 def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
-    """Rows of `WATCHED`. What repeats is kept once."""
+    """Return rows of `WATCHED`. Repeated strings are interned."""
     intern = sys.intern
     return [
         WatchRow(
@@ -129,7 +133,7 @@ def watch_rows(rows: Iterable[Any]) -> list[WatchRow]:
 
 
 def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> list[FinishedRow]:
-    """Rows of `FinishedRow`'s columns but the first two, in its order, times as stored."""
+    """Return rows of `FinishedRow`'s columns except the first two, in its order, with times as stored."""
     return [
         FinishedRow(
             project=project,
@@ -147,52 +151,37 @@ def finished_rows(rows: Iterable[Any], *, project: ProjectName, kind: str) -> li
     ]
 
 
-def discovery_row(row: Row[Any]) -> DiscoveryRow:
-    """A whole row of the discoveries."""
-    return DiscoveryRow(**row._mapping)
-
-
-def transition_row(row: Row[Any]) -> TransitionRow:
-    """A whole row of the transitions."""
-    return TransitionRow(**row._mapping)
+def plain_row(kind: type[T], row: Row[Any]) -> T:
+    """Return a complete row of a table whose columns `kind` takes as they are."""
+    return kind(**row._mapping)
 
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:
-    """A whole row of the deliveries."""
+    """Return a complete row of the deliveries."""
     return delivery_of(dict(row._mapping))
 
 
 def delivery_of(values: dict[str, Any]) -> DeliveryRow:
-    """The same, from its columns by their names, which are used up."""
+    """Do the same from columns by name; `values` is consumed."""
     values["event"] = named(Event, values["event"])
     values["status"] = named(DeliveryStatus, values["status"])
     return DeliveryRow(**values)
 
 
 def attempt_row(row: Row[Any]) -> AttemptRow:
-    """A whole row of the attempts."""
+    """Return a complete row of the attempts."""
     values = dict(row._mapping)
     del values["id"]
     values["outcome"] = None if values["outcome"] is None else named(AttemptOutcome, values["outcome"])
     return AttemptRow(**values)
 
 
-def picture_row(row: Row[Any]) -> PictureRow:
-    """A whole row of the pictures."""
-    return PictureRow(**row._mapping)
-
-
-def link_row(row: Row[Any]) -> LinkRow:
-    """A whole row of the links."""
-    return LinkRow(**row._mapping)
-
-
 CHUNK = 500
-"""Values in one statement: some builds of SQLite take no more than 999."""
+"""Values in one statement: some builds of SQLite accept no more than 999."""
 
 
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """The different values in their order, as many at a time as one statement takes."""
+    """Yield the distinct values in order, in parts of one statement's worth."""
     every = list(dict.fromkeys(values))
     for start in range(0, len(every), CHUNK):
         yield every[start : start + CHUNK]

@@ -1,7 +1,7 @@
-"""The schema's revision: what a file has, what this program needs, and how to get there.
+"""The schema's revision: which one a file has, which one this program needs, and the way from one to the other.
 
-Owns finding and running the migrations, and telling wrapd's files from others'. Alembic is imported only when
-there is something to do: the commands start faster without.
+Owns finding and running the migrations, and recognising wrapd's own files. Imports Alembic only when a migration
+runs, so that commands start faster.
 """
 
 import sqlite3
@@ -31,18 +31,18 @@ _MAGIC = b"SQLite format 3\0"
 
 
 class SchemaStatus(StrEnum):
-    """What a database file is to this program."""
+    """How a database file relates to this program."""
 
-    EMPTY = "empty"  # there is no file, or nothing in it
+    EMPTY = "empty"  # the file is missing or empty
     UP_TO_DATE = "up to date"
     BEHIND = "behind"  # made by an older wrapd
     NEWER = "newer"  # made by a newer wrapd
-    FOREIGN = "foreign"  # no database of wrapd
+    FOREIGN = "foreign"  # not a database of wrapd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """The revision that a file has (None: none, or not ours) beside the one that this program needs."""
+    """The revision of a file (None: none, or not wrapd's) next to the one that this program needs."""
 
     path: Path
     status: SchemaStatus
@@ -51,8 +51,8 @@ class Schema:
 
 
 def scripts_folder() -> Path:
-    """Where the migrations are: inside the installed package, or beside it in a checkout.
-    Raises DatabaseFault where they are missing."""
+    """Return the folder of the migrations: inside the installed package, or next to it in a checkout. Raises
+    DatabaseFault if they are missing."""
     package = Path(daemon.__file__).resolve().parent
     for folder in (package / "_migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
@@ -61,13 +61,13 @@ def scripts_folder() -> Path:
 
 
 def revisions(scripts: Path | None = None) -> list[str]:
-    """The revisions that this program knows, oldest first: the numbers that the files' names begin with."""
+    """Return the revisions known to this program, oldest first: the numbers at the start of the file names."""
     folder = (scripts or scripts_folder()) / "versions"
     return sorted(file.name.partition("_")[0] for file in folder.glob("[0-9]*_*.py"))
 
 
 def check(url: str, *, scripts: Path | None = None) -> Schema:
-    """What the file is to this program; nothing is changed. Raises DatabaseFault where it cannot be read."""
+    """Return how the file relates to this program, changing nothing. Raises DatabaseFault if it cannot be read."""
     path = database_path(url)
     known = revisions(scripts)
     status, revision = _look(path, known)
@@ -75,12 +75,12 @@ def check(url: str, *, scripts: Path | None = None) -> Schema:
 
 
 def current(url: str) -> str | None:
-    """The revision of the file; None where it has none. Raises DatabaseFault."""
+    """Return the revision of the file, None if it has none. Raises DatabaseFault."""
     return check(url).revision
 
 
 def require(schema: Schema, *, upgradable: bool) -> None:
-    """Raise DatabaseFault unless the file can be used, or be made usable where `upgradable`."""
+    """Raise DatabaseFault unless the file can be used or, with `upgradable`, upgraded."""
     match schema.status:
         case SchemaStatus.UP_TO_DATE:
             return
@@ -104,7 +104,7 @@ def require(schema: Schema, *, upgradable: bool) -> None:
 
 
 def upgrade(url: str, *, scripts: Path | None = None, lock: DaemonLock | None = None) -> bool:
-    """Bring the file to this program's revision; make it where it is missing. False: there was nothing to do.
+    """Bring the file to this program's revision, creating it if missing. False: there was nothing to do.
 
     Several programs may do this at once. An older schema is not changed under a running daemon (AlreadyRunning)
     unless its `lock` is given. Raises DatabaseFault.
@@ -124,8 +124,8 @@ def upgrade(url: str, *, scripts: Path | None = None, lock: DaemonLock | None = 
 
 
 def prove_writable(url: str) -> None:
-    """Write something that changes nothing, so that a full disk or a read-only file shows at the start and not at
-    the first alert. Raises DatabaseFault."""
+    """Write without changing anything, so that a full disk or a read-only file shows at the start and not at the
+    first alert. Raises DatabaseFault."""
     path = database_path(url)
     engine = migrating_engine(path)
     try:
@@ -136,7 +136,7 @@ def prove_writable(url: str) -> None:
 
 
 def _run(path: Path, scripts: Path) -> bool:
-    from alembic.config import Config  # noqa: PLC0415 - slow to import, seldom needed
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, rarely needed
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
@@ -147,7 +147,7 @@ def _run(path: Path, scripts: Path) -> bool:
     directory = ScriptDirectory.from_config(config)
     engine = migrating_engine(path)
     try:
-        # One transaction for all: a second upgrader waits here, then finds nothing to do.
+        # One transaction for everything: a second upgrader waits here and then finds nothing to do.
         with mapped(path), engine.begin() as connection:
             before = MigrationContext.configure(connection).get_current_revision()
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -166,18 +166,19 @@ def _run(path: Path, scripts: Path) -> bool:
 
 
 def _require_whole(connection: "Connection", path: Path) -> None:
-    """Raise DatabaseFault, so that nothing is changed, where a row now lacks the one that it belongs to."""
+    """Raise DatabaseFault, which rolls everything back, if a row has lost the row that it references."""
     loose = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if loose is not None:
         raise DatabaseUnusable(
-            f"{path}: row {loose[1]} of {loose[0]} lacks its {loose[2]}; nothing was changed; restore a backup"
+            f"{path}: row {loose[1]} of {loose[0]} refers to a missing row of {loose[2]}; nothing was changed; "
+            "restore a backup"
         )
 
 
 def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
     try:
-        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # a pipe has no end
-            raise DatabaseUnusable(f"{path}: is no file; choose another one in database.url")
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):  # a pipe never ends
+            raise DatabaseUnusable(f"{path}: is not a file; choose another one in database.url")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
@@ -190,7 +191,7 @@ def _look(path: Path, known: list[str]) -> tuple[SchemaStatus, str | None]:
         ) from error
     if not header:
         return SchemaStatus.EMPTY, None
-    # The mark lies in the header, where it can be seen without SQLite opening (and so perhaps changing) the file.
+    # The mark is in the header, so it can be read without SQLite opening, and possibly changing, the file.
     application = int.from_bytes(header[68:72], "big")
     if len(header) < 100 or not header.startswith(_MAGIC) or application not in {0, APPLICATION_ID}:
         return SchemaStatus.FOREIGN, None

@@ -1,25 +1,25 @@
-"""Moving what belongs to one project or channel to another one: a person has renamed it, or taken it away.
+"""Moves everything of one project or channel to another, after a person renamed or removed it.
 
-Owns these statements. Must never have anything told twice by it: what the target has already stays where it is.
+Owns these statements. Nothing is sent twice because of a move: what the target already has stays behind.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, bindparam, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Text, and_, bindparam, func, not_, or_, select, update
 
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.store import batches
-from daemon.store.alerts import KEPT
-from daemon.store.mapping import plain
+from daemon.store.alerts import HELD_BACK
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import due, open_, same_line
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
 
 NAMED = 20
-"""Jobs that stay and are told by name, at most."""
+"""Jobs that stay behind and are listed by name, at most."""
 
 _C, _D = JOBS.c, DELIVERIES.c
 _OLD, _NEW = bindparam("old", type_=Text), bindparam("new", type_=Text)
@@ -36,7 +36,7 @@ _WITH_JOBS = (
 _MOVE_JOBS = (
     update(JOBS)
     .where(_MOVABLE)
-    # Whoever asks is to know, and has not planned anything yet.
+    # Active jobs count as changed, so that the watch sees them; their next poll is not planned yet.
     .values(project=_NEW, changed=or_(_C.changed, _active), next_poll_at=None, next_reason=None)
 )
 _same = DELIVERIES.alias("same")
@@ -55,18 +55,18 @@ def _has(*statuses: DeliveryStatus) -> ColumnElement[bool]:
     return or_(*(_D.status == plain(each) for each in statuses))
 
 
-_is_told = select(1).where(_same.c.key == _D.key, _same.c.channel == _NEW).correlate(DELIVERIES).exists()
+_has_same = select(1).where(_same.c.key == _D.key, _same.c.channel == _NEW).correlate(DELIVERIES).exists()
 _OPEN = _has(DeliveryStatus.PENDING, DeliveryStatus.HELD)
 _DEAD = _has(DeliveryStatus.DEAD)
 _SENDING = _has(DeliveryStatus.SENDING)
 _COUNT_DELIVERIES = select(
-    func.count().filter(not_(_SENDING), ~_is_told),
-    func.count().filter(not_(_SENDING), _is_told),
+    func.count().filter(not_(_SENDING), ~_has_same),
+    func.count().filter(not_(_SENDING), _has_same),
     func.count().filter(_SENDING),
 ).where(_D.channel == _OLD, or_(_OPEN, _DEAD, _SENDING))
-_MOVE_DELIVERIES = update(DELIVERIES).where(_D.channel == _OLD, ~_is_told).values(channel=_NEW)
+_MOVE_DELIVERIES = update(DELIVERIES).where(_D.channel == _OLD, ~_has_same).values(channel=_NEW)
 _MOVE_DEAD = _MOVE_DELIVERIES.where(_DEAD)
-# What OLD made of them says nothing of NEW: they begin anew there.
+# The attempts on the old channel say nothing about the new one, so deliveries start over there.
 _EVENTS = select(_D.event).where(_D.channel == _OLD, _OPEN).distinct()
 _MOVE_OPEN = _MOVE_DELIVERIES.where(_OPEN, _D.event == bindparam("of_event", type_=Text)).values(
     status=plain(DeliveryStatus.PENDING),
@@ -78,18 +78,18 @@ _MOVE_OPEN = _MOVE_DELIVERIES.where(_OPEN, _D.event == bindparam("of_event", typ
 )
 _later = DELIVERIES.alias("later")
 _hurries = select(1).where(same_line(_later, DELIVERIES), _later.c.id > _D.id, open_(_later), due(_later))
-# Order is kept: what goes out now takes along what is kept for quiet hours before it.
+# Order is kept: what goes out now takes along what is held back for quiet hours ahead of it.
 _FREE = (
     update(DELIVERIES)
-    .where(_D.channel == _NEW, KEPT, _hurries.correlate(DELIVERIES).exists())
+    .where(_D.channel == _NEW, HELD_BACK, _hurries.correlate(DELIVERIES).exists())
     .values(due_at=bindparam("now", type_=_D.due_at.type))
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedJobs:
-    """What moves, or has moved: how many jobs, how many of them `active`; how many stay because the target has a
-    job of the same id, and the first of those (at most `NAMED`)."""
+    """What a move affects or affected: how many jobs, how many of them `active`, how many stay because the target
+    has a job of the same id, and the first of those (at most `NAMED`)."""
 
     moved: int
     active: int
@@ -99,22 +99,19 @@ class MovedJobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovedDeliveries:
-    """What moves, or has moved: how many deliveries; how many stay because the target has the same ones (`twins`),
-    or because they are being sent just now."""
+    """What a move affects or affected: how many deliveries, and how many stay because the target has the same ones
+    (`twins`) or because they are being sent."""
 
     moved: int
     twins: int
     sending: int
 
 
-class Moves:
-    """Moving, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+class Moves(TransactionPart):
+    """Moves, seen through one transaction."""
 
     def jobs_of(self, old: ProjectName, new: ProjectName) -> MovedJobs:
-        """Which jobs `jobs` would move."""
+        """Return which jobs `jobs` would move."""
         names = {"old": old, "new": new}
         moved, active = self._connection.execute(_COUNT_JOBS, names).one()
         stay = self._connection.execute(select(func.count()).select_from(_TWINS.subquery()), names).scalar_one()
@@ -122,9 +119,8 @@ class Moves:
         return MovedJobs(moved=moved, active=active, stay=stay, twins=tuple(map(JobId, twins)))
 
     def jobs(self, old: ProjectName, new: ProjectName, *, at: datetime, routing: Routing) -> MovedJobs:
-        """Make all jobs of `old`, ended ones too, jobs of `new`, with all that was and is to be told of them; the
-        active ones are changes for `Jobs.take_changes`. Where the last active ones of a batch stay behind, its end
-        is told by `routing`."""
+        """Move all jobs of `old`, including ended ones, to `new`, with their alerts. Active ones are changes for
+        `Jobs.take_changes`. If the last active jobs of a batch stay behind, its end is announced by `routing`."""
         result = self.jobs_of(old, new)
         names = {"old": old, "new": new}
         found = self._connection.execute(_BATCHES, names).scalars().all()
@@ -133,28 +129,28 @@ class Moves:
         self._connection.execute(_MOVE_JOBS, names)
         for batch in found:
             self._move_ends(old, new, batch)
-            # One that had ended is not told again because the other project has a batch of the same name; one that
-            # has an active job now has not ended.
+            # A batch that had ended is not announced again because `new` has a batch of the same name. A batch
+            # with an active job now has not ended.
             if was_active[batch] or batches.is_active(self._connection, new, batch):
                 batches.changed(self._connection, [(new, batch)], at=at, routing=routing)
         return result
 
     def _move_ends(self, old: ProjectName, new: ProjectName, batch: str) -> None:
-        """What was told of the batch stays told: its alerts go along, under the keys of the other project."""
+        """Move the alerts of the batch's ends to keys of the other project, so that they are not sent again."""
         begins = batch_key(old, batch)
-        for row in batches.told_of(self._connection, old, batch):
+        for row in batches.end_alerts(self._connection, old, batch):
             key = batch_key(new, batch) + row.key.removeprefix(begins)
             self._connection.execute(_MOVE_END, {"row": row.id, "as_key": key, "new": new})
 
     def deliveries_of(self, old: ChannelName, new: ChannelName) -> MovedDeliveries:
-        """Which deliveries `deliveries` would move."""
+        """Return which deliveries `deliveries` would move."""
         names = {"old": old, "new": new}
         moved, twins, sending = self._connection.execute(_COUNT_DELIVERIES, names).one()
         return MovedDeliveries(moved=moved, twins=twins, sending=sending)
 
     def deliveries(self, old: ChannelName, new: ChannelName, *, at: datetime, routing: Routing) -> MovedDeliveries:
-        """Have `new` send what waits for `old`, due `at` or after `new`'s own quiet hours by `routing`; dead ones
-        stay dead there. What was sent stays with the channel that got it."""
+        """Move what waits on `old` to `new`, due `at` or after the quiet hours of `new` by `routing`; dead ones
+        stay dead. Sent deliveries stay with the channel that received them."""
         result = self.deliveries_of(old, new)
         names = {"old": old, "new": new}
         hours = routing.quiet.get(new)

@@ -1,8 +1,7 @@
-"""Which deliveries wait behind which: the conditions that claiming, counting and diverting share.
+"""Which deliveries wait behind which: the conditions shared by claiming, counting and diverting.
 
-Owns the meaning of a line: alerts about one job reach a channel in the order in which they were written, those
-about no job in the order of their project's; one that gathers what it tells of stands before none. Must never run
-a statement.
+Owns the meaning of a line: alerts about one job reach a channel in the order in which they were written, and so do
+those of one project that are about no job. An alert that is still gathering blocks none. Runs no statements.
 """
 
 from datetime import datetime, timedelta
@@ -16,10 +15,9 @@ from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES
 
 FAR = timedelta(hours=2)
-"""No delivery is put off for longer, but for quiet hours: one due later than this shows that the clock was set
-back."""
+"""No delivery is put off for longer, except for quiet hours: one due later shows that the clock was set back."""
 _QUIET = timedelta(hours=25)
-"""Quiet hours are no longer than a day: the longest has an hour more."""
+"""The longest that quiet hours can last: a day, with an hour more for the change from summer time."""
 
 _EVENTS = [plain(event) for event in Event]
 
@@ -28,12 +26,12 @@ MOMENT = DELIVERIES.c.due_at.type
 
 
 def is_(table: FromClause, status: DeliveryStatus) -> ColumnElement[bool]:
-    """Its status is this one."""
+    """It has this status."""
     return table.c.status == plain(status)
 
 
 def same_line(one: FromClause, other: FromClause) -> ColumnElement[bool]:
-    """Two deliveries that arrive in order: on one channel, about one job, or about no job but one project."""
+    """Two deliveries that must arrive in order: on one channel, about one job, or about no job but one project."""
     return and_(
         one.c.channel == other.c.channel,
         one.c.job.is_not_distinct_from(other.c.job),
@@ -42,12 +40,12 @@ def same_line(one: FromClause, other: FromClause) -> ColumnElement[bool]:
 
 
 def before(earlier: FromClause, table: FromClause) -> ColumnElement[bool]:
-    """The one is to be sent before the other, which waits for that."""
+    """`earlier` has to be sent before the delivery of `table`, which waits for it."""
     return and_(same_line(earlier, table), earlier.c.id < table.c.id, unsent(earlier), not_(gathers(earlier)))
 
 
 def gathers(table: FromClause) -> ColumnElement[bool]:
-    """It gathers what it tells of, and is due when that is over: until then it keeps nothing back."""
+    """It is gathering what it reports, and is due once that is over. Until then it blocks nothing."""
     return and_(
         table.c.event == plain(Event.DELIVERY_DEAD),
         table.c.status == plain(DeliveryStatus.PENDING),
@@ -56,42 +54,41 @@ def gathers(table: FromClause) -> ColumnElement[bool]:
 
 
 def waits(table: FromClause, status: DeliveryStatus) -> ColumnElement[bool]:
-    """It has this status, and may be sent by this wrapd."""
+    """It has this status, and this version of wrapd can send it."""
     return and_(is_(table, status), known(table))
 
 
 def unsent(table: FromClause) -> ColumnElement[bool]:
-    """It is still to be sent, or is being sent, by this wrapd."""
+    """It is to be sent or being sent, and this version of wrapd can send it."""
     return and_(open_(table), known(table))
 
 
 def open_(table: FromClause) -> ColumnElement[bool]:
-    """It is still to be sent, or is being sent, whatever it tells."""
-    # Written as the partial indexes have it, or SQLite does not see that they fit.
+    """It is to be sent or being sent, whatever its event."""
+    # Written as in the partial indexes: otherwise SQLite does not see that they apply.
     return or_(
         is_(table, DeliveryStatus.PENDING), is_(table, DeliveryStatus.SENDING), is_(table, DeliveryStatus.HELD)
     )
 
 
 def known(table: FromClause) -> ColumnElement[bool]:
-    """Its event is one that this wrapd can tell: a newer one may have written others, which stay as they are and
-    keep nothing back."""
+    """This version of wrapd knows its event. A newer one may have written others: those stay and block nothing."""
     return table.c.event.in_(_EVENTS)
 
 
 def merges(table: FromClause) -> ColumnElement[bool]:
-    """It may be told together with others: alerts about jobs and batches, not those for the operators."""
+    """It may be sent in one message with others: alerts about jobs and batches, not operator alerts."""
     return or_(table.c.job.is_not(None), table.c.event == plain(Event.BATCH_FINISHED))
 
 
 def due(table: FromClause) -> ColumnElement[bool]:
-    """Its time has come, by `times`."""
+    """It is due at the parameter `now` of `times`."""
     return table.c.due_at <= bindparam("now", type_=MOMENT)
 
 
 def too_far(table: FromClause) -> ColumnElement[bool]:
-    """It is due later than anything is put off for, by `times`: the clock was set back. What was kept for quiet
-    hours may lie a day ahead, and is put off from their end on."""
+    """It is due later than anything is put off for, by `times`, so the clock was set back. Deliveries held back
+    for quiet hours may be due a day ahead, and are put off from the end of those hours."""
     due_at, held_until = (type_coerce(table.c[name], BigInteger) for name in ("due_at", "held_until"))
     return and_(
         table.c.due_at > bindparam("far", type_=MOMENT),
@@ -104,5 +101,5 @@ def too_far(table: FromClause) -> ColumnElement[bool]:
 
 
 def times(now: datetime) -> dict[str, Any]:
-    """The parameters of `due` and `too_far`."""
+    """Return the parameters of `due` and `too_far`."""
     return {"now": now, "far": now + FAR, "very_far": now + _QUIET + FAR}

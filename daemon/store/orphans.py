@@ -1,23 +1,23 @@
-"""What belongs to a project or channel that the config does not have: counting it, and telling the operators once.
+"""Jobs and deliveries whose project or channel is not in the config: counts them and alerts the operators once.
 
-Owns these statements. An alert is told once for each time that a name is missing: its row stands open until the
-name is back, or nothing of it is left; what is found after that is told anew, under a key that names the row
-before it. So restarts and reloads repeat nothing, and the deliveries themselves are all that is kept. (Once
-retention has deleted the alert, a name that is still missing is told again.)
+Owns these statements. Each time that a name goes missing causes one alert. Its row stands open until the name is
+back or nothing of it is left; the next alert gets a key that contains the previous row's id. So restarts and
+reloads repeat nothing, and no state is kept besides the deliveries. (Once retention has deleted the alert, a name
+that is still missing is reported again.)
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Text, bindparam, func, select, update
+from sqlalchemy import Select, Text, bindparam, func, select, update
 
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.orphans import Orphaned, What, orphaned_facts
 from daemon.domain.routing import Routing, Subject
 from daemon.store import alerts, damped
-from daemon.store.mapping import plain
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import open_
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -26,37 +26,34 @@ Name = tuple[What, str]
 
 _C, _D = JOBS.c, DELIVERIES.c
 _NAME = bindparam("name", type_=Text)
-# Steps along an index, from one name to the next: a table may hold a million rows of each.
+# Index steps from one name to the next: a table may hold a million rows of each.
 _NEXT_PROJECT = select(_C.project).where(_C.project > _NAME).order_by(_C.project).limit(1)
 _NEXT_CHANNEL = select(_D.channel).where(_D.channel > _NAME).order_by(_D.channel).limit(1)
 _JOBS = select(func.count()).where(_C.project == _NAME, _C.tracking == plain(Tracking.ACTIVE))
 _UNSENT = select(func.count()).where(_D.channel == _NAME, open_(DELIVERIES))
 _KEY = f"{Event.ORPHANED}/"
-_TOLD = (
+_ALERTS = (
     select(_D.id, _D.key, _D.facts, _D.status, _D.attempts)
-    .where(_D.key >= _KEY, _D.key < f"{Event.ORPHANED}0")  # "0" comes after "/"
+    .where(_D.key >= _KEY, _D.key < f"{Event.ORPHANED}0")  # "0" sorts after "/"
     .order_by(_D.id)
 )
 _END = update(DELIVERIES).where(_D.id == bindparam("row"))
 _OVER = "over"
-"""The fact of an alert whose matter is over."""
+"""The fact that marks an alert as closed."""
 
 
-class Orphans:
-    """What the config does not have, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+class Orphans(TransactionPart):
+    """What is not in the config, seen through one transaction."""
 
     def count(self, known: Mapping[What, Collection[str]]) -> list[Orphaned]:
-        """The projects with active jobs and the channels with unsent alerts that are not among `known`."""
+        """Return the projects with active jobs and the channels with unsent alerts that are not in `known`."""
         steps: tuple[tuple[What, Select[Any], Select[Any]], ...] = (
             ("project", _NEXT_PROJECT, _JOBS),
             ("channel", _NEXT_CHANNEL, _UNSENT),
         )
         found = []
         for what, step, query in steps:
-            name = ""  # no name is empty: this comes before all
+            name = ""  # sorts before all names: none is empty
             while (after := self._connection.execute(step, {"name": name}).scalar_one_or_none()) is not None:
                 name = after
                 if name not in known[what]:
@@ -65,8 +62,8 @@ class Orphans:
         return [each for each in found if each.count]
 
     def are_told(self) -> bool:
-        """Whether any alert stands open."""
-        return any(_OVER not in row.facts for row in self._connection.execute(_TOLD))
+        """Return whether any alert stands open."""
+        return any(_OVER not in row.facts for row in self._connection.execute(_ALERTS))
 
     def tell(
         self,
@@ -77,14 +74,14 @@ class Orphans:
         routing: Routing,
         at: datetime,
     ) -> list[ChannelName]:
-        """Write the alerts about what was `found`, each once as long as it stands open, due `at`. Those end that
-        are about nothing found any more, or about a name of `back`, which the config had meanwhile; one that
-        nobody tried to send yet is taken back then. Returns the channel of each alert written."""
+        """Write the alerts about what was `found`, due `at`, unless one stands open. Closes alerts about names
+        that are no longer found, or that are in `back` because the config had them meanwhile, and cancels them if
+        untried. Returns the channel of each alert written."""
         found = list(found)
         here = {(each.what, each.name) for each in found}
         last: dict[Name, Any] = {}
         open_: dict[Name, str] = {}
-        for row in self._connection.execute(_TOLD).all():
+        for row in self._connection.execute(_ALERTS).all():
             name = _name_of(row.facts)
             last[name] = row
             if _OVER in row.facts:
@@ -93,12 +90,12 @@ class Orphans:
                 self._end(row, at=at)
             else:
                 open_[name] = row.key
-        told: list[ChannelName] = []
+        alerted: list[ChannelName] = []
         for each in found:
             name = (each.what, each.name)
             key = open_.get(name) or f"{_KEY}{each.what}/{each.name}/{last[name].id if name in last else 0}"
-            told += self._write(each, key, known[each.what], routing=routing, at=at)
-        return told
+            alerted += self._write(each, key, known[each.what], routing=routing, at=at)
+        return alerted
 
     def _end(self, row: Any, *, at: datetime) -> None:
         values: dict[str, object] = {"facts": {**row.facts, _OVER: True}}

@@ -1,7 +1,8 @@
 """The outbox: one row for each event and channel, from the transaction that caused it until it is sent or dead.
 
 Owns claiming, judging and reviving deliveries, and the order of sending: alerts about one job reach a channel in
-the order in which they were written (those about no job: in the order of their project's). Must never send.
+the order in which they were written, and so do those of one project that are about no job. Sending is
+notify/outbox's.
 
     pending ──claim──> sending ──sent──────────> sent
        │                  ├────dead────────────> dead ──retry──> pending
@@ -11,14 +12,13 @@ the order in which they were written (those about no job: in the order of their 
                                               └──revive──> pending
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Unpack, assert_never
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     FromClause,
     Row,
     Select,
@@ -49,7 +49,7 @@ from daemon.store import (
     steps,
 )
 from daemon.store.lists import DeliveryFilter, DeliverySort
-from daemon.store.mapping import CHUNK, attempt_row, delivery_row, job_row, named, transition_row
+from daemon.store.mapping import TransactionPart, attempt_row, chunks, delivery_row, job_row, named, plain_row
 from daemon.store.ordering import (
     CHANNEL,
     FAR,
@@ -66,7 +66,15 @@ from daemon.store.ordering import (
     waits,
 )
 from daemon.store.ownership import STOPPED_WHILE_SENDING, Left, Wait
-from daemon.store.rows import AttemptOutcome, AttemptRow, Claimed, DeliveryRow, DeliveryStatus, Outcome
+from daemon.store.rows import (
+    AttemptOutcome,
+    AttemptRow,
+    Claimed,
+    DeliveryRow,
+    DeliveryStatus,
+    Outcome,
+    TransitionRow,
+)
 from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 
 __all__ = ["FAR", "STOPPED_WHILE_SENDING", "Outbox"]
@@ -96,8 +104,9 @@ _FIRST_IN_LINE = (
     .where(same_line(_in_line, _held), unsent(_in_line), not_(gathers(_in_line)))
     .correlate(_held)
 ).scalar_subquery()
-# The probe is a held one or, where a person revived a dead one before it, that one: else both wait for ever.
-# Only the ids choose the rows here: led by the channel SQLite would look at all its pending ones.
+# The probe is a held delivery or, if a person revived a dead one ahead of it, that one: otherwise each would wait
+# for the other forever. Rows are chosen by id only: given the channel, SQLite would scan all that is pending
+# there.
 _PROBE = (
     select(DELIVERIES)
     .where(
@@ -108,7 +117,7 @@ _PROBE = (
     .limit(1)
 )
 _IS_HELD = select(_D.id).where(_D.channel == CHANNEL, waits(DELIVERIES, DeliveryStatus.HELD)).limit(1)
-# For the operators: never told together, so they need not wait for what is.
+# Operator alerts are never merged, so they need not wait for what is.
 _APART = _PENDING.where(~merges(DELIVERIES))
 _CLAIM = {
     query: (query.where(due(DELIVERIES)), query.where(too_far(DELIVERIES))) for query in (_PENDING, _PROBE, _APART)
@@ -141,15 +150,12 @@ _MOVE = select(TRANSITIONS).where(TRANSITIONS.c.id == bindparam("id"))
 _CANCELABLE = (DeliveryStatus.PENDING, DeliveryStatus.HELD, DeliveryStatus.DEAD)
 
 
-class Outbox:
+class Outbox(TransactionPart):
     """The deliveries, seen through one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
-        """Write an event about wrapd itself for each of the channels that was not told under its key: due `at`, or
-        after the quiet hours of a target. Returns how many were written."""
+        """Write an event about wrapd itself for each channel that has none under its key, due `at` or after the
+        quiet hours of a target. Returns how many were written."""
         return len(damped.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
     def claim(
@@ -157,10 +163,10 @@ class Outbox:
     ) -> Claimed | None:
         """Take the earliest due delivery of a channel that may be sent, and open its next attempt.
 
-        Never one with an unsent one before it (module docstring). While the channel is held, only a held one: the
-        probe. Due is also what lies further ahead than `FAR`: the clock was set back. With `apart` only what is
-        never told together with others: events for the operators. Without `probe` a held channel is tried with one
-        that it has not refused, if there is any.
+        It is never one with an unsent delivery ahead of it (see the module). On a held channel it is a held one:
+        the probe. A delivery due further ahead than `FAR` counts as due, since the clock was set back. `apart`
+        takes only what is never merged: operator alerts. Without `probe`, a held channel is tried with a delivery
+        that it has not refused, if there is one.
         """
         if not apart and (claimed := claim_one.take(self._connection, channel, now=now)):
             return claimed[0]
@@ -177,57 +183,57 @@ class Outbox:
         return found if one is None else (one,)
 
     def put_aside(self, channel: ChannelName, *, now: datetime, wait: Wait, reason: str) -> Left | None:
-        """An error of wrapd's own keeps `claim` from taking what is next: put that off by `wait` (seconds, by how
-        often it happened to it), in the end for good. None where nothing is due."""
+        """Postpone the delivery that `claim` cannot take because of an error of wrapd's own, by `wait` (seconds,
+        by its number of such errors); eventually it is dead. None if nothing is due."""
         row = self._first(self._claimable(channel), channel, now=now, columns=ownership.BARE)
         if row is None:
             return None
         return ownership.put_aside(self._connection, row, now=now, wait=wait, reason=reason)
 
     def rescue(self, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
-        """What is being sent, but by none that owns one of `owned` (row ids), is due again after `wait` (seconds,
-        by its attempts), marked as a possible repeat, in the end dead."""
+        """Return to the queue what is being sent but is not in `owned` (row ids): due after `wait` (seconds, by
+        its attempts), marked as a possible repeat, eventually dead."""
         return ownership.rescue(self._connection, owned, at=at, wait=wait)
 
     def is_sending(self) -> frozenset[int]:
-        """The row ids of what is being sent."""
+        """Return the row ids of what is being sent."""
         return ownership.sending(self._connection)
 
     def finish(self, claimed: Claimed, outcome: Outcome, *, at: datetime) -> None:
-        """Close the attempt and say what becomes of the delivery. One that was sent frees the channel's held
-        ones. A second call for one attempt changes nothing. Raises ValueError where `due_at` is missing."""
+        """Close the attempt and set what becomes of the delivery. A sent one releases the channel's held ones. A
+        second call for the same attempt changes nothing. Raises ValueError if `due_at` is missing."""
         self._judge([claimed], outcome, at=at)
 
     def claim_together(self, channel: ChannelName, *, now: datetime, most: int) -> _Many:
-        """Take all alerts about jobs and batches that are due, by id, several about one job too, and open the next
-        attempt of each; at most `most`, and `claim_many.MOST`. None is left out that stands before another in its
-        line. () where there are none, and while the channel is held."""
+        """Take due alerts about jobs and batches in id order, including several about one job, and open the next
+        attempt of each; up to `most` and `claim_many.MOST`. Includes everything ahead of them in their lines. ()
+        if there are none, or the channel is held."""
         if self.is_held(channel):
             return ()
         return claim_many.take(self._connection, channel, now=now, most=most)
 
     def finish_together(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
-        """What `finish` does, for all that were told by one message to one channel."""
+        """Do what `finish` does for all deliveries of one message to one channel."""
         if claimed:
             self._judge(claimed, outcome, at=at)
 
     def tell_dead(
         self, alert: OperatorAlert, *, about: str, channels: Iterable[Target], at: datetime, due_at: datetime
     ) -> None:
-        """Write an operators' alert about dead deliveries, due `due_at`. As long as one was not tried whose key
-        begins with `about`, it tells of these too: its `deliveries` grows."""
+        """Write an operator alert about dead deliveries, due `due_at`. While one whose key begins with `about` is
+        untried, that one is updated instead: its `deliveries` grows."""
         given_up.tell(self._connection, alert, channels, about=about, at=at, due_at=due_at)
 
     def hold_dead(
         self, channel: ChannelName, deliveries: Sequence[int], *, about: str, at: datetime, due_at: datetime
     ) -> None:
-        """Dead ones of a channel were its fault: they are held with it until `due_at`, and the alert about them
-        (its key begins with `about`), if it was not tried, is taken back."""
+        """Hold dead deliveries of a channel that was at fault, until `due_at`. An untried alert about them (its
+        key begins with `about`) is withdrawn."""
         given_up.hold(self._connection, channel, deliveries, about=about, at=at, due_at=due_at)
 
     def copy(self, deliveries: Iterable[int], to: ChannelName, *, at: datetime) -> int:
-        """Tell `to` as well what these (row ids) were to tell on their own channel, each once, due `at`; how many
-        it was. What cannot be read is left out."""
+        """Copy these deliveries (row ids) to the channel `to`, each once, due `at`. Unreadable ones are skipped.
+        Returns how many were written."""
         return fallback.copy_readable(self._connection, deliveries, to, at=at)
 
     def _judge(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
@@ -244,36 +250,36 @@ class Outbox:
             "status_code": outcome.status_code,
             "reason": outcome.reason,
         }
-        # An attempt is open while its delivery is being sent: the ones that were not judged have none.
+        # Only deliveries that are being sent have an open attempt: those not judged above match nothing here.
         self._connection.execute(_END, [{**end, **key} for key in keys])
         if outcome.kind is AttemptOutcome.SENT and any(each.channel_held for each in claimed):
             self.release(claimed[0].delivery.channel, at=at)
 
     def waiting(self, channel: ChannelName, *, now: datetime, window: float) -> Waiting:
-        """How the channel stands, for what is told together: alerts about jobs and batches alone, counted up to
-        `claim_many.COUNTED`. While the channel is held nothing could go out."""
+        """Return what may be merged on the channel: alerts about jobs and batches, counted up to
+        `claim_many.COUNTED`. Zero while the channel is held, since nothing could be sent."""
         if self.is_held(channel):
             return Waiting(recent=0, due=0, oldest=None, from_quiet=0)
         return claim_many.waiting(self._connection, channel, now=now, window=window)
 
     def sent_since(self, channel: ChannelName, since: datetime) -> tuple[datetime, ...]:
-        """When messages to the channel were begun since then; one that told of many is one."""
+        """Return when messages to the channel were started since then. A digest counts as one message."""
         return fallback.sent_since(self._connection, channel, since=since)
 
     def held_since(self, channel: ChannelName) -> datetime | None:
-        """Since when the channel has refused what it still holds; None where it is not held."""
+        """Return since when the channel has refused what it still holds; None if it is not held."""
         return fallback.held_since(self._connection, channel)
 
     def divert(self, channel: ChannelName, to: ChannelName, *, at: datetime) -> int:
-        """Where `channel` is held, tell `to` as well what waits for it: each delivery once, due `at`, with
-        `diverted_from` among its facts. What would wait on a sound channel too is not told. Returns how many, at
-        most `fallback.DIVERTED`: then there may be more."""
+        """Copy what waits on the held `channel` to the channel `to`: each delivery once, due `at`, with
+        `diverted_from` among its facts. What would wait on a healthy channel too is left. Returns how many were
+        written; at `fallback.DIVERTED` there may be more."""
         return fallback.divert(self._connection, channel, to, at=at)
 
     def recover(self, *, at: datetime, routing: Routing | None = None, longest: timedelta | None = None) -> int:
-        """After a crash: whatever was being sent is due `at` again, marked as a possible repeat. Returns how
-        many. Only for the start of the daemon: nothing may be sending. With `routing`, what was kept for quiet
-        hours waits no longer than they ask; nothing else waits longer than `longest`."""
+        """After a crash, make what was being sent due `at` again, marked as a possible repeat. Returns how many.
+        Only for the start of the daemon, when nothing is being sent. With `routing`, nothing is held back longer
+        than its quiet hours; nothing else waits longer than `longest`."""
         back = steps.set_back_by(self._connection, now=at)
         if back > 0:
             self.move_times(-back, now=at, window=0.0, routing=routing)
@@ -284,24 +290,23 @@ class Outbox:
         return ownership.recover(self._connection, at=at)
 
     def shorten_quiet(self, routing: Routing, *, at: datetime) -> int:
-        """Let what is kept for quiet hours wait no longer than `routing` asks. Returns of how many the time has
-        changed."""
+        """Shorten what is held back for quiet hours to what `routing` asks for. Returns how many were changed."""
         return quiet.shorten(self._connection, routing, at=at)
 
     def last_written(self) -> datetime | None:
-        """When a delivery was last written or tried; None: none was."""
+        """Return when a delivery was last written or tried; None if none was."""
         return steps.last_written(self._connection)
 
     def move_times(self, step: float, *, now: datetime, window: float, routing: Routing | None = None) -> None:
-        """The wall clock was set by `step` seconds, in the last `window` seconds, and shows `now`: all that waits
-        waits as long as it would have. With `routing`, quiet hours end by the new time."""
+        """Shift what waits after the wall clock was set by `step` seconds, within the last `window` seconds, to
+        `now`: it waits as long as it would have. With `routing`, quiet hours end by the new time."""
         steps.move(self._connection, step, now=now, window=window, routing=routing)
 
     def next_due(self, channel: ChannelName, *, now: datetime | None = None) -> datetime | None:
-        """When `claim` can take the next one, as far as is known; None where there is none. With `now`, a moment
+        """Return when `claim` can take the next one, as far as known; None if there is none. With `now`, a time
         further ahead than `FAR` counts as now (see `claim`)."""
         query = self._claimable(channel)
-        bare = query.with_only_columns(_D.due_at)  # a row that cannot be read whole must not keep back the others
+        bare = query.with_only_columns(_D.due_at)  # a row that cannot be read in full must not block the others
         first = self._connection.execute(bare, {"channel": channel}).one_or_none()
         if first is None or now is None or first.due_at <= now:
             return None if first is None else first.due_at
@@ -310,7 +315,7 @@ class Outbox:
         return first.due_at if found is None else now
 
     def became_due(self, channel: ChannelName, *, after: datetime, now: datetime) -> bool:
-        """Whether a pending delivery of the channel fell due later than `after` and is due `now`: it was written,
+        """Return whether a pending delivery of the channel became due after `after` and by `now`: it was written,
         released or revived meanwhile."""
         return self._connection.execute(_NEW, {"channel": channel, "after": after, "now": now}).first() is not None
 
@@ -319,13 +324,13 @@ class Outbox:
         return self._connection.execute(_RELEASE, {"of_channel": channel, **_again(at)}).rowcount
 
     def resume(self, channel: ChannelName) -> int:
-        """The channel itself failed, not its deliveries: those that were put off for it are due at once, in the
-        order in which they were written. Returns how many."""
+        """Make deliveries that were put off due at once, in the order in which they were written, because the
+        channel had failed and not they. Returns how many."""
         return self._connection.execute(_RESUME, {"of_channel": channel}).rowcount
 
     def retry(self, *, ids: Sequence[int] | None, channel: ChannelName | None = None, at: datetime) -> int:
-        """Make deliveries due `at`: of `ids` the dead and held ones, and what has been being sent for too long to
-        have an owner; where that is None, all dead ones. With `channel`, only its own. Returns how many."""
+        """Make deliveries due `at`: the dead and held ones of `ids`, with those that have been sending for too
+        long to have an owner; if None, all dead ones. With `channel`, only its own. Returns how many."""
         revive = update(DELIVERIES).values({**_again(at), "tried_for": 0.0, "tried_at": None, "defects": 0})
         if channel is not None:
             revive = revive.where(_D.channel == channel)
@@ -334,44 +339,43 @@ class Outbox:
             return self._connection.execute(revive.where(dead)).rowcount
         self._leave(ids, at=at)
         revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD)))
-        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in _parts(ids))
+        return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def cancel(self, ids: Sequence[int], *, at: datetime) -> int:
-        """Cancel those of the deliveries that are pending, held or dead, or have been being sent for too long to
-        have an owner; `at` is kept as the time that they were due. Returns how many."""
+        """Cancel those of the deliveries that are pending, held or dead, or have been sending for too long to have
+        an owner; `at` becomes their due time. Returns how many."""
         self._leave(ids, at=at)
         open_ = or_(*(is_(DELIVERIES, status) for status in _CANCELABLE))
         cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at)
-        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in _parts(ids))
+        return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def _leave(self, ids: Sequence[int], *, at: datetime) -> None:
-        """What has been being sent for so long that nobody owns it becomes dead, as if given up."""
-        for part in _parts(ids):
+        """Mark as dead what has been sending for too long to have an owner."""
+        for part in chunks(ids):
             ownership.leave(self._connection, part, at=at)
 
     def attempts(self, delivery: int) -> _Attempts:
-        """The attempts of a delivery, the first one first."""
+        """Return the attempts of a delivery, first to last."""
         query = select(ATTEMPTS).where(ATTEMPTS.c.delivery == delivery).order_by(ATTEMPTS.c.n)
         return [attempt_row(row) for row in self._connection.execute(query)]
 
     def attempts_of(self, deliveries: Sequence[int]) -> dict[int, _Attempts]:
-        """The attempts of each of these deliveries, the first one first; those that were never tried are left
-        out."""
+        """Return the attempts of each of these deliveries, first to last; deliveries never tried are left out."""
         found: dict[int, _Attempts] = {}
-        for start in range(0, len(deliveries), CHUNK):
-            part = ATTEMPTS.c.delivery.in_(deliveries[start : start + CHUNK])
-            query = select(ATTEMPTS).where(part).order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
+        for part in chunks(deliveries):
+            these = select(ATTEMPTS).where(ATTEMPTS.c.delivery.in_(part))
+            query = these.order_by(ATTEMPTS.c.delivery, ATTEMPTS.c.n)
             for row in map(attempt_row, self._connection.execute(query)):
                 found.setdefault(row.delivery, []).append(row)
         return found
 
     def get(self, delivery: int) -> DeliveryRow | None:
-        """The delivery of that row id."""
+        """Return the delivery of that row id."""
         row = self._connection.execute(select(DELIVERIES).where(_D.id == delivery)).first()
         return None if row is None else delivery_row(row)
 
     def counts(self) -> dict[tuple[ChannelName, DeliveryStatus], int]:
-        """How many deliveries each channel has, by status; pairs without any are left out."""
+        """Return how many deliveries each channel has, by status; pairs without any are left out."""
         query = select(_D.channel, _D.status, func.count()).group_by(_D.channel, _D.status)
         return {
             (ChannelName(channel), named(DeliveryStatus, status)): count
@@ -387,22 +391,22 @@ class Outbox:
         search: str | None = None,
         **fit: Unpack[DeliveryFilter],
     ) -> lists.Page[DeliveryRow]:
-        """The first `limit` deliveries that fit all that is given, beyond `after`; with `search` fewer, or none,
-        though there are more: each page looks at a bounded number."""
+        """Return the first `limit` matching deliveries beyond `after`. With `search` a page examines a bounded
+        number of rows, so it may be short or empty although more follow."""
         return lists.deliveries(self._connection, sort, limit=limit, after=after, search=search, **fit)
 
     def list(self, *, limit: int = paging.ALL, **fit: Unpack[DeliveryFilter]) -> _Deliveries:
-        """The deliveries that fit all that is given, the latest first."""
+        """Return the matching deliveries, latest first."""
         return self.page(limit=limit, **fit).rows
 
     def count(self, *, most: int, **fit: Unpack[DeliveryFilter]) -> paging.RowCount:
-        """How many deliveries fit, counted up to `most`; see `paging.count`."""
+        """Count the matching deliveries, up to `most`; see `paging.count`."""
         return paging.count(self._connection, lists.delivery_runs(self._connection, **fit), most=most)
 
     def _first(
         self, query: Select[Any], channel: ChannelName, *, now: datetime, columns: Sequence[Any] = ()
     ) -> Row[Any] | None:
-        """The first by `query` that is due, or further ahead than anything is put off for."""
+        """Return the first row of `query` that is due, or due further ahead than anything is put off for."""
         for each in _CLAIM[query]:
             asked = each.with_only_columns(*columns) if columns else each
             row = self._connection.execute(asked, {"channel": channel, **times(now)}).one_or_none()
@@ -411,7 +415,7 @@ class Outbox:
         return None
 
     def is_held(self, channel: ChannelName) -> bool:
-        """Whether the channel holds anything that it refused."""
+        """Return whether the channel holds anything that it refused."""
         return self._connection.execute(_IS_HELD, {"channel": channel}).one_or_none() is not None
 
     def _claimable(self, channel: ChannelName, *, apart: bool = False) -> Select[Any]:
@@ -431,18 +435,13 @@ class Outbox:
         return Claimed(
             delivery=taken,
             job=None if job is None else job_row(job),
-            move=None if move is None else transition_row(move),
+            move=None if move is None else plain_row(TransitionRow, move),
             attempt=n,
         )
 
 
-def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), CHUNK):
-        yield ids[start : start + CHUNK]
-
-
 def _tried(claimed: Claimed, outcome: Outcome, *, at: datetime) -> dict[str, Any]:
-    """What an attempt that failed adds to its delivery."""
+    """Return what a failed attempt adds to its delivery."""
     row = claimed.delivery
     return {
         "tried_for": row.tried_until(at, uptime=outcome.uptime),

@@ -1,7 +1,7 @@
-"""What becomes of deliveries that are under way and have no owner, or that cannot even be taken.
+"""Deliveries that are being sent without an owner, or that cannot even be claimed.
 
-Owns these statements, for `Outbox`. Must never touch a delivery that somebody owns, and never need a row that it
-changes to be read whole: what cannot be read is what it is for.
+Owns these statements, for `Outbox`. A delivery that has an owner is left alone. No statement here reads a complete
+row: rows that cannot be read are what this module is for.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -19,12 +19,12 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES
 STOPPED_WHILE_SENDING = "wrapd stopped while it was being sent"
 LEFT_WHILE_SENDING = "an error of wrapd's own left it while it was being sent"
 LONGEST_SEND = timedelta(minutes=5)
-"""What is being sent for longer has no owner any more: a send ends by its deadline, and its record soon after."""
+"""A delivery sending for longer has no owner: a send ends by its deadline and is recorded soon after."""
 DEFECTS = 3
-"""Errors of wrapd's own after which a delivery is tried in its plainest form; with one more it is dead."""
+"""Errors of wrapd's own after which a delivery is tried in its plainest form; one more makes it dead."""
 
 Wait = Callable[[int], float]
-"""Seconds to wait after so many attempts."""
+"""Returns the seconds to wait after so many attempts."""
 
 _D, _A = DELIVERIES.c, ATTEMPTS.c
 _SENDING = and_(open_(DELIVERIES), is_(DELIVERIES, DeliveryStatus.SENDING))
@@ -45,14 +45,14 @@ _LEFT = select(_D.id).where(
     is_(DELIVERIES, DeliveryStatus.SENDING),
     ~_begun.correlate(DELIVERIES).exists(),
 )
-_ASIDE = update(DELIVERIES).where(_D.id == bindparam("row"))
+_POSTPONE = update(DELIVERIES).where(_D.id == bindparam("row"))
 _TRIED = insert(ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A delivery that wrapd itself could not take, or left while it was being sent: put off, or `dead`. `event` is
-    as it is stored."""
+    """A delivery that wrapd itself could not take, or abandoned while it was being sent: put off, or `dead`.
+    `event` is as stored."""
 
     id: int
     channel: ChannelName
@@ -61,7 +61,7 @@ class Left:
 
 
 def recover(connection: Connection, *, at: datetime) -> int:
-    """After a stop nothing has an owner: what was being sent is due `at` again. Returns how many."""
+    """Make everything that was being sent due `at` again: after a stop nothing has an owner. Returns how many."""
     found = connection.execute(_IN_FLIGHT).all()
     _give_back(
         connection, [(row, DeliveryStatus.PENDING, at, row.defects) for row in found], at, STOPPED_WHILE_SENDING
@@ -70,8 +70,8 @@ def recover(connection: Connection, *, at: datetime) -> int:
 
 
 def rescue(connection: Connection, owned: Collection[int], *, at: datetime, wait: Wait) -> tuple[Left, ...]:
-    """Give back what is being sent and is not among `owned`: an error of wrapd's own left it. It is due again
-    after `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
+    """Return to the queue what is being sent and not in `owned`, abandoned by an error of wrapd's own. It is due
+    again after `wait`, marked as a possible repeat; after `DEFECTS` such errors one more makes it dead."""
     found = [row for row in connection.execute(_IN_FLIGHT) if row.id not in owned]
     changes = []
     for row in found:
@@ -87,7 +87,7 @@ def rescue(connection: Connection, owned: Collection[int], *, at: datetime, wait
 def _give_back(
     connection: Connection, changes: Sequence[tuple[Any, DeliveryStatus, datetime, int]], at: datetime, reason: str
 ) -> None:
-    """Close the attempts, and give each delivery its status, its time and its number of defects."""
+    """Close the attempts, and set each delivery's status, due time and number of defects."""
     if not changes:
         return
     connection.execute(_CLOSE, [{"row": row.id, "ended_at": at, "reason": reason} for row, *_ in changes])
@@ -101,25 +101,25 @@ def _give_back(
 
 
 def sending(connection: Connection) -> frozenset[int]:
-    """The row ids of what is being sent."""
+    """Return the row ids of what is being sent."""
     return frozenset(row.id for row in connection.execute(_IN_FLIGHT))
 
 
 def leave(connection: Connection, deliveries: Sequence[int], *, at: datetime) -> None:
-    """Those of the deliveries that have been being sent for so long that nobody can own them are dead: a person
-    may send them again, or give them up."""
+    """Mark as dead those of the deliveries that have been sending for too long to have an owner: a person may
+    retry or cancel them."""
     found = connection.execute(_LEFT, {"rows": deliveries, "recent": at - LONGEST_SEND}).scalars().all()
     if not found:
         return
     reason = LEFT_WHILE_SENDING
     connection.execute(_CLOSE, [{"row": row, "ended_at": at, "reason": reason} for row in found])
     dead = {"status": DeliveryStatus.DEAD, "last_error": reason, "possible_repeat": True}
-    connection.execute(_ASIDE, [{"row": row, **dead} for row in found])
+    connection.execute(_POSTPONE, [{"row": row, **dead} for row in found])
 
 
 def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, reason: str) -> Left:
-    """An error of wrapd's own kept a delivery from being taken: that is an attempt, and it waits for the next one;
-    after `DEFECTS` of them one more makes it dead. `found` is a row of `BARE`."""
+    """Record an error of wrapd's own that kept a delivery from being claimed. It counts as an attempt and
+    postpones the delivery; after `DEFECTS` of them one more makes it dead. `found` is a row of `BARE`."""
     n, defects = found.attempts + 1, found.defects + 1
     dead = defects > DEFECTS
     values = {
@@ -129,7 +129,7 @@ def put_aside(connection: Connection, found: Any, *, now: datetime, wait: Wait, 
         "defects": defects,
         "last_error": reason,
     }
-    connection.execute(_ASIDE, {"row": found.id, **values})
+    connection.execute(_POSTPONE, {"row": found.id, **values})
     outcome = AttemptOutcome.DEAD if dead else AttemptOutcome.RETRY
     attempt = {"delivery": found.id, "n": n, "started_at": now, "ended_at": now}
     connection.execute(_TRIED, {**attempt, "outcome": outcome, "reason": reason})

@@ -1,11 +1,11 @@
-"""Rows in an order that an index keeps: read page by page, however many there are.
+"""Rows in an order that an index keeps, read page by page, however many there are.
 
-An index over some columns and then a time keeps the rows of each *combination* of these columns in the order of
-the time. A list of one combination reads them off; a list of several merges them, which the database does as it
-goes: it reads no more rows than are asked for. So one index serves every filter by its first columns, alone or
-together. Combinations are few, as projects, states, channels and events are.
+An index over some columns and then a time keeps the rows of each *combination* of these columns in order of time.
+A list of one combination is read off directly. A list of several is merged by the database on the fly, which reads
+no more rows than requested. So one index serves all filters on its leading columns, alone or together.
+Combinations are few, as are projects, states, channels and events.
 
-Owns no table. Must never sort rows that were not counted before.
+Owns no table. Sorts no rows unless they were counted first.
 """
 
 import heapq
@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, select, tuple_, union_all
 
 ALL = 2**62
-"""More rows than there can be."""
+"""More rows than can exist."""
 LOOKED = 10_000
-"""Rows that are looked at to count those that fit, in each arm."""
+"""Rows examined, in each arm, to count those that match."""
 _ARMS = 100
-"""Combinations that one statement merges: SQLite takes 500."""
+"""Combinations merged by one statement: SQLite accepts 500."""
 _AT, _ID = "sort_at", "sort_id"
 
 
 class Place(NamedTuple):
-    """Where a row stands in a list: in which of its runs, at which time (None: it is sorted by its id alone)."""
+    """Where a row is in a list: in which of its runs, and at which time (None: the run is sorted by id alone)."""
 
     run: int
     at: int | None
@@ -38,22 +38,22 @@ Checks = tuple[ColumnElement[bool], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """Rows that one index gives in order: by `at` (a number; None: by id alone), then by `id`. The index holds
-    what is asked for in `where`; the `checks` are made of each row."""
+    """Rows that one index returns in order: by `at` (a number; None: by id alone), then by `id`. The index covers
+    the conditions of `where`; the `checks` are evaluated on each row."""
 
     id: ColumnElement[int]
     at: ColumnElement[int] | None = None
     where: Checks = ()
     checks: Checks = ()
-    of: FromClause | None = None  # what joins the tables where there are several
+    of: FromClause | None = None  # the join, where there are several tables
 
     def ids(self) -> Select[Any]:
-        """The row ids, in no order."""
+        """Select the row ids, unordered."""
         query = select(self.id.label(_ID)).where(*self.where, *self.checks)
         return query if self.of is None else query.select_from(self.of)
 
     def counted(self, most: int) -> Select[int, int]:
-        """How many of its rows were looked at, and how many of them fit, up to `most`."""
+        """Select how many of its rows were examined and how many of those match, up to `most`."""
         if not self.checks:
             some = self.ids().limit(most).subquery()
             return select(func.count(), func.count()).select_from(some)
@@ -62,7 +62,7 @@ class Arm:
         return select(func.count(), func.count(looked.c.fits)).select_from(looked)
 
     def query(self, *, rising: bool, after: Place | None) -> Select[Any]:
-        """Its rows beyond `after`, by time and id."""
+        """Select its rows beyond `after`, by time and id."""
         query = self.ids()
         if self.at is not None:
             columns: list[ColumnElement[Any]] = [self.at.label(_AT), self.id.label(_ID)]
@@ -76,13 +76,13 @@ class Arm:
 
 
 Run = Sequence[Arm]
-"""Arms that are sorted by the same columns. A list shows one run after the other."""
+"""Arms sorted by the same columns. A list shows one run after the other."""
 
 
 def places(
     connection: Connection, runs: Sequence[Run], *, rising: bool, after: Place | None, limit: int
 ) -> list[Place]:
-    """The first `limit` rows beyond `after`, the latest first, or the oldest where `rising`."""
+    """Return the first `limit` rows beyond `after`, latest first, or oldest first if `rising`."""
     found: list[Place] = []
     for number, run in enumerate(runs):
         if run and len(found) < limit and (after is None or after.run <= number):
@@ -107,14 +107,14 @@ def _merged(
 
 
 class RowCount(NamedTuple):
-    """How many rows there are. Not `whole`: there may be more."""
+    """How many rows there are. If not `whole`, there may be more."""
 
     rows: int
     whole: bool
 
 
 def count(connection: Connection, runs: Iterable[Run], *, most: int) -> RowCount:
-    """How many rows there are, counted up to `most`, and as far as `LOOKED` allows."""
+    """Count the rows, up to `most` and as far as `LOOKED` allows."""
     found, whole = 0, True
     for arm in chain.from_iterable(runs):
         if found < most:
@@ -130,8 +130,9 @@ def combinations(
     given: Mapping[str, object],
     where: tuple[ColumnElement[bool], ...] = (),
 ) -> Iterator[dict[str, Any]]:
-    """The values that these columns have together where they are as `given` (by name) and `where` holds, by steps
-    along an index that begins with them: a DISTINCT would walk all of it. What is given may not be there."""
+    """Yield the values that these columns have together, given some of them (by name) and the condition `where`.
+    Each is found by a step along an index that begins with these columns: a DISTINCT would scan all of it. Given
+    values are yielded without checking that they exist."""
     if not columns:
         yield {}
         return
@@ -149,7 +150,7 @@ def _different(
         query = select(column).where(*where, column.is_(None)).limit(1)
         if connection.execute(query).first() is not None:
             yield None
-    last = ""  # no value is empty: this comes before all
+    last = ""  # sorts before all values: none is empty
     step = select(column).where(*where).order_by(column).limit(1)
     while (found := connection.execute(step.where(column > last)).first()) is not None:
         (last,) = found

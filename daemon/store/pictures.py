@@ -1,12 +1,12 @@
-"""The covers of finished videos, as they were fetched, and the reasons why some could not be.
+"""The fetched covers of finished videos, and why some could not be fetched.
 
-Owns the pictures: one for each job. Must never look into one.
+Owns the pictures, one for each job. Their content is opaque here.
 """
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.dialects import sqlite
 
-from daemon.store.mapping import picture_row
+from daemon.store.mapping import TransactionPart, plain_row
 from daemon.store.rows import PictureRow
 from daemon.store.tables import PICTURES
 
@@ -19,19 +19,16 @@ _PUT = _ADD.on_conflict_do_update(
 )
 
 
-class Pictures:
+class Pictures(TransactionPart):
     """The pictures, seen through one transaction. A `job` argument is a row id."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def get(self, job: int) -> PictureRow | None:
-        """The job's picture, or why there is none; None where it was never fetched."""
+        """Return the job's picture, or the reason why it has none; None if it was never fetched."""
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
-        return None if row is None else picture_row(row)
+        return None if row is None else plain_row(PictureRow, row)
 
     def put(self, picture: PictureRow) -> None:
-        """Keep a picture in the place of the job's older one. A picture of more than 2 MiB is refused
-        (StoreRefused), and so is one without its type."""
+        """Store a picture, replacing the job's older one. Refuses (StoreRefused) a picture of more than 2 MiB, or
+        without its content type."""
         row = {name: getattr(picture, name) for name in PictureRow.__slots__}
         self._connection.execute(_PUT, row)

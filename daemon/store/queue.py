@@ -1,21 +1,22 @@
-"""How what waits stands: which channels their services refuse, what goes first, and how much is due.
+"""The state of the queue: which channels are refused, what goes first, and how much is due.
 
-Owns these statements, for what people are shown. `standing` costs the same however much waits.
+Owns these statements, for display. `standing` costs the same however much is waiting.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Integer, bindparam, func, select
+from sqlalchemy import Integer, bindparam, func, select
 
 from daemon.domain.jobs import ChannelName
 from daemon.store import fallback
+from daemon.store.mapping import TransactionPart
 from daemon.store.ordering import CHANNEL, before, due, is_, unsent, waits
 from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
 from daemon.store.tables import DELIVERIES
 
 DUE = 1000
-"""Deliveries of a channel that are due are counted so far."""
+"""Upper bound when counting the due deliveries of a channel."""
 
 _D = DELIVERIES.c
 _earlier = DELIVERIES.alias("earlier")
@@ -34,20 +35,17 @@ _WAITING_DUE = _WAITING.where(due(DELIVERIES))
 _REASON = (
     select(_D.last_error)
     .where(_D.channel == CHANNEL, is_(DELIVERIES, DeliveryStatus.HELD) | is_(DELIVERIES, DeliveryStatus.SENDING))
-    .where(_D.last_error.is_not(None))  # a probe may be one that was never tried
+    .where(_D.last_error.is_not(None))  # a probe may never have been tried before
     .order_by(_D.id)
     .limit(1)
 )
 
 
-class DeliveryQueue:
-    """What waits, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+class DeliveryQueue(TransactionPart):
+    """The queue, seen through one transaction."""
 
     def refusals(self, channels: Iterable[ChannelName]) -> dict[ChannelName, Refusal]:
-        """Those of the channels that their services refuse."""
+        """Return those of the channels that their services refuse."""
         found = {}
         for channel in channels:
             since = fallback.held_since(self._connection, channel)
@@ -57,13 +55,13 @@ class DeliveryQueue:
         return found
 
     def waiting(self, channel: ChannelName, *, now: datetime | None = None) -> int:
-        """How many deliveries of the channel are to be sent or are being sent; with `now`, only what is due."""
+        """Return how many deliveries of the channel are to be sent or being sent; with `now`, only those due."""
         if now is None:
             return int(self._connection.execute(_WAITING, {"channel": channel}).scalar_one())
         return int(self._connection.execute(_WAITING_DUE, {"channel": channel, "now": now}).scalar_one())
 
     def standing(self, rows: Sequence[DeliveryRow], *, now: datetime) -> Standing:
-        """What keeps these waiting, as far as they wait."""
+        """Return what keeps these deliveries waiting, for those that wait."""
         waiting = [row for row in rows if row.status in (DeliveryStatus.PENDING, DeliveryStatus.HELD)]
         channels = dict.fromkeys(row.channel for row in waiting)
         ids = [row.id for row in waiting]

@@ -1,7 +1,7 @@
-"""Quiet hours under a new config: what an older one kept waits no longer than the present one asks.
+"""Quiet hours after a change of the config or the clock: what is held back waits for the hours in force now.
 
-Owns these statements, for `Outbox`. Must never take an alert out of its line's order, nor make one wait longer
-unless the wall clock was set.
+Owns these statements, for `Outbox`. The order of each line is kept, and no alert waits longer than before unless
+the wall clock was set.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject
 from daemon.store import batches
-from daemon.store.alerts import KEPT, keeping_quiet
+from daemon.store.alerts import HELD_BACK, quiet_channels
 from daemon.store.ordering import unsent
 from daemon.store.tables import DELIVERIES, JOBS
 
@@ -24,7 +24,7 @@ _ROWS = (
         *(_C.kind, _C.tags, _C.batch, _C.label),
     )
     .select_from(DELIVERIES.outerjoin(JOBS, JOBS.c.id == _D.job))
-    .where(unsent(DELIVERIES), KEPT)  # by the index of what is unsent: an order here would read all deliveries
+    .where(unsent(DELIVERIES), HELD_BACK)  # by the index of unsent rows: ORDER BY would read all deliveries
 )
 _MOMENT = _D.due_at.type
 _FREE = update(DELIVERIES).where(_D.id == bindparam("row")).values(due_at=bindparam("due", type_=_MOMENT))
@@ -32,27 +32,27 @@ _KEEP = _FREE.values(held_until=bindparam("due", type_=_MOMENT))
 
 
 def shorten(connection: Connection, routing: Routing, *, at: datetime) -> int:
-    """Let what is kept for quiet hours go at their end by `routing`, due `at` where none hold then. Returns of
-    how many alerts the time has changed. One that no route sends there any more keeps its own, as long as anything
-    for its channel may have to wait."""
+    """Release what is held back for quiet hours at their end by `routing`, or `at` if none are in force then.
+    Returns how many alerts were changed. An alert that is no longer routed to its channel keeps its time while the
+    channel can have quiet hours at all."""
     return _retime(connection, routing, before=at, at=at, longer=False)
 
 
 def renew(connection: Connection, routing: Routing, *, before: datetime, at: datetime) -> int:
-    """The wall clock was set from `before` to `at`: what was kept waits for the end of the quiet hours that hold
-    now, which may be later; due `at` where none hold."""
+    """Adjust what is held back after the wall clock was set from `before` to `at`: it waits for the end of the
+    quiet hours in force now, which may be later, or is due `at` if there are none."""
     return _retime(connection, routing, before=before, at=at, longer=True)
 
 
 def _retime(connection: Connection, routing: Routing, *, before: datetime, at: datetime, longer: bool) -> int:
     free: list[dict[str, object]] = []
     kept: list[dict[str, object]] = []
-    quiet = keeping_quiet(routing)
+    quiet = quiet_channels(routing)
     first: dict[tuple[object, ...], datetime] = {}
     rows = connection.execute(_ROWS, {"now": before}).all()
-    for row in sorted(rows, key=lambda row: -row.id):  # the last one first: order is kept
+    for row in sorted(rows, key=lambda row: -row.id):  # from the last: none may be due after one behind it
         line = (row.channel, row.job, row.project if row.job is None else None)
-        own = row.due_at + (at - before)  # where no route sends it there any more
+        own = row.due_at + (at - before)  # used if it is no longer routed to the channel
         end = _end(connection, row, routing, quiet, at=at, own=own)
         due = end if longer else min(row.due_at, end)
         first[line] = due = min(due, first.get(line, due))
@@ -73,7 +73,7 @@ def _end(
     at: datetime,
     own: datetime,
 ) -> datetime:
-    """Until when the alert is to wait by `routing`; `own` where that says nothing."""
+    """Return until when the alert has to wait by `routing`; `own` if routing does not say."""
     if row.channel not in quiet:
         return at
     subject = _subject(connection, row)

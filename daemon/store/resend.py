@@ -1,19 +1,19 @@
-"""What a person has told once more: canceled deliveries that come back, and sent ones that are written anew.
+"""What a person sends again: canceled deliveries are revived, sent ones are written anew.
 
-Owns these statements. Must never change a delivery that was sent: what is told again is a delivery of its own.
+Owns these statements. A sent delivery is never changed: sending it again creates another one.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, null, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, null, or_, select, update
 
 from daemon.domain.events import Event, Json, resent_key
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.store import damped
 from daemon.store.alerts import Alert
-from daemon.store.mapping import CHUNK, delivery_row, plain
+from daemon.store.mapping import TransactionPart, chunks, delivery_row, plain
 from daemon.store.ordering import is_, known
 from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -28,7 +28,7 @@ _REVIVE = (
         tried_for=0.0,
         tried_at=None,
         defects=0,
-        # One that was never tried has no error but the reason why it was canceled.
+        # The only error of a delivery that was never tried is the reason why it was canceled.
         last_error=case((_D.attempts == 0, null()), else_=_D.last_error),
     )
 )
@@ -37,19 +37,16 @@ _BATCH_ENDS = _D.key.between("batch/", "batch/~")
 _LAST = select(func.coalesce(func.max(_D.id), 0))
 
 
-class Again:
-    """What people bring back or repeat, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+class Again(TransactionPart):
+    """Reviving and resending, seen through one transaction."""
 
     def canceled(self, *, since: datetime, channel: ChannelName | None = None) -> list[int]:
-        """The row ids of what people have canceled since then; what a later alert replaced is not among it."""
+        """Return the row ids of what people canceled since then, without what a later alert replaced."""
         query = select(_D.id).where(_BY_PERSON, _D.due_at >= since).order_by(_D.id)
         return list(self._connection.execute(_of(query, channel)).scalars())
 
     def canceled_before(self, since: datetime, *, channel: ChannelName | None = None) -> int:
-        """How many deliveries people have canceled before that."""
+        """Return how many deliveries people canceled before then."""
         query = select(func.count()).select_from(DELIVERIES).where(_BY_PERSON, _D.due_at < since)
         return int(self._connection.execute(_of(query, channel)).scalar_one())
 
@@ -57,7 +54,7 @@ class Again:
         """Make those of the deliveries that are canceled pending, due `at`. Returns how many."""
         return sum(
             self._connection.execute(_REVIVE.values(due_at=at).where(_D.id.in_(part))).rowcount
-            for part in (deliveries[n : n + CHUNK] for n in range(0, len(deliveries), CHUNK))
+            for part in chunks(deliveries)
         )
 
     def sent(
@@ -70,8 +67,8 @@ class Again:
         since: datetime | None = None,
         channel: ChannelName | None = None,
     ) -> list[DeliveryRow]:
-        """What was sent of a job (row id), of a batch and its jobs, since then, and to that channel, as far as
-        each is given: the first `most`, in the order in which they were written."""
+        """Return sent deliveries by job (row id), batch with its jobs, time and channel, as far as given: the
+        first `most`, in the order in which they were written."""
         query = _of(_SENT, channel)
         if project is not None:
             query = query.where(_D.project == project)
@@ -84,12 +81,12 @@ class Again:
         return [delivery_row(row) for row in self._connection.execute(query.order_by(_D.id).limit(most))]
 
     def resend(self, rows: Iterable[DeliveryRow], *, to: ChannelName | None, at: datetime) -> int:
-        """Write anew what these told, each event once for each channel, due `at` whatever the hour: on `to`, or
-        where each was told. Returns how many."""
+        """Write these again, each event once for each channel, due `at` regardless of quiet hours: on `to`, or on
+        their own channels. Returns how many were written."""
         after = self._connection.execute(_LAST).scalar_one()
         alerts: dict[tuple[str, ChannelName], Alert] = {}
         for row in rows:
-            alert = _anew(row, to or row.channel, after=after)
+            alert = _resent(row, to or row.channel, after=after)
             alerts.setdefault((alert.key, alert.channel), alert)
         return sum(damped.add_again(self._connection, alert, at=at) for alert in alerts.values())
 
@@ -99,14 +96,14 @@ def _of(query: Any, channel: ChannelName | None) -> Any:
 
 
 def _ends_of(batch: str) -> ColumnElement[bool]:
-    """It tells of the end of a batch of this name."""
-    told = func.json_extract(_D.facts, "$.batch")
-    return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, told == batch)
+    """It announces the end of a batch of this name."""
+    name = func.json_extract(_D.facts, "$.batch")
+    return and_(_D.event == plain(Event.BATCH_FINISHED), _BATCH_ENDS, name == batch)
 
 
-def _anew(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
+def _resent(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
     facts: dict[str, Json] = {
-        # When it happened is read from here, or else from when the row was written.
+        # Messages take the event's time from this fact, or else from when the row was written.
         "observed_at": row.created_at.isoformat(),
         **row.facts,
         "resent_from": row.facts.get("resent_from", row.id),

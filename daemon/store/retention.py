@@ -1,18 +1,18 @@
-"""Forgetting what is old: deliveries that are done, then the jobs that nothing is left to tell of.
+"""Deletes old rows: deliveries that are done, then the jobs that have none left.
 
-Owns these statements. Must never delete what is not sent yet, what a person may want to send again, or a job that
-is watched.
+Owns these statements. What is unsent, what a person may still want to send, and jobs that are tracked are never
+deleted.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select
+from sqlalchemy import Delete, Integer, Select, Table, Text, and_, bindparam, delete, or_, select
 
 from daemon.domain.jobs import Tracking
 from daemon.store import learned
-from daemon.store.mapping import plain
+from daemon.store.mapping import TransactionPart, plain
 from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import DELIVERIES, DISCOVERIES, JOBS, LINKS
 
@@ -21,7 +21,7 @@ _MOMENT = _D.created_at.type
 _BEFORE = bindparam("before", type_=_MOMENT)
 _MOST = bindparam("most", type_=Integer)
 
-# Steps along the index, as in `learned`: each channel, then what is old of it.
+# Index steps as in `learned`: each channel, then its old rows through `deliveries_by_status`.
 _CHANNEL = bindparam("of_channel", type_=Text)
 _NEXT_CHANNEL = select(_D.channel).where(_D.channel > _CHANNEL).order_by(_D.channel).limit(1)
 _active = select(1).where(JOBS.c.id == _D.job, JOBS.c.tracking == plain(Tracking.ACTIVE))
@@ -33,14 +33,14 @@ _DONE = {
         _D.created_at < _BEFORE,
         _D.due_at < _BEFORE,
         or_(_D.sent_at.is_(None), _D.sent_at < _BEFORE),
-        # Its row is what keeps an alert from being told twice.
+        # While the job is active, the row's key is what prevents sending the alert twice.
         ~_active.correlate(DELIVERIES).exists(),
     )
     .limit(_MOST)
     for status in (DeliveryStatus.SENT, DeliveryStatus.CANCELED)
 }
 
-_told = select(1).where(_D.job == _C.id)
+_has_delivery = select(1).where(_D.job == _C.id)
 _other = JOBS.alias("other")
 _mates = select(1).where(
     _other.c.batch == _C.batch, _other.c.project == _C.project, _other.c.tracking == plain(Tracking.ACTIVE)
@@ -50,9 +50,10 @@ _forgotten = and_(
     _C.tracked_at < _BEFORE,
     or_(_C.state_since.is_(None), _C.state_since < _BEFORE),
     or_(_C.last_polled_at.is_(None), _C.last_polled_at < _BEFORE),
-    ~_told.correlate(JOBS).exists(),
-    or_(_C.batch.is_(None), ~_mates.correlate(JOBS).exists()),  # the batch is counted at its end
+    ~_has_delivery.correlate(JOBS).exists(),
+    or_(_C.batch.is_(None), ~_mates.correlate(JOBS).exists()),  # a batch counts its jobs when it ends
 )
+# Through `jobs_finished`. A job that still has a delivery is passed over: its deliveries are deleted first.
 _ENDED = (
     select(_C.id)
     .where(
@@ -64,12 +65,13 @@ _ENDED = (
     )
     .limit(_MOST)
 )
+# Through `jobs_by_change`, by its first two columns.
 _GIVEN_UP = {
     tracking: select(_C.id)
     .where(
         _C.project == _PROJECT,
         _C.tracking == plain(tracking),
-        _C.changed.is_(False),  # the daemon has seen that it was stopped
+        _C.changed.is_(False),  # the daemon has seen that tracking was stopped
         _forgotten,
     )
     .limit(_MOST)
@@ -83,16 +85,13 @@ _DISCOVERIES = select(DISCOVERIES.c.id).where(DISCOVERIES.c.ended_at < _BEFORE).
 _Step = tuple[Select[Any], Delete, dict[str, str]]
 
 
-class Retention:
-    """What is forgotten, seen through one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+class Retention(TransactionPart):
+    """Retention, seen through one transaction."""
 
     def prune(self, *, before: datetime, limit: int = 500) -> int:
-        """Delete up to `limit` rows that were done with before that moment: sent and canceled deliveries with
-        their attempts, then jobs that are not watched and have no delivery left (their transitions, picture and
-        link go with them), then links that had expired, and discoveries. Returns how many; 0: nothing is old."""
+        """Delete up to `limit` rows that were done before that moment: sent and canceled deliveries with their
+        attempts, then untracked jobs without deliveries (with their transitions, picture and link), then expired
+        links, and discoveries. Returns how many; 0: nothing is old."""
         count = 0
         for query, forget, names in self._steps():
             if count >= limit:
@@ -105,7 +104,8 @@ class Retention:
         return count
 
     def _steps(self) -> Iterator[_Step]:
-        """What to look for, one class of rows after the other, and how to delete it."""
+        """Yield the queries to run, one class of rows after the other, with the statement that deletes what they
+        find."""
         for channel in self._walk(_NEXT_CHANNEL, "of_channel"):
             for query in _DONE.values():
                 yield query, _forget(DELIVERIES), {"of_channel": channel}
@@ -118,8 +118,8 @@ class Retention:
         yield _DISCOVERIES, _forget(DISCOVERIES), {}
 
     def _walk(self, step: Select[Any], name: str) -> Iterator[str]:
-        """The different values of a column, each found by the one before."""
-        value = ""  # no name is empty: this comes before all
+        """Yield the distinct values of a column, each by an index step from the one before."""
+        value = ""  # sorts before all names: none is empty
         while (found := self._connection.execute(step, {name: value}).scalar_one_or_none()) is not None:
             value = found
             yield value

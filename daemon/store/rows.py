@@ -1,6 +1,6 @@
-"""The rows that the store takes and gives: plain values.
+"""The rows that the store accepts and returns: plain values.
 
-Times are aware UTC. None of these knows how it is stored.
+Times are aware UTC. How they are stored is of no concern here.
 """
 
 from collections.abc import Mapping
@@ -13,60 +13,61 @@ from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
 
 MAX_NAME = 128
-"""Characters of a project's, kind's, channel's or batch's name, and of a job id."""
+"""Characters in the name of a project, kind, channel or batch, and in a job id."""
 MAX_LABEL = 500
-"""Characters of a job's label."""
+"""Characters in a job's label."""
 MAX_TAGS = 4000
-"""Characters of all tags of a job, as a JSON list."""
+"""Characters in all tags of a job, as a JSON list."""
 MAX_WORD = 64
-"""Characters of `asked_by` and `next_reason`."""
+"""Characters in `asked_by` and `next_reason`."""
 
 
 class TrackResult(StrEnum):
-    """What tracking a job came to."""
+    """The result of tracking a job."""
 
     ADDED = "added"  # it was not known
-    TAKEN_UP = "taken_up"  # it was lost, expired or stopped (or has ended), and is tracked again
-    ALREADY = "already"  # it is tracked
-    FINISHED = "finished"  # the service has ended it: there is nothing to ask
+    TAKEN_UP = "taken_up"  # it was lost, expired or stopped (or had ended), and is tracked again
+    ALREADY = "already"  # it was tracked already
+    FINISHED = "finished"  # the service has ended it: there is nothing to poll
 
 
 class Change(StrEnum):
-    """What tracking changed of a job that was known."""
+    """What tracking changed in a known job."""
 
     LABEL = "label_changed"
     TAGS = "tags_replaced"
     BATCH = "batch_changed"
     KIND = "kind_corrected"
-    KIND_KEPT = "kind_kept"  # another kind was given; the one that the service answered under stays
-    LINK = "link_restored"  # wrapd's own link, which had been taken back, opens again
+    KIND_KEPT = "kind_kept"  # another kind was given; the one under which the service answered stays
+    LINK = "link_restored"  # wrapd's own link, which had been revoked, is live again
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is. PENDING ⇄ SENDING → SENT; SENDING → HELD or DEAD, which can become PENDING again."""
+    """The state of a delivery. PENDING ⇄ SENDING → SENT; SENDING → HELD or DEAD, which can become PENDING
+    again."""
 
     PENDING = "pending"  # to be sent when it is due
     SENDING = "sending"  # a worker has it
-    SENT = "sent"  # the chat service took it
-    HELD = "held"  # the channel refuses messages: one is tried from time to time
-    DEAD = "dead"  # given up; a person may send it again
-    CANCELED = "canceled"  # it is no longer to be sent
+    SENT = "sent"  # the chat service accepted it
+    HELD = "held"  # the channel is refused by its service: one is tried from time to time
+    DEAD = "dead"  # given up; a person may retry it
+    CANCELED = "canceled"  # not to be sent any more
 
 
 class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 
-    SENT = "sent"  # the chat service took it
-    RETRY = "retry"  # surely not delivered: again later
-    UNKNOWN = "unknown"  # nobody can say: again later, marked as a possible repeat
-    HELD = "held"  # the channel refuses: it is held
+    SENT = "sent"  # the chat service accepted it
+    RETRY = "retry"  # certainly not delivered: retried later
+    UNKNOWN = "unknown"  # possibly delivered: retried later, marked as a possible repeat
+    HELD = "held"  # the channel is refused, so the delivery is held
     DEAD = "dead"  # it can never be delivered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackRequest:
-    """A job to track. `label`, `tags` and `batch` replace what is stored where they are given. A kind that is only
-    guessed replaces none, and none that the service answered under is replaced by one that was merely given."""
+    """A job to track. `label`, `tags` and `batch` replace the stored ones if given. A guessed kind replaces none,
+    and a kind that was merely given does not replace one under which the service answered."""
 
     project: ProjectName
     kind: str
@@ -83,9 +84,9 @@ GIVEN_UP = frozenset({Tracking.LOST, Tracking.EXPIRED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackRule:
-    """What may become of jobs that are asked to be tracked: whether unknown ones are added (`most_unconfirmed`: as
-    long as not so many wait that only callbacks named), which that are not watched are taken up again, and whether
-    the words of known ones are changed."""
+    """What tracking may do: whether unknown jobs are added (`most_unconfirmed`: only while fewer jobs than that
+    are known from callbacks alone), which untracked ones are taken up again, and whether label, tags and batch of
+    known ones are changed."""
 
     add: bool = True
     again: frozenset[Tracking] = GIVEN_UP | {Tracking.STOPPED}
@@ -95,8 +96,8 @@ class TrackRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackOutcome:
-    """What became of a request to track a job. `result` is None where it was left as it is; `kind` and `tracking`
-    hold now (None: it is not known), `state` is the last that the service said."""
+    """What became of a request to track a job. `result` is None if the job was left alone; `kind` and `tracking`
+    are those from now on (None: unknown job), `state` is the last one reported by the service."""
 
     result: TrackResult | None
     kind: str
@@ -108,7 +109,7 @@ class TrackOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What tracking needs of a job that is stored."""
+    """What tracking needs of a stored job."""
 
     id: int
     kind: str
@@ -122,7 +123,7 @@ class Known:
 
 
 class Labelled(NamedTuple):
-    """A job, with what people say of it."""
+    """A job with its label and tags."""
 
     id: int
     project: ProjectName
@@ -144,16 +145,16 @@ class BatchRow(NamedTuple):
 
     @property
     def ended(self) -> int:
-        """How many are not tracked any more."""
+        """How many of its jobs are no longer tracked."""
         return sum(self.ends.values())
 
 
 class WatchRow(NamedTuple):
-    """What the watch needs of a job. `episode` counts how often it was tracked, from 1, `kind_tries` the rounds of
-    asking for its kind; `created_at`, `started_at` and `reported_at` are the service's own times, as of the last
-    transition; `expected_length` is seconds of speech, None where it is not known.
+    """What the watch needs of a job. `episode` counts its spans of tracking from 1, `kind_tries` the rounds of
+    asking for its kind. `created_at`, `started_at` and `reported_at` are the service's own times as of the last
+    transition. `expected_length` is seconds of speech, None if unknown.
 
-    A tuple: the start reads 100,000 of them, and as a dataclass each would cost half as much again.
+    A tuple, since the start reads every active job: as a dataclass each would cost half as much again.
     """
 
     id: int
@@ -175,7 +176,7 @@ class WatchRow(NamedTuple):
 
 
 class JobName(NamedTuple):
-    """What a job is called: by the service, and by people (None: by nobody)."""
+    """A job's id and its name for people (None: it has no name)."""
 
     job_id: JobId
     name: str | None
@@ -183,8 +184,8 @@ class JobName(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRow:
-    """A job that the service ended, for learning. `state_since` is when wrapd saw the end; the other times are the
-    service's own. `blocked`: it was frozen at some time, as far as wrapd saw."""
+    """An ended job, for learning. `state_since` is when wrapd saw the end; the other times are the service's own.
+    `blocked` is whether wrapd ever saw it frozen."""
 
     project: ProjectName
     kind: str
@@ -200,9 +201,9 @@ class FinishedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """All that is known of a job. `duration` is the video's length in seconds, `expected_length` what its script
-    foretells of it; `links_at` is when the oldest of the links was fetched; `asked_by` is how the service was last
-    asked about it, `next_reason` why it will be at `next_poll_at`."""
+    """Everything known of a job. `duration` is the video's length in seconds, `expected_length` the one estimated
+    from its script; `links_at` is when the oldest of the links was fetched; `asked_by` is how the service was last
+    polled about it, `next_reason` why it will be at `next_poll_at`."""
 
     id: int
     project: ProjectName
@@ -233,28 +234,28 @@ class JobRow:
     asked_by: str | None = None
     next_reason: str | None = None
     link_until: datetime | None = None
-    """When the last of the links to the video dies; None where there is none."""
+    """When the last of the links to the video expires; None without links."""
     seen_at: datetime | None = None
-    """When somebody first opened the video by wrapd's own link."""
+    """When the video was first opened through wrapd's own link."""
     kind_source: KindSource = KindSource.GIVEN
     named_by: NamedBy = NamedBy.PERSON
     kind_tries: int = 0
-    """How many rounds of asking for its kind are over."""
+    """Completed rounds of asking for its kind."""
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether only a callback named it, and the service never said that it knows it."""
+        """Whether it is known from a callback alone, not yet confirmed by the service."""
         return self.named_by is NamedBy.CALLBACK and self.kind_source is KindSource.GUESSED
 
     @property
     def answered(self) -> bool:
-        """Whether the service ever told anything of it."""
+        """Whether the service has ever reported anything about it."""
         return any(value is not None for value in (self.state, self.created_at, self.reported_at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureRow:
-    """A job's cover as it was fetched; of one that could not be had, `data` is None and `error` says why."""
+    """A job's cover as fetched. If it could not be, `data` is None and `error` says why."""
 
     job: int
     url: str
@@ -266,7 +267,8 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow:
-    """wrapd's own link to a job's video. Who has `token` may open it until `expires_at`, unless it is revoked."""
+    """wrapd's own link to a job's video. Anyone with `token` may open it until `expires_at`, unless it is
+    revoked."""
 
     id: int
     job: int
@@ -280,8 +282,9 @@ class LinkRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bookkeeping:
-    """Bookkeeping of a job since the last checkpoint. `polls` is how many to add; `last_polled_at` or `asked_by`
-    None leaves what is stored. `next_reason` is a word for why `next_poll_at` is when it is, kept only with it."""
+    """Bookkeeping of a job since the last checkpoint. `polls` is the number to add. None for `last_polled_at` or
+    `asked_by` keeps the stored value. `next_reason` is a word for why `next_poll_at` was chosen, stored only with
+    it."""
 
     job: int
     last_polled_at: datetime | None
@@ -294,8 +297,8 @@ class Bookkeeping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What one transaction wrote: the transition's row id (None where tracking ended without one), how many
-    deliveries, and the channels that have new ones."""
+    """What a transaction wrote: the transition's row id (None if there is none), the number of deliveries, and the
+    channels that have new ones."""
 
     transition: int | None
     deliveries: int
@@ -304,7 +307,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionRow:
-    """An observed change of state; `seq` counts those of a job from 1."""
+    """An observed change of state; `seq` numbers those of a job from 1."""
 
     id: int
     job: int
@@ -317,7 +320,7 @@ class TransitionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """One event for one channel. `facts` is what the alert tells, as of when it was written."""
+    """One event for one channel. `facts` is what the alert says, as of when it was written."""
 
     id: int
     key: str
@@ -335,29 +338,29 @@ class DeliveryRow:
     possible_repeat: bool
     last_error: str | None
     held_until: datetime | None = None
-    """The end of the quiet hours for which it was kept back."""
+    """The end of the quiet hours for which it was held back."""
     tried_for: float = 0.0
-    """Seconds for which wrapd has been trying: time that it was off does not count."""
+    """Seconds spent trying, without the time that wrapd was off."""
     tried_at: datetime | None = None
-    """When the last attempt was judged, by the wall clock as it is set now."""
+    """When the last attempt was judged, by the wall clock as set now."""
     defects: int = 0
-    """How often in all an error of wrapd's own kept it from being sent."""
+    """Total errors of wrapd's own that kept it from being sent."""
 
     def tried_until(self, at: datetime, *, uptime: float) -> float:
-        """`tried_for` as an attempt makes it that ended `at`: since the last one it was tried, as far as wrapd was
-        at work (for `uptime` seconds)."""
+        """Return `tried_for` after an attempt that ended `at`: it adds the time since the last one, as far as
+        wrapd was running (for `uptime` seconds)."""
         if self.tried_at is None:
             return self.tried_for
         return self.tried_for + max(0.0, min((at - self.tried_at).total_seconds(), uptime))
 
 
 REPLACED = "a later alert takes its place"
-"""Why a delivery is canceled that no person has canceled."""
+"""The `last_error` of a delivery canceled by wrapd, not by a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A channel that its service refuses: since when, and why."""
+    """A channel refused by its service: since when, and why."""
 
     since: datetime
     reason: str | None
@@ -365,8 +368,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What keeps deliveries waiting: `refusals` are the channels that refuse, `after` the row id that is sent
-    before each, where there is one, `due` how many of each channel are due, counted up to 1000."""
+    """What keeps deliveries waiting: the channels that are refused, the row id that is sent ahead of each
+    (`after`), if any, and how many are due on each channel, counted up to 1000."""
 
     refusals: Mapping[ChannelName, Refusal]
     after: Mapping[int, int]
@@ -375,7 +378,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRow:
-    """One try to send a delivery; `n` counts from 1. `outcome` is None while it is under way."""
+    """One try to send a delivery; `n` counts from 1. `outcome` is None while it is in progress."""
 
     delivery: int
     n: int
@@ -385,25 +388,25 @@ class AttemptRow:
     status_code: int | None
     reason: str | None
     shared: int = 1
-    """How many deliveries were told by the same message."""
+    """Deliveries sent in the same message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A delivery that is to be sent now, with what it is about. `attempt` is the number of this try, from 1."""
+    """A delivery to send now, with what it is about. `attempt` is the number of this try, from 1."""
 
     delivery: DeliveryRow
     job: JobRow | None
     move: TransitionRow | None
     attempt: int
     channel_held: bool = True
-    """Whether the channel may be held: where it is not, a send that succeeds has nothing to free."""
+    """Whether the channel may be held. If not, a successful send has nothing to release."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. `due_at` says when to try again: needed for retry, unknown and held. wrapd has been at
-    work for `uptime` seconds; `defect`: an error of its own ended the attempt."""
+    """How an attempt ended. `due_at` is when to try again: required for retry, unknown and held. `uptime` is for
+    how many seconds wrapd has been running, `defect` whether an error of its own ended the attempt."""
 
     kind: AttemptOutcome
     reason: str
@@ -415,7 +418,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What the daemon last said of a project's watch, and when."""
+    """What the daemon last reported of a project's watch, and when."""
 
     facts: Mapping[str, Json]
     at: datetime
@@ -423,10 +426,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryRow:
-    """A wish to take a project's jobs from the service's list; `filters` say which. While it waits `ended_at`,
-    `found` and `added` are None; `found` counts the jobs that fit, `added` those that were not tracked before.
-    `error` is a message for people where it could not be done wholly; `result` is what was found, as who does it
-    and who asks agree."""
+    """A request to take up jobs from a project's job list; `filters` say which. While it waits, `ended_at`,
+    `found` and `added` are None. `found` counts the matching jobs, `added` those not tracked before. `error` is a
+    message for people if it was not carried out in full; the daemon and the command agree on the content of
+    `result`."""
 
     id: int
     project: ProjectName
@@ -441,9 +444,9 @@ class DiscoveryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterHealth:
-    """How the writer does: monotonic seconds of its last commit (None before the first), how many works wait or
-    are under way, for how many seconds the oldest of them has, and since when (monotonic seconds) transactions
-    fail without one in between that changed something (None: they do not)."""
+    """The state of the writer: monotonic seconds of its last commit (None before the first), how many works are
+    queued or in progress, the age of the oldest in seconds, and since when (monotonic seconds) transactions have
+    been failing without one that changed something (None: they are not)."""
 
     last_commit_at: float | None
     waiting: int

@@ -1,7 +1,6 @@
-"""The wall clock was set: what waits is moved by as much, so that it waits no longer and no shorter for it.
+"""Shifts what waits after the wall clock was set, so that it waits neither longer nor shorter.
 
-Owns these statements, for `Outbox`. Must never touch what was written since, by the clock as it is now, and never
-what is over.
+Owns these statements, for `Outbox`. Leaves alone what was written since then, by the new time, and what is done.
 """
 
 from datetime import datetime, timedelta
@@ -15,18 +14,18 @@ from daemon.store.rows import DeliveryStatus
 from daemon.store.tables import ATTEMPTS, DELIVERIES
 
 FRESH = timedelta(seconds=15)
-"""What is written is due within this, but for quiet hours: at once, or after a batch has settled."""
+"""New deliveries are due within this, except for quiet hours: at once, or after a batch has settled."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _D, _A = DELIVERIES.c, ATTEMPTS.c
 _due_at, _tried_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.tried_at))
 _STEP = bindparam("step", type_=BigInteger)
-_KEPT = and_(_D.held_until.is_not(None), _D.attempts == 0)
+_HELD_BACK = and_(_D.held_until.is_not(None), _D.attempts == 0)
 _WRITTEN_SINCE = _D.due_at.between(bindparam("first", type_=MOMENT), bindparam("last", type_=MOMENT))
 _WAITS = and_(
     _D.due_at > bindparam("after", type_=MOMENT),
     not_(_WRITTEN_SINCE),
-    or_(bindparam("all", type_=BigInteger) == 1, not_(_KEPT)),
+    or_(bindparam("all", type_=BigInteger) == 1, not_(_HELD_BACK)),
 )
 _MOVE = (
     update(DELIVERIES)
@@ -47,14 +46,14 @@ _BOUND = (
 
 
 def move(connection: Connection, step: float, *, now: datetime, window: float, routing: Routing | None) -> None:
-    """The wall clock was set by `step` seconds, within the last `window` seconds; it shows `now`. What is kept for
-    quiet hours waits for their end by the new time, if there is a `routing`."""
+    """Shift due times after the wall clock was set by `step` seconds, within the last `window` seconds, to `now`.
+    With `routing`, what is held back for quiet hours waits for their end by the new time."""
     by = timedelta(seconds=step)
     before = now - by
     if routing is not None:
         quiet.renew(connection, routing, before=before, at=now)
-    # Rows that others wrote or freed since then are due about now, by the new time. After a small step they cannot
-    # be told from the others: they move with them, by seconds.
+    # Rows written or released since the step are due about now by the new time, and must not be shifted. After a
+    # small step they cannot be told apart, and are shifted with the others, by seconds.
     small = abs(by) <= FRESH
     first = now - timedelta(seconds=window)
     connection.execute(
@@ -70,19 +69,19 @@ def move(connection: Connection, step: float, *, now: datetime, window: float, r
 
 
 def set_back_by(connection: Connection, *, now: datetime) -> float:
-    """By how many seconds the clock was set back at least, while wrapd was off: something was written later than
-    `now`. 0: nothing was."""
+    """Return by how many seconds at least the clock was set back while wrapd was off, judged by a row written
+    later than `now`. 0: there is none."""
     last = last_written(connection)
     return 0.0 if last is None else max(0.0, (last - now).total_seconds())
 
 
 def last_written(connection: Connection) -> datetime | None:
-    """When something was last written or tried; None: nothing was."""
+    """Return when something was last written or tried; None if nothing was."""
     moments: list[datetime | None] = [connection.execute(_LAST_WRITTEN).scalar_one_or_none()]
     moments += connection.execute(_LAST_TRIED).one_or_none() or ()
     return max((moment for moment in moments if moment is not None), default=None)
 
 
 def bound(connection: Connection, *, now: datetime, longest: timedelta) -> None:
-    """Nothing waits for longer than `longest`, but for quiet hours: what is due later is due now."""
+    """Make due now what is due after more than `longest`, except for quiet hours."""
     connection.execute(_BOUND, {"now": now, "furthest": now + longest})

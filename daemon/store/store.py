@@ -1,6 +1,6 @@
-"""The database, as the rest of wrapd sees it: works that run inside a transaction.
+"""The database as the rest of wrapd sees it: units of work that run inside a transaction.
 
-Owns opening (checks, lock, migration), and who runs a work where. Must never show a connection to anybody else.
+Owns opening (checks, lock, migration), and which thread runs a work. Connections stay inside.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
-from daemon.store.addresses import Addresses
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -24,6 +23,7 @@ from daemon.store.jobs import Jobs
 from daemon.store.labels import Labels
 from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
+from daemon.store.memory import Addresses, Signatures, Statuses
 from daemon.store.moves import Moves
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
@@ -32,8 +32,6 @@ from daemon.store.queue import DeliveryQueue
 from daemon.store.resend import Again
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
-from daemon.store.signatures import Signatures
-from daemon.store.statuses import Statuses
 from daemon.store.writer import Writer
 
 T = TypeVar("T")
@@ -42,8 +40,8 @@ P = TypeVar("P")
 log = logger(__name__)
 
 
-class _Part(Generic[P]):
-    """A part of a transaction, made when it is first used: a work uses two or three of them."""
+class _Lazy(Generic[P]):
+    """A part of a transaction, made on first use: a work uses two or three of them."""
 
     def __init__(self, make: Callable[[Connection], P]) -> None:
         self._make = make
@@ -58,37 +56,38 @@ class _Part(Generic[P]):
 
 
 class Transaction:
-    """What a work can do. It holds only until the work returns."""
+    """What a work can do. Valid until the work returns."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    jobs = _Part(Jobs)
-    labels = _Part(Labels)
-    batches = _Part(BatchList)
-    outbox = _Part(Outbox)
-    again = _Part(Again)
-    queue = _Part(DeliveryQueue)
-    history = _Part(History)
-    statuses = _Part(Statuses)
-    discoveries = _Part(Discoveries)
-    pictures = _Part(Pictures)
-    links = _Part(Links)
-    retention = _Part(Retention)
-    signatures = _Part(Signatures)
-    addresses = _Part(Addresses)
-    orphans = _Part(Orphans)
-    moves = _Part(Moves)
+    jobs = _Lazy(Jobs)
+    labels = _Lazy(Labels)
+    batches = _Lazy(BatchList)
+    outbox = _Lazy(Outbox)
+    again = _Lazy(Again)
+    queue = _Lazy(DeliveryQueue)
+    history = _Lazy(History)
+    statuses = _Lazy(Statuses)
+    discoveries = _Lazy(Discoveries)
+    pictures = _Lazy(Pictures)
+    links = _Lazy(Links)
+    retention = _Lazy(Retention)
+    signatures = _Lazy(Signatures)
+    addresses = _Lazy(Addresses)
+    orphans = _Lazy(Orphans)
+    moves = _Lazy(Moves)
 
 
 class Store:
-    """An open database. A work is a function of a `Transaction`: all that it does is stored, or nothing.
+    """An open database. A work is a function of a `Transaction`; either everything it does is stored, or nothing.
 
-    Works raise what they raise; a transaction that cannot be stored raises a `StoreError`, by what to do next.
+    Errors raised by a work pass through. A transaction that cannot be stored raises a `StoreError`.
     """
 
     def __init__(self, path: Path, *, named: Path, clock: Clock, lock: DaemonLock | None) -> None:
-        """For `open`. `named` is `path` as commands name it, with links, which may come to lead elsewhere."""
+        """Use `open` instead. `named` is `path` as commands name it, with symbolic links, which may later lead
+        elsewhere."""
         self.path = path
         self._lock = lock
         self._reading = reading_engine(path)
@@ -99,11 +98,11 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, daemon: bool = False, auto_migrate: bool = True) -> "Store":
-        """Open the database, make or upgrade it where that is wanted.
+        """Open the database, creating or upgrading it with `auto_migrate`.
 
-        `daemon`: lock the file against a second daemon, make sure that it can be written, start the writer
-        thread. Raises DatabaseFault (not supported, read-only, full, of another program, of a newer wrapd, or of
-        an older one without `auto_migrate`) and AlreadyRunning; nothing is changed then.
+        `daemon` locks the file against a second daemon, checks that it is writable, and starts the writer thread.
+        Raises DatabaseFault (not supported, read-only, full, of another program, of a newer wrapd, or of an older
+        one without `auto_migrate`) and AlreadyRunning; nothing is changed then.
         """
         schema = migrate.check(url)
         migrate.require(schema, upgradable=auto_migrate)
@@ -121,53 +120,53 @@ class Store:
             raise
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run a work in the writer thread, together with others that wait; returns after the COMMIT. Without the
-        writer thread (a command) it runs by itself. Cancelling the wait does not cancel the work."""
+        """Run a work in the writer thread, together with others that wait; returns after the COMMIT. Without a
+        writer thread (in a command) it runs by itself. Cancelling the wait does not cancel the work."""
         if self._writer is None:
             return await asyncio.to_thread(self.write_now, work)
         return await self._writer.submit(lambda connection: work(Transaction(connection)))
 
     def write_here(self, work: Callable[[Transaction], T]) -> T:
-        """The same in the thread that calls, which must not be an event loop's: no other thread has to wake."""
+        """Do the same in the calling thread, which saves waking another. Not for the thread of an event loop."""
         if self._writer is None:
             return self.write_now(work)
         return self._writer.perform(lambda connection: work(Transaction(connection)))
 
     def write_now(self, work: Callable[[Transaction], T]) -> T:
-        """Run a work in a transaction of its own, here; waits up to 5 seconds for other programs."""
+        """Run a work in its own transaction in the calling thread. Waits up to 5 seconds for other programs."""
         self._require_open()
         with mapped(self.path), self._writing.begin() as connection:
             return work(Transaction(connection))
 
     def read(self, work: Callable[[Transaction], T]) -> T:
-        """Run a work that only reads, here; it sees one moment of the database."""
+        """Run a read-only work in the calling thread; it sees one state of the database."""
         self._require_open()
         with mapped(self.path), self._reading.connect() as connection:
             return work(Transaction(connection))
 
     async def read_async(self, work: Callable[[Transaction], T]) -> T:
-        """The same off the event loop."""
+        """Do the same off the event loop."""
         return await asyncio.to_thread(self.read, work)
 
     def writer_health(self) -> WriterHealth:
-        """How the writer thread does; idle where there is none."""
+        """Return the state of the writer thread; idle if there is none."""
         if self._writer is None:
             return WriterHealth(last_commit_at=None, waiting=0, oldest_wait=0.0)
         return self._writer.health()
 
     def moved(self) -> str | None:
-        """What became of a daemon's file while it was open: deleted, renamed, replaced. None: it is there, and
-        what commands write reaches this store. Cheap."""
+        """Return what happened to a daemon's file while it was open: deleted, renamed or replaced. None: it is in
+        place, and this store sees what commands write. Cheap."""
         return None if self._anchor is None else self._anchor.moved()
 
     def part(self) -> None:
-        """Once the file has `moved`: put what was written into it, and leave what is at its path alone. May wait
-        some seconds for others."""
+        """Once the file has `moved`, checkpoint what was written to it, and leave the file now at its path alone.
+        May wait some seconds for others."""
         if self._anchor is not None:
             self._anchor.part()
 
     def close(self) -> None:
-        """Store what waits, then let go of the file and the lock; a second call does nothing."""
+        """Store what waits, then release the file and the lock. Further calls do nothing."""
         if self._closed:
             return
         self._closed = True

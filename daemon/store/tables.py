@@ -1,7 +1,7 @@
 """The tables, and the constraints that make wrong rows impossible.
 
-Owns the schema as the program sees it; migrations/ holds the same as steps, and a test compares the two. Must
-never hold a query. Portable: nothing here is SQLite's own but a few hints.
+Owns the schema as the program sees it. migrations/ builds the same in steps, and a test compares the two. Contains
+no queries. Portable: only a few hints are specific to SQLite.
 """
 
 import json
@@ -33,23 +33,23 @@ from daemon.domain.events import Json
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# 2106: until then a float tells one microsecond from the next.
+# In 2106. Up to then a float can represent every microsecond.
 _MOST_IN_A_FLOAT = 2**32 * 1_000_000
-# `json.dumps` makes a new one at each call.
+# `json.dumps` would create an encoder on each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def to_stamp(moment: datetime) -> int:
-    """`moment` as microseconds since 1970 in UTC: exact. Raises ValueError for a naive one."""
+    """Return `moment` as exact microseconds since 1970 in UTC. Raises ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError(f"a time without an offset cannot be stored: {moment!r}")
     return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_stamp(stamp: int) -> datetime:
-    """The moment, in UTC, of `to_stamp`'s number."""
+    """Return the moment, in UTC, of a number made by `to_stamp`."""
     if 0 <= stamp < _MOST_IN_A_FLOAT:
-        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and there are many
+        return datetime.fromtimestamp(stamp / 1_000_000, UTC)  # twice as fast, and called for every row
     return _EPOCH + timedelta(microseconds=stamp)
 
 
@@ -80,8 +80,8 @@ class TextList(TypeDecorator[tuple[str, ...]]):
 
 
 class JsonText(TypeDecorator[Mapping[str, Json]]):
-    """An object of JSON values, stored as text. A text that is none is read as an empty one: a row that is damaged
-    must not keep all others from being read."""
+    """An object of JSON values, stored as text. Text that is not JSON is read as an empty object, so that one
+    damaged row does not make the others unreadable."""
 
     impl = Text
     cache_ok = True
@@ -100,18 +100,18 @@ class JsonText(TypeDecorator[Mapping[str, Json]]):
 
 
 def to_json(value: object) -> str:
-    """Compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot say."""
+    """Return compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot express."""
     return _ENCODER.encode(value)
 
 
 METADATA = MetaData()
 
-# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+# SQLite numbers rows by itself only if the column type is exactly INTEGER.
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _within(column: str, most: int) -> CheckConstraint:
-    # Not `length(x) >= 1`: SQLite's length ends at a NUL character.
+    # Not `length(x) >= 1`: SQLite's length() stops at a NUL character.
     return CheckConstraint(f'"{column}" <> \'\' AND length("{column}") <= {most}', name=f"{column}_length")
 
 
@@ -119,6 +119,10 @@ def _flag(name: str) -> Column[Any]:
     return Column(
         name, Boolean(create_constraint=True, name=f"{name}_flag"), nullable=False, server_default=false()
     )
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
@@ -141,7 +145,7 @@ JOBS = Table(
     Column("tracked_at", Moment, nullable=False),
     Column("episode", Integer, nullable=False, server_default=text("1")),
     _flag("changed"),
-    # What the service says of the job. No limits here: its oddities must never keep an end from being stored.
+    # Values from the service. They are not limited, so that its oddities cannot keep an end from being stored.
     Column("created_at", Moment),
     Column("started_at", Moment),
     Column("ended_at", Moment),
@@ -163,13 +167,13 @@ JOBS = Table(
     Column("expected_length", Float),  # seconds of speech, from the script
     Column("asked_by", Text),
     Column("next_reason", Text),
-    Column("link_until", Moment),  # when the last link to the video dies
-    Column("seen_at", Moment),  # when somebody first opened it by wrapd's own link
-    Column("reminded_at", Moment),  # when it was told that the link dies, or that there was nobody to tell
+    Column("link_until", Moment),  # when the last link to the video expires
+    Column("seen_at", Moment),  # when it was first opened through wrapd's own link
+    Column("reminded_at", Moment),  # when the reminder of the expiring link was written, or had no recipient
     Column("kind_source", Text, nullable=False, server_default=text("'given'")),
     Column("named_by", Text, nullable=False, server_default=text("'person'")),
-    Column("kind_tries", Integer, nullable=False, server_default=text("0")),  # rounds of asking for its kind
-    # The id comes first: people look jobs up by it alone.
+    Column("kind_tries", Integer, nullable=False, server_default=text("0")),  # completed rounds of asking
+    # The id comes first: people look jobs up by id alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
     _within("project", 128),
     _within("kind", 128),
@@ -195,50 +199,25 @@ JOBS = Table(
     CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
     CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1"), postgresql_where=text("changed")),
-    Index(
-        "jobs_active",
-        "id",
-        sqlite_where=text("tracking = 'active'"),
-        postgresql_where=text("tracking = 'active'"),
-    ),
+    _partial("jobs_active", "id", where="tracking = 'active'"),
     # Lists, by row id and by the last change of state: see `store.paging`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
-    # A batch of a project, and whether any job of it is still active.
-    Index(
-        "jobs_by_batch",
-        "batch",
-        "project",
-        "tracking",
-        sqlite_where=text("batch IS NOT NULL"),
-        postgresql_where=text("batch IS NOT NULL"),
-    ),
-    # What is learned from: the last ones that ended, of each kind.
-    Index(
-        "jobs_finished",
-        "project",
-        "kind",
-        "state_since",
-        sqlite_where=text("tracking = 'finished'"),
-        postgresql_where=text("tracking = 'finished'"),
-    ),
-    # How far back the service's list must be read. A job enters with its first answer, and leaves at its end.
-    Index(
-        "jobs_oldest",
-        "project",
-        "created_at",
-        sqlite_where=text(_HAS_AGE),
-        postgresql_where=text(_HAS_AGE),
-    ),
-    # Those that only a callback named: how many may be is bounded.
-    Index("jobs_unconfirmed", "project", sqlite_where=text(_UNCONFIRMED), postgresql_where=text(_UNCONFIRMED)),
-    # The videos that nobody has opened, by when they cannot be any more.
-    Index("jobs_unseen", "link_until", sqlite_where=text(_UNSEEN), postgresql_where=text(_UNSEEN)),
-    # A row id names a job in delivery keys for ever: it must not be given twice.
+    # A batch of a project, and whether any of its jobs is still active.
+    _partial("jobs_by_batch", "batch", "project", "tracking", where="batch IS NOT NULL"),
+    # For learning: the latest ended jobs of each kind.
+    _partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
+    # How far back the service's list must be read. A job enters with its first answer and leaves at its end.
+    _partial("jobs_oldest", "project", "created_at", where=_HAS_AGE),
+    # Jobs known from callbacks alone, whose number is limited.
+    _partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
+    # Unopened videos, by when their links expire.
+    _partial("jobs_unseen", "link_until", where=_UNSEEN),
+    # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
 )
 
-# The tags of JOBS.tags, by tag: what finds them. `store.labels` writes it with each change of the other.
+# JOBS.tags by tag, to find jobs. `store.labels` writes both together.
 JOB_TAGS = Table(
     "job_tags",
     METADATA,
@@ -267,12 +246,7 @@ TRANSITIONS = Table(
     CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
     _within("before", 64),
     _within("after", 64),
-    Index(
-        "transitions_blocked",
-        "job",
-        sqlite_where=text(_FREEZES),
-        postgresql_where=text(_FREEZES),
-    ),
+    _partial("transitions_blocked", "job", where=_FREEZES),
     sqlite_autoincrement=True,
 )
 
@@ -296,14 +270,14 @@ DELIVERIES = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     _flag("possible_repeat"),
     Column("last_error", Text),
-    Column("held_until", Moment),  # the end of the quiet hours that it was kept for
+    Column("held_until", Moment),  # the end of the quiet hours for which it was held back
     Column("tried_for", Float, nullable=False, server_default=text("0")),  # seconds
-    Column("tried_at", Moment),  # the last judgement; moved with `due_at` when the wall clock is set
+    Column("tried_at", Moment),  # when last judged; shifted with `due_at` when the wall clock is set
     Column("defects", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("key", "channel", name="deliveries_key"),
     _within("key", 300),
     _within("channel", 128),
-    _within("event", 64),  # its values are data: the list grows
+    _within("event", 64),  # not an enum check: later releases add events
     _within("project", 128),
     CheckConstraint("transition IS NULL OR job IS NOT NULL", name="transition_has_job"),
     CheckConstraint("length(facts) >= 2", name="facts_length"),
@@ -313,26 +287,13 @@ DELIVERIES = Table(
     CheckConstraint("tried_for >= 0", name="tried_for_counts"),
     CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
-    Index(
-        "deliveries_due",
-        "channel",
-        "status",
-        "due_at",
-        "id",
-        sqlite_where=text(_UNSENT),
-        postgresql_where=text(_UNSENT),
-    ),
-    Index("deliveries_order", "job", "channel", "id", sqlite_where=text(_UNSENT), postgresql_where=text(_UNSENT)),
-    Index(
-        "deliveries_by_job",
-        "job",
-        sqlite_where=text("job IS NOT NULL"),
-        postgresql_where=text("job IS NOT NULL"),
-    ),
+    _partial("deliveries_due", "channel", "status", "due_at", "id", where=_UNSENT),
+    _partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
+    _partial("deliveries_by_job", "job", where="job IS NOT NULL"),
     Index("deliveries_by_transition", "transition"),
-    # Lists, counting, how many were written of late, and which are old.
+    # Lists, counts, recent traffic of a channel, and retention.
     Index("deliveries_by_status", "channel", "status", "created_at"),
-    # Lists by what does not change: written once for each delivery.
+    # Lists by columns that never change: one index write for each delivery.
     Index("deliveries_by_event", "project", "event", "created_at"),
     sqlite_autoincrement=True,
 )
@@ -390,7 +351,7 @@ LINKS = Table(
     CheckConstraint("clicks >= 0", name="clicks_count"),
     CheckConstraint("(clicks = 0) = (last_click_at IS NULL)", name="click_has_time"),
     Index("links_expiry", "expires_at"),
-    # Whoever follows a link notes it by its id.
+    # A click is recorded by the link's id, which must not be reused.
     sqlite_autoincrement=True,
 )
 
@@ -423,13 +384,8 @@ DISCOVERIES = Table(
         "(ended_at IS NULL) = (found IS NULL) AND (ended_at IS NULL) = (added IS NULL)", name="ended_has_counts"
     ),
     CheckConstraint("ended_at IS NOT NULL OR (error IS NULL AND result IS NULL)", name="result_has_end"),
-    Index(
-        "discoveries_waiting",
-        "id",
-        sqlite_where=text("ended_at IS NULL"),
-        postgresql_where=text("ended_at IS NULL"),
-    ),
-    # Whoever asked looks for its row by id: another's must not come in its place.
+    _partial("discoveries_waiting", "id", where="ended_at IS NULL"),
+    # The command finds its row by id, which must not be reused.
     sqlite_autoincrement=True,
 )
 

@@ -1,8 +1,7 @@
-"""Taking jobs up: what becomes of a request to track one, by what is known of it; finding out of what kind one is
-whose kind was a guess; and letting go of them.
+"""Taking jobs up: what a request to track one does, given what is known of it. Also finding the kinds of jobs
+whose kind was guessed, and ending tracking.
 
-Owns these statements, for `Jobs`. Must never change what the service said of a job, nor replace a kind that is
-known.
+Owns these statements, for `Jobs`. Neither what the service reported of a job nor a known kind is replaced.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,13 +24,13 @@ _Key = tuple[str, str]
 _C = JOBS.c
 
 _TRUST = (NamedBy.PERSON, NamedBy.SERVICE, NamedBy.CALLBACK)
-"""Who is believed more that there is such a job comes first."""
+"""Who named a job, most trusted first."""
 _LEFT = {Tracking.ACTIVE: TrackResult.ALREADY, Tracking.FINISHED: TrackResult.FINISHED}
 _KNOWN = select(
     *(_C.id, _C.project, _C.job_id, _C.kind, _C.tracking, _C.state, _C.batch, _C.label, _C.tags),
     *(_C.kind_source, _C.named_by),
 ).where(_C.job_id.in_(bindparam("job_ids", expanding=True)))
-_WORDS = ("label", "tags", "batch")
+_VALUES = ("label", "tags", "batch")
 _GIVE = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
@@ -40,7 +39,7 @@ _GIVE = (
         kind_source=bindparam("new_source"),
         named_by=bindparam("new_named"),
         changed=or_(_C.changed, bindparam("news", type_=Boolean)),
-        **{name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name]) for name in _WORDS},
+        **{name: func.coalesce(bindparam(f"new_{name}", type_=_C[name].type), _C[name]) for name in _VALUES},
     )
 )
 _AGAIN = {
@@ -51,9 +50,9 @@ _AGAIN = {
     "changed": True,
 }
 _TAKE_UP = update(JOBS).where(_C.id == bindparam("row")).values(_AGAIN)
-# The service may have taken the end back: the job stands as one that was not asked about yet. The end stays in its
+# The service may have reverted the end, so the job becomes like one not answered yet. Its end stays in the
 # transitions.
-_LOOK_AGAIN = (
+_ASK_AGAIN = (
     update(JOBS)
     .where(_C.id == bindparam("row"))
     .values(
@@ -94,12 +93,12 @@ def track_many(
     routing: Routing | None = None,
     rule: TrackRule | None = None,
 ) -> list[TrackOutcome]:
-    """Track each of the jobs from `at` on, in its turn, with a few statements for hundreds of them. Where jobs
-    come to a batch or leave it, and none in it is active, the end of the batch is told by `routing`."""
+    """Track each of the jobs from `at` on, in order, with a few statements for hundreds of them. If jobs enter or
+    leave a batch and none in it is active, its end is announced by `routing`."""
     rule = rule or TrackRule()
     touched: dict[batches.Batch, None] = {}
     results = []
-    for part in _apart(requests):
+    for part in _distinct(requests):
         plan = _plan(connection, part, rule, at=at)
         _write(connection, plan, at=at)
         touched.update(plan.touched)
@@ -111,8 +110,8 @@ def track_many(
 def stop_many(
     connection: Connection, jobs: Iterable[int], *, at: datetime, routing: Routing | None = None
 ) -> set[int]:
-    """Stop tracking the jobs of these row ids, and revoke wrapd's own links to them. Where they were the last
-    active ones of a batch, its end is told by `routing`. Returns those that were active."""
+    """Stop tracking the jobs of these row ids, and revoke wrapd's own links to them. If they were the last active
+    ones of a batch, its end is announced by `routing`. Returns those that were active."""
     stopped: set[int] = set()
     touched: dict[batches.Batch, None] = {}
     for part in chunks(jobs):
@@ -130,17 +129,17 @@ def stop_many(
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be written for some requests, no two of them about one job."""
+    """What to write for some requests, at most one for each job."""
 
     results: list[TrackOutcome] = field(default_factory=list)
     added: list[dict[str, Any]] = field(default_factory=list)
     given: list[dict[str, Any]] = field(default_factory=list)
     taken_up: list[int] = field(default_factory=list)
-    looked_again: list[int] = field(default_factory=list)
+    asked_again: list[int] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
-    """Jobs whose links are to open again."""
+    """Jobs whose links become live again."""
     touched: dict[batches.Batch, None] = field(default_factory=dict)
-    """Batches that have other jobs by it, or an active one more."""
+    """Batches whose members change, or that gain an active job."""
 
 
 def _plan(connection: Connection, requests: Sequence[TrackRequest], rule: TrackRule, *, at: datetime) -> _Plan:
@@ -194,7 +193,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
     active = again or job.tracking is Tracking.ACTIVE
     kind, source, kind_change = _kind(request, job)
     named_by = min(request.named_by, job.named_by, key=_TRUST.index)
-    label, new_tags, batch = _new_words(request, job) if rule.change else (None, None, None)
+    label, new_tags, batch = _new_values(request, job) if rule.change else (None, None, None)
     words = {Change.LABEL: label, Change.TAGS: new_tags, Change.BATCH: batch}
     changes = [change for change, value in words.items() if value is not None]
     changes += [] if kind_change is None else [kind_change]
@@ -212,7 +211,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
             }
         )
     if again:
-        (plan.looked_again if job.tracking is Tracking.FINISHED else plan.taken_up).append(job.id)
+        (plan.asked_again if job.tracking is Tracking.FINISHED else plan.taken_up).append(job.id)
     if closed:
         plan.reopened.append(job.id)
         changes.append(Change.LINK)
@@ -230,7 +229,7 @@ def _plan_known(plan: _Plan, request: TrackRequest, job: Known, rule: TrackRule,
 
 
 def _note_batches(plan: _Plan, request: TrackRequest, job: Known, *, batch: str | None, again: bool) -> None:
-    """What becomes of the batch that the job was of, and of the one that it is of now."""
+    """Note the batch that the job leaves and the one that it is in now."""
     now = batch or job.batch
     if now is not None and (again or batch is not None):
         plan.touched[request.project, now] = None
@@ -239,7 +238,7 @@ def _note_batches(plan: _Plan, request: TrackRequest, job: Known, *, batch: str 
 
 
 def _kind(request: TrackRequest, job: Known) -> tuple[str, KindSource, Change | None]:
-    """The job's kind after the request, how that is known, and what that changes."""
+    """Return the job's kind after the request, how it is known, and the change."""
     if request.kind_source is KindSource.GUESSED:
         return job.kind, job.kind_source, None
     if request.kind == job.kind:
@@ -251,8 +250,8 @@ def _kind(request: TrackRequest, job: Known) -> tuple[str, KindSource, Change | 
     return request.kind, request.kind_source, Change.KIND
 
 
-def _new_words(request: TrackRequest, job: Known) -> tuple[str | None, tuple[str, ...] | None, str | None]:
-    """The label, the tags and the batch, each as far as the request changes it."""
+def _new_values(request: TrackRequest, job: Known) -> tuple[str | None, tuple[str, ...] | None, str | None]:
+    """Return the label, tags and batch that the request changes; None for those that it does not."""
     return (
         request.label if request.label not in (None, job.label) else None,
         request.tags if request.tags and request.tags != job.tags else None,
@@ -265,7 +264,7 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
         insert(JOBS): plan.added,
         _GIVE: plan.given,
         _TAKE_UP: [{"row": row, "at": at} for row in plan.taken_up],
-        _LOOK_AGAIN: [{"row": row, "at": at} for row in plan.looked_again],
+        _ASK_AGAIN: [{"row": row, "at": at} for row in plan.asked_again],
     }
     for statement, rows in statements.items():
         if rows:
@@ -277,7 +276,7 @@ def _write(connection: Connection, plan: _Plan, *, at: datetime) -> None:
 
 
 def known_of(connection: Connection, job_ids: Iterable[JobId]) -> dict[_Key, Known]:
-    """The jobs of those ids in every project, by project and id."""
+    """Return the jobs with those ids in every project, by project and id."""
     return {
         (row.project, row.job_id): Known(
             id=row.id,
@@ -311,8 +310,9 @@ def _added(request: TrackRequest, *, at: datetime) -> dict[str, Any]:
     }
 
 
-def _apart(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
-    """Parts of a chunk at most, in order; the second request about a job finds what the first one stored."""
+def _distinct(requests: Iterable[TrackRequest]) -> Iterator[Sequence[TrackRequest]]:
+    """Split requests into chunks without repeated jobs, so that a second request about a job finds what the first
+    one stored."""
     part: dict[_Key, TrackRequest] = {}
     for request in requests:
         key = (request.project, request.job_id)
@@ -330,7 +330,7 @@ _FOUND = (
     .values(
         kind=bindparam("new_kind"),
         kind_source=plain(KindSource.FOUND),
-        # Who watches it is to ask under the right kind; a job that is not watched stays so.
+        # The watch must poll under the right kind. An untracked job stays unchanged.
         changed=case((_C.tracking == plain(Tracking.ACTIVE), True), else_=_C.changed),
     )
 )
@@ -338,12 +338,12 @@ _TRIED = update(JOBS).where(_C.id == bindparam("row")).values(kind_tries=bindpar
 
 
 def found_kinds(connection: Connection, kinds: Mapping[int, str]) -> None:
-    """Keep the kinds that the service said, by row id, of jobs whose kind was a guess."""
+    """Store the kinds that the service reported, by row id, for jobs whose kind was guessed."""
     if kinds:
         connection.execute(_FOUND, [{"row": row, "new_kind": kind} for row, kind in kinds.items()])
 
 
 def tried_kinds(connection: Connection, tries: Mapping[int, int]) -> None:
-    """Keep how many rounds of asking were in vain, by row id."""
+    """Store how many rounds of asking failed, by row id."""
     if tries:
         connection.execute(_TRIED, [{"row": row, "tries": number} for row, number in tries.items()])

@@ -1,8 +1,8 @@
-"""The one queue of what is to be written: all that waits is done in one transaction and answered after the COMMIT.
+"""The queue of writes: everything queued is done in one transaction and answered after the COMMIT.
 
-A thread of its own does it, or a thread that asks and can wait: then no thread has to wake another. Only one of
-them writes at a time. Owns the queue of works and their order. Must never let a work's failure touch another's,
-and never die: a transaction that fails is answered to those who asked, and the next one begins.
+A transaction is run by the writer thread, or by a calling thread that can wait for it, which saves waking another.
+Only one of them writes at a time. Owns the queue of works and their order. The failure of one work does not affect
+the others, and a failed transaction is reported to its callers and does not end the thread.
 """
 
 import asyncio
@@ -26,14 +26,15 @@ from daemon.store.rows import WriterHealth
 T = TypeVar("T")
 
 GROUP = 256
-"""Works in one transaction at most: it bounds how long the first of them waits."""
+"""Works in one transaction at most, which bounds how long the first of them waits."""
 MOST_WAITING = 20_000
-"""Works that may wait; the next one is refused with StoreBusy."""
+"""Works that may be queued; the next one is refused with StoreBusy."""
 _FORGET = 120.0
-"""Seconds after the last failure from which on a transaction without changes will do: nobody tried any more."""
+"""Seconds after the last failure when a transaction without changes counts as recovery: by then no caller is
+retrying."""
 
 _QUIET = 10.0
-"""Seconds between two lines of the log while transactions go on failing."""
+"""Seconds between two log lines while transactions keep failing."""
 
 log = logger(__name__)
 
@@ -42,7 +43,7 @@ log = logger(__name__)
 class _Work(Generic[T]):
     do: Callable[[Connection], T]
     future: "asyncio.Future[T] | None"
-    """Who waits; None: a thread that does it itself, or sees that it is done."""
+    """Who waits; None: a thread that runs the work itself, or sees that it is done."""
     loop: asyncio.AbstractEventLoop | None
     since: float
     result: T | None = None
@@ -51,7 +52,7 @@ class _Work(Generic[T]):
 
 
 class Writer:
-    """Runs works in a thread of its own. Works are called with a connection inside a transaction."""
+    """Runs works in its own thread. A work is called with a connection inside a transaction."""
 
     def __init__(self, engine: Engine, path: Path, *, clock: Clock) -> None:
         self._engine = engine
@@ -66,21 +67,21 @@ class Writer:
         self._closing = False
         self._changed = threading.Condition()
         self._turn = threading.Lock()
-        """Held by the thread that writes."""
+        """Held by the thread that is writing."""
         self._thread = threading.Thread(target=self._run, name="wrapd-writer", daemon=True)
         self._thread.start()
 
     def submit(self, do: Callable[[Connection], T]) -> "asyncio.Future[T]":
-        """Queue a work; the future ends after its COMMIT. Cancelling the future does not cancel the work.
-        Raises StoreBusy where too many wait, and StoreClosed."""
+        """Queue a work; the future completes after its COMMIT. Cancelling the future does not cancel the work.
+        Raises StoreBusy if too many are queued, and StoreClosed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue(_Work(do=do, future=future, loop=loop, since=self._clock.monotonic()), notify=True)
         return future
 
     def perform(self, do: Callable[[Connection], T]) -> T:
-        """Do a work in the thread that calls, together with all that waits; returns after the COMMIT. Never call
-        it in the thread of an event loop. Raises what the work raises, StoreError, StoreBusy and StoreClosed."""
+        """Run a work in the calling thread, together with all that is queued; returns after the COMMIT. Never call
+        it in the thread of an event loop. Raises errors of the work, StoreError, StoreBusy and StoreClosed."""
         work: _Work[T] = _Work(do=do, future=None, loop=None, since=self._clock.monotonic())
         self._queue(work, notify=False)
         while not work.done:
@@ -94,15 +95,15 @@ class Writer:
     def _queue(self, work: _Work[Any], *, notify: bool) -> None:
         with self._changed:
             if self._closing:
-                raise StoreClosed(f"{self._path}: the database is closed; nothing can be stored any more")
+                raise StoreClosed(f"{self._path}: the database is closed")
             if len(self._waiting) >= MOST_WAITING:
-                raise StoreBusy(f"{self._path}: {MOST_WAITING} changes wait to be stored; try again in a moment")
+                raise StoreBusy(f"{self._path}: {MOST_WAITING} changes are queued already; try again in a moment")
             self._waiting.append(work)
             if notify:
                 self._changed.notify()
 
     def health(self) -> WriterHealth:
-        """How the writer does, from any thread."""
+        """Return the state of the writer. Callable from any thread."""
         with self._changed:
             oldest = self._running[0] if self._running else self._waiting[0] if self._waiting else None
             return WriterHealth(
@@ -113,12 +114,12 @@ class Writer:
             )
 
     def close(self) -> None:
-        """Do all that waits, then end the thread. Works that come now are refused."""
+        """Do everything queued, then end the thread. Further works are refused."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
-        with self._turn:  # a thread that does its own work: what waits then is its alone
+        with self._turn:  # wait for a calling thread that still runs its own work
             pass
 
     def _run(self) -> None:
@@ -127,13 +128,13 @@ class Writer:
                 self._once()
 
     def _is_wanted(self) -> bool:
-        """Wait until there is something to do; False: it never will be again."""
+        """Wait until there is something to do. False: the writer is closing and nothing is queued."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return bool(self._waiting)
 
     def _once(self) -> None:
-        """One transaction for all that waits, by the thread whose turn it is."""
+        """Run one transaction for everything queued, in the thread whose turn it is."""
         with self._changed:
             works = tuple(self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting))))
             self._running = works
@@ -153,17 +154,17 @@ class Writer:
                 try:
                     changes = self._transaction(connection, works)
                 except BaseException:
-                    # Its state is not known: the next transaction gets a new one.
+                    # Its state is unknown, so the next transaction gets a new one.
                     connection.invalidate()
                     raise
-        except BaseException as error:  # noqa: BLE001 - the thread must live; those who asked are told
+        except BaseException as error:  # noqa: BLE001 - the thread must live; the callers get the error
             for work in works:
                 work.error = _copy(error, self._path)
             self._complain(error, works)
         self._note(works, changes)
 
     def _complain(self, error: BaseException, works: tuple[_Work[Any], ...]) -> None:
-        """Log a failure: the first, then one now and then, since each job tries again and again."""
+        """Log a failure: the first, then one now and then, since every job retries."""
         now = self._clock.monotonic()
         if self._failing_since is not None and now - self._complained_at < _QUIET:
             return
@@ -173,7 +174,7 @@ class Writer:
             log.error(LogEvent.DATABASE_FAILED, error=error, works=len(works), failing_for=round(failing, 1))
 
     def _note(self, works: tuple[_Work[Any], ...], changes: int) -> None:
-        """Keep how it went: a transaction without changes succeeds on a full disk too, and proves nothing."""
+        """Record the result. A transaction without changes succeeds on a full disk too, so it proves nothing."""
         now = self._clock.monotonic()
         failed = any(isinstance(work.error, StoreBusy | StoreFailed) for work in works)
         with self._changed:
@@ -186,10 +187,10 @@ class Writer:
                 self._failing_since = None
 
     def _transaction(self, connection: Connection, works: tuple[_Work[Any], ...]) -> int:
-        """Do the works and commit; how many rows they changed."""
+        """Run the works and commit. Returns how many rows they changed."""
         before = changes_so_far(connection)
         with connection.begin() as transaction:
-            if len(works) == 1:  # what it undoes is the whole transaction: a savepoint would only cost
+            if len(works) == 1:  # a rollback undoes just this work: no savepoint needed
                 self._alone(connection, transaction, works[0])
             else:
                 for work in works:
@@ -209,16 +210,16 @@ class Writer:
         connection.exec_driver_sql("SAVEPOINT work")
         try:
             work.result = work.do(connection)
-        except BaseException as error:  # it belongs to the one who asked, not to this thread
+        except BaseException as error:  # the error belongs to the caller of the work, not to this thread
             if not in_transaction(connection):
-                raise  # a full disk, for one, ends the whole transaction: then all are told
+                raise  # a full disk, for example, ends the entire transaction: it fails for all
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
             work.error = from_sqlalchemy(error, self._path) if isinstance(error, StatementError) else error
         connection.exec_driver_sql("RELEASE SAVEPOINT work")
 
 
 def _copy(error: BaseException, path: Path) -> BaseException:
-    """An error of its own for each who asked: a raised exception collects the traces of its catchers."""
+    """Return a separate exception for each caller, since a raised one collects the tracebacks of its catchers."""
     if isinstance(error, StoreBusy | StoreFailed):
         return type(error)(*error.args)
     return StoreFailed(f"{path}: nothing was stored: {type(error).__name__}: {error}")
@@ -233,7 +234,7 @@ def _answer(works: Iterable[_Work[Any]]) -> None:
         try:
             loop.call_soon_threadsafe(_settle, group)
         except RuntimeError:
-            continue  # the loop is closed: nobody waits for the answer
+            continue  # the loop is closed, so no caller waits
 
 
 def _settle(works: list[_Work[Any]]) -> None:

@@ -1,5 +1,5 @@
-"""Everything that is shown: one frozen value for each resource, declared once. `--json`, the API and docs/cli.md
-are made from these. Must never read anything: rows come in, values go out.
+"""The representation of every resource: one frozen class each, from which `--json`, the API and docs/cli.md are
+made. Converts rows to values and reads nothing itself. Keys may be added, but not removed or changed in meaning.
 """
 
 from collections.abc import Collection
@@ -49,8 +49,8 @@ __all__ = [
 
 
 def document(view: object, *, without: Collection[str] = ()) -> dict[str, object]:
-    """The keys and values of a view, in its order; views inside it likewise. A key that is no name in Python has
-    its field's name without the line at its end."""
+    """The keys and values of a view in order, including nested views. A trailing underscore of a field name, for
+    keys that are reserved in Python, is removed."""
     assert is_dataclass(view)
     return {
         field.name.rstrip("_"): _plain(getattr(view, field.name))

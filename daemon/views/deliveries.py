@@ -1,13 +1,11 @@
-"""A delivery and its attempts. The comments are what docs/cli.md says of the keys: they may grow, none goes or
-changes its meaning. Pure.
-"""
+"""The views of a delivery and its attempts. docs/cli.md is generated from the comments. Pure."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daemon.domain.text import stamp
 
-if TYPE_CHECKING:  # SQLAlchemy is slow to import, and most commands show something
+if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from collections.abc import Sequence
 
     from daemon.store import AttemptRow, DeliveryRow
@@ -15,15 +13,15 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import, and most commands show someth
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try to send, under `tries` of a delivery."""
+    """One attempt to send, under `tries` of a delivery."""
 
-    n: int  # counts from 1
+    n: int  # its number, from 1
     started_at: str | None  # when it began
-    ended_at: str | None  # null while it is under way
+    ended_at: str | None  # null while in progress
     outcome: str | None  # sent, retry, unknown, held or dead
     status_code: int | None  # the HTTP status, or null
     reason: str | None  # in words
-    shared: int  # how many alerts the same message told; more than 1: a digest
+    shared: int  # number of alerts in the same message; more than 1: a digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,22 +34,22 @@ class Delivery:
     project: str | None  # null for an event of no project
     job_id: str | None  # null for an event of no job
     status: str  # pending, sending, sent, held, dead or canceled
-    attempts: int  # how many sends were tried
+    attempts: int  # number of attempts to send it
     last_error: str | None  # why the last one failed, or null
-    why: str | None  # why it is not sent, in words; null where it is
-    possible_repeat: bool  # whether a message may have arrived before
-    created_at: str | None  # when the event happened, or, of one that repeats another, when that was asked for
-    due_at: str | None  # when it is sent next, where it still is to be
-    held_until: str | None  # the end of the quiet hours that it was kept for, or null
-    sent_at: str | None  # when the chat service took it
-    resent_from: int | None  # the delivery that this one repeats, because somebody asked for it, or null
+    why: str | None  # why it is not sent, in words; null if it is sent
+    possible_repeat: bool  # whether an earlier message may have arrived
+    created_at: str | None  # when the event happened or, if it was sent again on request, when it was requested
+    due_at: str | None  # when it is sent next, if it is still to be sent
+    held_until: str | None  # end of the quiet hours for which it was kept, or null
+    sent_at: str | None  # when the chat service accepted it
+    resent_from: int | None  # the delivery that this one repeats on request, or null
     tries: tuple[Attempt, ...]  # every attempt, as below
 
 
 def delivery(
     row: "DeliveryRow", tries: "Sequence[AttemptRow]", job_id: str | None, *, why: str | None = None
 ) -> Delivery:
-    """A delivery with its attempts; `job_id` is that of its job, `why` as `views.why` says."""
+    """The view of a delivery with its attempts; `job_id` is that of its job, `why` comes from `views.why`."""
     return Delivery(
         id=row.id,
         event=str(row.event),
@@ -73,13 +71,13 @@ def delivery(
 
 
 def resent_from(row: "DeliveryRow") -> int | None:
-    """The row id of the delivery that this one repeats, because somebody asked for it."""
+    """The row id of the delivery that this one repeats on request, or None."""
     found = row.facts.get("resent_from")
     return found if isinstance(found, int) else None
 
 
 def attempt(row: "AttemptRow") -> Attempt:
-    """One try to send."""
+    """The view of one attempt to send."""
     return Attempt(
         n=row.n,
         started_at=stamp(row.started_at),

@@ -1,5 +1,5 @@
-"""A job, its changes of state, what remains of its production, and what tracking it came to. The comments are what
-docs/cli.md says of the keys: they may grow, none goes or changes its meaning. Pure.
+"""The views of a job, its remaining production time, its transitions and the result of tracking it. docs/cli.md is
+generated from the comments. Pure.
 """
 
 from collections.abc import Collection
@@ -11,19 +11,15 @@ from daemon.domain.durations import Eta
 from daemon.domain.jobs import Tracking, link_expiry
 from daemon.domain.text import stamp
 
-if TYPE_CHECKING:  # SQLAlchemy is slow to import, and most commands show something
-    from daemon.store import JobRow, TransitionRow
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # SQLAlchemy is slow to import, and most commands show something
-    from daemon import store
+if TYPE_CHECKING:  # SQLAlchemy is slow to import
+    from daemon.store import JobRow, TrackOutcome, TransitionRow
 
 _LONG_AGO = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """What remains of a job's production, in seconds and as moments."""
+    """A job's remaining production time, in seconds and as times."""
 
     median_seconds: float
     low_seconds: float
@@ -35,27 +31,27 @@ class Remaining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job, as `jobs --json`, `show --json` and the API give it."""
+    """A job, in `jobs --json`, `show --json` and the API."""
 
     project: str  # name of the project in the config
     kind: str  # avatar, photo, business_card, photo_detection or picture_modeling
-    job_id: str  # as MetaStudio names it
-    label: str | None  # what `track --label` said, or null
-    tags: tuple[str, ...]  # what `track --tag` said
-    batch: str | None  # what `track --batch` said, or null
-    # WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one as it came;
+    job_id: str  # MetaStudio's id of the job
+    label: str | None  # the label given by `track --label`, or null
+    tags: tuple[str, ...]  # the tags given by `track --tag`
+    batch: str | None  # the batch given by `track --batch`, or null
+    # WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one unchanged;
     state: str | None  # null before the first answer
-    state_since: str | None  # when wrapd saw it change to this state
+    state_since: str | None  # when wrapd observed the change to this state
     tracking: str  # active, finished, lost, expired or stopped
-    tracked_at: str | None  # when it was last told to be tracked
+    tracked_at: str | None  # when tracking was last requested
     name: str | None  # the service's name of the video
     asset_id: str | None  # the service's id of the video
-    cover_url: str | None  # exactly as it came
-    cover_expires_at: str | None  # null where the link does not say
-    preview_url: str | None  # exactly as it came
-    preview_expires_at: str | None  # signed, or 24 hours after it was fetched
+    cover_url: str | None  # unchanged, as received
+    cover_expires_at: str | None  # null if the link does not say
+    preview_url: str | None  # unchanged, as received
+    preview_expires_at: str | None  # as signed, else 24 hours after it was fetched
     download_url: str | None  # the finished file of an avatar video
-    download_expires_at: str | None  # signed, or 24 hours after it was fetched
+    download_expires_at: str | None  # as signed, else 24 hours after it was fetched
     error_code: str | None  # of a failed job
     error_msg: str | None  # of a failed job
     duration: float | None  # length of the video in seconds
@@ -63,19 +59,19 @@ class Job:
     started_at: str | None  # the service's time
     ended_at: str | None  # the service's time
     reported_at: str | None  # the service's time of the last update
-    polls: int  # how often the service was asked; counted every 30 s
-    last_polled_at: str | None  # noted every 30 s
-    next_poll_at: str | None  # noted every 30 s; null where nothing is planned
-    next_reason: str | None  # why then, in a word; `explain` has the sentence
-    asked_by: str | None  # how it was last asked about: single, ids or feed
-    expected_length: float | None  # seconds of speech by its script, or null
-    # of a job in production: `median_seconds`, `low_seconds`, `high_seconds` until it ends (half of the jobs
-    # like it end before the first, 1 of 10 before the second, 9 of 10 before the third), and the same as
-    eta: Remaining | None  # moments: `ends_at`, `low_at`, `high_at`; else null
-    eta_reason: str | None  # why a job that has not ended has no `eta`, in words
-    last_error: str | None  # why the last question had no answer, or null
+    polls: int  # number of polls; updated every 30 s
+    last_polled_at: str | None  # recorded every 30 s
+    next_poll_at: str | None  # recorded every 30 s; null if nothing is planned
+    next_reason: str | None  # the reason for that time, in a word; `explain` has the sentence
+    asked_by: str | None  # how it was last polled: single, ids or feed
+    expected_length: float | None  # seconds of speech estimated from its script, or null
+    # for a job in production: `median_seconds`, `low_seconds`, `high_seconds` until it ends (half of the similar
+    # jobs end before the first, 1 of 10 before the second, 9 of 10 before the third), and the same as
+    eta: Remaining | None  # times: `ends_at`, `low_at`, `high_at`; else null
+    eta_reason: str | None  # why an unfinished job has no `eta`, in words
+    last_error: str | None  # why the last query failed, or null
     kind_source: str  # how its kind is known: given, found (the service said so) or guessed
-    named_by: str  # who named the job: person (or a tool), service (its list) or callback (nothing else did)
+    named_by: str  # who named the job: person (or a tool), service (its list) or callback (only a callback)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +80,12 @@ class Transition:
 
     from_: str | None  # null for the first answer
     to: str  # the new state
-    observed_at: str | None  # when wrapd saw it
+    observed_at: str | None  # when wrapd observed it
     reported_at: str | None  # the service's own time of the update, or null
 
 
 def job(row: "JobRow", *, now: datetime, eta: Eta | None, eta_reason: str | None = None) -> Job:
-    """A job, with what remains of its production as of `now`."""
+    """The view of a job, with its remaining production time as of `now`."""
     asset = row.asset
     return Job(
         project=row.project,
@@ -132,18 +128,18 @@ def job(row: "JobRow", *, now: datetime, eta: Eta | None, eta_reason: str | None
 
 
 def is_orphaned(row: "JobRow", projects: Collection[str]) -> bool:
-    """Whether the job is to be asked about, but nobody does: its project is none of `projects`, which the config
-    has."""
+    """Whether the job is active but not polled, because its project is not among `projects`, those of the
+    config."""
     return row.tracking is Tracking.ACTIVE and row.project not in projects
 
 
 def kept(row: "JobRow", projects: Collection[str]) -> "JobRow":
-    """The job without a plan that nobody keeps."""
+    """The job; if it is orphaned, without its plan, which no daemon will execute."""
     return replace(row, next_poll_at=None, next_reason=None) if is_orphaned(row, projects) else row
 
 
 def remaining(eta: Eta | None, *, now: datetime) -> Remaining | None:
-    """What remains as of `now`; None where nobody can say."""
+    """The remaining time as of `now`; None without an estimate."""
     if eta is None:
         return None
     return Remaining(
@@ -157,15 +153,15 @@ def remaining(eta: Eta | None, *, now: datetime) -> Remaining | None:
 
 
 def transition(row: "TransitionRow") -> Transition:
-    """An observed change of state."""
+    """The view of a transition."""
     return Transition(
         from_=row.before, to=row.after, observed_at=stamp(row.observed_at), reported_at=stamp(row.reported_at)
     )
 
 
 def link_end(url: str | None, fetched_at: datetime | None, *, signed_only: bool = False) -> datetime | None:
-    """When a link ends: as it is signed, else (but not with `signed_only`) a day after it was fetched. None where
-    there is no link or nobody knows."""
+    """When a link expires: as signed, else (unless `signed_only`) a day after it was fetched. None if there is no
+    link or it is not known."""
     if url is None:
         return None
     if signed_only or fetched_at is None:
@@ -175,22 +171,22 @@ def link_end(url: str | None, fetched_at: datetime | None, *, signed_only: bool 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
-    """What became of a job, in `track --json` and the answer to `POST /api/v1/jobs` under `jobs`."""
+    """The result for a job, in `track --json` and the answer to `POST /api/v1/jobs` under `jobs`."""
 
     project: str  # name of the project in the config
-    job_id: str  # as MetaStudio names it
-    kind: str  # that it is asked about as
-    # added, already (it is tracked), taken_up (it was lost, expired or stopped, or is to be looked at again) or
-    result: str | None  # finished (it has ended: it is not asked about)
-    state: str | None  # the last that the service said, null before its first answer
-    # what else was done, a list: label_changed, tags_replaced, batch_changed, kind_corrected, link_restored, and
-    # kind_kept: another kind was given, but the service has answered under this one
-    changes: tuple[str, ...]  # and it stays
+    job_id: str  # MetaStudio's id of the job
+    kind: str  # the kind as which it is polled
+    # added, already (it is tracked), taken_up (tracked again after it was lost, expired or stopped, or on request)
+    result: str | None  # or finished (it has ended and is not polled)
+    state: str | None  # the last state reported by the service; null before its first answer
+    # a list of what else was done: label_changed, tags_replaced, batch_changed, kind_corrected, link_restored, and
+    # kind_kept: another kind was given, but the service has confirmed this one,
+    changes: tuple[str, ...]  # so it is kept
     kind_source: str  # how its kind is known: given, found or guessed
 
 
-def tracked(project: str, job_id: str, came: "store.TrackOutcome") -> Tracked:
-    """What became of a job."""
+def tracked(project: str, job_id: str, came: "TrackOutcome") -> Tracked:
+    """The view of the result of tracking a job."""
     return Tracked(
         project=project,
         job_id=job_id,

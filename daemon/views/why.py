@@ -1,4 +1,4 @@
-"""Why a delivery is not sent, in words. Pure."""
+"""The reason why a delivery is not sent, in words. Pure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _COUNTED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What deliveries wait in: how the outbox stands `now`, the channels of the config (None: not known), whether
-    a daemon runs; `moment` writes a time."""
+    """What deliveries wait for: the state of the outbox `now`, the channels of the config (None: not known), and
+    whether a daemon runs; `moment` formats a time."""
 
     standing: "Standing"
     now: datetime
@@ -28,7 +28,7 @@ class Situation:
 
 
 def why(row: "DeliveryRow", at: Situation) -> str | None:
-    """Why the delivery is not sent; None where it is."""
+    """Why the delivery is not sent; None if it is."""
     match str(row.status):
         case "sent":
             return None
@@ -41,26 +41,26 @@ def why(row: "DeliveryRow", at: Situation) -> str | None:
 
 
 def _blocked(row: "DeliveryRow", at: Situation) -> str | None:
-    """Why time alone does not get it sent."""
+    """Why the delivery is blocked until something changes; None if it only waits for its time."""
     if at.channels is not None and row.channel not in at.channels:
         return "the config has no such channel"
     if row.event not in _EVENTS:
-        return "a newer wrapd wrote it, and this one does not know the event"
+        return "written by a newer wrapd; this version does not know the event"
     refusal = at.standing.refusals.get(row.channel)
     if refusal is None:
         return None
     held = str(row.status) == "held"
     reason = (row.last_error if held else refusal.reason) or "its service refuses the channel"
-    again = f", tried again {at.moment(row.due_at)}" if held and row.due_at > at.now else ""
+    again = f", next attempt {at.moment(row.due_at)}" if held and row.due_at > at.now else ""
     return f"channel refused: {reason} (since {at.moment(refusal.since)}{again})"
 
 
 def _waits(row: "DeliveryRow", at: Situation) -> str:
-    if row.held_until is not None and at.now < row.held_until <= row.due_at:  # else something let it go before
+    if row.held_until is not None and at.now < row.held_until <= row.due_at:  # otherwise it was released earlier
         return f"kept for quiet hours until {at.moment(row.held_until)}"
     failed = row.last_error if row.attempts else None
     if row.due_at > at.now and failed is not None:
-        return f"{failed}; tried again {at.moment(row.due_at)}"
+        return f"{failed}; next attempt {at.moment(row.due_at)}"
     if (first := at.standing.after.get(row.id)) is not None:
         return f"after #{first}, an earlier one of {'its job' if row.job is not None else 'its project'}"
     if row.due_at > at.now:
@@ -70,18 +70,18 @@ def _waits(row: "DeliveryRow", at: Situation) -> str:
 
 def _pause(row: "DeliveryRow", at: Situation) -> str:
     if damping.group(row.event):
-        return f"it comes and goes: the latest is told {at.moment(row.due_at)}"
+        return f"it changes often: the latest is sent {at.moment(row.due_at)}"
     if row.event is Event.BATCH_FINISHED:
-        return f"told {at.moment(row.due_at)}, unless more jobs come for its batch"
+        return f"due {at.moment(row.due_at)}, unless jobs are added to its batch"
     return f"due {at.moment(row.due_at)}"
 
 
 def _turn(row: "DeliveryRow", at: Situation) -> str:
-    """It could go out now."""
+    """Why a delivery that is due has not been sent yet."""
     if not at.running:
         return "no daemon runs"
     others = at.standing.due.get(row.channel, 0) - 1
     if others < 1:
-        return "it is the next"
+        return "it is next"
     many = f"{others} others" if others < _COUNTED - 1 else f"{_COUNTED - 1} others or more"
-    return f"due, with {many} of its channel: in turn, or in one message"
+    return f"due, with {many} on its channel: sent in turn or in one message"

@@ -1,4 +1,4 @@
-"""Asking about jobs: what is due is asked within the project's budget, what is seen is judged and stored.
+"""Polling: sends due queries within each project's budget, and judges and stores what the answers show.
 
-Imports nothing here: commands need a part of it, and must not pay for the API client.
+Imports nothing here: commands need parts of it, and should not pay for importing the API client.
 """

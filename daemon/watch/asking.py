@@ -1,9 +1,11 @@
-"""Asks one question of the service, singly, by ids or by the feed, and hands on what comes of it.
+"""Sends one query to the service, singly, by ids or for the feed, and passes on what it returns.
 
-Owns that a wish (a script) costs no news, and that every job comes back to the agenda. Never chooses a question.
+Owns that an optional extra (a script) never costs news, and that every job returns to the agenda. Does not choose
+queries.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from daemon.logs import LogEvent, logger
@@ -23,8 +25,8 @@ log = logger(__name__)
 
 
 class Asker:
-    """Asks about one project's jobs. `calm`: whether so little of the budget is used (at a monotonic moment) that
-    a question may bring more than news. `done` is called whenever a question has ended."""
+    """Queries one project's jobs. `calm` says whether so little of the budget is in use (at a monotonic moment)
+    that a query may bring more than news. `done` is called whenever a query has ended."""
 
     def __init__(
         self,
@@ -39,7 +41,7 @@ class Asker:
         done: Callable[[], None],
     ) -> None:
         self.in_flight = 0
-        """Questions under way."""
+        """Queries under way."""
         self._context = context
         self._answers = answers
         self._id_lists = id_lists
@@ -51,14 +53,14 @@ class Asker:
         self._looks = context.metrics.looks.labels(context.project, "single")
 
     def start(self, question: Question, permit: Permit) -> None:
-        """Begin to ask."""
+        """Begin a query."""
         if question.single:
             asking = self._ask_singly(question.jobs[0], permit)
         elif question.jobs:
             asking = self._ask_by_ids(question.jobs, permit)
         else:
             self._feed.begin()
-            asking = self._read_feed(permit)
+            asking = self._ask_list(self._feed.read(permit), self._feed.failed, self._feed.broken)
         self.in_flight += 1
         self._context.tasks.spawn("look", self._counted(asking), project=self._context.project)
 
@@ -79,15 +81,15 @@ class Asker:
             else:
                 await self._answered(watched, shown, asked)
             self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - a bug costs one question about one job
+        except Exception as error:  # noqa: BLE001 - a bug costs one query about one job
             self._progress.broke(self._context.clock.monotonic())
             self._answers.defect(watched, error)
         finally:
             self._put_back([watched])
 
     async def _shown(self, watched: Watched, permit: Permit) -> Shown:
-        """The answer about a job. Its script is a wish: where the answer with it cannot be had for whatever
-        reason, the job is asked about without, at once, and for good if that succeeds. Raises ApiError."""
+        """Return the answer about a job. Its script is optional: if the answer with it cannot be had, the job is
+        queried without it at once, and from then on always if that works. Raises ApiError."""
         if not self._wants_script(watched):
             return await self._context.client.show_whole(watched.kind, watched.job_id, permit=permit)
         watched.set_script_asked(asked=True)
@@ -95,12 +97,12 @@ class Asker:
             shown = await self._context.client.show_whole(
                 watched.kind, watched.job_id, permit=permit, show_script=True
             )
-        except (Throttled, AuthPaused, JobNotFound):  # these are not about the script
+        except (Throttled, AuthPaused, JobNotFound):  # unrelated to the script
             watched.set_script_asked(asked=False)
             raise
-        except AuthRefused:  # it may be; a second refusal at once would tell no more
+        except AuthRefused:  # possibly related, but a second refusal right away would not tell
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the script does, it is not worth the job
+        except Exception as error:  # noqa: BLE001 - whatever the script causes, it must not cost the answer
             if not isinstance(error, ApiError):
                 self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
             log.info(
@@ -111,10 +113,10 @@ class Asker:
                 return await self._context.client.show_whole(watched.kind, watched.job_id, permit=again)
             except AuthPaused:
                 if isinstance(error, ApiError):
-                    raise error from None  # nothing was sent: what is known is the first one
+                    raise error from None  # nothing was sent: the first error is all that is known
                 raise
             except ApiError:
-                # Not the script's fault alone; while it fails none is asked for.
+                # Not only the script fails. The next query may try it again once the service has recovered.
                 watched.set_script_asked(asked=False)
                 raise
         await self._learn_length(watched, shown)
@@ -125,7 +127,7 @@ class Asker:
             length = shown.expected_length()
             if length is not None:
                 await self._answers.set_length(watched, length)
-        except Exception as error:  # noqa: BLE001 - it costs the foresight, not the answer
+        except Exception as error:  # noqa: BLE001 - costs foresight, not the answer
             self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
 
     async def _answered(self, watched: Watched, shown: Shown, asked: Asked) -> None:
@@ -136,32 +138,26 @@ class Asker:
             await self._answers.take(watched, shown.observation, asked)
 
     async def _ask_by_ids(self, jobs: Sequence[Watched], permit: Permit) -> None:
+        broken = partial(self._id_lists.broken, jobs)
         try:
-            await self._id_lists.ask(jobs, permit)
-        except ApiError as error:
-            self._outcomes.list_failed(error, self._id_lists.failed)
-            self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - the same
-            self._progress.broke(self._context.clock.monotonic())
-            self._id_lists.broken(jobs, error)
-        else:
-            self._outcomes.reached()
-            self._progress.made(self._context.clock.monotonic())
+            await self._ask_list(self._id_lists.ask(jobs, permit), self._id_lists.failed, broken)
         finally:
             self._put_back([watched for watched in jobs if watched.phase is Phase.ASKED])
 
-    async def _read_feed(self, permit: Permit) -> None:
+    async def _ask_list(
+        self, asking: Coroutine[Any, Any, None], failed: Callable[..., None], broken: Callable[[Exception], None]
+    ) -> None:
         try:
-            await self._feed.read(permit)
+            await asking
         except ApiError as error:
-            self._outcomes.list_failed(error, self._feed.failed)
-            self._progress.made(self._context.clock.monotonic())
-        except Exception as error:  # noqa: BLE001 - the same
+            self._outcomes.list_failed(error, failed)
+        except Exception as error:  # noqa: BLE001 - a bug costs one list
             self._progress.broke(self._context.clock.monotonic())
-            self._feed.broken(error)
+            broken(error)
+            return
         else:
             self._outcomes.reached()
-            self._progress.made(self._context.clock.monotonic())
+        self._progress.made(self._context.clock.monotonic())
 
     def _wants_script(self, watched: Watched) -> bool:
         return (

@@ -1,7 +1,7 @@
-"""Which question about a project's jobs is worth asking next.
+"""Chooses which query about a project's jobs is worth sending next.
 
-Owns the order: the feed, jobs by ids, single jobs; where a job that comes, or that a hint is about, stands in it;
-and, where it is in doubt whether the service answers, who probes. Never asks, and takes no permit.
+Owns the order: the feed, jobs by ids, single jobs; the place of a new job and of one with a hint; and, while it is
+in doubt whether the service answers, the job that probes. Sends nothing and takes no permit.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from daemon.watch.job import Phase, Watched
 from daemon.watch.outcomes import Outcomes
 
 _CALM = 0.5
-"""Share of the budget up to which a question may bring more than news: a job's script."""
+"""Share of the budget up to which a query may bring more than news: a job's script."""
 _CALM_AGAIN = 0.1
-"""Seconds for which that is taken to hold."""
+"""Seconds for which that result is reused."""
 _PROBE_ANY = 5.0
-"""Seconds after a failure from which on a job that is not due may probe whether the project answers."""
+"""Seconds after a failure from which on even a job that is not due may probe the project."""
 _PICK_PACE = 0.2
-"""Seconds at least between two jobs that are asked, due or not, to learn about another one's failure."""
+"""Shortest gap in seconds between two jobs that are queried, due or not, to learn about another job's failure."""
 _GATHER = 1.0
-"""Seconds that a new job waits for others to share its first question with, where the budget is not calm."""
+"""Seconds that a new job waits for others to share its first query with, where the budget is not calm."""
 _HINT_PACE = 1.0
-"""Seconds at least between two questions about a job that callbacks ask for."""
+"""Shortest gap in seconds between two queries of a job that callbacks request."""
 _SOME = 100
-"""Jobs among which another one to ask is sought first."""
+"""Jobs among which another one to query is looked for first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be asked: the feed, or these jobs (one: singly)."""
+    """What to query: the feed if there are no jobs, one job singly, or several by ids."""
 
     jobs: Sequence[Watched] = ()
 
@@ -45,7 +45,7 @@ class Question:
 
 
 class Chooser:
-    """Chooses among the jobs of one project. Moments are monotonic seconds; `idle`: nothing is under way."""
+    """Chooses among the jobs of one project. Moments are monotonic seconds. `idle`: nothing is under way."""
 
     def __init__(
         self, context: ProjectContext, answers: Answers, id_lists: IdLists, feed: FeedReader, outcomes: Outcomes
@@ -59,8 +59,8 @@ class Chooser:
         self._calm_at, self._is_calm = float("-inf"), True
 
     def add(self, watched: Watched, *, anew: bool) -> None:
-        """Take up a job. A new one, and one that is taken up `anew`, is asked singly where the budget is calm:
-        that brings its script too."""
+        """Take up a job. Where the budget is calm, a new or `anew` tracked one is queried singly, for its
+        script."""
         if (watched.state is None or anew) and not watched.unlisted:
             now = self._context.clock.monotonic()
             if not self.calm(now):
@@ -70,8 +70,8 @@ class Chooser:
         self._context.agenda.add(watched)
 
     def hint(self, watched: Watched) -> bool:
-        """Put a job before all others, within its pace: somebody outside says that it ended. False where it stands
-        there already."""
+        """Put a job before all others, within its pace, because something outside says that it ended. Returns
+        False if an earlier hint has already done so."""
         now = self._context.clock.monotonic()
         if not watched.hint(now, pace=_HINT_PACE):
             return False
@@ -80,22 +80,22 @@ class Chooser:
         return True
 
     def _may_ask_one_more_singly(self) -> bool:
-        """Whether those that are to be asked singly are no more than a second's requests: else many share one."""
+        """Whether the waiting single queries take under a second of the budget. Beyond that, lists are cheaper."""
         return self._context.agenda.queued(JobQueue.SINGLY) < self._context.client.budget.rate
 
     def priority(self, now: float) -> Priority:
-        """With which priority the next question waits for its permit."""
+        """Return the priority with which the next query waits for its permit."""
         return Priority.FEED if not self._outcomes.doubtful and self._feed_due(now) else Priority.NEWS
 
     def _feed_due(self, now: float) -> bool:
         try:
             return self._feed.due(now)
-        except Exception as error:  # noqa: BLE001 - the rest goes on without it
+        except Exception as error:  # noqa: BLE001 - the other queries go on without it
             self._feed.broken(error)
             return False
 
     def anything(self, now: float, *, idle: bool) -> bool:
-        """Whether any question may be due: a cheap check."""
+        """Whether any query may be due: a cheap check."""
         if self._outcomes.doubtful:
             return self._probe(now) is not None
         if self._feed_due(now) or self._id_lists.due(now):
@@ -106,8 +106,7 @@ class Chooser:
         return self._cross_check(now, idle=idle) is not None
 
     def question(self, now: float, *, idle: bool) -> Question | None:
-        """The question to ask next. While the project does not answer, single queries probe it: the list may be
-        what is broken."""
+        """Return the query to send next. While the project does not answer, only single queries are sent."""
         if self._outcomes.doubtful:
             return self._ask_now(self._probe(now), now)
         if self._feed_due(now):
@@ -132,7 +131,7 @@ class Chooser:
         return Question([watched])
 
     def _cross_check(self, now: float, *, idle: bool) -> Watched | None:
-        """Another job to ask, where one job's questions fail and nothing else would tell whether others' do."""
+        """Return another job to query where one job's queries fail and nothing shows whether others' do."""
         if self._outcomes.health.lone is None or not idle or not self._may_pick(now):
             return None
         return self._other()
@@ -141,8 +140,9 @@ class Chooser:
         return now >= self._picked_at + min(_PICK_PACE, self._context.planner.plan.rails.min_interval)
 
     def _probe(self, now: float) -> Watched | None:
-        """The job to ask first where it is in doubt whether the service answers, or takes the credentials: after a
-        refusal one that it did not refuse; else the most overdue one, and after a while any."""
+        """Return the job to query first while it is in doubt whether the service answers or accepts the
+        credentials: after a refusal, one that was not refused; otherwise the most overdue one, and after a while
+        any."""
         if self._outcomes.refusals.open and (other := self._other()) is not None:
             return other if self._may_pick(now) else None
         due = [first for queue in JobQueue if (first := self._context.agenda.first(queue)) is not None]
@@ -154,7 +154,7 @@ class Chooser:
         return first
 
     def _other(self) -> Watched | None:
-        """A job that none of the failures in a row was about: best the one that was answered last."""
+        """Return a job that none of the current failures was about; preferably the one answered last."""
         suspects = {self._outcomes.health.lone} | self._outcomes.refusals.about
 
         def fit(watched: Watched | None) -> bool:
@@ -172,7 +172,7 @@ class Chooser:
         return best or next(filter(fit, self._context.agenda), None)
 
     def calm(self, now: float) -> bool:
-        """Whether so little of the budget is used that a question may bring more than news."""
+        """Whether so little of the budget is in use that a query may bring more than news."""
         if now - self._calm_at >= _CALM_AGAIN:
             self._calm_at, self._is_calm = now, self._context.client.budget.usage(now) < _CALM
         return self._is_calm

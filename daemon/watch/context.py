@@ -1,11 +1,12 @@
-"""What all parts of one project's watch share. Never decides anything.
+"""What all parts of one project's watch share. Makes no decisions.
 
-Routing and limits may change while it runs: they are read where they are used, and never kept.
+Routing and limits can change while the watch runs, so they are read at each use and never kept.
 """
 
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass, field
+from datetime import datetime, timedelta
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -20,6 +21,8 @@ from daemon.watch.learning import Learning
 from daemon.watch.planner import Planner
 from daemon.watch.settings import PollingPlan
 
+_OLDEST = timedelta(days=366)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -32,7 +35,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class ProjectContext:
-    """One project's surroundings, and what all parts of its watch use."""
+    """One project's surroundings, shared by all parts of its watch."""
 
     project: ProjectName
     client: ProjectClient
@@ -62,3 +65,8 @@ class ProjectContext:
         )
         self.store_errors = StoreErrors(clock=self.clock, metrics=self.metrics)
         self.tasks = Tasks("watch", self.defects)
+
+    def created_since(self) -> datetime:
+        """Return the bound on the age of jobs in lists by ids: without one the service lists only the last
+        month."""
+        return (self.clock.now() - _OLDEST).replace(hour=0, minute=0, second=0, microsecond=0)

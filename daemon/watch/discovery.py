@@ -1,12 +1,12 @@
-"""Takes a project's jobs from the service's list, so that nobody has to register ids by hand.
+"""Takes a project's jobs from the service's list, so that no one has to register ids by hand.
 
-Owns when to look, and how the list is paged; what is wanted is said in `wishes`. Its requests wait for a permit
-behind all news. Must never change a job that is known: one that was untracked stays so.
+Owns when the list is read and how it is paged; `wishes` says what is wanted. Its requests wait for a permit behind
+all news. Does not change a known job: one that was untracked stays untracked.
 
-No job is missed between two looks: the first look takes jobs that fit the wanted states; each later one takes what
-was created since the one before it began (two minutes earlier, by the service's clock), in whatever state it is by
-then. Once an hour, and at the first look, the jobs in the wanted states are read as well. When the looks of a
-daemon ended is kept in the store (to ten minutes), so that the next one begins there.
+No job is missed between two reads. The first read takes jobs in the wanted states. Each later one takes whatever
+was created since the previous one began (less two minutes, by the service's clock), whatever its state is by then.
+The jobs in the wanted states are read again once an hour. The store keeps when the last read began (to within ten
+minutes), and the next daemon continues from there.
 """
 
 import random
@@ -33,7 +33,6 @@ from daemon.store import (
     StoreClosed,
     StoreError,
     StoreFailed,
-    TrackOutcome,
     TrackResult,
     Transaction,
 )
@@ -43,26 +42,26 @@ from daemon.watch.wishes import DiscoverySettings, FoundJob, Tally, Wish, read_w
 log = logger(__name__)
 
 OVERLAP = timedelta(minutes=2)
-"""How much earlier than the last look began a look begins: what is listed late is found nevertheless."""
+"""How far before the start of the previous read a read goes back: entries may be listed late."""
 MOST_PAGES = 1000
-"""Pages of one list; one that has more is read on at the next look."""
+"""Most pages of one list. A longer one is continued at the next read."""
 
 _COMMON = 10
-"""Entries that a page has in common with the one before: what moves between the two requests is not skipped."""
+"""Entries by which each page overlaps the one before: entries that move between two requests are not skipped."""
 _STEPS_BACK = 5
-"""How often a list is read again from a page before, because two pages had nothing in common."""
+"""How often one list steps back a page because two pages did not overlap."""
 _FULL_EVERY = 3600.0
-"""Seconds between two looks at all jobs in the wanted states."""
+"""Seconds between two reads of all jobs in the wanted states."""
 _MARK_EVERY, _MARK_NEWS = 600.0, 60.0
-"""Seconds between two notes in the store of how far the looks came: where they find nothing, and where they do."""
+"""Seconds between two records in the store of how far the reads came: without and with jobs found."""
 _WISHES_EVERY = 2.0
-"""Seconds between two looks for wishes of commands."""
+"""Seconds between two checks for requests of commands."""
 _SLOWEST = 600.0
-"""Seconds between two looks at most where the list cannot be read."""
+"""Most seconds between two reads while the list cannot be read."""
 _REST = 30.0
-"""Seconds of rest after the store refused."""
+"""Seconds of rest after the store failed."""
 _LAST_MARKS = 200
-"""Discoveries among which the last mark is sought."""
+"""Discoveries among which the last such record is searched."""
 
 
 class Cut(Exception):
@@ -70,7 +69,7 @@ class Cut(Exception):
 
 
 class Looker:
-    """Reads the list of one project, and tracks what is wanted. Keeps nothing between two looks."""
+    """Reads the list of one project and tracks what is wanted. Keeps nothing between two reads."""
 
     def __init__(self, *, project: ProjectName, client: ProjectClient, store: Store, clock: Clock) -> None:
         self._project = project
@@ -81,8 +80,8 @@ class Looker:
     async def look(
         self, wish: Wish, *, tally: Tally, created_since: datetime | None = None, any_state: bool = False
     ) -> None:
-        """Read the jobs that were created since `created_since` (None: as long ago as the wish says), and track
-        those that are wanted and not known. `tally` has what was found, also where this raises.
+        """Read jobs created since `created_since` (None: as far back as the wish says), and track those that are
+        wanted and not known. `tally` has what was found even if this raises.
 
         Raises ApiError, StoreError, Cut.
         """
@@ -97,9 +96,9 @@ class Looker:
                 tally.add(found)
 
     async def _pages(self, query: ListQuery, tally: Tally) -> AsyncIterator[list[Summary]]:
-        """The entries of the list, page by page, each job once. Raises Cut where it may not be all of them."""
+        """Yield the list page by page, each job once. Raises Cut if some jobs may be missing."""
         seen: set[JobId] = set()
-        before: set[JobId] = set()  # what the page before held
+        before: set[JobId] = set()  # the ids of the previous page
         offset, reached, steps_back, torn, short = 0, 0, 0, False, False
         for _ in range(MOST_PAGES):
             permit = await self._client.budget.take(Priority.DISCOVERY)
@@ -113,7 +112,8 @@ class Looker:
             joined = not before or bool(before & ids) or (short and not ids)
             got = len(listed.entries) + listed.skipped
             if not joined and steps_back < _STEPS_BACK:
-                # Jobs left the list between the two requests, and others moved up past the end of the page before.
+                # Jobs left the list between the two requests, and others moved up past the end of the previous
+                # page: read that page again. `reached` keeps the list from ending before what was seen already.
                 reached = max(reached, offset + got)
                 steps_back, before, offset = steps_back + 1, set(), max(0, offset - query.limit)
                 continue
@@ -129,25 +129,24 @@ class Looker:
         raise Cut(f"it has more than {MOST_PAGES} pages")
 
     async def _take(self, wanted: list[Summary], wish: Wish) -> list[FoundJob]:
-        """What becomes of the jobs of a page."""
+        """Track the wanted jobs of a page (dry run: only look them up) and return what became of each."""
         if not wanted:
             return []
         kinds = {each.job_id: _kind_of(each) for each in wanted}
         if wish.dry_run:
             known = await self._store.read_async(lambda tx: tx.jobs.known(self._project, kinds))
-            told = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
-            return [_found(each, told[each.job_id], "new") for each in wanted]
-        tracked = await self._store.write(partial(self._track, kinds=kinds, wish=wish))
+            tracking = {job_id: known[job_id].tracking if job_id in known else None for job_id in kinds}
+            return [_found(each, tracking[each.job_id], "new") for each in wanted]
+        at = self._clock.now()
+        tracked = await self._store.write(
+            lambda tx: discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
+        )
         return [
             _found(each, None, "added")
             if tracked[each.job_id].result is TrackResult.ADDED
             else _found(each, tracked[each.job_id].tracking, "known")
             for each in wanted
         ]
-
-    def _track(self, tx: Transaction, *, kinds: Mapping[JobId, str], wish: Wish) -> dict[JobId, TrackOutcome]:
-        at = self._clock.now()
-        return discovered(tx, self._project, kinds, at=at, tags=wish.tags, batch=wish.batch)
 
 
 def _kind_of(summary: Summary) -> str:
@@ -156,7 +155,7 @@ def _kind_of(summary: Summary) -> str:
 
 
 def _found(summary: Summary, tracking: Tracking | None, fresh: str) -> FoundJob:
-    """A job that fits; `tracking` is that of a known one, `fresh` the result of another."""
+    """Describe a matching job. `tracking` is that of a known job; `fresh` is the result for any other."""
     return FoundJob(
         job_id=summary.job_id,
         kind=_kind_of(summary),
@@ -168,9 +167,9 @@ def _found(summary: Summary, tracking: Tracking | None, fresh: str) -> FoundJob:
 
 
 class Discovery:
-    """The looks of one project while the daemon runs, and the wishes of commands. `tick` each second.
+    """One project's discovery while the daemon runs, and requests of commands for one. Call `tick` each second.
 
-    Without `settings` only wishes are served. `may_ask`: whether the project may be asked at all now.
+    Without `settings` only requests are served. `may_ask`: whether the project may be queried at all now.
     """
 
     def __init__(
@@ -189,8 +188,8 @@ class Discovery:
         self._defects = defects
         self._tasks = Tasks("discovery", defects)
         self._broken: dict[int, float] = {}
-        """Wishes whose end could not be stored for a reason of wrapd's own, and until when the others alone are
-        served (monotonic seconds)."""
+        """Requests whose end an internal error kept from being stored, and until when they are skipped
+        (monotonic)."""
         self._store = store
         self._clock = clock
         self._rng = rng
@@ -204,19 +203,20 @@ class Discovery:
         self._failures = 0
         self._begun = False
         self._until: datetime | None = None
-        """The service's clock when the last look began that came to its end."""
+        """The service's clock when the last complete read began."""
         self._first: datetime | None = None
-        """The same of the very first look: what was created before it is taken by its state alone."""
+        """The same for the very first read. Jobs created before it were selected by their state alone, so later
+        reads do not go back behind it."""
         self._unmarked = Tally()
 
     def adopt(self, settings: DiscoverySettings | None) -> None:
-        """Look by these settings from now on; where they are others, at once, and at all jobs."""
+        """Use these settings from now on. If they differ, read at once and in full."""
         if settings != self._settings:
             self._settings = settings
             self._look_at = self._full_at = self._clock.monotonic()
 
     async def tick(self) -> None:
-        """Begin what is due, beside everything else; nothing where a look still runs."""
+        """Begin what is due, in the background; nothing while a read is under way."""
         now = self._clock.monotonic()
         if self._runs or not self._may_ask():
             return
@@ -226,15 +226,15 @@ class Discovery:
             self._tasks.spawn("look", self._work(look), project=self._project)
 
     async def idle(self) -> None:
-        """Wait for the look that runs, if one does."""
+        """Wait for the read under way, if any."""
         await self._tasks.wait()
 
     async def stop(self) -> None:
-        """Give up what runs: the next start reads the list again, and wishes wait for it."""
+        """Cancel what is under way. The next start reads the list again, and requests wait for it."""
         await self._tasks.end(patience=0)
 
     async def _work(self, look: bool) -> None:
-        """Wishes, then the look: what breaks in the one does not keep the other from its turn."""
+        """Serve requests, then read the list. An error in one does not cost the other its turn."""
         now = self._clock.monotonic()
         try:
             rest = await self._rest_after(self._serve_wishes())
@@ -246,19 +246,19 @@ class Discovery:
             self._runs = False
 
     async def _rest_after(self, work: Coroutine[Any, Any, None]) -> float:
-        """Do it; seconds until it may be tried again at the earliest, 0 where nothing went wrong."""
+        """Run `work`. Returns the seconds until it may be tried again at the earliest: 0 without an error."""
         try:
             await work
         except StoreError as error:
             log.error(LogEvent.DATABASE_FAILED, project=self._project, error=error)
             return _REST
-        except Exception as error:  # noqa: BLE001 - it comes back as often as it likes, but no faster than this
+        except Exception as error:  # noqa: BLE001 - it may recur, but no faster than this
             self._defects.note("discovery", error, project=self._project)
             return _SLOWEST
         return 0.0
 
     async def _look(self, settings: DiscoverySettings) -> None:
-        """One look: what was created since the last, and, now and then, all in the wanted states."""
+        """Read what was created since the last read and, now and then, all jobs in the wanted states."""
         now = self._clock.monotonic()
         if not self._begun:
             self._until = await self._store.read_async(partial(_last_mark, project=self._project))
@@ -278,7 +278,7 @@ class Discovery:
             log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - as if the list could not be read: later each time
+        except Exception as error:  # noqa: BLE001 - back off as if the list could not be read
             self._failures += 1
             self._defects.note("discovery", error, project=self._project)
         else:
@@ -303,7 +303,7 @@ class Discovery:
             log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
 
     async def _mark(self, now: float) -> None:
-        """Note from time to time how far the looks came, for the next start."""
+        """Record from time to time how far the reads came, for the next start."""
         pause = _MARK_NEWS if self._unmarked.added else _MARK_EVERY
         if self._until is None or (self._marked_at is not None and now < self._marked_at + pause):
             return
@@ -313,7 +313,7 @@ class Discovery:
         self._unmarked, self._marked_at = Tally(), now
 
     async def _serve_wishes(self) -> None:
-        """Do what commands left to be done, one after the other."""
+        """Serve the requests that commands left in the store, one after another."""
         self._wishes_at = self._clock.monotonic() + _WISHES_EVERY
         for row in await self._store.read_async(lambda tx: tx.discoveries.waiting(self._project)):
             if self._clock.monotonic() >= self._broken.get(row.id, float("-inf")):
@@ -321,34 +321,34 @@ class Discovery:
                 await self._finish(row, tally, await self._serve(row, tally))
 
     async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:
-        """Store how a wish ended. One that cannot even be ended stands in nobody's way."""
+        """Store how a request ended. One that cannot be ended is skipped for a while and blocks no other."""
         reason = await self._ended(row, tally, error)
         if reason is not None and await self._ended(row, Tally(), _own_error(reason)) is not None:
             self._broken[row.id] = self._clock.monotonic() + _SLOWEST
 
     async def _ended(self, row: DiscoveryRow, tally: Tally, error: str | None) -> Exception | None:
-        """Store it; what of wrapd's own kept it from that."""
+        """Store how a request ended. Returns the internal error that prevented it, if any."""
         try:
             at = self._clock.now()
             await self._store.write(partial(_finish, row=row.id, tally=tally, error=error, at=at))
         except (StoreBusy, StoreFailed, StoreClosed):
             raise
-        except Exception as reason:  # noqa: BLE001 - the others are served
+        except Exception as reason:  # noqa: BLE001 - other requests are served
             self._defects.note("discovery", reason, project=self._project)
             return reason
         return None
 
     async def _serve(self, row: DiscoveryRow, tally: Tally) -> str | None:
-        """Do one wish; what went wrong, in words."""
+        """Serve one request. Returns what went wrong, in words, or None."""
         try:
             wish = read_wish(row.filters)
             await self._looker.look(wish, tally=tally)
         except (ApiError, Cut, ValueError) as error:
             log.warning(LogEvent.LIST_FAILED, project=self._project, error=error, found=tally.found)
             return in_words(error)
-        except (StoreBusy, StoreFailed, StoreClosed):  # it is done again when the database takes it
+        except (StoreBusy, StoreFailed, StoreClosed):  # served again once the database works
             raise
-        except Exception as error:  # noqa: BLE001 - it ends all the same, and the next one has its turn
+        except Exception as error:  # noqa: BLE001 - the request ends with this error, and the next one is served
             self._defects.note("discovery", error, project=self._project)
             return _own_error(error)
         if tally.added:
@@ -357,12 +357,12 @@ class Discovery:
 
 
 def in_words(error: Exception) -> str:
-    """Why a list was not read wholly, for people."""
+    """Say for people why a list was not read completely."""
     return f"the list was not read to its end: {error}" if isinstance(error, Cut) else str(error)
 
 
 def _own_error(error: Exception) -> str:
-    return f"wrapd met an error of its own: {where_of(error)}; the log has more"
+    return f"internal error: {where_of(error)}; see the log for details"
 
 
 def _finish(tx: Transaction, *, row: int, tally: Tally, error: str | None, at: datetime) -> None:
@@ -375,7 +375,7 @@ def _note(tx: Transaction, *, project: ProjectName, facts: Mapping[str, Json], t
 
 
 def _last_mark(tx: Transaction, *, project: ProjectName) -> datetime | None:
-    """How far the looks of the daemon before came; None where there were none in the last week."""
+    """Return how far the previous daemon's reads came; None if there were none in the last week."""
     for row in tx.discoveries.done(project, limit=_LAST_MARKS):
         until = row.filters.get("until")
         if isinstance(until, str):

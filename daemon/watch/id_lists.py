@@ -1,12 +1,11 @@
-"""Lists by ids: which jobs share a request, and what such an answer says of each of them.
+"""Lists by ids: which jobs share a request, and what the answer says about each of them.
 
-Owns the choice (by the expected undetected delay) and the reading of list answers with all their oddities. A job
-that is missing from an answer is asked singly, and never judged gone by it.
+Owns the choice (by expected undetected delay) and the reading of list answers with all their oddities. A job that
+is missing from an answer is then queried singly; a list alone never proves that it is gone.
 """
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
@@ -23,18 +22,16 @@ from daemon.watch.trust import IdListTrust, Pauses
 
 log = logger(__name__)
 
-_SINCE = timedelta(days=366)
-"""How old a job may be that a list is asked about: without a bound the service lists the last month only."""
 _SOONEST, _LATEST = 0.05, 1.0
-"""Seconds until the jobs are weighed again that were not worth a request yet."""
+"""Seconds until jobs that were not worth a request are weighed again: at least, and at most."""
 _BY_PRICE = frozenset({Reason.PRICE, Reason.SHORTEST, Reason.NET})
-"""Reasons for which a due job waits until a request is worth its price; any other wants it now."""
+"""Reasons for which a due job waits until a request is worth its price. For any other it is queried at once."""
 _DETAIL_TRIES = 3
-"""Single queries in a row that failed after a list told of an end; then it is told without what the list lacks."""
+"""Consecutive failed single queries after which an end is reported with only what the list had."""
 _WHOLE_SECOND = 1.0
-"""The service writes times in whole seconds, cut off."""
+"""The service truncates times to whole seconds."""
 _MISSED = 2
-"""Answers in a row without a job that exists, after which lists are taken not to hold it."""
+"""Consecutive answers without a job that exists, after which lists are taken not to hold it."""
 
 
 class IdLists:
@@ -49,7 +46,7 @@ class IdLists:
         self._net_at = 0.0
         self._lacks = Pauses()
         self._lacks_until = math.inf
-        """When the jobs that lists do not hold are tried in lists again."""
+        """When jobs that lists do not hold are tried in lists again."""
         context.planner.list_size = self.trust.size
 
     def due(self, now: float) -> bool:
@@ -67,42 +64,41 @@ class IdLists:
             return self._answers.ready(first, now)
         if first.due <= now and first.reason not in _BY_PRICE:
             return True
-        # Under pressure jobs are planned for later than their price is reached.
+        # Under pressure jobs are planned later than their price is reached, so they are weighed before they are
+        # due.
         return now >= self._weigh_at and (first.due <= now or planner.pressure > 1.0)
 
     def choose(self, now: float) -> list[Watched]:
-        """The jobs that are worth a request now; none where no request is. They are to be asked or given back."""
+        """Take the jobs that are worth a request now, if any. The caller queries them or gives them back."""
         planner, agenda = self._context.planner, self._context.agenda
         chosen = agenda.pop(JobQueue.TOGETHER, planner.list_size)
         try:
             worth = planner.list_size == 1 or planner.behind_feed or self._worth(chosen, now)
-        except Exception as error:  # noqa: BLE001 - one of them breaks the plan: asked singly they show which
+        except Exception as error:  # noqa: BLE001 - single queries will show which of them breaks the plan
             self.broken(chosen, error)
             return []
         if worth:
             if planner.behind_feed:
                 pace = planner.net_pace
+                # Slots that went by unused are not caught up with: that would be a burst of lists.
                 self._net_at = min(max(self._net_at, now - pace), now) + pace
             return chosen
         agenda.give_back(chosen)
         return []
 
     async def ask(self, jobs: Sequence[Watched], permit: Permit) -> None:
-        """Ask about all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
+        """Query all of them at once and take what the answer says. Raises ApiError: nothing was learned."""
         context = self._context
         began = context.clock.monotonic()
-        query = ListQuery(
-            job_ids=tuple(watched.job_id for watched in jobs),
-            created_since=(context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0),
-        )
+        ids = tuple(watched.job_id for watched in jobs)
+        query = ListQuery(job_ids=ids, created_since=context.created_since())
         try:
             listed = await context.client.list(query, permit=permit)
         except Refused:
             if len(jobs) > 1:
                 self._limited(self.trust.refused(len(jobs), context.clock.monotonic()))
             raise
-        wanted = {watched.job_id for watched in jobs}
-        best, foreign = _newest(listed.entries, wanted)
+        best, foreign = _newest(listed.entries, set(ids))
         missing, stale = self._take(jobs, best, Asked(by="ids", began=began))
         self._looks.inc(len(best) - len(stale))
         why = self.trust.answered(
@@ -119,14 +115,14 @@ class IdLists:
         self._ask_singly(stale, doubtful=False)
 
     def failed(self, why: str, *, for_good: bool) -> None:
-        """A list could not be used while single queries are answered."""
+        """Note a list that failed while single queries are answered."""
         limited = self.trust.failed(why, self._context.clock.monotonic(), for_good=for_good)
         if limited is not None:
             self._limited(limited)
 
     def broken(self, jobs: Sequence[Watched], error: Exception) -> None:
-        """An error of wrapd's own about a list as a whole: its jobs are asked singly, so that the one shows
-        that it is about; where lists break again and again they are left alone for a while."""
+        """Note an internal error that concerns an entire list. Its jobs are queried singly, which shows the one
+        that causes it. If lists break repeatedly, they are left alone for a while."""
         context = self._context
         now, shortest = context.clock.monotonic(), context.planner.plan.rails.min_interval
         context.defects.note("watch", error, project=context.project)
@@ -137,13 +133,13 @@ class IdLists:
                 context.agenda.put_back(watched, earliest=watched.due)
 
     def _worth(self, chosen: Sequence[Watched], now: float) -> bool:
-        """Whether the undetected delay that is expected of all of them is worth a request."""
+        """Whether the expected undetected delay of all of them together is worth a request."""
         planner = self._context.planner
         longest = planner.plan.rails.max_interval
         if not chosen:
             return False
         if chosen[-1].due <= now and len(chosen) == planner.list_size:
-            return True  # each is worth its share
+            return True  # each of a full list has reached its share of the price
         total = 0.0
         for watched in chosen:
             if watched.due <= now and (
@@ -157,7 +153,8 @@ class IdLists:
         return False
 
     def _until_worth(self, chosen: Sequence[Watched], total: float, now: float) -> float:
-        """Seconds until the sum may reach the price: it grows about as the square of the time since then."""
+        """Seconds until the sum may reach the price. It grows roughly with the square of the time since the last
+        answers, as ends become likely at a steady rate."""
         looked = [watched.looked for watched in chosen if watched.looked is not None]
         if total <= 0 or not looked:
             return _SOONEST
@@ -167,15 +164,15 @@ class IdLists:
     def _take(
         self, jobs: Iterable[Watched], best: dict[JobId, Summary], asked: Asked
     ) -> tuple[list[Watched], list[Watched]]:
-        """Take what the answer says of each job. Returns those that it does not hold, and those of which it says
-        something older than what is known: that is no answer. What breaks costs the one job that it is about."""
+        """Take what the answer says about each job. Returns the jobs that it lacks, and those about which it says
+        something older than what is known, which counts as no answer. An internal error costs only its own job."""
         context, agenda = self._context, self._context.agenda
         now = context.clock.monotonic()
         missing: list[Watched] = []
         stale: list[Watched] = []
         for watched in jobs:
             if watched.recording or not agenda.holds(watched):
-                watched.release()  # whoever records it plans it
+                watched.release()  # the task that records its move plans it
                 continue
             summary = best.get(watched.job_id)
             if summary is None:
@@ -192,39 +189,27 @@ class IdLists:
         return missing, stale
 
     def _take_one(self, watched: Watched, summary: Summary, asked: Asked, now: float) -> bool:
-        """Take what is said of one job. False where it is older than what was known when the question began."""
+        """Take one job's entry. Returns False if it is older than what was known when the query began."""
         context = self._context
         moved = summary.state != watched.state
         if watched.unstored and asked.began < watched.due:
-            pass  # it only filled the list: the store gets its pause
+            pass  # the job only filled up the list: the store gets its pause before the next try
         elif not (outdated(watched, summary, asked) if moved else lags(watched, summary)):
             watched.set_missed(0)
             if moved:
-                watched.begin_recording()
-                context.tasks.spawn("move", self._take_move(watched, summary, asked), job=watched.job_id)
+                record_summary(context, self._answers, watched, summary, asked)
                 return True
             self._answers.unchanged(watched, asked, now)
             watched.note_reported(summary.reported_at)
             if now >= watched.expires:
-                watched.ask_singly(now)  # the last question is a single one
+                watched.ask_singly(now)  # a single query has the last word
         elif watched.looked is None or asked.began >= watched.looked:
             return False
         context.planner.put_back(watched, now, by_list=True)
         return True
 
-    async def _take_move(self, watched: Watched, summary: Summary, asked: Asked) -> None:
-        context = self._context
-        try:
-            await take_summary(context, self._answers, watched, summary, asked)
-        except Exception as error:  # noqa: BLE001
-            self._answers.defect(watched, error)
-        finally:
-            watched.end_recording()
-            context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
-
     def _ask_singly(self, jobs: Sequence[Watched], *, doubtful: bool) -> None:
-        """Those of which an answer says nothing are asked singly; where the list is in doubt, once more
-        together."""
+        """Have jobs queried singly that an answer lacks; if the list is in doubt, once more in a list."""
         context = self._context
         now = context.clock.monotonic()
         for watched in jobs:
@@ -233,14 +218,15 @@ class IdLists:
             context.planner.put_back(watched, now, by_list=True)
 
     def exists(self, watched: Watched) -> None:
-        """A single query was answered about a job that lists lacked."""
+        """Note a single query's answer about a job. If lists keep lacking it, they do not hold it."""
         if watched.missed >= _MISSED and not watched.unlisted:
             self._context.agenda.set_unlisted(watched)
             if self._lacks_until == math.inf:
                 self._lacks_until = self._lacks.begin(self._context.clock.monotonic(), good_since=None)
 
     def _try_again(self, now: float) -> None:
-        """Where a limit is over lists begin anew; else those that they lacked need to be missing once more."""
+        """Let lists be used again. Where the pause of a limit is over, all counts start anew; otherwise a job that
+        lists lacked is taken out of them again as soon as it is missing once."""
         agenda = self._context.agenda
         anew = self.trust.again_at is not None and now >= self.trust.again_at
         for watched in agenda:
@@ -259,39 +245,57 @@ class IdLists:
 
 
 def outdated(watched: Watched, summary: Summary, asked: Asked) -> bool:
-    """Whether a list tells of an older state than the one that is known: lists may lag behind."""
+    """Whether a list shows an older state than the known one: lists may lag behind."""
     if watched.reported is not None and summary.reported_at is not None:
         return summary.reported_at < watched.reported
     return watched.looked is not None and asked.began < watched.looked
 
 
 def lags(watched: Watched, summary: Summary) -> bool:
-    """Whether a list tells of an older update than the one that is known, in the same state: it is a picture
-    of the past, and what happened since is not in it."""
-    known, told = watched.reported, summary.reported_at
-    return known is not None and told is not None and told <= known - _WHOLE_SECOND
+    """Whether a list shows an older update than the known one, in the same state. It is then a picture of the past
+    and says nothing about the job's present."""
+    known, shown = watched.reported, summary.reported_at
+    return known is not None and shown is not None and shown <= known - _WHOLE_SECOND
 
 
-async def take_summary(
+def record_summary(
     context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
 ) -> None:
-    """Store the move that a list tells of, where it carries what the alert needs; else the single query comes
-    first. Puts nothing into the agenda."""
+    """Store the move that a list shows, in the background, and put the job back afterwards."""
+
+    async def record() -> None:
+        try:
+            await _take_summary(context, answers, watched, summary, asked)
+        except Exception as error:  # noqa: BLE001 - costs this job only
+            answers.defect(watched, error)
+        finally:
+            watched.end_recording()
+            if asked.by == "ids" or not watched.in_flight:  # otherwise the query under way puts it back
+                context.planner.put_back(watched, context.clock.monotonic(), by_list=True)
+
+    watched.begin_recording()
+    context.tasks.spawn("move", record(), job=watched.job_id)
+
+
+async def _take_summary(
+    context: ProjectContext, answers: Answers, watched: Watched, summary: Summary, asked: Asked
+) -> None:
+    """Store the move if the list carries what the alert needs; otherwise have a single query come first."""
     seen, now = summary.observation(), context.clock.monotonic()
     answers.learn_kind(watched, summary.kind)
     if complete_enough(seen) or watched.failures >= _DETAIL_TRIES:
         await answers.take(watched, seen, asked)
         return
     due = now
-    if watched.failures:  # the single query was tried, and has its own pace
+    if watched.failures:  # the single query was tried and is retried at its own pace
         due = max(now, watched.due)
-    elif watched.asked_by == "single" and watched.looked is not None:  # it had an answer, and that says otherwise
+    elif watched.asked_by == "single" and watched.looked is not None:  # it was answered, and contradicts the list
         due = max(now, watched.looked + context.planner.plan.rails.min_interval)
     watched.ask_singly(due, Reason.DETAIL)
 
 
 def _newest(entries: Iterable[Summary], wanted: set[JobId]) -> tuple[dict[JobId, Summary], int]:
-    """The latest entry of each job that was asked for, and how many others there are."""
+    """Return the latest entry of each requested job, and how many entries are about other jobs."""
     best: dict[JobId, Summary] = {}
     foreign = 0
     for entry in entries:

@@ -1,14 +1,12 @@
-"""Finds out of what kind the jobs of one project are whose kind nobody named: a query needs it, and under a wrong
-one the service knows no such job.
+"""Finds the kind of those jobs of a project that were named without one. A query needs the kind, and under a wrong
+one the service does not know the job.
 
-Owns the questions for that: a small share of the project's budget, and an end to them. Jobs that only a callback
-named are held here until the service confirms that there are such jobs: they may be made up. Must never judge a
-job's state.
+Owns the queries for this: a small share of the project's budget, and a limit to them. Also holds jobs that only a
+callback named until the service confirms that they exist, since they may be made up. Does not judge a job's state.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy
@@ -25,21 +23,19 @@ from daemon.watch.reports import Reports
 log = logger(__name__)
 
 SHARE = 0.08
-"""Share of the rate that goes into finding kinds: with the burst it stays below a tenth."""
+"""Share of the rate used to find kinds: including the burst it stays below a tenth."""
 _BURST = 4
 """Requests that may follow each other at once: as many as one job takes."""
-_SINCE = timedelta(days=366)
-"""How old a job may be: without a bound the service lists the last month only."""
 _FIRST_PAUSE, _LONGER = 5.0, 3.0
-"""Seconds from the first round of questions about a job to the second, and how many times longer each pause is."""
+"""Seconds from the first round of queries about a job to the second, and the factor by which each pause grows."""
 _PAUSE, _LONGEST_PAUSE = 2.0, 60.0
-"""Seconds of rest after an answer that says nothing; twice as long each time."""
+"""Seconds of rest after an answer without information: at first, doubled each time, and at most."""
 _PATIENCE = 3
-"""Useless answers about one job and kind, after which the next kind is asked for; and of lists, after which kinds
-are asked for singly."""
+"""Useless answers about one job and kind after which the next kind is tried; and useless lists after which kinds
+are looked for singly."""
 _UNLISTED_FOR = 600.0
-"""Seconds for which kinds are asked for singly after the list was refused."""
-_GATHER, _TELL_EVERY = 600.0, 3600.0
+"""Seconds for which kinds are looked for singly after the list was refused."""
+_GATHER, _REPORT_EVERY = 600.0, 3600.0
 """Seconds for which unknown jobs are gathered into one report while others are still looked for, and between two
 reports."""
 
@@ -53,9 +49,9 @@ class KindCase:
     job_id: JobId
     episode: int
     since: float
-    """Since when it is looked for: what the grace counts from."""
+    """Since when its kind is looked for. The grace period counts from here."""
     rounds: int
-    """How often all kinds were asked for."""
+    """How often all kinds were tried."""
     due: float
     """When the next round begins."""
     watched: Watched | None = None
@@ -63,21 +59,21 @@ class KindCase:
     listed: bool = False
     """Whether the list was read in this round."""
     alone: bool = False
-    """Whether a list that named it with others broke wrapd: asked about singly it shows whether it was by it."""
+    """Whether a list that named it among others caused an internal error. A single query shows the culprit."""
     defects: int = 0
-    """Errors of wrapd's own while it alone was asked about."""
+    """Internal errors while it alone was queried."""
     left: list[Kind] | None = None
-    """The kinds that are to be asked for singly in this round."""
+    """The kinds still to be tried singly in this round."""
     denied: bool = False
-    """Whether an answer of this round said that there is no such job: else the round does not count."""
+    """Whether an answer of this round said that there is no such job; otherwise the round does not count."""
     useless: int = 0
-    """Answers in a row that said nothing."""
+    """Consecutive answers without information."""
     over: bool = False
-    """The service knows it under no kind."""
+    """Whether the service knows it under no kind."""
 
 
 class Kinds:
-    """The jobs of one project whose kind is to be found. `tick` asks what is due; `on_found` is told when the
+    """The jobs of one project whose kind is to be found. `tick` sends what is due; `on_found` is called when the
     store has new kinds."""
 
     def __init__(self, context: ProjectContext, reports: Reports) -> None:
@@ -87,7 +83,7 @@ class Kinds:
         self._cases: dict[JobId, KindCase] = {}
         self._busy = False
         self._next_at = float("-inf")
-        """When a question may be due at all."""
+        """When a query may be due at all."""
         self._rest_until = self._paced_until = float("-inf")
         self._pause = 0.0
         self._unlisted_until, self._useless_lists = float("-inf"), 0
@@ -99,11 +95,11 @@ class Kinds:
 
     @staticmethod
     def are_for(row: WatchRow) -> bool:
-        """Whether a job is to be held here: only a callback named it, and the service did not confirm it."""
+        """Whether a job is to be held here: only a callback named it, and the service has not confirmed it."""
         return row.named_by is NamedBy.CALLBACK and row.kind_source is KindSource.GUESSED
 
     def holds(self, job_id: JobId) -> bool:
-        """Whether the job is held here, and not in the agenda."""
+        """Whether the job is held here rather than in the agenda."""
         case = self._cases.get(job_id)
         return case is not None and case.watched is None
 
@@ -113,23 +109,18 @@ class Kinds:
         known = self._cases.get(row.job_id)
         if known is not None and known.watched is None and known.episode == row.episode:
             return
-        # Its age is that of its rounds: while nobody asked the grace stood still.
+        # Derive its age from its rounds: the grace period stood still while nothing was queried.
         asked = _FIRST_PAUSE * sum(_LONGER**number for number in range(min(row.kind_tries, 20)))
         age = min(asked, max(0.0, (self._context.clock.now() - row.tracked_at).total_seconds()))
         self._add(
             KindCase(
-                job=row.id,
-                job_id=row.job_id,
-                episode=row.episode,
-                since=now - age,
-                rounds=row.kind_tries,
-                due=now,
+                job=row.id, job_id=row.job_id, episode=row.episode, since=now - age, rounds=row.kind_tries, due=now
             )
         )
 
     def unknown_as(self, watched: Watched) -> bool:
-        """The service does not know a job under its guessed kind: whether it knows it under no other. False until
-        all were asked for, which begins by this."""
+        """Whether the service knows a job under no kind, after it was not found under the guessed one. Starts
+        trying all other kinds, and returns False until that is done."""
         case = self._cases.get(watched.job_id)
         if case is None or case.watched is not watched:
             now = self._context.clock.monotonic()
@@ -146,7 +137,8 @@ class Kinds:
         return case.over
 
     def drop(self, job_id: JobId, *, row: int | None = None) -> bool:
-        """Look for its kind no longer (with `row`: only if the job has this row id). False where nobody did."""
+        """Stop looking for its kind (with `row`: only if it has this row id). Returns False if there was no
+        case."""
         case = self._cases.get(job_id)
         if case is None or row not in (None, case.job):
             return False
@@ -154,9 +146,10 @@ class Kinds:
         return True
 
     def tick(self) -> None:
-        """Ask what is due, if nothing is being asked; report what there is to report."""
+        """Send what is due unless a query is under way; report what there is to report."""
         now = self._context.clock.monotonic()
-        if self._unknown and now >= self._report_at and (now >= self._gather_until or not self._held()):
+        held = now < self._gather_until and any(case.watched is None for case in self._cases.values())
+        if self._unknown and now >= self._report_at and not held:
             self._report(now)
         if self._busy or now < max(self._next_at, self._rest_until) or not self._cases:
             return
@@ -176,9 +169,6 @@ class Kinds:
             self._report(self._context.clock.monotonic())
             await self._reports.flush()
 
-    def _held(self) -> bool:
-        return any(case.watched is None for case in self._cases.values())
-
     def _add(self, case: KindCase) -> None:
         self._cases[case.job_id] = case
         self._next_at = float("-inf")
@@ -186,7 +176,7 @@ class Kinds:
     # Which question is next
 
     def _chosen(self, now: float) -> list[KindCase]:
-        """The jobs to ask about next: with one list, or one of them singly."""
+        """Return the jobs to query next: several with one list, or one singly."""
         for case in [case for case in self._cases.values() if self._is_settled(case.watched)]:
             del self._cases[case.job_id]
         open_cases = [case for case in self._cases.values() if not case.over]
@@ -194,7 +184,7 @@ class Kinds:
         if not due:
             self._next_at = min((case.due for case in open_cases), default=float("inf"))
             return []
-        # Those that a person named first, then the newest: made-up ones must not keep others from being found.
+        # Jobs that a person named come first, then the newest: made-up ones must not keep others from being found.
         due.sort(key=lambda case: (case.watched is None, -case.job))
         unlisted = [case for case in due if not (case.listed or case.alone)]
         if unlisted and now >= self._unlisted_until:
@@ -202,17 +192,17 @@ class Kinds:
         return [min(due, key=lambda case: (case.rounds, -len(self._left(case)), case.watched is None))]
 
     def _is_settled(self, watched: Watched | None) -> bool:
-        """Whether a job of the agenda was answered under its kind meanwhile, or is not watched any more."""
+        """Whether a job of the agenda was meanwhile answered under its kind, or is no longer watched."""
         return watched is not None and not (watched.guessed and self._context.agenda.holds(watched))
 
     def _left(self, case: KindCase) -> list[Kind]:
-        """The kinds to ask for singly in this round."""
+        """Return the kinds still to be tried singly in this round."""
         if case.left is None:
             own = None if case.watched is None else case.watched.kind
             case.left = [kind for kind in KINDS.values() if not (kind.listed and case.listed) and kind is not own]
         return case.left
 
-    # Asking
+    # Querying
 
     async def _ask(self, cases: Sequence[KindCase]) -> None:
         now = self._context.clock.monotonic()
@@ -232,7 +222,7 @@ class Kinds:
             for case in cases:
                 if len(cases) > 1:
                     case.alone = True
-                else:  # others have their turn before it trips somebody again
+                else:  # let others have their turn before it breaks again
                     case.due = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * _LONGER ** min(case.defects, 20))
                     case.defects += 1
             raise
@@ -241,8 +231,7 @@ class Kinds:
 
     async def _ask_list(self, cases: Sequence[KindCase]) -> None:
         context = self._context
-        since = (context.clock.now() - _SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
-        query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=since)
+        query = ListQuery(job_ids=tuple(case.job_id for case in cases), created_since=context.created_since())
         try:
             listed = await context.client.list(query, permit=await context.client.budget.take(Priority.NEWS))
         except (Refused, JobNotFound, ProjectFault):
@@ -250,7 +239,7 @@ class Kinds:
             return
         except Unavailable:
             self._useless_lists += 1
-            if self._useless_lists >= _PATIENCE:  # single queries may fare better
+            if self._useless_lists >= _PATIENCE:  # single queries may work better
                 self._useless_lists, self._unlisted_until = 0, context.clock.monotonic() + _UNLISTED_FOR
             raise
         self._pause, self._useless_lists = 0.0, 0
@@ -258,12 +247,12 @@ class Kinds:
         found = []
         for case in cases:
             kind = kinds.get(case.job_id)
-            if kind is not None:  # this is asked again where the store does not take it
+            if kind is not None:  # queried again if the store does not take it
                 found.append((case, kind))
                 continue
             case.listed, case.left = True, None
             case.denied = case.job_id not in kinds
-            if not case.denied:  # it is there, and the list does not say what it is
+            if not case.denied:  # it exists, but the list does not say of what kind
                 case.left = list(KINDS.values())
         await self._found(found)
 
@@ -277,7 +266,7 @@ class Kinds:
         except (JobNotFound, Refused):
             case.denied = True
             case.useless = 0
-        except ProjectFault:  # this endpoint may not have that kind
+        except ProjectFault:  # this endpoint may not offer that kind
             case.useless = 0
         except Unavailable:
             case.useless += 1
@@ -290,7 +279,7 @@ class Kinds:
         left.pop(0)
 
     async def _found(self, found: Sequence[tuple[KindCase, Kind]]) -> None:
-        """Keep what the service said. Raises StoreError: then it is asked once more."""
+        """Store the kinds found. Raises StoreError: they are then looked for once more."""
         if not found:
             return
         kinds = {case.job: kind.name for case, kind in found}
@@ -302,8 +291,8 @@ class Kinds:
         self.on_found()
 
     async def _end_rounds(self, cases: Sequence[KindCase]) -> None:
-        """Of those about which all was asked: plan the next round, or give up. What the store does not take is
-        done again: until then the round has not ended."""
+        """Plan the next round of the jobs for which all kinds were tried, or give them up. If the store fails, the
+        round has not ended and this is done again."""
         now = self._context.clock.monotonic()
         done = [c for c in cases if self._cases.get(c.job_id) is c and c.left is not None and not c.left]
         if done:
@@ -325,11 +314,11 @@ class Kinds:
         case.rounds += case.denied
         first = min(_FIRST_PAUSE, grace / 4)
         pause = first * _LONGER ** min(case.rounds, 20)
-        case.due = min(now + pause, max(case.since + grace, now + first))  # the last one when the grace is over
+        case.due = min(now + pause, max(case.since + grace, now + first))  # the last round is when the grace ends
         case.listed, case.left, case.denied = False, None, False
 
     async def _give_up(self, case: KindCase) -> None:
-        """End a job that only a callback named: it is told to the operators alone. Raises StoreError."""
+        """End a job that only a callback named. Only the operators are notified. Raises StoreError."""
         context = self._context
         reason = "a callback named it, and the service does not know it"
         await context.store.write(
@@ -354,10 +343,10 @@ class Kinds:
     def _report(self, now: float) -> None:
         self._reports.tell(Event.UNCONFIRMED, jobs=self._unknown, job_id=self._first_unknown)
         self._unknown = 0
-        self._report_at = now + _TELL_EVERY
+        self._report_at = now + _REPORT_EVERY
 
     def _rest(self, error: ApiError | None) -> None:
-        """Nothing was learned: ask again later, and later each time."""
+        """Pause after a query from which nothing was learned: longer each time."""
         self._pause = min(max(_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         floor = (error.retry_after or 0.0) if error is not None else 0.0
         self._rest_until = self._context.clock.monotonic() + max(self._pause, min(floor, 10 * _LONGEST_PAUSE))

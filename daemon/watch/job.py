@@ -1,114 +1,108 @@
-"""One job as the watch holds it in memory, and every change that may come over it.
+"""One job as the watch holds it in memory, and every change that can happen to it.
 
-The only module that writes a `Watched`: others read its attributes and call its methods. Never decides anything.
-Pure: moments are monotonic seconds and come as arguments.
+The only module that writes a `Watched`: others read its attributes and call its methods. Makes no decisions.
+Pure: moments are monotonic seconds, passed in as arguments.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.domain.states import State
 from daemon.metastudio.kinds import Kind
 
-if TYPE_CHECKING:
-    from daemon.domain.durations import Durations, Law
-
 AskedBy = Literal["single", "ids", "feed"]
-"""How a question is asked: about one job, about chosen ones, or for whatever ended."""
+"""How a job was queried: alone, in a list by ids, or through the feed of ended jobs."""
 
 
 class Phase(Enum):
-    """What is under way about a job: a question, the storing of its move, both, or nothing. Either begins and ends
-    without the other: a read of the feed may show the move of a job that nobody asks about."""
+    """What is under way for a job: a query, the storing of its move, both, or nothing. The two are independent: a
+    read of the feed can show the move of a job that is not being queried."""
 
     PLANNED = "planned"
-    """It waits until it is due."""
+    """Nothing: it waits until it is due."""
     ASKED = "asked"
-    """A question about it is under way."""
+    """A query about it is under way."""
     RECORDING = "recording"
     """Its move is being stored."""
     ASKED_RECORDING = "asked_recording"
-    """Both: the move that an answer tells of is being stored, or the feed showed it while the job was asked."""
+    """Both: an answer's move is being stored, or the feed showed one while the job was queried."""
 
 
-_PLANNED, _ASKED = Phase.PLANNED, Phase.ASKED  # looked up once: this is hot
+_PLANNED, _ASKED = Phase.PLANNED, Phase.ASKED  # looked up once, for the hot path
 _RECORDING, _ASKED_RECORDING = Phase.RECORDING, Phase.ASKED_RECORDING
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Watched:
-    """A job that is watched. Small, since 100,000 of them are held in memory. How it is asked about next (`singly`
-    or in a list) and when (`due`, for a `reason`) go with its phase."""
+    """A job that is watched. Kept small, since 100,000 of them and more are held in memory. How it is queried next
+    (`singly` or in a list), when (`due`) and why (`reason`) change together with its phase."""
 
     job: int
     """Row id."""
     job_id: JobId
     episode: int = 1
-    """How often it was tracked."""
+    """Which tracking of the job this is, counting from 1."""
     kind: Kind
     guessed: bool = False
-    """Whether its kind is a guess, under which the service has not answered."""
+    """Whether its kind is a guess that no answer has confirmed."""
     unlisted: bool = field(init=False)
-    """Lists do not hold it: it is asked singly."""
+    """Whether lists do not hold it, so that it is queried singly."""
     script_asked: bool = False
     length: float | None = None
     """Expected length: seconds of speech."""
-    law: "Law | None" = None
-    """How long jobs like it take, by `law_of`: what was learned when that was looked up."""
-    law_of: "Durations | None" = None
 
     state: str | None
     since: float
-    """When the job came into its state."""
+    """When the job entered its state."""
     start: float | None = None
-    """When its production began; None while it waits or where nobody knows."""
+    """When its production began; None while it waits or where that is unknown."""
     reported: float | None = None
-    """The service's time of the last update that was taken (epoch seconds)."""
+    """The service's time of the latest update that was taken (epoch seconds)."""
     stuck_at: float = inf
-    """When it will have taken much longer than jobs like it."""
+    """When it will have taken much longer than similar jobs."""
     stuck_reported: bool = False
 
     phase: Phase = Phase.PLANNED
     due: float
     reason: Reason = Reason.FIRST
-    """Why it is due then."""
+    """Why it is due at that time."""
     singly_next: bool = False
-    """It is to be asked singly the next time."""
+    """Whether its next query must be a single one."""
     expires: float
-    """When wrapd gives up on the job."""
+    """When wrapd gives up on it."""
     hinted: float = -inf
-    """When the latest question is due, or was, that somebody outside asked for."""
+    """When the latest query requested from outside (a callback) is or was due."""
     wanted_at: float = inf
-    """When it is to be asked again, whatever the answer says that is under way."""
+    """When to query it again whatever the answer now under way says."""
 
     looked: float | None = None
-    """When the last question began whose answer was taken."""
+    """When the last query began whose answer was taken."""
     asked_by: AskedBy | None = None
-    """How the last question was asked."""
+    """How the last query was made."""
     polls: int = 0
-    """Questions since the last checkpoint."""
+    """Queries since the last checkpoint."""
     failures: int = 0
-    """Questions in a row without an answer."""
+    """Consecutive queries without an answer."""
     defects: int = 0
-    """Questions in a row that ended in an error of wrapd's own."""
+    """Consecutive queries that ended in an internal error of wrapd."""
     missed: int = 0
-    """Lists in a row that lack it."""
+    """Consecutive lists that lack it."""
     missing_since: float | None = None
-    """The first "not found" in a row."""
+    """The first of the current run of "not found" answers."""
     last_error: str | None = None
 
     def __post_init__(self) -> None:
         self.unlisted = not self.kind.listed
 
-    # What follows from it
+    # Derived from the fields
 
     @property
     def in_flight(self) -> bool:
-        """Whether a question about it is under way."""
+        """Whether a query about it is under way."""
         return self.phase is _ASKED or self.phase is _ASKED_RECORDING
 
     @property
@@ -118,66 +112,66 @@ class Watched:
 
     @property
     def singly(self) -> bool:
-        """Whether it is asked about singly the next time, and not in a list."""
+        """Whether its next query is a single one rather than a list."""
         return self.unlisted or self.singly_next
 
     @property
     def elapsed(self) -> float:
-        """Seconds of production at the last answer, 0 where it had not begun."""
+        """Seconds of production at the last answer; 0 where it had not begun."""
         if self.start is None or self.looked is None:
             return 0.0
         return max(0.0, self.looked - self.start)
 
     @property
     def waited(self) -> float | None:
-        """Seconds for which it had waited at the last answer; None where it does not wait."""
+        """Seconds it had waited at the last answer; None where it is not waiting."""
         if self.state != State.WAITING or self.looked is None:
             return None
         return max(0.0, self.looked - self.since)
 
     @property
     def unstored(self) -> bool:
-        """Its last question had an answer, which the store did not take."""
+        """Whether its last query was answered but the store did not take the answer."""
         return self.failures > 0 and self.last_error is None
 
     # What is under way
 
     def ask(self) -> None:
-        """A question about it begins."""
+        """A query about it begins."""
         self.phase = _ASKED_RECORDING if self.recording else _ASKED
 
     def release(self) -> None:
-        """The question is over, or was not asked after all."""
+        """Its query has ended, or was not sent after all."""
         self.phase = _RECORDING if self.recording else _PLANNED
 
     def begin_recording(self) -> None:
-        """Its move is about to be stored: no other answer takes that a second time."""
+        """Its move is about to be stored. Other answers skip the job until then, so none is stored twice."""
         self.phase = _ASKED_RECORDING if self.in_flight else _RECORDING
 
     def end_recording(self) -> None:
-        """Its move is stored, or could not be."""
+        """Its move was stored, or failed to be."""
         self.phase = _ASKED if self.in_flight else _PLANNED
 
-    # When and how it is asked about next
+    # When and how it is queried next
 
     def plan(self, due: float, reason: Reason) -> None:
-        """Have it asked about at `due`."""
+        """Plan its next query at `due`."""
         self.due, self.reason = due, reason
 
     def put_off(self, due: float) -> None:
-        """Have it asked about at `due`, for the reason that stands."""
+        """Plan its next query at `due`, for the same reason as before."""
         self.due = due
 
     def bring_forward(self, latest: float) -> None:
-        """Have it asked about by `latest`, if it is not due before."""
+        """Make it due at `latest` unless it is due earlier."""
         self.due = min(self.due, latest)
 
     def rest_until(self, earliest: float) -> None:
-        """Have it asked about no sooner than `earliest`."""
+        """Make it due no earlier than `earliest`."""
         self.due = max(self.due, earliest)
 
     def settle(self, due: float) -> None:
-        """Be due at `due`, or sooner where somebody asked for that while it was under way."""
+        """Make it due at `due`, or earlier where `want` requested that while a query was under way."""
         if self.wanted_at != inf and not self.recording:
             if self.wanted_at < due:
                 due, self.reason, self.singly_next = self.wanted_at, Reason.HINT, True
@@ -185,42 +179,42 @@ class Watched:
         self.due = due
 
     def ask_singly(self, due: float | None = None, reason: Reason | None = None) -> None:
-        """Have it asked about singly the next time; `due` and `reason` stay where none is given."""
+        """Make its next query a single one. `due` and `reason` stay unchanged where none is given."""
         self.singly_next = True
         self.plan(self.due if due is None else due, reason or self.reason)
 
     def ask_in_list(self) -> None:
-        """Let lists tell of it again, where they hold it."""
+        """Allow list queries about it again, if lists hold it."""
         self.singly_next = False
 
     def set_unlisted(self, *, unlisted: bool) -> None:
-        """Lists do not hold it, or do after all."""
+        """Set whether lists do not hold it."""
         self.unlisted = unlisted
 
     def hint(self, now: float, *, pace: float) -> bool:
-        """Somebody outside says that it ended. False where a question for that is still to come; else `hinted` is
-        when to ask: `pace` seconds after the last one, or now."""
+        """Note a hint from outside that it has ended. Returns False while a query for an earlier hint is still to
+        come. Otherwise `hinted` becomes the time to query: now, but at least `pace` seconds after the last one."""
         if self.hinted > now:
             return False
         self.hinted = max(now, self.hinted + pace)
         return True
 
     def want(self, at: float) -> None:
-        """Have it asked about again at `at`, once what is under way has ended."""
+        """Request another query at `at`, once the current one has ended."""
         self.wanted_at = min(self.wanted_at, at)
 
     def extend(self, seconds: float) -> None:
-        """Give up on it that much later (less than 0: sooner)."""
+        """Move the time of giving up on it by so many seconds (negative: earlier)."""
         self.expires += seconds
 
     def keep_until_due(self) -> None:
-        """Give up on it no sooner than it is due: what broke off, or could not be stored, may be its end."""
+        """Do not give up on it before it is due: the query that broke off or was not stored may carry its end."""
         self.expires = max(self.expires, self.due)
 
-    # What came of a question
+    # What a query returned
 
     def answered(self, began: float, by: AskedBy) -> None:
-        """The answer of a question that `began` then is taken."""
+        """Note that the answer of a query that began at `began` was taken."""
         self.polls += 1
         self.looked = began
         self.asked_by = by
@@ -229,55 +223,55 @@ class Watched:
         self.last_error = None
 
     def unanswered(self, error: str, by: AskedBy) -> None:
-        """A question gave no state."""
+        """Note a query that returned no state."""
         self.polls += 1
         self.asked_by = by
         self.last_error = error
 
     def count_failure(self, *, failed: bool) -> None:
-        """Count a question without an answer, or begin anew after one that had one."""
+        """Count a query without an answer, or reset the count after one with an answer."""
         self.failures = self.failures + 1 if failed else 0
 
     def not_stored(self) -> None:
-        """The store did not take the answer."""
+        """Note that the store did not take the answer."""
         self.last_error = None
         self.keep_until_due()
 
     def count_defect(self) -> None:
-        """A question ended in an error of wrapd's own: from the second one on each is a failure."""
+        """Count a query that ended in an internal error. From the second in a row on they are failures too."""
         self.defects += 1
         self.failures = max(self.failures, self.defects - 1)
 
     def clear_defects(self) -> None:
-        """An answer was taken without an error of wrapd's own."""
+        """Note an answer that was taken without an internal error."""
         self.defects = 0
 
     def not_found(self, now: float) -> float:
-        """The service does not know it. Returns since when."""
+        """Note that the service does not know it. Returns when the current run of such answers began."""
         if self.missing_since is None:
             self.missing_since = now
         return self.missing_since
 
     def lacked(self, now: float, *, doubtful: bool) -> None:
-        """A list lacks it. It is asked singly at once; where the list is `doubtful`, in a list once more."""
+        """Note that a list lacks it. Due now, singly; if the list is `doubtful`, at first in a list once more."""
         self.missed += 1
         self.singly_next = not doubtful or self.missed > 1
         self.plan(now, Reason.MISSING)
 
     def set_missed(self, times: int) -> None:
-        """Count the lists that lack it from there on."""
+        """Set the count of consecutive lists that lack it."""
         self.missed = times
 
     def checkpointed(self) -> None:
-        """Its bookkeeping goes to the store."""
+        """Note that its bookkeeping goes to the store."""
         self.polls = 0
 
     # What is known of it
 
     def enter(self, state: str, *, now: float, start: float | None) -> None:
-        """Come into `state` at `now`. `start` is when production began, as far as the answer tells.
+        """Enter `state` at `now`. `start` is when production began, as far as the answer says.
 
-        Time for which the job was frozen is no production.
+        Time during which the job was frozen does not count as production.
         """
         if state == State.PROCESSING:
             if self.state == State.BLOCK and self.start is not None:
@@ -290,44 +284,40 @@ class Watched:
         self.since = now
 
     def confirm(self, *, guessed: bool, reported: float | None) -> None:
-        """A move was taken: whether its kind is still a guess, and the service's time of it (epoch seconds; None
-        where it does not tell)."""
+        """Note that a move was taken: whether its kind is still a guess, and the service's time of the move (epoch
+        seconds; None where not given)."""
         self.guessed = guessed
         self.reported = reported if reported is not None else self.reported
 
     def note_reported(self, at: float | None) -> None:
-        """Keep the latest of the service's times (epoch seconds)."""
+        """Keep the later of the known and this time of the service (epoch seconds)."""
         if at is not None and (self.reported is None or at > self.reported):
             self.reported = at
 
     def set_guessed(self, *, guessed: bool) -> None:
-        """Whether its kind is a guess."""
+        """Set whether its kind is a guess."""
         self.guessed = guessed
 
     def learn_kind(self, kind: Kind) -> bool:
-        """The service says of what kind it is. True where that is another one than was known."""
+        """Set the kind that the service reports. Returns whether it differs from the known one."""
         self.guessed = False
         if kind is self.kind:
             return False
-        self.kind, self.law = kind, None
+        self.kind = kind
         return True
 
     def set_length(self, seconds: float) -> None:
-        """Keep its expected length."""
-        self.length, self.law = seconds, None
-
-    def keep_law(self, law: "Law", of: "Durations") -> None:
-        """Keep how long jobs like it take, by what was learned."""
-        self.law, self.law_of = law, of
+        """Set its expected length."""
+        self.length = seconds
 
     def set_script_asked(self, *, asked: bool) -> None:
-        """Whether its script was asked for, for good or ill."""
+        """Set whether its script was requested, successfully or not."""
         self.script_asked = asked
 
     def foresee_stuck(self, at: float) -> None:
-        """When it will have taken much longer than jobs like it."""
+        """Set when it will have taken much longer than similar jobs."""
         self.stuck_at = at
 
     def report_stuck(self, *, reported: bool) -> None:
-        """Whether people heard that it is stuck."""
+        """Set whether people were notified that it is stuck."""
         self.stuck_reported = reported

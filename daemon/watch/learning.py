@@ -1,6 +1,6 @@
-"""What was learned of production times: read from the jobs table and fitted anew as jobs end. Nothing is kept.
+"""What was learned of production times: read from the jobs table and refitted as jobs end. Nothing is stored.
 
-Owns which rows teach something and when it is time to learn again. Never decides when a job is asked.
+Owns which rows are usable as evidence and when to learn again. Does not decide when a job is queried.
 """
 
 from collections import defaultdict
@@ -16,21 +16,21 @@ from daemon.watch.agenda import Agenda
 from daemon.watch.job import Watched
 
 _LONGEST = timedelta(days=60)
-"""Production that took longer is a mistake in the service's times."""
+"""Longer production times are taken for errors in the service's times."""
 _SKEW = timedelta(minutes=2)
-"""How far a start may lie before the creation: the document's own example starts ten months before it."""
+"""How far a start may precede the creation: in the API document's own example it does so by ten months."""
 _SAMPLE = 200
-"""Running jobs of a project that stand for all of them."""
+"""Running jobs of a project that are sampled to represent all of them."""
 _SOONEST, _LATEST = 5.0, 60.0
 """Seconds between two fits: at least, and at most while jobs run."""
 _SHARE = 0.05
-"""New ends, as a share of those that are known, that are worth a fit."""
+"""New ends, as a share of the known ones, that are worth a fit."""
 
 Finished = Mapping[tuple[ProjectName, str], Sequence[FinishedRow]]
 
 
 class Learning:
-    """The durations that all projects share, as of the last fit."""
+    """The durations learned by the last fit, shared by all projects."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.durations = fit({}, {})
@@ -42,11 +42,11 @@ class Learning:
         self._begin = 0
 
     def ended(self) -> None:
-        """Note that a job ended: there is something to learn."""
+        """Note that a job ended, so that there is something to learn."""
         self._ends += 1
 
     async def refresh(self, agendas: Mapping[ProjectName, Agenda]) -> None:
-        """Fit anew where it is time. Raises StoreError; what was learned stays then."""
+        """Refit if it is time. Raises StoreError; what was learned is kept then."""
         now = self._clock.monotonic()
         if not self._worth_it(now, sum(len(agenda) for agenda in agendas.values())):
             return
@@ -76,36 +76,32 @@ class Learning:
         running: defaultdict[ClassKey, list[Running]] = defaultdict(list)
         for project, agenda in agendas.items():
             sample = agenda.sample(self._begin, _SAMPLE)
+            weight = len(agenda) / max(1, len(sample))
             for watched in sample:
                 if watched.state == State.PROCESSING and watched.start is not None:
-                    running[str(project), watched.kind.name].append(
-                        Running(
-                            seconds=max(0.0, now - watched.start),
-                            length=watched.length,
-                            weight=len(agenda) / len(sample),
-                        )
-                    )
+                    life = Running(seconds=max(0.0, now - watched.start), length=watched.length, weight=weight)
+                    running[str(project), watched.kind.name].append(life)
         return dict(running)
 
 
 def durations_of(
     finished: Finished, running: Mapping[ClassKey, Sequence[Running]] | None = None, *, now: float | None = None
 ) -> Durations:
-    """What the finished jobs teach, newest first of each class, and those that run as of `now` (epoch seconds)."""
+    """Fit finished jobs (of each class, newest first) and those running as of `now` (epoch seconds)."""
     samples = {(str(project), kind): samples_of(rows) for (project, kind), rows in finished.items()}
     return fit(samples, running or {}, now=now)
 
 
 def samples_of(rows: Iterable[FinishedRow]) -> list[Sample]:
-    """The jobs whose time of production is known, in their order. A job that was frozen teaches nothing."""
+    """Return, in order, the jobs whose production time is known. A job that was frozen is no evidence."""
     return [sample for row in rows if (sample := _sample(row)) is not None]
 
 
 def production_began(
     *, started_at: datetime | None, created_at: datetime | None, by: datetime | None
 ) -> datetime | None:
-    """When production began by the service's own times; None where they cannot be believed. `by` is a moment at
-    which it had begun, if one is known."""
+    """Return when production began by the service's own times, or None where they are not credible. `by` is a
+    moment at which it had begun, if one is known."""
     if started_at is None or (created_at is not None and started_at < created_at - _SKEW):
         return None
     if by is not None and not -_SKEW <= by - started_at <= _LONGEST:
@@ -114,7 +110,7 @@ def production_began(
 
 
 def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
-    """Seconds for which a job is in production as of `now`; None where it is not."""
+    """Return for how many seconds a job has been in production as of `now`; None if it is not."""
     if row.state != State.PROCESSING:
         return None
     begin = production_began(started_at=row.started_at, created_at=row.created_at, by=row.state_since)
@@ -123,8 +119,8 @@ def elapsed_of(row: JobRow | WatchRow, now: datetime) -> float | None:
 
 
 def started_before(watched: Watched, started_at: datetime | None, *, now: float, wall: datetime) -> float:
-    """When the production that an answer tells of began (monotonic seconds): by the service's time, but not before
-    the last answer that saw it wait, nor after now."""
+    """Return when the production that an answer reports began (monotonic seconds): by the service's time, but not
+    before the last answer that saw it wait, nor after now."""
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None
     begin = now if started_at is None else min(now, now - (wall - started_at).total_seconds())
     return begin if seen_waiting is None else max(begin, seen_waiting)

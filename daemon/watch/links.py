@@ -1,13 +1,13 @@
-"""Fresh links: the service is asked again for a finished video's links, and what it says is stored.
+"""Fresh links: queries a finished video's links again and stores them.
 
-Owns how often a job is asked about for this, and the reminder of links that die unseen. Must never change a job's
-state, and never hold its caller up for longer than the caller says.
+Owns how often a job is queried for this, and the reminder of links that expire unopened. Does not change a job's
+state and does not block its caller for longer than the caller allows.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from daemon.clock import Clock
@@ -25,26 +25,25 @@ from daemon.tasks import Tasks
 log = logger(__name__)
 
 FRESH_FOR = 120.0
-"""Seconds for which an answer stands: the job is not asked about again."""
+"""Seconds for which an answer is reused rather than queried again."""
 REST = 15.0
-"""Seconds for which a project is not asked for links after a request that failed for a reason of its own."""
+"""Seconds without queries for a project's links after one failed for a reason unrelated to its job."""
 ASSET_TIMEOUT = 5.0
-"""Seconds for the download link of a video, the wait for its turn included."""
+"""Seconds allowed for a video's download link, including the wait for the budget."""
 _REMEMBERED = 4096
 _REMINDED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Renewed:
-    """An answer, and until when it stands (monotonic seconds). `job` None: there was none to have."""
+    """A result and until when it is reused (monotonic seconds). `job` is None if the service had no links."""
 
     until: float
     job: JobRow | None
 
 
 class FreshLinks:
-    """Renews the links of all projects' jobs. Requests take their turn as news do. `stop` before the clients are
-    closed."""
+    """Renews links of all projects' jobs, with the priority of news. `stop` before the clients are closed."""
 
     def __init__(
         self, clients: Mapping[ProjectName, ProjectClient], store: Store, clock: Clock, *, tasks: Tasks
@@ -58,12 +57,13 @@ class FreshLinks:
         self._tasks = tasks
 
     async def renew(self, job: JobRow, *, patience: float) -> JobRow:
-        """The job with the links that the service gives now; `job` itself where none are had within `patience`
-        seconds (they come for the next one who asks). Who asks meanwhile gets the same answer. Never raises."""
+        """Return the job with the links that the service gives now, or `job` itself if none arrive within
+        `patience` seconds; later ones are kept for the next caller. Concurrent callers share one query. Never
+        raises."""
         now = self._clock.monotonic()
-        told = self._renewed.get(job.id)
-        if told is not None and now < told.until:
-            return told.job or job
+        known = self._renewed.get(job.id)
+        if known is not None and now < known.until:
+            return known.job or job
         if now < self._resting.get(job.project, now) or job.project not in self._clients:
             return job
         task = self._under_way.get(job.id)
@@ -77,36 +77,32 @@ class FreshLinks:
         return task.result() or job
 
     def ask_again(self, project: ProjectName) -> None:
-        """What made the project's requests fail may be mended."""
+        """Allow queries again at once: what made the project's requests fail may be fixed."""
         self._resting.pop(project, None)
 
     async def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel what is under way."""
         await self._tasks.end(patience=0)
 
     async def _ask(self, job: JobRow) -> JobRow | None:
-        fresh = None
+        asset = fresh = None
         try:
-            asset = await self._links(job)
+            client, kind = self._clients.get(job.project), KINDS.get(job.kind)
+            if client is not None and kind is not None:
+                old = job.asset.asset_id
+                asset = await links_now(client, kind, job.job_id, asset_id=old, priority=Priority.NEWS)
             fresh = None if asset is None else await self._stored(job, asset)
         except ApiError as error:
             self._failed(job, error)
             return None
-        except Exception:  # many may wait for this, and ask again at once
+        except Exception:  # many may be waiting for this, and would all query again at once
             self._remember(job.id, None)
             raise
         self._remember(job.id, fresh)
         return fresh
 
-    async def _links(self, job: JobRow) -> Asset | None:
-        """What the service has now; None where it has nothing. Raises ApiError."""
-        client, kind = self._clients.get(job.project), KINDS.get(job.kind)
-        if client is None or kind is None:
-            return None
-        return await links_now(client, kind, job.job_id, asset_id=job.asset.asset_id, priority=Priority.NEWS)
-
     async def _stored(self, job: JobRow, asset: Asset) -> JobRow:
-        """The job as it is with its new links, stored if the database takes them."""
+        """Return the job with its new links, stored if the database takes them."""
         at = self._clock.now()
 
         def work(tx: Transaction) -> JobRow | None:
@@ -115,10 +111,10 @@ class FreshLinks:
 
         try:
             row = await self._store.write(work)
-        except StoreError as error:  # the message can have them all the same
+        except StoreError as error:  # the message can use them even so
             log.warning(LogEvent.LINK_NOT_RENEWED, project=job.project, job=job.job_id, error=error)
             row = None
-        except Exception as error:  # noqa: BLE001 - the same, and the callers were promised an answer
+        except Exception as error:  # noqa: BLE001 - the same, and `renew` must return an answer
             self._tasks.note("links", error, project=job.project, job=job.job_id)
             row = None
         return row or replace(job, asset=_merged(job.asset, asset), links_at=at)
@@ -140,42 +136,42 @@ class FreshLinks:
 async def links_now(
     client: ProjectClient, kind: Kind, job_id: JobId, *, asset_id: str | None, priority: Priority
 ) -> Asset | None:
-    """The links that the service has of a finished job now, with that of its asset (`asset_id`, where its answer
-    names none); None where it has nothing. Raises ApiError."""
+    """Return the links that the service has for a finished job now, including its asset's (`asset_id` is used
+    where the answer names none); None if it has none. Raises ApiError."""
     permit = await client.budget.take(priority)
     found = (await client.show(kind, job_id, permit=permit)).asset
     asset_id = found.asset_id or asset_id
     if found.preview_url is None and found.download_url is None and asset_id is not None:
         try:
-            url = await _download_url(client, asset_id, priority)
-        except (ApiError, TimeoutError) as error:  # what the first answer told is kept
+            url = await download_url(client, asset_id, priority=priority, patience=ASSET_TIMEOUT)
+        except (ApiError, TimeoutError) as error:  # keep what the first answer had
             log.info(LogEvent.LINK_NOT_RENEWED, project=client.settings.name, job=job_id, error=error)
         else:
             found = replace(found, download_url=url)
-    if found.preview_url is None and found.download_url is None and found.cover_url is None:
-        return None
-    return found
+    return None if linkless(found) else found
 
 
-async def _download_url(client: ProjectClient, asset_id: str, priority: Priority) -> str | None:
-    async with asyncio.timeout(ASSET_TIMEOUT):
+def linkless(asset: Asset) -> bool:
+    """Whether none of the asset's links is known."""
+    return asset.preview_url is None and asset.download_url is None and asset.cover_url is None
+
+
+async def download_url(client: ProjectClient, asset_id: str, *, priority: Priority, patience: float) -> str | None:
+    """Return an asset's download link, within `patience` seconds including the wait for the budget. Raises
+    ApiError, TimeoutError."""
+    async with asyncio.timeout(patience):
         permit = await client.budget.take(priority)
-        return await client.download_url(asset_id, permit=permit, timeout=ASSET_TIMEOUT)
+        return await client.download_url(asset_id, permit=permit, timeout=patience)
 
 
 def _merged(old: Asset, new: Asset) -> Asset:
-    return Asset(
-        asset_id=new.asset_id or old.asset_id,
-        asset_name=new.asset_name or old.asset_name,
-        cover_url=new.cover_url or old.cover_url,
-        preview_url=new.preview_url or old.preview_url,
-        download_url=new.download_url or old.download_url,
-    )
+    """Return `new` with what it lacks taken from `old`."""
+    return Asset(**{each.name: getattr(new, each.name) or getattr(old, each.name) for each in fields(Asset)})
 
 
 async def remind(store: Store, routing: Routing, *, within: float, now: datetime) -> tuple[ChannelName, ...]:
-    """Write the alerts about links that die within so many seconds and that nobody has opened, for a thousand
-    jobs at most; gives the channels to wake. Nothing with `within` 0, or where no route wants them. Raises
+    """Write alerts about links that expire within so many seconds and that no one has opened, for at most a
+    thousand jobs. Returns the channels to wake. Does nothing if `within` is 0 or no route wants them. Raises
     StoreError."""
     if within <= 0 or not any(Event.LINK_EXPIRING in route.events for route in routing.routes):
         return ()
@@ -184,10 +180,10 @@ async def remind(store: Store, routing: Routing, *, within: float, now: datetime
         return ()
 
     def work(tx: Transaction) -> dict[ChannelName, None]:
-        told: dict[ChannelName, None] = {}
+        channels: dict[ChannelName, None] = {}
         for job in jobs:
             recorded = tx.jobs.record_link_expiring(job.id, at=now, routing=routing)
-            told |= dict.fromkeys(() if recorded is None else recorded.channels)
-        return told
+            channels |= dict.fromkeys(() if recorded is None else recorded.channels)
+        return channels
 
     return tuple(await store.write(work))

@@ -1,7 +1,7 @@
-"""What an error means: for the job that was asked about, for a list, and for the project and its credentials; and
-what silence does, when a job's time is over.
+"""What an error means for the job that was queried, for a list, and for the project and its credentials; and what
+happens to a job whose time is up without an answer.
 
-Owns the project's health and its refusals. Never asks, and never lets one job's trouble be said of the project.
+Owns the project's health and its refusals. Sends no queries, and does not blame the project for one job's trouble.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from daemon.watch.reports import Reports
 log = logger(__name__)
 
 LAST_QUESTION = 30.0
-"""Seconds that a job whose time is over is kept for a last question where the service does not answer."""
+"""Seconds that a job whose time is up is kept for a last query while the service does not answer."""
 _ENDS_AT_ONCE = 200
-"""Jobs that are given up in one tick: after a long stop it may be the time of all."""
+"""Most jobs given up in one tick: after a long downtime the time of all of them may be up."""
 
 
 class Outcomes:
-    """What the questions about one project's jobs came to."""
+    """Interprets the failed queries about one project's jobs."""
 
     def __init__(self, context: ProjectContext, reports: Reports, answers: Answers, kinds: Kinds) -> None:
         self.health = ProjectHealth()
@@ -56,11 +56,11 @@ class Outcomes:
 
     @property
     def doubtful(self) -> bool:
-        """Whether single queries are to show first that the service answers at all."""
+        """Whether single queries have to show first that the service answers at all."""
         return self.refusals.open or (self.health.failures > 0 and self.health.lone is None)
 
     async def failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
-        """A single query gave no state. Where others are answered it is about this job, whatever it says."""
+        """Take a single query that returned no state. If other jobs are answered, it concerns only this job."""
         match error:
             case JobNotFound():
                 self.reached(watched)
@@ -68,9 +68,9 @@ class Outcomes:
             case Throttled():
                 self._answers.without_answer(watched, error, asked)
                 self._project_failed(error)
-            case AuthPaused():  # it was not asked: it keeps its place
+            case AuthPaused():  # nothing was sent: the job keeps its place
                 self._project_failed(error)
-            case Refused():  # the service answered; it is this query that it will not have
+            case Refused():  # the service answered, but refused this query
                 self._query_failed(watched, error, asked)
                 self.reached()
             case AuthRefused():
@@ -78,27 +78,27 @@ class Outcomes:
                 self._query_failed(watched, error, asked)
                 self._refused(error, watched.job_id, began=asked.began, worked=worked)
             case Unusable() if len(self._context.agenda) <= 1:
-                self._query_failed(watched, error, asked)  # the service answers: with one job no more is known
+                self._query_failed(watched, error, asked)  # the service answers; one job alone shows no more
             case _:
                 self._query_failed(watched, error, asked)
                 self._unreached(error, about=watched.job_id)
 
-    def list_failed(self, error: ApiError, tell: Callable[..., None]) -> None:
-        """A list gave an error. It is the list's own, if single queries are answered: they are asked next."""
+    def list_failed(self, error: ApiError, failed: Callable[..., None]) -> None:
+        """Take a list that failed. It is the list's own fault if single queries work, so they come next."""
         match error:
             case Throttled() | AuthPaused():
                 self._project_failed(error)
             case AuthRefused():
-                tell(str(error), for_good=False)
+                failed(str(error), for_good=False)
                 self._refused(error, None)
             case Refused() | JobNotFound():
                 self.reached()
-                tell(str(error), for_good=False)
+                failed(str(error), for_good=False)
             case ProjectFault() if is_not_offered(error):
-                tell(str(error), for_good=True)
+                failed(str(error), for_good=True)
             case _:
-                if not self.health.failures:  # those that were under way together count once
-                    tell(str(error), for_good=False)
+                if not self.health.failures:  # failures of concurrent requests count once
+                    failed(str(error), for_good=False)
                 self._unreached(error)
 
     def _project_failed(self, error: Throttled | AuthPaused) -> None:
@@ -119,7 +119,7 @@ class Outcomes:
 
     def _query_failed(self, watched: Watched, error: ApiError, asked: Asked) -> None:
         self._answers.without_answer(watched, error, asked)
-        watched.ask_in_list()  # lists may tell of it meanwhile
+        watched.ask_in_list()  # lists may still report on it
         level = log.warning if watched.failures == 1 else log.debug
         level(
             LogEvent.POLL_FAILED,
@@ -135,7 +135,7 @@ class Outcomes:
             log.warning(LogEvent.JOB_MISSING, project=self._context.project, job=watched.job_id, error=error)
         missing_since = watched.not_found(now)
         self._answers.without_answer(watched, error, asked)
-        watched.ask_singly(reason=Reason.UNKNOWN)  # only a single query tells whether it is there
+        watched.ask_singly(reason=Reason.UNKNOWN)  # only a single query shows whether it exists
         over = missing_since + self._context.limits.not_found_grace
         unsure = watched.guessed and not self._kinds.unknown_as(watched)  # it may be of another kind
         if now >= over and not unsure:
@@ -146,12 +146,12 @@ class Outcomes:
             watched.bring_forward(over)
 
     def reached(self, watched: Watched | None = None) -> None:
-        """The service answered; about `watched`, if it said something of one job."""
+        """Note that the service answered; about `watched`, if the answer was about one job."""
         self.answered_last = watched or self.answered_last
         if self.refusals.answered() and not self.health.down:
-            self._tell_recovered()
+            self._report_recovered()
         if self.health.failures:
-            self._tell_health(self.health.succeeded())
+            self._report_health(self.health.succeeded())
 
     def _unreached(self, error: ApiError, *, about: JobId | None = None) -> None:
         others = len(self._context.agenda) > 1
@@ -167,24 +167,24 @@ class Outcomes:
         )
         if error.retry_after is not None and self.health.lone is None:
             self._context.client.budget.pause_until(self._context.clock.monotonic() + error.retry_after)
-        self._tell_health(change, error)
+        self._report_health(change, error)
 
-    def _tell_health(self, change: Change | None, error: ApiError | None = None) -> None:
+    def _report_health(self, change: Change | None, error: ApiError | None = None) -> None:
         if change == "down":
             self._up.set(0)
             log.error(LogEvent.PROJECT_DOWN, project=self._context.project, error=error)
             self.tell(Event.PROJECT_DOWN, reason=str(error))
         elif change == "recovered":
             self._up.set(1)
-            self._tell_recovered()
+            self._report_recovered()
 
-    def _tell_recovered(self) -> None:
+    def _report_recovered(self) -> None:
         log.info(LogEvent.PROJECT_RECOVERED, project=self._context.project)
         self.tell(Event.PROJECT_RECOVERED)
 
     def choosing_broke(self, error: Exception) -> None:
-        """An error of wrapd's own before anything was asked: one of the jobs that are next may be what breaks it,
-        so they make room for the others."""
+        """Take an internal error that came before a query was chosen. One of the first jobs in line may cause it,
+        so they make room for others."""
         context = self._context
         context.defects.note("watch", error, project=context.project)
         for queue in JobQueue:
@@ -193,25 +193,25 @@ class Outcomes:
                 context.planner.put_back(first, context.clock.monotonic())
 
     async def expire(self) -> None:
-        """End tracking of the jobs whose time is over and about which the service says nothing.
+        """End tracking of jobs whose time is up and about which the service says nothing.
 
-        The others are given up by the answer that comes when their time is over: it may say that they ended.
+        Any other job gets one more query when its time is up, and is given up only if that shows no end.
         """
-        silent = self.health.down or self.refusals.told
+        silent = self.health.down or self.refusals.reported
         over = self._context.agenda.expired(self._context.clock.monotonic() - LAST_QUESTION)
         given_up = [watched for watched in over if silent or watched.last_error][:_ENDS_AT_ONCE]
         await asyncio.gather(*(self._give_up(watched) for watched in given_up))
 
     async def _give_up(self, watched: Watched) -> None:
-        watched.ask()  # no question begins meanwhile
+        watched.ask()  # so that no query begins meanwhile
         try:
             await self._answers.end(watched, Event.EXPIRED, reason=NOT_IN_TIME)
-        except Exception as error:  # noqa: BLE001 - the others' time is over too
+        except Exception as error:  # noqa: BLE001 - other jobs are ended all the same
             self._answers.defect(watched, error)
         finally:
             self._context.planner.put_back(watched, self._context.clock.monotonic())
 
     def tell(self, event: Event, **facts: str | float) -> None:
-        """Raise an operator event of the project, and have it stored."""
+        """Raise an operator event of the project and have it stored."""
         self._reports.tell(event, **facts)
         self._context.tasks.spawn("report", self._reports.flush(), project=self._context.project)

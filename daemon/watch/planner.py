@@ -1,7 +1,7 @@
-"""When each job of one project is due next: the learned rule or the simple one, the price, the pressure.
+"""When each job of one project is due next: by the learned rule or the fixed one, the price, and the pressure.
 
-Owns what the plan depends on besides the job: how many jobs share a list, whether the feed carries the news, and
-how far the budget falls short. Never asks anything.
+Owns what a plan depends on besides the job: how many jobs share a list, whether the feed carries the news, and how
+far the budget falls short. Sends no queries.
 """
 
 import random
@@ -18,19 +18,20 @@ from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FULL_LIST
 
 _NET_JITTER = 0.05
-"""Share by which the safety net's gaps are shortened at random."""
+"""Share by which the safety net's gaps are shortened at random, so that the jobs do not stay in step."""
 _SPARED = 0.5
-"""Share of the rate that the safety net may use where few jobs share a list, or none do."""
+"""Share of the rate that the safety net may use where lists hold few jobs or are not used."""
 _LATE, _LATE_AGAIN = 1.0, 0.25
-"""Seconds of waiting and lateness above which the price rises, and below which it falls."""
+"""Seconds of waiting and lateness above which the price rises, and below which it falls. The gap between the two
+keeps the price from swinging."""
 _FOLLOW_FIRST, FOLLOWED = 1.0, 60.0
-"""Seconds after a hint to the second question about a job that had not ended at the first, and to the last one;
-each gap is as long as all before."""
+"""Seconds from a hint to the second query of a job that had not ended at the first, and to the last such query.
+Each gap is as long as all before together."""
 _REST = 1.0
-"""Seconds of rest after a question at most, where no plan says more."""
-_BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once: this is hot
+"""Longest rest after a query, in seconds, where no plan requires more."""
+_BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once, for the hot path
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
-"""How the price moves, each second, and how far."""
+"""Factors by which the price rises and falls each second, and the most it may grow."""
 
 
 class Planner:
@@ -48,13 +49,13 @@ class Planner:
     ) -> None:
         self.plan = plan
         self.list_size = 1
-        """Jobs that a list is asked about at most; 1: lists by ids are not used."""
+        """Most jobs that share one list; 1 where lists by ids are not used."""
         self.behind_feed = False
-        """The feed carries the news: the rest is a safety net."""
+        """Whether the feed carries the news, so that all other queries are a safety net."""
         self.pressure = 1.0
-        """By how much the price is raised because the budget is too small for it."""
+        """Factor by which the price is raised because the budget is too small for it."""
         self.share = plan.price
-        """What a job's place in a list is worth now; `weigh` keeps it up to date."""
+        """What one job's place in a list is worth now. `weigh` keeps it up to date."""
         self._fixed = plan.strategy is Strategy.FIXED
         self._rate = rate
         self._agenda = agenda
@@ -65,12 +66,12 @@ class Planner:
         self._weighed_at = 0.0
 
     def adopt(self, plan: PollingPlan, *, rate: float) -> None:
-        """Plan in this way from now on, for a budget of `rate` requests a second."""
+        """Use this plan from now on, with a budget of `rate` requests a second."""
         self.plan, self._fixed, self._rate = plan, plan.strategy is Strategy.FIXED, rate
 
     def latest(self, watched: Watched) -> float:
-        """The latest moment at which a job may be due that was looked at under another plan (monotonic seconds);
-        no bound for one that failed: its wait has a reason of its own."""
+        """Return the latest moment at which a job planned under another plan may be due (monotonic seconds). A job
+        that failed is not bounded: its wait has its own reason."""
         if watched.looked is None or watched.failures:
             return watched.expires
         rails = self.plan.rails
@@ -84,14 +85,15 @@ class Planner:
 
     @property
     def places(self) -> int:
-        """How many jobs share a list now, at least 1."""
+        """How many jobs share a list now; at least 1."""
         return max(1, min(self.list_size, self._agenda.listed))
 
     @property
     def net_interval(self) -> float:
-        """Seconds in which the safety net comes round, behind the feed."""
-        a_second = min(FULL_LIST, self.list_size * self._rate * _SPARED)
-        return max(self.plan.rails.max_interval, self._agenda.listed / a_second)
+        """Seconds that one round of the safety net takes behind the feed: `max_interval`, or longer where there
+        are more jobs than its share of the rate, and at most one full list a second, can cover in that time."""
+        jobs_per_second = min(FULL_LIST, self.list_size * self._rate * _SPARED)
+        return max(self.plan.rails.max_interval, self._agenda.listed / jobs_per_second)
 
     @property
     def net_pace(self) -> float:
@@ -99,61 +101,56 @@ class Planner:
         return self.net_interval * (1 - _NET_JITTER) * self.list_size / max(self.list_size, self._agenda.listed)
 
     def key(self, kind: Kind) -> ClassKey:
-        """The class of a kind's jobs."""
+        """Return the class of a kind's jobs. Cached, so that all jobs share one tuple."""
         key = self._keys.get(kind.name)
         if key is None:
             key = self._keys[kind.name] = (str(self._project), kind.name)
         return key
 
     def law(self, watched: Watched) -> Law:
-        """How long jobs like this one take."""
-        durations = self._durations()
-        if watched.law is None or watched.law_of is not durations:
-            law = durations.law(self.key(watched.kind), watched.length)
-            watched.keep_law(law, durations)
-            return law
-        return watched.law
+        """Return how long jobs like this one take. Never kept: a job would pin the fit that its law belongs to."""
+        return self._durations().law(self.key(watched.kind), watched.length)
 
     def area(self, watched: Watched, now: float) -> float:
-        """The expected undetected delay of a job, in seconds, as of now."""
+        """Return the expected undetected delay of a job as of now, in seconds."""
         if watched.looked is None:
             return self.price
         seconds = max(0.0, now - watched.looked)
         return undetected(self.law(watched), elapsed=watched.elapsed, seconds=seconds, waited=watched.waited)
 
     def ends_soon(self, watched: Watched, now: float) -> float:
-        """The chance that the job ends within a second."""
+        """Return the probability that the job ends within the next second."""
         if watched.start is not None:
             return self.law(watched).ended(max(0.0, now - watched.start), 1.0)
         return self.law(watched).waiting_ended(max(0.0, now - watched.since), 1.0)
 
     def plan_next(self, watched: Watched, now: float, *, failed: bool = False, floor: float = 0.0) -> None:
-        """Decide when the job is due next, after a question at `now` (`failed`: without an answer).
+        """Decide when the job is due next, after a query at `now` (`failed`: one without an answer).
 
-        `floor` is what the service asked to wait at least, in seconds.
+        `floor` is the wait in seconds that the service asked for; the job is not due before it is over.
         """
         watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
         due = now + max(gap, floor)
-        if now < watched.expires < due:  # a last question when its time is over
+        if now < watched.expires < due:  # a last query when its time is up
             due, reason = max(watched.expires, now + floor), Reason.LAST
         since = now - watched.hinted
         if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
-            due, reason = again, Reason.HINT  # it was said to have ended: the service's answers may lag a little
+            due, reason = again, Reason.HINT  # reported to have ended: the service's answers may lag behind
         watched.plan(due, reason)
 
     def earliest(self, now: float) -> float:
-        """Before when no job is due again after a question that ended at `now`, whatever came of it."""
+        """Return the moment before which no job is due again after a query that ended at `now`."""
         return now + min(_REST, self.plan.rails.min_interval)
 
     def put_back(self, watched: Watched, now: float, *, by_list: bool = False) -> None:
-        """Give a job that was asked about back to the agenda, due as planned and not at once."""
+        """Give a job back to the agenda after its query, due as planned but not at once."""
         self._agenda.put_back(watched, earliest=self.earliest(now), by_list=by_list)
 
     def weigh(self, now: float, *, starved: float) -> None:
-        """Once a second: the price at which jobs are planned rises while questions have waited for the budget
-        (`starved`, seconds) and jobs are late by it; it falls when they are not. So the budget goes to those that
-        need it most, however small it is."""
+        """Adjust the price; acts once a second. It rises while queries have waited for the budget (`starved`,
+        seconds) and jobs are late because of it, and falls when neither is so. However small the budget, it then
+        goes to the jobs that need it most."""
         self.share = self.price / self.places
         if now - self._weighed_at < 1.0:
             return
@@ -165,8 +162,8 @@ class Planner:
             self.pressure = max(1.0, self.pressure * _FALL)
 
     def ready(self, watched: Watched, now: float) -> bool:
-        """Whether a request for this job alone is worth its price now. Under pressure a job is planned for later:
-        it is asked early where the budget has room after all."""
+        """Whether a request for this job alone is worth its price now. Under pressure jobs are planned late; one
+        of them is queried early where the budget has room after all."""
         if watched.due <= now or self.pressure == 1.0 or watched.looked is None:
             return watched.due <= now
         return now - watched.looked >= self.plan.rails.min_interval and self.area(watched, now) >= self.plan.price

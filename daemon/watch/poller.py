@@ -1,12 +1,14 @@
-"""Asks about the jobs of one project: takes the question that is worth most, within the budget.
+"""Polls the jobs of one project: starts the query that is worth most, within the budget.
 
-Owns when a question starts; `choosing` says which, `asking` asks it, and `outcomes` says what an error means.
-Never formats a message, never lets an error of our own (the store's, a bug's) become a job's state.
+Owns when a query starts. `choosing` picks it, `asking` sends it, and `outcomes` interprets errors. Formats no
+messages, and never lets an internal error (of the store, or a bug) become a job's state.
 """
 
 import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from daemon.domain.events import Event
+from daemon.domain.events import Event, Json
 from daemon.domain.jobs import JobId
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
@@ -28,13 +30,13 @@ from daemon.watch.trust import FeedTrust, IdListTrust
 log = logger(__name__)
 
 _OVERLOAD_PATIENCE = 60.0
-"""Seconds for which jobs must be late before the operators hear of it."""
+"""Seconds for which jobs must be late before the operators are notified."""
 _NEXT_IN_LINE = 0.002
-"""Seconds at least until the budget is looked at again after somebody went first."""
+"""Shortest wait before the budget is tried again after a request with priority took the permit (seconds)."""
 
 
 class Poller:
-    """The jobs of one project. `pump` starts what is worth asking; everything else follows from the answers."""
+    """The jobs of one project. `pump` starts whatever is worth a query; the rest follows from the answers."""
 
     def __init__(self, context: ProjectContext, *, operators: Operators) -> None:
         self.context = context
@@ -65,12 +67,12 @@ class Poller:
         self._stopping = False
         self._overload = Overload(limit=self.planner.plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
         self.late = 0.0
-        """Seconds for which the most overdue job had waited at the last checkpoint."""
+        """Seconds by which the most overdue job was late at the last checkpoint."""
         self._late = context.metrics.lateness.labels(context.project)
 
     def adopt(self, *, routing: Routing, plan: PollingPlan, limits: Limits, way_changed: bool) -> None:
-        """Go on by these settings. `way_changed`: requests go another way to the same project (keys, proxy, …).
-        What is known of the jobs, and of the service, stays."""
+        """Continue with these settings. `way_changed`: requests reach the same project in another way (keys,
+        proxy, …). What is known of the jobs and the service is kept."""
         context, before = self.context, self.planner.plan
         longer = limits.give_up_after - context.limits.give_up_after
         context.routing, context.limits = routing, limits
@@ -89,12 +91,12 @@ class Poller:
     # Which jobs
 
     def add(self, watched: Watched, *, anew: bool = False) -> None:
-        """Take up a job; `anew`: a command tracked it just now."""
+        """Take up a job. `anew`: a command has just tracked it."""
         self.chooser.add(watched, anew=anew)
 
     def hint(self, job_id: JobId) -> bool:
-        """Ask about the job now, within the budget: somebody outside says that it ended. Once a second at most;
-        what comes sooner is asked when that is over. False where the job is not watched."""
+        """Query a job now, within the budget, because something outside says that it ended. At most once a second:
+        a hint that comes sooner is served when that second is over. Returns False if the job is not watched."""
         watched = self.agenda.get(job_id)
         if watched is None:
             return False
@@ -102,11 +104,11 @@ class Poller:
             self.pump()
         return True
 
-    # When a question starts
+    # When a query starts
 
     def pump(self) -> None:
-        """Start every question that is due and that the budget, the cap and the project's health allow. Never
-        raises: what breaks costs the jobs that are next their turn."""
+        """Start every query that is due and that the budget, the cap and the project's health allow. Never raises:
+        an internal error only makes the first jobs in line lose their turn."""
         try:
             self._pump()
         except Exception as error:  # noqa: BLE001
@@ -128,7 +130,7 @@ class Poller:
                 return
             priority = self.chooser.priority(now)
             free_at = budget.next_at()
-            if now < free_at or not budget.is_next(priority):  # who completes an alert goes before other questions
+            if now < free_at or not budget.is_next(priority):  # requests that complete an alert go first
                 self._progress.rested(now)
                 self._starve(now, max(free_at, now + _NEXT_IN_LINE))
                 return
@@ -146,8 +148,8 @@ class Poller:
             self._progress.rested(now)
 
     def _starve(self, now: float, until: float | None = None) -> None:
-        """A question has to wait. Pump again when the budget has its next permit (`until`): the tick alone would
-        be too coarse a pace."""
+        """Note that a query has to wait. Pump again when the budget has its next permit (`until`): the poll tick
+        alone would be too coarse and leave permits unused."""
         if self._starved_since is None:
             self._starved_since = now
         if until is not None and self._timer is None:
@@ -157,10 +159,10 @@ class Poller:
         self._timer = None
         self.pump()
 
-    # How it gets on
+    # How it is doing
 
     def note_lateness(self) -> float:
-        """Seconds for which the most overdue job has waited; told to the operators when it lasts."""
+        """Return by how many seconds the most overdue job is late. Notifies the operators when that lasts."""
         now = self.context.clock.monotonic()
         starved = self._starved_since is not None and now >= self.health.paused_until
         due = self.agenda.first_due()
@@ -172,29 +174,57 @@ class Poller:
         return late
 
     def progress(self, now: float) -> float:
-        """The monotonic moment of the last progress: a question ended with an answer or a foreseen error; or,
-        after such a one, nothing was due, or the budget or the project's pause held the next one back. `now` for
-        a project without jobs."""
+        """The monotonic moment of the last progress: a query ended with an answer or an expected error; or, since
+        then, nothing was due, or the budget or the project's pause held the next query back. `now` for a project
+        without jobs."""
         return self._progress.at if len(self.agenda) else now
 
     def moved(self, now: float) -> float:
-        """The same, errors of wrapd's own included: a project that has not moved for long hangs."""
+        """The same, counting internal errors too: a project that has not moved for long hangs."""
         return self._progress.moved if len(self.agenda) else now
 
-    # The end
+    def status(self, now: float, wall: datetime) -> Mapping[str, Json]:
+        """Return the facts of the project's watch as of `now` (monotonic seconds) and `wall` (UTC), as stored for
+        commands. Also sets its gauges."""
+        feed, id_lists, planner = self.feed.trust, self.id_lists.trust, self.planner
+        budget, metrics = self.context.client.budget, self.context.metrics
+        metrics.feed_trusted.labels(self.project).set(feed.trusted)
+        metrics.batch_size.labels(self.project).set(planner.list_size)
+        metrics.price.labels(self.project).set(planner.price)
+        metrics.request_rate.labels(self.project).set(budget.current_rate(now))
+        again = None if feed.again_at is None else wall + timedelta(seconds=feed.again_at - now)
+        return {
+            "feed": feed.standing,
+            "feed_reason": feed.reason,
+            "feed_again_at": None if again is None else again.isoformat(),
+            "feed_carries_news": self.feed.carries_news,
+            "batch": "auto" if planner.plan.batch else "off",
+            "batch_size": planner.list_size,
+            "batch_reason": id_lists.reason,
+            "price": planner.plan.price,
+            "pressure": round(planner.pressure, 3),
+            "net_interval": planner.net_interval,
+            "rate": round(budget.current_rate(now), 3),
+            "usage": round(budget.usage(now), 3),
+            "jobs": len(self.agenda),
+            "late_seconds": round(self.late, 1),
+            "up": not self.health.down,
+        }
+
+    # Stopping
 
     async def idle(self) -> None:
-        """Wait until nothing is under way. Only tests need it: the daemon never is idle for long."""
+        """Wait until nothing is under way. For tests only: a daemon with jobs is never idle for long."""
         await self.context.tasks.wait()
 
     def halt(self) -> None:
-        """Start nothing more."""
+        """Start no more queries."""
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
 
     async def stop(self, *, patience: float) -> None:
-        """Start nothing more; wait `patience` seconds for what is under way, then cancel it."""
+        """Start no more queries; wait up to `patience` seconds for what is under way, then cancel it."""
         self.halt()
         await self.context.tasks.end(patience=patience)
         await self.kinds.stop()

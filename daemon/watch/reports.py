@@ -1,7 +1,7 @@
-"""What the operators hear of one project: each outbreak once, and each end of one once.
+"""Operator events of one project: each outbreak is reported once, and so is its end.
 
-Owns the words of the watch for its operator events. Never looks at a job's answers, and never stores anything:
-`daemon.operators` keeps what was raised until the store has it.
+Owns the facts of these events. Looks at no answers and stores nothing: `daemon.operators` keeps what was raised
+until the store has it.
 """
 
 from daemon.domain.events import Event, Json, OperatorAlert
@@ -20,11 +20,11 @@ class Reports:
         self._operators = operators
 
     def tell(self, event: Event, **facts: Json) -> None:
-        """Raise an operator event; it is unique for the moment at which it happened. `flush` stores it."""
+        """Raise an operator event, unique for the moment at which it happened. `flush` stores it."""
         self._operators.tell(event, f"project/{self._project}", project=self._project, **facts)
 
     def defect(self, watched: Watched, error: Exception) -> None:
-        """An error of wrapd's own keeps coming back at one job."""
+        """Report an internal error that keeps recurring for one job."""
         self._operators.tell(
             Event.DEFECT,
             f"project/{self._project}/job/{watched.job_id}",
@@ -35,11 +35,11 @@ class Reports:
         )
 
     async def flush(self) -> None:
-        """Store what was raised. What the store does not take is kept for the next time."""
+        """Store what was raised. Whatever the store does not take is kept for the next time."""
         await self._operators.flush()
 
     def unknown_state(self, watched: Watched, move: Moved) -> tuple[OperatorAlert, ...]:
-        """What is told together with a move into a state that no document names."""
+        """Return the operator alert for a move into an undocumented state."""
         if not move.unknown:
             return ()
         return (
@@ -47,10 +47,6 @@ class Reports:
                 event=Event.UNKNOWN_STATE,
                 key=f"project/{self._project}/state/{move.after}",
                 project=self._project,
-                facts={
-                    "state": move.after,
-                    "job_id": watched.job_id,
-                    "observed_at": move.observed_at.isoformat(),
-                },
+                facts={"state": move.after, "job_id": watched.job_id, "observed_at": move.observed_at.isoformat()},
             ),
         )

@@ -1,4 +1,4 @@
-"""What the watch is told: how jobs are chosen to be asked about. Plain values, from the config's `[polling]`."""
+"""Settings of the watch: how jobs are chosen to be queried. Plain values from the config's `[polling]`."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ from daemon.domain.planning import Rails, Strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollingPlan:
-    """When to ask. `price` is how many seconds of undetected delay a request is worth.
+    """When to query. `price`: the seconds of undetected delay that a request is worth.
 
-    `feed` and `batch` say whether lists may be used at all; where they may, each is proven while it runs.
+    `feed` and `batch`: whether the feed and lists by ids may be used at all. If so, each has to prove itself.
     """
 
     rails: Rails = field(default_factory=Rails)

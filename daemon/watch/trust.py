@@ -1,31 +1,35 @@
-"""Whether lists may be relied on: pure state machines, told what the answers were. Moments are monotonic seconds.
+"""Whether lists can be relied on: pure state machines fed with what the answers were. Moments are monotonic
+seconds.
 
-`FeedTrust`: the list of ended jobs carries the news only after it proved itself, and until it is caught at a miss.
-`IdListTrust`: how many job ids a list may be asked about.
+`FeedTrust`: the list of ended jobs carries the news only once it has proved itself, and until it misses an end.
+`IdListTrust`: how many job ids one list may be queried for.
+
+Both forgive: what was distrusted or limited gets another trial after a pause, which doubles each time. The service
+may have been fixed, and a wrong verdict would otherwise cost requests until the next restart.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 _FIRST_PAUSE, _LAST_PAUSE = 600.0, 86400.0
-"""Seconds for which something distrusted is left alone: at first, doubling, at most."""
+"""Seconds for which something distrusted is left alone: the first pause, doubled each time up to the last."""
 _ENDS, _SWEEPS = 20, 2
-"""What a feed must show to be trusted: ends, or clean sweeps of the safety net."""
+"""What a feed must show on trial: so many ends, or rounds of the safety net without a miss."""
 _INCOMPLETE = 3
-"""Reads in a row that could not be completed: the feed is of no use."""
+"""Consecutive incomplete reads after which the feed is distrusted."""
 _FAILURES = 3
-"""Lists in a row that failed while single queries work."""
+"""Consecutive failed lists, while single queries work, after which lists are distrusted."""
 FULL_LIST = 100
 """The most jobs that a list holds (list operation: `limit` is 1 to 100)."""
 _FEW, _FEW_SHARE = 3, 0.1
-"""Jobs that may be missing from an answer without doubt about the list itself."""
+"""Jobs that may be missing from an answer, as a number and as a share, before the list itself is doubted."""
 _EMPTY = 3
-"""Answers without any of at least `_EMPTY_FROM` jobs, in a row, after which ids are not used."""
+"""Consecutive answers that hold none of at least `_EMPTY_FROM` jobs, after which lists by ids are not used."""
 _EMPTY_FROM = 10
 
 
 class Feed(StrEnum):
-    """How a feed stands."""
+    """The standing of a feed."""
 
     OFF = "off"
     TRIAL = "trial"
@@ -35,13 +39,13 @@ class Feed(StrEnum):
 
 @dataclass(slots=True)
 class Pauses:
-    """How long something is left alone that proved wrong: doubling, and forgotten after a day of good service."""
+    """Growing pauses for something that proved wrong. They start anew after a day of good service."""
 
     next: float = _FIRST_PAUSE
     begun: float = 0.0
 
     def begin(self, now: float, *, good_since: float | None) -> float:
-        """The moment at which to try again."""
+        """Begin the next pause and return the moment at which to try again."""
         if good_since is not None and now - good_since >= _LAST_PAUSE:
             self.next = _FIRST_PAUSE
         again = now + self.next
@@ -57,7 +61,7 @@ class FeedTrust:
         self.reason: str | None = None if on else "polling.feed is off"
         self.again_at: float | None = None
         self.ends = 0
-        """Ends that the feed showed since the trial began."""
+        """Ends that the feed has shown since the trial began."""
         self.sweeps = 0
         self._incomplete = 0
         self._failures = 0
@@ -69,24 +73,25 @@ class FeedTrust:
         return self.standing is Feed.TRUSTED
 
     def usable(self, now: float) -> bool:
-        """Whether it may be read; a distrusted one gets another trial when its time has come."""
+        """Whether it may be read. Puts a distrusted feed on trial again once its pause is over."""
         if self.standing is Feed.DISTRUSTED and self.again_at is not None and now >= self.again_at:
             self.standing, self.again_at = Feed.TRIAL, None
             self._begin_anew()
         return self.standing in (Feed.TRIAL, Feed.TRUSTED)
 
     def showed_end(self, now: float) -> bool:
-        """An end was in the feed as it should be. True when this makes the feed trusted."""
+        """Note an end that the feed showed as it should. Returns whether this makes the feed trusted."""
         self.ends += 1
         return self._judge(now)
 
     def swept(self, now: float) -> bool:
-        """Every job was looked at since the last time, and the feed missed none. True when it becomes trusted."""
+        """Note that every job was queried since the last sweep and the feed missed no end. Returns whether this
+        makes the feed trusted."""
         self.sweeps += 1
         return self._judge(now)
 
     def read(self, *, complete: bool, why: str, now: float) -> bool:
-        """A read ended. True when incomplete ones are too many and the feed is distrusted for it (`why`)."""
+        """Note a read. Returns whether the feed is distrusted because too many were incomplete (`why`)."""
         self._failures = 0
         self._incomplete = 0 if complete else self._incomplete + 1
         if self._incomplete < _INCOMPLETE:
@@ -95,7 +100,8 @@ class FeedTrust:
         return True
 
     def failed(self, why: str, now: float, *, for_good: bool) -> bool:
-        """A read gave an error while other questions were answered. True when the feed is distrusted for it."""
+        """Note a read that failed while other queries were answered. Returns whether the feed is distrusted for
+        it. `for_good`: the error will not go away, so the first one is enough."""
         self._failures += 1
         if not for_good and self._failures < _FAILURES:
             return False
@@ -119,7 +125,7 @@ class FeedTrust:
 
 
 class IdListTrust:
-    """How many jobs of a project a list may be asked about; 1 where lists by ids are of no use."""
+    """How many jobs of a project one list may be queried for; 1 where lists by ids are of no use."""
 
     def __init__(self, *, on: bool) -> None:
         self.size = FULL_LIST if on else 1
@@ -129,14 +135,14 @@ class IdListTrust:
         self._empty = 0
         self._failures = 0
         self._size_before: int | None = None
-        """The size before an answer lacked many jobs and a cap was guessed from it; None: no such guess."""
+        """The size before a cap was guessed from an answer that lacked many jobs; None without such a guess."""
         self._no_cap = False
-        """The guess was wrong: fewer jobs in a list were lacked just as often."""
+        """The guess was wrong: shorter lists lacked just as many jobs."""
         self._good_since: float | None = None
         self._pauses = Pauses()
 
     def usable(self, now: float) -> int:
-        """How many jobs a list may hold now; after a while what was limited gets another trial."""
+        """Return how many jobs a list may hold now. Lifts a limit once its pause is over."""
         if self.again_at is not None and now >= self.again_at:
             self.size, self.again_at = FULL_LIST, None
             self._size_before, self._no_cap = None, False
@@ -146,18 +152,18 @@ class IdListTrust:
     def answered(
         self, *, asked: int, found: int, missing: int, foreign: int, now: float, stale: int = 0
     ) -> str | None:
-        """Note an answer about `asked` jobs that held `found` of them and `foreign` others. `missing` are those of
-        the rest that no earlier answer lacked; of `stale` ones it told less than was known. Says what was learned
-        against the list, None where nothing was."""
+        """Note an answer for `asked` jobs that held `found` of them and `foreign` others. `missing` of the absent
+        jobs were lacked by no earlier answer, and `stale` entries say less than was known already. Returns what
+        was learned against the list, or None."""
         self._failures = 0
         if stale > max(_FEW, asked * _FEW_SHARE) or stale * 2 > asked:
-            return self._limit(1, "lists tell of what was known to be over", now)
+            return self._limit(1, "lists show ended jobs as unfinished", now)
         self._empty = self._empty + 1 if found == 0 and asked >= _EMPTY_FROM else 0
         many = missing > max(_FEW, asked * _FEW_SHARE)
         if (many and foreign >= missing) or (missing * 2 > asked and foreign * 2 >= missing):
-            return self._limit(1, "lists take no notice of job_ids", now)
+            return self._limit(1, "lists ignore job_ids", now)
         if self._empty >= _EMPTY:
-            return self._limit(1, "lists by job_ids come empty", now)
+            return self._limit(1, "lists by job_ids are empty", now)
         if found and many and not self._no_cap:
             return self._guess_cap(asked, found, now)
         if self._good_since is None and found == asked:
@@ -167,30 +173,31 @@ class IdListTrust:
         return None
 
     def refused(self, asked: int, now: float) -> str:
-        """The service would not take a list of so many."""
+        """Note that the service refused a list of so many jobs. Returns what was learned."""
         return self._limit(asked // 2, f"a list of {asked} job_ids is refused", now)
 
     def failed(self, why: str, now: float, *, for_good: bool) -> str | None:
-        """A list gave an error while single queries work. Says why, when ids are given up for it."""
+        """Note a list that failed while single queries work. Returns why if lists are given up for it."""
         self._failures += 1
         if not for_good and self._failures < _FAILURES:
             return None
         return self._limit(1, why, now)
 
     def _guess_cap(self, asked: int, found: int, now: float) -> str:
-        """A list lacked many jobs: it may hold no more than it did. If one of so few lacks many again, they are
-        missing for another reason, and lists stay as useful as they are for the others."""
+        """A list that lacked many jobs may have a cap below what was requested. If so short a list again lacks
+        many, there is no cap: they are missing for another reason, and long lists remain useful for the other
+        jobs."""
         if self._size_before is None:
             self._size_before = self.size
             return self._limit(found, f"a list held {found} of {asked} jobs asked for", now)
         self.size, self._size_before, self._no_cap = self._size_before, None, True
-        self.reason = "lists lack some jobs, however few are asked for"
+        self.reason = "lists lack some jobs, however few are requested"
         return self.reason
 
     def _limit(self, size: int, why: str, now: float) -> str:
         self.size = max(1, min(size, self.size))
         self.reason = why
-        if self.again_at is None:  # a size that is found in steps is one limit
+        if self.again_at is None:  # a size found by halving step by step counts as one limit: it doubles no pause
             self.again_at = self._pauses.begin(now, good_since=self._good_since)
         self._good_since = None
         self._empty = self._failures = 0

@@ -1,7 +1,7 @@
 """Brings the tracked jobs of the store to their pollers, and the pollers' bookkeeping back to the store.
 
-Owns the load at start, the changes that commands make while the daemon runs, and the checkpoint. Never asks the
-API itself.
+Owns the load at start, changes that commands make while the daemon runs, and the checkpoint. Never queries the
+API.
 """
 
 import asyncio
@@ -25,27 +25,26 @@ from daemon.watch.job import Watched
 from daemon.watch.learning import Learning, elapsed_of, production_began
 from daemon.watch.planner import FOLLOWED
 from daemon.watch.poller import Poller
-from daemon.watch.status import status_of
 
 log = logger(__name__)
 T = TypeVar("T")
 
 _PAGE = 5000
 _TAKEN = 2000
-"""Jobs that commands changed and that one transaction takes."""
+"""Most changed jobs that one transaction takes."""
 _SLICE = 250
-"""The same, noticed without a pause: asking and sending wait for no more than these."""
+"""Most of them that are processed without yielding: queries and sends wait no longer than for these."""
 _FEW = 20
-"""Jobs of such a slice of which each has a line in the log; of more it has their number."""
+"""Most jobs of such a slice that are logged one by one; of more only their number is logged."""
 _MOST_HINTS = 1000
-"""Jobs that nobody watches for which hints are kept."""
+"""Most unwatched jobs for which hints are kept."""
 _CHUNK = 2000
-"""Jobs whose bookkeeping is written at once: what is urgent waits for no more than these."""
+"""Most jobs whose bookkeeping is written at once: urgent writes wait no longer than for these."""
 
 
 class Watcher:
-    """All projects' pollers, fed from the store. `pollers` is the caller's: projects may come and go in it (`join`
-    and `leave`)."""
+    """All projects' pollers, fed from the store. `pollers` belongs to the caller, who may add and remove projects
+    (`join` and `leave`)."""
 
     def __init__(
         self,
@@ -67,28 +66,27 @@ class Watcher:
         self._tasks = Tasks("watch", defects)
         self._noticing = self._again = False
         self._changed: deque[WatchRow] = deque()
-        """Taken from the store, and not noticed yet. The writer's thread adds to it."""
+        """Taken from the store but not processed yet. The writer's thread appends to it."""
         self._hints: dict[tuple[ProjectName, JobId], float] = {}
-        """When somebody outside asked for jobs that nobody watched (monotonic seconds)."""
+        """When hints came for jobs that were not watched (monotonic seconds)."""
         self._joining: set[ProjectName] = set()
-        """Projects whose jobs are to be taken up from the store."""
+        """Projects whose jobs have yet to be taken up from the store."""
         for poller in pollers.values():
             poller.kinds.on_found = self.notice_soon
 
     def join(self, project: ProjectName) -> None:
-        """A project has come: its jobs are taken up from the store, beside everything else."""
+        """Note that a project was added. Its jobs are taken up from the store in the background."""
         self._pollers[project].kinds.on_found = self.notice_soon
         self._joining.add(project)
         self.notice_soon()
 
     async def leave(self, poller: Poller) -> None:
-        """End a poller that is not among `pollers` any more: it asks no more from now on. Its jobs stay in the
-        store, with what is known of them."""
+        """Stop a poller that is no longer among `pollers`. Its jobs and what is known of them stay stored."""
         await poller.stop(patience=0)
         await self._flush(list((_drain(poller.answers.moved) | _drain(poller.answers.touched)).values()))
 
     async def load(self) -> int:
-        """Take up every active job, the first ones being asked while the rest is read. Returns how many.
+        """Take up every active job and return their number. The first are queried while the rest is still read.
 
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
@@ -105,7 +103,7 @@ class Watcher:
         return count
 
     async def _active(self) -> AsyncIterator[WatchRow]:
-        """Every active job of the store; after each page what is due is started."""
+        """Yield every active job of the store. Starts what is due after each page."""
         after = 0
         while page := await self._store.read_async(partial(_page_of_active, after=after)):
             for row in page:
@@ -114,7 +112,7 @@ class Watcher:
             self.pump()
 
     async def _take_up(self) -> None:
-        """Take up the jobs of the projects that have come. Raises StoreError; the rest is for the next time."""
+        """Take up the jobs of added projects. Raises StoreError: the rest is left for the next time."""
         joining = {name for name in self._joining if name in self._pollers}
         if joining:
             async for row in self._active():
@@ -128,7 +126,7 @@ class Watcher:
             poller.pump()
 
     async def tick(self) -> None:
-        """The poll tick: start what is due, end what is over."""
+        """Run the poll tick: start what is due, end what is over."""
         for project, poller in tuple(self._pollers.items()):
             try:
                 poller.pump()
@@ -138,8 +136,8 @@ class Watcher:
                 self._defects.note("watch", error, project=project)
 
     def hint(self, project: ProjectName, job_id: JobId) -> bool:
-        """Have a job asked about at once, within the budget. False where nobody watches it: if that changes within
-        a minute, it is asked about like one that was watched."""
+        """Have a job queried at once, within the budget. Returns False if it is not watched. If it is taken up
+        within a minute, the hint still counts."""
         poller = self._pollers.get(project)
         if poller is None:
             return False
@@ -152,7 +150,7 @@ class Watcher:
         return False
 
     def eta(self, row: JobRow, at: datetime) -> Eta | None:
-        """What remains of a job's production as of `at`, by jobs like it; None where nobody can say."""
+        """Estimate what remains of a job's production as of `at`, from similar jobs; None if unknown."""
         if row.tracking is not Tracking.ACTIVE or row.state != State.PROCESSING:
             return None
         elapsed = elapsed_of(row, at)
@@ -161,8 +159,8 @@ class Watcher:
         return eta(self._learning.durations, (str(row.project), row.kind), row.expected_length, elapsed)
 
     def notice_soon(self) -> None:
-        """Take up what was tracked a moment ago, at once and not at the next tick. Does not wait for it."""
-        self._again = True  # what is tracked while this is under way may come too late for it
+        """Take up newly tracked jobs in the background now, rather than at the next tick."""
+        self._again = True  # the task under way may already have passed the newest changes
         if not self._noticing:
             self._noticing = True
             self._tasks.spawn("notice", self._notice_now())
@@ -179,7 +177,7 @@ class Watcher:
             self._noticing = False
 
     async def take_changes(self) -> None:
-        """Notice what commands changed since the last time: jobs tracked, taken up again, stopped."""
+        """Process what commands changed since the last time: jobs tracked, taken up again, stopped."""
         await self._take_up()
         await self._notice_changes()
         for project, poller in self._pollers.items():
@@ -189,7 +187,7 @@ class Watcher:
         await self._learn()
 
     async def _notice_changes(self) -> None:
-        """All that was changed until now, however much it is."""
+        """Process all changes made so far, however many."""
         while await self._notice_some() == _TAKEN:
             pass
 
@@ -201,7 +199,7 @@ class Watcher:
 
         try:
             return await self._store.write(take)
-        finally:  # the store gives each once: what was taken is noticed, whatever became of the rest
+        finally:  # the store returns each change once: those taken are processed even if the write then failed
             while self._changed:
                 rows = [self._changed.popleft() for _ in range(min(_SLICE, len(self._changed)))]
                 _report([(event, row) for row in rows if (event := self._safely(self._notice, row)) is not None])
@@ -209,15 +207,15 @@ class Watcher:
                 await asyncio.sleep(0)
 
     def _safely(self, do: Callable[[WatchRow], T], row: WatchRow) -> T | None:
-        """What `do` gives for a job; None, where it met an error of wrapd's own: that keeps no other job back."""
+        """Return `do(row)`, or None after an internal error, which then costs no other job anything."""
         try:
             return do(row)
-        except Exception as error:  # noqa: BLE001 - it costs this job
+        except Exception as error:  # noqa: BLE001 - costs this job only
             self._defects.note("watch", error, project=row.project, job=row.job_id)
             return None
 
     async def checkpoint(self) -> None:
-        """Store when each job was last asked and when it will be next, and how each project's watch stands."""
+        """Store when each job was last queried and is next due, and the status of each project."""
         try:
             for poller in tuple(self._pollers.values()):
                 poller.note_lateness()
@@ -228,7 +226,7 @@ class Watcher:
             await self._store_status()
 
     async def stop(self, *, patience: float) -> None:
-        """Let the queries under way end (`patience` seconds at most), then checkpoint."""
+        """Let queries under way end (`patience` seconds at most), then checkpoint."""
         await self._tasks.end(patience=patience)
         await asyncio.gather(*(poller.stop(patience=patience) for poller in self._pollers.values()))
         if self._store.writer_health().oldest_wait < patience:  # bookkeeping is not worth waiting for a lock
@@ -240,8 +238,8 @@ class Watcher:
         await asyncio.gather(*(poller.stop(patience=0) for poller in self._pollers.values()))
 
     def _notice(self, row: WatchRow) -> LogEvent | None:
-        """Take up a job that a command tracked, drop one that it stopped; one that is watched already was tracked
-        before the load. Returns what is to be logged of it."""
+        """Take up a job that a command tracked, or drop one that it stopped. Does nothing for a job that is
+        watched as the row says: it was tracked before the load. Returns the event to log, or None."""
         self._leave_others(row)
         poller = self._pollers.get(row.project)
         if row.tracking != Tracking.ACTIVE:
@@ -252,13 +250,13 @@ class Watcher:
         return LogEvent.JOB_TAKEN if self._take(row, anew=True) else LogEvent.JOBS_STRAY
 
     def _leave_others(self, row: WatchRow) -> None:
-        """A person may have moved the job from another project, which asks about it no more then."""
+        """Drop the job in other projects: a person may have moved it here from one of them."""
         for project, poller in self._pollers.items():
             if project != row.project and _forget(poller, row.job_id, row=row.id):
                 log.info(LogEvent.JOB_DROPPED, project=project, job=row.job_id)
 
     def _is_watched(self, row: WatchRow) -> bool:
-        """Whether the job is in the agenda as the row says."""
+        """Whether the agenda holds the job as the row describes it."""
         poller = self._pollers.get(row.project)
         watched = poller.agenda.get(row.job_id) if poller is not None else None
         if watched is None or (watched.job, watched.kind.name, watched.episode) != (row.id, row.kind, row.episode):
@@ -307,17 +305,17 @@ class Watcher:
         )
 
     async def _learn(self) -> None:
-        """Fit the production times anew where it is time. What was learned stays where that fails."""
+        """Refit the production times when it is time. What was learned is kept if that fails."""
         try:
             await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
         except StoreError as error:
             self._store_errors.note(error)
-        except Exception as error:  # noqa: BLE001 - it costs foresight
+        except Exception as error:  # noqa: BLE001 - costs foresight only
             self._defects.note("watch", error)
 
     async def _store_status(self) -> None:
         now, at = self._clock.monotonic(), self._clock.now()
-        facts = {name: status_of(poller, now=now, wall=at) for name, poller in self._pollers.items()}
+        facts = {name: poller.status(now, at) for name, poller in self._pollers.items()}
 
         def store(tx: Transaction) -> None:
             for name, each in facts.items():
@@ -331,48 +329,40 @@ class Watcher:
     async def _flush(self, jobs: Sequence[Watched]) -> None:
         if not jobs:
             return
-        looks = self._looks(jobs)
+        rows = self._bookkeeping(jobs)
         try:
-            await self._store.write(lambda tx: tx.jobs.checkpoint(looks))
+            await self._store.write(lambda tx: tx.jobs.checkpoint(rows))
         except StoreError as error:
             self._store_errors.note(error)
 
-    def _looks(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
+    def _bookkeeping(self, jobs: Iterable[Watched]) -> list[Bookkeeping]:
         now, wall = self._clock.monotonic(), self._clock.now()
-        looks = []
+        rows = []
         for watched in jobs:
-            looks.append(
-                Bookkeeping(
-                    job=watched.job,
-                    last_polled_at=None
-                    if watched.looked is None
-                    else wall - timedelta(seconds=now - watched.looked),
-                    next_poll_at=wall + timedelta(seconds=max(0.0, watched.due - now)),
-                    polls=watched.polls,
-                    last_error=watched.last_error,
-                    asked_by=watched.asked_by,
-                    next_reason=watched.reason,
-                )
+            ago, until = now - (watched.looked or 0.0), max(0.0, watched.due - now)
+            row = Bookkeeping(
+                job=watched.job,
+                last_polled_at=None if watched.looked is None else wall - timedelta(seconds=ago),
+                next_poll_at=wall + timedelta(seconds=until),
+                polls=watched.polls,
+                last_error=watched.last_error,
+                asked_by=watched.asked_by,
+                next_reason=watched.reason,
             )
+            rows.append(row)
             watched.checkpointed()
-        return looks
+        return rows
 
 
 def _report(changed: Sequence[tuple[LogEvent, WatchRow]]) -> None:
-    """Log what became of jobs that commands changed: of many together, how many they were. A line for each of
-    thousands costs more than taking them up, and is more than a journal takes in at once."""
-    if len(changed) <= _FEW:
-        for event, row in changed:
-            _log_change(event, project=row.project, kind=row.kind, job=row.job_id)
-        return
-    alike = Counter((event, row.project, row.kind) for event, row in changed)
-    for (event, project, kind), number in alike.items():
-        _log_change(event, project=project, kind=kind, jobs=number)
-
-
-def _log_change(event: LogEvent, **fields: object) -> None:
-    say = log.warning if event is LogEvent.JOBS_STRAY else log.info
-    say(event, **fields)
+    """Log what became of changed jobs: of many, only how many. A line for each of thousands would cost more than
+    taking them up, and more than a journal accepts at once."""
+    alike = Counter(
+        (event, row.project, row.kind, row.job_id if len(changed) <= _FEW else None) for event, row in changed
+    )
+    for (event, project, kind, job), number in alike.items():
+        say = log.warning if event is LogEvent.JOBS_STRAY else log.info
+        say(event, project=project, kind=kind, **({"jobs": number} if job is None else {"job": job}))
 
 
 def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
@@ -380,7 +370,7 @@ def _page_of_active(tx: Transaction, *, after: int) -> list[WatchRow]:
 
 
 def _forget(poller: Poller, job_id: JobId, *, row: int | None = None) -> bool:
-    """Watch the job no longer (with `row`: only if it has this row id). False where nobody did."""
+    """Stop watching the job (with `row`: only if it has this row id). Returns False if it was not watched."""
     held = poller.kinds.drop(job_id, row=row)
     watched = poller.agenda.get(job_id)
     if watched is None or row not in (None, watched.job):

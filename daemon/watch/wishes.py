@@ -1,7 +1,6 @@
-"""What discovery is asked for, and what it found: plain data.
+"""What discovery is requested to find, and what it found: plain data.
 
-Owns the choice of which jobs of a list are wanted, and how a wish and its outcome stand in the store. Never asks,
-and never tracks.
+Owns which jobs of a list are wanted, and how a request and its result are stored. Neither queries nor tracks jobs.
 """
 
 import fnmatch
@@ -21,14 +20,15 @@ from daemon.metastudio.listing import Summary
 RUNNING = tuple(str(state) for state in State if state not in TERMINAL)
 """The states of a job that has not ended."""
 KEPT = 1000
-"""Jobs of which the result of a wish tells one by one."""
+"""Most jobs that a request's result lists one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which jobs are taken: of these kinds and states, created within `since` seconds, with such a name.
+    """Which jobs to take: of these kinds and states, created within the last `since` seconds, with a matching
+    name.
 
-    `name` is a pattern of the video's whole name (`*`, `?`, `[ab]`), None for any name and none.
+    `name` is a pattern for the video's entire name (`*`, `?`, `[ab]`). None matches any name, and no name.
     """
 
     kinds: tuple[str, ...] = tuple(kind.name for kind in KINDS.values() if kind.listed)
@@ -37,7 +37,7 @@ class Filters:
     name: str | None = None
 
     def wanted(self, summary: Summary, *, earliest: datetime, any_state: bool = False) -> bool:
-        """Whether a job of the list is to be taken; one that was created before `earliest` is not."""
+        """Whether to take a job of the list; one created before `earliest` is not taken."""
         if summary.kind is None or summary.kind.name not in self.kinds:
             return False
         if not any_state and summary.state not in self.states:
@@ -49,12 +49,12 @@ class Filters:
 
     @property
     def kind(self) -> Kind | None:
-        """The one kind that is wanted; None where there are several."""
+        """The kind that is wanted; None where there are several."""
         return KINDS[self.kinds[0]] if len(self.kinds) == 1 else None
 
 
 _WHOLE_SECOND = timedelta(seconds=1)
-"""The service writes times in whole seconds, cut off."""
+"""The service truncates times to whole seconds."""
 
 
 @lru_cache(maxsize=64)
@@ -64,7 +64,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoverySettings:
-    """The looks of one project: which jobs, every how many seconds, and what they are given."""
+    """One project's regular discovery: which jobs, the interval in seconds, and the tags and batch they get."""
 
     filters: Filters = field(default_factory=Filters)
     interval: float = 60.0
@@ -74,7 +74,7 @@ class DiscoverySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """One look that a command asks for. `dry_run`: nothing is tracked."""
+    """One discovery that a command requests. `dry_run`: nothing is tracked."""
 
     filters: Filters = field(default_factory=Filters)
     tags: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Wish:
     dry_run: bool = False
 
     def facts(self) -> dict[str, Json]:
-        """As the store keeps it."""
+        """Return the form in which the store keeps it."""
         return {
             "kinds": list(self.filters.kinds),
             "states": list(self.filters.states),
@@ -95,7 +95,7 @@ class Wish:
 
 
 def read_wish(facts: Mapping[str, Any]) -> Wish:
-    """The wish that `Wish.facts` wrote. Raises ValueError where another version of wrapd wrote something else."""
+    """Parse what `Wish.facts` wrote. Raises ValueError where another version of wrapd wrote something else."""
     try:
         states, tags = (tuple(map(str, facts[name])) for name in ("states", "tags"))
         kinds = tuple(KINDS[kind].name for kind in facts["kinds"])
@@ -107,13 +107,13 @@ def read_wish(facts: Mapping[str, Any]) -> Wish:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            "another version of wrapd asked for it; run the command of the daemon's version"
+            "another version of wrapd requested it; run the command from the daemon's version"
         ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundJob:
-    """A job that fits. `result` is "added", "known" (it was there before) or "new" (it would be added)."""
+    """A job that matches. `result`: "added", "known" (already in the store) or "new" (would be added)."""
 
     job_id: JobId
     kind: str
@@ -121,10 +121,10 @@ class FoundJob:
     name: str | None
     result: str
     tracking: Tracking | None = None
-    """Of a known one."""
+    """The tracking of a known job."""
 
     def facts(self) -> dict[str, Json]:
-        """As the store keeps it, and as `--json` gives it."""
+        """Return the form in which the store keeps it and `--json` shows it."""
         return {
             "job_id": self.job_id,
             "kind": self.kind,
@@ -137,7 +137,7 @@ class FoundJob:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What one look found: how many jobs fit, how many of them are tracked by it, the first of them one by one."""
+    """What one discovery found: how many jobs match, how many were added, and the first of them."""
 
     found: int = 0
     added: int = 0
@@ -152,5 +152,5 @@ class Tally:
             self.jobs.append(found)
 
     def facts(self) -> dict[str, Json]:
-        """As the store keeps it for whoever asked."""
+        """Return the form in which the store keeps it for the command that requested it."""
         return {"jobs": [each.facts() for each in self.jobs], "left_out": self.found - len(self.jobs)}

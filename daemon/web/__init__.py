@@ -1,6 +1,6 @@
-"""The web server of the daemon: probes, tracking over HTTP, MetaStudio's callbacks, wrapd's own links."""
+"""The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links."""
 
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.health import Health, Part, Probes, judge_health
 from daemon.web.server import WebServer, build_app, listen
 from daemon.web.settings import CallbackAuth, CallbackSettings, WebSettings, callback_url, own_url
@@ -11,7 +11,7 @@ __all__ = [
     "Health",
     "Part",
     "Probes",
-    "WebGround",
+    "WebContext",
     "WebServer",
     "WebSettings",
     "build_app",

@@ -1,7 +1,4 @@
-"""Reading a request's body, never more of it than is wanted and never for longer; and the answers of machines.
-
-Never decides what a body means.
-"""
+"""Reads request bodies within limits of size and time, and creates JSON answers. Does not interpret bodies."""
 
 import asyncio
 import hmac
@@ -12,11 +9,11 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 _PATIENCE = 10.0
-"""Seconds for a whole body: a request that never ends would hold its place for ever."""
+"""Seconds for a complete body. A request that never ends would occupy its connection forever."""
 
 
 class HttpError(Exception):
-    """The request is answered with this: what is wrong and how to mend it, for people."""
+    """Answers the request with an error for people: what is wrong and how to fix it."""
 
     def __init__(
         self,
@@ -33,7 +30,7 @@ class HttpError(Exception):
         self.headers = dict(headers or {})
 
     def answer(self) -> JSONResponse:
-        """The same as JSON: `error`, and `faults` where there are any."""
+        """The JSON answer: `error`, and `faults` if there are any."""
         body: dict[str, object] = {"error": self.text}
         if self.faults:
             body["faults"] = list(self.faults)
@@ -41,13 +38,13 @@ class HttpError(Exception):
 
 
 def machine_answer(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """JSON that nobody keeps."""
+    """A JSON answer that is not cached."""
     return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", **(headers or {})})
 
 
 async def read_body(request: Request, *, most: int) -> bytes:
-    """The body, at most `most` bytes. Raises Refused: 413 for more, 408 where it does not come, 400
-    where the connection ends before (nobody reads that)."""
+    """Read the body. Raises HttpError: 413 over `most` bytes, 408 if it does not arrive in time, 400 if the
+    connection ends before (no one receives that answer)."""
     too_large = HttpError(413, f"the body is over {most} bytes")
     length = request.headers.get("content-length", "0")
     if len(length) > _MOST_DIGITS or (length.isdecimal() and int(length) > most):
@@ -60,17 +57,17 @@ async def read_body(request: Request, *, most: int) -> bytes:
                 if len(body) > most:
                     raise too_large
     except ClientDisconnect:
-        raise HttpError(400, "the body did not come whole") from None
+        raise HttpError(400, "the body is incomplete") from None
     except TimeoutError:
-        raise HttpError(408, f"the body did not come within {_PATIENCE:g} s", headers=_CLOSE) from None
+        raise HttpError(408, f"the body did not arrive within {_PATIENCE:g} s", headers=_CLOSE) from None
     return bytes(body)
 
 
 _CLOSE = {"Connection": "close"}
 _MOST_DIGITS = 12
-"""Digits of a length that is looked at: more of them is too much in any case."""
+"""Maximum digits of a Content-Length that is parsed; a longer one is too large in any case."""
 
 
 def same(given: str, wanted: str) -> bool:
-    """Whether two secrets are the same, found out in a time that does not tell."""
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())

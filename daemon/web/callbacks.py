@@ -1,7 +1,7 @@
-"""MetaStudio's callbacks: `POST /callbacks/{project}`, and with a secret path part where they are not signed.
+"""MetaStudio's callbacks: `POST /callbacks/{project}`, with a secret part of the path if they are not signed.
 
-Owns who is believed, and how far: a genuine callback makes a job due now, it never changes one. The answer never
-waits for the service.
+Decides which callbacks to believe. Even a genuine one only makes its job due now and never changes it. The answer
+does not wait for the service.
 """
 
 from fastapi import APIRouter, Request
@@ -15,36 +15,36 @@ from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.store import StoreError, TrackResult, Transaction
 from daemon.web.bodies import HttpError, machine_answer, read_body, same
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
 
 log = logger(__name__)
 
 _RESULT_SHOWN = 64
-"""Characters of a callback's result in the log: its body is not signed."""
-_NOT_BELIEVED = (401, 409)
-"""Answers that are told of in the log."""
-_WRONG = (
-    "this callback is not believed: the project takes none, or its signature or secret is wrong, or too old. "
-    "`wrapd callback-url PROJECT` prints the address and says which auth_type and key go with it"
+"""Maximum characters of a callback's result in the log, since its body is not signed."""
+_LOGGED = (401, 409)
+"""Statuses of refusals that are logged."""
+_REFUSED = (
+    "this callback is not accepted: the project takes none, or its signature or secret is wrong or too old. "
+    "`wrapd callback-url PROJECT` prints the address, and says which auth_type and key belong to it"
 )
 
 
-def router(ground: WebGround) -> APIRouter:
-    """The routes of callbacks."""
+def router(context: WebContext) -> APIRouter:
+    """The routes of the callbacks."""
     routes = APIRouter(prefix="/callbacks")
-    refusals = Folding(log, ground.clock)
+    refusals = Folding(log, context.clock)
 
     async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
         try:
             name = ProjectName(project)
-            settings, signature = _believed(ground, request, name, secret)
+            settings, signature = _authenticate(context, request, name, secret)
             body = await read_body(request, most=callback.MAX_BODY)
             said = callback.read_callback(body)
-            return machine_answer(await _take(ground, name, settings, said, signature))
+            return machine_answer(await _take(context, name, settings, said, signature))
         except HttpError as refused:
-            if refused.status in _NOT_BELIEVED:
-                known = name if name in ground.projects else None  # what a stranger makes up stands in no line
+            if refused.status in _LOGGED:
+                known = name if name in context.projects else None  # names made up by strangers are not logged
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
@@ -59,78 +59,78 @@ def router(ground: WebGround) -> APIRouter:
     return routes
 
 
-def _believed(
-    ground: WebGround, request: Request, project: ProjectName, secret: str | None
+def _authenticate(
+    context: WebContext, request: Request, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
-    """The project's settings, and the signature of a signed one. Raises Refused: 401 for one that is not
-    genuine, and where the project takes none or there is none: strangers learn no project's name."""
-    settings = ground.settings.callbacks.get(project)
-    public_url = ground.settings.public_url
-    if settings is None or public_url is None or project not in ground.projects:
-        raise HttpError(401, _WRONG)
+    """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
+    401 if it is not genuine. So it does for unknown projects, whose names strangers must not learn."""
+    settings = context.settings.callbacks.get(project)
+    public_url = context.settings.public_url
+    if settings is None or public_url is None or project not in context.projects:
+        raise HttpError(401, _REFUSED)
     signature = None
     if settings.auth is CallbackAuth.NONE:
         genuine = secret is not None and same(secret, callback_secret(project, settings))
     else:
         query = request.scope["query_string"].decode("latin-1")
         url = callback_url(public_url, project, settings)
-        now = ground.clock.now()
+        now = context.clock.now()
         genuine = secret is None and callback.is_genuine(query, callback_url=url, key=settings.key, now=now)
         signature = callback.signature_of(query)
     if not genuine:
-        raise HttpError(401, _WRONG)
+        raise HttpError(401, _REFUSED)
     return settings, signature
 
 
 async def _take(
-    ground: WebGround,
+    context: WebContext,
     project: ProjectName,
     settings: CallbackSettings,
     said: callback.Callback | None,
     signature: str | None,
 ) -> dict[str, object]:
-    """Act on a genuine callback. One that names no job is taken all the same: sending it again would not help."""
+    """Act on a genuine callback. One without a job is accepted as well: sending it again would not help."""
     if said is None:
         log.info(LogEvent.CALLBACK_TAKEN, project=project, job=None, watched=False)
         return {"job_id": None, "watched": False}
-    watched = ground.hint(project, said.job_id)
+    watched = context.hint(project, said.job_id)
     if not watched:
-        watched = await _take_unwatched(ground, project, settings, said.job_id, signature)
+        watched = await _take_unwatched(context, project, settings, said.job_id, signature)
     result = None if said.result is None else clean(said.result[:_RESULT_SHOWN])
     log.info(LogEvent.CALLBACK_TAKEN, project=project, job=said.job_id, result=result, watched=watched)
     return {"job_id": said.job_id, "watched": watched}
 
 
 async def _take_unwatched(
-    ground: WebGround,
+    context: WebContext,
     project: ProjectName,
     settings: CallbackSettings,
     job_id: JobId,
     signature: str | None,
 ) -> bool:
-    """Track a job that nobody watches, where that is wanted. Raises Refused: 409 where the signature was used for
-    another job, 503 where it cannot be stored; the service may send the callback again."""
+    """Track a job that is not being watched, if the settings ask for it. Raises HttpError: 409 if the signature
+    was used for another job, 503 if it cannot be stored; the service may then send the callback again."""
 
     def work(tx: Transaction) -> TrackResult | None:
         return called_back(
             tx,
             project,
             job_id,
-            at=ground.clock.now(),
+            at=context.clock.now(),
             track_unknown=settings.track_unknown,
             signature=signature,
         )
 
     try:
-        result = await ground.store.write(work)
+        result = await context.store.write(work)
     except StoreError:
         raise HttpError(
-            503, "the database does not take it now; try again", headers={"Retry-After": "5"}
+            503, "the database is not available now; try again", headers={"Retry-After": "5"}
         ) from None
     except TooManyUnknown as error:
         raise HttpError(503, f"{error}; try again later", headers={"Retry-After": "60"}) from None
     except SignatureUsed as error:
-        raise HttpError(409, f"{error}; sign each callback anew") from None
+        raise HttpError(409, f"{error}; sign each callback separately") from None
     if result in (TrackResult.ADDED, TrackResult.TAKEN_UP):
-        ground.tracked()
+        context.tracked()
     return result is not None

@@ -1,9 +1,8 @@
-"""The connections of the web server: how many there are, how long each lasts, and which one makes room.
+"""The web server's connections: how many there may be, how long each may last, and which one makes room.
 
-Anybody can open one, and behind a proxy all come from one address, so strangers cannot be told from others when
-they connect. A newcomer always gets a place: when there are too many, the connection that has kept the server
-waiting longest gives its place up. One that is waited for too long, or that has lived too long, is closed in any
-case.
+Anyone can open one, and behind a proxy all come from the same address, so strangers cannot be recognized at
+connection time. A new connection is therefore always accepted; at the limit, the one that has kept the server
+waiting longest is dropped. One that keeps the server waiting too long, or is too old, is closed in any case.
 """
 
 import asyncio
@@ -17,26 +16,26 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent
 
 MOST = 256
-"""Connections; more are there only while every one of these is being answered."""
+"""Maximum connections; exceeded only while each one of these is being answered."""
 RESERVE = 32
 """Connections beyond MOST, on which only probes are answered."""
 PATIENCE = 15.0
-"""Seconds that a connection may keep the server waiting: for the next request, for a whole head, for a whole body,
-for the reading of an answer. Bytes that trickle in do not prolong it."""
+"""Seconds that a connection may keep the server waiting: for the next request, a complete head or body, or for the
+client to read an answer. Trickling bytes do not extend it."""
 LINGER = 2.0
-"""The same for the rest of a body that nobody wants: the answer has been given."""
+"""The same for the rest of a body that is no longer needed, because the answer has been sent."""
 LIFE = 60.0
-"""Seconds after which a connection gets no further request."""
+"""Seconds after which a connection accepts no further request."""
 MOST_REQUESTS = 100
-"""Requests of one connection."""
+"""Maximum requests per connection."""
 _READ_AT_ONCE = 32 * 1024
-"""Bytes that are taken from a socket at a time; asyncio's 256 KiB would be kept for each unread body."""
+"""Bytes read from a socket at a time. asyncio's 256 KiB would be held for each unread body."""
 _SWEEP = 0.5
-"""Seconds between two looks for connections whose time is over."""
+"""Seconds between two checks for connections whose time is over."""
 
 
 class Connections:
-    """All connections of one server. `start` in the running loop, `stop` at the end."""
+    """All connections of one server. Call `start` in the running loop, `stop` at the end."""
 
     def __init__(self, strangers: Folding) -> None:
         self.strangers = strangers
@@ -49,21 +48,23 @@ class Connections:
         return len(self._all) > MOST
 
     def start(self) -> None:
-        """Look after them from now on."""
+        """Start checking the connections' time limits."""
         self._timer = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
 
     def add(self, one: "Connection") -> bool:
-        """Take up a new connection, and make room for it. False: there is none, for all are being answered."""
+        """Register a connection, dropping another if needed. False if there is no room: all are being answered."""
         if len(self._all) >= MOST:
             waiting = [each for each in self._all if each.waited_since is not None]
             if waiting:
                 min(waiting, key=lambda each: each.waited_since or 0.0).drop()
-                self.strangers.note(LogEvent.WEB_REFUSED, reason="too many connections: the slowest one made room")
+                self.strangers.note(
+                    LogEvent.WEB_REFUSED, reason="too many connections: the slowest one was dropped"
+                )
             elif len(self._all) >= MOST + RESERVE:
                 self.strangers.note(LogEvent.WEB_REFUSED, reason="too many connections: the newest was closed")
                 return False
@@ -71,7 +72,7 @@ class Connections:
         return True
 
     def discard(self, one: "Connection") -> None:
-        """It is over."""
+        """Remove a closed connection."""
         self._all.discard(one)
 
     def _sweep(self) -> None:
@@ -84,11 +85,11 @@ class Connections:
 
 
 class Connection(H11Protocol):
-    """One connection: uvicorn's, with an end to everything that it waits for."""
+    """One connection: uvicorn's, with a limit on everything that it waits for."""
 
     def __init__(self, places: Connections, **options: Any) -> None:
         super().__init__(**options)
-        self.logger = cast("logging.Logger", _Hushed(places.strangers))
+        self.logger = cast("logging.Logger", _FoldedLogger(places.strangers))
         self._places = places
         self._born = self._since = self.loop.time()
         self._requests = 0
@@ -96,7 +97,7 @@ class Connection(H11Protocol):
 
     @property
     def waited_since(self) -> float | None:
-        """Since when it keeps the server waiting (the loop's time); None while a whole request is answered."""
+        """Since when it has kept the server waiting (the loop's time); None while a request is being answered."""
         cycle = self.cycle
         answering = cycle is not None and not cycle.response_complete
         if answering and not self.flow.write_paused and self.conn.their_state is not h11.SEND_BODY:
@@ -104,9 +105,9 @@ class Connection(H11Protocol):
         return self._since
 
     def check(self, now: float) -> None:
-        """Close it where its time is over."""
+        """Close it if its time is over."""
         unread = self.transport.get_write_buffer_size()
-        if unread < self._unread:  # a slow reader, but it reads
+        if unread < self._unread:  # the client reads slowly, but it reads
             self._since = now
         self._unread = unread
         since = self.waited_since
@@ -118,36 +119,36 @@ class Connection(H11Protocol):
             self.cycle.keep_alive = False
 
     def drop(self) -> None:
-        """End it at once. What it has sent and what it was to get is thrown away."""
+        """Close it immediately, discarding all buffered data."""
         self._places.discard(self)
         self.transport.abort()
 
-    # What asyncio and uvicorn call.
+    # Called by asyncio and uvicorn.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # asyncio's own, for every selector
+        transport.max_size = _READ_AT_ONCE  # type: ignore[attr-defined]  # an internal of asyncio's selector transport
         if not self._places.add(self):
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._places.discard(self)
-        self._unset_keepalive_if_required()  # uvicorn leaves the timer of a connection that broke
+        self._unset_keepalive_if_required()  # uvicorn leaves the timer running if the connection broke
         if self.cycle is not None:
             self.cycle.body = bytearray()
 
     def data_received(self, data: bytes) -> None:
         try:
             super().data_received(data)
-        except h11.LocalProtocolError:  # it went on in a way in which nothing can be answered any more
+        except h11.LocalProtocolError:  # in this state nothing can be answered any more
             self.drop()
 
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
         if self.conn.their_state is h11.DONE and self.conn.trailing_data[0]:
-            self.cycle.scope["state"][LAST] = True  # pipelined: others have their turn first
+            self.cycle.scope["state"][LAST] = True  # pipelined: other connections take their turn first
         if self.cycle is before:
             return
         self._since = self.loop.time()
@@ -166,12 +167,12 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         try:
             super().shutdown()
-        except h11.LocalProtocolError:  # it is over already, in some way
+        except h11.LocalProtocolError:  # it has already ended in some way
             self.drop()
 
     def send_400_response(self, msg: str) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # what the application says now goes nowhere
+            self.cycle.disconnected = True  # the application's answer is discarded from now on
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
@@ -179,7 +180,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """There is nothing to upgrade to: the request is answered as any other, and nobody need hear of it."""
+        """Ignore the attempt: the request is answered like any other, and no log line is needed."""
 
     @property
     def _patience(self) -> float:
@@ -188,11 +189,11 @@ class Connection(H11Protocol):
 
 
 LAST = "last"
-"""In a request's state: the connection closes after its answer."""
+"""Key in a request's state: the connection closes after this answer."""
 
 
-class _Hushed:
-    """Stands where uvicorn logs: what it says is about strangers, and is folded."""
+class _FoldedLogger:
+    """Replaces uvicorn's logger: its messages are about strangers, and are folded."""
 
     level = logging.WARNING
 
@@ -205,4 +206,4 @@ class _Hushed:
     error = warning
 
     def log(self, *_: object, **__: object) -> None:
-        """Below a warning: nobody wants it."""
+        """Ignore messages below warnings."""

@@ -1,7 +1,6 @@
-"""What the web server stands on: the store, and what it may ask of the rest of the daemon. Settings, projects and
-routing may change while it runs: they are read at each request.
+"""What the web server uses of the rest of the daemon, as plain functions: it knows neither watch nor delivery.
 
-Plain functions, so that it knows nothing of the watch and of the delivery. Never decides anything.
+Settings, projects and routing may change while it runs, so they are read at each request.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,17 +16,17 @@ from daemon.tasks import Tasks
 from daemon.web.settings import WebSettings
 
 Hint = Callable[[ProjectName, JobId], bool]
-"""Have a job asked about at once; False where nobody watches it."""
+"""Polls a job at once; returns False if it is not being watched."""
 Renew = Callable[[JobRow], Awaitable[JobRow]]
-"""The job with links that the service gave lately; as it is where the service gives none. Never raises, takes
-seconds at most."""
+"""Returns the job with links recently obtained from the service, or unchanged if that fails. Never raises; takes a
+few seconds at most."""
 EtaOf = Callable[[JobRow, datetime], Eta | None]
-"""What remains of a job's production; None where nobody can say."""
+"""Estimates the rest of a job's production; None if unknown."""
 
 
 @dataclass(slots=True, kw_only=True)
-class WebGround:
-    """The web server's surroundings. `tracked` is told that jobs were tracked: they are to be taken up at once."""
+class WebContext:
+    """The web server's context. `tracked` is called after jobs were tracked, to have them picked up at once."""
 
     settings: WebSettings
     store: Store
@@ -39,4 +38,4 @@ class WebGround:
     eta: EtaOf
     tasks: Tasks
     routing: Routing | None = None
-    """Where the end of a batch is told whose last job goes over to another; None: nowhere."""
+    """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

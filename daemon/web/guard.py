@@ -1,8 +1,7 @@
-"""What every request passes before the application: who may ask for what under which name, and what a failure is.
+"""Wraps the application: checks the Host header, limits concurrent requests, and turns exceptions into answers.
 
-Owns the check of the Host header, and what is answered when there are too many connections. A page in somebody's
-browser reaches a server on loopback by a name of its own that resolves there (DNS rebinding); what is protected by
-nothing else is answered only under names that are this server's.
+By DNS rebinding, a page in a browser can reach a server on loopback under a name of its own. Paths without any
+other protection are therefore answered only under names that belong to this server.
 """
 
 import json
@@ -20,13 +19,13 @@ from daemon.web.connections import LAST, Connections
 log = logger(__name__)
 
 PROBES = ("/healthz", "/readyz", "/metrics")
-"""Paths that have no secret: they are answered under names of this server only, and when all places are taken."""
+"""Paths without a secret. They are answered only under this server's names, and even when it is crowded."""
 _LINKS = "/v/"
 
 
 class Guard:
-    """An ASGI application around another one. `hosts` gives the names besides loopback under which probes are
-    answered; None: any, since the server is meant to be reached by others, under names that it does not know."""
+    """An ASGI middleware. `hosts` returns the names besides loopback under which probes are answered. None: any
+    name, since the server is meant to be reached by others, under names that it does not know."""
 
     def __init__(
         self,
@@ -46,16 +45,16 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = _Answer(scope, send)
         try:
-            await self._let_in(scope, receive, answer)
-        except Exception as error:  # noqa: BLE001 - a bug in one request is no reason for a traceback each time
+            await self._admit(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - a bug in one request must not print a traceback each time
             if self._defects is None:
                 log.error(LogEvent.WEB_FAILED, error=error)
             else:
                 self._defects.note("web", error)
             if not answer.begun:
-                await answer.refuse(500, "an error of wrapd's own; its log has it")
+                await answer.refuse(500, "an error in wrapd itself; see its log")
 
-    async def _let_in(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _admit(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         probe = scope["path"] in PROBES
         if not probe and self._connections.crowded:
             self._strangers.note(LogEvent.WEB_REFUSED, reason="too many requests at once")
@@ -64,17 +63,17 @@ class Guard:
             self._strangers.note(LogEvent.WEB_REFUSED, reason="probes are not answered under this Host")
             await answer.refuse(
                 421,
-                "on a loopback address this is answered under the names 127.0.0.1, localhost, and that of "
+                "on a loopback address, probes are answered under the names 127.0.0.1, localhost, and the host of "
                 "web.public_url; have the proxy send one of these as Host",
             )
         else:
             await self._pass(scope, receive, answer)
 
     async def _pass(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
-        asked = scope
-        if scope["method"] == "HEAD" and not scope["path"].startswith(_LINKS):  # links tell them apart themselves
-            asked = {**scope, "method": "GET"}  # the server below leaves the body out
-        await self._app(asked, receive, answer.send)
+        forwarded = scope
+        if scope["method"] == "HEAD" and not scope["path"].startswith(_LINKS):  # links handle HEAD themselves
+            forwarded = {**scope, "method": "GET"}  # uvicorn leaves out the body
+        await self._app(forwarded, receive, answer.send)
 
     def _is_ours(self, scope: Scope) -> bool:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
@@ -85,7 +84,7 @@ class Guard:
 
 
 class _Answer:
-    """The answer to one request, on its way."""
+    """The answer to one request in progress."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._state = scope["state"]
@@ -112,13 +111,13 @@ class _Answer:
 
 
 def _with_head(allowed: bytes) -> bytes:
-    """What GET may, HEAD may."""
+    """Add HEAD wherever GET is allowed."""
     names = {each.strip() for each in allowed.split(b",")}
     return b", ".join(sorted(names | {b"HEAD"} if b"GET" in names else names))
 
 
 def host_of(header: str) -> str:
-    """The name in a Host header, without its port, in lower case.
+    """The name in a Host header, without port, in lower case.
 
     >>> [host_of(each) for each in ("LOCALHOST:8787", "[::1]:8787", "wrapd.example.com.", "::1")]
     ['localhost', '::1', 'wrapd.example.com', '::1']

@@ -1,4 +1,4 @@
-"""Whether the daemon makes progress, decided from what its parts last did. Pure."""
+"""Judges from the latest progress of the daemon's parts whether it is healthy. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One thing that must go on: when it last did (monotonic seconds, None: never) and how long it may pause."""
+    """A part that must make progress: when it last did (monotonic seconds, None: never), its longest pause."""
 
     name: str
     last: float | None
@@ -15,7 +15,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What the probes answer: `stalled` names the parts that pause for too long, with their pause in seconds."""
+    """The answer of a probe: `stalled` names the parts that pause too long, each with its pause in seconds."""
 
     stalled: dict[str, float | None]
 
@@ -25,8 +25,7 @@ class Health:
 
 
 def judge_health(parts: list[Part], *, now: float, started: float) -> Health:
-    """Name the parts without progress for longer than their limit. A part that never ran is given its limit
-    from the start of the daemon on."""
+    """Name the parts whose pause exceeds their limit. The pause of a part that never ran counts from the start."""
     stalled: dict[str, float | None] = {}
     for part in parts:
         pause = now - (started if part.last is None else part.last)
@@ -37,7 +36,7 @@ def judge_health(parts: list[Part], *, now: float, started: float) -> Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probes:
-    """What the web server asks of the daemon: alive (ticks run) and ready (it also stores what it sees)."""
+    """The judgements that the web server exposes: alive (ticks run) and ready (results are also stored)."""
 
     alive: Callable[[], Health]
     ready: Callable[[], Health]

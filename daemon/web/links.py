@@ -1,7 +1,7 @@
-"""wrapd's own links to videos: `/v/{token}` leads to a link of the service that works, whenever it is opened.
+"""wrapd's own links to videos: `/v/{token}` redirects to a working link of the service whenever it is opened.
 
-Owns who may open what, how often, and what counts as seen. A token stands in no log line; whoever has it may open
-one video, until the link ends or is taken back.
+Decides who may open what, how often, and what counts as seen. Tokens are never logged: whoever has one can open
+its video until the link expires or is revoked.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from fastapi.responses import HTMLResponse
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
 
 RATE = 20.0
-"""Links a second for which the service is asked, of all readers together. Beyond, the known link is used."""
+"""Maximum queries for links per second, of all readers together. Beyond it, the known link is used."""
 _FRESH = 10.0
-"""Seconds after which the service is asked for the same link again."""
+"""Seconds before the service is queried for the same link again."""
 _REMEMBERED = 4096
 _LOOKUPS = 2
-"""Tokens that are looked for at the same time: anybody can make up tokens, and reading has few threads."""
+"""Maximum concurrent token lookups: anyone can make up tokens, and the store has few reading threads."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)
 _SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
 _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
@@ -36,39 +36,39 @@ _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 Wanted = Literal["preview", "download"]
 
 
-def router(ground: WebGround) -> APIRouter:
-    """The routes of links."""
+def router(context: WebContext) -> APIRouter:
+    """The routes of the links."""
     routes = APIRouter(prefix="/v")
-    door = _Door(ground)
+    opener = _Links(context)
 
     @routes.api_route("/{token}", methods=["GET", "HEAD"])
     async def watch(request: Request, token: str) -> Response:
-        return await door.video(request, token, "preview")
+        return await opener.video(request, token, "preview")
 
     @routes.api_route("/{token}/download", methods=["GET", "HEAD"])
     async def download(request: Request, token: str) -> Response:
-        return await door.video(request, token, "download")
+        return await opener.video(request, token, "download")
 
     @routes.api_route("/{token}/cover", methods=["GET", "HEAD"])
     async def cover(request: Request, token: str) -> Response:
-        return await door.cover(request, token)
+        return await opener.cover(request, token)
 
     return routes
 
 
-class _Door:
+class _Links:
     """Opens links."""
 
-    def __init__(self, ground: WebGround) -> None:
-        self._ground = ground
-        self._turns = Turns(TokenBucket(ground.clock, rate=RATE), ground.clock)
+    def __init__(self, context: WebContext) -> None:
+        self._ground = context
+        self._turns = Turns(TokenBucket(context.clock, rate=RATE), context.clock)
         self._opened = Opened()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
 
     async def video(self, request: Request, token: str, wanted: Wanted) -> Response:
-        """A redirect to the video, by a link that the service gave lately where it can be had. Robots get the
-        known one: nothing is asked for them, and nothing counts as seen."""
-        ground = self._ground
+        """Redirect to the video, using a link recently obtained from the service if possible. For robots the
+        service is not queried, and nothing counts as seen."""
+        context = self._ground
         found = await self._open(request, token)
         if isinstance(found, Response):
             return found
@@ -78,8 +78,8 @@ class _Door:
         if who is not Visitor.ROBOT:
             turn = self._turns.take(link.id)
             crowded = turn is Turn.NONE
-            job = await ground.renew(job) if turn is Turn.YES else job
-        url = living_url(job, wanted, now=ground.clock.now())
+            job = await context.renew(job) if turn is Turn.YES else job
+        url = working_url(job, wanted, now=context.clock.now())
         if url is None:
             return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
         if who is Visitor.PERSON:
@@ -87,7 +87,7 @@ class _Door:
         return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
 
     async def cover(self, request: Request, token: str) -> Response:
-        """The video's picture, as it was fetched when the video was finished."""
+        """Return the video's cover, which was fetched when the video was finished."""
         opened = await self._open(request, token)
         if isinstance(opened, Response):
             return opened
@@ -101,8 +101,8 @@ class _Door:
         return Response(picture.data, media_type=picture.content_type, headers=HEADERS)
 
     async def _open(self, request: Request, token: str) -> tuple[LinkRow, JobRow] | Response:
-        """The link that may be opened, with its job; or the page that says why none may."""
-        if _TOKEN.fullmatch(token) is None:  # no token of ours: it takes nobody's turn
+        """Find a valid link and its job; otherwise return the page that explains why it cannot be opened."""
+        if _TOKEN.fullmatch(token) is None:  # not one of our tokens: no lookup needed
             return _page(request, LinkPage.GONE)
         now = self._ground.clock.now()
         try:
@@ -115,7 +115,7 @@ class _Door:
         return found
 
     def _count(self, request: Request, link: LinkRow) -> None:
-        """Count a person's click, or take back those that were no people's."""
+        """Count a person's click, or take back earlier clicks that turn out not to be a person's."""
         clock = self._ground.clock
         client = " ".join(
             (
@@ -145,7 +145,7 @@ def _page(request: Request, page: LinkPage) -> Response:
 
 
 class TokenBucket:
-    """Lets `rate` through in a second, and as many at once."""
+    """Admits `rate` per second, with bursts of the same size."""
 
     def __init__(self, clock: Clock, *, rate: float) -> None:
         self._clock = clock
@@ -154,7 +154,7 @@ class TokenBucket:
         self._at = clock.monotonic()
 
     def admit(self) -> bool:
-        """Whether one more may pass now."""
+        """Whether one more is admitted now."""
         now = self._clock.monotonic()
         self._left = min(self._rate, self._left + (now - self._at) * self._rate)
         self._at = now
@@ -165,16 +165,16 @@ class TokenBucket:
 
 
 class Turn(Enum):
-    """Whether the service may be asked for a link."""
+    """Whether the service may be queried for a link."""
 
     YES = auto()
-    NOT_YET = auto()  # it was, a moment ago
-    NONE = auto()  # it is asked for too many already
+    NOT_YET = auto()  # it was queried a moment ago
+    NONE = auto()  # too many queries already
 
 
 class Turns:
-    """Turns to ask the service for links: `pace` for all together, and one now and then for each, so that a link
-    that is opened again and again takes nobody else's."""
+    """Grants turns to query the service for links: at `pace` in total, and only now and then for the same link, so
+    that a link opened repeatedly does not use up the turns of others."""
 
     def __init__(self, pace: TokenBucket, clock: Clock) -> None:
         self._pace = pace
@@ -195,8 +195,8 @@ class Turns:
         return Turn.YES
 
 
-def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
-    """The job's link of the wanted sort, else of the other one; one that works, as far as anybody knows."""
+def working_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
+    """The job's link of the wanted kind, otherwise of the other kind; None if both are known to have expired."""
     asset = job.asset
     urls = [asset.preview_url, asset.download_url]
     for url in urls if wanted == "preview" else reversed(urls):
@@ -209,7 +209,7 @@ def living_url(job: JobRow, wanted: Wanted, *, now: datetime) -> str | None:
 
 
 def header_safe(url: str) -> str:
-    """The URL for a header: exactly as it came where it is plain, else with what is not quoted."""
+    """Quote a URL for a header. URLs of plain ASCII stay exactly as they are."""
     if url.isascii() and url.isprintable() and " " not in url:
         return url
     return quote(url, safe=_SAFE_IN_URLS)

@@ -1,6 +1,6 @@
-"""The few pages that people meet who open a link to a video, in English and Chinese. Pure.
+"""The pages for people whose link to a video cannot be opened, in English and Chinese, and their headers. Pure.
 
-Owns their words and the headers that go with them. Holds no name of a job, no script and nothing from elsewhere.
+They contain no job names, no scripts, and nothing from other hosts.
 """
 
 import base64
@@ -11,11 +11,11 @@ from enum import StrEnum
 
 
 class LinkPage(StrEnum):
-    """What such a page tells."""
+    """Why the link cannot be opened."""
 
-    GONE = "gone"  # no such link: it never was, it is over, or it was taken back
-    AWAY = "away"  # the service does not answer, and the link that is known is dead
-    CROWDED = "crowded"  # too many clicks at once
+    GONE = "gone"  # no such link: it never existed, has expired, or was revoked
+    AWAY = "away"  # the service does not answer, and the known link has expired
+    CROWDED = "crowded"  # too many simultaneous clicks
 
 
 _STATUS = {LinkPage.GONE: 404, LinkPage.AWAY: 503, LinkPage.CROWDED: 429}
@@ -34,7 +34,7 @@ HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'",
 }
-"""Headers of every answer to a link: nobody keeps it, finds it, or learns where it led."""
+"""Headers of every answer to a link: it is neither cached nor indexed, and its target learns no referrer."""
 
 _WORDS: dict[str, dict[LinkPage, tuple[str, str]]] = {
     "en": {
@@ -58,7 +58,7 @@ _WORDS: dict[str, dict[LinkPage, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedPage:
-    """A page as it is sent."""
+    """A page ready to be sent."""
 
     status: int
     html: str
@@ -66,7 +66,7 @@ class RenderedPage:
 
 
 def render(page: LinkPage, accept_language: str) -> RenderedPage:
-    """The page, in the language that the reader prefers of the two."""
+    """Render the page in English or Chinese, whichever the reader prefers."""
     language = "zh-CN" if prefers_chinese(accept_language) else "en"
     title, text = _WORDS[language][page]
     html = (
@@ -89,7 +89,7 @@ def render(page: LinkPage, accept_language: str) -> RenderedPage:
 
 
 def prefers_chinese(accept_language: str) -> bool:
-    """Whether an Accept-Language header wants Chinese rather than English.
+    """Whether an Accept-Language header prefers Chinese over English.
 
     >>> [prefers_chinese(each) for each in ("zh-CN,zh;q=0.9,en;q=0.8", "en, zh;q=0.5", "de", "")]
     [True, False, False, False]

@@ -1,6 +1,6 @@
-"""FastAPI on a socket that was bound before: the probes, and what is built on a `WebGround`.
+"""FastAPI on a previously bound socket: the probes, and the routes built on a `WebContext`.
 
-It runs in the daemon's event loop and leaves the signals to the daemon. The probes never touch the store.
+It runs in the daemon's event loop and leaves signals to the daemon. The probes do not use the store.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
 from daemon.web import callbacks, links, tracking
 from daemon.web.connections import PATIENCE, Connection, Connections
-from daemon.web.context import WebGround
+from daemon.web.context import WebContext
 from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
 
 log = logger(__name__)
 
 _AGAIN = 5.0
-"""Seconds after which a server that broke is started again."""
+"""Seconds before a server that failed is restarted."""
 _STOP_PATIENCE = 2.0
-"""Seconds that requests, and what goes on after them, are given at a stop."""
+"""Seconds that requests, and their background tasks, get at a stop."""
 
 
 def build_app(
@@ -40,18 +40,18 @@ def build_app(
     metrics_text: Callable[[], Awaitable[bytes]],
     *,
     metrics_type: str,
-    ground: WebGround | None = None,
+    context: WebContext | None = None,
 ) -> FastAPI:
-    """The application: the probes; with a `ground` also the API, the callbacks and the links to videos. It has no
-    documentation pages and no state of its own."""
+    """Create the application: the probes, and with a `context` also the API, the callbacks and the video links.
+    It has no documentation pages and keeps no state."""
     app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(_probe_router(probes, metrics_text, metrics_type))
-    app.state.strangers = Folding(log, SystemClock() if ground is None else ground.clock)
-    app.state.ground = ground
-    if ground is not None:
-        app.include_router(tracking.router(ground))
-        app.include_router(callbacks.router(ground))
-        app.include_router(links.router(ground))
+    app.state.strangers = Folding(log, SystemClock() if context is None else context.clock)
+    app.state.context = context
+    if context is not None:
+        app.include_router(tracking.router(context))
+        app.include_router(callbacks.router(context))
+        app.include_router(links.router(context))
     return app
 
 
@@ -78,14 +78,14 @@ def _probe_router(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], 
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigFault where the address is taken or not of this machine."""
+    """A listening socket. Raises ConfigFault if the address is in use or does not belong to this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named so, connections send at once (asyncio's TCP_NODELAY): else each answer takes 40 ms.
+    # With the protocol given, asyncio sets TCP_NODELAY: without that, each answer takes 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen()  # who connects before the server runs waits for it
+        listener.listen()  # clients that connect before the server runs wait for it
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
@@ -96,22 +96,22 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _names(ground: WebGround | None) -> tuple[str, ...]:
-    """The names, besides loopback, that people know the server by."""
-    url = None if ground is None else ground.settings.public_url
+def _names(context: WebContext | None) -> tuple[str, ...]:
+    """The names, besides loopback, under which people reach the server."""
+    url = None if context is None else context.settings.public_url
     public = None if url is None else urlsplit(url).hostname
     return () if public is None else (public,)
 
 
 _TAKEN_AT_ONCE = 64
-"""Connections that are accepted before others of the loop have their turn, and before any makes room: more at
-once could take all the files that the process may open."""
+"""Connections accepted before other events get their turn, and before any connection makes room. A higher number
+could use up all file descriptors of the process."""
 _QUEUED = 4096
-"""Connections that the kernel keeps until they are accepted: one that it turns away tries again after a second."""
+"""Connections queued by the kernel until they are accepted. Rejected clients would retry only after a second."""
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which looks ten times a second whether it is to stop; this one is woken."""
+    """uvicorn's server. Its own loop checks ten times a second whether to stop; this one is woken."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         super().__init__(config)
@@ -120,17 +120,17 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._listener.listen(_QUEUED)  # asyncio takes one number for both
+        self._listener.listen(_QUEUED)  # asyncio uses the same number for the queue and for each accept
 
     async def main_loop(self) -> None:
-        tenths = 0  # at each full second uvicorn renews the Date header
+        tenths = 0  # uvicorn renews the Date header at each full second
         while not await self.on_tick(tenths):
             tenths += 10
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1)
 
     def stop(self) -> None:
-        """Begin to end."""
+        """Start the shutdown."""
         self.should_exit = True
         self._stopping.set()
 
@@ -149,7 +149,7 @@ class _Server(uvicorn.Server):
             task.cancel()
 
     def let_go(self) -> None:
-        """Take no more connections, whatever state it is in."""
+        """Stop accepting connections, whatever state it is in."""
         for each in getattr(self, "servers", ()):
             each.close()
 
@@ -174,11 +174,11 @@ class WebServer:
         self._defects = defects
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        """Where it listens, with the port that was really taken."""
+        """Where it listens, with the actual port."""
         self._connections = Connections(app.state.strangers)
         guard = Guard(
             app,
-            hosts=partial(_names, app.state.ground) if is_loopback(host) else None,
+            hosts=partial(_names, app.state.context) if is_loopback(host) else None,
             connections=self._connections,
             strangers=app.state.strangers,
             defects=defects,
@@ -205,7 +205,7 @@ class WebServer:
         log.info(LogEvent.WEB_LISTENING, address=self.address)
 
     async def stop(self) -> None:
-        """Finish the requests under way (2 s at most), close the socket, finish what goes on after them."""
+        """Finish the requests in progress (2 s at most), close the socket, finish their background tasks."""
         self._ended.set()
         self._server.stop()
         if self._task is not None:
@@ -216,12 +216,12 @@ class WebServer:
             await self._tasks.end(patience=_STOP_PATIENCE)
 
     async def _serve(self) -> None:
-        """Serve until the end. What breaks the server costs those who are connected, and a few seconds."""
+        """Serve until stopped. A failing server costs its clients their connections and a few seconds."""
         while not self._ended.is_set():
-            listener = self._listener.dup()  # the server closes its own
+            listener = self._listener.dup()  # the server closes its copy
             try:
                 await self._server.serve(sockets=[listener])
-            except Exception as error:  # noqa: BLE001 - the web is no reason to stop watching
+            except Exception as error:  # noqa: BLE001 - a failing web server must not stop the watching
                 log.error(LogEvent.WEB_FAILED, error=error)
                 if self._defects is not None:
                     self._defects.note("web", error)

@@ -1,7 +1,4 @@
-"""What the web server is told, and the addresses that follow from it. Pure.
-
-Owns the form of wrapd's public addresses: those of callbacks and of links to videos. Never reads the config.
-"""
+"""Settings of the web server, and the public addresses of callbacks and links derived from them. Pure."""
 
 import hashlib
 import hmac
@@ -16,13 +13,13 @@ from daemon.domain.jobs import ProjectName
 from daemon.errors import ConfigFault
 
 LEAST_TOKEN = 16
-"""Characters of `web.token` at least: it is all that stands before the API."""
+"""Minimum length of `web.token` in characters: nothing else protects the API."""
 _SECRET_LENGTH = 40
-"""Characters of a callback's secret path part: 160 bits."""
+"""Length of the secret part of a callback's path in characters: 160 bits."""
 
 
 class CallbackAuth(StrEnum):
-    """How MetaStudio proves that a callback is its own: `auth_type` of its `callback_config`."""
+    """How MetaStudio authenticates a callback: `auth_type` of its `callback_config`."""
 
     NONE = "none"  # by a secret part of the path
     MSS_A = "mss_a"  # by a signature in the query
@@ -30,8 +27,8 @@ class CallbackAuth(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackSettings:
-    """Callbacks of one project. `key` signs them (MSS_A), or the secret path part is made of it (NONE); with
-    `track_unknown` a callback about a job that wrapd does not know tracks it."""
+    """Callbacks of one project. `key` signs them (MSS_A) or is the source of the secret part of the path (NONE).
+    With `track_unknown`, a callback about an unknown job tracks it."""
 
     auth: CallbackAuth
     key: str = field(repr=False)
@@ -40,10 +37,10 @@ class CallbackSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """How the web server is run. Raises ConfigFault for what must not be.
+    """How the web server runs. Raises ConfigFault for unsafe or unusable values.
 
-    `token` is the bearer token of the API (None: there is no API); `public_url` is where the server is reached
-    from outside; `link_life` is how long a link to a video may be opened, in seconds.
+    `token` is the bearer token of the API (None: no API); `public_url` is the server's address from outside;
+    `link_life` is how long a link to a video can be opened, in seconds.
     """
 
     host: str
@@ -81,7 +78,7 @@ class WebSettings:
 def callback_url(public_url: str, project: ProjectName, settings: CallbackSettings) -> str:
     """The address to give to MetaStudio as `callback_url`.
 
-    With auth NONE it ends in a secret, made from the key: whoever reads the address cannot tell the key from it.
+    With auth NONE it ends in a secret derived from the key; the key cannot be derived from the address.
     """
     plain = f"{public_url.rstrip('/')}/callbacks/{quote(project, safe='')}"
     match settings.auth:
@@ -94,18 +91,18 @@ def callback_url(public_url: str, project: ProjectName, settings: CallbackSettin
 
 
 def callback_secret(project: ProjectName, settings: CallbackSettings) -> str:
-    """The secret part of the path of a callback with auth NONE: another key makes another one."""
+    """The secret part of the path for auth NONE; it changes with the key."""
     message = f"wrapd callback {project}".encode()
     return hmac.new(settings.key.encode(), message, hashlib.sha256).hexdigest()[:_SECRET_LENGTH]
 
 
 def own_url(public_url: str, token: str) -> str:
-    """wrapd's own link to a video; `/download` and `/cover` under it lead to the file and to its picture."""
+    """wrapd's own link to a video; `/download` and `/cover` below it lead to the file and its cover."""
     return f"{public_url.rstrip('/')}/v/{token}"
 
 
 def check_public_url(url: str) -> None:
-    """Raises ConfigFault for what cannot stand before a path."""
+    """Raise ConfigFault unless paths can be appended to the URL."""
     try:
         parts = urlsplit(url)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -113,8 +110,8 @@ def check_public_url(url: str) -> None:
         right, parts = False, urlsplit("")
     if not right or parts.query or parts.fragment or parts.username is not None or not _plain(url):
         raise ConfigFault(
-            "web.public_url: this is no address to build links on; write scheme and host, and a path where a "
-            'proxy has one, as in "https://wrapd.example.com"'
+            "web.public_url: links cannot be built on this address; write scheme and host, and a path if a proxy "
+            'adds one, as in "https://wrapd.example.com"'
         )
 
 

@@ -1,7 +1,6 @@
-"""Who opens a link: a person in a browser, a tool, or a program that looks at links before people do. Pure.
+"""Classifies who opens a link: a person in a browser, a tool, or a program that opens links ahead of them. Pure.
 
-Owns what counts as evidence of a person. A click that is taken for a person's keeps the reminder of a dying link
-from being sent; so where there is doubt, there was no person.
+A click counted as a person's suppresses the reminder of an expiring link, so in doubt it was not a person.
 """
 
 import re
@@ -11,15 +10,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 TOGETHER = 3.0
-"""Seconds within which different clients that open the same link are taken for scanners."""
+"""Seconds within which different clients opening the same link are taken for scanners."""
 _REMEMBERED = 4096
 
 
 class Visitor(Enum):
-    """Who it is."""
+    """Who opened a link."""
 
     PERSON = auto()
-    TOOL = auto()  # it wants the video, but nobody can say that somebody saw it: curl, a player
+    TOOL = auto()  # it wants the video, but no one may have seen it: curl, a player
     ROBOT = auto()
 
 
@@ -31,17 +30,17 @@ _ROBOT = re.compile(
     r"|urldefense|virustotal|googleimageproxy|google-safety|google-read-aloud|googleother",
     re.IGNORECASE,
 )
-"""Programs that open the links of a message before anybody reads it, by what they call themselves."""
+"""User agents of programs that open the links of a message before anyone reads it."""
 _BROWSER = re.compile(r"(?:mozilla|opera)/\d\S* .*\b[a-z]+/\d", re.IGNORECASE)
-"""Every browser names itself so, with an engine or a program; scripts often copy the first word only."""
-_AHEAD = re.compile(r"prefetch|prerender|preview|unfurl", re.IGNORECASE)
-_SAYS_AHEAD = ("purpose", "x-purpose", "sec-purpose", "x-moz")
+"""The form of every browser's name, with an engine or program; scripts often copy the first word only."""
+_PREFETCH = re.compile(r"prefetch|prerender|preview|unfurl", re.IGNORECASE)
+_PREFETCH_HEADERS = ("purpose", "x-purpose", "sec-purpose", "x-moz")
 _OPENED_AS = frozenset({"document", "video"})
-"""`Sec-Fetch-Dest` of a link that somebody follows, and of a page that shows the video."""
+"""`Sec-Fetch-Dest` when a person follows a link, and when a page embeds the video."""
 
 
 def is_robot(agent: str) -> bool:
-    """Whether a user agent is a program that looks at links, not a person.
+    """Whether a user agent is a program that fetches links, not a person.
 
     >>> [is_robot(each) for each in ("Slackbot-LinkExpanding 1.0", "Mozilla/5.0 (X11) Firefox/140.0")]
     [True, False]
@@ -50,11 +49,11 @@ def is_robot(agent: str) -> bool:
 
 
 def visitor(method: str, headers: Mapping[str, str]) -> Visitor:
-    """Who sends such a request. `headers` are found by their lower-case names."""
+    """Classify the sender of a request. `headers` are looked up by lower-case name."""
     agent = headers.get("user-agent", "")
     if method != "GET" or not agent.strip() or is_robot(agent):
         return Visitor.ROBOT
-    if "from" in headers or any(_AHEAD.search(headers.get(name, "")) for name in _SAYS_AHEAD):
+    if "from" in headers or any(_PREFETCH.search(headers.get(name, "")) for name in _PREFETCH_HEADERS):
         return Visitor.ROBOT
     opened_as, mode = headers.get("sec-fetch-dest", "document"), headers.get("sec-fetch-mode", "navigate")
     if opened_as not in _OPENED_AS or (opened_as == "document" and mode != "navigate"):
@@ -71,15 +70,15 @@ class _Opened:
 
 
 class Opened:
-    """Who opened which link a moment ago. Scanners of mail call themselves browsers, and come in numbers, from
-    several machines, within seconds: people do not."""
+    """Recent openings by link. Mail scanners pose as browsers, but unlike people they come in numbers, from
+    several machines, within seconds."""
 
     def __init__(self) -> None:
         self._links: OrderedDict[int, _Opened] = OrderedDict()
 
     def note(self, link: int, client: str, *, now: float) -> int:
-        """A browser opens a link (a row id) at `now` (monotonic seconds): by how many its clicks change. Less than
-        1 where this shows that those before were no people's either."""
+        """Record that a browser opened a link (a row id) at `now` (monotonic seconds). Returns the change of its
+        clicks: 1, or 0 or less if this shows that the earlier ones were not a person's either."""
         last = self._links.get(link)
         if last is None or now - last.at > TOGETHER:
             last = self._links[link] = _Opened(now, client)

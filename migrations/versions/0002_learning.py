@@ -1,4 +1,4 @@
-"""What learning and lists need: expected lengths, why and how a job is asked, statuses, discoveries, a new end."""
+"""Learning and lists: expected lengths, why and how a job is polled, statuses, discoveries, a new final state."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ def _partial(name: str, table: str, columns: list[str], where: str) -> None:
 
 
 def _respell() -> None:
-    """An older wrapd did not know that PARTIAL_SUCCEED is an end. Jobs that it left there get a spelling that no
-    answer has: the next one is a transition to the end, which is told like any other."""
+    """An older wrapd did not know that PARTIAL_SUCCEED is final. Jobs that it left in that state get a spelling
+    that no answer has, so that the next answer is a transition to the final state, with its alerts."""
     op.execute(
         "UPDATE transitions SET \"after\" = 'partial_succeed' "
         "WHERE job IN (SELECT id FROM jobs WHERE state = 'PARTIAL_SUCCEED') "
@@ -43,7 +43,7 @@ def _respell() -> None:
 
 
 def _numbers_given(table: str) -> int | None:
-    """The highest row id that the table ever had, as SQLite keeps it; None where it keeps none."""
+    """Return the highest row id that the table ever had, as kept by SQLite; None if it keeps none."""
     if op.get_bind().dialect.name != "sqlite":
         return None
     query = sa.text("SELECT seq FROM sqlite_sequence WHERE name = :name")
@@ -51,7 +51,7 @@ def _numbers_given(table: str) -> int | None:
 
 
 def _keep_numbers(table: str, given: int | None) -> None:
-    """A table made anew counts from its last row: the ids of rows deleted after it would be given again."""
+    """A recreated table counts from its last row, which would reuse the ids of rows deleted after it."""
     if given is None:
         return
     for statement in (
@@ -62,7 +62,7 @@ def _keep_numbers(table: str, given: int | None) -> None:
 
 
 def _jobs() -> None:
-    # The table as 0001 made it: SQLite does not tell all of it (its checks, that it counts its rows).
+    # The table as 0001 made it: SQLite does not reflect all of it (checks, AUTOINCREMENT).
     before = sa.Table("jobs", sa.MetaData(), *_old_columns(), *_old_checks(), sqlite_autoincrement=True)
     _old_indexes(before)
     with op.batch_alter_table("jobs", copy_from=before) as table:

@@ -1,4 +1,4 @@
-"""What delivery needs: quiet hours, shared messages, pictures, wrapd's own links, and when a video's links die."""
+"""Delivery: quiet hours, shared messages, pictures, wrapd's own links, and when a video's links expire."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ def upgrade() -> None:
         ("deliveries", "held_until"),
     ):
         op.add_column(table, sa.Column(column, sa.BigInteger))
-    # In words that SQLite takes too, so that the table is not made anew: it may hold millions of rows.
+    # Raw SQL that SQLite runs without recreating the table, which may hold millions of rows.
     op.execute(
         "ALTER TABLE attempts ADD COLUMN shared INTEGER DEFAULT 1 NOT NULL "
         "CONSTRAINT shared_counts CHECK (shared >= 1)"

@@ -1,4 +1,4 @@
-"""What the failures of a delivery need: for how long it was really tried, and how often wrapd itself failed it."""
+"""Failures of a delivery: how long it has been tried, and how often wrapd itself failed it."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    # In words that SQLite takes too, so that the table is not made anew: it may hold millions of rows.
+    # Raw SQL that SQLite runs without recreating the table, which may hold millions of rows.
     op.execute(
         "ALTER TABLE deliveries ADD COLUMN tried_for FLOAT DEFAULT 0 NOT NULL "
         "CONSTRAINT tried_for_counts CHECK (tried_for >= 0)"

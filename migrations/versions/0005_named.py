@@ -1,4 +1,4 @@
-"""How the kind of a job is known, who named it, and which callbacks' signatures were used for what."""
+"""How the kind of a job is known, who named it, and which callback signatures were used for which job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = '
 
 
 def upgrade() -> None:
-    # In words that SQLite takes too, so that the table is not made anew: it may hold millions of rows.
+    # Raw SQL that SQLite runs without recreating the table, which may hold millions of rows.
     for column, form, check, name in (
         ("kind_source", "TEXT DEFAULT 'given'", "IN ('given', 'found', 'guessed')", "kind_source_value"),
         ("named_by", "TEXT DEFAULT 'person'", "IN ('person', 'service', 'callback')", "named_by_value"),

@@ -1,4 +1,4 @@
-"""What long lists need: the tags of jobs in a table of their own, and an index for each order and filter."""
+"""Long lists: the tags of jobs in their own table, and an index for each order and filter."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def _fill() -> None:
 
 
 def _tags(text: str) -> Iterator[str]:
-    """Each tag once. What is no list of texts has none: one damaged row must not keep all others back."""
+    """Yield each tag once. Text that is not a list of strings has none, so that one damaged row does not fail them
+    all."""
     if text == "[]":
         return
     try:

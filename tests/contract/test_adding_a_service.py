@@ -1,4 +1,4 @@
-"""docs/adding-a-service.md, followed to the letter in a copy of the repository."""
+"""docs/adding-a-service.md, followed literally in a copy of the repository."""
 
 import os
 import re
@@ -31,7 +31,7 @@ _STEP = re.compile(
 
 
 def steps() -> list[tuple[str, str, str]]:
-    """Path, kind and text of each block of the page; a block without a path is about the one before."""
+    """Return path, kind and text of each block of the page; a block without a path continues the previous one."""
     found, path = [], ""
     for step in _STEP.finditer(PAGE):
         path = step["path"] or path
@@ -40,7 +40,7 @@ def steps() -> list[tuple[str, str, str]]:
 
 
 def follow(copy: Path) -> None:
-    """Do what the page says: write the new file, and add lines where their neighbours stand."""
+    """Follow the page: write the new file, and add lines next to their neighbours."""
     for path, kind, text in steps():
         file = copy / path
         if kind == "python":

@@ -1,11 +1,11 @@
-"""From a config's sections of delivery to the daemon's plan: channels, links, the web, callbacks, retention."""
+"""From a config's delivery sections to the daemon's plan: channels, links, the web, callbacks, retention."""
 
 import socket
 from pathlib import Path
 
 import pytest
 
-from daemon.build import build_plan, callback_settings, check_config, web_settings
+from daemon.build import build_spec, callback_settings, check_config, web_settings
 from daemon.config import ConfigFaults, load
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import ConfigFault, UnknownName
@@ -37,7 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_plan_of_a_bare_config(tmp_path: Path) -> None:
-    plan = build_plan(load(written(tmp_path, BASE + CHANNEL)), {})
+    plan = build_spec(load(written(tmp_path, BASE + CHANNEL)), {})
     assert plan.web is not None
     assert (plan.web.host, plan.web.port, plan.web.token, plan.web.public_url) == ("127.0.0.1", 8787, None, None)
     assert plan.web.callbacks == {}
@@ -62,7 +62,7 @@ def test_the_plan_of_a_full_config(tmp_path: Path) -> None:
         + '[notify]\nlink_margin = "2h"\nlink_reminder = "4h"\nlink_life = "7d"\n'
         + '[retention]\nkeep = "0s"\n'
     )
-    plan = build_plan(load(written(tmp_path, text)), ENVIRON)
+    plan = build_spec(load(written(tmp_path, text)), ENVIRON)
     assert plan.web is not None
     assert (plan.web.host, plan.web.token) == ("0.0.0.0", TOKEN)
     assert (plan.web.public_url, plan.web.link_life) == ("https://wrapd.example.com", 7 * 86400)
@@ -80,7 +80,7 @@ def test_the_plan_of_a_full_config(tmp_path: Path) -> None:
 
 def test_without_the_web_nothing_of_it_is_read(tmp_path: Path) -> None:
     text = BASE + CHANNEL + '[web]\nenabled = false\ntoken = { env = "NOT_SET" }\n'
-    assert build_plan(load(written(tmp_path, text)), {}).web is None
+    assert build_spec(load(written(tmp_path, text)), {}).web is None
 
 
 def test_the_address_for_callbacks(tmp_path: Path) -> None:
@@ -174,11 +174,11 @@ def test_a_wrong_template_is_told_beside_another_fault_of_its_channel(tmp_path: 
         ('[notify]\nlink_reminder = "4h"\n', ["notify.link_reminder: no route names link_expiring"]),
         (
             '[[routes]]\nchannels = ["editors"]\nevents = ["link_expiring"]\n',
-            ["routes: one names link_expiring, which never comes"],
+            ["routes: link_expiring is named but never occurs"],
         ),
         (
             '[notify]\nlink_reminder = "4h"\n[[routes]]\nchannels = ["editors"]\nevents = ["link_expiring"]\n',
-            ["notify.link_reminder: without web.public_url nobody's clicks are seen"],
+            ["notify.link_reminder: without web.public_url clicks are not seen"],
         ),
         ('[web]\npublic_url = "http://wrapd.example.com"\n', ["web.public_url: http:// sends links"]),
         ('[web]\npublic_url = "http://127.0.0.1:8787"\n', []),
@@ -200,7 +200,7 @@ def test_a_channel_that_nothing_goes_to_is_said_unless_another_falls_back_on_it(
         '[channels.spare]\nurl = "json://127.0.0.1"\n[[routes]]\nchannels = ["editors"]\nevents = ["failed"]\n'
     )
     _, warnings = check_config(written(tmp_path, lone + routes), {})
-    assert warnings == ["channels.spare: no route and no operator goes there, so nothing is sent to it"]
+    assert warnings == ["channels.spare: no route and no operator setting names it, so nothing is sent to it"]
     _, warnings = check_config(written(tmp_path, lone + 'fallback = "spare"\n' + routes), {})
     assert warnings == []
     (tmp_path / "s.j2").write_text("{{ name }}")
@@ -221,7 +221,7 @@ def test_a_secret_of_the_web_in_a_file_that_all_can_read_is_said(tmp_path: Path)
     path.chmod(0o644)
     environ = {**ENVIRON, "URL": "json://127.0.0.1:1"}
     _, warnings = check_config(path, environ)
-    assert [warning for warning in warnings if "everybody on this machine can read it" in warning]
+    assert [warning for warning in warnings if "every user of this machine can read it" in warning]
 
 
 def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_what_a_channels_url_and_the_environment_say_unwisely_is_warned_of(tmp_p
 
 
 def test_an_address_of_another_machine_is_a_warning(tmp_path: Path) -> None:
-    """The config may be checked elsewhere than where it is used; that the port is taken is no doubt at all."""
+    """The config may be checked on another machine than it is used on; a port in use is a certain fault."""
     token = 'token = "long-enough-for-a-token"\n'
     _, warnings = check_config(
         written(tmp_path, f'[web]\nlisten = "203.0.113.9:8787"\n{token}' + BASE + CHANNEL), {}

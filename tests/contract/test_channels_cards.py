@@ -1,6 +1,6 @@
-"""Rich forms of the services whose plugins are Apprise's with cards of ours: what arrives, in how many requests.
+"""Rich messages of the services that use Apprise's plugins with our cards: what arrives, in how many requests.
 
-Mail speaks SMTP with a server on the loopback; all others HTTP with stand-ins that refuse what is beyond a limit.
+Mail uses SMTP with a server on the loopback; all others use HTTP with stand-ins that refuse what exceeds a limit.
 """
 
 import email
@@ -36,7 +36,7 @@ CARDED = {
     for name, service in SERVICES.items()
     if service.known.card is not None and service.host is not None
 }
-"""Those with a card that are reached at their own hosts: by a plugin of Apprise's."""
+"""Services with a card that are reached at their own hosts, through a plugin of Apprise's."""
 CARDS = tuple(CARDED)
 BY_LINK = tuple(name for name, picture in CARDED.items() if picture is Picture.URL)
 UPLOADED = tuple(name for name, picture in CARDED.items() if picture is Picture.UPLOAD)
@@ -58,7 +58,7 @@ def with_cover(**values: Any) -> Message:
 
 
 def digest(number: int = 100) -> Message:
-    """One message about many alerts, each with its link."""
+    """Return one message about many alerts, each with its link."""
     rows = tuple(
         Row(
             emoji="❌" if n < 3 else "✅",
@@ -78,12 +78,12 @@ def body_of(received: Received) -> dict[str, Any]:
 
 
 def raw_of(received: Received) -> bytes:
-    """The body with its texts written out."""
+    """Return the body with its escapes decoded."""
     encoded = received.headers["content-type"].startswith("application/x-www-form-urlencoded")
     return unquote_to_bytes(received.body.replace(b"+", b" ")) if encoded else received.body
 
 
-# ------------------------------------------------------------------------------------------ all of them alike
+# ------------------------------------------------------------------------------------------ all services
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -174,7 +174,7 @@ def test_values_of_nothing_visible_are_taken(name: str) -> None:
         assert (report.requests, stand.complaints) == (1, [])
 
 
-# ------------------------------------------------------------------------------------------------ each by itself
+# ------------------------------------------------------------------------------------------ single services
 
 
 def test_slack_takes_name_and_channel_from_the_url_and_blocks_from_the_card() -> None:
@@ -229,7 +229,7 @@ def test_teams_gets_an_adaptive_card_of_what_it_is_known_to_render() -> None:
     ids=["digest", "chinese", "quotes", "emoji"],
 )
 def test_teams_never_gets_a_card_that_it_would_drop_unseen(what: Message) -> None:
-    """A workflow takes anything with 202; what is too large fails later, where nobody sees it."""
+    """A workflow accepts anything with 202; what is too large fails later, unseen."""
     with standing("teams") as (channel, stand):
         assert isinstance(channel.send(what, timeout=5).verdict, Sent)
         content = stand.requests[0].json["attachments"][0]["content"]
@@ -430,7 +430,7 @@ def test_what_ntfys_url_says_goes_first() -> None:
 
 
 def test_a_text_of_the_operators_own_is_sent_without_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a template makes of an alert goes out as the plain text of the service."""
+    """A template's text is sent as the plain text of the service."""
 
     class Own:
         def render(self, _message: Message, form: Any) -> Rendered:

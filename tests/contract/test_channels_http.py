@@ -1,4 +1,5 @@
-"""Each send over HTTP: bounded, recorded, judged. Against a loopback stand-in, by what arrives on the wire."""
+"""Each send over HTTP is bounded, recorded and judged. Against a loopback stand-in, by what arrives on the
+wire."""
 
 import json
 import logging
@@ -17,7 +18,7 @@ from tests.support.alerts import COVER, message
 from tests.support.webhook import Answer, Webhook, ok_json
 
 LIMIT = 0.6
-"""Seconds that a send may take here; each case must end within it and a little."""
+"""Seconds that a send may take here; each case must end within little more."""
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_no_part_of_the_url_gets_out(hook: Webhook, status: int, caplog: pytest.
 
 @pytest.mark.parametrize("before", range(0, 420, 7))
 def test_a_secret_is_masked_before_a_reason_is_cut(hook: Webhook, before: int) -> None:
-    """Wherever the cut falls, no piece of the secret is left."""
+    """Wherever the cut falls, no part of the secret remains."""
     words = "w" * before + SECRET + " and more words" * 30
     hook.default = Answer(status=401, body=json.dumps({"message": words}).encode())
     report = channel(f"json://user:{SECRET}@{hook.address}/x").send(message(), timeout=LIMIT)

@@ -1,4 +1,4 @@
-"""Connections between messages that follow one another: kept where that is safe, and never longer."""
+"""Connections between consecutive messages are kept where that is safe, and no longer."""
 
 import contextlib
 import socket
@@ -21,8 +21,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Keeps connections open; `answers` are used up in order, then each request gets `OK`. None: close without an
-    answer. `ends` tells of each connection that the other side closed."""
+    """A server that keeps connections open; `answers` are used up in order, then each request gets `OK`. None:
+    close without an answer. `ends` reports each connection that the other side closed."""
 
     def __init__(self) -> None:
         self.answers: list[bytes | None] = []

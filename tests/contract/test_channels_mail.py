@@ -1,4 +1,4 @@
-"""Mail over a real SMTP conversation: what arrives, and what each refusal comes to."""
+"""Mail over a real SMTP conversation: what arrives, and the verdict on each refusal."""
 
 import email
 import email.policy
@@ -114,7 +114,7 @@ ODD = [
 )
 @pytest.mark.parametrize("reply", ODD, ids=lambda reply: reply[:20] or "empty")
 def test_any_form_of_reply_has_a_verdict(step: str, reply: str) -> None:
-    """Before the message is whole nothing can have arrived; after it only a 2yz says that it did."""
+    """Before the message is complete, nothing can have arrived; after it, only a 2yz says that it did."""
     with Mailbox(replies={step: reply}) as box:
         one = channel(box)
         verdict = one.send(message(), timeout=8).verdict

@@ -1,4 +1,4 @@
-"""Opening a channel: what a URL may hold, and that no fault shows it."""
+"""Opening a channel: what a URL may contain, and that no fault reveals it."""
 
 import io
 import re
@@ -51,8 +51,11 @@ TOKEN = "tok3n0123456789abcdef"
         (f"json://h/{TOKEN}?cto=soon", "cto=, which takes a number"),
         (f"json://h/{TOKEN}?rto=nan", "rto=, which takes a number"),
         (f"json://h/{TOKEN}?cto=-1", "cto=, which takes a number"),
-        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
-        (f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b", "a connector of Teams, which are"),
+        (f"https://webhook.office.com/webhook/{TOKEN}/IncomingWebhook/a/b", "a Teams connector, and these are"),
+        (
+            f"https://x.webhook.office.com/webhookb2/{TOKEN}/IncomingWebhook/a/b",
+            "a Teams connector, and these are",
+        ),
         (f"https://open.feishu.cn/open-apis/bot/hook/{TOKEN}", "the address of an old bot"),
         (f"json://h/{TOKEN}?-a=1&-A=2", "-a= twice"),
         (f"json://u:p@h/{TOKEN}?pass={TOKEN}%20", "pass= with a space at its end"),
@@ -126,7 +129,7 @@ def opened(url: str) -> Channel:
 @example(user="george", password="密码+&#?/")
 @settings(deadline=None)
 def test_a_login_is_what_stands_in_the_url(form: str, user: str, password: str) -> None:
-    """Percent-encoded, every sign is meant as itself."""
+    """Percent-encoded, every character stands for itself."""
     url = form.format(user=quote(user, safe=""), password=quote(password, safe=""))
     service: Any = opened(url)._plugin
     assert service.password == password
@@ -187,7 +190,7 @@ def test_any_url_opens_or_is_one_fault_that_names_the_channel(
         warnings.simplefilter("ignore")
         fault = fault_of(url)
     assert fault is None or fault.startswith("channels.x.url: ")
-    said = re.sub(r" with \S+=,", "", fault or "")  # the name of an option that no service has is said on purpose
+    said = re.sub(r" with \S+=,", "", fault or "")  # the name of an unknown option is shown on purpose
     assert not any(len(part) >= 12 and part in said for part in parts)
 
 

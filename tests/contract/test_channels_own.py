@@ -1,4 +1,4 @@
-"""The plugins of our own: signed, pointed to a stand-in by `host=`, judged by the body, over the wire."""
+"""The own plugins: signed, directed to a stand-in by `host=`, judged by the answer's body, over the wire."""
 
 import io
 import json
@@ -102,7 +102,7 @@ def test_dingtalk_signs_in_the_query(hook: Webhook, timestamp: str, secret: str,
             "timestamp": [timestamp],
             "sign": [expected],
         }
-        assert "+" not in path  # a plus in a query is a space
+        assert "+" not in path  # a plus in a query means a space
 
 
 @pytest.mark.parametrize("scheme", ["feishu", "lark", "dingtalk", "wecombot"])
@@ -217,7 +217,7 @@ def test_a_name_of_a_host_is_no_secret_but_the_rest_is() -> None:
     assert MASKS.apply("tok3n-zzz-111 s3cret-zzz-222 gateway-zzz.example.com") == "*** *** gateway-zzz.example.com"
 
 
-# ------------------------------------------------------------------------------------------------ what is sent
+# ------------------------------------------------------------------------------------------ messages
 
 
 def test_dingtalk_calls_whom_the_operator_names_and_nobody_else(hook: Webhook) -> None:
@@ -292,7 +292,7 @@ def test_a_plugin_keeps_nothing_of_the_message_before(hook: Webhook) -> None:
     assert "first" not in json.dumps(hook.requests[1].json)
 
 
-# ------------------------------------------------------------------------------------------------ the channel
+# ------------------------------------------------------------------------------------------ the channel
 
 
 def test_what_the_config_says_of_a_channel_is_what_it_has() -> None:

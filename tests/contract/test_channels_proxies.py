@@ -1,4 +1,4 @@
-"""The way to a chat service through what the environment names: proxies and certificates."""
+"""Connections to a chat service through the environment's proxies and certificates."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ def test_a_proxy_gets_its_login_and_what_it_says_is_told(hook: Webhook, monkeypa
     assert isinstance(sent("json://chat.example.com/x").verdict, Sent)
     assert hook.requests[0].headers["proxy-authorization"].startswith("Basic ")
     assert hook.requests[0].path == "http://chat.example.com/x"
-    report = sent("jsons://chat.example.com/x")  # the stand-in makes no tunnels
+    report = sent("jsons://chat.example.com/x")  # the stand-in does not tunnel
     assert report.verdict == Retry(reason="the proxy refuses (HTTP 501)")
 
 

@@ -1,4 +1,4 @@
-"""The services that people use, each by its own Apprise plugin pointed to a stand-in: what arrives on the wire."""
+"""Popular services, each through its Apprise plugin directed to a stand-in: what arrives on the wire."""
 
 import html
 import json
@@ -40,7 +40,7 @@ SERVICES: dict[str, tuple[str, Answer]] = {
     "gotify": ("gotify://HOST/token123456", ok_json({"id": 1})),
     "pover": ("pover://" + "u" * 30 + "@" + "t" * 30, ok_json({"status": 1})),
 }
-"""A URL of each service, and the answer with which it takes a message."""
+"""A URL of each service, and the answer with which it accepts a message."""
 CHATS = sorted(set(SERVICES) - {"form", "xml", "ntfy", "gotify", "pover"})
 
 
@@ -58,13 +58,13 @@ READ_AS_TAGS: dict[str, tuple[str, ...]] = {
     "mmost": ("<script", "<img"),
     "rocket": ("<script", "<img"),
 }
-"""What each chat takes for more than text."""
+"""Characters that each chat interprets as markup."""
 
 
 @pytest.fixture
 def hook(request: pytest.FixtureRequest) -> Iterator[Webhook]:
     tls = None
-    if "workflows" in request.node.name:  # its plugin speaks TLS only
+    if "workflows" in request.node.name:  # its plugin uses TLS only
         data = Path(__file__).parents[1] / "data/tls"
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(data / "loopback.pem", data / "loopback.key")
@@ -73,7 +73,7 @@ def hook(request: pytest.FixtureRequest) -> Iterator[Webhook]:
 
 
 def pointed(name: str, hook: Webhook) -> Channel:
-    """The channel of a service with the plugin's fixed host replaced by the stand-in; all else as it is."""
+    """Return the channel of a service with the plugin's fixed host replaced by the stand-in."""
     url, hook.default = SERVICES[name]
     channel = open_channel(ChannelSettings(name=ChannelName("x"), url=url.replace("HOST", hook.address)))
     service: Any = channel._plugin
@@ -90,12 +90,12 @@ def send(name: str, hook: Webhook, what: Message | None = None, *answers: Answer
     channel = pointed(name, hook)
     hook.program(*answers)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the stand-in's certificate is of our own making
+        warnings.simplefilter("ignore")  # the stand-in's certificate is self-made
         return channel.send(what or message(), timeout=3)
 
 
 def words(hook: Webhook) -> str:
-    """All texts of the requests, decoded as the service would."""
+    """Return all texts of the requests, decoded as by the service."""
     found: list[str] = []
     for request in hook.requests:
         try:
@@ -163,7 +163,7 @@ def test_hostile_names_arrive_as_text(name: str, hook: Webhook) -> None:
 )
 def test_a_refusal_in_a_200_body_is_no_success(name: str, hook: Webhook, body: object, kind: type[Final]) -> None:
     fine, refused = SERVICES[name][1], ok_json(body)
-    # Rocket.Chat: a log-in, the message, a log-out, each time anew.
+    # Rocket.Chat: a login, the message, a logout, every time.
     answers = [fine, refused, fine] * 2 if name == "rocket" else [refused] * 3
     report = send(name, hook, None, *answers)
     assert type(report.verdict) is kind, report
@@ -182,7 +182,7 @@ def test_a_page_with_status_200_leaves_it_open(name: str, hook: Webhook) -> None
 @pytest.mark.parametrize(("status", "kind"), [(401, Hold), (404, Hold), (429, Retry), (500, Retry)])
 def test_each_services_refusal_by_status(name: str, hook: Webhook, status: int, kind: type[Final]) -> None:
     refused = Answer(status=status, headers={"Retry-After": "9"})
-    report = send(name, hook, None, refused, refused)  # Discord's plugin tries twice by itself
+    report = send(name, hook, None, refused, refused)  # Discord's plugin retries once by itself
     assert type(report.verdict) is kind
     assert report.status == status
     if status == 429:

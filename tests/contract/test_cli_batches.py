@@ -1,4 +1,5 @@
-"""batches: every batch at a glance, with when its last job should end. On a real database, without a daemon."""
+"""batches: every batch at a glance, with the expected end of its last job. With a real database, without a
+daemon."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,7 @@ def in_store(runner: Runner, work: Any) -> None:
 
 
 def job(tx: Transaction, name: str, *states: str, batch: str | None = "b", took: float = 0.0, **more: Any) -> None:
-    """A job whose production began `took` seconds ago, and ends now where its last state is an end."""
+    """Write a job whose production started `took` seconds ago, ending now if its last state is an end."""
     begun = NOW - timedelta(seconds=took)
     project = more.pop("project", MAIN)
     wanted = TrackRequest(project=project, kind="avatar", job_id=JobId(name), batch=batch, **more)
@@ -50,13 +51,13 @@ def job(tx: Transaction, name: str, *states: str, batch: str | None = "b", took:
 
 
 def learned(tx: Transaction) -> None:
-    """Jobs of no batch that took from 20 to 60 minutes."""
+    """Write jobs without a batch that took from 20 to 60 minutes."""
     for number in range(20):
         job(tx, f"past-{number}", "PROCESSING", "SUCCEED", batch=None, took=1200 + 120 * number)
 
 
 def fifty(tx: Transaction, *last: str) -> None:
-    """A batch of 50 of which 46 succeeded and 2 failed."""
+    """Write a batch of 50 jobs, of which 46 succeeded and 2 failed."""
     for number in range(48):
         job(tx, f"job-{number}", "FAILED" if number < 2 else "SUCCEED")
     job(tx, "job-48", *last, took=600)
@@ -118,10 +119,10 @@ def test_while_a_job_is_not_in_production_only_a_bound_is_known(wrapd: Runner, s
 
 def test_where_too_little_is_learned_nobody_can_say(wrapd: Runner) -> None:
     in_store(wrapd, lambda tx: fifty(tx, "PROCESSING"))
-    assert standing(wrapd) == "48 of 50, 2 failed, nobody can say when the last ends"
+    assert standing(wrapd) == "48 of 50, 2 failed, no estimate for the last end"
     [batch] = json.loads(wrapd("batches", "--json").out)
     assert (batch["eta"], batch["soonest_at"]) == (None, None)
-    assert batch["eta_reason"] == "nobody can say when they end: 2 jobs"
+    assert batch["eta_reason"] == "no estimate for 2 jobs"
 
 
 def test_a_batch_that_has_ended_has_nothing_ahead(wrapd: Runner) -> None:

@@ -1,4 +1,4 @@
-"""`wrapd completion`: the Tab key in a real shell, and what each press of it costs."""
+"""`wrapd completion`: the Tab key in a real shell, and the cost of each press."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ PLACE = str(Path(daemon.__file__).parents[1])
 
 @pytest.fixture
 def wrapd(tmp_path: Path) -> Path:
-    """A folder for PATH with the command `wrapd`."""
+    """Return a folder for PATH with the command `wrapd`."""
     program = tmp_path / "bin" / "wrapd"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nPYTHONPATH={PLACE} exec {sys.executable} -m daemon.cli "$@"\n')
@@ -30,7 +30,7 @@ def wrapd(tmp_path: Path) -> Path:
 
 
 class Shell:
-    """An interactive shell on a terminal of its own, inside a `with`."""
+    """An interactive shell on its own terminal, as a context manager."""
 
     def __init__(self, program: str, *arguments: str, folder: Path, path: Path) -> None:
         self._leader, follower = pty.openpty()
@@ -54,7 +54,7 @@ class Shell:
         os.close(self._leader)
 
     def type(self, text: str, *, until: str) -> str:
-        """Press these keys; what is shown up to and with `until`."""
+        """Type these keys; return the output up to and including `until`."""
         os.write(self._leader, text.encode())
         shown = ""
         while until not in shown:

@@ -1,4 +1,4 @@
-"""An error that nobody foresaw, in any command: one masked line that can be reported, and status 1."""
+"""An unforeseen error in any command: one masked line that can be reported, and status 1."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SECRET = "hunter2-hunter2"
 
 
 class Odd(Exception):
-    """With a text of several lines, and a secret."""
+    """An error with several lines of text and a secret."""
 
     def __str__(self) -> str:
         return f"first\nsecond {SECRET}"
@@ -29,7 +29,7 @@ def failing(error: BaseException) -> Callable[..., object]:
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
-    """Has every command raise."""
+    """Make every command raise."""
     MASKS.add([SECRET])
 
     def make(error: BaseException) -> None:
@@ -47,7 +47,7 @@ def test_one_line_that_can_be_reported(
     said = capsys.readouterr()
     assert said.out == ""
     [line] = said.err.splitlines()
-    assert line.startswith("wrapd: an error of wrapd itself: Odd")
+    assert line.startswith("wrapd: internal error at Odd")
     assert "first second ***" in line
     assert "WRAPD_DEBUG=1" in line
 

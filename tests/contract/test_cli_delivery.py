@@ -1,4 +1,4 @@
-"""routes, templates, channels, deliveries: what a person asks about where alerts go, and what became of each."""
+"""routes, templates, channels, deliveries: the commands about where alerts go, and what happened to each."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def alert(key: str, channel: str = "editors") -> object:
 
 
 def tried(outcome: AttemptOutcome, reason: str, *, channel: str = "editors") -> object:
-    """The first due delivery of the channel is tried."""
+    """Try the first due delivery of the channel."""
 
     def work(tx: Transaction) -> None:
         claimed = tx.outbox.claim(ChannelName(channel), now=NOW())
@@ -102,7 +102,7 @@ def test_routes_are_listed_in_order(wrapd: Runner) -> None:
     assert "the default events" in table
     assert "tags vip; labels Episode *" in table
     wrapd.config.write_text('[channels.a]\nurl = "x"\n')
-    assert "The config has no route, so every channel gets these events." in wrapd("routes").out
+    assert "The config has no routes, so every channel gets these events." in wrapd("routes").out
 
 
 def explain(wrapd: Runner, *options: str) -> str:
@@ -116,21 +116,21 @@ def test_an_event_is_followed_through_the_routes(wrapd: Runner) -> None:
     vip = ("--tag", "vip", "--label", "Episode 9")
     day = ("--at", "2026-01-05T12:00+08:00")
     text = explain(wrapd, "--event", "succeeded", *vip, *day)
-    assert "route 1 (to editors) takes it, and stops here" in text
-    assert "route 2 (to ops) not looked at: route 1 took it and says stop" in text
+    assert "route 1 (to editors) matches, and stops here" in text
+    assert "route 2 (to ops) skipped: route 1 matches and stops" in text
     assert text.endswith("\neditors: at once\n")
     night = explain(wrapd, "--event", "succeeded", *vip, "--at", "2026-01-05T23:00+08:00")
-    assert night.endswith("\neditors: kept until 2026-01-06 00:00:00 UTC, for quiet hours\n")
+    assert night.endswith("\neditors: kept for quiet hours until 2026-01-06 00:00:00 UTC\n")
     urgent = explain(wrapd, "--event", "failed", *vip, "--at", "2026-01-05T23:00+08:00")
     assert urgent.endswith("\neditors: at once\n")
     text = explain(wrapd, "--event", "succeeded", "--label", "x", "--tag", "vip", "--project", "other")
-    assert "passes: it takes only the labels Episode *; this one's is x" in text
-    assert "passes: it takes only the projects main; this one's is other" in text
-    assert text.endswith("\nNobody hears of it.\n")
+    assert "does not match: it takes only labels Episode *; this job has x" in text
+    assert "does not match: it takes only projects main; this job has other" in text
+    assert text.endswith("\nNo channel gets it.\n")
     text = explain(wrapd, "--event", "succeeded", "--project", "main")
-    assert "passes: it takes only the tags vip; this one has none" in text
+    assert "does not match: it takes only tags vip; this job has none" in text
     assert "ops: at once" in text
-    assert "passes: it takes succeeded, failed, link_expiring" in explain(wrapd, "--event", "started")
+    assert "does not match: it takes succeeded, failed, link_expiring" in explain(wrapd, "--event", "started")
     text = explain(wrapd, "--event", "auth_failed")
     assert "events about wrapd itself go to the operators (ops)" in text
     assert text.endswith("\nops: at once\n")
@@ -160,14 +160,14 @@ def test_a_stored_job_is_followed_with_what_is_known_of_it(wrapd: Runner) -> Non
     )
     write(wrapd, lambda tx: tx.jobs.track(request, at=NOW()))
     text = explain(wrapd, "job-1", "--event", "succeeded", "--at", "2026-01-05T04:00")
-    assert "of project main; kind photo; tags vip; batch night; label episode 3" in text
+    assert "about project main; kind photo; tags vip; batch night; label episode 3" in text
     assert text.endswith("\neditors: at once\n")
     rows = [line.split() for line in explain(wrapd, "job-1", "--at", "2026-01-05T04:00").splitlines()]
     by_event = {row[0]: row[1:] for row in rows}
     assert by_event["succeeded"] == ["1", "editors", "(at", "once)"]
     assert by_event["link_expiring"] == ["2", "ops", "(at", "once)"]
-    assert by_event["started"] == ["-", "nobody"]
-    assert by_event["batch_finished"] == ["-", "nobody"]  # a batch has no label
+    assert by_event["started"] == ["-", "none"]
+    assert by_event["batch_finished"] == ["-", "none"]  # a batch has no label
     assert len(json.loads(explain(wrapd, "job-1", "--json"))) == len(by_event) - 1
 
 
@@ -179,8 +179,8 @@ def test_the_end_of_a_jobs_batch_is_followed_by_what_all_its_jobs_share(wrapd: R
     assert explain(wrapd, "one", "--event", "batch_finished", *day).endswith("\neditors: at once\n")
     wrapd("track", "two", "--project", "main", "--kind", "photo", "--batch", "night")
     text = explain(wrapd, "one", "--event", "batch_finished", *day)
-    assert "of project main; batch night\n" in text
-    assert text.endswith("\nNobody hears of it.\n")
+    assert "about project main; batch night\n" in text
+    assert text.endswith("\nNo channel gets it.\n")
     assert "batch_finished" not in explain(wrapd, "alone")
     result = wrapd("routes", "explain", "alone", "--event", "batch_finished")
     assert (result.status, result.out) == (Exit.USAGE, "")
@@ -190,14 +190,14 @@ def test_the_end_of_a_jobs_batch_is_followed_by_what_all_its_jobs_share(wrapd: R
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        ((), Exit.USAGE, "what is told? Name a job id, or --event"),
+        ((), Exit.USAGE, "which alert? Give a job id, or --event"),
         (("--event", "succeded"), Exit.USAGE, "succeded"),
         (("--event", "succeeded", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'"),
         (("--event", "succeeded", "--kind", "movie"), Exit.USAGE, "movie"),
         (("job-9",), Exit.UNKNOWN, "no job job-9"),
         (("job-9", "--tag", "x"), Exit.USAGE, "--tag: the job has its own"),
-        (("-",), Exit.USAGE, "no list"),
-        (("--event", "failed", "--at", "noon"), Exit.USAGE, "'noon' is no moment"),
+        (("-",), Exit.USAGE, "not a list"),
+        (("--event", "failed", "--at", "noon"), Exit.USAGE, "'noon' is not a date and time"),
     ],
 )
 def test_what_cannot_be_explained_is_one_message(
@@ -236,7 +236,7 @@ def test_channels_show_their_plan_and_since_when_they_are_held(wrapd: Runner) ->
     for part in ("language zh", "20 a minute", "above 4 in 1m", "quiet 22:00-08:00", "then ops after 15m"):
         assert part in table
     doctor = wrapd("doctor").out
-    assert "channels.editors: warn: the service refuses it, with 1 alert waiting" in doctor
+    assert "channels.editors: warn: the service refuses it, 1 alert waiting" in doctor
 
 
 # -------------------------------------------------------------------------------------------- deliveries
@@ -351,7 +351,7 @@ def test_quiet_hours_are_the_reason_that_is_shown(wrapd: Runner) -> None:
     from daemon.domain.routing import Subject
 
     def work(tx: Transaction) -> None:
-        # Some minutes of a day are not quiet: at the end of these, this test begins a minute later.
+        # If now is in a minute that is not quiet, the test continues a minute later.
         at = NOW() if NOW().strftime("%H:%M") != "23:59" else NOW() + timedelta(minutes=1)
         told = OperatorAlert(event=Event.PROJECT_DOWN, key="q", project=ProjectName("main"))
         subject = Subject(event=told.event, project=told.project)
@@ -392,7 +392,7 @@ def test_an_own_template_is_shown_and_a_wrong_one_says_why(wrapd: Runner) -> Non
     with_channel(wrapd, "slack://TAAAAAAAA/BBBBBBBBB/cccccccccccccccccccccccc", 'templates = { "*" = "s.j2" }')
     result = wrapd("templates", "preview", "--channel", "editors", "--event", "succeeded")
     assert (result.status, result.err) == (0, "")
-    assert result.out.startswith(f"== succeeded: by {template}\nAll done: Interview")
+    assert result.out.startswith(f"== succeeded: from {template}\nAll done: Interview")
     assert str(template) in wrapd("templates").out
     template.write_text("{{ nmae }}")
     result = wrapd("templates", "preview", "--channel", "editors", "--event", "succeeded")
@@ -404,7 +404,7 @@ def test_an_own_template_is_shown_and_a_wrong_one_says_why(wrapd: Runner) -> Non
     template.write_text("{% if name %}{% endif %}")
     result = wrapd("templates", "preview", "--channel", "editors", "--event", "succeeded")
     assert result.status == Exit.FAILED
-    assert "!! the template fails, so wrapd's own message goes out: s.j2: the result is empty" in result.out
+    assert "!! the template fails, so the built-in message is sent: s.j2: the result is empty" in result.out
     assert "Ready: Interview" in result.out
 
 
@@ -422,13 +422,13 @@ def test_a_card_and_wrapds_own_links_are_shown(wrapd: Runner) -> None:
     assert "https://wrapd.example.com/v/EXAMPLE-1" in json.dumps(shown["card"])
     assert "Signature" not in json.dumps(shown["card"])
     text = wrapd("templates", "preview", "--channel", "editors", "--event", "succeeded").out
-    assert "-- the service gets this as a card" in text
+    assert "-- sent to the service as a card" in text
 
 
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        (("--channel", "editors"), Exit.USAGE, "Name one with --event, or all with --all"),
+        (("--channel", "editors"), Exit.USAGE, "Give one with --event, or all with --all"),
         (("--channel", "editors", "--all", "--event", "failed"), Exit.USAGE, "--all"),
         (("--channel", "editors", "--event", "failled"), Exit.UNKNOWN, "did you mean 'failed'"),
         (("--channel", "editor", "--event", "failed"), Exit.UNKNOWN, "did you mean 'editors'"),

@@ -1,4 +1,4 @@
-"""untrack, label, tag: of jobs named by their ids, and of all that fit a batch, a tag, a state."""
+"""untrack, label, tag: for jobs named by ids, and for all that match a batch, a tag or a state."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BEFORE = {
 
 @pytest.fixture
 def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """`one` and `two` (in production) of batch b, `done` of it that has ended, `alone` of none."""
+    """`one` and `two` (in production) of batch b, `done` of the same batch has ended, `alone` has no batch."""
     runner = Runner(tmp_path, capsys)
 
     def work(tx: Transaction) -> None:
@@ -51,7 +51,7 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
 
 
 def many(count: int) -> tuple[str, ...]:
-    """Options that add so many tags."""
+    """Return options that add this many tags."""
     return tuple(part for number in range(count) for part in ("--add", f"t{number}"))
 
 
@@ -68,9 +68,9 @@ def unchanged(runner: Runner) -> bool:
 
 def test_a_label_is_set_and_taken_away(wrapd: Runner) -> None:
     assert wrapd("label", "one", "第九集 🎬").out == "one: label 第九集 🎬\n"
-    assert wrapd("label", "one", "第九集 🎬").out == "one: label 第九集 🎬, as before\n"
+    assert wrapd("label", "one", "第九集 🎬").out == "one: label 第九集 🎬 (unchanged)\n"
     assert jobs(wrapd, "label") == {**BEFORE["label"], "one": "第九集 🎬"}
-    assert wrapd("label", "one", "two", "").out == "one: no label\ntwo: no label, as before\n"
+    assert wrapd("label", "one", "two", "").out == "one: no label\ntwo: no label (unchanged)\n"
     assert unchanged(wrapd)
 
 
@@ -86,7 +86,7 @@ def test_tags_are_added_and_taken_away_and_the_others_stay(wrapd: Runner) -> Non
     result = wrapd("tag", "one", "alone", "--add", "z", "--add", "春", "--remove", "y")
     assert (result.status, result.out) == (0, "one: tags x, z, 春\nalone: tags z, 春\n")
     assert wrapd("tag", "two", "--remove", "y").out == "two: no tags\n"
-    assert wrapd("tag", "done", "--add", "x", "--remove", "nope").out == "done: tags x, as before\n"
+    assert wrapd("tag", "done", "--add", "x", "--remove", "nope").out == "done: tags x (unchanged)\n"
     assert jobs(wrapd, "tags") == {"one": ["x", "z", "春"], "two": [], "done": ["x"], "alone": ["z", "春"]}
 
 
@@ -101,18 +101,18 @@ def test_ids_come_from_standard_input_too(wrapd: Runner) -> None:
         (("label", "one", "nope", "L"), Exit.UNKNOWN, "no job nope is known"),
         (("tag", "one", "nope", "--add", "z"), Exit.UNKNOWN, "no job nope is known"),
         (("untrack", "one", "nope"), Exit.UNKNOWN, "no job nope is known"),
-        (("label", "one", "\u200f\u202e"), Exit.USAGE, "TEXT: it has no character that can be seen"),
+        (("label", "one", "\u200f\u202e"), Exit.USAGE, "TEXT: it has no visible character"),
         (("label", "one"), Exit.USAGE, "which jobs?"),
         (("tag", "one"), Exit.USAGE, "which tags?"),
-        (("tag", "one", "--tag", "z"), Exit.USAGE, "name either ids, or"),
+        (("tag", "one", "--tag", "z"), Exit.USAGE, "give either ids, or"),
         (("tag", "one", "--add", "z", "--remove", "z"), Exit.USAGE, "--add and --remove both name 'z'"),
-        (("tag", "one", "--add", "w" * 65), Exit.USAGE, "--add: it takes 1 to 64 characters"),
-        (("tag", "one", "--remove", " "), Exit.USAGE, "--remove: it takes 1 to 64 characters"),
+        (("tag", "one", "--add", "w" * 65), Exit.USAGE, "--add: it must have 1 to 64 visible characters"),
+        (("tag", "one", "--remove", " "), Exit.USAGE, "--remove: it must have 1 to 64 visible characters"),
         (("tag", "alone", "one", *many(19)), Exit.USAGE, "nothing was changed: one: it would have 21 tags"),
         (("tag", "one", *many(21)), Exit.USAGE, "--add: 21 tags are too many"),
         (("untrack",), Exit.USAGE, "which jobs?"),
         (("untrack", "--project", "main"), Exit.USAGE, "which jobs?"),
-        (("untrack", "one", "--batch", "b"), Exit.USAGE, "name either ids, or"),
+        (("untrack", "one", "--batch", "b"), Exit.USAGE, "give either ids, or"),
         (("untrack", "--state", " "), Exit.USAGE, "--state: the state is empty"),
         (("untrack", "--batch", "b", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'"),
         (("untrack", "a/b"), Exit.USAGE, "'a/b' is not a job id"),
@@ -148,8 +148,8 @@ def test_all_that_fit_every_filter_are_changed_ended_ones_too(wrapd: Runner) -> 
     assert wrapd("tag", "--batch", "b", "--tag", "x", "--add", "z", "--yes").out == "tags changed: 2 of 2 jobs\n"
     assert wrapd("tag", "--tag", "z", "--state", "failed", "--remove", "z").out == "tags changed: 1 of 1 job\n"
     assert jobs(wrapd, "tags") == {"one": ["x", "y", "z"], "two": ["y"], "done": ["x"], "alone": []}
-    assert wrapd("label", "--batch", "nope", "L").out == "no job fits\n"
-    assert wrapd("tag", "--state", "nope", "--add", "z").out == "no job fits\n"
+    assert wrapd("label", "--batch", "nope", "L").out == "no job matches\n"
+    assert wrapd("tag", "--state", "nope", "--add", "z").out == "no job matches\n"
 
 
 def test_untrack_by_a_filter_means_those_that_are_watched(wrapd: Runner) -> None:
@@ -157,14 +157,14 @@ def test_untrack_by_a_filter_means_those_that_are_watched(wrapd: Runner) -> None
     assert jobs(wrapd, "tracking") == {**BEFORE["tracking"], "two": "stopped"}
     assert wrapd("untrack", "--batch", "b").out == "no longer tracked: 1 job\n"
     result = wrapd("untrack", "--batch", "b")
-    assert (result.status, result.out) == (0, "no tracked job fits\n")
+    assert (result.status, result.out) == (0, "no tracked job matches\n")
     assert jobs(wrapd, "tracking") == {"one": "stopped", "two": "stopped", "done": "finished", "alone": "active"}
 
 
 BULK = [
     (("untrack", "--batch", "b"), "stop watching 2 jobs"),
     (("label", "--batch", "b", "L"), "set the label of 3 jobs"),
-    (("label", "--batch", "b", ""), "take the label from 3 jobs"),
+    (("label", "--batch", "b", ""), "remove the label of 3 jobs"),
     (("tag", "--tag", "x", "--add", "z"), "change the tags of 2 jobs"),
 ]
 

@@ -1,4 +1,4 @@
-"""`wrapd track --from-api`: by itself, and through a daemon that holds the database."""
+"""`wrapd track --from-api`: alone, and through a daemon that holds the database."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,8 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str], sim: LiveSim) -> R
 
 @contextlib.contextmanager
 def daemon_on(runner: Runner, sim: LiveSim, *, serves: bool = True) -> Iterator[Store]:
-    """Who holds the database as a daemon does; `serves`: and does what commands wish, as the service would."""
+    """Hold the database as a daemon does; with `serves`, also carry out commands' requests, as the service
+    would."""
     clock = SystemClock()
     store = Store.open(f"sqlite:///{runner.database}", clock=clock, daemon=True)
     ended = threading.Event()
@@ -156,7 +157,7 @@ def test_a_daemon_that_takes_too_long_is_left_to_it(
     with daemon_on(wrapd, sim, serves=False) as store:
         result = wrapd("track", "--from-api")
         assert result.status == Exit.FAILED
-        assert "has not done it within" in result.err
+        assert "was not done within" in result.err
         assert "`wrapd jobs`" in result.err
         assert len(store.read(lambda tx: tx.discoveries.waiting())) == 1
 
@@ -168,7 +169,7 @@ def test_a_daemon_that_ends_meanwhile_is_told(wrapd: Runner, sim: LiveSim) -> No
         result = wrapd("track", "--from-api")
         closing.join()
     assert result.status == Exit.FAILED
-    assert "ended before it was done; run the command again" in result.err
+    assert "stopped before it was done; run the command again" in result.err
     with daemon_on(wrapd, sim, serves=False) as store:
         assert not _waits(store), "the wish is withdrawn"
 
@@ -194,16 +195,16 @@ def _waits(store: Store) -> bool:
     [
         (("--from-api", "a"), "takes no job ids"),
         (("--from-api", "--label", "x"), "no --label"),
-        (("--from-api", "--kind", "business_card"), "lists no jobs of the kind business_card"),
+        (("--from-api", "--kind", "business_card"), "does not list jobs of kind business_card"),
         (("--from-api", "--name", ""), "write 1 to 200 characters"),
-        (("--from-api", "--since", "5"), 'write number and unit (ms, s, m, h, d): "5s"'),
+        (("--from-api", "--since", "5"), 'write a number and unit (ms, s, m, h, d), as in "5s"'),
         (("--from-api", "--since", "1s"), "write at least 1m"),
         (("--from-api", "--state", "NEW"), "--state"),
-        (("--since", "2h", "a"), "--since goes with --from-api"),
-        (("--dry-run", "a"), "--dry-run goes with --from-api"),
+        (("--since", "2h", "a"), "--since needs --from-api"),
+        (("--dry-run", "a"), "--dry-run needs --from-api"),
         (("--from-api", "--retrack"), "no --retrack"),
         (("--from-api", "--file", "x"), "no --file"),
-        ((), "Name their ids"),
+        ((), "which jobs? Give ids"),
     ],
 )
 def test_what_does_not_go_together_is_told(wrapd: Runner, sim: LiveSim, args: tuple[str, ...], says: str) -> None:

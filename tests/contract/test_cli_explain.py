@@ -1,4 +1,5 @@
-"""What the commands say of jobs that run: ETA in jobs and show, explain, stats. On a real database, no daemon."""
+"""How the commands show running jobs: ETA in jobs and show, explain, stats. With a real database, without a
+daemon."""
 
 import json
 import re
@@ -56,7 +57,8 @@ class Desk:
         return json.loads(self(*args, "--json"))
 
     def job(self, job_id: str, *states: str, kind: str = "avatar", took: float = 0.0, ago: float = 0.0) -> int:
-        """A job that went through the states; it began `ago` + `took` seconds ago, and ended `ago` seconds ago."""
+        """Write a job that went through the states; it started `ago` + `took` seconds ago and ended `ago` seconds
+        ago."""
         begun = self.clock.now() - timedelta(seconds=ago + took)
 
         def work(tx: Any) -> int:
@@ -80,7 +82,7 @@ class Desk:
         return self.store.write_now(work)
 
     def finished(self, count: int, *, kind: str = "avatar") -> None:
-        """So many jobs that took from 100 s to 200 s."""
+        """Write this many jobs that took from 100 s to 200 s."""
         for number in range(count):
             took = 100 + 100 * number / max(1, count - 1)
             self.job(
@@ -111,7 +113,7 @@ def desk(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Iterator[Desk]:
-    """`request.param`: whether somebody holds the database as a daemon does."""
+    """`request.param`: whether a daemon holds the database."""
     clock = ManualClock(NOW)
     for module in ("jobs", "show", "explain", "stats"):
         monkeypatch.setattr(f"daemon.cli.{module}.CLOCK", clock)
@@ -125,7 +127,7 @@ running = pytest.mark.parametrize("desk", [True], indirect=True)
 
 
 def plain(text: str) -> dict[str, str]:
-    """Lines of name and value; values of lines without a name go to the line before."""
+    """Return name and value of each line; lines without a name continue the previous value."""
     found: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
@@ -142,7 +144,7 @@ def test_a_running_job_has_an_eta_from_ten_finished_ones_on(desk: Desk) -> None:
     (job,) = desk.document("jobs", "--state", "PROCESSING")
     assert job["eta"] is None
     assert job["eta_reason"] == "fewer than 10 finished jobs of this kind (9 so far)"
-    assert "nobody can say: fewer than 10 finished jobs of this kind (9 so far)" in desk("show", "run")
+    assert "no estimate: fewer than 10 finished jobs of this kind (9 so far)" in desk("show", "run")
     desk.job("avatar-9", "PROCESSING", "SUCCEED", took=150)
     (job,) = desk.document("jobs", "--state", "PROCESSING")
     eta = job["eta"]
@@ -179,9 +181,9 @@ def test_finished_jobs_of_another_kind_teach_no_eta(desk: Desk) -> None:
     ("states", "reason"),
     [
         ((), "the service has not answered for it yet"),
-        (("WAITING",), "it waits: its production has not begun"),
+        (("WAITING",), "its production has not begun"),
         (("PROCESSING", "BLOCK"), "it is frozen"),
-        (("THAWING",), "nobody knows what its state means"),
+        (("THAWING",), "wrapd does not know its state"),
         (("PROCESSING", "FAILED"), None),
         (("PROCESSING", "PARTIAL_SUCCEED"), None),
     ],
@@ -211,11 +213,11 @@ def test_explain_weighs_the_delay_against_the_price(desk: Desk) -> None:
     assert told["next_reason_text"] == "the expected undetected delay reaches the price of a request"
     lines = plain(desk("explain", "run"))
     assert lines["job"] == "run (avatar) of project main"
-    assert lines["last look"].startswith("10s ago, 2026-03-01 11:59:50 UTC, asked together with others")
+    assert lines["last poll"].startswith("10s ago, 2026-03-01 11:59:50 UTC, together with others")
     assert lines["then"] == "it had been in production for 1m50s"
-    assert re.fullmatch(r"[\d.]+ % chance that it has ended; expected delay [\d.]+ s", lines["since then"])
-    assert lines["next look"].startswith("none: no daemon works on this database")
-    assert "8 of 10 take" in lines["like it"]
+    assert re.fullmatch(r"[\d.]+ % probability that it has ended; expected delay [\d.]+ s", lines["since then"])
+    assert lines["next poll"].startswith("none: no daemon uses this database")
+    assert "8 of 10 take" in lines["similar"]
     assert lines["feed"].startswith("on trial")
 
 
@@ -226,7 +228,7 @@ def test_explain_tells_when_and_why_it_is_asked_next(desk: Desk) -> None:
     desk.looked(job, ago=2, next_in=4, reason=Reason.LONGEST)
     desk.told(pressure=1.0)
     lines = plain(desk("explain", "run"))
-    assert lines["next look"] == "in 4s, 2026-03-01 12:00:04 UTC"
+    assert lines["next poll"] == "in 4s, 2026-03-01 12:00:04 UTC"
     assert lines["because"].startswith("the price is not reached yet")
     assert "daemon" not in lines
 
@@ -240,13 +242,13 @@ def test_explain_of_a_job_whose_news_the_feed_carries(desk: Desk) -> None:
     desk.told(feed="trusted", feed_carries_news=True)
     told = desk.document("explain", "run")
     assert (told["by_feed"], told["shared_by"], told["price"]) == (True, 1, 1.5)
-    assert "the feed is asked instead" in desk("explain", "run")
+    assert "the feed is polled instead" in desk("explain", "run")
     assert desk.document("explain", "card")["by_feed"] is False, "no list holds it"
 
 
 @running
 def test_what_the_daemon_has_not_noted_yet_is_not_made_up(desk: Desk) -> None:
-    """The notes are up to 30 s old: the job was asked since, so no chance is told as of now."""
+    """The notes are up to 30 s old: the job was polled since, so no current probability is shown."""
     desk.finished(40)
     job = desk.job("run", "PROCESSING", took=150)
     desk.looked(job, ago=28, next_in=-26, reason=Reason.PRICE)
@@ -255,8 +257,8 @@ def test_what_the_daemon_has_not_noted_yet_is_not_made_up(desk: Desk) -> None:
     assert told["as_of"] == "2026-03-01T11:59:34.000Z"
     assert told["ended"] < 0.3
     lines = plain(desk("explain", "run"))
-    assert "chance that it had ended" in lines["2s later"]
-    assert lines["next look"] == "was due 26s ago; the daemon notes its looks every 30 s"
+    assert "probability that it had ended" in lines["2s later"]
+    assert lines["next poll"] == "was due 26s ago; the daemon records its polls every 30 s"
 
 
 @running
@@ -266,22 +268,22 @@ def test_explain_of_jobs_that_no_law_plans(desk: Desk) -> None:
     desk.looked(frozen, ago=5, next_in=300, reason=Reason.BLOCKED)
     told = desk.document("explain", "frozen")
     assert (told["ended"], told["delay"], told["price"], told["price_in"]) == (None, None, None, None)
-    assert plain(desk("explain", "frozen"))["because"] == "it is frozen, and is asked at a slow pace"
+    assert plain(desk("explain", "frozen"))["because"] == "it is frozen and polled slowly"
     desk.job("new")
     lines = plain(desk("explain", "new"))
-    assert lines["next look"] == "soon: the daemon has not noted its plan yet"
-    assert "last look" not in lines
+    assert lines["next poll"] == "soon: the daemon has not recorded its plan yet"
+    assert "last poll" not in lines
     desk.job("old", "PROCESSING", "SUCCEED", took=100, ago=5)
     lines = plain(desk("explain", "old"))
-    assert lines["next look"] == "none: tracking ended (finished)"
-    assert lines["noticed"] == "0 s after its end, by the service's time of it"
+    assert lines["next poll"] == "none: tracking ended (finished)"
+    assert lines["noticed"] == "0 s after its end, by the service's clock"
 
 
 def test_explain_of_nothing_known(desk: Desk) -> None:
     desk.job("run", "PROCESSING", took=10)
     lines = plain(desk("explain", "run"))
-    assert lines["like it"].startswith("no finished job of this kind known")
-    assert lines["like it"].endswith("that is a guess until some have finished")
+    assert lines["similar"].startswith("no finished job of this kind known")
+    assert lines["similar"].endswith("a guess until some have finished")
     assert desk.run("explain", "none").status == Exit.UNKNOWN
     assert desk.run("explain", "-").status == Exit.USAGE
 
@@ -309,9 +311,9 @@ def test_stats_tell_of_each_project(desk: Desk) -> None:
     text = desk("stats")
     lines = plain(text.partition("\n\n")[0])
     assert lines["jobs"].startswith("4 tracked: 2 WAITING, 1 ")
-    assert lines["price"] == "1 s of delay for a request, raised 1.5 times for want of budget"
-    assert lines["requests"] == "at most 10 a second; 25 % of the budget was used lately"
-    assert lines["daemon"] == "does not run; this is how it stood 0s ago"
+    assert lines["price"] == "1 s of delay for a request, raised 1.5 times because the budget is short"
+    assert lines["requests"] == "at most 10 per second; 25 % of the budget used recently"
+    assert lines["daemon"] == "does not run; it reported this 0s ago"
     assert "avatar" in text
     assert "1m50s-3m10s" in text
     assert "has never run on this project" in text
@@ -332,16 +334,16 @@ def test_stats_tell_of_each_project(desk: Desk) -> None:
             "feed",
             "distrusted: it missed an end; tried again in 9m",
         ),
-        ({"feed": "trusted"}, "feed", "trusted: it tells of all ends"),
+        ({"feed": "trusted"}, "feed", "trusted: it reports all ends"),
         ({"feed": "off"}, "feed", "not used"),
-        ({"batch": "off"}, "lists", "not used: each job is asked about by itself"),
+        ({"batch": "off"}, "lists", "not used: each job is queried individually"),
         (
             {"batch_size": 1, "batch_reason": "it ignores job_ids"},
             "lists",
-            "each job is asked about by itself: it ignores job_ids",
+            "each job is queried individually: it ignores job_ids",
         ),
         ({"late_seconds": 75.5}, "late", "the most overdue job has waited for 1m15s"),
-        ({"up": False}, "service", "does not answer; it is tried again and again"),
+        ({"up": False}, "service", "does not answer; retrying"),
         ({"feed": 3, "price": "x", "rate": None, "feed_again_at": "soon"}, "price", "not known"),
         ({"feed": "\x1b[31mred"}, "feed", "[31mred"),
     ],
@@ -355,7 +357,7 @@ def test_how_a_project_stands_in_words(desk: Desk, facts: dict[str, Json], name:
 def test_what_the_daemon_said_long_ago_is_told_as_such(desk: Desk) -> None:
     desk.told()
     desk.clock.advance(3600)
-    assert plain(desk("stats"))["daemon"].startswith("runs, but told this 1h ago")
+    assert plain(desk("stats"))["daemon"].startswith("runs, but reported this 1h ago")
 
 
 def test_stats_tell_of_discovery(desk: Desk) -> None:
@@ -365,5 +367,5 @@ def test_stats_tell_of_discovery(desk: Desk) -> None:
 
     desk.store.write_now(mark)
     desk.clock.advance(60)
-    assert plain(desk("stats"))["discovery"] == "noted 1m ago: 7 jobs added since the note before"
+    assert plain(desk("stats"))["discovery"] == "recorded 1m ago: 7 jobs added since the record before"
     assert desk.document("stats")[0]["discovered_at"] == "2026-03-01T12:00:00.000Z"

@@ -1,4 +1,4 @@
-"""track, untrack, jobs, show, deliveries: on a real database, without a daemon and without any secret."""
+"""track, untrack, jobs, show, deliveries with a real database, without a daemon and without any secret."""
 
 import json
 import sqlite3
@@ -41,8 +41,8 @@ JOB_KEYS = {
 }
 
 
-NO_DAEMON = "No daemon runs on this database: they are taken up when `wrapd run` starts.\n"
-"""What `track` says beside its output."""
+NO_DAEMON = "No daemon uses this database: they are polled once `wrapd run` is started.\n"
+"""Printed by `track` after its output."""
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def in_store(runner: Runner, work: object) -> object:
 
 
 def move(runner: Runner, job_id: str, *states: str, seen: Observation | None = None) -> None:
-    """Record what the daemon would, a minute for each step."""
+    """Record the steps of a job as the daemon would, a minute for each."""
 
     def work(transaction: Transaction) -> None:
         (job,) = transaction.jobs.find(JobId(job_id))
@@ -203,7 +203,7 @@ def test_many_wrong_ids_are_not_all_listed(wrapd: Runner) -> None:
 def test_no_id_at_all_is_said(wrapd: Runner, stdin: bytes) -> None:
     result = wrapd("track", "-", stdin=stdin)
     assert result.status == Exit.USAGE
-    assert "no job ids were given" in result.err
+    assert "no job ids" in result.err
 
 
 def test_the_project_must_be_clear(wrapd: Runner) -> None:
@@ -351,7 +351,7 @@ def test_a_job_that_is_not_known_is_told_how_to_add_it(wrapd: Runner) -> None:
         result = wrapd(command, whole)
         assert (result.status, result.out) == (Exit.UNKNOWN, "")
         assert f"wrapd track {whole}" in result.err
-        for short, why in (("zz", "takes 6 characters"), ("zzzzzzzz", "none whose id begins so")):
+        for short, why in (("zz", "a prefix needs 6 characters"), ("zzzzzzzz", "nor one with that prefix")):
             result = wrapd(command, short)
             assert (result.status, result.out) == (Exit.UNKNOWN, "")
             assert why in result.err
@@ -372,14 +372,14 @@ def test_the_beginning_of_an_id_stands_for_it(wrapd: Runner) -> None:
         assert json.loads(wrapd("show", short, "--json").out)["job_id"] == whole
     result = wrapd("show", "abcdef-")
     assert (result.status, result.out) == (Exit.USAGE, "")
-    assert "several jobs begin with abcdef-" in result.err
+    assert "several job ids begin with abcdef-" in result.err
     assert "\n  abcdef-one of project main\n  abcdef-two of project main\n" in result.err
     assert wrapd("show", "abcde").status == Exit.UNKNOWN, "too short to stand for another"
     assert wrapd("show", "abcdefg").status == Exit.UNKNOWN, "a dash, a digit or a z is no wildcard"
     assert wrapd("untrack", "abcdeg", "abcdeg_1").out == "abcdeg_1: no longer tracked\n"
     assert wrapd("untrack", "abcdef-t", "abcdef-x").status == Exit.UNKNOWN
     assert json.loads(wrapd("show", "abcdef-two", "--json").out)["tracking"] == "active", "all or nothing"
-    assert wrapd("links", "revoke", "abcdef-o").out == "abcdef-one: there is no link to it\n"
+    assert wrapd("links", "revoke", "abcdef-o").out == "abcdef-one: it has no link\n"
     assert wrapd("track", "abcdef-o").out == "abcdef-o: tracked\n", "track takes ids as they are"
 
 
@@ -534,13 +534,13 @@ def test_an_older_schema_waits_for_upgrade_where_auto_migrate_is_off(wrapd: Runn
 
 def test_db_commands(wrapd: Runner) -> None:
     result = wrapd("db", "check")
-    assert (result.status, "there is no database yet" in result.err) == (Exit.DATABASE, True)
+    assert (result.status, "no database yet" in result.err) == (Exit.DATABASE, True)
     assert wrapd("db", "backup", str(wrapd.folder / "x")).status == Exit.DATABASE
     assert not wrapd.database.exists()
     assert "now at schema" in wrapd("db", "upgrade").out
     assert "already at schema" in wrapd("db", "upgrade").out
     wrapd("track", "a")
-    assert "sound, at schema" in wrapd("db", "check").out
+    assert "intact, at schema" in wrapd("db", "check").out
     copy = wrapd.folder / "copy.db"
     assert wrapd("db", "backup", str(copy)).status == 0
     result = wrapd("db", "backup", str(copy))
@@ -580,7 +580,7 @@ def test_what_was_done_to_each_job_is_said(wrapd: Runner) -> None:
     ]
     assert wrapd("track", "known", *more).out == "known: already tracked\n"
     assert wrapd("track", "known", "--kind", "avatar").out == (
-        "known: already tracked; kind photo kept, MetaStudio has answered for it\n"
+        "known: already tracked; kind photo kept, confirmed by MetaStudio\n"
     )
     assert wrapd("track", "new", "--kind", "photo").out == "new: already tracked; kind corrected to photo\n"
     assert wrapd("track", "done", "--retrack").out == "done: tracked again: it had ended (FAILED)\n"
@@ -601,7 +601,7 @@ def test_a_list_says_more_of_each_job_and_the_options_of_the_rest(wrapd: Runner)
     lines.write_text('{"job_id": "c"}\n{"job_id": "d", "kind": "avatr"}\n{"job_id": "e", "project": "mian"}\n')
     result = wrapd("track", "--file", str(lines))
     assert (result.status, result.out) == (Exit.USAGE, "")
-    assert "line 2, kind: 'avatr' is no kind; did you mean 'avatar'?" in result.err
+    assert "line 2, kind: no kind is called 'avatr'; did you mean 'avatar'?" in result.err
     assert "line 3, project: no project is called 'mian'; did you mean 'main'?" in result.err
     assert {job["job_id"] for job in rows(wrapd)} == {"a", "b"}
     result = wrapd("track", "--file", str(wrapd.folder / "nothing"))

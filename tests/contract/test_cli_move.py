@@ -1,5 +1,5 @@
-"""`wrapd jobs move`, `wrapd deliveries move`, and what the other commands say of a project or channel that the
-config does not have. On a real database, without a daemon."""
+"""`wrapd jobs move`, `wrapd deliveries move`, and how other commands show a project or channel that is not in the
+config. With a real database, without a daemon."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def tracked(*jobs: str, project: str = OLD) -> object:
 
 
 def planned(job: str) -> object:
-    """A daemon has noted when it asks next."""
+    """Set a job's next poll as a daemon would."""
 
     def work(tx: Transaction) -> None:
         now = datetime.now(UTC)
@@ -77,7 +77,7 @@ def waiting(*keys: str, channel: str = GONE) -> object:
 
 
 def tried(outcome: AttemptOutcome | None, channel: str = GONE) -> object:
-    """The channel takes what is next; None: it is at it."""
+    """Let the channel take the next delivery; None leaves it under way."""
 
     def work(tx: Transaction) -> None:
         now = datetime.now(UTC)
@@ -99,7 +99,7 @@ def channels(wrapd: Runner) -> dict[str, tuple[str, str]]:
     return {each["project"]: (each["channel"], each["status"]) for each in listed}
 
 
-# ------------------------------------------------------------------------------------------------ moving
+# ------------------------------------------------------------------------------------------ moving
 
 
 def test_jobs_are_moved(wrapd: Runner) -> None:
@@ -125,8 +125,8 @@ def test_jobs_that_stay_are_named_with_what_to_do(wrapd: Runner) -> None:
     write(wrapd, tracked("job-1", "job-2"), tracked("job-2", project="main"))
     assert wrapd(*MOVE_JOBS, "--yes").out.splitlines() == [
         "1 job (1 active) moved from old to main",
-        "1 job left, since main has the same: job-2",
-        "`wrapd untrack --project old JOB_ID` gives up what is left",
+        "1 job not moved, since main has the same: job-2",
+        "`wrapd untrack --project old JOB_ID` stops tracking them",
     ]
     assert wrapd("untrack", "--project", "old", "job-2").status == Exit.OK
     assert wrapd("doctor").out.count("projects.old") == 0
@@ -136,7 +136,7 @@ def test_alerts_that_stay_are_counted_with_what_to_do(wrapd: Runner) -> None:
     write(wrapd, waiting("x", channel="editors"), waiting("x", "y"))
     assert wrapd(*MOVE_ALERTS, "--yes").out.splitlines() == [
         "1 alert moved from gone to editors",
-        "1 alert left, since editors has the same; `wrapd deliveries cancel --channel gone` gives up what is left",
+        "1 alert not moved, since editors has the same; `wrapd deliveries cancel --channel gone` gives them up",
     ]
     assert wrapd("deliveries", "cancel", "--channel", "gone").status == Exit.OK
     assert wrapd("doctor").out.count("channels.gone") == 0
@@ -146,7 +146,7 @@ def test_an_alert_that_is_being_sent_stays(wrapd: Runner) -> None:
     write(wrapd, waiting("x"), tried(None))
     assert wrapd(*MOVE_ALERTS).out.splitlines() == [
         "nothing to move from channel gone",
-        "1 alert left, which gone is sending just now",
+        "1 alert not moved, since gone is sending right now",
     ]
 
 
@@ -225,7 +225,7 @@ def test_any_name_can_be_moved_from_and_none_reaches_the_terminal_as_it_is(wrapd
 def test_a_project_that_the_config_has_can_be_moved_too(wrapd: Runner) -> None:
     wrapd.config.write_text(CONFIG + CONFIG.split("[channels")[0].replace("projects.main", "projects.old"))
     write(wrapd, tracked("job-1"))
-    assert "the config does not have it" not in wrapd("doctor").out
+    assert "not in the config" not in wrapd("doctor").out
     assert wrapd(*MOVE_JOBS, "--yes").status == Exit.OK
     assert projects(wrapd) == {"job-1": "main"}
 
@@ -242,7 +242,7 @@ def test_the_options_of_jobs_are_as_they_were(wrapd: Runner) -> None:
     assert wrapd("jobs", "--limit", "1", "--all").status == Exit.USAGE
 
 
-# ------------------------------------------------------------------------------------------- what is said
+# ------------------------------------------------------------------------------------------ output
 
 
 def test_doctor_fails_with_the_command_that_moves_what_is_orphaned(wrapd: Runner) -> None:
@@ -252,11 +252,11 @@ def test_doctor_fails_with_the_command_that_moves_what_is_orphaned(wrapd: Runner
     assert result.status == Exit.FAILED
     verdict, text = findings["projects.old"]
     assert verdict == "fail"
-    assert text.startswith("the config does not have it, but 2 active jobs: nobody asks about them; put it back, ")
+    assert text.startswith("not in the config, but has 2 active jobs, not polled; put it back, ")
     assert text.endswith("or `wrapd jobs move --project old main`")
     verdict, text = findings["channels.gone"]
     assert verdict == "fail"
-    assert text.startswith("the config does not have it, but 2 unsent alerts: nobody sends them; put it back, ")
+    assert text.startswith("not in the config, but has 2 unsent alerts, not sent; put it back, ")
     assert text.endswith("or `wrapd deliveries move --channel gone editors`")
     for command in (MOVE_JOBS, MOVE_ALERTS):
         assert wrapd(*command, "--yes").status == Exit.OK
@@ -282,9 +282,9 @@ def test_nothing_promises_a_look_that_nobody_takes(wrapd: Runner, monkeypatch: p
         shown = json.loads(wrapd("show", job, "--json").out)
         assert (shown["next_poll_at"], shown["next_reason"]) == (None, None)
         command = "`wrapd jobs move --project old main`"
-        said = f"none: the config has no project old, so nobody asks; {command} moves its jobs"
+        said = f"none: the config has no project old; {command} moves its jobs"
         for command in ("show", "explain"):
-            [line] = [each for each in wrapd(command, job).out.splitlines() if each.startswith("  next look")]
+            [line] = [each for each in wrapd(command, job).out.splitlines() if each.startswith("  next poll")]
             assert line.split(maxsplit=2)[2] == said
         assert json.loads(wrapd("explain", job, "--json").out)["next_poll_at"] is None
     assert rows["job-3"]["next_poll_at"] is not None

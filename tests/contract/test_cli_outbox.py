@@ -1,4 +1,4 @@
-"""`wrapd deliveries revive|resend`, what a refused channel counts, and why each alert waits."""
+"""`wrapd deliveries revive|resend`, the counts of a refused channel, and why each alert waits."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ OTHERS = '[channels.ops]\nurl = { env = "NOT_SET_URL" }\n'
 
 
 class Outbox:
-    """The database beside the commands."""
+    """The database that the commands use."""
 
     def __init__(self, path: Path) -> None:
         self.store = Store.open(f"sqlite:///{path}", clock=SystemClock())
@@ -71,7 +71,7 @@ def outbox(wrapd: Runner) -> Iterator[Outbox]:
 
 
 def listed(wrapd: Runner, *options: str) -> list[dict[str, Any]]:
-    """All deliveries, the first one first."""
+    """Return all deliveries, oldest first."""
     found: list[dict[str, Any]] = json.loads(wrapd("deliveries", "--json", *options).out)
     return found[::-1]
 
@@ -100,7 +100,7 @@ def test_a_canceled_channel_is_brought_back(wrapd: Runner, outbox: Outbox) -> No
         outbox.alert(name)
     outbox.alert("elsewhere", OPS)
     assert said(wrapd, "cancel", "--channel", "editors", "--yes") == "3 alerts will not be sent\n"
-    assert said(wrapd, "revive", "--channel", "ops") == "nothing to bring back\n"
+    assert said(wrapd, "revive", "--channel", "ops") == "nothing to restore\n"
     assert said(wrapd, "revive", "--channel", "editors") == "3 alerts will be sent\n"
     assert {each["status"] for each in listed(wrapd)} == {"pending"}
     assert said(wrapd, "cancel", "2") == "1 alert will not be sent\n"
@@ -115,7 +115,7 @@ def test_what_was_canceled_long_ago_is_not_brought_back_unawares(wrapd: Runner, 
     outbox.store.write_now(lambda tx: tx.outbox.cancel([1], at=NOW() - timedelta(days=3)))
     said(wrapd, "cancel", "2")
     assert said(wrapd, "revive", "--channel", "editors") == (
-        "1 alert will be sent\n1 alert canceled earlier: name ids, or an earlier --since, such as 30d\n"
+        "1 alert will be sent\n1 alert canceled earlier: give ids, or an earlier --since such as 30d\n"
     )
     assert said(wrapd, "revive", "--channel", "editors", "--since", "4d") == "1 alert will be sent\n"
 
@@ -126,11 +126,11 @@ def test_what_was_canceled_long_ago_is_not_brought_back_unawares(wrapd: Runner, 
 def test_one_that_was_sent_is_sent_again(wrapd: Runner, outbox: Outbox) -> None:
     outbox.job("job-1")
     outbox.send()
-    assert said(wrapd, "resend", "1") == "1 alert will be sent again, marked as asked for\n"
+    assert said(wrapd, "resend", "1") == "1 alert will be sent again, marked as repeated on request\n"
     first, second = listed(wrapd)
     assert (first["status"], first["resent_from"]) == ("sent", None)
     assert (second["status"], second["resent_from"], second["job_id"]) == ("pending", 1, "job-1")
-    assert "again    somebody asked to send #1 again" in said(wrapd, "show", "2")
+    assert "again    #1 sent again on request" in said(wrapd, "show", "2")
     assert "#1 sent again on request" in wrapd("show", "job-1").out
     outbox.send()
     said(wrapd, "resend", "2", "--channel", "ops")
@@ -157,16 +157,16 @@ def test_what_was_sent_of_a_job_a_batch_or_since_a_time_is_sent_again(
     outbox.job("job-3")  # never sent
     out = said(wrapd, "resend", *which)
     number = f"{len(ids)} alert{'s' if len(ids) > 1 else ''}"
-    assert out.startswith(f"{number} will be sent again, marked as asked for\n")
-    assert ("cancel` takes back" in out) == (len(ids) > 1)
+    assert out.startswith(f"{number} will be sent again, marked as repeated on request\n")
+    assert ("cancel` gives up" in out) == (len(ids) > 1)
     assert [each["resent_from"] for each in listed(wrapd) if each["resent_from"]] == ids
     assert said(wrapd, "resend", *which).startswith(f"{number} will")  # the new ones are not sent yet
 
 
 def test_what_does_not_fit_is_said(wrapd: Runner, outbox: Outbox) -> None:
     outbox.job("job-1")
-    assert said(wrapd, "resend", "--job", "job-1") == "nothing was sent that fits\n"
-    assert said(wrapd, "resend", "--since", "1h") == "nothing was sent that fits\n"
+    assert said(wrapd, "resend", "--job", "job-1") == "no sent alert matches\n"
+    assert said(wrapd, "resend", "--since", "1h") == "no sent alert matches\n"
 
 
 def test_what_was_never_sent_is_not_sent_again(wrapd: Runner, outbox: Outbox) -> None:
@@ -190,7 +190,7 @@ def test_a_channel_that_is_gone_is_named_and_another_takes_its_place(wrapd: Runn
     outbox.send()
     wrapd.config.write_text(OTHERS)
     err = refused(wrapd, "resend", "1", status=Exit.UNKNOWN)
-    assert "the config has no channel editors any more; --channel NAME" in err
+    assert "the config no longer has channel editors; use --channel NAME" in err
     assert said(wrapd, "resend", "1", "--channel", "ops").startswith("1 alert will")
 
 
@@ -204,24 +204,24 @@ def test_too_many_are_not_sent_again_at_once(wrapd: Runner, outbox: Outbox) -> N
             tx.outbox.finish(claimed, Outcome(kind=AttemptOutcome.SENT, reason="200"), at=NOW())
 
     outbox.store.write_now(work)
-    assert f"more than {MOST_RESENT} alerts fit" in refused(wrapd, "resend", "--since", "30d")
+    assert f"more than {MOST_RESENT} alerts match" in refused(wrapd, "resend", "--since", "30d")
 
 
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        (("revive",), Exit.USAGE, "which ones? Name ids, --channel NAME, or --since"),
-        (("revive", "1", "--channel", "editors"), Exit.USAGE, "name either ids"),
+        (("revive",), Exit.USAGE, "which alerts? Give ids, --channel NAME, or --since"),
+        (("revive", "1", "--channel", "editors"), Exit.USAGE, "give either ids"),
         (("revive", "99"), Exit.UNKNOWN, "there is no delivery 99"),
         (("revive", "--channel", "editor"), Exit.UNKNOWN, "did you mean 'editors'"),
         (("revive", "--since", "yesterday"), Exit.USAGE, "2026-01-05T23:30"),
-        (("revive", "--since", "9999-01-01"), Exit.USAGE, "still to come"),
-        (("resend",), Exit.USAGE, "which ones? Name ids, --job JOB_ID, --batch WORD, or --since"),
-        (("resend", "--channel", "ops"), Exit.USAGE, "which ones?"),
-        (("resend", "1", "--since", "2h"), Exit.USAGE, "name either ids"),
+        (("revive", "--since", "9999-01-01"), Exit.USAGE, "in the future"),
+        (("resend",), Exit.USAGE, "which alerts? Give ids, --job JOB_ID, --batch WORD, or --since"),
+        (("resend", "--channel", "ops"), Exit.USAGE, "which alerts?"),
+        (("resend", "1", "--since", "2h"), Exit.USAGE, "give either ids"),
         (("resend", "99"), Exit.UNKNOWN, "there is no delivery 99"),
         (("resend", "--job", "job-9"), Exit.UNKNOWN, "no job job-9"),
-        (("resend", "--job", "-"), Exit.USAGE, "no list"),
+        (("resend", "--job", "-"), Exit.USAGE, "not a list"),
         (("resend", "--job", "a b"), Exit.USAGE, "a b"),
         (("resend", "--since", "2h", "--project", "mian"), Exit.UNKNOWN, "did you mean 'main'"),
         (("resend", "--since", "2h", "--from", "editor"), Exit.UNKNOWN, "did you mean 'editors'"),
@@ -248,7 +248,7 @@ def test_all_that_waits_for_a_refused_channel_is_counted_everywhere(wrapd: Runne
     assert (editors["held"], editors["waiting"], ops["held"]) == (5, 4, 0)
     (row,) = [line for line in wrapd("channels").out.splitlines() if line.startswith("editors")]
     assert row.split()[2:5] == ["0", "5", "5"]
-    assert "refuses it, with 5 alerts waiting" in wrapd("doctor").out
+    assert "refuses it, 5 alerts waiting" in wrapd("doctor").out
     text = wrapd("routes", "explain", "--event", "succeeded").out
     assert "editors: held: refused since" in text
     assert ", 5 waiting\n" in text
@@ -277,7 +277,7 @@ def test_why_is_given_for_each_alert_that_waits(wrapd: Runner, outbox: Outbox) -
     outbox.alert("other")
     outbox.alert("gone", ChannelName("gone"))
     whys = [each["why"] for each in listed(wrapd)]
-    assert whys[0].startswith("HTTP 500; tried again 20")
+    assert whys[0].startswith("HTTP 500; next attempt 20")
     assert whys[1:] == ["after #1, an earlier one of its job", "no daemon runs", "the config has no such channel"]
     table = said(wrapd)
     for why in whys[1:]:

@@ -1,4 +1,4 @@
-"""The command as a process: pipes, terminals, locales, signals, and how much it imports."""
+"""The command as a process: pipes, terminals, locales, signals, and its imports."""
 
 import fcntl
 import json
@@ -28,7 +28,7 @@ LONG = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A folder with a config and two jobs."""
+    """Return a folder with a config and two jobs."""
     runner = Runner(tmp_path, capsys)
     assert (
         runner("track", LONG, "--label", "[red]数字人[/red] \x1b[31mname that goes on and on and on").status == 0
@@ -54,7 +54,7 @@ def run(
 
 
 def on_terminal(home: Path, *args: str, columns: int = 80, env: dict[str, str] | None = None) -> str:
-    """What a terminal of that width receives."""
+    """Return the output on a terminal of that width."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     try:
@@ -97,7 +97,7 @@ def test_the_table_fits_the_terminal_and_names_are_no_markup(home: Path, columns
     assert LONG[:8] in plain
     assert LONG[:9] not in plain
     assert "[red]" in plain
-    assert "PROJECT" not in plain, "there is one only"
+    assert "PROJECT" not in plain, "there is only one"
     assert "\x1b[31mname" not in received
 
 
@@ -125,7 +125,7 @@ def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_p
         return re.findall(r"job-\d{3}", plain), plain.splitlines()[-1]
 
     newest = ids[::-1]
-    assert shown("jobs") == (newest[:50], "12 more, all older; --limit N shows the newest N, --all every one")
+    assert shown("jobs") == (newest[:50], "12 more, all older; --limit N shows the newest N, --all shows all")
     assert shown("jobs", "--limit", "60")[0] == newest[:60]
     assert shown("jobs", "--limit", "60")[1].startswith("2 more")
     for args in (("--all",), ("--limit", "62"), ("--limit", "9" * 30)):
@@ -134,7 +134,7 @@ def test_a_terminal_is_shown_the_newest_and_told_how_many_there_are_beside(tmp_p
         assert "more" not in last
     assert run(tmp_path, "jobs").stdout.decode().count("job-") == len(ids)
     assert run(tmp_path, "jobs", "--all", "--limit", "1").returncode == Exit.USAGE
-    assert "No alert was written yet" in on_terminal(tmp_path, "deliveries")
+    assert "No alerts yet" in on_terminal(tmp_path, "deliveries")
     with closing(sqlite3.connect(tmp_path / "wrapd.db")) as database, database:
         database.executemany(
             "INSERT INTO deliveries (key, channel, event, facts, status, due_at, created_at)"
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
     process = subprocess.Popen(
         [*WRAPD, "track", "-"], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    # It waits for its input once it has opened nothing but the config: look until it sleeps in read(2).
+    # It waits for its input after opening only the config: poll until it sleeps in read(2).
     syscall = Path(f"/proc/{process.pid}/syscall")
     until("it reads its input", lambda: syscall.read_text().startswith("0 0x0 "), pace=0.01)
     process.send_signal(signal.SIGINT)
@@ -202,7 +202,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(home: Path) -> None:
 
 def test_faults_are_one_message_each_and_no_traceback(tmp_path: Path) -> None:
     cases = [
-        (("jobs",), Exit.CONFIG, b"there is no config at wrapd.toml; make one with `wrapd config init`"),
+        (("jobs",), Exit.CONFIG, b"there is no config at wrapd.toml; create one with `wrapd config init`"),
         (("--config", "x.toml", "jobs"), Exit.CONFIG, b"there is no config at x.toml"),
         (("trak", "a"), Exit.USAGE, b"There is no command 'trak'. Did you mean 'track'?"),
         (("\x1b[31m",), Exit.USAGE, b"There is no command"),

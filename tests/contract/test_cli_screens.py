@@ -1,5 +1,5 @@
-"""What the commands look like on a terminal of 80 and of 120 columns: names in Chinese and Arabic, emoji, names as
-long as allowed, several projects, ids that begin alike; and beside no daemon."""
+"""The commands' screens on terminals of 80 and 120 columns: names in Chinese and Arabic, emoji, names of maximum
+length, several projects, ids with common prefixes; with and without a daemon."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -88,7 +88,7 @@ def job(
     batch: str | None = None,
     **seen: object,
 ) -> int:
-    """A job with its states, each so many seconds ago."""
+    """Write a job with its states, each entered that many seconds ago."""
     wanted = tools.request(job_id, project=project, label=label, batch=batch)
     began = states[0][1] if states else 195
     tx.jobs.track(wanted, at=ago(began + 10))
@@ -123,7 +123,7 @@ def looked(tx: Transaction, row: int, *, next_in: float, reason: Reason, error: 
 
 
 def fill(tx: Transaction) -> None:
-    """Jobs of two projects and of every state, as a daemon would have written them."""
+    """Write jobs of two projects and of every state, as a daemon would."""
     for number in range(12):
         job(tx, uuid(number), None, ("PROCESSING", 9000 + 20.0 * number), ("SUCCEED", 8800), batch=FILM)
     video = Asset(
@@ -157,7 +157,7 @@ def fill(tx: Transaction) -> None:
 
 
 def alerts(tx: Transaction) -> None:
-    """Alerts of every status."""
+    """Write alerts of every status."""
     for kind, code, reason in (
         (AttemptOutcome.SENT, 200, None),
         (AttemptOutcome.DEAD, 400, REFUSED),
@@ -189,7 +189,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=[True])
 def filled(config: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The config, with a database that is full; `request.param`: that a daemon works on."""
+    """Return the config with a full database; `request.param`: whether a daemon holds it."""
     store = Store.open("sqlite:///wrapd.db", clock=ManualClock(NOW), daemon=request.param)
     store.write_now(fill)
     store.write_now(alerts)
@@ -238,10 +238,10 @@ def test_a_screen_says_that_no_daemon_runs(
     [
         (("jobs",), "`wrapd track JOB_ID` adds one"),
         (("jobs", "--state", "FAILED"), "`wrapd jobs` without options lists all"),
-        (("deliveries",), "`wrapd routes` says who hears of it"),
+        (("deliveries",), "`wrapd routes` says which channels get them"),
         (("deliveries", "--dead"), "`wrapd deliveries` without options lists all"),
         (("links", "list"), "set web.public_url in the config"),
-        (("templates",), "[channels.NAME.templates] names others"),
+        (("templates",), "add them in [channels.NAME.templates]"),
         (("stats", "--project", "main"), "no job has ended yet"),
     ],
 )
@@ -256,7 +256,7 @@ def test_an_empty_list_says_what_to_do(
 def test_the_screen_of_doctor_is_as_it_is_kept(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    """What is this machine's own stands still; how the installation is goes as it is."""
+    """Values of this machine are masked; those of the installation are not."""
     monkeypatch.setattr("daemon.cli.doctor.program", list)
     monkeypatch.setattr("daemon.cli.checks._touched", lambda _: NOW)
     monkeypatch.setattr("daemon.store.health.holder", lambda _: None)

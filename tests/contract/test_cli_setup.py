@@ -1,4 +1,4 @@
-"""config, channels, doctor: what a person runs while setting wrapd up, against real services on loopback."""
+"""config, channels, doctor: the commands for setting up wrapd, against real services on loopback."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.build import build_plan, check_config
+from daemon.build import build_spec, check_config
 from daemon.clock import SystemClock
 from daemon.config import ConfigFaults, load
 from daemon.domain.events import Event, OperatorAlert
@@ -79,7 +79,7 @@ def test_the_daemons_plan_is_what_the_config_says(tmp_path: Path) -> None:
     """,
         )
     )
-    plan = build_plan(load(path), {})
+    plan = build_spec(load(path), {})
     polling = PollingPlan(
         rails=Rails(max_interval=30), price=0.5, strategy=Strategy.FIXED, feed=False, batch=False
     )
@@ -88,10 +88,10 @@ def test_the_daemons_plan_is_what_the_config_says(tmp_path: Path) -> None:
     settings = DiscoverySettings(filters=filters, interval=120, tags=("found",), batch="nightly")
     assert plan.discovery == {"main": settings}
     path.write_text(text("console://"))
-    assert build_plan(load(path), {}).polling == PollingPlan()
-    assert build_plan(load(path), {}).discovery == {}
+    assert build_spec(load(path), {}).polling == PollingPlan()
+    assert build_spec(load(path), {}).discovery == {}
     path.write_text(text("console://", more="[projects.main.discovery]"))
-    assert build_plan(load(path), {}).discovery == {"main": DiscoverySettings()}
+    assert build_spec(load(path), {}).discovery == {"main": DiscoverySettings()}
 
 
 def test_init_writes_a_config_that_loads_and_overwrites_none(
@@ -106,7 +106,7 @@ def test_init_writes_a_config_that_loads_and_overwrites_none(
     before = wrapd.config.read_bytes()
     result = wrapd("config", "init")
     assert (result.status, result.out) == (Exit.CONFIG, "")
-    assert "exists and stays as it is" in result.err
+    assert "exists, nothing was written" in result.err
     assert wrapd.config.read_bytes() == before
     assert wrapd("config", "init", "--stdout").out.encode() == before
     monkeypatch.chdir(wrapd.folder)
@@ -128,10 +128,10 @@ def test_check_of_a_good_config(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) 
     assert (result.status, result.err) == (0, "")
     assert result.out == f"{wrapd.config}: ok: 1 project, 1 channel, 0 routes\n"
     wrapd.config.chmod(0o644)
-    assert "everybody on this machine can read it" in wrapd("config", "check").out
+    assert "every user of this machine can read it" in wrapd("config", "check").out
 
 
-# Apprise looks for a service that it does not know by loading all its plugins, and one uses an old module.
+# For an unknown service Apprise loads all its plugins, one of which uses a deprecated module.
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
     wrapd.config.write_text(
@@ -167,12 +167,12 @@ def test_every_sort_of_fault_is_reported_in_one_run(wrapd: Runner) -> None:
         "projects.main.ca_file",
     ]
     assert "hunter2" not in result.err
-    # With the file mended, what is left is reported by the daemon's own start as well, again in one go.
+    # Once the file is fixed, the daemon's own start reports the remaining faults too, again in one run.
     wrapd.config.write_text(
         wrapd.config.read_text().replace("max_intervall", "max_interval").replace("wrongg", "wrong")
     )
     with pytest.raises(ConfigFaults) as caught:
-        build_plan(load(wrapd.config), {})
+        build_spec(load(wrapd.config), {})
     assert len(caught.value.faults) == 6
 
 
@@ -214,7 +214,7 @@ def test_a_section_that_is_wrong_elsewhere_tells_its_secrets_too(wrapd: Runner) 
     ]
     assert "hunter2" not in result.err
     wrapd.config.write_text("[web]\nlisten = 1")
-    assert "  projects: there is none to watch" in wrapd("config", "check").err
+    assert "  projects: there are none to watch" in wrapd("config", "check").err
 
 
 def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_warned_about(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_rate_over_the_documented_limit_and_a_config_that_tells_nobody_are_war
 def test_a_config_without_a_project_cannot_run(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text("")
-    with pytest.raises(ConfigFault, match=r"projects: there is none to watch; add a section \[projects.NAME\]"):
+    with pytest.raises(ConfigFault, match=r"projects: there are none to watch; add a section \[projects.NAME\]"):
         check_config(path, {})
 
 
@@ -262,7 +262,7 @@ def test_each_way_to_authenticate_becomes_settings(tmp_path: Path, auth: str, ex
         "HUAWEICLOUD_SDK_AK": "AK-sdk",
         "HUAWEICLOUD_SDK_SK": "SK-sdk-12345",
     }
-    (settings,) = build_plan(load(path), environ).projects
+    (settings,) = build_spec(load(path), environ).projects
     assert settings.auth == expected
     assert (settings.name, settings.endpoint, settings.project_id) == ("main", "https://127.0.0.1:1", "p1")
     assert settings.requests_per_second == 5
@@ -277,15 +277,15 @@ def test_the_sdks_project_id_counts_for_an_only_project(tmp_path: Path) -> None:
     }
     one = '[projects.a]\nregion = "cn-north-4"\n'
     path.write_text(one)
-    assert [each.project_id for each in build_plan(load(path), environ).projects] == ["p9"]
+    assert [each.project_id for each in build_spec(load(path), environ).projects] == ["p9"]
     path.write_text(one + '[projects.b]\nregion = "cn-east-3"\n')
-    assert [each.project_id for each in build_plan(load(path), environ).projects] == [None, None]
+    assert [each.project_id for each in build_spec(load(path), environ).projects] == [None, None]
     path.write_text('[projects.a]\nendpoint = "https://h.example"\n')
-    assert build_plan(load(path), environ).projects[0].project_id == "p9"
+    assert build_spec(load(path), environ).projects[0].project_id == "p9"
     with pytest.raises(ConfigFault, match=r"projects\.a: project_id is missing"):
-        build_plan(load(path), {k: v for k, v in environ.items() if "PROJECT" not in k})
+        build_spec(load(path), {k: v for k, v in environ.items() if "PROJECT" not in k})
     with pytest.raises(ConfigFault, match=r"projects\.a\.auth: .*HUAWEICLOUD_SDK_AK"):
-        build_plan(load(path), {"HOME": str(tmp_path)})
+        build_spec(load(path), {"HOME": str(tmp_path)})
 
 
 # ------------------------------------------------------------------------------------------------ channels
@@ -377,7 +377,7 @@ def findings(runner: Runner, *args: str) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def pages(status: int, body: bytes) -> Iterator[int]:
-    """A stand-in for the daemon's own pages."""
+    """A stand-in for the daemon's web pages."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -430,7 +430,7 @@ def test_doctor_tells_every_fault_and_goes_on(wrapd: Runner) -> None:
         "config: fail: projects.main.auth.access_key: the environment variable NOT_SET_AK is not set",
         "config: fail: channels.editors.url: the environment variable NOT_SET_URL is not set",
         "database: fail: ",
-        "daemon: warn: none works on this database",
+        "daemon: warn: none uses this database",
     ):
         assert part in result.out
     wrapd.config.write_text("[polling]\nx = 1")
@@ -450,7 +450,7 @@ def test_doctor_sees_a_running_daemon_and_asks_it(wrapd: Runner) -> None:
             with pages(status, body) as port:
                 wrapd.config.write_text(text("json://127.0.0.1:1", more=f'[web]\nlisten = "127.0.0.1:{port}"'))
                 found = findings(wrapd)
-            assert found["daemon"] == ("ok", f"runs with pid {os.getpid()}")
+            assert found["daemon"] == ("ok", f"running with pid {os.getpid()}")
             assert found["readyz"][0] == verdict
             assert says in found["readyz"][1]
     finally:
@@ -467,8 +467,8 @@ def test_doctor_fails_where_no_daemon_runs_though_something_waits_for_one(wrapd:
     assert findings(wrapd)["daemon"] == (
         "fail",
         (
-            "none works on this database, though 1 job is tracked; "
-            "start it with `wrapd run` or `systemctl start wrapd`"
+            "none uses this database, although 1 job is tracked; "
+            "start one with `wrapd run` or `systemctl start wrapd`"
         ),
     )
     wrapd("untrack", "a-job")
@@ -481,7 +481,7 @@ def test_doctor_sees_that_the_file_is_gone_under_a_daemon(wrapd: Runner) -> None
     try:
         wrapd.database.unlink()
         verdict, says = findings(wrapd)["database"]
-        assert (verdict, "it is gone, though a daemon works on it" in says) == ("fail", True)
+        assert (verdict, "the file is gone while a daemon uses it" in says) == ("fail", True)
     finally:
         store.part()
         store.close()
@@ -498,7 +498,7 @@ def test_live_is_the_health_check_of_a_container(wrapd: Runner) -> None:
         assert (result.status, "no progress in poll" in result.out) == (1, True)
     wrapd.config.write_text(f'[web]\nlisten = "127.0.0.1:{free_port()}"')
     result = wrapd("doctor", "--live")
-    assert (result.status, "nobody answers" in result.out) == (1, True)
+    assert (result.status, "no answer" in result.out) == (1, True)
     for section, says in (("enabled = false", "web.enabled is false"), ('listen = "127.0.0.1:0"', "port 0")):
         wrapd.config.write_text(f"[web]\n{section}")
         result = wrapd("doctor", "--live")
@@ -521,7 +521,7 @@ async def test_doctor_asks_the_service_itself(wrapd: Runner) -> None:
 
         config(sim.settings.secret_key)
         found = await asyncio.to_thread(findings, wrapd, "--online")
-        assert found["projects.main"] == ("ok", f"{sim.url} answers and takes the credentials")
+        assert found["projects.main"] == ("ok", f"{sim.url} answers and accepts the credentials")
         config("wrong-secret-key-of-tests")
         verdict, says = (await asyncio.to_thread(findings, wrapd, "--online"))["projects.main"]
         assert verdict == "fail"
@@ -544,4 +544,4 @@ def test_a_package_of_the_same_name_is_reported(wrapd: Runner, tmp_path: Path) -
         check=False,
     )
     assert ended.returncode == 1
-    assert "package: fail: python-daemon 3.1.2 is installed beside wrapd" in ended.stdout
+    assert "package: fail: python-daemon 3.1.2 is installed alongside wrapd" in ended.stdout

@@ -1,4 +1,4 @@
-"""`wrapd callback-url` and `wrapd links`, as a shell sees them."""
+"""`wrapd callback-url` and `wrapd links` as run from a shell."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -48,11 +48,11 @@ def test_the_address_stands_alone_on_standard_output(wrapd: Runner) -> None:
     url = callback_url("https://wrapd.example.com/hooks", ProjectName("main"), settings)
     told = wrapd("callback-url", "main")
     assert (told.status, told.out) == (0, f"{url}\n")
-    assert told.err == "in the job's callback_config: this, auth_type = NONE and no key\n"
+    assert told.err == "in the job's callback_config: this URL, auth_type = NONE and no key\n"
     assert KEY not in told.out + told.err
     told = wrapd("callback-url", "signed")
     assert told.out == "https://wrapd.example.com/hooks/callbacks/signed\n"
-    assert "auth_type = MSS_A, key = that of projects.signed.callback" in told.err
+    assert "auth_type = MSS_A, key = the key of projects.signed.callback" in told.err
     told = wrapd("callback-url", "signed", "--json")
     assert json.loads(told.out) == {
         "project": "signed",
@@ -76,7 +76,7 @@ def test_what_is_missing_is_named_with_its_place(wrapd: Runner) -> None:
 
 
 def linked(wrapd: Runner, job_id: str, *, life: float = 3600.0, ago: float = 0.0, clicks: int = 0) -> int:
-    """A job with a link, in the database of the config; its row id."""
+    """Return the row id of a job with a link, in the config's database."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
     store = Store.open(f"sqlite:///{wrapd.database}", clock=SystemClock())
     request = TrackRequest(
@@ -113,12 +113,12 @@ def test_links_are_listed_without_their_addresses(wrapd: Runner) -> None:
 def test_a_link_is_taken_back_once(wrapd: Runner) -> None:
     linked(wrapd, "j-1")
     assert wrapd("links", "revoke", "j-1").out == "j-1: revoked\n"
-    assert wrapd("links", "revoke", "j-1").out == "j-1: was revoked before\n"
+    assert wrapd("links", "revoke", "j-1").out == "j-1: already revoked\n"
     assert json.loads(wrapd("links", "list", "--json").out)[0]["status"] == "revoked"
     assert wrapd("links", "revoke", "j-2").status == Exit.UNKNOWN
     assert wrapd("links", "revoke", "-").status == Exit.USAGE
     wrapd("track", "j-3", "--project", "main")
-    assert wrapd("links", "revoke", "j-3").out == "j-3: there is no link to it\n"
+    assert wrapd("links", "revoke", "j-3").out == "j-3: it has no link\n"
 
 
 def test_untrack_closes_the_link_of_a_finished_job(wrapd: Runner) -> None:

@@ -1,4 +1,4 @@
-"""The zone of the times on a screen."""
+"""The time zone of times on a screen."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ AT = datetime(2026, 3, 1, 16, 30, tzinfo=UTC)
 
 @pytest.fixture
 def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Runner]:
-    """With a job that changed its state at `AT`."""
+    """Write a job that changed its state at `AT`."""
     runner = Runner(tmp_path, capsys)
     store = Store.open(f"sqlite:///{runner.database}", clock=ManualClock(AT))
     store.write_now(lambda tx: tools.record(tx, tools.track(tx), "SUCCEED", at=AT))

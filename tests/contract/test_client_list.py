@@ -1,4 +1,4 @@
-"""The client's list requests: against the simulator, against what the official SDK sends, and their pace."""
+"""The client's list requests: against the simulator, against those of the official SDK, and their pace."""
 
 import asyncio
 import json
@@ -213,7 +213,7 @@ async def test_the_same_request_as_the_official_sdk() -> None:
     pairs = parse_qsl(sent.query, strict_parsing=True)
     assert sorted(pairs) == sorted(parse_qsl(wanted.query, strict_parsing=True))
     assert len(pairs) == 107
-    # the official signer, from its own tests, agrees with ours; what was signed here is what was sent
+    # other tests compare our signer with the official one; here, what was signed is what was sent
     date, proof = header(server.heads[1], "x-sdk-date"), header(server.heads[1], "authorization")
     assert date is not None
     headers = [("Host", header(server.heads[1], "host") or ""), ("X-Project-Id", "p1"), ("X-Sdk-Date", date)]
@@ -234,8 +234,8 @@ async def test_the_length_of_a_jobs_script(sim: Simulator) -> None:
 
 
 async def busy(client: ProjectClient, job_id: str, seconds: float, *, stands_still: float = 0.0) -> None:
-    """Ask as often as the budget gives, one beside the other. With `stands_still` the whole process does, for so
-    many seconds, each time that a sixth request is on its way out."""
+    """Request as often as the budget allows, concurrently. With `stands_still` the process stops for that many
+    seconds each time a sixth request is on its way out."""
     budget, clock = client.budget, SystemClock()
     asking = []
     end = clock.monotonic() + seconds
@@ -252,7 +252,7 @@ async def busy(client: ProjectClient, job_id: str, seconds: float, *, stands_sti
 
 @pytest.mark.long
 async def test_the_service_counts_no_second_above_the_rate_on_a_busy_machine(sim: Simulator) -> None:
-    """A request that is held up arrives together with the next ones."""
+    """A delayed request arrives together with the next ones."""
     [job_id] = jobs_in(sim, "WAITING", 1)
     async with project_of(sim, rate=10.0) as ours:
         await ours.show(job_id)
@@ -264,7 +264,7 @@ async def test_the_service_counts_no_second_above_the_rate_on_a_busy_machine(sim
 
 @pytest.mark.long
 async def test_the_service_counts_no_second_above_the_rate_over_a_restart(sim: Simulator) -> None:
-    """The first client is dropped as a killed process is; the next begins at once, as fast as it may."""
+    """The first client is dropped like a killed process; the next starts at once, as fast as allowed."""
     [job_id] = jobs_in(sim, "WAITING", 1)
     clock = SystemClock()
     for _ in range(3):

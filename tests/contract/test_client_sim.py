@@ -1,4 +1,4 @@
-"""The client against the simulator: real signatures, tokens, IAM, faults."""
+"""The client with the simulator: real signatures, tokens, IAM, faults."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -171,7 +171,7 @@ async def test_a_token_is_used_to_its_end_while_iam_is_down() -> None:
             clock.advance(3600 - 299)
             assert (await ours.show(job_id)).state == "WAITING"
             assert (await ours.show(job_id)).state == "WAITING"
-            assert ours.sent.count(("fetch_token", "503")) == 1  # the next try is a minute later
+            assert ours.sent.count(("fetch_token", "503")) == 1  # the next try comes a minute later
             clock.advance(61)
             await ours.show(job_id)
             assert ours.sent.count(("fetch_token", "503")) == 2
@@ -209,14 +209,14 @@ async def test_a_wrong_key_is_tried_three_times_in_five_minutes(sim: Simulator) 
 
 
 class SkewlessClock(ManualClock):
-    """Monotonic time by hand, the wall clock of the machine: the simulator's."""
+    """Monotonic time moved by hand, and the machine's wall clock, which the simulator uses."""
 
     def now(self) -> datetime:
         return SystemClock().now()
 
 
 async def refused_for(show: Any, clock: ManualClock, *, seconds: int) -> None:
-    """Ask each second; nothing but refusals and pauses may come."""
+    """Request every second; only refusals and pauses may result."""
     for _ in range(seconds):
         with pytest.raises((AuthRefused, AuthPaused)):
             await show("j1")
@@ -242,7 +242,7 @@ async def test_a_clock_that_is_off_is_followed_at_once(sim: Simulator, skew: flo
         assert ours.sent == [("show", "401"), ("show", "ok")]
         await asyncio.gather(*(ours.show(job_id) for _ in range(5)))
         assert ours.sent[2:] == [("show", "ok")] * 5
-        sim.clear_faults()  # the service is right again
+        sim.clear_faults()  # the service works again
         assert (await ours.show(job_id)).state == "WAITING"
 
 
@@ -287,7 +287,7 @@ async def test_an_account_without_a_project_there(sim: Simulator) -> None:
         for _ in range(5):
             with pytest.raises(ProjectFault, match="no project in cn-east-3"):
                 await ours.show("j1")
-    assert ours.sent == [("find_project", "ok")]  # the failure stands for a few seconds
+    assert ours.sent == [("find_project", "ok")]  # the failure is cached for a few seconds
 
 
 async def test_a_foreign_project_is_the_projects_fault(sim: Simulator) -> None:
@@ -295,7 +295,7 @@ async def test_a_foreign_project_is_the_projects_fault(sim: Simulator) -> None:
         with pytest.raises(ProjectFault, match=r"APIG\.0306"):
             await ours.show("j1")
         with pytest.raises(ProjectFault):
-            await ours.show("j1")  # whoever is denied is known: the gate stays open
+            await ours.show("j1")  # a denied caller is authenticated: the gate stays open
 
 
 @pytest.mark.parametrize(
@@ -409,7 +409,7 @@ async def test_a_permit_is_for_one_request(sim: Simulator) -> None:
 
 
 async def test_the_pace_holds_while_all_start_at_once(sim: Simulator) -> None:
-    """Permits that were taken while a slow first request proved the keys do not go out in one burst."""
+    """Permits taken while a slow first request verified the keys are not used in one burst."""
     job_id = job_in(sim, "WAITING")
     sim.fault("slow", times=1, delay=0.6)
     async with project_of(sim, rate=20.0) as ours:
@@ -420,7 +420,7 @@ async def test_the_pace_holds_while_all_start_at_once(sim: Simulator) -> None:
 
 
 async def test_expired_signatures_do_not_come_from_waiting(sim: Simulator) -> None:
-    """A request signs when it goes, not when it was asked for."""
+    """A request is signed when it is sent, not when it was queued."""
     async with project_of(sim, rate=5.0) as ours:
         ours.client.budget.pause_until(ours.clock.monotonic() + 0.3)
         began = ours.clock.now()

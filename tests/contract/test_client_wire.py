@@ -1,4 +1,4 @@
-"""What the client puts on the wire, and what it makes of answers that no simulator gives."""
+"""The client's bytes on the wire, and how it handles answers that the simulator does not give."""
 
 import asyncio
 

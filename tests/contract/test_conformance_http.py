@@ -1,7 +1,7 @@
-"""Every chat service that speaks HTTP, every way to answer: the verdict, the requests it took, the wait before the
-next, what the operator is told; and that no alert is lost, and none repeated but where nobody could know.
+"""Every chat service that uses HTTP, with every kind of answer: the verdict, its number of requests, the wait
+before the next try, the operator's alert. No alert is lost, and none is repeated unless its outcome is unknown.
 
-Lines beside the common ones are what a service means by the body of a 200.
+Additional rows cover what a service means by the body of a 200.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ANSWERS: Mapping[str, list[Answer]] = {
     "drip-head": [Answer(drip_headers=0.05, headers={"X-Filler": "x" * 200})],
     "reset": [Answer(reset=True)],
 }
-"""What is programmed for the channel of each case."""
+"""The answers programmed for the channel of each case."""
 COMMON: Mapping[str, Row] = {
     "fine": sent(),
     "400": dead("HTTP 400"),
@@ -47,13 +47,13 @@ COMMON: Mapping[str, Row] = {
     "reset": unknown("the connection ended before the answer"),
 }
 OPEN: Mapping[str, Row] = {
-    "drip": unknown("HTTP 200: the answer broke off"),
+    "drip": unknown("HTTP 200: the answer was cut off"),
     "huge": unknown("HTTP 200: the answer"),
-    "page": unknown("HTTP 200: the answer is not the one that this service gives"),
+    "page": unknown("HTTP 200: this does not look like the service's answer"),
 }
-"""Where success stands in the body, one that does not come whole, or says something else, leaves it open."""
+"""If the body indicates success, a truncated or different one leaves the outcome unknown."""
 BY_STATUS: Mapping[str, Row] = {"drip": sent(), "huge": sent(), "page": sent()}
-"""A webhook of one's own may answer what it likes: its status alone counts."""
+"""A user's own webhook may answer anything: only its status counts."""
 
 
 def _answers(service: str) -> dict[str, list[Answer]]:
@@ -74,13 +74,13 @@ def _answers(service: str) -> dict[str, list[Answer]]:
 
 
 def table(service: str) -> dict[str, Row]:
-    """All lines of a service."""
+    """Return all rows of a service."""
     own = {case: row for case, (_, row) in SERVICES[service].means.items()}
     return {**COMMON, **(OPEN if SERVICES[service].known.rule else BY_STATUS), **own}
 
 
 QUICK = ("feishu", "slack", "teams", "wecombot", "json")
-"""Those whose kinds of answers are each other's opposites; all are tried by `make check`."""
+"""Services with opposite conventions; `make check` tries all."""
 
 
 @pytest.mark.parametrize(

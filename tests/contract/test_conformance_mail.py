@@ -1,4 +1,5 @@
-"""Mail over real SMTP with STARTTLS and a login, every way to answer: as test_conformance_http.py for HTTP."""
+"""Mail over real SMTP with STARTTLS and a login, with every kind of answer: like test_conformance_http.py for
+HTTP."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -56,7 +57,7 @@ TABLE: Mapping[str, tuple[Fault | None, Row]] = {
     "closed": (Fault(at="END", reply="close"), unknown("ended the connection")),
     "no-tls": (None, held("TLS")),
 }
-"""The fault, and what it comes to. `no-tls` is a server that does not offer it."""
+"""The fault and its outcome. `no-tls` is a server that does not offer it."""
 
 
 async def test_every_answer_of_a_mail_server(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ async def test_every_answer_of_a_mail_server(tmp_path: Path) -> None:
         fine = stack.enter_context(MailServer())
 
         def bodies(case: str) -> list[bytes]:
-            """One for each conversation; the text of those mails that were taken."""
+            """Return one entry for each conversation: the text of an accepted mail, else nothing."""
             server = servers[case]
             taken = [mail.mail.as_bytes() for mail in server.taken]
             return [b""] * (server.begun - len(taken)) + taken
@@ -88,7 +89,8 @@ async def test_every_answer_of_a_mail_server(tmp_path: Path) -> None:
 
 
 async def test_a_mail_that_some_recipients_have_is_never_sent_again(tmp_path: Path) -> None:
-    """One is refused, the other has it: told once to the operators, with the server's words, and nothing waits."""
+    """One recipient is refused, the other has it: the operators are alerted once with the server's text, and
+    nothing waits."""
     spared = Fault(at="RCPT", reply="550 5.1.1 no such user", spares="team@example.com")
     with MailServer(fault=spared) as server, Webhook() as operators, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))
@@ -114,7 +116,7 @@ async def test_a_mail_that_some_recipients_have_is_never_sent_again(tmp_path: Pa
 
 @pytest.mark.parametrize("password", ["密码-Ünïcode-7731", "12;34&5#6?7/8%9+ 0", "a:b@c", "%41%20", "'\"\\"])
 def test_a_login_takes_any_password(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In UTF-8 where it is not ASCII (RFC 4616), and each sign as itself."""
+    """In UTF-8 if not ASCII (RFC 4616), and each character literally."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))
     with MailServer(password=password) as server:
         channel = open_channel(ChannelSettings(name=ChannelName("mail"), url=server.url()))
@@ -151,4 +153,4 @@ async def test_a_channel_that_reached_some_and_then_none_is_told_of_and_its_outa
             for _ in range(2):
                 await one.later(60)
             assert [request.json["event"] for request in operators.requests] == ["channel_held"] * 2
-            assert "wait" in operators.requests[1].json["message"]
+            assert "kept" in operators.requests[1].json["message"]

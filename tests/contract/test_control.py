@@ -1,4 +1,4 @@
-"""The control socket beside the database: who may ask, what is bounded, and what a killed daemon left."""
+"""The control socket next to the database: who may use it, its bounds, and the leftovers of a killed daemon."""
 
 import asyncio
 import os
@@ -70,7 +70,7 @@ async def test_what_goes_wrong_is_said_with_its_status(tmp_path: Path) -> None:
         with pytest.raises(Declined, match=r"channels\.x: no") as refused:
             await asked(tmp_path / "w.db", "faulty")
         assert refused.value.exit_status is Exit.CONFIG
-        with pytest.raises(Declined, match="an error of wrapd itself"):
+        with pytest.raises(Declined, match="an error in wrapd itself"):
             await asked(tmp_path / "w.db", "broken")
         with pytest.raises(Declined, match="it knows broken, faulty, same"):
             await asked(tmp_path / "w.db", "other")

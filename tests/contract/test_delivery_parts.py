@@ -1,4 +1,4 @@
-"""The delivery side of a daemon on a real database: what its recurring tasks do, and that they end in order."""
+"""The delivery side of a daemon with a real database: its recurring tasks, and their orderly end."""
 
 import random
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from daemon.domain.routing import Route, routing
 from daemon.metrics import Metrics
 from daemon.notify import NotifySettings
 from daemon.notify.transport import ChannelSettings, open_channel
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.store import DeliveryStatus, Store
 from daemon.tasks import Defects
 from daemon.watch.settings import PollingPlan
@@ -31,8 +31,8 @@ ROUTING = routing(
 )
 
 
-def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Plan:
-    plan = Plan(
+def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Spec:
+    plan = Spec(
         database_url=url_of(folder / "wrapd.db"),
         projects=(),
         max_in_flight={},
@@ -49,9 +49,9 @@ def plan_of(folder: Path, url: str = "json://127.0.0.1:1", **more: Any) -> Plan:
 
 @asynccontextmanager
 async def delivering(
-    plan: Plan, clock: ManualClock, metrics: Metrics | None = None
+    plan: Spec, clock: ManualClock, metrics: Metrics | None = None
 ) -> AsyncIterator[tuple[DeliveryService, Store]]:
-    """The parts, without a dispatcher at work: rows stay as they are written."""
+    """Start the parts without a running dispatcher, so that rows stay as written."""
     store, metrics = Store.open(plan.database_url, clock=clock, daemon=True), metrics or Metrics()
     delivery = DeliveryService(
         plan,
@@ -72,7 +72,7 @@ async def delivering(
 
 
 def finished(store: Store, job_id: str = "job-1", *, url: str | None = None) -> int:
-    """A job that has ended now, with a link that lives for a day."""
+    """Write a job that has ended now, with a link that is valid for a day."""
 
     def work(tx: Any) -> int:
         job = track(tx, job_id)
@@ -165,14 +165,14 @@ async def test_a_database_that_does_not_take_it_is_counted_and_tried_in_the_next
     plan = plan_of(tmp_path, keep=DAY, link_reminder=3600.0)
     async with delivering(plan, ManualClock(NOW), metrics) as (delivery, store):
         finished(store)
-        store.close()  # it refuses everything now, as one on a full disk does
+        store.close()  # from now on it refuses everything, like one on a full disk
         await delivery.remind()
         await delivery.prune()
         assert b"wrapd_store_errors_total 2.0" in metrics.text()
 
 
 def over(store: Store) -> None:
-    """A job that has ended and been told of."""
+    """Write a job that has ended and was alerted."""
     finished(store)
     store.write_now(lambda tx: tx.outbox.cancel([tx.outbox.list()[0].id], at=NOW))
 
@@ -190,11 +190,11 @@ async def test_a_wall_clock_that_is_set_deletes_nothing_until_it_has_stayed_so_f
             await delivery.prune()
             clock.advance(3600)
         assert jobs_left(store) == 1
-        clock.step_wall(-365 * DAY)  # it was false
+        clock.step_wall(-365 * DAY)  # it was wrong
         for _ in range(48):
             await delivery.prune()
             clock.advance(3600)
-        clock.step_wall(365 * DAY)  # and once more: the day begins anew
+        clock.step_wall(365 * DAY)  # once more: the day starts again
         await delivery.prune()
         clock.advance(0.9 * DAY)
         await delivery.prune()

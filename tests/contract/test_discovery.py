@@ -1,4 +1,4 @@
-"""Jobs taken from the service's list: by a real client from a simulator over sockets, into a real database, under
+"""Jobs discovered in the service's list, by a real client from a simulator over sockets, with a real database and
 a clock that the test moves."""
 
 import random
@@ -40,7 +40,7 @@ class Scene:
     defects: list[Defect] = field(default_factory=list)
 
     def begin(self, settings: DiscoverySettings | None, **options: Any) -> None:
-        """A discovery, as a daemon begins one."""
+        """Start a discovery, as a daemon does."""
         self.looks = Discovery(
             project=PROJECT,
             client=self.client,
@@ -53,7 +53,7 @@ class Scene:
         )
 
     async def tick(self, seconds: float = 0.0) -> None:
-        """Let time pass, then one tick and all that it starts."""
+        """Advance time, then run one tick and everything that it starts."""
         self.clock.advance(seconds)
         await self.looks.tick()
         await self.looks.idle()
@@ -175,7 +175,7 @@ async def test_many_jobs_are_read_page_by_page_each_once(it: Scene) -> None:
 
 
 async def test_jobs_that_leave_the_list_between_two_pages_hide_no_other(it: Scene) -> None:
-    """Each request lets so much time pass that 40 jobs end, of those that the list begins with."""
+    """During each request, 40 of the jobs at the start of the list end."""
     it.begin(DiscoverySettings(filters=Filters(states=("PROCESSING",))))
     for number in range(8):
         it.sim.create_jobs(count=40, timeline=[("PROCESSING", 10.0 * number + 5), ("SUCCEED", None)])
@@ -328,7 +328,7 @@ async def test_a_list_without_end_is_left(it: Scene, monkeypatch: pytest.MonkeyP
 
 
 async def test_jobs_that_are_listed_late_are_found(it: Scene) -> None:
-    """The list shows what was 60 s ago."""
+    """The list shows the state of 60 s ago."""
     it.sim.fault("feed_stale", behind=60.0)
     await it.tick()
     jobs: list[str] = []
@@ -354,7 +354,7 @@ async def test_a_wish_whose_end_cannot_be_stored_is_done_again_and_the_next_one_
 ) -> None:
     finish, broken = Discoveries.finish, 0
 
-    def breaks(self: Discoveries, id: int, **values: Any) -> bool:  # noqa: A002 - as it is called
+    def breaks(self: Discoveries, id: int, **values: Any) -> bool:  # noqa: A002 - the real parameter's name
         nonlocal broken
         if id == bad and broken < 2:
             broken += 1

@@ -1,4 +1,4 @@
-"""The dispatcher over a real database and real HTTP: what is sent when, and what stays."""
+"""The dispatcher with a real database and real HTTP: what is sent when, and what remains."""
 
 import asyncio
 from collections.abc import Iterator
@@ -126,7 +126,7 @@ async def test_a_new_alert_is_tried_though_the_channel_rests(tmp_path: Path, hoo
         await one.later(1)
         await one.job_ends("job-2")
         await one.turn()
-        assert jobs(hook)[3:] == ["job-2", "job-1"]  # and what was put off goes out with it
+        assert jobs(hook)[3:] == ["job-2", "job-1"]  # together with the postponed ones
 
 
 async def test_three_days_away_and_nothing_is_lost_nor_out_of_order(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_what_waits_for_a_channel_is_tried_at_once_when_its_url_was_correc
         async with rig(folder, {"a": hook.url()}, clock=clock) as one:
             await one.turn()
             again = [each.json["job_id"] for each in hook.requests[asked:]]
-            assert "job-1" not in again  # the same URL: it waits on
+            assert "job-1" not in again  # the same URL: it keeps waiting
         async with rig(folder, {"a": other.url()}, clock=clock) as one:
             await one.turn()
             assert one.statuses("a") == [SENT, SENT]

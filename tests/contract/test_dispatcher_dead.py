@@ -1,5 +1,4 @@
-"""Alerts that are given up: who hears of it, where they go in place of their channel, and when it is the channel's
-fault."""
+"""Alerts that are given up: who is alerted, where they are sent instead, and when the channel is at fault."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ async def test_the_operators_hear_of_dead_ones_with_their_number_and_the_service
 ) -> None:
     async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, operators=["b"]) as one:
         hook.program(REFUSED, REFUSED, Answer(), Answer(status=422), Answer(status=422))
-        for number in range(3):  # two die for different reasons, with one between them that is taken
+        for number in range(3):  # two die for different reasons, with an accepted one between them
             await one.job_ends(f"job-{number}", channels=["a"])
         await one.turn()
         assert one.statuses("a") == [DEAD, SENT, DEAD]
@@ -114,7 +113,7 @@ async def test_two_refused_alike_hold_the_channel_and_none_is_dead(
         await one.later(11)
         assert events(other) == ["channel_held"]
         assert "HTTP 400" in other.requests[0].json["reason"]
-        assert [row.status for row in one.rows("b")] == [CANCELED, SENT]  # nothing is dead after all
+        assert [row.status for row in one.rows("b")] == [CANCELED, SENT]  # none is dead after all
         await one.later(300)
         assert one.statuses("a") == [HELD, HELD, HELD, PENDING, PENDING]  # another one was tried
         hook.default = Answer()
@@ -148,7 +147,7 @@ async def test_two_bad_messages_keep_a_channel_for_no_longer_than_a_probe(
         await one.job_ends("good", channels=["a"])
         hook.program(Answer(), *[REFUSED] * 4)
         await one.turn()
-        assert one.statuses("a") == [DEAD, DEAD, SENT]  # the channel takes others: it was those two
+        assert one.statuses("a") == [DEAD, DEAD, SENT]  # the channel accepts others: those two were at fault
         await one.job_ends("fine", channels=["a"])
         await one.later(11)
         assert one.statuses("a") == [DEAD, DEAD, SENT, SENT]
@@ -206,7 +205,7 @@ async def test_a_week_without_wrapd_is_no_week_of_tries(tmp_path: Path, hook: We
 async def test_an_alert_that_gathers_dead_ones_keeps_no_other_alert_back(
     tmp_path: Path, hook: Webhook, other: Webhook
 ) -> None:
-    """The second one about dead deliveries waits for ten minutes: meanwhile another channel is held."""
+    """The second alert about dead deliveries waits for ten minutes: meanwhile another channel is held."""
     with Webhook() as third:
         third.default = Answer(status=401)
         urls = {"a": hook.url(), "b": other.url(), "c": third.url()}
@@ -242,7 +241,7 @@ async def test_a_held_alert_about_dead_ones_is_still_the_probe_of_its_channel(
 async def test_dead_ones_are_told_once_each_though_their_alert_went_out_before_its_time(
     tmp_path: Path, hook: Webhook, other: Webhook
 ) -> None:
-    """As the end of quiet hours may make it: what dies after that is told too."""
+    """As the end of quiet hours may cause: a later death is alerted too."""
     async with rig(tmp_path, {"a": hook.url(), "b": other.url()}, operators=["b"]) as one:
         for number in range(4):
             hook.program(REFUSED, REFUSED, Answer())

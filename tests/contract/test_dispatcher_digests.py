@@ -1,4 +1,4 @@
-"""Several alerts in one message, the pace of a channel, and its fallback: over a real database and real HTTP."""
+"""Several alerts in one message, the pace of a channel, and its fallback, with a real database and real HTTP."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,7 @@ def other() -> Iterator[Webhook]:
 
 
 def told(hook: Webhook) -> list[list[str]]:
-    """The job ids of each message."""
+    """Return the job ids of each message."""
     return [[alert["job_id"] for alert in alerts(request.json)] for request in hook.requests]
 
 
@@ -59,7 +59,7 @@ async def test_few_alerts_come_one_by_one_and_many_together(tmp_path: Path, hook
         await one.turn()
         assert (
             len(hook.requests) == 3
-        )  # more may come: they are told together once the first has waited long enough
+        )  # more may come: they are sent together once the first has waited long enough
         await one.later(59)
         assert len(hook.requests) == 3
         await one.later(2)

@@ -1,4 +1,4 @@
-"""The dispatcher when the database fails: nothing is lost, nothing is sent twice."""
+"""The dispatcher when the database fails: nothing is lost or sent twice."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Failing(Store):
-    """The real database, but for as many writes after the next as the test says: those fail before they begin."""
+    """The real database, but the given number of writes after the next one fail before they begin."""
 
     fail_after = 10**9
     failures = 0
@@ -47,7 +47,7 @@ class Failing(Store):
 
 
 class Insistent(Quiet):
-    """Waits of a lane for the database pass at once; all others as usual."""
+    """Lets a lane's waits for the database pass at once; other waits are unchanged."""
 
     async def __call__(self, event: asyncio.Event, seconds: float) -> None:
         if seconds == 5.0:
@@ -61,7 +61,7 @@ async def test_an_outcome_that_the_database_does_not_take_is_written_later_and_s
             assert isinstance(store, Failing)
             await one.job_ends("job-1")
             await one.job_ends("job-2")
-            store.fail_after, store.failures = 1, 25  # the claim is taken, then the disk is full for a while
+            store.fail_after, store.failures = 1, 25  # after the claim, the disk is full for a while
             await one.turn()
             assert store.failures == 0
             assert one.statuses("a") == [DeliveryStatus.SENT] * 2
@@ -110,7 +110,7 @@ async def test_an_outcome_that_can_never_be_written_has_an_owner_soon_and_does_n
             await one.job_ends("job-1")
             await one.job_ends("job-2")
             store.error = error
-            store.fail_after, store.failures = 1, 3  # alone it is refused too
+            store.fail_after, store.failures = 1, 3  # the single write fails too
             await one.turn()
             assert one.statuses("a") == [DeliveryStatus.SENDING, DeliveryStatus.SENT]
             await one.later(RESCUE_INTERVAL)
@@ -156,7 +156,7 @@ async def test_a_fault_of_ours_is_tried_again_and_the_lane_goes_on(
             await one.job_ends("job-1")
             await one.job_ends("job-2")
             await one.turn()
-            # The other one does not wait: nothing is wrong with the channel.
+            # The other one does not wait: the channel itself works.
             assert one.statuses("a") == [DeliveryStatus.PENDING, DeliveryStatus.SENT]
             assert one.rows("a")[0].last_error == "wrapd could not write the message (KeyError)"
             await one.later(6)

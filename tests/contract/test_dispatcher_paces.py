@@ -1,4 +1,4 @@
-"""Channels with one token share its pace: over a real database and stand-ins, in time that the test moves."""
+"""Channels with one token share its pace; with a real database and stand-ins, in time that the test moves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.dispatching import Rig, rig
 from tests.support.services import SERVICES, Stand
 
 MOST = 20
-"""Messages a minute that DingTalk takes of a robot."""
+"""Messages a minute that DingTalk accepts for a robot."""
 B = ChannelName("b")
 _SINGLY = dict.fromkeys("abc", ChannelPlan(digest_above=0))
 
@@ -25,7 +25,7 @@ def robot() -> Iterator[Stand]:
 
 
 def to_one_robot(robot: Stand) -> dict[str, str]:
-    """Two channels of one robot, of which one calls a person, and a channel of another."""
+    """Return two channels of one robot, one of which mentions a person, and a channel of another."""
     return {"a": robot.url("one"), "b": robot.url("one").replace("/?", "/13800138000?"), "c": robot.url("two")}
 
 
@@ -35,7 +35,7 @@ async def ends(one: Rig, number: int) -> None:
 
 
 async def watched(one: Rig, robot: Stand, minutes: int) -> list[float]:
-    """When the robot got its messages, in seconds by the test's clock."""
+    """Return when the robot got its messages, in seconds of the test's clock."""
     came: list[float] = []
     for step in range(minutes * 4):
         await one.later(15)

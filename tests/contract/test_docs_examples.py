@@ -1,4 +1,4 @@
-"""What docs/simulator.md and docs/channels.md tell people to type does what they say."""
+"""The examples in docs/simulator.md and docs/channels.md work as described."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands(page: str) -> list[list[str]]:
-    """The commands of a page; a quoted argument may go over several lines."""
+    """Return the commands of a page; a quoted argument may span lines."""
     found, open_line = [], ""
     for line in "".join(blocks(page, "sh")).splitlines(keepends=True):
         try:
@@ -45,7 +45,7 @@ def commands(page: str) -> list[list[str]]:
 
 
 def curl(words: list[str], url: str) -> object:
-    """What a curl command of the page gets."""
+    """Return the answer to a curl command of the page."""
     method, headers, body, target = None, {}, None, ""
     rest = iter(words[1:])
     for word in rest:

@@ -1,4 +1,4 @@
-"""Fresh links from the simulator: asked for once, stored, and never waited for too long."""
+"""Fresh links from the simulator: requested once, stored, and not waited for too long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,14 +23,14 @@ DEAD = "https://h.example.com/dead.mp4?Expires=1600000000"
 
 
 class Set:
-    """A simulator, a client, a store, and the links between them."""
+    """A simulator, a client, a store, and the links that connect them."""
 
     def __init__(self, sim: Simulator, ours: Project, store: Store, clock: ManualClock) -> None:
         self.sim, self.ours, self.store, self.clock = sim, ours, store, clock
         self.links = FreshLinks({PROJECT: ours.client}, store, clock, tasks=tasks("links", clock))
 
     def ended(self, *, kind: str = "avatar", state: str = "SUCCEED", known: bool = True) -> JobRow:
-        """A job that ended long ago, with a preview link that is dead."""
+        """Return a job that ended long ago, with an expired preview link."""
         job_id = self.sim.create_jobs(timeline=[(state, None)], kind=kind)[0] if known else "job-unknown"
 
         def work(tx: Transaction) -> JobRow | None:

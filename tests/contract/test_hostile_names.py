@@ -1,8 +1,8 @@
-"""Names that try to call people, to link, to inject or to break: what arrives at each service.
+"""Names that try to mention people, to link, to inject or to break: what arrives at each service.
 
-The corpus is tests/data/hostile_names.json. Each name stands wherever people and programs can put one: the video's
-name, the label, the batch, a tag, the service's error message; in an alert alone, in a digest, and in the plainest
-form. Each service's reader (tests/support/eyes.py) tells what people would see of the request.
+The corpus is tests/data/hostile_names.json. Each name is put wherever people and programs can put one: the video's
+name, the label, the batch, a tag, the service's error message; in a single alert, in a digest, and in the plainest
+form. Each service's reader (tests/support/eyes.py) extracts what people would see of the request.
 """
 
 import json
@@ -29,14 +29,14 @@ Found: TypeAlias = Callable[[Sequence[str]], Iterator[tuple[str, Message]]]
 
 
 def failed(name: str, number: int = 1) -> Claimed:
-    """It failed, and the service gave this for a reason."""
+    """Return a failed job's message with this name as the service's reason."""
     foreign = whole(name)
     row = job(id=number, state="FAILED", asset=Asset(asset_name=name), error_code=foreign, error_msg=foreign)
     return claimed(Event.FAILED, id=number, of=row, possible_repeat=True)
 
 
 def alerts(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
-    """An alert about each name, with a picture."""
+    """Return an alert about each name, with a picture."""
     for name in names:
         yield name, compose(done(name), MessageContext(now=AT, cover=COVER))
 
@@ -47,7 +47,7 @@ def failures(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
 
 
 def digests(names: Sequence[str]) -> Iterator[tuple[str, Message]]:
-    """Digests of an alert and a failure each."""
+    """Return digests of an alert and a failure each."""
     for name in names:
         yield name, compose_digest([done(name), failed(name, 2)], MessageContext(now=AT))
 
@@ -57,7 +57,7 @@ def opened(url: str) -> Channel:
 
 
 def send_all(service: str, found: Iterable[tuple[str, Message]]) -> None:
-    """Send each message to the service and look at what came."""
+    """Send each message to the service and check what arrived."""
     with Stand(SERVICES[service]) as stand, pointed([stand]):
         channel = opened(stand.url())
         for name, message in found:
@@ -87,7 +87,7 @@ def test_nor_does_one_in_a_failure_or_a_digest(service: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("service", [name for name, service in SERVICES.items() if not service.known.machine])
 def test_no_name_breaks_the_plainest_form(service: str) -> None:
-    """What is sent once more after a refusal."""
+    """The form sent after a refusal."""
     with Stand(SERVICES[service]) as stand, pointed([stand]):
         channel = opened(stand.url())
         for name, message in failures(names()):
@@ -105,7 +105,7 @@ def test_no_name_breaks_the_plainest_form(service: str) -> None:
     "found", [alerts, *(pytest.param(each, marks=pytest.mark.long) for each in (failures, digests))]
 )
 def test_no_name_gets_into_a_mail(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # to read the system's takes 50 ms a mail
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "services-ca.pem"))  # reading the system's takes 50 ms a mail
     with MailServer(tls=False) as server:
         channel = opened(server.url(mode="insecure"))
         for name, message in found(names()):

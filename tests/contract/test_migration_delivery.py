@@ -1,4 +1,4 @@
-"""The third schema, from databases of the second: no row is touched, and what is new begins empty."""
+"""The third schema, from databases of the second: no row changes, and new columns are empty."""
 
 import sqlite3
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_work_goes_on_where_it_was(old: Path) -> None:
     (job,) = store.read(lambda tx: tx.jobs.find(JobId("waiting")))
     store.write_now(lambda tx: record(tx, job.id, "SUCCEED", routes=BOTH))
     group = store.write_now(lambda tx: tx.outbox.claim_together(A, now=later(60), most=9))
-    # The batch of these jobs has ended with it.
+    # The batch of these jobs has ended.
     assert [each.delivery.event for each in group] == ["succeeded", "batch_finished"]
     outcome = Outcome(kind=AttemptOutcome.SENT, reason="200")
     store.write_now(lambda tx: tx.outbox.finish_together(group, outcome, at=NOW))

@@ -1,4 +1,4 @@
-"""The second schema, from databases that hold rows of the first: nothing is lost, and no row id is given again."""
+"""The second schema, from databases with rows of the first: nothing is lost, and no row id is reused."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_every_row_is_as_it_was(old: Path) -> None:
     connection = connect(old)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    # What belongs to a job still goes with it.
+    # Rows that belong to a job are still deleted with it.
     connection.execute("DELETE FROM jobs WHERE job_id = 'done'")
     left = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES[:-1]]
     connection.close()
@@ -134,7 +134,7 @@ def test_a_database_that_lacks_a_row_is_left_as_it_is(old: Path) -> None:
     connection.execute("DELETE FROM jobs WHERE job_id = 'lost'")
     connection.close()
     before = {table: rows(old, table) for table in TABLES}
-    with pytest.raises(DatabaseFault, match=r"row .* of .* lacks its jobs; nothing was changed"):
+    with pytest.raises(DatabaseFault, match=r"row .* of .* refers to a missing row of jobs; nothing was changed"):
         upgrade(url_of(old))
     assert current(url_of(old)) == "0001"
     assert {table: rows(old, table) for table in TABLES} == before

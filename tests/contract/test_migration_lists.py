@@ -1,4 +1,4 @@
-"""From a database of the first release: the tags of its jobs get a table of their own."""
+"""From a database of the first release: job tags move to their own table."""
 
 from pathlib import Path
 

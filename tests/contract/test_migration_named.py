@@ -1,4 +1,4 @@
-"""From a database of the first release: its jobs count as named by a person with the kind that was given."""
+"""From a database of the first release: its jobs count as named by a person with their given kind."""
 
 from pathlib import Path
 

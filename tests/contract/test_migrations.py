@@ -1,4 +1,4 @@
-"""The migrations make what the program expects, from wherever they are shipped, whoever comes at once."""
+"""The migrations create what the program expects, from wherever they are installed, and with concurrent starts."""
 
 import re
 import shutil
@@ -42,7 +42,7 @@ def upgrade() -> None:
 
 
 def schema(path: Path) -> dict[str, set[str]]:
-    """The parts of each table and index as SQLite keeps them; their order may differ."""
+    """Return the parts of each table and index as SQLite stores them; their order may differ."""
     connection = sqlite3.connect(path)
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
@@ -54,8 +54,7 @@ def schema(path: Path) -> dict[str, set[str]]:
 
 
 def _parts(sql: str) -> Iterator[str]:
-    """What stands before, between and after the outermost brackets; a column that was added later brings its check
-    with it."""
+    """Split around and inside the outermost parentheses; a column added later has its check attached."""
     head, _, rest = sql.partition("(")
     inside, _, tail = rest.rpartition(")")
     yield from (head.strip(), tail.strip())
@@ -160,7 +159,7 @@ def test_many_may_upgrade_at_once(tmp_path: Path) -> None:
 
 
 def test_an_installation_finds_its_own_migrations(tmp_path: Path) -> None:
-    """As a wheel has it: the migrations inside the package, and no checkout around."""
+    """A wheel has the migrations inside the package, without a checkout."""
     leave = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "daemon", tmp_path / "daemon", ignore=leave)
     shutil.copytree(ROOT / "migrations", tmp_path / "daemon" / "_migrations", ignore=leave)

@@ -1,5 +1,5 @@
-"""The daemon answers commands that lack its secrets about its own config file: what is wrong with it, and how it
-differs from what runs. Nothing is changed by that, and nobody else is told."""
+"""The daemon answers commands that lack its secrets about its config file: its faults, and how it differs from the
+running config. This changes nothing and alerts no one."""
 
 import asyncio
 import json
@@ -72,7 +72,7 @@ async def test_a_command_without_the_secrets_is_told_that_all_is_well(
         assert (result.status, result.err) == (0, "")
         assert result.out.splitlines()[-2:] == [
             f"{wrapd.config}: ok: 1 project, 1 channel, 1 route",
-            "the daemon runs with it",
+            "the daemon runs with this config",
         ]
     result = await said(wrapd, "config", "check")
     assert result.status == Exit.CONFIG
@@ -83,25 +83,25 @@ async def test_what_differs_from_what_runs_is_said_and_changes_nothing(
     tmp_path: Path, wrapd: Runner, hook: Webhook
 ) -> None:
     async with live(tmp_path, FULL, environ(hook)) as it:
-        before = it.service.plan, it.service.scope.watcher, it.lane("editors")
+        before = it.service.spec, it.service.scope.watcher, it.lane("editors")
         wrapd.config.write_text(FULL.replace("100ms", "200ms") + '[log]\nformat = "json"\n')
         result = await said(wrapd, "config", "check")
         assert result.status == 0
-        assert "the daemon runs with the config that it read at" in result.out
+        assert "the daemon runs with the config it read at" in result.out
         assert result.out.partition("; the file differs:\n")[2].splitlines() == [
             "  polling.min_interval: 0.2 s instead of 0.1 s",
             "  log.format: json instead of text",
-            "`wrapd reload` takes it into use",
-            "used after a restart only: log.format",
+            "`wrapd reload` applies it",
+            "applied only after a restart: log.format",
         ]
-        assert (it.service.plan, it.service.scope.watcher, it.lane("editors")) == before
+        assert (it.service.spec, it.service.scope.watcher, it.lane("editors")) == before
         assert it.metric("wrapd_config_reloads_total", result="ok") in (None, 0)
         assert it.service.reloader is not None
         assert (await it.service.reloader.reload()).ok
         result = await said(wrapd, "config", "check")
         assert result.out.partition("; the file differs:\n")[2].splitlines() == [
             "  log.format: json instead of text",
-            "used after a restart only: log.format",
+            "applied only after a restart: log.format",
         ]
 
 
@@ -109,7 +109,7 @@ async def test_a_fault_of_the_file_is_found_and_nobody_else_is_told(
     tmp_path: Path, wrapd: Runner, hook: Webhook
 ) -> None:
     async with live(tmp_path, FULL, environ(hook)) as it:
-        plan = it.service.plan
+        plan = it.service.spec
         for wrong, place in (
             (FULL.replace("min_interval", "min_intervall"), "polling.min_intervall"),
             (FULL.replace('"SK"', '"SK2"'), "projects.main.auth.secret_key: the environment variable SK2"),
@@ -119,11 +119,11 @@ async def test_a_fault_of_the_file_is_found_and_nobody_else_is_told(
             assert result.status == Exit.CONFIG
             assert place in result.err
             assert "AK is not set" not in result.err
-            assert "the daemon goes on with the config that it read at" in result.err
+            assert "the daemon continues with the config it read at" in result.err
             doctor = await said(wrapd, "doctor")
             assert doctor.status == Exit.FAILED
             assert f"config: fail: {place}" in doctor.out
-        assert it.service.plan is plan
+        assert it.service.spec is plan
         await it.service._runtime.operators.flush()
         assert it.metric("wrapd_config_last_reload_successful") == 1
         assert it.deliveries() == []
@@ -142,10 +142,10 @@ async def test_only_the_daemons_own_file_is_asked_about(tmp_path: Path, wrapd: R
             if not path.exists():
                 path.symlink_to(own)
             wrapd.config = path
-            assert "the daemon runs with it" in (await said(wrapd, "config", "check")).out
+            assert "the daemon runs with this config" in (await said(wrapd, "config", "check")).out
         other.replace(own)  # as editors save
         wrapd.config = own
-        assert "the daemon runs with it" in (await said(wrapd, "config", "check")).out
+        assert "the daemon runs with this config" in (await said(wrapd, "config", "check")).out
 
 
 async def test_no_answer_holds_a_secret(tmp_path: Path, hook: Webhook) -> None:
@@ -201,7 +201,7 @@ async def test_where_the_daemon_cannot_answer_the_file_is_checked_here(
         handlers = dict(it.service.control._handlers)
         with monkeypatch.context() as patch:
             patch.setattr(asked, "__version__", "0.9")
-            await _is_checked_here(wrapd, "and this is wrapd 0.9")
+            await _is_checked_here(wrapd, "this command is wrapd 0.9")
         it.service.control._handlers = {"reload": handlers["reload"]}
         await _is_checked_here(wrapd, "this daemon knows no such request")
 
@@ -222,7 +222,7 @@ async def _is_checked_here(wrapd: Runner, why: str) -> None:
     assert "AK is not set" in result.err
     doctor = await said(wrapd, "doctor")
     verdict = "fail" if "within" in why else "warn"
-    assert f"daemon: {verdict}: one runs, and could not be asked about the config" in doctor.out
+    assert f"daemon: {verdict}: one runs but could not be asked about the config" in doctor.out
 
 
 async def test_a_secret_that_hangs_holds_up_neither_the_next_check_nor_a_reload(
@@ -235,7 +235,7 @@ async def test_a_secret_that_hangs_holds_up_neither_the_next_check_nor_a_reload(
         with monkeypatch.context() as patch:
             patch.setattr(reload, "LONGEST_READ", 0.1)
             it.path.write_text(FULL.replace('{ env = "URL" }', f'{{ file = "{pipe}" }}'))
-            assert "is one of its files a pipe" in (await answered(it, "check"))["refused"]
+            assert "is a file of it a pipe" in (await answered(it, "check"))["refused"]
         os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the reader go
         assert (await it.reload(FULL)).ok
 
@@ -258,7 +258,7 @@ async def test_channels_and_routes_are_those_that_run(tmp_path: Path, wrapd: Run
         routes = await said(wrapd, "routes", "--json")
         assert (routes.status, json.loads(routes.out)[0]["events"]) == (Exit.CONFIG, ["failed"])
         assert "routes[0].x" in routes.err
-        wrapd.config.write_text(FULL.replace("100ms", "200ms"))  # no matter of routes
+        wrapd.config.write_text(FULL.replace("100ms", "200ms"))  # does not concern routes
         assert (await said(wrapd, "routes")).err == ""
 
 
@@ -276,8 +276,8 @@ async def test_a_template_is_tried_by_the_daemon_that_knows_the_channel(
         assert preview["facts"]["event"] == "failed"
         assert "channels.editors.templates: added" in shown.err
         text = (await said(wrapd, "templates", "preview", "--channel", "editors", "--all")).out
-        assert f"== failed: by {tmp_path / 'failed.txt'}" in text
-        assert "-- the service gets the facts too" in text
+        assert f"== failed: from {tmp_path / 'failed.txt'}" in text
+        assert "-- sent to the service with all facts" in text
         unknown = await said(wrapd, "templates", "preview", "--channel", "editor", "--all")
         assert unknown.status == Exit.UNKNOWN
         assert "editors" in unknown.err
@@ -287,7 +287,7 @@ async def test_doctor_says_that_the_file_differs(tmp_path: Path, wrapd: Runner, 
     async with live(tmp_path, FULL, environ(hook)):
         doctor = await said(wrapd, "doctor")
         assert doctor.status == 0
-        assert "1 project, 1 channel, every secret is there, as the daemon reads it" in doctor.out
+        assert "1 project, 1 channel, all secrets found, checked by the daemon" in doctor.out
         wrapd.config.write_text(FULL.replace("100ms", "200ms"))
         doctor = await said(wrapd, "doctor")
         assert doctor.status == 0

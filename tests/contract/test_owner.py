@@ -1,4 +1,4 @@
-"""What root does in the service's folder leaves files that the service can use, and reading makes none at all."""
+"""Files that root creates in the service's folder are usable by the service, and reading creates none."""
 
 import os
 import stat
@@ -37,7 +37,7 @@ def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder as systemd makes it for the service."""
+    """Return a folder as systemd creates it for the service."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to be another user's guest")
     state = tmp_path / "state"
@@ -89,7 +89,7 @@ def test_a_command_that_puts_nothing_into_it_makes_no_database(wrapd: Runner, co
     before = sorted(wrapd.folder.iterdir())
     result = wrapd(*command)
     assert (result.status, result.out) == (Exit.DATABASE, "")
-    assert "there is no database yet; `wrapd run` or `wrapd db upgrade` makes it" in result.err
+    assert "no database yet; `wrapd run` or `wrapd db upgrade` creates it" in result.err
     assert result.err.count("\n") == 1
     assert sorted(wrapd.folder.iterdir()) == before
 
@@ -107,12 +107,12 @@ def test_a_pipe_is_no_database(wrapd: Runner) -> None:
     for command in (("jobs",), ("track", "a"), ("doctor",)):
         result = wrapd(*command)
         assert result.status == (Exit.FAILED if command == ("doctor",) else Exit.UNUSABLE)
-        assert "is no file" in result.err + result.out
+        assert "is not a file" in result.err + result.out
 
 
 def test_doctor_makes_none_either(wrapd: Runner) -> None:
     before = sorted(wrapd.folder.iterdir())
-    assert "not there yet; `wrapd run` makes it" in wrapd("doctor").out
+    assert "does not exist yet; `wrapd run` creates it" in wrapd("doctor").out
     assert sorted(wrapd.folder.iterdir()) == before
 
 

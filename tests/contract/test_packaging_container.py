@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file: their linter, and the promises that no linter knows."""
+"""The Dockerfile and the compose file: their linter, and properties that it does not check."""
 
 import fnmatch
 import re

@@ -1,4 +1,4 @@
-"""Wheel and sdist: what is in them, and that wrapd works from each in an environment of its own."""
+"""Wheel and sdist: their contents, and that wrapd works from each in a separate environment."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
-    """The one file that `python -m build` makes of `source`, with the locked build backend."""
+    """Return the one file that `python -m build` makes from `source`, with the locked build backend."""
     ended = run(sys.executable, "-m", "build", "--no-isolation", f"--{kind}", "--outdir", out, source, timeout=120)
     assert ended.returncode == 0, ended.stdout
     [made] = out.iterdir()
@@ -44,7 +44,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new virtual environment with the locked packages and no wrapd; its folder of programs."""
+    """Create a virtual environment with the locked packages and no wrapd; return its folder of programs."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     pip(folder / "bin", "--require-hashes", "-r", str(ROOT / "requirements.lock"))
@@ -57,7 +57,7 @@ def pip(programs: Path, *arguments: str) -> None:
 
 
 def files(archive: Path) -> dict[str, int]:
-    """The files of a wheel, each with its checksum."""
+    """Return the files of a wheel, each with its checksum."""
     with zipfile.ZipFile(archive) as wheel:
         return {entry.filename: entry.CRC for entry in wheel.infolist()}
 
@@ -101,7 +101,7 @@ def test_the_demo_runs_from_an_installation(
         env=environ,
         check=True,
     ).stdout
-    assert where.startswith(str(environment.parent))  # and not the checkout
+    assert where.startswith(str(environment.parent))  # not from the checkout
 
     ended = run(
         environment / "wrapd", "demo", "--exit-when-done", "--jobs", "3", cwd=tmp_path, env=environ, timeout=120

@@ -1,4 +1,4 @@
-"""The import contract can fail: each kind of forbidden import, put into a copy, is found."""
+"""The import contract can fail: each kind of forbidden import is found when put into a copy."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.support.programs import ROOT, need, run
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A checkout of the package and its contract, to spoil."""
+    """Return a copy of the package and its contract, to modify."""
     shutil.copytree(ROOT / "daemon", tmp_path / "daemon", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".importlinter", tmp_path)
     return tmp_path

@@ -1,4 +1,4 @@
-"""The Makefile's own promises, and that no skip passes where none is allowed."""
+"""What the Makefile promises, and that skips fail where none are allowed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The systemd unit and the sysusers file, judged by systemd's own programs."""
+"""The systemd unit and the sysusers file, checked by systemd's own programs."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """A copy whose program exists: `verify` asks for that."""
+    """Return a copy whose program exists, as `verify` requires."""
     text = UNIT.read_text()
     assert f"ExecStart={PROGRAM} " in text
     copy = tmp_path / "wrapd.service"
@@ -25,7 +25,7 @@ def unit(tmp_path: Path) -> Path:
 
 def test_systemd_verify_has_nothing_to_say(unit: Path) -> None:
     ended = run(need("systemd-analyze"), "verify", "--man=no", unit)
-    assert (ended.returncode, ended.stdout) == (0, "")  # misspelt keys end with status 0, and a line
+    assert (ended.returncode, ended.stdout) == (0, "")  # misspelt keys give status 0 and a line of output
 
 
 def test_systemd_verify_would_say_something(unit: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_user_is_one_that_sysusers_makes() -> None:
 
 
 def settings() -> dict[str, list[str]]:
-    """The unit's keys, each with all its values."""
+    """Return the unit's keys, each with all its values."""
     found: dict[str, list[str]] = {}
     for line in UNIT.read_text().splitlines():
         if "=" in line and not line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Our signatures against the official SDK's signer, over generated requests."""
+"""Our signatures against those of the official SDK's signer, over generated requests."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ TAKEN = {"host", "x-sdk-date", "x-security-token", "authorization", "content-typ
 def official(
     keys: tuple[str, str], method: str, path: str, query: Any, headers: dict[str, str], body: bytes
 ) -> tuple[str, str]:
-    """The Authorization header, and the path and query that the SDK sends."""
+    """Return the Authorization header, and the path and query that the SDK sends."""
     request = SdkRequest(
         method=method,
         schema="https",
@@ -71,7 +71,7 @@ def test_the_same_signature_as_the_official_signer(
     moment=DATES,
 )
 def test_a_repeated_key_as_the_sdk_has_it(values: list[str], flag: bool, moment: datetime) -> None:
-    """The SDK holds a repeated key as a list, and a flag as a bool; on the wire both are texts."""
+    """The SDK represents a repeated key as a list, and a flag as a bool; on the wire both are strings."""
     headers = {"Host": "h", "X-Sdk-Date": sdk_date(moment.replace(tzinfo=UTC))}
     theirs, _ = official(
         ("AK", "SK"),

@@ -1,4 +1,4 @@
-"""Who is let in: signatures and their age, the lock after failures, tokens, projects, rates."""
+"""Authentication at the simulator: signatures and their age, the lock after failures, tokens, projects, rates."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,8 @@ def clocked(**changes: Any) -> tuple[SimSettings, ManualClock]:
 
 
 async def signed(sim: Simulator, path: str, *, at: datetime, secret_key: str | None = None, **more: str) -> Raw:
-    """A GET signed with the simulator's keys as of `at`; `more` are further headers, signed too."""
+    """Return the headers of a GET signed with the simulator's keys as of `at`; `more` are further headers, signed
+    too."""
     host = sim.url.removeprefix("http://")
     date = at.strftime("%Y%m%dT%H%M%SZ")
     headers = {"Host": host, "X-Sdk-Date": date, **{name.replace("_", "-"): value for name, value in more.items()}}
@@ -106,7 +107,7 @@ async def test_six_failures_in_a_row_lock_the_key_pair_for_five_minutes() -> Non
 
         for _ in range(5):
             await wrong()
-        assert (await right()).status == 200  # five are forgiven, and a success forgets them
+        assert (await right()).status == 200  # five failures are allowed, and a success resets the count
         for _ in range(6):
             await wrong()
         locked = await right()

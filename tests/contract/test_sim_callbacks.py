@@ -1,4 +1,4 @@
-"""The simulator tells whoever created a job of its end, as the service does."""
+"""The simulator sends callbacks about job ends, as the service does."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ENDS = [("WAITING", 0.02), ("PROCESSING", 0.02), ("SUCCEED", None)]
 
 @dataclass
 class Ear:
-    """A server that hears callbacks."""
+    """A server that receives callbacks."""
 
     url: str = ""
     status: int = 200
@@ -59,7 +59,7 @@ async def ear() -> AsyncIterator[Ear]:
 
 
 async def answered(sim: Simulator, count: int) -> list[dict[str, Any]]:
-    """The callbacks, once so many of them were answered."""
+    """Return the callbacks once this many were answered."""
 
     def found() -> list[dict[str, Any]]:
         return [each for each in sim.callbacks() if {"status", "error"} & set(each)]

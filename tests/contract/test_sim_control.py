@@ -1,4 +1,4 @@
-"""The control endpoints, the life of the server, and what its command announces."""
+"""The control endpoints, starting and stopping the server, and the announcement of its command."""
 
 import asyncio
 import json
@@ -94,8 +94,8 @@ async def test_one_bad_job_among_many_makes_none(sim: Simulator) -> None:
     sim.create_jobs(job_id="there")
     for jobs, place in (
         ([{}, {"timeline": []}], "jobs[1]"),
-        ([{"job_id": "a"}, {"job_id": "a"}], "job a is there already"),
-        ([{}, {"job_id": "there"}], "job there is there already"),
+        ([{"job_id": "a"}, {"job_id": "a"}], "job a already exists"),
+        ([{}, {"job_id": "there"}], "job there already exists"),
         ([{}, 1], "list of objects"),
         ({}, "list of objects"),
     ):

@@ -1,4 +1,4 @@
-"""Every fault by name: what appears on the wire, how often, and for whom."""
+"""Every fault by name: its effect on the wire, how often, and on which requests."""
 
 import asyncio
 import gzip
@@ -29,7 +29,7 @@ def clock_of(sim: Simulator) -> ManualClock:
 
 
 async def with_fault(sim: Simulator, name: str, **options: object) -> Raw:
-    """One show under the fault, then proof that the next one is as usual."""
+    """Show a job once under the fault, then check that the next answer is normal."""
     [job_id] = sim.create_jobs(timeline=[("PROCESSING", None)])
     sim.fault(name, times=1, **options)
     raw = await show(sim, job_id)
@@ -306,7 +306,7 @@ async def test_a_lost_answer_to_create_leaves_the_job(sim: Simulator) -> None:
 
 
 async def test_what_cannot_be_ordered_is_refused(sim: Simulator) -> None:
-    with pytest.raises(ValueError, match="there is no fault 'nonsense'"):
+    with pytest.raises(ValueError, match="unknown fault 'nonsense'"):
         sim.fault("nonsense")
     with pytest.raises(ValueError, match="has no option colour"):
         sim.fault("slow", colour=1)

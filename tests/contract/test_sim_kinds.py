@@ -1,4 +1,4 @@
-"""The kinds beside the videos, as the official SDK reads them: where the state stands, what an end holds."""
+"""The kinds other than videos, as parsed by the official SDK: where the state is, and what an end contains."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ PATHS = {
 
 @pytest.fixture
 async def sim():
-    """Its clock stands at the machine's time: the SDK signs by that."""
+    """A simulator on the machine's clock, which the SDK uses for signing."""
     clock = ManualClock(datetime.now(UTC))
     async with Simulator(SimSettings(show_rate=None, write_rate=None, clock=clock)) as sim:
         yield sim

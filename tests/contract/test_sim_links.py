@@ -1,4 +1,4 @@
-"""Covers, previews and downloads: real files, under signed URLs that really expire."""
+"""Covers, previews and downloads: real files under signed URLs that really expire."""
 
 import struct
 import zlib
@@ -39,7 +39,7 @@ async def output(sim: Simulator, kind: str = "photo") -> dict[str, Any]:
 
 
 def pixels(png: bytes) -> tuple[int, int, bytes]:
-    """Width, height and the inflated rows of a PNG whose checksums hold."""
+    """Return width, height and the inflated rows of a PNG with valid checksums."""
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     chunks, at = {}, 8
     while at < len(png):

@@ -1,4 +1,4 @@
-"""The list operation: every query parameter, paging, order, and how far back it looks."""
+"""The list operation: every query parameter, paging, order, and how far back it goes."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -133,7 +133,7 @@ async def test_bad_parameters_are_400(sim: Simulator, query: str) -> None:
 
 
 async def test_the_index_finds_what_a_look_at_every_job_finds(sim: Simulator) -> None:
-    """Random lives, interventions and queries against a plain sort and filter of the truth."""
+    """Random timelines, interventions and queries against a plain filter and sort of the true jobs."""
     rng = random.Random(5)
     states = ["WAITING", "PROCESSING", "SUCCEED", "FAILED", "CANCELED", "BLOCK"]
     for _ in range(60):

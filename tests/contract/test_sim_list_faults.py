@@ -25,7 +25,7 @@ def clock_of(sim: Simulator) -> ManualClock:
 
 
 def ended(sim: Simulator, count: int = 40) -> list[str]:
-    """Jobs that ended one second after the other; the newest end first."""
+    """Create jobs that ended one second apart; the newest end first."""
     jobs = [{"timeline": [["PROCESSING", 1 + place], ["SUCCEED", None]]} for place in range(count)]
     made = sim.create_many(jobs)
     clock_of(sim).advance(count + 10)
@@ -165,7 +165,7 @@ async def test_feed_stale_shows_the_past_as_it_was(sim: Simulator) -> None:
 
 
 def _timeless(answers: list[Any]) -> list[Any]:
-    """Answers without the links, which are signed when they are asked for."""
+    """Return answers without the links, which are signed at the time of the request."""
     for answer in answers:
         for job in answer["jobs"]:
             job["output_asset_config"].pop("cover_url", None)

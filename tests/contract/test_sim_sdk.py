@@ -1,4 +1,4 @@
-"""The official SDK is a client of the simulator: every operation, and its exceptions for every kind of refusal."""
+"""The official SDK as a client of the simulator: every operation, and its exceptions for every kind of refusal."""
 
 import random
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ DONE = [("WAITING", 5), ("PROCESSING", 60), ("SUCCEED", None)]
 
 
 def now_clock() -> ManualClock:
-    """A clock that stands at the machine's time: the SDK signs by that."""
+    """Return a clock at the machine's time, which the SDK uses for signing."""
     return ManualClock(datetime.now(UTC))
 
 
@@ -168,7 +168,7 @@ async def test_every_list_parameter_reaches_the_simulator_as_it_was_signed() -> 
 
 
 async def test_signatures_hold_for_any_characters() -> None:
-    """Whatever the SDK signs and sends must verify: a refusal may only be about the request's meaning."""
+    """Everything that the SDK signs and sends must verify: a refusal may only concern the request's content."""
     rng = random.Random(7)
     alphabet = "aZ09 -_.~!*'();:@&=+$,/?#[]%\"<>\\^`{|}éß中文😀\t"
     async with Simulator(settings()) as sim:
@@ -339,7 +339,7 @@ async def test_exceptions_for_each_refusal() -> None:
 
 
 async def test_the_documents_example_breaks_the_sdk_as_known() -> None:
-    """The quirk that wrapd must survive is real: the official SDK does not."""
+    """The quirk that wrapd must handle is real: the official SDK fails on it."""
     async with Simulator(settings()) as sim:
         [job_id] = sim.create_jobs()
         sim.fault("quirk_position")

@@ -1,5 +1,5 @@
-"""An error of wrapd's own beside a look: while a token is fetched, a project is looked up, or links are renewed.
-Nobody waits for ever, it is noted as a defect, and all goes on when it is over."""
+"""A defect of wrapd's own while polling: when a token is fetched, a project looked up, or links renewed. Nothing
+waits forever, the defect is logged, and work resumes once it is over."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ NUL_AND_MORE = "a\0b\ud800c\u202e\x1b[31m"
 
 
 class Bug(RuntimeError):
-    """An error that nobody foresaw."""
+    """An unforeseen error."""
 
 
 def broken(patch: pytest.MonkeyPatch, place: object, name: str) -> None:
@@ -77,7 +77,7 @@ async def test_a_crash_while_a_token_is_renewed_leaves_the_one_that_works(
             await it.run(300, step=5)
         with monkeypatch.context() as patch:
             broken(patch, iam, where)
-            await it.run(520, step=5)  # it was to be renewed 5 minutes before its end
+            await it.run(520, step=5)  # due for renewal 5 minutes before it expires
             nobody_waits(it)
             assert Event.DEFECT in it.events()
             assert Event.PROJECT_DOWN not in it.events()

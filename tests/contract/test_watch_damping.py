@@ -1,4 +1,4 @@
-"""What comes and goes is told when it comes and when it goes; then ever more rarely, and with how often."""
+"""Recurring conditions are alerted when they begin and end, then less and less often, with a count."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ FLAPPING = [state for _ in range(30) for state in (("BLOCK", 2), ("PROCESSING", 
 
 
 def live(it: Rig) -> list[DeliveryRow]:
-    """What was told or will be."""
+    """Return the alerts sent or scheduled."""
     return [row for row in it.deliveries() if row.status is not DeliveryStatus.CANCELED]
 
 

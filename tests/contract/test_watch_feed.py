@@ -1,4 +1,4 @@
-"""The feed against a simulator that lies about it: no end is lost or late, and only a liar is distrusted."""
+"""The feed with a simulator that distorts it: no end is lost or late, and only a faulty feed is distrusted."""
 
 import asyncio
 import random
@@ -29,13 +29,13 @@ from tests.support.recorder import Lines
 from tests.support.rig import PROJECT, Rig
 
 MINUTE, DAY = 60.0, 86400.0
-NOT_SORTED, NO_FILTER = "it is not sorted by update time", "it takes no notice of the states asked for"
+NOT_SORTED, NO_FILTER = "it is not sorted by update time", "it ignores the requested states"
 LIES: dict[str, tuple[str, dict[str, Any], str]] = {
     "unsorted": ("feed_unsorted", {}, NOT_SORTED),
     "page unsorted": ("feed_unsorted", {"page_only": 1}, NOT_SORTED),
-    "stale": ("feed_stale", {"behind": 60}, "ended and it did not show it"),
+    "stale": ("feed_stale", {"behind": 60}, "ended and the feed did not show it"),
     "no filter": ("feed_filter_ignored", {}, NO_FILTER),
-    "missing": ("feed_missing", {"share": 0.2}, "ended and it did not show it"),
+    "missing": ("feed_missing", {"share": 0.2}, "ended and the feed did not show it"),
 }
 LONG_LIFE = [("PROCESSING", 9999), ("SUCCEED", None)]
 
@@ -58,7 +58,7 @@ async def until_trusted(it: Rig, *, most: float) -> None:
         await it.run(5, step=1)
 
 
-# Lies
+# Faulty feeds
 
 
 @pytest.mark.parametrize("count", [pytest.param(40, marks=pytest.mark.long), 150])
@@ -74,7 +74,7 @@ async def test_every_end_is_found_in_time_and_once_though_the_feed_lies(
         specs = staggered(random.Random(3), count, over=420, freezes=0.1)
         jobs = it.sim.create_many(specs)
         track(it, jobs)
-        if count > 100:  # it begins to lie when it is trusted
+        if count > 100:  # it starts to be wrong once it is trusted
             await it.run(90, step=1)
             assert it.poller.feed.carries_news
         it.sim.fault(name, **options)
@@ -133,7 +133,7 @@ async def test_a_feed_that_goes_on_lying_is_left_alone_for_twice_as_long(
 @pytest.mark.parametrize(
     ("name", "options", "reasons"),
     [
-        # A first page that is given again has newer jobs on top where one has ended in between.
+        # A repeated first page has newer jobs on top if a job has ended in between.
         ("feed_pages_repeat", {}, {"pages repeat", NOT_SORTED}),
         pytest.param("feed_pages_skip", {"count": 20}, {"pages do not join"}, marks=pytest.mark.long),
     ],
@@ -202,11 +202,11 @@ async def test_without_lists_single_queries_go_on_and_nobody_hears_of_an_outage(
             assert it.requests("list") < 20
 
 
-# Honest feeds
+# Correct feeds
 
 
 async def honest(it: Rig, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[str]:
-    """A busy service without a lie: what it does must not be taken for one."""
+    """A busy service without faults, whose behaviour must not be mistaken for one."""
     told, rng = Lines(monkeypatch, "daemon.watch.feed"), random.Random(seed)
     before = it.sim.create_many(staggered(rng, 40, over=30))
     it.clock.advance(50)
@@ -216,7 +216,7 @@ async def honest(it: Rig, monkeypatch: pytest.MonkeyPatch, seed: int) -> list[st
         {"created_ago": rng.uniform(0, 40) * DAY, "timeline": [("PROCESSING", 41 * DAY), ("SUCCEED", None)]}
     ] * 3
     jobs = it.sim.create_many(specs)
-    it.sim.create_many(staggered(rng, 80, over=300))  # those of others
+    it.sim.create_many(staggered(rng, 80, over=300))  # other, untracked jobs
     for job in rng.sample(jobs, 5):
         it.sim.fault("requeue", job_id=job, times=1)
     track(it, before + jobs)
@@ -284,7 +284,7 @@ async def test_an_honest_feed_is_never_distrusted_under_many_loads(
 async def test_rare_ends_that_take_several_pages_after_a_gap_are_no_lie(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The API was away for hours; 250 jobs of others and ours ended meanwhile, one each minute."""
+    """The API was down for hours; 250 tracked and untracked jobs ended meanwhile, one each minute."""
     told = Lines(monkeypatch, "daemon.watch.feed")
     async with listing_rig(tmp_path) as it:
         jobs = it.sim.create_many(staggered(random.Random(3), 60, over=60))
@@ -334,7 +334,7 @@ async def test_what_the_feed_showed_and_a_single_query_completed_is_no_miss(
         for job in jobs[:3]:
             watched = it.poller.agenda.get(parse_job_id(job))
             assert watched is not None
-            watched.ask_singly()  # a list lacked it, say: the feed waits for the single query
+            watched.ask_singly()  # as if a list lacked it: the feed waits for the single query
             it.poller.agenda.put(watched, it.clock.monotonic() + 20)
             it.sim.set_state(job, "SUCCEED")
         await it.run(30, step=1)
@@ -343,7 +343,7 @@ async def test_what_the_feed_showed_and_a_single_query_completed_is_no_miss(
 
 
 async def test_a_feed_that_answers_slowly_is_no_liar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads take 30 s on their way back; meanwhile lists by ids find what ends."""
+    """Reads take 30 s to return; meanwhile lists by ids find the ends."""
     told = Lines(monkeypatch, "daemon.watch.feed")
     async with listing_rig(tmp_path) as it:
         jobs = it.sim.create_many(staggered(random.Random(3), 90, over=300))
@@ -380,8 +380,8 @@ async def test_a_feed_that_answers_slowly_is_no_liar(tmp_path: Path, monkeypatch
 
 
 async def both_lists_under_way(it: Rig) -> dict[str, asyncio.Event]:
-    """Let every job be due, and the feed too, and let the answers of lists by `ids` and of the `feed` be there but
-    wait for their events. Events that are set in one turn: the answers come at once."""
+    """Make every job and the feed due, and hold the answers of lists by `ids` and of the `feed` until their events
+    are set. Events set in one turn make the answers arrive at once."""
     gates, there = {"ids": asyncio.Event(), "feed": asyncio.Event()}, set()
 
     async def wait(listed: Listed, query: ListQuery) -> Listed:
@@ -427,7 +427,7 @@ async def test_what_both_lists_show_at_once_is_told_once_and_the_job_goes_on(
 
 
 async def test_a_move_that_the_store_has_already_does_not_end_the_watch(tmp_path: Path) -> None:
-    """A commit that was taken for failed: the next answer finds the store ahead of the memory."""
+    """A commit seemed to have failed: with the next answer, the store is ahead of the memory."""
     async with listing_rig(tmp_path) as it:
         [job] = it.sim.create_jobs(
             timeline=[("PROCESSING", 100), ("BLOCK", 60), ("PROCESSING", 60), ("SUCCEED", None)]
@@ -516,7 +516,7 @@ async def test_what_the_disk_does_not_take_is_told_once_when_it_does(tmp_path: P
 
 
 async def test_few_jobs_are_not_left_to_a_feed_that_is_not_read(tmp_path: Path) -> None:
-    """Without lists by ids the feed carries the news of as few as 20 jobs, but of no fewer."""
+    """Without lists by ids the feed covers as few as 20 jobs, but no fewer."""
     async with listing_rig(tmp_path, plan={"batch": False}) as it:
         track(it, it.sim.create_many(staggered(random.Random(1), 40, over=100)))
         jobs = it.sim.create_many(
@@ -531,14 +531,15 @@ async def test_few_jobs_are_not_left_to_a_feed_that_is_not_read(tmp_path: Path) 
 
 
 async def test_new_jobs_do_not_put_the_safety_net_off(tmp_path: Path) -> None:
-    """First looks go at once, and carry jobs of the net: the net's own pace must not pay for them."""
+    """First polls go at once, and carry jobs of the safety net along; the net's own pace must not be charged for
+    them."""
     async with listing_rig(tmp_path) as it:
         track(it, it.sim.create_many([{"timeline": LONG_LIFE}] * 150))
         await until_trusted(it, most=200)
         it.poller.chooser._calm_at, it.poller.chooser._is_calm = (
             float("inf"),
             False,
-        )  # a busy budget: no single first looks
+        )  # a busy budget: no single first polls
         for _ in range(40):
             track(it, it.sim.create_jobs(timeline=LONG_LIFE))
             await it.run(1, step=0.5)

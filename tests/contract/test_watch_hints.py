@@ -1,4 +1,4 @@
-"""What a hint from outside does: the job is asked about at once, before all others, within the budget."""
+"""A hint from outside makes the job polled at once, before all others, within the budget."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def hint(it: Rig, job_id: str) -> bool:
 
 
 async def looked_at(it: Rig, count: int = 1, **options: Any) -> list[str]:
-    """Jobs that were looked at and are not due for a long time."""
+    """Create jobs that were polled and are not due for a long time."""
     jobs = it.sim.create_jobs(count=count, timeline=LONG, **options)
     for job in jobs:
         it.track(job, kind=options.get("kind", "avatar"))
@@ -79,7 +79,7 @@ async def test_many_hints_ask_once_a_second_and_none_is_lost(tmp_path: Path) -> 
             assert hint(it, job)
             await it.poller.idle()
         assert it.requests() == before + 1
-        it.sim.set_state(job, "FAILED")  # the look that was asked for last is still to come
+        it.sim.set_state(job, "FAILED")  # the requested poll is still pending
         hint(it, job)
         await it.poller.idle()
         assert it.job(job).state == "PROCESSING"
@@ -89,7 +89,7 @@ async def test_many_hints_ask_once_a_second_and_none_is_lost(tmp_path: Path) -> 
 
 
 async def test_a_hint_after_the_answer_began_is_not_taken_for_answered(tmp_path: Path) -> None:
-    """The answer under way was made before the end: the hint must not be used up by it."""
+    """The answer under way was made before the end, so it does not use up the hint."""
     async with rig(tmp_path, rails=SLOW) as it:
         [job] = await looked_at(it)
         it.sim.fault("drip", interval=0.05, piece=400, operation="show", times=1)  # its body is made at once

@@ -1,5 +1,5 @@
-"""Jobs whose kind nobody named: the service is asked, with a small share of the budget, until it says or all kinds
-are through; a wrong guess never becomes a lost job, and a made-up id never becomes a channel's alert."""
+"""Jobs of an unknown kind: the service is queried, with a small share of the budget, until it finds the kind or
+all kinds are tried. A wrong guess never makes a job lost, and a made-up id never becomes a channel's alert."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def guess(
 
 
 def call_back(it: Rig, job_id: str) -> TrackResult | None:
-    """What the web server does with a genuine callback."""
+    """Do what the web server does with a genuine callback."""
     job = parse_job_id(job_id)
     if it.watcher.hint(PROJECT, job):
         return TrackResult.ALREADY
@@ -39,7 +39,7 @@ def call_back(it: Rig, job_id: str) -> TrackResult | None:
 
 
 async def restart(it: Rig) -> None:
-    """The daemon dies and begins anew on the same database: memory is gone."""
+    """Restart the daemon on the same database: its memory is gone."""
     agenda, kinds = it.poller.agenda, it.poller.kinds
     for watched in list(agenda):
         agenda.drop(watched.job_id)
@@ -161,7 +161,7 @@ async def test_a_made_up_id_whose_end_is_not_stored_at_once_ends_later(
 
         def called(*arguments: Any, **more: Any) -> Any:
             nonlocal fails
-            fails = it.clock.monotonic() - begun > 50  # when the grace may be over
+            fails = it.clock.monotonic() - begun > 50  # when the grace period may be over
             return whole(*arguments, **more)
 
         async def writing(store: Store, work: Any) -> Any:
@@ -230,7 +230,8 @@ async def test_an_error_of_ours_about_one_job_keeps_no_other_from_being_found(
 
 
 async def test_absence_is_no_age(tmp_path: Path) -> None:
-    """The daemon was off for a day: a job that a callback named before gets its whole grace."""
+    """The daemon was off for a day: a job that a callback named before that still gets its complete grace
+    period."""
     async with rig(tmp_path, rails=SLOW, limits={"not_found_grace": 120.0}) as it:
         call_back(it, "made-up")
         await it.run(8)
@@ -277,7 +278,7 @@ async def test_untracked_while_its_kind_is_asked_for_it_stays_so(tmp_path: Path)
         await it.watcher.take_changes()
         assert it.poller.kinds.holds(parse_job_id(job))
         it.store.write_now(lambda tx: tx.jobs.untrack(PROJECT, parse_job_id(job), at=it.clock.now()))
-        await it.watcher.tick()  # it asks, knowing nothing of that
+        await it.watcher.tick()  # it queries without knowing about that
         await it.poller.idle()
         await it.run(30)
         assert it.job(job).tracking is Tracking.STOPPED
@@ -326,7 +327,7 @@ async def test_a_stale_not_found_does_not_lose_what_was_taken_up_anew(tmp_path: 
         it.store.write_now(lambda tx: tx.jobs.untrack(PROJECT, parse_job_id("late"), at=it.clock.now()))
         guess(it, "late")
         it.clock.advance(2)
-        await it.watcher.tick()  # the look of before is due, and says that the grace is over
+        await it.watcher.tick()  # the earlier query is due, and finds that the grace period is over
         await it.poller.idle()
         assert it.job("late").tracking is Tracking.ACTIVE
 
@@ -372,7 +373,7 @@ async def test_a_job_that_ran_again_unseen_and_ended_alike_is_told_anew(tmp_path
 
 @pytest.mark.parametrize("door", ["watched", "callback", "taken up", "discovered", "person later"])
 async def test_what_follows_a_callback_holds_for_jobs_taken_in_any_way(tmp_path: Path, door: str) -> None:
-    """The service says that it ended, and shows it some seconds later."""
+    """The service says that the job ended, and shows it some seconds later."""
     rails = Rails(min_interval=500, max_interval=1000, blocked_interval=1000)
     async with rig(tmp_path, rails=rails) as it:
         [job] = it.sim.create_jobs(kind="photo", timeline=LONG)

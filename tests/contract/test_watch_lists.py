@@ -1,5 +1,5 @@
-"""Lists by ids against a simulator that ignores, caps, mangles or refuses them: each is found out and used as far
-as it goes, no job is judged gone by a list, and nobody else's job is touched."""
+"""Lists by ids with a simulator that ignores, caps, distorts or refuses them: each fault is detected, lists are
+used as far as they work, no job is considered gone because of a list, and no other job is touched."""
 
 import random
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ NO_FEED = {"feed": False}
 
 
 def some_jobs(it: Rig, count: int, *, over: float = 240, seed: int = 3, strangers: int = 0) -> list[str]:
-    """Tracked jobs among those of others."""
+    """Create tracked jobs among other, untracked ones."""
     rng = random.Random(seed)
     it.sim.create_many(staggered(rng, strangers // 2, over=over))
     jobs = it.sim.create_many(staggered(rng, count, over=over, freezes=0.05))
@@ -31,7 +31,7 @@ def some_jobs(it: Rig, count: int, *, over: float = 240, seed: int = 3, stranger
 
 
 def check(it: Rig, jobs: Sequence[str]) -> None:
-    """Every end is told once and in time, and nothing is known of other jobs."""
+    """Check that every end is alerted once and in time, and that no other jobs are stored."""
     late = delays(it, jobs)
     assert len(late) == len(jobs)
     assert max(late.values()) <= LONGEST + 2
@@ -43,7 +43,7 @@ def check(it: Rig, jobs: Sequence[str]) -> None:
 
 
 async def pass_pause(it: Rig, seconds: float = 10 * MINUTE) -> None:
-    """Let the time pass for which lists are left alone."""
+    """Advance time past the pause of lists."""
     end = it.clock.monotonic() + seconds + 5
     while it.clock.monotonic() < end:
         await it.run(5, step=5)
@@ -66,7 +66,7 @@ async def test_ids_of_which_lists_take_no_notice_are_used_no_more(
         jobs = some_jobs(it, count, strangers=strangers)
         await it.run(310, step=1)
         check(it, jobs)
-        assert (facts(it)["batch_size"], "no notice" in facts(it)["batch_reason"]) == (1, True)
+        assert (facts(it)["batch_size"], "ignore job_ids" in facts(it)["batch_reason"]) == (1, True)
         [line] = lines.of(LogEvent.BATCH_LIMITED)
         assert line["size"] == 1
         assert it.requests("list") <= 2

@@ -1,4 +1,4 @@
-"""One job that cannot be asked about, beside others that can: it costs its own news and nobody else's."""
+"""One job whose queries fail among others that work: only its own alerts are delayed."""
 
 import asyncio
 import json
@@ -20,11 +20,11 @@ OPERATORS = frozenset({Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.AUTH_F
 
 
 class Bug(RuntimeError):
-    """An error that nobody foresaw."""
+    """An unforeseen error."""
 
 
 def ends(it: Rig, count: int, *, over: float) -> list[str]:
-    """Jobs that end evenly within `over` seconds, tracked, and one that goes on."""
+    """Track jobs that end evenly within `over` seconds, and one that goes on."""
     specs = [
         {"timeline": [("PROCESSING", 5 + number * over / count), ("SUCCEED", None)]} for number in range(count)
     ]
@@ -40,7 +40,7 @@ def poison(it: Rig) -> str:
 
 
 def looks_at(it: Rig, job: str) -> Callable[[], int]:
-    """How often the job was asked about singly from now on."""
+    """Return how often the job is polled singly from now on."""
     client, count = it.poller.context.client, 0
     ask = client.show_whole
 
@@ -58,7 +58,7 @@ def operators(it: Rig) -> list[Event]:
 
 
 def breaking(it: Rig, where: str, job: str) -> None:
-    """Let a step of each look at one job raise."""
+    """Make a step of each poll of one job raise."""
     answers, planner = it.poller.answers, it.poller.planner
     owner: Any = answers if where in ("take", "unchanged") else planner
     step = getattr(owner, where)
@@ -252,7 +252,7 @@ async def test_a_job_that_was_bad_from_the_beginning_is_not_the_project(tmp_path
 
 
 async def test_a_key_is_never_refused_often_enough_to_be_locked_by_one_job(tmp_path: Path) -> None:
-    """More than five refusals in a row lock a key. With nobody else to ask three in five minutes are the most."""
+    """More than five refusals in a row lock a key. Without other jobs there are at most three in five minutes."""
     async with rig(tmp_path) as it:
         bad = poison(it)
         await it.run(3)
@@ -292,7 +292,7 @@ async def test_a_project_of_which_nothing_can_be_used_is_told(tmp_path: Path) ->
         assert it.events() == [Event.PROJECT_DOWN]
 
 
-# The script is a wish
+# The script is optional
 
 
 @pytest.mark.parametrize("fault", ["huge_body", "truncated", "hang", "unauthorized", "server_error", "empty_body"])
@@ -379,7 +379,7 @@ async def test_a_list_that_shows_the_past_is_no_answer(tmp_path: Path, behind: f
         change_lists(it, lagging)
         await it.run(100)
         assert set(told_ends(it)) == {it.job(job).id for job in jobs}
-        assert "known to be over" in (it.poller.id_lists.trust.reason or "")
+        assert "ended jobs as unfinished" in (it.poller.id_lists.trust.reason or "")
 
 
 async def test_a_time_from_the_future_blinds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

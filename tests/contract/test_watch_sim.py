@@ -1,4 +1,4 @@
-"""The watch against the simulator: what is seen is stored once, and only what is seen."""
+"""The watch with the simulator: every observation is stored once, and nothing else."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,5 +1,5 @@
-"""Storms of a service: too many requests, an hour without an answer, a locked key, more jobs than the budget
-carries. Requests stay in bounds, no job moves by it, each outbreak and each recovery is one operator event."""
+"""Outages of a service: too many requests, an hour without an answer, a locked key, more jobs than the budget can
+handle. Requests stay in bounds, no job's state changes, and each outbreak and recovery is one operator event."""
 
 import random
 from collections import Counter
@@ -24,7 +24,7 @@ HOUR_SIZES = [pytest.param(1, marks=pytest.mark.long), 50, pytest.param(1000, ma
 
 
 def told(it: Rig) -> list[Event]:
-    """What the operators heard."""
+    """Return the alerts to the operators."""
     return [event for event in it.events() if event in OPERATORS]
 
 
@@ -33,8 +33,8 @@ def states(it: Rig) -> dict[str, tuple[str | None, Tracking]]:
 
 
 async def warm(it: Rig, count: int, *, ends: float | None = None) -> list[str]:
-    """`count` jobs in PROCESSING that are watched for a while; with `ends`, half of them end within as many
-    seconds after that, evenly."""
+    """Track `count` jobs in PROCESSING for a while; with `ends`, half of them end within that many seconds after,
+    evenly."""
     specs: list[dict[str, Any]] = [{"timeline": LONG_LIFE} for _ in range(count)]
     if ends is not None:
         half = specs[::2]
@@ -48,7 +48,7 @@ async def warm(it: Rig, count: int, *, ends: float | None = None) -> list[str]:
 
 
 def longest_silence(it: Rig) -> float:
-    """Seconds since the job was looked at that was looked at longest ago."""
+    """Return the longest time in seconds since any job's last poll."""
     now = it.clock.monotonic()
     return max((now - (watched.looked or 0.0) for watched in it.poller.agenda), default=0.0)
 
@@ -70,7 +70,7 @@ async def test_a_minute_of_too_many_requests(tmp_path: Path, fault: str, count: 
         it.sim.fault(fault, seconds=MINUTE)
         await it.run(MINUTE, step=0.5)
         asked = it.sim.stats()["total"]
-        # three at the full pace until it is an outbreak, then probes after 1, 2, 4, 8, 16 and 30 s
+        # three at full pace until it counts as an outbreak, then probes after 1, 2, 4, 8, 16 and 30 s
         assert 3 <= asked <= 3 + 9
         assert states(it) == before
         await it.run(2 * MINUTE, step=0.5)
@@ -102,7 +102,7 @@ async def test_an_hour_without_the_api(tmp_path: Path, fault: str, count: int) -
         else:
             it.sim.fault(fault)
         await it.run(HOUR, step=2)
-        # one probe at a time, half a minute apart at most and a quarter at least
+        # one probe at a time, at most half a minute and at least a quarter apart
         assert it.sim.stats()["total"] <= 10 + HOUR / 15
         assert states(it) == before
         assert told(it) == [Event.PROJECT_DOWN]
@@ -124,7 +124,7 @@ async def test_an_hour_without_the_api(tmp_path: Path, fault: str, count: int) -
 @pytest.mark.long
 @pytest.mark.parametrize("count", HOUR_SIZES)
 async def test_an_hour_of_silence(tmp_path: Path, count: int) -> None:
-    """Connections stand and nothing comes."""
+    """Connections open, but no answer comes."""
     quick = Timeouts(connect=0.5, read=0.04, total=0.04)
     async with listing_rig(tmp_path, timeouts=quick) as it:
         await warm(it, count)
@@ -151,7 +151,7 @@ async def test_a_key_that_is_refused_for_ten_minutes(tmp_path: Path, count: int)
         it.sim.clear_stats()
         fault = it.sim.fault("unauthorized")
         await it.run(10 * MINUTE, step=1)
-        # three refusals in five minutes, as more than five lock a key; those under way together count as well
+        # three refusals in five minutes, since more than five lock a key; those under way at once count too
         assert 1 <= it.sim.stats()["by_status"]["401"] <= 2 * 3
         assert it.sim.stats()["total"] == it.sim.stats()["by_status"]["401"]
         assert states(it) == before
@@ -210,7 +210,7 @@ async def test_nobody_starves_with_three_thousand_jobs(tmp_path: Path) -> None:
 
 
 async def overloaded(folder: Path, *, count: int, rate: float, rounds: int) -> None:
-    """Singles only: a round of looks at all takes count / rate seconds."""
+    """Create more jobs than the budget can handle, polled singly: a complete round takes count / rate seconds."""
     async with listing_rig(folder, rate=rate, plan={"feed": False, "batch": False}) as it:
         jobs = it.sim.create_jobs(count=count, timeline=LONG_LIFE)
         track(it, jobs)
@@ -241,7 +241,7 @@ def lateness(metrics: Metrics) -> float:
 
 
 async def finish(it: Rig, count: int) -> None:
-    """Jobs that took about 100 s."""
+    """Create jobs that took about 100 s."""
     specs = [{"timeline": [("PROCESSING", 90 + 20 * n / count), ("SUCCEED", None)]} for n in range(count)]
     jobs = it.sim.create_many(specs)
     track(it, jobs)

@@ -1,4 +1,4 @@
-"""Callbacks on a real socket: who is believed, what a genuine one does, and how fast it is answered."""
+"""Callbacks on a real socket: which are accepted, what a genuine one does, and how fast it is answered."""
 
 import asyncio
 import hashlib
@@ -209,7 +209,7 @@ async def test_a_late_genuine_callback_is_believed_within_the_quarter_of_an_hour
 
 
 async def test_a_callback_is_answered_within_50_ms(tmp_path: Path) -> None:
-    """The slowest of them that stores an unknown job each time, as a client sees it; most are far below."""
+    """The slowest as seen by a client, each of which stores an unknown job; most take far less."""
     async with desk(tmp_path, callbacks={MAIN: TRACKING}) as it:
         took = []
         for number in range(30):

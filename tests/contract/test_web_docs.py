@@ -1,4 +1,4 @@
-"""What docs/api.md and docs/callbacks.md tell people to write and to type does what they say."""
+"""The examples in docs/api.md and docs/callbacks.md work as described."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from daemon.domain.text import MAX_TAGS, MAX_WORD
 from daemon.store import TrackResult
 from daemon.web import CallbackAuth, callback_url, connections
 from daemon.web.links import RATE, Wanted
-from daemon.web.requests import MOST_JOBS
+from daemon.web.tracking import MOST_JOBS
 from docs.paper import ROOT
 from tests.contract.test_docs_examples import blocks, commands
 from tests.support.web import desk
@@ -56,9 +56,9 @@ async def test_the_requests_are_answered_as_the_page_says(tmp_path: Path) -> Non
 def test_the_numbers_and_words_are_those_of_the_program() -> None:
     assert f"up to {MOST_JOBS} as" in API
     assert f"up to {MAX_TAGS} words, 1 to {MAX_WORD} characters" in API
-    assert f"open {RATE:g} times a second" in API
+    assert f"at most {RATE:g} times a second" in API
     text = " ".join(API.split())
-    assert f"bounded: {connections.MOST} at a time" in text
+    assert f"limited: {connections.MOST} at a time" in text
     assert f"{connections.PATIENCE:g} s for a request's head" in text
     assert f"{connections.LIFE:g} s and {connections.MOST_REQUESTS} requests for a connection" in text
     assert set(re.findall(r"^\| `(\w+)` \| it ", API, re.MULTILINE)) == {each.value for each in TrackResult}

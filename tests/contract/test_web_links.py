@@ -1,4 +1,4 @@
-"""wrapd's own links on a real socket: where they lead, when they do not, and what they give away."""
+"""wrapd's own links on a real socket: where they lead, when they are refused, and what they reveal."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ CHROME = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0 Safari/537
 
 
 def finished(it: Desk, *, preview: str | None = PREVIEW, download: str | None = DOWNLOAD) -> int:
-    """A finished job with a link of wrapd's own; its row id."""
+    """Return the row id of a finished job with a link of wrapd's own."""
     row = it.track("j-1", label="Secret name")
     end(it, row, "SUCCEED", asset=Asset(asset_name="Secret name", preview_url=preview, download_url=download))
     it.store.write_now(lambda tx: tx.links.of_job(row, token=TOKEN, at=NOW, life=30 * 86400.0))
@@ -32,7 +32,7 @@ def finished(it: Desk, *, preview: str | None = PREVIEW, download: str | None = 
 
 
 def finished_as(it: Desk, name: str, token: str) -> str:
-    """Another finished job with a link of its own; its token."""
+    """Return the token of another finished job's link."""
     row = it.track(name)
     end(it, row, "SUCCEED", asset=Asset(preview_url=PREVIEW))
     it.store.write_now(lambda tx: tx.links.of_job(row, token=token, at=NOW, life=30 * 86400.0))
@@ -44,7 +44,7 @@ async def get(it: Desk, path: str = f"/v/{TOKEN}", **headers: str) -> Answer:
 
 
 async def link(it: Desk) -> LinkRow:
-    """The link once the clicks under way are counted."""
+    """Return the link once the clicks under way are counted."""
     await it.web.stop()
     row = it.store.read(lambda tx: tx.links.by_token(TOKEN))
     assert row is not None
@@ -269,7 +269,7 @@ async def test_too_many_clicks_at_once_are_led_to_the_known_link_while_it_lives(
         told = [await get(it, f"/v/{token}") for token in tokens]
         assert {(each.status, each.headers["location"]) for each in told} == {(302, PREVIEW)}
         assert len(it.renewed) == 20
-        it.clock.advance(12 * 3600)  # the known links have died
+        it.clock.advance(12 * 3600)  # the known links have expired
         told = [await get(it, f"/v/{token}") for token in tokens]
         assert [each.status for each in told] == [503] * 20 + [429] * 5
         assert told[-1].headers["retry-after"]

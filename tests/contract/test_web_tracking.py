@@ -1,4 +1,4 @@
-"""Tracking over HTTP, on a real socket and a real database."""
+"""Tracking over HTTP, with a real socket and a real database."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from daemon.domain.jobs import Asset, JobId, Observation, ProjectName, Tracking
 from daemon.domain.transitions import Moved, judge
 from daemon.store import AttemptOutcome, Bookkeeping, Outcome, TrackRequest, Transaction
 from daemon.web.bodies import HttpError
-from daemon.web.requests import read_wanted
+from daemon.web.tracking import read_wanted
 from tests.support.store import BOTH, A
 from tests.support.web import MAIN, NOW, OTHER, TOKEN, Desk, desk
 
@@ -109,7 +109,7 @@ async def test_every_fault_is_named_with_place_and_mend_and_nothing_is_stored(tm
                 },
             )
         )
-        assert told["jobs[1].project"] == "it is missing, and there are several; name one of main, other"
+        assert told["jobs[1].project"] == "it is missing; give one of main, other"
         assert told["jobs[2].project"] == "no project is called 'mian'; did you mean 'main'?"
         assert "MetaStudio" in told["jobs[3].job_id"]
         assert "is not a job id" in told["jobs[4].job_id"]
@@ -174,7 +174,7 @@ async def test_very_many_faults_are_counted_not_listed(tmp_path: Path) -> None:
     ids=lambda body: next(iter(body))[:10],
 )
 async def test_no_body_holds_the_others_up(tmp_path: Path, body: dict[str, Any]) -> None:
-    """The work of a request is bounded, whatever is wrong with it."""
+    """The work of a request is bounded, whatever its faults."""
     raw = json.dumps(body).encode()
     steps = 0
 
@@ -188,7 +188,7 @@ async def test_no_body_holds_the_others_up(tmp_path: Path, body: dict[str, Any])
             read_wanted(raw, [MAIN, OTHER])
     finally:
         sys.setprofile(None)
-    assert steps < 2_000_000  # 10 for each of 90,000 keys; comparing them all takes 100 times that
+    assert steps < 2_000_000  # 10 for each of 90,000 keys; comparing all pairs takes 100 times as many
     assert len(refused.value.faults) <= 51
     assert len(json.dumps(refused.value.faults)) < 20_000
 
@@ -362,7 +362,7 @@ async def test_a_label_that_shows_nothing_says_nothing(tmp_path: Path, label: st
 
 async def test_a_value_of_any_depth_is_a_fault_like_others(tmp_path: Path) -> None:
     async with desk(tmp_path) as it:
-        for depth in range(900, 1001):  # as deep as JSON is read, and what shows it has less room
+        for depth in range(900, 1001):  # as deep as JSON can be parsed; formatting has less depth available
             value = "[" * depth + "]" * depth
             told = await post(it, f'{{"job_id": "j-1", "kind": {value}}}'.encode())
             assert told.status in (400, 422), depth
@@ -384,7 +384,7 @@ async def test_a_body_that_ends_early_is_no_error_of_ours(
         reader, writer = await asyncio.open_connection(*it.web.address.split(":"))
         head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
         writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 20\r\n\r\n".encode())
-        assert b"100" in await reader.readline()  # it waits for the body now
+        assert b"100" in await reader.readline()  # it now waits for the body
         writer.close()
         await writer.wait_closed()
         await it.web.stop()

@@ -1,4 +1,5 @@
-"""From the service's callback to the stored end: simulator, sockets, web server, watch and database are real."""
+"""From the service's callback to the recorded end, with real simulator, sockets, web server, watch and
+database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from daemon.web import (
     CallbackSettings,
     Health,
     Probes,
-    WebGround,
+    WebContext,
     WebServer,
     WebSettings,
     build_app,
@@ -34,14 +35,14 @@ KEY = "k3y-of-the-project"
 
 @dataclass
 class Way:
-    """A rig with a web server that it listens to."""
+    """A rig with a web server that passes callbacks to it."""
 
     rig: Rig
     callback: dict[str, str]
-    """What a creation gives as `callback_config`."""
+    """The `callback_config` for creating a job."""
 
     async def heard(self, count: int = 1) -> list[dict[str, Any]]:
-        """The callbacks of the simulator, once so many were answered, and all that they began is over."""
+        """Return the simulator's callbacks once this many were answered and everything they started is done."""
 
         def told() -> list[dict[str, Any]]:
             return [each for each in self.rig.sim.callbacks() if len(each) > 3]
@@ -67,7 +68,7 @@ async def way(
         listener = listen("127.0.0.1", 0)
         public = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = CallbackSettings(auth=auth, key=KEY, track_unknown=track_unknown)
-        ground = WebGround(
+        context = WebContext(
             settings=WebSettings(host="127.0.0.1", port=0, public_url=public, callbacks={PROJECT: settings}),
             store=it.store,
             clock=it.clock,
@@ -80,7 +81,9 @@ async def way(
         )
         probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
         web = WebServer(
-            build_app(probes, _no_metrics, metrics_type="text/plain", ground=ground), listener, tasks=ground.tasks
+            build_app(probes, _no_metrics, metrics_type="text/plain", context=context),
+            listener,
+            tasks=context.tasks,
         )
         web.start()
         config = {
@@ -144,7 +147,7 @@ async def test_a_job_that_nobody_tracked_is_told_of_whatever_its_kind(tmp_path: 
         [job] = it.rig.sim.create_jobs(kind=kind, timeline=[("PROCESSING", None)], callback_config=it.callback)
         it.rig.sim.set_state(job, "FAILED")
         await it.heard()
-        async with asyncio.timeout(60):  # the budget's pace is this clock's: it has to move
+        async with asyncio.timeout(60):  # the budget's pace follows this clock, so it has to move
             while it.rig.job(job).state != "FAILED":
                 await it.rig.run(0.5)
                 await asyncio.sleep(0.005)

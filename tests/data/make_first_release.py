@@ -64,7 +64,7 @@ class Maker:
         self.silent = Routing(routes=(), operators=())
 
     def make(self) -> None:
-        """In the order in which it happened; what was unsent at the end comes last."""
+        """Write everything in order of time; what was unsent at the end comes last."""
         self._finished()
         self._gone()
         self._pictures_and_links()
@@ -83,7 +83,7 @@ class Maker:
     # Parts
 
     def _finished(self) -> None:
-        """What ended long ago, told on the team's channel."""
+        """Jobs that ended long ago, alerted on the team's channel."""
         for begin in range(0, FINISHED, 50):
             count = min(50, FINISHED - begin)
             jobs = self._track(count, "main" if begin % 250 else "other")
@@ -110,7 +110,7 @@ class Maker:
         self._do(lambda tx: [self._stop(tx, job) for job in jobs])
 
     def _watched(self) -> None:
-        """Jobs that go on: 300 in production, 100 that wait, 30 that are frozen, 50 never asked about."""
+        """Running jobs: 300 in production, 100 waiting, 30 frozen, 50 never polled."""
         from daemon.store import Look
 
         for count, state, project in (
@@ -137,7 +137,7 @@ class Maker:
         self._track(50, "main")
 
     def _batches_of_old(self) -> None:
-        """A batch that was told, and one of jobs that had ended before they were its."""
+        """A batch that was alerted, and one of jobs that had ended before they joined it."""
         jobs = self._track(5, "main", batch="told")
         self._do(lambda tx: [self._move(tx, job, "SUCCEED", self.team) for job in jobs])
         self.clock.advance(15)
@@ -170,7 +170,7 @@ class Maker:
         self._do(lambda tx: [self._move(tx, job, self._end(), self.to_night) for job in jobs])
 
     def _put_off(self) -> None:
-        """Tried in vain; due again in 5 to 15 minutes."""
+        """Deliveries that failed; due again in 5 to 15 minutes."""
         jobs = self._track(PUT_OFF, "main")
         self._do(lambda tx: [self._move(tx, job, self._end(), self.team) for job in jobs])
         self._do(lambda tx: self._send(tx, "team", PUT_OFF // 2, outcome="retry", wait=300.0))
@@ -181,14 +181,14 @@ class Maker:
         self._do(lambda tx: [self._move(tx, job, self._end(), self.team) for job in jobs])
 
     def _batches_under_way(self) -> None:
-        """One that has ended a moment ago, and one of which two jobs go on."""
+        """A batch that has just ended, and one with two running jobs."""
         jobs = self._track(4, "main", batch="settling")
         self._do(lambda tx: [self._move(tx, job, "SUCCEED", self.team) for job in jobs])
         jobs = self._track(5, "main", batch="under way")
         self._do(lambda tx: [self._move(tx, job, "SUCCEED", self.team) for job in jobs[:3]])
 
     def _sending(self) -> None:
-        """The daemon was killed while it sent a message that told of seven."""
+        """The daemon was killed while it sent a message about seven jobs."""
         self._do(lambda tx: tx.outbox.claim_together("team", now=self.clock.now(), most=7))
 
     def _pictures_and_links(self) -> None:

@@ -1,4 +1,4 @@
-"""Every way to prove who one is, in a real daemon: each project's job ends and is told."""
+"""Every authentication method in a real daemon: each project's job ends and is alerted."""
 
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def test_a_wrong_key_is_told_once_for_two_projects_and_its_mend_goes_on(tmp_path
             daemon.command("track", "--project", "main", *jobs[:3])
             daemon.command("track", "--project", "two", *jobs[3:])
             daemon.start()
-            daemon.wait_for("auth.paused", failures=2)  # the third try comes after minutes only
+            daemon.wait_for("auth.paused", failures=2)  # the third try comes only minutes later
             daemon.wait_for("delivery.sent", told="auth_failed")
             assert sim.do(lambda it: it.stats())["by_status"] == {"401": 2}
             assert events(hook) == ["auth_failed"]

@@ -1,6 +1,7 @@
-"""A database that cannot be written for a while: readiness tells, the log is calm, nothing is lost, work goes on.
+"""A database that cannot be written for a while: readiness reports it, the log is calm, nothing is lost, work
+resumes.
 
-The full disk is a small file system in a mount namespace of its own, where the whole scenario runs.
+The full disk is a small file system in a private mount namespace, where the complete scenario runs.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ CONFIG = FAST.replace("[log]", 'give_up_after = "20s"\n[log]') + '[web]\nlisten 
 
 
 def six_jobs(sim: LiveSim, daemon: LiveDaemon) -> list[str]:
-    """Six jobs in production, known to the daemon, which runs from now on."""
+    """Start the daemon with six jobs in production."""
     jobs = sim.jobs(count=6, timeline=[("PROCESSING", None)])
     daemon.command("track", *jobs)
     daemon.start()
@@ -36,7 +37,7 @@ def six_jobs(sim: LiveSim, daemon: LiveDaemon) -> list[str]:
 def looks_bad_and_recovers(
     sim: LiveSim, hook: Webhook, daemon: LiveDaemon, jobs: list[str], mend: Callable[[], object]
 ) -> None:
-    """What must hold from the moment on at which nothing can be stored, until after `mend()`."""
+    """Check what must hold from the moment nothing can be stored until after `mend()`."""
     for job in jobs[:5]:
         sim.do(lambda it, job=job: it.set_state(job, "SUCCEED"))
     daemon.wait_for("database.failed")
@@ -69,7 +70,7 @@ def test_a_lock_that_is_held_for_long(tmp_path: Path) -> None:
 
 
 def scenario(folder: Path) -> None:
-    """The same with a disk that is full; `folder` is a small file system."""
+    """The same with a full disk; `folder` is a small file system."""
     with LiveSim() as sim, Webhook() as hook:
         with LiveDaemon(folder, CONFIG + sim.project() + to(hook), started=False) as daemon:
             jobs = six_jobs(sim, daemon)

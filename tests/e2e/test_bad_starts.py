@@ -1,4 +1,4 @@
-"""A start that cannot be: one message with place and mend, its status, and nothing changed."""
+"""Starts that fail: one message with place and remedy, its status, and nothing changed."""
 
 import hashlib
 import socket
@@ -23,7 +23,7 @@ url = "json://127.0.0.1:1/hunter2hunter2"
 
 
 def start(folder: Path, config: str) -> subprocess.CompletedProcess[str]:
-    """`wrapd run`, which must end by itself."""
+    """Run `wrapd run`, which must end by itself."""
     path = folder / "wrapd.toml"
     path.write_text(config)
     path.chmod(0o600)
@@ -41,7 +41,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def refused(ended: subprocess.CompletedProcess[str], status: Exit) -> str:
-    """The one message of a start that was refused."""
+    """Return the one message of a refused start."""
     assert (ended.returncode, ended.stdout) == (status, "")
     assert "hunter2" not in ended.stderr
     [message] = ended.stderr.splitlines()
@@ -69,7 +69,7 @@ def test_a_second_daemon_with_the_same_config_is_told_of_the_first(tmp_path: Pat
         with LiveDaemon(tmp_path, config) as daemon:
             for again in (config, config.replace(f":{port}", ":0")):
                 message = refused(start(tmp_path, again.replace('format = "json"', "")), Exit.RUNNING)
-                assert "another wrapd works on this database (pid " in message
+                assert "another wrapd uses this database (pid " in message
                 assert "stop it first" in message
             assert daemon.page("/readyz")[0] == 200, "the first one goes on"
             assert daemon.stop().status == 0

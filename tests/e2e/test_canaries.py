@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
 
 def canary(name: str) -> str:
-    """A secret that is found wherever it gets to."""
+    """Return a secret that is recognised anywhere."""
     return f"kanarie{name}{sum(map(ord, name)) * 7919 % 10**8:08}"
 
 
@@ -50,7 +50,7 @@ SECRETS = {name: canary(name).ljust(30, "u") for name in NAMES}
 
 @dataclass
 class Found:
-    """What a person or a program can read, by where it stands."""
+    """Everything that a person or a program can read, by its place."""
 
     texts: dict[str, bytes] = field(default_factory=dict)
 
@@ -58,7 +58,8 @@ class Found:
         self.texts[place] = text if isinstance(text, bytes) else text.encode()
 
     def places(self, secret: str) -> dict[str, bytes]:
-        """Where a secret can be read (as it is, quoted, or in Base64 as a header has it), with what is around."""
+        """Return where a secret can be read (literally, quoted, or in Base64 as in a header), with its
+        surroundings."""
         coded = [base64.b64encode(text.encode()) for text in (f"{SECRETS['user']}:{secret}", secret)]
         forms = [secret.encode(), quote(secret, safe="").encode(), *(form.rstrip(b"=")[:-1] for form in coded)]
         found = {}
@@ -75,7 +76,7 @@ def free_port() -> int:
 
 
 class Echo(Webhook):
-    """A service that refuses and says what it was sent, its own address and headers included."""
+    """A service that refuses and repeats what it was sent, including its own address and headers."""
 
     def take(self, received: Received) -> Answer:
         super().take(received)
@@ -84,7 +85,7 @@ class Echo(Webhook):
 
 
 def channels(stack: ExitStack, hook: Webhook) -> str:
-    """A channel of every sort; what its service answers."""
+    """Return a channel of every kind, with its service's answer."""
 
     def stand(answer: Answer) -> str:
         return stack.enter_context(Webhook(default=answer)).address
@@ -155,7 +156,7 @@ def simulator() -> Iterator[LiveSim]:
 
 
 def ask(port: int, method: str, path: str, body: object = None, token: str | None = None) -> bytes:
-    """An answer of the daemon's pages, its headers included."""
+    """Return an answer of the daemon's pages, including its headers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -167,7 +168,7 @@ def ask(port: int, method: str, path: str, body: object = None, token: str | Non
 
 
 def pages(port: int, found: Found, job: str, own: list[str], callbacks: Mapping[str, str]) -> None:
-    """Ask for everything that the web server has, rightly and wrongly."""
+    """Request everything that the web server has, correctly and wrongly."""
     s = SECRETS
     for path in (
         "/",
@@ -225,7 +226,7 @@ COMMANDS = (
 
 
 def run(daemon: LiveDaemon, *arguments: str) -> str:
-    """What a command says, whatever its status."""
+    """Return the output of a command, whatever its status."""
     ended = subprocess.run(
         [sys.executable, "-m", "daemon.cli", "--config", str(daemon.config), *arguments],
         stdout=subprocess.PIPE,
@@ -240,7 +241,7 @@ def run(daemon: LiveDaemon, *arguments: str) -> str:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """The database, table by table, and its raw files."""
+    """Return the database, table by table, and its raw files."""
     import sqlite3
 
     found = {path.name: path.read_bytes() for path in folder.glob("wrapd.db*")}
@@ -253,14 +254,14 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def signatures(hook: Webhook) -> set[str]:
-    """The secret parts of the videos' links that were told."""
+    """Return the secret parts of the videos' links in the alerts."""
     text = b"\n".join(each.body for each in hook.requests).decode()
     links = re.findall(r'https?://[^"\\\s]+Signature=[^"\\\s]+', text)
     return {value for link in links for value in parse_qs(urlsplit(link).query)["Signature"]}
 
 
 def failing(daemon: LiveDaemon, found: Found, job: str) -> None:
-    """A daemon with a defect whose error holds every secret, and a config that is wrong beside them."""
+    """Start a daemon with a defect whose error contains every secret, and with a wrong config."""
     spill = " ".join(SECRETS[name] for name in NAMES if name not in {"redirect", "proxypw"})
     daemon.command("track", job, "--project", "main", "--kind", "photo")
     log = daemon.folder / "defect.log"

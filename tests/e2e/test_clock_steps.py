@@ -1,4 +1,4 @@
-"""Steps of the wall clock by hours and years while the daemon works: it neither stalls nor floods the API."""
+"""The wall clock steps by hours and years while the daemon works: it neither stalls nor floods the API."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ JOBS = 12
 
 
 def libfaketime() -> str:
-    """The library that sets a process's clock. Skips the test where there is none."""
+    """Return the library that sets a process's clock. Skips the test if there is none."""
     found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not found:
         pytest.skip("needs the program faketime")
@@ -49,7 +49,7 @@ def test_the_clock_is_set_while_jobs_are_watched(tmp_path: Path) -> None:
                 daemon.wait_for("auth.clock_skewed", count=number)
             took, asked = time.monotonic() - begun, sim.asked() - asked
             assert asked <= RATE * (took + 1)
-            assert asked >= RATE * took * 0.2  # a busy machine asks less; one that stands still asks nothing
+            assert asked >= RATE * took * 0.2  # a busy machine polls less; a stalled one not at all
             assert daemon.stop().status == 0
             assert sim.do(lambda it: it.stats())["by_status"].keys() <= {"200", "401"}
             assert "Traceback" not in daemon.said

@@ -1,4 +1,4 @@
-"""Commands beside a running daemon: it notices what they change, and they see what it does."""
+"""Commands alongside a running daemon: it notices their changes, and they see its work."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ JOB = {
 }
 TRANSITION = {"from": (str, type(None)), "to": str, "observed_at": str, "reported_at": (str, type(None))}
 DELIVERY = {"event": str, "channel": str, "status": str, "attempts": int, "last_error": (str, type(None))}
-"""The keys that never go, with the types of their values."""
+"""The stable keys, with the types of their values."""
 
 
 def fits(row: dict[str, object], keys: dict[str, object]) -> bool:
@@ -55,7 +55,7 @@ def test_a_tracked_job_is_asked_within_two_seconds_and_its_story_has_the_promise
             assert fits(story, JOB)
             assert [step["to"] for step in story["transitions"]] == ["PROCESSING", "SUCCEED"]
             assert all(fits(step, TRANSITION) for step in story["transitions"])
-            [delivery] = story["deliveries"]  # the batch's end is no alert of the job
+            [delivery] = story["deliveries"]  # the batch's end is not an alert of the job
             assert fits(delivery, DELIVERY)
             assert (delivery["event"], delivery["channel"], delivery["status"]) == ("succeeded", "hook", "sent")
             at = datetime.fromisoformat(story["state_since"])
@@ -63,7 +63,7 @@ def test_a_tracked_job_is_asked_within_two_seconds_and_its_story_has_the_promise
             assert "not tracked: it has ended" in daemon.command("track", job)
             assert "ok" in daemon.command("doctor", "--online")
             assert "hook: ok" in daemon.command("channels", "test", "--all")
-            told = [event for event in events(hook) if event != "batch_finished"]  # that waits ten seconds
+            told = [event for event in events(hook) if event != "batch_finished"]  # that one waits ten seconds
             assert told == ["succeeded", "test"]
 
 

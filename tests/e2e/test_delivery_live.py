@@ -1,5 +1,5 @@
-"""The whole of delivery with a real daemon: a job handed over by HTTP, a callback, wrapd's own link and its
-picture, batches, quiet hours, digests, fallback."""
+"""Complete delivery with a real daemon: a job submitted over HTTP, a callback, wrapd's own link and its picture,
+batches, quiet hours, digests, fallback."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ batch = "off"
 [log]
 format = "json"
 """
-"""A first look, and the next in ten minutes: what comes sooner comes by a callback."""
+"""A first poll, and the next in ten minutes: anything sooner comes from a callback."""
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -47,7 +47,7 @@ def web(port: int, more: str = "") -> str:
 
 
 def ask(method: str, url: str, body: object = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """One request without following redirects: status, headers (lower case), body."""
+    """Send one request without following redirects; return status, headers (lower case), body."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
@@ -105,7 +105,7 @@ def test_a_job_handed_over_by_http_whose_callback_comes_is_told_with_a_link_that
             assert (link["job_id"], link["clicks"] >= 1) == (job, True)
             assert "revoked" in daemon.command("links", "revoke", job)
             assert ask("GET", alert["own_url"])[0] == 404
-            # The batch is told ten seconds after its last job has ended, in case that more comes.
+            # The batch is alerted ten seconds after its last job has ended, in case more jobs come.
             until("the batch is told", lambda: "batch_finished" in events(hook), seconds=30)
             assert told(hook, "batch_finished")["batch"] == "night"
             status, _, body = ask("GET", f"{api}/main/{job}", **bearer)
@@ -136,7 +136,7 @@ def test_quiet_hours_hold_an_alert_and_a_command_says_until_when(tmp_path: Path)
             assert "kept for quiet hours until" in daemon.command("deliveries", "show", str(row["id"]))
             daemon.stop()
             daemon.config.write_text(config.replace(quiet, ""))
-            daemon.start()  # without quiet hours nothing is kept for them
+            daemon.start()  # without quiet hours nothing is held for them
             daemon.wait_for("delivery.sent")
             assert events(hook) == ["failed", "succeeded"]
 

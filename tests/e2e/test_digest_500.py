@@ -1,5 +1,5 @@
-"""500 videos that finish within a minute: a handful of messages, none lost, failures on top; one message for each
-where programs read them."""
+"""500 videos finish within a minute: a handful of messages, none lost, with failures first; single messages for
+channels that programs read."""
 
 import json
 import random
@@ -25,7 +25,7 @@ SECONDS = 60
 
 
 def seconds() -> Iterator[list[str]]:
-    """The states in which videos end, second by second."""
+    """Return the states in which videos end, second by second."""
     bad = set(random.Random(500).sample(range(VIDEOS), FAILURES))
     states = ["FAILED" if number in bad else "SUCCEED" for number in range(VIDEOS)]
     for second in range(SECONDS):
@@ -33,7 +33,7 @@ def seconds() -> Iterator[list[str]]:
 
 
 async def finish_all(whole: Way) -> list[str]:
-    """All end within a minute, some of them badly, and the watch sees it; then two minutes pass."""
+    """End all within a minute, some of them failing, as seen by the watch; then two minutes pass."""
     jobs: list[str] = []
     for states in seconds():
         for state in states:
@@ -47,7 +47,7 @@ async def finish_all(whole: Way) -> list[str]:
 
 
 async def record_all(whole: Way) -> list[str]:
-    """The same without the API: only the alerts are written, a transaction each second."""
+    """The same without the API: only the alerts are written, one transaction each second."""
     routes = routing([], operators=[], channels=[CHANNEL])
     jobs: list[str] = []
 
@@ -68,7 +68,7 @@ async def record_all(whole: Way) -> list[str]:
 
 
 def check_rows(rows: list[DeliveryRow], jobs: list[str]) -> None:
-    """Every job was told, once, and nothing waits."""
+    """Check that every job was alerted once, and nothing waits."""
     assert len(rows) == len({row.job for row in rows}) == len(jobs) == VIDEOS
     assert {(row.status, row.attempts, row.possible_repeat) for row in rows} == {("sent", 1, False)}
     assert sum(row.event == "failed" for row in rows) == FAILURES
@@ -92,14 +92,14 @@ async def test_a_chat_gets_a_handful(service: str, tmp_path: Path) -> None:
 
 
 def _counts(body: str) -> list[str]:
-    """The numbers of a digest's title: "83 finished, 2 failed"."""
+    """Return the numbers of a digest's title: "83 finished, 2 failed"."""
     title = re.search(r"(\d+) finished(?:, (\d+) failed)?", body)
     assert title is not None
     return [count for count in title.groups() if count]
 
 
 async def test_a_digest_that_programs_read_holds_every_alert_whole(tmp_path: Path) -> None:
-    """A webhook gets digests only where its plan says so."""
+    """A webhook gets digests only if its plan says so."""
     with Webhook() as hook:
         async with way(tmp_path, hook.url(), plan=ChannelPlan(digest_above=6, digest_window=60.0)) as whole:
             jobs = await record_all(whole)

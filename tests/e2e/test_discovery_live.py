@@ -1,4 +1,5 @@
-"""Discovery by a real daemon: nobody registers an id, and every end is told; a command asks through the daemon."""
+"""Discovery by a real daemon: no id is registered, and every end is alerted; a command requests one through the
+daemon."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
-"""The database's file is not the open one any more: the daemon says so within seconds, ends with status 4 to be
-started again, and then works with what is there. No command says "tracked" into a file that nobody reads."""
+"""The database's file is not the open one any more: the daemon reports it within seconds, ends with status 4 to be
+restarted, and then works with the new file. No command says "tracked" about a file that no daemon reads."""
 
 import shutil
 from collections.abc import Callable
@@ -49,12 +49,12 @@ def test_it_ends_to_be_started_again_and_takes_up_what_is_there(
             change(state)
             [new] = sim.jobs(timeline=[("SUCCEED", None)])
             later = change in (delete_the_log, delete_the_database_alone)
-            if not later:  # a log without its file, or a file without its log: no command can work, and says so
+            if not later:  # a log without its file, or a file without its log: each command fails and says so
                 daemon.command("track", new)
             [line] = daemon.wait_for("database.replaced", level="error")
             assert daemon.wait(PATIENCE) == Exit.DATABASE
             assert "while wrapd had it open" in line["what"]
-            assert "has to be started again" in daemon.said
+            assert "restart wrapd" in daemon.said
             assert "while wrapd had it open" in manager.hears("STATUS=")
             assert "Traceback" not in daemon.said
             daemon.start()

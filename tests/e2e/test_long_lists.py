@@ -1,4 +1,4 @@
-"""Lists of 100,000 rows are written in bounded memory, and every row once."""
+"""Lists of 100,000 rows are written in bounded memory, each row once."""
 
 import json
 import sqlite3
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.long
 
 ROWS = 100_000
 MOST = 100 * 1024
-"""KiB of resident memory at the peak."""
-# A process of its own, and a small one: a child begins with the peak of who started it.
+"""Maximum KiB of resident memory at the peak."""
+# In a small process: a child starts with its parent's peak.
 _MEASURED = """
 import resource, subprocess, sys
 status = subprocess.run(sys.argv[1:]).returncode
@@ -30,7 +30,8 @@ sys.exit(status)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with so many jobs, half of them in production, and as many deliveries, each with a try."""
+    """Write a database with this many jobs, half of them in production, and as many deliveries, each with an
+    attempt."""
     folder = tmp_path_factory.mktemp("long")
     (folder / "wrapd.toml").write_text(CONFIG)
     store = open_store(folder)
@@ -74,7 +75,7 @@ def _state(n: int) -> tuple[str, str]:
 
 
 def measured(home: Path, *args: str) -> tuple[Path, int]:
-    """The output of a command, in a file, and its peak of memory in KiB."""
+    """Return the output of a command, in a file, and its peak memory in KiB."""
     out = home / "out"
     with out.open("wb") as file:
         ended = subprocess.run(

@@ -1,4 +1,4 @@
-"""Commands beside a real daemon that has secrets which they lack: it answers for them, until it hangs or ends."""
+"""Commands lack the secrets that a real daemon has: it answers for them, until it hangs or ends."""
 
 import os
 import signal
@@ -23,14 +23,14 @@ def test_the_daemon_answers_for_commands_without_its_secrets(tmp_path: Path) -> 
         with LiveDaemon(tmp_path, config, environ=own) as daemon:
             for name in own:
                 del daemon.environ[name]
-            assert daemon.command("config", "check").endswith("the daemon runs with it\n")
-            assert "every secret is there, as the daemon reads it" in daemon.command("doctor")
+            assert daemon.command("config", "check").endswith("the daemon runs with this config\n")
+            assert "all secrets found, checked by the daemon" in daemon.command("doctor")
             assert "== failed" in daemon.command("templates", "preview", "--channel", "set", "--event", "failed")
             daemon.config.write_text(config + "[pooling]\n")
             assert "there is no such key" in daemon.command("config", "check", status=3)
             daemon.config.write_text("[polling\n")  # it does not even say which daemon
             for command in (["config", "check"], ["channels"], ["routes"]):
-                assert "this is not TOML" in daemon.command(*command, status=3)
+                assert "not valid TOML" in daemon.command(*command, status=3)
             daemon.config.write_text(config)
             daemon.stop()
             assert "AK is not set" in daemon.command("config", "check", status=3)
@@ -45,6 +45,6 @@ def test_a_daemon_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
                 said = daemon.command("config", "check")
                 assert "does not answer within 10 s" in said
                 assert ": ok: 1 project, 1 channel" in said
-                assert "daemon: fail: one runs, and could not be asked" in daemon.command("doctor", status=1)
+                assert "daemon: fail: one runs but could not be asked" in daemon.command("doctor", status=1)
             finally:
                 os.kill(daemon.pid, signal.SIGCONT)

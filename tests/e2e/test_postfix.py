@@ -1,7 +1,7 @@
-"""E-mail against a real Postfix: what arrives in its mailboxes, and what each of its refusals comes to.
+"""E-mail with a real Postfix: what arrives in its mailboxes, and the outcome of each of its refusals.
 
-As tests/contract/test_conformance_mail.py, whose server is one of the tests' own. Replies are Postfix's own words
-and codes, by its settings, access maps, header checks and policy services.
+Like tests/contract/test_conformance_mail.py, whose server is the tests' own. Replies are Postfix's own texts and
+codes, through its settings, access maps, header checks and policy services.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ def send(url: str, name: str = NAME, cover: Cover | None = None) -> SendReport:
 
 
 def parts(mail: EmailMessage) -> dict[str, EmailMessage]:
-    """The parts of a mail that hold something, by their types."""
+    """Return the non-empty parts of a mail by type."""
     return {part.get_content_type(): part for part in mail.walk() if not part.is_multipart()}
 
 
@@ -141,7 +141,7 @@ REFUSALS: Mapping[str, tuple[str, str, AttemptOutcome, str]] = {
     "broken-tls": ("broken-tls", "editors", RETRY, "SMTP 454: the server refuses TLS (4.7.0 TLS not available"),
     "no-room": ("no-room", "editors", RETRY, "SMTP 452: the sender is refused (4.3.1 Insufficient system"),
 }
-"""The door, whom the mail is for, what it comes to, and what `wrapd deliveries` says of it."""
+"""The door, the recipient, the outcome, and the text in `wrapd deliveries`."""
 
 
 async def test_what_each_refusal_comes_to(postfix: Postfix, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ async def test_a_greylisted_mail_is_delivered_once(tmp_path: Path) -> None:
 
 
 async def test_one_of_two_recipients_is_refused(postfix: Postfix, tmp_path: Path) -> None:
-    """The other one has each mail once; the operators hear of it once."""
+    """The other one gets each mail once; the operators are alerted once."""
     with Webhook() as operators:
         urls = {
             "mail": postfix.url("usual", "editors", cc=f"nobody@{DOMAIN}"),
@@ -227,7 +227,7 @@ def test_a_recipient_that_is_refused_for_now_misses_that_mail_alone(postfix: Pos
 
 
 def test_what_is_refused_after_the_message_is_the_messages_or_the_channels(postfix: Postfix) -> None:
-    """By the code: 5.7.1 is a policy, which holds the channel; 5.6.0 is about this one message."""
+    """By the code: 5.7.1 is a policy, which holds the channel; 5.6.0 concerns this one message."""
     assert send(postfix.url("checked", "editors"), "a robot").verdict == Hold(
         reason="SMTP 550: the message is refused (5.7.1 no robots here)", status=550
     )
@@ -256,7 +256,7 @@ def test_a_server_that_takes_no_mail_of_that_size_holds_the_channel(postfix: Pos
 
 
 def test_what_becomes_of_a_mail_after_it_was_taken_is_not_seen(postfix: Postfix) -> None:
-    """A server may throw it away, or return it: to `from=`, where a person reads it."""
+    """A server may discard it, or return it to `from=`, where a person reads it."""
     assert isinstance(send(postfix.url("checked", "editors"), "vanish").verdict, Sent)
     assert isinstance(send(postfix.url("usual", "over")).verdict, Sent)
     assert postfix.mails("editors") == postfix.mails("over") == []
@@ -302,7 +302,7 @@ def test_a_server_without_what_the_url_wants_holds_the_channel(
 
 
 class Halt:
-    """A policy server's decision that waits at a step of the conversation until the test goes on."""
+    """A policy server's decision that waits at a step of the conversation until the test continues."""
 
     def __init__(self, at: str) -> None:
         self._at = at
@@ -316,7 +316,7 @@ class Halt:
 
 
 async def stopped_at(halt: Halt, postfix: Postfix, one: Rig) -> None:
-    """Send what is due; the server stops in the middle of it."""
+    """Send due alerts; the server stops in the middle of it."""
     sending = asyncio.create_task(one.turn())
     assert await asyncio.to_thread(halt.asked.wait, PATIENCE)
     await asyncio.to_thread(postfix.stop)
@@ -334,7 +334,7 @@ async def stopped_at(halt: Halt, postfix: Postfix, one: Rig) -> None:
 async def test_a_server_that_stops_in_the_middle_gets_the_mail_when_it_is_back(
     tmp_path: Path, step: str, outcome: AttemptOutcome, told: str
 ) -> None:
-    """Marked as a possible repeat only where it may have had it."""
+    """Marked as a possible repeat only if the server may have it."""
     halt = Halt(step)
     with Policy(halt) as policy:
         checks = (f"smtpd_recipient_restrictions={policy.check}", f"smtpd_end_of_data_restrictions={policy.check}")

@@ -1,4 +1,4 @@
-"""`wrapd reload` beside a real daemon: it says what changed, or why nothing did."""
+"""`wrapd reload` with a real daemon: it says what changed, or why nothing did."""
 
 import json
 from pathlib import Path
@@ -26,12 +26,12 @@ def test_it_says_what_came_of_it(tmp_path: Path) -> None:
                 "polling.blocked_interval: 0.7 s instead of 0.5 s",
                 "channels.other: removed",
                 "web.enabled: true instead of false",
-                "used after a restart only: web.enabled",
+                "applied only after a restart: web.enabled",
             ]
             missing = f'[channels.third]\nurl = {{ file = "{tmp_path / "nothing"}" }}\n'
             daemon.config.write_text(config + missing)
             refused = daemon.command("reload", status=3)
-            assert refused.startswith("wrapd: the daemon goes on with its last good config:\n")
+            assert refused.startswith("wrapd: the daemon continues with its last good config:\n")
             assert "channels.third.url" in refused
             daemon.config.write_text("[polling\n")
             assert "wrapd.toml" in daemon.command("reload", status=3)
@@ -39,4 +39,4 @@ def test_it_says_what_came_of_it(tmp_path: Path) -> None:
             told = json.loads(daemon.command("reload", "--json"))
             assert (told["ok"], told["faults"], len(told["changed"])) == (True, [], 2)
             daemon.stop()
-            assert daemon.command("reload", status=1).startswith("wrapd: no daemon runs on this database")
+            assert daemon.command("reload", status=1).startswith("wrapd: no daemon uses this database")

@@ -1,4 +1,4 @@
-"""Reloads of a real daemon by SIGHUP: under load, and very many."""
+"""Reloads of a real daemon by SIGHUP: under load, and many times."""
 
 import os
 import random
@@ -20,11 +20,11 @@ ENDS = ("succeeded", "failed", "canceled")
 HEAD = 'operators = ["ops"]\n' + FAST + "[web]\nenabled = false\n"
 MiB = 1024 * 1024
 SLACK = 3
-"""Threads that read the database come one by one, up to a handful; connections come and go."""
+"""Threads that read the database are started one by one, up to a handful; connections come and go."""
 
 
 def resources(pid: int) -> tuple[int, int, int]:
-    """Threads, descriptors and resident bytes of a process."""
+    """Return threads, descriptors and resident bytes of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     threads, files = (sum(1 for _ in Path(f"/proc/{pid}/{each}").iterdir()) for each in ("task", "fd"))
@@ -39,7 +39,7 @@ class Reloads:
         self.good = self.bad = 0
 
     def hang_up(self, *, good: bool = True) -> dict[str, Any]:
-        """The line of the log that says what came of it."""
+        """Reload; return the log line with the result."""
         self.good, self.bad = self.good + good, self.bad + (not good)
         os.kill(self.daemon.pid, signal.SIGHUP)
         event, count = ("config.reloaded", self.good) if good else ("config.refused", self.bad)
@@ -67,9 +67,9 @@ def test_thirty_reloads_under_load_lose_and_repeat_nothing(tmp_path: Path) -> No
     ):
 
         def config(i: int) -> str:
-            """The i-th config: a URL is wrong until the 12th, quiet hours hold from the 4th to the 9th and from
-            the 15th to the 18th, a channel is away from the 10th to the 14th and from the 20th to the 22nd, a
-            project is there from the 6th to the 12th and from the 18th on, routes change with each."""
+            """Return the i-th config: a URL is wrong until the 12th, quiet hours hold from the 4th to the 9th and
+            from the 15th to the 18th, a channel is missing from the 10th to the 14th and from the 20th to the
+            22nd, a project is present from the 6th to the 12th and from the 18th on, routes change with each."""
             sections = [sim.project(), to(ops, "ops")]
             sections += [to(a, "a") + (quiet if 4 <= i < 9 or 15 <= i < 18 else "")]
             away = 10 <= i < 14 or 20 <= i < 22
@@ -109,7 +109,7 @@ def test_thirty_reloads_under_load_lose_and_repeat_nothing(tmp_path: Path) -> No
             until("all jobs have ended", lambda: _all_ended(daemon), pace=1.0)
             until("all is sent", lambda: not _unsent(daemon), pace=1.0)
             busy = resources(daemon.pid)
-            for i in range(RELOADS):  # the same, with nothing to send: what is put away is gone
+            for i in range(RELOADS):  # the same without sends: discarded parts are really gone
                 reloads.take(config(i))
             calm = resources(daemon.pid)
             rows = daemon.json("deliveries")
@@ -136,7 +136,7 @@ def _unsent(daemon: LiveDaemon) -> list[Any]:
 
 
 def _check(rows: list[Any], hooks: dict[str, Webhook], jobs: list[str], others: list[str]) -> None:
-    """Each end is told once on each channel that was there then, and what was written has come, once."""
+    """Each end is alerted once on each channel that existed then, and every written alert arrived, once."""
     came = {name: Counter(_alerts(hook)) for name, hook in hooks.items()}
     for name in ("a", "c"):
         ends = Counter(job for job, event in came[name].elements() if event in ENDS)

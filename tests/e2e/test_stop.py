@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end the daemon within seconds, with status 0, whatever hangs; nothing is lost by it."""
+"""SIGTERM and SIGINT end the daemon within seconds, with status 0, whatever hangs; nothing is lost."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def test_a_stop_does_not_wait_for_a_reload_that_hangs(tmp_path: Path) -> None:
             os.mkfifo(secret)
             os.kill(daemon.pid, signal.SIGHUP)
             daemon.command("track", *sim.jobs(timeline=[("SUCCEED", None)]))
-            daemon.wait_for("delivery.sent")  # meanwhile everything goes on
+            daemon.wait_for("delivery.sent")  # meanwhile everything works
             ended = daemon.stop()
         assert ended.status == 0
         assert ended.seconds < 5

@@ -1,7 +1,7 @@
 """The unit under a real systemd: ready, sandbox, group members, kill -9, watchdog, wrong config, stop.
 
-A systemd of its own is booted over the machine's files (tests/support/systemd_lab.sh). In it run the installed
-wheel, the unit as shipped, a simulator, and a server that takes the alerts.
+A separate systemd is booted over the machine's files (tests/support/systemd_lab.sh). It runs the installed wheel,
+the unit as shipped, a simulator, and a server that receives the alerts.
 """
 
 import json
@@ -92,7 +92,7 @@ systemd-run --unit=check -p User=wrapd -p Group=wrapd \\
   $(systemctl cat wrapd | sed -n 's/^LoadCredential=/-p LoadCredential=/p') \\
   /opt/wrapd/bin/wrapd --config /etc/wrapd/config.toml config check
 """
-"""As docs/install.md has it, but for --pipe and --wait, which need a D-Bus daemon."""
+"""As in docs/install.md, but without --pipe and --wait, which need a D-Bus daemon."""
 
 EVENTS = {"daemon.started": {"6"}, "job.taken": {"6"}, "config.reloaded": {"6"}, "config.refused": {"3"}}
 """Some events with their priorities in the journal."""
@@ -105,19 +105,19 @@ class Lab:
     folder: Path
 
     def exec(self, *command: str, status: int | None = 0) -> str:
-        """What a command says that runs in there as root, without newlines at its end."""
+        """Run a command as root inside; return its output without trailing newlines."""
         ended = run(SCRIPT, "exec", self.folder, *command, timeout=60)
         if status is not None:
             assert ended.returncode == status, ended.stdout
         return ended.stdout.rstrip("\n")
 
     def unit(self, *properties: str) -> dict[str, str]:
-        """Properties of wrapd.service."""
+        """Return properties of wrapd.service."""
         shown = self.exec("systemctl", "show", "wrapd", "--property", ",".join(properties))
         return dict(line.split("=", 1) for line in shown.splitlines())
 
     def wrapd(self, user: str, *arguments: str, status: int = 0) -> str:
-        """A command of wrapd as a person runs it; the config is found where it lies."""
+        """Run a wrapd command as a person does, with the config found by default."""
         return self.exec("runuser", "-u", user, "--", "/opt/wrapd/bin/wrapd", *arguments, status=status)
 
     def new_job(self, timeline: str = '[["PROCESSING", null]]') -> str:
@@ -135,7 +135,7 @@ class Lab:
 
 
 def wait_until(what: str, holds: Callable[[], bool], *, seconds: float = 20) -> None:
-    """Processes of another system tell nobody when they are done: look, ten times a second."""
+    """Poll ten times a second, since processes of another system do not announce when they are done."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
@@ -143,7 +143,7 @@ def wait_until(what: str, holds: Callable[[], bool], *, seconds: float = 20) -> 
 
 
 def require_what_the_lab_needs() -> None:
-    """Skip with the reason where a systemd cannot be booted."""
+    """Skip with the reason if a systemd cannot be booted."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to make namespaces")
     for program in ("unshare", "nsenter", "ip", "pgrep", "systemctl", "runuser"):
@@ -158,7 +158,7 @@ def require_what_the_lab_needs() -> None:
 
 
 def install(layer: Path, scratch: Path) -> None:
-    """What docs/install.md does, below `layer`: environment, unit, users, config, credentials."""
+    """Follow docs/install.md below `layer`: environment, unit, users, config, credentials."""
     built = run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", scratch, ROOT)
     assert built.returncode == 0, built.stdout
     [wheel] = scratch.glob("*.whl")
@@ -170,7 +170,7 @@ def install(layer: Path, scratch: Path) -> None:
     ):
         ended = run(*command, timeout=120)
         assert ended.returncode == 0, ended.stdout
-    for script in (home / "bin").iterdir():  # their first lines name the interpreter where it lies now
+    for script in (home / "bin").iterdir():  # their first lines name the interpreter at its current place
         if script.is_file() and not script.is_symlink():
             script.write_text(script.read_text().replace(str(layer), ""))
 
@@ -194,7 +194,7 @@ def install(layer: Path, scratch: Path) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A booted systemd with wrapd installed and not yet started."""
+    """Boot a systemd with wrapd installed and not yet started."""
     require_what_the_lab_needs()
     folder = tmp_path_factory.mktemp("lab")
     install(folder / "layer", tmp_path_factory.mktemp("dist"))
@@ -225,17 +225,17 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_roots_first_commands_leave_nothing_in_the_services_way(lab: Lab) -> None:
     state = ["find", "/var/lib/wrapd", "-type", "f", "-printf", "%f %u %g %m\n"]
     lab.wrapd("root", "jobs", status=Exit.DATABASE)
-    lab.wrapd("root", "track", "roots-own", status=Exit.DATABASE)  # systemd makes the folder at the first start
+    lab.wrapd("root", "track", "roots-own", status=Exit.DATABASE)  # systemd creates the folder at the first start
     lab.exec("install", "-d", "-o", "wrapd", "-g", "wrapd", "-m", "2770", "/var/lib/wrapd")
     for command in (["jobs"], ["show", "x"], ["deliveries"], ["channels"], ["stats"], ["explain", "x"]):
-        assert "there is no database yet" in lab.wrapd("root", *command, status=Exit.DATABASE)
+        assert "no database yet" in lab.wrapd("root", *command, status=Exit.DATABASE)
     assert lab.exec(*state) == ""
     lab.wrapd("root", "track", "roots-own")
     assert lab.exec(*state) == "wrapd.db wrapd wrapd 660"
 
 
 def test_the_config_is_checked_with_the_units_credentials(lab: Lab) -> None:
-    lab.wrapd("wrapd", "config", "check", status=Exit.CONFIG)  # it has none by itself
+    lab.wrapd("wrapd", "config", "check", status=Exit.CONFIG)  # there is none by default
     lab.exec("sh", "-c", AS_THE_SERVICE)
     wait_until("it is checked", lambda: ": ok: 1 project, 1 channel" in lab.journal("check"))
 
@@ -306,7 +306,7 @@ def test_a_changed_config_is_taken_into_use_and_a_wrong_one_is_not(lab: Lab) -> 
 
 def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab: Lab) -> None:
     checked = lab.wrapd("alice", "config", "check")
-    assert ": ok: 1 project, 1 channel, 0 routes\nthe daemon runs with it" in checked
+    assert ": ok: 1 project, 1 channel, 0 routes\nthe daemon runs with this config" in checked
     assert "fail" not in lab.wrapd("alice", "doctor")
     assert "== failed: " in lab.wrapd("alice", "templates", "preview", "--channel", "editors", "--event", "failed")
     lab.exec(
@@ -319,15 +319,15 @@ def test_the_service_is_asked_about_its_config_by_people_without_its_secrets(lab
         assert differs in lab.wrapd("alice", *command)
     assert '"timezone": "UTC"' in lab.wrapd("alice", "channels", "--json")
     lab.exec("systemctl", "kill", "--signal=HUP", "wrapd")
-    wait_until("it is in use", lambda: "the daemon runs with it" in lab.wrapd("alice", "config", "check"))
+    wait_until("it is in use", lambda: "the daemon runs with this config" in lab.wrapd("alice", "config", "check"))
     assert '"timezone": "Asia/Shanghai"' in lab.wrapd("alice", "channels", "--json")
 
 
 def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
     lab.exec("sed", "--in-place", 's/credential = "editors_url"/credential = "editor_url"/', CONFIG)
     refused = lab.wrapd("alice", "config", "check", status=Exit.CONFIG)
-    assert "channels.editors.url: systemd gave this service no credential editor_url" in refused
-    assert "the daemon goes on with the config that it read at" in refused
+    assert "channels.editors.url: systemd passed no credential editor_url to this service" in refused
+    assert "the daemon continues with the config it read at" in refused
     assert "config: fail: channels.editors.url" in lab.wrapd("alice", "doctor", status=Exit.FAILED)
     assert lab.active()
     lab.exec("sed", "--in-place", 's/credential = "editor_url"/credential = "editors_url"/', CONFIG)
@@ -337,7 +337,7 @@ def test_a_fault_is_found_before_a_restart_meets_it(lab: Lab) -> None:
 def test_a_changed_secret_of_the_unit_is_said_to_take_a_restart(lab: Lab) -> None:
     source = "/etc/wrapd/credentials/web_token"
     lab.exec("sh", "-c", f"echo {WEB_TOKEN}-new > {source}")
-    said = f"credential web_token: {source} has changed since wrapd.service got its copy at the start"
+    said = f"credential web_token: {source} has changed since wrapd.service was started"
     for command in ("config", "check"), ("doctor",), ("reload",):
         assert said in lab.wrapd("root", *command)
         assert "web_token" not in lab.wrapd("alice", *command)  # she may not see that file
@@ -385,7 +385,7 @@ def test_the_watchdog_ends_a_process_that_stands_still(lab: Lab) -> None:
     wait_until("it is ready", lab.active)
     assert "Watchdog timeout" in lab.journal("wrapd")
     calm = lab.unit("MainPID", "NRestarts")
-    lab.exec("sleep", "4")  # longer than WatchdogSec: a daemon at work is left alone
+    lab.exec("sleep", "4")  # longer than WatchdogSec: a working daemon is left alone
     assert lab.unit("MainPID", "NRestarts") == calm
 
 
@@ -404,7 +404,7 @@ def test_doctor_misses_a_daemon_where_the_unit_is_enabled(lab: Lab) -> None:
         lab.exec("systemctl", enabled, "wrapd")
         lab.exec("sh", "-c", "rm /var/lib/wrapd/wrapd.db*")
         said = lab.wrapd("root", "doctor", status=Exit.FAILED)  # the secrets cannot be read here
-        assert f"daemon: {verdict}: none works on this database" in said
+        assert f"daemon: {verdict}: none uses this database" in said
         assert ("the systemd unit is enabled" in said) is (verdict == "fail")
         lab.exec("touch", "/var/lib/wrapd/wrapd.db")
 

@@ -1,4 +1,4 @@
-"""Hang-ups, terminals and pipes that close, a log that cannot be written, and the journal's priorities."""
+"""Hang-ups, terminals and pipes that close, an unwritable log, and the journal's priorities."""
 
 import os
 import pty
@@ -56,7 +56,7 @@ def test_a_hang_up_while_it_starts_does_not_end_it(tmp_path: Path) -> None:
     with LiveSim() as sim, Webhook() as hook:
         config = f'{TEXT}{WEB_OFF}{sim.project()}[channels.hook]\nurl = {{ file = "{gate}" }}\n'
         process = begin(tmp_path, config, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        with gate.open("w") as file:  # opened: the start has come to the secrets, and waits for this one
+        with gate.open("w") as file:  # once opened, the start has reached the secrets, and waits for this one
             os.kill(process.pid, signal.SIGHUP)
             file.write(hook.url())
         gate.unlink()

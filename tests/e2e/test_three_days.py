@@ -1,5 +1,5 @@
-"""A chat that is away for three days: its alerts arrive once it is back, in order, each once, with links that work
-then, and saying how late they are."""
+"""A chat is down for three days: its alerts arrive once it is back, in order, each once, with working links, and
+saying how late they are."""
 
 import json
 import re
@@ -17,14 +17,14 @@ _LINK = re.compile(rb'https?://[^"\\ )]+video\.mp4[^"\\ )]*')
 
 
 def link(received: Received) -> str:
-    """The link to the video in a message."""
+    """Return the link to the video in a message."""
     found = _LINK.search(received.body)
     assert found is not None, received.body
     return found[0].decode()
 
 
 async def live_through(way: Way, hours: int, *, every: int) -> list[str]:
-    """Let so many hours pass; a job ends at the beginning of each `every`-th one."""
+    """Advance this many hours; a job ends at the start of every `every`-th one."""
     jobs: list[str] = []
     for hour in range(hours):
         if hour % every == 0:
@@ -35,7 +35,7 @@ async def live_through(way: Way, hours: int, *, every: int) -> list[str]:
 
 @pytest.mark.parametrize("service", ["json", "feishu"])
 async def test_three_days_away(service: str, tmp_path: Path) -> None:
-    """Six alerts over three days: each comes as a message of its own."""
+    """Six alerts over three days: each arrives as a separate message."""
     before = Webhook() if service == "json" else Stand(SERVICES[service])
     with before:
         url = before.url()
@@ -43,7 +43,7 @@ async def test_three_days_away(service: str, tmp_path: Path) -> None:
         jobs = await live_through(whole, 72, every=12)
         assert before.requests == []
         old = [job.asset.download_url or "" for job in map(whole.watch.job, jobs)]
-        # The first one was tried again all the time, each time with a link that lived.
+        # The first one was retried all the time, each time with a valid link.
         assert [await fetch(each) for each in old[1:4]] == [403] * 3, "the others' links are dead"
         back = Webhook(port=before.port) if service == "json" else Stand(SERVICES[service], port=before.port)
         with back:
@@ -68,7 +68,7 @@ async def test_three_days_away(service: str, tmp_path: Path) -> None:
 
 
 async def test_the_links_of_a_digest_after_three_days_are_those_of_wrapd(tmp_path: Path) -> None:
-    """A chat that missed many gets one message, whose links work as long as the videos are there."""
+    """A chat that missed many gets one message, whose links work as long as the videos exist."""
     with Stand(SERVICES["feishu"]) as before:
         url = before.url()
     async with way(tmp_path, url, public_url="https://videos.example.com") as whole:

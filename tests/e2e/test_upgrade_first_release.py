@@ -1,6 +1,7 @@
-"""An installation of the first release is upgraded: 10,000 jobs, what was unsent, held and dead, open batches.
+"""An installation of the first release is upgraded: 10,000 jobs, with unsent, held and dead alerts and open
+batches.
 
-`tests/data/make_first_release.py` made the database with the released program; it was killed amid a send.
+`tests/data/make_first_release.py` made the database with the released program, which was killed during a send.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import ManualClock
 from daemon.sim import SimSettings, Simulator
 from daemon.store import upgrade
@@ -36,7 +37,7 @@ MORNING = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 @pytest.fixture
 def released(tmp_path: Path) -> Path:
-    """The database, as the first release left it."""
+    """Return the database as the first release left it."""
     path = tmp_path / "wrapd.db"
     path.write_bytes(lzma.decompress(RELEASED.read_bytes()))
     return path
@@ -48,7 +49,7 @@ def rows(path: Path, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def columns(path: Path) -> dict[str, list[str]]:
-    """The columns of each table."""
+    """Return the columns of each table."""
     names = [name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
     return {
         name: [f'"{column}"' for _, column, *_ in rows(path, f"PRAGMA table_info({name})")]
@@ -64,7 +65,7 @@ def content(path: Path, wanted: dict[str, list[str]]) -> dict[str, list[tuple[An
 
 
 def config_of(folder: Path, sims: dict[str, Simulator], hooks: dict[str, Webhook]) -> Path:
-    """A config as the first release had it."""
+    """Return a config of the first release."""
     projects = "".join(
         f'[projects.{name}]\nendpoint = "{sim.url}"\nproject_id = "{sim.settings.project_id}"\n'
         f"requests_per_second = 20\nauth = {{ method = 'aksk', access_key = '{sim.settings.access_key}', "
@@ -137,7 +138,7 @@ class Upgraded:
         self.over = dict(rows(path, "SELECT id, polls FROM jobs WHERE tracking <> 'active'"))
 
     def _told_by(self, statuses: tuple[str, ...]) -> Counter[tuple[str, str, str]]:
-        """(channel, event, job id or batch) of the deliveries in these statuses."""
+        """Return (channel, event, job id or batch) of the deliveries in these statuses."""
         marks = ", ".join("?" * len(statuses))
         found = rows(
             self.path,
@@ -148,14 +149,14 @@ class Upgraded:
         return Counter(found)
 
     def jobs_of(self, project: str) -> Iterator[dict[str, Any]]:
-        """The watched jobs as the service has them: most stay as they are."""
+        """Create the watched jobs in the simulators: most stay unchanged."""
         for job_id, of, kind, state, _ in self.watched:
             if of == project:
                 yield {"job_id": job_id, "kind": kind, "timeline": [(state or "WAITING", None)]}
 
 
 def told(hooks: dict[str, Webhook]) -> Counter[tuple[str, str, str]]:
-    """(channel, event, job id or batch) of all messages."""
+    """Return (channel, event, job id or batch) of all messages."""
     return Counter(
         (name, facts["event"], facts.get("job_id") or facts.get("batch"))
         for name, hook in hooks.items()
@@ -184,8 +185,8 @@ async def _upgraded(it: Upgraded) -> None:
         hooks = {name: stack.enter_context(Webhook()) for name in CHANNELS}
         for name, sim in sims.items():
             sim.create_many(list(it.jobs_of(name)))
-        plan = load_plan(config_of(it.path.parent, sims, hooks))[0]
-        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
+        plan = load_spec(config_of(it.path.parent, sims, hooks))[0]
+        service = Daemon(spec=plan, clock=it.clock, rng=random.Random(1))
         await service.start()
         try:
             await asyncio.sleep(1200)
@@ -205,7 +206,7 @@ async def _upgraded(it: Upgraded) -> None:
 
 
 def _check_the_first_minutes(it: Upgraded, hooks: dict[str, Webhook]) -> None:
-    """What had waited is told, each once; of a channel that was refused after its probe; nothing at night."""
+    """Waiting alerts are sent, each once; those of a refused channel after its probe; none at night."""
     came = told(hooks)
     expected = Counter({key: count for key, count in it.unsent.items() if key[0] != "night"})
     assert came == expected
@@ -220,7 +221,7 @@ def _check_the_first_minutes(it: Upgraded, hooks: dict[str, Webhook]) -> None:
 
 
 async def _end_some(it: Upgraded, sims: dict[str, Simulator], hooks: dict[str, Webhook]) -> None:
-    """The batch under way ends, and others: each is told once."""
+    """The open batch and others end: each is alerted once."""
     before = told(hooks)
     under_way = [
         job
@@ -243,7 +244,7 @@ def _check_the_morning(it: Upgraded, hooks: dict[str, Webhook]) -> None:
 
 
 def _check_who_was_asked(it: Upgraded, sims: dict[str, Simulator]) -> None:
-    """Every watched job was asked about; of the others, nobody."""
+    """Every watched job was polled; no others."""
     polls = dict(rows(it.path, "SELECT id, polls FROM jobs"))
     asked = dict(rows(it.path, "SELECT id, last_polled_at FROM jobs WHERE tracking = 'active'"))
     late = (it.clock.now() - timedelta(minutes=30)).timestamp() * 1e6
@@ -253,7 +254,7 @@ def _check_who_was_asked(it: Upgraded, sims: dict[str, Simulator]) -> None:
 
 
 async def _revive_the_dead(it: Upgraded, service: Daemon, hooks: dict[str, Webhook]) -> None:
-    """They stay dead until a person sends them again."""
+    """Dead deliveries stay dead until a person sends them again."""
     before = told(hooks)
     assert not set(it.dead) & set(before)
     at = it.clock.now()

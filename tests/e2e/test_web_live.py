@@ -1,4 +1,4 @@
-"""A real daemon with its web server: jobs handed over by HTTP, told of by callbacks, opened by own links."""
+"""A real daemon with its web server: jobs submitted over HTTP, ended by callbacks, opened through own links."""
 
 import http.client
 import json

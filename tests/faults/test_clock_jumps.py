@@ -1,5 +1,5 @@
-"""The wall clock is set while alerts wait: for their next try, for a batch to settle, for others to come, to
-be told elsewhere, given up, for quiet hours to end. By the monotonic clock each comes in time, none twice."""
+"""The wall clock is set while alerts wait: for their next try, a batch to settle, a digest to fill, a fallback,
+their expiry, the end of quiet hours. By the monotonic clock each is sent in time, and none twice."""
 
 import random
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -29,7 +29,7 @@ STEPS = (-365 * DAY, -DAY, -90 * MINUTE, -5 * MINUTE, -1.0, 5 * MINUTE, 90 * MIN
 NIGHT = QuietHours(start=time(22), end=time(7), zone=UTC, urgent=frozenset())
 BEGIN = datetime(2026, 3, 1, 23, 30, tzinfo=UTC)
 LOOK = 5.0
-"""Seconds between two looks here, as of a lane."""
+"""Seconds between two rounds here, as those of a lane."""
 DOWN = 120.0
 """Seconds for which one channel is down."""
 GIVE_UP = 900.0
@@ -40,7 +40,7 @@ NAMES = ("down", "batch", "many", "held", "else", "dead", "night")
 
 @dataclass
 class Run:
-    """A dispatcher with a stand-in for each channel, and when (monotonic seconds) each message came."""
+    """A dispatcher with a stand-in for each channel, and when (monotonic seconds) each message arrived."""
 
     one: Rig
     hooks: dict[str, Webhook]
@@ -52,7 +52,7 @@ class Run:
         return self.one.clock.monotonic() - self.begun
 
     async def look(self, seconds: float, names: Iterable[str] | None = None) -> None:
-        """Let time pass, then let these channels look (None: all)."""
+        """Advance time, then let these channels (None: all) send."""
         self.one.clock.advance(seconds)
         await self.one.turn(names)
         for name, hook in self.hooks.items():
@@ -60,11 +60,11 @@ class Run:
             known += [(self.passed, str(request.json["event"])) for request in hook.requests[len(known) :]]
 
     def taken(self, name: str) -> list[float]:
-        """When the service took a message."""
+        """Return when the service accepted a message."""
         return [at for at, _ in self.came[name]]
 
     async def write(self, name: str, *jobs: str, batch: str | None = None) -> None:
-        """Jobs that end now, told on one channel."""
+        """Write jobs that end now, with alerts on one channel."""
         clock = self.one.clock
 
         def work(tx: Any) -> None:
@@ -105,7 +105,7 @@ async def running(folder: Path) -> AsyncIterator[Run]:
 
 
 def seeds(count: int) -> Iterator[Any]:
-    """A few runs in the quick suite, the others in the long one."""
+    """Return a few seeds in the quick suite, the others in the long one."""
     for step in STEPS:
         for seed in range(count):
             quick = seed == 0 and step in {-90 * MINUTE, 365 * DAY}
@@ -143,7 +143,7 @@ async def write_all(run: Run) -> None:
 
 
 async def until(run: Run, end: float, at: float, step: float, names: Iterable[str] | None = None) -> None:
-    """Let time pass up to `end`, and set the wall clock at `at`."""
+    """Advance time to `end`, and set the wall clock at `at`."""
     while run.passed < end:
         if run.passed <= at < run.passed + LOOK:
             before = at - run.passed
@@ -155,7 +155,7 @@ async def until(run: Run, end: float, at: float, step: float, names: Iterable[st
 
 
 def judge_the_quick_ones(run: Run) -> None:
-    """All but what is given up and what waits for the morning have come, in time and once."""
+    """Check that all alerts except expired ones and those held until morning arrived in time and once."""
     down = [when for when in run.taken("down") if when > DOWN]
     assert len(down) == 2
     assert max(down) <= DOWN + 80 + 3 * LOOK

@@ -1,8 +1,8 @@
-"""A failure has an owner: an error is raised at every `await` and every call of the store that a daemon passes
-while it looks, lists, reads the feed, claims, sends, records, discovers and is called back.
+"""Every failure has an owner: an error is raised at every `await` and every call of the store that a daemon passes
+while it polls, lists, reads the feed, claims, sends, records, discovers and gets callbacks.
 
-The places are found in the code (`tests.support.probing`). Each run is a whole daemon in time that jumps
-(`tests.support.defects`, which says what must hold after it). `make faults` tries every place in every way; the
+The places are found in the code (`tests.support.probing`). Each run is a complete daemon in time that jumps
+(`tests.support.defects`, which defines what must hold after it). `make faults` tries every place in every way; the
 other runs draw from them.
 """
 
@@ -20,13 +20,13 @@ import pytest
 _SHARDS = 8
 _QUICK = 2
 _AGAIN = 1000
-"""More often than a place is passed."""
+"""More often than any place is passed."""
 
 Wanted = dict[str, Any]
 
 
 class Runs:
-    """A process that makes one run after the other; it takes long to begin."""
+    """A process that makes one run after the other, since it starts slowly."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -38,7 +38,7 @@ class Runs:
         )
 
     def make(self, wanted: Wanted | None) -> dict[str, Any]:
-        """What became of a run with this fault."""
+        """Return the result of a run with this fault."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(wanted) + "\n")
@@ -59,7 +59,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
 @pytest.fixture(scope="module")
 def faults(runs: Runs) -> list[list[Wanted]]:
-    """For each place that a run without errors passes, the ways in which it can fail."""
+    """Return the ways to fail for each place that a run without errors passes."""
     run = runs.make(None)
     assert run["violations"] == []
     rng = random.Random(8)
@@ -73,8 +73,8 @@ def faults(runs: Runs) -> list[list[Wanted]]:
 
 
 def _may_fail_late(site: str, kind: str) -> bool:
-    """Whether an error can come when the work is done: a commit taken for failed, a message that was sent. What
-    other calls hand over (a permit, a lock) cannot come with an error."""
+    """Whether an error can be raised after the work is done: a commit that seems to have failed, a message that
+    was sent. Other calls return something (a permit, a lock), so they cannot also raise."""
     return kind in ("store", "bare") or site.startswith("daemon/notify/")
 
 
@@ -109,7 +109,7 @@ def test_an_error_at_a_few_places_is_owned(runs: Runs, faults: list[list[Wanted]
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("shard", range(_SHARDS))
 def test_an_error_at_every_place_is_owned(runs: Runs, faults: list[list[Wanted]], shard: int) -> None:
-    """Each place once, in a way that is drawn; with EVERY_FAULT=1 in every way (`make faults`)."""
+    """Each place once, in a random way; with EVERY_FAULT=1 in every way (`make faults`)."""
     places, rng = faults[shard::_SHARDS], random.Random(shard)
     every = bool(os.environ.get("EVERY_FAULT"))
     _try(runs, [way for ways in places for way in (ways if every else [rng.choice(ways)])])

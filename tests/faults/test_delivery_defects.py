@@ -1,5 +1,5 @@
-"""An error of wrapd's own at every call of the way out of the outbox: the other alerts go on, the one that is hit
-is sent or told to be dead, and nothing stays `sending`. The calls are those that there are, not a list."""
+"""An error of wrapd's own at every call on the path out of the outbox: other alerts are sent, the affected one is
+sent or reported dead, and nothing stays `sending`. The calls are found in the code, not listed."""
 
 import asyncio
 import inspect
@@ -24,11 +24,11 @@ SENT, DEAD = DeliveryStatus.SENT, DeliveryStatus.DEAD
 QUICK = {"claim", "finish", "_send", "_record", "rescue"}
 """Calls that the quick suite tries too."""
 READS = {"attempts", "attempts_of", "list", "page", "get", "counts"}
-"""For people, not for the way out."""
+"""Reads for people, not on the path out."""
 
 
 def calls() -> Iterator[tuple[Any, str]]:
-    """Every call that a lane makes."""
+    """Return every call that a lane makes."""
     for name, _ in inspect.getmembers(Outbox, inspect.isfunction):
         if not name.startswith("_") and name not in READS:
             yield Outbox, name
@@ -47,7 +47,7 @@ def calls() -> Iterator[tuple[Any, str]]:
 
 
 class Faults:
-    """Raises at some of the calls of a function, counted from the moment it is put in."""
+    """Raises at some of the calls of a function, counted from the installation."""
 
     def __init__(self, whole: Callable[..., Any], error: Exception, hit: Callable[[int], bool]) -> None:
         self.whole, self.error, self.hit = whole, error, hit
@@ -87,7 +87,7 @@ async def settle(one: Rig, seconds: float, step: float = 5.0) -> None:
 async def test_an_error_at_any_call_hits_one_and_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exception
 ) -> None:
-    """At the first three calls, on one channel that is refused for a while and has a digest, one that works."""
+    """At the first three calls; one channel is refused for a while and has a digest, one works."""
     faults = Faults(getattr(owner, name), error, lambda count: count <= 3)
     plans = {"a": ChannelPlan(digest_above=2, digest_window=10, fallback=ChannelName("b"), fallback_after=30)}
     with Webhook() as hook, Webhook() as other:
@@ -126,7 +126,7 @@ async def test_one_that_trips_a_defect_each_time_is_dead_and_told_and_the_others
             assert one.statuses("a")[1:] == [SENT] * 3
             await settle(one, 60)
             row = one.rows("a")[0]
-            if where == "compose":  # the plainest form went out
+            if where == "compose":  # sent in the plainest form
                 assert row.status is SENT
             else:
                 assert (row.status, row.defects) == (DEAD, 4)
@@ -155,7 +155,7 @@ async def test_one_that_dies_of_defects_is_told_elsewhere(
 
 
 def break_for(monkeypatch: pytest.MonkeyPatch, where: str, delivery: int) -> None:
-    """Let one delivery trip a defect."""
+    """Have one delivery raise a defect."""
     owner: Any
     owner, name = {
         "claim": (claim_one, "delivery_of"),

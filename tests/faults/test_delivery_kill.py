@@ -1,5 +1,5 @@
 """`kill -9` at each step of a send, alone and in a digest, to a webhook and to a group bot: never lost, repeated
-only where nobody could know whether it had arrived, and then marked."""
+only where the arrival is unknown, and then marked."""
 
 import os
 import signal
@@ -28,21 +28,21 @@ from tests.support.webhook import Answer, Received, Webhook
 
 CHANNEL = ChannelName("team")
 UNKNOWN = ("before", "during", "after", "record")
-"""Steps at which the next start finds a send begun and not ended."""
+"""Steps after which the next start finds a send begun and not ended."""
 ARRIVED = ("during", "after", "record", "recorded")
-"""Steps at which the service had the message already."""
+"""Steps at which the service already had the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A service, and how to see whom a message tells of and whether it says that it may be a repeat."""
+    """A service, with readers for the jobs in a message and its mark as a possible repeat."""
 
     url: str
     stand: Webhook
     hang: Callable[[], None]
 
     def told(self, received: Received, jobs: Sequence[str]) -> list[str]:
-        """The jobs that a message names."""
+        """Return the jobs that a message names."""
         return [job for job in jobs if job.encode() in received.body]
 
     def marked(self, received: Received) -> bool:
@@ -82,7 +82,7 @@ auth = {{ method = "aksk", access_key = "a-key-of-tests", secret_key = "a-secret
 
 
 def seed(folder: Path, jobs: Sequence[str]) -> None:
-    """Videos that are ready; nobody has been told."""
+    """Write finished videos that are not alerted yet."""
     clock = SystemClock()
     store = Store.open(url_of(folder / "wrapd.db"), clock=clock)
     try:
@@ -103,7 +103,7 @@ def _ends(tx: Transaction, job: str, clock: SystemClock) -> None:
 
 
 def die_at(step: str, daemon: DaemonProcess, post: Post) -> None:
-    """Run the daemon until it ends at `step`."""
+    """Run the daemon until it dies at `step`."""
     if step == "during":
         post.hang()
         daemon.start()

@@ -1,5 +1,5 @@
 """All faults of the simulator, one after the other, while 50 jobs run to their ends: each end is recorded once,
-each alert arrives, and the log tells what happened without a secret in it."""
+each alert arrives, and the log reports the events without a secret."""
 
 import asyncio
 from collections import Counter
@@ -17,12 +17,12 @@ from tests.support.process import DaemonProcess, project_toml
 from tests.support.webhook import Webhook
 
 JOBS = 48
-"""Besides these, two are kept from ending until all faults are over: one in production, one frozen."""
+"""In addition to these, two jobs end only after all faults: one in production, one frozen."""
 GHOST = "never-made"
-"""A job that the service does not know: some faults concern only those."""
+"""A job unknown to the service: some faults concern only such jobs."""
 ON_QUERIES = [name for name, fault in OFFERED.items() if "show" in fault.operations]
-"""All but those of the list operation alone: here the daemon asks singly, so that each fault hits. Lists have
-tests of their own (tests/contract/test_watch_feed.py, test_watch_lists.py)."""
+"""All faults except those of the list operation: here the daemon polls singly, so that each fault hits. Lists have
+their own tests (tests/contract/test_watch_feed.py, test_watch_lists.py)."""
 EACH = 1.0
 """Seconds for which each fault acts."""
 ENDS = {"SUCCEED": "succeeded", "FAILED": "failed", "CANCELED": "canceled"}
@@ -34,7 +34,7 @@ async def test_every_fault_in_turn_loses_nothing(tmp_path: Path) -> None:
     with Webhook() as hook, ExitStack() as stack:
         async with Simulator(SimSettings(seed=3, show_rate=None)) as sim:
             daemon = stack.enter_context(DaemonProcess(tmp_path, _config(sim, hook)))
-            whole = 4 * EACH * len(ON_QUERIES)  # some faults keep the daemon waiting: jobs must end until the last
+            whole = 4 * EACH * len(ON_QUERIES)  # some faults make the daemon wait: jobs must end until the last
             ids: dict[str, list[str]] = {"avatar": [], "photo": []}
             for number in range(JOBS):
                 kind = "photo" if number % 3 == 0 else "avatar"
@@ -86,15 +86,15 @@ url = "{hook.url()}"
 
 
 def _life(number: int, whole: float) -> list[tuple[str, float | None]]:
-    """A life that ends somewhere in the run, one after the other."""
+    """Return a timeline that ends at its place in the run; the ends follow one another."""
     end = ["SUCCEED", "SUCCEED", "FAILED", "SUCCEED", "CANCELED"][number % 5]
     length = max(3.0, whole * (number + 1) / JOBS)
     return [("WAITING", length * 0.3), ("PROCESSING", length * 0.7), (end, None)]
 
 
 async def _play_faults(sim: Simulator) -> None:
-    """Let each fault act on the queries for a moment, then let the daemon find back. A refused key hits twice
-    only, as a passing fault does: refused for longer, the daemon rightly waits for minutes."""
+    """Let each fault act on the queries for a moment, then let the daemon recover. A refused key hits only twice,
+    as a passing fault does: if refused for longer, the daemon rightly waits for minutes."""
     for name in ON_QUERIES:
         number = sim.fault(
             name,
@@ -111,7 +111,7 @@ async def _play_faults(sim: Simulator) -> None:
 
 
 def _hits(sim: Simulator, number: int) -> int | None:
-    """How often the fault hit; None once it is used up."""
+    """Return how often the fault hit; None once it is used up."""
     return next((fault["hits"] for fault in sim.faults() if fault["id"] == number), None)
 
 

@@ -1,5 +1,5 @@
-"""`kill -9` at random moments: what the API showed long enough is recorded, each end is recorded once, every alert
-arrives, and only a send that was under way at a kill is repeated, and marked so."""
+"""`kill -9` at random moments: every state that the API showed long enough is recorded, each end once, and every
+alert arrives. Only a send under way at a kill is repeated, and marked as a repeat."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ ENDS = {"SUCCEED": "succeeded", "FAILED": "failed", "CANCELED": "canceled"}
 
 @dataclass(frozen=True)
 class Up:
-    """A stretch of time in which the daemon ran."""
+    """A period in which the daemon ran."""
 
     begun: datetime
     ended: datetime
@@ -74,7 +74,7 @@ url = "{hook.url()}"
 
 
 def _lives(rng: random.Random, *, over: float) -> list[list[tuple[str, float | None]]]:
-    """Lives that end, spread over the whole run; some freeze and thaw."""
+    """Return timelines whose ends are spread over the run; some freeze and thaw."""
     lives: list[list[tuple[str, float | None]]] = []
     for number in range(JOBS):
         whole = max(6.0, over * (number + 1) / JOBS)
@@ -88,7 +88,7 @@ def _lives(rng: random.Random, *, over: float) -> list[list[tuple[str, float | N
 
 
 async def _run_and_kill(daemon: DaemonProcess, sim: Simulator, rng: random.Random) -> list[datetime]:
-    """Start and kill again and again: in the midst of a start, and after some time of work."""
+    """Start and kill again and again, both during start-up and after some work."""
     kills = []
     for _ in range(KILLS):
         daemon.start()
@@ -147,7 +147,7 @@ class _Step:
 
 
 def _steps(history: list[dict[str, str]]) -> list[_Step]:
-    """The states with their beginnings; the same state twice in a row is one."""
+    """Return the states with their beginnings, merging repeated states."""
     steps: list[_Step] = []
     for entry in history:
         if not steps or steps[-1].state != entry["state"]:

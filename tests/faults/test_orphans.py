@@ -1,5 +1,5 @@
-"""A project or channel that leaves the config while rows of it wait: the operators are told once, and a command
-moves the rows while the daemon runs. Nothing is lost or told twice."""
+"""A project or channel leaves the config while it has rows waiting: the operators are alerted once, and a command
+moves the rows while the daemon runs. Nothing is lost or sent twice."""
 
 import asyncio
 from collections import Counter
@@ -34,18 +34,18 @@ def head(operators: str = "ops") -> str:
 
 
 def told(hook: Webhook) -> list[tuple[str, str]]:
-    """What the operators were told is orphaned."""
+    """Return what the operators' alerts call orphaned."""
     heard = [each.json for each in list(hook.requests)]
     return [(each["project"], each["held_channel"]) for each in heard if each["event"] == "orphaned"]
 
 
 async def looked(it: Live) -> None:
-    """Have the daemon look now, and the operators' lane send what came of it."""
+    """Run the daemon's check now, and send its alerts to the operators."""
     await it.service._orphans.tick()
 
 
 async def move_jobs(it: Live, old: str, new: str, routing: Routing) -> MovedJobs:
-    """As the command does it beside the daemon."""
+    """Move jobs as the command does alongside the daemon."""
     at, names = it.service.clock.now(), (ProjectName(old), ProjectName(new))
     return await it.service.store.write(lambda tx: commands.move_jobs(tx, *names, at=at, routing=routing))
 
@@ -69,10 +69,10 @@ async def test_a_project_that_leaves_is_told_once_for_each_time(tmp_path: Path, 
                 for _ in range(5):
                     await it.reload(one)
                     await looked(it)
-                await it.reload(both)  # it comes and goes before anybody looks
+                await it.reload(both)  # added and removed before the next check
             await it.reload(one)
             await it.came(hook, 4)
-        async with live(tmp_path, one) as it:  # a restart is no news
+        async with live(tmp_path, one) as it:  # a restart does not repeat the alert
             await looked(it)
             await looked(it)
             assert told(hook) == [("old", None)] * 4
@@ -90,7 +90,7 @@ async def test_renamed_project_its_jobs_are_moved_and_told_once(tmp_path: Path, 
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
             await it.reload(head() + project(sim) + to(hook) + to(ops, "ops"))
             await it.until("the operators hear", lambda: told(ops) == [("old", None)])
-            moved = await move_jobs(it, "old", "main", it.service.plan.routing)
+            moved = await move_jobs(it, "old", "main", it.service.spec.routing)
             assert (moved.moved, moved.active) == (3, 3)
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
             for job in jobs:
@@ -107,7 +107,7 @@ async def test_jobs_of_a_project_that_is_still_asked_about_are_moved(tmp_path: P
         async with live(tmp_path, BASE + project(sim) + project(sim, "old") + to(hook)) as it:
             await it.track(*jobs, project="old")
             await it.until("all are asked", lambda: all(it.polled(job) for job in jobs))
-            await move_jobs(it, "old", "main", it.service.plan.routing)
+            await move_jobs(it, "old", "main", it.service.spec.routing)
             old, new = (it.service.scope.pollers[name].agenda for name in (OLD, MAIN))
             await it.until("they have changed hands", lambda: (len(old), len(new)) == (0, 3))
             assert await it.service.store.read_async(lambda tx: tx.orphans.count(_known("main", "old"))) == []
@@ -125,7 +125,7 @@ def _known(*projects: str) -> dict[What, tuple[str, ...]]:
 async def test_an_answer_that_is_under_way_while_its_job_is_moved_is_not_recorded(
     tmp_path: Path, sim: Simulator
 ) -> None:
-    """The old project's service says that the job has ended; the new one's knows that it runs."""
+    """The old project's service says that the job has ended; the new one's says that it still runs."""
     [job] = sim.create_jobs(timeline=[("SUCCEED", None)])
     async with Simulator(SimSettings(seed=1, show_rate=None, write_rate=None)) as other:
         other.create_jobs(job_id=job, timeline=RUNS)
@@ -144,7 +144,7 @@ async def test_an_answer_that_is_under_way_while_its_job_is_moved_is_not_recorde
                 await it.track(job, project="old")
                 async with asyncio.timeout(30):
                     await asked.wait()
-                await move_jobs(it, "old", "main", it.service.plan.routing)
+                await move_jobs(it, "old", "main", it.service.spec.routing)
                 gate.set()
                 await it.until("the other project asks", lambda: it.polled(job))
                 await it.service.scope.pollers[OLD].idle()
@@ -166,7 +166,7 @@ async def test_renamed_channel_its_held_alerts_are_moved_and_told_once(tmp_path:
             await it.until("it is held", lambda: it.statuses()["held"] >= 1 and len(it.deliveries()) >= 6)
             await it.reload(head() + project(sim) + to(hook) + to(ops, "ops"))
             await it.until("the operators hear", lambda: told(ops) == [(None, "gone")])
-            moved = await move_alerts(it, "gone", "hook", it.service.plan.routing)
+            moved = await move_alerts(it, "gone", "hook", it.service.spec.routing)
             assert moved == MovedDeliveries(moved=3, twins=0, sending=0)
             await it.came(hook, 3)
             await looked(it)

@@ -1,4 +1,4 @@
-"""Each failure has an owner, also where nobody awaits what fails, and where it comes back each time."""
+"""Every failure has an owner, even where the failing task is not awaited, and where it fails every time."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ProjectName
 from daemon.store import Jobs, Store, TrackResult
@@ -63,7 +63,7 @@ async def test_the_operators_hear_of_what_nobody_awaits_and_of_what_always_break
         config = tmp_path / "wrapd.toml"
         config.write_text(_CONFIG.format(url=hook.url()))
         config.chmod(0o600)
-        service = Daemon(plan=load_plan(config)[0], clock=SystemClock(), rng=random.Random(1))
+        service = Daemon(spec=load_spec(config)[0], clock=SystemClock(), rng=random.Random(1))
         await service.start()
         try:
             breaks(monkeypatch)
@@ -80,7 +80,7 @@ def defects(it: Rig) -> float:
 
 
 async def ends(it: Rig, job: str) -> None:
-    """The job's end is told."""
+    """Check that the job's end is alerted."""
     it.sim.set_state(job, "SUCCEED")
     await it.run(30.0)
     assert told_ends(it) == {it.job(job).id: 1}

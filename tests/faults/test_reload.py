@@ -1,5 +1,5 @@
-"""A changed config while the daemon runs: what is taken over at once, what goes on as if nothing had happened, and
-what becomes of a config with a fault."""
+"""Config changes while the daemon runs: what is applied at once, what goes on undisturbed, and how a faulty config
+is handled."""
 
 import asyncio
 import threading
@@ -28,14 +28,14 @@ async def test_a_config_with_a_fault_changes_nothing_and_is_told_once(tmp_path: 
     with Webhook() as hook:
         good = BASE + project(sim) + to(hook)
         async with live(tmp_path, good) as it:
-            plan, poller, lane = it.service.plan, it.service.scope.pollers[MAIN], it.lane()
+            plan, poller, lane = it.service.spec, it.service.scope.pollers[MAIN], it.lane()
             for _ in range(3):
                 refused = await it.reload(good + 'digest_abov = 3\nurl_ = "x"\n')
             assert not refused.ok
             assert any(
                 "channels.hook.digest_abov" in fault and "digest_above" in fault for fault in refused.faults
             )
-            assert (it.service.plan, it.service.scope.pollers[MAIN], it.lane()) == (plan, poller, lane)
+            assert (it.service.spec, it.service.scope.pollers[MAIN], it.lane()) == (plan, poller, lane)
             assert it.metric("wrapd_config_last_reload_successful") == 0
             assert it.metric("wrapd_config_reloads_total", result="refused") == 3
             [told] = await it.came(hook, 1)
@@ -45,7 +45,7 @@ async def test_a_config_with_a_fault_changes_nothing_and_is_told_once(tmp_path: 
             assert "TOML" in (await it.came(hook, 2))[1].json["reason"]
             assert (await it.reload(good)).ok
             assert it.metric("wrapd_config_last_reload_successful") == 1
-            await it.reload("not = [toml")  # after a good one it is news again
+            await it.reload("not = [toml")  # after a good config it is reported again
             await it.came(hook, 3)
             await it.reload(good)
             assert [each.json["event"] for each in hook.requests] == ["config_refused"] * 3
@@ -351,7 +351,7 @@ async def test_what_needs_a_restart_is_said_and_the_rest_is_used(tmp_path: Path,
             assert set(reloaded.needs_restart) == {"web.listen", "database.url", "log.format"}
             assert await _status(address, "a-token-of-tests-2") == 404
             assert await _status(address, "a-token-of-tests-1") == 401
-            assert "other.db" not in it.service.plan.database_url
+            assert "other.db" not in it.service.spec.database_url
             again = await it.reload(changed)
             assert set(again.needs_restart) == {"web.listen", "database.url", "log.format"}
             assert await _status(address, "", path="/healthz", host="wrapd.example.com") == 421

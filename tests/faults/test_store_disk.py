@@ -1,4 +1,4 @@
-"""A full disk, a file size limit, a read-only file or folder: one message, nothing by half, and on it goes."""
+"""A full disk, a file size limit, a read-only file or folder: one message, no partial writes, and recovery."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ async def main(folder):
             if len(refused) == 3:
                 break
     assert refused, "the disk did not fill up"
-    assert all("make room" in text or "look at the disk" in text for text in refused), refused
+    assert all("free some space" in text or "check the disk" in text for text in refused), refused
     ballast.unlink()
     await store.write(lambda tx: track(tx, "after"))
     found = {job.job_id for job in store.read(lambda tx: tx.jobs.list())}
@@ -76,12 +76,12 @@ except DatabaseFault as error:
 
 @contextlib.contextmanager
 def as_ordinary_user() -> Iterator[None]:
-    """Permissions do not bind root: be nobody for a while."""
+    """Become an ordinary user for a while, since permissions do not bind root."""
     if os.geteuid() != 0:
         yield
         return
     known, scripts = migrate.revisions(), migrate.scripts_folder()
-    with pytest.MonkeyPatch.context() as patch:  # the checkout itself may be for its owner alone
+    with pytest.MonkeyPatch.context() as patch:  # the checkout itself may be accessible to its owner only
         patch.setattr(migrate, "revisions", lambda _scripts=None: known)
         patch.setattr(migrate, "scripts_folder", lambda: scripts)
         os.seteuid(65534)
@@ -93,7 +93,7 @@ def as_ordinary_user() -> Iterator[None]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that the ordinary user can reach; pytest's own are for their owner alone."""
+    """Return a folder accessible to the ordinary user; pytest's own are accessible to their owner only."""
     path = Path(tempfile.mkdtemp())
     path.chmod(0o755)
     yield path
@@ -102,7 +102,7 @@ def folder() -> Iterator[Path]:
 
 
 def small_disk(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `code` with a file system of 1 MiB mounted at `folder`, which only it sees."""
+    """Run `code` with a private file system of 1 MiB mounted at `folder`."""
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs the program unshare and the right to mount in a namespace of its own")
@@ -130,7 +130,7 @@ def test_a_full_disk_at_the_start_is_one_message(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert "fault:" in done.stdout
-    assert "make room" in done.stdout
+    assert "free some space" in done.stdout
 
 
 async def test_a_file_size_limit_refuses_and_nothing_is_half_stored(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ async def test_a_file_size_limit_refuses_and_nothing_is_half_stored(tmp_path: Pa
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20_000, hard))
     try:
-        with pytest.raises(StoreFailed, match="look at the disk"):
+        with pytest.raises(StoreFailed, match="check the disk"):
             await store.write(fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -189,7 +189,7 @@ def test_a_backup_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
     try:
-        with pytest.raises(StoreFailed, match="look at the disk"):
+        with pytest.raises(StoreFailed, match="check the disk"):
             backup(url_of(store.path), tmp_path / "copy.db")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

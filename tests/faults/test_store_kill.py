@@ -1,4 +1,4 @@
-"""kill -9 of a writing process: what was answered is stored, nothing by half, and the next start goes on."""
+"""kill -9 of a writing process: acknowledged writes are stored, none partially, and the next start works."""
 
 import contextlib
 import random
@@ -88,13 +88,14 @@ asyncio.run(main())
 
 
 def write_until_killed(url: str, first: int, lines: int) -> set[str]:
-    """The jobs whose end the process said to be stored before it was killed, at `lines` of them or soon after."""
+    """Return the jobs whose end the process reported as stored before it was killed, at `lines` of them or soon
+    after."""
     said = run_until_killed(_WRITE, url, first, lines)
     return {line.strip() for line in said if line.startswith("job-")}
 
 
 def run_until_killed(code: str, url: str, first: int, lines: int) -> list[str]:
-    """The whole lines that the process wrote before it was killed, at `lines` of them or soon after."""
+    """Return the complete lines that the process wrote before it was killed, at `lines` of them or soon after."""
     command = [sys.executable, "-c", code, url, str(first)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]
@@ -123,7 +124,7 @@ def check(path: Path, url: str, said: set[str]) -> None:
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
     raw.close()
-    store = Store.open(url, clock=SystemClock(), daemon=True)  # the lock went with the process
+    store = Store.open(url, clock=SystemClock(), daemon=True)  # the lock was released with the process
     jobs = {job.id: job for job in store.read(lambda tx: tx.jobs.list())}
     assert said <= {job.job_id for job in jobs.values() if job.tracking == "finished"}
     for job in jobs.values():
@@ -164,7 +165,7 @@ def check_groups(url: str, sent: set[int], taken: set[int]) -> int:
     for number, attempts in tries.items():
         for each in attempts:
             groups.setdefault((each.started_at, each.shared, each.outcome), []).append(number)
-    # What one message told of was taken and judged as one.
+    # The deliveries of one message share its outcome.
     assert all(len(numbers) == shared for (_, shared, _), numbers in groups.items())
     under_way = [number for number, row in rows.items() if row.status is DeliveryStatus.SENDING]
     assert sorted(n for (_, _, outcome), ns in groups.items() if outcome is None for n in ns) == sorted(under_way)
@@ -216,7 +217,7 @@ def test_an_upgrade_that_is_killed_changed_nothing_or_all(tmp_path: Path) -> Non
 
 
 def upgrade_until_killed(path: Path, seconds: float) -> None:
-    """Kill the upgrade after so many seconds from its beginning, unless it is done."""
+    """Kill the upgrade this many seconds after its start, unless it is done."""
     command = [sys.executable, "-c", _UPGRADE, url_of(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""Another process holds the write lock: reading goes on, writing waits, and then says so."""
+"""Another process holds the write lock: reads go on, writes wait, then fail with a clear message."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ print("let go", flush=True)
 
 
 class Holder:
-    """A process that holds the write lock until it is told to let go."""
+    """A process that holds the write lock until told to release it."""
 
     def __init__(self, path: Path) -> None:
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A real daemon among strangers: its memory, its probes, its news and its log stay as they were."""
+"""A real daemon among strangers: its memory, probes, alerts and log are not affected."""
 
 import http.client
 import re
@@ -23,15 +23,15 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 TOKEN, KEY = "a-token-of-24-characters", "a-key-of-24-characters-!"
 NEWS = 8
-"""Jobs whose news are timed in each part."""
+"""Jobs in each part whose alerts are timed."""
 PROBES = ("/healthz", "/readyz", "/metrics")
 NOISE = 1.0
-"""Seconds by which news may come later for reasons of a busy machine's own."""
+"""Seconds by which alerts may be later on a busy machine."""
 
 
 @dataclass
 class House:
-    """The daemon, what it watches, and what it says."""
+    """The daemon, the jobs it watches, and its output."""
 
     sim: LiveSim
     hook: Webhook
@@ -41,7 +41,7 @@ class House:
 
     @property
     def memory(self) -> float:
-        """MiB that are in use."""
+        """Return the MiB in use."""
         assert self.daemon._process is not None
         status = Path(f"/proc/{self.daemon._process.pid}/status").read_text(encoding="ascii")
         found = re.search(r"VmRSS:\s+(\d+)", status)
@@ -49,7 +49,7 @@ class House:
         return int(found[1]) / 1024
 
     def news(self) -> list[float]:
-        """End some jobs, one after another: how many seconds until each was told."""
+        """End some jobs, one after another; return the seconds until each alert."""
         took = []
         for _ in range(NEWS):
             job = self.jobs.pop()
@@ -64,7 +64,7 @@ class House:
 
     @contextmanager
     def strangers(self, *what: object) -> Iterator[None]:
-        """Strangers at the door while the block runs, and until they are done."""
+        """Run strangers during the block, and wait until they are done."""
         command = [sys.executable, "-m", "tests.support.strangers", str(self.port), *map(str, what)]
         process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
         try:
@@ -75,13 +75,13 @@ class House:
             process.wait()
 
     def lines_about_strangers(self) -> list[object]:
-        """Everything in the log that is not about the life of a job or of the daemon."""
+        """Return the log lines that are not about the daemon's or a job's usual course."""
         about = [each for each in self.daemon.lines if each["level"] not in ("info", "debug")]
         return [*about, *(raw for raw in self.daemon.raw if not raw.startswith("{"))]
 
 
 class Prober:
-    """Asks for the probes again and again, in a thread; inside a `with`."""
+    """Requests the health probes again and again in a thread, as a context manager."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -99,7 +99,7 @@ class Prober:
         self._thread.join()
 
     def check(self) -> None:
-        """Every probe was answered well, and within a second: but for one in 200, which a busy machine kept."""
+        """Check that every probe succeeded within a second, except for one in 200 to allow for a busy machine."""
         assert not self.wrong
         late = [took for took in self.took if took >= 1]
         assert len(late) <= len(self.took) / 200, late
@@ -124,7 +124,7 @@ class Prober:
 
 @contextmanager
 def a_house(folder: Path, *, jobs: int, more: str = "", limited: bool = False) -> Iterator[House]:
-    """`limited`: the service takes ten requests a second, and the project keeps to it."""
+    """Start the daemon. `limited`: the service allows ten requests a second, and the project keeps to it."""
     with LiveSim(show_rate="documented" if limited else None) as sim, Webhook() as hook:
         config = (
             sim.project(more=more).replace(
@@ -178,7 +178,8 @@ def test_strangers_cost_nobody_anything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("auth", list(CallbackAuth))
 def test_made_up_callbacks_hold_up_no_real_job(tmp_path: Path, auth: CallbackAuth) -> None:
-    """Somebody with one genuine address may name any ids: they are asked about with what is left over."""
+    """A stranger who knows one genuine callback URL can name any ids: they are queried with the remaining
+    budget."""
     more = f'callback = {{ auth = "{auth}", key = "{KEY}", track_unknown = true }}'
     with a_house(tmp_path, jobs=NEWS * 4, more=more, limited=True) as house:
         quiet = house.news()

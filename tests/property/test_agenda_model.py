@@ -1,4 +1,5 @@
-"""The agenda against a plain model: whatever is put, dropped and taken, the most overdue job comes first."""
+"""The agenda compared with a plain model: whatever is added, removed and taken, the most overdue job comes
+first."""
 
 from hypothesis import given
 from hypothesis import strategies as st

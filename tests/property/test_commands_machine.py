@@ -1,5 +1,5 @@
-"""All doors by which jobs come and go, in any order: people, tools, the service's list, callbacks, ends, kinds
-that are found. What each of them may do holds whatever the others did."""
+"""All ways in which jobs are added and removed, in any order: people, tools, the service's list, callbacks, ends,
+found kinds. Each one's rules hold whatever the others did."""
 
 from functools import partial
 from itertools import count
@@ -31,7 +31,7 @@ class Doors(RuleBasedStateMachine):
         self.now = 0.0
         self.ends: dict[JobId, int] = {}
         self.named: set[JobId] = set()
-        """Jobs that somebody but callbacks named, or that the service confirmed."""
+        """Jobs that a source other than callbacks named, or that the service confirmed."""
 
     def row(self, job_id: JobId) -> JobRow | None:
         return next(iter(self.store.read(lambda tx: tx.jobs.find(job_id, PROJECT))), None)

@@ -1,5 +1,5 @@
-"""Every value of a config is checked as the part that uses it would check it: what stands there is accepted
-or named (`config check` ends with 0 or 3), what is accepted can be used, and no password is repeated."""
+"""Every value of a config is checked like the part that uses it does: it is accepted or named as a fault (`config
+check` ends with 0 or 3), accepted values can be used, and no password is repeated."""
 
 import contextlib
 import copy
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.build import build_plan, check_config
+from daemon.build import build_spec, check_config
 from daemon.clock import ManualClock
 from daemon.config.faults import spell
 from daemon.domain.events import JOB_EVENTS, Event
@@ -177,9 +177,9 @@ HOSTILE: list[Any] = [
     *NUMBERS,
     *SHAPES,
 ]
-"""What people, tools and enemies write."""
+"""Values that people, tools and attackers write."""
 MORE = ("proxy", "ca_file", "templates", "fallback", "nonsense", "", "é", "a.b", "x" * 300)
-"""Keys that are put somewhere as well."""
+"""Additional keys."""
 ENVIRON = {"GIVEN": f"http://u:{CANARY}@proxy:1", "BROKEN": f"http://u:{CANARY}@[::1", "HOME": "/nonexistent"}
 
 
@@ -198,7 +198,7 @@ PLACES = list(places(WHOLE))
 
 
 def changed(*changes: tuple[tuple[str | int, ...], Any]) -> dict[str, Any]:
-    """The whole config with other values at these places."""
+    """Return the config with other values at these places."""
     tree = copy.deepcopy(WHOLE)
     for place, value in changes:
         *way, last = place
@@ -206,14 +206,14 @@ def changed(*changes: tuple[tuple[str | int, ...], Any]) -> dict[str, Any]:
         try:
             for step in way:
                 inner = inner[step]
-            inner[last] = copy.deepcopy(value)  # one value may be put in at two places, into itself too
+            inner[last] = copy.deepcopy(value)  # one value may be put in at two places, even into itself
         except (KeyError, IndexError, TypeError):
-            continue  # an earlier change took it away
+            continue  # an earlier change removed it
     return tree
 
 
 def use(tree: dict[str, Any], environ: dict[str, str]) -> str:
-    """Check a config; what is accepted is used as the daemon uses it. The faults, '' where there is none."""
+    """Check a config; use it as the daemon does if accepted. Return the faults, '' if there are none."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "wrapd.toml"
         path.write_text(dump(tree))
@@ -221,7 +221,7 @@ def use(tree: dict[str, Any], environ: dict[str, str]) -> str:
             config, warnings = check_config(path, environ)
         except ConfigFault as error:
             return str(error)
-        plan = build_plan(config, environ)
+        plan = build_spec(config, environ)
         clock = ManualClock(datetime(2026, 3, 29, 1, 30, tzinfo=UTC))
         for project in plan.projects:
             for url in (project.api_url, project.iam_url):

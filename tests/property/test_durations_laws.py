@@ -1,4 +1,4 @@
-"""Any law keeps its arithmetic, and any jobs give a law."""
+"""Any distribution keeps its arithmetic, and any jobs yield a distribution."""
 
 import math
 

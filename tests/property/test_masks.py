@@ -1,4 +1,4 @@
-"""No secret leaves, in any form in which it travels, cut by anybody, however hostile it is."""
+"""No secret leaks, in any encoding, wherever it is cut, however hostile it is."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""The plan keeps its rails whatever the job does."""
+"""The plan stays within its limits, whatever the job does."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,8 @@
-"""The end of a batch, over any order of jobs that join, leave, end, are taken up again, and of time that passes.
+"""The end of a batch, over any order of jobs joining, leaving, ending and being taken up again, and of time
+passing.
 
-Each time a batch comes to rest with all its jobs ended, and has other jobs than it was last told of, exactly one
-`batch_finished` goes out; none goes out in any other case.
+Each time a batch settles with all its jobs ended, and with other jobs than last announced, exactly one
+`batch_finished` is sent. None is sent otherwise.
 """
 
 import shutil
@@ -36,7 +37,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.told: dict[str, list[Members]] = {"spring": [], "summer": []}
         self.expected: dict[str, list[Members]] = {"spring": [], "summer": []}
 
-    # What happens
+    # Actions
 
     @rule(job=JOBS, batch=st.none() | BATCHES)
     def track(self, job: str, batch: str | None) -> None:
@@ -69,7 +70,7 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 5, 11]))
     def wait(self, seconds: int) -> None:
-        """Time passes, and what is due is sent: only what has been at rest for long enough."""
+        """Let time pass and send what is due: only what has settled for long enough."""
         self.now += timedelta(seconds=seconds)
         for batch in self.told:
             self.expect(batch)
@@ -85,14 +86,14 @@ class BatchMachine(RuleBasedStateMachine):
     # The model
 
     def members(self, batch: str) -> tuple[Members, bool]:
-        """The jobs of a batch, and whether there are any, none goes on, and people did not stop them all."""
+        """The jobs of a batch, and whether there are any, none is active, and people did not stop them all."""
         rows = self.store.read(lambda tx: tx.jobs.list(batch=batch))
         over = all(row.tracking is not Tracking.ACTIVE for row in rows)
         stopped = all(row.tracking is Tracking.STOPPED for row in rows)
         return frozenset((row.job_id, row.episode) for row in rows), over and not stopped
 
     def expect(self, batch: str) -> None:
-        """At rest for long enough, with other jobs than were told of: that is told now."""
+        """Settled for long enough, with other jobs than announced: it is announced now."""
         waiting = [
             row
             for row in self.store.read(lambda tx: tx.outbox.list(channel=A))

@@ -1,4 +1,4 @@
-"""Whatever two projects and two channels hold: a move loses nothing, tells nothing twice, and says what it did."""
+"""Whatever two projects and two channels hold: a move loses nothing, repeats nothing, and reports what it did."""
 
 import tempfile
 from collections import Counter
@@ -68,7 +68,7 @@ def test_moved_jobs_are_all_there_and_their_batches_are_told_once(jobs: list[tup
         assert moved.moved + moved.stay == sum(row.project == OLD for row in before.values())
         assert moved.stay == len(stay)
         assert set(moved.twins) == {after[row].job_id for row in stay}
-        # Nothing that was told is told anew: each channel hears of the same jobs of a batch once.
+        # Nothing that was announced is announced again: each channel gets one end of a batch with the same jobs.
         rows = store.read(lambda tx: tx.outbox.list())
         assert {row.id for row in told} <= {row.id for row in rows}
         new = [row for row in rows if row.id not in {each.id for each in told}]

@@ -1,9 +1,9 @@
-"""The outbox against a plain model of it, over any order of events, sends (of one or of many together), quiet
-hours, diversions, cancellations, revivals, repeats, crashes and steps of the clock.
+"""The outbox against a plain model, over any order of events, sends (one delivery or many together), quiet hours,
+diversions, cancellations, revivals, resends, crashes and steps of the clock.
 
-The model keeps the deliveries in a list and finds the next one by looking at all of them; the store must agree at
-every step. Beside that: nothing is lost, nothing that was sent is sent again unless somebody asks for it, doubtful
-ones are marked, and order holds for each job and channel.
+The model keeps the deliveries in a list and finds the next one by examining all of them; the store must agree at
+every step. In addition: nothing is lost, nothing is sent again unless requested, doubtful sends are marked, and
+each job's order is kept on each channel.
 """
 
 import math
@@ -31,7 +31,7 @@ from tests.support.store import NOW, A, B, open_store, record, track
 
 UNSENT = {"pending", "sending", "held"}
 C = ChannelName("c")
-"""Only told what the others cannot be."""
+"""Used only when the other channels fail."""
 ALL = (A, B, C)
 CHANNELS = st.sampled_from([A, A, B, C])
 WINDOW = 60.0
@@ -40,15 +40,15 @@ JOBS = st.integers(0, 1)
 KINDS = st.sampled_from(AttemptOutcome)
 WAITS = st.sampled_from([1, 60, 3600])
 ALERTS = st.sampled_from([Event.PROJECT_DOWN, Event.PROJECT_RECOVERED, Event.DEFECT])
-"""Two that come and go, and one that is always told at once."""
+"""Two recurring events, and one that is always sent at once."""
 MOVES = st.lists(st.tuples(JOBS, st.sampled_from([0, 3, 600]), st.booleans()), min_size=1, max_size=4)
-"""Of which job, due after how many seconds, and whether in quiet hours."""
+"""Which job, due after how many seconds, and whether in quiet hours."""
 HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night(Routing):
-    """Everything goes to A and B; A hears nothing before `until`."""
+    """Everything goes to A and B; A is quiet until `until`."""
 
     until: datetime | None
 
@@ -63,8 +63,8 @@ def night(until: datetime | None) -> Night:
 
 @dataclass(slots=True)
 class Row:
-    """A delivery in the model. `line` is what it must keep its order in; `outcomes` are those of its attempts;
-    `repeats` is the row id that it tells again."""
+    """A delivery in the model. `line` is the line whose order it keeps; `outcomes` are those of its attempts;
+    `repeats` is the row id that it resends."""
 
     id: int
     key: str
@@ -99,7 +99,7 @@ class Row:
 class OutboxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        # In memory where there is such a folder: thousands of transactions.
+        # In memory if there is such a folder: this runs thousands of transactions.
         shm = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
         self.store = open_store(self.folder)
@@ -114,7 +114,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.jobs = self.store.write_now(lambda tx: [track(tx, f"job-{n}") for n in range(2)])
         self.freeze_and_thaw(moves)
 
-    # What happens to jobs and projects
+    # Actions of jobs and projects
 
     @rule(moves=MOVES)
     def freeze_and_thaw(self, moves: list[tuple[int, int, bool]]) -> None:
@@ -154,7 +154,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 kept = row.held_until is not None and row.held_until > self.now
                 row.due_at = row.due_at if kept else min(row.due_at, self.now)
 
-    # What the dispatcher does
+    # Actions of the dispatcher
 
     @rule(channel=CHANNELS, apart=st.booleans())
     def claim(self, channel: str, apart: bool) -> None:
@@ -300,12 +300,12 @@ class OutboxMachine(RuleBasedStateMachine):
         for row in sending:
             row.status, row.due_at, row.doubtful = "pending", self.now, True
             row.outcomes.append("unknown")
-        for number, row in self.stored().items():  # what was written later than now shows a clock set back
+        for number, row in self.stored().items():  # something written later than now shows a clock set back
             assert row.due_at <= self.rows[number].due_at
             self.rows[number].due_at = row.due_at
-        # The claims stay: a finish for an attempt before the crash must change nothing.
+        # The claims stay: finishing an attempt of before the crash must change nothing.
 
-    # What people and time do
+    # Actions of people and time
 
     @rule(seconds=st.sampled_from([1, 59, 600, HOUR, 10 * HOUR, -HOUR, -3 * HOUR, -48 * HOUR]))
     def time_passes_or_the_clock_is_set_back(self, seconds: int) -> None:
@@ -335,7 +335,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert count == self.free(channel)
 
     def leave(self, rows: Sequence[Row]) -> None:
-        """What has been being sent for so long that nobody can own it is dead before people change it."""
+        """What has been sending for too long to have an owner is dead before people change it."""
         for row in rows:
             if row.status == "sending" and row.begun <= self.now - LONGEST_SEND:
                 row.status, row.doubtful, row.was_given_up = "dead", True, True
@@ -388,7 +388,7 @@ class OutboxMachine(RuleBasedStateMachine):
         row = self.rows[number]
         return row if row.repeats is None else self.rows[row.repeats]
 
-    # What must hold
+    # Invariants
 
     @invariant()
     def store_and_model_agree(self) -> None:
@@ -430,7 +430,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def order_holds(self) -> None:
-        """Of two alerts in one line the later one is not sent before the earlier, unless that was given up."""
+        """Of two alerts in one line, the later is not sent before the earlier unless that one was given up."""
         for number, row in self.rows.items():
             if row.status == "sent":
                 earlier = [o for o in self.rows.values() if self.before(o, row)]
@@ -454,7 +454,7 @@ class OutboxMachine(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def nothing_is_stuck(self) -> None:
-        """With a service that takes everything, everything is sent in the end."""
+        """With a service that accepts everything, everything is sent eventually."""
         for _ in range(2 * len(self.rows) + 8 + self.hours_kept()):
             self.now += timedelta(hours=1)
             for channel in ALL:
@@ -464,7 +464,7 @@ class OutboxMachine(RuleBasedStateMachine):
         assert {row.status for row in self.stored().values()} <= done
 
     def hours_kept(self) -> int:
-        """Hours until the last one is due that is kept for quiet hours: after steps back of the clock many."""
+        """Hours until the last delivery held back for quiet hours is due: many after steps back of the clock."""
         kept = [row.due_at - self.now for row in self.rows.values() if row.is_kept and not self.is_too_far(row)]
         return max([0, *(math.ceil(each / timedelta(hours=1)) for each in kept)])
 
@@ -503,7 +503,7 @@ class OutboxMachine(RuleBasedStateMachine):
             )
 
     def of_group(self, new: DeliveryRow, line: tuple[str, object]) -> tuple[list[datetime], list[Row]]:
-        """When others that come and go with it were told, and those that it replaces; 16 of each event at most."""
+        """Times of related recurring alerts, and the alerts that this one replaces; at most 16 of each event."""
         found: list[Row] = []
         for event in damping.group(new.event):
             same = [
@@ -518,7 +518,7 @@ class OutboxMachine(RuleBasedStateMachine):
         return [row.sent_at or row.due_at for row in found if row not in waiting], waiting
 
     def make_way(self, channel: str, line: tuple[str, object]) -> None:
-        """What only waits for a pause goes out before what does not."""
+        """What waits only for a pause goes out ahead of what does not."""
         for row in self.rows.values():
             waits = row.is_untried and row.held_until is None and damping.group(row.event)
             if waits and (row.channel, row.line) == (channel, line):
@@ -545,7 +545,7 @@ class OutboxMachine(RuleBasedStateMachine):
         return any(row.channel == channel and row.status == "held" for row in self.rows.values())
 
     def ready_together(self, channel: str) -> list[Row]:
-        """The deliveries that may go out in one message now."""
+        """Return the deliveries that may go out in one message now."""
         if self.is_held(channel):
             return []
         rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
@@ -553,7 +553,7 @@ class OutboxMachine(RuleBasedStateMachine):
         return [row for row in ready if all(one in ready for one in rows if self.before(one, row))]
 
     def expected(self, channel: str, *, apart: bool = False) -> Row | None:
-        """The delivery that a claim must take now."""
+        """Return the delivery that a claim must take now."""
         rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
         held = [row for row in rows if row.status == "held"]
         first = [row for row in rows if not any(self.before(other, row) for other in rows)]
@@ -580,13 +580,13 @@ _SETTINGS = settings(
 
 
 class TestOutbox(OutboxMachine.TestCase):
-    """Bounded by examples and their steps, not by time."""
+    """Bounded by the number of examples and steps, not by time."""
 
     settings = settings(_SETTINGS, max_examples=15)
 
 
 class TestOutboxLonger(OutboxMachine.TestCase):
-    """The same, over more."""
+    """The same, with more of them."""
 
     settings = settings(_SETTINGS, max_examples=400)
 

@@ -1,4 +1,4 @@
-"""Tracking many jobs at once comes to what tracking them one by one comes to, whatever is asked."""
+"""Tracking many jobs at once has the same result as tracking them one by one, for any requests."""
 
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def stand(tx: Transaction, project: ProjectName, job_id: JobId, how: str) -> Non
 def test_many_at_once_are_as_one_by_one(
     store: Store, standing: dict[str, str], requests: list[TrackRequest]
 ) -> None:
-    place = next(NUMBERS)  # ids of this example: the file is the same for all
+    place = next(NUMBERS)  # ids of this example, since all share one file
 
     def named(job_id: str) -> JobId:
         return JobId(f"{place}-{job_id}")

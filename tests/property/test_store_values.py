@@ -1,4 +1,4 @@
-"""What goes into the database comes out as it was: any time, any text, any tags."""
+"""Values come out of the database as they went in: any time, any text, any tags."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.support.store import NOW, A, open_store, request
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLY, LATE = datetime(1, 1, 2), datetime(9999, 12, 30)  # noqa: DTZ001 - the zone is drawn
-# What can be written as UTF-8, which is all that a JSON answer can hold.
+# What UTF-8 can express, which is all that a JSON answer can contain.
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=30)
 JSON = st.recursive(
     st.none()
@@ -48,7 +48,7 @@ def test_a_time_is_kept_to_the_microsecond_in_utc(moment: datetime) -> None:
 
 @given(st.integers(-(2**33), 2**33), st.integers(0, 999_999))
 def test_a_time_is_read_to_the_microsecond_around_today(seconds: int, micros: int) -> None:
-    """There the quick way of reading is taken, and left at 1970 and in 2106."""
+    """The limits of the fast way of reading: 1970 and 2106."""
     assert from_stamp(seconds * 1_000_000 + micros) == EPOCH + timedelta(seconds=seconds, microseconds=micros)
 
 

@@ -1,5 +1,5 @@
-"""Whatever an operator writes into a template: reading it gives a template or one fault, rendering it a text or
-one reason, both soon and in little memory."""
+"""Whatever an operator writes into a template: parsing gives a template or one fault, rendering a text or one
+reason, both quickly and in little memory."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ VALUES = {
 
 
 def read(source: str) -> Program | None:
-    """The template; None where it is none. Anything else fails the test."""
+    """Return the template, or None if it is refused. Anything else fails the test."""
     try:
         return SANDBOX.program(source)
     except Wrong as wrong:
@@ -37,7 +37,7 @@ def read(source: str) -> Program | None:
 
 
 def ends(source: str) -> str:
-    """What becomes of it; fails where that takes long."""
+    """Return the result; fail if it takes long."""
     began = time.thread_time()
     program = read(source)
     assert time.thread_time() - began < 3, "reading"
@@ -146,7 +146,7 @@ HOSTILE = {
 
 
 LONG = {"empty turns", "deep lists by name", "copies under names", "long texts under names", "many compared"}
-"""What takes seconds and is of the kind of another one: left to the long tests."""
+"""Variants that take seconds and resemble others: left to the long tests."""
 CASES = [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in HOSTILE]
 
 
@@ -317,7 +317,7 @@ def test_what_is_no_file_is_one_fault_at_once(tmp_path: Path, kind: str) -> None
 
 
 def test_rendering_is_measured_by_its_own_work_and_not_by_the_machines() -> None:
-    """Many threads at once take their time, and none is cut off for it."""
+    """Many threads at once take longer, and none is cut off because of that."""
     program = read("{% for row in rows %}{{ row.name }} {{ row.text|upper }}\n{% endfor %}")
     assert program is not None
     made: list[str] = []

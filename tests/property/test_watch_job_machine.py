@@ -1,5 +1,5 @@
-"""A watched job under any sequence of events: its phases follow each other as they may, and what it says of itself
-agrees with a plain model."""
+"""A watched job under any sequence of events: its phases follow each other as allowed, and its fields agree with a
+plain model."""
 
 from math import inf
 
@@ -36,7 +36,7 @@ class JobMachine(RuleBasedStateMachine):
         self.polls = 0
         self.missing_since: float | None = None
         self.questions: list[float] = []
-        """When callbacks had it asked about."""
+        """When callbacks requested a poll."""
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
@@ -64,7 +64,7 @@ class JobMachine(RuleBasedStateMachine):
         self.job.end_recording()
         self.recording = False
 
-    # When it is asked next
+    # When it is polled next
 
     @rule(due=SECONDS)
     def plan(self, due: float) -> None:
@@ -116,7 +116,7 @@ class JobMachine(RuleBasedStateMachine):
     def set_unlisted(self, *, unlisted: bool) -> None:
         self.job.set_unlisted(unlisted=unlisted)
 
-    # What came of it
+    # Its results
 
     @rule(by=WAYS)
     def answered(self, by: AskedBy) -> None:
@@ -167,7 +167,7 @@ class JobMachine(RuleBasedStateMachine):
         self.job.note_reported(at)
         assert self.job.reported == (at if before is None else max(before, at))
 
-    # What holds at any time
+    # Invariants
 
     @invariant()
     def the_phase_is_what_is_under_way(self) -> None:

@@ -15,7 +15,7 @@ RATES = st.one_of(st.integers(1, 50).map(float), st.floats(0.1, 60.0))
 
 
 def most_in_a_second(times: list[float]) -> int:
-    """The most permits in any closed second; one begins at a permit."""
+    """Return the most permits in any closed second; one starts at a permit."""
     times = sorted(times)
     most = end = 0
     for begin, first in enumerate(times):
@@ -38,7 +38,7 @@ def test_never_more_than_the_rate_and_one_in_any_second(rate: float, gaps: list[
 
 
 class Wire:
-    """The way to a service: when each request arrives there, and the budget told of each answer when it comes."""
+    """The path to a service: when each request arrives there. The budget is notified of each answer on arrival."""
 
     def __init__(self, budget: Budget, *, way: float) -> None:
         self.arrivals: list[float] = []
@@ -48,14 +48,14 @@ class Wire:
         self._order = count()
 
     def send(self, permit: Permit, now: float, *, held_up: float, service: float) -> None:
-        """Send with `permit`: it is held up on the way there, and served in some time."""
+        """Send with `permit`: delayed on the way there, and served in some time."""
         permit.spend(now)
         arrived = now + self._way + held_up
         self.arrivals.append(arrived)
         heapq.heappush(self._answers, (arrived + service + self._way, next(self._order), permit, now))
 
     def wait(self, clock: ManualClock, seconds: float) -> None:
-        """Let time pass, and take the answers that come meanwhile."""
+        """Advance time, and deliver the answers that arrive meanwhile."""
         clock.advance(seconds)
         now = clock.monotonic()
         while self._answers and self._answers[0][0] <= now:
@@ -69,15 +69,15 @@ def seldom(most: float) -> st.SearchStrategy[float]:
 
 
 STEPS = st.tuples(
-    seldom(0.3),  # from the moment at which a permit is free
+    seldom(0.3),  # from the moment a permit is free
     seldom(0.25),  # from the permit to the wire
-    seldom(0.29),  # held up on the way
+    seldom(0.29),  # delayed on the way
     st.sampled_from((0.0, 0.02, 5.0)) | st.floats(0.0, 1.0),  # in the service
 )
 
 
 def until_free(budget: Budget, clock: ManualClock) -> float:
-    """Seconds; a little more, since clocks do not hold every number."""
+    """Return seconds, rounded up a little, since clocks cannot represent every number."""
     return max(0.0, budget.next_at() - clock.monotonic()) + 1e-9
 
 
@@ -85,7 +85,7 @@ def until_free(budget: Budget, clock: ManualClock) -> float:
 def test_never_more_arrive_than_the_rate_and_one(
     rate: float, way: float, steps: list[tuple[float, float, float, float]]
 ) -> None:
-    """Requests that are held up, however unevenly, are not followed too closely by those that are not."""
+    """Delayed requests, however uneven, are not followed too closely by others."""
     clock = ManualClock()
     budget = Budget(rate, clock)
     wire = Wire(budget, way=way)
@@ -107,7 +107,7 @@ LATE_AND_HELD_UP = st.lists(st.tuples(seldom(0.1), seldom(0.2)), min_size=10, ma
 def test_a_restart_is_no_second_start(
     rate: float, before: list[tuple[float, float]], dead: float, after: list[tuple[float, float]]
 ) -> None:
-    """One process is killed and another begins, perhaps at once: the service sees one pace."""
+    """One process is killed and another starts, perhaps at once: the service sees one pace."""
     clock = ManualClock()
     arrivals = []
     for steps in (before, after):
@@ -125,7 +125,7 @@ def test_a_restart_is_no_second_start(
 
 @given(RATES, st.floats(0.01, 0.2))
 def test_a_tick_takes_nearly_the_whole_rate(rate: float, tick: float) -> None:
-    """Calls at a steady tick get what the slack promises: the lateness of a tick does not add up."""
+    """Calls at a steady tick get what the slack promises: the lateness of ticks does not add up."""
     clock = ManualClock()
     budget = Budget(rate, clock)
     seconds = max(5.0, 10 / rate)
@@ -225,7 +225,7 @@ def test_who_waits_is_served_by_priority_then_order(rate: float, callers: list[t
     served, times = asyncio.run(run())
     patient = [(priority, number) for number, (priority, gives_up) in enumerate(callers) if not gives_up]
     if not any(gives_up for _, gives_up in callers):
-        assert served == sorted(patient)  # all came at the same moment
+        assert served == sorted(patient)  # all arrived at the same moment
     assert set(patient) <= set(served)
     assert len(set(times)) == len(times)
     assert most_in_a_second(times) <= math.floor(rate) + 1

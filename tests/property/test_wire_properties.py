@@ -1,4 +1,4 @@
-"""Whatever comes as an answer: it is read, or it is unusable; nothing else ever happens."""
+"""Any answer is either parsed or unusable; no other result is possible."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rows and messages for tests of alerts: built in memory, with only what a test cares for."""
+"""Rows and messages for tests of alerts, built in memory with defaults for everything a test does not set."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from daemon.notify.message import Field, Link, Message, Severity
 from daemon.store import Claimed, DeliveryRow, DeliveryStatus, JobRow, TransitionRow
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-"""When the job was seen to move."""
+"""When the job's move was observed."""
 COVER = (
     "https://{endpoint}/0d697589d98091f12f92c0073501cd79/942e65a5fd219a2e01fb08d881cfadb9/"
     "20d367508e62d3d4ad608cedbe81bd35.png?AccessKeyId=XCQKTA8IWQPCAUQS4SDA&Expires=1671241457"
@@ -78,7 +78,7 @@ def move(**values: Any) -> TransitionRow:
 
 
 def claimed(event: Event = Event.SUCCEEDED, *, of: JobRow | None = None, **values: Any) -> Claimed:
-    """A claimed delivery about a job; `values` are the delivery's."""
+    """Return a claimed delivery about a job; `values` are the delivery's."""
     row = delivery(event, **values)
     return Claimed(delivery=row, job=of or job(), move=move(), attempt=row.attempts)
 
@@ -89,7 +89,7 @@ def operator(event: Event, facts: dict[str, Json], **values: Any) -> Claimed:
 
 
 def message(name: str = "Launch film", **values: Any) -> Message:
-    """A message as a finished job has it; `name` may be hostile."""
+    """Return the message of a finished job; `name` may be hostile."""
     whole = Message(
         event="succeeded",
         severity=Severity.GOOD,

@@ -1,6 +1,5 @@
-"""What happens around a daemon in a run of `tests.support.defects`: its jobs, and what the service, tools and
-people do meanwhile. To be imported when the probes are in.
-"""
+"""The surroundings of a daemon in a run of `tests.support.defects`: its jobs, and the actions of the service,
+tools and people meanwhile. Import it only once the probes are installed."""
 
 import asyncio
 import contextlib
@@ -28,26 +27,26 @@ TOKEN = "a-token-of-tests-that-is-long"
 HIT_AT, FOUND_AT, CALLED_AT, HANDED_AT, NAMED_AT, WISHED_AT = 7.0, 6.0, 14.0, 9.0, 16.0, 12.0
 """Seconds after the start at which each of these happens."""
 NOBODYS = "0f0e0d0c0b0a09080706050403020100"
-"""The id of a job that there is not, which a callback names."""
+"""The id of a job that does not exist, named by a callback."""
 _AGAIN = 5.0
-"""Seconds after which whoever was not served tries again."""
+"""Seconds after which a caller that was not served tries again."""
 _TRIES = 5
 
 
 @dataclass
 class Run:
-    """One run, and what it found."""
+    """One run and its findings."""
 
     folder: Path
     clock: ManualClock
     fault: Fault | None
     violations: list[str] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
-    """What reached the loop's handler of last resort."""
+    """Errors that reached the loop's exception handler."""
     labels: dict[str, str] = field(default_factory=dict)
     """Label by job id."""
     ends: dict[str, float] = field(default_factory=dict)
-    """When each job ends or, if that is later, can first be known (monotonic seconds)."""
+    """When each job ends or, if later, can first be known (monotonic seconds)."""
     hit_at: float | None = None
 
     @property
@@ -59,20 +58,20 @@ class Run:
             return connection.execute(query, values).fetchall()
 
     def add(self, sim: Simulator, label: str, ends: float, timeline: list[Any], **more: Any) -> str:
-        """A job that ends in so many seconds; its id."""
+        """Create a job that ends in `ends` seconds; return its id."""
         [job] = sim.create_jobs(timeline=timeline, name=label, **more)
         self.labels[job] = label
         self.ends[job] = self.clock.monotonic() + ends
         return job
 
     def labelled(self, label: str) -> str:
-        """The id of the job."""
+        """Return the id of the job with this label."""
         return next(job for job, each in self.labels.items() if each == label)
 
 
 def prepare(it: Run, sims: dict[str, Simulator], url: str) -> None:
-    """A database with jobs of two projects: enough for lists and the feed in one, singly asked ones in the other;
-    and a wish of a command."""
+    """Create a database with jobs of two projects, enough for lists and the feed in one and polled singly in the
+    other, and with a command's request."""
     requests = []
     for number in range(24):
         ends = 3.0 + number * 1.2
@@ -96,7 +95,7 @@ def _request(project: str, kind: str, job: str, it: Run, **more: Any) -> TrackRe
 
 
 def _template(folder: Path) -> Path:
-    """An empty database, made once."""
+    """Return an empty database, created once."""
     path = folder / "empty.db"
     if not path.exists():
         Store.open(f"sqlite:///{path}", clock=ManualClock()).close()
@@ -106,7 +105,7 @@ def _template(folder: Path) -> Path:
 
 
 def acts(it: Run, service: Daemon, sims: dict[str, Simulator]) -> Sequence[Coroutine[Any, Any, None]]:
-    """All that happens. What does not come to its end was not served."""
+    """Return everything that happens. An action that does not finish was not served."""
     return (
         _hinted(it, service),
         _found(it, sims),
@@ -119,13 +118,13 @@ def acts(it: Run, service: Daemon, sims: dict[str, Simulator]) -> Sequence[Corou
 
 
 async def _hinted(it: Run, service: Daemon) -> None:
-    """A callback about a job that is watched."""
+    """A callback about a watched job."""
     await asyncio.sleep(HIT_AT)
     await _called_back(service, it.labelled("L-103"))
 
 
 async def _found(it: Run, sims: dict[str, Simulator]) -> None:
-    """A job that only the service's list tells of; it ends once it was found."""
+    """A job found only through the service's list; it ends after it was found."""
     await asyncio.sleep(FOUND_AT)
     job = it.add(sims["other"], "L-300", 20.0, [("PROCESSING", None)])
     while PROBE.victim != job and not it.rows("SELECT 1 FROM jobs WHERE job_id = ?", job):
@@ -136,7 +135,7 @@ async def _found(it: Run, sims: dict[str, Simulator]) -> None:
 
 
 async def _called(it: Run, service: Daemon, sims: dict[str, Simulator]) -> None:
-    """Callbacks about jobs that nobody tracks: the one stands in the service's list, the other does not."""
+    """Callbacks about untracked jobs: one is in the service's list, the other is not."""
     for at, label, kind in ((CALLED_AT, "L-400", "photo"), (NAMED_AT - CALLED_AT, "L-401", "photo_detection")):
         await asyncio.sleep(at)
         job = it.add(sims["main"], label, 0.0, [("SUCCEED", None)], kind=kind)
@@ -144,7 +143,7 @@ async def _called(it: Run, service: Daemon, sims: dict[str, Simulator]) -> None:
 
 
 async def _handed_over(it: Run, service: Daemon, sims: dict[str, Simulator]) -> None:
-    """A tool hands over a job and does not say of what kind it is; then it asks what became of it."""
+    """A tool submits a job without naming its kind, then queries its status."""
     await asyncio.sleep(HANDED_AT)
     job = it.add(sims["other"], "L-500", 4.0, [("PROCESSING", 4.0), ("SUCCEED", None)], kind="business_card")
     body = {"project": "other", "job_id": job, "label": "L-500"}
@@ -153,7 +152,7 @@ async def _handed_over(it: Run, service: Daemon, sims: dict[str, Simulator]) -> 
 
 
 async def _made_up(it: Run, service: Daemon) -> None:
-    """A callback about a job that there is not: the operators hear of it."""
+    """A callback about a job that does not exist: the operators are alerted."""
     await asyncio.sleep(NAMED_AT)
     await _until_served(partial(_called_back, service, NOBODYS), NOBODYS)
     while PROBE.victim != NOBODYS and not it.rows("SELECT 1 FROM deliveries WHERE event = 'unconfirmed'"):
@@ -161,16 +160,16 @@ async def _made_up(it: Run, service: Daemon) -> None:
 
 
 async def _wished(it: Run, service: Daemon) -> None:
-    """A command asks the daemon to discover."""
+    """A command requests a discovery from the daemon."""
     await asyncio.sleep(WISHED_AT)
-    with contextlib.closing(Store.open(service.plan.database_url, clock=it.clock)) as store:
+    with contextlib.closing(Store.open(service.spec.database_url, clock=it.clock)) as store:
         store.write_now(lambda tx: tx.discoveries.ask(ProjectName("main"), Wish().facts(), it.clock.now()))
     while it.rows("SELECT 1 FROM discoveries WHERE ended_at IS NULL"):
         await asyncio.sleep(_AGAIN)
 
 
 async def _opened(it: Run, service: Daemon) -> None:
-    """A person opens the link of a finished video, and a program looks at the metrics."""
+    """A person opens the link of a finished video, and a program reads the metrics."""
     await asyncio.sleep(CALLED_AT)
     job = it.labelled("L-200")
     while not (links := it.rows(_LINK, job)):
@@ -186,7 +185,7 @@ _LINK = "SELECT links.token FROM links JOIN jobs ON jobs.id = links.job WHERE jo
 
 
 async def _until_served(ask: partial[Coroutine[Any, Any, int]], job: str | None = None) -> None:
-    """Try again like anybody whom a server answers that it cannot."""
+    """Retry like any client that gets a server error."""
     for _ in range(_TRIES):
         if await ask() < 500:
             return
@@ -196,10 +195,10 @@ async def _until_served(ask: partial[Coroutine[Any, Any, int]], job: str | None 
 
 
 async def _called_back(service: Daemon, job: str) -> int:
-    assert service.plan.web is not None
-    assert service.plan.web.public_url is not None
+    assert service.spec.web is not None
+    assert service.spec.web.public_url is not None
     project = ProjectName("main")
-    url = callback_url(service.plan.web.public_url, project, service.plan.web.callbacks[project])
+    url = callback_url(service.spec.web.public_url, project, service.spec.web.callbacks[project])
     return await _asked(service, "POST", url.split("/", 3)[3], {"job_id": job, "state": "SUCCEED"})
 
 

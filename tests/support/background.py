@@ -1,4 +1,4 @@
-"""Background work in tests: a part's tasks, with nobody to hear of a defect but its count."""
+"""Background work in tests: the tasks of a part, whose defects are only counted."""
 
 from daemon.clock import Clock
 from daemon.metrics import Metrics
@@ -6,10 +6,10 @@ from daemon.tasks import Defects, Tasks
 
 
 def defects(clock: Clock) -> Defects:
-    """Nobody hears of them."""
+    """Return a registry of defects without listeners."""
     return Defects(clock=clock, metrics=Metrics())
 
 
 def tasks(part: str, clock: Clock) -> Tasks:
-    """The tasks of one part."""
+    """Return the tasks of one part."""
     return Tasks(part, defects(clock))

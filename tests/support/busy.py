@@ -1,6 +1,7 @@
-"""`python -m tests.support.busy N TIMES COMMAND…`: the command, TIMES times in a row, beside N busy processes.
+"""`python -m tests.support.busy N TIMES COMMAND…`: runs the command TIMES times in a row alongside N busy
+processes.
 
-The status is that of the first run that failed. The busy processes end with this one, in whatever way it ends.
+The status is that of the first run that failed. The busy processes end with this one, however it ends.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Runs `wrapd` in this process, as a shell would see it, with a config in a folder of its own."""
+"""Runs `wrapd` in this process, as from a shell, with a config in its own folder."""
 
 import io
 import logging
@@ -19,12 +19,12 @@ auth = { method = "aksk", access_key = { env = "NOT_SET_AK" }, secret_key = { en
 [channels.editors]
 url = { env = "NOT_SET_URL" }
 """
-"""A config whose secrets are nowhere: commands that need none must work with it."""
+"""A config whose secrets do not exist: commands that need none must work with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a command did."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -56,7 +56,7 @@ class Runner:
 
 @contextmanager
 def same_logging() -> Iterator[None]:
-    """Put the handlers of the root logger back: a command sends its lines to its own standard error."""
+    """Restore the handlers of the root logger afterwards: a command sends its lines to its own standard error."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

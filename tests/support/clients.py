@@ -1,4 +1,4 @@
-"""Clients for tests: a project's client with its clock, its log of requests, and permits at hand."""
+"""Project clients for tests, with their clock, a log of requests, and permits."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ KEYS = AkSk(access_key="AK", secret_key="SK")
 
 @dataclass
 class Project:
-    """A client and what it sent: (operation, outcome) for each request."""
+    """A client, and (operation, outcome) of each request it sent."""
 
     client: ProjectClient
     gates: AuthGates
@@ -48,7 +48,7 @@ async def project(
     environ: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Project]:
-    """A client of the server at `url` (API and IAM), fast unless a `rate` is given."""
+    """Open a client of the server at `url` (API and IAM), with a rate of 1000 a second unless `rate` is given."""
     clock = clock or SystemClock()
     gates = gates or AuthGates(clock)
     values: dict[str, Any] = {"project_id": "p1", "rate": 1000.0, "endpoint": url, "iam_endpoint": url} | settings
@@ -70,7 +70,7 @@ async def project(
 
 
 def _passing(clock: Clock) -> Callable[[float], Awaitable[None]]:
-    """Waiting for a permit is letting that time pass, where the clock is moved by hand."""
+    """Return a sleep that advances a manual clock instead of waiting for it."""
     if not isinstance(clock, ManualClock):
         return asyncio.sleep
 
@@ -83,7 +83,7 @@ def _passing(clock: Clock) -> Callable[[float], Awaitable[None]]:
 
 @contextlib.asynccontextmanager
 async def project_of(sim: Simulator, **options: Any) -> AsyncIterator[Project]:
-    """A client of the simulator's project, with its keys unless another `auth` is given."""
+    """Open a client of the simulator's project, with its keys unless another `auth` is given."""
     keys = AkSk(
         access_key=sim.settings.access_key,
         secret_key=sim.settings.secret_key,

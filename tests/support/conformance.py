@@ -1,7 +1,7 @@
-"""One alert to many channels of one service, each of which answers in its own way: what became of each.
+"""Sends one alert to many channels of one service, each of which answers differently, and checks each outcome.
 
-The real dispatcher, store and channels over real sockets, in time that the test moves. All cases of a service run
-at once, each on a channel of its own, so that a hang costs its time once.
+Uses the real dispatcher, store and channels over real sockets, in time that the test moves. All cases of a service
+run at once, each on its own channel, so that all hangs together cost the time of one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +20,12 @@ from tests.support.services import TLS
 from tests.support.webhook import Received, Webhook
 
 TIMEOUT = 0.8
-"""Seconds for a send: what a hang costs."""
+"""Timeout of a send in seconds, which is the cost of a hang."""
 OPERATORS = "operators"
 UNHURRIED = ChannelPlan(max_per_minute=6000)
-"""A service that counts all cases together (ntfy: its visitor) keeps none of them back."""
+"""Keeps services that count all cases together (ntfy: by visitor) from delaying any."""
 CHECKS = (3.5, 6.9, 20.0, 59.9, 220.0, 301.0, 601.0, 3601.0)
-"""Seconds after the first try at which the channels are looked at."""
+"""Seconds after the first try at which the channels are checked."""
 NEXT = {
     "soon": 6.9,
     "in 7 s": 20.0,
@@ -36,19 +36,19 @@ NEXT = {
     "in 1 h": 3601.0,
     "never": None,
 }
-"""By which check the next try has come, and had not at the one before: what a wait is called here."""
+"""Name of a wait to the check by which the next try has come; it had not come at the check before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """How a test sees a service: the bodies of the requests that came for a case, and how to mend all of it."""
+    """How a test observes a service: the bodies of the requests received for a case, and how to fix all faults."""
 
     bodies: Callable[[str], list[bytes]]
     mend: Callable[[], None]
 
 
 async def check(folder: Path, urls: Mapping[str, str], table: Mapping[str, Row], post: Post) -> None:
-    """Send one alert to each case's channel and compare all that follows with the table."""
+    """Send one alert to each case's channel and compare everything that follows with the table."""
     assert set(urls) == set(table)
     with ExitStack() as stack:
         operators = stack.enter_context(Webhook())
@@ -89,7 +89,7 @@ def _outcomes(one: Rig, row: DeliveryRow) -> list[AttemptOutcome | None]:
 
 
 def _compare_what_operators_heard(operators: Webhook, table: Mapping[str, Row]) -> None:
-    """One alert for each channel that is held, which names it, says why and how to mend it; none for others."""
+    """Check one alert for each held channel, with its name, the reason and the remedy; none for others."""
     heard = {request.json["held_channel"]: request.json for request in operators.requests}
     assert len(heard) == len(operators.requests)
     assert set(heard) == {name for name, row in table.items() if row.outcome is HELD}
@@ -100,7 +100,8 @@ def _compare_what_operators_heard(operators: Webhook, table: Mapping[str, Row]) 
 
 
 def _compare_what_operators_heard_of_dead_ones(alerts: Sequence[Received], table: Mapping[str, Row]) -> None:
-    """One alert a little later for each channel that lost an alert, with the service's words; none for others."""
+    """Check one alert a little later for each channel that lost an alert, with the service's error; none for
+    others."""
     heard = {alert.json["held_channel"]: alert.json for alert in alerts}
     assert len(heard) == len(alerts)
     assert set(heard) == {name for name, row in table.items() if row.outcome is DEAD}
@@ -110,7 +111,7 @@ def _compare_what_operators_heard_of_dead_ones(alerts: Sequence[Received], table
 
 
 async def _next_tries(one: Rig, table: Mapping[str, Row], post: Post) -> dict[str, str]:
-    """When each channel was tried again, by the names of `NEXT`."""
+    """Return when each channel was tried again, as names of `NEXT`."""
     before = {name: len(post.bodies(name)) for name in table}
     found = dict.fromkeys(table, "never")
     passed = 0.0
@@ -130,7 +131,7 @@ async def _revive_dead_letters(one: Rig) -> None:
 
 
 def _compare_what_arrived(one: Rig, table: Mapping[str, Row], post: Post) -> None:
-    """Every alert has arrived; twice only where nobody could know, and then the second says so."""
+    """Check that every alert arrived, twice only if its first outcome was unknown, and then marked."""
     assert {name: one.row(name).status for name in table} == dict.fromkeys(table, "sent")
     for name, row in table.items():
         bodies = post.bodies(name)

@@ -1,9 +1,10 @@
-"""`python -m tests.support.defects FOLDER`: a whole daemon with an error raised at a chosen place, run by run.
+"""`python -m tests.support.defects FOLDER`: runs a complete daemon with an error raised at a chosen place, run by
+run.
 
-Reads faults from standard input, one line of JSON for each (`null`: a run without), and writes one line for each
-run: what was violated, how often each place was passed and what it is. Everything is real (two simulators, three
-webhooks, the database, the web server) except time, which jumps. In a process of its own, since the probes change
-what is imported.
+Reads faults from standard input, one line of JSON each (`null`: a run without a fault), and writes one line for
+each run: the violations, how often each place was passed, and its kind. Everything is real (two simulators, three
+webhooks, the database, the web server) except time, which jumps. Runs in a separate process, since the probes
+change the imported code.
 """
 
 from tests.support.probing import PROBE, Fault, install
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import ManualClock
 from daemon.logs import set_up
 from daemon.notify import NotifySettings
@@ -45,11 +46,11 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "StoreBusy": lambda: StoreBusy(INJECTED),
 }
 RESCUE = 120.0
-"""Seconds for which a delivery may be `sending` at most."""
+"""Maximum seconds for which a delivery may be `sending`."""
 LATEST = 2500.0
-"""Seconds within which everything that is not hit again and again has been told."""
+"""Seconds within which all alerts are sent that are not hit again and again."""
 PROMPT = 60.0
-"""Seconds within which an end is told that the error was not about."""
+"""Seconds within which an end not affected by the error is alerted."""
 MAX_INTERVAL = 10.0
 LOOK_INTERVAL = NotifySettings().look_interval
 KEY = "a-callback-key-of-tests"
@@ -65,7 +66,7 @@ class _Log(logging.Handler):
 
 
 def run(folder: Path, fault: Fault | None) -> dict[str, Any]:
-    """One run with `fault`."""
+    """Make one run with `fault`."""
     clock = ManualClock()
     it = Run(folder=folder, clock=clock, fault=fault)
     BUSY.count = 0
@@ -79,7 +80,7 @@ def run(folder: Path, fault: Fault | None) -> dict[str, Any]:
         gc.collect()
         runner.run(asyncio.sleep(0))
     PROBE.armed = False
-    # What could not be closed since its closing failed is no news.
+    # an error at a close that the fault prevented is expected
     it.violations += [f"nobody heard of: {each}" for each in it.unheard if not each.startswith("Unclosed")]
     if PROBE.hits:
         _check_told_of(it, log)
@@ -150,11 +151,11 @@ async def _live(it: Run) -> None:
         config = it.folder / "wrapd.toml"
         config.write_text(_config(sims, hooks, _free_port()))
         config.chmod(0o600)
-        plan = load_plan(config)[0]
-        service = Daemon(plan=plan, clock=it.clock, rng=random.Random(1))
+        plan = load_spec(config)[0]
+        service = Daemon(spec=plan, clock=it.clock, rng=random.Random(1))
         prepare(it, sims, plan.database_url)
         await service.start()
-        # The daemon has an ear for these as well, but they have no owner.
+        # the daemon handles these as well, but they have no owner
         asyncio.get_running_loop().set_exception_handler(
             lambda _loop, context: it.unheard.append(f"{context['message']}: {context.get('exception')!r}")
         )
@@ -162,9 +163,9 @@ async def _live(it: Run) -> None:
         under_way = [asyncio.create_task(act, name=act.__name__) for act in acts(it, service, sims)]
         try:
             await _told(it, hooks, under_way)
-            await asyncio.sleep(RESCUE + 10)  # what is sent a second time has been by then
+            await asyncio.sleep(RESCUE + 10)  # by then repeated sends are done
             PROBE.armed = False
-            await asyncio.sleep(MAX_INTERVAL)  # an error that came last is told
+            await asyncio.sleep(MAX_INTERVAL)  # by then a late error is reported
         finally:
             PROBE.armed = False
             for act in under_way:
@@ -180,7 +181,7 @@ async def _live(it: Run) -> None:
 
 
 async def _told(it: Run, hooks: dict[str, Webhook], acts: Collection["asyncio.Task[None]"]) -> None:
-    """Return when all is told, or when it should have been."""
+    """Return once all alerts are sent, or when they should have been."""
     begun = it.clock.monotonic()
     while it.clock.monotonic() < begun + LATEST:
         await asyncio.sleep(1.0)
@@ -189,7 +190,7 @@ async def _told(it: Run, hooks: dict[str, Webhook], acts: Collection["asyncio.Ta
             return
 
 
-# What is checked
+# Checks
 
 
 def _check_messages(it: Run, hooks: dict[str, Webhook]) -> None:
@@ -211,7 +212,8 @@ def _check_messages(it: Run, hooks: dict[str, Webhook]) -> None:
 
 
 def _times(it: Run, name: str, hook: Webhook) -> Counter[str]:
-    """How often each job's end was told; on `b`, whose messages tell of several, that it was named there."""
+    """Return how often each job's end was alerted; on `b`, whose messages cover several jobs, whether it was
+    named."""
     bodies = [received.body for received in list(hook.requests)]
     if name == "a":
         return Counter(job for body in bodies if (job := _end_in(body)) in it.labels)
@@ -221,7 +223,7 @@ def _times(it: Run, name: str, hook: Webhook) -> Counter[str]:
 
 
 def _end_in(body: bytes) -> str:
-    """The id of the job whose end a message on `a` tells."""
+    """Return the id of the job whose end a message on `a` reports."""
     facts = json.loads(body)
     return str(facts.get("job_id")) if facts.get("event") in ("succeeded", "failed") else ""
 
@@ -257,8 +259,8 @@ def _monotonic(it: Run, stamp: int) -> float:
 
 
 def _check_asked(it: Run) -> None:
-    """Of a job that is hit again and again: it is asked at `max_interval`, or sent at the pace of the lanes'
-    looks; not at once again."""
+    """Check a job that is hit again and again: it is polled at `max_interval`, or sent at the pace of the lanes,
+    not in a tight loop."""
     if PROBE.victim is None or it.hit_at is None:
         return
     assert it.fault is not None
@@ -270,7 +272,8 @@ def _check_asked(it: Run) -> None:
 
 
 def _check_told_of(it: Run, log: _Log) -> None:
-    """The operators are told by name of what nobody foresaw. Of a failed transaction the store itself tells."""
+    """Check that the operators are alerted by name of unforeseen errors. The store itself reports failed
+    transactions."""
     assert it.fault is not None
     if not isinstance(it.fault.error(), RuntimeError):
         return

@@ -1,5 +1,5 @@
-"""The whole way from the API to the chat in time that the test moves: simulator, watch, store, fresh links,
-pictures, dispatcher, channels; real sockets everywhere."""
+"""The complete path from the API to the chat in time that the test moves: simulator, watch, store, fresh links,
+pictures, dispatcher, channels; with real sockets."""
 
 import asyncio
 import random
@@ -25,25 +25,25 @@ from tests.support.rig import CHANNEL, PROJECT, Rig, rig
 
 
 class Way:
-    """Everything, with one channel to which all events go."""
+    """All parts, with one channel that gets all events."""
 
     def __init__(self, watch: Rig, dispatcher: Dispatcher, quiet: Quiet) -> None:
         self.watch, self.dispatcher, self.quiet = watch, dispatcher, quiet
 
     async def later(self, seconds: float) -> None:
-        """Let time pass; then the watch asks what is due, and the channel sends what it can."""
+        """Advance time; then the watch queries due jobs, and the channel sends its due alerts."""
         self.watch.clock.advance(seconds)
         await self.watch.tick()
         await self.turn()
 
     async def turn(self) -> None:
-        """Let the channel send what it can now."""
+        """Let the channel send its due alerts now."""
         begun = len(self.quiet.waits)
         self.dispatcher.wake([CHANNEL])
         await self.quiet.until(begun + 1)
 
     async def end_jobs(self, count: int = 1, *, state: str = "SUCCEED", **options: Any) -> list[str]:
-        """Jobs that end now; the watch has seen it."""
+        """Create jobs that end now, as seen by the watch."""
         jobs = self.watch.sim.create_jobs(count=count, timeline=[(state, None)], **options)
         for job in jobs:
             self.watch.track(job)
@@ -64,7 +64,7 @@ async def way(
     public_url: str | None = None,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[Way]:
-    """The way to the channel at `url`. `changes` are those of `tests.support.rig.rig`."""
+    """Open the path to the channel at `url`. `changes` are those of `tests.support.rig.rig`."""
     async with rig(folder, **changes) as watch:
         clock, store, quiet = watch.clock, watch.store, Quiet()
         settings = settings or NotifySettings(send_timeout=5.0)
@@ -107,7 +107,7 @@ async def way(
 
 
 async def fetch(url: str) -> int:
-    """The status that a browser gets for a link."""
+    """Return the status that a browser gets for a link."""
 
     def get() -> int:
         try:

@@ -1,4 +1,4 @@
-"""A dispatcher over a real database and loopback webhooks, in time that the test moves."""
+"""A dispatcher with a real database and loopback webhooks, in time that the test moves."""
 
 import asyncio
 import random
@@ -20,14 +20,14 @@ from daemon.tasks import Defect, Defects
 from tests.support.store import NOW, later, record, track, url_of
 
 PATIENCE = 60.0
-"""Real seconds after which something that must happen has not."""
+"""Real seconds after which an expected event counts as missing."""
 
 
 _ASSET = Asset(cover_url="https://h.example.com/c.png")
 
 
 class Quiet:
-    """Waits for the event alone: time passes only where the test says so. Counts who begins to wait."""
+    """Waits for events only: time passes where the test advances it. Counts the waits begun."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -50,8 +50,8 @@ class Quiet:
             await self._more.wait_for(lambda: len(self.waits) >= number)
 
     async def at_rest(self, lanes: Iterable[Lane]) -> None:
-        """Wait until each lane waits for its next wake, or for a database that takes nothing: one that was woken
-        more often than the others does not count for them."""
+        """Wait until each lane waits for its next wake, or for a failing database. A lane that was woken more
+        often does not count for the others."""
         each = list(lanes)
 
         def rests(lane: Lane) -> bool:
@@ -62,7 +62,7 @@ class Quiet:
 
 
 class Rig:
-    """Everything around one dispatcher. `turn` lets each lane look once; `later` lets time pass first."""
+    """Everything around one dispatcher. `turn` lets each lane run once; `later` advances time first."""
 
     def __init__(
         self,
@@ -107,9 +107,9 @@ class Rig:
         await self.quiet.until(len(self.names))
 
     async def turn(self, channels: Iterable[str] | None = None) -> None:
-        """Wake the lanes (all of them, or these) and wait until each has done all that it can now."""
+        """Wake the lanes (all or these) and wait until each has done all that it can now."""
         names = self.names if channels is None else tuple(ChannelName(name) for name in channels)
-        for _ in range(2):  # what one lane writes for another is sent in the second round
+        for _ in range(2):  # a message that one lane writes for another is sent in the second round
             begun = len(self.quiet.waits)
             self.dispatcher.wake(names)
             await self.quiet.until(begun + len(names))
@@ -127,7 +127,7 @@ class Rig:
         channels: Iterable[str] | None = None,
         asset: Asset = _ASSET,
     ) -> None:
-        """A job is tracked (if it is not) and reaches `state` now; its alerts are in the outbox."""
+        """Track a job (if it is not) and have it reach `state` now, with its alerts in the outbox."""
         names = self.names if channels is None else tuple(ChannelName(name) for name in channels)
         routes = routing([], operators=[], channels=names)
         at = self.clock.now()
@@ -136,10 +136,10 @@ class Rig:
             row = track(tx, job_id)  # type: ignore[arg-type]
             record(tx, row, state, at=at, routes=routes, asset=asset)  # type: ignore[arg-type]
 
-        self.store.write_now(work)  # not by the call that a test may break
+        self.store.write_now(work)  # directly, since a test may break the usual call
 
     def rows(self, channel: str) -> list[DeliveryRow]:
-        """The channel's deliveries, the first one first."""
+        """Return the channel's deliveries, oldest first."""
         return self.store.read(lambda tx: tx.outbox.list(channel=ChannelName(channel)))[::-1]
 
     def row(self, channel: str) -> DeliveryRow:
@@ -150,7 +150,7 @@ class Rig:
         return [row.status for row in self.rows(channel)]
 
     def outcomes(self, channel: str) -> list[AttemptOutcome | None]:
-        """How each attempt of the channel's only delivery ended."""
+        """Return the outcome of each attempt of the channel's only delivery."""
         row = self.row(channel)
         return [attempt.outcome for attempt in self.store.read(lambda tx: tx.outbox.attempts(row.id))]
 
@@ -169,7 +169,7 @@ async def rig(
     preparer: Callable[[Store, ManualClock], Preparer] | None = None,
     routing: Routing | None = None,
 ) -> AsyncIterator[Rig]:
-    """A started dispatcher on the database in `folder`; it goes on with what is there."""
+    """Start a dispatcher on the database in `folder`, continuing with its contents."""
     clock = clock or ManualClock(NOW)
     store = Store.open(url_of(folder / "wrapd.db"), clock=clock, daemon=True)
     try:

@@ -1,8 +1,9 @@
-"""What people see of a request that a chat service got: the words, what they can press, whom it calls.
+"""Reads a request to a chat service as people see it there: its words, its links, and the mentions that it
+triggers.
 
-One reader for each service, after the service's own document of its markup; it is as lenient as the service is,
-so that what could be taken for a link or a call is taken for one. `Seen.strange` holds what has no place in a
-message.
+There is one reader for each service, written after the service's documentation of its markup. It is as lenient as
+the service, so that anything that could become a link or a mention counts as one. `Seen.strange` holds content
+that does not belong in a message.
 """
 
 import html
@@ -19,15 +20,15 @@ from tests.support.webhook import Received, form_fields
 
 @dataclass(slots=True)
 class Seen:
-    """A message as its reader has it."""
+    """A message as its reader sees it."""
 
     words: list[str] = field(default_factory=list)
     links: set[str] = field(default_factory=set)
-    """What can be pressed or is fetched."""
+    """URLs that can be opened or are fetched."""
     calls: set[str] = field(default_factory=set)
     """Mentions, and commands that a press would send."""
     strange: set[str] = field(default_factory=set)
-    """Tags, headers and the like that no message of wrapd has."""
+    """Tags, headers and other content that wrapd's messages never have."""
 
     @property
     def text(self) -> str:
@@ -40,7 +41,7 @@ _BARE = re.compile(r"(?<![\w@./\u200b-])(?:[a-z0-9-]+\.)+(?:com|net|org|gg|cn|ex
 
 
 def _plain(seen: Seen, text: str) -> None:
-    """Text that is shown as it is; programs make links of addresses in it."""
+    """Text shown literally; clients turn addresses in it into links."""
     seen.words.append(text)
     seen.links |= set(_ADDRESS.findall(text))
 
@@ -49,11 +50,11 @@ def _plain(seen: Seen, text: str) -> None:
 
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()#+\-.!|~<>:@])")
 _HIDDEN = 0xE000
-"""Escaped signs lie here while the markup is read."""
+"""Escaped characters are moved here while the markup is parsed."""
 
 
 def _markdown(seen: Seen, text: str, *, escapes: bool = True, tags: bool = True) -> None:
-    """Markdown of a chat: links, pictures, references, tags; addresses become links."""
+    """Parse a chat's Markdown: links, pictures, references, tags; addresses become links."""
     if escapes:
         text = _ESCAPED.sub(lambda match: chr(_HIDDEN + ord(match[1])), text)
     code = re.findall(r"`([^`]*)`", text)
@@ -78,7 +79,7 @@ def _shown(text: str) -> str:
 
 
 class _Html(HTMLParser):
-    """Words, links and tags of HTML."""
+    """Collects words, links and tags of HTML."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -112,7 +113,7 @@ class _Html(HTMLParser):
 
 
 def _objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """Every object in a payload."""
+    """Return every object in a payload."""
     if isinstance(value, dict):
         yield value
         for each in value.values():
@@ -209,7 +210,7 @@ def slack(received: Received) -> Seen:
         seen.strange.add("link_names or parse=full")
     for one in _objects(body):
         text, kind = one.get("text"), one.get("type")
-        if isinstance(text, str) and kind in {"plain_text", "text", "link"}:  # nothing in these is read as markup
+        if isinstance(text, str) and kind in {"plain_text", "text", "link"}:  # no markup is parsed in these
             seen.words.append(text)
         elif isinstance(text, str):
             _mrkdwn(seen, text)
@@ -296,8 +297,8 @@ def mattermost(received: Received) -> Seen:
 
 
 def markdown_in(*names: str, addresses: tuple[str, ...] = ()) -> Reader:
-    """The reader of a chat whose texts of these names are Markdown without escapes, wherever they stand in a
-    request; what stands under one of `addresses` is pressed or fetched."""
+    """Return the reader of a chat whose texts with these names are Markdown without escapes, anywhere in a
+    request. Values under one of `addresses` are links or are fetched."""
 
     def read(received: Received) -> Seen:
         seen = Seen()
@@ -327,7 +328,7 @@ def ntfy(received: Received) -> Seen:
 
 
 def machine(received: Received) -> Seen:
-    """A program's: nothing in it is shown or followed."""
+    """The reader of a program: nothing in the request is shown or followed."""
     body = _payload(received)
     return Seen(words=[str(body["title"]), str(body["message"]), str(body.get("name"))])
 
@@ -360,7 +361,7 @@ _MAIL_HEADERS = frozenset(
 
 
 def read_mail(mail: EmailMessage) -> Seen:
-    """What a mail program shows of both texts; what is no header of ours is strange."""
+    """Read both texts of a mail as a mail program does; headers that wrapd does not send are strange."""
     seen = Seen(strange={name for name in map(str.lower, mail.keys()) if name not in _MAIL_HEADERS})
     if len(mail.get_all("subject", [])) != 1 or len(mail.get_all("to", [])) != 1:
         seen.strange.add("two subjects or recipients")

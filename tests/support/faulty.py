@@ -1,5 +1,5 @@
-"""`python -m tests.support.faulty run …`: wrapd with a defect: to send a message fails with an error whose text is
-what SPILL_OF_TESTS holds. For tests of what a traceback shows."""
+"""`python -m tests.support.faulty run …`: wrapd with a defect: sending a message fails with an error whose text is
+the value of SPILL_OF_TESTS. For tests of what a traceback shows."""
 
 import os
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""Workloads for a watch that uses lists, and what to ask of it afterwards: was each end told once, and when."""
+"""Workloads for a watch that uses lists, and checks that each end was alerted once and in time."""
 
 import random
 from collections import Counter
@@ -11,25 +11,25 @@ from typing import Any
 from daemon.domain.events import Event
 from daemon.domain.planning import Rails, Strategy
 from daemon.metastudio.listing import Listed
-from daemon.watch.status import status_of
 from tests.support.rig import Rig, rig
 
 PLAN = {"strategy": Strategy.LEARNED, "feed": True, "batch": True}
 LONGEST = 60.0
-"""`max_interval` of these rigs: seconds."""
+"""`max_interval` of these rigs in seconds."""
 ENDS = (Event.SUCCEEDED, Event.FAILED, Event.CANCELED)
 
 
 @asynccontextmanager
 async def listing_rig(folder: Path, *, rate: float = 10.0, **changes: Any) -> AsyncIterator[Rig]:
-    """A rig with the settings that a config has by default: learned planning, the feed, lists by ids."""
+    """A rig with the config's defaults: learned planning, the feed, lists by ids."""
     plan = PLAN | changes.pop("plan", {})
     async with rig(folder, rate=rate, rails=Rails(max_interval=LONGEST), plan=plan, **changes) as it:
         yield it
 
 
 def staggered(rng: random.Random, count: int, *, over: float, freezes: float = 0.0) -> list[dict[str, Any]]:
-    """Jobs that end evenly spread `over` seconds from now, some failed or canceled; a share freezes and thaws."""
+    """Create jobs whose ends are spread evenly `over` seconds from now, some failed or canceled; a share freezes
+    and thaws."""
     jobs = []
     for _ in range(count):
         end = rng.uniform(10.0, over)
@@ -44,19 +44,19 @@ def staggered(rng: random.Random, count: int, *, over: float, freezes: float = 0
 
 
 def track(it: Rig, jobs: Iterable[str]) -> None:
-    """Track avatar jobs, all in one transaction's worth of time."""
+    """Track avatar jobs in one transaction."""
     for job in jobs:
         it.track(job)
 
 
 def true_ends(it: Rig) -> dict[str, datetime]:
-    """When each job ended, as the simulator has it."""
+    """Return when each job ended, according to the simulator."""
     return {end["job_id"]: datetime.fromisoformat(end["at"]) for end in it.sim.ends()}
 
 
 def delays(it: Rig, jobs: Iterable[str]) -> dict[str, float]:
-    """Seconds from each job's end to its record; inf where it has ended and there is none. Those that run are left
-    out."""
+    """Return the seconds from each job's end to its record, or inf if the end is not recorded. Running jobs are
+    omitted."""
     ends, found = true_ends(it), {}
     rows = {row.job_id: row for row in it.store.read(lambda tx: tx.jobs.list(limit=100_000))}
     for job in jobs:
@@ -69,7 +69,7 @@ def delays(it: Rig, jobs: Iterable[str]) -> dict[str, float]:
 
 
 def told_ends(it: Rig) -> Counter[int | None]:
-    """How many alerts of an end each job (its row) has."""
+    """Return how many alerts of its end each job (by row id) has."""
     return Counter(row.job for row in it.deliveries() if row.event in ENDS)
 
 
@@ -81,11 +81,11 @@ def each_told_once(it: Rig, jobs: Sequence[str]) -> bool:
 
 def facts(it: Rig) -> Mapping[str, Any]:
     """What the daemon says of the project's watch."""
-    return status_of(it.poller, now=it.clock.monotonic(), wall=it.clock.now())
+    return it.poller.status(it.clock.monotonic(), it.clock.now())
 
 
 def change_lists(it: Rig, change: Callable[[Listed, Any], Awaitable[Listed] | Listed]) -> None:
-    """Let every answer of the list operation pass through `change(listed, query)` before the watch sees it."""
+    """Pass every answer of the list operation through `change(listed, query)` before the watch gets it."""
     client = it.poller.context.client
     ask = client.list
 

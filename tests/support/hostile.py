@@ -1,4 +1,5 @@
-"""Names that try to call people, to link, to inject or to break, and what must hold of what people then see.
+"""Names that try to mention people, to link, to inject or to break, and what must hold for the messages that
+people see.
 
 The corpus is tests/data/hostile_names.json.
 """
@@ -20,9 +21,9 @@ PICTURE = "https://h.example.com/cover.png?Expires=1893456000&Signature=y%3D"
 PIXEL = b"\x89PNG\r\n\x1a\n" + b"\x00" * 60
 COVER = Cover(url=PICTURE, data=PIXEL, content_type="image/png")
 OURS = ("https://h.example.com/", "cid:cover", "attachment://cover.png")
-"""What the links of these messages begin with."""
+"""Prefixes of the links in these messages."""
 READABLE = 40
-"""Letters and digits of a name that must be readable."""
+"""Letters and digits of a name that must stay readable."""
 
 
 def names() -> list[str]:
@@ -38,12 +39,12 @@ def _long(each: dict[str, Any], middle: str) -> str:
 
 
 def whole(text: str) -> str:
-    """Halves of pairs mended, as the API's answers and the command line are before anything is stored."""
+    """Replace lone surrogates, as is done for the API's answers and the command line before anything is stored."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def done(name: str, number: int = 1) -> Claimed:
-    """A video of this name is ready."""
+    """The alert that a video of this name is ready."""
     links = Asset(asset_name=name, preview_url=PREVIEW, cover_url=PICTURE)
     foreign = whole(name)
     return claimed(id=number, of=job(id=number, asset=links, label=foreign, batch=foreign, tags=(foreign,)))
@@ -61,14 +62,14 @@ def check(name: str, seen: Seen) -> None:
 
 
 def _unfit(char: str) -> bool:
-    """Control and turning characters, halves of pairs, and what is no character."""
+    """Return control and bidirectional characters, lone surrogates and noncharacters."""
     kind = unicodedata.category(char)
     turning = unicodedata.bidirectional(char) in {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
     return (kind in {"Cc", "Cs"} and char != "\n") or turning or ord(char) & 0xFFFE == 0xFFFE
 
 
 def _letters(text: str) -> str:
-    """Letters and digits of a text, as they sound: marks, signs and look-alikes left out."""
+    """Return the letters and digits of a text, without marks, signs and look-alikes."""
     return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 

@@ -1,9 +1,8 @@
-"""`python -m tests.support.killing STEP run …`: wrapd, which ends as by `kill -9` at a step of its first send.
+"""`python -m tests.support.killing STEP run …`: wrapd, which dies as by `kill -9` at a step of its first send.
 
 The steps: `claim` (the claim is written, but not committed), `before` (it is committed, nothing is sent),
 `after` (the service has answered, nothing is written), `record` (the outcome is written, but not committed),
-`recorded` (it is committed). That a send is under way is no step here: a stand-in that does not answer, and a
-kill from outside.
+`recorded` (it is committed). Tests kill during a send from outside, with a stand-in that does not answer.
 """
 
 import os
@@ -20,7 +19,7 @@ STEPS = ("claim", "before", "after", "record", "recorded")
 
 
 def die() -> NoReturn:
-    """Now, with nothing tidied up."""
+    """End the process now, without any cleanup."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("nobody survives this")
 
@@ -34,7 +33,7 @@ def _then_die(original: Callable[..., Any], *, unless: Callable[[Any], bool] = l
 
 
 def arm(step: str) -> None:
-    """Let this process end at `step`."""
+    """Make this process end at `step`."""
     if step == "claim":
         for name in ("claim", "claim_together"):
             setattr(Outbox, name, _then_die(getattr(Outbox, name), unless=lambda claimed: not claimed))

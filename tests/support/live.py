@@ -1,5 +1,5 @@
-"""A real daemon and a simulator in a thread, for tests that wait for what happens: each line of the log is an
-event that can be awaited, with its fields."""
+"""A real daemon and a simulator in a thread, for tests that wait for events: each line of the log is one, with its
+fields."""
 
 import asyncio
 import json
@@ -23,11 +23,11 @@ from tests.support.webhook import Webhook
 T = TypeVar("T")
 
 PATIENCE = 60.0
-"""Seconds that a test waits at most for something that must happen: far more than it takes on a busy machine."""
+"""Maximum seconds that a test waits for an expected event: far more than it takes on a busy machine."""
 
 
 class LiveSim:
-    """A simulator in a thread of its own, inside a `with`: `sim.do(lambda it: it.create_jobs())`."""
+    """A simulator in its own thread, as a context manager: `sim.do(lambda it: it.create_jobs())`."""
 
     def __init__(self, **settings: Any) -> None:
         self.simulator = Simulator(SimSettings(**{"seed": 1, **settings}))
@@ -51,7 +51,7 @@ class LiveSim:
         self._loop.close()
 
     def do(self, work: Callable[[Simulator], T]) -> T:
-        """Something of the simulator's, done in its own thread."""
+        """Run a function of the simulator in its thread."""
 
         async def done() -> T:
             return work(self.simulator)
@@ -62,7 +62,7 @@ class LiveSim:
         return self.do(lambda it: it.create_jobs(count=count, **options))
 
     def asked(self, operation: str | None = None) -> int:
-        """How many requests came."""
+        """Return how many requests arrived."""
         stats = self.do(lambda it: it.stats())
         return int(stats["total"] if operation is None else stats["by_operation"].get(operation, 0))
 
@@ -72,12 +72,12 @@ class LiveSim:
 
     @property
     def aksk(self) -> str:
-        """The `auth` of a project, with the simulator's own keys."""
+        """The `auth` of a project, with the simulator's keys."""
         keys = self.settings
         return f'{{ method = "aksk", access_key = "{keys.access_key}", secret_key = "{keys.secret_key}" }}'
 
     def project(self, name: str = "main", *, auth: str | None = None, more: str = "", named: bool = True) -> str:
-        """A section of a config; `named`: with the project's id."""
+        """Return a project's config section; with `named`, including the project's id."""
         return (
             f'[projects.{name}]\nendpoint = "{self.url}"\nrequests_per_second = 20\n'
             + (f'project_id = "{self.settings.project_id}"\n' if named else "")
@@ -97,24 +97,24 @@ FAST = (
 format = "json"
 """
 )
-"""Sections for a config of tests."""
+"""Config sections for tests."""
 
 
 def to(hook: Webhook, name: str = "hook", more: str = "", *, path: str = "/hook") -> str:
-    """A section of a config: a channel to a webhook, with `more` keys."""
+    """Return the config section of a channel to a webhook, with `more` keys."""
     return f'[channels.{name}]\nurl = "{hook.url(path)}"\n{more}\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a process ended, and how long that took (seconds)."""
+    """The exit status of a process, and how long it took to end (seconds)."""
 
     status: int
     seconds: float
 
 
 class LiveDaemon:
-    """`wrapd run` on a config in `folder`, inside a `with`; started anew by `start` after a `stop`."""
+    """`wrapd run` on a config in `folder`, as a context manager; `start` runs it again after a `stop`."""
 
     def __init__(
         self, folder: Path, config: str, *, environ: Mapping[str, str] | None = None, started: bool = True
@@ -141,7 +141,7 @@ class LiveDaemon:
         self._wait()
 
     def start(self) -> Self:
-        """Start it, and wait until it says so."""
+        """Start the daemon and wait until it reports that it has started."""
         self.lines.clear()
         self._over = False
         self._process = subprocess.Popen(
@@ -160,7 +160,7 @@ class LiveDaemon:
     def wait_for(
         self, event: str, *, count: int = 1, seconds: float = PATIENCE, **fields: object
     ) -> list[dict[str, Any]]:
-        """The lines of the log with this event and these fields, as soon as there are `count` of them."""
+        """Return the log lines with this event and these fields, once there are `count` of them."""
         wanted = {"event": event, **fields}
 
         def found() -> list[dict[str, Any]]:
@@ -173,7 +173,7 @@ class LiveDaemon:
             return found()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, seconds: float = 60) -> Ended:
-        """End it by a signal."""
+        """Stop the daemon with a signal."""
         assert self._process is not None
         begun = time.monotonic()
         self._process.send_signal(number)
@@ -188,14 +188,14 @@ class LiveDaemon:
         return self._process.pid
 
     def wait(self, seconds: float) -> int:
-        """The status with which it ends by itself."""
+        """Wait for the daemon to end by itself; return its exit status."""
         assert self._process is not None
         status = self._process.wait(seconds)
         self._wait()
         return status
 
     def command(self, *arguments: str, status: int = 0) -> str:
-        """What another command on the same config says."""
+        """Run another command with the same config; return its output."""
         ended = subprocess.run(
             [*COMMAND, "--config", self.config, *arguments],
             stdout=subprocess.PIPE,
@@ -212,21 +212,21 @@ class LiveDaemon:
         return json.loads(self.command(*arguments, "--json"))
 
     def states(self) -> dict[str, tuple[str | None, str]]:
-        """State and tracking of each job, by its id."""
+        """Return state and tracking of each job, by its id."""
         return {row["job_id"]: (row["state"], row["tracking"]) for row in self.json("jobs")}
 
     @property
     def said(self) -> str:
-        """Everything on standard output and standard error."""
+        """Return everything on standard output and standard error."""
         return "\n".join(self.raw)
 
     @property
     def address(self) -> str:
-        """Where its pages are."""
+        """The address of its web pages."""
         return str(self.wait_for("web.listening")[0]["address"])
 
     def page(self, path: str) -> tuple[int, str]:
-        """Status and body of one of its pages."""
+        """Return status and body of one of its pages."""
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
@@ -258,7 +258,7 @@ class LiveDaemon:
 
 
 class Manager:
-    """A service manager's socket (sd_notify), inside a `with`."""
+    """A service manager's socket (sd_notify), as a context manager."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -273,14 +273,14 @@ class Manager:
         self._socket.close()
 
     def hears(self, begins: str) -> str:
-        """The next message that begins so."""
+        """Return the next message that starts with this text."""
         while not (message := self._socket.recv(4096).decode()).startswith(begins):
             continue
         return message
 
 
 def until(what: str, holds: Callable[[], bool], *, seconds: float = PATIENCE, pace: float = 0.1) -> float:
-    """Look until it holds, for what no process announces; how many seconds that took."""
+    """Poll until a condition holds that no process announces; return the seconds that took."""
     begun = time.monotonic()
     while not holds():
         assert time.monotonic() - begun < seconds, f"not within {seconds:g} s: {what}"
@@ -289,5 +289,5 @@ def until(what: str, holds: Callable[[], bool], *, seconds: float = PATIENCE, pa
 
 
 def events(hook: Webhook) -> Sequence[str]:
-    """The events that were told, in their order."""
+    """Return the events of the alerts received, in order."""
     return [received.json["event"] for received in list(hook.requests)]

@@ -1,4 +1,5 @@
-"""A loopback SMTP server with programmable replies; keeps every message. Threads of its own, real time."""
+"""A loopback SMTP server with programmable replies that keeps every message. Runs in its own threads, in real
+time."""
 
 import socket
 import socketserver
@@ -28,7 +29,7 @@ class Mailbox:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """A client that hung up is no news."""
+                """Ignore clients that hung up."""
 
         self._server = Server(("127.0.0.1", 0), Session)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)

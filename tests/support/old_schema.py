@@ -1,4 +1,4 @@
-"""A database as an older wrapd left it: the schema of a revision, and rows in it, written without the program."""
+"""Databases of older versions: the schema of a revision, and rows in it, written without the program."""
 
 import shutil
 import sqlite3
@@ -17,7 +17,7 @@ _MORE = ("episode", "changed", "created_at", "duration", "cover_url", "polls", "
 
 
 def scripts_until(folder: Path, revision: str) -> Path:
-    """A copy of the migrations without those after `revision`."""
+    """Return a copy of the migrations without those after `revision`."""
     scripts = folder / f"until-{revision}"
     shutil.copytree(scripts_folder(), scripts, ignore=shutil.ignore_patterns("__pycache__"))
     for file in (scripts / "versions").glob("*.py"):
@@ -27,12 +27,12 @@ def scripts_until(folder: Path, revision: str) -> Path:
 
 
 def first_schema(folder: Path) -> Path:
-    """An empty database of the first schema."""
+    """Create an empty database of the first schema."""
     return empty(folder, "0001")
 
 
 def empty(folder: Path, revision: str) -> Path:
-    """An empty database of the schema of a revision."""
+    """Create an empty database of the schema of a revision."""
     path = folder / "wrapd.db"
     upgrade(url_of(path), scripts=scripts_until(folder, revision))
     return path
@@ -47,7 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def add_job(
     connection: sqlite3.Connection, job_id: str, *states: str, tracking: str = "active", told: bool = False
 ) -> int:
-    """A job that went through `states`; with `told`, a delivery that was sent of each. Its row id."""
+    """Add a job that went through `states`; with `told`, a sent delivery for each of them. Returns its row id."""
     active = tracking == "active"
     values = (
         *("main", "avatar", job_id, tracking, states[-1] if states else None, _MOMENT if states else None),

@@ -1,5 +1,5 @@
-"""What one way to answer comes to, as the tables of the conformance suite say it: a line is made by `sent`,
-`retry`, `unknown`, `held` or `dead`."""
+"""Expected outcomes of answers, for the tables of the conformance suite. Rows are made by `sent`, `retry`,
+`unknown`, `held` and `dead`."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,11 @@ SENT, RETRY, UNKNOWN, HELD, DEAD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A line of the table: what one way to answer comes to.
+    """A row of the table: the expected outcome of one answer.
 
-    `requests` is how many the first try took; `next` is a name of `conformance.NEXT`; `told` is a part of what
-    `wrapd deliveries` shows the operator, and, of a held channel, of what the operators' channel hears.
+    `requests` is how many requests the first try took; `next` is a name of `conformance.NEXT`; `told` is part of
+    the error that `wrapd deliveries` shows the operator and, for a held channel, of the alert on the operators'
+    channel.
     """
 
     outcome: AttemptOutcome
@@ -29,7 +30,7 @@ class Row:
 
     @property
     def marked(self) -> bool:
-        """Whether the message that arrives in the end says that it may be a repeat."""
+        """Whether the message that finally arrives says that it may be a repeat."""
         return self.outcome is UNKNOWN
 
 
@@ -50,5 +51,5 @@ def held(told: str) -> Row:
 
 
 def dead(told: str) -> Row:
-    """Refused twice: as it was, and as the plainest text."""
+    """Refused twice: as it was, and as plain text."""
     return Row(outcome=DEAD, requests=2, told=told)

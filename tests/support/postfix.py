@@ -1,8 +1,8 @@
-"""A real Postfix of its own on the loopback, in a folder of its own, whose mailboxes are read as they are.
+"""A real Postfix on the loopback, in its own folder, whose mailboxes tests read directly.
 
 `with Postfix({"open": (), "small": ("message_size_limit=9000",)}) as server: server.url("small", "editors")`. Each
-door is an smtpd on a port of its own, with settings of its own over those that all share. It serves team.example
-with a mailbox (a Maildir) for each of `PEOPLE`. Needs Debian's package `postfix`, and root, as Postfix does.
+door is an smtpd on its own port, whose settings override the common ones. It serves team.example with a mailbox (a
+Maildir) for each of `PEOPLE`. Needs Debian's package `postfix`, and root, as Postfix does.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.support.programs import need, run
 DOMAIN = "team.example"
 PEOPLE = ("boss", "editors", "full", "grey", "late", "over", "wrapd")
 _NOBODY = 65534
-"""Who owns the mailboxes: no user of Postfix's own."""
+"""The owner of the mailboxes, which is not one of Postfix's users."""
 
 _SHARED = """
 compatibility_level = 3.6
@@ -50,8 +50,8 @@ virtual_uid_maps = static:{nobody}
 virtual_gid_maps = static:{nobody}
 transport_maps = inline:{{ over@{domain}=tight: }}
 """
-"""No client is a friend, as on a server that others reach; mail to `over` bounces once it was
-accepted, as where the mailbox's program keeps a quota."""
+"""No client is trusted, as on a server reachable by others. Mail to `over` bounces after it was accepted, as if
+the delivery program enforced a quota."""
 
 _SERVICES = """
 cleanup unix n - n - 0 cleanup
@@ -82,30 +82,30 @@ class Postfix:
         self._folder = Path("/")
 
     def url(self, door: str, *to: str, host: str = "127.0.0.1", mode: str = "insecure", **options: str) -> str:
-        """An Apprise URL that writes to these people by that door; a name with an @ is an address."""
+        """Return an Apprise URL that mails these people through that door; a name with an @ is an address."""
         addresses = ",".join(each if "@" in each else f"{each}@{DOMAIN}" for each in to)
         scheme = "mailto" if mode == "insecure" else "mailtos"
         query = urlencode({"mode": mode, "from": f"wrapd@{DOMAIN}", "to": addresses} | options, quote_via=quote)
         return f"{scheme}://{host}:{self._ports[door]}/?{query}"
 
     def mails(self, person: str) -> list[EmailMessage]:
-        """The mailbox, the oldest mail first, once nothing is under way."""
+        """Return the mailbox, oldest mail first, once no mail is under way."""
         until("the queue is empty", self._idle, pace=0.02)
         found = (self._folder / "boxes" / person / "new").glob("*")
         return [_read(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
     def empty(self) -> None:
-        """Throw away all mail that arrived."""
+        """Delete all mail that arrived."""
         until("the queue is empty", self._idle, pace=0.02)
         for person in PEOPLE:
             shutil.rmtree(self._folder / "boxes" / person, ignore_errors=True)
 
     def start(self) -> None:
-        """Start, or start again, on the same ports and with the same mail; ends when it listens."""
+        """Start, or start again, on the same ports and with the same mail; returns once it listens."""
         self._do("start")
 
     def stop(self) -> None:
-        """Stop it; connections end as they stand."""
+        """Stop the server; connections break off."""
         self._do("stop")
 
     def __enter__(self) -> Self:
@@ -129,7 +129,7 @@ class Postfix:
 
     def _set_up(self) -> None:
         folder = self._folder
-        folder.chmod(0o755)  # Postfix's own user and the mailboxes' go in
+        folder.chmod(0o755)  # for Postfix's user and the mailboxes' owner
         for name, owner in (("etc", "root"), ("spool", "root"), ("lib", "postfix"), ("boxes", _NOBODY)):
             (folder / name).mkdir()
             shutil.chown(folder / name, owner)
@@ -151,8 +151,8 @@ class Postfix:
         return run(self._program, "-c", self._folder / "etc", what).returncode
 
     def _idle(self) -> bool:
-        """Whether no mail is in the queue. A bounce is there before the mail that it is about is gone, and each
-        goes from `incoming` to `active`: seen twice in that order, none is missed."""
+        """Whether the queue is empty. A bounce is queued before its mail is removed, and mail moves from
+        `incoming` to `active`: checking in that order misses none."""
         queues = [self._folder / "spool" / name for name in ("incoming", "active")]
         return not any(any(queue.iterdir()) for queue in (*queues, *queues))
 
@@ -162,8 +162,8 @@ def _read(path: Path) -> EmailMessage:
 
 
 class Policy:
-    """A policy server (Postfix's SMTPD_POLICY_README): `decide` gets a request's attributes and gives an action.
-    Threads of its own."""
+    """A policy server (Postfix's SMTPD_POLICY_README): `decide` gets a request's attributes and returns an action.
+    Runs in its own threads."""
 
     def __init__(self, decide: Callable[[Mapping[str, str]], str]) -> None:
         class Handler(socketserver.StreamRequestHandler):
@@ -175,12 +175,12 @@ class Policy:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """An smtpd that was stopped is no news."""
+                """Ignore an smtpd that was stopped."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.check = f"check_policy_service inet:127.0.0.1:{self._server.server_address[1]}"
-        """The restriction of a door that asks here."""
+        """The restriction for a door that consults this server."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -195,7 +195,7 @@ class Policy:
 
 
 class Greylist:
-    """Decides as greylisting does: who writes to one of `people` for the first time has to come again."""
+    """Greylists: a first attempt to write to one of `people` is deferred."""
 
     def __init__(self, *people: str) -> None:
         self._addresses = frozenset(f"{name}@{DOMAIN}" for name in people)
@@ -210,7 +210,7 @@ class Greylist:
 
 
 def _attributes(read: Callable[[], bytes]) -> dict[str, str]:
-    """The next request of a connection; none where it ended."""
+    """Return the next request of a connection; empty if it has ended."""
     found = {}
     while line := read().decode().rstrip("\n"):
         name, _, value = line.partition("=")
@@ -219,7 +219,7 @@ def _attributes(read: Callable[[], bytes]) -> dict[str, str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody uses now."""
+    """Return loopback ports that are free now."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [each.getsockname()[1] for each in sockets]

@@ -1,8 +1,7 @@
-"""Probes at every `await` and every call of the store in the daemon's code, put in while it is imported.
+"""Probes at every `await` and every call of the store in the daemon's code, inserted while it is imported.
 
-`install` must come before anything of `daemon` is imported. From then on each such place has a name (module, line,
-what it is), tells each time it is passed, and can be made to raise. Nothing is listed by hand: what is added to
-the code is probed as well.
+`install` must come before any import of `daemon`. From then on each such place has a name (module, line, kind),
+records each pass, and can be made to raise. Nothing is listed by hand: new code is probed as well.
 """
 
 import ast
@@ -28,23 +27,23 @@ _LEFT_OUT = (
     "daemon.errors",
     "daemon.logs",
     "daemon.metrics",
-    "daemon.schedule",  # in tests another one takes its place
+    "daemon.schedule",  # tests replace it
     "daemon.sim",
     "daemon.store",
     "daemon.systemd",
     "daemon.tasks",  # the guard itself
 )
-"""What no look, send or callback passes, or what the tests stand on."""
+"""Modules that no poll, send or callback passes, or on which the tests depend."""
 
 _BURST = 3
-"""Errors in a row at a place that is about no single job."""
+"""Errors in a row at a place that concerns no single job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """An error to raise: at `site`, `after` what is there was done or before, made by `error`. `first` is the pass
-    that it begins with. `same_job`: from the first hit on only when it is about the same job; where the place is
-    about no single job, a few times in a row."""
+    """An error to raise: at `site`, `after` the call there or before it, made by `error`. `first` is the pass at
+    which it starts. `same_job`: after the first hit only when the place concerns the same job; where it concerns
+    no single job, a few times in a row."""
 
     site: str
     error: Callable[[], BaseException]
@@ -56,15 +55,15 @@ class Fault:
 
 @dataclass
 class Probe:
-    """What all probes share."""
+    """The state shared by all probes."""
 
     armed: bool = False
     fault: Fault | None = None
     passes: Counter[tuple[str, bool]] = field(default_factory=Counter)
     hits: list[tuple[str, ...]] = field(default_factory=list)
-    """The jobs that each raised error was about."""
+    """The jobs that each raised error concerned."""
     kinds: dict[str, str] = field(default_factory=dict)
-    """What each site is: "await", "bare", "store" or "tx"."""
+    """The kind of each site: "await", "bare", "store" or "tx"."""
     victim: str | None = None
     on_hit: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,17 +74,17 @@ class Probe:
         self.hits.clear()
 
     def hit(self, site: str) -> None:
-        """The place is about to be passed."""
+        """Record that the place is about to be passed."""
         self._pass(site, after=False)
 
     async def after(self, site: str, awaitable: Any) -> Any:
-        """The same for what is awaited, and once more when it is done."""
+        """The same for an awaited call, and once more when it is done."""
         result = await awaitable
         self._pass(site, after=True)
         return result
 
     def done(self, site: str, result: Any) -> Any:
-        """A call is done."""
+        """Record that a call is done."""
         self._pass(site, after=True)
         return result
 
@@ -121,7 +120,7 @@ PROBE = Probe()
 
 
 def jobs_of(frame: FrameType) -> set[str]:
-    """The ids of the jobs that a frame's variables are about."""
+    """Return the ids of the jobs in a frame's variables."""
     return {job for value in list(frame.f_locals.values()) for job in _ids(value, 3)}
 
 
@@ -138,7 +137,7 @@ def _ids(value: object, depth: int) -> set[str]:
 
 
 def install(probe: Probe = PROBE) -> None:
-    """Put probes into all that is imported of `daemon` from now on."""
+    """Install probes in every module of `daemon` imported from now on."""
     assert not any(name.startswith("daemon.watch") for name in sys.modules), "it is imported already"
     import builtins
 
@@ -181,7 +180,7 @@ class _Probing(ast.NodeTransformer):
         self._count: Counter[tuple[int, str]] = Counter()
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
-        # What stands alone was made before: its error comes out of it, not from here.
+        # a bare awaitable was made before, so its error comes from the awaitable and not from here
         bare = isinstance(node.value, ast.Name)
         kind = "store" if _is_store_call(node.value) else "bare" if bare else "await"
         site = self._site(node, kind)
@@ -213,7 +212,7 @@ class _Probing(ast.NodeTransformer):
         return node
 
     def _inside(self, node: ast.expr) -> ast.expr:
-        """The same with probes further in, but none for itself."""
+        """Visit the inner nodes, but do not probe the node itself."""
         return self.generic_visit(node) if isinstance(node, ast.Call) else self.visit(node)  # type: ignore[return-value]
 
     def _before(self, site: str, node: ast.expr) -> ast.expr:

@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, with a config file, a database file and a log that tests can read."""
+"""A real daemon in a separate process, with a config file, a database file and a log that tests can read."""
 
 import json
 import os
@@ -14,7 +14,8 @@ COMMAND = (sys.executable, "-m", "daemon.cli")
 
 
 class DaemonProcess:
-    """`wrapd run` on a config in `folder`, inside a `with`. `start` and `kill` may alternate; the log goes on."""
+    """`wrapd run` on a config in `folder`, as a context manager. `start` and `kill` may alternate; the log
+    continues."""
 
     def __init__(self, folder: Path, config: str) -> None:
         self.folder = folder
@@ -27,7 +28,7 @@ class DaemonProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """No daemon outlives its test."""
+        """Kill a daemon that is still running at the end of its test."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
@@ -39,19 +40,19 @@ class DaemonProcess:
         return self.process
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process like a power failure."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self, *, seconds: float = 60) -> int:
-        """End it as an administrator would; returns its exit status."""
+        """Stop the process as an administrator would; return its exit status."""
         assert self.process is not None
         self.process.terminate()
         return self.process.wait(seconds)
 
     def command(self, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run another command on the same config."""
+        """Run another command with the same config."""
         return subprocess.run(
             [*COMMAND, "--config", self.config, *arguments],
             input=given,
@@ -65,7 +66,7 @@ class DaemonProcess:
         return json.loads(self.command(*arguments, "--json").stdout)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, one dict a line; a line that a kill cut off is left out."""
+        """Return the log as one dict a line, without a last line that a kill cut off."""
         lines = []
         for line in self.log.read_text(errors="replace").splitlines():
             try:
@@ -76,7 +77,7 @@ class DaemonProcess:
 
 
 def project_toml(sim: Simulator, *, rate: float, name: str = "main") -> str:
-    """A project section for the simulator, with its keys."""
+    """Return a project section for the simulator, with its keys."""
     keys = sim.settings
     return f"""
 [projects.{name}]
@@ -88,6 +89,6 @@ auth = {{ method = "aksk", access_key = "{keys.access_key}", secret_key = "{keys
 
 
 def _environment() -> dict[str, str]:
-    """The tests' environment without what would reach into the daemon."""
+    """Return the environment of the tests without variables that would affect the daemon."""
     hidden = ("WRAPD_", "HUAWEICLOUD_", "NOTIFY_SOCKET", "WATCHDOG_")
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}

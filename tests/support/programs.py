@@ -1,4 +1,4 @@
-"""Programs of the system, and programs beside this interpreter: found, or the test is skipped with the reason."""
+"""Finds programs of the system or next to this interpreter, or skips the test with the reason."""
 
 import shutil
 import subprocess
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-"""The checkout."""
+"""The root of the checkout."""
 
 
 def need(name: str) -> str:
-    """The path of a program: beside this Python first, then on PATH. Skips the test where there is none."""
+    """Return the path of a program: next to this Python first, then on PATH. Skips the test if there is none."""
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -21,7 +21,7 @@ def need(name: str) -> str:
 
 
 def run(*command: str | Path, timeout: float = 60, **options: object) -> subprocess.CompletedProcess[str]:
-    """The ended program, whatever its status, with standard error joined to its output."""
+    """Run a program; return it ended, whatever its status, with standard error joined to its output."""
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
         [str(part) for part in command],
         stdout=subprocess.PIPE,

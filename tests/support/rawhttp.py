@@ -1,4 +1,4 @@
-"""A server for tests that answers with bytes: whole, cut, slow, or none. Real sockets on loopback."""
+"""A test server that answers with given bytes: complete, truncated, slow, or none. Real sockets on loopback."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 Head = str
-"""A request's first line and headers, as they came."""
+"""A request's first line and headers, as received."""
 Handler = Callable[[Head, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
 class RawServer:
-    """Where it listens, and the head and body of each request that came."""
+    """The server's address, and the head and body of each request received."""
 
     host: str
     port: int
@@ -53,7 +53,7 @@ async def raw_server(
                     return
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the other side has gone, or the block has ended
+            pass  # the other side closed, or the block has ended
         finally:
             tasks.discard(task)
             writer.close()
@@ -70,7 +70,7 @@ async def raw_server(
 
 
 def header(head: Head, name: str) -> str | None:
-    """The value of a header in `head`, or None."""
+    """Return the value of a header in `head`, or None."""
     for line in head.split("\r\n")[1:]:
         key, _, value = line.partition(":")
         if key.lower() == name.lower():
@@ -79,14 +79,14 @@ def header(head: Head, name: str) -> str | None:
 
 
 def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> bytes:
-    """A whole HTTP answer; `_` in a header's name stands for `-`."""
+    """Return a complete HTTP answer; `_` in a header's name stands for `-`."""
     lines = [f"HTTP/1.1 {status} Said So", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
 
 
 def saying(data: bytes) -> Handler:
-    """A handler that writes `data` and keeps the connection."""
+    """Return a handler that writes `data` and keeps the connection open."""
 
     async def handler(_head: Head, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -95,7 +95,7 @@ def saying(data: bytes) -> Handler:
 
 
 def saying_then_closing(data: bytes) -> Handler:
-    """A handler that writes `data` and closes in good order."""
+    """Return a handler that writes `data` and closes the connection normally."""
 
     async def handler(_head: Head, writer: asyncio.StreamWriter) -> None:
         writer.write(data)

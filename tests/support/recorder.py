@@ -1,4 +1,4 @@
-"""What a module logs, as a test sees it: whatever the set-up of logging is."""
+"""Records what a module logs, independent of the logging set-up."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from daemon.logs import LogEvent
 
 
 class Lines:
-    """Takes the place of a module's logger and keeps its lines."""
+    """Replaces a module's logger and keeps its lines."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
         self.all: list[tuple[LogEvent, dict[str, Any]]] = []
         monkeypatch.setattr(f"{module}.log", self)
 
     def info(self, event: LogEvent, **fields: Any) -> None:
-        """Keep a line, of any level."""
+        """Keep a line of any level."""
         self.all.append((event, fields))
 
     debug = warning = error = info
 
     def of(self, event: LogEvent) -> list[dict[str, Any]]:
-        """The fields of each line of the event."""
+        """Return the fields of each line of the event."""
         return [fields for each, fields in self.all if each is event]

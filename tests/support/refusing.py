@@ -1,4 +1,4 @@
-"""What each chat service refuses a request with: its limits and its words, after its own documents."""
+"""The limits at which each chat service refuses a request, and its error texts, according to its documentation."""
 
 import base64
 import hashlib
@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.webhook import Answer, Received, form_fields, json_body, ok_json
 
 SECRET = "SECsigning0123456789secret"
-"""What the stand-ins of Feishu, Lark and DingTalk want to see requests signed with."""
+"""The signing secret that the stand-ins of Feishu, Lark and DingTalk expect."""
 
 Check = Callable[[Received], Answer | None]
-"""What the service refuses a request with; None where it takes it."""
+"""Returns the service's refusal of a request; None if it accepts it."""
 
 
 def _query(received: Received) -> dict[str, str]:
@@ -126,14 +126,15 @@ def _is_block(block: Mapping[str, Any]) -> bool:
 
 
 def _pieces(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The pieces of a section, or of all sections of a list."""
+    """Return the pieces of a section, or of all sections of a list."""
     if part["type"] == "rich_text_list":
         return [piece for section in part["elements"] for piece in section["elements"]]
     return list(part["elements"])
 
 
 def discord(received: Received) -> Answer | None:
-    """docs.discord.com, "Embed limits"; an empty message is refused too, and what is told is known by `wait`."""
+    """docs.discord.com, "Embed limits". An empty message is refused too; `wait` asks for the created message in
+    the answer."""
     if _query(received).get("wait") != "true":
         return Answer(status=204)
     refused = ok_json({"message": "Invalid Form Body", "code": 50035}, status=400)
@@ -159,7 +160,7 @@ def discord(received: Received) -> Answer | None:
 
 
 class _TelegramText(HTMLParser):
-    """Telegram's HTML: its own few tags, all closed; counts the text as the limits do."""
+    """Telegram's HTML: only its own few tags, all closed. Counts the text as the limits do."""
 
     TAGS = frozenset(
         "b strong i em u ins s strike del span tg-spoiler a code pre blockquote tg-emoji".split()  # noqa: SIM905
@@ -232,8 +233,8 @@ def mattermost(received: Received) -> Answer | None:
 
 
 def rocketchat(received: Received) -> Answer | None:
-    """docs.rocket.chat, "Incoming webhook", and the server's `processWebhookMessage`: a text or attachments, each
-    with its parts as texts; at most 5000 characters, and no colour but one of CSS."""
+    """docs.rocket.chat, "Incoming webhook", and the server's `processWebhookMessage`: a text or attachments whose
+    parts are strings; at most 5000 characters, and only CSS colours."""
     body = json_body(received)
     attachments = (body or {}).get("attachments", [])
     if body is None or not (body.get("text") or attachments):
@@ -251,7 +252,8 @@ def rocketchat(received: Received) -> Answer | None:
 
 
 def longer_than(limits: Mapping[str, int], refusal: Answer) -> Check:
-    """A service that wants these fields, each with something in it and at most so many characters long."""
+    """Return the check of a service that requires these fields, non-empty and at most this many characters
+    long."""
 
     def check(received: Received) -> Answer | None:
         fields = form_fields(received) or {}

@@ -1,5 +1,5 @@
-"""A daemon in this process, on a config file that a test writes anew and has it reload. Everything is real: the
-simulator, the webhooks, the database, time."""
+"""A daemon in this process with a config file that a test rewrites and reloads. The simulator, the webhooks, the
+database and time are real."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from typing import Any
 
 from daemon.app.reload import Reloaded
 from daemon.app.run import Daemon
-from daemon.build import load_plan
+from daemon.build import load_spec
 from daemon.clock import SystemClock
 from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.sim import Simulator
@@ -22,12 +22,12 @@ from tests.support.live import QUICK
 from tests.support.webhook import Received, Webhook
 
 PATIENCE = 30.0
-"""Seconds that a test waits at most for what must happen."""
+"""Maximum seconds that a test waits for an expected event."""
 BASE = QUICK + "[web]\nenabled = false\n"
 
 
 def project(sim: Simulator, name: str = "main", *, rate: float = 50, secret: str | None = None) -> str:
-    """A section of a config."""
+    """Return a config section for a project."""
     keys = sim.settings
     pair = f'access_key = "{keys.access_key}", secret_key = "{secret or keys.secret_key}"'
     return (
@@ -39,7 +39,7 @@ def project(sim: Simulator, name: str = "main", *, rate: float = 50, secret: str
 
 @dataclass
 class Live:
-    """The daemon, and what a test asks of it."""
+    """The daemon, with the checks and waits that tests need."""
 
     service: Daemon
     path: Path
@@ -62,7 +62,7 @@ class Live:
         return Counter(str(row.status) for row in self.deliveries())
 
     def polled(self, job: str) -> bool:
-        """Whether it is in the agenda of a poller, and was asked about."""
+        """Whether a job is in the agenda of a poller and has been queried."""
         found = [poller.agenda.get(JobId(job)) for poller in self.service.scope.pollers.values()]
         return any(each is not None and each.looked is not None for each in found)
 
@@ -73,12 +73,12 @@ class Live:
         return self.service.metrics.registry.get_sample_value(name, labels)
 
     async def came(self, hook: Webhook, number: int) -> list[Received]:
-        """The requests, as soon as there are `number` of them."""
+        """Return the requests once there are `number` of them."""
         await self.until(f"{number} came", lambda: len(hook.requests) >= number)
         return list(hook.requests)
 
     async def until(self, what: str, holds: Callable[[], object], *, seconds: float = PATIENCE) -> None:
-        """Wait for what nobody announces."""
+        """Wait for a condition that is not announced."""
         try:
             async with asyncio.timeout(seconds):
                 while not holds():
@@ -89,11 +89,11 @@ class Live:
 
 @asynccontextmanager
 async def live(folder: Path, config: str, environ: Mapping[str, str] | None = None) -> AsyncIterator[Live]:
-    """A daemon that runs on `config`, with an environment of its own."""
+    """Run a daemon on `config` with its own environment."""
     path = folder / "wrapd.toml"
     path.write_text(config)
     path.chmod(0o600)
-    read = partial(load_plan, path, environ or {})
+    read = partial(load_spec, path, environ or {})
     service = Daemon(read()[0], SystemClock(), rng=random.Random(1), read=read, config=path)
     await service.start()
     try:

@@ -1,5 +1,5 @@
-"""The watch with real parts around it: a simulator over sockets, a real client, a SQLite file, and one clock that
-the test moves for all of them."""
+"""The watch with real parts around it: a simulator over sockets, a real client and a SQLite file, on one clock
+that the test moves."""
 
 import asyncio
 import random
@@ -34,12 +34,12 @@ from daemon.watch.watcher import Watcher
 PROJECT = ProjectName("main")
 CHANNEL = ChannelName("team")
 _TURNS = 30
-"""Turns of the event loop in which a request reaches a simulator in the same process."""
+"""Turns of the event loop within which a request reaches a simulator in the same process."""
 
 
 @dataclass
 class Rig:
-    """Everything a test of the watch needs; `run` lets time pass."""
+    """The parts that a test of the watch needs; `run` advances time."""
 
     clock: ManualClock
     sim: Simulator
@@ -52,12 +52,12 @@ class Rig:
     woken: list[ChannelName] = field(default_factory=list)
 
     async def run(self, seconds: float, *, step: float = 0.5) -> None:
-        """Let `seconds` pass in steps, as the ticks of the daemon would see them."""
+        """Advance time by `seconds` in steps, with the daemon's ticks."""
         for _ in range(round(seconds / step)):
             await self._step(self.clock.monotonic() + step)
 
     async def _step(self, end: float) -> None:
-        """Let time pass until `end`; stop on the way where the budget gives the next permit for a due job."""
+        """Advance time to `end`, stopping wherever the budget has the next permit for a due job."""
         while (due := self.poller.agenda.first_due()) is not None and due < end:
             moment = max(due, self.budget.next_at())
             if moment >= end or moment <= self.clock.monotonic():
@@ -68,7 +68,7 @@ class Rig:
         await self.tick()
 
     async def tick(self) -> None:
-        """One tick, and all that it starts."""
+        """Run one tick and everything that it starts."""
         await self.watcher.take_changes()
         await self.operators.flush()
         await self.watcher.tick()
@@ -104,8 +104,8 @@ class Rig:
 async def rig(
     folder: Path, *, rate: float = 1000.0, rails: Rails | None = None, **changes: Any
 ) -> AsyncIterator[Rig]:
-    """A rig. `changes`: sim (SimSettings' values), limits (Limits' values), plan (PollingPlan's values; without
-    any each job is asked singly, under the fixed strategy), auth, timeouts, looked_up (its project id is)."""
+    """Open a rig. `changes`: sim (values for SimSettings), limits (for Limits), plan (for PollingPlan; without it
+    each job is polled singly under the fixed strategy), auth, timeouts, looked_up (the project id is)."""
     clock = ManualClock()
     limits = {"not_found_grace": 60.0, "give_up_after": 86400.0, "max_in_flight": 16} | changes.get("limits", {})
     settings = {"seed": 1, "show_rate": None, "write_rate": None, "clock": clock} | changes.get("sim", {})
@@ -115,7 +115,7 @@ async def rig(
 
         async def pass_time(seconds: float) -> None:
             clock.advance(seconds)
-            for _ in range(_TURNS):  # what was permitted reaches the simulator before time goes on
+            for _ in range(_TURNS):  # permitted requests reach the simulator before time advances
                 await asyncio.sleep(0)
 
         budget = Budget(rate, clock, sleep=pass_time)

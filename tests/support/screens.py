@@ -1,7 +1,7 @@
-"""What a person sees: a command on a pseudo-terminal of a given width, at a fixed moment, held against the screen
-that is kept in tests/data/screens.
+"""Compares a command's output on a pseudo-terminal of a given width, at a fixed time, with the screen kept in
+tests/data/screens.
 
-`UPDATE_SCREENS=1 pytest tests/contract/test_cli_screens.py` writes them anew: look at them before you commit.
+`UPDATE_SCREENS=1 pytest tests/contract/test_cli_screens.py` rewrites them: review them before you commit.
 """
 
 import os
@@ -22,8 +22,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def screen(monkeypatch: pytest.MonkeyPatch, config: Path, *args: str, columns: int) -> str:
-    """What a terminal of that many columns shows after the command: without colours; a line that does not fit goes
-    on in the next one."""
+    """Return what a terminal with this many columns shows after the command, without colours; long lines wrap."""
     leader, follower = pty.openpty()
     received: list[bytes] = []
     reader = threading.Thread(target=_read, args=(leader, received))
@@ -43,7 +42,7 @@ def screen(monkeypatch: pytest.MonkeyPatch, config: Path, *args: str, columns: i
 
 
 def kept(name: str, shown: str) -> None:
-    """That the screen is as it is kept under this name."""
+    """Check that the screen equals the one kept under this name."""
     path = FOLDER / f"{name}.txt"
     if os.environ.get("UPDATE_SCREENS"):
         path.parent.mkdir(exist_ok=True)
@@ -60,7 +59,7 @@ def _read(leader: int, received: list[bytes]) -> None:
 
 
 def _rows(line: str, columns: int) -> list[str]:
-    """The rows of a terminal that a line takes."""
+    """Return the terminal rows that a line takes."""
     rows = [""]
     for char in line:
         if cells(rows[-1]) + cells(char) > columns:

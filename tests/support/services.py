@@ -1,13 +1,13 @@
-"""Loopback stand-ins for the chat services: each refuses what the real one refuses, and answers as it answers.
+"""Loopback stand-ins for the chat services, which refuse what the real ones refuse and answer as they do.
 
-`with Stand(SERVICES["slack"]) as stand: stand.url("case-1")` gives an Apprise URL of the service whose token holds
-the key `case-1`; `stand.program("case-1", Answer(status=429))` sets the next answers to that channel alone, and
-`stand.of("case-1")` are the requests that came from it. Own plugins are pointed here by their `host=`; for all
-others `pointed` lets connections to the services' own hosts come here, so that every byte on the wire is the one
-that the service would get, the TLS handshake included.
+`with Stand(SERVICES["slack"]) as stand: stand.url("case-1")` gives an Apprise URL of the service whose token
+contains the key `case-1`; `stand.program("case-1", Answer(status=429))` sets the next answers to that channel
+alone, and `stand.of("case-1")` are the requests that came from it. Own plugins are directed here by their `host=`.
+For all others `pointed` redirects connections to the services' own hosts, so that every byte on the wire is the
+one that the service would get, including the TLS handshake.
 
-The rules of success, the limits and the words of refusals are the services' own documents'; `complaints` keeps
-what a real service would not have taken.
+The rules of success, the limits and the error texts come from the services' own documentation. `complaints` holds
+the requests that a real service would not have accepted.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ from tests.support.webhook import Answer, Received, Webhook, ok_json
 
 TLS = Path(__file__).parents[1] / "data/tls"
 Meaning: TypeAlias = tuple[dict[str, object] | Answer, Row]
-"""What is answered, a body with status 200 or a whole answer, and what that comes to."""
+"""The answer (a body with status 200, or a complete answer) and its expected outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A chat service. `form` is its Apprise URL with `{key}` and `{address}`; `host` the one that the stand-in
-    takes the place of (None: the URL names the stand-in itself). `accepts` is its success; it refuses what `check`
-    says; `read` tells what people see of a request. `means` are its own answers, beside those that all services
-    give alike."""
+    """A chat service. `form` is its Apprise URL with `{key}` and `{address}`; `host` is the one that the stand-in
+    replaces (None: the URL names the stand-in itself). `accepts` is its success answer; it refuses what `check`
+    rejects; `read` returns what people see of a request. `means` are its specific answers, in addition to those
+    common to all services."""
 
     name: str
     form: str
@@ -56,7 +56,7 @@ class Service:
 
 
 class Stand(Webhook):
-    """The stand-in of a service; every channel to it has a key of its own."""
+    """The stand-in of a service; every channel to it has its own key."""
 
     def __init__(self, service: Service, *, default: Answer | None = None, port: int = 0) -> None:
         tls = server_tls() if service.host else None
@@ -66,20 +66,20 @@ class Stand(Webhook):
         self._programs: defaultdict[str, deque[Answer]] = defaultdict(deque)
 
     def url(self, path: str = "key", *, scheme: str = "") -> str:
-        """The Apprise URL of the channel with the key `path`."""
+        """Return the Apprise URL of the channel with the key `path`."""
         return self.service.form.format(key=_long(path), address=self.address)
 
     def program(self, key: str | Answer, *answers: Answer) -> None:
-        """Answer the next requests of the channel `key` so, one each."""
+        """Set the answers to the next requests of the channel `key`, one each."""
         assert isinstance(key, str)
         self._programs[_long(key)].extend(answers)
 
     def forget(self) -> None:
-        """Answer everybody as usual from now on."""
+        """Answer all channels normally from now on."""
         self._programs.clear()
 
     def of(self, key: str) -> list[Received]:
-        """The requests of the channel `key`."""
+        """Return the requests of the channel `key`."""
         return [each for each in list(self.requests) if _long(key) in _place(each)]
 
     def take(self, received: Received) -> Answer:
@@ -97,17 +97,17 @@ class Stand(Webhook):
 
 
 def _place(received: Received) -> str:
-    """Where a service finds whom a request is for: the path, or a field of the body."""
+    """Where a service identifies the recipient of a request: in the path, or in a field of the body."""
     return f"{received.path} {received.body.decode('utf-8', 'replace')}"
 
 
 def _long(key: str) -> str:
-    """A token that holds `key`, as long as the services' own and unlike any other."""
+    """Return a unique token that contains `key` and is as long as the services' own."""
     return (key.replace("-", "") + hashlib.sha256(key.encode()).hexdigest())[:24]
 
 
 def server_tls() -> ssl.SSLContext:
-    """The certificate for all the services' hosts."""
+    """Return the certificate for all hosts of the services."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "services.pem", TLS / "services.key")
     return context
@@ -115,7 +115,7 @@ def server_tls() -> ssl.SSLContext:
 
 @contextmanager
 def pointed(stands: Iterable[Stand]) -> Iterator[None]:
-    """Connections to the services' own hosts come to the stand-ins, and their certificates are trusted."""
+    """Redirect connections to the services' own hosts to the stand-ins, and trust their certificates."""
     places = {stand.service.host: stand.port for stand in stands if stand.service.host}
     connect = urllib3.util.connection.create_connection
 
@@ -131,7 +131,7 @@ def pointed(stands: Iterable[Stand]) -> Iterator[None]:
         yield
 
 
-_NOT_ITS_ANSWER = unknown("HTTP 200: the answer is not the one that this service gives")
+_NOT_ITS_ANSWER = unknown("HTTP 200: this does not look like the service's answer")
 
 
 def _refusal(status: int, **body: object) -> Answer:
@@ -263,7 +263,7 @@ SERVICES: Mapping[str, Service] = {
                 "refused": ({"code": 50006, "message": "Cannot send an empty message"}, _NOT_ITS_ANSWER),
                 "silent": (
                     Answer(status=204),
-                    unknown("HTTP 204: the answer is not the one that this service gives"),
+                    unknown("HTTP 204: this does not look like the service's answer"),
                 ),
                 "thread": (
                     _refusal(400, code=220001, message="needs a thread"),
@@ -365,4 +365,4 @@ SERVICES: Mapping[str, Service] = {
         ),
     )
 }
-"""All that speak HTTP; mail has a server of its own (tests/support/smtp_server.py)."""
+"""All services that use HTTP; mail has its own server (tests/support/smtp_server.py)."""

@@ -1,4 +1,4 @@
-"""Ways to talk to a simulator: the official SDK, and raw bytes over a socket."""
+"""Talks to a simulator through the official SDK or with raw bytes over a socket."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def sdk(
     project_id: str | None = None,
     security_token: str | None = None,
 ) -> Iterator[MetaStudioClient]:
-    """The official client, pointed at `sim` with its own credentials unless others are given."""
+    """Open the official client for `sim`, with the simulator's credentials unless others are given."""
     credentials = BasicCredentials(
         access_key or sim.settings.access_key,
         secret_key or sim.settings.secret_key,
@@ -47,12 +47,12 @@ def sdk(
 
 
 async def ask(method: Callable[[Any], Any], request: object) -> Any:
-    """A call of the (blocking) SDK while the simulator runs on this loop."""
+    """Call the blocking SDK in a thread while the simulator runs on this loop."""
     return await asyncio.to_thread(method, request)
 
 
 async def refusal(method: Callable[[Any], Any], request: object) -> ServiceResponseException:
-    """The SDK's exception for a call that must fail."""
+    """Return the SDK's exception for a call that must fail."""
     try:
         answer = await ask(method, request)
     except ServiceResponseException as error:
@@ -62,7 +62,7 @@ async def refusal(method: Callable[[Any], Any], request: object) -> ServiceRespo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raw:
-    """What came over the wire until the connection ended. `ended` is "eof", "reset" or "open" (still open)."""
+    """The bytes received until the connection ended. `ended` is "eof", "reset" or "open" (still open)."""
 
     data: bytes
     ended: str
@@ -83,8 +83,8 @@ async def exchange(
     body: bytes = b"",
     wait: float = 10.0,
 ) -> Raw:
-    """One request with exactly these headers (and Host, Content-Length, Connection: close); reads until the end or
-    for `wait` seconds."""
+    """Send one request with exactly these headers (and Host, Content-Length, Connection: close). Read until the
+    connection ends or for `wait` seconds."""
     port = int(sim.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = {
@@ -120,22 +120,22 @@ def _parse(data: bytes, ended: str) -> Raw:
 
 
 def token_of(sim: Simulator) -> dict[str, str]:
-    """The header of a request with the simulator's given token."""
+    """Return the header of a request with the simulator's static token."""
     return {"X-Auth-Token": sim.settings.token}
 
 
 def show_path(sim: Simulator, job_id: str, *, kind: str = "2d") -> str:
-    """The path of the show operation."""
+    """Return the path of the show operation."""
     return f"/v1/{sim.settings.project_id}/{kind}-digital-human-videos/{job_id}"
 
 
 async def show(sim: Simulator, job_id: str, *, kind: str = "2d", query: str = "") -> Raw:
-    """Show a job with the given token."""
+    """Show a job, with the static token."""
     return await exchange(sim, "GET", show_path(sim, job_id, kind=kind) + query, headers=token_of(sim))
 
 
 async def list_jobs(sim: Simulator, query: str = "", *, host: str | None = None) -> Any:
-    """The decoded answer of the list operation, asked of it as `host`; it must succeed."""
+    """Return the decoded answer of the list operation, requested under the Host `host`; it must succeed."""
     path = f"/v1/{sim.settings.project_id}/digital-human-videos{query}"
     raw = await exchange(sim, "GET", path, headers=token_of(sim) | ({"Host": host} if host else {}))
     assert raw.status == 200, raw.data

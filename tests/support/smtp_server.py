@@ -1,9 +1,9 @@
 """A mail server on the loopback: RFC 5321 with STARTTLS (RFC 3207) and AUTH PLAIN and LOGIN (RFC 4954).
 
 `with MailServer() as server: server.url("case-1")` gives an Apprise URL that writes to case-1@example.com. It
-requires TLS and a login as real submission servers do, keeps what it took in `taken`, and refuses commands out of
-order. `server.program("case-1", Fault(at="RCPT", reply="550 5.1.1 no such user"))` sets what becomes of the next
-conversations that name this recipient. Threads of its own, real time.
+requires TLS and a login as real submission servers do, keeps accepted mail in `taken`, and refuses commands out of
+order. `server.program("case-1", Fault(at="RCPT", reply="550 5.1.1 no such user"))` sets the fault of the next
+conversations that name this recipient. Runs in its own threads, in real time.
 """
 
 import base64
@@ -28,9 +28,9 @@ USER, PASSWORD = "wrapd", "m4il-passw0rd-7731"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong at a step (GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or END, after the message):
-    a reply, or "hang", "drip", "reset" or "close". Faults before MAIL need `MailServer(fault=…)`: until then
-    nobody has said whom the mail is for. `spares` is a recipient that a fault at RCPT does not hit."""
+    """A fault at a step (GREETING, EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or END, after the message): a reply, or
+    "hang", "drip", "reset" or "close". Faults before MAIL need `MailServer(fault=…)`, since the recipient is not
+    known before. A fault at RCPT does not hit the recipient `spares`."""
 
     at: str
     reply: str
@@ -39,7 +39,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A mail that was answered 250."""
+    """A mail that was answered with 250."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -60,9 +60,9 @@ class MailServer:
         self.fault = fault
         self.taken: list[Taken] = []
         self.begun = 0
-        """How many conversations there were."""
+        """The number of conversations so far."""
         self.conversations: list[str] = []
-        """Each begun mail's recipient (the empty string for a conversation that named none)."""
+        """The recipient of each mail begun (an empty string for a conversation that named none)."""
         self.over = threading.Event()
         self.lock = threading.Condition()
         self._programs: defaultdict[str, deque[Fault]] = defaultdict(deque)
@@ -78,14 +78,14 @@ class MailServer:
             request_queue_size = 64
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """A client that hung up is no news."""
+                """Ignore clients that hung up."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.port = int(self._server.server_address[1])
 
     def url(self, key: str = "team", *, mode: str = "starttls") -> str:
-        """An Apprise URL; its mail goes to `key`@example.com."""
+        """Return an Apprise URL whose mail goes to `key`@example.com."""
         scheme = "mailto" if mode == "insecure" else "mailtos"
         return (
             f"{scheme}://{USER}:{quote(self.password, safe='')}@localhost:{self.port}/?mode={mode}"
@@ -93,31 +93,31 @@ class MailServer:
         )
 
     def program(self, key: str, *faults: Fault) -> None:
-        """Let the next conversations about `key` go wrong, one each."""
+        """Set the faults of the next conversations about `key`, one each."""
         self._programs[f"{key}@example.com"].extend(faults)
 
     def forget(self) -> None:
-        """Let nothing go wrong from now on."""
+        """Clear all faults."""
         self.fault = None
         self._programs.clear()
 
     def of(self, key: str) -> list[Taken]:
-        """The mails that were taken for `key`."""
+        """Return the mails accepted for `key`."""
         return [each for each in list(self.taken) if f"{key}@example.com" in each.recipients]
 
     def tries(self, key: str) -> int:
-        """How many conversations named `key`."""
+        """Return how many conversations named `key`."""
         return self.conversations.count(f"{key}@example.com")
 
     def fault_of(self, recipient: str) -> Fault | None:
-        """What is to go wrong in a conversation about this recipient."""
+        """Return the fault of a conversation about this recipient."""
         with self.lock:
             self.conversations.append(recipient)
             waiting = self._programs[recipient]
             return waiting.popleft() if waiting else None
 
     def let_go(self) -> None:
-        """End all hanging."""
+        """Release all hanging conversations."""
         self.over.set()
 
     def __enter__(self) -> Self:
@@ -134,11 +134,11 @@ class MailServer:
 
 
 class _Ended(Exception):
-    """The conversation is over."""
+    """Ends the conversation."""
 
 
 class _Conversation:
-    """One connection, from the greeting to its end."""
+    """One connection from greeting to end."""
 
     def __init__(self, server: MailServer, connection: socket.socket) -> None:
         self.server, self.connection = server, connection
@@ -236,7 +236,7 @@ class _Conversation:
         lines: list[bytes] = []
         while (line := self.file.readline()) != b".\r\n":
             if not line.endswith(b"\r\n"):
-                raise _Ended  # broken off, or no SMTP line at all
+                raise _Ended  # broken off, or not an SMTP line
             lines.append(line.removeprefix(b"."))
         mail = Taken(
             sender=self.sender or "",
@@ -262,7 +262,7 @@ class _Conversation:
         raise _Ended
 
     def say(self, step: str, usual: str) -> bool:
-        """Answer a step as usual, or as the fault has it; whether the answer is a good one."""
+        """Answer a step normally or with the fault; return whether the answer is a success."""
         spared = step == "RCPT" and self.fault is not None and self.fault.spares == self.recipient
         if self.fault is None or self.fault.at != step or spared:
             self.reply(usual)
@@ -291,7 +291,7 @@ class _Conversation:
 
 
 def _address(rest: str) -> str:
-    """The address in `FROM:<a@b> SIZE=…`."""
+    """Return the address in `FROM:<a@b> SIZE=…`."""
     return rest.partition("<")[2].partition(">")[0]
 
 

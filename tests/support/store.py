@@ -1,4 +1,4 @@
-"""A database for a test: real files, a clock that the test moves, and short ways to write the usual facts."""
+"""A database for a test: real files, a clock that the test moves, and shortcuts for writing the usual rows."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ def request(
 
 
 def track(tx: Transaction, job_id: str = "job-1", **more: object) -> int:
-    """Track a job; its row id."""
+    """Track a job; return its row id."""
     wanted = request(job_id, **more)
     tx.jobs.track(wanted, at=NOW)
     return tx.jobs.find(wanted.job_id, wanted.project)[0].id
@@ -57,7 +57,7 @@ def record(
     routes: Routing = BOTH,
     asset: Asset | None = None,
 ) -> Recorded | None:
-    """Record that a job moved on to `state` from where it is."""
+    """Record that a job moved on to `state` from its current one."""
     known = tx.jobs.get(job)
     assert known is not None
     seen = Observation(state=state, asset=asset or Asset())

@@ -1,5 +1,5 @@
-"""Strangers: what anybody may send to the web server without a key. A program of its own, so that what it costs is
-not what is measured:
+"""Strangers: requests that anyone without a key may send to the web server. A separate program, so that its own
+cost is not part of the measurement:
 
     python -m tests.support.strangers PORT closed 4000
 """
@@ -24,7 +24,7 @@ HELD = {
     "no HTTP": bytes(range(1, 9)) + b"\x16\x03\x01",
     "headers": b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(500)),
 }
-"""What a held connection begins with, by kind; bytes trickle in after it."""
+"""The start of a held connection, by kind; more bytes trickle in after it."""
 _SEEDS = (
     PROBE,
     b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -55,7 +55,7 @@ _ODD = (
 
 
 async def closed(port: int, count: int) -> None:
-    """Connections that bring a body of 250 kB, one after another, and are closed."""
+    """Send bodies of 250 kB over connections that are closed, one after another."""
     head = b"POST /nope HTTP/1.1\r\n" + HOST + b"Content-Length: 250000\r\n\r\n"
 
     async def one(_: int) -> None:
@@ -68,7 +68,7 @@ async def closed(port: int, count: int) -> None:
 
 
 async def held(port: int, count: int, kind: str, seconds: float) -> None:
-    """Connections of one kind, held for so long."""
+    """Hold connections of one kind open for the given time."""
     writers = []
     for _ in range(count):
         with contextlib.suppress(OSError):
@@ -85,7 +85,7 @@ async def held(port: int, count: int, kind: str, seconds: float) -> None:
 
 
 async def tokens(port: int, each_second: int, seconds: float) -> None:
-    """Links with made-up tokens, at this pace."""
+    """Request links with made-up tokens at this rate."""
     rng = random.Random(1)
     begun, sent = time.monotonic(), 0
     tasks: set[asyncio.Task[bytes]] = set()
@@ -101,7 +101,7 @@ async def tokens(port: int, each_second: int, seconds: float) -> None:
 
 
 async def fuzzed(port: int, count: int) -> None:
-    """Requests with something changed in them."""
+    """Send randomly modified requests."""
     rng = random.Random(1)
 
     async def one(_: int) -> None:
@@ -124,7 +124,7 @@ async def fuzzed(port: int, count: int) -> None:
 
 
 async def callbacks(port: int, count: int, path: str) -> None:
-    """Callbacks about jobs that never were."""
+    """Send callbacks about jobs that do not exist."""
 
     async def one(number: int) -> None:
         body = b'{"job_id": "made-up-%06d", "state": "SUCCEED"}' % number
@@ -135,7 +135,7 @@ async def callbacks(port: int, count: int, path: str) -> None:
 
 
 async def _say(port: int, data: bytes) -> bytes:
-    """Send, read what comes at first, close."""
+    """Send, read the first part of the answer, close."""
     with contextlib.suppress(OSError, TimeoutError):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:

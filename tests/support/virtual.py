@@ -1,6 +1,6 @@
-"""A daemon in an event loop whose time is a ManualClock: when nothing is under way, time jumps to the next timer.
+"""A daemon in an event loop whose time is a ManualClock: when the loop is idle, time jumps to the next timer.
 
-Threads and sockets work as ever: while something that was counted as `busy` goes on, real time is given to it and
+Threads and sockets work as usual: while something counted as `busy` is under way, the loop waits in real time and
 the clock stands still.
 """
 
@@ -19,19 +19,19 @@ from daemon.tasks import Worker
 from daemon.transport import Transport
 
 _GIVEN = 0.02
-"""Real seconds in which what is busy is waited for at once."""
+"""Real seconds of one wait for busy work."""
 _STUCK = 5.0
-"""Real seconds after which what is busy is taken to wait for time to pass."""
+"""Real seconds after which busy work is assumed to wait for time to pass."""
 
 
 class Busy:
-    """What goes on outside of the loop, in threads and over sockets."""
+    """Counts work outside of the loop, in threads and over sockets."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def counted(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """`call`, during which the clock stands."""
+        """Return `call` as a function during which the clock stands still."""
 
         @functools.wraps(call)
         async def counting(*arguments: Any, **more: Any) -> Any:
@@ -45,7 +45,7 @@ class Busy:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Selects at once; where nothing is ready and nothing is busy, the clock is moved."""
+    """Polls without waiting; if nothing is ready and nothing is busy, advances the clock."""
 
     clock: ManualClock
     busy: Busy
@@ -87,7 +87,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Ticks(Schedule):
-    """The daemon's schedule on the loop's own time."""
+    """The daemon's schedule on the loop's time."""
 
     def start(self) -> None:
         self._running = [asyncio.create_task(self._again(tick)) for tick in self._ticks.values()]
@@ -105,8 +105,8 @@ class Ticks(Schedule):
 
 
 def stand_in(put: Callable[[Any, str, Any], None], busy: Busy) -> None:
-    """Let what a daemon does in threads and over sockets count as busy, and its schedule run in the loop's time.
-    `put` is `setattr`, or a test's `monkeypatch.setattr`."""
+    """Count a daemon's work in threads and over sockets as busy, and run its schedule on the loop's time. `put` is
+    `setattr`, or a test's `monkeypatch.setattr`."""
     for owner, name in ((Store, "write"), (Worker, "run"), (Transport, "exchange")):
         put(owner, name, busy.counted(getattr(owner, name)))
     put(run, "Schedule", Ticks)

@@ -1,5 +1,5 @@
-"""The web server on a real socket over a real database, with stand-ins for the rest of the daemon that note what
-they are asked."""
+"""The web server on a real socket and a real database, with stand-ins for the rest of the daemon that record their
+calls."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from daemon.domain.jobs import JobId, ProjectName
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
-from daemon.web import Health, Probes, WebGround, WebServer, WebSettings, build_app, listen
+from daemon.web import Health, Probes, WebContext, WebServer, WebSettings, build_app, listen
 from tests.support.store import BOTH
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -32,7 +32,7 @@ _CLIENTS = ThreadPoolExecutor(max_workers=32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """A received answer."""
 
     status: int
     headers: dict[str, str]
@@ -44,21 +44,21 @@ class Answer:
 
 @dataclass
 class Desk:
-    """The server, and what it asked of the daemon."""
+    """The server, and its calls to the rest of the daemon."""
 
     store: Store
     clock: ManualClock
     web: WebServer
     tasks: Tasks
-    """What goes on after the answers."""
+    """Work that goes on after the answers."""
     watched: set[tuple[str, str]] = field(default_factory=set)
-    """(project, job id) of the jobs that are watched."""
+    """(project, job id) of the watched jobs."""
     hints: list[tuple[str, str]] = field(default_factory=list)
     tracked: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     etas: dict[str, Eta] = field(default_factory=dict)
     fresh: dict[str, JobRow] = field(default_factory=dict)
-    """What `renew` gives for a job id; the job as it is for any other."""
+    """The job that `renew` returns for a job id; unchanged for ids not listed."""
     renewed: list[str] = field(default_factory=list)
 
     async def ask(
@@ -70,10 +70,10 @@ class Desk:
         body: bytes | object | None = None,
         token: str | None = None,
     ) -> Answer:
-        """One request; a body that is no bytes is sent as JSON."""
+        """Send one request; a body that is not bytes is sent as JSON."""
         sent = dict(headers or {}) | ({} if token is None else {"Authorization": f"Bearer {token}"})
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        loop = asyncio.get_running_loop()  # threads of its own: the store reads in those of the loop
+        loop = asyncio.get_running_loop()  # its own threads: the store reads in those of the loop
         return await loop.run_in_executor(_CLIENTS, self._ask, method, path, sent, data)
 
     def _ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
@@ -88,7 +88,7 @@ class Desk:
             connection.close()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something that the server tells of holds: what it asked, that jobs were tracked."""
+        """Wait for a condition on the server's recorded calls or tracked jobs."""
         async with asyncio.timeout(60):
             while not holds():
                 self.news.clear()
@@ -102,7 +102,7 @@ class Desk:
         return {row.job_id: row for row in self.store.read(lambda tx: tx.jobs.list())}
 
     def track(self, job_id: str, *, kind: str = "avatar", **more: Any) -> int:
-        """Track a job; its row id."""
+        """Track a job; return its row id."""
         request = TrackRequest(project=MAIN, kind=kind, job_id=JobId(job_id), **more)
         self.store.write_now(lambda tx: tx.jobs.track(request, at=self.clock.now()))
         return self.job(job_id).id
@@ -112,7 +112,7 @@ class Desk:
 async def desk(
     folder: Path, *, projects: tuple[ProjectName, ...] = (MAIN,), **settings: Any
 ) -> AsyncIterator[Desk]:
-    """A server with these WebSettings."""
+    """Run a server with these WebSettings."""
     clock = ManualClock(NOW)
     store = Store.open(f"sqlite:///{folder / 'web.db'}", clock=clock, daemon=True)
     listener = listen("127.0.0.1", 0)
@@ -131,7 +131,7 @@ async def desk(
         it.renewed.append(row.job_id)
         return it.fresh.get(row.job_id, row)
 
-    ground = WebGround(
+    context = WebContext(
         settings=made,
         routing=BOTH,
         store=store,
@@ -144,8 +144,8 @@ async def desk(
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
-    app = build_app(healthy, _no_metrics, metrics_type="text/plain", ground=ground)
-    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=ground.tasks), tasks=ground.tasks)
+    app = build_app(healthy, _no_metrics, metrics_type="text/plain", context=context)
+    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=context.tasks), tasks=context.tasks)
     it.web.start()
     try:
         yield it

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request as it came."""
+    """One received request."""
 
     at: datetime
     monotonic: float
@@ -38,9 +38,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What to answer. `hang` waits for `Webhook.let_go` first; `drip` sends the body a byte each so many seconds;
-    `drip_headers` does so with the headers; `reset` closes the connection hard, without an answer; `cut` promises
-    more body than it sends."""
+    """A programmed answer. `hang` waits for `Webhook.let_go` first. `drip` sends the body one byte at a time, this
+    many seconds apart; `drip_headers` does so with the headers. `reset` closes the connection hard, without an
+    answer. `cut` announces more body than it sends."""
 
     status: int = 200
     body: bytes = b""
@@ -60,7 +60,7 @@ def ok_json(value: object, status: int = 200) -> Answer:
 
 
 def json_body(received: Received) -> dict[str, Any] | None:
-    """The body, where it is a JSON object in UTF-8 without lone surrogates."""
+    """The body if it is a JSON object in UTF-8 without lone surrogates."""
     try:
         found = json.loads(received.body.decode("utf-8"))
         json.dumps(found, ensure_ascii=False).encode("utf-8")
@@ -70,7 +70,8 @@ def json_body(received: Received) -> dict[str, Any] | None:
 
 
 def form_fields(received: Received) -> dict[str, Any] | None:
-    """The fields of a request, in JSON, as a form, or in parts with files (whose values are bytes)."""
+    """Return the fields of a request sent as JSON, as a form, or as multipart with files (whose values are
+    bytes)."""
     kind = received.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         boundary = kind.partition("boundary=")[2].encode()
@@ -87,7 +88,7 @@ def _part(part: bytes) -> tuple[str, Any]:
 
 
 class Webhook:
-    """The stand-in; listens from `__enter__` on, at a port of its own (or at `port` again, after a pause)."""
+    """The stand-in. Listens from `__enter__` on, at a free port, or at `port` again after a pause."""
 
     def __init__(self, *, default: Answer = OK, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.default = default
@@ -103,7 +104,7 @@ class Webhook:
 
     @property
     def connections(self) -> int:
-        """How many there were, whatever came of them."""
+        """The number of connections so far, whatever their outcome."""
         return self._server.connections
 
     @property
@@ -114,16 +115,16 @@ class Webhook:
         return f"{scheme}://{self.address}{path}"
 
     def program(self, *answers: Answer) -> None:
-        """Answer the next requests so, one each."""
+        """Set the answers to the next requests, one each."""
         with self._lock:
             self._answers.extend(answers)
 
     def let_go(self) -> None:
-        """End all hanging."""
+        """Release all hanging answers."""
         self._let_go.set()
 
     def wait_for(self, number: int, *, seconds: float = 60.0) -> list[Received]:
-        """The requests, as soon as there are `number` of them. Raises AssertionError after `seconds`."""
+        """Return the requests once there are `number` of them. Raises AssertionError after `seconds`."""
         with self._lock:
             assert self._lock.wait_for(lambda: len(self.requests) >= number, seconds), f"{len(self.requests)} came"
             return list(self.requests)
@@ -150,7 +151,7 @@ class Webhook:
         self._let_go.wait(30)
 
     def pause(self, seconds: float) -> bool:
-        """Wait between two bytes of a drip; True when all is let go."""
+        """Wait between two bytes of a drip; return True once all are released."""
         return self._let_go.wait(seconds)
 
 
@@ -165,7 +166,7 @@ class _Server(ThreadingHTTPServer):
         return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no news."""
+        """Ignore clients that hung up."""
 
 
 def _handler(hook: Webhook) -> type[BaseHTTPRequestHandler]:

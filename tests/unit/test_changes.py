@@ -1,12 +1,12 @@
-"""What differs between two configs, in lines by the config's own names, and no secret in any."""
+"""Differences between two configs, listed by the config's own names and without secrets."""
 
 from pathlib import Path
 
 import pytest
 
 from daemon.app.changes import changes
-from daemon.build import load_plan
-from daemon.plan import Plan
+from daemon.build import load_spec
+from daemon.spec import Spec
 
 BASE = """
 operators = ["a"]
@@ -26,11 +26,11 @@ token = "first-secret-of-the-web"
 """
 
 
-def plan(folder: Path, text: str) -> Plan:
+def plan(folder: Path, text: str) -> Spec:
     path = folder / "wrapd.toml"
     path.write_text(text)
     path.chmod(0o600)
-    return load_plan(path, {})[0]
+    return load_spec(path, {})[0]
 
 
 @pytest.mark.parametrize(

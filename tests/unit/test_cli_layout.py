@@ -1,4 +1,4 @@
-"""How texts fit a terminal."""
+"""Fitting texts to a terminal."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""What the lines below a list of jobs say."""
+"""The lines below a list of jobs."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -9,12 +9,12 @@ from daemon.cli.notices import Notices
 from daemon.domain.jobs import Asset, Tracking
 from daemon.domain.planning import Reason
 
-NOBODY = "No daemon runs on this database: nobody asks about these jobs. `wrapd run` starts one."
+NOBODY = "No daemon uses this database: these jobs are not polled. `wrapd run` starts one."
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a notice reads of a job."""
+    """The fields of a job that a notice needs."""
 
     job_id: str = "0123456789abcdef"
     label: str | None = None
@@ -43,11 +43,11 @@ def test_that_no_daemon_runs_is_said_where_somebody_should_ask() -> None:
 )
 def test_some_that_the_service_does_not_know_are_named(count: int, named: str) -> None:
     [line] = lines(*[Row(label="a", next_reason=Reason.UNKNOWN)] * count)
-    assert line.startswith("The service does not know yet: a (01234567)")
-    assert f"{named}. What it does not know for 10m is reported as lost." in line
+    assert line.startswith("Not known to the service yet: a (01234567)")
+    assert f"{named}. After 10m they are reported as lost." in line
 
 
 def test_one_without_a_name_is_named_by_its_id_and_an_ended_one_is_not() -> None:
     ended = Row(tracking=Tracking.LOST, next_reason=Reason.UNKNOWN)
     [line] = lines(Row(next_reason=Reason.UNKNOWN), ended)
-    assert "yet: 01234567. What" in line
+    assert "yet: 01234567. After" in line

@@ -1,4 +1,4 @@
-"""Small parts of the commands: widths of tables, and who holds the database."""
+"""Small parts of the commands: widths of tables, and which process holds the database."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_every_command_is_there_and_is_explained() -> None:
         assert command is not None
         assert command.name == name
         assert command.help
-        # Within a list of commands at 80 columns its line is whole.
+        # Each command's line of the list fits into 80 columns.
         groups = [wrapd, command] if isinstance(command, click.Group) else [wrapd]
         for group in groups:
             context = click.Context(group, terminal_width=80, info_name="wrapd")

@@ -1,4 +1,4 @@
-"""Text from strangers on a terminal, and times for people."""
+"""Untrusted text on a terminal, and times for people."""
 
 import doctest
 import unicodedata

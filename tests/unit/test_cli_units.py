@@ -1,4 +1,4 @@
-"""What systemd's unit says of credentials and of the config, by a `systemctl` that tests make up."""
+"""Reading systemd's unit for credentials and the config, with a fake `systemctl`."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Has `systemctl` say a text."""
+    """Make `systemctl` print a text."""
     program = tmp_path / "bin" / "systemctl"
     program.parent.mkdir()
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
@@ -38,8 +38,8 @@ def test_a_source_that_is_newer_than_its_copy_is_told_with_what_to_do(tmp_path: 
     assert stale({COPY: NOW}) == ()
     [line] = stale({COPY: NOW - 1, "/run/credentials/wrapd.service/old": 0.0})
     assert line == (
-        f"credential key: {source} has changed since wrapd.service got its copy at the start; "
-        "`systemctl restart wrapd` takes it"
+        f"credential key: {source} has changed since wrapd.service was started; "
+        "`systemctl restart wrapd` applies it"
     )
     assert stale({COPY: NOW + 1}) == ()
 

@@ -1,4 +1,4 @@
-"""Lists of jobs in the forms in which people keep them: each is read right, or each wrong row is named."""
+"""Lists of jobs in the formats people use: each is parsed correctly, or its wrong rows are named."""
 
 import json
 
@@ -15,14 +15,14 @@ MAIN, OTHER = ProjectName("main"), ProjectName("other")
 def read(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[JobEntry]:
     faults = RequestFaults()
     found = read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
-    assert faults.told() == []
+    assert faults.listed() == []
     return found
 
 
 def wrong(data: bytes | str, *, default: ProjectName | None = MAIN) -> list[str]:
     faults = RequestFaults()
     read_list(data.encode() if isinstance(data, str) else data, [MAIN, OTHER], faults, default=default)
-    return [f"{fault.place}: {fault.text}" for fault in faults.told()]
+    return [f"{fault.place}: {fault.text}" for fault in faults.listed()]
 
 
 FULL = JobEntry(project=OTHER, job_id=JobId("a-1"), kind="photo", label="春 “A”, B", tags=("x", "y"), batch="w 12")
@@ -68,23 +68,23 @@ def test_ids_one_a_line() -> None:
     [
         ("a\nb/c\nd", ["line 2: 'b/c' is not a job id: 1 to 128 letters, digits, '_' and '-'"]),
         ("a,b\nc,d\n", ["line 1: no column is called job_id"]),
-        ("job_id,colour\na,red\n", ["line 1: the column 'colour' is not known"]),
-        ("job_id,job_id\na,b\n", ["line 1: the column 'job_id' is not known, or is there twice"]),
+        ("job_id,colour\na,red\n", ["line 1: the column 'colour' is unknown"]),
+        ("job_id,job_id\na,b\n", ["line 1: the column 'job_id' is unknown or duplicated"]),
         (
             "job_id,kind\n\na,avatr\nb,photo\n,photo\n",
-            ["line 3, kind: 'avatr' is no kind", "line 5, job_id: it is"],
+            ["line 3, kind: no kind is called 'avatr'", "line 5, job_id: it is"],
         ),
         ("job_id,label\na,b,c\n", ["line 2: it has more than 2 cells"]),
         ('job_id,label\na,"b\nc\n', ["line 3: it is not CSV"]),
         ('job_id,label\na,"x\ny"\nb/,z\n', ["line 4, job_id: 'b/' is not a job id"]),
         (b"job_id,label\na,\xb4\xba\xbc\xbe\n", ["line 2: it is not UTF-8; save the list as UTF-8"]),
-        ('{"job_id": "a"}\n{"job_id": \n[]\n', ["line 2: it is not JSON", "line 3: it is no object"]),
+        ('{"job_id": "a"}\n{"job_id": \n[]\n', ["line 2: it is not JSON", "line 3: it is not an object"]),
         ('{"job_id": "a", "lable": "x"}', ["line 1, lable: there is no such key; did you mean 'label'?"]),
         ('{"job_id": "a", "tags": "x"}', ["line 1, tags: it must be a list of texts"]),
         (b'{"job_id": "a"}\n{"job_id": "b", "label": "\xff"}\n', ["line 2: it is not UTF-8"]),
         ("[" * 100_000, ["line 1: it is not JSON"]),
         ("job_id,tags\na," + ";".join(map(str, range(21))), ["line 2, tags: 21 tags are too many"]),
-        ("job_id,batch\na," + "x" * 65, ["line 2, batch: it takes 1 to 64"]),
+        ("job_id,batch\na," + "x" * 65, ["line 2, batch: it must have 1 to 64"]),
     ],
 )
 def test_each_wrong_row_is_named_with_its_place_and_remedy(data: bytes | str, says: list[str]) -> None:
@@ -95,7 +95,7 @@ def test_each_wrong_row_is_named_with_its_place_and_remedy(data: bytes | str, sa
 
 def test_rows_without_a_project_need_one_where_there_are_several() -> None:
     assert wrong("job_id,project\na,main\nb,\n", default=None) == [
-        "line 3, project: it is missing, and there are several; name one of main, other"
+        "line 3, project: it is missing; give one of main, other"
     ]
 
 

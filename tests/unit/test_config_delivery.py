@@ -1,4 +1,4 @@
-"""What the config says of delivery: channels, routes, quiet hours, the web, and the faults between these."""
+"""The config's delivery sections: channels, routes, quiet hours, the web, and faults between them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_quiet_hours_of_a_route_are_in_the_zone_of_its_channels(tmp_path: Path) 
     )
     assert faults(tmp_path, two) == {
         "routes[0].quiet": "its channels are in different time zones (Asia/Shanghai, UTC); add timezone to say "
-        "which one counts"
+        "which one applies"
     }
     read(tmp_path, two.replace('"08:00" }', '"08:00", timezone = "UTC" }'))
 
@@ -227,11 +227,11 @@ def test_callbacks_need_an_address_by_which_they_come(tmp_path: Path) -> None:
         ({"a": "a"}, {"channels.a.fallback": "is the channel itself; name another one"}),
         (
             {"a": "b", "b": "a", "c": "a"},
-            {"channels.a.fallback": "goes in a circle (a → b → a); leave the key out of one of them"},
+            {"channels.a.fallback": "goes in a circle (a → b → a); remove the key from one of them"},
         ),
         (
             {"c": "b", "b": "a", "a": "c"},
-            {"channels.a.fallback": "goes in a circle (a → c → b → a); leave the key out of one of them"},
+            {"channels.a.fallback": "goes in a circle (a → c → b → a); remove the key from one of them"},
         ),
         ({"a": "x"}, {"channels.a.fallback": "no channel is called 'x'; choose one of a, b, c"}),
     ],

@@ -1,4 +1,4 @@
-"""Docs that are made from the program are as the program is, and explain every key."""
+"""Docs generated from the program are up to date, and explain every key."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_a_generated_page_is_not_stale(path: str) -> None:
 
 
 def every_key() -> list[tuple[str, str]]:
-    """All keys of the schema, found without the tables that the docs are made from."""
+    """Return all keys of the schema, collected without the tables used for the docs."""
     found: list[tuple[str, str]] = []
     schema = Config.model_json_schema(mode="validation")
     sections = {"Config": schema, **schema["$defs"]}
@@ -80,7 +80,7 @@ def test_every_commented_key_of_the_example_is_right_when_it_is_taken_in(tmp_pat
     taken = [line for line, old in zip(lines, example().splitlines(), strict=True) if line != old]
     assert len(taken) >= 35
     path = tmp_path / "wrapd.toml"
-    # The one key that names what the example has not: a second channel.
+    # The only key that refers to something missing in the example: a second channel.
     path.write_text("\n".join(lines) + '\n[channels.mail]\nurl = "mailto://mail.example.com"\n')
     config = load(path)
     project = config.project("main")

@@ -1,4 +1,4 @@
-"""A config with faults: all of them in one run, each with its place and a mend, and no secret among them."""
+"""Configs with faults: all of them in one run, each with its place and a remedy, and no secret among them."""
 
 import os
 from pathlib import Path
@@ -150,21 +150,21 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "projects.m.discovery.intervall": "did you mean 'interval'?",
         "projects.m.discovery.interval": '100ms is too short; write at least "1s"',
         "projects.m.discovery.kinds[0]": "did you mean 'avatar'?",
-        "projects.m.discovery.kinds[1]": "the service lists no jobs of the kind 'business_card'",
+        "projects.m.discovery.kinds[1]": "the service does not list jobs of kind 'business_card'",
         "projects.m.discovery.kinds[2]": "write text in quotes",
         "projects.m.discovery.states[0]": "did you mean 'SUCCEED'?",
         "projects.m.discovery.states[1]": "no state is called 'running'",
         "projects.m.discovery.since": "'24' is not a duration",
         "projects.m.discovery.name": "write 1 to 200 characters",
-        "projects.m.discovery.tags[0]": "write 1 to 64 characters",
-        "projects.m.discovery.tags[1]": "write 1 to 64 characters",
+        "projects.m.discovery.tags[0]": "write 1 to 64 printable characters",
+        "projects.m.discovery.tags[1]": "write 1 to 64 printable characters",
         "projects.m.discovery.tags[2]": 'write text in quotes, such as ["found"]',
         "projects.m.discovery.batch": 'write text in quotes, such as "nightly"',
         "projects.o.discovery.kinds": "write at least one entry",
         "projects.o.discovery.states": "write at least one entry",
         "projects.o.discovery.since": "10m is shorter than interval (1h), so jobs would be missed",
         "web.enabled": "write true or false, without quotes",
-        "web.public_url": "only scheme, host, port and path belong here",
+        "web.public_url": "only scheme, host, port and path are allowed",
         "web.token": "the text is empty",
         "notify.link_margin": '13h is too long; write at most "12h"',
         "notify.link_reminder": '1s is too short; write at least "1m"',
@@ -184,7 +184,7 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "projects.m.max_in_flight": "write a whole number",
         "projects.m.auth.token": "the key is missing; add token = {",
         "projects.n.requests_per_second": "write a number",
-        "projects.n.endpoint": "in the clear",
+        "projects.n.endpoint": "unencrypted",
         "projects.n.auth": "add iam_endpoint",
         "projects.n.auth.user": "write text in quotes",
         "projects.n.auth.domain": "it is empty",
@@ -197,16 +197,16 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "channels.c.url": "write exactly one of",
         "channels.c.timezone": "did you mean 'Asia/Shanghai'?",
         "channels.c.language": "'cn' is not known; choose one of en, zh",
-        "channels.c.max_per_minute": "write a number over 0, such as 20",
-        "channels.c.digest_above": "write a number from 0 on, such as 6",
+        "channels.c.max_per_minute": "write a number greater than 0, such as 20",
+        "channels.c.digest_above": "write a number of at least 0, such as 6",
         "channels.c.digest_window": '2h is too long; write at most "1h"',
         "channels.c.fallback": "is the channel itself",
         "channels.c.fallback_after": 'write text in quotes, such as "15m"',
         "channels.c.templates.succeded": "did you mean 'succeeded'?",
         "channels.c.templates.failed": "the path is empty",
         "channels.c.templates.blocked": "write text in quotes",
-        "channels.c.quiet.from": '\'9:00\' is not a time of the day; write "00:00" to "23:59"',
-        "channels.c.quiet.to": "'24:00' is not a time of the day",
+        "channels.c.quiet.from": '\'9:00\' is not a time of day; write "00:00" to "23:59"',
+        "channels.c.quiet.to": "'24:00' is not a time of day",
         "channels.c.quiet.urgent[0]": "did you mean 'failed'?",
         "channels.c.quiet.form": "did you mean 'from'?",
         "channels.d.url": "the key is missing; add url = {",
@@ -216,14 +216,14 @@ def test_every_fault_is_reported_in_one_run_with_place_and_mend(tmp_path: Path) 
         "routes[0].projects[0]": "no project is called 'mm'",
         "routes[0].kinds[0]": "did you mean 'avatar'?",
         "routes[0].tags": "write at least one entry",
-        "routes[0].batches[0]": "write 1 to 64 characters",
+        "routes[0].batches[0]": "write 1 to 64 printable characters",
         "routes[0].labels[0]": "write 1 to 200 characters",
         "routes[0].labels[1]": "write text in quotes",
         "routes[0].stop": "write true or false",
         "routes[0].quiet.to": "is the same as from",
         "routes[0].events[0]": "did you mean 'succeeded'?",
         "routes[0].events[1]": "write text in quotes",
-        "routes[0].events[2]": "name its channels in `operators`",
+        "routes[0].events[2]": "list its channels in `operators`",
         "routes[0].channels[0]": "no channel is called 'e'; choose one of c, d",
         "routes[0].channels[1]": "write text in quotes",
         "routes[1].events": "write a list in brackets",
@@ -298,11 +298,11 @@ def test_a_tree_of_any_shape_is_refused_not_crashed_on(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (b"a =\nb = 1\n", "this is not TOML: .*line 1"),
-        (b"[a]\n[a]\n", "this is not TOML"),
+        (b"a =\nb = 1\n", "not valid TOML: .*line 1"),
+        (b"[a]\n[a]\n", "not valid TOML"),
         (b"a = \xff", "byte 4 is not UTF-8"),
-        (b"a = " + b"9" * 5000, "this is not TOML|no such key"),
-        (b"a = " + b"[" * 5000 + b"]" * 5000, "this is not TOML|no such key"),
+        (b"a = " + b"9" * 5000, "not valid TOML|no such key"),
+        (b"a = " + b"[" * 5000 + b"]" * 5000, "not valid TOML|no such key"),
     ],
 )
 def test_what_is_no_toml_is_refused(tmp_path: Path, raw: bytes, says: str) -> None:
@@ -321,7 +321,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 def test_a_missing_file_is_told_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigFault, match="wrapd config init"):
         load(tmp_path / "none.toml")
-    with pytest.raises(ConfigFault, match=r"cannot read the config .*: Is a directory; name another"):
+    with pytest.raises(ConfigFault, match=r"cannot read the config .*: Is a directory; choose another"):
         load(tmp_path)
 
 

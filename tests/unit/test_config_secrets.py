@@ -1,4 +1,4 @@
-"""Secrets: each place that one can be kept in, each way that it can be missing, and that logs never show one."""
+"""Secrets: every place to keep them, every way to be missing, and that logs never show them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ WAYS: dict[str, Kept | None] = {
 
 
 def read(way: str, raw: bytes, folder: Path) -> str:
-    """The secret `raw` as it is read, kept in this way."""
+    """Read the secret `raw`, stored in this way."""
     (folder / "secret").write_bytes(raw)
     if way == "sdk environment":
         environ = {"HUAWEICLOUD_SDK_AK": "AK\r\n", "HUAWEICLOUD_SDK_SK": os.fsdecode(raw)}
@@ -71,8 +71,8 @@ def test_what_editors_put_around_a_secret_is_no_part_of_it(
 )
 def test_a_secret_in_pieces_is_a_fault_with_its_place(way: str, inside: str, tmp_path: Path) -> None:
     if way == "sdk file" and "\n" in inside:
-        inside = inside.replace("\n", "\n  ")  # the way in which such a file goes on
-    with pytest.raises(ConfigFault, match=f"^{PLACE}: .*(inside|not UTF-8)") as caught:
+        inside = inside.replace("\n", "\n  ")  # the continuation syntax of such a file
+    with pytest.raises(ConfigFault, match=f"^{PLACE}: .*(control character|not UTF-8)") as caught:
         read(way, inside.encode(), tmp_path)
     assert "half" not in str(caught.value)
 
@@ -139,7 +139,7 @@ def test_a_missing_secret_names_place_and_mend(tmp_path: Path) -> None:
         (
             parse({"credential": "x"}),
             {"CREDENTIALS_DIRECTORY": str(tmp_path)},
-            "gave this service no credential x",
+            "passed no credential x to this service",
         ),
     ]
     for secret, environ, says in cases:

@@ -1,4 +1,4 @@
-"""The forms of config values: what is read, what is refused, and what the refusal says."""
+"""The forms of config values: what is accepted, what is refused, and the text of the refusal."""
 
 from datetime import time
 from pathlib import Path
@@ -100,11 +100,11 @@ def test_an_endpoint_is_read(text: str, base: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("http://h.example", "in the clear"),
-        ("http://127.0.0.1.example", "in the clear"),
-        ("http://localhost.example", "in the clear"),
-        ("http://0.0.0.0", "in the clear"),
-        ("http://2130706433", "in the clear"),
+        ("http://h.example", "unencrypted"),
+        ("http://127.0.0.1.example", "unencrypted"),
+        ("http://localhost.example", "unencrypted"),
+        ("http://0.0.0.0", "unencrypted"),
+        ("http://2130706433", "unencrypted"),
         ("https://h/v1", "only scheme, host and port"),
         ("https://h?x=1", "only scheme, host and port"),
         ("https://u:p@h", "only scheme, host and port"),
@@ -177,7 +177,7 @@ def test_events_are_read_and_operators_events_are_sent_elsewhere() -> None:
     assert values.job_event("succeeded") is Event.SUCCEEDED
     with pytest.raises(ValueError, match="did you mean 'succeeded'"):
         values.job_event("succeded")
-    with pytest.raises(ValueError, match="name its channels in `operators`"):
+    with pytest.raises(ValueError, match="list its channels in `operators`"):
         values.job_event("project_down")
 
 

@@ -1,4 +1,4 @@
-"""Every link of the docs that stays in the project leads somewhere."""
+"""Every link of the docs within the project has a target."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives to the headings of a page."""
+    """Return the anchors that GitHub gives to the headings of a page."""
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
@@ -38,7 +38,7 @@ def test_every_link_leads_to_a_file_and_its_heading(page: str) -> None:
 
 
 def test_links_are_found_as_they_are_written() -> None:
-    """So that the test above cannot pass by seeing nothing."""
+    """Ensures that the test above does not pass by finding nothing."""
     assert "docs/install.md" in links(ROOT / "README.md")
     assert len([link for page in PAGES for link in links(page)]) > 30
     assert "in-a-container" in anchors(ROOT / "docs/install.md")

@@ -1,4 +1,4 @@
-"""When the last job of a batch ends, from jobs whose laws are known."""
+"""When the last job of a batch ends, from jobs of known distributions."""
 
 import math
 import random
@@ -15,7 +15,7 @@ RARE = ("studio", "photo_video")
 
 
 def _drawn(rng: random.Random) -> tuple[float, float]:
-    """Length, and seconds of production."""
+    """Draw length and seconds of production."""
     length = 60 * math.exp(0.6 * rng.gauss(0, 1))
     return length, (40 + 1.2 * length) * math.exp(0.25 * rng.gauss(0, 1))
 

@@ -1,4 +1,4 @@
-"""When alerts come one by one, together, or a little later together."""
+"""When alerts are sent singly, together, or together a little later."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,15 +22,15 @@ def decided(*, above: int = 6, window: float = 60, age: float = 0, **waiting: An
         ({}, Single()),
         ({"recent": 6, "due": 6}, Single()),
         ({"recent": 7, "due": 7}, Later(seconds=60)),
-        ({"recent": 7, "due": 1}, Later(seconds=60)),  # six went out singly, the seventh waits for more
+        ({"recent": 7, "due": 1}, Later(seconds=60)),  # six were sent singly, the seventh waits for more
         ({"recent": 7, "due": 1, "age": 45}, Later(seconds=15)),
         ({"recent": 7, "due": 3, "age": 60}, Together()),
         ({"recent": 7, "due": 1, "age": 60}, Single()),  # no more came
-        ({"recent": 0, "due": 7, "age": 3000}, Together()),  # the channel was away
+        ({"recent": 0, "due": 7, "age": 3000}, Together()),  # the channel was down
         ({"recent": 0, "due": 6, "age": 3000}, Single()),
-        ({"recent": 500, "due": MOST, "age": 1}, Together()),  # a message's worth need not wait
+        ({"recent": 500, "due": MOST, "age": 1}, Together()),  # a full message need not wait
         ({"recent": 500, "due": MOST - 1, "age": 1}, Later(seconds=59)),
-        ({"recent": 9, "due": 2, "age": -1e6}, Together()),  # the clock was set back: nobody waits for days
+        ({"recent": 9, "due": 2, "age": -1e6}, Together()),  # the clock was set back: no waiting for days
         ({"due": 2, "recent": 2, "from_quiet": 2}, Together()),  # the night's alerts
         ({"due": 2, "recent": 2, "from_quiet": 1}, Single()),
         ({"above": 0, "due": 50, "recent": 50, "from_quiet": 50, "age": 99}, Single()),  # off
@@ -42,7 +42,7 @@ def test_what_becomes_of_what_is_due(case: dict[str, Any], decision: Decision) -
 
 
 def test_a_wait_always_ends() -> None:
-    """Whoever waits as told and looks again is not told to wait any more, though more has come."""
+    """After the given wait, the next answer is not another wait, even if more alerts came."""
     first = decided(recent=9, due=9, age=12)
     assert isinstance(first, Later)
     later = NOW + timedelta(seconds=first.seconds)
@@ -51,7 +51,7 @@ def test_a_wait_always_ends() -> None:
 
 
 def test_five_hundred_ends_in_a_minute_make_a_handful_of_messages() -> None:
-    """Alerts arrive evenly over 60 s; each message takes what is due, `MOST` at most."""
+    """Alerts arrive evenly over 60 s; each message takes the due ones, at most `MOST`."""
     arrivals = [NOW + timedelta(seconds=60 * number / 500) for number in range(500)]
     sent: list[int] = []
     taken, now = 0, NOW

@@ -1,4 +1,4 @@
-"""What is learned of production times, from jobs whose law is known."""
+"""Learning production times from jobs of a known distribution."""
 
 import math
 import random
@@ -17,7 +17,7 @@ TYPICAL = 40 + 1.2 * 60
 
 
 def _job(rng: random.Random, *, times: float = 1.0, sigma: float = 0.25) -> tuple[float, float]:
-    """Length, and seconds of production."""
+    """Draw length and seconds of production."""
     length = 60 * math.exp(0.6 * rng.gauss(0, 1))
     return length, times * (40 + 1.2 * length) * math.exp(sigma * rng.gauss(0, 1))
 
@@ -32,7 +32,7 @@ def _samples(count: int, *, seed: int = 1, times: float = 1.0) -> list[Sample]:
 
 
 def _steady(rate: float, *, seed: int, shown: int) -> tuple[list[Sample], list[Running], float]:
-    """A service that has long been making `rate` jobs a second: the last 200 that ended, and `shown` that run."""
+    """A service that has long made `rate` jobs a second: the last 200 ended jobs, and the `shown` running ones."""
     rng = random.Random(seed)
     now, at = 2000.0, 0.0
     ended: list[Sample] = []
@@ -83,7 +83,7 @@ def test_ten_thousand_running_jobs_do_not_bias_when_all_are_given() -> None:
 
 @pytest.mark.long
 def test_some_rows_that_teach_nothing_do_not_undo_it() -> None:
-    """Of 200 rows 20 were dropped: what lies before the oldest is still not known."""
+    """20 of 200 rows were dropped: nothing is known about the time before the oldest."""
     medians = []
     for seed in range(3):
         samples, running, now = _steady(90.0, seed=seed, shown=200)
@@ -94,7 +94,7 @@ def test_some_rows_that_teach_nothing_do_not_undo_it() -> None:
 
 @pytest.mark.long
 def test_a_sample_of_what_runs_leaves_no_holes() -> None:
-    """The last 200 ends took two seconds: each running job that is shown was seen for that long only."""
+    """The last 200 ends took two seconds: each running job shown was observed only that long."""
     for seed in range(5, 9):
         samples, running, now = _steady(90.0, seed=seed, shown=200)
         assert _law(fit({KEY: samples}, {KEY: running}, now=now)).quantile(0.5) == pytest.approx(TYPICAL, rel=0.12)
@@ -146,7 +146,7 @@ def test_lengths_may_be_missing() -> None:
     without = [Sample(seconds=one.seconds, length=None, failed=False, ended=one.ended) for one in _samples(100)]
     durations = fit({KEY: without}, {})
     assert _law(durations, None).quantile(0.5) == pytest.approx(TYPICAL, rel=0.15)
-    # nothing says that the length counts
+    # nothing shows that the length matters
     assert _law(durations, 500.0).quantile(0.5) == pytest.approx(TYPICAL, rel=0.15)
     mixed = [*without[:50], *_samples(50)]
     assert _law(fit({KEY: mixed}, {}), 300.0).quantile(0.5) == pytest.approx(400, rel=0.15)
@@ -168,7 +168,7 @@ def test_no_eta_below_ten_finished_jobs() -> None:
     assert told is not None
     assert 0 < told.low < told.median < told.high
     assert _law(enough).stuck_after < math.inf
-    assert eta(enough, KEY, 60.0, 1e7) is None  # longer than anything that is known
+    assert eta(enough, KEY, 60.0, 1e7) is None  # longer than anything observed
 
 
 def test_the_range_holds_the_ends_of_unseen_jobs() -> None:

@@ -1,4 +1,4 @@
-"""What each transition means to people, and under which key it is told once."""
+"""The event of each transition, and the key that makes it alerted once."""
 
 from datetime import UTC, datetime
 

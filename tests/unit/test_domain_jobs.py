@@ -1,4 +1,4 @@
-"""Job ids and the life of links."""
+"""Job ids and the lifetime of links."""
 
 from datetime import UTC, datetime, timedelta
 

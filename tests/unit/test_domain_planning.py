@@ -1,4 +1,4 @@
-"""The learned plan's rails and reasons, what is explained of it, and the bench's own world in small."""
+"""The learned plan's limits and reasons, its explanation, and the bench's simulated service on a small scale."""
 
 import importlib
 import math
@@ -60,7 +60,7 @@ def test_an_explanation_agrees_with_the_plan() -> None:
     assert told.reached_in == pytest.approx(planned.gap - 5.0)
     assert told.ended == pytest.approx(1 - math.exp(-0.05))
     assert told.delay == pytest.approx(law.area(20.0, 5.0))
-    assert told.words == WORDS[Reason.PRICE]
+    assert told.reason is Reason.PRICE
     late = explain(law=law, elapsed=20.0, ago=50.0, price=1.0, rails=RAILS)
     assert (late.next_in, late.reached_in) == (0.0, 0.0)
     assert late.delay > 1.0

@@ -1,4 +1,4 @@
-"""Quiet hours: over midnight, in any zone, and on the nights when clocks change."""
+"""Quiet hours: over midnight, in any zone, and on nights with a clock change."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -80,7 +80,7 @@ def test_the_night_when_clocks_go_back_is_an_hour_longer() -> None:
 
 
 def test_hours_that_the_night_skips_last_no_longer_for_it() -> None:
-    """02:30 is not there on 29 March: clocks go from 02:00 to 03:00, and then it is past."""
+    """02:30 does not exist on 29 March: clocks go from 02:00 to 03:00, and then it has passed."""
     early = QuietHours(start=time(1), end=time(2, 30), zone=BERLIN)
     assert until(early, local("2026-03-29 01:59:00")) == datetime(2026, 3, 29, 1, tzinfo=UTC)
     assert until(early, local("2026-03-29 03:00:00")) is None
@@ -91,7 +91,7 @@ def test_hours_that_the_night_skips_last_no_longer_for_it() -> None:
 
 
 def test_hours_that_the_night_has_twice() -> None:
-    """02:30 comes twice on 25 October: quiet hours over it hold through both."""
+    """02:30 occurs twice on 25 October: quiet hours over it include both."""
     over = QuietHours(start=time(1), end=time(4), zone=BERLIN)
     for fold in (0, 1):
         assert until(over, local("2026-10-25 02:30:00", fold=fold)) == local("2026-10-25 04:00:00")
@@ -119,7 +119,7 @@ def test_an_end_always_lies_ahead_within_a_day_and_what_waited_for_it_passes(
     local_minute = at.astimezone(quiet.zone).hour * 60 + at.astimezone(quiet.zone).minute
     inside = start <= local_minute < end if start < end else local_minute >= start or local_minute < end
     if found is None:
-        # Outside, or in the hour that a change of clocks moves.
+        # Outside, or in the hour of a clock change.
         assert not inside or _changes(at, quiet.zone)  # type: ignore[arg-type]
         return
     assert at < found <= at + timedelta(hours=25)
@@ -137,7 +137,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def transitions(zone: ZoneInfo) -> list[datetime]:
-    """The minutes (UTC) at which the clocks of the zone were or will be changed, 1980 to 2037."""
+    """Return the minutes (UTC) of the zone's clock changes from 1980 to 2037."""
     found, hour = [], timedelta(hours=1)
     at, last = datetime(1980, 1, 1, tzinfo=UTC), datetime(2037, 12, 31, tzinfo=UTC)
     while at < last:
@@ -152,7 +152,7 @@ def transitions(zone: ZoneInfo) -> list[datetime]:
 
 
 def first_showing(shown: datetime, zone: ZoneInfo, *, near: datetime) -> datetime:
-    """The first minute, by looking at each, at which the clocks show `shown` or later."""
+    """Return the first minute, checking each, at which the clocks show `shown` or later."""
     at = near - timedelta(hours=40)
     while at.astimezone(zone).replace(tzinfo=None) < shown:
         at += MINUTE
@@ -161,7 +161,7 @@ def first_showing(shown: datetime, zone: ZoneInfo, *, near: datetime) -> datetim
 
 @pytest.mark.parametrize("name", ZONES)
 def test_quiet_hours_end_when_clocks_first_show_their_end_at_each_change_of_clocks(name: str) -> None:
-    """Ends before, inside and after the hour that is skipped or comes twice."""
+    """Ends before, within and after the hour that is skipped or repeated."""
     zone = ZoneInfo(name)
     changes = transitions(zone)
     assert len(changes) >= 12

@@ -1,4 +1,5 @@
-"""Which channels hear of what, in which order, and when: conditions, stop, quiet hours of routes and channels."""
+"""Which channels get which events, in which order, and when: conditions, stop, quiet hours of routes and
+channels."""
 
 from datetime import UTC, datetime, time
 from typing import Any

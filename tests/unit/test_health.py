@@ -1,4 +1,4 @@
-"""What is alive and what is ready, from what each part last did."""
+"""Liveness and readiness, from the last progress of each part."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ START = 1000.0
 
 
 class Ran(Schedule):
-    """Ticks that ran when the test says."""
+    """Ticks that ran at times set by the test."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -25,7 +25,7 @@ class Ran(Schedule):
 
 
 class Sends:
-    """Lanes that got on, and that moved, when the test says."""
+    """Lanes whose progress and moves the test sets."""
 
     def __init__(self) -> None:
         self.at: dict[str, float] = {}
@@ -39,12 +39,12 @@ class Sends:
 
 
 class Asks:
-    """A watch, or a queue, that got on when the test says (None: just now)."""
+    """A watch or queue whose last progress the test sets (None: just now)."""
 
     def __init__(self) -> None:
         self.at: float | None = None
         self.breaks = False
-        """It moves all the same."""
+        """It moves nevertheless."""
 
     def progress(self, now: float) -> float:
         return now if self.at is None else self.at
@@ -64,7 +64,7 @@ class Writes:
 
 
 class House:
-    """All parts, well."""
+    """All parts, in good health."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()

@@ -1,4 +1,4 @@
-"""Lines of the log: no secret in any of them, a priority where the journal reads, and no reason ever to fail."""
+"""Log lines: no secret in any, a priority where the journal reads them, and no exception in any case."""
 
 import asyncio
 import io
@@ -90,7 +90,7 @@ async def test_what_asyncio_says_is_masked(lines: io.StringIO) -> None:
 
 
 def test_a_field_that_cannot_be_shown_is_no_reason_to_fail(lines: io.StringIO) -> None:
-    logs.set_up(stream=lines)  # without pytest's own handler, which does fail
+    logs.set_up(stream=lines)  # without pytest's own handler, which does raise
     before = OUTPUT.lost
     log = logs.logger("daemon.test")
     log.error(LogEvent.DEFECT, error=Hostile())

@@ -1,4 +1,4 @@
-"""A secret is masked before a text is cut, wherever a text comes from outside."""
+"""Secrets are masked before a text is cut, wherever external text comes in."""
 
 import json
 
@@ -19,7 +19,7 @@ SECRET = "SKcanary0000000000000000000000000000000A"
 def test_a_secret_that_the_cut_would_go_through_does_not_show(before: int) -> None:
     MASKS.add([SECRET])
     text = f"{'x' * before} {SECRET} {'y' * 500}"
-    for shown in (_text(text), str(transport._named(OSError(text)))):
+    for shown in (_text(text), str(transport._translated(OSError(text)))):
         assert shown is not None
         assert SECRET[:8] not in shown
 

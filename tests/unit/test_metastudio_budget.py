@@ -1,4 +1,4 @@
-"""A budget's edges; its pace over any schedule is in the property tests."""
+"""A budget's edge cases; the property tests cover its pace over any schedule."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ async def test_nobody_passes_by_those_who_wait_with_the_same_priority() -> None:
     assert budget.try_take(clock.monotonic()) is not None
     waiting = asyncio.ensure_future(budget.take(Priority.DETAIL))
     await asleep.wait()
-    clock.advance(1)  # a permit is free, and the one who waits has not woken yet
+    clock.advance(1)  # a permit is free, and the waiting caller has not woken yet
     assert budget.try_take(clock.monotonic(), Priority.DETAIL) is None
     assert budget.try_take(clock.monotonic(), Priority.DISCOVERY) is None
     assert budget.try_take(clock.monotonic(), Priority.NEWS) is not None
@@ -74,7 +74,7 @@ def test_a_permit_goes_stale() -> None:
 
 
 def take_all(budget: Budget, clock: ManualClock, seconds: float, *, step: float = 0.01) -> int:
-    """How many permits there are in the next `seconds`."""
+    """Return how many permits there are in the next `seconds`."""
     taken = 0
     for _ in range(round(seconds / step)):
         taken += budget.try_take(clock.monotonic()) is not None
@@ -115,7 +115,7 @@ def test_there_is_a_least_rate() -> None:
         budget.throttled(clock.monotonic())
         clock.advance(1.0)
     assert 0.5 <= budget.current_rate(clock.monotonic() - 1.0) < 0.8
-    assert budget.rate == 16.0  # what is set stays known
+    assert budget.rate == 16.0  # the configured rate stays known
 
 
 def test_the_climb_begins_after_the_pause() -> None:
@@ -155,7 +155,7 @@ def test_half_the_rate_is_all_of_it_after_a_429() -> None:
 
 
 def test_nothing_is_sent_right_after_the_start() -> None:
-    """What a process before this one sent counts for a second at the service."""
+    """Requests that an earlier process sent count for a second at the service."""
     clock = ManualClock()
     budget = Budget(10.0, clock, after_restart=True)
     assert budget.try_take(clock.monotonic()) is None

@@ -1,4 +1,4 @@
-"""A callback's signature in every form that the service may use, and what its body says."""
+"""A callback's signature in every form that the service may use, and the contents of its body."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What each bad answer means: by its code, then by its status."""
+"""The meaning of each error answer: by its code, then by its status."""
 
 import json
 import random

@@ -129,7 +129,7 @@ async def test_old_successes_do_not_open_and_old_refusals_do_not_shut(gate: Auth
     old = [gate.open_pass for _ in range(3)]
     assert None not in old
     gate.refused(old[0])  # type: ignore[arg-type]
-    gate.accepted(old[1])  # type: ignore[arg-type]  # sent before the refusal: proves nothing of now
+    gate.accepted(old[1])  # type: ignore[arg-type]  # sent before the refusal: proves nothing about now
     assert gate.open_pass is None
     clock.advance(2)
     await opened(gate)
@@ -142,7 +142,7 @@ async def test_at_once_skips_the_spacing_but_not_the_limit(gate: AuthGate) -> No
         given = await gate.enter(at_once=True)
         gate.refused(given)
         gate.release(given)
-    with pytest.raises(AuthPaused, match="refused lately"):
+    with pytest.raises(AuthPaused, match="refused recently"):
         await gate.enter(at_once=True)
 
 
@@ -160,7 +160,7 @@ def test_skew_is_learned_from_five_minutes_on(gate: AuthGate, clock: ManualClock
     assert gate.skew == -timedelta(minutes=20)
     gate.learn_skew(clock.now() - timedelta(minutes=18))
     assert gate.skew == -timedelta(minutes=20)
-    clock.step_wall(-20 * 60)  # this machine was set right
+    clock.step_wall(-20 * 60)  # this machine's clock was corrected
     gate.learn_skew(clock.now())
     assert gate.skew == timedelta(0)
 
@@ -213,7 +213,7 @@ async def test_credentials_that_a_person_corrected_are_tried_at_once_and_within_
         gate.renewed()
     await refusal(gate)
     gate.renewed()
-    with pytest.raises(AuthPaused):  # three within five minutes are all there may be
+    with pytest.raises(AuthPaused):  # three within five minutes are the limit
         await gate.enter()
     clock.advance(302)
     await opened(gate)

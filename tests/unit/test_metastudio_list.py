@@ -1,4 +1,4 @@
-"""The list's query on the wire, and its answers: whole, odd, and spoiled in one entry."""
+"""The list's query on the wire, and its answers: complete, odd, and with one broken entry."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -61,7 +61,7 @@ def test_the_whole_query_as_it_is_signed() -> None:
 
 
 def test_the_plain_query_names_its_limit() -> None:
-    assert ListQuery().wire() == "limit=100&offset=0"  # the service's own limit is 10
+    assert ListQuery().wire() == "limit=100&offset=0"  # the service's default limit is 10
 
 
 def test_a_hundred_ids_as_they_are_signed() -> None:

@@ -1,4 +1,4 @@
-"""What a project's settings may say; and where keys come from when they do not say it."""
+"""A project's settings, and the sources of keys that they do not contain."""
 
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,9 @@ def test_endpoints_that_are_taken(endpoint: str) -> None:
         ({"endpoint": "https://"}, "endpoint is not a URL"),
         ({"endpoint": "https://x.y:port"}, "endpoint is not a URL"),
         ({"endpoint": "https://[::1"}, "endpoint is not a URL"),
-        ({"endpoint": "https://x.y/path"}, "only scheme, host and port"),
-        ({"endpoint": "https://x.y?a=b"}, "only scheme, host and port"),
-        ({"endpoint": "https://user:pw@x.y"}, "only scheme, host and port"),
+        ({"endpoint": "https://x.y/path"}, "only a scheme, host and port"),
+        ({"endpoint": "https://x.y?a=b"}, "only a scheme, host and port"),
+        ({"endpoint": "https://user:pw@x.y"}, "only a scheme, host and port"),
         ({"iam_endpoint": "http://iam.example.com"}, "iam_endpoint must be https"),
         ({"rate": 0}, "requests_per_second"),
         ({"rate": -1}, "requests_per_second"),

@@ -1,4 +1,4 @@
-"""How long a script takes to say, over the document's example, the simulator's scripts and odd shapes."""
+"""How long a script takes to speak, for the document's example, the simulator's scripts and odd shapes."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_as_the_simulator_reckons(number: int, chars: int, avatar: bool) -> None
     request = made_up_request(number, chars, avatar=avatar)
     text = request["shoot_scripts"][0]["shoot_script"]["text_config"]["text"]
     ours = expected_length(json.dumps(request).encode())
-    assert ours == pytest.approx(simulated_seconds(text), abs=0.1)  # blanks at the ends are silent here
+    assert ours == pytest.approx(simulated_seconds(text), abs=0.1)  # spaces at the ends are silent here
 
 
 @pytest.mark.parametrize(

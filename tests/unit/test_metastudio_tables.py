@@ -1,4 +1,4 @@
-"""The typed structs against the document's tables 5 to 28, which are in tests/data/document_tables.json."""
+"""The typed structs compared with the document's tables 5 to 28, from tests/data/document_tables.json."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def struct_of(number: int, title: str) -> type[msgspec.Struct]:
 
 
 def documented(annotation: Any) -> str:
-    """The document's word for a field's type."""
+    """Return the document's name of a field's type."""
     if get_origin(annotation) is list:
         return f"Array of {get_args(annotation)[0].__name__} objects"
     members = {member for member in get_args(annotation) if member is not NoneType}
@@ -60,10 +60,10 @@ def test_docstrings_name_the_table_and_each_field(number: int, table: dict[str, 
 
 
 def test_wrong_types_become_nothing_everywhere() -> None:
-    """Each field of each struct, given a value of every wrong kind, leaves an answer that can be read."""
+    """Each field of each struct, given a value of every wrong type, leaves an answer that can be read."""
     for number, table in TABLES.items():
         shape = struct_of(int(number), table["title"])
         for junk in (None, 7, 1.5, "text", True, [], [[]], {}, [None, 3, {"x": 1}], {"x": {"y": []}}):
             read = wire_task.read_struct(dict.fromkeys(table["fields"], junk), shape)
-            again = msgspec.convert(msgspec.to_builtins(read), shape)  # strict: what was read has the right types
+            again = msgspec.convert(msgspec.to_builtins(read), shape)  # strict: every value has the right type
             assert again == read

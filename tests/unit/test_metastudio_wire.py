@@ -1,4 +1,4 @@
-"""Answers as the service sends them, and as it should not: the tolerance table, item by item."""
+"""Answers that the service sends, and that it should not: the tolerance table, item by item."""
 
 import json
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def test_the_documents_example_byte_for_byte() -> None:
 
 def test_the_example_typed_on_demand() -> None:
     task = read_details(EXAMPLE)
-    assert task.state == "SUCCESS"  # as it came: judging is not the wire's
+    assert task.state == "SUCCESS"  # unchanged: the wire does not interpret it
     assert task.duration == 60
     assert task.error_info is None
     assert task.voice_config is not None
@@ -59,7 +59,7 @@ def test_the_example_typed_on_demand() -> None:
     assert scene.shoot_script is not None
     assert scene.shoot_script.text_config is not None
     assert scene.shoot_script.text_config.text == "Hello, everyone. I'm Yunling."
-    (background,) = scene.shoot_script.background_config  # one object there, an array in the document
+    (background,) = scene.shoot_script.background_config  # an object there, an array in the document
     assert background.background_type == "IMAGE"
     (layer,) = scene.shoot_script.layer_config
     assert layer.position is not None
@@ -221,7 +221,7 @@ def test_odd_bytes_in_a_field_that_is_not_needed(raw: bytes) -> None:
     assert (seen.state, seen.error_code) == ("FAILED", "E")
 
 
-def test_mended_texts_can_be_stored() -> None:
+def test_repaired_texts_can_be_stored() -> None:
     seen = read_task(b'{"state":"FAILED","error_info":{"error_msg":"a\\ud800b"}}')
     assert seen.error_msg == "a?b"
     assert seen.error_msg.encode()
@@ -238,8 +238,8 @@ def test_mended_texts_can_be_stored() -> None:
         (b'{"state":"WAITING"} and more', "not JSON"),
         (b"{}", "no state"),
         (b'{"state":null}', "no state"),
-        (b'{"state":5}', "not a text"),
-        (b'{"state":["WAITING"]}', "not a text"),
+        (b'{"state":5}', "not a string"),
+        (b'{"state":["WAITING"]}', "not a string"),
         (b'{"state":"  "}', "state is empty"),
         (b"[" * 100_000, "not JSON"),
     ],

@@ -1,4 +1,4 @@
-"""Cutting, links and pictures: what all cards share."""
+"""Cutting, links and pictures: the parts that all cards share."""
 
 import doctest
 import unicodedata

@@ -1,4 +1,4 @@
-"""The cards of Feishu, Lark, DingTalk and WeCom: what they show, within each service's limits, no link cut."""
+"""The cards of Feishu, Lark, DingTalk and WeCom: their content, within each service's limits, no link cut."""
 
 import doctest
 import json
@@ -30,7 +30,7 @@ def card(scheme: str, what: Message) -> Mapping[str, Any]:
 
 
 def texts(value: object) -> Iterator[str]:
-    """Every text of a payload."""
+    """Return every text of a payload."""
     if isinstance(value, str):
         yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -253,7 +253,7 @@ def test_a_hostile_name_marks_up_nothing(scheme: str, name: str) -> None:
 
 
 def marked_up(scheme: str, payload: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that the service reads as markup."""
+    """Return the texts that the service parses as markup."""
     if scheme == "feishu":
         for found in _objects(payload):
             if found.get("tag") == "lark_md":

@@ -1,6 +1,7 @@
-"""The cards of Slack, Teams, Discord, Telegram, Mattermost, ntfy and mail: limits, links, colours, what goes.
+"""The cards of Slack, Teams, Discord, Telegram, Mattermost, ntfy and mail: limits, links, colours, what is
+dropped.
 
-The limits are written out here once more, as the services document them.
+The limits are repeated here as the services document them.
 """
 
 import html
@@ -36,7 +37,7 @@ def card(scheme: str, what: Message) -> Mapping[str, Any]:
 
 
 def texts(value: object) -> Iterator[str]:
-    """All strings of a payload."""
+    """Return all strings of a payload."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -111,7 +112,7 @@ WITHIN: Mapping[str, Callable[[Any], bool]] = {
 
 
 def huge(name: str) -> Message:
-    """More of everything than any service takes."""
+    """Return a message with more of everything than any service accepts."""
     return message(
         name,
         headline=name,
@@ -196,7 +197,7 @@ def test_the_same_message_is_the_same_card_and_stays_as_it_was(scheme: str) -> N
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_hostile_link_is_shown_and_not_followed(scheme: str, hostile: str) -> None:
-    """Links are the service's own, but a button with anything else than http(s) must not come of one."""
+    """Links come from the service, but only http(s) may become a button."""
     what = message(links=(Link(name=hostile, url="javascript:alert(1)"), Link(name=hostile, url=COVER)))
     payload = card(scheme, what)
     flat = json.dumps(payload, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""One thread that ends what takes too long."""
+"""One thread that ends calls that take too long."""
 
 import threading
 

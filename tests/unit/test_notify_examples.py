@@ -1,4 +1,4 @@
-"""The built-in examples: one of everything, as it would really be told."""
+"""The built-in examples: one of each event, as real alerts would be."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def test_there_is_one_of_each_event_and_of_what_else_a_message_can_be() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"late", "quiet"}))
 def test_an_example_is_of_now(name: str) -> None:
-    """Whatever the moment: nothing is late, no link is dead."""
+    """At any time: nothing is late, no link has expired."""
     message = told(name, NOW + timedelta(days=400))
     assert not any("Late" in note for note in message.notes)
     assert not any("expired" in link.note for link in message.links)
@@ -40,10 +40,10 @@ def test_an_example_that_there_is_not() -> None:
 
 def test_what_is_special_about_an_example_is_told() -> None:
     assert told("late").notes == ("Late: finished 08:11, reported 12:40: chat was unreachable.",)
-    assert told("quiet").notes == ("Late: finished 07:39, reported 12:40: kept for the end of the quiet hours.",)
+    assert told("quiet").notes == ("Late: finished 07:39, reported 12:40: held until the end of quiet hours.",)
     assert told("repeat").notes[0].startswith("This may be a repeat")
-    assert told("diverted").notes == ("Told here because channel studio takes no messages.",)
-    assert told("partial").title.startswith("Ready in part")
+    assert told("diverted").notes == ("Sent here because channel studio does not accept messages.",)
+    assert told("partial").title.startswith("Partly ready")
     assert HOSTILE_NAME in told("hostile").title
 
 
@@ -53,7 +53,7 @@ def test_what_is_special_about_an_example_is_told() -> None:
 def test_a_digest_tells_failures_first_and_then_in_the_order_of_time() -> None:
     message = told("digest")
     assert message.title == "12 finished, 2 failed"
-    assert message.headline == "14 alerts from 22 Nov 12:38 (UTC+8) to 12:39, told together."
+    assert message.headline == "14 alerts from 22 Nov 12:38 (UTC+8) to 12:39, sent together."
     assert message.severity == "bad"
     assert [row.emoji for row in message.rows] == ["❌"] * 2 + ["✅"] * 12
     names = [row.name for row in message.rows]
@@ -107,15 +107,15 @@ def test_a_row_has_a_link_that_works_where_there_is_one() -> None:
 
 
 def test_a_digest_says_what_its_alerts_would_have_said() -> None:
-    """Repeats, other channels, quiet hours, lateness: once for all."""
+    """Repeats, other channels, quiet hours, lateness: once for all of them."""
     repeat, diverted, quiet = (example(name, now=NOW)[0] for name in ("repeat", "diverted", "quiet"))
     message = compose_digest([quiet, repeat, diverted, diverted], MessageContext(now=NOW))
     assert message.notes == (
-        "Some of these may be repeats: nobody can say whether an earlier try arrived.",
-        "Told here because channel studio takes no messages.",
-        "Late: the first was 21 Nov 23:39, reported 22 Nov 04:40: kept for the end of the quiet hours.",
+        "Some of these may be repeats: an earlier attempt may have arrived.",
+        "Sent here because channel studio does not accept messages.",
+        "Late: the first was 21 Nov 23:39, reported 22 Nov 04:40: held until the end of quiet hours.",
     )
-    assert message.headline.endswith("kept for the end of the quiet hours.")
+    assert message.headline.endswith("held until the end of quiet hours.")
     assert message.facts["possible_repeat"] is True
 
 

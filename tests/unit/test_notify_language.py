@@ -24,7 +24,7 @@ ENGLISH, CHINESE = catalogue(Language.ENGLISH), catalogue(Language.CHINESE)
 
 
 def texts(part: object, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of a catalogue with its place."""
+    """Return every text of a catalogue with its place."""
     if isinstance(part, str):
         yield place, part
     elif isinstance(part, Mapping):
@@ -78,12 +78,12 @@ def test_every_event_state_and_kind_has_words() -> None:
         assert set(texts_.ways) <= set(texts_.counts)
 
 
-OWN_NAMES = {"wrapd", "MetaStudio", "UTC", "URL", "ID", "TLS", "HTTP", "API"}
+OWN_NAMES = {"wrapd", "MetaStudio", "UTC", "URL", "ID", "AK", "SK", "Token", "TLS", "HTTP", "API"}
 WORD = re.compile(r"[A-Za-z]+")
 
 
 def english_words(text: str) -> list[str]:
-    """Words of English in a Chinese text: no names, no commands, no placeholders."""
+    """Return English words in a Chinese text, except names, commands and placeholders."""
     bare = re.sub(r"`[^`]*`|\{\w+\}", " ", text)
     return [word for word in WORD.findall(bare) if word not in OWN_NAMES]
 
@@ -95,7 +95,8 @@ def test_no_english_is_left_in_the_chinese_texts() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"hostile"}))
 def test_no_english_is_left_in_a_chinese_message(name: str) -> None:
-    """Values are theirs; everything around them is Chinese. (A hostile name is markup, around it is `failed`.)"""
+    """Values keep their language; everything around them is Chinese. (A hostile name is markup; `failed` is around
+    it.)"""
     message = told(name, Language.CHINESE)
     theirs = re.compile(
         r"Interview, take \d+|Spring campaign|spring-launch|spring|\bde\b|[0-9a-f]{8}-[-0-9a-f]+|a1b2c3|main"
@@ -141,7 +142,7 @@ def said(message: Message) -> list[str]:
 
 
 def test_the_reasons_that_wrapd_gives_are_told_in_chinese() -> None:
-    """As they are declared where the faults are seen."""
+    """As declared where the faults are detected."""
     api = [what for _, what in (*errors._CODES.values(), *errors._EXACT.values())]
     chats = [*verdicts._NAMES.values()]
     assert len(api) > 12
@@ -154,7 +155,7 @@ def test_the_reasons_that_wrapd_gives_are_told_in_chinese() -> None:
 
 
 def test_a_phrase_of_the_reasons_is_one_that_the_program_says() -> None:
-    """None that no source holds any more (a long one may stand in two pieces)."""
+    """Every phrase exists in the source (a long one may be in two pieces)."""
     root = Path(__file__).resolve().parents[2] / "daemon"
     source = "".join(
         path.read_text(encoding="utf-8") for path in root.rglob("*.py") if "language" not in path.parts

@@ -1,4 +1,4 @@
-"""What alerts say: built from rows, told as people talk."""
+"""The content of alerts, built from rows and worded for people."""
 
 import json
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -148,7 +148,7 @@ def test_what_waited_behind_a_failure_is_late_for_the_same_reason() -> None:
 def test_what_waited_for_quiet_hours_says_so_unless_the_chat_took_longer() -> None:
     claimed = alerts.claimed(held_until=AT + timedelta(hours=8))
     assert told(claimed, now=AT + timedelta(hours=8)).notes == (
-        "Late: finished 12:00, reported 20:00: kept for the end of the quiet hours.",
+        "Late: finished 12:00, reported 20:00: held until the end of quiet hours.",
     )
     tried = alerts.claimed(held_until=AT + timedelta(hours=1), attempts=4)
     assert told(tried, now=AT + timedelta(hours=8)).notes[0].endswith("chat was unreachable.")
@@ -157,24 +157,24 @@ def test_what_waited_for_quiet_hours_says_so_unless_the_chat_took_longer() -> No
 def test_an_end_that_was_told_or_seen_late_says_when() -> None:
     row = alerts.job(tracked_at=AT - timedelta(hours=6), ended_at=AT - timedelta(hours=5))
     claimed = alerts.claimed(of=row)
-    assert told(claimed).notes == ("Late: finished 07:00, reported 12:00: wrapd could see it only 12:00.",)
+    assert told(claimed).notes == ("Late: finished 07:00, reported 12:00: wrapd could not see it until 12:00.",)
     move = alerts.move(reported_at=AT - timedelta(minutes=1))
     (note,) = told(Claimed(delivery=claimed.delivery, job=row, move=move, attempt=1)).notes
-    assert note == "Late: finished 07:00, reported 12:00: MetaStudio reported it only 11:59."
+    assert note == "Late: finished 07:00, reported 12:00: MetaStudio did not report it until 11:59."
 
 
 def test_a_job_tracked_long_after_its_end_says_so() -> None:
     row = alerts.job(tracked_at=AT, started_at=AT - timedelta(days=3, hours=1), ended_at=AT - timedelta(days=3))
     message = told(alerts.claimed(of=row))
     assert message.notes == (
-        "Late: finished 26 Feb 12:00, reported 1 Mar 12:00: wrapd was told of the job only 12:00.",
+        "Late: finished 26 Feb 12:00, reported 1 Mar 12:00: wrapd did not know of the job until 12:00.",
     )
     assert field(message, "Finished") == "26 Feb 12:00 (UTC)"
 
 
 def test_an_alert_told_elsewhere_says_whose_it_was() -> None:
     message = told(alerts.claimed(facts={"state": "SUCCEED", "diverted_from": "studio"}))
-    assert message.notes == ("Told here because channel studio takes no messages.",)
+    assert message.notes == ("Sent here because channel studio does not accept messages.",)
     assert message.facts["diverted_from"] == "studio"
 
 
@@ -202,14 +202,14 @@ def test_a_link_that_dies_soon_says_until_when_and_what_to_do() -> None:
     message = told(claimed)
     assert message.title == "Link expires soon: Film"
     assert message.headline == (
-        "The video can be opened by its link until 1 Mar 16:00 (UTC), for 4 h more. Save it before then."
+        "The link to the video works until 1 Mar 16:00 (UTC), for another 4 h. Save it before then."
     )
     assert [link.note for link in message.links] == ["valid until 1 Mar 16:00 (UTC)"]
     assert message.notes == ()
     assert message.facts["link_until"] == "2026-03-01T16:00:00Z"
     own = told(claimed, links={1: "https://wrapd.example.com/v/T"})
     assert own.headline == (
-        "Nobody has opened the video yet. MetaStudio's own link to it ends 1 Mar 16:00 (UTC), in 4 h."
+        "Nobody has opened the video yet. MetaStudio's own link to it expires 1 Mar 16:00 (UTC), in 4 h."
     )
     gone = told(claimed, now=until)
     assert gone.headline == "MetaStudio's link to it expired 1 Mar 16:00 (UTC)."
@@ -253,10 +253,10 @@ def test_a_batch_names_what_did_not_succeed() -> None:
         batch(jobs=60, succeeded=50, partial=1, failed=7, lost=1, stopped=1, failures=[*failures, lost])
     )
     assert message.title == (
-        "Batch spring: 50 of 60 done, 1 finished in part, 7 failed, 1 not found, 1 no longer watched"
+        "Batch spring: 50 of 60 done, 1 partly finished, 7 failed, 1 not found, 1 no longer watched"
     )
     assert message.headline == (
-        "1 finished in part, 7 failed, 1 not found, 1 no longer watched: "
+        "1 partly finished, 7 failed, 1 not found, 1 no longer watched: "
         "Cut 0; Cut 1; Cut 2; Cut 3; Cut 4; and 5 more."
     )
     assert message.severity == "bad"
@@ -320,7 +320,7 @@ def test_a_job_that_begins_tells_how_long_it_should_take() -> None:
     facts = {"state": "PROCESSING", "eta": {"median": 192.0, "low": 101, "high": 400}}
     message = told(alerts.claimed(Event.STARTED, facts=facts), zone=SHANGHAI)
     assert message.headline == (
-        "MetaStudio works on it now. It should take about 3 min more, in 8 of 10 cases 1 min 40 s to 6 min 30 s."
+        "MetaStudio is working on it. It should take about 3 min more (8 out of 10 take 1 min 40 s to 6 min 30 s)."
     )
     assert field(message, "Expected") == "1 Mar 20:01 (UTC+8) to 20:06"
     assert [message.facts[f"eta_{name}"] for name in ("median", "low", "high")] == [192, 101, 400]
@@ -342,7 +342,7 @@ def test_a_job_that_begins_tells_how_long_it_should_take() -> None:
 )
 def test_without_an_estimate_a_job_that_begins_tells_none(eta: object) -> None:
     message = told(alerts.claimed(Event.STARTED, facts={"eta": eta}))
-    assert message.headline == "MetaStudio works on it now."
+    assert message.headline == "MetaStudio is working on it."
     assert json.loads(json.dumps(message.facts, allow_nan=False)) == message.facts
     assert field(message, "Expected") is None
 
@@ -350,10 +350,10 @@ def test_without_an_estimate_a_job_that_begins_tells_none(eta: object) -> None:
 def test_a_stuck_job_tells_what_is_normal() -> None:
     facts = {"state": "PROCESSING", "elapsed": 2520.0, "normal_median": 180.0, "normal_high": 540.0}
     message = told(alerts.claimed(Event.STUCK, facts=facts))
-    assert message.title == "Takes too long: job-1"
+    assert message.title == "Taking too long: job-1"
     assert message.headline == (
-        "It has been in production for 42 min. Jobs like it take 3 min, 99 of 100 less than 9 min. You will hear "
-        "when it ends."
+        "It has been in production for 42 min. Jobs like it usually take 3 min, 99 out of 100 less than 9 min. "
+        "You will hear when it ends."
     )
     assert {name: message.facts[name] for name in facts} == facts
     bare = told(alerts.claimed(Event.STUCK))
@@ -363,9 +363,9 @@ def test_a_stuck_job_tells_what_is_normal() -> None:
 def test_a_job_that_succeeds_in_part_says_so() -> None:
     row = alerts.job(kind="picture_modeling", state="PARTIAL_SUCCEED")
     message = told(alerts.claimed(of=row, facts={"state": "PARTIAL_SUCCEED"}))
-    assert message.title == "Ready in part: job-1"
+    assert message.title == "Partly ready: job-1"
     assert message.severity == "warning"
-    assert message.headline.startswith("Only a part of what was ordered is there. ")
+    assert message.headline.startswith("Only part of what was ordered is ready. ")
     assert field(message, "Project") == "main (picture modelling)"
     whole = told(alerts.claimed(of=alerts.job(kind="picture_modeling"), facts={"state": "SUCCEED"}))
     assert whole.title == "Ready: job-1"
@@ -377,7 +377,7 @@ def test_a_job_that_succeeds_in_part_says_so() -> None:
 )
 def test_what_a_kind_makes_has_a_word(kind: str, word: str) -> None:
     message = told(alerts.claimed(Event.CANCELED, of=alerts.job(kind=kind)))
-    assert message.headline == f"Somebody canceled it, so there is no {word}."
+    assert message.headline == f"It was canceled, so there is no {word}."
 
 
 def test_an_unblocked_job_tells_where_it_is_now() -> None:
@@ -415,7 +415,7 @@ def test_facts_are_plain_json_under_the_same_names_for_every_event() -> None:
     assert chinese == jobs
     for facts in (jobs, operators, batches):
         assert json.loads(json.dumps(facts)) == facts
-        assert list(facts) == list(FACTS)  # what the docs list, and nothing else
+        assert list(facts) == list(FACTS)  # exactly the facts that the docs list
         for key in ("event", "project", "job_id", "state", "cover_url", "preview_url", "error_code"):
             assert key in facts
         assert facts["delivery_id"] == 7
@@ -439,10 +439,10 @@ def test_hostile_values_leave_one_line_each(name: str) -> None:
 
 def test_an_id_that_was_never_known_may_be_of_another_kind() -> None:
     lost = told(alerts.claimed(Event.LOST, of=alerts.job(state=None)))
-    assert "knows no avatar video with this id" in lost.headline
+    assert "has no avatar video with this id" in lost.headline
     assert "--kind" in lost.headline
     gone = told(alerts.claimed(Event.LOST, of=alerts.job(state="PROCESSING")))
-    assert "no longer knows it" in gone.headline
+    assert "no longer finds it" in gone.headline
 
 
 JSON = st.recursive(
@@ -476,7 +476,7 @@ KEYS = (
 def test_an_alert_of_any_facts_and_times_is_told(
     facts: dict[str, Any], event: Event, language: Language, times: list[datetime]
 ) -> None:
-    """What another version wrote, or a service told, costs no message."""
+    """Facts written by another version, or by a service, never prevent a message."""
     about = event not in OPERATOR_EVENTS and event is not Event.BATCH_FINISHED
     row = alerts.job(ended_at=times[0], started_at=times[1], link_until=times[2]) if about else None
     delivery = alerts.delivery(event, facts=facts, held_until=times[3])
@@ -495,10 +495,10 @@ def digest(claimed: list[Claimed], language: Language) -> Message:
 def test_a_canceled_job_with_links_is_not_told_to_have_no_video() -> None:
     canceled = {"event": Event.CANCELED}
     bare = told(alerts.claimed(of=alerts.job(asset=Asset()), **canceled))
-    assert bare.headline == "Somebody canceled it, so there is no video."
+    assert bare.headline == "It was canceled, so there is no video."
     asset = Asset(preview_url="https://h.example.com/p.mp4", cover_url="https://h.example.com/c.png")
     message = told(alerts.claimed(of=alerts.job(asset=asset), **canceled))
-    assert message.headline == "Somebody canceled it; the service has links to a video all the same."
+    assert message.headline == "It was canceled, but MetaStudio has links to a video anyway."
     assert [link.url for link in message.links] == [asset.preview_url, asset.cover_url]
     chinese = told(alerts.claimed(of=alerts.job(asset=asset), **canceled), language=Language.CHINESE)
     assert chinese.headline == voice(Language.CHINESE, zone=UTC, now=SOON).texts.canceled_made.format(

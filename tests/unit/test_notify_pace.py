@@ -1,4 +1,4 @@
-"""How fast channels are sent to, alone and with others of the same token."""
+"""How fast channels may send, alone and with others of the same token."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def alone(*bounds: Counted) -> Pace:
 
 
 def send(pace: Pace, now: float) -> bool:
-    """Send at once if that may be."""
+    """Send at once if allowed."""
     if pace.book(now) > 0:
         return False
     pace.sent(now)
@@ -105,7 +105,7 @@ def test_no_window_holds_more_than_the_bound(
         now += pause
         now += pace.wait(now)
         assert pace.book(now) <= 1e-6
-        arrived.append(now + takes / 2)  # somewhere between the begin of a send and its end
+        arrived.append(now + takes / 2)  # sometime between the start of a send and its end
         now += takes
         pace.sent(now)
     for first, last in zip(arrived, arrived[most:], strict=False):

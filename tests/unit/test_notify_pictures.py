@@ -1,4 +1,4 @@
-"""Covers: what is fetched, from where, how often, and what is kept of it."""
+"""Covers: what is fetched, from where, how often, and what is stored."""
 
 import asyncio
 import socket
@@ -73,7 +73,7 @@ async def test_a_cover_is_fetched_once_and_kept(tmp_path: Path) -> None:
         covers = await asyncio.gather(*(one.pictures.cover_of(job, patience=PATIENCE) for _ in range(5)))
         assert {cover.data for cover in covers if cover is not None} == {PNG}
         assert covers[0] is not None
-        assert (covers[0].content_type, covers[0].url) == ("image/png", None)  # nobody else can reach a loopback
+        assert (covers[0].content_type, covers[0].url) == ("image/png", None)  # loopback cannot be shared
         afresh = one.having({})
         assert await afresh.cover_of(job, patience=PATIENCE) == covers[0]
         (request,) = one.server.requests
@@ -277,7 +277,7 @@ async def test_a_small_file_with_very_many_pixels_is_no_cover(tmp_path: Path) ->
     ],
 )
 async def test_no_link_costs_a_message(tmp_path: Path, url: str) -> None:
-    """`cover_of` is asked while an alert waits: whatever stands there, the alert goes."""
+    """`cover_of` is called while an alert waits: whatever the link, the alert is sent."""
     async with a_set(tmp_path) as one:
         job = one.ended("https://cover.invalid/c.png")
         job = replace(job, asset=replace(job.asset, cover_url=url))
@@ -334,7 +334,7 @@ async def test_no_name_leads_a_fetch_to_this_machine(tmp_path: Path, host: str, 
 async def test_a_name_that_leads_elsewhere_at_the_next_look_is_judged_where_it_leads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DNS rebinding: what is judged is the address that is connected to."""
+    """DNS rebinding: the address judged is the one connected to."""
     async with a_set(tmp_path) as one:
         asked: list[str] = []
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""When to try again, and when to give up."""
+"""When to retry, and when to give up."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -62,7 +62,7 @@ def test_a_held_channel_is_probed_ever_later(probes: int, seconds: float) -> Non
     ("told", "attempt", "seconds"),
     [
         (17.0, 1, 17.0),
-        (600.0, 1, 600.0),  # a robot that is shut out
+        (600.0, 1, 600.0),  # a blocked robot
         (86400.0, 1, 3600.0),
         (None, 1, 60.0),
         (None, 7, 320.0),
@@ -102,7 +102,7 @@ def test_the_whole_channel_rests_after_a_failure_and_the_row_not_less() -> None:
     assert wait(after(Retry(reason="so"), attempt=1, pause=900.0)) == 900
     for calm in (Sent(reason="so"), Dead(reason="so")):
         assert rests(calm, 3) == 0
-    # A held channel is probed with one of its deliveries, not with each of them in turn.
+    # A held channel is probed with one of its deliveries, not with each in turn.
     assert [rests(Hold(reason="so"), 9, probes) for probes in (1, 2, 99)] == [300, 600, 3600]
 
 
@@ -152,7 +152,7 @@ def test_only_time_in_which_wrapd_was_at_work_counts() -> None:
     assert not dies(tried_for=week - 100, ago=99, uptime=week)
     assert dies(tried_for=week - 100, ago=100, uptime=week)
     assert not dies(tried_for=week, ago=None, uptime=week, attempt=LEAST_TRIES - 1)
-    assert not dies(tried_for=0, ago=None, uptime=10 * week)  # by the first release: it is tried anew
+    assert not dies(tried_for=0, ago=None, uptime=10 * week)  # by the first release: it is tried again
 
 
 def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_try() -> None:
@@ -170,7 +170,7 @@ def test_what_wrapd_fails_waits_longer_each_time_and_is_dead_after_the_plainest_
 
 
 def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
-    """What is said of refusals of deliveries with a code; None stands for a message that was taken."""
+    """Return what is reported about refusals of deliveries with a code; None is an accepted message."""
     memory, said = PlainRefusals(), []
     for step in steps:
         if step is None:
@@ -191,7 +191,7 @@ def refusals(*steps: tuple[int, str | None] | None) -> list[bool | None]:
         (((1, "x"), (1, "x")), [False, False]),  # a person tried the same one again
         (((1, "x"), (2, "x"), (2, "x"), (3, "x"), (1, "x")), [False, True, True, True, True]),
         (((1, "x"), (2, "x"), (3, "y"), (4, "y")), [False, True, False, True]),
-        # The channel took one after all: those two are refused for what they say.
+        # The channel accepted one after all: the two were refused for their content.
         (((1, "x"), (2, "x"), None, (1, "x"), (2, "x"), (3, "x")), [False, True, None, False, False, False]),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is made ready before a message: fresh links, wrapd's own links, the picture."""
+"""Preparations for a message: fresh links, wrapd's own links, the picture."""
 
 import asyncio
 from dataclasses import replace
@@ -25,13 +25,13 @@ SHOWN = Wants(machine=False, picture=True)
 
 
 def linked(until: timedelta, *, row: int = 1, **asset: str) -> Claimed:
-    """A success whose preview dies so long after `AT`."""
+    """Return a success whose preview expires this long after `AT`."""
     url = f"https://h.example.com/{row}.mp4?Expires={int((AT + until).timestamp())}"
     return claimed(of=job(id=row, asset=Asset(preview_url=url, **asset)))
 
 
 class Service:
-    """Renews links, or gives the job back."""
+    """Renews links, or returns the job unchanged."""
 
     def __init__(self, *, helps: bool = True, raises: bool = False) -> None:
         self.asked: list[int] = []
@@ -47,7 +47,7 @@ class Service:
 
 
 class Gallery:
-    """Stands in for the pictures: one cover for everybody."""
+    """Stands in for the pictures: the same cover for every job."""
 
     def __init__(self, *, raises: bool = False) -> None:
         self.asked: list[int] = []

@@ -1,4 +1,4 @@
-"""Messages in each service's form: escaped, within the limit, no link ever cut."""
+"""Messages in each service's format: escaped, within the limit, no link cut."""
 
 from dataclasses import replace
 

@@ -29,7 +29,7 @@ Made = Callable[[str], Templates]
 
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
-    """Templates with one for every event."""
+    """Return templates with one for every event."""
 
     def make(source: str, *, event: str = "*") -> Templates:
         path = tmp_path / "own.j2"
@@ -75,7 +75,7 @@ def test_the_first_line_is_the_title_and_the_rest_the_body(made: Made) -> None:
 
 @pytest.mark.parametrize("form", SERVICES, ids=lambda form: form.schemes[0])
 def test_a_line_alone_is_text_enough_to_be_sent(made: Made, form: Service) -> None:
-    """Apprise refuses what has no body, before it asks the service."""
+    """Apprise refuses an empty body before it contacts the service."""
     form = replace(form, limit=min(form.limit, 4000))
     found = rendered(made("{{ name }} is done"), form=form)
     assert found.body.count("is done") == 1
@@ -138,7 +138,7 @@ def test_notes_come_last_unless_the_template_places_them(made: Made) -> None:
         "body\n\nLate: finished 00:11, reported 04:40: chat was unreachable."
     )
     placed = rendered(made("{{ title }}\n{% for note in notes %}! {{ note }}{% endfor %}\nend"), message("repeat"))
-    assert placed.body == "! This may be a repeat: nobody can say whether an earlier try arrived.end"
+    assert placed.body == "! This may be a repeat: an earlier attempt may have arrived.end"
 
 
 # ------------------------------------------------------------------------------------------- forms
@@ -166,7 +166,7 @@ def test_a_title_that_is_shown_as_it_stands_has_no_escapes(made: Made) -> None:
 @pytest.mark.parametrize("name", [*HOSTILE, HOSTILE_NAME], ids=range(len(HOSTILE) + 1))
 @pytest.mark.parametrize("form", SERVICES, ids=[form.schemes[0] for form in SERVICES])
 def test_no_value_breaks_out(made: Made, name: str, form: Service) -> None:
-    """A template writes of a hostile name what the channel's own escape makes of it, and no more."""
+    """A template renders a hostile name exactly as the channel's own escaping does."""
     claimed = example("failed", now=NOW)[0]
     assert claimed.job is not None
     hostile = replace(claimed, job=replace(claimed.job, label=name, batch=name, error_msg=name))
@@ -201,7 +201,7 @@ def test_links_stay_what_they_are(made: Made) -> None:
 
 
 def test_every_text_in_the_values_is_escaped() -> None:
-    """Nested ones too, whatever the facts hold."""
+    """Including nested ones, whatever the facts contain."""
     of = replace(message(), facts={"failures": [{"name": "<b>", "deep": [["<i>"], {"x": "<u>"}]}], "event": "x"})
     found = repr(values(of, service_for("mailto", limit=9999)))
     for tag in ("<b>", "<i>", "<u>"):

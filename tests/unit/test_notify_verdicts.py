@@ -1,4 +1,4 @@
-"""The verdict on what a service answered: the table, row by row."""
+"""The verdict on a service's answer: the table, row by row."""
 
 import json
 from datetime import UTC, datetime

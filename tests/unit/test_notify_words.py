@@ -1,4 +1,4 @@
-"""Times, lengths and foreign values as people read them."""
+"""Times, lengths and external values as shown to people."""
 
 import doctest
 from datetime import UTC, datetime, timedelta, timezone, tzinfo

@@ -1,4 +1,4 @@
-"""The thread of a channel: one call after the other, and none holds up the end of the process."""
+"""The thread of a channel: one call after the other, and none delays the end of the process."""
 
 import asyncio
 import subprocess

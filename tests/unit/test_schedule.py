@@ -1,4 +1,4 @@
-"""Ticks over real time: they recur, survive what they raise, and are planned anew when the wall clock is set."""
+"""Ticks in real time: they recur, survive exceptions, and are rescheduled when the wall clock is set."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from daemon.schedule import Schedule
 
 
 class SettableClock(SystemClock):
-    """The machine's clock, which a test can set without anybody else noticing."""
+    """The machine's clock, which a test can set for the daemon alone."""
 
     def __init__(self) -> None:
         self.offset = timedelta(0)
@@ -23,7 +23,7 @@ class SettableClock(SystemClock):
 
 
 class Counted:
-    """A tick that can be waited for."""
+    """A tick that can be awaited."""
 
     def __init__(self, fails: int = 0) -> None:
         self.ran = 0
@@ -109,8 +109,8 @@ async def test_a_stop_cancels_a_tick_that_takes_longer_than_it_may(capsys: pytes
 async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
     clock, tick, planned = SettableClock(), Counted(), asyncio.Event()
     async with running(clock, tick=tick) as it:
-        plan = it.plan_anew
-        it.plan_anew = lambda: (plan(), planned.set())  # type: ignore[method-assign,assignment,return-value]
+        plan = it.reschedule
+        it.reschedule = lambda: (plan(), planned.set())  # type: ignore[method-assign,assignment,return-value]
         await tick.times(2)
         assert not planned.is_set()
         clock.offset = timedelta(hours=-2)
@@ -124,7 +124,7 @@ async def test_a_step_of_the_wall_clock_is_seen_and_told_once() -> None:
 
 
 async def test_a_step_over_many_years_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a clock of its own begins in 1970: the missed times must not be counted one by one."""
+    """A machine without a hardware clock starts in 1970: missed times must not be counted one by one."""
     offset = timedelta(0)
 
     class Stepped(datetime):

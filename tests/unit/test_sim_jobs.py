@@ -53,7 +53,7 @@ def test_a_clock_set_back_does_not_lose_jobs_from_lists() -> None:
     query = read_query([("sort_dir", "desc")], now=clock.now().timestamp() + 86400)
     count, page = find(jobs, query, now=clock.monotonic())
     assert count == 3
-    assert [job.number for job in page] == [0, 1, 2]  # the first was created last, by the service's clock
+    assert [job.number for job in page] == [0, 1, 2]  # by the service's clock, the first was created last
 
 
 def test_a_job_may_have_been_created_in_the_past() -> None:
@@ -83,7 +83,7 @@ def test_a_state_set_back_and_forth_in_one_instant_is_one_entry() -> None:
 
 @pytest.mark.long
 def test_lists_of_a_hundred_thousand_jobs_are_quick() -> None:
-    """Ten lists a second must be little work: finding takes 30 to 150 microseconds; 5 ms is a failure."""
+    """Ten lists a second must cost little: a search takes 30 to 150 microseconds; 5 ms is a failure."""
     jobs, clock = book()
     timeline = [("WAITING", 5.0), ("PROCESSING", 60.0), ("SUCCEED", None)]
     made = jobs.add_all([JobOrder(kind=AVATAR, count=100_000, timeline=timeline)])

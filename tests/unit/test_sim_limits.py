@@ -1,4 +1,4 @@
-"""The sliding limits of the gateway."""
+"""The gateway's limits over a sliding window."""
 
 from daemon.sim.tenant import Limiter
 

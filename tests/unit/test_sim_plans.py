@@ -1,4 +1,4 @@
-"""The seeded workload: what lives jobs lead, and how lengths make durations."""
+"""The seeded workload: the timelines of jobs, and how script lengths become durations."""
 
 import random
 import statistics
@@ -53,7 +53,7 @@ def test_production_follows_the_scripts_length_with_a_heavy_tail(plans: list[lis
 
 
 def test_waiting_is_bursty(plans: list[list[Step]]) -> None:
-    """Neighbours in the queue wait alike: long waits come together."""
+    """Neighbours in the queue have similar waits: long waits come together."""
     waits = [plan[0][1] or 0 for plan in plans]
     long = [wait > 60 for wait in waits]
     alone = sum(long) / len(long)

@@ -1,4 +1,4 @@
-"""The verifier against the official signer, over generated requests."""
+"""The verifier compared with the official signer, over generated requests."""
 
 from types import SimpleNamespace
 from urllib.parse import quote

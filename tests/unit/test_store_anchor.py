@@ -1,4 +1,4 @@
-"""A daemon's open file and its path: every way in which they come apart is seen, and none spoils a file."""
+"""A daemon's open file and its path: every way in which they can diverge is noticed, and none corrupts a file."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""What is kept of a finished video: its links and until when they live, wrapd's own link, its picture."""
+"""What is stored of a finished video: its links and when they expire, wrapd's own link, its picture."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def signed(name: str, seconds: float) -> str:
-    """A link that lives until then; whole seconds, as object storage signs."""
+    """A link that expires then; in whole seconds, as object storage signs."""
     return f"https://h/{name}?Expires={int(later(seconds).timestamp())}"
 
 
@@ -47,7 +47,7 @@ def ended(store: Store, name: str = "job-1", state: str = "SUCCEED", **links: st
     return store.write_now(work)
 
 
-# Until when the links live
+# When links expire
 
 
 def test_the_last_of_preview_and_download_counts_and_the_cover_does_not(store: Store) -> None:
@@ -86,7 +86,7 @@ def test_fresh_links_take_the_place_of_old_ones(store: Store) -> None:
     row = job_of(store, job)
     assert (row.asset.cover_url, row.asset.preview_url) == ("https://h/c2", "https://h/p2")
     assert row.asset.download_url == signed("d", HOUR)
-    # The download says itself when it dies: the other two are of now.
+    # The download link carries its own expiry; the other two are fetched now.
     assert (row.links_at, row.link_until) == (later(9), later(9) + DAY)
 
 
@@ -106,7 +106,7 @@ def test_a_fresh_link_that_dies_sooner_is_believed(store: Store) -> None:
     assert job_of(store, job).link_until == whole(HOUR)
 
 
-# Links that die unseen
+# Links that expire unseen
 
 
 def expiring(store: Store, *, now: float = 0, within: float = HOUR, limit: int = 100) -> list[int]:

@@ -1,4 +1,4 @@
-"""Every batch, the newest first, and how it stands."""
+"""The list of batches, newest first, with how many of their jobs have ended."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Batches: their end is told once, after the last job of them, and taken back when more jobs come in time."""
+"""Batches: the end is announced once, after their last job, and withdrawn when jobs are added in time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def tracked(store: Store, *names: str, batch: str = "b1", **more: object) -> lis
 
 
 def told(store: Store) -> list[DeliveryRow]:
-    """The alerts of ended batches on one channel, the first one first."""
+    """The alerts of ended batches on one channel, oldest first."""
     rows = store.read(lambda tx: tx.outbox.list(channel=A))[::-1]
     return [row for row in rows if row.event is Event.BATCH_FINISHED]
 
@@ -160,7 +160,7 @@ def test_a_job_that_is_taken_up_again_takes_the_end_back(store: Store, stop: str
             tx.jobs.untrack(PROJECT, JobId("job-2"), at=NOW, routing=BOTH)
 
     store.write_now(leave)
-    store.write_now(lambda tx: tx.jobs.track(request("job-2"), at=later(1)))  # of the batch that it had
+    store.write_now(lambda tx: tx.jobs.track(request("job-2"), at=later(1)))  # of its previous batch
     assert [row.status for row in told(store)] == ["canceled"]
     end(store, second, at=5)
     (before, now) = told(store)
@@ -187,7 +187,7 @@ def test_the_last_job_that_moves_to_another_batch_ends_the_one_it_leaves(store: 
 
     end(store, first)
     moved("job-2", 1)
-    assert told(store) == []  # one is left
+    assert told(store) == []  # one is still active
     moved("job-3", 2)
     moved("job-3", 3)
     (row,) = told(store)
@@ -271,7 +271,7 @@ def test_a_job_without_a_batch_costs_no_query_more(store: Store) -> None:
     of_plain, of_member = store.write_now(work)
     assert of_member == of_plain + 1
     assert not any("batch" in sql and "batch =" in sql for sql in asked[:of_plain])
-    # The test's look and the program's, the job, the transition, two alerts, and what waits in their way.
+    # The queries of the test and the program, the job, the transition, two alerts, and what blocks them.
     assert of_plain == 7
     assert other
 
@@ -280,7 +280,7 @@ TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
 
 
 def sent(store: Store, at: float) -> list[frozenset[str]]:
-    """Send what is due; the jobs of each batch that was told, as its facts count them."""
+    """Send what is due; returns the number of jobs of each announced batch, from its facts."""
     while (claimed := store.write_now(lambda tx: tx.outbox.claim(A, now=later(at)))) is not None:
         store.write_now(lambda tx, claimed=claimed: tx.outbox.finish(claimed, TAKEN, at=later(at)))
     return [row.facts["jobs"] for row in told(store) if row.status == "sent"]
@@ -306,7 +306,7 @@ def test_one_leaves_and_another_comes_and_ends(store: Store) -> None:
     give(store, "job-1", "b2", 61)
     (third,) = tracked(store, "job-3")
     end(store, third, at=62)
-    assert sent(store, 120)[1:] in ([1, 2], [2, 1])  # that of b2, and the second one of b1
+    assert sent(store, 120)[1:] in ([1, 2], [2, 1])  # the end of b2, and the second one of b1
 
 
 def test_jobs_that_had_ended_before_they_were_a_batch_are_told_once(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Many deliveries in one message: what waits, what goes together, and what becomes of all of it."""
+"""Many deliveries in one message: what waits, what is claimed together, and what becomes of all of it."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def ended(
     store: Store, count: int, *, due: float = 0.0, at: datetime = NOW, routes: Routing | None = None
 ) -> None:
-    """So many jobs that ended, each with a delivery for A and B."""
+    """Add that many ended jobs, each with a delivery for A and B."""
 
     def work(tx):
         first = len(tx.jobs.list())
@@ -101,7 +101,7 @@ def test_what_stands_before_comes_along_though_it_is_due_later(store: Store) -> 
     finish(store, together(store), AttemptOutcome.RETRY, due=20)
     store.write_now(lambda tx: record(tx, first, "WAITING", due_at=later(5)))
     store.write_now(lambda tx: record(tx, other, "SUCCEED", due_at=later(10)))
-    # By time the thaw comes first; but the freeze stands before it.
+    # By due time the thaw comes first, but the freeze is ahead of it in the line.
     assert [each.delivery.event for each in together(store, later(30), most=1)] == ["blocked"]
     finish(store, together(store, later(30), most=0), AttemptOutcome.SENT)
     assert [each.delivery.event for each in together(store, later(30), most=2)] == ["succeeded"]
@@ -188,7 +188,7 @@ def test_a_crash_marks_the_whole_group(store: Store) -> None:
     assert store.write_now(lambda tx: tx.outbox.recover(at=later(5))) == 3
     rows = store.read(lambda tx: tx.outbox.list(channel=A))
     assert {(row.status, row.due_at, row.possible_repeat) for row in rows} == {("pending", later(5), True)}
-    finish(store, group, AttemptOutcome.SENT)  # of before the crash: too late
+    finish(store, group, AttemptOutcome.SENT)  # of before the crash: ignored
     assert statuses(store) == ["pending"] * 3
     again = together(store, later(5))
     assert [each.attempt for each in again] == [2, 2, 2]
@@ -226,7 +226,7 @@ def test_what_quiet_hours_kept_is_counted_apart(store: Store) -> None:
     routes = routing([], operators=None, channels=[A], quiet={A: night})
     ended(store, 2, routes=routes)
     morning = datetime(2026, 3, 1, 20, tzinfo=UTC)
-    assert waiting(store) == NOTHING  # one that passes does not wait for these
+    assert waiting(store) == NOTHING  # a single alert does not wait for these
     assert waiting(store, morning) == Waiting(recent=0, due=2, oldest=morning, from_quiet=2)
 
 

@@ -1,4 +1,4 @@
-"""What waits for its pause is in nobody's way, and is replaced by nothing that was told before."""
+"""What waits for its pause blocks nothing, and is not replaced by alerts that were already written."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -33,7 +33,7 @@ def waiting(store: Store, at: datetime = NOW, channel: str = A) -> list[Delivery
 
 
 def sent_until(store: Store, at: datetime, channel: str = A) -> list[Event]:
-    """What goes out until then with a service that takes everything."""
+    """What is sent until then by a service that accepts everything."""
     told, done = [], Outcome(kind=AttemptOutcome.SENT, reason="200")
     while (claimed := store.write_now(lambda tx: tx.outbox.claim(channel, now=at))) is not None:
         told.append(claimed.delivery.event)

@@ -1,4 +1,4 @@
-"""Discoveries: a command asks, the daemon does it, each is done once and forgotten after a week."""
+"""Discoveries: a command requests one, the daemon carries it out once, and it is deleted after a week."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Failed transactions: each is counted, one in ten seconds is told."""
+"""Failed transactions: each is counted, and one every ten seconds is logged."""
 
 from structlog.testing import capture_logs
 

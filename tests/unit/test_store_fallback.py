@@ -1,4 +1,4 @@
-"""A held channel: since when it is, and what is told elsewhere in the meantime; and what people cancel."""
+"""A held channel: since when, what is sent elsewhere in the meantime, and what people cancel."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -59,7 +59,7 @@ def test_a_channel_is_held_since_its_first_refusal_until_it_takes_one(store: Sto
     assert (held_since(store), held_since(store, B)) == (later(1), None)
     judge(store, second, AttemptOutcome.RETRY, at=2, due=9)
     probe = taken(store, later(60))
-    assert held_since(store) == later(1)  # while it is being tried
+    assert held_since(store) == later(1)  # while it is being probed
     judge(store, probe, AttemptOutcome.HELD, at=61, due=120)
     assert held_since(store) == later(1)
     judge(store, taken(store, later(120)), AttemptOutcome.SENT, at=121)
@@ -112,7 +112,7 @@ def test_what_waits_on_a_held_channel_is_told_elsewhere_once(store: Store) -> No
             original.transition,
         )
         assert row.facts == {**original.facts, "diverted_from": A}
-    # The channel's own wait on, and a copy is a delivery like any other.
+    # The channel's own deliveries keep waiting, and a copy is a delivery like any other.
     assert sorted(row.status for row in originals.values()) == ["held", "pending", "pending", "sent"]
     assert taken(store, later(20), channel=C).delivery.id == copies[0].id
 
@@ -131,7 +131,7 @@ def test_what_would_wait_on_a_sound_channel_too_is_not_told_yet(store: Store) ->
     night = QuietHours(start=time(11), end=time(20), zone=UTC)
     ended(store, "job-3", routes=routing([], operators=None, channels=[A], quiet={A: night}))
     ended(store, "job-4", due=30)
-    assert divert(store, 10) == 2  # also the one whose next try is to come
+    assert divert(store, 10) == 2  # including one that waits for its retry
     assert divert(store, 30) == 1
     assert divert(store, 8 * 3600) == 1
     assert [row.job for row in store.read(lambda tx: tx.outbox.list(channel=C))] == [3, 4, 2, 1]

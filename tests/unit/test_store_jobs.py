@@ -1,4 +1,4 @@
-"""Jobs: tracking is idempotent, a move is written once with its alerts, and nothing known is erased."""
+"""Jobs: tracking is idempotent, a move is written once with its alerts, and known values are not erased."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -186,7 +186,7 @@ def test_active_jobs_come_in_pages(store: Store) -> None:
     second = store.read(lambda tx: tx.jobs.active(after=first[-1].id, limit=4))
     assert [row.id for row in first + second] == [ids[n] for n in (0, 1, 3, 4, 5, 6)]
     assert first[0].tracked_at == NOW
-    assert first[0].project is second[0].project  # kept once, however many rows
+    assert first[0].project is second[0].project  # one object, however many rows
 
 
 def test_a_move_is_written_once_with_its_alerts(store: Store) -> None:
@@ -288,7 +288,7 @@ def test_what_an_answer_lacks_erases_nothing(store: Store) -> None:
     row = store.write_now(work)
     assert (row.created_at, row.duration, row.error_code, row.error_msg) == (later(-9), 3.0, "E1", "why")
     assert (row.asset.cover_url, row.asset.preview_url) == ("https://h/c2", "https://h/p1")
-    assert row.links_at == NOW  # the preview is as old as that
+    assert row.links_at == NOW  # the preview is that old
 
 
 def test_new_links_bring_their_time(store: Store) -> None:
@@ -317,7 +317,7 @@ def test_a_moves_alerts_tell_what_else_is_known(store: Store) -> None:
     assert recorded.channels == (A, B)
     operators, started = store.read(lambda tx: tx.outbox.list())
     assert (started.event, started.facts["eta"]) == (Event.STARTED, {"median": 90.5, "low": 60.0})
-    assert started.facts["state"] == "PROCESSING"  # what is recorded comes first
+    assert started.facts["state"] == "PROCESSING"  # what is stored takes precedence
     assert operators.facts == {"mine": 1}
 
 
@@ -346,7 +346,7 @@ def test_a_job_that_takes_too_long_is_told_once_in_its_life(store: Store) -> Non
     row = store.read(lambda tx: tx.jobs.get(job))
     assert row is not None
     assert (row.state, row.tracking) == ("PROCESSING", Tracking.ACTIVE)
-    # A channel that came later hears nothing of it, and a new episode tells nothing again.
+    # A channel added later gets nothing of it, and a new episode does not repeat the alert.
     more = routing([], operators=None, channels=[A, B, ChannelName("c")])
     store.write_now(lambda tx: tx.jobs.untrack(None, JobId("job-1"), at=NOW))
     assert store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=more)) is None

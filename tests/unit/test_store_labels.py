@@ -1,4 +1,4 @@
-"""Labels and tags of jobs that are known, and stopping many at once."""
+"""Labels and tags of known jobs, and stopping many at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_many_jobs_are_stopped_with_a_few_statements_and_each_batch_is_told_once
         (PROJECT, Tracking.STOPPED): 1199,
     }
     assert len(store.write_now(lambda tx: tx.jobs.take_changes(limit=5000))) == 1200
-    # All of b1 were stopped by people: there is no end to tell of.
+    # People stopped all of b1, so its end is not announced.
     assert [row.facts["batch"] for row in store.read(lambda tx: tx.outbox.list())] == ["b0"]
 
 

@@ -1,4 +1,5 @@
-"""What is learned from: the last ends of each kind, the oldest job, expected lengths; by an index, always."""
+"""What is learned from: the latest ended jobs of each kind, the oldest job, expected lengths; always by an
+index."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def end(tx: Transaction, job_id: str, *, at: float = 0.0, state: str = "SUCCEED"
 def test_the_last_ends_come_by_project_and_kind_the_newest_first(store: Store) -> None:
     def work(tx):
         for number in range(6):
-            # Tracked in another order than they ended in.
+            # Tracked in a different order from that of their ends.
             end(tx, f"job-{number}", at=(number * 5) % 6, state="FAILED" if number == 1 else "SUCCEED")
         end(tx, "photo-1", kind="photo", state="CANCELED")
         end(tx, "other-1", project="other", state="PARTIAL_SUCCEED")
@@ -145,7 +146,8 @@ def test_expected_lengths_are_kept_one_by_one_or_many_at_once(store: Store) -> N
 
 
 def steps(store: Store, work: Callable[[Transaction], object]) -> int:
-    """How many steps SQLite's machine takes for what `work` reads: the same on every computer, unlike time."""
+    """Return how many steps SQLite's virtual machine takes to run `work`: unlike time, the same on every
+    computer."""
     taken = 0
 
     def step() -> int:
@@ -154,7 +156,7 @@ def steps(store: Store, work: Callable[[Transaction], object]) -> int:
         return 0
 
     def counted(tx):
-        work(tx)  # what is done once for a connection is done
+        work(tx)  # warms up what a connection does once
         driver = tx.jobs._connection.connection.dbapi_connection
         driver.set_progress_handler(step, 1)
         work(tx)
@@ -165,7 +167,7 @@ def steps(store: Store, work: Callable[[Transaction], object]) -> int:
 
 
 def test_reading_does_not_grow_with_the_table(store: Store) -> None:
-    """A plan may look well and walk the whole index nevertheless."""
+    """A query plan may look fine and still scan the entire index."""
 
     def grow(tx, begin, finish):
         for number in range(begin, finish):

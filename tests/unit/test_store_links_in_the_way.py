@@ -1,5 +1,4 @@
-"""Files that wrapd writes beside its database, when somebody has put a link in their place: nothing behind it is
-touched."""
+"""A link in place of a file that wrapd writes next to its database: its target is not touched."""
 
 import os
 import socket
@@ -10,7 +9,7 @@ import pytest
 from daemon.clock import ManualClock
 from daemon.errors import DatabaseFault
 from daemon.store import Store
-from daemon.store.backup import backup
+from daemon.store.health import backup
 from daemon.store.lock import DaemonLock
 from tests.support.store import NOW, track, url_of
 
@@ -26,21 +25,21 @@ def victim(tmp_path: Path) -> Path:
 
 def test_a_symbolic_link_as_lock_file_is_refused_and_its_target_kept(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "wrapd.db.lock").symlink_to(victim)
-    with pytest.raises(DatabaseFault, match="is a link to another file"):
+    with pytest.raises(DatabaseFault, match="is a symbolic link to another file"):
         DaemonLock.take(tmp_path / "wrapd.db")
     assert victim.read_bytes() == VICTIM
 
 
 def test_a_symbolic_link_into_nothing_makes_no_file(tmp_path: Path) -> None:
     (tmp_path / "wrapd.db.lock").symlink_to(tmp_path / "made")
-    with pytest.raises(DatabaseFault, match="is a link to another file"):
+    with pytest.raises(DatabaseFault, match="is a symbolic link to another file"):
         DaemonLock.take(tmp_path / "wrapd.db")
     assert not (tmp_path / "made").exists()
 
 
 def test_a_second_name_of_another_file_is_refused(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "wrapd.db.lock").hardlink_to(victim)
-    with pytest.raises(DatabaseFault, match="second name"):
+    with pytest.raises(DatabaseFault, match="a hard link to another file"):
         DaemonLock.take(tmp_path / "wrapd.db")
     assert victim.read_bytes() == VICTIM
 

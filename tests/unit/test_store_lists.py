@@ -1,5 +1,5 @@
-"""Lists of jobs and deliveries: every filter, alone and with others, in every order, against a plain comparison of
-all rows; and by which plan SQLite finds them."""
+"""Lists of jobs and deliveries: every filter, alone and combined, in every order, against a plain comparison of
+all rows; and the query plans that SQLite chooses."""
 
 import random
 import sqlite3
@@ -45,7 +45,7 @@ def fill(path: Path, rng: random.Random) -> None:
         for n in range(1, JOBS + 1):
             tracking = rng.choice(list(STATES))
             state = rng.choice(STATES[tracking])
-            since = None if state is None else stamp(later(rng.randrange(40)))  # many at one moment
+            since = None if state is None else stamp(later(rng.randrange(40)))  # many at the same time
             database.execute(
                 "INSERT INTO jobs (id, project, kind, job_id, batch, tracking, state, state_since, tracked_at,"
                 " label) VALUES (?, ?, 'avatar', ?, ?, ?, ?, ?, 0, ?)",
@@ -69,7 +69,7 @@ def fill(path: Path, rng: random.Random) -> None:
 
 
 def about(rng: random.Random, n: int, jobs: list[JobRow]) -> tuple[object, ...]:
-    """Key, channel, event, job and project of a delivery: about a job, a batch's end or a channel."""
+    """Return key, channel, event, job and project of a delivery about a job, a batch's end or a channel."""
     channel, kind = rng.choice(CHANNELS), rng.randrange(10)
     if kind == 0:
         return f"held/{n}", channel, "channel_held", None, None
@@ -115,7 +115,7 @@ DELIVERY_FITS: dict[str, tuple[Any, Callable[["Told"], bool]]] = {
     "since": (later(20), lambda it: it.row.created_at >= later(20)),
 }
 PAIRS = (1, 2, 4)
-"""How many filters are tried together."""
+"""How many filters are combined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Told:
 
 
 def chosen(fits: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Each filter alone, none, and a sample of several together."""
+    """Yield each filter alone, none, and a sample of combinations."""
     rng = random.Random(5)
     return [
         (),
@@ -189,7 +189,7 @@ def test_deliveries_of_one_job_are_found(store: Store) -> None:
 
 
 def paged(store: Store, read: Callable[[Any, paging.Place | None], lists.Page[Any]]) -> list[int]:
-    """The row ids of all pages, each of a transaction of its own."""
+    """Return the row ids of all pages, each read in its own transaction."""
     found: list[int] = []
     after = None
     while True:
@@ -212,8 +212,8 @@ def test_combinations_beyond_what_one_statement_takes_are_merged_too(
 
 
 def walks(store: Store, read: Callable[[Any], object]) -> list[str]:
-    """Which steps of SQLite's plans for all statements of `read` look at all rows of a table, or sort more rows
-    than were counted before."""
+    """Return those steps of SQLite's plans for the statements of `read` that scan a table, or that sort more rows
+    than were counted first."""
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
@@ -327,7 +327,7 @@ def test_a_search_of_deliveries_looks_at_their_jobs_and_at_why(store: Store) -> 
 
 
 def tags_twice(store: Store) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """The tags as the jobs say them, and as their table does."""
+    """Return the tags by the jobs' column and by their own table."""
     with closing(sqlite3.connect(store.path)) as database:
         said = [(row.id, tag) for row in store.read(lambda tx: tx.jobs.list()) for tag in dict.fromkeys(row.tags)]
         return sorted(said), sorted(database.execute("SELECT job, tag FROM job_tags").fetchall())

@@ -1,5 +1,5 @@
-"""Moving jobs to another project and waiting alerts to another channel: all goes along, nothing is told twice, and
-what the target has already stays where it is."""
+"""Moving jobs to another project and waiting alerts to another channel: everything goes along, nothing is sent
+twice, and what the target already has stays behind."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -156,7 +156,7 @@ def test_the_end_of_a_batch_that_was_told_is_not_told_again(store: Store) -> Non
     [told] = alerts(store, Event.BATCH_FINISHED)
     assert told.project == NEW
     assert told.key.startswith("batch/main/b/1/batch_finished/")
-    # Whatever touches the batch later finds that it was told.
+    # A later change of the batch finds that its end was announced.
     store.write_now(lambda tx: tx.jobs.untrack(NEW, JobId("job-1"), at=later(1), routing=BOTH))
     tracked(store, "job-9", project=NEW, batch="b/1")
     store.write_now(lambda tx: tx.jobs.untrack(NEW, JobId("job-9"), at=later(1), routing=BOTH))
@@ -332,7 +332,7 @@ def test_an_urgent_alert_takes_along_what_its_job_told_before(store: Store) -> N
     end(store, elsewhere, routes=sleeps)
     move_alerts(store, routes=replace(BOTH, quiet={A: hours}))
     assert {each.due_at for each in alerts(store) if each.job == row} == {later(100)}
-    [kept] = alerts(store, channel=B)  # the other channel's alerts are none of this move's business
+    [kept] = alerts(store, channel=B)  # the move does not affect the other channel's alerts
     assert kept.due_at == kept.held_until
 
 

@@ -1,4 +1,4 @@
-"""Rows that a newer wrapd wrote: an event that this one does not know stays as it is, and keeps nobody back."""
+"""Rows written by a newer wrapd: an event that this one does not know stays unchanged and blocks nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ TAKEN = Outcome(kind=AttemptOutcome.SENT, reason="200")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A job whose first alert on each channel is of an unknown event; then a known one about it, and one about
+    """Add a job whose first alert on each channel is of an unknown event, then a known one about it, and one about
     another job."""
     store = open_store(tmp_path)
 

@@ -1,4 +1,5 @@
-"""Opening: what is not ours is refused with one clear message and left as it was; one daemon for one file."""
+"""Opening: a file that is not wrapd's is refused with one clear message and left unchanged; one daemon for one
+file."""
 
 import os
 import sqlite3
@@ -64,7 +65,7 @@ def test_a_path_starts_at_the_working_directory(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseFault, match=f"there is no folder {tmp_path}/none"):
+    with pytest.raises(DatabaseFault, match=f"the folder {tmp_path}/none does not exist"):
         open_store(tmp_path / "none", daemon=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -180,7 +181,7 @@ def test_a_second_daemon_is_told_who_runs(tmp_path: Path) -> None:
         link.symlink_to(tmp_path / "wrapd.db")
         with pytest.raises(AlreadyRunning):
             Store.open(url_of(link), clock=SystemClock(), daemon=True)
-        command = Store.open(url, clock=SystemClock())  # a command is welcome
+        command = Store.open(url, clock=SystemClock())  # a command may still open it
         command.write_now(track)
         command.close()
         first.kill()

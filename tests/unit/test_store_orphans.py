@@ -1,5 +1,5 @@
-"""Jobs and alerts of projects and channels that the config does not have: found, counted, and told once as long as
-the name is missing."""
+"""Jobs and alerts of projects and channels missing from the config: found, counted, and reported once for as long
+as the name is missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def found(store: Store) -> list[tuple[str, str, int]]:
 
 
 def look(store: Store, *back: tuple[What, str], at: float = 0, routes: Routing = OPS) -> list[ChannelName]:
-    """What a daemon does after a start or a reload; `back` are names that the config had meanwhile."""
+    """Do what a daemon does after a start or a reload; `back` are names that the config had in between."""
     return store.write_now(
         lambda tx: tx.orphans.tell(tx.orphans.count(KNOWN), KNOWN, back=back, routing=routes, at=later(at))
     )
@@ -102,7 +102,7 @@ def test_what_is_being_sent_is_counted(store: Store) -> None:
     assert found(store) == [("channel", GONE, 1)]
 
 
-# -------------------------------------------------------------------------------------------------- telling
+# ------------------------------------------------------------------------------------------------- alerting
 
 
 def test_the_alert_says_what_and_how_many_and_which_command_moves_them(store: Store) -> None:
@@ -170,7 +170,7 @@ def test_what_is_found_after_nothing_was_left_is_told_again(store: Store) -> Non
 
 
 def test_each_name_has_a_life_of_its_own(store: Store) -> None:
-    """One name may begin as another does, and a channel may be called like a project."""
+    """One name may be the prefix of another, and a channel may have the name of a project."""
     store.write_now(lambda tx: [track(tx, project=name) for name in ("old", "old/1", "old~", "项目", "gone")])
     waiting(store)
     assert len(look(store)) == 6

@@ -1,4 +1,4 @@
-"""The outbox: earliest due first, in order for each job, held channels are probed, a crash is marked."""
+"""The outbox: earliest due first, in order for each job; held channels are probed, and a crash leaves marks."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -47,7 +47,7 @@ def delivery(store: Store, number: int):
 
 
 def ended(store: Store, *names: str, due: tuple[float, ...] = ()) -> list[int]:
-    """Jobs that ended, each with a delivery for A and B; their row ids."""
+    """Add ended jobs, each with a delivery for A and B; returns their row ids."""
 
     def work(tx):
         jobs = [track(tx, name) for name in names]
@@ -59,7 +59,7 @@ def ended(store: Store, *names: str, due: tuple[float, ...] = ()) -> list[int]:
 
 
 def frozen_and_thawed(store: Store, name: str) -> int:
-    """A job with two alerts for A (and B), one after the other."""
+    """Add a job with two alerts for A (and B), one after the other."""
 
     def work(tx):
         job = track(tx, name)
@@ -146,7 +146,7 @@ def test_a_job_is_told_in_order_on_each_channel(store: Store) -> None:
     assert first.delivery.event is Event.BLOCKED
     assert claim(store) is None  # it is being sent
     finish(store, first, AttemptOutcome.RETRY, due_at=later(60))
-    assert claim(store) is None  # it waits
+    assert claim(store) is None  # it is waiting
     assert store.read(lambda tx: tx.outbox.next_due(A)) == later(60)
     other = claim(store, channel=B)
     assert other is not None
@@ -185,13 +185,13 @@ def test_a_held_channel_is_probed_and_freed_by_success(store: Store) -> None:
     ended(store, "job-1", "job-2", "job-3")
     probe = taken(store)
     finish(store, probe, AttemptOutcome.HELD, due_at=later(60))
-    assert claim(store, later(59)) is None  # the others wait although they are due
+    assert claim(store, later(59)) is None  # the others wait although due
     assert store.read(lambda tx: tx.outbox.next_due(A)) == later(60)
     again = taken(store, later(60))
     assert again.delivery.id == probe.delivery.id
     finish(store, again, AttemptOutcome.HELD, due_at=later(120))
     assert claim(store, later(61)) is None
-    assert claim(store, later(61), channel=B) is not None  # another channel is another matter
+    assert claim(store, later(61), channel=B) is not None  # other channels are unaffected
     finish(store, taken(store, later(120)), AttemptOutcome.SENT, at=later(121))
     assert {taken(store, later(121)).delivery.job, taken(store, later(121)).delivery.job} == {2, 3}
 
@@ -259,7 +259,7 @@ def test_a_crash_while_sending_is_marked(store: Store) -> None:
     )
     (attempt,) = store.read(lambda tx: tx.outbox.attempts(row.id))
     assert (attempt.outcome, attempt.ended_at) == (AttemptOutcome.UNKNOWN, later(5))
-    finish(store, claimed, AttemptOutcome.SENT)  # of the attempt before the crash: too late
+    finish(store, claimed, AttemptOutcome.SENT)  # of the attempt before the crash: ignored
     assert delivery(store, row.id) == row
 
 

@@ -1,4 +1,4 @@
-"""Works that are done in the thread that asks, beside the writer's own."""
+"""Works run in the calling thread, alongside those of the writer's own thread."""
 
 import asyncio
 import threading

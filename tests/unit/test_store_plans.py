@@ -1,4 +1,4 @@
-"""The statements that run all the time find their rows by an index, however many rows there are."""
+"""Frequent statements find their rows by an index, however many rows there are."""
 
 import re
 import sqlite3
@@ -75,7 +75,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._MOVE.values(label="x"), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (jobs._LOOKED, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (jobs._CHECKPOINT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
             jobs._NEXT_SEQ,
             ["SEARCH transitions USING COVERING INDEX sqlite_autoindex_transitions_1 (job=?)"],
@@ -96,7 +96,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH held_row USING INDEX deliveries_by_status (channel=? AND status=?)",
                 "SEARCH in_line USING INDEX deliveries_order (job=? AND channel=?)",
-                "USE TEMP B-TREE FOR ORDER BY",  # of the few that are held
+                "USE TEMP B-TREE FOR ORDER BY",  # of the few held ones
             ],
         ),
         (learned._NEXT_KIND, ["SEARCH jobs USING INDEX jobs_finished (project=? AND kind>?)"]),
@@ -112,7 +112,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (learned._EXPECT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (discoveries._WAITING, ["SCAN discoveries USING INDEX discoveries_waiting"]),
         (
-            alerts._TOLD,
+            alerts._EXISTS,
             ["SEARCH deliveries USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=?)"],
         ),
         (alerts._HASTEN, ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
@@ -193,20 +193,20 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH jobs USING INDEX jobs_by_batch (batch=? AND project=?)", "USE TEMP B-TREE FOR ORDER BY"],
         ),
         (
-            batches._TOLD,
+            batches._END_ALERTS,
             [
                 "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)",
                 "USE TEMP B-TREE FOR ORDER BY",
             ],
         ),
-        (damped._JOB_IN_THE_WAY, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
-        (damped._PROJECT_IN_THE_WAY, ["SEARCH deliveries USING INDEX deliveries_order (job=? AND channel=?)"]),
-        (damped._JOB_TOLD, ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
+        (damped._JOB_BLOCKING, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
+        (damped._PROJECT_BLOCKING, ["SEARCH deliveries USING INDEX deliveries_order (job=? AND channel=?)"]),
+        (damped._JOB_LATEST, ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
         (
-            damped._PROJECT_TOLD,
+            damped._PROJECT_LATEST,
             ["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)"],
         ),
-        (assets._DYING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
+        (assets._EXPIRING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
         (assets._REMIND, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (links._BY_TOKEN, ["SEARCH links USING INDEX sqlite_autoindex_links_2 (token=?)"]),
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),
@@ -245,7 +245,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING COVERING INDEX deliveries_by_status (channel=? AND status=?)"],
         ),
         (
-            orphans._TOLD,
+            orphans._ALERTS,
             [
                 "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)",
                 "USE TEMP B-TREE FOR ORDER BY",
@@ -270,7 +270,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:
     found = [step for step in plan(database, statement) if "SUBQUERY" not in step]
-    # Which of two fitting indexes SQLite takes differs between its releases; that it sorts or scans must not.
+    # Releases of SQLite choose differently between two suitable indexes; none may sort or scan.
     assert len(found) == len(steps)
     for got, wanted in zip(found, steps, strict=True):
         assert got == wanted or ("deliveries" in got and got.split(" USING ")[0] == wanted.split(" USING ")[0])
@@ -280,6 +280,6 @@ def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, s
 FEW = {
     "SCAN jobs USING INDEX jobs_changed",
     "SCAN discoveries USING INDEX discoveries_waiting",
-    "SCAN attempts",  # from the last one back, to the first that is old
+    "SCAN attempts",  # backwards from the newest to the first one that is old
     "SCAN anon_1",  # of what was found
 }

@@ -1,4 +1,4 @@
-"""How what waits stands: read for a page of any length with as many statements."""
+"""The state of the queue: read with the same number of statements for a page of any length."""
 
 from collections.abc import Iterator
 from pathlib import Path

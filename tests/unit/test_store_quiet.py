@@ -1,4 +1,4 @@
-"""Quiet hours in the outbox: what waits for their end, what passes, and what passes with it."""
+"""Quiet hours in the outbox: what waits for their end, what does not, and what goes along with it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -15,7 +15,7 @@ from tests.support.store import BOTH, NOW, PROJECT, A, B, later, move, open_stor
 
 MORNING = datetime(2026, 3, 1, 20, tzinfo=UTC)
 HOURS = QuietHours(start=time(11), end=time(20), zone=UTC)
-"""NOW is in their midst."""
+"""NOW is within these hours."""
 SENT = Outcome(kind=AttemptOutcome.SENT, reason="200")
 QUIET = routing([], operators=None, channels=[A, B], quiet={A: HOURS})
 
@@ -98,7 +98,7 @@ def test_operators_hear_after_their_quiet_hours_too(store: Store) -> None:
     assert store.write_now(work) == 2
     assert row_of(store, Event.PROJECT_DOWN).due_at == MORNING
     assert row_of(store, Event.PROJECT_DOWN, B).due_at == NOW
-    # One of the same project that must not wait takes it along.
+    # An alert of the same project that may not wait takes it along.
     up = alert("up", Event.PROJECT_RECOVERED)
     store.write_now(lambda tx: tx.outbox.add_operator(up, channels=[A], at=later(5)))
     assert row_of(store, Event.PROJECT_DOWN).due_at == later(5)
@@ -183,9 +183,9 @@ def quiet_by_route(start: int, end: int, **conditions: tuple[str, ...]) -> Routi
     ("quiet", "due", "until"),
     [
         (hours(11, 18), MORNING - timedelta(hours=2), MORNING - timedelta(hours=2)),  # they end sooner
-        (hours(21, 6), later(5), MORNING),  # they do not hold now
-        (hours(11, 20, urgent=frozenset({Event.SUCCEEDED})), later(5), MORNING),  # it passes
-        (hours(11, 22), MORNING, MORNING),  # never longer than it was to wait
+        (hours(21, 6), later(5), MORNING),  # they are not in force now
+        (hours(11, 20, urgent=frozenset({Event.SUCCEEDED})), later(5), MORNING),  # not held back
+        (hours(11, 22), MORNING, MORNING),  # never longer than before
     ],
 )
 def test_a_start_with_other_quiet_hours_keeps_no_alert_longer_than_they_ask(
@@ -220,7 +220,7 @@ def test_a_start_asks_the_routes_about_each_job_and_batch(store: Store) -> None:
     assert [(row.event, row.due_at) for row in rows] == [
         (Event.SUCCEEDED, sooner),
         (Event.BATCH_FINISHED, later(5)),
-        (Event.SUCCEEDED, MORNING),  # nothing sends it there any more: its own time holds
+        (Event.SUCCEEDED, MORNING),  # no longer routed here: it keeps its own time
         (Event.BATCH_FINISHED, later(5)),
-        (Event.PROJECT_DOWN, later(5)),  # operators have no quiet hours of a route
+        (Event.PROJECT_DOWN, later(5)),  # a route's quiet hours do not apply to operators
     ]

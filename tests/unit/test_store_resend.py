@@ -1,4 +1,4 @@
-"""What people bring back or repeat: canceled alerts come back as they were, sent ones are written anew."""
+"""What people revive or resend: canceled alerts come back as they were, sent ones are written anew."""
 
 from collections.abc import Iterator
 from datetime import UTC, time
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def ended(store: Store, name: str = "job-1", **more: object) -> int:
-    """A job that ended, with an alert for A; its row id."""
+    """Add an ended job with an alert for A; returns its row id."""
 
     def work(tx: Transaction) -> int:
         job = track(tx, name, **more)
@@ -35,7 +35,7 @@ def ended(store: Store, name: str = "job-1", **more: object) -> int:
 
 
 def send(store: Store, *, channel: ChannelName = A, seconds: float = 1, kind=AttemptOutcome.SENT) -> DeliveryRow:
-    """The next one is tried; how it was when it was taken."""
+    """Try the next one; returns it as claimed."""
 
     def work(tx: Transaction) -> DeliveryRow:
         claimed = tx.outbox.claim(channel, now=later(seconds))
@@ -75,7 +75,7 @@ def test_what_was_canceled_comes_back_in_the_order_in_which_it_was_written(store
         ("pending", later(10), None)
     ] * 2
     assert [send(store, seconds=20).id for _ in range(3)] == [3, 1, 2]
-    assert revive(store, 1, 2, 3) == 0  # what was sent stays sent
+    assert revive(store, 1, 2, 3) == 0  # sent ones stay sent
 
 
 def test_it_may_be_canceled_and_brought_back_again_and_again(store: Store) -> None:
@@ -112,7 +112,7 @@ def test_what_wrapd_has_replaced_by_a_later_alert_is_not_among_what_people_cance
     assert store.read(lambda tx: tx.again.canceled(since=NOW, channel=B)) == []
     assert store.read(lambda tx: tx.again.canceled(since=later(6))) == []
     assert store.read(lambda tx: tx.again.canceled_before(later(6))) == 1
-    assert revive(store, replaced.id) == 1  # a person who names it wants it
+    assert revive(store, replaced.id) == 1  # a person naming it wants it
     assert rows(store)[replaced.id - 1].last_error is None
 
 
@@ -219,7 +219,7 @@ def test_what_was_sent_is_found(store: Store, fit: dict[str, object], found: lis
     send(store, seconds=1)
     ended(store, "job-2", batch="夜 🎬")
     for _ in range(2):
-        send(store, seconds=20)  # the job's end, and the batch's
+        send(store, seconds=20)  # the job's end and the batch's
     ended(store, "job-3")
     wanted = store.read(lambda tx: [row.id for row in tx.again.sent(most=9, **fit)])  # type: ignore[arg-type]
     assert wanted == found

@@ -1,4 +1,4 @@
-"""Retention: what is old and done goes, in parts; what is unsent, dead or watched stays however old it is."""
+"""Retention: what is old and done is deleted in parts; what is unsent, dead or tracked stays however old it is."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,7 +12,7 @@ from daemon.store import AttemptOutcome, Bookkeeping, Outcome, PictureRow, Store
 from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, open_store, record, request, track
 
 OLD = later(100)
-"""All that the tests write at NOW is older than this."""
+"""Everything that the tests write at NOW is older than this."""
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_what_is_old_and_done_goes_with_all_that_belongs_to_it(store: Store) -> 
     assert prune(store) == 5 + 2
     assert left(store) == {}
     assert prune(store) == 0
-    # A row id is never given again.
+    # Row ids are not reused.
     assert store.write_now(track) == 3
 
 
@@ -125,7 +125,7 @@ def test_canceled_ones_go_too(store: Store) -> None:
 
 
 def test_an_active_job_stays_and_what_it_was_told(store: Store) -> None:
-    """Its deliveries keep it from being told again."""
+    """Its deliveries prevent it from being announced again."""
     (job,) = ended(store, "job-1", state="BLOCK")
     store.write_now(lambda tx: tx.jobs.record_stuck(job, at=NOW, routing=BOTH))
     send_all(store)
@@ -149,7 +149,7 @@ def test_jobs_that_are_not_watched_go_too(store: Store, way: str) -> None:
     if way == "stopped":
         assert prune(store) == 0  # the watch has not seen it yet
     store.write_now(lambda tx: tx.jobs.take_changes())
-    assert prune(store, later(50)) == 0  # it was asked about since
+    assert prune(store, later(50)) == 0  # it was polled since
     assert prune(store, later(51)) == 1
     assert left(store) == {}
 
@@ -171,7 +171,7 @@ def test_a_batch_is_whole_until_its_end(store: Store) -> None:
     ended(store, "job-1", batch="b1")
     (last,) = ended(store, "job-2", batch="b1", state="WAITING")
     send_all(store, at=20)
-    assert prune(store) == 4  # what was told of job-1 and, too soon, of the batch
+    assert prune(store) == 4  # the alerts about job-1 and, too early, about the batch
     assert len(store.read(lambda tx: tx.jobs.list())) == 2
     store.write_now(lambda tx: record(tx, last, "SUCCEED", at=later(90)))
     (row, _) = [row for row in store.read(lambda tx: tx.outbox.list()) if row.event is Event.BATCH_FINISHED]

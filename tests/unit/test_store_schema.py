@@ -1,4 +1,4 @@
-"""The schema itself refuses wrong rows, whoever writes them."""
+"""The schema itself refuses wrong rows, whichever program writes them."""
 
 import re
 import sqlite3
@@ -208,7 +208,7 @@ def test_wrong_rows_are_refused(
 
 
 def test_every_check_has_its_wrong_row() -> None:
-    """The list above knows all the constraints of the schema."""
+    """The list above covers all constraints of the schema."""
     named = {
         str(constraint.name)
         for table in METADATA.tables.values()
@@ -225,7 +225,7 @@ def test_the_states_that_end_tracking_are_those_of_the_domain() -> None:
 
 
 def test_row_ids_are_never_given_twice(database: sqlite3.Connection) -> None:
-    """A delivery's key holds its job's row id: a new job must not inherit it."""
+    """A delivery's key contains its job's row id, so a new job must not inherit the id."""
     for table, row in (("jobs", JOB_2), ("deliveries", DELIVERY_2), ("discoveries", DISCOVERY_2)):
         insert(database, table, row)
         database.execute(f"DELETE FROM {table} WHERE id = 2")

@@ -1,4 +1,4 @@
-"""What the daemon last said of a project's watch."""
+"""What the daemon last reported of a project's watch."""
 
 from collections.abc import Iterator
 from pathlib import Path

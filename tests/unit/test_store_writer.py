@@ -1,4 +1,4 @@
-"""The writer thread: grouped commits, works that do not touch each other, and a thread that outlives failures."""
+"""The writer thread: group commits, works isolated from each other, and a thread that survives failures."""
 
 import asyncio
 import sqlite3
@@ -59,13 +59,13 @@ async def test_what_waits_is_committed_together(store: Store) -> None:
 
 
 async def test_the_moves_of_one_answer_are_committed_together(store: Store) -> None:
-    """A list brings news of a hundred jobs at once, each of which is written by itself."""
+    """A list reports a hundred jobs at once, and each is written separately."""
     jobs = await store.write(lambda tx: [track(tx, f"job-{n}") for n in range(100)])
     commits: list[object] = []
     event.listen(store._writing, "commit", commits.append)
     moves = [store.write(lambda tx, job=job: record(tx, job, "SUCCEED")) for job in jobs]
     recorded = await asyncio.gather(*moves)
-    # The writer may take up the first ones before the rest is there.
+    # The writer may start on the first ones before the rest is queued.
     assert 1 <= len(commits) <= 5
     assert [each.deliveries for each in recorded] == [2] * 100
     assert {job.tracking for job in store.read(lambda tx: tx.jobs.list())} == {"finished"}
@@ -112,7 +112,7 @@ async def test_a_failed_commit_fails_all_of_it_and_the_thread_lives(store: Store
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    # Begins to fail after the gate's own commit is past its listener.
+    # Start failing only after the gate's own commit is past its listener.
     failing = threading.Event()
 
     def first_passes(connection: object) -> None:
@@ -126,7 +126,7 @@ async def test_a_failed_commit_fails_all_of_it_and_the_thread_lives(store: Store
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(result) for result in results] == [StoreFailed] * 3
     assert len({id(result) for result in results}) == 3
-    assert "make room" in str(results[0])
+    assert "free some space" in str(results[0])
     assert names(store) == set()
     event.remove(store._writing, "commit", first_passes)
     assert await store.write(track) == 1
@@ -143,7 +143,7 @@ async def test_another_program_that_writes_is_waited_for_and_then_told(
         await store.write(track)
     with pytest.raises(StoreBusy):
         store.write_now(track)
-    assert names(store) == set()  # reading goes on
+    assert names(store) == set()  # reading still works
     other.execute("ROLLBACK")
     other.close()
     assert await store.write(track) == 1
@@ -161,7 +161,7 @@ async def test_a_log_that_cannot_be_written_does_not_end_the_thread(
     monkeypatch.setattr("daemon.store.engine.BUSY_SECONDS", 0.05)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    store._writing.dispose()  # the next connection waits as long as is said above
+    store._writing.dispose()  # the next connection has the timeout set above
     with pytest.raises(StoreBusy):
         await store.write(track)
     other.close()
@@ -173,7 +173,7 @@ async def test_too_many_works_are_refused(store: Store, monkeypatch: pytest.Monk
     gate, task = await busy(store)
     waiting = [asyncio.ensure_future(store.write(lambda tx, n=n: track(tx, f"job-{n}"))) for n in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(StoreBusy, match="2 changes wait"):
+    with pytest.raises(StoreBusy, match="2 changes are queued"):
         await store.write(track)
     gate.opened.set()
     await asyncio.gather(task, *waiting)

@@ -1,4 +1,4 @@
-"""The sd_notify protocol, against real datagram sockets of both namespaces."""
+"""The sd_notify protocol with real datagram sockets of both namespaces."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from daemon.systemd import Notifier
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
-    """What systemd does: an address for NOTIFY_SOCKET, and the socket that is read behind it."""
+    """Act as systemd: return an address for NOTIFY_SOCKET and the socket behind it."""
     if request.param == "path":
         address = str(tmp_path / "notify")
         name = address

@@ -23,7 +23,7 @@ TEAM = ChannelName("team")
 
 
 class Desk:
-    """Defects whose reports are kept, and the tasks of one part."""
+    """Defects whose reports are recorded, and the tasks of one part."""
 
     def __init__(self) -> None:
         self.clock, self.metrics = ManualClock(), Metrics()

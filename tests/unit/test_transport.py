@@ -1,4 +1,4 @@
-"""Exchanges with real servers that answer well, badly, slowly, too much or not at all."""
+"""Exchanges with real servers that answer well, badly, slowly, with too much, or not at all."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ from tests.support.rawhttp import (
 )
 
 TLS = Path(__file__).parent.parent / "data" / "tls"
-"""A CA made for these tests and a certificate for localhost; the CA's key was thrown away. Guards nothing."""
+"""A CA made for these tests and a certificate for localhost; the CA's key was thrown away. Protects nothing."""
 BRIEF = Timeouts(connect=2.0, read=2.0, total=0.25)
 GET = Request(method="GET", target="/v1/p/jobs/j?show_script=true", headers=[("Accept", "*/*"), ("X-One", "1")])
 
@@ -125,7 +125,7 @@ async def test_a_reset_is_broken(begun: bytes) -> None:
 
 
 async def test_a_reset_on_a_kept_connection_is_not_sent_again() -> None:
-    """The library would repeat a GET by itself: requests that no budget knows of."""
+    """The library would repeat a GET by itself, outside of every budget."""
 
     async def handler(_head: str, writer: asyncio.StreamWriter) -> None:
         if len(server.heads) == 1:
@@ -188,7 +188,7 @@ async def test_a_huge_body_is_not_read() -> None:
 
     with pytest.raises(TooLarge):
         await asked(handler, max_bytes=100_000)
-    assert written < 100_000_000  # what the sockets' buffers took
+    assert written < 100_000_000  # what the socket buffers took
 
 
 async def test_huge_headers_are_too_large() -> None:
@@ -257,7 +257,7 @@ async def test_an_unknown_host_is_not_sent() -> None:
 
 
 async def test_a_connection_that_is_not_taken_is_not_sent() -> None:
-    """A listener whose queue is full drops further attempts: they hang, as with a firewall."""
+    """A listener whose queue is full drops further attempts: they hang, as behind a firewall."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)

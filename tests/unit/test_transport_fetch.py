@@ -1,4 +1,4 @@
-"""Files from any server: bounded, and never from another server than the one that was named."""
+"""Files from any server: bounded in size, and only from the named server."""
 
 import pytest
 

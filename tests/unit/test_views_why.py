@@ -1,4 +1,4 @@
-"""Why an alert is not sent: the strongest cause, in words."""
+"""Why an alert is not sent: the strongest reason, in words."""
 
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,7 @@ FAILED = {"attempts": 2, "last_error": "HTTP 500", "due_at": later(60)}
         (
             {"status": DeliveryStatus.HELD, "last_error": "HTTP 401", "due_at": later(60)},
             REFUSED,
-            "channel refused: HTTP 401 (since 12:00:00, tried again 12:01:00)",
+            "channel refused: HTTP 401 (since 12:00:00, next attempt 12:01:00)",
         ),
         ({}, REFUSED, "channel refused: HTTP 404 (since 12:00:00)"),
         (FAILED, REFUSED, "channel refused: HTTP 404 (since 12:00:00)"),
@@ -52,20 +52,24 @@ FAILED = {"attempts": 2, "last_error": "HTTP 500", "due_at": later(60)}
             {"after": {7: 3}},
             "kept for quiet hours until 13:00:00",
         ),
-        ({"held_until": later(3600)}, {}, "it is the next"),  # something let it go before
-        (FAILED, {"after": {7: 3}}, "HTTP 500; tried again 12:01:00"),
+        ({"held_until": later(3600)}, {}, "it is next"),  # something released it before
+        (FAILED, {"after": {7: 3}}, "HTTP 500; next attempt 12:01:00"),
         ({}, {"after": {7: 3}}, "after #3, an earlier one of its job"),
         ({"job": None, "transition": None}, {"after": {7: 3}}, "after #3, an earlier one of its project"),
-        ({"due_at": later(60), "event": Event.BLOCKED}, {}, "it comes and goes: the latest is told 12:01:00"),
+        ({"due_at": later(60), "event": Event.BLOCKED}, {}, "it changes often: the latest is sent 12:01:00"),
         (
             {"due_at": later(10), "event": Event.BATCH_FINISHED},
             {},
-            "told 12:00:10, unless more jobs come for its batch",
+            "due 12:00:10, unless jobs are added to its batch",
         ),
         ({"due_at": later(10)}, {}, "due 12:00:10"),
         ({**FAILED, "due_at": NOW}, {}, "HTTP 500"),
-        ({}, {"due": {EDITORS: 42}}, "due, with 41 others of its channel: in turn, or in one message"),
-        ({}, {"due": {EDITORS: 1000}}, "due, with 999 others or more of its channel: in turn, or in one message"),
+        ({}, {"due": {EDITORS: 42}}, "due, with 41 others on its channel: sent in turn or in one message"),
+        (
+            {},
+            {"due": {EDITORS: 1000}},
+            "due, with 999 others or more on its channel: sent in turn or in one message",
+        ),
     ],
 )
 def test_the_strongest_cause_is_given(row: dict[str, Any], standing: dict[str, Any], said: str | None) -> None:
@@ -76,4 +80,4 @@ def test_without_a_daemon_or_a_channel_nothing_is_sent() -> None:
     assert why({}, running=False) == "no daemon runs"
     assert why({"status": DeliveryStatus.SENDING}, running=False) == "wrapd stopped while it was being sent"
     assert why({}, REFUSED, channels={"others"}) == "the config has no such channel"
-    assert why({}, channels=None) == "it is the next"
+    assert why({}, channels=None) == "it is next"

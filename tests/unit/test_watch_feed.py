@@ -1,4 +1,4 @@
-"""One read of the feed, page after page: how far it goes, when it is complete, and what it takes for a lie."""
+"""One read of the feed, page by page: how far it goes, when it is complete, and what counts as a violation."""
 
 import math
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def entry(number: int, at: float | None, state: str = "SUCCEED") -> Summary:
 
 
 def ended(count: int, *, newest: float = T, apart: float = 1.0) -> list[Summary]:
-    """Ends, latest first, `apart` seconds from each other."""
+    """Return ends, latest first, `apart` seconds from each other."""
     return [entry(number, newest - number * apart) for number in range(count)]
 
 
@@ -37,7 +37,7 @@ def read_all(read: _Read, whole: list[Summary]) -> _Read:
 
 def test_the_first_read_takes_one_page_and_says_how_far_it_is_whole() -> None:
     read = read_all(_Read(None), ended(500))
-    assert (read.pages, read.fault, read.lie) == (1, None, None)
+    assert (read.pages, read.fault, read.violation) == (1, None, None)
     assert (read.newest, read.oldest) == (T, T - 99)
     assert read.server_time == T + 1
 
@@ -49,7 +49,7 @@ def test_a_short_page_is_the_end_of_the_list_and_covers_all_time() -> None:
 
 def test_an_empty_list_is_complete() -> None:
     read = read_all(_Read(T - 50), [])
-    assert (read.done, read.fault, read.lie, read.newest, read.oldest) == (True, None, None, None, -math.inf)
+    assert (read.done, read.fault, read.violation, read.newest, read.oldest) == (True, None, None, None, -math.inf)
 
 
 def test_entries_that_cannot_be_used_count_as_part_of_a_full_page() -> None:
@@ -64,21 +64,21 @@ def test_a_read_goes_back_to_what_was_seen_and_a_little_further(mark: float, pag
     read = read_all(_Read(mark), ended(1000))
     assert read.pages == pages
     assert read.oldest < mark - OVERLAP
-    assert (read.fault, read.lie) == (None, None)
+    assert (read.fault, read.violation) == (None, None)
 
 
 def test_many_ends_at_one_instant_are_read_to_the_last() -> None:
     burst = [entry(number, T) for number in range(250)] + [entry(1000 + n, T - 60 - n) for n in range(200)]
     read = read_all(_Read(T - 30), burst)
     assert {each.job_id for each in burst[:250]} <= read.ids
-    assert (read.fault, read.lie) == (None, None)
+    assert (read.fault, read.violation) == (None, None)
 
 
 def test_rare_ends_at_the_seam_of_two_pages_are_no_disorder() -> None:
-    """The entries that two pages share may lie far apart: 100 ends in a night."""
+    """The entries that two pages share may violation far apart: 100 ends in a night."""
     read = read_all(_Read(T - 20_000), ended(300, apart=120.0))
     assert read.pages == 2
-    assert (read.fault, read.lie) == (None, None)
+    assert (read.fault, read.violation) == (None, None)
 
 
 def test_pages_that_shift_while_they_are_read_still_join() -> None:
@@ -88,7 +88,7 @@ def test_pages_that_shift_while_they_are_read_still_join() -> None:
     whole = late + whole  # 40 jobs ended meanwhile
     while not read.done:
         read.page(page(whole[read.offset : read.offset + FULL_LIST]))
-    assert (read.fault, read.lie) == (None, None)
+    assert (read.fault, read.violation) == (None, None)
     assert {f"j{number}" for number in range(160)} <= read.ids
 
 
@@ -124,18 +124,18 @@ def test_a_read_that_would_take_too_many_pages_ends_and_says_how_far_it_is_whole
 
 
 @pytest.mark.parametrize(
-    ("entries", "lie"),
+    ("entries", "violation"),
     [
         ([entry(1, T - 5), entry(2, T)], "it is not sorted by update time"),
         ([entry(1, T), entry(2, None)], "it does not say when jobs were updated"),
-        ([entry(1, T), entry(2, T - 1, "PROCESSING")], "it takes no notice of the states asked for"),
-        ([entry(1, T), entry(2, T - 1, "WAITING")], "it takes no notice of the states asked for"),
+        ([entry(1, T), entry(2, T - 1, "PROCESSING")], "it ignores the requested states"),
+        ([entry(1, T), entry(2, T - 1, "WAITING")], "it ignores the requested states"),
     ],
 )
-def test_what_is_not_as_documented_is_a_lie(entries: list[Summary], lie: str) -> None:
+def test_what_is_not_as_documented_is_a_lie(entries: list[Summary], violation: str) -> None:
     read = _Read(None)
     read.page(page(entries))
-    assert read.lie == lie
+    assert read.violation == violation
 
 
 def test_a_second_page_with_newer_ends_that_the_first_did_not_hold_is_a_lie() -> None:
@@ -143,10 +143,10 @@ def test_a_second_page_with_newer_ends_that_the_first_did_not_hold_is_a_lie() ->
     read.page(page(ended(FULL_LIST)))
     new = [entry(2000 + number, T - number) for number in range(FULL_LIST - 1)]
     read.page(page([entry(99, T - 99), *new]))
-    assert read.lie == "it is not sorted by update time"
+    assert read.violation == "it is not sorted by update time"
 
 
 def test_equal_times_and_frozen_jobs_are_as_documented() -> None:
     read = _Read(None)
     read.page(page([entry(1, T), entry(2, T, "BLOCK"), entry(3, T, "FAILED"), entry(4, T, "CANCELED")]))
-    assert read.lie is None
+    assert read.violation is None

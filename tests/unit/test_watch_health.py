@@ -26,7 +26,7 @@ def test_requests_go_one_at_a_time_and_further_and_further_apart_while_nothing_a
         health.failed(0, spread=0)
     assert not health.probing
     assert health.paused_until == 0.0
-    for _ in range(16):  # what was under way together
+    for _ in range(16):  # those under way together
         health.failed(0.5, spread=0)
     assert health.probing
     assert health.paused_until == 1.5, "those that failed together count as one"

@@ -1,4 +1,4 @@
-"""A watched job: its phases, what each event leaves, and that nobody else writes it."""
+"""A watched job: its phases, the result of each event, and that no other module writes it."""
 
 import ast
 import re
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.domain.durations import fit
 from daemon.domain.jobs import JobId
 from daemon.domain.planning import Reason
 from daemon.metastudio.kinds import KINDS
@@ -18,11 +17,11 @@ from daemon.watch.job import Phase, Watched
 NOW = 1000.0
 WATCH = Path(daemon.__file__).parent / "watch"
 NOT_A_JOB = {"case"}
-"""Names of other things in daemon/watch that have attributes of the same names: a `KindCase` in identify.py."""
+"""Other names in daemon/watch with attributes of the same names: a `KindCase` in identify.py."""
 
 
 def watched() -> Watched:
-    """A job in production, due now."""
+    """Return a job in production, due now."""
     return Watched(
         job=1,
         job_id=JobId("j1"),
@@ -35,11 +34,11 @@ def watched() -> Watched:
     )
 
 
-# Nobody else writes it
+# Only its module writes it
 
 
 def written(source: str) -> Iterator[str]:
-    """Attributes of a `Watched` that the source assigns to something else than `self`."""
+    """Return the attributes of a `Watched` that the source assigns on anything except `self`."""
     for node in ast.walk(ast.parse(source)):
         if (
             isinstance(node, ast.Attribute)
@@ -75,7 +74,7 @@ def test_nothing_outside_of_the_watch_has_one_in_its_hands() -> None:
         "a, (job.state, b) = c",
         "self.answered_last.phase = None",
         "for watched.due in range(3): pass",
-        "with x() as watched.law: pass",
+        "with x() as watched.due: pass",
         "watched.length: float = 1.0",
         "del found.watched.kind",
         "setattr(watched, name, 1)",
@@ -118,7 +117,7 @@ def test_a_question_and_a_recording_begin_and_end_without_each_other(
     assert job.phase is after, "what goes on already does not begin twice, nor end"
 
 
-# When and how it is asked about next
+# When and how it is polled next
 
 
 def test_who_wants_it_asked_again_is_heard_when_what_is_under_way_has_ended() -> None:
@@ -231,20 +230,15 @@ def test_the_service_s_time_goes_back_with_a_move_only() -> None:
     assert job.reported == 45.0
 
 
-def test_what_was_learned_of_jobs_like_it_is_looked_up_anew_when_it_is_known_better() -> None:
-    durations = fit({}, {})
+def test_the_service_names_the_kind() -> None:
     job, other = watched(), next(kind for name, kind in KINDS.items() if name != "avatar")
     job.set_guessed(guessed=True)
-    job.keep_law(durations.law(("main", "avatar"), None), durations)
     assert not job.learn_kind(KINDS["avatar"])
-    assert (job.guessed, job.law is None) == (False, False)
-    job.set_length(12.0)
-    assert job.law is None
-    job.keep_law(durations.law(("main", "avatar"), 12.0), durations)
+    assert not job.guessed
     assert job.learn_kind(other)
-    assert (job.kind, job.law) == (other, None)
+    assert job.kind is other
 
 
 def test_a_watched_job_stays_small() -> None:
     assert not hasattr(watched(), "__dict__")
-    assert len(Watched.__slots__) <= 31, "100,000 of them are held in memory, 8 bytes for each"
+    assert len(Watched.__slots__) <= 29, "100,000 of them are held in memory, 8 bytes for each"

@@ -1,4 +1,4 @@
-"""When a job is due next: the safety net's round, the price under load, and what overrules the rule."""
+"""When a job is due next: the safety net's round, the price under load, and the exceptions to the rule."""
 
 import random
 from typing import Any
@@ -41,8 +41,8 @@ def watched(
     left: float = 1e9,
     asked: bool = True,
 ) -> Watched:
-    """A job that was asked about now, `in_state` seconds after it came into its state, and that wrapd gives up on
-    after the seconds that are `left`."""
+    """Return a job polled now, `in_state` seconds after it entered its state; wrapd gives up on it after the
+    `left` seconds."""
     job = Watched(
         job=number,
         job_id=JobId(f"j{number}"),

@@ -1,4 +1,4 @@
-"""When lists are relied on, and when no more: the feed's trust, and how many ids a list may be asked about."""
+"""When lists are trusted and when not: the feed's trust, and how many ids a list may name."""
 
 import pytest
 
@@ -112,7 +112,7 @@ def test_jobs_that_are_missing_again_are_no_sign_of_a_cap() -> None:
 
 def test_a_list_that_takes_no_notice_of_ids_is_not_asked_about_any() -> None:
     trust = IdListTrust(on=True)
-    assert "no notice" in (trust.answered(asked=50, found=3, missing=47, foreign=97, now=0) or "")
+    assert "ignore job_ids" in (trust.answered(asked=50, found=3, missing=47, foreign=97, now=0) or "")
     assert trust.usable(1) == 1
 
 

@@ -1,4 +1,4 @@
-"""Connections of strangers: however many and however slow, others get an answer, and nothing of them stays."""
+"""Connections of strangers: however many and slow, others get answers, and no connection remains."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ async def server(host: str = "127.0.0.1") -> AsyncIterator[tuple[WebServer, int]
 
 
 async def say(port: int, data: bytes, *, most: int = 4096) -> bytes:
-    """What comes back until the server closes, or `most` bytes of it."""
+    """Return what arrives until the server closes, or its first `most` bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
@@ -73,7 +73,7 @@ async def test_whoever_kept_waiting_longest_makes_room(monkeypatch: pytest.Monke
         open_ones = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         reader, writer = open_ones[0]
         writer.write(PROBE)
-        assert b"200 OK" in await reader.read(4096)  # now the second one waits longest
+        assert b"200 OK" in await reader.read(4096)  # now the second one has waited longest
         await say(port, PROBE)
         assert await open_ones[1][0].read() == b""
         writer.write(PROBE)
@@ -154,7 +154,7 @@ async def test_requests_one_after_another_do_not_keep_a_place(monkeypatch: pytes
 
 
 async def test_who_does_not_wait_for_an_answer_gets_one() -> None:
-    """Pipelined requests would be answered before those of everybody else."""
+    """Pipelined requests would otherwise be answered before everyone else's."""
     async with server() as (_, port):
         told = await say(port, PROBE * 5, most=-1)
         assert told.count(b"HTTP/1.1 200") == 1
@@ -162,7 +162,7 @@ async def test_who_does_not_wait_for_an_answer_gets_one() -> None:
 
 
 async def test_a_closed_connection_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "_SWEEP", 3600.0)  # not what cleans up here
+    monkeypatch.setattr(connections, "_SWEEP", 3600.0)  # so that it does not clean up here
     async with server() as (_, port):
         for _ in range(20):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

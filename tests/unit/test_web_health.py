@@ -1,4 +1,4 @@
-"""Health by progress, and what the probes answer over a real socket."""
+"""Health by progress, and the probes' answers over a real socket."""
 
 import asyncio
 import http.client
@@ -91,7 +91,7 @@ async def test_a_connection_that_brings_no_request_loses_its_place(monkeypatch: 
 
 
 async def test_answers_on_a_kept_connection_do_not_wait_for_each_other() -> None:
-    """Without TCP_NODELAY each of them would take the 40 ms of a delayed acknowledgement."""
+    """Without TCP_NODELAY each would take the 40 ms of a delayed acknowledgement."""
     probes = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     web = WebServer(build_app(probes, _metrics, metrics_type="text/plain"), listen("127.0.0.1", 0))
     web.start()

@@ -1,4 +1,4 @@
-"""What the web server must not be told, the addresses that follow from it, and the language of its pages."""
+"""Settings that the web server refuses, the addresses derived from them, and the language of its pages."""
 
 from typing import Any
 

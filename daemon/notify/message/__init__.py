@@ -1,4 +1,5 @@
-"""What a message says: built purely from its rows, in the language and the time zone of its channel."""
+"""The message model: what an alert says, in its channel's language and time zone, before a service formats it.
+Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from daemon.domain.events import Json
 
 
 class Severity(StrEnum):
-    """How a message looks: its colour, and the `type` of a webhook."""
+    """How serious a message is. Sets its colour, and the `type` of a webhook."""
 
     GOOD = "good"
     BAD = "bad"
@@ -27,7 +28,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A link exactly as it came, and how long it works ('' where nobody knows)."""
+    """A link exactly as it was received. `note` says how long it works, '' if unknown."""
 
     name: str
     url: str
@@ -35,7 +36,7 @@ class Link:
 
 
 class Language(StrEnum):
-    """What a channel's messages are written in."""
+    """The language of a channel's messages."""
 
     ENGLISH = "en"
     CHINESE = "zh"
@@ -43,8 +44,8 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """The picture of a video, known to be one. `url` is a link to it that works and that the chat service may
-    fetch, None where there is none; `data` is the picture itself (`content_type` image/jpeg, png, gif or webp)."""
+    """The cover picture of a video, verified to be a picture. `url` is a working link that the chat service may
+    fetch, or None; `data` holds the picture itself (`content_type` image/jpeg, png, gif or webp)."""
 
     url: str | None
     data: bytes
@@ -53,7 +54,7 @@ class Cover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One alert of a message that tells of many."""
+    """One alert in a message that reports several."""
 
     emoji: str
     name: str
@@ -63,8 +64,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """An alert, ready to be given a form. `subject` names what it is about, for lines that stand in for it; `rows`
-    are the alerts of a message that tells of many."""
+    """An alert, ready to be formatted. `subject` names what it is about, for lines that stand in for it. `rows`
+    holds the individual alerts of a message that reports several."""
 
     event: str
     severity: Severity
@@ -91,7 +92,8 @@ _SIGNS = (
 
 
 def picture_type(data: bytes) -> str | None:
-    """What kind of picture these bytes begin as, whatever they were called; None: none that chats show.
+    """The content type that the first bytes indicate, whatever the picture was declared as. None if it is not a
+    type that chats show.
 
     >>> picture_type(b"GIF89a..."), picture_type(b"<html>")
     ('image/gif', None)
@@ -103,7 +105,7 @@ def picture_type(data: bytes) -> str | None:
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a picture says it has, in pixels; None where its first bytes do not say so.
+    """Width and height in pixels as stated in the picture's header, None if the first bytes do not contain it.
 
     >>> picture_size(b"GIF89a" + bytes([16, 0, 9, 0]))
     (16, 9)
@@ -121,7 +123,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Of a JPEG: its segments are gone through up to the frame's."""
+    """Walk a JPEG's segments up to the frame header."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -1,7 +1,8 @@
-"""The message of a delivery: built purely from its rows, in the language and the time zone of its channel.
+"""Builds the message of a delivery from its rows, in its channel's language and time zone. Pure.
 
-Owns what is told of a job, and of wrapd itself, and in which order. The words stand in message/language. Must
-never know a channel's markup; every foreign value in a message is cleaned but a link, which stays as it came.
+Owns what is said about a job and about wrapd itself, and in which order. The words are in message/language;
+markup is left to the services. Every foreign value in a message is cleaned, except links, which are kept as
+received.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +16,15 @@ from daemon.notify.message.escape import clean, is_web
 from daemon.notify.message.facts import (
     NAME_LIMIT,
     TEXT_LIMIT,
-    Telling,
+    JobAlert,
     delivery_facts,
     expiry,
     iso,
+    job_alert,
     job_facts,
     number,
     observed,
     seconds,
-    telling,
     text,
 )
 from daemon.notify.message.language import MARKS, OTHER, PARTIAL, MessageContext
@@ -43,18 +44,17 @@ _WHEN = {
 
 
 def compose(claimed: Claimed, context: MessageContext) -> Message:
-    """The message of a claimed delivery. Never raises for what a row holds."""
+    """The message of a claimed delivery. Never raises, whatever a row contains."""
     delivery = claimed.delivery
     if delivery.event is Event.BATCH_FINISHED:
         return batch_message(delivery, context)
     if claimed.job is None or delivery.event in OPERATOR_EVENTS:
         return operator_message(delivery, context)
-    return _job_message(telling(claimed, claimed.job), context)
+    return _job_message(job_alert(claimed, claimed.job), context)
 
 
 def compose_plain(claimed: Claimed) -> Message:
-    """The least that can be said of a delivery, for where `compose` fails by an error of wrapd's own: its event,
-    and what it is about."""
+    """A minimal message, used when `compose` fails because of a bug: the event and what it is about."""
     delivery, job = claimed.delivery, claimed.job
     batch = delivery.facts.get("batch")
     about = f"job {job.job_id}" if job is not None else f"batch {batch}" if batch else delivery.project or "wrapd"
@@ -71,72 +71,69 @@ def compose_plain(claimed: Claimed) -> Message:
 
 
 def compose_digest(claimed: Sequence[Claimed], context: MessageContext) -> Message:
-    """One message of many claimed deliveries of a channel, at least one; of one it is its own message."""
+    """One message for one or more claimed deliveries of a channel. A single delivery gets its own message."""
     if len(claimed) == 1:
         return compose(claimed[0], context)
     return digest_message([(one, compose(one, context)) for one in claimed], context)
 
 
-def _job_message(of: Telling, context: MessageContext) -> Message:
-    texts, event = context.voice.texts, of.event
-    emoji, severity = PARTIAL if of.partial else MARKS[event]
-    title = texts.title_partial if of.partial else texts.titles[event]
-    happened = texts.verb_partial if of.partial else texts.verbs[event]
+def _job_message(alert: JobAlert, context: MessageContext) -> Message:
+    texts, event = context.voice.texts, alert.event
+    emoji, severity = PARTIAL if alert.partial else MARKS[event]
+    title = texts.title_partial if alert.partial else texts.titles[event]
+    happened = texts.verb_partial if alert.partial else texts.verbs[event]
     return Message(
         event=event,
         severity=severity,
         emoji=emoji,
-        title=title.format(name=of.name),
-        headline=_headline(of, context),
-        subject=f"job {of.job.job_id}",
-        fields=_fields(of, context),
-        links=_links(of, context) if event in _WITH_LINKS or _canceled_late(of) else (),
-        notes=notes(of.delivery, context, job_late(of, happened, context)),
-        facts=job_facts(of, context),
+        title=title.format(name=alert.name),
+        headline=_headline(alert, context),
+        subject=f"job {alert.job.job_id}",
+        fields=_fields(alert, context),
+        links=_links(alert, context) if event in _WITH_LINKS or _has_result_anyway(alert) else (),
+        notes=notes(alert.delivery, context, job_late(alert, happened, context)),
+        facts=job_facts(alert, context),
         cover=context.cover,
         language=context.language,
     )
 
 
-# ------------------------------------------------------------------------------------------- the sentence
-
-
-def _headline(of: Telling, context: MessageContext) -> str:  # noqa: PLR0911, C901 - one sentence for each event
+def _headline(alert: JobAlert, context: MessageContext) -> str:  # noqa: PLR0911, C901 - one sentence for each event
     voice, texts = context.voice, context.voice.texts
-    match of.event:
+    match alert.event:
         case Event.SUCCEEDED:
-            return voice.sentences(texts.partly if of.partial else "", _made(of, context))
+            return voice.sentences(texts.partly if alert.partial else "", _made(alert, context))
         case Event.FAILED:
-            said = clean(of.job.error_msg or "", limit=TEXT_LIMIT)
+            said = clean(alert.job.error_msg or "", limit=TEXT_LIMIT)
             return texts.failed.format(said=said) if said else texts.failed_unsaid
         case Event.CANCELED:
-            text = texts.canceled_made if _canceled_late(of) else texts.canceled
-            return text.format(product=voice.product(of.job.kind))
+            text = texts.canceled_made if _has_result_anyway(alert) else texts.canceled
+            return text.format(product=voice.product(alert.job.kind))
         case Event.BLOCKED:
             return texts.blocked
         case Event.UNBLOCKED:
-            return texts.unblocked.format(state=voice.state(of.state))
+            return texts.unblocked.format(state=voice.state(alert.state))
         case Event.STARTED:
-            return voice.sentences(texts.started, _remaining(of, context))
+            return voice.sentences(texts.started, _remaining(alert, context))
         case Event.STUCK:
-            return _overdue(of, context)
+            return _overdue(alert, context)
         case Event.LOST:
-            kind = voice.kind(of.job.kind)
-            return texts.lost if of.job.answered else texts.lost_never.format(kind=kind)
+            kind = voice.kind(alert.job.kind)
+            return texts.lost if alert.job.answered else texts.lost_never.format(kind=kind)
         case Event.EXPIRED:
-            return texts.expired.format(since=voice.moment(of.job.tracked_at))
+            return texts.expired.format(since=voice.moment(alert.job.tracked_at))
         case Event.LINK_EXPIRING:
-            return _expiring(of, context)
+            return _expiring(alert, context)
         case _:
-            return voice.reason(of.reason)
+            return voice.reason(alert.reason)
 
 
-def _made(of: Telling, context: MessageContext) -> str:
-    voice, texts, job = context.voice, context.voice.texts, of.job
+def _made(alert: JobAlert, context: MessageContext) -> str:
+    voice, texts, job = context.voice, context.voice.texts, alert.job
     long = voice.length(job.duration) if job.duration is not None and job.duration > 0 else ""
-    took = voice.length(of.times.took) if of.times.took is not None else ""
+    took = voice.length(alert.times.took) if alert.times.took is not None else ""
     if took:
-        took = (texts.exactly if of.times.reported else texts.about).format(length=took)
+        took = (texts.exactly if alert.times.reported else texts.about).format(length=took)
     if long and took:
         said = texts.made.format(length=long, took=took)
     elif long:
@@ -148,8 +145,8 @@ def _made(of: Telling, context: MessageContext) -> str:
     return f"{said[0].upper()}{said[1:]}"
 
 
-def _remaining(of: Telling, context: MessageContext) -> str:
-    voice, eta = context.voice, of.eta
+def _remaining(alert: JobAlert, context: MessageContext) -> str:
+    voice, eta = context.voice, alert.eta
     if eta is None:
         return ""
     return voice.texts.started_eta.format(
@@ -157,9 +154,9 @@ def _remaining(of: Telling, context: MessageContext) -> str:
     )
 
 
-def _overdue(of: Telling, context: MessageContext) -> str:
+def _overdue(alert: JobAlert, context: MessageContext) -> str:
     voice = context.voice
-    elapsed, median, high = (of.number(each) for each in ("elapsed", "normal_median", "normal_high"))
+    elapsed, median, high = (alert.number(each) for each in ("elapsed", "normal_median", "normal_high"))
     if elapsed is None or median is None or high is None:
         return voice.texts.stuck
     return voice.texts.stuck_normal.format(
@@ -167,33 +164,31 @@ def _overdue(of: Telling, context: MessageContext) -> str:
     )
 
 
-def _expiring(of: Telling, context: MessageContext) -> str:
-    """What a person can do about it: nothing where wrapd's own link goes on, else save the video in time."""
-    voice, texts, until = context.voice, context.voice.texts, of.link_until
+def _expiring(alert: JobAlert, context: MessageContext) -> str:
+    """What to do about an expiring link: nothing if wrapd's own link goes on working, else save the video in
+    time."""
+    voice, texts, until = context.voice, context.voice.texts, alert.link_until
     if until is None:
         return texts.link_soon
     if until <= context.now:
         return texts.link_expired.format(until=voice.moment(until))
-    text = texts.link_unseen if of.job.id in context.links else texts.link_expiring
+    text = texts.link_unseen if alert.job.id in context.links else texts.link_expiring
     left = voice.rough((until - context.now).total_seconds())
-    return text.format(product=voice.product(of.job.kind), until=voice.moment(until), left=left)
+    return text.format(product=voice.product(alert.job.kind), until=voice.moment(until), left=left)
 
 
-# ------------------------------------------------------------------------------------------- fields and links
-
-
-def _fields(of: Telling, context: MessageContext) -> tuple[Field, ...]:
-    """The named values, what matters most first: a chat with little room leaves out the last ones."""
-    voice, job, event = context.voice, of.job, of.event
+def _fields(alert: JobAlert, context: MessageContext) -> tuple[Field, ...]:
+    """The named values, most important first: a chat with little room drops the last ones."""
+    voice, job, event = context.voice, alert.job, alert.event
     label = clean(job.label or "", limit=NAME_LIMIT)
     kind = voice.texts.brackets.format(text=voice.kind(job.kind))
     pairs = (
         ("error", clean(job.error_code or "", limit=64) if event is Event.FAILED else ""),
-        ("reason", clean(voice.reason(of.reason), limit=200)),
-        ("state", voice.state(of.state) if event in {Event.LOST, Event.EXPIRED} else ""),
-        (_WHEN.get(event, "seen"), voice.moment(of.times.ended)),
-        ("expected", _expected(of, context)),
-        ("label", label if label != of.name else ""),
+        ("reason", clean(voice.reason(alert.reason), limit=200)),
+        ("state", voice.state(alert.state) if event in {Event.LOST, Event.EXPIRED} else ""),
+        (_WHEN.get(event, "seen"), voice.moment(alert.times.ended)),
+        ("expected", _expected(alert, context)),
+        ("label", label if label != alert.name else ""),
         ("batch", clean(job.batch or "", limit=NAME_LIMIT)),
         ("tags", clean(", ".join(job.tags), limit=200)),
         ("project", f"{clean(job.project, limit=64)}{kind}"),
@@ -203,30 +198,31 @@ def _fields(of: Telling, context: MessageContext) -> tuple[Field, ...]:
     return tuple(voice.field(name, value) for name, value in pairs if name and value)
 
 
-def _expected(of: Telling, context: MessageContext) -> str:
-    """When a job that has begun should end."""
-    if of.event is not Event.STARTED or of.eta is None:
+def _expected(alert: JobAlert, context: MessageContext) -> str:
+    """When a job that has started should end."""
+    if alert.event is not Event.STARTED or alert.eta is None:
         return ""
-    began = of.times.ended
-    return context.voice.span(began + timedelta(seconds=of.eta.low), began + timedelta(seconds=of.eta.high))
+    began = alert.times.ended
+    return context.voice.span(began + timedelta(seconds=alert.eta.low), began + timedelta(seconds=alert.eta.high))
 
 
-def _canceled_late(of: Telling) -> bool:
-    """Whether a canceled job has links to what was made all the same."""
-    asset = of.job.asset
-    return of.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
+def _has_result_anyway(alert: JobAlert) -> bool:
+    """Whether a canceled job has links to a result anyway."""
+    asset = alert.job.asset
+    return alert.event is Event.CANCELED and any(is_web(url) for url in (asset.preview_url, asset.download_url))
 
 
-def _links(of: Telling, context: MessageContext) -> tuple[Link, ...]:
-    """wrapd's own link alone where there is one: it works as long as the video is there."""
-    job, names = of.job, context.voice.texts.link_names
+def _links(alert: JobAlert, context: MessageContext) -> tuple[Link, ...]:
+    """Only wrapd's own link if there is one, because it works as long as the video exists; else the service's
+    links."""
+    job, names = alert.job, context.voice.texts.link_names
     own = context.links.get(job.id)
-    if own == "":  # it was revoked: nobody is to be given another one
+    if own == "":  # revoked: show no other link either
         return ()
     if own is not None:
         is_video = context.voice.product(job.kind) == context.voice.texts.product_video
         return (Link(name=names["watch" if is_video else "open"], url=own),)
-    fetched = job.links_at or of.times.ended
+    fetched = job.links_at or alert.times.ended
     found = (
         ("preview", job.asset.preview_url, DAY),
         ("download", job.asset.download_url, DAY),

@@ -1,5 +1,7 @@
-"""Messages about many: several alerts in one (counts, and a row for each, failures first, then in the order
-of time), and a batch's end (how many jobs ended in which way, and which did not succeed). Pure.
+"""Messages about many jobs. Pure.
+
+A digest combines several alerts: counts, then a row for each, failures first, in order of time. A batch message
+says how many jobs ended in which way and which ones did not succeed.
 """
 
 from collections import Counter
@@ -15,14 +17,14 @@ from daemon.notify.message.facts import (
     NAME_LIMIT,
     NOTHING,
     TEXT_LIMIT,
-    Telling,
+    JobAlert,
     delivery_facts,
     expiry,
     iso,
+    job_alert,
     moment,
     number,
     observed,
-    telling,
     text,
 )
 from daemon.notify.message.language import DIGEST, MARKS, MessageContext
@@ -31,33 +33,33 @@ from daemon.store import Claimed, DeliveryRow
 
 _RANK = {Severity.BAD: 0, Severity.WARNING: 1, Severity.GOOD: 2, Severity.INFO: 3}
 _DETAIL = 120
-"""Characters of what a row says of an alert."""
+"""Characters of the detail in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Alert:
-    """An alert, the message that it would be by itself, and when it happened; `of` is None where it is about no
+    """An alert, the message it would be on its own, and when it happened. `about` is None unless it is about a
     job."""
 
     claimed: Claimed
     message: Message
-    of: Telling | None
+    about: JobAlert | None
     at: datetime
 
     @property
     def way(self) -> str:
-        """As `counts` names it."""
-        partial = self.of is not None and self.of.partial
+        """Key of this alert in `counts`."""
+        partial = self.about is not None and self.about.partial
         return "partial" if partial else self.claimed.delivery.event.value
 
     @property
     def place(self) -> tuple[bool, datetime, int]:
-        """Its place in the table."""
+        """Sort key of its row."""
         return self.message.severity is not Severity.BAD, self.at, self.claimed.delivery.id
 
 
 def digest_message(alerts: Sequence[tuple[Claimed, Message]], context: MessageContext) -> Message:
-    """The message of two alerts or more; beside each stands the message that it would be by itself."""
+    """The message for two or more alerts, each given with the message it would be on its own."""
     found = [_alert(claimed, message) for claimed, message in alerts]
     counts = _counts(found)
     title = context.voice.texts.title_digest.format(counts=_summary(counts, context))
@@ -79,20 +81,20 @@ def _alert(claimed: Claimed, message: Message) -> _Alert:
     delivery, job = claimed.delivery, claimed.job
     if job is None or delivery.event is Event.BATCH_FINISHED:
         at = moment(delivery.facts, "ended") or observed(delivery)
-        return _Alert(claimed=claimed, message=message, of=None, at=at)
-    of = telling(claimed, job)
-    return _Alert(claimed=claimed, message=message, of=of, at=of.times.ended)
+        return _Alert(claimed=claimed, message=message, about=None, at=at)
+    about = job_alert(claimed, job)
+    return _Alert(claimed=claimed, message=message, about=about, at=about.times.ended)
 
 
 def _counts(alerts: Sequence[_Alert]) -> dict[str, int]:
-    """How many alerts of which event, in the order of events."""
+    """Number of alerts for each event, in the order of events."""
     found = Counter(alert.way for alert in alerts)
     order = [way for event in Event for way in (event.value, *(("partial",) if event is Event.SUCCEEDED else ()))]
     return {way: found[way] for way in order if found[way]}
 
 
 def _summary(counts: Mapping[str, int], context: MessageContext) -> str:
-    """ "12 finished, 2 failed"; events that have no word of their own are counted together."""
+    """For example "12 finished, 2 failed". Events without a word of their own are counted together."""
     texts = context.voice.texts
     said = [texts.counts[way].say(n) for way, n in counts.items() if way in texts.counts]
     others = sum(n for way, n in counts.items() if way not in texts.counts)
@@ -125,41 +127,39 @@ def _notes(alerts: Sequence[_Alert], context: MessageContext) -> tuple[str, ...]
 
 
 def _row(alert: _Alert, context: MessageContext) -> Row:
-    of, texts, event = alert.of, context.voice.texts, alert.claimed.delivery.event
-    verb = texts.verb_partial if of is not None and of.partial else texts.verbs.get(event, texts.verb_other)
+    about, texts, event = alert.about, context.voice.texts, alert.claimed.delivery.event
+    verb = texts.verb_partial if about is not None and about.partial else texts.verbs.get(event, texts.verb_other)
     when = verb.format(at=context.voice.clock(alert.at))
-    detail = _detail(of, context) if of is not None else ""
+    detail = _detail(about, context) if about is not None else ""
     return Row(
         emoji=alert.message.emoji,
-        name=of.name if of is not None else alert.message.title,
+        name=about.name if about is not None else alert.message.title,
         text=f"{when}{detail}",
-        link=_best(alert.message.links, of, context.now),
+        link=_best(alert.message.links, about, context.now),
     )
 
 
-def _detail(of: Telling, context: MessageContext) -> str:
-    """What a row says beside when it happened."""
-    texts, job = context.voice.texts, of.job
-    if of.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
+def _detail(about: JobAlert, context: MessageContext) -> str:
+    """What a row says after the time."""
+    texts, job = context.voice.texts, about.job
+    if about.event is Event.SUCCEEDED and job.duration is not None and job.duration > 0:
         return f"{texts.comma}{texts.row_length.format(length=context.voice.length(job.duration))}"
-    if of.event is Event.FAILED:
+    if about.event is Event.FAILED:
         said = clean(job.error_msg or job.error_code or "", limit=_DETAIL)
         return f"{texts.colon}{said}" if said else ""
     return ""
 
 
-def _best(links: Sequence[Link], of: Telling | None, now: datetime) -> Link | None:
-    """The first link that still works, else the first of all: a row has room for one."""
-    if of is None or not links:
+def _best(links: Sequence[Link], about: JobAlert | None, now: datetime) -> Link | None:
+    """The first link that still works, else the first one: a row has room for one."""
+    if about is None or not links:
         return None
-    fetched = of.job.links_at or of.times.ended
-    living = (link for link in links if _lives(link.url, fetched, now))
-    return next(living, links[0])
-
-
-def _lives(url: str, fetched: datetime, now: datetime) -> bool:
-    until = expiry(url, fetched, DAY)
-    return until is None or until > now
+    fetched = about.job.links_at or about.times.ended
+    for link in links:
+        until = expiry(link.url, fetched, DAY)
+        if until is None or until > now:
+            return link
+    return links[0]
 
 
 def _facts(alerts: Sequence[_Alert], counts: Mapping[str, int]) -> dict[str, Json]:
@@ -177,9 +177,9 @@ def _facts(alerts: Sequence[_Alert], counts: Mapping[str, int]) -> dict[str, Jso
 
 
 WAYS = ("succeeded", "partial", "failed", "canceled", "lost", "expired", "stopped")
-"""The ways in which a job of a batch ends, as `counts` names them."""
+"""How a job of a batch can end, as keys of `counts`."""
 _NAMED = 5
-"""Failures that the headline names."""
+"""Maximum number of failures named in the headline."""
 _SIGNS = {
     "failed": MARKS[Event.FAILED][0],
     "canceled": MARKS[Event.CANCELED][0],
@@ -190,7 +190,7 @@ _SIGNS = {
 
 
 def batch_message(delivery: DeliveryRow, context: MessageContext) -> Message:
-    """The message of a batch's end."""
+    """The message for the end of a batch."""
     facts, texts = delivery.facts, context.voice.texts
     counts = {way: number(facts, way) for way in WAYS}
     jobs = number(facts, "jobs") or sum(counts.values())
@@ -220,14 +220,14 @@ def _severity(counts: Mapping[str, int], jobs: int) -> Severity:
 
 
 def _batch_summary(counts: Mapping[str, int], jobs: int, context: MessageContext) -> str:
-    """ "48 of 50 done, 2 failed"."""
+    """For example "48 of 50 done, 2 failed"."""
     texts = context.voice.texts
     done = texts.batch_done.format(done=counts["succeeded"], n=jobs)
     return texts.comma.join([done, *_others(counts, context)])
 
 
 def _others(counts: Mapping[str, int], context: MessageContext) -> list[str]:
-    """What did not succeed, each way by its number."""
+    """Counts of the outcomes other than success."""
     said = context.voice.texts.counts
     return [said[way].say(counts[way]) for way in WAYS if way != "succeeded" and counts[way]]
 
@@ -254,7 +254,7 @@ def _failures(facts: Mapping[str, Json]) -> list[Mapping[str, Json]]:
 
 
 def _batch_row(facts: Mapping[str, Json], context: MessageContext) -> Row:
-    """A job that did not succeed: what the service said of it, else how it ended."""
+    """A job that did not succeed: how it ended, and the service's error."""
     voice = context.voice
     way = text(facts, "event", 64)
     state = text(facts, "state", 64)

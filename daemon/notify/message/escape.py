@@ -1,9 +1,8 @@
-"""Foreign text as people may read it: cleaned of what could break or disguise a message, and made harmless
-for each kind of chat; lengths of time; links that stay what they are. Pure.
+"""Foreign text made safe to show: cleaning, escaping for each kind of chat, lengths of time, links. Pure.
 
-Owns what is done to a value before a service sees it: a name stays readable, calls nobody, links nowhere, marks
-nothing up. What each service does with hostile values was seen on the wire
-(tests/contract/test_channels_services.py). Must never know a message or a channel.
+Owns what happens to a value before a service sees it: a name stays readable but mentions nobody, links nowhere
+and formats nothing. How each service treats hostile values was observed on the wire
+(tests/contract/test_channels_services.py). Knows neither messages nor channels.
 """
 
 import html
@@ -16,14 +15,14 @@ from daemon.domain.events import Json
 
 _SPACES = re.compile(r"\s+")
 _JOINERS = "\u200c\u200d"
-"""Invisible characters that scripts and emoji need."""
+"""Invisible characters that some scripts and emoji need."""
 _MARKS_IN_A_ROW = 4
-"""Combining marks kept on one letter: enough for every script, too few to climb over other lines."""
+"""Combining marks kept on one letter: enough for every script, too few to overlap other lines."""
 
 
 def clean(text: str, *, limit: int) -> str:
-    """`text` on one line of at most `limit` characters, without control, bidirectional, invisible and
-    lone-surrogate characters.
+    """`text` on one line of at most `limit` characters, without control, bidirectional, invisible and lone
+    surrogate characters.
 
     >>> clean("a\\r\\nb\\u202ec", limit=80)
     'a bc'
@@ -31,7 +30,7 @@ def clean(text: str, *, limit: int) -> str:
     'abc…'
     """
     if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
-        return text.strip()  # nearly all texts: nothing to do
+        return text.strip()  # fast path for nearly all texts
     one_line = _SPACES.sub(" ", text[: limit * 8]).strip()
     kept: list[str] = []
     marks = 0
@@ -49,21 +48,21 @@ def clean(text: str, *, limit: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """What lengths of time are called; English by default."""
+    """Names of the units of time; English by default."""
 
     day: str = "d"
     hour: str = "h"
     minute: str = "min"
     minutes: str = "min"
-    """Minutes and nothing else."""
+    """Used when there are only minutes."""
     second: str = "s"
     moment: str = "less than 1 s"
     ages: str = "more than 10 years"
-    """What nobody can have measured."""
+    """Stands in for lengths that cannot be real."""
 
 
 _LONGEST = 3650 * 86400.0
-"""Seconds above which a length is told no more exactly; a number from outside may be anything."""
+"""Seconds from which a length is no longer given exactly, because numbers from outside can be anything."""
 
 
 def length(seconds: float, units: Units = Units()) -> str:
@@ -72,24 +71,24 @@ def length(seconds: float, units: Units = Units()) -> str:
     >>> [length(s) for s in (0.2, 5, 65, 607.5, 3600, 7500, 90000, 1e300)]
     ['less than 1 s', '5 s', '1 min 5 s', '10 min 8 s', '1 h', '2 h 5 min', '1 d 1 h', 'more than 10 years']
     """
-    if not seconds < _LONGEST:  # nor a number that is none
+    if not seconds < _LONGEST:  # also true for NaN
         return units.ages
-    whole = int(seconds + 0.5)
-    if whole < 1:
+    total = int(seconds + 0.5)
+    if total < 1:
         return units.moment
-    minutes, s = divmod(whole, 60)
+    minutes, s = divmod(total, 60)
     hours, m = divmod(minutes, 60)
     d, h = divmod(hours, 24)
     parts = [(d, units.day), (h, units.hour), (m, units.minute), (s, units.second)]
     first = next(index for index, (number, _) in enumerate(parts) if number)
-    told = [(number, unit) for number, unit in parts[first : first + 2] if number]
-    if told == [(m, units.minute)]:
+    shown = [(number, unit) for number, unit in parts[first : first + 2] if number]
+    if shown == [(m, units.minute)]:
         return f"{m} {units.minutes}"
-    return " ".join(f"{number} {unit}" for number, unit in told)
+    return " ".join(f"{number} {unit}" for number, unit in shown)
 
 
 def rough(seconds: float, units: Units = Units()) -> str:
-    """The same for what is only expected: no more exact than anybody can know.
+    """Like `length`, for estimates: rounded to a plausible precision.
 
     >>> [rough(s) for s in (3, 58, 101, 192, 400, 2520, 9000)]
     ['5 s', '1 min', '1 min 40 s', '3 min', '6 min 30 s', '42 min', '2 h 30 min']
@@ -104,43 +103,44 @@ ZERO_WIDTH_SPACE = "\u200b"
 
 
 def as_is(text: str) -> str:
-    """For machines, and for programs that show text as it comes."""
+    """Return the text unchanged, for machines and for programs that show text literally."""
     return text
 
 
 def sound(value: Json) -> Json:
-    r"""For machines, a value of any depth: as it is, but for halves of surrogate pairs, which no UTF-8 can carry.
+    r"""Replace lone surrogates, which UTF-8 cannot encode, in a value of any depth.
 
     >>> sound({"name": ["a\ud800b"]})
     {'name': ['a\ufffdb']}
     """
     if isinstance(value, str):
-        return _HALVES.sub("\ufffd", value)
+        return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_HALVES.sub("\ufffd", name): sound(inner) for name, inner in value.items()}
+        return {_SURROGATES.sub("\ufffd", name): sound(inner) for name, inner in value.items()}
     return [sound(inner) for inner in value] if isinstance(value, list) else value
 
 
 def chat(text: str) -> str:
-    """For chats that read links and mentions in plain text: a name stays readable, calls nobody and links nowhere.
+    """For chats that detect links and mentions in plain text: the name stays readable, mentions nobody, links
+    nowhere.
 
     >>> chat("@all see www.example.com").replace(ZERO_WIDTH_SPACE, "|")
     '@|all see www|.example|.com'
     """
-    return _LINK.sub(_apart, text).replace("@", f"@{ZERO_WIDTH_SPACE}")
+    return _LINK.sub(_broken_up, text).replace("@", f"@{ZERO_WIDTH_SPACE}")
 
 
-def _apart(match: re.Match[str]) -> str:
+def _broken_up(match: re.Match[str]) -> str:
     return f"{match[0][:-1]}{ZERO_WIDTH_SPACE}{match[0][-1]}"
 
 
 def no_tags(text: str) -> str:
-    """The same for chats that read tags such as `<at user_id="all">`: a look-alike instead of `<`."""
+    """Like `chat`, for chats that read tags such as `<at user_id="all">`: a look-alike replaces `<`."""
     return chat(text).replace("<", "\uff1c")
 
 
 def markdown(text: str) -> str:
-    r"""The same for chats that read Markdown in plain content.
+    r"""Like `chat`, for chats that read Markdown in plain content.
 
     >>> markdown("*a* <!here>")
     '\\*a\\* \\<!here\\>'
@@ -149,17 +149,17 @@ def markdown(text: str) -> str:
 
 
 def look_alike(text: str) -> str:
-    """The same for chats whose Markdown knows no escape: wide look-alikes instead of the signs of markup. A name
-    such as `cut_2` keeps its underscore: within a word it marks nothing.
+    """Like `chat`, for chats whose Markdown has no escapes: full-width look-alikes replace the markup
+    characters. A name such as `cut_2` keeps its underscore, which formats nothing inside a word.
 
     >>> look_alike("*a* [b](c) cut_2 _d_")
     '＊a＊ ［b］(c) cut_2 ＿d＿'
-    """  # noqa: RUF002 - the look-alikes themselves
+    """  # noqa: RUF002 - these are the look-alikes
     return _AMBIGUOUS.sub(lambda match: match[0].translate(_WIDE), chat(text))
 
 
 def html_text(text: str) -> str:
-    """For mail: the text in HTML."""
+    """The text as HTML, for mail."""
     return html.escape(text, quote=True)
 
 
@@ -168,36 +168,36 @@ def html_chat(text: str) -> str:
     return html_text(chat(text))
 
 
-_HALVES = re.compile(r"[\ud800-\udfff]")
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _LINK = re.compile(r":/(?=/)|\bwww\.|(?<=\w)\.(?=[^\W\d_]{2,63}(?!\w))", re.IGNORECASE)
-"""What chats make a link of: a scheme, a `www.`, and a bare name such as `example.com`."""
+"""What chats turn into a link: a scheme, a `www.`, and a bare name such as `example.com`."""
 _MARKDOWN = {ord(char): f"\\{char}" for char in "\\`*_[]#|~<>"}
 _AMBIGUOUS = re.compile(r"[\\`*\[\]~<]|(?<![^\W_])_|_(?![^\W_])|^[#>]+")
 _WIDE = {ord(char): ord(char) + 0xFEE0 for char in "\\`*_[]#~<>"}
-"""Each sign of ASCII has a wide form, 0xFEE0 further on."""
+"""Every ASCII character has a full-width form at an offset of 0xFEE0."""
 
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:/[!-;=?-~]*)?(?:\?[!-;=?-~]*)?")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def is_web(url: str | None) -> bool:
-    """Whether `url` is meant for a browser to load (http or https). Anything else that calls itself a link is told
-    to nobody: `javascript:` and the like act on a click."""
+    """Whether `url` is http or https. Other schemes are never shown: `javascript:` and the like run code on a
+    click."""
     return url is not None and url[:8].lower().startswith(("http://", "https://"))
 
 
 def is_link(url: str) -> bool:
-    """Whether `url` is an address of the web that a chat can open; the documents' examples are not."""
+    """Whether `url` is a web address that a chat can open. The API document's example URLs are not."""
     return _URL.fullmatch(url) is not None
 
 
 def printable(url: str) -> str:
-    """`url` without what cannot be shown."""
+    """`url` without unprintable characters."""
     return _UNPRINTABLE.sub("", url)
 
 
 def quoted(url: str, *, besides: str = "") -> str:
-    """`url` as it came, but for what cannot be shown and the characters of `besides`: those percent-encoded."""
+    """`url` unchanged, except that unprintable characters and those of `besides` are percent-encoded."""
     url = _UNPRINTABLE.sub(lambda match: quote(match[0], errors="replace"), url)
     for char in besides:
         url = url.replace(char, f"%{ord(char):02X}")

@@ -1,32 +1,31 @@
-"""What a message says about itself: that it comes late and why, may be a repeat, was asked for, or was meant for
-another channel.
+"""Notes of a message about itself: it is late and why, may be a repeat, was requested again, or was meant for
+another channel. Pure.
 
-Owns the rule which cause is named: that of the longest wait, and only where it is known. Pure.
+Owns the rule for the stated cause of lateness: that of the longest wait, and only if it is known.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from daemon.domain.jobs import ChannelName
-from daemon.notify.message.facts import NAME_LIMIT, Telling, moment, number, observed, text
+from daemon.notify.message.facts import NAME_LIMIT, JobAlert, moment, number, observed, text
 from daemon.notify.message.language import MessageContext
 from daemon.store import DeliveryRow
 
 LATE = timedelta(minutes=10)
-"""A message that comes this long after what it tells says so."""
+"""A message sent this long after its event says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wait:
-    """A part of the way from the end to the chat, and why it took so long ('' where nobody knows)."""
+    """One stage between the event and the chat, and why it took so long ('' if unknown)."""
 
     seconds: float
     why: str
 
 
 def notes(delivery: DeliveryRow, context: MessageContext, late: str) -> tuple[str, ...]:
-    """All notes of an alert; `late` is that about lateness, '' where there is none. What somebody has asked for
-    is not late."""
+    """All notes of an alert. `late` is the one about lateness, '' for none; a requested repeat is never late."""
     texts = context.voice.texts
     diverted = diverted_from(delivery)
     repeated = damped(delivery, context)
@@ -41,7 +40,7 @@ def notes(delivery: DeliveryRow, context: MessageContext, late: str) -> tuple[st
 
 
 def damped(delivery: DeliveryRow, context: MessageContext) -> str:
-    """How often it happened since it was told last, where one message tells of several; '' where it does not."""
+    """How often it happened since the last message, if this one covers several times; else ''."""
     times, since = number(delivery.facts, "times"), moment(delivery.facts, "times_since")
     if times < 2 or since is None:
         return ""
@@ -49,7 +48,7 @@ def damped(delivery: DeliveryRow, context: MessageContext) -> str:
 
 
 def resent(delivery: DeliveryRow, context: MessageContext) -> str:
-    """That somebody asked for it to be sent again; '' where nobody did."""
+    """Says that a person requested this repeat; '' otherwise."""
     if not is_resent(delivery):
         return ""
     voice, first = context.voice, moment(delivery.facts, "first_sent_at") or observed(delivery)
@@ -57,33 +56,33 @@ def resent(delivery: DeliveryRow, context: MessageContext) -> str:
 
 
 def is_resent(delivery: DeliveryRow) -> bool:
-    """Whether it repeats another one, because somebody asked for it."""
+    """Whether a person requested this as a repeat of an earlier delivery."""
     return number(delivery.facts, "resent_from") > 0
 
 
 def diverted_from(delivery: DeliveryRow) -> ChannelName | None:
-    """The channel that the alert was written for, where it is told on another."""
+    """The channel that the alert was written for, if it goes to another one."""
     return ChannelName(text(delivery.facts, "diverted_from", NAME_LIMIT)) or None
 
 
-def job_late(of: Telling, happened: str, context: MessageContext) -> str:
-    """The note where a job's alert comes late; `happened` is the sentence of its event with {at}."""
-    ended, tracked = of.times.ended, of.job.tracked_at
+def job_late(alert: JobAlert, happened: str, context: MessageContext) -> str:
+    """The note for a late alert about a job. `happened` is the event's text with a placeholder {at}."""
+    ended, tracked = alert.times.ended, alert.job.tracked_at
     if context.now - ended <= LATE:
         return ""
     voice, texts = context.voice, context.voice.texts
-    known = max(ended, tracked) if of.times.reported else ended
-    waits = [_queued(of.delivery, context)]
-    if of.times.reported:
+    known = max(ended, tracked) if alert.times.reported else ended
+    waits = [_queued(alert.delivery, context)]
+    if alert.times.reported:
         waits.append(
             _Wait(seconds=_between(ended, tracked), why=texts.why_tracked.format(at=voice.clock(tracked)))
         )
-        waits.append(_Wait(seconds=_between(known, of.times.seen), why=_unseen(of, known, context)))
+        waits.append(_Wait(seconds=_between(known, alert.times.seen), why=_unseen(alert, known, context)))
     return _late(happened, ended, waits, context)
 
 
 def late(delivery: DeliveryRow, happened: str, at: datetime, context: MessageContext) -> str:
-    """The note where an alert that is about no job comes late."""
+    """The note for a late alert that is not about a job."""
     if context.now - at <= LATE:
         return ""
     return _late(happened, at, [_queued(delivery, context)], context)
@@ -92,10 +91,10 @@ def late(delivery: DeliveryRow, happened: str, at: datetime, context: MessageCon
 def _late(happened: str, at: datetime, waits: list[_Wait], context: MessageContext) -> str:
     voice, texts = context.voice, context.voice.texts
     longest = max(waits, key=lambda wait: wait.seconds)
-    first, told = voice.clocks((at, context.now))
+    first, reported = voice.clocks((at, context.now))
     known = longest.why if longest.seconds > LATE.total_seconds() / 2 else ""
     pattern = texts.late_why if known else texts.late
-    return pattern.format(happened=happened.format(at=first), told=told, why=known)
+    return pattern.format(happened=happened.format(at=first), told=reported, why=known)
 
 
 def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
@@ -109,14 +108,14 @@ def _queued(delivery: DeliveryRow, context: MessageContext) -> _Wait:
     return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
 
 
-def _unseen(of: Telling, known: datetime, context: MessageContext) -> str:
-    """Why wrapd saw an end so late: the service told it late, or wrapd could not see it (it was stopped, or could
-    not reach the service: which of these, nobody has written down)."""
+def _unseen(alert: JobAlert, known: datetime, context: MessageContext) -> str:
+    """Why wrapd saw an end late: the service reported it late, or wrapd could not see it. Whether wrapd was
+    stopped or the service unreachable is not recorded."""
     voice, texts = context.voice, context.voice.texts
-    told = of.move.reported_at if of.move is not None else None
-    if told is not None and _between(known, told) >= _between(told, of.times.seen):
-        return texts.why_service.format(at=voice.clock(told))
-    return texts.why_seen.format(at=voice.clock(of.times.seen))
+    reported = alert.move.reported_at if alert.move is not None else None
+    if reported is not None and _between(known, reported) >= _between(reported, alert.times.seen):
+        return texts.why_service.format(at=voice.clock(reported))
+    return texts.why_seen.format(at=voice.clock(alert.times.seen))
 
 
 def _between(first: datetime, last: datetime) -> float:

@@ -1,7 +1,7 @@
-"""The parts of a message, and how they are made fewer until it fits where it goes. Pure.
+"""The parts of a message, and how they are reduced until it fits the service's limit. Pure.
 
-Owns what is left out first: what matters least, rows from the end, links whole or not at all. Must never cut a
-link and never escape: a form or a card does that with the parts it gets.
+Owns the order in which parts are dropped: the least important first, rows from the end, links only as a whole.
+Neither cuts links nor escapes: the plain form or card does that with the parts it gets.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,19 @@ from daemon.notify.message.language import Catalogue, catalogue
 
 TITLE_LIMIT = 200
 TEXT_LIMIT = 1000
-"""Characters of any one text."""
+"""Maximum characters of any single text."""
 _HEADLINE_KEPT = 160
-"""Characters of the headline that are worth more than a link."""
+"""Characters of the headline that matter more than a link."""
 _ROWS_KEPT = 5
-"""Rows that are worth more than a field."""
+"""Rows that matter more than a field."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What of a message is told: every text cleaned (one line, bounded, nothing invisible), none escaped; links as
-    they came. `cut_links` and `cut_rows` count what was left out."""
+    """The parts of a message to show. Every text is cleaned (one line, bounded, nothing invisible) but not
+    escaped; links are as received. `cut_links` and `cut_rows` count what was dropped."""
 
     title: str
     headline: str
@@ -38,11 +38,11 @@ class Parts:
     cut_links: int = 0
     cut_rows: int = 0
     unlinked: frozenset[int] = frozenset()
-    """Which rows have lost their link."""
+    """Indexes of the rows that lost their link."""
 
     @property
     def words(self) -> Catalogue:
-        """The words of the message's language."""
+        """The texts of the message's language."""
         return catalogue(self.language)
 
     @property
@@ -54,16 +54,16 @@ class Parts:
         return tuple(sentence for sentence in (rows, links) if sentence)
 
     def pair(self, name: str, value: str) -> str:
-        """A name and its value."""
+        """Format a name and its value."""
         return f"{name}{self.words.colon}{value}"
 
     def aside(self, text: str) -> str:
-        """Something said by the way, to stand behind a word; '' for nothing."""
+        """Put `text` in brackets, to follow a word; '' for ''."""
         return self.words.brackets.format(text=text) if text else ""
 
 
 def parts_of(message: Message) -> Parts:
-    """All of a message."""
+    """All parts of a message."""
     return Parts(
         title=f"{message.emoji} {clean(message.title, limit=TITLE_LIMIT)}".strip(),
         headline=clean(message.headline, limit=TEXT_LIMIT),
@@ -80,18 +80,18 @@ def _text(text: str) -> str:
 
 
 def fitted(message: Message, build: Callable[[Parts], T], fits: Callable[[T], bool]) -> T:
-    """The richest `build` of the message that `fits`; the smallest one where none does."""
-    whole = parts_of(message)
-    parts, built = _shrunk(whole, build, fits)
-    if parts.cut_links > whole.cut_links:
-        # What made room for links that went all the same comes back: the fields say which job it is.
-        less = replace(whole, links=parts.links, cut_links=parts.cut_links)
+    """The richest `build` of the message that `fits`, or the smallest one if none does."""
+    everything = parts_of(message)
+    parts, built = _shrunk(everything, build, fits)
+    if parts.cut_links > everything.cut_links:
+        # Start again without the dropped links, to keep the fields that made room for them: they identify the job.
+        less = replace(everything, links=parts.links, cut_links=parts.cut_links)
         return _shrunk(less, build, fits)[1]
     return built
 
 
 def _shrunk(parts: Parts, build: Callable[[Parts], T], fits: Callable[[T], bool]) -> tuple[Parts, T]:
-    """The parts, made fewer until what is built of them fits, and that."""
+    """Reduce the parts until what is built from them fits. Returns the parts and the result."""
     built = build(parts)
     while not fits(built):
         less = shorter(parts)
@@ -101,8 +101,8 @@ def _shrunk(parts: Parts, build: Callable[[Parts], T], fits: Callable[[T], bool]
     return parts, built
 
 
-def shorter(parts: Parts) -> Parts | None:  # noqa: PLR0911 - one line for each sort of part
-    """`parts` without what matters least of them; None where nothing more can go."""
+def shorter(parts: Parts) -> Parts | None:  # noqa: PLR0911 - one return for each kind of part
+    """`parts` without the least important one, None if nothing more can be dropped."""
     if len(parts.rows) > _ROWS_KEPT:
         some = min(max(1, len(parts.rows) // 8), len(parts.rows) - _ROWS_KEPT)
         return _unlinked(parts, some) or _fewer_rows(parts, some)
@@ -115,15 +115,15 @@ def shorter(parts: Parts) -> Parts | None:  # noqa: PLR0911 - one line for each 
     if parts.rows:
         return _fewer_rows(parts, 1)
     if parts.links:
-        index = _least(parts.links)
+        index = _least_important(parts.links)
         links = (*parts.links[:index], *parts.links[index + 1 :])
         return replace(parts, links=links, cut_links=parts.cut_links + 1)
     return _shorter_headline(parts) if len(parts.headline) > 1 else None
 
 
 def _unlinked(parts: Parts, number: int) -> Parts | None:
-    """`parts` with the last `number` of those rows' links left out: that a video is ready is worth more than a
-    link to it. None where only the rows that are kept longest have one."""
+    """`parts` without the links of the last `number` rows that can lose theirs: the news that a video is ready
+    matters more than a link to it. None if only the first `_ROWS_KEPT` rows have one."""
     linked = [index for index, row in enumerate(parts.rows) if index >= _ROWS_KEPT and row.link is not None]
     chosen = frozenset(linked[-number:])
     if not chosen:
@@ -140,8 +140,8 @@ def _shorter_headline(parts: Parts) -> Parts:
     return replace(parts, headline=clean(parts.headline, limit=len(parts.headline) // 2))
 
 
-def _least(links: Sequence[Link]) -> int:
-    """Which link to leave out: one so long that it crowds out the others, else the last."""
+def _least_important(links: Sequence[Link]) -> int:
+    """Index of the link to drop: one longer than all the others together, else the last."""
     longest = max(range(len(links)), key=lambda index: len(links[index].url))
-    crowding = len(links[longest].url) > sum(len(link.url) for link in links) / 2
-    return longest if crowding else len(links) - 1
+    dominates = len(links[longest].url) > sum(len(link.url) for link in links) / 2
+    return longest if dominates else len(links) - 1

@@ -1,8 +1,8 @@
-"""The chat services, a row for each, and which one a URL is for. All that is known of one stands in its own
-module.
+"""The table of chat services, and the lookup from a URL to its service. Everything about one service is in its
+own module.
 
-A service without a row takes plain text by Apprise's own plugin. Modules of Apprise are imported when a channel
-needs them: all its plugins take 0.2 s and 17 MiB. Must never log, and let no error out that may hold a URL.
+A service without a row gets plain text from Apprise's own plugin. Apprise's modules are imported when a channel
+needs them: all its plugins take 0.2 s and 17 MiB. Logs nothing and lets no error out that may contain a URL.
 """
 
 import re
@@ -61,8 +61,8 @@ def service_for(scheme: str, *, limit: int) -> Service:
 
 
 def translated(url: str) -> str:
-    """The URL of the plugin for an address that one of our services shows; any other URL as it is. Raises
-    ValueError for one that leads nowhere any more."""
+    """The plugin's URL for an address as one of our services shows it; any other URL unchanged. Raises
+    ValueError for a retired address."""
     for service in SERVICES:
         for pattern, hint in service.ended.items():
             if pattern.match(url):
@@ -77,13 +77,13 @@ def translated(url: str) -> str:
 
 
 def repaired(url: str) -> str:
-    """A URL in its plugin's form with what the service needs today."""
+    """Add to a URL in its plugin's form what the service's current hosts need."""
     service = BY_SCHEME.get(url.partition("://")[0].lower())
     return url if service is None else service.repaired(url)
 
 
 def parsed(url: str, scheme: str) -> dict[str, Any] | None:
-    """What the plugin makes of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    """The plugin's arguments for `url`; None if it is malformed. Exceptions of a plugin may contain the URL."""
     from apprise.plugins import url_to_dict  # noqa: PLC0415 - cards need no Apprise
 
     service = BY_SCHEME.get(scheme)
@@ -93,7 +93,7 @@ def parsed(url: str, scheme: str) -> dict[str, Any] | None:
 
 
 def made(url: str, scheme: str, asset: "AppriseAsset") -> "NotifyBase | None":
-    """The one plugin object of `url`; None where it is wrong. What a plugin raises may hold the URL."""
+    """A new plugin object for `url`; None if it is malformed. Exceptions of a plugin may contain the URL."""
     import apprise  # noqa: PLC0415 - cards need no Apprise
     from apprise.plugins.base import NotifyBase  # noqa: PLC0415 - as above
 

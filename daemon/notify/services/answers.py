@@ -1,8 +1,9 @@
-"""What was seen on the wire, what it can come to, and what services mean by the bodies of their answers. Pure.
+"""Observed exchanges, the verdicts they lead to, and the rules that read services' answers. Pure: sends, waits
+and logs nothing.
 
-A rule looks at any answer of its service; None where the body says nothing that the status does not. No list of
-codes is ever whole: one that is not listed is a refusal of this one message, and says its code, so that the same
-one again can be the channel's. Must never send, wait or log.
+A rule gets any answer of its service and returns None if the body adds nothing to the status. No list of codes
+is complete: an unlisted code is a refusal of this message and is reported with the code, so that a repetition
+can be recognised as a refusal of the channel.
 """
 
 import json
@@ -14,23 +15,23 @@ from typing import TypeAlias
 
 
 class Failure(StrEnum):
-    """Why an exchange has no whole answer."""
+    """Why an exchange has no complete answer."""
 
-    NOT_SENT = "not_sent"  # no connection came about: surely not delivered
+    NOT_SENT = "not_sent"  # no connection: certainly not delivered
     TIMED_OUT = "timed_out"  # the request may have arrived
     BROKEN = "broken"  # the connection ended early: the request may have arrived
-    REFUSED = "refused"  # the two sides cannot work together, surely not delivered: a certificate, no TLS
+    REFUSED = "refused"  # incompatible (a certificate, no TLS): certainly not delivered
 
 
 class Wire(StrEnum):
-    """What was spoken."""
+    """The protocol."""
 
     HTTP = "http"
     SMTP = "smtp"
 
 
 class Step(StrEnum):
-    """How far a conversation with a mail server had come."""
+    """How far a conversation with a mail server got."""
 
     CONNECT = "connect"
     EHLO = "ehlo"
@@ -39,15 +40,15 @@ class Step(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
-    END = "end"  # the message is on its way, or was sent whole
+    END = "end"  # the message is being sent, or was sent completely
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One request and what came back. `body` is capped; `detail` names the failure in a few words, no secret.
+    """One request and its answer. `body` is capped; `detail` names the failure in a few words, without secrets.
 
-    Of mail, `step` is where it was decided, `body` the server's words, and `partly` says that the message was
-    accepted all the same, for others of its recipients.
+    For mail, `step` is where the outcome was decided, `body` holds the server's words, and `partly` means that
+    the message was accepted for other recipients.
     """
 
     wire: Wire = Wire.HTTP
@@ -57,14 +58,14 @@ class Exchange:
     retry_after: str | None = None
     body: bytes = b""
     whole: bool = True
-    """False where the body was cut off by the cap, the deadline or the connection's end."""
+    """False if the body was cut off by the cap, the deadline or the end of the connection."""
     failure: Failure | None = None
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """The service took the message."""
+    """The service accepted the message."""
 
     reason: str
     status: int | None = None
@@ -72,7 +73,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Surely not delivered; `after` is what the service asked to wait (seconds), None: back off."""
+    """Certainly not delivered. `after` is the wait that the service asked for (seconds); None: back off."""
 
     reason: str
     status: int | None = None
@@ -82,7 +83,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """It may have arrived: send it again later, marked as a possible repeat."""
+    """Possibly delivered: send it again later, marked as a possible repeat."""
 
     reason: str
     status: int | None = None
@@ -90,8 +91,8 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """The service refuses the channel, not the message: nothing will pass until a person fixes it.
-    `delivered`: this message has arrived all the same, though not with everybody; it is not to be sent again."""
+    """The service refuses the channel, not the message: nothing gets through until a person fixes it.
+    `delivered`: this message reached some recipients and is not sent again."""
 
     reason: str
     status: int | None = None
@@ -100,18 +101,18 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dead:
-    """The service refuses this message; sending it again would not help."""
+    """The service refuses this message, and sending it again would not help."""
 
     reason: str
     status: int | None = None
     code: str | None = None
-    """The service's own code of the refusal, where it has one: the same one twice is about the channel."""
+    """The service's own code of the refusal, if any. The same code twice in a row concerns the channel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainOnce:
-    """The service refuses this message as it is: try it once more as the plainest text. `links`: what it
-    refuses may be its links. `policy`: where the plainest is refused too, it is about the channel."""
+    """The service refuses this message as it is: try once more as the plainest text. `links`: its links may be
+    the cause. `policy`: if the plainest text is refused too, the channel is the problem."""
 
     reason: str
     status: int | None = None
@@ -125,17 +126,17 @@ Verdict: TypeAlias = Final | PlainOnce
 
 
 RATE_WAIT = 60.0
-"""Seconds to wait after a vendor's "too fast" code, where nothing else is known: most windows are one minute."""
+"""Seconds to wait after a service's "too fast" code if nothing else is known: most windows are one minute."""
 Rule: TypeAlias = Callable[[Exchange], Verdict | None]
 
 
 def is_success(status: int | None) -> bool:
-    """Whether a status says success."""
+    """Whether an HTTP status is a success."""
     return status is not None and 200 <= status < 300
 
 
 def answer_of(body: bytes) -> dict[str, object] | None:
-    """The JSON object that a body is; None where it is none."""
+    """The body as a JSON object; None if it is not one."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -144,8 +145,8 @@ def answer_of(body: bytes) -> dict[str, object] | None:
 
 
 def said(body: bytes) -> str:
-    """The short reason that a JSON or one-line text body gives, '' where it has none. Whole: it may hold secrets,
-    and is cut only once they are masked."""
+    """The short reason given by a JSON or one-line text body, '' if none. Not shortened: it may contain
+    secrets, and is only cut once they are masked."""
     answer = answer_of(body)
     if answer is not None:
         return _reason(answer) or _reason(inner(answer))
@@ -162,20 +163,19 @@ def _reason(answer: Mapping[str, object]) -> str:
 
 
 def inner(answer: Mapping[str, object]) -> Mapping[str, object]:
-    """The object `error` of an answer."""
+    """The `error` object of an answer."""
     found = answer.get("error")
     return found if isinstance(found, dict) else {}
 
 
 _CODES = ("errcode", "StatusCode", "error_code", "id", "code")
 _INNER_CODES = ("status", "code")
-"""Where answers hold the code of a fault, and where an object `error` in them does; the most telling ones first.
-"""
+"""Where answers, and an `error` object in them, hold the code of a fault; the most specific keys first."""
 
 
 def code_of(last: Exchange) -> str:
-    """The code of a refusal, alike for all refusals of the same kind: the service's own, else its words without
-    what changes from one to the next (numbers, names), else the status."""
+    """A code that is the same for all refusals of one kind: the service's own, else its words without the parts
+    that vary (numbers, names), else the status."""
     answer = answer_of(last.body) or {}
     for held, keys in ((inner(answer), _INNER_CODES), (answer, _CODES)):
         for key in keys:
@@ -191,8 +191,8 @@ _LONGEST_CODE = 80
 
 
 def asked_to_wait(body: bytes) -> float | None:
-    """Seconds that a body asks to wait, as Discord (`retry_after`), Telegram (`parameters.retry_after`) and Matrix
-    (`retry_after_ms`) do."""
+    """Seconds that a body asks to wait, as sent by Discord (`retry_after`), Telegram (`parameters.retry_after`)
+    and Matrix (`retry_after_ms`)."""
     answer = answer_of(body) or {}
     parameters = answer.get("parameters")
     for held in (answer, parameters if isinstance(parameters, dict) else {}):
@@ -204,23 +204,22 @@ def asked_to_wait(body: bytes) -> float | None:
 
 
 def unreadable(last: Exchange) -> Unknown:
-    """A success that does not look like this service's."""
-    what = "the answer broke off" if not last.whole else "the answer is not the one that this service gives"
+    """A success that does not look like this service's answer."""
+    what = "this does not look like the service's answer" if last.whole else "the answer was cut off"
     return Unknown(reason=f"HTTP {last.status}: {what}", status=last.status)
 
 
 def sent(last: Exchange) -> Sent:
-    """The service took it."""
     return Sent(reason=f"HTTP {last.status}", status=last.status)
 
 
 def refused(last: Exchange, words: str) -> str:
-    """The reason of a refusal in `words`."""
+    """The reason for a refusal, with `words`."""
     return f"HTTP {last.status}: refused" + (f" ({words})" if words else "")
 
 
 def too_fast(last: Exchange, reason: str, after: float = RATE_WAIT) -> Retry:
-    """Nothing more for `after` seconds."""
+    """Send nothing more for `after` seconds."""
     return Retry(reason=reason, status=last.status, after=after, throttled=True)
 
 
@@ -237,9 +236,9 @@ def by_code(
     links: frozenset[int] = frozenset(),
     rate_words: tuple[str, ...] = (),
 ) -> Rule:
-    """The rule of a service that answers 200 to everything and means it by a number in the body: 0 is success.
-    `rate` are the codes for "too fast", with the seconds to wait; `rate_words` in its reason mean that whatever
-    the number; `links` may be about the message's links."""
+    """The rule for a service that answers everything with 200 and a numeric code in the body, 0 meaning
+    success. `rate` maps the codes for "too fast" to seconds to wait. `rate_words` in the reason mean the same,
+    whatever the code. `links` are codes that may concern the message's links."""
 
     def rule(last: Exchange) -> Verdict | None:
         answer = answer_of(last.body) or {}
@@ -262,7 +261,7 @@ def by_code(
 
 
 def number(code: object) -> int | None:
-    """A code as a number, which some services write as a text."""
+    """A code as an integer; some services send it as text."""
     if isinstance(code, str) and re.fullmatch(r"-?[0-9]{1,12}", code):
         return int(code)
     return code if isinstance(code, int) and not isinstance(code, bool) else None
@@ -278,11 +277,11 @@ def by_flag(
     busy: frozenset[str] = frozenset(),
     unclear: frozenset[str] = frozenset(),
 ) -> Rule:
-    """The rule of a service whose body holds a truth value named `flag`, and a word for the fault. `word` is a
-    whole body that also means success. `hold` is found in faults that are about the channel, unless `message` is
-    found in them too; `unclear` faults may have come after the message was posted."""
+    """The rule for a service whose body has a boolean `flag` and a word for the fault. `word` is an entire body
+    that also means success. `hold` matches faults of the channel, unless `message` matches too. `unclear`
+    faults may have occurred after the message was posted."""
 
-    def rule(last: Exchange) -> Verdict | None:  # noqa: PLR0911 - one line for each sort of answer
+    def rule(last: Exchange) -> Verdict | None:  # noqa: PLR0911 - one return for each kind of answer
         words = said(last.body)
         success = is_success(last.status)
         answer = answer_of(last.body)
@@ -308,7 +307,7 @@ def by_flag(
 
 
 def _moved(answer: Mapping[str, object] | None) -> str:
-    """The group's new number, where Telegram says that it has one."""
+    """The group's new number, if Telegram gives one."""
     held = (answer or {}).get("parameters")
     found = held.get("migrate_to_chat_id") if isinstance(held, dict) else None
     return f"; its number is {found} now" if isinstance(found, int) else ""
@@ -322,9 +321,9 @@ def by_key(
     hold: frozenset[object] = frozenset(),
     links: frozenset[object] = frozenset(),
 ) -> Rule:
-    """The rule of a service that answers success with what it made of the message: an object with one of `keys`,
-    or the whole body `word`. `hold` are faults, by what stands under `name`, that are about the channel; `rate`
-    those that say "too fast", with the seconds to wait; `links` those that may be about the message's links."""
+    """The rule for a service that answers success with what it created: an object with one of `keys`, or the
+    entire body `word`. Faults are looked up under `name`: `hold` are those of the channel, `rate` maps "too
+    fast" to seconds to wait, `links` may concern the message's links."""
     rates = rate or {}
 
     def rule(last: Exchange) -> Verdict | None:
@@ -348,4 +347,4 @@ def by_key(
 
 
 _FAULTS = ("error", "status_code", "code")
-"""What these services' answers about a fault hold, behind a gateway that makes 200 of every status too."""
+"""Keys of a fault in these services' answers, in case a gateway turns every status into 200."""

@@ -1,9 +1,9 @@
-"""What a chat service is to wrapd: how a message is written for it, what its plugin posts, what its answers
-mean, how its addresses read.
+"""What wrapd needs to know about a chat service: how messages are written for it, what its plugin posts, what
+its answers mean, and how its addresses look.
 
-`Service` is the row of one; `Carded` is what the plugins of ours share. How a service is added, step by step:
-docs/adding-a-service.md. Must never log; a plugin sends through requests (or smtplib), so that `transport` sees
-what happens. Apprise and requests are imported when a channel is opened: cards need neither.
+`Service` describes one service; `Carded` is shared by our plugins. docs/adding-a-service.md explains how to add
+one. Logs nothing. A plugin sends through requests (or smtplib), so that `transport` observes every exchange.
+Apprise and requests are imported only when a channel is opened: cards need neither.
 """
 
 import json
@@ -26,7 +26,7 @@ from daemon.notify.services.answers import Rule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """An option of a query: `name` as given, `key` in small letters, `value` decoded once, `raw` as it stands."""
+    """An option of a query: `name` as given, `key` in lower case, `value` decoded once, `raw` undecoded."""
 
     name: str
     key: str
@@ -38,12 +38,12 @@ Given = Mapping[str, Option]
 
 
 def options(url: str) -> list[Option]:
-    """The options of a URL, read as Apprise reads them: a plus is a plus."""
+    """The options of a URL, read as Apprise reads them: a plus stays a plus."""
     return list(options_of(url.partition("?")[2]))
 
 
 def options_of(query: str) -> Iterator[Option]:
-    """The same of a query."""
+    """The same for a query string."""
     for piece in query.split("&"):
         if piece:
             key, _, raw = piece.partition("=")
@@ -52,7 +52,7 @@ def options_of(query: str) -> Iterator[Option]:
 
 
 def written(address: str, given: Given, without: tuple[str, ...] = (), **added: str) -> str:
-    """The plugin's URL with the options that were pasted with it."""
+    """The plugin's URL for `address`, keeping the options that were pasted with it."""
     kept = [f"{quote(each.key, safe='')}={each.raw}" for each in given.values() if each.key not in without]
     return f"{address}/" + (
         f"?{'&'.join([*kept, *([urlencode(added)] if added else [])])}" if kept or added else ""
@@ -60,14 +60,14 @@ def written(address: str, given: Given, without: tuple[str, ...] = (), **added: 
 
 
 def base_of(host: str, options: Mapping[str, str]) -> str:
-    """`https://HOST` of a service that lives at `host`, by the options of its URL. Raises ValueError with what is
-    wrong with these."""
+    """`https://HOST` for a service at `host`, unless the URL's options say otherwise. Raises ValueError that
+    names the wrong option."""
     elsewhere, insecure = options.get("host", "").strip(), options.get("insecure", "").strip().lower()
     if insecure not in _YES | _NO:
         raise ValueError("with insecure=, which takes yes or no")
     if not elsewhere:
         if insecure in _YES:
-            raise ValueError("with insecure= but no host=: the service itself is always asked over TLS")
+            raise ValueError("with insecure= but no host=: the service itself is always reached over TLS")
         return f"https://{host}"
     found = _HOST.fullmatch(elsewhere)
     if found is None or not 0 < int(found["port"] or 443) < 65536:
@@ -87,7 +87,7 @@ _NO = frozenset({"no", "false", "off", "0", ""})
 
 
 class Markup(StrEnum):
-    """How a message is written."""
+    """The markup of a message's plain form."""
 
     TEXT = "text"
     HTML = "html"
@@ -95,7 +95,7 @@ class Markup(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a service counts."""
+    """What a service's limit counts."""
 
     CHARACTERS = "characters"
     UTF8_BYTES = "bytes"
@@ -105,31 +105,31 @@ class Picture(StrEnum):
     """How a service can show a picture."""
 
     NONE = "none"
-    URL = "url"  # it fetches the picture from a link
-    UPLOAD = "upload"  # the picture goes with the message
+    URL = "url"  # the service fetches it from a link
+    UPLOAD = "upload"  # sent with the message
 
 
 class Tested(StrEnum):
-    """How a service's channel is tested; nothing here is tested against the service itself."""
+    """How a service is tested. No test contacts the real service."""
 
-    CONFORMANCE = "conformance"  # every answer of the table of verdicts and every hostile name, against a stand-in
-    MAIL_SERVER = "mail server"  # the same, against SMTP servers on loopback, one of them Postfix
-    WIRE = "wire"  # messages, hostile names and refusals, by what arrives at a stand-in
-    OPENED = "opened"  # its URL opens a channel
+    CONFORMANCE = "conformance"  # every kind of answer and every hostile name, against a stand-in server
+    MAIL_SERVER = "mail server"  # the same, against SMTP servers on loopback, including Postfix
+    WIRE = "wire"  # messages, hostile names and refusals, as received by a stand-in server
+    OPENED = "opened"  # only that its URL opens a channel
 
 
 SECOND, MINUTE, DAY = 1.0, 60.0, 86400.0
 
 
 def sender(plugin: Any) -> str:
-    """Whom a service counts, if it says no more: who holds the token. Holds it: never to be shown."""
+    """What a service counts by default: the holder of the token. Contains the token, so it is never shown."""
     return str(plugin.url_identifier)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A service takes at most `most` messages within any `seconds`, of all those of which `of` says the same of
-    their channel's plugin; None: there is no such limit for this one."""
+    """A service takes at most `most` messages in any `seconds`, counted together for all channels whose plugins
+    give the same `of`. None from `of`: the limit does not apply."""
 
     most: int
     seconds: float
@@ -142,7 +142,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A limit as it holds for a channel: what is sent under one `key` is counted together."""
+    """A limit as it applies to a channel: everything sent under one `key` is counted together."""
 
     key: str
     most: int
@@ -150,82 +150,82 @@ class Counted:
 
 
 Card: TypeAlias = Callable[[Message], Mapping[str, Any]]
-"""Builds what the service's plugin posts: for most the JSON payload. Pure."""
+"""Builds what the service's plugin posts: for most, the JSON payload. Pure."""
 Pasted: TypeAlias = Callable[[str, str, Given], str | None]
-"""The plugin's URL for an address that the service shows to people, by its host (in small letters, without the
-usual port), its path (without a slash at its end) and its query; None for any other address."""
+"""The plugin's URL for an address that the service shows to people, given its host (lower case, without the
+default port), path (without a trailing slash) and query. None for any other address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Service:
-    """All that wrapd knows of one chat service. `limit` counts title and body of the plain form together; a card
-    keeps its service's own limits."""
+    """Everything wrapd knows about one chat service. `limit` covers title and body of the plain form together;
+    cards keep to the service's own limits."""
 
     examples: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """What it is called and a URL whose words in capitals stand for yours, by the scheme; the other `schemes` are
-    said along with these."""
+    """By scheme: the name of the service and an example URL, whose words in capitals are placeholders. Other
+    `schemes` are documented along with these."""
     schemes: tuple[str, ...]
     theirs: str = ""
-    """Apprise's plugin, `module:class` below `apprise.plugins`; '' for one that is found by its scheme."""
+    """Apprise's plugin, as `module:class` below `apprise.plugins`; '' if Apprise finds it by scheme."""
     ours: "type[Carded] | None" = None
-    """What of ours stands before it."""
+    """Our class mixed in before Apprise's."""
     options: tuple[str, ...] = ()
-    """Options of the URL that ours reads besides."""
+    """Additional URL options that our class reads."""
     hosts: Mapping[str, str] = field(default_factory=dict)
-    """By scheme: where the service lives, if `host=` may name another place."""
+    """By scheme: the default host, if `host=` may name another one."""
     pasted: Pasted | None = None
     ended: Mapping[re.Pattern[str], str] = field(default_factory=dict)
-    """Addresses that the service showed once, and what to do about each."""
+    """Retired addresses of the service, and what to do about each."""
     repaired: Callable[[str], str] = as_is
-    """A URL in the plugin's form with what the service's hosts of today need."""
+    """Adds to a URL in the plugin's form what the service's current hosts need."""
 
     markup: Markup = Markup.TEXT
     escape: Callable[[str], str] = as_is
     limit: int
     unit: Unit = Unit.CHARACTERS
     shows_urls: bool = False
-    """In HTML: write each link's URL as well, because the text part is made from the words alone."""
+    """For HTML: also write out each link's URL, because the text part is made from the words alone."""
     gap: str = ""
-    """In HTML: what stands between paragraphs, where the service's conversion would drop the empty line."""
+    """For HTML: what separates paragraphs if the service's conversion would drop the empty line."""
     raw_title: bool = False
-    """The title is a field of its own that is shown as it is, whatever the body's markup."""
+    """The title is a separate field that is shown literally, whatever the body's markup."""
     fixed_title: bool = False
-    """The service would read markup in the title: it gets a constant one, and the real one opens the body."""
+    """The service would read markup in the title: it gets a constant title, and the real one opens the body."""
     card: Card | None = None
-    """The rich form; None: the plain one is all there is."""
+    """The rich form; None if there is only the plain one."""
     picture: Picture = Picture.NONE
     shows: str = "text"
     """What people see of a message, in a few words."""
     machine: bool = False
-    """Programs read it, not people: each alert by itself, never several in one."""
+    """Read by programs: each alert is sent separately, never in a digest."""
 
     limits: tuple[Limit, ...] = ()
-    """How many messages it takes, as it documents."""
+    """The service's documented rate limits."""
     rule: Rule | None = None
-    """What its answers mean; None: what their status says."""
+    """Interprets its answers; None: by HTTP status only."""
     tested: Tested = Tested.WIRE
 
     def measure(self, text: str) -> int:
-        """The size of `text` as the service counts."""
+        """Size of `text` as the service counts it."""
         return len(text) if self.unit is Unit.CHARACTERS else len(text.encode("utf-8", "replace"))
 
     def counted(self, plugin: Any, own: float | None, *, name: str) -> tuple[Counted, ...]:
-        """What holds for the channel `name` with this plugin, of which the operator says `own` messages a minute.
-        Fewer than the service takes are the channel's own; more take the place of what the service documents for a
-        minute."""
+        """The limits for channel `name` with this plugin. `own` is the operator's number of messages a minute:
+        below the service's limit it applies to the channel alone; above it, it replaces the documented limit
+        for a minute."""
         found = []
         for limit in self.limits:
             key = limit.of(plugin)
             if key is not None:
                 most = max(limit.most, math.floor(own or 0)) if limit.seconds == MINUTE else limit.most
                 found.append(Counted(key=f"{self.schemes[0]} {key}", most=most, seconds=limit.seconds))
-        if own is not None:  # of less than one a minute, one within as many seconds as that takes
+        if own is not None:  # less than one a minute becomes one in a longer window
             most = max(1, math.floor(own))
             found.append(Counted(key=f"channel {name}", most=most, seconds=MINUTE * most / own))
         return tuple(found)
 
     def plugin(self) -> Any:
-        """The class of its plugin, Apprise's with ours before it."""
+        """The plugin class: Apprise's, with ours mixed in before it."""
         return _plugin(self)
 
 
@@ -240,14 +240,14 @@ def _plugin(service: Service) -> Any:
 
 
 class Carded:
-    """Mixed into a plugin, before Apprise's own class."""
+    """Mixed into a plugin before Apprise's own class."""
 
     card: Mapping[str, Any] | None = None
-    """What `Form.card` built of this message; None: send title and body as text."""
+    """The card of this message; None: send title and body as text."""
     cover: Cover | None = None
-    """The message's picture, for services that take it by upload; None with `card` None."""
+    """The message's picture, for services that take uploads; None if `card` is None."""
     clock: Clock = SystemClock()
-    """What a signature's time is taken from."""
+    """Source of the time in signatures."""
 
     app_id: str
     schema: str
@@ -257,22 +257,21 @@ class Carded:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """All else is the plugin's own."""
+            """Everything else is the plugin's own."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)  # Apprise's own has no types
+        super().__init_subclass__(**kwargs)  # Apprise's own is untyped
 
     def throttle(self, last_io: Any = None, wait: float | None = None) -> None:
-        """No sleep of a plugin's own: a channel keeps its pace before it claims anything."""
+        """Disable the plugin's own sleep: the channel waits before it claims anything."""
 
     def misread(self, given: Sequence[Option]) -> str:
-        """Which option of its URL the plugin dropped or took for something else, and what to do; '' for none.
-        Shows no value."""
+        """Which URL option the plugin dropped or misunderstood, and what to do; '' if none. Shows no values."""
         return ""
 
     def send_plain(self, *args: Any, **kwargs: Any) -> bool:
-        """What Apprise's own plugin does with title and body. (Apprise itself would call a method `send_text` in
-        place of `send`.)"""
+        """Send title and body as Apprise's own plugin does. Not named `send_text`, which Apprise would call
+        instead of `send`."""
         theirs: Any = super()
         return bool(theirs.send(*args, **kwargs))
 
@@ -286,13 +285,13 @@ class Carded:
         data: Mapping[str, Any] | bytes | None = None,
         files: Mapping[str, Any] | None = None,
     ) -> bool:
-        """One POST, of `payload` as JSON in UTF-8, or of `data` and `files` as requests has them. Whether the
-        status says success; never raises for what happens on the wire."""
+        """Make one POST of `payload` as JSON in UTF-8, or of `data` and `files` as requests takes them. Returns
+        whether the status is a success. Never raises for network errors."""
         sent = {"User-Agent": self.app_id, **(headers or {})}
         if payload is not None:
             data = encoded(payload)
             sent = {"Content-Type": "application/json; charset=utf-8", **sent}
-        import requests  # noqa: PLC0415 - only who sends pays for it
+        import requests  # noqa: PLC0415 - needed only for sending
 
         try:
             answer = requests.post(
@@ -311,7 +310,7 @@ class Carded:
 
 
 class Own(Carded):
-    """A plugin of ours from the ground up, over Apprise's bare one."""
+    """A plugin written by us, on top of Apprise's base class."""
 
     title_maxlen = 250
     request_rate_per_sec = 0
@@ -321,34 +320,34 @@ class Own(Carded):
 
     @staticmethod
     def part(text: str, pattern: str) -> str:
-        """`text`, a token of the URL. Raises ValueError (without it) where it is none."""
+        """`text`, a token of the URL. Raises ValueError (which does not contain it) if it is malformed."""
         if re.fullmatch(pattern, text) is None:
-            raise ValueError("a token of the URL is missing or has characters that none has")
+            raise ValueError("a token of the URL is missing or has invalid characters")
         return text
 
     @classmethod
     def parse_url(cls, url: str, *_args: Any, **_kwargs: Any) -> dict[str, Any] | None:
-        """The arguments of the constructor; None where it is no URL."""
+        """The constructor's arguments; None if this is no URL."""
         theirs: Any = super()
         found = theirs.parse_url(url, verify_host=False)
         return {**found, **cls.read(found)} if found else None
 
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments that are ours, of a URL as Apprise has taken it apart."""
+        """Our own constructor arguments, from a URL as parsed by Apprise."""
         raise NotImplementedError
 
     @property
     def url_identifier(self) -> tuple[str, ...]:
-        """Who sends, as the service sees it."""
+        """The sender as the service identifies it."""
         raise NotImplementedError
 
     def url(self, privacy: bool = False, *_args: Any, **_kwargs: Any) -> str:
-        """The scheme alone: the rest is a credential, and nobody needs it back."""
+        """Only the scheme: the rest is a credential."""
         return f"{self.schema}://"
 
 
 def encoded(payload: Mapping[str, Any]) -> bytes:
-    """JSON as it goes over the wire. Not in ASCII: a Chinese character takes three bytes so, not six, and services
-    count bytes."""
+    """JSON as sent. Not escaped to ASCII: a Chinese character then takes three bytes instead of six, and
+    services count bytes."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

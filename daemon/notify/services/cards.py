@@ -1,7 +1,6 @@
-"""What cards share: colours, cutting at characters, links and pictures that can be used, lines of Markdown as the
-Chinese group bots read it (no escapes, so look-alikes; links as words); and the plain form for whoever has no card
-or refuses it. Pure.
-"""
+"""Shared by the cards: colours, cutting at character boundaries, usable links and pictures, and Markdown lines
+as the Chinese group bots read them (no escapes, hence look-alikes). Also the plain form, for services without a
+card or that refuse it. Pure."""
 
 import html
 import json
@@ -14,7 +13,7 @@ from urllib.parse import quote
 
 from daemon.notify.message import Field, Link, Message, Row, Severity
 from daemon.notify.message.escape import as_is, clean, is_link, look_alike, markdown, printable, quoted
-from daemon.notify.message.shrink import Parts, fitted
+from daemon.notify.message.shrink import TEXT_LIMIT, Parts, fitted
 from daemon.notify.services.base import Markup, Service
 
 COLOURS: Mapping[Severity, str] = {
@@ -23,43 +22,40 @@ COLOURS: Mapping[Severity, str] = {
     Severity.WARNING: "#F9A825",
     Severity.INFO: "#1565C0",
 }
-"""By what an alert means: green, red, amber, blue."""
-
-TEXT_LIMIT = 1000
-"""Characters of any one text."""
+"""Green, red, amber and blue."""
 
 _MOST_NOTES, _NOTE_LIMIT = 4, 200
 _URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::\d+)?(?:[/?][A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?")
-"""http(s), a host without a user, and after it only what RFC 3986 allows."""
+"""http(s), a host without user info, then only characters that RFC 3986 allows."""
 _UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff`<>@|\\]")
 _ENDING = re.compile(r"[()@]")
 
 
 def utf8(text: str) -> int:
-    """The bytes that a text takes on the wire."""
+    """Size of a text in bytes of UTF-8."""
     return len(text.encode("utf-8", "replace"))
 
 
 def utf16(text: str) -> int:
-    """The UTF-16 units of a text, which is what some services count."""
+    """Size of a text in UTF-16 units, which some services count."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def json_size(payload: object) -> int:
-    """The bytes that a payload takes as JSON with its characters written out."""
+    """Size of a payload in bytes, as JSON without ASCII escapes."""
     return utf8(json.dumps(payload, ensure_ascii=False))
 
 
 def json_characters(payload: object) -> int:
-    """The characters that a payload takes as JSON."""
+    """Size of a payload in characters, as JSON without ASCII escapes."""
     return len(json.dumps(payload, ensure_ascii=False))
 
 
 def cut(
     text: str, limit: int, *, measure: Callable[[str], int] = len, escape: Callable[[str], str] = as_is
 ) -> str:
-    """`text` escaped, of at most `limit` as `measure` counts it, on one line. What does not fit ends in an
-    ellipsis, never within an escape or a combined character.
+    """`text` escaped, on one line, with at most `limit` units of `measure`. Longer text ends in an ellipsis,
+    never inside an escape or a combined character.
 
     >>> cut("视频视频", 10, measure=utf8)
     '视频…'
@@ -67,14 +63,14 @@ def cut(
     return _cut(text, limit, measure, escape)
 
 
-@lru_cache(maxsize=256)  # a card is built again, of the same texts, for each part that is left out
+@lru_cache(maxsize=256)  # shrinking a card rebuilds it from the same texts for each part dropped
 def _cut(text: str, limit: int, measure: Callable[[str], int], escape: Callable[[str], str]) -> str:
     shown = clean(text, limit=TEXT_LIMIT)
-    whole = escape(shown)
-    if measure(whole) <= limit:
-        return whole
+    escaped = escape(shown)
+    if measure(escaped) <= limit:
+        return escaped
     low, high = 0, len(shown)
-    while low < high:  # the longest beginning that fits
+    while low < high:  # binary search for the longest prefix that fits
         middle = (low + high + 1) // 2
         if measure(escape(f"{shown[:middle]}…")) <= limit:
             low = middle
@@ -87,7 +83,7 @@ def _cut(text: str, limit: int, measure: Callable[[str], int], escape: Callable[
 
 
 def _joins(char: str) -> bool:
-    """Whether a character belongs to the one before it."""
+    """Whether a character combines with the one before it."""
     return (
         unicodedata.category(char) in {"Mn", "Me", "Mc"}
         or char == "\u200d"
@@ -96,33 +92,40 @@ def _joins(char: str) -> bool:
 
 
 def usable(url: str, *, most: int = 3000) -> bool:
-    """Whether a chat takes `url` for the address of a button or a picture: plain http(s), at most `most` long."""
+    """Whether chats accept `url` for a button or a picture: plain http(s), at most `most` characters."""
     return len(url) <= most and _URL.fullmatch(url) is not None
 
 
 def shown_url(url: str) -> str:
-    """A URL to be shown as text: as it came, but for what could call people, open a tag or end a code span."""
+    """A URL to show as text, unchanged except for characters that could mention people, open a tag or end a
+    code span."""
     return _UNSAFE.sub(lambda match: quote(match[0], errors="replace"), url)
 
 
 def in_markdown(link: Link, parts: Parts) -> str:
-    """A link in Markdown with its note: clickable where the chat would take it, else as code. Only what would end
-    the link early is percent-encoded."""
+    """A link in Markdown with its note: clickable if the chat would accept it, else as code. Only characters
+    that would end the link early are percent-encoded."""
     name, note = markdown(link.name), markdown(parts.aside(link.note))
     if not usable(link.url):
         return f"{name}{note}{parts.words.colon}`{shown_url(link.url)}`"
     return f"[{name}]({_ENDING.sub(lambda match: quote(match[0], safe=''), link.url)}){note}"
 
 
+def row_in_markdown(row: Row, parts: Parts) -> str:
+    """One alert of several in Markdown, with its link if that is clickable."""
+    link = f" {in_markdown(row.link, parts)}" if row.link is not None and usable(row.link.url) else ""
+    return f"{row.emoji} **{markdown(row.name or '?')}** {markdown(row.text)}{link}"
+
+
 def picture(message: Message, *, most: int = 3000) -> str | None:
-    """The address of the cover, where the chat service can fetch it by itself (https)."""
+    """The cover's address, if the chat service can fetch it (https)."""
     url = message.cover.url if message.cover is not None else None
     return url if url is not None and url.startswith("https://") and usable(url, most=most) else None
 
 
 def limited(parts: Parts, *, most_rows: int | None = None, most_link: int | None = None) -> Parts:
-    """`parts` without rows beyond `most_rows` and links longer than `most_link`, which are counted; notes of a
-    length that leaves room for the rest."""
+    """`parts` without rows beyond `most_rows` and links longer than `most_link`, both counted as dropped, and
+    with notes shortened to leave room for the rest."""
     rows = parts.rows[:most_rows]
     links = tuple(link for link in parts.links if most_link is None or len(link.url) <= most_link)
     return replace(
@@ -136,20 +139,20 @@ def limited(parts: Parts, *, most_rows: int | None = None, most_link: int | None
 
 
 def anchor(name: str, url: str) -> str:
-    """A link behind a name; the URL as it came, but for the signs that would end it."""
+    """A link with a name. The URL is unchanged except for characters that would end it."""
     return f"[{look_alike(name)}]({quoted(url, besides='()')})"
 
 
 def row_line(row: Row, parts: Parts) -> str:
-    """One alert of many: its name leads to it."""
+    """One alert of several, its name linked."""
     linked = row.link is not None and is_link(row.link.url)
     name = anchor(row.name, row.link.url) if row.link is not None and linked else look_alike(row.name)
-    told = f"{row.emoji} {parts.pair(name, look_alike(row.text)) if row.text else name}"
-    return told if row.link is None or linked else f"{told} {bare(row.link.url)}"
+    line = f"{row.emoji} {parts.pair(name, look_alike(row.text)) if row.text else name}"
+    return line if row.link is None or linked else f"{line} {bare(row.link.url)}"
 
 
 def link_line(link: Link, parts: Parts) -> str:
-    """A link in the text: behind its name where it can be opened, else as it came."""
+    """A link in the text: under its name if it can be opened, else written out."""
     note = look_alike(parts.aside(link.note))
     if is_link(link.url):
         return f"{anchor(link.name, link.url)}{note}"
@@ -157,17 +160,16 @@ def link_line(link: Link, parts: Parts) -> str:
 
 
 def note_line(link: Link, parts: Parts) -> str:
-    """What there is to say about a link that has a button; '' for nothing."""
+    """The note of a link that has a button; '' if none."""
     return look_alike(parts.pair(link.name, link.note)) if link.note else ""
 
 
 def field_line(field: Field, parts: Parts) -> str:
-    """A named value."""
     return parts.pair(f"**{look_alike(field.name)}**", look_alike(field.value))
 
 
 def bare(url: str) -> str:
-    """A URL as text, as it came, but for what would call people or open a tag."""
+    """A URL as text, unchanged except for characters that would mention people or open a tag."""
     return quoted(url, besides="@<")
 
 
@@ -176,21 +178,26 @@ def remarks(parts: Parts) -> tuple[str, ...]:
     return tuple(look_alike(text) for text in (*parts.missing, *parts.notes))
 
 
-def filled(lines: Sequence[str], joint: str) -> str:
-    """The lines that are not empty."""
+def filled(lines: Iterable[str], joint: str) -> str:
+    """Join the lines that are not empty."""
     return joint.join(line for line in lines if line)
 
 
+def paragraphs(*blocks: Iterable[str]) -> str:
+    """Join the non-empty lines of each block, with an empty line between blocks."""
+    return filled((filled(lines, "\n") for lines in blocks), "\n\n")
+
+
 PLAIN_LIMIT = 500
-"""Characters of the plainest service."""
+"""Characters that even the most limited service accepts."""
 CONSTANT_TITLE = "wrapd"
-_JOINT = 16
-"""Room for what a plugin puts between title and body."""
+JOINT = 16
+"""Characters reserved for what a plugin puts between title and body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A message as it is handed to the channel's plugin."""
+    """A message as passed to the channel's plugin."""
 
     title: str
     body: str
@@ -198,7 +205,7 @@ class Rendered:
 
 
 def render(message: Message, service: Service) -> Rendered:
-    """`message` as `form` wants it."""
+    """The plain form of `message` for `service`."""
     writer = _Writer(service)
 
     def build(parts: Parts) -> Rendered:
@@ -210,14 +217,14 @@ def render(message: Message, service: Service) -> Rendered:
         return Rendered(title=title, body=writer.body(parts, heading), markup=service.markup)
 
     def fits(built: Rendered) -> bool:
-        return service.measure(built.title) + service.measure(built.body) + _JOINT <= service.limit
+        return service.measure(built.title) + service.measure(built.body) + JOINT <= service.limit
 
     return fitted(message, build, fits)
 
 
 def plainest(message: Message) -> Rendered:
-    """The least that tells the outcome, for a service that refused the message as it was: ASCII marks only, no
-    emoji, at most one link."""
+    """A minimal text that still states the outcome, for a service that refused the message: no markup
+    characters, no emoji, at most one link."""
     lines = [_no_symbols(message.headline, limit=160), _no_symbols(message.subject, limit=150)]
     lines += [_no_symbols(note, limit=100) for note in message.notes[:1]]
     link = next((link.url for link in message.links if is_link(link.url)), None)
@@ -229,19 +236,18 @@ def plainest(message: Message) -> Rendered:
 
 
 def _no_symbols(text: str, *, limit: int) -> str:
-    """`text` without what could be markup, a link, a mention or an emoji."""
+    """`text` without anything that could be markup, a link, a mention or an emoji."""
     kept = (char for char in text if char not in "<>@`*[]()#~|\\" and ord(char) < 0x1F000)
-    apart = _NAME_DOT.sub(". ", "".join(kept).replace("://", ": "))
-    return clean(apart, limit=limit)
+    return clean(_NAME_DOT.sub(". ", "".join(kept).replace("://", ": ")), limit=limit)
 
 
 _NAME_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_])")
-"""The dot in `example.com`: chats make a link of such a name by itself."""
+"""The dot in `example.com`: chats turn such names into links."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes the pieces of a body in one service."""
+    """Writes the pieces of a body for one service."""
 
     service: Service
 
@@ -250,7 +256,7 @@ class _Writer:
         return "<br>" if self.service.markup is Markup.HTML else "\n"
 
     def body(self, parts: Parts, heading: str) -> str:
-        """The whole of it: the headline, what it tells of, links, fields, notes."""
+        """The complete body: headline, rows, links, fields, notes."""
         text = self.service.escape
         return self.paragraphs(
             [
@@ -263,12 +269,11 @@ class _Writer:
         )
 
     def paragraphs(self, paragraphs: Iterable[Sequence[str]]) -> str:
-        """The lines that are not empty, in the paragraphs that are not empty."""
+        """Join the non-empty lines into non-empty paragraphs."""
         joined = (self.break_.join(line for line in lines if line) for lines in paragraphs)
-        filled = [part for part in joined if part]
         if self.service.markup is Markup.HTML:
-            return self.service.gap.join(f"<p>{part}</p>" for part in filled)
-        return "\n\n".join(filled)
+            return self.service.gap.join(f"<p>{part}</p>" for part in joined if part)
+        return filled(joined, "\n\n")
 
     def strong(self, escaped: str) -> str:
         match self.service.markup:
@@ -280,10 +285,10 @@ class _Writer:
                 return escaped
 
     def row(self, row: Row, parts: Parts) -> str:
-        """One alert of many; its link, where it has one, on a line of its own."""
+        """One alert of several; its link, if any, is on a separate line."""
         name, text = self.service.escape(row.name), self.service.escape(row.text)
-        told = f"{row.emoji} {parts.pair(name, text) if text else name}"
-        return told if row.link is None else f"{told}{self.break_}{self.link(row.link, parts)}"
+        line = f"{row.emoji} {parts.pair(name, text) if text else name}"
+        return line if row.link is None else f"{line}{self.break_}{self.link(row.link, parts)}"
 
     def link(self, link: Link, parts: Parts) -> str:
         note, colon = self.service.escape(parts.aside(link.note)), parts.words.colon.strip()
@@ -291,11 +296,11 @@ class _Writer:
         if self.service.markup is not Markup.HTML:
             return f"{name}{note}{colon}\n{self._bare(link.url)}"
         shown = html.escape(printable(link.url), quote=True)
-        if not is_link(link.url):  # a chat drops an address that it takes for wrong: show it
+        if not is_link(link.url):  # chats drop the href of an address that they consider invalid, so show it
             return f"{name}{note}{colon}{self.break_}<code>{shown}</code>"
         linked = f'<a href="{shown}">{name}</a>{note}'
         return f"{linked}{self.break_}{shown}" if self.service.shows_urls else linked
 
     def _bare(self, url: str) -> str:
-        """A URL in text, as it came; only what would call people or end the link is percent-encoded."""
+        """A URL in text. Only characters that would mention people or end the link are percent-encoded."""
         return quoted(url, besides="".join(char for char in "@<" if self.service.escape(char) != char))

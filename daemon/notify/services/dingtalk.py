@@ -1,11 +1,12 @@
-"""DingTalk: group robots.
+"""DingTalk group robots.
 
-    dingtalk://SECRET@TOKEN          dingtalk://TOKEN/13800138000 calls the owner of that number each time
+    dingtalk://SECRET@TOKEN          dingtalk://TOKEN/13800138000 mentions the owner of that number each time
 
-The card is an `actionCard` with a button for each link, or `markdown` where there is none to press. Sources:
-open.dingtalk.com, "Custom robot access" (address, signature), "Message types of custom robots" (title, text, btns
-with title and actionURL; pictures by their address; a body is at most 20,000 bytes), "Custom robots: error codes"
-(20 messages a minute, else nothing for 10 minutes). Lines end in two spaces, as Markdown has it. Must never log.
+The card is an `actionCard` with a button for each link, or `markdown` if there is no link for a button.
+Sources: open.dingtalk.com, "Custom robot access" (address, signature), "Message types of custom robots" (title,
+text, btns with title and actionURL; pictures by address; a body of at most 20,000 bytes), "Custom robots: error
+codes" (20 messages a minute, else nothing for 10 minutes). Lines end in two spaces, as in Markdown. Logs
+nothing.
 """
 
 import base64
@@ -35,38 +36,39 @@ from daemon.notify.services.cards import (
 )
 
 LIMIT = 19_000
-"""Bytes of the body; the service takes 20,000."""
+"""Bytes of the body; the service accepts 20,000."""
 _BUTTON_URL = 1000
-"""Characters of a button's URL; a longer one is a link in the text."""
+"""Characters of a button's URL; a longer one becomes a link in the text."""
 _MOST_BUTTONS = 5
 _LINE = "  \n"
 _PARAGRAPH = "\n\n"
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """The payload of a message. The plugin adds whom to call, where the operator names somebody."""
+    """The payload of a message. The plugin adds whom to mention, if the operator named anyone."""
     return fitted(message, lambda parts: _payload(parts, message), lambda payload: json_size(payload) <= LIMIT)
 
 
 def without_buttons(payload: Mapping[str, Any], *, last: str) -> dict[str, Any]:
-    """The same as `markdown`, which can call people: buttons become links, and `last` stands at the end."""
+    """The same as `markdown`, which can mention people: buttons become links, and `last` is appended."""
     if payload["msgtype"] == "markdown":
         title, text, links = payload["markdown"]["title"], payload["markdown"]["text"], ""
     else:
         body = payload["actionCard"]
         title, text = body["title"], body["text"]
         links = _LINE.join(anchor(button["title"], button["actionURL"]) for button in body["btns"])
-    whole = filled([text, links, last], _PARAGRAPH)
-    return {"msgtype": "markdown", "markdown": {"title": title, "text": whole}}
+    text = filled([text, links, last], _PARAGRAPH)
+    return {"msgtype": "markdown", "markdown": {"title": title, "text": text}}
 
 
 def _payload(parts: Parts, message: Message) -> dict[str, Any]:
-    pressed = [link for link in parts.links if is_link(link.url) and len(link.url) <= _BUTTON_URL][:_MOST_BUTTONS]
-    text = _text(parts, message, pressed)
+    as_buttons = [link for link in parts.links if is_link(link.url) and len(link.url) <= _BUTTON_URL]
+    as_buttons = as_buttons[:_MOST_BUTTONS]
+    text = _text(parts, message, as_buttons)
     title = no_tags(parts.title)
-    if not pressed:
+    if not as_buttons:
         return {"msgtype": "markdown", "markdown": {"title": title, "text": text}}
-    buttons = [{"title": chat(link.name), "actionURL": link.url} for link in pressed]
+    buttons = [{"title": chat(link.name), "actionURL": link.url} for link in as_buttons]
     return {
         "msgtype": "actionCard",
         "actionCard": {
@@ -78,10 +80,10 @@ def _payload(parts: Parts, message: Message) -> dict[str, Any]:
     }
 
 
-def _text(parts: Parts, message: Message, pressed: list[Link]) -> str:
+def _text(parts: Parts, message: Message, as_buttons: list[Link]) -> str:
     cover = picture(message)
-    inline = [link for link in parts.links if link not in pressed]
-    notes = (*(note_line(link, parts) for link in pressed), *remarks(parts))
+    inline = [link for link in parts.links if link not in as_buttons]
+    notes = (*(note_line(link, parts) for link in as_buttons), *remarks(parts))
     paragraphs = [
         f'### <font color="{COLOURS[message.severity]}">{look_alike(parts.title)}</font>',
         f"![]({cover})" if cover is not None and not set("()") & set(cover) else "",
@@ -95,8 +97,8 @@ def _text(parts: Parts, message: Message, pressed: list[Link]) -> str:
 
 
 def signature(timestamp: str, secret: str) -> str:
-    """The signature of a request, before it is encoded for the query: `timestamp` is milliseconds since 1970, at
-    most an hour off."""
+    """The signature of a request, before URL encoding. `timestamp` is in milliseconds since 1970, at most an
+    hour off."""
     text = f"{timestamp}\n{secret}".encode()
     return base64.b64encode(hmac.new(secret.encode(), text, hashlib.sha256).digest()).decode()
 
@@ -116,7 +118,7 @@ class DingTalk(Own):
         self.phones = phones
 
     def send(self, body: str, title: str = "", notify_type: object = None, **_kwargs: Any) -> bool:
-        """Post the card, else the text."""
+        """Post the card, or the text if there is none."""
         text = f"{title}\n{body}" if title else body
         payload = dict(self.card or {"msgtype": "text", "text": {"content": text}})
         if self.phones:
@@ -131,12 +133,11 @@ class DingTalk(Own):
 
     @property
     def url_identifier(self) -> tuple[str, ...]:
-        """The robot."""
         return (self.address, self.token)
 
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """The token, the signing secret, whom to call, and where the service lives."""
+        """The token, the signing secret, the numbers to mention, and the service's base address."""
         options = parsed["qsd"]
         named = [*unquote(parsed["fullpath"] or "").split("/"), *re.split(r"[,\s]+", options.get("to", ""))]
         return {
@@ -148,9 +149,9 @@ class DingTalk(Own):
 
 
 _SHUT_OUT = 600.0
-"""Seconds for which DingTalk takes nothing of a robot that was too fast."""
+"""Seconds for which DingTalk refuses a robot that was too fast."""
 _TENANT_SHUT_OUT = 300.0
-"""Seconds for which DingTalk takes nothing of an address, or of an organisation, that was too fast."""
+"""Seconds for which DingTalk refuses an address or an organisation that was too fast."""
 _RATES = {130101: _SHUT_OUT, 410100: _SHUT_OUT, 90018: _TENANT_SHUT_OUT, 90030: _TENANT_SHUT_OUT}
 _BY_CODE = by_code(
     ("errcode",),
@@ -158,16 +159,16 @@ _BY_CODE = by_code(
     hold=frozenset(
         {
             *(300001, 300005, 400101),  # no such token
-            310000,  # keyword, signature, clock or address
-            *(400013, 400102, 400106),  # the group is gone, the robot is off, the robot is gone
+            310000,  # keyword, signature, clock or IP
+            *(400013, 400102, 400106),  # group deleted, robot disabled, robot deleted
         }
     ),
-    links=frozenset({430101, 430102, 430103, 430104}),  # unsafe link, unfit text, unfit picture, unfit content
+    links=frozenset({430101, 430102, 430103, 430104}),  # unsafe link; unsuitable text, picture or content
 )
 
 
 def _rule(last: Exchange) -> Verdict | None:
-    """DingTalk's gateway has answers of its own: shut out by its guard, and code 88, which wraps another one."""
+    """DingTalk's gateway has its own answers: a block by its guard, and code 88, which wraps another code."""
     answer = answer_of(last.body) or {}
     if answer.get("punish") == "deny" or number(answer.get("status")) == _GUARD:
         return too_fast(last, refused(last, "shut out for a while"), _TENANT_SHUT_OUT)

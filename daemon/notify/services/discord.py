@@ -1,19 +1,19 @@
-"""Discord: one embed with a coloured bar, and the cover as its image.
+"""Discord: one embed with a coloured bar and the cover as its image.
 
-The picture goes in the same request ("attachment://…"): a link to it would die, and Discord fetches such links
-late. `allowed_mentions` is empty, so that nothing in the text calls anybody but whom the channel's URL names;
-embeds call nobody anyway. With `wait=true` in the query Discord answers with the message that it made; without it,
-it says nothing. Sources: docs.discord.com, "Message", Embed Limits (title 256, description 4096, 25 fields of 256
-and 1024, footer 2048, 6000 characters in all) and "Webhooks"; discord/discord-api-docs#367 (30 messages a minute
-for the webhooks of a channel). Must never leave a foreign value unescaped, since Discord reads Markdown in all
-texts, and never send twice: how long to wait after "too many requests" is for the channel's lane to keep.
+The picture is uploaded in the same request ("attachment://…"): a link to it would expire, and Discord fetches
+links late. `allowed_mentions` is empty, so that the text mentions nobody except those named in the channel's
+URL; embeds never mention anyone. With `wait=true` in the query Discord answers with the created message,
+otherwise with nothing. Sources: docs.discord.com, "Message", Embed Limits (title 256, description 4096, 25
+fields of 256 and 1024, footer 2048, 6000 characters in all) and "Webhooks"; discord/discord-api-docs#367 (30
+messages a minute for the webhooks of a channel). Discord reads Markdown in all texts, so every foreign value is
+escaped. A message is sent once: the channel's lane handles waits after "too many requests".
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message import Cover, Field, Message, Row
+from daemon.notify.message import Cover, Field, Message
 from daemon.notify.message.escape import chat, markdown
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
@@ -29,23 +29,23 @@ from daemon.notify.services.base import (
     encoded,
     written,
 )
-from daemon.notify.services.cards import COLOURS, cut, in_markdown, limited, usable, utf16
+from daemon.notify.services.cards import COLOURS, cut, in_markdown, limited, paragraphs, row_in_markdown, utf16
 
 TITLE, DESCRIPTION, FIELDS, NAME, VALUE, FOOTER, ALL = 256, 4096, 25, 256, 1024, 2048, 6000
 NO_MENTIONS: Mapping[str, Any] = {"parse": []}
 _NOTHING = "-"
-"""For a name or a value of nothing that can be shown: Discord refuses an empty one."""
+"""Replaces a name or value without visible characters: Discord refuses empty ones."""
 _SHORT = 40
-"""Characters of a field that can stand beside another."""
+"""Characters of a field that fits next to another."""
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """The body of a webhook's message, but for the name and the thread."""
+    """The body of a webhook message, without the name and the thread."""
     return fitted(message, lambda parts: _payload(message, parts), _fits)
 
 
 def picture_name(cover: Cover) -> str:
-    """The name under which the picture goes with the message."""
+    """The file name under which the picture is uploaded."""
     return f"cover.{_ENDINGS.get(cover.content_type, 'png')}"
 
 
@@ -69,17 +69,11 @@ def _payload(message: Message, parts: Parts) -> dict[str, Any]:
 
 
 def _description(parts: Parts) -> str:
-    paragraphs = [
-        markdown(parts.headline),
-        "\n".join(in_markdown(link, parts) for link in parts.links),
-        "\n".join(_row(row, parts) for row in parts.rows),
-    ]
-    return "\n\n".join(part for part in paragraphs if part)
-
-
-def _row(row: Row, parts: Parts) -> str:
-    link = f" {in_markdown(row.link, parts)}" if row.link is not None and usable(row.link.url) else ""
-    return f"{row.emoji} **{markdown(row.name or '?')}** {markdown(row.text)}{link}"
+    return paragraphs(
+        [markdown(parts.headline)],
+        [in_markdown(link, parts) for link in parts.links],
+        [row_in_markdown(row, parts) for row in parts.rows],
+    )
 
 
 def _field(field: Field) -> dict[str, Any]:
@@ -101,16 +95,16 @@ def _fits(payload: Mapping[str, Any]) -> bool:
 
 _REPLACED = frozenset({"content", "embeds", "allow_mentions"})
 _APPRISES = frozenset({"allow_mentions", "wait"})
-"""Fields that Discord does not know, or not in a body."""
+"""Fields that Discord does not know, or does not take in a body."""
 
 
 class Discord(Carded):
     """A webhook of a channel or thread."""
 
-    def _send(  # the picture is ours, and nothing is tried again here
+    def _send(
         self, payload: dict[str, Any], *_args: Any, params: dict[str, str] | None = None, **_kwargs: Any
     ) -> bool:
-        """Post in place of Apprise's own, which trusts what a header says about time."""
+        """Post instead of Apprise's own method, which trusts a rate-limit header."""
         pings = self.ping_payload(" ".join(self.ping)) if self.ping else {}
         wanted = pings.get("allow_mentions", NO_MENTIONS)
         rich = self.card is not None and not self.template
@@ -136,12 +130,12 @@ _RULE = by_key(
     hold=frozenset(
         {
             *(10003, 10004, 10015, 40001, 40002),  # channel, server or webhook is gone; account
-            *(50001, 50008, 50013, 50024, 50027),  # access, sort of channel, rights, token
+            *(50001, 50008, 50013, 50024, 50027),  # access, type of channel, permissions, token
             *(50083, 160005),  # the thread is archived, or locked
-            *(220001, 220002, 220003, 220004, 40067),  # a forum wants a thread, or a tag; no forum takes one
+            *(220001, 220002, 220003, 220004, 40067),  # a forum needs a thread or a tag; other channels take none
         }
     ),
-    links=frozenset({200000, 240000}),  # kept back by the server's rules, or for a harmful link
+    links=frozenset({200000, 240000}),  # blocked by the server's AutoMod rules, or for a harmful link
 )
 
 

@@ -1,12 +1,12 @@
-"""Feishu, and Lark, which is the same service for the rest of the world: group bots.
+"""Group bots of Feishu, and of Lark, its international version.
 
-    feishu://TOKEN?secret=SECRET          the secret where the bot signs
+    feishu://TOKEN?secret=SECRET          the secret if the bot requires signatures
 
 The card is `{"msg_type": "interactive", "card": …}` in the structure of cards "JSON 1.0", which every client
-shows. A picture needs an image_key, which only an app with credentials can make, no group bot: the cover is a
-button. Sources: open.feishu.cn, "Custom bot usage guide" (address, signature, codes; a request is at most 20 KB;
-100 messages a minute and 5 a second) and the pages of card components: header templates, `div`, `action` with
-buttons, `note`. Must never log.
+shows. A picture needs an image_key, which only an app with credentials can create, not a group bot, so the
+cover is a button. Sources: open.feishu.cn, "Custom bot usage guide" (address, signature, codes; a request of at
+most 20 KB; 100 messages a minute and 5 a second) and the pages of card components: header templates, `div`,
+`action` with buttons, `note`. Logs nothing.
 """
 
 import base64
@@ -25,7 +25,7 @@ from daemon.notify.services.base import MINUTE, SECOND, Given, Limit, Own, Servi
 from daemon.notify.services.cards import bare, filled, json_size, row_line
 
 LIMIT = 19_000
-"""Bytes of the card; the service takes 20 KB, timestamp and signature included."""
+"""Bytes of the card; the service accepts 20 KB including timestamp and signature."""
 _ROWS_IN_A_BLOCK = 20
 _COLOURS = {
     Severity.GOOD: "green",
@@ -99,14 +99,14 @@ def _buttons(links: list[Link]) -> dict[str, Any] | None:
 
 
 def _notes(parts: Parts, opened: list[Link]) -> dict[str, Any] | None:
-    """Small and grey: how long the buttons work, what was left out, what else to know."""
+    """In small grey type: how long the buttons work, what was left out, other remarks."""
     validity = [parts.pair(link.name, link.note) for link in opened if link.note]
     text = filled([no_tags(line) for line in (*validity, *parts.missing, *parts.notes)], "\n")
     return {"tag": "note", "elements": [_plain(text)]} if text else None
 
 
 def _shown(link: Link, parts: Parts) -> str:
-    """A link that no button could open, as it came."""
+    """A link that no button could open, as it was received."""
     return f"{no_tags(link.name + parts.aside(link.note))}{parts.words.colon.strip()}\n{bare(link.url)}"
 
 
@@ -119,8 +119,8 @@ def _text(text: str) -> dict[str, Any] | None:
 
 
 def signature(timestamp: str, secret: str) -> str:
-    """The signature of a request: `timestamp` is seconds since 1970, at most an hour old. The text to sign is the
-    key, and what is signed is nothing.
+    """The signature of a request. `timestamp` is in seconds since 1970, at most an hour old. The string to sign
+    is used as the key, over an empty message.
 
     >>> signature("1599360473", "demo")
     'l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8='
@@ -141,7 +141,7 @@ class Feishu(Own):
         self.secret = secret
 
     def send(self, body: str, title: str = "", notify_type: object = None, **_kwargs: Any) -> bool:
-        """Post the card, else the text."""
+        """Post the card, or the text if there is none."""
         text = f"{title}\n{body}" if title else body
         payload = dict(self.card or {"msg_type": "text", "content": {"text": text}})
         if self.secret:
@@ -151,12 +151,11 @@ class Feishu(Own):
 
     @property
     def url_identifier(self) -> tuple[str, ...]:
-        """The robot."""
         return (self.address,)
 
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """The token, the signing secret, and where the service lives."""
+        """The token, the signing secret, and the service's base address."""
         options = parsed["qsd"]
         return {
             "token": options.get("token") or unquote(parsed["host"]),
@@ -168,8 +167,8 @@ class Feishu(Own):
 _RULE = by_code(
     ("code", "StatusCode"),
     rate={11232: RATE_WAIT, 99991400: RATE_WAIT},
-    hold=frozenset({19001, 19021, 19022, 19024}),  # token, signature or clock, address not allowed, keyword
-    rate_words=("too many request", "frequency limit"),  # come with 9499, which is also "bad request"
+    hold=frozenset({19001, 19021, 19022, 19024}),  # token, signature or clock, IP not allowed, keyword
+    rate_words=("too many request", "frequency limit"),  # sent with 9499, which also means "bad request"
 )
 
 _HOSTS = {"feishu": "open.feishu.cn", "lark": "open.larksuite.com"}
@@ -184,7 +183,7 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
 
 
 _OLD_BOT = re.compile(r"https://open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/hook/", re.IGNORECASE)
-_ENDED = "is the address of an old bot, which takes other messages; add a custom bot anew and paste its address"
+_ENDED = "is the address of an old bot, which takes other messages; add a new custom bot and paste its address"
 
 SERVICE = Service(
     examples={

@@ -1,4 +1,4 @@
-"""Services that take plain text: webhooks of one's own, standard output, and those that have no card yet."""
+"""Services that take plain text: your own webhooks, standard output, and services without a card."""
 
 import sys
 import threading
@@ -9,13 +9,13 @@ from daemon.notify.services.answers import Exchange, Hold, Verdict, answer_of, b
 from daemon.notify.services.base import Carded, Service, Tested
 
 _COLOURS = {"success": "\x1b[32m", "failure": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
-"""By Apprise's notify types."""
+"""By Apprise's notify type."""
 _STRONG, _RESET = "\x1b[1m", "\x1b[0m"
 
 
 class Console(Carded):
-    """Writes each alert to a stream as a person would read it. A character that it cannot show never fails a
-    send."""
+    """Writes each alert to a stream, readable for people. Characters that the stream cannot encode do not fail
+    a send."""
 
     service_name = "Console"
     protocol = "console"
@@ -23,11 +23,11 @@ class Console(Carded):
     title_maxlen = 250
 
     stream: TextIO | None = None
-    """Where to write; None: standard output as it is at the moment of the send."""
+    """Where to write; None: standard output at the time of the send."""
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def send(self, body: str, title: str = "", notify_type: Any = "info", **_kwargs: Any) -> bool:
-        """Write one alert whole; alerts of several channels do not mix."""
+        """Write one alert at once, so that alerts of several channels do not mix."""
         stream = self.stream or sys.stdout
         text = _block(title, body, _COLOURS[notify_type] if stream.isatty() else "")
         with self._lock:
@@ -44,12 +44,12 @@ class Console(Carded):
 
     @staticmethod
     def parse_url(url: str, *_args: Any, **_kwargs: Any) -> dict[str, Any] | None:
-        """Anything that begins with console:// is the console."""
+        """Accept everything that begins with console://."""
         return {"schema": "console", "host": "", "secure": False} if url.lower().startswith("console://") else None
 
 
 def _block(title: str, body: str, colour: str) -> str:
-    """The alert with a bar at its left: no width is assumed, of the terminal or of a character."""
+    """The alert with a bar on the left. Assumes no width of the terminal or of any character."""
     strong, reset = (f"{_STRONG}{colour}", _RESET) if colour else ("", "")
     bar = f"{colour}│{reset}" if colour else "│"
     lines = [f"{bar} {line}".rstrip() for line in body.splitlines()]

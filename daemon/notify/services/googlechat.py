@@ -1,4 +1,4 @@
-"""Google Chat: text, by a webhook of a space."""
+"""Google Chat: text, posted to the webhook of a space."""
 
 from daemon.notify.message.escape import html_chat
 from daemon.notify.services.answers import RATE_WAIT, by_key

@@ -1,9 +1,9 @@
-"""E-mail: a subject, an HTML part with the cover in it, and a text part that says the same.
+"""E-mail: a subject, an HTML part with the cover, and a text part with the same content.
 
-The picture goes with the mail and is named by its Content-ID, so that nothing is fetched when the mail is read.
-Foreign values are escaped in HTML and broken where a mail program would make a link of them. Addresses, names,
-further headers and the server are what the channel's URL says; encrypted or signed mail is built by Apprise from
-the HTML, without the picture. Must never let a value into a header but the subject, which is one line.
+The picture is attached and referenced by its Content-ID, so that nothing is fetched when the mail is read.
+Foreign values are escaped in HTML and broken up where a mail program would make a link of them; none goes into
+a header other than the subject, which is one line. Addresses, names, extra headers and the server come from the
+channel's URL. Apprise builds encrypted or signed mail from the HTML, without the picture.
 """
 
 import re
@@ -18,10 +18,10 @@ from daemon.notify.message import Field, Language, Link, Message, Row
 from daemon.notify.message.escape import chat, html_chat, html_text
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.base import Carded, Markup, Option, Picture, Service, Tested
-from daemon.notify.services.cards import COLOURS, cut, limited, shown_url, usable, utf8
+from daemon.notify.services.cards import COLOURS, cut, limited, paragraphs, shown_url, usable, utf8
 
 SIZE = 90000
-"""Bytes of the HTML: Gmail hides what is beyond 102 KB."""
+"""Bytes of the HTML: Gmail hides everything beyond 102 KB."""
 SUBJECT = 200
 CONTENT_ID = "cover"
 _LANG = {Language.ENGLISH: "en", Language.CHINESE: "zh-CN"}
@@ -29,7 +29,7 @@ _FONT = "font-family:-apple-system,'Segoe UI','PingFang SC','Microsoft YaHei',Ar
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """`subject`, `html` and `text`; the HTML shows the picture `cid:cover` where the message has one."""
+    """`subject`, `html` and `text`. The HTML shows the picture `cid:cover` if the message has one."""
     return fitted(message, lambda parts: _mail(message, parts), lambda mail: utf8(mail["html"]) <= SIZE)
 
 
@@ -94,20 +94,19 @@ def _row(row: Row) -> str:
 
 
 def _text(parts: Parts) -> str:
-    """The same for programs that show no HTML; a link stands on a line of its own."""
-    paragraphs = [
+    """The same content for programs that show no HTML; each link is on a separate line."""
+    text = paragraphs(
         [chat(parts.title)],
         [chat(parts.headline)],
-        [line for link in parts.links for line in _told(link, parts)],
+        [line for link in parts.links for line in _text_link(link, parts)],
         [line for row in parts.rows for line in _text_row(row)],
         [chat(parts.pair(field.name, field.value)) for field in parts.fields],
         [chat(note) for note in (*parts.notes, *parts.missing)],
-    ]
-    joined = ("\n".join(line for line in lines if line) for lines in paragraphs)
-    return "\n\n".join(part for part in joined if part) + "\n"
+    )
+    return f"{text}\n"
 
 
-def _told(link: Link, parts: Parts) -> tuple[str, str]:
+def _text_link(link: Link, parts: Parts) -> tuple[str, str]:
     note = chat(parts.aside(link.note))
     return f"{chat(link.name)}{note}{parts.words.colon.rstrip()}", shown_url(link.url)
 
@@ -118,14 +117,14 @@ def _text_row(row: Row) -> tuple[str, ...]:
 
 
 _POLICY = SMTP.clone(cte_type="7bit")
-"""Old servers take no eight-bit lines."""
+"""Old servers do not accept 8-bit lines."""
 
 
 class Mail(Carded):
     """A mailbox, reached by SMTP."""
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
-        """Send the card, or the text where there is none."""
+        """Send the card, or the text if there is none."""
         from apprise.exception import AppriseImproperlyConfigured  # noqa: PLC0415 - cards need no Apprise
         from apprise.plugins.email.base import PGP_MODE_DEFAULT  # noqa: PLC0415 - as above
         from apprise.plugins.email.smtp import AppriseSMTPController  # noqa: PLC0415 - as above
@@ -145,11 +144,11 @@ class Mail(Carded):
             ) as smtp:
                 sent = [self._send_to(smtp, name, address) for name, address in self.targets]
         except (OSError, smtplib.SMTPException, RuntimeError, AppriseImproperlyConfigured):
-            return False  # what happened was recorded where it happened
+            return False  # transport has recorded the exchange
         return bool(sent) and all(sent)
 
     def misread(self, given: Sequence[Option]) -> str:
-        """An address that Apprise dropped, or took for another one."""
+        """An address that Apprise dropped or misread."""
         known = {*(address for _, address in self.targets), *self.cc, *self.bcc, *self.reply_to, self.from_addr[1]}
         taken = {str(address).lower() for address in known}
         for option in given:
@@ -175,7 +174,7 @@ class Mail(Carded):
         return _address(self.names.get(address), address)
 
     def _written(self) -> EmailMessage:
-        """The mail, but for whom it goes to."""
+        """The mail without its recipients."""
         assert self.card is not None
         mail = EmailMessage(policy=_POLICY)
         for name, value in {"X-Application": self.app_id, **self.headers}.items():
@@ -208,18 +207,18 @@ _LIKE = "one is like name@example.com, in ASCII (a domain in other letters has a
 
 
 def _people(value: str) -> list[str]:
-    """The entries of a list of addresses, without the names in quotes."""
+    """The entries of an address list, without quoted names."""
     return [each for each in re.split("[,;]", re.sub(r'"[^"]*"', "", value)) if each.strip()]
 
 
 def _addresses(entry: str) -> set[str]:
-    """The addresses of an entry, in small letters: those in angle brackets, else all words with an @."""
+    """The addresses of an entry, in lower case: those in angle brackets, else all words with an @."""
     found = re.findall("<([^<>]*)>", entry) or [word for word in entry.split() if "@" in word]
     return {each.strip().lower() for each in found}
 
 
 def _address(name: Any, address: Any) -> str:
-    """An address as a header has it; Apprise says False for a name that is not there."""
+    """An address for a header. Apprise passes False for a missing name."""
     return formataddr((str(name) if name else None, str(address)), charset="utf-8")
 
 

@@ -1,22 +1,31 @@
 """Mattermost: one message attachment with a coloured bar, fields, and the cover by its address.
 
-By an incoming webhook, or by a bot in one channel. Texts and fields of an attachment are Markdown and can call
-people, so foreign values are escaped and no `@` stands beside a word. Sources: developers.mattermost.com, "Use
-message attachments"; an attachment is kept in a post's properties, of which servers took 8000 characters once and
-take 800,000 today (`PostPropsMaxRunes`); the server's own error ids. A card must never set `username` or
-`channel`, which the channel's URL says; no more than one post is sent.
+By an incoming webhook, or by a bot in one channel. Texts and fields of an attachment are Markdown and can
+mention people, so foreign values are escaped and every `@` is separated from the word after it. Sources:
+developers.mattermost.com, "Use message attachments"; the size of a post's properties, which hold the
+attachment: 8000 characters on older servers, 800,000 today (`PostPropsMaxRunes`); the server's own error ids.
+The card sets neither `username` nor `channel`, which come from the channel's URL. An alert is always one post.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.notify.message import Field, Message, Row
+from daemon.notify.message import Field, Message
 from daemon.notify.message.escape import markdown
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import Exchange, Hold, Retry, Verdict, answer_of, by_key, refused, said
 from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
-from daemon.notify.services.cards import COLOURS, cut, in_markdown, json_characters, limited, picture, usable
+from daemon.notify.services.cards import (
+    COLOURS,
+    cut,
+    in_markdown,
+    json_characters,
+    limited,
+    paragraphs,
+    picture,
+    row_in_markdown,
+)
 
 SIZE = 7600
 """Characters of the attachment as JSON."""
@@ -32,28 +41,23 @@ def card(message: Message) -> Mapping[str, Any]:
 
 def _payload(message: Message, parts: Parts) -> dict[str, Any]:
     parts = limited(parts, most_link=SIZE // 2)
-    paragraphs = [
-        markdown(parts.headline),
-        "\n".join(in_markdown(link, parts) for link in parts.links),
-        "\n".join(_row(row, parts) for row in parts.rows),
-        "\n".join(markdown(note) for note in (*parts.notes, *parts.missing)),
-    ]
+    text = paragraphs(
+        [markdown(parts.headline)],
+        [in_markdown(link, parts) for link in parts.links],
+        [f"- {row_in_markdown(row, parts)}" for row in parts.rows],
+        [markdown(note) for note in (*parts.notes, *parts.missing)],
+    )
     attachment: dict[str, Any] = {
         "color": COLOURS[message.severity],
         "fallback": cut(parts.title, 200, escape=markdown) or message.event,
         "title": markdown(parts.title) or message.event,
-        "text": "\n\n".join(part for part in paragraphs if part),
+        "text": text,
         "fields": [_field(field) for field in parts.fields],
     }
     image = picture(message)
     if image is not None:
         attachment["image_url"] = image
     return {"attachments": [attachment]}
-
-
-def _row(row: Row, parts: Parts) -> str:
-    link = f" {in_markdown(row.link, parts)}" if row.link is not None and usable(row.link.url) else ""
-    return f"- {row.emoji} **{markdown(row.name or '?')}** {markdown(row.text)}{link}"
 
 
 def _field(field: Field) -> dict[str, Any]:
@@ -65,7 +69,7 @@ class Mattermost(Carded):
     """An incoming webhook, or a bot in one channel."""
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
-        """Post the card, or the text where there is none."""
+        """Post the card, or the text if there is none."""
         if self.card is None:
             return self.send_plain(*args, **kwargs)
         port = "" if self.port is None else f":{self.port}"
@@ -88,7 +92,7 @@ class Mattermost(Carded):
 
 
 _BY_KEY = by_key(
-    "id",  # of a post made by a bot
+    "id",  # of a bot's post
     word="ok",
     name="id",
     hold=frozenset(
@@ -107,7 +111,8 @@ _BY_KEY = by_key(
 
 
 def _rule(last: Exchange) -> Verdict | None:
-    """A channel that cannot be looked up is gone, or the server's database is: the status tells."""
+    """If the channel lookup fails, the status tells whether the channel is gone or the server's database is
+    down."""
     fault = (answer_of(last.body) or {}).get("id")
     if last.status == 500 and fault == _CHANNEL_LOOKUP:
         return Retry(reason=refused(last, said(last.body)), status=last.status)

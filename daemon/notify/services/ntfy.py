@@ -1,10 +1,9 @@
-"""ntfy: title, text, tag, where a click leads, up to three buttons, and the cover by its address.
+"""ntfy: title, text, tag, click target, up to three buttons, and the cover by its address.
 
-What the channel's URL says of these (click, actions, attach, tags) goes before what the card says. Sources:
-docs.ntfy.sh/publish (a message of 4096 bytes, longer ones become a file; 3 actions; ntfy.sh lets a visitor send 60
-messages at once, then one in 5 s) and the server's source (a JSON request of twice the message's limit; its error
-codes). Must never set a topic, a priority or what else the channel's URL says, and never send a text as a file:
-the card keeps below the size at which a server would make one of it.
+What the channel's URL says (click, actions, attach, tags, and also topic and priority) takes precedence over
+the card. Sources: docs.ntfy.sh/publish (a message of 4096 bytes, longer ones become a file; 3 actions; ntfy.sh
+lets a visitor send 60 messages at once, then one in 5 s) and the server's source (a JSON request of twice the
+message's limit; its error codes). The card stays below the size from which a server turns a text into a file.
 """
 
 from base64 import b64encode
@@ -16,17 +15,17 @@ from daemon.notify.message.escape import chat
 from daemon.notify.message.shrink import Parts, fitted
 from daemon.notify.services.answers import RATE_WAIT, by_key
 from daemon.notify.services.base import DAY, MINUTE, Carded, Limit, Picture, Service, Tested, Unit
-from daemon.notify.services.cards import cut, json_size, limited, picture, shown_url, usable, utf8
+from daemon.notify.services.cards import cut, json_size, limited, paragraphs, picture, shown_url, usable, utf8
 
 MESSAGE = 4096
 SIZE = 7900
-"""Bytes of the request: the server takes 8192, the topic included."""
+"""Bytes of the request: the server accepts 8192, including the topic."""
 TITLE = 250
 ACTIONS = 3
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """The body of a request to the server's root, but for the topic."""
+    """The body of a request to the server's root, without the topic."""
 
     def fits(payload: Mapping[str, Any]) -> bool:
         return utf8(payload["message"]) <= MESSAGE and json_size(payload) <= SIZE
@@ -52,19 +51,17 @@ def _payload(message: Message, parts: Parts) -> dict[str, Any]:
 
 
 def _text(parts: Parts, buttons: list[Link]) -> str:
-    paragraphs = [
+    return paragraphs(
         [chat(parts.headline)],
         [_row(row) for row in parts.rows],
         [chat(parts.pair(field.name, field.value)) for field in parts.fields],
         [_link(link, parts, button=link in buttons) for link in parts.links],
         [chat(note) for note in (*parts.notes, *parts.missing)],
-    ]
-    joined = ("\n".join(line for line in lines if line) for lines in paragraphs)
-    return "\n\n".join(part for part in joined if part)
+    )
 
 
 def _link(link: Link, parts: Parts, *, button: bool) -> str:
-    """What a button cannot say: how long its link works; or a whole link that is no button."""
+    """How long a button's link works, or a link that is not a button."""
     if button:
         return chat(parts.pair(link.name, link.note)) if link.note else ""
     note = chat(parts.aside(link.note))
@@ -80,7 +77,7 @@ class Ntfy(Carded):
     """One topic."""
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
-        """Post the card, or the text where there is none."""
+        """Post the card, or the text if there is none."""
         if self.card is None or not self.topics:
             return self.send_plain(*args, **kwargs)
         payload = {"topic": self.topics[0], **self.card}
@@ -95,7 +92,7 @@ class Ntfy(Carded):
         return self.post(self._base(), payload, headers=headers)
 
     def _own(self, name: str) -> Any:
-        """What the channel's URL says; Apprise keeps it under a private name."""
+        """A value from the channel's URL, which Apprise keeps in a private attribute."""
         return getattr(self, f"_NotifyNtfy__{name}")
 
     def _base(self) -> str:
@@ -116,7 +113,7 @@ class Ntfy(Carded):
         return {name: str(value) for name, value in found.items() if value}
 
     def authorization(self) -> str | None:
-        """The header of whoever has an account there; None: nobody in particular."""
+        """The Authorization header; None for an anonymous visitor."""
         if self.mode == "cloud":
             return None
         if self.auth == "token":
@@ -128,11 +125,11 @@ class Ntfy(Carded):
 
 
 _DAY_WAIT = 3600.0
-"""Seconds between two looks at whether a day's limit is over."""
+"""Seconds between two attempts while a day's limit is used up."""
 _RULE = by_key(
     "id",
-    rate={42901: RATE_WAIT, 42908: _DAY_WAIT},  # too fast; the day's messages are used up
-    hold=frozenset({40009, 40010}),  # no name of a topic
+    rate={42901: RATE_WAIT, 42908: _DAY_WAIT},  # too fast; the day's quota is used up
+    hold=frozenset({40009, 40010}),  # not a valid topic
 )
 _NORMAL = "default"
 """Apprise's name for the priority that needs no header."""
@@ -142,12 +139,12 @@ _PUBLIC = "ntfy.sh"
 
 
 def _visited(plugin: Any) -> str:
-    """The server: it counts a visitor, which all channels of this machine are."""
+    """The server: it counts visitors, and all channels of this machine are the same one."""
     return _PUBLIC if plugin.mode == "cloud" else str(plugin.host).lower()
 
 
 def _public(plugin: Any) -> str | None:
-    """The server that everybody may use: without an account it counts a day's messages too."""
+    """The public server, for an anonymous visitor: only then is there also a limit for each day."""
     return _PUBLIC if _visited(plugin) == _PUBLIC and plugin.authorization() is None else None
 
 

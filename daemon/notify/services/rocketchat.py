@@ -1,10 +1,11 @@
-"""Rocket.Chat: one attachment with a coloured bar, fields, and the cover by its address, by a webhook or a login.
+"""Rocket.Chat: one attachment with a coloured bar, fields, and the cover by its address; by webhook or login.
 
-Texts of an attachment are Markdown without a sure escape and can call people, so foreign values get look-alikes
-and no `@` stands beside a word. Sources: docs.rocket.chat, "Incoming webhook" and "Post message" (`attachments`:
-`color`, `title`, `text`, `fields`, `image_url`); the server's `Message_MaxAllowedSize`, 5000 characters where no
-administrator says otherwise; its `processWebhookMessage` for the words of refusals, which stand in the body, where
-Apprise does not look. A card must never set `channel` or `alias`, which the channel's URL says.
+Texts of an attachment are Markdown without reliable escapes and can mention people, so foreign values get
+look-alikes and every `@` is separated from the word after it. Sources: docs.rocket.chat, "Incoming webhook" and
+"Post message" (`attachments`: `color`, `title`, `text`, `fields`, `image_url`); the server's
+`Message_MaxAllowedSize`, 5000 characters unless an administrator changed it; its `processWebhookMessage` for
+the words of refusals, which are in the body, where Apprise does not look. The card sets neither `channel` nor
+`alias`: both come from the channel's URL.
 """
 
 import re
@@ -18,17 +19,17 @@ from daemon.notify.services.answers import Exchange, Verdict, answer_of, by_flag
 from daemon.notify.services.base import Carded, Given, Markup, Picture, Service, Tested, written
 from daemon.notify.services.cards import (
     COLOURS,
-    filled,
     json_characters,
     limited,
     link_line,
+    paragraphs,
     picture,
     remarks,
     row_line,
 )
 
 SIZE = 4900
-"""Characters of the attachment as JSON: below the message's own limit, whatever of it the server counts."""
+"""Characters of the attachment as JSON: below the limit of a message, however much of it the server counts."""
 _SHORT = 40
 
 
@@ -41,16 +42,16 @@ def card(message: Message) -> Mapping[str, Any]:
 
 def _payload(message: Message, parts: Parts) -> dict[str, Any]:
     parts = limited(parts, most_link=SIZE // 3)
-    paragraphs = [
-        look_alike(parts.headline),
-        filled([link_line(link, parts) for link in parts.links], "\n"),
-        filled([row_line(row, parts) for row in parts.rows], "\n"),
-        filled(remarks(parts), "\n"),
-    ]
+    text = paragraphs(
+        [look_alike(parts.headline)],
+        [link_line(link, parts) for link in parts.links],
+        [row_line(row, parts) for row in parts.rows],
+        remarks(parts),
+    )
     attachment: dict[str, Any] = {
         "color": COLOURS[message.severity],
         "title": look_alike(parts.title) or message.event,
-        "text": filled(paragraphs, "\n\n"),
+        "text": text,
         "fields": [_field(field) for field in parts.fields],
     }
     image = picture(message, most=SIZE // 4)
@@ -68,7 +69,7 @@ class RocketChat(Carded):
     """A webhook, or a user in one room: both take the same message."""
 
     def _payload(self, *args: Any, **kwargs: Any) -> Any:
-        """The card in place of Apprise's text, which calls this for each message."""
+        """The card instead of Apprise's text. Apprise calls this for each message."""
         theirs: Any = super()
         payload = theirs._payload(*args, **kwargs)
         if self.card is not None:
@@ -89,7 +90,7 @@ _BY_FLAG = by_flag(
 
 
 def _rule(last: Exchange) -> Verdict | None:
-    """A login and a logout are answered with another word than a message."""
+    """Logins and logouts are answered with another word than messages."""
     done = is_success(last.status) and (answer_of(last.body) or {}).get("status") == "success"
     return sent(last) if done else _BY_FLAG(last)
 

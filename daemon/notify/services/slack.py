@@ -1,12 +1,12 @@
-"""Slack: an attachment with a coloured bar, whose blocks hold the alert, and the cover as an image block.
+"""Slack: an attachment with a coloured bar whose blocks hold the alert, and the cover as an image block.
 
-Texts stand in `rich_text` and `plain_text` objects, which Slack shows as they are: no mrkdwn, no mentions. Links
-stand in the text and are no buttons: after a click on one, Slack warns that the app does not answer
-(slackapi/node-slack-sdk#869). Beside blocks an attachment takes its colour and its fallback only. The name, the
-channel and the thread are what the channel's URL says; workflows and templates of Apprise's take a text, as they
-always do. Sources: docs.slack.dev, "Blocks" (50 blocks; header 150, alt text 2000, URLs 3000 characters; 10
-elements in a context), "Incoming webhooks: errors", "Rate limits" (one message a second for each channel). Must
-never write `mrkdwn`, and never send a second message.
+Texts are `rich_text` and `plain_text` objects, never `mrkdwn`, so Slack shows them literally, without mentions.
+Links are in the text instead of buttons: after a click on a button Slack warns that the app does not answer
+(slackapi/node-slack-sdk#869). An attachment with blocks takes only its colour and its fallback in addition. The
+name, the channel and the thread come from the channel's URL; Apprise's workflows and templates take a text, as
+usual. Sources: docs.slack.dev, "Blocks" (50 blocks; header 150, alt text 2000, URLs 3000 characters; 10
+elements in a context), "Incoming webhooks: errors", "Rate limits" (one message a second for each channel). An
+alert is always one message.
 """
 
 import re
@@ -32,8 +32,8 @@ from daemon.notify.services.base import (
 from daemon.notify.services.cards import COLOURS, cut, json_size, limited, picture, shown_url, usable
 
 SIZE = 12000
-"""Bytes of the whole: Slack refuses blocks that are too long together and names no number; people saw it happen
-from about 13,200 characters of JSON on (slackapi/bolt-js#2509)."""
+"""Bytes of the entire payload. Slack refuses blocks that are too long together but documents no number; users
+saw it from about 13,200 characters of JSON (slackapi/bolt-js#2509)."""
 MOST_BLOCKS = 50
 MOST_ROWS = 60
 TITLE_LIMIT = 150
@@ -44,7 +44,7 @@ _Block = dict[str, Any]
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """The body of `chat.postMessage` or of an incoming webhook, but for the channel and the name."""
+    """The body of `chat.postMessage` or of an incoming webhook, without the channel and the name."""
     return fitted(message, lambda parts: _payload(message, parts), lambda payload: json_size(payload) <= SIZE)
 
 
@@ -68,14 +68,14 @@ def _payload(message: Message, parts: Parts) -> dict[str, Any]:
 
 
 def _run(text: str, *, bold: bool = False, code: bool = False, raw: bool = False) -> _Block:
-    """A piece of text, shown as it is."""
+    """A piece of text, shown literally."""
     run: _Block = {"type": "text", "text": text if raw else no_tags(text)}
     style = {name: True for name, wanted in (("bold", bold), ("code", code)) if wanted}
     return {**run, "style": style} if style else run
 
 
 def _lines(lines: Iterable[list[_Block]]) -> list[_Block]:
-    """Lines of pieces, one after the other."""
+    """Join lines of pieces with line breaks."""
     joined: list[_Block] = []
     for line in lines:
         joined += [_run("\n"), *line] if joined else line
@@ -83,10 +83,10 @@ def _lines(lines: Iterable[list[_Block]]) -> list[_Block]:
 
 
 def _text(pieces: list[_Block]) -> list[_Block]:
-    """The block of a paragraph; none of nothing. Slack refuses a piece without text."""
-    told = [piece for piece in pieces if piece["text"]]
-    section = {"type": "rich_text_section", "elements": told}
-    return [{"type": "rich_text", "elements": [section]}] if told else []
+    """The block of a paragraph, if it has text: Slack refuses an empty piece."""
+    visible = [piece for piece in pieces if piece["text"]]
+    section = {"type": "rich_text_section", "elements": visible}
+    return [{"type": "rich_text", "elements": [section]}] if visible else []
 
 
 def _field(field: Field, parts: Parts) -> list[_Block]:
@@ -142,7 +142,7 @@ _RULE = by_flag(
     "ok",
     word="ok",
     rate=frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"}),
-    # What is named so is about a token, a workspace, a channel, a thread or a policy, in names not known here too.
+    # Such names are about a token, workspace, channel, thread or policy; patterns also match names added later.
     hold=re.compile(
         r"_auth|_token|token_|not_authed|_scope|permission|access|login_required|two_factor"
         r"|prohibited|restricted|denied|disabled|deprecated|migrating|inactive|archived|locked"
@@ -162,7 +162,7 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
 
 
 def _room(plugin: Any) -> str:
-    """Slack counts each channel by itself, whoever writes to it."""
+    """Slack counts each channel separately, whoever writes to it."""
     return f"{sender(plugin)} {plugin.channels}"
 
 

@@ -1,14 +1,15 @@
-"""Microsoft Teams, by a workflow: an adaptive card with a coloured title, buttons, and the cover by its address.
+"""Microsoft Teams, through a workflow: an adaptive card with a coloured title, buttons, and the cover by its
+address.
 
-Only what Teams is known to render for everybody: TextBlock, FactSet, Image, Action.OpenUrl. (Rich text is not
-documented there; connectors refused it, and links in it did not open on all clients: AdaptiveCards#8804, #9100.) A
-workflow answers 202 before anything is shown, so what is too large or refused later is lost unseen: the limits are
-kept here. Texts are read as Markdown without escapes, so a name's signs become look-alikes; no `entities` are
-given, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken all the same. Limits: learn.microsoft.com,
-"Create and send messages" (28 KB for the message) and "Designing Adaptive Cards" (6 buttons; pictures of 1 MB and
-1024 by 1024 pixels).
+Uses only what Teams is known to render for everyone: TextBlock, FactSet, Image, Action.OpenUrl. (Rich text is
+not documented there; connectors refused it, and its links did not open on all clients: AdaptiveCards#8804,
+#9100.) A workflow answers 202 before anything is shown, so a card that is refused later is lost silently: the
+limits are enforced here. Texts are read as Markdown without escapes, so markup characters in names become
+look-alikes. No `entities` are sent, so nothing is a mention; `<`, `{{`, `${` and `@{` are broken up anyway.
+Limits: learn.microsoft.com, "Create and send messages" (28 KB for the message) and "Designing Adaptive Cards"
+(6 buttons; pictures of 1 MB and 1024 by 1024 pixels).
 
-A template of Apprise's that the channel's URL names takes the text, as it always does.
+An Apprise template named in the channel's URL takes the text, as usual.
 """
 
 import json
@@ -35,11 +36,12 @@ from daemon.notify.services.base import (
 from daemon.notify.services.cards import anchor, cut, limited, picture, shown_url, usable
 
 SIZE = 26_000
-"""Bytes of the card as a JSON string within JSON: so Teams keeps it, and takes 28,672 with all else."""
+"""Bytes of the card as a JSON string within JSON, the form in which Teams stores it; Teams accepts 28,672 for
+everything."""
 PICTURE_SIZE = 1_000_000
-"""Bytes of a picture; a larger one, or one of another kind, is not shown."""
+"""Bytes of a picture; a larger one, or one of another type, is not shown."""
 PICTURE_SIDE = 1024
-"""Pixels of its width, and of its height."""
+"""Maximum width and height in pixels."""
 BUTTONS = 6
 URL_LIMIT = 4000
 _KINDS = frozenset({"image/png", "image/jpeg", "image/gif"})
@@ -50,7 +52,7 @@ _Element = dict[str, Any]
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """The body of the request that starts the workflow."""
+    """The body of the request that triggers the workflow."""
     return fitted(message, lambda parts: _payload(message, parts), _fits)
 
 
@@ -59,7 +61,7 @@ def _fits(payload: Mapping[str, Any]) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Foreign text: no tag, no link, no markup, no function of the card's or the workflow's."""
+    """Foreign text without tags, links, markup, or functions of the card or the workflow."""
     return _FUNCTIONS.sub(ZERO_WIDTH_SPACE, look_alike(text))
 
 
@@ -107,7 +109,7 @@ def _body(message: Message, parts: Parts, title: str, buttons: list[Link]) -> li
 
 
 def _picture(message: Message) -> str | None:
-    """The address of the cover, where Teams shows one of its kind and size."""
+    """The cover's address, if Teams shows its type and size."""
     cover = message.cover
     if cover is None or cover.content_type not in _KINDS or len(cover.data) >= PICTURE_SIZE:
         return None
@@ -129,11 +131,11 @@ def _row(row: Row) -> str:
 
 
 def _link(link: Link, parts: Parts) -> str:
-    """How long a button's link works, or a link that can be no button."""
+    """How long a button's link works, or a link that cannot be a button."""
     if usable(link.url, most=URL_LIMIT):
         return _plain(parts.pair(link.name, link.note) if link.note else link.name)
-    told = _plain(f"{link.name}{parts.aside(link.note)}{parts.words.colon}")
-    return f"{told}{quoted(shown_url(link.url), besides='[]*~')}"
+    label = _plain(f"{link.name}{parts.aside(link.note)}{parts.words.colon}")
+    return f"{label}{quoted(shown_url(link.url), besides='[]*~')}"
 
 
 class Teams(Carded):
@@ -157,15 +159,15 @@ _HOLD = re.compile(r"NotFound$|NotEnabled$|Disabled|Suspended|Authori[sz]|Authen
 
 
 def _rule(last: Exchange) -> Verdict | None:
-    """A workflow takes a message with 202 and no body; a page with 200 is somebody else's. What its trigger
-    refuses for good it says with 400 and a name."""
+    """A workflow accepts a message with 202 and no body; a page with 200 comes from something else. Its trigger
+    reports permanent refusals with 400 and a code."""
     fault = (answer_of(last.body) or {}).get("error")
     if is_success(last.status):
-        strange = fault is not None or last.body.lstrip()[:1] == b"<" or not last.whole
-        return unreadable(last) if strange else sent(last)
+        unexpected = fault is not None or last.body.lstrip()[:1] == b"<" or not last.whole
+        return unreadable(last) if unexpected else sent(last)
     name = fault.get("code") if isinstance(fault, dict) else None
     if isinstance(name, str) and (name in _HOLDS or _HOLD.search(name)):
-        return Hold(reason=f"HTTP {last.status}: the workflow takes no messages ({name})", status=last.status)
+        return Hold(reason=f"HTTP {last.status}: the workflow refuses messages ({name})", status=last.status)
     return None
 
 
@@ -185,12 +187,12 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
 
 
 _OWN = ("sig", "api-version", "sp", "sv")
-"""What Teams' address says; `sp` and `sv` are the same in all of them."""
+"""Query options of a Teams address; `sp` and `sv` are the same in all of them."""
 
 
 def _repaired(url: str) -> str:
-    """A Teams URL in the plugin's form that lacks what the services' hosts of today need: without `pa=yes` it goes
-    to a path that ended in 2025."""
+    """Add to a Teams URL in the plugin's form what the current hosts need: without `pa=yes` it uses a path that
+    was retired in 2025."""
     if not re.match(r"[a-z]+://[^/?]*\.api\.powerplatform\.com(?::\d+)?(?:[/?]|$)", url, re.IGNORECASE):
         return url
     given = {option.key for option in options(url)}
@@ -202,7 +204,7 @@ def _repaired(url: str) -> str:
 _CONNECTOR = re.compile(
     r"https://(?:(?:[a-z0-9-]+\.)?webhook\.office\.com|outlook\.office(?:365)?\.com/webhook)", re.IGNORECASE
 )
-_ENDED = "is a connector of Teams, which are retired; make a workflow and paste its address (docs/channels.md)"
+_ENDED = "is a Teams connector, and these are retired; create a workflow and paste its address (docs/channels.md)"
 
 SERVICE = Service(
     examples={
@@ -221,7 +223,7 @@ SERVICE = Service(
     card=card,
     picture=Picture.URL,
     shows="coloured title, cover (at most 1024 by 1024), fields, buttons",
-    limits=(Limit(60, MINUTE),),  # 300 calls in 5 minutes for a connection of the Teams connector
+    limits=(Limit(60, MINUTE),),  # the Teams connector allows 300 calls in 5 minutes for each connection
     rule=_rule,
     tested=Tested.CONFORMANCE,
 )

@@ -1,12 +1,12 @@
-"""Telegram: a photo with a caption where the picture is there and all fits, else a text; one message in any case.
+"""Telegram: a photo with a caption if there is a picture and everything fits, else a text; always a single
+message.
 
 Sources: core.telegram.org/bots/api, sendPhoto (caption of 1024 characters, photo of 10 MB, its sides 10,000
-together and at most 20 to 1) and sendMessage (4096), both counted after the HTML is read, in UTF-16 units, and
-"Making requests"; core.telegram.org/bots/faq (20 messages a minute in a group, one a second in any chat, 30 a
-second in all). Beyond 100 links and bold pieces Telegram shows plain text, so a message has no more rows than that
-allows. Must never use a tag that Telegram does not know, since it refuses the whole message, and never follow a
-photo with a text of its own: where Telegram refuses the photo (its format, its size), the channel sends the
-message again without it.
+together and at most 20 to 1) and sendMessage (4096), both counted after the HTML is parsed, in UTF-16 units,
+and "Making requests"; core.telegram.org/bots/faq (20 messages a minute in a group, one a second in any chat, 30
+a second in all). Beyond 100 links and bold pieces Telegram shows plain text, so the number of rows is limited.
+Telegram refuses the entire message for an unknown tag. A photo is never followed by a separate text: if
+Telegram refuses the photo (its format, its size), the channel sends the message again without it.
 """
 
 import html
@@ -32,31 +32,31 @@ from daemon.notify.services.base import (
     sender,
     written,
 )
-from daemon.notify.services.cards import limited, shown_url, usable, utf16
+from daemon.notify.services.cards import limited, paragraphs, shown_url, usable, utf16
 
 CAPTION, TEXT = 1024, 4096
 URL_LIMIT = 2048
 MOST_ROWS = 40
 _SIDES, _RATIO = 10_000, 20
 _TAG = re.compile(r"<[^>]*>")
-_PRESSED = re.compile(r"(?<=(?<!\w)[/#$])(?=\w)")
+_TAPPABLE = re.compile(r"(?<=(?<!\w)[/#$])(?=\w)")
 
 
 def _foreign(text: str) -> str:
-    """Foreign text in HTML: neither a link nor a mention, nor a command or a tag to press (`/start`, `#film`)."""
-    return html_chat(_PRESSED.sub(ZERO_WIDTH_SPACE, text))
+    """Foreign text in HTML without links, mentions, commands or hashtags (`/start`, `#film`)."""
+    return html_chat(_TAPPABLE.sub(ZERO_WIDTH_SPACE, text))
 
 
 def card(message: Message) -> Mapping[str, Any]:
-    """`text` for sendMessage and, where all of it fits under a picture, `caption` for sendPhoto; both HTML."""
+    """`text` for sendMessage and, if everything fits under a picture, `caption` for sendPhoto; both HTML."""
     text = fitted(message, _html, lambda text: shown_length(text) <= TEXT)
-    whole = _html(parts_of(message)) if message.cover is not None and _is_photo(message.cover) else ""
-    caption = {"caption": whole} if 0 < shown_length(whole) <= CAPTION else {}
+    full = _html(parts_of(message)) if message.cover is not None and _is_photo(message.cover) else ""
+    caption = {"caption": full} if 0 < shown_length(full) <= CAPTION else {}
     return {"text": text, "parse_mode": "HTML", **caption}
 
 
 def _is_photo(cover: Cover) -> bool:
-    """Whether Telegram takes a picture of this shape."""
+    """Whether Telegram accepts the picture's dimensions."""
     short, long = sorted(picture_size(cover.data) or (1, 1))
     return short + long <= _SIDES and long <= _RATIO * short
 
@@ -73,15 +73,13 @@ def shown_length(text: str) -> int:
 def _html(parts: Parts) -> str:
     parts = limited(parts, most_rows=MOST_ROWS, most_link=URL_LIMIT)
     colon = parts.words.colon
-    paragraphs = [
+    return paragraphs(
         [f"<b>{_foreign(parts.title)}</b>", _foreign(parts.headline)],
         [_link(link, parts) for link in parts.links],
         [_row(row, parts) for row in parts.rows],
         [_field(field, colon) for field in parts.fields],
         [f"<i>{_foreign(note)}</i>" for note in (*parts.notes, *parts.missing)],
-    ]
-    joined = ("\n".join(line for line in lines if line) for lines in paragraphs)
-    return "\n\n".join(part for part in joined if part)
+    )
 
 
 def _field(field: Field, colon: str) -> str:
@@ -105,7 +103,7 @@ class Telegram(Carded):
     """A bot in one chat."""
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
-        """Post the card, or the text where there is none."""
+        """Post the card, or the text if there is none."""
         if self.card is None or self.template:
             return self.send_plain(*args, **kwargs)
         if not self.targets and self.detect_owner:
@@ -139,7 +137,7 @@ class Telegram(Carded):
 
 _RULE = by_flag(
     "ok",
-    # Capitals are the names of its inner faults; those about a photo are the message's.
+    # Words in capitals name its internal faults. Faults about a photo concern the message.
     hold=re.compile(
         r"\b(?:CHAT|CHANNEL|TOPIC|PEER|USER|BOT|INPUT_USER)_[A-Z_]+"
         r"|(?i:chat not found|chat_id is empty|upgraded|migrated|kicked|blocked|deactivated|not a member|rights"
@@ -159,7 +157,7 @@ def _pasted(host: str, path: str, given: Given) -> str | None:
 
 
 def _chat(plugin: Any) -> str:
-    """What is counted for a bot in one chat."""
+    """A bot in one chat, as Telegram counts it."""
     return f"{sender(plugin)} {[str(chat) for chat, _ in plugin.targets]}"
 
 

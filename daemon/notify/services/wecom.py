@@ -1,13 +1,13 @@
-"""WeCom: group bots. The key is all: these bots have no signature.
+"""WeCom group bots. They need only a key and have no signature.
 
     wecombot://KEY
 
-The card is a `template_card` of the sort `news_notice` where there is a cover to show and a link to lead to;
-`markdown_v2`, which shows any picture but no colours, where that cannot hold all; `markdown` with a coloured title
-where there is no cover. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown: at
-most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by its address, at most 6
-fields, 3 links to jump to, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
-codes". Must never log.
+The card is a `template_card` of type `news_notice` if there is a cover to show and a link to open;
+`markdown_v2`, which shows any picture but no colours, if that cannot hold everything; `markdown` with a
+coloured title if there is no cover. Sources: developer.work.weixin.qq.com, "Group bot configuration" (markdown:
+at most 4096 bytes of UTF-8, colours info, comment and warning; news_notice: card_image by address, at most 6
+fields, 3 jump links, 4 blocks of text, a card_action; 20 messages a minute for each bot) and "Global error
+codes". Logs nothing.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from daemon.notify.message.escape import chat, is_link, look_alike, no_tags, quo
 from daemon.notify.message.shrink import Parts, fitted, parts_of
 from daemon.notify.services.answers import RATE_WAIT, by_code
 from daemon.notify.services.base import MINUTE, Given, Limit, Own, Picture, Service, Tested, Unit, base_of, written
-from daemon.notify.services.cards import field_line, filled, link_line, picture, remarks, row_line, utf8
+from daemon.notify.services.cards import field_line, link_line, paragraphs, picture, remarks, row_line, utf8
 
 LIMIT = 4096
-"""Bytes of UTF-8 of the content of both sorts of Markdown."""
+"""Bytes of UTF-8 in the content of both kinds of Markdown."""
 _MOST_FIELDS, _MOST_LINKS, _MOST_BLOCKS = 6, 3, 4
 _BLOCK_LIMIT = 112
-"""Characters of a block of text that clients show whole."""
+"""Characters of a block of text that clients show in full."""
 _URL_LIMIT = 1024
 _NARROWEST, _WIDEST = 1.3, 2.25
-"""Width to height of a picture that the card shows whole."""
+"""Ratio of width to height that the card shows uncropped."""
 _COLOURS = {
     Severity.GOOD: "info",
     Severity.BAD: "warning",
@@ -36,7 +36,7 @@ _COLOURS = {
     Severity.INFO: "comment",
 }
 _SOURCE_COLOURS = {Severity.GOOD: 3, Severity.BAD: 2, Severity.WARNING: 2, Severity.INFO: 0}
-"""Of a template card's first line: 0 grey, 2 red, 3 green."""
+"""Colour of a template card's first line: 0 grey, 2 red, 3 green."""
 
 
 def card(message: Message) -> Mapping[str, Any]:
@@ -55,46 +55,46 @@ def card(message: Message) -> Mapping[str, Any]:
 
 
 def _markdown(parts: Parts, colour: str) -> dict[str, Any]:
-    paragraphs = [
-        f'### <font color="{colour}">{look_alike(parts.title)}</font>\n{look_alike(parts.headline)}'.rstrip(),
-        filled([row_line(row, parts) for row in parts.rows], "\n"),
-        filled([link_line(link, parts) for link in parts.links], "\n"),
-        filled([f"> {field_line(field, parts)}" for field in parts.fields], "\n"),
-        filled([f'<font color="comment">{line}</font>' for line in remarks(parts)], "\n"),
-    ]
-    return {"msgtype": "markdown", "markdown": {"content": filled(paragraphs, "\n\n")}}
+    content = paragraphs(
+        [f'### <font color="{colour}">{look_alike(parts.title)}</font>', look_alike(parts.headline)],
+        [row_line(row, parts) for row in parts.rows],
+        [link_line(link, parts) for link in parts.links],
+        [f"> {field_line(field, parts)}" for field in parts.fields],
+        [f'<font color="comment">{line}</font>' for line in remarks(parts)],
+    )
+    return {"msgtype": "markdown", "markdown": {"content": content}}
 
 
 def _ratio(message: Message) -> float:
-    """Width to height of the cover, where its first bytes say so."""
+    """Width to height of the cover; 16:9 if its header does not say."""
     width, height = (message.cover and picture_size(message.cover.data)) or (16, 9)
     return round(width / max(1, height), 2)
 
 
 def _with_picture(parts: Parts, cover: str) -> dict[str, Any]:
-    paragraphs = [
-        f"### {look_alike(parts.title)}\n{look_alike(parts.headline)}".rstrip(),
-        f"![]({quoted(cover, besides='()')})",
-        filled([row_line(row, parts) for row in parts.rows], "\n"),
-        filled([link_line(link, parts) for link in parts.links], "\n"),
-        filled([f"> {field_line(field, parts)}" for field in parts.fields], "\n"),
-        filled(remarks(parts), "\n"),
-    ]
-    return {"msgtype": "markdown_v2", "markdown_v2": {"content": filled(paragraphs, "\n\n")}}
+    content = paragraphs(
+        [f"### {look_alike(parts.title)}", look_alike(parts.headline)],
+        [f"![]({quoted(cover, besides='()')})"],
+        [row_line(row, parts) for row in parts.rows],
+        [link_line(link, parts) for link in parts.links],
+        [f"> {field_line(field, parts)}" for field in parts.fields],
+        remarks(parts),
+    )
+    return {"msgtype": "markdown_v2", "markdown_v2": {"content": content}}
 
 
 def _template(parts: Parts, severity: Severity, image: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The card with the cover; None where it would leave something out."""
+    """The card with the cover; None if it would leave something out."""
     links = [link for link in parts.links if is_link(link.url) and len(link.url) <= _URL_LIMIT]
     notes = [*(parts.pair(link.name, link.note) for link in links if link.note), *parts.notes]
-    whole = (
+    fits = (
         links
         and len(links) == len(parts.links) <= _MOST_LINKS
         and not parts.rows
         and len(notes) <= _MOST_BLOCKS
         and all(len(text) <= _BLOCK_LIMIT for text in (parts.headline, *notes))
     )
-    return _news(parts, links, notes, severity, image) if whole else None
+    return _news(parts, links, notes, severity, image) if fits else None
 
 
 def _news(
@@ -107,7 +107,7 @@ def _news(
         "main_title": {"title": chat(parts.title)},
         "card_image": image,
         "quote_area": {"type": 0, "quote_text": chat(parts.headline)},
-        "vertical_content_list": [{"title": "ℹ️", "desc": chat(note)} for note in notes],  # noqa: RUF001 - a sign
+        "vertical_content_list": [{"title": "ℹ️", "desc": chat(note)} for note in notes],  # noqa: RUF001 - a symbol
         "horizontal_content_list": values,
         "jump_list": [{"type": 1, "title": chat(link.name), "url": link.url} for link in links],
         "card_action": {"type": 1, "url": links[0].url},
@@ -128,19 +128,18 @@ class WeComBot(Own):
         self.key = self.part(key, r"[A-Za-z0-9_-]+")
 
     def send(self, body: str, title: str = "", notify_type: object = None, **_kwargs: Any) -> bool:
-        """Post the card, else the text."""
+        """Post the card, or the text if there is none."""
         text = f"{title}\n{body}" if title else body
         payload = self.card or {"msgtype": "text", "text": {"content": text}}
         return self.post(self.address, payload, params={"key": self.key})
 
     @property
     def url_identifier(self) -> tuple[str, ...]:
-        """The robot."""
         return (self.address, self.key)
 
     @classmethod
     def read(cls, parsed: Mapping[str, Any]) -> dict[str, Any]:
-        """The key, and where the service lives."""
+        """The key, and the service's base address."""
         options = parsed["qsd"]
         return {"key": options.get("key") or unquote(parsed["host"]), "base": base_of(_HOST, options)}
 
@@ -148,7 +147,7 @@ class WeComBot(Own):
 _RULE = by_code(
     ("errcode",),
     rate={45009: RATE_WAIT, 45033: RATE_WAIT},
-    hold=frozenset({93000, 93004, 93008, 60020}),  # key, robot off, robot not in the group, address not allowed
+    hold=frozenset({93000, 93004, 93008, 60020}),  # key, bot disabled, bot not in the group, IP not allowed
     busy=frozenset({-1, 6000}),
 )
 

@@ -1,9 +1,8 @@
-"""An operator's own words for a channel's messages: Jinja2 templates from the operator's files, in a sandbox.
+"""Operator-defined messages: Jinja2 templates from the operator's files, run in a sandbox.
 
-Owns which template tells of which event, what it gets of a message (plain values, never an object of ours), and
-what becomes of its result. Every text that a template gets is escaped for the channel before it gets in, so
-that no name can mark up, link or call anybody. A template that fails never costs a message: the built-in one
-goes out. Must never send.
+Owns the choice of the template for an event, the values it gets (plain values, never our objects), and the use
+of its result. Every text is escaped for the channel before a template gets it, so that no name can format, link
+or mention. If a template fails, the built-in message is sent instead.
 """
 
 import html
@@ -18,29 +17,28 @@ from daemon.logs import LogEvent, logger
 from daemon.notify.message import Link, Message
 from daemon.notify.message.escape import as_is, clean, is_link, printable, quoted
 from daemon.notify.message.facts import FACTS, NOTHING
+from daemon.notify.message.shrink import TEXT_LIMIT
 from daemon.notify.services.base import Markup, Service
-from daemon.notify.services.cards import CONSTANT_TITLE, Rendered
+from daemon.notify.services.cards import CONSTANT_TITLE, JOINT, Rendered
 from daemon.notify.templates.effort import OutOfBounds
 from daemon.notify.templates.sandbox import Program, Sandbox, Wrong
 
 NAMES: Mapping[str, str] = {
-    "title": "the first line of the built-in message, without the emoji",
+    "title": "first line of the built-in message, without the emoji",
     "headline": "its sentence",
-    "emoji": "its sign, such as ✅",
+    "emoji": "its emoji, such as ✅",
     "event": "`succeeded`, `failed`, … or `digest`",
     "severity": "`good`, `bad`, `warning` or `info`",
-    "name": "what people call the job, the batch, the project or the channel that it is about",
+    "name": "display name of the job, batch, project or channel that it is about",
     "fields": "list of the named values: `name`, `value`",
-    "f": "all that a `json://` channel gets, by the names of the table in [channels.md](channels.md): `f.batch`",
+    "f": "everything a `json://` channel gets, by the keys of the table in [channels.md](channels.md): `f.batch`",
     "links": "list of links: `name`, `url`, `note` (until when it works)",
-    "notes": "list of sentences about lateness, repeats and other channels; without it they come last",
+    "notes": "list of sentences about lateness, repeats and other channels; if unused, they are added at the end",
     "rows": "the alerts of a digest, or the failures of a batch: `emoji`, `name`, `text`, `link` (or none)",
     "language": "`en` or `zh`",
 }
-"""The names that a template may use."""
+"""The names available in a template."""
 
-_TEXT_LIMIT = 1000
-"""Characters of any one text."""
 _LIST_LIMIT = 200
 _DEPTH = 6
 _ADDRESSES = frozenset({"own_url", "cover_url", "preview_url", "download_url"})
@@ -48,7 +46,7 @@ Escape = Callable[[str], str]
 
 
 def values(message: Message, service: Service, *, raw: bool = False) -> dict[str, Json]:
-    """The context of a template; with `raw` for a text that no markup is read in."""
+    """The context of a template; unescaped with `raw`, for text in which no markup is read."""
     escape = as_is if raw else service.escape
     facts = {key: _fact(key, value, service, escape) for key, value in {**NOTHING, **message.facts}.items()}
     return {
@@ -86,7 +84,7 @@ def _name(message: Message) -> str:
 
 
 def _value(text: str, escape: Escape) -> str:
-    return escape(clean(text, limit=_TEXT_LIMIT))
+    return escape(clean(text, limit=TEXT_LIMIT))
 
 
 def _link(link: Link, service: Service, escape: Escape) -> dict[str, Json]:
@@ -98,7 +96,7 @@ def _link(link: Link, service: Service, escape: Escape) -> dict[str, Json]:
 
 
 def _fact(key: str, value: Json, service: Service, escape: Escape, depth: int = 0) -> Json:
-    """A fact with every text in it escaped; what stands under the name of an address stays one."""
+    """A fact with every text in it escaped; links stay links."""
     if isinstance(value, str):
         return _address(value, service, escape) if key in _ADDRESSES else _value(value, escape)
     if value is None or isinstance(value, bool | int | float):
@@ -108,19 +106,15 @@ def _fact(key: str, value: Json, service: Service, escape: Escape, depth: int = 
     if isinstance(value, Mapping):
         kept = list(value.items())[:_LIST_LIMIT]
         return {_key(name, escape): _fact(name, each, service, escape, depth + 1) for name, each in kept}
-    return [_fact(key, each, service, escape, depth + 1) for each in _listed(value)]
+    return [_fact(key, each, service, escape, depth + 1) for each in list(value)[:_LIST_LIMIT]]
 
 
 def _key(name: str, escape: Escape) -> str:
     return name if name.isidentifier() else _value(name, escape)
 
 
-def _listed(value: Sequence[Json]) -> Sequence[Json]:
-    return list(value)[:_LIST_LIMIT]
-
-
 def _address(url: str, service: Service, escape: Escape) -> str:
-    """A link that opens in the channel's markup; what is none is a text like any other."""
+    """A link that opens in the channel's markup; anything else is escaped as text."""
     if not is_link(url):
         return escape(printable(url))
     if service.markup is Markup.HTML and escape is not as_is:
@@ -131,17 +125,15 @@ def _address(url: str, service: Service, escape: Escape) -> str:
 log = logger(__name__)
 
 ANY = "*"
-"""The name of the template for every event that has none of its own."""
+"""Key of the template for every event without its own."""
 DIGEST = "digest"
 _SOURCE_LIMIT = 65536
-"""Bytes of a template's file."""
-_JOINT = 16
-"""Room for what a plugin puts between title and body."""
+"""Maximum bytes of a template file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateFault:
-    """Why a template could not be used for a message: one sentence, with the file."""
+    """Why a template could not be used for a message: one sentence that names the file."""
 
     reason: str
 
@@ -152,21 +144,21 @@ class _Loaded:
     source: str
     program: Program
     tells_notes: bool
-    """Whether it says by itself where notes about lateness and repeats go."""
+    """Whether the template places the notes about lateness and repeats itself."""
 
 
 class Templates:
-    """The templates of one channel, by event. Made by `load`; used by any thread."""
+    """The templates of one channel, by event. Created by `load`; thread-safe."""
 
     def __init__(self, loaded: Mapping[str, _Loaded]) -> None:
         self._loaded = dict(loaded)
 
     @classmethod
     def load(cls, files: Mapping[str, Path]) -> "Templates":
-        """The templates of these files: by event's name, `digest`, or `*` for every event without one of its own.
+        """Load the templates from these files: by event name, `digest`, or `*` for every event without its own.
 
-        Raises ConfigFault, which names the file, the line, the fault and the mend: a file that cannot be read,
-        wrong syntax, a name or a filter that does not exist.
+        Raises ConfigFault with file, line, fault and remedy if a file cannot be read, its syntax is wrong, or
+        it uses an unknown name or filter.
         """
         sandbox = Sandbox()
         return cls({event: _load(sandbox, event, path) for event, path in files.items()})
@@ -180,14 +172,14 @@ class Templates:
         return bool(self._loaded)
 
     def path(self, event: str) -> Path | None:
-        """The file of the template that tells of an event; None where the built-in message does. A test message
-        has no template but one of its own."""
+        """The file of the template for an event; None if the built-in message is used. For a test message, `*`
+        does not apply."""
         found = self._find(event)
         return found.path if found is not None else None
 
     def render(self, message: Message, service: Service) -> Rendered | None:
-        """`message` by its template, in the plain form of a channel; None where there is no template for it, or it
-        fails: the reason is logged. Never raises."""
+        """Render `message` with its template, in the channel's plain form. None if there is no template or it
+        fails, which is logged. Never raises."""
         made = self.attempt(message, service)
         if isinstance(made, TemplateFault):
             log.warning(LogEvent.TEMPLATE_FAILED, told=message.event, reason=made.reason)
@@ -195,7 +187,7 @@ class Templates:
         return made
 
     def attempt(self, message: Message, service: Service) -> Rendered | TemplateFault | None:
-        """The same, with the reason where it fails."""
+        """Like `render`, but returns the fault."""
         found = self._find(message.event)
         if found is None:
             return None
@@ -206,9 +198,6 @@ class Templates:
 
     def _find(self, event: str) -> _Loaded | None:
         return self._loaded.get(event) or (self._loaded.get(ANY) if event != "test" else None)
-
-
-# ------------------------------------------------------------------------------------------- loading
 
 
 def _load(sandbox: Sandbox, event: str, path: Path) -> _Loaded:
@@ -237,14 +226,14 @@ def _check_event(event: str) -> None:
 def _read(path: Path) -> str:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
-            raise ConfigFault(f"{path}: the template is no file: a pipe or a device may never end")
+            raise ConfigFault(f"{path}: the template is not a regular file")
         with path.open("rb") as file:
             data = file.read(_SOURCE_LIMIT + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigFault(f"{path}: the template cannot be read: {reason}") from None
     if len(data) > _SOURCE_LIMIT:
-        raise ConfigFault(f"{path}: a template has at most {_SOURCE_LIMIT} bytes, and this one has more")
+        raise ConfigFault(f"{path}: the template is too large: at most {_SOURCE_LIMIT} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -257,9 +246,6 @@ def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
 
 
-# ------------------------------------------------------------------------------------------- rendering
-
-
 def _rendered(found: _Loaded, message: Message, service: Service) -> Rendered:
     title, rest = _text(found, message, service)
     notes = [] if found.tells_notes else [service.escape(note) for note in message.notes]
@@ -269,15 +255,15 @@ def _rendered(found: _Loaded, message: Message, service: Service) -> Rendered:
         body = f"<p>{heading}</p>{service.gap}{body}" if service.markup is Markup.HTML else f"{heading}\n\n{body}"
         title = CONSTANT_TITLE
     else:
-        # Apprise sends nothing without a body: a line alone is the text.
-        alone = not body
-        if alone:
+        # Apprise sends nothing without a body, so a single line becomes the body.
+        single_line = not body
+        if single_line:
             body = f"<p>{title}</p>" if service.markup is Markup.HTML else title
-        if service.raw_title:  # it is shown as it stands: the same line, made of values as they are
+        if service.raw_title:  # shown literally: render the same line from unescaped values
             title, _ = _text(found, message, service, raw=True)
-        elif alone and not service.machine:
+        elif single_line and not service.machine:
             title = ""
-    size = service.measure(title) + service.measure(body) + _JOINT
+    size = service.measure(title) + service.measure(body) + JOINT
     if size > service.limit:
         raise OutOfBounds(f"the result is too long: {size} {service.unit.value}, of {service.limit}")
     return Rendered(title=title, body=body, markup=service.markup)
@@ -294,7 +280,7 @@ def _text(found: _Loaded, message: Message, service: Service, *, raw: bool = Fal
 
 
 def _body(rest: str, notes: Sequence[str], service: Service) -> str:
-    """The rest of a result in the channel's markup: lines stay lines, and empty ones part paragraphs."""
+    """The rest of a result in the channel's markup: line breaks are kept, empty lines separate paragraphs."""
     paragraphs: list[list[str]] = [[]]
     for line in rest.splitlines():
         if line.strip():

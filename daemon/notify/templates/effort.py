@@ -1,8 +1,8 @@
-"""What one rendering of a template may cost: turns of loops, characters and items made, time.
+"""Bounds on rendering a template: loop iterations, characters and items produced, processor time.
 
-A rendering cannot be interrupted inside an operation of Python's own. So each operation is paid for by the size of
-what it works on, and no value grows so large that one operation takes long: all that a template makes has a
-bounded weight, with every part counted as often as it appears. The only clock is that of the thread's own work.
+A rendering cannot be interrupted inside a single Python operation. So every operation is charged by the size of
+its operands, and no value may grow so large that one operation takes long: the weight of every value is
+bounded, with each part counted as often as it appears. The only clock is the thread's own CPU time.
 """
 
 import time
@@ -11,47 +11,47 @@ from contextvars import ContextVar
 from typing import Any
 
 RESULT_LIMIT = 65536
-"""Characters of a result, and of any text made on the way; and the weight of any list."""
+"""Maximum characters of a result or any intermediate text, and maximum weight of any list."""
 TURNS = 10_000
-"""Turns of all loops of one rendering together."""
+"""Iterations of all loops of one rendering together."""
 WORK = 2_000_000
-"""Characters and items of all that one rendering makes, looks at and compares."""
+"""Characters and items that one rendering may produce, read and compare."""
 SECONDS = 1.0
-"""Processor time of one rendering."""
+"""CPU time of one rendering."""
 MOST_NUMBER = 1e30
 _LOOK_EVERY = 32
-"""Payments between two looks at the clock: a look costs as much as many of them."""
+"""Charges between two readings of the clock: one reading costs as much as many charges."""
 _LETTERS = 64
-"""Characters of a text that weigh as much as an item of a list."""
+"""Characters of text that weigh as much as one list item."""
 
 
 class OutOfBounds(Exception):
-    """A rendering failed, or took more than it may; the message says why, with the line where it is known."""
+    """A rendering failed or exceeded a bound. The message gives the reason, with the line if known."""
 
 
 class Effort:
-    """What one rendering may still cost."""
+    """The remaining allowance of one rendering."""
 
     def __init__(self) -> None:
         self._turns = TURNS
         self._work = WORK
         self._until = time.thread_time() + SECONDS
-        self._next_look = _LOOK_EVERY
+        self._until_look = _LOOK_EVERY
 
     def take_turn(self) -> None:
-        """Pay for a turn of a loop."""
+        """Charge one loop iteration."""
         self._turns -= 1
         if self._turns < 0:
-            raise OutOfBounds(f"its loops take more than {TURNS} turns")
+            raise OutOfBounds(f"its loops take more than {TURNS} iterations")
 
     def spend(self, size: int) -> None:
-        """Pay for work on so many characters or items."""
+        """Charge work on `size` characters or items."""
         self._work -= size + 1
         if self._work < 0:
             raise OutOfBounds("it does too much work for one message")
-        self._next_look -= 1
-        if self._next_look <= 0:
-            self._next_look = _LOOK_EVERY
+        self._until_look -= 1
+        if self._until_look <= 0:
+            self._until_look = _LOOK_EVERY
             if time.thread_time() > self._until:
                 raise OutOfBounds(f"it takes more than {SECONDS:g} s")
 
@@ -60,32 +60,32 @@ EFFORT: ContextVar[Effort] = ContextVar("effort")
 
 
 def spend(size: int) -> None:
-    """Pay for work in the rendering that goes on in this thread."""
+    """Charge work to the current rendering of this thread."""
     EFFORT.get().spend(size)
 
 
 def check_length(size: int) -> None:
-    """Pay for a text of so many characters. Raises OutOfBounds for one that is too long."""
+    """Charge a text of `size` characters. Raises OutOfBounds if it is too long."""
     if size > RESULT_LIMIT:
         raise OutOfBounds(f"it makes more than {RESULT_LIMIT} characters")
     spend(size)
 
 
 def check_number(value: Any) -> Any:
-    """`value`; raises OutOfBounds for a number that is too large to work with."""
+    """`value`; raises OutOfBounds for a number that is too large."""
     if isinstance(value, int) and abs(value) > MOST_NUMBER:
         raise OutOfBounds("its numbers grow too large")
     return value
 
 
 def weighed(value: Any) -> Any:
-    """`value`, paid for by all that it holds. Raises OutOfBounds where that is too much."""
+    """`value`, charged by its weight. Raises OutOfBounds if that is too much."""
     spend(weight(value))
     return value
 
 
 def weight(value: Any) -> int:
-    """How much a value holds, every part counted as often as it appears. Raises OutOfBounds over the limit."""
+    """The weight of a value, every part counted as often as it appears. Raises OutOfBounds over the limit."""
     if isinstance(value, str):
         return 1 + len(value) // _LETTERS
     if isinstance(value, Mapping):

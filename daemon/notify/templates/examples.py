@@ -1,7 +1,8 @@
-"""A built-in example of every message, as the rows that it would be written from: for previews and tests.
+"""A built-in example of every message, as the rows it would be built from, for previews and tests. Never sent
+or stored.
 
-Owns the examples, one for each event and for what else a message can be: late, a repeat, diverted, a digest, of a
-name that tries to break out. Nothing in here is ever sent or stored.
+There is one for each event and for each special case: late, repeat, diverted, digest, and a name that tries to
+break out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ HOSTILE_NAME = (
     '@everyone <!channel> <at user_id="all"></at> **free** [here](https://example.com/x) <b>www.example.com</b> '
     "{{ 7 * 7 }}"
 )
-"""A name that would call, link and mark up, if it could."""
+"""A name that tries to mention, link and format."""
 _CHANNEL = ChannelName("editors")
 _PROJECT = ProjectName("main")
 _HOUR = timedelta(hours=1)
@@ -41,9 +42,9 @@ Made = Callable[[datetime], tuple[Claimed, ...]]
 
 
 def example(name: str, *, now: datetime) -> tuple[Claimed, ...]:
-    """The deliveries of an example (a name of `EXAMPLES`), as told `now`; several are one digest.
+    """The deliveries of an example (a key of `EXAMPLES`), as sent at `now`; several make one digest.
 
-    Raises KeyError for a name that there is not.
+    Raises KeyError for an unknown name.
     """
     return EXAMPLES[name](now)
 
@@ -62,7 +63,7 @@ def _of_event(event: Event, now: datetime, *, number: int = 1) -> Claimed:
 
 def _of_job(event: Event, now: datetime, *, number: int = 1, **of_job: object) -> Claimed:
     at = now - timedelta(seconds=3)
-    job = replace(_job(event, at, number), **of_job)  # type: ignore[arg-type]  # fields of the row, by name
+    job = replace(_job(event, at, number), **of_job)  # type: ignore[arg-type]  # fields of the row by name
     delivery = _delivery(event, at, facts={"state": job.state, **_FACTS.get(event, {})}, job=job, number=number)
     if event is Event.LINK_EXPIRING:
         return Claimed(delivery=delivery, job=job, move=None, attempt=1)
@@ -128,7 +129,7 @@ def _job(event: Event, at: datetime, number: int) -> JobRow:
 
 
 def _signed(file: str, until: datetime) -> str:
-    """A link as object storage signs it (see the API document's example answer)."""
+    """A link as signed by object storage (see the API document's example answer)."""
     return (
         f"https://metastudio.example.com/videos/{file}?AccessKeyId=EXAMPLE&Expires={int(until.timestamp())}"
         "&Signature=zVGMVbI5ji9rr8epD1Cir5OGIRk%3D"
@@ -221,15 +222,12 @@ def _operator(event: Event, now: datetime) -> Claimed:
     return Claimed(delivery=delivery, job=None, move=None, attempt=1)
 
 
-# ------------------------------------------------------------------------------------------- what else there is
-
-
 def _partial(now: datetime) -> tuple[Claimed, ...]:
     return (_of_job(Event.SUCCEEDED, now, kind="picture_modeling", state=State.PARTIAL_SUCCEED),)
 
 
 def _late(now: datetime) -> tuple[Claimed, ...]:
-    """A video that finished four and a half hours ago, while the chat could not be reached."""
+    """A video that finished four and a half hours ago, while the chat was unreachable."""
     claimed = _of_job(Event.SUCCEEDED, now - timedelta(hours=4, minutes=28))
     return (replace(claimed, delivery=replace(claimed.delivery, attempts=9), attempt=9),)
 
@@ -251,7 +249,7 @@ def _diverted(now: datetime) -> tuple[Claimed, ...]:
 
 
 def _resent(now: datetime) -> tuple[Claimed, ...]:
-    """A video that finished two hours ago, and was told then."""
+    """A video that finished and was reported two hours ago."""
     claimed = _of_job(Event.SUCCEEDED, now - 2 * _HOUR)
     facts = {**claimed.delivery.facts, "resent_from": 1, "first_sent_at": (now - 2 * _HOUR).isoformat()}
     return (replace(claimed, delivery=replace(claimed.delivery, created_at=now, facts=facts)),)
@@ -284,15 +282,15 @@ EXAMPLES: Mapping[str, Made] = {
     "hostile": _hostile,
     "digest": _digest,
 }
-"""Every example by its name: each event, and what else a message can be. Called with the moment of telling."""
+"""Every example by name: each event, then the special cases. Called with the time of sending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a channel would get for one example, in plain values that JSON can carry.
+    """What a channel would get for one example, in plain JSON values.
 
-    `template`: the operator's file, and `fault` why it is not used; `title`, `body` and `markup`: the plain form;
-    `card`: what is posted instead; `facts`: what programs get beside it.
+    `template` is the operator's file, `fault` why it is not used; `title`, `body` and `markup` are the plain
+    form; `card` is what is posted instead; `facts` are the additional fields for programs.
     """
 
     example: str
@@ -309,7 +307,8 @@ class Preview:
 def previews(
     channel: Channel, names: Sequence[str], *, now: datetime, link: Callable[[str], str] | None
 ) -> list[Preview]:
-    """One for each example. `link` makes wrapd's own link of a token; None: messages carry the service's."""
+    """One preview for each example. `link` turns a token into wrapd's own link; None: messages carry the
+    service's links."""
     return [_preview(channel, name, now=now, link=link) for name in names]
 
 

@@ -1,9 +1,9 @@
-"""Jinja2 without power: a template reads values and writes text, and nothing else; and it ends.
+"""A restricted Jinja2: a template reads values and writes text, nothing else, and always terminates.
 
-Owns what a template may do; the only place that imports Jinja2. No object has a method, no file is loaded, nothing
-is defined that could call itself; each turn of a loop, each operation, each text and the result are paid for out
-of an `Effort`, and nothing is worked out when a template is read. Templates are the operator's own files: this
-guards against mistakes first, and against what a value could make of them.
+The only module that imports Jinja2. Objects have no methods, no files are loaded, and nothing can be defined
+that could call itself. Every loop iteration, operation, text and the result is charged to an `Effort`; nothing
+is evaluated when a template is parsed. Templates are the operator's own files, so this guards mainly against
+mistakes, and against hostile values.
 """
 
 import functools
@@ -33,13 +33,13 @@ from daemon.notify.templates.effort import (
 
 RANGE = 1000
 DEEPEST = 18
-"""Loops that stand in each other: Python's own compiler takes 20 blocks."""
+"""Maximum nesting of loops: Python's compiler allows 20 blocks."""
 
 _FILTERS = (
     *("abs", "count", "d", "default", "first", "float", "int", "last", "length", "lower", "max", "min"),
     *("rejectattr", "round", "selectattr", "sort", "sum"),
 )
-"""Jinja2's filters that cannot undo an escape, and make nothing that is larger than what they get."""
+"""Jinja2 filters that cannot undo an escape and whose result is not larger than their input."""
 _TESTS = (
     *("boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "ge", "gt", "greaterthan", "in"),
     *("le", "lessthan", "lt", "mapping", "ne", "none", "number", "odd", "sequence", "string", "true", "undefined"),
@@ -61,7 +61,7 @@ _DENIED: Mapping[type[nodes.Node], str] = {
 
 
 class Wrong(Exception):
-    """A source is no template, or does what none may: `line` and `what`."""
+    """A source is not a valid template, or uses something that is not allowed: `line` and `what`."""
 
     def __init__(self, what: str, *, line: int) -> None:
         super().__init__(what)
@@ -71,14 +71,14 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A template that may run. `names` are the values that it reads, `facts` those of `f`; each with its line."""
+    """A template ready to run. `names` are the values it reads, `facts` the keys of `f`, each with its line."""
 
     template: Template
     names: tuple[tuple[str, int], ...]
     facts: tuple[tuple[str, int], ...]
 
     def run(self, context: Mapping[str, object]) -> str:
-        """What it makes of the values. Raises OutOfBounds; used by any thread."""
+        """Render with these values. Raises OutOfBounds. Thread-safe."""
         token = EFFORT.set(Effort())
         try:
             return _collected(self.template.generate(dict(context)))
@@ -88,7 +88,7 @@ class Program:
             raise OutOfBounds(f"{_at(error)}{error.message or type(error).__name__}") from None
         except RecursionError:
             raise OutOfBounds("it is nested too deeply") from None
-        except Exception as error:  # noqa: BLE001 - it may do to its values what no value can take
+        except Exception as error:  # noqa: BLE001 - operations of a template can raise anything
             raise OutOfBounds(f"{_at(error)}{type(error).__name__}: {error}") from None
         finally:
             EFFORT.reset(token)
@@ -106,7 +106,7 @@ def _collected(parts: Iterable[str]) -> str:
 
 
 def _at(error: BaseException) -> str:
-    """The line of the template at which `error` was raised, where that is known."""
+    """The template line at which `error` was raised, if known."""
     trace, line = error.__traceback__, 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == _FILE:
@@ -131,7 +131,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             autoescape=False,
             finalize=_finalized,
             loader=None,
-            optimized=False,  # nothing is worked out when a template is read: no bound holds there
+            optimized=False,  # constant folding at compile time would not be bounded
         )
         self.globals = {"range": _range}
         self.filters = {
@@ -152,7 +152,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tests = {name: _paid(self.tests[name]) for name in _TESTS}
 
     def program(self, source: str) -> Program:
-        """The template of a source. Raises Wrong."""
+        """Compile a source. Raises Wrong."""
         try:
             tree = self.parse(source)
             _refuse(tree)
@@ -160,37 +160,38 @@ class Sandbox(ImmutableSandboxedEnvironment):
             code = self.compile(_Bounding().visit(tree), filename=_FILE)
         except TemplateSyntaxError as error:
             raise Wrong(error.message or "it is no template", line=error.lineno) from None
-        except (RecursionError, MemoryError, SyntaxError):  # the latter two: Python's own limits of nesting
+        except (RecursionError, MemoryError, SyntaxError):  # the last two: Python's own nesting limits
             raise Wrong("it is nested too deeply", line=1) from None
-        except Exception as error:  # noqa: BLE001 - whatever a source makes of the parser, it is the source's fault
+        except Exception as error:  # noqa: BLE001 - any error of the parser is the source's fault
             raise Wrong(
                 f"it cannot be read as a template ({type(error).__name__}: {error})"[:200], line=1
             ) from None
         return Program(template=Template.from_code(self, code, self.make_globals(None)), names=names, facts=facts)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Only what this module gives out."""
+        """Only `range` may be called."""
         return obj is _range
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as in Jinja2
-        """Call `range`, which is all that can be called."""
+        """Call `range`, the only callable."""
         if __obj is not _range:
-            raise OutOfBounds("nothing can be called but range; there are filters instead")
-        for own in ("_loop_vars", "_block_vars"):  # Jinja2 gives them along to a call inside a loop or a block
+            raise OutOfBounds("only range can be called; use filters instead")
+        for own in ("_loop_vars", "_block_vars"):  # Jinja2 adds them to calls inside a loop or a block
             kwargs.pop(own, None)
         return _range(*args, **kwargs)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A key of a mapping, or what a loop knows of itself; no other object has attributes."""
+        """A key of a mapping, or an attribute of a loop; other objects have no attributes."""
         spend(0)
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         if type(obj).__name__ == "LoopContext" and attribute in _LOOP:
             return getattr(obj, attribute)
-        return self.undefined(f"nothing has {attribute!r} here")
+        return self.undefined(f"this value has no {attribute!r}")
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """An entry of a list or a mapping; a text has none, because half of an escape is no escape: see `cut`."""
+        """An item of a list or mapping. Text cannot be indexed, because part of an escape would no longer be
+        one: see `cut`."""
         if isinstance(obj, str):
             return self.undefined(_NO_PARTS)
         weighed(argument)
@@ -200,7 +201,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic of numbers; of texts and lists only `+`."""
+        """Arithmetic on numbers; for text and lists only `+`."""
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             check_length(len(left) + len(right))
@@ -214,7 +215,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return check_number(_OPERATORS[operator](left, right))
 
 
-_NO_PARTS = "a text has no parts; shorten it with the filter cut(30)"
+_NO_PARTS = "text cannot be indexed; shorten it with the filter cut(30)"
 _LOOP = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "depth"}
 )
@@ -229,7 +230,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 
 def _refuse(tree: nodes.Template) -> None:
-    """Raise TemplateSyntaxError for what no template may do."""
+    """Raise TemplateSyntaxError for anything that is not allowed in a template."""
     for kind, name in _DENIED.items():
         for node in tree.find_all(kind):
             raise TemplateSyntaxError(f"{name}: not offered in templates", node.lineno)
@@ -246,7 +247,7 @@ def _refuse(tree: nodes.Template) -> None:
 
 
 def _refuse_depth(node: nodes.Node, depth: int) -> None:
-    """Raise TemplateSyntaxError where loops stand in each other more deeply than Python's compiler takes."""
+    """Raise TemplateSyntaxError if loops are nested more deeply than Python's compiler allows."""
     if isinstance(node, nodes.For):
         depth += 1
         if depth > DEEPEST:
@@ -256,7 +257,7 @@ def _refuse_depth(node: nodes.Node, depth: int) -> None:
 
 
 def _free(tree: nodes.Template) -> Iterator[tuple[str, int]]:
-    """The names that a template reads and does not set itself, each with its line."""
+    """The names that a template reads without setting them, each with its line."""
     own = {"range", "loop"}
     own.update(name.name for name in tree.find_all(nodes.Name) if name.ctx in {"store", "param"})
     for name in tree.find_all(nodes.Name):
@@ -265,7 +266,7 @@ def _free(tree: nodes.Template) -> Iterator[tuple[str, int]]:
 
 
 def _facts(tree: nodes.Template) -> Iterator[tuple[str, int]]:
-    """The keys of `f` that a template reads, each with its line; none where it has an `f` of its own."""
+    """The keys of `f` that a template reads, each with its line; none if it sets an `f` itself."""
     if any(name.name == "f" and name.ctx != "load" for name in tree.find_all(nodes.Name)):
         return
     for node in tree.find_all(nodes.Getattr):
@@ -273,16 +274,13 @@ def _facts(tree: nodes.Template) -> Iterator[tuple[str, int]]:
             yield node.attr, node.lineno
 
 
-_COUNTED = "_counted"
-_JOINED = "_joined"
-_SLICED = "_sliced"
-_TURNED = "_turned"
-_WEIGHED = "_weighed"
+_COUNTED, _JOINED, _SLICED, _TURNED, _WEIGHED = "_counted", "_joined", "_sliced", "_turned", "_weighed"
+"""Filters that `_Bounding` inserts; templates cannot name them."""
 
 
 class _Bounding(NodeTransformer):
-    """Puts a payment into every loop and each of its turns, and into what Jinja2 would hand to Python without
-    asking the environment: `~`, slices, comparisons, and lists, whose parts may be lists."""
+    """Inserts charges into every loop and its iterations, and into operations that Jinja2 passes to Python
+    without consulting the environment: `~`, slices, comparisons, and list displays, which may be nested."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja2's name for it
         self.generic_visit(node)
@@ -330,7 +328,7 @@ def _filtered(node: nodes.Node, name: str, arguments: list[nodes.Expr]) -> nodes
 
 
 def _paid(function: Any) -> Callable[..., Any]:
-    """A filter or a test of Jinja2's that is paid for by the weight of what it gets."""
+    """Wrap a Jinja2 filter or test so that it is charged by the weight of its arguments."""
     first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @functools.wraps(function)
@@ -344,7 +342,7 @@ def _paid(function: Any) -> Callable[..., Any]:
 
 
 _SORTING = 8
-"""How often each part may be looked at by one filter."""
+"""How often a filter may look at each item."""
 
 
 def _number_of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -379,7 +377,7 @@ def _summed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _counted(items: Iterable[Any]) -> list[Any]:
-    """The items of a loop, each counted before the loop begins."""
+    """The items of a loop, each charged before the loop begins."""
     if isinstance(items, str):
         raise OutOfBounds("a loop needs a list, not a text")
     effort, kept = EFFORT.get(), []
@@ -391,7 +389,7 @@ def _counted(items: Iterable[Any]) -> list[Any]:
 
 
 def _turned(value: Any) -> Any:
-    """Pay for a turn's time."""
+    """Charge the time of one iteration."""
     spend(0)
     return value
 
@@ -410,7 +408,7 @@ def _joined(parts: Sequence[Any]) -> str:
 
 
 def _join(parts: Iterable[Any], between: str = "", attribute: str | None = None) -> str:
-    """The filter `join`, of lists of texts or of objects by `attribute`."""
+    """The filter `join`, for lists of texts, or of objects by `attribute`."""
     if isinstance(parts, str):
         raise OutOfBounds("join needs a list, not a text")
     picked = [
@@ -422,7 +420,7 @@ def _join(parts: Iterable[Any], between: str = "", attribute: str | None = None)
 
 
 def cut(text: str, length: int = 60) -> str:
-    r"""The filter `cut`: at most `length` characters, never half of an escape.
+    r"""The filter `cut`: at most `length` characters, never splitting an escape.
 
     >>> cut("a &lt;b&gt; c", 4), cut(r"a\*b", 3), cut("short", 9)
     ('a …', 'a…', 'short')
@@ -439,13 +437,12 @@ def cut(text: str, length: int = 60) -> str:
 
 
 def _trim(text: str) -> str:
-    text = _text(text)
-    spend(len(text))
+    spend(len(text := _text(text)))
     return text.strip()
 
 
 def _upper(text: str) -> str:
-    """The filter `upper`: an escape such as `&lt;` stays what it is."""
+    """The filter `upper`. Escapes such as `&lt;` are left alone."""
     text = _text(text)
     made = "".join(part if _ENTITY.fullmatch(part) else part.upper() for part in _ENTITY.split(text))
     check_length(len(made))
@@ -459,17 +456,18 @@ def _text(value: Any) -> str:
     return str(_shown(value))
 
 
-@pass_context  # what wants the context is never worked out when the template is read
+@pass_context  # keeps Jinja2 from folding constants at compile time
 def _finalized(_context: object, value: Any) -> Any:
     return _shown(value)
 
 
 def _shown(value: Any) -> Any:
-    """What `{{ value }}` writes: nothing for nothing; no list and no mapping, which would show marks of Python."""
+    """What `{{ value }}` writes: nothing for none. Lists and mappings are refused, because they would show
+    Python syntax."""
     if value is None:
         return ""
     if isinstance(value, list | dict | tuple):
-        raise OutOfBounds("it writes a whole list; use a loop, or the filter join")
+        raise OutOfBounds("it writes an entire list; use a loop, or the filter join")
     return value
 
 

@@ -1,6 +1,5 @@
-"""The words of every message: a catalogue for each language, and how it speaks of lengths, moments, kinds and
-states in a time zone. Pure. Must never know a job, a channel or a markup.
-"""
+"""The words of every message: a catalogue for each language, and the formatting of lengths, times, kinds and
+states in a time zone. Pure. Knows no jobs, channels or markup."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ CATALOGUES: Mapping[Language, Catalogue] = {Language.ENGLISH: ENGLISH, Language.
 
 
 def catalogue(language: Language) -> Catalogue:
-    """The words of a language.
+    """The texts of a language.
 
     >>> catalogue(Language.CHINESE).field_names["ended"]
     '完成时间'
@@ -44,7 +43,7 @@ _VIDEOS = frozenset({"avatar", "photo"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """How one message is worded. Moments of another year than that of `now` tell theirs."""
+    """Words one message. Dates outside the year of `now` include their year."""
 
     texts: Catalogue
     zone: tzinfo
@@ -55,11 +54,11 @@ class Voice:
         return length(seconds, self.texts.units)
 
     def rough(self, seconds: float) -> str:
-        """The same for what is only expected."""
+        """The same for an estimate."""
         return rough(seconds, self.texts.units)
 
     def moment(self, at: datetime) -> str:
-        """Day, time and offset.
+        """Date, time and offset.
 
         >>> from datetime import UTC
         >>> at = datetime(2022, 12, 17, 1, 44, tzinfo=UTC)
@@ -72,55 +71,55 @@ class Voice:
         )
 
     def clock(self, at: datetime) -> str:
-        """The time alone where it is that of the day of `now`, else with its day; without the offset."""
+        """The time, with the date unless it is that of `now`; without the offset."""
         local = in_zone(at, self.zone)
         if local.date() == in_zone(self.now, self.zone).date():
             return f"{local:%H:%M}"
         return f"{self._date(local)} {local:%H:%M}"
 
     def clocks(self, moments: Iterable[datetime]) -> tuple[str, ...]:
-        """The same for moments of one sentence: without days where all are of one day, whichever that is."""
+        """Several times in one sentence: without dates if all fall on the same day, whichever that is."""
         local = [in_zone(at, self.zone) for at in moments]
         if len({each.date() for each in local}) == 1:
             return tuple(f"{each:%H:%M}" for each in local)
         return tuple(f"{self._date(each)} {each:%H:%M}" for each in local)
 
     def span(self, first: datetime, last: datetime) -> str:
-        """From when to when: the end without its day where that is the same, and without its offset."""
+        """A range: the end is without its date if that is the same, and always without the offset."""
         same = in_zone(first, self.zone).date() == in_zone(last, self.zone).date()
         local = in_zone(last, self.zone)
         end = f"{local:%H:%M}" if same else f"{self._date(local)} {local:%H:%M}"
         return self.texts.calendar.until.format(first=self.moment(first), last=end)
 
     def kind(self, kind: str) -> str:
-        """A kind of job; an unknown one by its name."""
+        """Name of a kind of job; an unknown one as given."""
         return self.texts.kinds.get(kind) or clean(kind, limit=40)
 
     def product(self, kind: str) -> str:
-        """What comes of a kind of job."""
+        """What a kind of job produces."""
         if kind in _VIDEOS:
             return self.texts.product_video
         return self.texts.product_card if kind == "business_card" else self.texts.product_result
 
     def state(self, state: str | None) -> str:
-        """A state; an unknown one as the service named it."""
+        """Name of a state; an unknown one as the service named it."""
         if state is None:
             return self.texts.state_unknown
         return self.texts.states.get(state) or clean(state, limit=64)
 
     def reason(self, reason: str) -> str:
-        """A reason that was written down in English: in this language, but for what somebody else said in it."""
+        """Translate a reason stored in English; text from other parties within it is kept."""
         known = self.texts.reasons
         for phrase in sorted((phrase for phrase in known if phrase in reason), key=len, reverse=True):
             reason = reason.replace(phrase, known[phrase])
         return reason
 
     def sentences(self, *sentences: str) -> str:
-        """The sentences that are not empty, as one text."""
+        """Join the sentences that are not empty."""
         return self.texts.gap.join(filter(None, sentences))
 
     def field(self, name: str, value: str) -> Field:
-        """A named value, under the name of this language."""
+        """A named value, with the name in this language."""
         return Field(name=self.texts.field_names[name], value=value)
 
     def _date(self, local: datetime) -> str:
@@ -136,23 +135,22 @@ def voice(language: Language, *, zone: tzinfo, now: datetime) -> Voice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageContext:
-    """What a message needs to know beside the rows that it tells of."""
+    """What a message needs to know in addition to the rows it reports."""
 
     zone: tzinfo = UTC
     now: datetime
-    """When it is told."""
+    """When the message is sent."""
     language: Language = Language.ENGLISH
     links: Mapping[int, str] = field(default_factory=dict)
-    """wrapd's own link to a job's video, by the job's row id. Where it is, no other link is shown; '' where it was
-    revoked: then none is."""
+    """wrapd's own link to a job's video, by the job's row id. If there is one, no other link is shown. '' means
+    revoked: then no link is shown."""
     cover: Cover | None = None
     failed_at: datetime | None = None
-    """When this channel last took no message, None where that is not known: alerts written before then are late
-    because of it, though they themselves may be tried for the first time."""
+    """When this channel last failed to take a message, None if unknown. Alerts written before then are late
+    because of it, even on their first attempt."""
 
     @property
     def voice(self) -> Voice:
-        """The words for it."""
         return voice(self.language, zone=self.zone, now=self.now)
 
 
@@ -180,8 +178,8 @@ MARKS: Mapping[Event, tuple[str, Severity]] = {
     Event.ORPHANED: ("📦", Severity.BAD),
     Event.DEFECT: ("🐞", Severity.WARNING),
 }
-"""The sign and the colour of each event, in every language."""
+"""The emoji and severity of each event, in every language."""
 PARTIAL = ("🌗", Severity.WARNING)
-"""The same of a success that is none of all that was ordered."""
+"""The same for a success of only part of what was ordered."""
 OTHER = ("🔔", Severity.INFO)
 DIGEST = "📋"

@@ -1,8 +1,7 @@
-"""Simplified Chinese: as production teams write to each other; full-width punctuation, a space beside digits."""
+"""Simplified Chinese messages, with the terms of MetaStudio's own Chinese documents; full-width punctuation, a
+space next to digits."""
 
-# ruff: noqa: RUF001 - full-width punctuation is how Chinese is written
-
-# ruff: noqa: RUF001 - full-width punctuation is how Chinese is written
+# ruff: noqa: RUF001 - Chinese uses full-width punctuation
 from collections.abc import Mapping
 
 from daemon.domain.events import Event
@@ -14,39 +13,39 @@ REASONS: Mapping[str, str] = {
     "it did not end in time": "未在规定时间内结束",
     # the API (daemon/metastudio/errors.py, client.py, gate.py)
     "the service does not know the job": "服务端没有该任务",
-    "the service refuses the credentials": "服务端拒绝访问凭证",
+    "the service refuses the credentials": "鉴权失败",
     "too many requests": "请求过于频繁",
     "the service has an internal error": "服务端内部错误",
     "the endpoint does not offer this API; check `region` or `endpoint`": (
-        "该服务地址不提供此接口，请检查 `region` 或 `endpoint`"
+        "该终端节点不提供此接口，请检查 `region` 或 `endpoint`"
     ),
     "the service behind the gateway does not answer": "网关后的服务没有响应",
-    "the token must be renewed, or is of another region": "令牌需要更新，或属于其他区域",
+    "the token must be renewed, or belongs to another region": "Token 需要更新，或属于其他区域",
     "the endpoint redirects, which the API never does; check `endpoint` and `proxy`": (
-        "服务地址发生了重定向，请检查 `endpoint` 和 `proxy`"
+        "终端节点发生了重定向，请检查 `endpoint` 和 `proxy`"
     ),
     "the service refuses the request": "服务端拒绝了请求",
-    "the service, or a proxy before it, has an internal error": "服务端或其代理内部错误",
+    "the service, or a proxy in front of it, has an internal error": "服务端或其代理内部错误",
     "access denied; check the permissions, the project id and the region": (
         "没有访问权限，请检查权限、项目 ID 和区域"
     ),
-    "the proxy wants a user and a password; check `proxy` of the project": (
+    "the proxy requires a user and a password; check `proxy` of the project": (
         "代理需要用户名和密码，请检查项目的 `proxy`"
     ),
     "the service did not get the request in time": "服务端未及时收到请求",
     "the service is not ready": "服务尚未就绪",
-    "a 404 that is not the API's; check `region`, `endpoint` and `proxy` of the project": (
+    "a 404 that is not from the API; check `region`, `endpoint` and `proxy` of the project": (
         "返回的 404 并非来自该接口，请检查项目的 `region`、`endpoint` 和 `proxy`"
     ),
-    "a page instead of an answer (a proxy or a portal?); check `endpoint` and `proxy`": (
+    "a web page instead of an answer (a proxy or portal?); check `endpoint` and `proxy`": (
         "返回的是网页而不是接口数据（可能是代理或认证门户），请检查 `endpoint` 和 `proxy`"
     ),
-    "an error with a status of success": "状态码为成功，内容却是错误",
+    "an error with a success status": "状态码为成功，内容却是错误",
     "the answer is empty": "返回内容为空",
     "the answer is not usable": "返回内容无法使用",
-    "the credentials were refused lately": "访问凭证刚被拒绝",
-    "the credentials are not proven yet": "访问凭证尚未验证",
-    # the way to the API (daemon/transport.py)
+    "the credentials were refused recently": "不久前鉴权失败",
+    "the credentials have not been verified yet": "尚未通过鉴权",
+    # the connection to the API (daemon/transport.py)
     "no whole answer within": "未收到完整响应，时限",
     "no trusted TLS connection": "TLS 连接不受信任",
     "the proxy refuses": "代理拒绝连接",
@@ -86,11 +85,11 @@ REASONS: Mapping[str, str] = {
     "a redirect, which is not followed; the channel's URL needs the final address": (
         "地址发生重定向（不会跟随），渠道的 URL 需要填写最终地址"
     ),
-    "the answer broke off": "响应不完整",
-    "the answer is not the one that this service gives": "响应不是该服务应有的内容",
+    "the answer was cut off": "响应不完整",
+    "this does not look like the service's answer": "响应不是该服务应有的内容",
     "not the answer that this service gives": "响应不是该服务应有的内容",
     "the service's plugin reported a failure without a reason": "发送失败，没有说明原因",
-    # the way to chat services
+    # the connection to chat services
     "the certificate is not trusted": "证书不受信任",
     "no answer within": "没有响应，时限",
     "the connection ended before the answer": "收到响应之前连接已断开",
@@ -118,11 +117,11 @@ REASONS: Mapping[str, str] = {
     "the server accepts no mail from this machine": "服务器不接收来自这里的邮件",
     "no time was left for this request": "发送时限已用完",
 }
-"""By the English phrase."""
+"""Chinese for each English phrase that reasons are made of."""
 
 
 def _counted(text: str) -> Plural:
-    """Chinese has no plural."""
+    """The same text for any number: Chinese has no plural."""
     return Plural(one=text.replace("{n}", "1"), many=text)
 
 
@@ -154,10 +153,10 @@ CHINESE = Catalogue(
     product_card="名片",
     product_result="结果",
     states={
-        "WAITING": "排队中",
-        "PROCESSING": "制作中",
-        "SUCCEED": "已完成",
-        "PARTIAL_SUCCEED": "部分完成",
+        "WAITING": "等待中",
+        "PROCESSING": "处理中",
+        "SUCCEED": "成功",
+        "PARTIAL_SUCCEED": "部分成功",
         "FAILED": "失败",
         "CANCELED": "已取消",
         "BLOCK": "已冻结",
@@ -177,7 +176,7 @@ CHINESE = Catalogue(
         Event.LINK_EXPIRING: "链接即将失效：{name}",
         Event.BATCH_FINISHED: "批次 {name}：{counts}",
     },
-    title_partial="部分完成：{name}",
+    title_partial="部分成功：{name}",
     title_digest="{counts}",
     verbs={
         Event.SUCCEEDED: "{at} 完成",
@@ -192,12 +191,12 @@ CHINESE = Catalogue(
         Event.LINK_EXPIRING: "{at} 到提醒时间",
         Event.BATCH_FINISHED: "{at} 全部结束",
     },
-    verb_partial="{at} 部分完成",
+    verb_partial="{at} 部分成功",
     verb_first="最早一条发生于 {at}",
     verb_other="{at} 发生",
     counts={
         "succeeded": _counted("{n} 个完成"),
-        "partial": _counted("{n} 个部分完成"),
+        "partial": _counted("{n} 个部分成功"),
         "failed": _counted("{n} 个失败"),
         "canceled": _counted("{n} 个取消"),
         "blocked": _counted("{n} 个冻结"),
@@ -212,14 +211,14 @@ CHINESE = Catalogue(
     },
     other=_counted("{n} 条其他通知"),
     ways={
-        "partial": "部分完成",
+        "partial": "部分成功",
         "failed": "失败",
         "canceled": "已取消",
         "lost": "未查到",
         "expired": "超时未结束",
         "stopped": "不再跟踪",
     },
-    partly="只完成了所要求内容的一部分。",
+    partly="所提交的内容只完成了一部分。",
     made="时长 {length}，制作用时{took}。",
     made_long="时长 {length}。",
     made_took="制作用时{took}。",
@@ -229,17 +228,17 @@ CHINESE = Catalogue(
     failed="MetaStudio 返回：{said}",
     failed_unsaid="MetaStudio 没有说明原因。",
     canceled="任务已被取消，不会产出{product}。",
-    canceled_made="任务已被取消；服务仍给出了{product}的链接。",
+    canceled_made="任务已被取消，但 MetaStudio 仍提供了{product}链接。",
     blocked="MetaStudio 已冻结该任务，恢复后会再通知。",
     unblocked="任务已解冻，当前状态：{state}。",
     started="MetaStudio 已开始制作。",
     started_eta="预计还需约 {median}，八成情况下为 {low}至 {high}。",
     stuck="制作时间已远超同类任务，结束后会再通知。",
     stuck_normal="已制作 {elapsed}。同类任务一般需要 {median}，99% 不超过 {high}。结束后会再通知。",
-    lost="MetaStudio 已查不到该任务，wrapd 不再查询。如果任务编号无误，请重新跟踪。",
+    lost="MetaStudio 已查不到该任务，wrapd 不再查询。如果任务 ID 无误，请重新跟踪。",
     lost_never=(
-        "MetaStudio 中没有该编号的{kind}任务，wrapd 不再查询。"
-        "请核对编号；如果是其他类型的任务，请用 `--kind` 重新跟踪。"
+        "MetaStudio 中没有此 ID 的{kind}任务，wrapd 不再查询。"
+        "请核对任务 ID；如果是其他类型的任务，请用 `--kind` 重新跟踪。"
     ),
     expired="从 {since} 起一直没有结束，wrapd 已停止查询。如需继续，请重新跟踪。",
     link_expiring="{product}链接 {until} 失效，还剩 {left}，请在此之前保存。",
@@ -257,7 +256,7 @@ CHINESE = Catalogue(
         Event.PROJECT_DOWN: OperatorText(
             title="项目 {project}：未能从 MetaStudio 获得有效响应",
             headline=(
-                "恢复后会立即继续查询，不会遗漏任何任务。请检查网络和该项目的服务地址，可用 `wrapd doctor` 诊断。"
+                "恢复后会立即继续查询，不会遗漏任何任务。请检查网络和该项目的终端节点，可用 `wrapd doctor` 诊断。"
             ),
         ),
         Event.PROJECT_RECOVERED: OperatorText(
@@ -265,9 +264,9 @@ CHINESE = Catalogue(
             headline="期间结束的任务会马上补发通知，无需处理。",
         ),
         Event.AUTH_FAILED: OperatorText(
-            title="项目 {project}：MetaStudio 拒绝了访问凭证",
+            title="项目 {project}：MetaStudio 鉴权失败",
             headline=(
-                "修复之前不再查询该项目的任务。请检查配置中的密钥或令牌，然后运行 `wrapd reload`；"
+                "修复之前不再查询该项目的任务。请检查配置中的密钥（AK/SK）或 Token，然后运行 `wrapd reload`；"
                 "可用 `wrapd doctor` 验证。"
             ),
         ),
@@ -278,7 +277,7 @@ CHINESE = Catalogue(
             ),
         ),
         Event.UNKNOWN_STATE: OperatorText(
-            title="项目 {project}：出现 wrapd 不认识的状态",
+            title="项目 {project}：出现未知的任务状态",
             headline=(
                 "MetaStudio 返回的任务状态是 {state}。wrapd 会继续查询直到任务结束；如果反复出现，请升级 wrapd。"
             ),
@@ -365,8 +364,8 @@ CHINESE = Catalogue(
         "batch": "批次",
         "tags": "标签",
         "project": "项目",
-        "job": "任务编号",
-        "asset": "资产编号",
+        "job": "任务 ID",
+        "asset": "资产 ID",
         "late": "已延迟",
         "jobs": "任务数",
         "deliveries": "通知数",

@@ -1,4 +1,4 @@
-"""From a whole config to the plan of the daemon."""
+"""Builds the daemon's spec from a complete config."""
 
 import os
 from collections.abc import Mapping
@@ -12,15 +12,14 @@ from daemon.config import Config, ConfigFaults, Fault
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.planning import Strategy
 from daemon.notify import NotifySettings
-from daemon.plan import Plan
+from daemon.spec import Spec
 from daemon.watch.settings import PollingPlan
 
-NO_PROJECT = Fault(place="projects", text="there is none to watch; add a section [projects.NAME]")
+NO_PROJECT = Fault(place="projects", text="there are none to watch; add a section [projects.NAME]")
 
 
-def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
-    """Everything that the daemon is to do. Raises ConfigFault with all faults of secrets, keys, templates and
-    channel URLs, or where there is no project."""
+def build_spec(config: Config, environ: Mapping[str, str] = os.environ) -> Spec:
+    """Build the spec. Raises ConfigFault with all faults, also of secrets, templates and channel URLs."""
     reading = Reading(environ)
     projects = [reading.of(partial(project_settings, config, name, environ)) for name in config.projects]
     channels = {name: reading.of(partial(channel, config, name, environ)) for name in config.channels}
@@ -29,7 +28,7 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
         reading.faults.append(NO_PROJECT)
     if reading.faults:
         raise ConfigFaults(config.source, reading.faults)
-    return Plan(
+    return Spec(
         database_url=config.database.url,
         auto_migrate=config.database.auto_migrate,
         projects=tuple(each for each in projects if each is not None),
@@ -54,7 +53,7 @@ def build_plan(config: Config, environ: Mapping[str, str] = os.environ) -> Plan:
 
 
 def notify_settings(config: Config) -> NotifySettings:
-    """How alerts are sent, as the dispatcher takes it."""
+    """How alerts are sent, for the dispatcher."""
     notify = config.notify
     return NotifySettings(
         send_timeout=notify.send_timeout, give_up_after=notify.give_up_after, link_margin=notify.link_margin
@@ -62,7 +61,7 @@ def notify_settings(config: Config) -> NotifySettings:
 
 
 def polling_plan(config: Config) -> PollingPlan:
-    """When to ask, as the watch takes it."""
+    """When jobs are polled, for the watcher."""
     polling = config.polling
     return PollingPlan(
         rails=polling.rails,

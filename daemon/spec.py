@@ -1,7 +1,6 @@
-"""What a daemon is to do, in plain values: made by `build` (from the config) or by the demo, carried out by
-`app`.
+"""The spec of a daemon: everything that a config asks for, in plain values.
 
-Decides nothing.
+`build` makes it from the config, the demo by itself; `app` carries it out.
 """
 
 from collections.abc import Mapping
@@ -19,8 +18,8 @@ from daemon.web import WebSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything that a daemon is to do. Durations are seconds."""
+class Spec:
+    """Everything a daemon does. Durations are seconds."""
 
     database_url: str
     auto_migrate: bool = True
@@ -35,12 +34,12 @@ class Plan:
     web: WebSettings | None
     """None: no web server."""
     discovery: Mapping[ProjectName, DiscoverySettings] = field(default_factory=dict)
-    """The projects whose jobs are taken from the service's list."""
+    """The projects whose jobs are discovered from the service's list."""
     link_reminder: float = 0.0
-    """How long before its last link dies `link_expiring` is told; 0: never."""
+    """How long before its last link expires `link_expiring` is sent; 0: never."""
     keep: float = 0.0
-    """For how long what is over is kept; 0: for ever."""
+    """How long ended jobs and deliveries are kept; 0: forever."""
     log_level: Level = "info"
     log_format: Format = "text"
     source: Mapping[str, object] = field(default_factory=dict)
-    """The config that asked for this, as it is written but for its secrets: to show, not to go by."""
+    """The config as written, without its secrets. For display only."""

@@ -8,6 +8,7 @@ from daemon.domain.digests import MOST
 from daemon.notify.message.escape import length
 from daemon.notify.message.facts import FACTS
 from daemon.notify.outbox import ChannelPlan, NotifySettings
+from daemon.notify.outbox.sender import OVERLAP
 from daemon.notify.services import SERVICES
 from daemon.notify.services.answers import RATE_WAIT
 from daemon.notify.services.base import Markup, Picture, Service, Tested, Unit
@@ -166,8 +167,9 @@ longer than the window. Alerts kept during quiet hours are sent the same way. A 
 RULES_INTRO = """\
 ## Delivery rules
 
-An alert is stored with the change of state that causes it, and sent from there. A channel sends one message at a
-time, so that messages about one job arrive in order; a failing channel does not delay others. One send can take up
+An alert is stored with the change of state that causes it, and sent from there. A channel sends one message at
+a time, so that messages about one job arrive in order; only a webhook for programs without `max_per_minute` gets
+up to {overlap} at a time, all about different jobs. A failing channel does not delay others. One send can take up
 to {send} (`notify.send_timeout`). What happens next depends on the service's answer:
 """
 
@@ -245,7 +247,7 @@ def page() -> str:
     tests = "\n".join(f"- *{tested.value}*: {text}." for tested, text in TESTS.items())
     lines += [*table(titles, services), FORMS_END.format(tests=tests)]
     lines += [MANY.format(above=DIGEST_ABOVE, window=length(plan.digest_window), most=MOST)]
-    lines += [RULES_INTRO.format(send=length(settings.send_timeout))]
+    lines += [RULES_INTRO.format(send=length(settings.send_timeout), overlap=OVERLAP)]
     lines += table(("answer", "what wrapd does"), _rules(settings))
     lines += [_rules_end(settings, plan), JSON_INTRO]
     facts = [(f"`{name}`", meaning) for name, meaning in FACTS.items()]

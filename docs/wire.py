@@ -37,6 +37,7 @@ SUPPORT = frozenset(
         *("daemon.store.store", "daemon.store.writer"),  # they run any work, and hand back whatever it returns
     }
 )
+_REQUEST = frozenset({"PreparedRequest"})
 DEPTH = 6
 """Levels of nesting that are searched."""
 PATIENCE = 60.0
@@ -166,7 +167,7 @@ class _Trace:
 
     @property
     def modules(self) -> set[str]:
-        return (self._got & self._gave) | self._ends
+        return (self._got & self._gave) - {""} | self._ends
 
     def __call__(self, frame: FrameType, event: str, value: object) -> None:
         code = frame.f_code
@@ -179,7 +180,7 @@ class _Trace:
                 return
             self._begun = True
             self._ends.add(name)
-        if any(type(each).__name__ == "PreparedRequest" for each in values):
+        if name.endswith(".bounded") and any(_holds(each, self._path, _REQUEST) for each in values):
             self._ended = True
             self._ends.add(name)
         other = self._caller(frame)
@@ -189,8 +190,10 @@ class _Trace:
             self._got.add(taker)
 
     def _caller(self, frame: FrameType | None) -> str:
-        """The nearest calling module of daemon/; '' at the bottom of a thread."""
+        """The nearest calling module of daemon/; '' at the bottom of a thread or of a task."""
         while (frame := frame.f_back if frame is not None else None) is not None:
+            if frame.f_code.co_filename.endswith("asyncio/events.py"):
+                break
             if frame.f_code.co_filename.startswith(self._prefix):
                 return str(frame.f_globals.get("__name__"))
         return ""

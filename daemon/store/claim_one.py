@@ -7,7 +7,7 @@ and the transition that the message needs: each further statement would cost a t
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, insert, select, update
 
 from daemon.domain.jobs import ChannelName
 from daemon.store.mapping import delivery_of, job_of, plain
@@ -18,7 +18,7 @@ from daemon.store.tables import ATTEMPTS, DELIVERIES, JOBS, TRANSITIONS
 _D = DELIVERIES.c
 _earlier = DELIVERIES.alias("earlier")
 _held = DELIVERIES.alias("held_row")
-# `deliveries_due` returns the channel's pending rows in order of `due_at`, so LIMIT 1 stops at the first one with
+# `deliveries_due` returns the channel's pending rows in order of `due_at`, so the LIMIT stops at the first with
 # nothing ahead of it, which `deliveries_order` answers. Both hold unsent rows only, however many were sent. The
 # transaction has the write lock from its start, so no other claim can take the row before `_TAKE`.
 _DUE = (
@@ -34,7 +34,7 @@ _DUE = (
         ~select(1).where(before(_earlier, DELIVERIES)).correlate(DELIVERIES).exists(),
     )
     .order_by(_D.due_at, _D.id)
-    .limit(1)
+    .limit(bindparam("most", type_=Integer))
 )
 _TAKE = (
     update(DELIVERIES)
@@ -49,16 +49,23 @@ _BEGIN = (
 _NAMES = tuple(tuple(table.c.keys()) for table in (DELIVERIES, JOBS, TRANSITIONS))
 
 
-def take(connection: Connection, channel: ChannelName, *, now: datetime) -> Claimed | None:
-    """Claim the earliest due delivery and open its next attempt; None if the channel is held or nothing is due."""
-    row = connection.execute(_DUE, {"channel": channel, "now": now}).one_or_none()
-    if row is None:
-        return None
-    delivery, job, move = _parts(tuple(row))
+def take(connection: Connection, channel: ChannelName, *, now: datetime, most: int = 1) -> tuple[Claimed, ...]:
+    """Claim the `most` earliest due deliveries, each of another line, and open the next attempt of each; () if the
+    channel is held or nothing is due."""
+    rows = connection.execute(_DUE, {"channel": channel, "now": now, "most": most}).all()
+    if not rows:
+        return ()
+    taken = [_claimed(tuple(row)) for row in rows]
+    values = [{"row": each.delivery.id, "attempt": each.attempt, "now": now} for each in taken]
+    connection.execute(_TAKE, values)
+    connection.execute(_BEGIN, values)
+    return tuple(taken)
+
+
+def _claimed(values: tuple[Any, ...]) -> Claimed:
+    delivery, job, move = _parts(values)
     attempt = delivery["attempts"] + 1
     delivery |= {"attempts": attempt, "status": DeliveryStatus.SENDING}
-    connection.execute(_TAKE, {"row": delivery["id"], "attempt": attempt})
-    connection.execute(_BEGIN, {"row": delivery["id"], "attempt": attempt, "now": now})
     return Claimed(
         delivery=delivery_of(delivery),
         job=None if job["id"] is None else job_of(job),

@@ -187,12 +187,19 @@ class Outbox(TransactionPart):
         takes only what is never merged: operator alerts. Without `probe`, a held channel is tried with a delivery
         that it has not refused, if there is one.
         """
-        if not apart and (claimed := claim_one.take(self._connection, channel, now=now)) is not None:
-            return claimed
+        if not apart and (claimed := claim_one.take(self._connection, channel, now=now)):
+            return claimed[0]
         row = None if probe else self._first(_PENDING, channel, now=now)
         if row is None:
             row = self._first(self._claimable(channel, apart=apart), channel, now=now)
         return None if row is None else self._take(delivery_row(row), now=now)
+
+    def claim_each(self, channel: ChannelName, *, now: datetime, most: int) -> _Many:
+        """Take up to `most` deliveries as `claim` does, each for a message of its own, no two about one job. Of
+        a held channel one at most."""
+        found = claim_one.take(self._connection, channel, now=now, most=most)
+        one = None if found else self.claim(channel, now=now)
+        return found if one is None else (one,)
 
     def put_aside(self, channel: ChannelName, *, now: datetime, wait: Wait, reason: str) -> Left | None:
         """Postpone the delivery that `claim` cannot take because of an error of wrapd's own, by `wait` (seconds,

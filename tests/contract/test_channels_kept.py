@@ -4,15 +4,18 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pytest
+import requests
 
 from daemon.domain.jobs import ChannelName
 from daemon.notify.transport import Channel, ChannelSettings, bounded, open_channel
 from daemon.notify.transport.verdicts import Retry, Sent, Unknown
 from tests.support.alerts import message
+from tests.support.webhook import Webhook
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -162,3 +165,26 @@ def test_the_deadline_holds_for_a_kept_connection_too(server: Server) -> None:
     assert isinstance(one.send(message(), more=True).verdict, Sent)
     assert server.connections == [2, 1]
     one.close_kept()
+
+
+def test_a_plain_request_needs_no_session(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = channel(server)
+    with bounded.watching(1.0):  # what is patched is patched by now
+        monkeypatch.setattr(requests.Session, "send", None)
+    for _ in range(3):
+        assert isinstance(one.send(message(), more=True).verdict, Sent)
+    assert server.connections == [3]
+    one.close_kept()
+
+
+def test_a_login_of_the_environment_is_sent_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password s3cret-netrc\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Webhook() as hook:
+        one = open_channel(ChannelSettings(name=ChannelName("a"), url=hook.url()))
+        for _ in range(2):
+            assert isinstance(one.send(message(), more=True).verdict, Sent)
+        one.close_kept()
+    assert all(request.headers["authorization"].startswith("Basic ") for request in hook.requests)

@@ -58,7 +58,10 @@ async def test_three_days_away(service: str, tmp_path: Path) -> None:
         assert not any(row.possible_repeat for row in whole.rows())
         asked = whole.watch.requests()
     bodies = [json.dumps(each.json, ensure_ascii=False) for each in messages]
-    assert [[name for name in names if name in body] for body in bodies] == [[name] for name in names]
+    arrived = [[name for name in names if name in body] for body in bodies]
+    if service == "json":  # a webhook gets several messages at a time
+        arrived.sort(key=lambda found: names.index(found[0]))
+    assert arrived == [[name] for name in names]
     assert all("chat was unreachable" in body for body in bodies)
     assert "finished 1 Jan 00:00, reported 4 Jan" in bodies[0]
     assert asked <= 3 * len(jobs), "each job is asked about once more at most"

@@ -17,6 +17,7 @@ from daemon.clock import SystemClock
 from daemon.domain.jobs import Asset, ChannelName, Observation
 from daemon.domain.routing import routing
 from daemon.domain.transitions import Moved, judge
+from daemon.notify.outbox.sender import OVERLAP
 from daemon.store import Store, Transaction
 from tests.support.killing import STEPS
 from tests.support.live import until
@@ -144,3 +145,23 @@ def test_a_kill_at(step: str, jobs: tuple[str, ...], service: Any, tmp_path: Pat
     assert all(post.marked(each) is (step in UNKNOWN) for each in after)
     assert {row["possible_repeat"] for row in rows} == {step in UNKNOWN}
     assert len(after) <= len(jobs)
+
+
+@pytest.mark.long
+def test_a_kill_while_messages_overlap_repeats_only_those(tmp_path: Path) -> None:
+    jobs = [f"film-{number}" for number in range(1, 4 + OVERLAP)]
+    with webhook() as post, DaemonProcess(tmp_path, config(post, together=False)) as daemon:
+        post.stand.program(Answer(), *[Answer(hang=True)] * OVERLAP)
+        seed(tmp_path, jobs)
+        daemon.start()
+        post.stand.wait_for(1 + OVERLAP)
+        daemon.kill()
+        before = [job for each in post.stand.requests for job in post.told(each, jobs)]
+        starts = _starts(daemon)
+        daemon.start()
+        until("it has started", lambda: _starts(daemon) > starts)
+        until("all is sent", lambda: {each["status"] for each in daemon.json("deliveries")} == {"sent"}, pace=0.3)
+        assert daemon.stop() == 0
+        after = {post.told(each, jobs)[0]: post.marked(each) for each in post.stand.requests[len(before) :]}
+        assert len(post.stand.requests) == len(jobs) + OVERLAP
+    assert after == {job: job in before for job in jobs if job != before[0]}

@@ -212,6 +212,24 @@ class OutboxMachine(RuleBasedStateMachine):
         for number, kind in enumerate(taken):
             self.finish(kind, wait, number - len(taken))
 
+    @rule(channel=CHANNELS, kinds=st.lists(KINDS, min_size=2, max_size=4), wait=WAITS)
+    def send_each(self, channel: str, kinds: list[AttemptOutcome], wait: int) -> None:
+        """Several claimed in one transaction are those that as many claims one after another would take."""
+        held = self.is_held(channel)
+        claimed = self.store.write_now(lambda tx: tx.outbox.claim_each(channel, now=self.now, most=len(kinds)))
+        for each in claimed:
+            expected = self.expected(channel)
+            assert expected is not None
+            assert each.delivery.id == expected.id
+            self.take([each], shared=1)
+        if held:
+            assert len(claimed) <= 1
+        elif len(claimed) < len(kinds):
+            left = self.expected(channel)
+            assert left is None or left.due_at > self.now  # far ahead: claimed alone, once nothing else is due
+        for number, kind in enumerate(kinds[: len(claimed)]):
+            self.finish(kind, wait, number - len(claimed))
+
     @precondition(lambda self: self.claims)
     @rule(kind=KINDS, wait=WAITS, which=st.integers(0, 2))
     def finish(self, kind: AttemptOutcome, wait: int, which: int) -> None:

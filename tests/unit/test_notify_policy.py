@@ -12,6 +12,7 @@ from daemon.notify.outbox.policy import (
     LEAST_TRIES,
     AttemptEnd,
     ChannelCondition,
+    Pause,
     PlainRefusals,
     channel_pause,
     failed_by_us,
@@ -232,3 +233,13 @@ def test_a_channel_is_held_from_a_refusal_until_it_takes_a_message(
             )
         if isinstance(verdict, Sent):
             assert (condition.failures, condition.probes, condition.partly) == (0, 0, False)
+
+
+def test_messages_that_fail_at_the_same_time_are_one_failure_of_the_channel() -> None:
+    condition = ChannelCondition()
+    throttled, other = Retry(reason="so", status=429, throttled=True, after=60.0), Retry(reason="so", status=500)
+    for verdict, again in ((throttled, False), (other, True)):
+        condition.count(verdict, written=True, many=1, at=AT, again=again)
+        condition.rest(verdict, now=0.0, settings=SETTINGS, spread=0.0, again=again)
+    assert condition.failures == 1
+    assert condition.pause == Pause(since=0.0, until=60.0, strict=True)

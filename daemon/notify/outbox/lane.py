@@ -20,15 +20,18 @@ from daemon.notify.outbox.policy import ChannelCondition, defect_wait
 from daemon.notify.outbox.prepare import Prepared, Wants
 from daemon.notify.outbox.sender import (
     AGAIN,
+    OVERLAP,
     Arrival,
     Claim,
     Claimer,
-    ClaimOrIdle,
-    Ended,
+    Claims,
+    ClaimsOrIdle,
+    Helper,
     Idle,
     InFlight,
     LaneState,
     Sender,
+    SeriesEnd,
     Unrecorded,
     arrive,
     finish,
@@ -36,7 +39,7 @@ from daemon.notify.outbox.sender import (
 )
 from daemon.notify.services.base import Picture
 from daemon.notify.transport import Channel
-from daemon.notify.transport.verdicts import Final, Hold, arrived
+from daemon.notify.transport.verdicts import Dead, Final, Hold, Sent, arrived
 from daemon.store import AttemptOutcome, Left, StoreClosed, StoreError, StoreRefused, Transaction
 from daemon.tasks import Worker
 
@@ -45,7 +48,7 @@ T = TypeVar("T")
 
 
 class Lane:
-    """Sends the deliveries of one channel, one message at a time. `arrival` is the channel's state at the start of
+    """Sends the deliveries of one channel. `arrival` is the channel's state at the start of
     the daemon; a lane that starts later reads it from the store. `after` is the channel's previous lane, which has
     ended: its pace and its troubles are taken over."""
 
@@ -70,7 +73,7 @@ class Lane:
         self._worker = Worker(f"wrapd-{channel.name}")
         self._wake = asyncio.Event()
         self._news = True
-        self._next: Claim | None = None
+        self._next: Claims = ()
         self._judge = Judge(channel, around)
         self._pace = around.paces.of(channel.name, channel.limits)
         self._wants = Wants(machine=channel.service.machine, picture=channel.service.picture is not Picture.NONE)
@@ -84,8 +87,14 @@ class Lane:
             own_links=around.preparer.links,
             in_flight=self._in_flight,
         )
+        # People read a chat in order; a limit is kept by one message after the other; templates serve one thread.
+        alone = not channel.service.machine or bool(channel.limits) or channel.templates is not None
+        others = range(1, 1 if alone else OVERLAP)
+        self._helpers = tuple(Helper(f"wrapd-{channel.name}-{each}") for each in others)
         self._sender = Sender(
             channel=channel,
+            twins=tuple(channel.twin() for _ in others),
+            helpers=self._helpers,
             around=around,
             claimer=self._claimer,
             pace=self._pace,
@@ -121,8 +130,8 @@ class Lane:
 
     def abandon(self) -> None:
         """Give up whatever is in flight; the rescue takes it up."""
-        self._next = None
-        self._in_flight.keep(None)
+        self._next = ()
+        self._in_flight.keep(AGAIN)
         self._pace.free()
 
     def bury(self, tx: Transaction, dead: Sequence[Left], *, reason: str, at: datetime) -> None:
@@ -132,13 +141,15 @@ class Lane:
     async def run(self) -> None:
         """Send what is due until `stop`. Raises StoreError if an outcome could not be stored at the stop."""
         try:
-            while self._next is not None or not self.stopped.is_set():
+            while self._next or not self.stopped.is_set():
                 self._wake.clear()
                 wait = await self._poll_safely()
                 if wait > 0 and not self.stopped.is_set():
                     await self._around.waiter(self._wake, wait)
         finally:
             self._worker.stop()
+            for helper in self._helpers:
+                helper.stop()
 
     async def _poll_safely(self) -> float:
         """`_poll`, except that the lane goes on one poll interval after a defect of wrapd's own."""
@@ -166,17 +177,25 @@ class Lane:
         await self._insist(self._around.keeper.look)
         if not self.arrived:
             await self._arrive()
-        next_, self._next = self._next, None
-        claim = next_ or await self._claim()
-        if isinstance(claim, Claim):
-            ready = await self._prepare(claim)
-            ended = ready if isinstance(ready, Unrecorded) else await self._send(claim, ready)
-            claim = await self._record(ended) if isinstance(ended, Unrecorded) else ended
-        if isinstance(claim, Idle):
+        next_, self._next = self._next, ()
+        found = next_ or await self._claim()
+        if not isinstance(found, Idle):
+            found = await self._deliver(found)
+        if isinstance(found, Idle):
             self._pace.free()
-            return claim.seconds
-        self._next = claim
+            return found.seconds
+        self._next = found
         return 0.0
+
+    async def _deliver(self, claims: Claims) -> ClaimsOrIdle:
+        """Prepare and send messages, and store their outcomes. Returns what follows."""
+        prepared = await asyncio.gather(*map(self._prepare, claims))
+        failed = [each for each in prepared if isinstance(each, Unrecorded)]
+        ready = [(one, each) for one, each in zip(claims, prepared, strict=True) if isinstance(each, Prepared)]
+        end = await self._send(ready, alone=bool(failed)) if ready else SeriesEnd()
+        if not failed and not end.unrecorded:
+            return end.after
+        return await self._record_all([*failed, *end.unrecorded])
 
     def _no_news(self) -> None:
         """The claim that follows sees all rows written so far."""
@@ -229,7 +248,7 @@ class Lane:
 
     # What is next
 
-    async def _claim(self) -> ClaimOrIdle:
+    async def _claim(self) -> ClaimsOrIdle:
         """Claim what is due, if the channel may be sent to. Without news a read comes first, because a claim takes
         the write lock for what is mostly nothing."""
         news, self._news = self._news, False
@@ -251,7 +270,7 @@ class Lane:
             return Idle(seconds=min(rest, around.settings.look_interval))
         resume, condition.resume = condition.resume, False
 
-        def work(tx: Transaction) -> ClaimOrIdle:
+        def work(tx: Transaction) -> ClaimsOrIdle:
             now, probe = around.steady.now(), not self._judge.suspects
             return self._claimer.take(tx, now=now, singly=singly, resume=resume, probe=probe)
 
@@ -261,7 +280,7 @@ class Lane:
             raise
         except Exception as error:  # noqa: BLE001 - a row that cannot be claimed must not block the others
             around.defects.note("delivery", error, channel=self.name)
-            self._in_flight.keep(None)
+            self._in_flight.keep(AGAIN)
             return await self._put_aside(error, singly=singly)
         self._in_flight.keep(taken)
         return taken
@@ -338,7 +357,7 @@ class Lane:
             log.warning(LogEvent.DELIVERY_DIVERTED, channel=self.name, to=fallback.to, deliveries=count)
             around.tell((fallback.to,))
 
-    # Sending one message
+    # Sending
 
     async def _prepare(self, claim: Claim) -> Prepared | Unrecorded:
         """Renew links and fetch the picture."""
@@ -347,28 +366,53 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - it is put off like a message that cannot be composed
             return self._sender.failed(claim, error)
 
-    async def _send(self, claim: Claim, ready: Prepared) -> Ended:
-        """Send a message in the lane's thread, and those after it while all goes well."""
+    async def _send(self, ready: Sequence[tuple[Claim, Prepared]], *, alone: bool) -> SeriesEnd:
+        """Send messages in the lane's threads and, unless they are sent `alone`, those after them while all goes
+        well."""
         condition = self.condition
-        state = LaneState(failed_at=condition.failed_at, calm=condition.is_calm and self._judge.trusts)
+        calm = condition.is_calm and self._judge.trusts and not alone
+        state = LaneState(failed_at=condition.failed_at, calm=calm)
         loop = asyncio.get_running_loop()
-        return await self._worker.run(lambda: self._sender.series(claim, ready, state, loop))
+        claims, prepared = tuple(claim for claim, _ in ready), [each for _, each in ready]
+        return await self._worker.run(lambda: self._sender.series(claims, prepared, state, loop))
 
-    async def _record(self, ended: Unrecorded) -> ClaimOrIdle:
-        """Store the outcome. If the channel may be sent to at once, the same transaction claims what is next."""
+    async def _record_all(self, ended: Sequence[Unrecorded]) -> ClaimsOrIdle:
+        """Store the outcomes of messages that were sent at the same time. Those that pause the channel come last,
+        and count as one failure of the channel. Each is stored, whatever happens to the others."""
+        ordered = sorted(ended, key=lambda each: not isinstance(each.report.verdict, Sent | Dead))
+        after: ClaimsOrIdle = AGAIN
+        errors: list[Exception] = []
+        failed = False
+        for number, each in enumerate(ordered, start=1):
+            try:
+                rest = ordered[number:]
+                after = await self._record(each, rest, again=failed, last=not rest and not errors)
+            except StoreClosed:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is raised once the others are stored
+                errors.append(error)
+            failed = failed or (each.written and not isinstance(each.report.verdict, Sent | Dead))
+        if errors:
+            raise errors[0]
+        return after
+
+    async def _record(
+        self, ended: Unrecorded, rest: Sequence[Unrecorded], *, again: bool, last: bool
+    ) -> ClaimsOrIdle:
+        """Store the outcome, before those of `rest`. With the `last` one, claim what is next if it may go now."""
         around, condition = self._around, self.condition
         ended = self._judge.blame(ended)
         claim, reported = ended.claim, condition.was_reported(ended.report.verdict)
-        pause = self._count(ended)
+        pause = self._count(ended, again=again)
         uptime = around.clock.monotonic() - self._begun
         health = ChannelHealth(reported=reported, probes=condition.probes, pause=pause, uptime=uptime)
         judge = self._judge.of(ended, health)
-        goes_on = pause <= 0 and self._pace.book(around.clock.monotonic()) <= 0
+        goes_on = last and condition.pause is None and self._pace.book(around.clock.monotonic()) <= 0
         singly, resume = condition.singly > 0, goes_on and condition.resume
         if goes_on:
             self._news = condition.resume = False
 
-        def work(tx: Transaction) -> tuple[Judgement, ClaimOrIdle]:
+        def work(tx: Transaction) -> tuple[Judgement, ClaimsOrIdle]:
             judged = judge()
             finish(tx, judged.results, at=judged.at)
             judged.write_alerts(tx)
@@ -376,7 +420,7 @@ class Lane:
                 return judged, AGAIN
             return judged, self._claimer.take(tx, now=judged.at, singly=singly, resume=resume)
 
-        after: ClaimOrIdle = AGAIN
+        after: ClaimsOrIdle = AGAIN
         try:
             judged, after = await self._insist(lambda: around.store.write(work))
         except StoreClosed:
@@ -384,7 +428,7 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - the outcome is stored apart from its alerts and the next claim
             around.defects.note("delivery", error, channel=self.name, delivery=claim.first.delivery.id)
             judged = await self._record_alone(judge(), error)
-        self._in_flight.keep(after)
+        self._in_flight.keep(after, [each.claim for each in rest])
         log_send(self.name, claim, ended.report, judged.results[0].outcome, pause=pause, reported=reported)
         self._note_hold(ended.report.verdict)
         around.tell(judged.wakes)
@@ -393,14 +437,15 @@ class Lane:
                 around.on_result(self.name, each.outcome.kind)
         return after
 
-    def _count(self, ended: Unrecorded) -> float:
+    def _count(self, ended: Unrecorded, *, again: bool) -> float:
         """Count how a message ended. Returns seconds for which the channel rests."""
         around, verdict = self._around, ended.report.verdict
-        self.condition.count(verdict, written=ended.written, many=len(ended.claim.claimed), at=around.steady.now())
+        many, at = len(ended.claim.claimed), around.steady.now()
+        self.condition.count(verdict, written=ended.written, many=many, at=at, again=again)
         if not ended.written:
             return 0.0
         now, spread = around.clock.monotonic(), around.rng.random()
-        return self.condition.rest(verdict, now=now, settings=around.settings, spread=spread)
+        return self.condition.rest(verdict, now=now, settings=around.settings, spread=spread, again=again)
 
     async def _record_alone(self, judged: Judgement, error: Exception) -> Judgement:
         """Store an outcome that the store refused together with its alerts: first the outcome, with a reason known

@@ -242,9 +242,10 @@ class ChannelCondition:
         elif isinstance(verdict, Hold):
             self.held = True
 
-    def count(self, verdict: Final, *, written: bool, many: int, at: datetime) -> None:
+    def count(self, verdict: Final, *, written: bool, many: int, at: datetime, again: bool = False) -> None:
         """Count the verdict on a message of `many` alerts. Not `written`: a defect of wrapd's own kept it from
-        being sent, so it says nothing about the channel."""
+        being sent, so it says nothing about the channel. `again`: a message sent at the same time failed too; the
+        channel has failed once."""
         self.singly = max(0, self.singly - 1)
         if (isinstance(verdict, Dead) or not written) and many > 1:
             self.singly = max(self.singly, many)
@@ -258,17 +259,19 @@ class ChannelCondition:
             case Dead():
                 return
             case Hold():
-                self.probes += 1
+                self.probes += not again
             case Retry() if verdict.throttled or verdict.status is None:
                 self.resume = True  # neither a throttle nor a missing answer can be about this message
-                self.failures += 1
+                self.failures += not again
             case _:
-                self.failures += 1
+                self.failures += not again
         self.failed_at = at
 
-    def rest(self, verdict: Final, *, now: float, settings: NotifySettings, spread: float) -> float:
+    def rest(
+        self, verdict: Final, *, now: float, settings: NotifySettings, spread: float, again: bool = False
+    ) -> float:
         """Pause the channel if the verdict asks for it. Returns for how many seconds. `now`: monotonic seconds;
-        `spread`: a random number in [0, 1)."""
+        `spread`: a random number in [0, 1); `again`: as for `count`, so a longer pause stays."""
         if isinstance(verdict, Dead) and self.held:  # a refused probe; without a rest the next would follow now
             verdict = Hold(reason=verdict.reason)
         seconds = channel_pause(
@@ -276,7 +279,10 @@ class ChannelCondition:
         )
         if seconds > 0:
             strict = isinstance(verdict, Retry) and verdict.throttled
-            self.pause = Pause(since=now, until=now + seconds, strict=strict)
+            before, self.pause = self.pause, Pause(since=now, until=now + seconds, strict=strict)
+            if again and before is not None:
+                until = max(before.until, self.pause.until)
+                self.pause = Pause(since=now, until=until, strict=strict or before.strict)
         return seconds
 
 

@@ -2,14 +2,19 @@
 
 The choice (one alert, a digest, or nothing yet) is made in the transaction of the claim. The rest runs in the
 channel's own thread, and stays there while all goes well: send, then record and next claim in one transaction,
-then the next send. Anything but plain success is left to the lane. One message is in flight at a time.
+then the next send. Anything but plain success is left to the lane. To a webhook without limits up to `OVERLAP`
+messages are in flight at a time, none of them about the same job; to all other channels one.
 """
 
 import asyncio
+import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from functools import partial
+from typing import TypeAlias, TypeVar, assert_never
 
 from daemon.clock import SteadyClock
 from daemon.domain.digests import MOST, Decision, Later, Single, Together, decide
@@ -28,7 +33,10 @@ from daemon.notify.transport.verdicts import Hold, Retry, Sent, arrived
 from daemon.store import DEFECTS, AttemptOutcome, Claimed, Outcome, StoreError, Transaction
 
 log = logger(__name__)
+T = TypeVar("T")
 
+OVERLAP = 4
+"""Messages in flight at a time to a webhook without limits."""
 Links: TypeAlias = Mapping[int, str]
 """wrapd's own links by the jobs' row ids."""
 
@@ -56,11 +64,10 @@ class InFlight:
         """Add these. Called in the transaction that claims them, so that the rescue never sees them unowned."""
         self.rows |= {each.delivery.id for each in claimed}
 
-    def keep(self, after: "ClaimOrIdle | None") -> None:
-        """Keep only what is sent next: everything else is stored."""
-        self.rows = (
-            frozenset(each.delivery.id for each in after.claimed) if isinstance(after, Claim) else frozenset()
-        )
+    def keep(self, after: "ClaimsOrIdle", rest: "Sequence[Claim]" = ()) -> None:
+        """Keep only what is sent next, and the `rest`, whose outcomes are stored next: all else is stored."""
+        claims = rest if isinstance(after, Idle) else (*after, *rest)
+        self.rows = frozenset(each.delivery.id for claim in claims for each in claim.claimed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +77,9 @@ class Idle:
     seconds: float
 
 
-ClaimOrIdle: TypeAlias = Claim | Idle
+Claims: TypeAlias = tuple[Claim, ...]
+"""What is sent at the same time."""
+ClaimsOrIdle: TypeAlias = Claims | Idle
 OwnLinksOf: TypeAlias = Callable[[Transaction, Sequence[Claimed], datetime], Links]
 
 
@@ -89,31 +98,40 @@ class Claimer:
     in_flight: InFlight = field(default_factory=InFlight)
 
     def take(
-        self, tx: Transaction, *, now: datetime, singly: bool, resume: bool, probe: bool = True
-    ) -> ClaimOrIdle:
-        """Claim what goes out next. `singly`: no digest this time; `resume`: deliveries put off because of the
-        channel are due, in the order in which they were written; without `probe` a held channel is tried with a
-        delivery that it has not refused yet."""
+        self,
+        tx: Transaction,
+        *,
+        now: datetime,
+        singly: bool = False,
+        resume: bool = False,
+        probe: bool = True,
+        most: int = 1,
+    ) -> ClaimsOrIdle:
+        """Claim what goes out next, `most` messages at a time. `singly`: no digest this time; `resume`: deliveries
+        put off because of the channel are due, in the order in which they were written; without `probe` a held
+        channel is tried with a delivery that it has not refused yet."""
         if resume:
             tx.outbox.resume(self.channel)
         decision = self._decision(tx, now=now, singly=singly)
+        claimed: Sequence[Claimed]
         match decision:
             case Together():
-                group = tx.outbox.claim_together(self.channel, now=now, most=MOST)
-                if group:
-                    return self._claim(tx, group, now=now)
-                claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
+                if claimed := tx.outbox.claim_together(self.channel, now=now, most=MOST):
+                    return (self._claim(tx, claimed, now=now),)
+                claimed = _some(tx.outbox.claim(self.channel, now=now, probe=probe))
             case Later():  # operator alerts never join a digest, so they need not wait for one
-                claimed = tx.outbox.claim(self.channel, now=now, apart=True)
-                if claimed is None:
+                claimed = _some(tx.outbox.claim(self.channel, now=now, apart=True))
+                if not claimed:
                     return Idle(seconds=min(decision.seconds, self.longest))
+            case Single() if most > 1:
+                claimed = tx.outbox.claim_each(self.channel, now=now, most=most)
             case Single():
-                claimed = tx.outbox.claim(self.channel, now=now, probe=probe)
+                claimed = _some(tx.outbox.claim(self.channel, now=now, probe=probe))
             case _:
                 assert_never(decision)
-        if claimed is None:
+        if not claimed:
             return Idle(seconds=self._until(tx.outbox.next_due(self.channel, now=now), now))
-        return self._claim(tx, (claimed,), now=now)
+        return tuple(self._claim(tx, (each,), now=now) for each in claimed)
 
     def glance(self, tx: Transaction, *, now: datetime) -> float:
         """Seconds until there may be something to claim; 0: now. Only reads."""
@@ -133,6 +151,10 @@ class Claimer:
         if due is None:
             return self.idle
         return min(max((due - now).total_seconds(), 0.0), self.longest)
+
+
+def _some(claimed: Claimed | None) -> tuple[Claimed, ...]:
+    return () if claimed is None else (claimed,)
 
 
 def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
@@ -230,7 +252,47 @@ class Unrecorded:
     written: bool = True
 
 
-Ended: TypeAlias = Unrecorded | ClaimOrIdle
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesEnd:
+    """What a series leaves to the lane: outcomes to store, and what follows if there are none."""
+
+    unrecorded: tuple[Unrecorded, ...] = ()
+    after: ClaimsOrIdle = AGAIN
+
+
+class Helper:
+    """Makes calls in a thread of its own, which starts with the first one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] | None = None
+
+    def begin(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Begin a call. Returns what waits for its result, and raises what it raises."""
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            threading.Thread(target=_work, args=[self._calls], name=self._name, daemon=True).start()
+        future: Future[T] = Future()
+        self._calls.put(lambda: _resolve(future, call))
+        return future.result
+
+    def stop(self) -> None:
+        """End the thread after its call."""
+        if self._calls is not None:
+            self._calls.put(None)
+            self._calls = None
+
+
+def _work(calls: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+
+
+def _resolve(future: "Future[T]", call: Callable[[], T]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
+        future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +305,13 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Sends the messages of one channel. `on_sent` gets the number of deliveries sent, on the event loop;
-    `before_take` is called before each claim."""
+    """Sends the messages of one channel. `twins` and `helpers` are the channels and threads of messages that
+    overlap; `on_sent` gets the number of deliveries sent, on the event loop; `before_take` is called before each
+    claim."""
 
     channel: Channel
+    twins: tuple[Channel, ...]
+    helpers: tuple["Helper", ...]
     around: Surroundings
     claimer: Claimer
     pace: Pace
@@ -255,32 +320,47 @@ class Sender:
     before_take: Callable[[], None]
     on_sent: Callable[[int], None]
 
-    def series(self, claim: Claim, ready: Prepared, state: LaneState, loop: asyncio.AbstractEventLoop) -> Ended:
-        """Send `claim`, and what follows while all goes well. Returns what is left for the lane to do."""
+    def series(
+        self, claims: Claims, ready: Sequence[Prepared], state: LaneState, loop: asyncio.AbstractEventLoop
+    ) -> SeriesEnd:
+        """Send `claims`, and what follows while all goes well. Returns what is left for the lane to do."""
         sent, reported_at = 0, self.around.clock.monotonic()
         try:
             while True:
-                ended = self._send(claim, ready, state)
-                after = (
-                    None if not state.calm or not isinstance(ended.report.verdict, Sent) else self._record(ended)
-                )
+                ended = self._send_all(claims, ready, state)
+                well = state.calm and all(isinstance(each.report.verdict, Sent) for each in ended)
+                after = self._record(ended) if well else None
                 if after is None:
-                    return ended
-                sent += len(claim.claimed)
-                log_send(self.channel.name, claim, ended.report, _sent(ended.report), pause=0.0, reported=False)
-                if not isinstance(after, Claim) or not self._is_ready(after):
-                    return after
-                claim, ready = after, Prepared(claimed=after.claimed)
+                    return SeriesEnd(unrecorded=ended)
+                sent += sum(len(claim.claimed) for claim in claims)
+                for each in ended:
+                    outcome = _sent(each.report)
+                    log_send(self.channel.name, each.claim, each.report, outcome, pause=0.0, reported=False)
+                if isinstance(after, Idle) or not all(map(self._is_ready, after)):
+                    return SeriesEnd(after=after)
+                claims, ready = after, [Prepared(claimed=each.claimed) for each in after]
                 if (now := self.around.clock.monotonic()) - reported_at >= _REPORT_EVERY:
                     self._report(sent, loop)
                     sent, reported_at = 0, now
         finally:
-            self.channel.close_kept()
+            for channel in (self.channel, *self.twins):
+                channel.close_kept()
             self._report(sent, loop)
 
-    def _send(self, claim: Claim, ready: Prepared, state: LaneState) -> Unrecorded:
+    def _send_all(self, claims: Claims, ready: Sequence[Prepared], state: LaneState) -> tuple[Unrecorded, ...]:
+        """Send messages at the same time, each over a channel and in a thread of its own. Returns when all ended,
+        at the latest after the send timeout."""
+        others = [
+            helper.begin(partial(self._send, claim, prepared, state, channel=twin))
+            for claim, prepared, twin, helper in zip(claims[1:], ready[1:], self.twins, self.helpers, strict=False)
+        ]
+        return (self._send(claims[0], ready[0], state), *(wait() for wait in others))
+
+    def _send(
+        self, claim: Claim, ready: Prepared, state: LaneState, *, channel: Channel | None = None
+    ) -> Unrecorded:
         """Compose the message and send it."""
-        channel, claimed = self.channel, ready.claimed
+        channel, claimed = channel or self.channel, ready.claimed
         try:
             context = MessageContext(
                 zone=channel.zone,
@@ -307,19 +387,23 @@ class Sender:
         report = SendReport(verdict=Retry(reason=reason), reason=reason, status=None, requests=0, seconds=0.0)
         return Unrecorded(claim=claim, report=report, written=False)
 
-    def _record(self, ended: Unrecorded) -> ClaimOrIdle | None:
-        """Store that it was sent and, if the channel may be sent to at once, claim the next. None if the database
-        fails in any way: the lane handles the retry."""
+    def _record(self, ended: Sequence[Unrecorded]) -> ClaimsOrIdle | None:
+        """Store that these were sent and, if the channel may be sent to at once, claim what is next, in one
+        transaction. None if the database fails in any way: the lane handles the retry."""
         goes_on = self.pace.book(self.around.clock.monotonic()) <= 0
-        result = (Judged(claimed=ended.claim.claimed, outcome=_sent(ended.report)),)
+        alike: dict[Outcome, list[Claimed]] = {}
+        for each in ended:
+            alike.setdefault(_sent(each.report), []).extend(each.claim.claimed)
+        results = [Judged(claimed=tuple(claimed), outcome=outcome) for outcome, claimed in alike.items()]
         self.before_take()
 
-        def work(tx: Transaction) -> ClaimOrIdle:
+        def work(tx: Transaction) -> ClaimsOrIdle:
             at = self.around.steady.now()
-            finish(tx, result, at=at)
+            finish(tx, results, at=at)
             if not goes_on or self.stopped.is_set():
                 return AGAIN
-            return self.claimer.take(tx, now=at, singly=False, resume=False)
+            # Several at a time only after a success: a service that is down is tried with one.
+            return self.claimer.take(tx, now=at, most=1 + len(self.twins))
 
         try:
             after = self.around.store.write_here(work)

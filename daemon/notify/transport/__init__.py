@@ -5,10 +5,8 @@ are imported only here and in `services`.
 and sends, `bounded` limits and records HTTP exchanges, `smtp` does so for mail, `verdicts` judges attempts.
 """
 
-from daemon.notify.transport.bounded import doubts_of as proxy_doubts
-from daemon.notify.transport.bounded import proxy_passwords
 from daemon.notify.transport.channel import Channel, SendReport, Written, test_message
-from daemon.notify.transport.opening import ChannelSettings, open_channel
+from daemon.notify.transport.opening import ChannelSettings, open_channel, proxy_doubts, proxy_passwords
 
 __all__ = [
     "Channel",

@@ -2,102 +2,32 @@
 
 Owns the only patches of requests: installed once, without effect outside of `watching`. Within, a send has a
 deadline that also ends a dripping answer (one thread serves all channels), answers are cut at a cap, redirects are
-not followed, and each exchange is recorded. It also checks the environment's proxies and certificates. Other
-transports (MQTT, XMPP, IRC, local programs) are neither seen nor bounded here. It logs nothing, keeps no URL and
-no header except those that ask to wait, and shows no variable's value: it may hold a password.
+not followed, and each exchange is recorded. Other transports (MQTT, XMPP, IRC, local programs) are neither seen
+nor bounded here. It logs nothing, and keeps no header except those that ask to wait.
 """
 
 import contextlib
-import errno
 import functools
 import heapq
-import importlib.util
 import os
-import re
 import socket
-import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from itertools import count
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from daemon.clock import Clock, SystemClock
-from daemon.notify.transport.verdicts import Exchange, Failure, Step
+from daemon.notify.transport.verdicts import Exchange, Failure, Step, failed
 
 PROXY_NAMES = tuple(
     cased for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for cased in (name, name.upper())
 )
 """The variables that requests reads, lower case first."""
-_CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_PLAIN = frozenset({"http", "https"})
-_SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_NO_SOCKS = "a SOCKS proxy needs the Python package `PySocks`, which is not installed"
-_NO_PROXY = "the proxy variable does not hold an address"
-_NO_CA = "the certificate file does not exist"
-_NO_URL = "the URL cannot be used"
-
-
-def why_impossible(causes: Iterable[BaseException]) -> str:
-    """What a person must fix before any request can go out; '' if nothing."""
-    for cause in causes:
-        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
-            return f"{_NO_SOCKS} (ALL_PROXY, HTTPS_PROXY)"
-        if isinstance(cause, requests.exceptions.InvalidProxyURL | urllib3.exceptions.ProxySchemeUnknown):
-            return f"{_NO_PROXY} (HTTPS_PROXY, ALL_PROXY)"
-        if isinstance(cause, OSError) and "CA certificate bundle" in str(cause):
-            return f"{_NO_CA} (REQUESTS_CA_BUNDLE)"
-        if isinstance(
-            cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationValueError | UnicodeError
-        ):
-            return _NO_URL
-    return ""
-
-
-def doubts_of(environ: Mapping[str, str]) -> Iterator[str]:
-    """Faults of the environment that keep messages from chat services; each names its variable."""
-    for name in PROXY_NAMES:
-        value = environ.get(name, "").strip()
-        if value and not name.lower().startswith("no_"):
-            fault = _fault_of(value)
-            if fault:
-                yield f"{name} (environment): {fault}; messages over it wait"
-    for name in _CA_NAMES:
-        path = environ.get(name, "")
-        if path and not Path(path).exists():
-            yield f"{name} (environment): {_NO_CA}; messages over HTTPS wait"
-
-
-def proxy_passwords(environ: Mapping[str, str]) -> set[str]:
-    """The passwords in the proxy variables."""
-    found: set[str] = set()
-    for name in PROXY_NAMES:
-        login = environ.get(name, "").partition("://")[2].rpartition("@")[0]
-        found |= {login.partition(":")[2]} - {""}
-    return found
-
-
-def _fault_of(value: str) -> str:
-    whole = value if _SCHEME.match(value) else f"http://{value}"
-    try:
-        parts = urlsplit(whole)
-        port = parts.port
-    except ValueError:
-        return _NO_PROXY
-    scheme = parts.scheme.lower()
-    if scheme in _SOCKS:
-        return "" if importlib.util.find_spec("socks") is not None and parts.hostname else _NO_SOCKS
-    usable = scheme in _PLAIN and parts.hostname and re.fullmatch(r"[\w.:-]+", parts.hostname) and port != 0
-    return "" if usable else _NO_PROXY
-
-
 _Call = Callable[[], None]
 
 
@@ -233,6 +163,9 @@ def _install() -> None:
     setattr(requests.sessions, "HTTPAdapter", _adapter)  # noqa: B010 - as below; each session makes two adapters
     setattr(requests.sessions, "get_environ_proxies", _proxies_of(requests.utils.get_environ_proxies))  # noqa: B010
     setattr(requests.Session, "send", _bounded(requests.Session.send))  # noqa: B010 - mypy forbids the assignment
+    direct = _direct(requests.request)
+    setattr(requests.api, "request", direct)  # noqa: B010 - as above; `requests.post` and the like call this one
+    setattr(requests, "request", direct)  # noqa: B010 - as above
 
 
 # ---------------------------------------------------------------------------------------------------- HTTP
@@ -313,12 +246,17 @@ class _KeptAdapter(_Adapter):
         super().close()
 
 
+_Route: TypeAlias = tuple[Any, str]
+"""The pool of a host, and the path with its query."""
+
+
 class Kept:
     """Connections of one channel, kept between messages. Only one that carried a complete good answer is kept."""
 
     def __init__(self) -> None:
         self._adapter: _KeptAdapter | None = None
         self._used = 0.0
+        self._routes: dict[tuple[str, Any], _Route | None] = {}
 
     def adapter(self) -> _KeptAdapter:
         """The adapter over the kept connections."""
@@ -333,8 +271,27 @@ class Kept:
             self.close_kept()
         self._used = now
 
+    def route(self, url: str, verify: Any) -> "_Route | None":
+        """How `url` is reached; None if the environment has a proxy or a login for it, which is left to requests.
+        Looked up once for as long as connections are kept."""
+        key = (url, verify)
+        if key not in self._routes:
+            self._routes[key] = self._looked_up(url, verify)
+        return self._routes[key]
+
+    def _looked_up(self, url: str, verify: Any) -> "_Route | None":
+        session, adapter = requests.Session(), self.adapter()
+        request = session.prepare_request(requests.Request("POST", url))
+        found = session.merge_environment_settings(url, {}, True, verify, None)
+        if found["proxies"] or "Authorization" in request.headers:
+            return None
+        pool = adapter.get_connection_with_tls_context(request, found["verify"], proxies={})
+        adapter.cert_verify(pool, url, found["verify"], None)
+        return pool, request.path_url
+
     def close_kept(self) -> None:
         """Close all."""
+        self._routes.clear()
         if self._adapter is not None:
             self._adapter.end()
 
@@ -374,18 +331,81 @@ def _bounded(original: Callable[..., Any]) -> Callable[..., Any]:
         session.get_redirect_target = lambda _response: None  # or a redirect's body would be read without a cap
         request.headers["Accept-Encoding"] = "identity"
         kwargs.update(stream=True, allow_redirects=False, timeout=(min(CONNECT_TIMEOUT, watch.left), watch.left))
-        watch.connected = False
-        with watch.counting():
-            try:
-                response = _exchange(watch, lambda: original(session, request, **kwargs))
-            except BaseException:
-                _close_kept(watch)
-                raise
-            if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
-                _close_kept(watch)
-            return response
+        return _counted(watch, lambda: original(session, request, **kwargs))
 
     return send
+
+
+_DIRECT = frozenset({"data", "headers", "verify", "timeout", "allow_redirects", "auth", "params", "files"})
+_ABSENT = ("auth", "params", "files")
+_NO_RETRIES = urllib3.Retry(0, read=False)
+
+
+def _direct(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a plain request over kept connections by urllib3: what requests does around it takes two thirds of its
+    CPU time. Everything else is left to requests."""
+
+    @functools.wraps(original)
+    def request(method: str, url: str, **kwargs: Any) -> Any:
+        watch, body = _WATCH.get(), kwargs.get("data")
+        plain = isinstance(body, str | bytes) and kwargs.keys() <= _DIRECT and not any(map(kwargs.get, _ABSENT))
+        route = _route(watch, url, kwargs.get("verify")) if plain else None
+        if watch is None or route is None:
+            return original(method, url, **kwargs)
+        headers = requests.structures.CaseInsensitiveDict({"Accept": "*/*", **(kwargs.get("headers") or {})})
+        headers["Accept-Encoding"] = "identity"
+        pool, path = route
+
+        def call() -> requests.Response:
+            raw = pool.urlopen(
+                method.upper(),
+                path,
+                body=body.encode() if isinstance(body, str) else body,
+                headers=headers,
+                retries=_NO_RETRIES,
+                redirect=False,
+                assert_same_host=False,
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, watch.left), read=watch.left),
+                preload_content=False,
+                decode_content=False,
+            )
+            return _answer(raw, url)
+
+        return _counted(watch, call)
+
+    return request
+
+
+def _route(watch: Watch | None, url: str, verify: Any) -> _Route | None:
+    if watch is None or watch.kept is None or watch.over:
+        return None
+    try:
+        return watch.kept.route(url, verify)
+    except Exception:  # noqa: BLE001 - requests meets the error again, and there it is recorded
+        return None
+
+
+def _answer(raw: Any, url: str) -> requests.Response:
+    """An answer of urllib3 as requests would have given it to the plugin."""
+    response = requests.Response()
+    response.status_code, response.reason, response.url, response.raw = raw.status, raw.reason, url, raw
+    response.headers.update(raw.headers)
+    response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+    return response
+
+
+def _counted(watch: Watch, call: Callable[[], Any]) -> Any:
+    """Make an exchange within its time. The connection is kept only after a complete good answer."""
+    watch.connected = False
+    with watch.counting():
+        try:
+            response = _exchange(watch, call)
+        except BaseException:
+            _close_kept(watch)
+            raise
+        if not (watch.exchanges[-1].whole and 200 <= response.status_code < 300):
+            _close_kept(watch)
+        return response
 
 
 def _close_kept(watch: Watch) -> None:
@@ -439,58 +459,4 @@ def _read(response: Any) -> tuple[bytes, bool]:
 
 
 def _failed(watch: Watch, error: BaseException) -> Exchange:
-    causes = list(_chain(error))
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
-        return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
-    if not watch.connected:
-        impossible = why_impossible(causes)
-        if impossible:
-            return Exchange(failure=Failure.REFUSED, detail=impossible)
-        return Exchange(failure=Failure.NOT_SENT, detail=_unconnected(watch, causes))
-    if watch.expired or any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes):
-        return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {watch.seconds:g} s")
-    return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
-
-
-def why_unconnected(watch: Watch, error: BaseException) -> str:
-    """Why no connection was made, in words."""
-    return _unconnected(watch, list(_chain(error)))
-
-
-def _unconnected(watch: Watch, causes: list[BaseException]) -> str:
-    words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
-    if words == _PROXY:
-        refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
-        return f"the proxy refuses (HTTP {refused[1]})" if refused else _PROXY
-    if words is not None:
-        return words
-    if watch.expired or any(isinstance(cause, TimeoutError | requests.Timeout) for cause in causes):
-        return "no connection in time"
-    if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
-        return f"the request could not be made ({type(causes[0]).__name__})"
-    system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
-    return f"no connection: {next(system, None) or 'the other side ended it'}"
-
-
-_PROXY = "the proxy cannot be reached"
-_UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((urllib3.exceptions.ProxyError,), _PROXY),
-    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
-    ((ConnectionRefusedError,), "the connection was refused"),
-    ((ssl.SSLError,), "the TLS handshake failed"),
-)
-_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all its causes, including those that requests and urllib3 wrap in arguments."""
-    seen: set[int] = set()
-    todo: list[Any] = [error]
-    while todo:
-        found = todo.pop(0)
-        if not isinstance(found, BaseException) or id(found) in seen:
-            continue
-        seen.add(id(found))
-        yield found
-        todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
+    return failed(error, connected=watch.connected, expired=watch.expired, seconds=watch.seconds)

@@ -4,6 +4,7 @@ Owns the order of fallbacks (template, card, plain text, plainest text); one sen
 by one thread at a time. Its URL is a credential, so no log line or exception holds it.
 """
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -96,6 +97,15 @@ class Channel:
 
     def __repr__(self) -> str:
         return f"Channel(name={self.name!r}, scheme={self.scheme!r})"
+
+    def twin(self) -> "Channel":
+        """The same channel for another thread, with a plugin and connections of its own."""
+        other = copy.copy(self)
+        other._plugin = copy.copy(self._plugin)
+        other._apprise = apprise.Apprise(asset=self._plugin.asset)
+        other._apprise.add(other._plugin)
+        other._kept = Kept()
+        return other
 
     @property
     def limits(self) -> tuple[Counted, ...]:

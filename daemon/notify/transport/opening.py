@@ -1,18 +1,20 @@
 """Opens a channel: checks its URL, and names a fault in it without showing it.
 
-Owns which URLs are accepted and which parts of them are secret. It sends nothing, and its exceptions do not hold
-the URL, which is a credential.
+Owns which URLs are accepted and which parts of them are secret, and the warnings about proxies in the environment.
+It sends nothing. URLs and proxy variables are credentials, so no exception or warning shows them.
 """
 
+import importlib.util
 import logging
 import re
 import warnings
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import apprise
@@ -27,7 +29,9 @@ from daemon.notify.outbox import ChannelPlan
 from daemon.notify.services import BY_SCHEME, made, repaired, service_for, translated
 from daemon.notify.services.base import Markup, base_of, options
 from daemon.notify.transport.addresses import doubts_of, for_its_plugin, is_token_like, normal, refuse_misread
+from daemon.notify.transport.bounded import PROXY_NAMES
 from daemon.notify.transport.channel import Channel
+from daemon.notify.transport.verdicts import NO_CA, NO_PROXY, NO_SOCKS
 
 if TYPE_CHECKING:
     from daemon.notify.templates import Templates
@@ -209,3 +213,46 @@ def _secrets(url: str, *, host_is_secret: bool) -> Iterable[str]:
     if host_is_secret:
         parts += host.split(":")
     return {form for part in parts for form in (part, unquote(part)) if len(part) >= 6}
+
+
+_CA_NAMES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PLAIN = frozenset({"http", "https"})
+_SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def proxy_doubts(environ: Mapping[str, str]) -> Iterator[str]:
+    """Faults of the environment that keep messages from chat services; each names its variable."""
+    for name in PROXY_NAMES:
+        value = environ.get(name, "").strip()
+        if value and not name.lower().startswith("no_"):
+            fault = _fault_of(value)
+            if fault:
+                yield f"{name} (environment): {fault}; messages over it wait"
+    for name in _CA_NAMES:
+        path = environ.get(name, "")
+        if path and not Path(path).exists():
+            yield f"{name} (environment): {NO_CA}; messages over HTTPS wait"
+
+
+def proxy_passwords(environ: Mapping[str, str]) -> set[str]:
+    """The passwords in the proxy variables."""
+    found: set[str] = set()
+    for name in PROXY_NAMES:
+        login = environ.get(name, "").partition("://")[2].rpartition("@")[0]
+        found |= {login.partition(":")[2]} - {""}
+    return found
+
+
+def _fault_of(value: str) -> str:
+    whole = value if _SCHEME.match(value) else f"http://{value}"
+    try:
+        parts = urlsplit(whole)
+        port = parts.port
+    except ValueError:
+        return NO_PROXY
+    scheme = parts.scheme.lower()
+    if scheme in _SOCKS:
+        return "" if importlib.util.find_spec("socks") is not None and parts.hostname else NO_SOCKS
+    usable = scheme in _PLAIN and parts.hostname and re.fullmatch(r"[\w.:-]+", parts.hostname) and port != 0
+    return "" if usable else NO_PROXY

@@ -11,8 +11,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from daemon.notify.transport.bounded import Watch, current_watch, why_unconnected
-from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire
+from daemon.notify.transport.bounded import Watch, current_watch
+from daemon.notify.transport.verdicts import Exchange, Failure, Step, Wire, why_unconnected
 
 _PARTS = {"__init__": Step.CONNECT, "starttls": Step.STARTTLS, "login": Step.AUTH, "sendmail": Step.MAIL}
 """Methods of smtplib.SMTP and the step that each begins with."""
@@ -172,7 +172,11 @@ def _failed(  # noqa: PLR0911 - one line for each way to fail
     if step is Step.END:
         failure = Failure.TIMED_OUT if late else Failure.BROKEN
         return Exchange(wire=Wire.SMTP, step=step, failure=failure, detail=detail)
-    early = why_unconnected(watch, error) if step in _BEFORE_IT_TALKS else f"{detail}, before the message"
+    early = (
+        why_unconnected(error, expired=watch.expired)
+        if step in _BEFORE_IT_TALKS
+        else f"{detail}, before the message"
+    )
     return Exchange(wire=Wire.SMTP, step=step, failure=Failure.NOT_SENT, detail=early)
 
 

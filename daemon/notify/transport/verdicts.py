@@ -4,13 +4,19 @@ Owns the verdicts by HTTP status, by SMTP reply and by kind of failure. Bodies a
 service (daemon/notify/services).
 """
 
+import errno
 import re
-from collections.abc import Sequence
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
-from typing import assert_never
+from typing import Any, assert_never
+
+import requests
+import urllib3
 
 from daemon.notify.services.answers import (
     Dead,
@@ -46,9 +52,11 @@ __all__ = [
     "Verdict",
     "Wire",
     "arrived",
+    "failed",
     "judge",
     "parse_retry_after",
     "settle",
+    "why_unconnected",
 ]
 
 
@@ -233,3 +241,84 @@ def _mail_words(body: bytes) -> tuple[str, str]:
         code = code or (found[1] if found is not None else "")
         lines.append(line[found.end() :] if found is not None else line)
     return code, " ".join(" ".join(lines).split())
+
+
+NO_SOCKS = "a SOCKS proxy needs the Python package `PySocks`, which is not installed"
+NO_PROXY = "the proxy variable does not hold an address"
+NO_CA = "the certificate file does not exist"
+
+
+def failed(error: BaseException, *, connected: bool, expired: bool, seconds: float) -> Exchange:
+    """The exchange for an error of the libraries. `expired`: its deadline of `seconds` had passed."""
+    causes = list(_chain(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        reason = next(cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError))
+        return Exchange(failure=Failure.REFUSED, detail=f"the certificate is not trusted: {reason.verify_message}")
+    if not connected:
+        impossible = _why_impossible(causes)
+        if impossible:
+            return Exchange(failure=Failure.REFUSED, detail=impossible)
+        return Exchange(failure=Failure.NOT_SENT, detail=_unconnected(causes, expired=expired))
+    if expired or any(isinstance(cause, _TIMEOUTS) for cause in causes):
+        return Exchange(failure=Failure.TIMED_OUT, detail=f"no answer within {seconds:g} s")
+    return Exchange(failure=Failure.BROKEN, detail="the connection ended before the answer")
+
+
+def why_unconnected(error: BaseException, *, expired: bool) -> str:
+    """Why no connection was made, in words."""
+    return _unconnected(list(_chain(error)), expired=expired)
+
+
+def _unconnected(causes: list[BaseException], *, expired: bool) -> str:
+    words = next((words for kinds, words in _UNCONNECTED if any(isinstance(each, kinds) for each in causes)), None)
+    if words == _PROXY:
+        refused = next((found for cause in causes if (found := _TUNNEL.search(str(cause)))), None)
+        return f"the proxy refuses (HTTP {refused[1]})" if refused else _PROXY
+    if words is not None:
+        return words
+    if expired or any(isinstance(cause, _TIMEOUTS) for cause in causes):
+        return "no connection in time"
+    if not any(isinstance(cause, OSError | urllib3.exceptions.HTTPError) for cause in causes):
+        return f"the request could not be made ({type(causes[0]).__name__})"
+    system = (cause.strerror for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
+    return f"no connection: {next(system, None) or 'the other side ended it'}"
+
+
+_TIMEOUTS = (TimeoutError, requests.Timeout, urllib3.exceptions.ReadTimeoutError)
+_PROXY = "the proxy cannot be reached"
+_UNCONNECTED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((urllib3.exceptions.ProxyError,), _PROXY),
+    ((socket.gaierror, urllib3.exceptions.NameResolutionError), "the host's name cannot be resolved"),
+    ((ConnectionRefusedError,), "the connection was refused"),
+    ((ssl.SSLError,), "the TLS handshake failed"),
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all its causes, including those that requests and urllib3 wrap in arguments."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        found = todo.pop(0)
+        if not isinstance(found, BaseException) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        todo += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]
+
+
+def _why_impossible(causes: Iterable[BaseException]) -> str:
+    """What a person must fix before any request can go out; '' if nothing."""
+    for cause in causes:
+        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
+            return f"{NO_SOCKS} (ALL_PROXY, HTTPS_PROXY)"
+        if isinstance(cause, requests.exceptions.InvalidProxyURL | urllib3.exceptions.ProxySchemeUnknown):
+            return f"{NO_PROXY} (HTTPS_PROXY, ALL_PROXY)"
+        if isinstance(cause, OSError) and "CA certificate bundle" in str(cause):
+            return f"{NO_CA} (REQUESTS_CA_BUNDLE)"
+        if isinstance(
+            cause, requests.exceptions.InvalidURL | urllib3.exceptions.LocationValueError | UnicodeError
+        ):
+            return "the URL cannot be used"
+    return ""

@@ -14,7 +14,7 @@ _RUNNING = 5
 
 
 def refits(seed: int = 1) -> tuple[float, float]:
-    """Mean CPU in milliseconds of a refit of the classes that are due, each 5 s, and that of a fit of all at once."""
+    """Mean CPU of a refit of the due classes, each 5 s, and CPU of a fit of all at once, in milliseconds."""
     rng = random.Random(seed)
     keys = [(f"project {i // KINDS}", f"kind {i % KINDS}") for i in range(CLASSES)]
     now = 1e9

@@ -37,7 +37,18 @@ ENDS = 5.0
 SEED = 11
 HISTORY = 200
 """Jobs that ended before, from which production times are learned."""
-PHASES = ("load", "run", "distrust", "reload", "refit", "stop")
+PHASES = {
+    "load": "the start",
+    "run": "running",
+    "distrust": "the feed is distrusted",
+    "reload": "the config is reloaded",
+    "refit": "production times are learned anew",
+    "stop": "the stop",
+}
+ABOUT = f"""
+The daemon without its web server, in a process of its own, {ENDS:g} ends a second. Memory and CPU of the start are
+compared with those of the same daemon with one job. Memory is measured after every job was queried once; with the
+most jobs, without such a round. A pause is the CPU time of the longest callback of the event loop."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=3, help="the same, of starts alone")
     parser.add_argument("--seconds", type=float, default=20.0, help="of running after every job was queried once")
     parser.add_argument("--rate", type=float, default=100.0, help="requests a second")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     parser.add_argument("--verbose", action="store_true", help="name the longest callback of each phase")
     parser.add_argument("--daemon", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--service", action="store_true", help=argparse.SUPPRESS)
@@ -79,7 +90,10 @@ def main() -> None:
         figures = measure(options)
         print("\n".join(f"{name:<52} {value:>10.2f}" for name, value in figures.items()))
         if options.json:
-            options.json.write_text(json.dumps(figures, indent=2) + "\n")
+            from _report import save  # not at the top: the measured daemons do not need it
+
+            found = rows(figures, options)
+            save(options.json, title="Memory", order=15, about=ABOUT, rows=found, figures=figures)
         missed = [bound for bound in BOUNDS if figures.get(bound.figure, 0) > bound.most]
         for bound in missed:
             print(f"{bound.figure} is {figures[bound.figure]:.2f}, over {bound.most:g}")
@@ -120,6 +134,36 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         for phase in PHASES:
             figures[f"pause with many, ms: {phase}"] = many["pauses"][phase]
     return figures
+
+
+def rows(figures: dict[str, float], options: argparse.Namespace) -> list[dict[str, object]]:
+    """The rows of docs/performance.md."""
+    bounds = {bound.figure: bound.most for bound in BOUNDS}
+
+    def row(what: str, wrapd: str, bound: str, unit: str, beside: str = "", ratio: float | None = None):
+        target, met = f"at most {bounds[bound]:g}{unit}", figures[bound] <= bounds[bound]
+        return {"what": what, "wrapd": wrapd, "beside": beside, "ratio": ratio, "target": target, "met": met}
+
+    jobs, many = f"{options.jobs:,} jobs", f"{options.many:,} jobs"
+    memory, one = figures[f"memory: MiB with {jobs}, after a round"], figures["memory: MiB with 1 job"]
+    cpu, empty = figures[f"start: CPU seconds with {jobs}"], figures["start: CPU seconds with 1 job"]
+    more, times = "memory: MiB more than with 1 job, after a round", "start: CPU as a multiple of an empty start's"
+    beside, started = f"1 job: {one:.0f} MiB", f"1 job: {empty:.2f} s"
+    found = [
+        row(f"Memory (RSS), {jobs}", f"{memory:.0f} MiB", more, " MiB more", beside, memory / one),
+        row(f"CPU of the start, {jobs}", f"{cpu:.2f} s", times, "", started, figures[times]),
+    ]
+    if options.many:
+        held, start = "memory: MiB with many, held", "start: CPU seconds with many"
+        found += [
+            row(f"Memory (RSS), {many}", f"{figures[held]:.0f} MiB", held, " MiB"),
+            row(f"CPU of the start, {many}", f"{figures[start]:.2f} s", start, " s"),
+        ]
+    for size, name in ((jobs, "pause"), (many, "pause with many"))[: 1 + bool(options.many)]:
+        for phase, what in PHASES.items():
+            figure = f"{name}, ms: {phase}"
+            found.append(row(f"Longest pause, {size}: {what}", f"{figures[figure]:.0f} ms", figure, " ms"))
+    return found
 
 
 def _measured(

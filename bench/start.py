@@ -8,7 +8,6 @@ rounds are interleaved, and medians are compared. The exit status is 1 if a rati
 """
 
 import argparse
-import json
 import os
 import sqlite3
 import statistics
@@ -19,6 +18,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from _report import save
+
+ABOUT = """
+CPU time of a command next to that of Python importing the libraries that it needs: the same interpreter, each run
+a process of its own. The database has 100 jobs. Rounds take turns, and medians are compared."""
 CONFIG = """
 [projects.main]
 region = "cn-north-4"
@@ -99,10 +103,29 @@ def _name(case: Case) -> str:
     return f"wrapd {case.command}" if case.command else "the Tab key"
 
 
+def _misses(case: Case, found: dict[str, float]) -> bool:
+    return found[_name(case)] > case.bound * found[case.reference]
+
+
+def rows(found: dict[str, float]) -> list[dict[str, object]]:
+    """The rows of docs/performance.md."""
+    return [
+        {
+            "what": f"`{_name(case)}`" if case.command else "The Tab key",
+            "wrapd": f"{found[_name(case)]:.0f} ms",
+            "beside": f"`{case.reference}`: {found[case.reference]:.0f} ms",
+            "ratio": found[_name(case)] / found[case.reference],
+            "target": f"at most {case.bound:g}",
+            "met": not _misses(case, found),
+        }
+        for case in CASES
+    ]
+
+
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rounds", type=int, default=21)
-    options.add_argument("--json", type=Path)
+    options.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -113,12 +136,12 @@ def main() -> int:
             database.execute(PRODUCED)
         found = measured(folder, given.rounds)
     if given.json:
-        given.json.write_text(json.dumps(found, indent=2))
+        save(given.json, title="Start of commands", order=45, about=ABOUT, rows=rows(found), figures=found)
     over = 0
     print(f"{'command':22} {'CPU, ms':>8} {'beside, ms':>10} {'ratio':>6} {'bound':>6}  beside")
     for case in CASES:
         taken, beside = found[_name(case)], found[case.reference]
-        over += taken > case.bound * beside
+        over += _misses(case, found)
         figures = f"{taken:8.1f} {beside:10.1f} {taken / beside:6.2f} {case.bound:6.1f}"
         print(f"{_name(case):22} {figures}  {case.reference}")
     return min(over, 1)

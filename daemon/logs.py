@@ -16,16 +16,6 @@ from typing import Any, Literal, Protocol, TextIO, cast
 
 from daemon.masks import MASKS
 
-# structlog would load Rich for tracebacks that wrapd formats itself: 3.5 MiB, and a third of its import time.
-_RICH = sys.modules.get("rich")
-sys.modules["rich"] = None  # type: ignore[assignment]
-import structlog  # noqa: E402
-
-if _RICH is None:
-    del sys.modules["rich"]
-else:
-    sys.modules["rich"] = _RICH
-
 __all__ = [
     "MASKS",
     "OUTPUT",
@@ -134,11 +124,10 @@ class _LateLogger:
 
     @cached_property
     def _real(self) -> Logger:
-
         for handler in logging.getLogger().handlers:
             if isinstance(handler, _Late):
                 set_up(level=handler.wanted)
-        return cast("Logger", structlog.stdlib.get_logger(self._name))
+        return cast("Logger", _structlog().stdlib.get_logger(self._name))
 
     def debug(self, event: LogEvent, **fields: object) -> None:
         self._real.debug(event, **fields)
@@ -151,6 +140,21 @@ class _LateLogger:
 
     def error(self, event: LogEvent, **fields: object) -> None:
         self._real.error(event, **fields)
+
+
+def _structlog() -> Any:
+    """Import structlog without Rich, which is only for tracebacks. wrapd formats these itself, and Rich takes
+    3.5 MiB and a third of the import time."""
+    rich = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: PLC0415
+    finally:
+        if rich is None:
+            del sys.modules["rich"]
+        else:
+            sys.modules["rich"] = rich
+    return structlog
 
 
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
@@ -262,7 +266,7 @@ def set_up(*, level: Level = "info", output: Format = "text", stream: TextIO | N
     Libraries log from WARNING on, whatever `level` is; Apprise not at all, since its lines contain URLs. If the
     journal reads the stream, each line gets its priority, and text lines no timestamp.
     """
-
+    structlog = _structlog()
     stream = stream or sys.stderr
     journal = is_journal(stream)
     without_time = journal and output == "text"

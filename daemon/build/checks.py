@@ -101,7 +101,7 @@ def _read_each(section: Mapping[str, object], place: list[str], folder: Path, re
         where = spell([*place, key])
         if key in _INNER and isinstance(value, dict):
             _read_each(value, [*place, key], folder, reading)
-        elif key == "ca_file" and isinstance(value, str) and value.isprintable():
+        elif key == "ca_file" and isinstance(value, str) and value.isprintable() and "://" not in value:
             reading.of(partial(read_ca_file, str(folder / value), spell(place)))
         elif key == "templates" and place[0] == "channels" and isinstance(value, dict):
             read_templates(_template_files(value, folder), where, reading)

@@ -30,7 +30,7 @@ def upgrade(ctx: click.Context) -> None:
 @command.command("check")
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Check that the database fits this program and is intact. Changes nothing."""
+    """Check that the database fits this program and is sound. Changes nothing."""
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
     from daemon.store.health import damages  # noqa: PLC0415
     from daemon.store.migrate import require  # noqa: PLC0415
@@ -45,7 +45,7 @@ def check(ctx: click.Context) -> None:
             f"{schema.path}: the file is damaged; stop wrapd and restore a backup:"
             + "".join(f"\n  {each}" for each in found)
         )
-    output.line(f"{schema.path}: intact, at schema {schema.needed}")
+    output.line(f"{schema.path}: sound, at schema {schema.needed}")
 
 
 @command.command("backup", short_help="Copy the database to a new file, even while wrapd runs.")

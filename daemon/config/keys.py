@@ -70,6 +70,8 @@ def read_database(value: str, info: ValidationInfo) -> str:
 def read_path(value: str, info: ValidationInfo) -> str:
     if not value or "\0" in value:
         raise ValueError("the path is empty; write the path of a file")
+    if "://" in value:  # not shown: as part of a path, a password in it would not be recognised
+        raise ValueError("this is a URL; write the path of a file")
     return str((folder(info) or Path()).absolute() / value)
 
 

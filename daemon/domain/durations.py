@@ -31,8 +31,9 @@ _UNKNOWN = Scale(base=40.0, slope=2.0, level=180.0)
 _SHARED, _SHARED_IN_ALL, _SHARED_LEAST = 40, 400, 5
 """Newest ends of a class that count for the initial scale of a new class: at most so many, fewer where there are
 many classes (so many in all), but at least so many."""
-_ENOUGH = 8
-"""Ends with a length from which a class has its own line; twice as many ends without one stand alone."""
+_ENOUGH = ETA_FROM
+"""Ends with a length from which a class has its own line: no fewer than make a job count as stuck. Twice as many
+ends without a length stand alone."""
 _MOST_PARTS = 1000
 """Maximum number of parts that are cached, those of unknown classes included."""
 _LATTICE = 30.0

@@ -540,7 +540,7 @@ def test_db_commands(wrapd: Runner) -> None:
     assert "now at schema" in wrapd("db", "upgrade").out
     assert "already at schema" in wrapd("db", "upgrade").out
     wrapd("track", "a")
-    assert "intact, at schema" in wrapd("db", "check").out
+    assert "sound, at schema" in wrapd("db", "check").out
     copy = wrapd.folder / "copy.db"
     assert wrapd("db", "backup", str(copy)).status == 0
     result = wrapd("db", "backup", str(copy))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from daemon.domain.jobs import ChannelName
+from daemon.notify import NotifySettings
 from daemon.notify.outbox.context import RESCUE_INTERVAL
 from daemon.notify.transport import Channel
 from daemon.store import AttemptOutcome, DeliveryStatus, Store, StoreFailed, StoreRefused, Transaction
@@ -50,7 +51,7 @@ class Insistent(Quiet):
     """Lets a lane's waits for the database pass at once; other waits are unchanged."""
 
     async def __call__(self, event: asyncio.Event, seconds: float) -> None:
-        if seconds == 5.0:
+        if seconds in (NotifySettings().look_interval, NotifySettings().idle_interval):
             await super().__call__(event, seconds)
 
 

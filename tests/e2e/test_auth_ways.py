@@ -95,7 +95,7 @@ def test_a_wrong_key_is_told_once_for_two_projects_and_its_mend_goes_on(tmp_path
             assert events(hook) == ["auth_failed"]
             told = hook.requests[0].json["message"]
             assert "APIG.0301" in told
-            assert "Check the keys or the token in the config, then run `wrapd reload`" in told
+            assert "Correct the keys or the token in the config, then run `wrapd reload`" in told
             assert daemon.stop().status == 0
             assert wrong not in daemon.said + told
             assert set(daemon.states().values()) == {(None, "active")}

@@ -126,7 +126,7 @@ def test_a_backup_taken_at_work_can_take_the_databases_place(tmp_path: Path) -> 
             for file in ("wrapd.db-wal", "wrapd.db-shm"):
                 (tmp_path / file).unlink(missing_ok=True)
             shutil.copy(copy, tmp_path / "wrapd.db")
-            assert "intact" in daemon.command("db", "check")
+            assert "sound" in daemon.command("db", "check")
             assert json.loads(daemon.command("jobs", "--json"))[0]["job_id"] == first
             sim.do(lambda it: it.set_state(first, "SUCCEED"))
             daemon.start()

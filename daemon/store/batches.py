@@ -14,7 +14,7 @@ from daemon.domain.events import Event, Json, batch_key, batch_occurrence, membe
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import State
-from daemon.store import alerts, damped
+from daemon.store import alerts
 from daemon.store.mapping import plain
 from daemon.store.rows import REPLACED, DeliveryStatus
 from daemon.store.tables import DELIVERIES, JOBS
@@ -108,7 +108,7 @@ def finish(
         facts={**_facts(batch, jobs, ends, at=at), "members": members},
     )
     new = [each for each in new if each.channel not in last or not _is_about(last[each.channel], jobs, members)]
-    return damped.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
+    return alerts.add(connection, new, at=at, due_at=at + BATCH_SETTLE)
 
 
 def is_active(connection: Connection, project: ProjectName, batch: str) -> bool:

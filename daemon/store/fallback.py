@@ -11,8 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Text, bindparam, case, func, or_, select
 
 from daemon.domain.jobs import ChannelName
-from daemon.store import damped
-from daemon.store.alerts import Alert
+from daemon.store.alerts import Alert, add_at_once
 from daemon.store.mapping import delivery_row, plain
 from daemon.store.ordering import CHANNEL, due, is_, known, unsent
 from daemon.store.rows import AttemptOutcome, DeliveryRow, DeliveryStatus
@@ -116,7 +115,7 @@ def copy(connection: Connection, rows: Iterable[DeliveryRow], to: ChannelName, *
         )
         for row in rows
     ]
-    return len(damped.add_at_once(connection, copies, at=at, due_at=at))
+    return len(add_at_once(connection, copies, at=at, due_at=at))
 
 
 def sent_since(connection: Connection, channel: ChannelName, *, since: datetime) -> tuple[datetime, ...]:

@@ -56,7 +56,7 @@ def tell(
             grown.append({"row": row.id, "facts": {**alert.facts, "deliveries": count}})
     if grown:
         connection.execute(_UPDATE, grown)
-    alerts.add(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
+    alerts.write(connection, alerts.of_operators(alert, new), at=at, due_at=due_at)
 
 
 def hold(

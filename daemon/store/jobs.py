@@ -29,7 +29,7 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, damped, learned, lists, paging
+from daemon.store import alerts, assets, batches, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
@@ -277,7 +277,7 @@ class Jobs(TransactionPart):
         facts = _facts(state=known.state, before=None, observed_at=at, reported_at=None)
         occurrence = job_occurrence(job, event, episode=known.episode)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, "reason": reason})
-        alerted = damped.add(self._connection, rows, at=at, due_at=at)
+        alerted = alerts.add(self._connection, rows, at=at, due_at=at)
         if known.batch is not None:
             alerted += batches.finish(self._connection, known.project, known.batch, at=at, routing=routing)
         return _recorded(None, alerted)
@@ -300,7 +300,7 @@ class Jobs(TransactionPart):
             return None
         own = _facts(state=known.state, before=None, observed_at=at, reported_at=known.reported_at)
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts={**facts, **own})
-        return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
+        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
 
     def expiring(self, *, now: datetime, within: float, limit: int = 100) -> _Jobs:
         """Return finished videos whose last link expires within `within` seconds from `now`, that were neither
@@ -317,7 +317,7 @@ class Jobs(TransactionPart):
         occurrence = job_occurrence(job, Event.LINK_EXPIRING)
         facts = {**own, "link_until": known.link_until.isoformat()}
         rows = alerts.of_job(occurrence, known, routing=routing, at=at, facts=facts)
-        return _recorded(None, damped.add(self._connection, rows, at=at, due_at=at))
+        return _recorded(None, alerts.add(self._connection, rows, at=at, due_at=at))
 
     def set_expected_length(self, job: int, seconds: float) -> None:
         """Store how many seconds of speech the job's script amounts to."""
@@ -446,12 +446,12 @@ class Jobs(TransactionPart):
                 facts={**facts, **own},
                 transition=transition,
             )
-            alerted += damped.add(self._connection, rows, at=move.observed_at, due_at=due_at)
+            alerted += alerts.add(self._connection, rows, at=move.observed_at, due_at=due_at)
         return alerted
 
     def _alert_operators(self, alert: OperatorAlert, *, routing: Routing, at: datetime) -> _Channels:
         targets = routing.targets(Subject(event=alert.event, project=alert.project), at=at)
-        return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
+        return alerts.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
 
     def _last_end(self, known: JobRow, move: Moved) -> str | None:
         """Return the job's end before `move`, if a person had an ended job asked about again."""

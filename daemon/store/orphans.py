@@ -16,7 +16,7 @@ from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.orphans import Orphaned, What, orphaned_facts
 from daemon.domain.routing import Routing, Subject
-from daemon.store import alerts, damped
+from daemon.store import alerts
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.ordering import open_
 from daemon.store.rows import DeliveryStatus
@@ -110,7 +110,7 @@ class Orphans(TransactionPart):
         project = ProjectName(found.name) if found.what == "project" else None
         alert = OperatorAlert(event=Event.ORPHANED, key=key, project=project, facts=facts)
         targets = routing.targets(Subject(event=alert.event, project=project), at=at)
-        return damped.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
+        return alerts.add(self._connection, alerts.of_operators(alert, targets), at=at, due_at=at)
 
 
 def _name_of(facts: Mapping[str, Any]) -> Name:

@@ -43,7 +43,6 @@ from daemon.store import (
     alerts,
     claim_many,
     claim_one,
-    damped,
     fallback,
     given_up,
     lists,
@@ -175,7 +174,7 @@ class Outbox(TransactionPart):
     def add_operator(self, alert: OperatorAlert, *, channels: Iterable[ChannelName | Target], at: datetime) -> int:
         """Write an event about wrapd itself for each channel that has none under its key, due `at` or after the
         quiet hours of a target. Returns how many were written."""
-        return len(damped.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
+        return len(alerts.add(self._connection, alerts.of_operators(alert, channels), at=at, due_at=at))
 
     def claim(
         self, channel: ChannelName, *, now: datetime, apart: bool = False, probe: bool = True

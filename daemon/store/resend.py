@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, and_, case, func, null, or_, select, updat
 
 from daemon.domain.events import Event, Json, resent_key
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.store import damped
-from daemon.store.alerts import Alert
+from daemon.store.alerts import Alert, add_again
 from daemon.store.mapping import TransactionPart, chunks, delivery_row, plain
 from daemon.store.ordering import is_, known
 from daemon.store.rows import REPLACED, DeliveryRow, DeliveryStatus
@@ -88,7 +87,7 @@ class Again(TransactionPart):
         for row in rows:
             alert = _resent(row, to or row.channel, after=after)
             alerts.setdefault((alert.key, alert.channel), alert)
-        return sum(damped.add_again(self._connection, alert, at=at) for alert in alerts.values())
+        return sum(add_again(self._connection, alert, at=at) for alert in alerts.values())
 
 
 def _of(query: Any, channel: ChannelName | None) -> Any:

@@ -132,7 +132,9 @@ def test_quiet_hours_hold_an_alert_and_a_command_says_until_when(tmp_path: Path)
             assert row["event"] == "succeeded"
             until_ = datetime.fromisoformat(row["held_until"])
             assert abs(until_ - end) <= timedelta(minutes=1)
-            assert "kept for quiet hours until" in daemon.command("routes", "explain", done, "--event", "succeeded")
+            assert "kept for quiet hours until" in daemon.command(
+                "routes", "explain", done, "--event", "succeeded"
+            )
             assert "kept for quiet hours until" in daemon.command("deliveries", "show", str(row["id"]))
             daemon.stop()
             daemon.config.write_text(config.replace(quiet, ""))

@@ -31,9 +31,8 @@ _UNKNOWN = Scale(base=40.0, slope=2.0, level=180.0)
 _SHARED, _SHARED_IN_ALL, _SHARED_LEAST = 40, 400, 5
 """Newest ends of a class that count for the initial scale of a new class: at most so many, fewer where there are
 many classes (so many in all), but at least so many."""
-_ENOUGH = ETA_FROM
-"""Ends with a length from which a class has its own line: no fewer than make a job count as stuck. Twice as many
-ends without a length stand alone."""
+_ENOUGH = 8
+"""Ends with a length from which a class has its own line; twice as many ends without one stand alone."""
 _MOST_PARTS = 1000
 """Maximum number of parts that are cached, those of unknown classes included."""
 _LATTICE = 30.0
@@ -152,7 +151,8 @@ class Durations:
         sized = sized and known.sized
         pool, own = self._pool(sized=sized), self._draft(known, sized=sized)
         rates = pool.hazard(own.table, whole=known.lives.cut_off)
-        return _Part(own.scale, sized, rates, self._failures, pool.stuck(own.table))
+        stuck = pool.stuck(own.table) if known.succeeded >= ETA_FROM else inf
+        return _Part(own.scale, sized, rates, self._failures, stuck)
 
     def _pool(self, *, sized: bool) -> Pooled:
         pool = self._pools.get(sized)

@@ -199,8 +199,6 @@ class Pooled:
         Fits a power law to the slowest 5 % of the ends (Hill's estimate), so that a quantile among them does not
         depend on two or three jobs.
         """
-        if len(own.spots) < ETA_FROM:
-            return inf
         ends = sorted(_faded(own.spots), reverse=True)
         least = _STUCK_TIMES * median(ends)
         spots = [-spot for spot, _ in ends]

@@ -6,17 +6,15 @@ demand and import what is slow (the API client, the web server, Apprise) inside 
 jobs` in a script would pay for it on every call.
 """
 
-import atexit
 import contextlib
 import errno
 import gc
 import importlib
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 import click
 from click.shell_completion import CompletionItem
@@ -130,8 +128,7 @@ def wrapd(ctx: click.Context, config_path: str | None) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command line (the process's own by default) and return its exit status. The process's own ends here
-    where nothing else is under way in it."""
+    """Run a command line (the process's own by default) and return its exit status."""
     _settle_streams()
     if args is None:
         gc.disable()  # until the modules are there: nothing of them is garbage
@@ -144,17 +141,7 @@ def main(args: Sequence[str] | None = None) -> int:
         status = int(Exit.FAILED)
     finally:
         _forget_if_broken(sys.stderr)
-    if args is None and threading.active_count() == 1:
-        _leave(status)
     return status
-
-
-def _leave(status: int) -> NoReturn:
-    """End the process without freeing every object first, which takes longer than most commands do."""
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        _forget_if_broken(stream)
-    os._exit(status)
 
 
 def _run(args: Sequence[str] | None) -> int:

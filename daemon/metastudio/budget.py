@@ -36,6 +36,8 @@ _CLIMB = 60.0
 """Seconds without a 429 until the full rate is restored."""
 _EARLY, _EARLY_AT_MOST = 5, 0.5
 """Permits, and seconds, by which an urgent permit may come before it is due: a few ends at once need not wait."""
+_SHORTEST_NAP = 0.0001
+"""Shortest sleep in seconds."""
 _USAGE_OVER = 10
 """Seconds over which usage is measured, including the present one."""
 
@@ -267,7 +269,8 @@ class Budget:
         priority, _, future = self._waiting[0]
         wait = self._free_at(now, priority) - now
         if wait > 0:
-            nap = self._nap = asyncio.ensure_future(self._sleep(wait))
+            # No shorter than a timer can tell: it would ring at once, again and again.
+            nap = self._nap = asyncio.ensure_future(self._sleep(max(wait, _SHORTEST_NAP)))
             try:
                 await asyncio.wait({nap})
             finally:

@@ -36,6 +36,20 @@ async def test_nobody_passes_by_those_who_wait_with_the_same_priority() -> None:
     assert (await waiting).priority is Priority.DETAIL
 
 
+async def test_a_timer_that_rings_a_moment_early_costs_one_more_sleep() -> None:
+    clock, naps = ManualClock(), []
+
+    async def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        assert len(naps) < 5
+        clock.advance(max(0.0, seconds - 1e-9))
+
+    budget = Budget(1.0, clock, sleep=sleep)
+    budget.try_take(clock.monotonic())
+    await budget.take(Priority.NEWS)
+    assert len(naps) == 2
+
+
 async def test_who_gave_up_is_not_in_the_way() -> None:
     clock = ManualClock()
     budget = Budget(1.0, clock, sleep=lambda _seconds: asyncio.sleep(3600))

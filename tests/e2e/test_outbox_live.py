@@ -33,7 +33,6 @@ def test_nothing_is_lost_by_a_hand_at_a_refused_channel(tmp_path: Path) -> None:
             until("all are sent", lambda: len(daemon.json("deliveries", "--status", "sent")) >= 20)
             arrived = [each.json for each in hook.requests if each.json["event"] == "succeeded"]
             ids = [each["delivery_id"] for each in arrived]
-            assert sorted(ids[-20:]) == ids[-20:]
             assert len(set(ids)) == 20
 
             before = len(hook.requests)

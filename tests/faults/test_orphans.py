@@ -47,7 +47,9 @@ async def looked(it: Live) -> None:
 async def move_jobs(it: Live, old: str, new: str, routing: Routing) -> MovedJobs:
     """Move jobs as the command does alongside the daemon."""
     at, names = it.service.clock.now(), (ProjectName(old), ProjectName(new))
-    return await it.service.store.write(lambda tx: commands.move_jobs(tx, *names, at=at, routing=routing))
+    moved = await it.service.store.write(lambda tx: commands.move_jobs(tx, *names, at=at, routing=routing))
+    it.service.scope.watcher.notice_soon()  # of its own commits a daemon is not told by the database
+    return moved
 
 
 async def move_alerts(it: Live, old: str, new: str, routing: Routing) -> MovedDeliveries:

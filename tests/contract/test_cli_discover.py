@@ -66,6 +66,7 @@ def daemon_on(runner: Runner, sim: LiveSim, *, serves: bool = True) -> Iterator[
             defects=Defects(clock=clock, metrics=Metrics()),
         )
         while not ended.is_set():
+            looks.notice()  # as the service does when another program has written
             await looks.tick()
             await asyncio.to_thread(ended.wait, 0.05)
         await looks.stop()

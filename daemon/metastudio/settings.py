@@ -144,7 +144,7 @@ class ProjectSettings:
             return
         for key, text in values.items():
             if _VISIBLE.fullmatch(text) is None:
-                self._fault(f"auth.{key}", "is empty or has a character that no key has (a space, a line break?)")
+                self._fault(f"auth.{key}", "is empty or has a character that no key has (a space, a line end?)")
 
     def _fault(self, key: str, what: str) -> None:
         raise ConfigFault(f"projects.{self.name}.{key} {what}.")

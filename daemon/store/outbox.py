@@ -236,11 +236,6 @@ class Outbox(TransactionPart):
             return ()
         return claim_many.take(self._connection, channel, now=now, most=most)
 
-    def finish_together(self, claimed: Sequence[Claimed], outcome: Outcome, *, at: datetime) -> None:
-        """Do what `finish` does for all deliveries of one message to one channel."""
-        if claimed:
-            self._judge([(each, outcome, at) for each in claimed])
-
     def tell_dead(
         self, alert: OperatorAlert, *, about: str, channels: Iterable[Target], at: datetime, due_at: datetime
     ) -> None:

@@ -79,7 +79,7 @@ def test_work_goes_on_where_it_was(old: Path) -> None:
     # The batch of these jobs has ended.
     assert [each.delivery.event for each in group] == ["succeeded", "batch_finished"]
     outcome = Outcome(kind=AttemptOutcome.SENT, reason="200")
-    store.write_now(lambda tx: tx.outbox.finish_together(group, outcome, at=NOW))
+    store.write_now(lambda tx: tx.outbox.finish_all([(each, outcome, NOW) for each in group]))
     assert store.write_now(lambda tx: tx.links.of_job(job.id, token="t", at=NOW, life=9)) is not None
     store.close()
 

@@ -80,7 +80,7 @@ async def main():
             at = now()
             group = await store.write(lambda tx: tx.outbox.claim_together("a", now=at, most=9))
             print("taken", *(each.delivery.id for each in group), flush=True)
-            await store.write(lambda tx: tx.outbox.finish_together(group, sent, at=now()))
+            await store.write(lambda tx: tx.outbox.finish_all([(each, sent, now()) for each in group]))
             print("sent", *(each.delivery.id for each in group), flush=True)
 
 asyncio.run(main())

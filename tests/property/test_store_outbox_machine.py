@@ -239,7 +239,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if len(claimed) == 1 and which == 0:
             self.store.write_now(lambda tx: tx.outbox.finish(claimed[0], outcome, at=self.now))
         else:
-            self.store.write_now(lambda tx: tx.outbox.finish_together(claimed, outcome, at=self.now))
+            self.store.write_now(lambda tx: tx.outbox.finish_all([(each, outcome, self.now) for each in claimed]))
         rows = [(self.rows[each.delivery.id], each) for each in claimed]
         judged = [row for row, each in rows if (row.status, row.attempts) == ("sending", each.attempt)]
         for row in judged:

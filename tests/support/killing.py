@@ -35,14 +35,14 @@ def _then_die(original: Callable[..., Any], *, unless: Callable[[Any], bool] = l
 def arm(step: str) -> None:
     """Make this process end at `step`."""
     if step == "claim":
-        for name in ("claim", "claim_together"):
+        for name in ("claim", "claim_each", "claim_together"):
             setattr(Outbox, name, _then_die(getattr(Outbox, name), unless=lambda claimed: not claimed))
     elif step == "before":
         Channel.send = lambda *_arguments, **_more: die()  # type: ignore[assignment,method-assign]
     elif step == "after":
         Channel.send = _then_die(Channel.send)  # type: ignore[method-assign]
     elif step == "record":
-        for name in ("finish", "finish_together"):
+        for name in ("finish", "finish_all"):
             setattr(Outbox, name, _then_die(getattr(Outbox, name)))
     else:
         _die_after_the_record()
@@ -63,7 +63,7 @@ def _die_after_the_record() -> None:
         result = await write(self, work)
         return die() if finished else result
 
-    for name in ("finish", "finish_together"):
+    for name in ("finish", "finish_all"):
         setattr(Outbox, name, noted(getattr(Outbox, name)))
     Store.write = then_die  # type: ignore[method-assign]
 

@@ -47,7 +47,7 @@ def finish(
     store: Store, claimed: Sequence[Claimed], kind: AttemptOutcome, *, at: datetime = NOW, due: float = 60
 ) -> None:
     outcome = Outcome(kind=kind, reason=f"because {kind}", due_at=later(due), status_code=200)
-    store.write_now(lambda tx: tx.outbox.finish_together(claimed, outcome, at=at))
+    store.write_now(lambda tx: tx.outbox.finish_all([(each, outcome, at) for each in claimed]))
 
 
 def waiting(store: Store, now: datetime = NOW) -> Waiting:

@@ -158,12 +158,8 @@ def _some(claimed: Claimed | None) -> tuple[Claimed, ...]:
 
 
 def finish(tx: Transaction, results: Sequence[Judged], *, at: datetime) -> None:
-    """Store the outcomes of a message's deliveries."""
-    for judged in results:
-        if len(judged.claimed) == 1:
-            tx.outbox.finish(judged.claimed[0], judged.outcome, at=at)
-        else:
-            tx.outbox.finish_together(judged.claimed, judged.outcome, at=at)
+    """Store the outcomes of messages' deliveries."""
+    tx.outbox.finish_all((claimed, judged.outcome, at) for judged in results for claimed in judged.claimed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,10 +387,7 @@ class Sender:
         """Store that these were sent and, if the channel may be sent to at once, claim what is next, in one
         transaction. None if the database fails in any way: the lane handles the retry."""
         goes_on = self.pace.book(self.around.clock.monotonic()) <= 0
-        alike: dict[Outcome, list[Claimed]] = {}
-        for each in ended:
-            alike.setdefault(_sent(each.report), []).extend(each.claim.claimed)
-        results = [Judged(claimed=tuple(claimed), outcome=outcome) for outcome, claimed in alike.items()]
+        results = [Judged(claimed=each.claim.claimed, outcome=_sent(each.report)) for each in ended]
         self.before_take()
 
         def work(tx: Transaction) -> ClaimsOrIdle:

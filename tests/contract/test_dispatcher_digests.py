@@ -54,7 +54,7 @@ async def test_few_alerts_come_one_by_one_and_many_together(tmp_path: Path, hook
     async with rig(tmp_path, {"a": hook.url()}, plans=MERGED) as one:
         await ends(one, 1, 3)
         await one.turn()
-        assert told(hook) == [["job-1"], ["job-2"], ["job-3"]]
+        assert sorted(told(hook)) == [["job-1"], ["job-2"], ["job-3"]]  # a webhook gets several at a time
         await ends(one, 4, 30)
         await one.turn()
         assert (

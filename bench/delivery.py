@@ -14,20 +14,18 @@ import asyncio
 import json
 import os
 import random
-import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from _around import free_port, listens, received, until, webhook
 from _report import save
 from poll import Target, control, metered, simulator
 
@@ -37,6 +35,7 @@ ENDS_A_SECOND = 8
 SENDS, FLOOD = 1500, 10_000
 """Alerts in the outbox of each round, and of the flood."""
 KEY = "a-callback-key-of-the-bench"
+LAST_CORE = os.cpu_count() - 1
 BOUNDS = {
     "callbacks: p99, s": (0.3, "at most"),
     "polling: p99 beyond the planned gap, s": (0.3, "at most"),
@@ -78,7 +77,7 @@ def latencies(seconds: float) -> dict[str, float]:
     """Seconds from the change of state to the webhook's receipt: wrapd and the bare program take turns."""
     figures: dict[str, float] = {}
     for name, way in (("bare", told_bare), ("callbacks", told_by_callback), ("polling", told_by_polling)):
-        with webhook() as hook:  # the simulators' ids are the same
+        with webhook(core=LAST_CORE) as hook:  # the simulators' ids are the same
             took = way(hook, seconds)
         figures[f"{name}: ends told"] = len(took)
         figures[f"{name}: median, s"] = statistics.median(took)
@@ -151,10 +150,10 @@ def delays(target: Target, hook: int) -> list[float]:
         job["job_id"]: datetime.fromisoformat(job["history"][-1]["at"]).timestamp()
         for job in wait_for_ends(target)
     }
-    until(lambda: ends.keys() <= {job for job, _ in received(hook)}, "all ends are told")
+    until(lambda: ends.keys() <= {each["job_id"] for each in received(hook)}, "all ends are told")
     told: dict[str, list[float]] = {}
-    for job, at in received(hook):
-        told.setdefault(job, []).append(at)
+    for each in received(hook):
+        told.setdefault(each["job_id"], []).append(each["at"])
     assert all(len(told[job]) == 1 for job in ends), "no end is told twice"
     return [told[job][0] - at for job, at in ends.items()]
 
@@ -258,7 +257,7 @@ def sends(rounds: int) -> dict[str, float]:
     """Sends a second on one core, rounds interleaved; medians."""
     names = ("wrapd-sends", "bare-sends")
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    with webhook() as hook:
+    with webhook(core=LAST_CORE) as hook:
         for number in range(rounds):
             for name in names if number % 2 else names[::-1]:
                 runs[name].append(contend(name, hook))
@@ -385,77 +384,6 @@ CONTENDERS = {
     "wrapd-flood": wrapd_flood,
     "bare-sends": bare_sends,
 }
-
-
-# ------------------------------------------------------------------------------------------- the webhook
-
-
-@contextmanager
-def webhook() -> Iterator[int]:
-    """A webhook on the last core, in a process of its own; its port."""
-    with subprocess.Popen([sys.executable, "-c", _RECEIVE], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
-
-
-def received(hook: int) -> list[tuple[str, float]]:
-    """(job, seconds since 1970) of each message, in the order of arrival."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{hook}/") as answer:
-        return [(job, at) for job, at in json.load(answer)]
-
-
-_RECEIVE = """
-import asyncio, json, os, time
-
-got = []
-
-async def serve(reader, writer):
-    try:
-        while True:
-            head = await reader.readuntil(b"\\r\\n\\r\\n")
-            at = time.time()
-            length = next((int(line.split(b":")[1]) for line in head.split(b"\\r\\n")
-                           if line.lower().startswith(b"content-length:")), 0)
-            body = await reader.readexactly(length)
-            if head.startswith(b"POST"):
-                got.append((json.loads(body).get("job_id"), at))
-                told = b""
-            else:
-                told = json.dumps(got).encode()
-            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(told) + told)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-os.sched_setaffinity(0, {os.cpu_count() - 1})
-asyncio.run(main())
-"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as found:
-        return found.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(happened: Any, what: str, *, pace: float = 0.05) -> None:
-    deadline = time.monotonic() + 90
-    while not happened():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within 90 s: {what}")
-        time.sleep(pace)
 
 
 # ------------------------------------------------------------------------------------------- the page

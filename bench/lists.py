@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from _around import received, webhook
 from _report import save
-from news import received, webhook
 from poll import Target, control, simulator
 
 RATE = 10.0

@@ -16,20 +16,19 @@ import argparse
 import asyncio
 import json
 import random
-import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from _around import free_port, listens, received, until, webhook
 from poll import Target, control, simulator
 
 RATE = 10.0
@@ -285,7 +284,7 @@ def delays(target: Target, hook: int, path: str) -> dict[str, Any]:
                 found.setdefault(each["job_id"], []).append(each)
         return found
 
-    until(lambda: ends.keys() <= arrived().keys(), f"all ends are told ({path})")
+    until(lambda: ends.keys() <= arrived().keys(), f"all ends are told ({path})", pace=0.1)
     messages = arrived()
     return {
         "delays": [messages[job][0]["at"] - at for job, at in ends.items()],
@@ -337,7 +336,7 @@ def program(command: list[str], given: Any, port: int, log: Any = None) -> Itera
     process.stdin.write(json.dumps(given).encode() + b"\n")
     process.stdin.close()
     try:
-        until(lambda: listens(port), f"port {port} listens")
+        until(lambda: listens(port), f"port {port} listens", pace=0.1)
         yield
     finally:
         process.terminate()
@@ -347,79 +346,6 @@ def program(command: list[str], given: Any, port: int, log: Any = None) -> Itera
 def track(config: Path, jobs: list[str]) -> None:
     command = [sys.executable, "-m", "daemon.cli", "--config", str(config), "track", "-"]
     subprocess.run(command, input="\n".join(jobs), text=True, check=True, stdout=subprocess.DEVNULL)
-
-
-@contextmanager
-def webhook() -> Iterator[int]:
-    """A webhook in a process of its own; its port."""
-    with subprocess.Popen([sys.executable, "-c", _RECEIVE], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
-
-
-def received(hook: int) -> list[dict[str, Any]]:
-    """What each message held, and `at` (seconds since 1970), in the order of arrival."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{hook}/") as answer:
-        return json.load(answer)
-
-
-_RECEIVE = """
-import asyncio, json, time
-
-got = []
-
-async def serve(reader, writer):
-    try:
-        while True:
-            head = await reader.readuntil(b"\\r\\n\\r\\n")
-            at = time.time()
-            lines = head.decode().split("\\r\\n")
-            sizes = [line.split(":")[1] for line in lines if line.lower().startswith("content-length:")]
-            length = int(sizes[0]) if sizes else 0
-            body = await reader.readexactly(length)
-            answer = b""
-            if head.startswith(b"POST"):
-                got.append((lines[0].split()[1], at, body))
-            else:
-                names = ("job_id", "state", "download_url", "own_url")
-                shown = []
-                for path, when, raw in got:
-                    said = json.loads(raw)
-                    shown.append({"path": path, "at": when} | {name: said.get(name) for name in names})
-                answer = json.dumps(shown).encode()
-            writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(answer) + answer)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
-
-async def main():
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-asyncio.run(main())
-"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as found:
-        return found.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
-    while not happened():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within 90 s: {what}")
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ import argparse
 import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
+from _around import until
 from _report import save
 from lists import TICK, daemon, tracked
 from poll import Target, simulator
@@ -51,11 +51,12 @@ def measure(number: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder, simulator() as target:
         config = tracked(Path(folder), _with(target, 1), "")
         with daemon(config) as process, sqlite3.connect(config.with_name("wrapd.db")) as database:
-            _until(lambda: "daemon.started" in config.with_suffix(".log").read_text())
+            until(lambda: "daemon.started" in config.with_suffix(".log").read_text(), "the daemon runs", pace=0.02)
             before, begun = _cpu(process), time.monotonic()
             tracked(Path(folder), _with(target, number), "")
             ended = time.monotonic()
-            _until(lambda: database.execute("SELECT 1 FROM jobs WHERE changed = 1 LIMIT 1").fetchone() is None)
+            changed = "SELECT 1 FROM jobs WHERE changed = 1 LIMIT 1"
+            until(lambda: database.execute(changed).fetchone() is None, "all are taken up", within=120, pace=0.02)
             return ended - begun, time.monotonic() - ended, _cpu(process) - before
 
 
@@ -67,14 +68,6 @@ def _with(target: Target, number: int) -> Target:
 def _cpu(process: subprocess.Popen) -> float:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def _until(happened) -> None:
-    end = time.monotonic() + 120
-    while not happened():
-        if time.monotonic() > end:
-            sys.exit("bench: it did not happen within 120 s")
-        time.sleep(0.02)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from _around import until
 from _report import save
 
 IN_FLIGHT = 64
@@ -453,9 +454,9 @@ def _start(config: Path, target: Target) -> tuple[float, float]:
         begun = time.monotonic()
         daemon = subprocess.Popen([sys.executable, "-m", "daemon.cli", "--config", config, "run"], stderr=stream)
     try:
-        _until(lambda: control(target, "GET", "stats")["total"] > 0)
+        until(lambda: control(target, "GET", "stats")["total"] > 0, "a query", within=60, pace=0.005)
         first = time.monotonic() - begun
-        _until(lambda: "daemon.started" in log.read_text())
+        until(lambda: "daemon.started" in log.read_text(), "the daemon runs", within=60, pace=0.005)
         time.sleep(3)  # some ticks more
         status = Path(f"/proc/{daemon.pid}/status").read_text()
         peak = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
@@ -463,14 +464,6 @@ def _start(config: Path, target: Target) -> tuple[float, float]:
         daemon.terminate()
         daemon.wait(30)
     return first, peak / 1024
-
-
-def _until(happened) -> None:
-    deadline = time.monotonic() + 60
-    while not happened():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the daemon did not start within 60 s")
-        time.sleep(0.005)
 
 
 def _median(values) -> float:

@@ -21,6 +21,9 @@ from _report import save
 from lists import TICK, daemon, tracked
 from poll import Target, simulator
 
+NOWHERE = 9
+"""The port of the channel's webhook: no job ends."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -49,11 +52,11 @@ def measure(number: int) -> tuple[float, float, float]:
     """Return the seconds that the command took, those from its end until all are taken up, and the daemon's CPU
     seconds."""
     with tempfile.TemporaryDirectory() as folder, simulator() as target:
-        config = tracked(Path(folder), _with(target, 1), "")
+        config = tracked(Path(folder), _with(target, 1), "", NOWHERE)
         with daemon(config) as process, sqlite3.connect(config.with_name("wrapd.db")) as database:
             until(lambda: "daemon.started" in config.with_suffix(".log").read_text(), "the daemon runs", pace=0.02)
             before, begun = _cpu(process), time.monotonic()
-            tracked(Path(folder), _with(target, number), "")
+            tracked(Path(folder), _with(target, number), "", NOWHERE)
             ended = time.monotonic()
             changed = "SELECT 1 FROM jobs WHERE changed = 1 LIMIT 1"
             until(lambda: database.execute(changed).fetchone() is None, "all are taken up", within=120, pace=0.02)

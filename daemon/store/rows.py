@@ -233,6 +233,8 @@ class JobRow:
     named_by: NamedBy = NamedBy.PERSON
     kind_tries: int = 0
     """Completed rounds of asking for its kind."""
+    note: str | None = None
+    """A person's line on the job."""
 
     @property
     def unconfirmed(self) -> bool:

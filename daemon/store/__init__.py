@@ -87,9 +87,9 @@ else:
             "retention": "Retention",
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
-                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow Known "
-                "Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome TrackRequest "
-                "TrackResult TrackRule TransitionRow WriterHealth"
+                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
+                "Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
+                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",

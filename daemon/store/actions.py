@@ -35,8 +35,8 @@ class Actions(TransactionPart):
         count: int = 1,
         details: Mapping[str, Json] | None = None,
     ) -> None:
-        """Record an action. `subject` is a job's id, or the name of a batch, tag, channel or token; `count` how many
-        jobs or deliveries it changed. `details` must hold no secrets."""
+        """Record an action. `subject` is a job's id, or the name of a batch, tag, channel or token; `count` is how
+        many jobs or deliveries it changed. `details` must hold no secrets."""
         row = {"at": at, "who": who, "what": str(what), "project": project, "subject": subject, "count": count}
         self._connection.execute(insert(ACTIONS), {**row, "details": details})
 

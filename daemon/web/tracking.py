@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from daemon import views
 from daemon.commands import JobEntry, RequestFaults, WrongRequest, read_job, track
+from daemon.domain.actions import actor
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import stamp
 from daemon.store import JobRow, StoreError, Transaction
@@ -85,9 +86,9 @@ def _busy() -> HttpError:
 
 
 async def _track(context: WebContext, wanted: TrackBody) -> list[dict[str, object]]:
-    at = context.clock.now()
+    at, who = context.clock.now(), actor("token", "web.token")
     done = await context.store.write(
-        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack)
+        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack, who=who)
     )
     context.tracked()
     return [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]

@@ -82,6 +82,7 @@ class LogEvent(StrEnum):
     DELIVERY_UNKNOWN = "delivery.unknown"  # it may or may not have arrived; it is sent again, marked as such
     DELIVERY_RESCUED = "delivery.rescued"  # marked as being sent, but no part was sending it; it is sent again
     DELIVERY_DEAD = "delivery.dead"  # given up; `wrapd deliveries retry` sends it again
+    MUTE_ENDED = "mute.ended"  # the time of a mute is over; what it kept is sent or dropped
     DELIVERY_DIVERTED = "delivery.diverted"  # a channel has been held for long: its fallback is alerted as well
     LINK_NOT_RENEWED = "link.not_renewed"  # fresh links could not be obtained; the message has the old ones
     PICTURE_FAILED = "picture.failed"  # a cover could not be fetched; messages go out without it

@@ -205,6 +205,7 @@ _DOCUMENTS = (
     "delivery",
     "attempt",
     "act",
+    "mute",
     "tracked",
     "channel",
     "route",

@@ -39,8 +39,8 @@ Names and MetaStudio's error texts are unchanged, except for characters that wou
 fields of a `json://` channel are the same in every language ([channels.md](channels.md)).
 
 Times include the year only if it is not the current one. A message sent more than {late} after its event says so,
-with the cause if known: the chat could not be reached, quiet hours, MetaStudio reported it late, wrapd noticed it
-late, or the job was tracked only after its end.
+with the cause if known: the chat could not be reached, quiet hours, a mute, MetaStudio reported it late, wrapd
+noticed it late, or the job was tracked only after its end.
 
 With `web.public_url`, a message has one link, wrapd's own: it opens a fresh preview (or the download) as long as
 the video exists, for 30 days by default. Without it, a message has MetaStudio's own links, unchanged, each with
@@ -57,6 +57,7 @@ VARIANTS = {
     "partial": "only part of the order is finished (first line)",
     "late": "the chat could not be reached",
     "quiet": "it waited for the end of quiet hours",
+    "muted": "it was muted",
     "repeat": "an earlier attempt may have arrived",
     "diverted": "this channel is the fallback of the one it was meant for",
 }

@@ -7,7 +7,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from daemon.clock import Clock, PatientClock
 from daemon.domain.jobs import ProjectName
@@ -66,6 +66,8 @@ class DeliveryService:
             on_result=on_result,
         )
         self._shows_pictures = _shows_pictures(spec)
+        self._mutes_known = False
+        self._next_unmute: datetime | None = None
 
     def adopt(self, spec: Spec) -> None:
         """Deliver according to this spec from now on."""
@@ -81,7 +83,13 @@ class DeliveryService:
         """Load all deliveries. Raises StoreError."""
         last = await self._store.read_async(lambda tx: tx.outbox.last_written())
         self._patient = PatientClock(self._clock, last=last)
+        await self.end_mutes()
         await self.dispatcher.start()
+
+    def notice(self) -> None:
+        """Look at the outbox and the mutes now: somebody may have changed them."""
+        self._mutes_known = False
+        self.dispatcher.wake_all()
 
     def finished(self, job: int) -> None:
         """Start fetching the cover of a finished video while its alert is on its way."""
@@ -98,6 +106,25 @@ class DeliveryService:
             self._metrics.store_errors.inc()
             return
         self.dispatcher.wake(channels)
+
+    async def end_mutes(self) -> None:
+        """End the mutes whose time is over, and send what they kept."""
+        now = self._clock.now()
+        try:
+            if not self._mutes_known:
+                self._mutes_known = True
+                self._next_unmute = await self._store.read_async(lambda tx: tx.mutes.next_end())
+            if self._next_unmute is None or now < self._next_unmute:
+                return
+            ended = await self._store.write(lambda tx: tx.mutes.end_due(at=now))
+        except StoreError:  # the next round retries
+            self._mutes_known = False
+            self._metrics.store_errors.inc()
+            return
+        for each in ended:
+            mute = each.mute
+            log.info(LogEvent.MUTE_ENDED, mute=mute.id, of=mute.scope, then=mute.then, deliveries=each.count)
+        self.notice()
 
     async def prune(self) -> None:
         """Delete expired rows in small batches, so that others can write in between. After a step of the wall

@@ -284,6 +284,7 @@ class Daemon:
         schedule.every(CHANGES_TICK, "orphans", self._orphans.tick)
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.scope.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
+        schedule.every(CHANGES_TICK, "mutes", self.delivery.end_mutes)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
         schedule.every(RETENTION_TICK, "retention", self.delivery.prune)
         if self.notifier.watchdog_interval is not None:
@@ -321,7 +322,7 @@ class Daemon:
     def _tracked(self) -> None:
         """Jobs were tracked over HTTP: take them up, and send what that caused, such as the end of a batch."""
         self.scope.watcher.notice_soon()
-        self.delivery.dispatcher.wake_all()
+        self.delivery.notice()
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()
@@ -353,7 +354,7 @@ class Daemon:
 
     def _wake_all(self) -> None:
         """Have everything look at the store that waits for what commands write to it."""
-        self.delivery.dispatcher.wake_all()
+        self.delivery.notice()
         for discovery in self.scope.discoveries.values():
             discovery.notice()
 

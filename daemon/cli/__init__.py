@@ -35,6 +35,7 @@ commands = {
     "explain": "Explain why a job was polled, and when it will be next.",
     "stats": "Show job counts, polling and production times by project.",
     "deliveries": "List alerts, each for one channel, newest first.",
+    "mute": "Mute alerts for a while; list and end mutes.",
     "channels": "List channels with their alerts.",
     "routes": "List routes: which events go to which channels.",
     "templates": "List your own templates, or preview messages.",

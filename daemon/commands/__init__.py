@@ -18,6 +18,7 @@ from daemon.commands.describe import Described, change_tags, read_label, set_lab
 from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
+from daemon.commands.mutes import MuteWish, end_mutes, mute
 from daemon.commands.tracking import (
     Done,
     SignatureUsed,
@@ -33,6 +34,7 @@ __all__ = [
     "Described",
     "Done",
     "JobEntry",
+    "MuteWish",
     "RequestFaults",
     "Revived",
     "SentFilter",
@@ -45,10 +47,12 @@ __all__ = [
     "cancelable",
     "change_tags",
     "discovered",
+    "end_mutes",
     "movable_deliveries",
     "movable_jobs",
     "move_deliveries",
     "move_jobs",
+    "mute",
     "read_job",
     "read_label",
     "read_list",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from daemon.store.memory import Statuses
     from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
     from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
+    from daemon.store.mutes import Ended, Mutes
     from daemon.store.orphans import Orphans
     from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
     from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         Known,
         Labelled,
         LinkRow,
+        MuteRow,
         Outcome,
         PictureRow,
         Recorded,
@@ -79,6 +81,7 @@ else:
             "memory": "Statuses",
             "migrate": "Schema SchemaStatus check current upgrade",
             "moves": "MovedDeliveries MovedJobs Moves",
+            "mutes": "Ended Mutes",
             "orphans": "Orphans",
             "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
             "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
@@ -88,7 +91,7 @@ else:
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
                 "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
-                "Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
+                "Known Labelled LinkRow MuteRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
                 "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",
@@ -123,6 +126,7 @@ __all__ = [
     "DeliveryStatus",
     "Discoveries",
     "DiscoveryRow",
+    "Ended",
     "FinishedRow",
     "History",
     "JobFilter",
@@ -137,6 +141,8 @@ __all__ = [
     "MovedDeliveries",
     "MovedJobs",
     "Moves",
+    "MuteRow",
+    "Mutes",
     "Orphans",
     "Outbox",
     "Outcome",

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import BigInteger, Connection, Row, Text, and_, bindparam, literal_column, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from daemon.domain import damping
 from daemon.domain.events import RESENT, Event, Json, Occurrence, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject, Target
+from daemon.store import mutes
 from daemon.store.mapping import plain
 from daemon.store.rows import REPLACED, DeliveryStatus, JobRow
 from daemon.store.tables import DELIVERIES
@@ -25,7 +26,21 @@ _D = DELIVERIES.c
 _PENDING = _D.status == plain(DeliveryStatus.PENDING)
 
 # The key makes an alert unique on its channel: inserting it a second time is not an error.
-_ADD = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
+_ADD = (
+    sqlite.insert(DELIVERIES)
+    .values(
+        mute=mutes.covering(
+            mutes.About(
+                channel=bindparam("for_channel", type_=Text),
+                project=bindparam("for_project", type_=Text),
+                job=bindparam("for_job", type_=BigInteger),
+                batch=bindparam("for_batch", type_=Text),
+            )
+        )
+    )
+    .on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
+)
+_ADD_BY_HAND = sqlite.insert(DELIVERIES).on_conflict_do_nothing(index_elements=[_D.key, _D.channel])
 _EXISTS = select(_D.id).where(_D.key == bindparam("of_key")).limit(1)
 _NOW = bindparam("now", type_=_D.due_at.type)
 _HASTEN = (
@@ -66,7 +81,7 @@ _JOB_BLOCKING = _BLOCKING.where(_OF_JOB)
 _PROJECT_BLOCKING = _BLOCKING.where(_ON_CHANNEL, _OF_PROJECT)
 # The plus keeps SQLite off the channel indexes, which lead to everything the channel was ever sent.
 _LATEST = (
-    select(_D.id, _D.facts, _D.due_at, _D.sent_at, _WAITS.label("waits"))
+    select(_D.id, _D.facts, _D.due_at, _D.sent_at, _D.mute, _WAITS.label("waits"))
     .where(literal_column("+deliveries.channel", Text) == bindparam("of_channel", type_=Text))
     .where(_D.status != plain(DeliveryStatus.CANCELED))
     .limit(_COUNTED)
@@ -87,7 +102,8 @@ _RELEASE = update(DELIVERIES).where(_ROW).values(due_at=bindparam("now", type_=_
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A delivery to be written, at most once for each `key` and `channel`. With `held_until` it waits for the end
-    of quiet hours. With `overtakes`, deliveries ahead of it that are held back for quiet hours go out with it."""
+    of quiet hours. With `overtakes`, deliveries ahead of it that are held back for quiet hours go out with it.
+    One requested `by_hand` is sent although a mute covers it."""
 
     key: str
     channel: ChannelName
@@ -98,6 +114,7 @@ class Alert:
     transition: int | None = None
     held_until: datetime | None = None
     overtakes: bool = False
+    by_hand: bool = False
 
 
 def of_job(
@@ -198,7 +215,14 @@ def _write(connection: Connection, alert: Alert, *, at: datetime, due_at: dateti
         "created_at": at,
         "held_until": alert.held_until,
     }
-    if connection.execute(_ADD, row).rowcount != 1:
+    about = {
+        "for_channel": alert.channel,
+        "for_project": alert.project,
+        "for_job": alert.job,
+        "for_batch": alert.facts.get("batch") if alert.event is Event.BATCH_FINISHED else None,
+    }
+    done = connection.execute(_ADD_BY_HAND, row) if alert.by_hand else connection.execute(_ADD, row | about)
+    if done.rowcount != 1:
         return False
     if alert.overtakes:
         _release(connection, alert, at=due_at)
@@ -259,7 +283,7 @@ def _add_damped(
 ) -> list[ChannelName]:
     """Write the alert in place of the waiting ones, with how many it stands for, due when its pause ends."""
     found = [row for event in sorted(group) for row in _of_group(connection, alert, event)]
-    waiting = [row for row in found if row.waits and row.due_at > at]
+    waiting = [row for row in found if row.waits and (row.due_at > at or row.mute is not None)]
     sent = [row.sent_at or row.due_at for row in found if row not in waiting]
     times = 1 + sum(_times(row.facts) for row in waiting)
     if times > 1 and sent:

@@ -48,6 +48,7 @@ _RECENT = select(func.count()).select_from(
         _D.created_at < bindparam("until", type_=_D.created_at.type),  # the clock may have been set back
         merges(DELIVERIES),
         or_(_D.held_until.is_(None), due(DELIVERIES)),  # held for quiet hours: not traffic
+        _D.mute.is_(None),
     )
     .limit(COUNTED)
     .subquery()
@@ -66,13 +67,16 @@ _CLAIMABLE = (
 _due_at, _created_at = (type_coerce(column, BigInteger) for column in (_D.due_at, _D.created_at))
 _ready = (
     # A delivery that was tried before has been waiting since it was written.
-    select(case((_D.attempts == 0, _due_at), else_=_created_at).label("since"), _D.held_until)
+    select(
+        case((_D.attempts == 0, _due_at), else_=_created_at).label("since"),
+        func.coalesce(_D.held_until, _D.unmuted_at).label("kept"),
+    )
     .where(*_CLAIMABLE)
     .order_by(_D.due_at, _D.id)
     .limit(COUNTED)
     .subquery()
 )
-_READY = select(func.count(), func.min(_ready.c.since), func.count(_ready.c.held_until)).select_from(_ready)
+_READY = select(func.count(), func.min(_ready.c.since), func.count(_ready.c.kept)).select_from(_ready)
 _FIRST = select(DELIVERIES).where(*_CLAIMABLE).order_by(_D.due_at, _D.id).limit(bindparam("most"))
 # Not restricted to the channel: with it SQLite would take the channel's index and scan all that waits there.
 _OF_JOBS = select(DELIVERIES).where(_D.job.in_(bindparam("jobs", expanding=True)), unsent(DELIVERIES))

@@ -36,6 +36,7 @@ _HELD_SINCE = (
         _D.channel == CHANNEL,
         or_(is_(DELIVERIES, DeliveryStatus.HELD), is_(DELIVERIES, DeliveryStatus.SENDING)),
         known(DELIVERIES),
+        _D.mute.is_(None),
         # A delivery being sent while the channel is held is the probe: it counts if its last attempt was refused.
         or_(is_(DELIVERIES, DeliveryStatus.HELD), _refused.correlate(DELIVERIES).exists()),
         _A.outcome == plain(AttemptOutcome.HELD),

@@ -54,17 +54,17 @@ def gathers(table: FromClause) -> ColumnElement[bool]:
 
 
 def waits(table: FromClause, status: DeliveryStatus) -> ColumnElement[bool]:
-    """It has this status, and this version of wrapd can send it."""
-    return and_(is_(table, status), known(table))
+    """It has this status, no mute keeps it, and this version of wrapd can send it."""
+    return and_(is_(table, status), table.c.mute.is_(None), known(table))
 
 
 def unsent(table: FromClause) -> ColumnElement[bool]:
-    """It is to be sent or being sent, and this version of wrapd can send it."""
-    return and_(open_(table), known(table))
+    """It is to be sent or being sent, and this version of wrapd can send it. What a mute keeps blocks nothing."""
+    return and_(open_(table), or_(table.c.mute.is_(None), is_(table, DeliveryStatus.SENDING)), known(table))
 
 
 def open_(table: FromClause) -> ColumnElement[bool]:
-    """It is to be sent or being sent, whatever its event."""
+    """It is to be sent or being sent, whatever its event, and even if a mute keeps it."""
     # Written as in the partial indexes: otherwise SQLite does not see that they apply.
     return or_(
         is_(table, DeliveryStatus.PENDING), is_(table, DeliveryStatus.SENDING), is_(table, DeliveryStatus.HELD)

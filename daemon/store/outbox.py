@@ -23,6 +23,7 @@ from sqlalchemy import (
     FromClause,
     Row,
     Select,
+    and_,
     bindparam,
     func,
     insert,
@@ -348,16 +349,18 @@ class Outbox(TransactionPart):
         return self._connection.execute(_RESUME, {"of_channel": channel}).rowcount
 
     def retry(self, *, ids: Sequence[int] | None, channel: ChannelName | None = None, at: datetime) -> int:
-        """Make deliveries due `at`: the dead and held ones of `ids`, with those that have been sending for too
-        long to have an owner; if None, all dead ones. With `channel`, only its own. Returns how many."""
-        revive = update(DELIVERIES).values({**_again(at), "tried_for": 0.0, "tried_at": None, "defects": 0})
+        """Make deliveries due `at`: the dead, held and muted ones of `ids`, with those that have been sending for
+        too long to have an owner; if None, all dead ones. With `channel`, only its own. Returns how many."""
+        fresh = {"tried_for": 0.0, "tried_at": None, "defects": 0, "mute": None}
+        revive = update(DELIVERIES).values({**_again(at), **fresh})
         if channel is not None:
             revive = revive.where(_D.channel == channel)
         dead = is_(DELIVERIES, DeliveryStatus.DEAD)
         if ids is None:
             return self._connection.execute(revive.where(dead)).rowcount
         self._leave(ids, at=at)
-        revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD)))
+        muted = and_(is_(DELIVERIES, DeliveryStatus.PENDING), _D.mute.is_not(None))
+        revive = revive.where(or_(dead, is_(DELIVERIES, DeliveryStatus.HELD), muted))
         return sum(self._connection.execute(revive.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def cancel(self, ids: Sequence[int], *, at: datetime) -> int:
@@ -365,7 +368,7 @@ class Outbox(TransactionPart):
         an owner; `at` becomes their due time. Returns how many."""
         self._leave(ids, at=at)
         open_ = or_(*(is_(DELIVERIES, status) for status in _CANCELABLE))
-        cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at)
+        cancel = update(DELIVERIES).where(open_).values(status=DeliveryStatus.CANCELED, due_at=at, mute=None)
         return sum(self._connection.execute(cancel.where(_D.id.in_(part))).rowcount for part in chunks(ids))
 
     def _leave(self, ids: Sequence[int], *, at: datetime) -> None:

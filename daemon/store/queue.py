@@ -11,6 +11,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from daemon.domain.jobs import ChannelName
 from daemon.store import fallback
 from daemon.store.mapping import TransactionPart
+from daemon.store.mutes import Mutes
 from daemon.store.ordering import CHANNEL, before, due, is_, unsent, waits
 from daemon.store.rows import DeliveryRow, DeliveryStatus, Refusal, Standing
 from daemon.store.tables import DELIVERIES
@@ -73,4 +74,5 @@ class DeliveryQueue(TransactionPart):
                 channel: self._connection.execute(_DUE, {"channel": channel, "now": now}).scalar_one()
                 for channel in channels
             },
+            mutes=Mutes(self._connection).get({row.mute for row in waiting if row.mute is not None}),
         )

@@ -14,7 +14,7 @@ from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.domain.routing import Routing, Subject
 from daemon.store import batches
 from daemon.store.alerts import HELD_BACK, quiet_channels
-from daemon.store.ordering import unsent
+from daemon.store.ordering import known, open_
 from daemon.store.tables import DELIVERIES, JOBS
 
 _D, _C = DELIVERIES.c, JOBS.c
@@ -24,7 +24,9 @@ _ROWS = (
         *(_C.kind, _C.tags, _C.batch, _C.label),
     )
     .select_from(DELIVERIES.outerjoin(JOBS, JOBS.c.id == _D.job))
-    .where(unsent(DELIVERIES), HELD_BACK)  # by the index of unsent rows: ORDER BY would read all deliveries
+    .where(
+        open_(DELIVERIES), known(DELIVERIES), HELD_BACK
+    )  # by the index of unsent rows: ORDER BY would read all deliveries
 )
 _MOMENT = _D.due_at.type
 _FREE = update(DELIVERIES).where(_D.id == bindparam("row")).values(due_at=bindparam("due", type_=_MOMENT))

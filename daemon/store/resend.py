@@ -27,6 +27,7 @@ _REVIVE = (
         tried_for=0.0,
         tried_at=None,
         defects=0,
+        mute=null(),
         # The only error of a delivery that was never tried is the reason why it was canceled.
         last_error=case((_D.attempts == 0, null()), else_=_D.last_error),
     )
@@ -80,8 +81,8 @@ class Again(TransactionPart):
         return [delivery_row(row) for row in self._connection.execute(query.order_by(_D.id).limit(most))]
 
     def resend(self, rows: Iterable[DeliveryRow], *, to: ChannelName | None, at: datetime) -> int:
-        """Write these again, each event once for each channel, due `at` regardless of quiet hours: on `to`, or on
-        their own channels. Returns how many were written."""
+        """Write these again, each event once for each channel, due `at` regardless of quiet hours and mutes: on
+        `to`, or on their own channels. Returns how many were written."""
         after = self._connection.execute(_LAST).scalar_one()
         alerts: dict[tuple[str, ChannelName], Alert] = {}
         for row in rows:
@@ -119,4 +120,5 @@ def _resent(row: DeliveryRow, channel: ChannelName, *, after: int) -> Alert:
         job=row.job,
         transition=row.transition,
         overtakes=True,
+        by_hand=True,
     )

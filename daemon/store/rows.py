@@ -4,7 +4,7 @@ Times are aware UTC; a stamp is the number that is stored for one: microseconds 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from typing import NamedTuple
 from daemon.domain.actions import Actor
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
+from daemon.domain.mutes import MuteEnd, MuteScope
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -275,6 +276,24 @@ class ActionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MuteRow:
+    """Alerts of the `subject` (in `project`, None: in any) are not sent until `until`, then sent or dropped. It
+    has `ended_at` and `ended_by` once they were."""
+
+    id: int
+    scope: MuteScope
+    project: ProjectName | None
+    subject: str
+    started_at: datetime
+    until: datetime
+    who: Actor
+    comment: str | None
+    then: MuteEnd
+    ended_at: datetime | None
+    ended_by: Actor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow:
     """wrapd's own link to a job's video. Anyone with `token` may open it until `expires_at`, unless it is
     revoked."""
@@ -354,6 +373,10 @@ class DeliveryRow:
     """When the last attempt was judged, by the wall clock as set now."""
     defects: int = 0
     """Total errors of wrapd's own that kept it from being sent."""
+    mute: int | None = None
+    """The mute that keeps it, if any."""
+    unmuted_at: datetime | None = None
+    """When the last mute that kept it ended."""
 
     def tried_until(self, at: datetime, *, uptime: float) -> float:
         """Return `tried_for` after an attempt that ended `at`: it adds the time since the last one, as far as
@@ -378,11 +401,13 @@ class Refusal:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What keeps deliveries waiting: the channels that are refused, the row id that is sent ahead of each
-    (`after`), if any, and how many are due on each channel, counted up to 1000."""
+    (`after`), if any, how many are due on each channel, counted up to 1000, and the mutes that keep any, by row
+    id."""
 
     refusals: Mapping[ChannelName, Refusal]
     after: Mapping[int, int]
     due: Mapping[ChannelName, int]
+    mutes: Mapping[int, MuteRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

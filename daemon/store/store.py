@@ -26,6 +26,7 @@ from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
 from daemon.store.memory import Addresses, Signatures, Statuses
 from daemon.store.moves import Moves
+from daemon.store.mutes import Mutes
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
 from daemon.store.pictures import Pictures
@@ -79,6 +80,7 @@ class Transaction:
     orphans = _Lazy(Orphans)
     moves = _Lazy(Moves)
     actions = _Lazy(Actions)
+    mutes = _Lazy(Mutes)
 
 
 class Store:

@@ -218,6 +218,8 @@ DELIVERIES = Table(
     Column("tried_for", Float, nullable=False, server_default=text("0")),  # seconds
     Column("tried_at", Moment),  # when last judged; shifted with `due_at` when the wall clock is set
     Column("defects", Integer, nullable=False, server_default=text("0")),
+    Column("mute", BigInteger),  # the mute that keeps it: it is not sent meanwhile
+    Column("unmuted_at", Moment),  # when the last mute that kept it ended
     UniqueConstraint("key", "channel", name="deliveries_key"),
     _within("key", 300),
     _within("channel", 128),
@@ -231,7 +233,8 @@ DELIVERIES = Table(
     CheckConstraint("tried_for >= 0", name="tried_for_counts"),
     CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
-    _partial("deliveries_due", "channel", "status", "due_at", "id", where=_UNSENT),
+    _partial("deliveries_due", "channel", "status", "mute", "due_at", "id", where=_UNSENT),
+    _partial("deliveries_muted", "mute", where="mute IS NOT NULL"),
     _partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
     _partial("deliveries_by_job", "job", where="job IS NOT NULL"),
     Index("deliveries_by_transition", "transition"),

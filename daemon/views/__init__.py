@@ -21,6 +21,7 @@ from daemon.views.jobs import (
     tracked,
     transition,
 )
+from daemon.views.mutes import Mute, mute
 from daemon.views.why import Situation, why
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Batch",
     "Delivery",
     "Job",
+    "Mute",
     "Remaining",
     "Situation",
     "Tracked",
@@ -43,6 +45,7 @@ __all__ = [
     "job",
     "kept",
     "link_end",
+    "mute",
     "remaining",
     "resent_from",
     "tracked",

@@ -41,6 +41,7 @@ class Delivery:
     created_at: str | None  # when the event happened or, if it was sent again on request, when it was requested
     due_at: str | None  # when it is sent next, if it is still to be sent
     held_until: str | None  # end of the quiet hours for which it was kept, or null
+    mute: int | None  # the mute that keeps it (`mute list`), or null
     sent_at: str | None  # when the chat service accepted it
     resent_from: int | None  # the delivery that this one repeats on request, or null
     tries: tuple[Attempt, ...]  # every attempt, as below
@@ -64,6 +65,7 @@ def delivery(
         created_at=stamp(row.created_at),
         due_at=stamp(row.due_at),
         held_until=stamp(row.held_until),
+        mute=row.mute,
         sent_at=stamp(row.sent_at),
         resent_from=resent_from(row),
         tries=tuple(map(attempt, tries)),

@@ -46,6 +46,9 @@ def _blocked(row: "DeliveryRow", at: Situation) -> str | None:
         return "the config has no such channel"
     if row.event not in _EVENTS:
         return "written by a newer wrapd; this version does not know the event"
+    if (mute := at.standing.mutes.get(row.mute or 0)) is not None:
+        said = "" if mute.comment is None else f": {mute.comment}"
+        return f"muted until {at.moment(mute.until)} by {mute.who} (#{mute.id}){said}"
     refusal = at.standing.refusals.get(row.channel)
     if refusal is None:
         return None

@@ -22,6 +22,7 @@ def upgrade() -> None:
     )
     _actions()
     _mutes()
+    _muted()
     _tokens()
     _looks()
     op.create_table(
@@ -92,6 +93,23 @@ def _mutes() -> None:
         _within("who", 128),
         _within("comment", 500),
     )
+
+
+def _muted() -> None:
+    """Which alerts are kept by a mute. They are passed over by the index of what is due."""
+    op.execute("ALTER TABLE deliveries ADD COLUMN mute BIGINT")
+    op.execute("ALTER TABLE deliveries ADD COLUMN unmuted_at BIGINT")
+    unsent = sa.text("status = 'pending' OR status = 'sending' OR status = 'held'")
+    op.drop_index("deliveries_due", "deliveries")
+    op.create_index(
+        "deliveries_due",
+        "deliveries",
+        ["channel", "status", "mute", "due_at", "id"],
+        sqlite_where=unsent,
+        postgresql_where=unsent,
+    )
+    kept = sa.text("mute IS NOT NULL")
+    op.create_index("deliveries_muted", "deliveries", ["mute"], sqlite_where=kept, postgresql_where=kept)
 
 
 def _tokens() -> None:

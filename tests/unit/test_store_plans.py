@@ -22,6 +22,7 @@ from daemon.store import (
     learned,
     links,
     moves,
+    mutes,
     orphans,
     outbox,
     pictures,
@@ -81,14 +82,26 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         ),
         (
             outbox._CLAIM[outbox._PENDING][DUE],
-            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
+            [
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at<?)",
+                ORDER,
+            ],
         ),
         (
             outbox._CLAIM[outbox._PENDING][FAR],
-            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at>?)", ORDER],
+            [
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at>?)",
+                ORDER,
+            ],
         ),
-        (outbox._PENDING, ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=?)", ORDER]),
-        (outbox._IS_HELD, ["SEARCH deliveries USING COVERING INDEX deliveries_due (channel=? AND status=?)"]),
+        (
+            outbox._PENDING,
+            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=?)", ORDER],
+        ),
+        (
+            outbox._IS_HELD,
+            ["SEARCH deliveries USING COVERING INDEX deliveries_due (channel=? AND status=? AND mute=?)"],
+        ),
         (
             outbox._CLAIM[outbox._PROBE][DUE],
             [
@@ -119,13 +132,16 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (alerts._FREE_PROJECT, ["SEARCH deliveries USING INDEX deliveries_order (job=? AND channel=?)"]),
         (
             outbox._CLAIM[outbox._APART][DUE],
-            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
+            [
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at<?)",
+                ORDER,
+            ],
         ),
         (
             claim_one._DUE,
             [
-                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
-                "SEARCH held_row USING COVERING INDEX deliveries_due (channel=? AND status=?)",
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at<?)",
+                "SEARCH held_row USING COVERING INDEX deliveries_due (channel=? AND status=? AND mute=?)",
                 ORDER,
                 "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
                 "SEARCH transitions USING INTEGER PRIMARY KEY (rowid=?)",
@@ -143,14 +159,17 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             claim_many._READY,
             [
                 "CO-ROUTINE anon_1",
-                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)",
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at<?)",
                 ORDER,
                 "SCAN anon_1",
             ],
         ),
         (
             claim_many._FIRST,
-            ["SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND due_at<?)", ORDER],
+            [
+                "SEARCH deliveries USING INDEX deliveries_due (channel=? AND status=? AND mute=? AND due_at<?)",
+                ORDER,
+            ],
         ),
         (claim_many._OF_JOBS.params(jobs=[1, 2]), ["SEARCH deliveries USING INDEX deliveries_by_job (job=?)"]),
         (claim_many._OF_PROJECTS, ["SEARCH deliveries USING INDEX deliveries_order (job=?)"]),
@@ -265,6 +284,20 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
                 "SEARCH same USING COVERING INDEX sqlite_autoindex_deliveries_1 (key=? AND channel=?)",
             ],
         ),
+        (
+            alerts._ADD,
+            [
+                "SCAN other USING INDEX mutes_unended",
+                "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)",
+                "SEARCH job_tags USING PRIMARY KEY (tag=? AND job=?)",
+                "USE TEMP B-TREE FOR RIGHT PART OF ORDER BY",
+            ],
+        ),
+        (mutes._LET_GO, ["SEARCH deliveries USING INDEX deliveries_muted (mute=?)"]),
+        (mutes._DROP, ["SEARCH deliveries USING INDEX deliveries_muted (mute=?)"]),
+        (mutes._COUNT, ["SEARCH deliveries USING INDEX deliveries_muted (mute>?)"]),
+        (mutes._OVER, ["SEARCH mutes USING INDEX mutes_unended (until<?)"]),
     ],
 )
 def test_a_hot_statement_uses_its_index(database: Path, statement: Executable, steps: list[str]) -> None:
@@ -281,4 +314,5 @@ FEW = {
     "SCAN discoveries USING INDEX discoveries_waiting",
     "SCAN attempts",  # backwards from the newest to the first one that is old
     "SCAN anon_1",  # of what was found
+    "SCAN other USING INDEX mutes_unended",  # the mutes of now
 }

@@ -108,8 +108,10 @@ def _headline(alerts: Sequence[_Alert], context: MessageContext) -> str:
     voice = context.voice
     first, last = min(alert.at for alert in alerts), max(alert.at for alert in alerts)
     span = voice.span(first, last) if voice.moment(first) != voice.moment(last) else voice.moment(first)
-    quiet = any(alert.claimed.delivery.held_until is not None for alert in alerts)
-    text = voice.texts.digest_quiet if quiet else voice.texts.digest
+    rows = [alert.claimed.delivery for alert in alerts]
+    text = voice.texts.digest_quiet if any(row.held_until for row in rows) else voice.texts.digest
+    if any(row.unmuted_at for row in rows):
+        text = voice.texts.digest_muted
     return text.format(n=len(alerts), span=span)
 
 

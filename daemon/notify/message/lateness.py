@@ -101,13 +101,15 @@ def _late(happened: str, at: datetime, waits: list[_Wait], context: MessageConte
 
 
 def _queued(delivery: "DeliveryRow", context: MessageContext) -> _Wait:
-    """The wait in the outbox: for the end of quiet hours, then for the channel."""
-    texts, written, held = context.voice.texts, delivery.created_at, delivery.held_until
+    """The wait in the outbox: for the end of quiet hours or of a mute, then for the channel."""
+    texts, written = context.voice.texts, delivery.created_at
     failed = delivery.attempts > 1 or (context.failed_at is not None and context.failed_at >= written)
-    quiet = _between(written, min(held, context.now)) if held is not None else 0.0
-    rest = _between(written, context.now) - quiet
-    if quiet > 0 and (quiet >= rest or not failed):
-        return _Wait(seconds=quiet, why=texts.why_quiet)
+    ends = ((delivery.held_until, texts.why_quiet), (delivery.unmuted_at, texts.why_muted))
+    kept = [(_between(written, min(end, context.now)), why) for end, why in ends if end is not None]
+    longest, why = max(kept, default=(0.0, ""))
+    rest = _between(written, context.now) - longest
+    if longest > 0 and (longest >= rest or not failed):
+        return _Wait(seconds=longest, why=why)
     return _Wait(seconds=rest, why=texts.why_unreachable if failed else "")
 
 

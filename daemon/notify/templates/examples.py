@@ -237,6 +237,11 @@ def _quiet(now: datetime) -> tuple[Claimed, ...]:
     return (replace(claimed, delivery=replace(claimed.delivery, held_until=now)),)
 
 
+def _muted(now: datetime) -> tuple[Claimed, ...]:
+    claimed = _of_job(Event.SUCCEEDED, now - 2 * _HOUR)
+    return (replace(claimed, delivery=replace(claimed.delivery, unmuted_at=now)),)
+
+
 def _repeat(now: datetime) -> tuple[Claimed, ...]:
     claimed = _of_job(Event.SUCCEEDED, now)
     return (replace(claimed, delivery=replace(claimed.delivery, possible_repeat=True)),)
@@ -276,6 +281,7 @@ EXAMPLES: Mapping[str, Made] = {
     "partial": _partial,
     "late": _late,
     "quiet": _quiet,
+    "muted": _muted,
     "repeat": _repeat,
     "diverted": _diverted,
     "resent": _resent,

@@ -103,6 +103,7 @@ class Catalogue:
     batch_more: str  # {n}
     digest: str  # {n} {span}
     digest_quiet: str  # {n} {span}
+    digest_muted: str  # {n} {span}
     row_length: str  # {length}
 
     operators: Mapping[Event, OperatorText]  # {project} {channel} {state} {command}
@@ -120,6 +121,7 @@ class Catalogue:
     late_why: str  # {happened} {told} {why}
     why_unreachable: str
     why_quiet: str
+    why_muted: str
     why_tracked: str  # {at}
     why_service: str  # {at}
     why_seen: str  # {at}

@@ -251,6 +251,7 @@ CHINESE = Catalogue(
     batch_more="以及另外 {n} 个",
     digest="{span} 共 {n} 条通知，合并发送。",
     digest_quiet="{span} 共 {n} 条通知，免打扰时段结束后合并发送。",
+    digest_muted="{span} 共 {n} 条通知，静音结束后合并发送。",
     row_length="时长 {length}",
     operators={
         Event.PROJECT_DOWN: OperatorText(
@@ -346,6 +347,7 @@ CHINESE = Catalogue(
     late_why="通知延迟：{happened}，{told} 送达，原因：{why}。",
     why_unreachable="聊天服务此前无法连接",
     why_quiet="免打扰时段内暂不发送",
+    why_muted="静音期间暂不发送",
     why_tracked="{at} 才开始跟踪该任务",
     why_service="MetaStudio {at} 才更新状态",
     why_seen="wrapd {at} 才查到结果",

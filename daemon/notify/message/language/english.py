@@ -132,6 +132,7 @@ ENGLISH = Catalogue(
     batch_more="and {n} more",
     digest="{n} alerts from {span}, sent together.",
     digest_quiet="{n} alerts from {span}, held until the end of quiet hours.",
+    digest_muted="{n} alerts from {span}, held while they were muted.",
     row_length="{length} of video",
     operators={
         Event.PROJECT_DOWN: OperatorText(
@@ -235,6 +236,7 @@ ENGLISH = Catalogue(
     late_why="Late: {happened}, reported {told}: {why}.",
     why_unreachable="chat was unreachable",
     why_quiet="held until the end of quiet hours",
+    why_muted="held while muted",
     why_tracked="wrapd did not know of the job until {at}",
     why_service="MetaStudio did not report it until {at}",
     why_seen="wrapd could not see it until {at}",

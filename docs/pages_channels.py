@@ -5,6 +5,7 @@ daemon/notify/message/facts.py. A test opens every URL of the page.
 from textwrap import fill
 
 from daemon.domain.digests import MOST
+from daemon.domain.mutes import LEAST_MUTE, MOST_MUTE
 from daemon.notify.message.escape import length
 from daemon.notify.message.facts import FACTS
 from daemon.notify.outbox import ChannelPlan, NotifySettings
@@ -160,8 +161,31 @@ MANY = """\
 
 More than {above} alerts within {window} (`digest_above`, `digest_window`) are sent as one message: counts,
 failures first, then a line with a link for each, at most {most} alerts per message. The first alert waits no
-longer than the window. Alerts kept during quiet hours are sent the same way. A webhook (`json://`, `form://`,
-`xml://`) gets each alert separately, unless its channel has a `digest_above`.
+longer than the window. Alerts kept during quiet hours or by a mute are sent the same way. A webhook (`json://`,
+`form://`, `xml://`) gets each alert separately, unless its channel has a `digest_above`.
+
+## Mutes
+
+Quiet hours come every day; a mute is for once:
+
+```sh
+wrapd mute --batch spring --for 2h --comment "retakes, tell us when all are done"
+wrapd mute --channel editors --for 90m --comment "premiere" --drop
+wrapd mute list            # what is muted, since when, by whom, until when, why, and how many alerts wait
+wrapd mute end 1           # earlier than planned; --send or --drop decides anew
+```
+
+- **What.** `--job`, `--batch` (its jobs and its `batch_finished`), `--tag` (jobs with that tag) or `--channel`;
+  `--project NAME` limits it to one project. Operators' alerts are muted only with their channel. A mute lasts from
+  {shortest} to {longest}.
+- **Meanwhile.** It covers alerts to come, by the batch and tags that their job has then, and those that are not
+  sent yet. They are kept, and delay nothing else; `wrapd deliveries` says by which mute. Jobs are polled as ever,
+  and a later change replaces an earlier one as it does in quiet hours.
+- **At the end** they are sent in order, together if they are many, or with `--drop` canceled, with the reason
+  `muted`. An alert that several mutes cover waits for the last one, which also decides whether it is sent. Quiet
+  hours still apply. If a mute ends while wrapd is off, this happens at the next start.
+- **All the same.** What a person asks for is sent at once: `wrapd deliveries retry ID` (also for a muted alert),
+  `revive` and `resend`.
 """
 
 RULES_INTRO = """\
@@ -195,12 +219,13 @@ it waits for the channel to be fixed. Each pause is shortened at random by up to
   `wrapd deliveries retry ID`, `--dead` for all of them, or `--channel NAME` for those of a channel.
 - **Canceled.** `wrapd deliveries cancel` gives up unsent alerts. `wrapd deliveries revive ID` restores one,
   `--channel NAME` all that were canceled there within a day, `--since 2h` all canceled since then. They are sent
-  at once, oldest first, even in quiet hours. An alert that wrapd itself replaced by a later one is restored only
-  by ID.
+  at once, oldest first, even in quiet hours or despite a mute. An alert that wrapd itself replaced by a later one
+  is restored only by ID.
 - **Sent again on request.** `wrapd deliveries resend ID` repeats a sent alert; so do `--job`, `--batch` and
   `--since 2h` (`--from NAME`: only those sent to that channel), at most 500 at once. Each is a new alert, which
-  says that it was requested, is sent at once, even in quiet hours, and has current links. `--channel NAME` sends
-  it to another channel instead. It does not count as news for the pauses of recurring changes.
+  says that it was requested, is sent at once, even in quiet hours or despite a mute, and has current links.
+  `--channel NAME` sends it to another channel instead. It does not count as news for the pauses of recurring
+  changes.
 - **Possible repeat.** After a timeout, a connection lost during the send, or a crash, it is not known whether the
   message arrived. It is sent again and says that it may be a repeat.
 """
@@ -246,7 +271,8 @@ def page() -> str:
     titles = ("service", "sent as", "shown", "cover", "maximum plain text", "pace", "tested")
     tests = "\n".join(f"- *{tested.value}*: {text}." for tested, text in TESTS.items())
     lines += [*table(titles, services), FORMS_END.format(tests=tests)]
-    lines += [MANY.format(above=DIGEST_ABOVE, window=length(plan.digest_window), most=MOST)]
+    bounds = {"shortest": length(LEAST_MUTE.total_seconds()), "longest": f"{MOST_MUTE.days} days"}
+    lines += [MANY.format(above=DIGEST_ABOVE, window=length(plan.digest_window), most=MOST, **bounds)]
     lines += [RULES_INTRO.format(send=length(settings.send_timeout), overlap=OVERLAP)]
     lines += table(("answer", "what wrapd does"), _rules(settings))
     lines += [_rules_end(settings, plan), JSON_INTRO]

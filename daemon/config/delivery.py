@@ -268,7 +268,7 @@ class Retention(Section):
     """What is deleted after some time. Unsent, dead and unfinished records are never deleted."""
 
     keep: Annotated[Duration, AfterValidator(off_or(86400, YEARS))] = key(
-        'How long ended jobs, and alerts that were sent or canceled, are kept. "0s": forever.',
+        'How long ended jobs, alerts that were sent or canceled, and records of actions are kept. "0s": forever.',
         toml='"365d"',
         default="365d",
     )

@@ -1,9 +1,9 @@
 """The outbox against a plain model, over any order of events, sends (one delivery or many together), quiet hours,
-diversions, cancellations, revivals, resends, crashes and steps of the clock.
+diversions, mutes, cancellations, revivals, resends, crashes and steps of the clock.
 
 The model keeps the deliveries in a list and finds the next one by examining all of them; the store must agree at
-every step. In addition: nothing is lost, nothing is sent again unless requested, doubtful sends are marked, and
-each job's order is kept on each channel.
+every step. In addition: nothing is lost, nothing is sent again unless requested, nothing is sent that a mute
+covers unless requested, doubtful sends are marked, and each job's order is kept on each channel.
 """
 
 import math
@@ -23,12 +23,13 @@ from daemon.domain import damping
 from daemon.domain.digests import Waiting
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.domain.quiet import QuietHours
 from daemon.domain.routing import Routing, Subject, Target
 from daemon.store import FAR, AttemptOutcome, Claimed, DeliveryRow, DeliveryStatus, Outcome, Transaction
 from daemon.store.ownership import LONGEST_SEND
 from tests.support.counts import assert_counted
-from tests.support.store import NOW, A, B, open_store, record, track
+from tests.support.store import NOW, WHO, A, B, open_store, record, track
 
 UNSENT = {"pending", "sending", "held"}
 C = ChannelName("c")
@@ -83,6 +84,9 @@ class Row:
     outcomes: list[str] = field(default_factory=list)
     begun: datetime = NOW
     repeats: int | None = None
+    mute: int | None = None
+    overtaken: bool = False
+    unmuted: bool = False
 
     @property
     def merges(self) -> bool:
@@ -93,8 +97,27 @@ class Row:
         return self.is_untried and self.held_until is not None
 
     @property
+    def is_in_the_queue(self) -> bool:
+        """It is to be sent or being sent, and blocks what is behind it."""
+        return self.status in UNSENT and (self.mute is None or self.status == "sending")
+
+    @property
     def is_untried(self) -> bool:
         return self.status == "pending" and self.attempts == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute:
+    """A mute of a channel, or of a job's line, in the model."""
+
+    id: int
+    channel: str | None
+    line: tuple[str, object] | None
+    until: datetime
+    drop: bool
+
+    def covers(self, row: Row) -> bool:
+        return self.channel == row.channel or self.line == row.line
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -108,6 +131,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.rows: dict[int, Row] = {}
         self.claims: list[tuple[Claimed, ...]] = []
         self.sent: list[int] = []
+        self.mutes: dict[int, Mute] = {}
         self.number = 0
 
     @initialize(moves=MOVES)
@@ -262,7 +286,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(channel=st.sampled_from([A, B]))
     def divert(self, channel: str) -> None:
         held = self.is_held(channel) or any(
-            row.status == "sending" and row.outcomes and row.outcomes[-1] == "held"
+            row.status == "sending" and row.mute is None and row.outcomes and row.outcomes[-1] == "held"
             for row in self.rows.values()
             if row.channel == channel
         )
@@ -271,7 +295,7 @@ class OutboxMachine(RuleBasedStateMachine):
             row
             for row in self.rows.values()
             if row.channel == channel
-            and row.status in UNSENT
+            and row.is_in_the_queue
             and (row.due_at <= self.now or row.attempts)
             and row.key not in there
         ]
@@ -287,6 +311,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     self.rows[number] = Row(
                         number, row.key, C, lines[row.key], self.now, self.now, event=row.event
                     )
+                    self.mute_new(self.rows[number])
 
     def resume(self, channel: str) -> None:
         self.store.write_now(lambda tx: tx.outbox.resume(channel))
@@ -346,11 +371,17 @@ class OutboxMachine(RuleBasedStateMachine):
         if not everything:
             self.leave(list(self.rows.values()))
         wanted = {"dead"} if everything else {"dead", "held"}
-        rows = [row for row in self.rows.values() if row.status in wanted]
+        rows = [
+            row
+            for row in self.rows.values()
+            if row.status in wanted or (row.status == "pending" and row.mute is not None and not everything)
+        ]
         ids = None if everything else sorted(self.rows)
         assert self.store.write_now(lambda tx: tx.outbox.retry(ids=ids, at=self.now)) == len(rows)
         for row in rows:
-            row.status, row.due_at = "pending", self.now
+            row.status, row.due_at, row.mute = "pending", self.now, None
+        for row in rows:
+            self.by_hand(row)
 
     def cancel(self, numbers: set[int]) -> None:
         rows = [self.rows[number] for number in numbers if number in self.rows]
@@ -359,7 +390,7 @@ class OutboxMachine(RuleBasedStateMachine):
         count = self.store.write_now(lambda tx: tx.outbox.cancel(sorted(numbers), at=self.now))
         assert count == len(rows)
         for row in rows:
-            row.status, row.due_at = "canceled", self.now
+            row.status, row.due_at, row.mute = "canceled", self.now, None
 
     @rule(numbers=st.sets(st.integers(1, 20), min_size=1, max_size=4))
     def revive(self, numbers: set[int]) -> None:
@@ -367,7 +398,8 @@ class OutboxMachine(RuleBasedStateMachine):
         rows = [row for row in rows if row.status == "canceled"]
         assert self.store.write_now(lambda tx: tx.again.revive(sorted(numbers), at=self.now)) == len(rows)
         for row in rows:
-            row.status, row.due_at, row.was_given_up = "pending", self.now, True
+            row.status, row.due_at, row.was_given_up, row.mute = "pending", self.now, True, None
+            self.by_hand(row)
 
     @rule(numbers=st.sets(st.integers(1, 20), min_size=1, max_size=4), to=st.sampled_from([None, None, B, C]))
     def resend(self, numbers: set[int], to: ChannelName | None) -> None:
@@ -383,7 +415,82 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.rows[row.id] = Row(
                     row.id, row.key, row.channel, first.line, self.now, self.now, event=row.event, repeats=first.id
                 )
+                self.by_hand(self.rows[row.id])
         assert not told
+
+    @rule(
+        channel=st.none() | st.sampled_from([A, B, C]),
+        job=JOBS,
+        seconds=st.sampled_from([60, HOUR, 30 * 24 * HOUR]),
+        drop=st.booleans(),
+    )
+    def mute(self, channel: ChannelName | None, job: int, seconds: int, drop: bool) -> None:
+        scope = MuteScope.JOB if channel is None else MuteScope.CHANNEL
+        until = self.now + timedelta(seconds=seconds)
+        found = self.store.write_now(
+            lambda tx: tx.mutes.start(
+                scope,
+                channel or f"job-{job}",
+                project=None,
+                at=self.now,
+                until=until,
+                who=WHO,
+                comment=None,
+                then=MuteEnd.DROP if drop else MuteEnd.SEND,
+            )
+        )
+        line = ("job", self.jobs[job]) if channel is None else None
+        new = self.mutes[found.id] = Mute(id=found.id, channel=channel, line=line, until=until, drop=drop)
+        for row in self.rows.values():
+            longer = row.mute is None or self.mutes[row.mute].until < until
+            if row.status in UNSENT and new.covers(row) and longer:
+                row.mute = new.id
+
+    @precondition(lambda self: self.mutes)
+    @rule(which=st.integers(0, 2), drop=st.sampled_from([None, None, True, False]))
+    def unmute(self, which: int, drop: bool | None) -> None:
+        over = sorted(self.mutes)[which % len(self.mutes)]
+        then = None if drop is None else MuteEnd.DROP if drop else MuteEnd.SEND
+        ended = self.store.write_now(lambda tx: tx.mutes.end(over, at=self.now, by=WHO, then=then))
+        assert ended is not None
+        assert ended.count == self.end_mute(over, drop=self.mutes[over].drop if drop is None else drop)
+
+    @rule()
+    def mutes_end(self) -> None:
+        over = [mute for mute in self.mutes.values() if mute.until <= self.now]
+        over.sort(key=lambda mute: (mute.until, mute.id))
+        ended = self.store.write_now(lambda tx: tx.mutes.end_due(at=self.now))
+        assert [each.mute.id for each in ended] == [mute.id for mute in over]
+        assert [each.count for each in ended] == [self.end_mute(mute.id, drop=mute.drop) for mute in over]
+
+    def end_mute(self, number: int, *, drop: bool) -> int:
+        """Return how many alerts it lets go."""
+        del self.mutes[number]
+        free = 0
+        for row in self.rows.values():
+            if row.mute != number:
+                continue
+            row.mute = self.covering(row)
+            if row.mute is not None or row.status not in {"pending", "held"}:
+                continue
+            free += 1
+            row.due_at = self.now if drop else max(row.due_at, self.now)
+            row.status, row.unmuted = ("canceled", row.unmuted) if drop else ("pending", True)
+        return free
+
+    def covering(self, row: Row) -> int | None:
+        found = [mute for mute in self.mutes.values() if mute.covers(row)]
+        found.sort(key=lambda mute: mute.id)
+        return max(found, key=lambda mute: mute.until).id if found else None
+
+    def mute_new(self, row: Row) -> None:
+        row.mute = self.covering(row)
+
+    def by_hand(self, row: Row) -> None:
+        """A person requested it: it passes what is muted ahead of it."""
+        for other in self.rows.values():
+            if self.before(other, row) and other.mute is not None:
+                other.overtaken = True
 
     def root(self, number: int) -> Row:
         row = self.rows[number]
@@ -395,8 +502,12 @@ class OutboxMachine(RuleBasedStateMachine):
     def store_and_model_agree(self) -> None:
         stored = self.stored()
         assert {
-            number: (row.status, row.due_at, row.attempts, row.possible_repeat) for number, row in stored.items()
-        } == {number: (row.status, row.due_at, row.attempts, row.doubtful) for number, row in self.rows.items()}
+            number: (row.status, row.due_at, row.attempts, row.possible_repeat, row.mute)
+            for number, row in stored.items()
+        } == {
+            number: (row.status, row.due_at, row.attempts, row.doubtful, row.mute)
+            for number, row in self.rows.items()
+        }
         assert len(self.sent) == len(set(self.sent))
 
     @invariant()
@@ -411,13 +522,14 @@ class OutboxMachine(RuleBasedStateMachine):
                 and row.status != "canceled"
                 and abs(row.created_at - self.now) < timedelta(seconds=WINDOW)
                 and (row.held_until is None or row.due_at <= self.now)
+                and row.mute is None
             ]
             held = self.is_held(channel)
             expected = Waiting(
                 recent=0 if held else len(recent),
                 due=len(ready),
                 oldest=min((row.created_at if row.attempts else row.due_at for row in ready), default=None),
-                from_quiet=sum(row.held_until is not None for row in ready),
+                from_quiet=sum(row.held_until is not None or row.unmuted for row in ready),
             )
             found = self.store.read(lambda tx, c=channel: tx.outbox.waiting(c, now=self.now, window=WINDOW))
             assert found == expected
@@ -431,11 +543,12 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def order_holds(self) -> None:
-        """Of two alerts in one line, the later is not sent before the earlier unless that one was given up."""
+        """Of two alerts in one line, the later is not sent before the earlier unless that one was given up, or was
+        muted when the later was requested."""
         for number, row in self.rows.items():
             if row.status == "sent":
                 earlier = [o for o in self.rows.values() if self.before(o, row)]
-                assert all(o.status not in UNSENT or o.was_given_up for o in earlier), number
+                assert all(o.status not in UNSENT or o.was_given_up or o.overtaken for o in earlier), number
 
     def attempts_are_complete(self) -> None:
         for number, row in self.rows.items():
@@ -450,6 +563,8 @@ class OutboxMachine(RuleBasedStateMachine):
         try:
             self.attempts_are_complete()
             self.crash()
+            for number in list(self.mutes):
+                self.unmute(sorted(self.mutes).index(number), drop=False)
             self.nothing_is_stuck()
         finally:
             self.store.close()
@@ -503,6 +618,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 held_until=kept,
                 event=row.event,
             )
+            self.mute_new(self.rows[row.id])
 
     def of_group(self, new: DeliveryRow, line: tuple[str, object]) -> tuple[list[datetime], list[Row]]:
         """Times of related recurring alerts, and the alerts that this one replaces; at most 16 of each event."""
@@ -516,7 +632,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 and row.repeats is None
             ]
             found += same[:16]
-        waiting = [row for row in found if row.is_untried and row.due_at > self.now]
+        waiting = [row for row in found if row.is_untried and (row.due_at > self.now or row.mute is not None)]
         return [row.sent_at or row.due_at for row in found if row not in waiting], waiting
 
     def make_way(self, channel: str, line: tuple[str, object]) -> None:
@@ -544,19 +660,21 @@ class OutboxMachine(RuleBasedStateMachine):
         return one.channel == other.channel and one.line == other.line and one.id < other.id
 
     def is_held(self, channel: str) -> bool:
-        return any(row.channel == channel and row.status == "held" for row in self.rows.values())
+        return any(
+            row.channel == channel and row.status == "held" and row.mute is None for row in self.rows.values()
+        )
 
     def ready_together(self, channel: str) -> list[Row]:
         """The deliveries that may go out in one message now."""
         if self.is_held(channel):
             return []
-        rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
+        rows = [row for row in self.rows.values() if row.channel == channel and row.is_in_the_queue]
         ready = [row for row in rows if row.status == "pending" and row.due_at <= self.now and row.merges]
         return [row for row in ready if all(one in ready for one in rows if self.before(one, row))]
 
     def expected(self, channel: str, *, apart: bool = False) -> Row | None:
         """The delivery that a claim must take now."""
-        rows = [row for row in self.rows.values() if row.channel == channel and row.status in UNSENT]
+        rows = [row for row in self.rows.values() if row.channel == channel and row.is_in_the_queue]
         held = [row for row in rows if row.status == "held"]
         first = [row for row in rows if not any(self.before(other, row) for other in rows)]
         ready = [row for row in first if row.status != "sending"]

@@ -33,7 +33,7 @@ _ids = click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
 )
 @click.pass_context
 def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
-    """Send dead and held alerts again now. Alerts already sent are not repeated."""
+    """Send dead and held alerts again now, and by ID muted ones, too. Alerts already sent are not repeated."""
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
     if ids and dead:

@@ -1,6 +1,7 @@
 """User commands on alerts in the outbox: retry, cancel, revive, resend and release, and on links.
 
-Owns the selection of the alerts. Alerts requested this way are sent at once, even in quiet hours.
+Owns the selection of the alerts. Alerts requested this way are sent at once, even in quiet hours and
+despite mutes.
 """
 
 from collections.abc import Collection, Sequence
@@ -54,8 +55,8 @@ def retry(
     at: datetime,
     who: Actor,
 ) -> int:
-    """Make alerts due `at`: the dead and held ones of `ids`; without ids all dead ones, and unless `dead`, also
-    the held ones of `channel`. Returns their number. Raises UnknownName if one of `ids` does not exist."""
+    """Make alerts due `at`: the dead, held and muted ones of `ids`; without ids all dead ones, and unless `dead`,
+    also the held ones of `channel`. Returns their number. Raises UnknownName if one of `ids` does not exist."""
     if ids:
         rows, again = require(tx, ids), tx.outbox.retry(ids=ids, channel=channel, at=at)
         note_deliveries(tx, Action.RETRY, rows, who=who, at=at, count=again)

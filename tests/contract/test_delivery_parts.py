@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,18 @@ from daemon.app.delivery import DeliveryService
 from daemon.clock import ManualClock
 from daemon.domain.events import Event
 from daemon.domain.jobs import Asset, JobId, Tracking
+from daemon.domain.mutes import MuteEnd, MuteScope
 from daemon.domain.planning import Rails
 from daemon.domain.routing import Route, routing
 from daemon.metrics import Metrics
 from daemon.notify import NotifySettings
 from daemon.notify.transport import ChannelSettings, open_channel
 from daemon.spec import Spec
-from daemon.store import DeliveryStatus, Store
+from daemon.store import DeliveryStatus, Store, Transaction
 from daemon.tasks import Defects
 from daemon.watch.settings import PollingPlan
 from daemon.web import WebSettings
-from tests.support.store import NOW, A, record, track, url_of
+from tests.support.store import NOW, WHO, A, record, track, url_of
 
 DAY = 86400.0
 ROUTING = routing(
@@ -236,3 +238,36 @@ async def test_a_start_with_a_wall_clock_far_beyond_all_that_is_known_deletes_no
         clock.advance(0.2 * DAY)
         await delivery.prune()
         assert jobs_left(store) == 0
+
+
+async def test_mutes_end_at_their_time_and_at_the_start(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+
+    def start(tx: Transaction, minutes: float) -> int:
+        at = clock.now()
+        until, scope = at + timedelta(minutes=minutes), MuteScope.CHANNEL
+        row = tx.mutes.start(scope, A, project=None, at=at, until=until, who=WHO, comment="why", then=MuteEnd.SEND)
+        return row.id
+
+    def kept(store: Store) -> list[int | None]:
+        return [row.mute for row in store.read(lambda tx: tx.outbox.list())]
+
+    async with delivering(plan_of(tmp_path), clock) as (delivery, store):
+        first = await store.write(lambda tx: start(tx, 10))
+        await store.write(lambda tx: record(tx, track(tx), "SUCCEED", routes=ROUTING))
+        await delivery.end_mutes()
+        clock.advance(599)
+        await delivery.end_mutes()
+        assert kept(store) == [first]
+        clock.advance(1)
+        await delivery.end_mutes()
+        assert kept(store) == [None]
+        second = await store.write(lambda tx: start(tx, 5))
+        delivery.notice()
+        await delivery.end_mutes()
+        assert kept(store) == [second]
+    clock.advance(301)  # while it is off
+    async with delivering(plan_of(tmp_path), clock) as (delivery, store):
+        assert kept(store) == [second]
+        await delivery.start()
+        assert kept(store) == [None]

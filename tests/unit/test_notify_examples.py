@@ -25,7 +25,7 @@ def test_there_is_one_of_each_event_and_of_what_else_a_message_can_be() -> None:
     assert told("digest").event == "digest"
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"late", "quiet"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"late", "quiet", "muted"}))
 def test_an_example_is_of_now(name: str) -> None:
     """At any time: nothing is late, no link has expired."""
     message = told(name, NOW + timedelta(days=400))
@@ -41,6 +41,7 @@ def test_an_example_that_there_is_not() -> None:
 def test_what_is_special_about_an_example_is_told() -> None:
     assert told("late").notes == ("Late: finished 08:11, reported 12:40: chat was unreachable.",)
     assert told("quiet").notes == ("Late: finished 07:39, reported 12:40: held until the end of quiet hours.",)
+    assert told("muted").notes == ("Late: finished 10:39, reported 12:40: held while muted.",)
     assert told("repeat").notes[0].startswith("This may be a repeat")
     assert told("diverted").notes == ("Sent here because channel studio does not accept messages.",)
     assert told("partial").title.startswith("Partly ready")
@@ -117,6 +118,8 @@ def test_a_digest_says_what_its_alerts_would_have_said() -> None:
     )
     assert message.headline.endswith("held until the end of quiet hours.")
     assert message.facts["possible_repeat"] is True
+    message = compose_digest([quiet, *example("muted", now=NOW)], MessageContext(now=NOW))
+    assert message.headline.endswith("held while they were muted.")
 
 
 def test_a_digest_says_that_some_were_asked_for_again() -> None:

@@ -22,7 +22,7 @@ from daemon.domain.jobs import Tracking
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import ActionRow, AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
+    from daemon.store import ActionRow, AttemptRow, DeliveryRow, JobRow, MuteRow, Transaction, TransitionRow
 
 _MOST_ACTIONS = 50
 """The latest actions on a job that are shown."""
@@ -30,14 +30,15 @@ _MOST_ACTIONS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Everything recorded about one job: deliveries with their attempts and what they wait for, and the latest
-    actions. `orphaned`: why the job is not polled; after `grace` seconds a job that the service does not know
-    counts as lost."""
+    """Everything recorded about one job: deliveries with their attempts and what they wait for, the latest
+    actions, and the mutes that cover all its alerts. `orphaned`: why the job is not polled; after `grace` seconds
+    a job that the service does not know counts as lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
     actions: "list[ActionRow]"
+    mutes: "list[MuteRow]"
     waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
@@ -82,6 +83,7 @@ def _read(
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
         actions=transaction.actions.page(limit=_MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
+        mutes=transaction.mutes.of_job(row.id),
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
@@ -143,6 +145,8 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     yield "job", f"{row.job_id} ({kind}) of project {clean(row.project)}"
     yield "state", _state(story)
     yield "tracking", f"{row.tracking}, since {moment(row.tracked_at)}"
+    for mute in story.mutes:
+        yield "muted", clean(views.muted(mute, moment(mute.until)))
     yield from ends(row, story.outlook)
     yield from _polls(story, now)
     if row.error_code or row.error_msg:

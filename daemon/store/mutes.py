@@ -55,8 +55,8 @@ _RUNS = _M.ended_at.is_(None)
 class About:
     """What a mute may cover, as columns or parameters. `batch` is that of a batch's end."""
 
-    channel: ColumnElement[str]
-    project: ColumnElement[Any]
+    channel: ColumnElement[Any]
+    project: ColumnElement[Any] | ScalarSelect[Any]
     job: ColumnElement[Any]
     batch: ColumnElement[Any]
 
@@ -149,6 +149,13 @@ _END = (
     .where(_M.id == _ROW, _RUNS)
     .values(ended_at=_AT, ended_by=bindparam("by"), then=bindparam("as_asked"))
 )
+_JOB = bindparam("of_job", type_=BigInteger)
+_PROJECT = select(JOBS.c.project).where(JOBS.c.id == _JOB).scalar_subquery()
+_OF_JOB = (
+    select(MUTES)
+    .where(_RUNS, covers(MUTES, About(channel=null(), project=_PROJECT, job=_JOB, batch=null())))
+    .order_by(_M.until.desc(), _M.id)
+)
 _NEXT_END = select(_M.until).where(_RUNS).order_by(_M.until).limit(1)
 _OVER = select(_M.id).where(_RUNS, _M.until <= _AT).order_by(_M.until, _M.id)
 _COUNT = select(_D.mute, func.count().label("n")).where(_D.mute.is_not(None), _WAITS).group_by(_D.mute)
@@ -222,6 +229,10 @@ class Mutes(TransactionPart):
         """Return the mutes that have not ended, the first to end first; with `ended` all, latest first."""
         query = select(MUTES).order_by(_M.id.desc()) if ended else select(MUTES).where(_RUNS).order_by(_M.until)
         return [_row(row) for row in self._connection.execute(query)]
+
+    def of_job(self, job: int) -> _Mutes:
+        """Return the mutes that cover all alerts about a job (row id) from now on, the last to end first."""
+        return [_row(row) for row in self._connection.execute(_OF_JOB, {"of_job": job})]
 
     def kept(self) -> dict[int, int]:
         """Return how many alerts each mute keeps, by its row id; none are left out."""

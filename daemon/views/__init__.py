@@ -22,7 +22,7 @@ from daemon.views.jobs import (
     transition,
 )
 from daemon.views.mutes import Mute, mute
-from daemon.views.why import Situation, why
+from daemon.views.why import Situation, muted, why
 
 __all__ = [
     "WAYS",
@@ -46,6 +46,7 @@ __all__ = [
     "kept",
     "link_end",
     "mute",
+    "muted",
     "remaining",
     "resent_from",
     "tracked",

@@ -9,7 +9,7 @@ from daemon.domain import damping
 from daemon.domain.events import Event
 
 if TYPE_CHECKING:
-    from daemon.store import DeliveryRow, Standing
+    from daemon.store import DeliveryRow, MuteRow, Standing
 
 _EVENTS = frozenset(Event)
 _COUNTED = 1000
@@ -40,6 +40,12 @@ def why(row: "DeliveryRow", at: Situation) -> str | None:
             return row.last_error
 
 
+def muted(mute: "MuteRow", until: str | None) -> str:
+    """Until when an alert is muted, by whom and why; `until` is formatted."""
+    said = "" if mute.comment is None else f": {mute.comment}"
+    return f"until {until} by {mute.who} (#{mute.id}){said}"
+
+
 def _blocked(row: "DeliveryRow", at: Situation) -> str | None:
     """Why the delivery is blocked until something changes; None if it only waits for its time."""
     if at.channels is not None and row.channel not in at.channels:
@@ -47,8 +53,7 @@ def _blocked(row: "DeliveryRow", at: Situation) -> str | None:
     if row.event not in _EVENTS:
         return "written by a newer wrapd; this version does not know the event"
     if (mute := at.standing.mutes.get(row.mute or 0)) is not None:
-        said = "" if mute.comment is None else f": {mute.comment}"
-        return f"muted until {at.moment(mute.until)} by {mute.who} (#{mute.id}){said}"
+        return f"muted {muted(mute, at.moment(mute.until))}"
     refusal = at.standing.refusals.get(row.channel)
     if refusal is None:
         return None

@@ -137,6 +137,13 @@ def test_an_alert_says_that_it_is_muted(wrapd: Runner, store: Store) -> None:
     said = "muted until 2026-03-01 14:00:00 UTC by cli:ann (#1): they sleep"
     assert said in wrapd("deliveries", "--channel", "ops").out
     assert said in wrapd("show", JOB).out
+    assert not any(
+        line.startswith("  muted ") for line in wrapd("show", JOB).out.splitlines()
+    )  # on one channel only
+    wrapd("mute", "--tag", "night", "--for", "1h", "--comment", "retakes")
+    assert "until 2026-03-01 13:00:00 UTC by cli:ann (#2): retakes" in wrapd("show", JOB).out
+    wrapd("mute", "end", "2")
+    assert "retakes" not in wrapd("show", JOB).out
     [found] = json.loads(wrapd("deliveries", "--channel", "ops", "--json").out)
     assert (found["mute"], found["status"]) == (1, "pending")
     assert wrapd("deliveries", "retry", str(found["id"])).out == "1 alert will be sent again\n"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         MAX_WORD,
         REPLACED,
         ActionRow,
+        AnswerRow,
         AttemptOutcome,
         AttemptRow,
         BatchRow,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         Refusal,
         Standing,
         Status,
+        ThumbnailRow,
         TrackOutcome,
         TrackRequest,
         TrackResult,
@@ -86,10 +88,10 @@ else:
             "pictures": "Pictures",
             "retention": "Retention",
             "rows": (
-                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
-                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
-                "Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
-                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
+                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AnswerRow AttemptOutcome "
+                "AttemptRow BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow "
+                "FinishedRow JobRow Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status "
+                "ThumbnailRow TrackOutcome TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",
@@ -111,6 +113,7 @@ __all__ = [
     "REPLACED",
     "STOPPED_WHILE_SENDING",
     "ActionRow",
+    "AnswerRow",
     "AttemptOutcome",
     "AttemptRow",
     "BatchRow",
@@ -159,6 +162,7 @@ __all__ = [
     "StoreError",
     "StoreFailed",
     "StoreRefused",
+    "ThumbnailRow",
     "TrackOutcome",
     "TrackRequest",
     "TrackResult",

@@ -275,6 +275,25 @@ class ActionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRow:
+    """The service's answer that changed a job's state: JSON without secrets or scripts."""
+
+    job: int
+    at: datetime
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThumbnailRow:
+    """A small WebP copy of a job's cover, and its size in pixels."""
+
+    job: int
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow:
     """wrapd's own link to a job's video. Anyone with `token` may open it until `expires_at`, unless it is
     revoked."""

@@ -39,6 +39,8 @@ class Spec:
     """How long before its last link expires `link_expiring` is sent; 0: never."""
     keep: float = 0.0
     """How long ended jobs and deliveries are kept; 0: forever."""
+    covers: int = 0
+    """Bytes that the covers of finished videos may take; 0: only those that messages show are fetched."""
     log_level: Level = "info"
     log_format: Format = "text"
     source: Mapping[str, object] = field(default_factory=dict)

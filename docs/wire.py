@@ -35,6 +35,7 @@ SUPPORT = frozenset(
     {
         *("daemon.clock", "daemon.logs", "daemon.metrics", "daemon.tasks"),
         *("daemon.store.store", "daemon.store.writer"),  # they run any work, and hand back whatever it returns
+        "daemon.notify.outbox.pictures",  # fetches the cover meanwhile; no message without a picture waits for it
     }
 )
 _REQUEST = frozenset({"PreparedRequest"})

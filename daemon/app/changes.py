@@ -40,6 +40,7 @@ _SPEC: dict[str, Read[Spec]] = {
     "notify.link_margin": lambda spec: _seconds(spec.notify.link_margin),
     "notify.link_reminder": lambda spec: _seconds(spec.link_reminder),
     "retention.keep": lambda spec: _seconds(spec.keep),
+    "retention.covers": lambda spec: spec.covers // 2**20,
     "log.level": lambda spec: spec.log_level,
     "log.format": lambda spec: spec.log_format,
     "operators": lambda spec: spec.routing.operators,

@@ -93,7 +93,7 @@ class DeliveryService:
 
     def finished(self, job: int) -> None:
         """Start fetching the cover of a finished video while its alert is on its way."""
-        if self._shows_pictures:
+        if self._shows_pictures or self._plan.covers:
             self.pictures.begin(job)
 
     async def remind(self) -> None:
@@ -129,15 +129,23 @@ class DeliveryService:
     async def prune(self) -> None:
         """Delete expired rows in small batches, so that others can write in between. After a step of the wall
         clock, the new time is trusted only after a day."""
-        if self._plan.keep <= 0:
-            return
-        before = self._patient.now() - timedelta(seconds=self._plan.keep)
-        total = 0
         try:
-            while deleted := await self._store.write(lambda tx: tx.retention.prune(before=before)):
-                total += deleted
+            await self._make_room()
+            if self._plan.keep > 0:
+                await self._forget(self._patient.now() - timedelta(seconds=self._plan.keep))
         except StoreError:  # logged by the writer; the next round continues
             self._metrics.store_errors.inc()
+
+    async def _make_room(self) -> None:
+        """Remove the oldest covers beyond what all may take."""
+        most, step = self._plan.covers, 100
+        while most and await self._store.write(lambda tx: tx.pictures.make_room(most=most, limit=step)) == step:
+            pass
+
+    async def _forget(self, before: datetime) -> None:
+        total = 0
+        while deleted := await self._store.write(lambda tx: tx.retention.prune(before=before)):
+            total += deleted
         if total:
             log.info(LogEvent.RETENTION_PRUNED, rows=total, before=before.isoformat(timespec="seconds"))
 

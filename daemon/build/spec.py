@@ -47,6 +47,7 @@ def build_spec(config: Config, environ: Mapping[str, str] = os.environ) -> Spec:
         },
         link_reminder=config.notify.link_reminder,
         keep=config.retention.keep,
+        covers=config.retention.covers * 2**20,
         log_level=config.log.level,
         log_format=config.log.format,
     )

@@ -272,3 +272,11 @@ class Retention(Section):
         toml='"365d"',
         default="365d",
     )
+    covers: int = key(
+        "How many MiB the covers of finished videos may take; the oldest are removed first. 0: a cover is only "
+        "fetched for messages that show it.",
+        toml="512",
+        default=512,
+        ge=0,
+        le=1_000_000,
+    )

@@ -42,7 +42,7 @@ KEYS: Mapping[str, _Keys] = {
     ),
     "notify": _keys(text="send_timeout give_up_after link_margin link_reminder link_life"),
     "web": _keys(flag="enabled", text="listen public_url", secret="token"),  # noqa: S106 - the name of a key
-    "retention": _keys(text="keep"),
+    "retention": _keys(text="keep", number="covers"),
     "log": _keys(text="level format"),
     "projects.NAME": _keys(
         text="region endpoint project_id ca_file app_user_id",

@@ -78,6 +78,10 @@ class Shown(NamedTuple):
         """Decode the complete answer."""
         return read_details(self.raw, at=self.kind.body_at)
 
+    def kept(self) -> str:
+        """Return the answer as it may be kept: see `wire.kept_answer`."""
+        return wire.kept_answer(self.raw, at=self.kind.body_at)
+
     def expected_length(self) -> float | None:
         """Seconds of speech in all scenes of its script; None if unknown."""
         return expected_length(self.raw, at=self.kind.body_at)

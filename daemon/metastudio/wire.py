@@ -110,6 +110,42 @@ def read_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+_KEPT_WORDS = """
+job_id state job_type start_time end_time duration output_asset_config error_info create_time lastupdate_time
+script_id model_asset_id voice_config video_config background_music_config asset_id asset_name cover_url
+preview_video_url
+error_code error_msg voice_asset_id speed pitch volume clip_mode codec bitrate width height frame_rate
+is_subtitle_enable music_asset_id name model_cover_url
+"""
+_KEPT = frozenset(_KEPT_WORDS.split())
+"""Fields of tables 5 to 9 and 28."""
+_CUTS = (1000, 50)
+"""Characters of each text in a kept answer: as many as let the whole be short enough."""
+MOST_KEPT = 16 * 1024
+"""Most characters of a kept answer."""
+
+
+def kept_answer(body: bytes, *, at: tuple[str, ...] = ()) -> str:
+    """Return an answer as it may be kept and shown: JSON of the documented fields, without the script, the photo,
+    secrets, and the queries of URLs, which sign them. Raises UnusableAnswer if `body` is not a JSON object."""
+    found = inner(read_object(body), at)
+    texts = (msgspec.json.encode(_kept(found, most)).decode() for most in _CUTS)
+    return next((text for text in texts if len(text) <= MOST_KEPT), "{}")
+
+
+def _kept(found: dict[str, Any], most: int, *, inside: bool = False) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name in _KEPT & found.keys():
+        value = found[name]
+        if isinstance(value, str):
+            kept[name] = MASKS.cut(value, most)
+        elif isinstance(value, bool) or (is_number(value) and abs(value) < _TOO_LARGE):
+            kept[name] = value
+        elif isinstance(value, dict | list) and not inside:
+            kept[name] = _kept(_object(value), most, inside=True)
+    return kept
+
+
 def looks_like_object(body: bytes) -> bool:
     """Whether `body` begins like a JSON object: enough to tell the API's answers from web pages."""
     return body[:1] == b"{" or body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"

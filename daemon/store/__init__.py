@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.health import backup
-    from daemon.store.history import History
+    from daemon.store.history import AnswerRow, History
     from daemon.store.jobs import Jobs
     from daemon.store.links import Links
     from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort, Page
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
     from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
     from daemon.store.paging import Place, RowCount
-    from daemon.store.pictures import Pictures
+    from daemon.store.pictures import Pictures, ThumbnailRow
     from daemon.store.retention import Retention
     from daemon.store.rows import (
         GIVEN_UP,
@@ -74,7 +74,7 @@ else:
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "health": "backup",
-            "history": "History",
+            "history": "AnswerRow History",
             "jobs": "Jobs",
             "links": "Links",
             "lists": "DeliveryFilter DeliverySort JobFilter JobSort Page",
@@ -86,7 +86,7 @@ else:
             "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
             "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
             "paging": "Place RowCount",
-            "pictures": "Pictures",
+            "pictures": "Pictures ThumbnailRow",
             "retention": "Retention",
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
@@ -114,6 +114,7 @@ __all__ = [
     "REPLACED",
     "STOPPED_WHILE_SENDING",
     "ActionRow",
+    "AnswerRow",
     "AttemptOutcome",
     "AttemptRow",
     "BatchRow",
@@ -165,6 +166,7 @@ __all__ = [
     "StoreError",
     "StoreFailed",
     "StoreRefused",
+    "ThumbnailRow",
     "TrackOutcome",
     "TrackRequest",
     "TrackResult",

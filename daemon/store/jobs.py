@@ -29,7 +29,7 @@ from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, Observatio
 from daemon.domain.routing import Routing, Subject
 from daemon.domain.states import TERMINAL, State
 from daemon.domain.transitions import Moved
-from daemon.store import alerts, assets, batches, learned, lists, paging
+from daemon.store import alerts, assets, batches, history, learned, lists, paging
 from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
@@ -208,10 +208,11 @@ class Jobs(TransactionPart):
         facts: Mapping[str, Json] = _NO_FACTS,
         kind: str | None = None,
         project: ProjectName | None = None,
+        answer: str | None = None,
     ) -> Recorded | None:
         """Write a transition, the details of the answer, and the alerts that it causes (due at `due_at`; operator
-        alerts at once). A terminal state ends tracking. Fields that the answer lacks erase nothing. The alerts
-        carry `facts` next to their own. `kind` is the kind under which the service answered (None: unknown).
+        alerts at once), which carry `facts` next to their own. A terminal state ends tracking. Fields that the
+        answer lacks erase nothing. `kind` is that under which the service answered; `answer` is kept for people.
 
         If a person had an ended job asked about again and its end is unchanged, there is no transition and no
         alert.
@@ -228,15 +229,15 @@ class Jobs(TransactionPart):
         values |= {"kind": known.kind, "kind_source": known.kind_source}
         values |= {"state": move.after, "state_since": move.observed_at}
         values |= {"tracking": Tracking.FINISHED, **_NO_MORE_POLLS} if move.ends else {}
-        # Columns to set are passed as parameters: building a statement on each call costs more than everything
-        # else.
+        # Columns to set are passed as parameters: building a statement for each call is the greatest cost.
         if self._connection.execute(_MOVE, {**values, "row": job, "was": move.before}).rowcount != 1:
             return None
-        last = self._last_end(known, move)
-        if last == move.after and _same_end(known, seen):
+        if (last := self._last_end(known, move)) == move.after and _same_end(known, seen):
             transition, alerted = None, []
         else:
             transition = self._add_transition(job, move)
+            if answer is not None:
+                history.keep_answer(self._connection, job, answer, at=move.observed_at)
             alerted = self._alert_move(
                 known, move, transition, routing=routing, due_at=due_at, facts=facts, rerun=last is not None
             )

@@ -1,22 +1,44 @@
-"""The fetched covers of finished videos, and why some could not be fetched.
+"""The fetched covers of finished videos with their thumbnails, and why some could not be fetched.
 
-Owns the pictures, one for each job. Their content is opaque here.
+Owns both, one for each job. Their content is opaque here. Thumbnails are kept as long as the job; covers, which
+are a hundred times larger, as long as there is room.
 """
 
-from sqlalchemy import bindparam, select
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects import sqlite
 
-from daemon.store.mapping import TransactionPart, plain_row
+from daemon.store.mapping import TransactionPart, chunks, plain_row
 from daemon.store.rows import PictureRow
-from daemon.store.tables import PICTURES
+from daemon.store.tables import PICTURES, THUMBNAILS
 
-_P = PICTURES.c
+_P, _T = PICTURES.c, THUMBNAILS.c
 _OF_JOB = select(PICTURES).where(_P.job == bindparam("of_job"))
 _ADD = sqlite.insert(PICTURES)
 _PUT = _ADD.on_conflict_do_update(
     index_elements=[_P.job],
     set_={name: _ADD.excluded[name] for name in ("url", "content_type", "data", "fetched_at", "error")},
 )
+_SMALL = select(THUMBNAILS).where(_T.job == bindparam("of_job"))
+_ADD_SMALL = sqlite.insert(THUMBNAILS)
+_PUT_SMALL = _ADD_SMALL.on_conflict_do_update(
+    index_elements=[_T.job], set_={name: _ADD_SMALL.excluded[name] for name in ("data", "width", "height")}
+)
+# By `pictures_kept`. SQLite reads the length of a value without reading the value.
+_KEPT = select(_P.job, func.length(_P.data)).where(_P.data.is_not(None)).order_by(_P.fetched_at.desc())
+_SHED = update(PICTURES).where(_P.job.in_(bindparam("jobs", expanding=True)))
+_NO_ROOM = "removed to make room for later covers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThumbnailRow:
+    """A small WebP copy of a job's cover, and its size in pixels."""
+
+    job: int
+    data: bytes
+    width: int
+    height: int
 
 
 class Pictures(TransactionPart):
@@ -27,8 +49,30 @@ class Pictures(TransactionPart):
         row = self._connection.execute(_OF_JOB, {"of_job": job}).one_or_none()
         return None if row is None else plain_row(PictureRow, row)
 
+    def thumbnail(self, job: int) -> ThumbnailRow | None:
+        """Return the small copy of the job's picture; None if there is none."""
+        row = self._connection.execute(_SMALL, {"of_job": job}).one_or_none()
+        return None if row is None else plain_row(ThumbnailRow, row)
+
     def put(self, picture: PictureRow) -> None:
         """Store a picture, replacing the job's older one. Refuses (StoreRefused) a picture of more than 2 MiB, or
         without its content type."""
         row = {name: getattr(picture, name) for name in PictureRow.__slots__}
         self._connection.execute(_PUT, row)
+
+    def put_thumbnail(self, thumbnail: ThumbnailRow) -> None:
+        """Store the small copy of a job's picture, replacing an older one."""
+        row = {name: getattr(thumbnail, name) for name in ThumbnailRow.__slots__}
+        self._connection.execute(_PUT_SMALL, row)
+
+    def make_room(self, *, most: int, limit: int = 100) -> int:
+        """Of the pictures beyond `most` bytes of the latest, remove the oldest, `limit` at most. Returns how many;
+        fewer than `limit`: the rest has room."""
+        total, old = 0, []
+        for job, size in self._connection.execute(_KEPT):
+            total += size
+            if total > most:
+                old.append(job)
+        for part in chunks(old[-limit:]):
+            self._connection.execute(_SHED.values(data=None, error=_NO_ROOM), {"jobs": part})
+        return min(len(old), limit)

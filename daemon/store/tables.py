@@ -288,6 +288,7 @@ PICTURES = Table(
     CheckConstraint("(data IS NULL) = (error IS NOT NULL)", name="data_or_error"),
     CheckConstraint("data IS NULL OR content_type IS NOT NULL", name="data_has_type"),
     CheckConstraint(f"length(data) BETWEEN 1 AND {MOST_PICTURE}", name="data_length"),
+    _partial("pictures_kept", "fetched_at", where="data IS NOT NULL"),
 )
 
 LINKS = Table(
@@ -456,8 +457,7 @@ ANSWERS = Table(
     "answers",
     METADATA,
     Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("seq", Integer, nullable=False),  # of the transition
-    Column("at", Moment, nullable=False),
+    Column("at", Moment, nullable=False),  # of the transition
     Column("body", Text, nullable=False),
     CheckConstraint("length(body) BETWEEN 2 AND 16384", name="body_length"),
 )

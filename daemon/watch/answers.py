@@ -42,10 +42,12 @@ DEFECTS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The query that an answer belongs to: how it was made and when it began (monotonic seconds)."""
+    """The query that an answer belongs to: how it was made and when it began (monotonic seconds). `kept` returns
+    the answer in the form that is kept with a move; None for one of a list."""
 
     by: AskedBy
     began: float
+    kept: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,7 @@ class Answers:
         facts = self._started_facts(watched, move, start)
         # The kind is confirmed where a single query was answered under it or a list named it.
         kind = watched.kind.name if asked.by == "single" or not watched.guessed else None
+        answer = self._kept(watched, asked)
         watched.begin_recording()
         try:
             recorded = await context.store.write(
@@ -135,6 +138,7 @@ class Answers:
                     facts=facts,
                     kind=kind,
                     project=context.project,
+                    answer=answer,
                 )
             )
         except StoreError as error:
@@ -154,6 +158,13 @@ class Answers:
         self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links, awaited=awaited)
         if move.ends:
             self._report_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+
+    def _kept(self, watched: Watched, asked: Asked) -> str | None:
+        try:
+            return None if asked.kept is None else asked.kept()
+        except Exception as error:  # noqa: BLE001 - whatever the answer holds must not cost the move
+            self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
+            return None
 
     def _await_link(self, watched: Watched) -> bool:
         """Whether the job's alert waits for its link: those that wait already leave it a turn in time."""

@@ -5,6 +5,7 @@ queries.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -135,7 +136,7 @@ class Asker:
         self._looks.inc()
         self._id_lists.exists(watched)
         if not watched.recording and self._context.agenda.holds(watched):
-            await self._answers.take(watched, shown.observation, asked)
+            await self._answers.take(watched, shown.observation, replace(asked, kept=shown.kept))
 
     async def _ask_by_ids(self, jobs: Sequence[Watched], permit: Permit) -> None:
         broken = partial(self._id_lists.broken, jobs)

@@ -137,7 +137,6 @@ def _looks() -> None:
     op.create_table(
         "answers",
         sa.Column("job", _ID, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.CheckConstraint("length(body) BETWEEN 2 AND 16384", name="body_length"),
@@ -151,6 +150,8 @@ def _looks() -> None:
         sa.CheckConstraint("length(data) BETWEEN 1 AND 65536", name="data_length"),
         sa.CheckConstraint("width >= 1 AND height >= 1", name="size_counts"),
     )
+    kept = sa.text("data IS NOT NULL")
+    op.create_index("pictures_kept", "pictures", ["fetched_at"], sqlite_where=kept, postgresql_where=kept)
     op.create_table(
         "day_sums",
         sa.Column("day", sa.Text, primary_key=True),

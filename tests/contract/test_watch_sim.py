@@ -1,6 +1,7 @@
 """The watch with the simulator: every observation is stored once, and nothing else."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from daemon.domain.events import Event
 from daemon.domain.jobs import Tracking, parse_job_id
 from daemon.domain.planning import Reason
 from daemon.logs import LogEvent
+from daemon.metastudio.client import Shown
 from daemon.metastudio.settings import AkSk
 from daemon.store import StoreFailed, TrackRequest, TrackResult
 from daemon.watch.outcomes import LAST_QUESTION
@@ -228,6 +230,41 @@ async def test_the_documents_own_example_ends_a_job(tmp_path: Path) -> None:
         assert row.asset.cover_url.startswith("https://{endpoint}/0d697589d98091f12f92c0073501cd79/")
         assert row.created_at == datetime(2022, 11, 30, 6, 59, 56, tzinfo=UTC)
         assert it.events() == [Event.SUCCEEDED]
+        kept = it.store.read(lambda tx: tx.history.answer(row.id))
+        assert kept is not None
+        shown = json.loads(kept.body)
+        assert (shown["state"], shown["output_asset_config"]["asset_id"]) == ("SUCCESS", row.asset.asset_id)
+        assert shown["output_asset_config"]["cover_url"].endswith("?***"), "what signs a link is not kept"
+        assert "shoot_scripts" not in shown
+
+
+async def test_the_answer_of_the_last_move_is_kept(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=LIFE)
+        it.track(job)
+        states = []
+        for _ in range(20):
+            await it.run(5)
+            kept = it.store.read(lambda tx: tx.history.answer(it.job(job).id))
+            if kept is not None and json.loads(kept.body)["state"] not in states:
+                states.append(json.loads(kept.body)["state"])
+        assert states[-1] == it.job(job).state == "SUCCEED"
+        assert len(states) >= 2
+
+
+async def test_an_answer_that_cannot_be_kept_costs_no_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(shown: Shown) -> str:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Shown, "kept", fails)
+    async with rig(tmp_path) as it:
+        [job] = it.sim.create_jobs(timeline=LIFE)
+        it.track(job)
+        await it.run(100)
+        assert it.job(job).state == "SUCCEED"
+        assert it.store.read(lambda tx: tx.history.answer(it.job(job).id)) is None
 
 
 async def test_the_budget_is_kept_with_many_due_jobs(tmp_path: Path) -> None:

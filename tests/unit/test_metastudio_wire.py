@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.domain.jobs import Asset, link_expiry
 from daemon.domain.states import State, is_terminal
+from daemon.masks import MASKS
 from daemon.metastudio import wire
 from daemon.metastudio.kinds import AVATAR, BUSINESS_CARD, KINDS, PHOTO, Kind, kind_named
-from daemon.metastudio.wire import UnusableAnswer, read_number, read_task, read_time
+from daemon.metastudio.wire import MOST_KEPT, UnusableAnswer, kept_answer, read_number, read_task, read_time
 from daemon.metastudio.wire_task import read_details
 
 DATA = Path(__file__).parent.parent / "data"
@@ -345,3 +348,27 @@ def test_times(written: object, moment: datetime | None) -> None:
 )
 def test_the_main_file_of_an_asset(files: object, url: str | None) -> None:
     assert wire.read_main_file(json.dumps({"files": files}).encode()) == url
+
+
+def test_a_kept_answer_has_neither_script_nor_photo_nor_secrets() -> None:
+    whole = body(
+        state="FAILED",
+        human_image="aGVsbG8=",
+        shoot_scripts=[{"shoot_script": {"text_config": {"text": "the whole script"}}}],
+        unheard_of="the whole script",
+        output_asset_config={"cover_url": "https://h/c.png?Expires=1&Signature=s3cr3t-s1gn"},
+        error_info={"error_code": "MSS.1", "error_msg": "refused for key-of-the-test-1"},
+    )
+    MASKS.add(["key-of-the-test-1"])
+    kept = kept_answer(whole)
+    for secret in ("script", "aGVsbG8", "s3cr3t", "key-of-the-test-1"):
+        assert secret not in kept
+    assert json.loads(kept)["error_info"] == {"error_code": "MSS.1", "error_msg": "refused for ***"}
+    assert kept_answer(whole, at=("no", "such")) == "{}"
+
+
+@given(st.text(), st.integers(1, 60_000))
+def test_a_kept_answer_is_never_too_long(text: str, times: int) -> None:
+    names = ("job_id", "job_type", "start_time", "end_time", "script_id", "model_asset_id", "create_time")
+    long = body(**dict.fromkeys(names, (text * times)[:60_000]), error_info={"error_msg": "\x01" * 60_000})
+    assert 2 <= len(kept_answer(long)) <= MOST_KEPT

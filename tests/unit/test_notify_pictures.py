@@ -1,6 +1,7 @@
 """Covers: what is fetched, from where, how often, and what is stored."""
 
 import asyncio
+import io
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from daemon.addresses import Reach
 from daemon.clock import ManualClock
 from daemon.domain.jobs import Asset, ProjectName
 from daemon.notify.message import picture_size, picture_type
 from daemon.notify.outbox.pictures import MOST_BYTES, Covers, PictureSource
-from daemon.store import JobRow, PictureRow, Store
+from daemon.store import JobRow, PictureRow, Store, ThumbnailRow, Transaction
+from daemon.thumbnails import MOST_DECODED, MOST_SIDE, thumbnail
 from tests.support import background
-from tests.support.store import NOW, PROJECT, SILENT, record, track, url_of
+from tests.support.store import NOW, PROJECT, SILENT, later, open_store, record, track, url_of
 from tests.support.webhook import Answer, Webhook
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 200
@@ -34,8 +37,8 @@ class Set:
         self.pictures = self.having({PROJECT: PictureSource(endpoint=endpoint)})
 
     def having(self, sources: Mapping[ProjectName, PictureSource], **more: Any) -> Covers:
-        tasks = background.tasks("pictures", self.clock)
-        return Covers(sources, self.store, self.clock, tasks=tasks, **{"environ": {}} | more)
+        self.tasks = background.tasks("pictures", self.clock)
+        return Covers(sources, self.store, self.clock, tasks=self.tasks, **{"environ": {}} | more)
 
     def ended(self, cover: str | None, *, name: str = "job-1") -> JobRow:
         def work(tx: object) -> JobRow | None:
@@ -49,6 +52,9 @@ class Set:
 
     def url(self, query: str = "") -> str:
         return f"http://{self.server.address}/cover.png{query}"
+
+    def thumbnail(self, job: JobRow) -> ThumbnailRow | None:
+        return self.store.read(lambda tx: tx.pictures.thumbnail(job.id))
 
     def stored(self, job: JobRow) -> PictureRow | None:
         return self.store.read(lambda tx: tx.pictures.get(job.id))
@@ -369,3 +375,94 @@ async def test_a_name_that_leads_elsewhere_at_the_next_look_is_judged_where_it_l
 )
 def test_how_far_a_link_may_lead(url: str, endpoint: str, reach: Reach) -> None:
     assert PictureSource(endpoint=endpoint).reach(url) is reach
+
+
+_TURNED = (
+    b"Exif\0\0MM\0*\0\0\0\x08\0\x01"  # one entry:
+    b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"  # orientation 6
+    b"\0\0\0\0"
+)
+
+
+def a_picture(kind: str, size: tuple[int, int], mode: str = "RGB", **more: Any) -> bytes:
+    written = io.BytesIO()
+    Image.new(mode, size).save(written, kind, **more)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (a_picture("JPEG", (1920, 1080)), (320, 180)),
+        (a_picture("PNG", (1080, 1920)), (180, 320)),
+        (a_picture("PNG", (64, 64), "P"), (64, 64)),
+        (a_picture("PNG", (640, 640), "RGBA"), (320, 320)),
+        (a_picture("GIF", (640, 10)), (320, 5)),
+        (a_picture("WEBP", (640, 320)), (320, 160)),
+        (a_picture("JPEG", (640, 320), "CMYK"), (320, 160)),
+        (a_picture("JPEG", (8000, 4000)), (320, 160)),  # decoded at an eighth
+        (a_picture("JPEG", (640, 320), exif=_TURNED), (160, 320)),
+    ],
+)
+def test_a_thumbnail_is_small_and_upright(data: bytes, size: tuple[int, int]) -> None:
+    small = thumbnail(data)
+    assert small is not None
+    assert (small.width, small.height) == size
+    with Image.open(io.BytesIO(small.data)) as read:
+        assert (read.format, read.size) == ("WEBP", size)
+    assert max(size) <= MOST_SIDE
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PNG,
+        b"",
+        a_picture("JPEG", (640, 320))[:700],
+        a_picture("BMP", (64, 64)),
+        a_picture("PNG", (4001, MOST_DECODED // 4000), "1"),
+    ],
+)
+def test_what_cannot_be_scaled_has_no_thumbnail(data: bytes) -> None:
+    assert thumbnail(data) is None
+
+
+async def test_a_cover_has_its_thumbnail(tmp_path: Path) -> None:
+    async with a_set(tmp_path) as one:
+        one.server.default = Answer(body=a_picture("JPEG", (1920, 1080)))
+        job = one.ended(one.url())
+        assert await one.pictures.cover_of(job, patience=PATIENCE) is not None
+        await one.tasks.wait()
+        small = one.thumbnail(job)
+        assert small is not None
+        assert (small.width, small.height) == (320, 180)
+
+
+def test_the_oldest_covers_make_room_and_leave_their_thumbnails(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    def fill(tx: Transaction) -> list[int]:
+        jobs = [track(tx, f"job-{number}") for number in range(5)]
+        for number, job in enumerate(jobs):
+            tx.pictures.put(
+                PictureRow(
+                    job=job,
+                    url="u",
+                    content_type="image/png",
+                    data=b"x" * 100,
+                    fetched_at=later(number),
+                    error=None,
+                )
+            )
+            tx.pictures.put_thumbnail(ThumbnailRow(job=job, data=b"y", width=1, height=1))
+        return jobs
+
+    jobs = store.write_now(fill)
+    assert store.write_now(lambda tx: tx.pictures.make_room(most=250, limit=2)) == 2
+    assert store.write_now(lambda tx: tx.pictures.make_room(most=250, limit=2)) == 1
+    assert store.write_now(lambda tx: tx.pictures.make_room(most=250, limit=2)) == 0
+    left = [store.read(lambda tx, job=job: tx.pictures.get(job)) for job in jobs]  # type: ignore[misc]
+    assert [row is not None and row.data is not None for row in left] == [False, False, False, True, True]
+    assert left[0].error == "removed to make room for later covers"
+    assert all(store.read(lambda tx, job=job: tx.pictures.thumbnail(job)) for job in jobs)  # type: ignore[misc]
+    store.close()

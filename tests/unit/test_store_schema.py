@@ -43,7 +43,7 @@ ACTION = {"at": 1, "who": "cli:ann", "what": "track"}
 MUTE = {"scope": "job", "subject": "j", "started_at": 1, "until": 2, "who": "cli:ann"}
 PAUSE = {"project": "p", "at": 1, "who": "cli:ann"}
 TOKEN = {"id": "a", "name": "n", "digest": "d", "scope": "read", "created_at": 1, "created_by": "cli:ann"}
-ANSWER = {"job": 1, "seq": 1, "at": 1, "body": "{}"}
+ANSWER = {"job": 1, "at": 1, "body": "{}"}
 THUMBNAIL = {"job": 1, "data": b"x", "width": 1, "height": 1}
 
 

@@ -21,8 +21,9 @@ from daemon.domain.jobs import ProjectName, link_expiry
 from daemon.errors import ConfigFault
 from daemon.logs import LogEvent, logger
 from daemon.notify.message import Cover, picture_size, picture_type
-from daemon.store import JobRow, PictureRow, Store, StoreError
+from daemon.store import JobRow, PictureRow, Store, StoreError, ThumbnailRow
 from daemon.tasks import Tasks
+from daemon.thumbnails import thumbnail
 from daemon.transport import Answer, TransportError, environment_proxy, is_loopback
 
 log = logger(__name__)
@@ -108,6 +109,7 @@ class Covers:
         self._fetch = fetch
         self._environ = environ
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._scaling = asyncio.Lock()
         self._under_way: dict[int, asyncio.Task[PictureRow | None]] = {}
         self._tasks = tasks
         self._kept: OrderedDict[int, PictureRow] = OrderedDict()
@@ -166,7 +168,18 @@ class Covers:
         self._keep(fetched)
         with contextlib.suppress(StoreError):  # untracked meanwhile, or a full disk: this message still shows it
             await self._store.write(lambda tx: tx.pictures.put(fetched))
+            if fetched.data is not None:
+                self._tasks.spawn("thumbnail", self._scale(job, fetched.data), job=job.job_id)
         return fetched
+
+    async def _scale(self, job: JobRow, data: bytes) -> None:
+        """Store the thumbnail of a picture, which no message waits for. One at a time: each takes up to 64 MB."""
+        async with self._scaling:
+            small = await asyncio.to_thread(thumbnail, data)
+        if small is not None:
+            row = ThumbnailRow(job=job.id, data=small.data, width=small.width, height=small.height)
+            with contextlib.suppress(StoreError):
+                await self._store.write(lambda tx: tx.pictures.put_thumbnail(row))
 
     async def _stored(self, job: int) -> PictureRow | None:
         with contextlib.suppress(StoreError):

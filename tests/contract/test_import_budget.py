@@ -19,7 +19,7 @@ from tests.support.programs import ROOT
 WATCHED = {
     *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
     *("apprise", "requests", "apscheduler", "fastapi", "starlette", "uvicorn", "httpx", "aiohttp"),
-    *("prometheus_client", "jinja2", "asyncio", "logging"),
+    *("prometheus_client", "jinja2", "asyncio", "logging", "charset_normalizer"),
 }
 """Libraries that are slow to import."""
 CONFIG = """

@@ -31,11 +31,11 @@ def test_the_keys_their_types_and_which_are_required_are_those_of_the_schema() -
     for part in (*schema_keys.parts(), *schema_keys.methods()):
         method = next((each for each in schema_keys.METHODS if f'"{each}"' in part.heading), None)
         known = light.KEYS[part.place] if method is None else light.METHODS[method]
-        names = {field.alias or name for name, field in part.model.model_fields.items()}
+        names = set(part.model.keys)
         assert set(known) == names, part.heading
         for key in part.keys:
             assert type(tomllib.loads(f"x = {key.toml}")["x"]) in known[key.name], key.name
-        required = {field.alias or name for name, field in part.model.model_fields.items() if field.is_required()}
+        required = {key.name for key in part.model.keys.values() if key.required}
         assert set(light.REQUIRED.get(method or part.place, ())) == required - {"method"}, part.heading
 
 

@@ -7,17 +7,17 @@ from typing import Any
 from daemon.config.cross_checks import between_sections
 from daemon.config.faults import ConfigFaults, Fault, worded
 from daemon.config.file import read_tree
-from daemon.config.keys import Reading
+from daemon.config.keys import Parsing
 from daemon.config.schema import Config
 
 
 def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[Fault]]:
     """The config of a raw tree (None if a value is invalid) and all its faults. Relative paths start from the
     folder of `source`."""
-    reading = Reading(source.absolute().parent)
-    config = Config.read(tree, (), reading)
-    if reading.wrong:
-        return None, [*worded(reading.wrong, tree), *between_sections(tree)]
+    parsing = Parsing(source.absolute().parent)
+    config = Config.read(tree, (), parsing)
+    if parsing.wrong:
+        return None, [*worded(parsing.wrong, tree), *between_sections(tree)]
     return Config({**vars(config), "source": source}), [*between_sections(tree)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import schema_keys, values
-from daemon.config.keys import Wrong
+from daemon.config.keys import RawFault
 from daemon.config.projects import METHODS
 from daemon.errors import ConfigFault
 
@@ -58,7 +58,7 @@ def spell(place: Place) -> str:
     return text
 
 
-def worded(wrong: Iterable[Wrong], tree: Mapping[str, Any]) -> Iterator[Fault]:
+def worded(wrong: Iterable[RawFault], tree: Mapping[str, Any]) -> Iterator[Fault]:
     """The faults that were found while reading."""
     for place, kind, text in wrong:
         match kind:

@@ -18,7 +18,7 @@ Place: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes that lead to a value."""
 
 
-class Wrong(NamedTuple):
+class RawFault(NamedTuple):
     """A fault before it is worded. `text` says what is wrong with a value. The others are worded by their place: a
     key is missing or unknown, something else is where a section belongs, `auth` has no known method."""
 
@@ -28,22 +28,22 @@ class Wrong(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Parsing:
     """What the readers of one config share: the folder that relative paths start from, and the faults found."""
 
     folder: Path
-    wrong: list[Wrong] = field(default_factory=list)
+    wrong: list[RawFault] = field(default_factory=list)
 
     def value(self, read: "Read[T]", value: object, place: Place) -> T:
         """The value, or nothing of use after recording its fault: then the whole config is dropped."""
         try:
             return read(value, place, self)
         except ValueError as error:
-            self.wrong.append(Wrong(place, "value", str(error)))
+            self.wrong.append(RawFault(place, "value", str(error)))
             return cast("T", None)
 
 
-Read: TypeAlias = Callable[[object, Place, Reading], T]
+Read: TypeAlias = Callable[[object, Place, Parsing], T]
 _REQUIRED = object()
 
 
@@ -97,19 +97,19 @@ class Section:
         vars(self).update(values)
 
     @classmethod
-    def read(cls, tree: object, place: Place, reading: Reading) -> Self:
+    def read(cls, tree: object, place: Place, parsing: Parsing) -> Self:
         """The section of a raw table. Faults are recorded in the order of the keys, unknown ones last."""
         if not isinstance(tree, dict):
-            reading.wrong.append(Wrong(place, "section"))
+            parsing.wrong.append(RawFault(place, "section"))
             return cls({})
         given, found = cls.completed(tree), {}
         for name, each in cls.keys.items():
             value = given.get(name, each.standard)
             if value is _REQUIRED:
-                reading.wrong.append(Wrong((*place, name), "missing"))
+                parsing.wrong.append(RawFault((*place, name), "missing"))
             else:
-                found[each.attribute] = None if value is None else reading.value(each.read, value, (*place, name))
-        reading.wrong.extend(Wrong((*place, name), "unknown") for name in tree if name not in cls.keys)
+                found[each.attribute] = None if value is None else parsing.value(each.read, value, (*place, name))
+        parsing.wrong.extend(RawFault((*place, name), "unknown") for name in tree if name not in cls.keys)
         return cls(found)
 
     @classmethod
@@ -145,15 +145,15 @@ def text(read: Callable[[str], T]) -> Read[T]:
 def in_folder(read: Callable[[str, Path], T]) -> Read[T]:
     """The same for a path that may be relative to the folder."""
 
-    def of_text(value: object, _place: Place, reading: Reading) -> T:
+    def of_text(value: object, _place: Place, parsing: Parsing) -> T:
         if not isinstance(value, str):
             raise ValueError("write text in quotes")  # noqa: TRY004 - faults of a config are ValueErrors
-        return read(value, reading.folder)
+        return read(value, parsing.folder)
 
     return of_text
 
 
-def flag(value: object, _place: Place, _reading: Reading) -> bool:
+def flag(value: object, _place: Place, _reading: Parsing) -> bool:
     if not isinstance(value, bool):
         raise ValueError("write true or false, without quotes")  # noqa: TRY004 - as above
     return value
@@ -162,7 +162,7 @@ def flag(value: object, _place: Place, _reading: Reading) -> bool:
 def number(*, above: float, most: float) -> Read[float]:
     """A number greater than `above`, of at most `most`."""
 
-    def of_number(value: object, _place: Place, _reading: Reading) -> float:
+    def of_number(value: object, _place: Place, _reading: Parsing) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("write a number, without quotes")  # noqa: TRY004 - as above
         if isinstance(value, float) and not math.isfinite(value):
@@ -179,7 +179,7 @@ def number(*, above: float, most: float) -> Read[float]:
 def whole(*, least: int, most: int) -> Read[int]:
     """A whole number within these bounds."""
 
-    def of_number(value: object, _place: Place, _reading: Reading) -> int:
+    def of_number(value: object, _place: Place, _reading: Parsing) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("write a whole number, without quotes")  # noqa: TRY004 - as above
         if value > most:
@@ -195,7 +195,7 @@ def one_of(names: Iterable[T]) -> Read[T]:
     """One of these texts."""
     known = {str(each): each for each in names}
 
-    def of_text(value: object, _place: Place, _reading: Reading) -> T:
+    def of_text(value: object, _place: Place, _reading: Parsing) -> T:
         if isinstance(value, str) and value in known:
             return known[value]
         hint = values.suggestion(value, known) if isinstance(value, str) else f"choose one of {', '.join(known)}"
@@ -207,14 +207,14 @@ def one_of(names: Iterable[T]) -> Read[T]:
 def some(read: Read[T], *, least: int = 0, most: int | None = None) -> Read[tuple[T, ...]]:
     """A list of what `read` reads, with so many entries."""
 
-    def of_list(value: object, place: Place, reading: Reading) -> tuple[T, ...]:
+    def of_list(value: object, place: Place, parsing: Parsing) -> tuple[T, ...]:
         if not isinstance(value, list | tuple):
             raise ValueError("write a list in brackets")  # noqa: TRY004 - as above
         if most is not None and len(value) > most:
             raise ValueError(f"write at most {most} entries")
         if len(value) < least:
             raise ValueError("write at least one entry")
-        return tuple([reading.value(read, each, (*place, index)) for index, each in enumerate(value)])
+        return tuple([parsing.value(read, each, (*place, index)) for index, each in enumerate(value)])
 
     return of_list
 
@@ -222,20 +222,20 @@ def some(read: Read[T], *, least: int = 0, most: int | None = None) -> Read[tupl
 def named(name: Callable[[str], str], read: Read[T]) -> Read[dict[str, T]]:
     """A table whose keys are checked by `name`, and whose values are read by `read`."""
 
-    def of_table(value: object, place: Place, reading: Reading) -> dict[str, T]:
+    def of_table(value: object, place: Place, parsing: Parsing) -> dict[str, T]:
         if not isinstance(value, dict):
-            reading.wrong.append(Wrong(place, "section"))
+            parsing.wrong.append(RawFault(place, "section"))
             return {}
         return {
-            reading.value(text(name), each, (*place, each)): reading.value(read, inner, (*place, each))
+            parsing.value(text(name), each, (*place, each)): parsing.value(read, inner, (*place, each))
             for each, inner in value.items()
         }
 
     return of_table
 
 
-def secret(value: object, _place: Place, reading: Reading) -> secrets.Secret:
-    return secrets.parse(value, reading.folder)
+def secret(value: object, _place: Place, parsing: Parsing) -> secrets.Secret:
+    return secrets.parse(value, parsing.folder)
 
 
 def duration(low: float = 0, high: float = 0, *, or_off: bool = False) -> Read[float]:

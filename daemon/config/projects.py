@@ -11,10 +11,10 @@ from daemon.config.keys import (
     RATES,
     WORD,
     YEARS,
+    Parsing,
     Place,
-    Reading,
+    RawFault,
     Section,
-    Wrong,
     duration,
     filled,
     flag,
@@ -94,16 +94,16 @@ METHODS: dict[str, type[Auth]] = {"aksk": AkSkAuth, "token": TokenAuth, "passwor
 assert set(METHODS.values()) == set(get_args(Auth)), "every method has a row"
 
 
-def _auth(value: object, place: Place, reading: Reading) -> Auth:
+def _auth(value: object, place: Place, parsing: Parsing) -> Auth:
     """The section of the method that its key `method` names."""
     if not isinstance(value, dict):
-        return AkSkAuth.read(value, place, reading)  # which records the fault
+        return AkSkAuth.read(value, place, parsing)  # which records the fault
     chosen = value.get("method")
     model = METHODS.get(chosen) if isinstance(chosen, str) else None
     if model is None:
-        reading.wrong.append(Wrong(place, "method"))
+        parsing.wrong.append(RawFault(place, "method"))
         return AkSkAuth({})
-    return model.read(value, place, reading)
+    return model.read(value, place, parsing)
 
 
 RUNNING = tuple(state for state in State if state not in TERMINAL)

@@ -6,7 +6,7 @@ docs/config.md and config.example.toml are generated from these. Never reads a f
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from daemon.config import values
 from daemon.config.delivery import Channel, Notify, Retention, Route, Web
@@ -26,9 +26,11 @@ from daemon.config.keys import (
 from daemon.config.projects import Project
 from daemon.domain import routing as domain_routing
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.planning import Rails
 from daemon.errors import UnknownName
 from daemon.logs import Format, Level
+
+if TYPE_CHECKING:  # few commands need it
+    from daemon.domain.planning import Rails
 
 
 class Database(Section):
@@ -147,8 +149,10 @@ class Polling(Section):
         return moved
 
     @property
-    def rails(self) -> Rails:
+    def rails(self) -> "Rails":
         """The intervals for the planner."""
+        from daemon.domain.planning import Rails  # noqa: PLC0415 - as above
+
         return Rails(
             min_interval=self.min_interval,
             max_interval=self.max_interval,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load, schema_keys
-from daemon.config.example import example
 from daemon.config.delivery import Quiet
+from daemon.config.example import example
 from daemon.config.keys import Section
 from docs.generate import ROOT, pages
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         MAX_TAGS,
         MAX_WORD,
         REPLACED,
+        ActionRow,
         AttemptOutcome,
         AttemptRow,
         BatchRow,
@@ -85,10 +86,10 @@ else:
             "pictures": "Pictures",
             "retention": "Retention",
             "rows": (
-                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED AttemptOutcome AttemptRow BatchRow "
-                "Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow Known "
-                "Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome TrackRequest "
-                "TrackResult TrackRule TransitionRow WriterHealth"
+                "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
+                "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
+                "Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
+                "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",
             "tables": "MOST_PICTURE",
@@ -109,6 +110,7 @@ __all__ = [
     "MOST_PICTURE",
     "REPLACED",
     "STOPPED_WHILE_SENDING",
+    "ActionRow",
     "AttemptOutcome",
     "AttemptRow",
     "BatchRow",

@@ -31,10 +31,11 @@ from sqlalchemy import (
 from daemon.domain.events import batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
 from daemon.domain.text import folded
+from daemon.store.columns import to_json
 from daemon.store.mapping import chunks, delivery_row, job_row
 from daemon.store.paging import Arm, Checks, Place, Run, combinations, is_value, places
 from daemon.store.rows import DeliveryRow, DeliveryStatus, JobRow, to_stamp
-from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS, to_json
+from daemon.store.tables import DELIVERIES, JOB_TAGS, JOBS
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from daemon.domain.actions import Actor
 from daemon.domain.events import Event, Json
 from daemon.domain.jobs import Asset, ChannelName, JobId, KindSource, NamedBy, ProjectName, Tracking
 
@@ -233,6 +234,8 @@ class JobRow:
     named_by: NamedBy = NamedBy.PERSON
     kind_tries: int = 0
     """Completed rounds of asking for its kind."""
+    note: str | None = None
+    """A person's line on the job."""
 
     @property
     def unconfirmed(self) -> bool:
@@ -255,6 +258,20 @@ class PictureRow:
     data: bytes | None
     fetched_at: datetime
     error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRow:
+    """What somebody did to `count` jobs or deliveries, or to the `subject`: a job's id or a name."""
+
+    id: int
+    at: datetime
+    who: Actor
+    what: str
+    project: ProjectName | None
+    subject: str | None
+    count: int
+    details: Mapping[str, Json] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

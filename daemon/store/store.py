@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
+from daemon.store.actions import Actions
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
 from daemon.store.discoveries import Discoveries
@@ -77,6 +78,7 @@ class Transaction:
     addresses = _Lazy(Addresses)
     orphans = _Lazy(Orphans)
     moves = _Lazy(Moves)
+    actions = _Lazy(Actions)
 
 
 class Store:

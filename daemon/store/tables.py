@@ -4,9 +4,6 @@ Owns the schema as the program sees it. migrations/ builds the same in steps, an
 no queries. Portable: only a few hints are specific to SQLite.
 """
 
-import json
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -14,7 +11,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -23,69 +19,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
-from daemon.domain.events import Json
-from daemon.store.rows import from_stamp, to_stamp
-
-# `json.dumps` would create an encoder on each call.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime, stored as microseconds since 1970 in UTC: exact, and the same on every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_stamp(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else from_stamp(value)
-
-
-class TextList(TypeDecorator[tuple[str, ...]]):
-    """A tuple of texts, stored as a compact JSON list."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
-        return None if value is None else to_json(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:
-        return None if value is None else tuple(json.loads(value))
-
-
-class JsonText(TypeDecorator[Mapping[str, Json]]):
-    """An object of JSON values, stored as text. Text that is not JSON is read as an empty object, so that one
-    damaged row does not make the others unreadable."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Mapping[str, Json] | None, dialect: Dialect) -> str | None:
-        return None if value is None else to_json(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, Json] | None:
-        if value is None:
-            return None
-        try:
-            found = json.loads(value)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-
-def to_json(value: object) -> str:
-    """Return compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot express."""
-    return _ENCODER.encode(value)
-
+from daemon.store.columns import JsonText, Moment, TextList
 
 METADATA = MetaData()
 
@@ -157,6 +96,7 @@ JOBS = Table(
     Column("kind_source", Text, nullable=False, server_default=text("'given'")),
     Column("named_by", Text, nullable=False, server_default=text("'person'")),
     Column("kind_tries", Integer, nullable=False, server_default=text("0")),  # completed rounds of asking
+    Column("note", Text),  # a person's line on the job, which its next messages carry
     # The id comes first: people look jobs up by id alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
     _within("project", 128),
@@ -182,6 +122,7 @@ JOBS = Table(
     CheckConstraint("kind_source IN ('given', 'found', 'guessed')", name="kind_source_value"),
     CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
     CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
+    _within("note", 500),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1")),
     _partial("jobs_active", "id", where="tracking = 'active'"),
     # Lists, by row id and by the last change of state: see `store.paging`.
@@ -423,4 +364,132 @@ ADDRESSES = Table(
     _within("channel", 128),
     _within("salt", 64),
     _within("fingerprint", 16),
+)
+
+# Who did what to what on a person's or a tool's word. Rows outlive what they name.
+ACTIONS = Table(
+    "actions",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),  # cli:USER, token:NAME or session:NAME
+    Column("what", Text, nullable=False),
+    Column("project", Text),
+    Column("subject", Text),  # a job's id, or the name of a batch, channel, …
+    Column("count", BigInteger, nullable=False, server_default=text("1")),  # of jobs or deliveries
+    Column("details", JsonText),
+    _within("who", 128),
+    _within("what", 64),
+    _within("project", 128),
+    _within("subject", 200),
+    CheckConstraint("count >= 0", name="count_counts"),
+    Index("actions_by_subject", "subject", "project"),
+    Index("actions_age", "at"),
+    sqlite_autoincrement=True,
+)
+
+# Whose alerts are not sent until `until`. A mute has `ended_at` once what it kept was sent or dropped.
+MUTES = Table(
+    "mutes",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("project", Text),  # null: of any project
+    Column("subject", Text, nullable=False),  # a job's id, a batch, a tag or a channel
+    Column("started_at", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("comment", Text),
+    Column("then", Text, nullable=False, server_default=text("'send'")),
+    Column("ended_at", Moment),
+    Column("ended_by", Text),
+    CheckConstraint("scope IN ('job', 'batch', 'tag', 'channel')", name="scope_value"),
+    CheckConstraint("\"then\" IN ('send', 'drop')", name="then_value"),
+    CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_has_who"),
+    _within("project", 128),
+    _within("subject", 128),
+    _within("who", 128),
+    _within("comment", 500),
+    _partial("mutes_unended", "until", where="ended_at IS NULL"),
+    sqlite_autoincrement=True,
+)
+
+# Projects that are not asked until a person resumes them.
+PAUSES = Table(
+    "pauses",
+    METADATA,
+    Column("project", Text, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("comment", Text),
+    _within("project", 128),
+    _within("who", 128),
+    _within("comment", 500),
+)
+
+# Tokens of the API. Of a token's secret only the SHA-256 is kept.
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+    Column("used_at", Moment),
+    CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope_value"),
+    _within("id", 16),
+    _within("name", 64),
+    _within("digest", 64),
+    _within("created_by", 128),
+    Index("tokens_name", "name"),
+)
+
+# The service's last answer that changed a job's state, without secrets.
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, nullable=False),  # of the transition
+    Column("at", Moment, nullable=False),
+    Column("body", Text, nullable=False),
+    CheckConstraint("length(body) BETWEEN 2 AND 16384", name="body_length"),
+)
+
+THUMBNAILS = Table(
+    "thumbnails",
+    METADATA,
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),  # WebP
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    CheckConstraint("length(data) BETWEEN 1 AND 65536", name="data_length"),
+    CheckConstraint("width >= 1 AND height >= 1", name="size_counts"),
+)
+
+# How many jobs ended on each day (UTC, by when it was observed), and the sum of their production times.
+DAY_SUMS = Table(
+    "day_sums",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("day", "project", "kind", "state")),
+    Column("n", BigInteger, nullable=False),
+    Column("timed", BigInteger, nullable=False),  # those whose production time is known
+    Column("seconds", Float, nullable=False),  # theirs, together
+    sqlite_with_rowid=False,
+)
+
+# What changed, in the order of commits: `row` or `name` says which job, delivery, channel or project. Old rows are
+# deleted.
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("row", BigInteger),
+    Column("name", Text),
+    _within("kind", 32),
+    sqlite_autoincrement=True,
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import JobId
 from daemon.store import Store
-from daemon.store.tables import from_stamp, to_stamp
+from daemon.store.rows import from_stamp, to_stamp
 from tests.support.store import NOW, A, open_store, request
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

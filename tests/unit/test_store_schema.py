@@ -9,6 +9,7 @@ import pytest
 
 from daemon.domain.states import TERMINAL
 from daemon.store import StoreRefused, rows
+from daemon.store.rows import from_stamp, to_stamp
 from daemon.store.tables import (
     ATTEMPTS,
     DELIVERIES,
@@ -16,8 +17,6 @@ from daemon.store.tables import (
     METADATA,
     MOST_PICTURE,
     TRANSITIONS,
-    from_stamp,
-    to_stamp,
 )
 from tests.support.store import NOW, later, open_store
 
@@ -40,6 +39,12 @@ SIGNATURE = {"digest": "d", "project": "p", "job_id": "j", "used_at": 1}
 ADDRESS = {"channel": "editors", "salt": "5a17", "fingerprint": "0f0f"}
 LINK = {"id": 1, "job": 1, "token": "t", "created_at": 1, "expires_at": 2}
 DISCOVERY = {"id": 1, "project": "p", "filters": "{}", "asked_at": 1}
+ACTION = {"at": 1, "who": "cli:ann", "what": "track"}
+MUTE = {"scope": "job", "subject": "j", "started_at": 1, "until": 2, "who": "cli:ann"}
+PAUSE = {"project": "p", "at": 1, "who": "cli:ann"}
+TOKEN = {"id": "a", "name": "n", "digest": "d", "scope": "read", "created_at": 1, "created_by": "cli:ann"}
+ANSWER = {"job": 1, "seq": 1, "at": 1, "body": "{}"}
+THUMBNAIL = {"job": 1, "data": b"x", "width": 1, "height": 1}
 
 
 @pytest.fixture
@@ -198,6 +203,31 @@ def test_right_rows_are_taken(database: sqlite3.Connection, table: str, row: dic
         ("discoveries", {**DISCOVERY_2, "found": 1}, "ended_has_counts"),
         ("discoveries", {**DISCOVERY_2, "error": "x"}, "result_has_end"),
         ("discoveries", {**DISCOVERY_2, "result": "{}"}, "result_has_end"),
+        ("jobs", {**JOB_2, "note": "x" * 501}, "note_length"),
+        ("actions", {**ACTION, "who": ""}, "who_length"),
+        ("actions", {**ACTION, "what": ""}, "what_length"),
+        ("actions", {**ACTION, "project": ""}, "project_length"),
+        ("actions", {**ACTION, "subject": ""}, "subject_length"),
+        ("actions", {**ACTION, "count": -1}, "count_counts"),
+        ("mutes", {**MUTE, "scope": "world"}, "scope_value"),
+        ("mutes", {**MUTE, "then": "forget"}, "then_value"),
+        ("mutes", {**MUTE, "ended_at": 2}, "ended_has_who"),
+        ("mutes", {**MUTE, "project": ""}, "project_length"),
+        ("mutes", {**MUTE, "subject": ""}, "subject_length"),
+        ("mutes", {**MUTE, "who": ""}, "who_length"),
+        ("mutes", {**MUTE, "comment": "x" * 501}, "comment_length"),
+        ("pauses", {**PAUSE, "project": ""}, "project_length"),
+        ("pauses", {**PAUSE, "who": ""}, "who_length"),
+        ("pauses", {**PAUSE, "comment": ""}, "comment_length"),
+        ("tokens", {**TOKEN, "id": ""}, "id_length"),
+        ("tokens", {**TOKEN, "name": ""}, "name_length"),
+        ("tokens", {**TOKEN, "digest": ""}, "digest_length"),
+        ("tokens", {**TOKEN, "scope": "root"}, "scope_value"),
+        ("tokens", {**TOKEN, "created_by": ""}, "created_by_length"),
+        ("answers", {**ANSWER, "body": "x" * 16385}, "body_length"),
+        ("thumbnails", {**THUMBNAIL, "data": b""}, "data_length"),
+        ("thumbnails", {**THUMBNAIL, "width": 0}, "size_counts"),
+        ("changes", {"kind": ""}, "kind_length"),
     ],
 )
 def test_wrong_rows_are_refused(

@@ -1,4 +1,4 @@
-"""What is imported on first use is what the type checker sees, and hidden libraries are hidden for one import only."""
+"""What is imported on first use is what mypy sees; what is hidden from one import is hidden from no other."""
 
 import ast
 import sys

@@ -20,9 +20,9 @@ WATCHED = {
     *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
     *("apprise", "requests", "apscheduler", "fastapi", "starlette", "uvicorn", "httpx", "aiohttp"),
     *("prometheus_client", "jinja2", "asyncio", "logging", "charset_normalizer"),
-    *("daemon.store.moves", "daemon.store.retention"),
+    "daemon.store.retention",
 }
-"""Libraries that are slow to import, and two parts of the store that hardly any command needs."""
+"""Libraries that are slow to import, and a part of the store that no command needs."""
 CONFIG = """
 [projects.main]
 region = "cn-north-4"
@@ -54,14 +54,14 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "label": ("label job-1 text", STORE),
     "tag": ("tag job-1 --add word", STORE),
     "jobs": ("jobs", STORE),
-    "jobs move": ("jobs move --project old main", STORE | {"daemon.store.moves"}),
+    "jobs move": ("jobs move --project old main", STORE),
     "batches": ("batches", STORE),
     "show": ("show job-1", STORE),
     "explain": ("explain job-1", STORE),
     "stats": ("stats", STORE),
     "deliveries": ("deliveries", STORE),
     "deliveries cancel": ("deliveries cancel --dead", STORE),
-    "deliveries move": ("deliveries move --channel old hook", STORE | {"daemon.store.moves"}),
+    "deliveries move": ("deliveries move --channel old hook", STORE),
     "deliveries resend": ("deliveries resend --job job-1", STORE),
     "deliveries retry": ("deliveries retry --dead", STORE),
     "deliveries revive": ("deliveries revive --channel hook", STORE),

@@ -35,7 +35,7 @@ class Parsing:
     wrong: list[RawFault] = field(default_factory=list)
 
     def value(self, read: "Read[T]", value: object, place: Place) -> T:
-        """The value, or nothing of use after recording its fault: then the whole config is dropped."""
+        """The value. After a fault, which is recorded, there is none; the caller drops the config in the end."""
         try:
             return read(value, place, self)
         except ValueError as error:
@@ -123,7 +123,7 @@ class Section:
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment] # it may hold a dict
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
@@ -153,7 +153,8 @@ def in_folder(read: Callable[[str, Path], T]) -> Read[T]:
     return of_text
 
 
-def flag(value: object, _place: Place, _reading: Parsing) -> bool:
+def flag(value: object, _place: Place, _parsing: Parsing) -> bool:
+    """True or false."""
     if not isinstance(value, bool):
         raise ValueError("write true or false, without quotes")  # noqa: TRY004 - as above
     return value
@@ -162,7 +163,7 @@ def flag(value: object, _place: Place, _reading: Parsing) -> bool:
 def number(*, above: float, most: float) -> Read[float]:
     """A number greater than `above`, of at most `most`."""
 
-    def of_number(value: object, _place: Place, _reading: Parsing) -> float:
+    def of_number(value: object, _place: Place, _parsing: Parsing) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("write a number, without quotes")  # noqa: TRY004 - as above
         if isinstance(value, float) and not math.isfinite(value):
@@ -179,7 +180,7 @@ def number(*, above: float, most: float) -> Read[float]:
 def whole(*, least: int, most: int) -> Read[int]:
     """A whole number within these bounds."""
 
-    def of_number(value: object, _place: Place, _reading: Parsing) -> int:
+    def of_number(value: object, _place: Place, _parsing: Parsing) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("write a whole number, without quotes")  # noqa: TRY004 - as above
         if value > most:
@@ -195,7 +196,7 @@ def one_of(names: Iterable[T]) -> Read[T]:
     """One of these texts."""
     known = {str(each): each for each in names}
 
-    def of_text(value: object, _place: Place, _reading: Parsing) -> T:
+    def of_text(value: object, _place: Place, _parsing: Parsing) -> T:
         if isinstance(value, str) and value in known:
             return known[value]
         hint = values.suggestion(value, known) if isinstance(value, str) else f"choose one of {', '.join(known)}"
@@ -235,6 +236,7 @@ def named(name: Callable[[str], str], read: Read[T]) -> Read[dict[str, T]]:
 
 
 def secret(value: object, _place: Place, parsing: Parsing) -> secrets.Secret:
+    """A reference to a secret; see `secrets.parse`."""
     return secrets.parse(value, parsing.folder)
 
 
@@ -255,6 +257,7 @@ def duration(low: float = 0, high: float = 0, *, or_off: bool = False) -> Read[f
 
 
 def path(value: str, folder: Path) -> str:
+    """The path of a file, absolute."""
     if not value or "\0" in value:
         raise ValueError("the path is empty; write the path of a file")
     if "://" in value:  # not shown: as part of a path, a password in it would not be recognised
@@ -263,12 +266,14 @@ def path(value: str, folder: Path) -> str:
 
 
 def header(value: str) -> str:
+    """What may stand in a header."""
     if not value or len(value) > 256 or not value.isascii() or not value.isprintable():
         raise ValueError("not a valid header value; write 1 to 256 printable ASCII characters")
     return value
 
 
 def filled(value: str) -> str:
+    """Any text except none."""
     if not value:
         raise ValueError("write something: it is empty")
     return value

@@ -40,6 +40,7 @@ UPDATE jobs SET state = 'PROCESSING', state_since = tracked_at, started_at = tra
 """
 CLICK = "import click"
 SQLALCHEMY = "import click, sqlalchemy"
+# A config is usually checked with pydantic, and was here; wrapd reads it without.
 APPRISE = "import click, pydantic, apprise.plugins.custom_json, apprise.plugins.discord"
 WRAPD = "import sys; from daemon.cli import main; sys.exit(main())"
 

@@ -1,7 +1,9 @@
-"""Packages that import their modules on first use: what a command does not need it does not load."""
+"""What is not needed is not loaded: packages that import their modules on first use, and libraries without their
+optional parts."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 
 
@@ -17,3 +19,17 @@ def late(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
         return value
 
     return find
+
+
+@contextlib.contextmanager
+def without(*libraries: str) -> Iterator[None]:
+    """Import something as if these optional `libraries` of it were not installed; one that is loaded already stays
+    so for all others."""
+    hidden = {name: sys.modules.pop(name) for name in libraries if name in sys.modules}
+    sys.modules.update(dict.fromkeys(libraries))  # type: ignore[arg-type] # None: what import takes for missing
+    try:
+        yield
+    finally:
+        for name in libraries:
+            del sys.modules[name]
+        sys.modules.update(hidden)

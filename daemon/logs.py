@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal, Protocol, TextIO, cast
 
+from daemon.late import without
 from daemon.masks import MASKS
 
 __all__ = [
@@ -146,15 +147,8 @@ class _LateLogger:
 def _structlog() -> Any:
     """Import structlog without Rich, which is only for tracebacks. wrapd formats these itself, and Rich takes
     3.5 MiB and a third of the import time."""
-    rich = sys.modules.get("rich")
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    try:
+    with without("rich"):
         import structlog  # noqa: PLC0415
-    finally:
-        if rich is None:
-            del sys.modules["rich"]
-        else:
-            sys.modules["rich"] = rich
     return structlog
 
 

@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 from daemon.cli import CLOSED_OUTPUT, INTERRUPTED, wrapd  # noqa: E402 - a checkout need not be installed
 from daemon.config import schema_keys  # noqa: E402
 from daemon.config.example import example  # noqa: E402
+from daemon.config.keys import Key  # noqa: E402
 from daemon.domain.events import DEFAULT_EVENTS, OPERATOR_EVENTS, Event  # noqa: E402
 from daemon.errors import Exit  # noqa: E402
 from daemon.logs import LogEvent  # noqa: E402
@@ -192,7 +193,7 @@ def _keys(part: schema_keys.SectionDoc) -> list[str]:
     return table(("key", "meaning", "default", "example"), rows)
 
 
-def _default(key: schema_keys.Key) -> str:
+def _default(key: Key) -> str:
     if key.required:
         return "required"
     return f"`{key.default}`" if key.default == key.toml else key.default

@@ -194,7 +194,7 @@ def _holds_secrets(config: Config) -> bool:
     held: list[Secret | None] = [channel.url for channel in config.channels.values()]
     held.append(config.web.token)
     for project in config.projects.values():
-        held += [value for _, value in project.auth if isinstance(value, Secret)]
+        held += [value for value in vars(project.auth).values() if isinstance(value, Secret)]
         held.append(None if project.callback is None else project.callback.signing_key)
     return any(secret is not None and secret.source is SecretSource.TEXT for secret in held)
 

@@ -120,9 +120,11 @@ class Commands(click.Group):
 @click.pass_context
 def wrapd(ctx: click.Context, config_path: str | None) -> None:
     """Watch MetaStudio video jobs and alert your team in its own chat when one finishes, fails or freezes."""
+    own_process, ctx.obj = ctx.obj, config_path
+    if ctx.invoked_subcommand == "completion":
+        return  # it reads nothing, so it has nothing to log
     from daemon import logs  # noqa: PLC0415 - `--help` and `--version` need none
 
-    own_process, ctx.obj = ctx.obj, config_path
     logs.set_up_late(level="warning")
     if own_process:
         logs.take_hooks()

@@ -3,7 +3,7 @@
 import click
 
 from daemon.cli import output
-from daemon.cli.session import full_config_of, json_option, project_of
+from daemon.cli.session import config_of, json_option, project_of
 from daemon.cli.text import clean
 
 
@@ -21,7 +21,7 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
     from daemon.build import callback_settings  # noqa: PLC0415 - the web server's parts: no other command needs them
     from daemon.web import CallbackAuth, callback_url  # noqa: PLC0415
 
-    config = full_config_of(ctx)
+    config = config_of(ctx)
     name = project_of(config, project)
     public_url, settings = callback_settings(config, name)
     url, auth_type = callback_url(public_url, name, settings), settings.auth.name

@@ -13,7 +13,7 @@ from daemon.cli import output
 from daemon.cli.asked import running_config
 from daemon.cli.output import Column, Facts
 from daemon.cli.routes import json_of_quiet
-from daemon.cli.session import CLOCK, full_config_of, has_database, json_option, opened, who
+from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened, who
 from daemon.cli.text import ago, count, stamp
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
@@ -134,7 +134,7 @@ def _plan(channel: Section) -> Iterator[str]:
 @click.pass_context
 def test(ctx: click.Context, names: tuple[str, ...], every: bool) -> int:
     """Send a real test message. If it arrives, all alerts held for that channel are sent too."""
-    config = full_config_of(ctx)
+    config = config_of(ctx)
     if bool(names) == every:
         raise UsageFault("name the channels to test, or --all")
     chosen = list(config.channels) if every else list(dict.fromkeys(names))

@@ -13,7 +13,7 @@ import click
 
 from daemon.cli.filters import Word
 from daemon.cli.session import agreed, job_ids, one_job
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
 from daemon.errors import UsageFault
@@ -70,7 +70,7 @@ def choosing(command: F) -> F:
 
 
 def chosen(
-    store: "Store", config: LightConfig, choice: Choice, *, doing: str, tracking: Tracking | None = None
+    store: "Store", config: Config, choice: Choice, *, doing: str, tracking: Tracking | None = None
 ) -> list[int] | None:
     """The row ids of the selected jobs, or None if the user declines. With a filter, only jobs of this `tracking`.
     `doing` names the action for the question, as in "stop watching". Raises UsageFault and UnknownName."""

@@ -18,7 +18,7 @@ from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, jobs_of, json_option, list_options, one_id, opened
 from daemon.cli.text import ago, clean, moment, stamp
 from daemon.cli.zone import zone_option
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.config.values import shown, suggestion
 from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
@@ -116,7 +116,7 @@ def command(
         note_rest(found, lambda tx, upto: tx.outbox.count(most=upto, **fit), newest=newest, as_json=as_json)
 
 
-def _show(config: LightConfig, found: "Pages[ListedDelivery]", *, filtered: bool) -> None:
+def _show(config: Config, found: "Pages[ListedDelivery]", *, filtered: bool) -> None:
     now, waits = CLOCK.now(), False
 
     def cells(page: "list[ListedDelivery]") -> list[list[str]]:
@@ -139,7 +139,7 @@ def _rows_of(store: "Store", job: str, project: str | None) -> list[int]:
     return [row.id for row in store.read(lambda transaction: jobs_of(transaction, job_id, project))]
 
 
-def _require_known(config: LightConfig, *, channel: str | None, event: str | None, project: str | None) -> None:
+def _require_known(config: Config, *, channel: str | None, event: str | None, project: str | None) -> None:
     """Raise UnknownName if a name is unknown: a mistyped name is an error, a channel without alerts is not."""
     if channel is not None:
         config.channel(channel)
@@ -240,7 +240,7 @@ def attempt_line(each: "AttemptRow", *, indent: int = 0) -> str:
 
 
 def situation(
-    tx: "Transaction", config: LightConfig, rows: "Sequence[DeliveryRow]", *, running: bool, as_json: bool
+    tx: "Transaction", config: Config, rows: "Sequence[DeliveryRow]", *, running: bool, as_json: bool
 ) -> views.Situation:
     """What these deliveries wait for, given the config; `running`: a daemon uses the database."""
     now = CLOCK.now()
@@ -253,7 +253,7 @@ def situation(
     )
 
 
-def _one(transaction: "Transaction", config: LightConfig, delivery: int, *, as_json: bool) -> ListedDelivery:
+def _one(transaction: "Transaction", config: Config, delivery: int, *, as_json: bool) -> ListedDelivery:
     found = transaction.outbox.get(delivery)
     if found is None:
         raise UnknownName(f"there is no delivery {delivery}; `wrapd deliveries` lists all")
@@ -263,7 +263,7 @@ def _one(transaction: "Transaction", config: LightConfig, delivery: int, *, as_j
 
 def _found(
     store: "Store",
-    config: LightConfig,
+    config: Config,
     fit: "DeliveryFilter",
     *,
     sort: str,

@@ -18,7 +18,7 @@ from daemon.cli import output
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, is_terminal, opened
 from daemon.cli.text import about, clean, count
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain.events import Json
 from daemon.domain.jobs import ProjectName
 from daemon.errors import DatabaseFault, Exit, WrapdError
@@ -57,7 +57,7 @@ class Account:
     error: str | None = None
 
 
-def discover(config: LightConfig, project: ProjectName, wish: "Wish", *, as_json: bool) -> Exit:
+def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: bool) -> Exit:
     """Track the project's jobs that match the wish, and print the result. Raises NotDone if the list could not be
     read completely."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
@@ -107,12 +107,12 @@ def _result(job: "dict[str, Json]") -> str:
     return str(tracking) if tracking in ("stopped", "lost", "expired") else str(result)
 
 
-def _by_itself(store: "Store", config: LightConfig, project: ProjectName, wish: "Wish") -> Account:
+def _by_itself(store: "Store", config: Config, project: ProjectName, wish: "Wish") -> Account:
     """Query the service from this process, within the project's budget."""
     from daemon.build import project_settings  # noqa: PLC0415 - the API client
     from daemon.watch.wishes import Tally  # noqa: PLC0415
 
-    settings = project_settings(config.full(), project, os.environ)
+    settings = project_settings(config, project, os.environ)
     tally = Tally()
     error = asyncio.run(_read_list(settings, store, wish, tally))
     return Account(

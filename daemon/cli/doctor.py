@@ -10,7 +10,7 @@ from daemon.cli import output
 from daemon.cli.asked import ask, checked
 from daemon.cli.checks import Finding, clock, database, deliveries, probe, program, projects, running
 from daemon.cli.output import Facts
-from daemon.cli.session import config_path, full_config_of, json_option
+from daemon.cli.session import config_of, config_path, json_option
 from daemon.cli.text import count
 from daemon.cli.units import stale
 from daemon.cli.zone import zone_option
@@ -28,7 +28,7 @@ def command(ctx: click.Context, online: bool, live: bool, as_json: bool) -> int:
     """Check the installation, the config with its secrets, the database, the clock and the running daemon, and say
     what is wrong and how to fix it. The exit status is 1 if something is wrong, or if no daemon runs although jobs
     are tracked, alerts wait or the systemd unit is enabled."""
-    findings = [probe(full_config_of(ctx), "/healthz")] if live else list(_all(ctx, online=online))
+    findings = [probe(config_of(ctx), "/healthz")] if live else list(_all(ctx, online=online))
     if as_json:
         output.document([json_of_finding(each) for each in findings])
     else:

@@ -21,7 +21,7 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_i
 from daemon.cli.show import ends
 from daemon.cli.text import about, ago, clean, count, figure, moment, percent, stamp
 from daemon.cli.zone import zone_option
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain import planning
 from daemon.domain.durations import Law
 from daemon.domain.jobs import Tracking
@@ -87,12 +87,12 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
         click.echo(text)
 
 
-def _case(transaction: "Transaction", config: LightConfig, job_id: "JobId", project: str | None) -> JobPlan:
+def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: str | None) -> JobPlan:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     running = daemon_runs(config)
     durations, now = learned(transaction), CLOCK.now()
     as_of = row.next_poll_at if running and row.next_poll_at is not None and row.next_poll_at < now else now
-    law, polling = durations.law(key_of(row), row.expected_length), config.full().polling
+    law, polling = durations.law(key_of(row), row.expected_length), config.polling
     status = transaction.statuses.all().get(row.project)
     facts = {} if status is None else status.facts
     listed = _listed(row.kind)
@@ -113,7 +113,7 @@ def _case(transaction: "Transaction", config: LightConfig, job_id: "JobId", proj
         orphaned=why_orphaned(row, config),
         now=now,
         as_of=as_of,
-        grace=config.not_found_grace,
+        grace=config.polling.not_found_grace,
     )
 
 

@@ -15,7 +15,7 @@ from daemon.cli.pages import Pages, most_of, note_rest, part_of
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, list_options, opened
 from daemon.cli.text import about, brief
 from daemon.cli.zone import zone_option
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State, read_state
@@ -109,9 +109,9 @@ def command(
 command.add_command(move.jobs)
 
 
-def _show(config: LightConfig, found: "Pages[tuple[JobRow, Outlook]]", *, several: bool, filtered: bool) -> None:
+def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bool, filtered: bool) -> None:
     running = daemon_runs(config)
-    notices = Notices(running=running, grace=config.not_found_grace)
+    notices = Notices(running=running, grace=config.polling.not_found_grace)
     cells = ([_cells(row, config, each, running=running) for row, each in notices.watch(page)] for page in found)
     empty = (
         "No job matches; `wrapd jobs` without options lists all."
@@ -122,7 +122,7 @@ def _show(config: LightConfig, found: "Pages[tuple[JobRow, Outlook]]", *, severa
     output.notes(notices.lines())
 
 
-def _require_known(config: LightConfig, project: str | None, state: str | None) -> None:
+def _require_known(config: Config, project: str | None, state: str | None) -> None:
     """Raise UnknownName if a name is unknown: a mistyped name is an error, a project without jobs is not."""
     if project is not None:
         config.project(project)
@@ -131,7 +131,7 @@ def _require_known(config: LightConfig, project: str | None, state: str | None) 
 
 
 def _found(
-    store: "Store", config: LightConfig, fit: "JobFilter", *, sort: str, search: str | None, most: int | None
+    store: "Store", config: Config, fit: "JobFilter", *, sort: str, search: str | None, most: int | None
 ) -> "Pages[tuple[JobRow, Outlook]]":
     from daemon.store import JobSort  # noqa: PLC0415 - SQLAlchemy
 
@@ -163,7 +163,7 @@ def view_of(row: "JobRow", expected: Outlook) -> views.Job:
     return views.job(row, now=expected.at, eta=expected.eta, eta_reason=expected.reason)
 
 
-def _cells(row: "JobRow", config: LightConfig, expected: Outlook, *, running: bool) -> list[str]:
+def _cells(row: "JobRow", config: Config, expected: Outlook, *, running: bool) -> list[str]:
     now = expected.at
     return [
         name_of(row) or "-",

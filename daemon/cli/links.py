@@ -44,7 +44,7 @@ def list_links(ctx: click.Context, limit: int | None, as_json: bool) -> None:
         Column(title="PROJECT", gives=True, least=12, alike=len(config.projects) < 2),
         Column(title="JOB", ids=True),
     ]
-    hint = "; set web.public_url in the config to enable them." if config.public_url is None else "."
+    hint = "; set web.public_url in the config to enable them." if config.web.public_url is None else "."
     empty = f"No message has contained one of wrapd's own links yet{hint}"
     output.table(columns, [_cells(link, job, now) for link, job in rows], empty=empty)
 

@@ -11,7 +11,7 @@ from daemon.cli.numbers import Count
 from daemon.cli.session import CLOCK, agreed, config_of, one_id, one_job, opened, who
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.config.values import shown, suggestion
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault
@@ -175,7 +175,7 @@ class _Fit(TypedDict):
     origin: str | None
 
 
-def _sent_filter(tx: "Transaction", config: LightConfig, fit: _Fit) -> "SentFilter":
+def _sent_filter(tx: "Transaction", config: Config, fit: _Fit) -> "SentFilter":
     """The options as a filter. Raises UnknownName and UsageFault."""
     from daemon.commands import SentFilter  # noqa: PLC0415 - SQLAlchemy
 
@@ -189,7 +189,7 @@ def _sent_filter(tx: "Transaction", config: LightConfig, fit: _Fit) -> "SentFilt
     )
 
 
-def _channel(tx: "Transaction", config: LightConfig, name: str | None) -> ChannelName | None:
+def _channel(tx: "Transaction", config: Config, name: str | None) -> ChannelName | None:
     """A channel of the config, or a former one that still has alerts. Raises UnknownName."""
     if name is None:
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from daemon import views
 from daemon.cli.text import count
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain.batches import LastEnd, Unended, last_end
 from daemon.domain.durations import ETA_FROM, ClassKey, Durations, Eta, Running, eta
 from daemon.domain.jobs import Tracking
@@ -124,7 +124,7 @@ def outlook(row: "JobRow", durations: Durations, *, now: datetime) -> Outlook:
     return Outlook(at=now, eta=expected)
 
 
-def why_orphaned(row: "JobRow", config: LightConfig) -> str | None:
+def why_orphaned(row: "JobRow", config: Config) -> str | None:
     """Why an active job is not polled, and what to do; None if it is."""
     if not views.is_orphaned(row, config.projects):
         return None

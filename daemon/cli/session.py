@@ -18,8 +18,8 @@ import click
 from daemon.cli.numbers import Count
 from daemon.cli.text import clean
 from daemon.clock import SystemClock
+from daemon.config import Config, load
 from daemon.config.file import locate
-from daemon.config.light import AnyConfig, LightConfig, read_light
 from daemon.config.values import shown
 from daemon.domain.actions import Actor, actor
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
@@ -27,7 +27,6 @@ from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.config import Config
     from daemon.store import JobRow, Store, Transaction
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -63,15 +62,8 @@ def config_path(ctx: click.Context) -> Path:
     return locate(ctx.find_root().obj, os.environ)
 
 
-def config_of(ctx: click.Context) -> LightConfig:
-    """What commands need of the config that only use the database. Raises ConfigFault."""
-    return read_light(config_path(ctx))
-
-
-def full_config_of(ctx: click.Context) -> "Config":
+def config_of(ctx: click.Context) -> Config:
     """The config of this command line. Raises ConfigFault with all faults."""
-    from daemon.config import load  # noqa: PLC0415 - pydantic
-
     return load(config_path(ctx))
 
 
@@ -83,7 +75,7 @@ def list_options(command: F) -> F:
 
 
 @contextmanager
-def opened(config: AnyConfig, *, create: bool = False) -> Iterator["Store"]:
+def opened(config: Config, *, create: bool = False) -> Iterator["Store"]:
     """Open the store, alongside a running daemon or without one. The database must exist at this program's schema;
     with `create`, for commands that write new rows, it is created. Raises DatabaseFault."""
     from daemon.store import Store  # noqa: PLC0415 - SQLAlchemy
@@ -104,7 +96,7 @@ def collect() -> None:
     gc.enable()
 
 
-def project_of(config: AnyConfig, name: str | None) -> ProjectName:
+def project_of(config: Config, name: str | None) -> ProjectName:
     """The named project, or the only one. Raises UnknownName or UsageFault."""
     if name is not None:
         config.project(name)
@@ -197,7 +189,7 @@ def agreed(doing: str, more: str = "") -> bool:
     return click.confirm(clean(f"{doing[:1].upper()}{doing[1:]}?{more and f' {more}'}"), err=True)
 
 
-def existing_database(config: AnyConfig) -> Path:
+def existing_database(config: Config) -> Path:
     """The database file. Raises DatabaseFault if there is none."""
     path = config.database.path
     if not has_database(config):
@@ -205,14 +197,14 @@ def existing_database(config: AnyConfig) -> Path:
     return path
 
 
-def has_database(config: AnyConfig) -> bool:
+def has_database(config: Config) -> bool:
     """Whether the database exists. Raises DatabaseFault if this user cannot access it."""
     from daemon.store import SchemaStatus, check  # noqa: PLC0415 - SQLAlchemy
 
     return check(config.database.url).status is not SchemaStatus.EMPTY
 
 
-def daemon_runs(config: AnyConfig) -> bool:
+def daemon_runs(config: Config) -> bool:
     """Whether a daemon uses the config's database."""
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
 

@@ -17,7 +17,7 @@ from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
 from daemon.cli.text import about, ago, clean, moment
 from daemon.cli.zone import zone_option
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain.jobs import Tracking
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(ctx: click.Context, job: str, project: str | None, as_json: bool) ->
 
 def _read(
     transaction: "Transaction",
-    config: LightConfig,
+    config: Config,
     job_id: "JobId",
     project: str | None,
     now: datetime,
@@ -87,7 +87,7 @@ def _read(
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
-        grace=config.not_found_grace,
+        grace=config.polling.not_found_grace,
     )
 
 

@@ -13,7 +13,7 @@ from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
 from daemon.cli.text import about, ago, clean, count, stamp
-from daemon.config.light import LightConfig
+from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
         _production(each)
 
 
-def _read(transaction: "Transaction", config: LightConfig, project: str | None) -> list[Stats]:
+def _read(transaction: "Transaction", config: Config, project: str | None) -> list[Stats]:
     from daemon.watch.learning import samples_of  # noqa: PLC0415 - SQLAlchemy
 
     names = [ProjectName(name) for name in config.projects if project in (None, name)]

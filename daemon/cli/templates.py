@@ -10,7 +10,7 @@ import click
 from daemon.cli import output
 from daemon.cli.asked import RefusedByDaemon, ask, note, note_silence, running_config
 from daemon.cli.output import Column, Facts
-from daemon.cli.session import CLOCK, config_path, full_config_of, json_option
+from daemon.cli.session import CLOCK, config_of, config_path, json_option
 from daemon.cli.text import clean
 from daemon.config import Config
 from daemon.config.values import shown, suggestion
@@ -70,7 +70,7 @@ def _previews(ctx: click.Context, name: str, examples: list[str]) -> "list[Previ
     """The previews, made by the daemon if one runs on this file, because only it may have the channel's URL."""
     from daemon.notify.templates.examples import Preview, previews  # noqa: PLC0415
 
-    config = full_config_of(ctx)
+    config = config_of(ctx)
     config.channel(name)
     heard = ask(config_path(ctx), "preview", channel=name, examples=examples)
     note_silence(heard)

@@ -14,8 +14,7 @@ from daemon.cli import output
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of, who
 from daemon.cli.text import clean, label
-from daemon.config import values
-from daemon.config.light import LightConfig
+from daemon.config import Config, values
 from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
 from daemon.domain.states import State, is_terminal
 from daemon.errors import Exit, UsageFault
@@ -173,7 +172,7 @@ class Given:
 
 
 def _wanted(
-    config: LightConfig, project: str | None, ids: Sequence[str], file: str | None, said: Given
+    config: Config, project: str | None, ids: Sequence[str], file: str | None, said: Given
 ) -> "list[JobEntry]":
     """The jobs named in arguments and lists, completed with `said`. Raises UsageFault with all faults."""
     from daemon.commands import JobEntry, RequestFaults, read_list  # noqa: PLC0415 - SQLAlchemy

@@ -4,24 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from daemon.config.cross_checks import between_sections
-from daemon.config.faults import ConfigFaults, Fault, of_values
+from daemon.config.faults import ConfigFaults, Fault, worded
 from daemon.config.file import read_tree
+from daemon.config.keys import Parsing
 from daemon.config.schema import Config
 
 
 def examine(tree: Mapping[str, Any], source: Path) -> tuple[Config | None, list[Fault]]:
     """The config of a raw tree (None if a value is invalid) and all its faults. Relative paths start from the
     folder of `source`."""
-    config, faults = None, []
-    try:
-        config = Config.model_validate(tree, context={"folder": source.absolute().parent})
-        config._source = source
-    except ValidationError as error:
-        faults = list(of_values(error, tree))
-    return config, [*faults, *between_sections(tree)]
+    parsing = Parsing(source.absolute().parent)
+    config = Config.read(tree, (), parsing)
+    if parsing.wrong:
+        return None, [*worded(parsing.wrong, tree), *between_sections(tree)]
+    return Config({**vars(config), "source": source}), [*between_sections(tree)]
 
 
 def load(path: Path) -> Config:

@@ -1,7 +1,7 @@
 """Checks a config for faults between keys and sections, each with its place and remedy.
 
-Works on the raw tree, because pydantic skips checks across fields once a field is invalid. Invalid values are
-reported by `faults` and skipped here. Never shows the value of a key that holds a secret.
+Works on the raw tree, so that an invalid value does not hide what else is wrong. Invalid values are reported by
+`faults` and skipped here. Never shows the value of a key that holds a secret.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

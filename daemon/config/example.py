@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 
 from daemon.config import schema_keys
+from daemon.config.keys import Key
 
 _WIDTH = 100
 _TABLE = re.compile(r"\{[^{}]*\}")
@@ -58,7 +59,7 @@ def _methods() -> Iterator[str]:
             yield _comment(f"{key.name}: {_explained(key)} Example: {key.toml}", indent="    ")
 
 
-def _explained(key: schema_keys.Key) -> str:
+def _explained(key: Key) -> str:
     if key.required:
         return f"{key.about} Required."
     return key.about if key.default == key.toml else f"{key.about} Default: {key.default}."

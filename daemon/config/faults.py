@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from daemon.config import schema_keys, values
+from daemon.config.keys import RawFault
+from daemon.config.projects import METHODS
 from daemon.errors import ConfigFault
 
 Place = Sequence[str | int]
@@ -58,27 +58,20 @@ def spell(place: Place) -> str:
     return text
 
 
-def of_values(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Fault]:
-    """The faults found by pydantic."""
-    for detail in error.errors(include_input=False, include_url=False):
-        kind, context = detail["type"], detail.get("ctx", {})
-        place = _place(detail["loc"])
-        if kind == "missing":
-            yield _missing(place, tree)
-        elif kind == "extra_forbidden":
-            yield Fault(place=spell(place), text=_unknown(place, tree))
-        elif kind == "value_error":
-            yield Fault(place=spell(place), text=_example(str(context["error"]), place, tree))
-        else:
-            yield Fault(place=spell(place), text=_remedy(kind, context, place, tree))
-
-
-def _place(loc: Place) -> Place:
-    """pydantic's location without its additions: the tag of a union, the marker of a dict key."""
-    place = [step for step in loc if step != "[key]"]
-    if len(place) > 3 and place[0] == "projects" and place[2] == "auth":
-        del place[3]
-    return place
+def worded(wrong: Iterable[RawFault], tree: Mapping[str, Any]) -> Iterator[Fault]:
+    """The faults that were found while reading."""
+    for place, kind, text in wrong:
+        match kind:
+            case "value":
+                yield Fault(place=spell(place), text=_example(text, place, tree))
+            case "missing":
+                yield _missing(place, tree)
+            case "unknown":
+                yield Fault(place=spell(place), text=_unknown(place, tree))
+            case "section":
+                yield Fault(place=spell(place), text=_section(place, tree))
+            case "method":
+                yield Fault(place=spell(place), text=_method(place, tree))
 
 
 def _missing(place: Place, tree: Mapping[str, Any]) -> Fault:
@@ -104,32 +97,6 @@ def _unknown(place: Place, tree: Mapping[str, Any]) -> str:
     return f"there is no such key; the keys here are {', '.join(right)}"
 
 
-def _remedy(kind: str, context: Mapping[str, Any], place: Place, tree: Mapping[str, Any]) -> str:
-    if kind == "literal_error":
-        wrong, right = schema_keys.value_at(place, tree), re.findall(r"'([^']*)'", context["expected"])
-        near = values.suggestion(wrong, right) if isinstance(wrong, str) else f"choose one of {', '.join(right)}"
-        return f"{values.shown(wrong)} is not known; {near}"
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return _method(place, tree)
-    if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return _section(place, tree)
-    wanted = {
-        "string_type": "text in quotes",
-        "bool_type": "true or false, without quotes",
-        "float_type": "a number, without quotes",
-        "int_type": "a whole number, without quotes",
-        "finite_number": "a number",
-        "tuple_type": "a list in brackets",
-        "greater_than": f"a number greater than {context.get('gt', 0):g}",
-        "greater_than_equal": f"a number of at least {context.get('ge', 0):g}",
-        "less_than_equal": f"a number of at most {context.get('le', 0):g}",
-        "too_short": "at least one entry",
-        "too_long": f"at most {context.get('max_length')} entries",
-        "string_too_short": "something: it is empty",
-    }.get(kind)
-    return _example(f"write {wanted or f'another value ({kind})'}", place, tree)
-
-
 def _example(text: str, place: Place, tree: Mapping[str, Any]) -> str:
     """`text`, with the key's example if it names only a type."""
     key = schema_keys.field_at(place, tree)
@@ -140,7 +107,7 @@ def _method(place: Place, tree: Mapping[str, Any]) -> str:
     wrong = schema_keys.value_at([*place, "method"], tree)
     if wrong is None:
         return 'method is missing; write method = "aksk", method = "token" or method = "password"'
-    return f"no method is called {values.shown(wrong)}; {values.suggestion(str(wrong), schema_keys.METHODS)}"
+    return f"no method is called {values.shown(wrong)}; {values.suggestion(str(wrong), METHODS)}"
 
 
 def _section(place: Place, tree: Mapping[str, Any]) -> str:

@@ -1,33 +1,40 @@
 """The config sections of a project: its identity, authentication and discovery. Never reads a file or a secret."""
 
-from typing import Annotated, Literal
-
-from pydantic import AfterValidator, Field
+from typing import Literal, get_args
 
 from daemon.config import values
 from daemon.config.delivery import Callback
 from daemon.config.keys import (
-    AS_TUPLE,
+    ENDPOINT,
+    PATH,
+    PATTERN,
     RATES,
-    RUNNING,
+    WORD,
     YEARS,
-    Duration,
-    Endpoint,
-    KindName,
-    Pattern,
-    SecretKey,
+    Parsing,
+    Place,
+    RawFault,
     Section,
-    StateName,
-    Word,
-    between,
+    duration,
+    filled,
+    flag,
     header,
     key,
-    read_path,
+    number,
+    one_of,
+    secret,
+    section,
+    some,
+    text,
+    whole,
 )
+from daemon.config.secrets import Secret
+from daemon.domain.states import TERMINAL, State
 from daemon.domain.text import MAX_TAGS
 from daemon.regions import RATE_WITHOUT_REGION, REGIONS, Region
 
-_IAM = key(
+_IAM: str | None = key(
+    ENDPOINT,
     "The identity service, which issues tokens and looks up project ids. https://, or http:// to this machine.",
     toml='"https://iam.cn-north-4.myhuaweicloud.com"',
     default=None,
@@ -38,47 +45,69 @@ _IAM = key(
 class AkSkAuth(Section):
     """Requests are signed with an access key (SDK-HMAC-SHA256)."""
 
-    method: Literal["aksk"] = key("The method.", toml='"aksk"')
-    access_key: SecretKey | None = key(
+    method: Literal["aksk"] = key(one_of(("aksk",)), "The method.", toml='"aksk"')
+    access_key: Secret | None = key(
+        secret,
         "The access key (AK).",
         toml='{ env = "HUAWEICLOUD_SDK_AK" }',
         default=None,
         usual="HUAWEICLOUD_SDK_AK from the environment, else `ak` from the SDK's credentials file",
     )
-    secret_key: SecretKey | None = key(
+    secret_key: Secret | None = key(
+        secret,
         "The secret key (SK).",
         toml='{ env = "HUAWEICLOUD_SDK_SK" }',
         default=None,
         usual="HUAWEICLOUD_SDK_SK from the environment, else `sk` from the SDK's credentials file",
     )
-    security_token: SecretKey | None = key(
+    security_token: Secret | None = key(
+        secret,
         "The security token of temporary keys.",
         toml='{ env = "HUAWEICLOUD_SDK_SECURITY_TOKEN" }',
         default=None,
         usual="none; if the keys come from the environment or the SDK's file, the token from the same place",
     )
-    iam_endpoint: Endpoint | None = _IAM
+    iam_endpoint: str | None = _IAM
 
 
 class TokenAuth(Section):
     """Requests carry a token that another program fetches."""
 
-    method: Literal["token"] = key("The method.", toml='"token"')
-    token: SecretKey = key("The IAM token.", toml='{ file = "/run/secrets/token" }')
-    iam_endpoint: Endpoint | None = _IAM
+    method: Literal["token"] = key(one_of(("token",)), "The method.", toml='"token"')
+    token: Secret = key(secret, "The IAM token.", toml='{ file = "/run/secrets/token" }')
+    iam_endpoint: str | None = _IAM
 
 
 class PasswordAuth(Section):
     """wrapd fetches its tokens itself, with the password of an IAM user, and renews them before they expire."""
 
-    method: Literal["password"] = key("The method.", toml='"password"')
-    iam_endpoint: Endpoint | None = _IAM
-    domain: str = key("The account (domain) of the IAM user.", toml='"my-account"', min_length=1)
-    user: str = key("The name of the IAM user.", toml='"wrapd"', min_length=1)
-    password: SecretKey = key("The password of the IAM user.", toml='{ env = "WRAPD_PASSWORD" }')
+    method: Literal["password"] = key(one_of(("password",)), "The method.", toml='"password"')
+    iam_endpoint: str | None = _IAM
+    domain: str = key(text(filled), "The account (domain) of the IAM user.", toml='"my-account"')
+    user: str = key(text(filled), "The name of the IAM user.", toml='"wrapd"')
+    password: Secret = key(secret, "The password of the IAM user.", toml='{ env = "WRAPD_PASSWORD" }')
 
 
 Auth = AkSkAuth | TokenAuth | PasswordAuth
+METHODS: dict[str, type[Auth]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
+"""The models of `auth`, by their method."""
+assert set(METHODS.values()) == set(get_args(Auth)), "every method has a row"
+
+
+def _auth(value: object, place: Place, parsing: Parsing) -> Auth:
+    """The section of the method that its key `method` names."""
+    if not isinstance(value, dict):
+        return AkSkAuth.read(value, place, parsing)  # which records the fault
+    chosen = value.get("method")
+    model = METHODS.get(chosen) if isinstance(chosen, str) else None
+    if model is None:
+        parsing.wrong.append(RawFault(place, "method"))
+        return AkSkAuth({})
+    return model.read(value, place, parsing)
+
+
+RUNNING = tuple(state for state in State if state not in TERMINAL)
+"""The states of jobs that have not ended."""
 
 
 class Discovery(Section):
@@ -88,52 +117,56 @@ class Discovery(Section):
     wrapd was down, as far back as `since`. Known jobs are not changed: an untracked one stays untracked. Requests
     count towards the project's budget, after polls for news."""
 
-    enabled: bool = key("Whether discovery is on.", toml="true", default=True)
-    interval: Annotated[Duration, AfterValidator(between(1, 86400))] = key(
-        "The time between two runs.", toml='"1m"', default="1m"
-    )
-    kinds: Annotated[tuple[KindName, ...], AS_TUPLE, Field(min_length=1)] = key(
+    enabled: bool = key(flag, "Whether discovery is on.", toml="true", default=True)
+    interval: float = key(duration(1, 86400), "The time between two runs.", toml='"1m"', default="1m")
+    kinds: tuple[str, ...] = key(
+        some(text(values.listed_kind), least=1),
         "The kinds of jobs to take; the example has all that the service lists.",
         toml="[" + ", ".join(f'"{kind}"' for kind in values.LISTED_KINDS) + "]",
         default=values.LISTED_KINDS,
     )
-    states: Annotated[tuple[StateName, ...], AS_TUPLE, Field(min_length=1)] = key(
+    states: tuple[State, ...] = key(
+        some(text(values.state), least=1),
         "The states of jobs to take in the first run, and in one run per hour for jobs that were listed late.",
         toml="[" + ", ".join(f'"{state}"' for state in RUNNING) + "]",
         default=tuple(map(str, RUNNING)),
     )
-    since: Annotated[Duration, AfterValidator(between(60, YEARS))] = key(
-        "The maximum age of a job, counted from its creation.", toml='"24h"', default="24h"
+    since: float = key(
+        duration(60, YEARS), "The maximum age of a job, counted from its creation.", toml='"24h"', default="24h"
     )
-    name: Pattern | None = key(
+    name: str | None = key(
+        PATTERN,
         "Only jobs whose entire video name matches: `*` stands for any characters, `?` for one, `[ab]` for a or "
         "b.",
         toml='"promo *"',
         default=None,
         usual="any name or none",
     )
-    tags: Annotated[tuple[Word, ...], AS_TUPLE, Field(max_length=MAX_TAGS)] = key(
-        "Tags for discovered jobs.", toml='["found"]', default=(), usual="none"
+    tags: tuple[str, ...] = key(
+        some(WORD, most=MAX_TAGS), "Tags for discovered jobs.", toml='["found"]', default=(), usual="none"
     )
-    batch: Word | None = key("The batch for discovered jobs.", toml='"nightly"', default=None, usual="none")
+    batch: str | None = key(WORD, "The batch for discovered jobs.", toml='"nightly"', default=None, usual="none")
 
 
 class Project(Section):
     """One MetaStudio project. Choose any name after the dot; commands and alerts use it."""
 
-    region: Annotated[str, AfterValidator(values.region)] | None = key(
+    region: str | None = key(
+        text(values.region),
         f"The region: {', '.join(REGIONS)}. It determines the endpoints and the documented limits.",
         toml='"cn-north-4"',
         default=None,
         usual="none; region or endpoint is required",
     )
-    endpoint: Endpoint | None = key(
+    endpoint: str | None = key(
+        ENDPOINT,
         "The API's address, if it is not the region's. https://, or http:// to this machine.",
         toml='"https://metastudio.cn-north-4.myhuaweicloud.com"',
         default=None,
         usual="the region's",
     )
-    project_id: Annotated[str, AfterValidator(values.project_id)] | None = key(
+    project_id: str | None = key(
+        text(values.project_id),
         "The project's id.",
         toml='"0123456789abcdef0123456789abcdef"',
         default=None,
@@ -141,43 +174,48 @@ class Project(Section):
         "the id given there; else it is looked up by the region",
     )
     requests_per_second: float | None = key(
+        number(above=0, most=1000),
         "The maximum number of requests per second, of all types together. The documented limit applies to the "
         "entire tenant: leave some for other programs.",
         toml="5",
         default=None,
         usual=f"half of the region's limit ({RATES}); {RATE_WITHOUT_REGION:g} without a region",
-        gt=0,
-        le=1000,
     )
-    max_in_flight: int = key("The maximum number of concurrent requests.", toml="16", default=16, ge=1, le=1024)
-    proxy: SecretKey | None = key(
+    max_in_flight: int = key(
+        whole(least=1, most=1024), "The maximum number of concurrent requests.", toml="16", default=16
+    )
+    proxy: Secret | None = key(
+        secret,
         "An HTTP proxy for this project's requests, http://HOST:PORT; a secret: it may contain a password.",
         toml='"http://proxy.example.com:3128"',
         default=None,
         usual="from the environment (HTTPS_PROXY, HTTP_PROXY, except NO_PROXY); none for this machine",
     )
-    ca_file: Annotated[str, AfterValidator(read_path)] | None = key(
+    ca_file: str | None = key(
+        PATH,
         "A PEM file with the certificates to trust instead of the system's. A relative path starts from the "
         "folder of this config file.",
         toml='"/etc/ssl/company-ca.pem"',
         default=None,
         usual="the system's certificates",
     )
-    app_user_id: Annotated[str, AfterValidator(header)] | None = key(
+    app_user_id: str | None = key(
+        text(header),
         "Sent as the header X-App-UserId, for accounts with their own end users.",
         toml='"user-1"',
         default=None,
         usual="none",
     )
-    auth: Annotated[Auth, Field(discriminator="method")] = key(
+    auth: Auth = key(
+        _auth,
         'How wrapd authenticates: `method` is "aksk", "token" or "password", and each has its own keys.',
         toml='{ method = "aksk", access_key = { env = "HUAWEICLOUD_SDK_AK" }, '
         'secret_key = { env = "HUAWEICLOUD_SDK_SK" } }',
         default={"method": "aksk"},
         usual='{ method = "aksk" } with the keys that the official SDK would find',
     )
-    discovery: Discovery | None = None
-    callback: Callback | None = None
+    discovery: Discovery | None = section(Discovery, default=None)
+    callback: Callback | None = section(Callback, default=None)
 
     @property
     def place(self) -> Region | None:

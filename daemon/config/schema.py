@@ -4,31 +4,46 @@ for projects in `projects`, and for delivery in `delivery`.
 docs/config.md and config.example.toml are generated from these. Never reads a file or a secret.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from typing import TYPE_CHECKING, Literal, get_args
 
 from daemon.config import values
 from daemon.config.delivery import Channel, Notify, Retention, Route, Web
-from daemon.config.keys import AS_TUPLE, YEARS, Duration, Name, Section, Words, between, key, read_database
+from daemon.config.keys import (
+    WORDS,
+    YEARS,
+    Section,
+    duration,
+    flag,
+    in_folder,
+    key,
+    named,
+    one_of,
+    section,
+    some,
+)
 from daemon.config.projects import Project
 from daemon.domain import routing as domain_routing
 from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.planning import Rails
 from daemon.errors import UnknownName
 from daemon.logs import Format, Level
+
+if TYPE_CHECKING:  # few commands need it
+    from daemon.domain.planning import Rails
 
 
 class Database(Section):
     """Where wrapd stores jobs, transitions and deliveries."""
 
-    url: Annotated[str, AfterValidator(read_database)] = key(
+    url: str = key(
+        in_folder(values.database_url),
         "The SQLite file. Three slashes: relative to the folder of this config file. Four: absolute.",
         toml='"sqlite:///wrapd.db"',
         default="sqlite:///wrapd.db",
     )
     auto_migrate: bool = key(
+        flag,
         "Whether an older database is upgraded at start. With false, use `wrapd db upgrade`.",
         toml="true",
         default=True,
@@ -43,7 +58,8 @@ class Database(Section):
 class Polling(Section):
     """When jobs are polled."""
 
-    price: Annotated[Duration, AfterValidator(between(0.01, 3600))] = key(
+    price: float = key(
+        duration(0.01, 3600),
         "How much delay a request is worth. A job is polled once the expected delay of noticing its end reaches "
         "this; a lower price means more polls and less delay. The price rises automatically while there are more "
         "jobs than the request budget allows for.",
@@ -51,55 +67,77 @@ class Polling(Section):
         default="1s",
     )
     strategy: Literal["learned", "fixed"] = key(
+        one_of(
+            (
+                "learned",
+                "fixed",
+            )
+        ),
         '"learned" polls when similar jobs usually end, by the production times seen so far; "fixed" polls at '
         "intervals that grow with the time a job has been in its state.",
         toml='"learned"',
         default="learned",
     )
     feed: Literal["auto", "off"] = key(
+        one_of(
+            (
+                "auto",
+                "off",
+            )
+        ),
         '"auto": the list of recently ended jobs reports all ends at once, as long as it proves to be complete; '
         '"off": the list is not used.',
         toml='"auto"',
         default="auto",
     )
     batch: Literal["auto", "off"] = key(
+        one_of(
+            (
+                "auto",
+                "off",
+            )
+        ),
         '"auto": up to 100 jobs are polled in one request, as long as the service answers correctly; "off": each '
         "job is polled individually.",
         toml='"auto"',
         default="auto",
     )
-    min_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
+    min_interval: float = key(
+        duration(0.1, YEARS),
         "The minimum time between two polls of a job, at least 100ms. The default yields to a given max_interval.",
         toml='"1s"',
         default="1s",
     )
-    max_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
+    max_interval: float = key(
+        duration(0.1, YEARS),
         "The maximum time between two polls of a job that waits or is in production. If the list of ended jobs is "
         "used and there are very many jobs, one second per 100 jobs.",
         toml='"60s"',
         default="60s",
     )
-    blocked_interval: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
-        "The maximum time between two polls of a frozen job (state BLOCK).", toml='"10m"', default="10m"
+    blocked_interval: float = key(
+        duration(0.1, YEARS),
+        "The maximum time between two polls of a frozen job (state BLOCK).",
+        toml='"10m"',
+        default="10m",
     )
-    not_found_grace: Duration = key(
+    not_found_grace: float = key(
+        duration(),
         "How long the service may report a job as unknown before the job counts as lost.",
         toml='"10m"',
         default="10m",
     )
-    give_up_after: Annotated[Duration, AfterValidator(between(0.1, YEARS))] = key(
+    give_up_after: float = key(
+        duration(0.1, YEARS),
         "A job that has not ended this long after it was tracked expires: wrapd reports it and stops polling.",
         toml='"14d"',
         default="14d",
     )
 
-    @model_validator(mode="before")
     @classmethod
-    def _defaults_give_way(cls, tree: Any) -> Any:
+    def completed(cls, tree: Mapping[str, object]) -> Mapping[str, object]:
         """Adjust the other intervals' defaults to a given interval, so that one key alone never contradicts
         them."""
-        if not isinstance(tree, dict):
-            return tree
         least = _quiet_seconds(tree.get("min_interval"))
         others = [_quiet_seconds(tree.get(key)) for key in ("max_interval", "blocked_interval")]
         moved = dict(tree)
@@ -111,8 +149,10 @@ class Polling(Section):
         return moved
 
     @property
-    def rails(self) -> Rails:
+    def rails(self) -> "Rails":
         """The intervals for the planner."""
+        from daemon.domain.planning import Rails  # noqa: PLC0415 - as above
+
         return Rails(
             min_interval=self.min_interval,
             max_interval=self.max_interval,
@@ -131,37 +171,42 @@ def _quiet_seconds(value: object) -> float | None:
 class Log(Section):
     """What the daemon logs to standard error."""
 
-    level: Level = key('The minimum level: "debug", "info", "warning" or "error".', toml='"info"', default="info")
+    level: Level = key(
+        one_of(get_args(Level)),
+        'The minimum level: "debug", "info", "warning" or "error".',
+        toml='"info"',
+        default="info",
+    )
     format: Format = key(
-        '"text" for people, "json" for machines: one object per line.', toml='"text"', default="text"
+        one_of(get_args(Format)),
+        '"text" for people, "json" for machines: one object per line.',
+        toml='"text"',
+        default="text",
     )
 
 
 class Config(Section):
     """The entire config."""
 
-    operators: Words | None = key(
+    operators: tuple[str, ...] | None = key(
+        WORDS,
         "The channels that get events about wrapd itself (project_down, auth_failed, channel_held, …). This key "
         "goes above the first section. An empty list: none.",
         toml='["editors"]',
         default=None,
         usual="every channel",
     )
-    database: Database = Field(default_factory=dict, validate_default=True)
-    polling: Polling = Field(default_factory=dict, validate_default=True)
-    notify: Notify = Field(default_factory=dict, validate_default=True)
-    web: Web = Field(default_factory=dict, validate_default=True)
-    retention: Retention = Field(default_factory=dict, validate_default=True)
-    log: Log = Field(default_factory=dict, validate_default=True)
-    projects: dict[Name, Project] = Field(default_factory=dict)
-    channels: dict[Name, Channel] = Field(default_factory=dict)
-    routes: Annotated[tuple[Route, ...], AS_TUPLE] = ()
-    _source: Path = PrivateAttr(default=Path())
-
-    @property
-    def source(self) -> Path:
-        """The file that the config was read from."""
-        return self._source
+    database: Database = section(Database, default={})
+    polling: Polling = section(Polling, default={})
+    notify: Notify = section(Notify, default={})
+    web: Web = section(Web, default={})
+    retention: Retention = section(Retention, default={})
+    log: Log = section(Log, default={})
+    projects: dict[str, Project] = key(named(values.name, Project.read), "", toml="", default={})
+    channels: dict[str, Channel] = key(named(values.name, Channel.read), "", toml="", default={})
+    routes: tuple[Route, ...] = key(some(Route.read), "", toml="", default=())
+    source: Path
+    """The file that the config was read from."""
 
     def routing(self) -> domain_routing.Routing:
         """The routing of events to channels."""

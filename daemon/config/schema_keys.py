@@ -2,30 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
-
-from pydantic.fields import FieldInfo
+from typing import Any
 
 from daemon.config.delivery import Callback, Channel, ChannelQuiet, Notify, Retention, Route, RouteQuiet, Web
-from daemon.config.keys import Section
-from daemon.config.projects import AkSkAuth, Auth, Discovery, PasswordAuth, Project, TokenAuth
+from daemon.config.keys import Key, Section, secret
+from daemon.config.projects import METHODS, Discovery, Project
 from daemon.config.schema import Config, Database, Log, Polling
-from daemon.config.secrets import Secret
-
-METHODS: dict[str, type[Section]] = {"aksk": AkSkAuth, "token": TokenAuth, "password": PasswordAuth}
-"""The models of `auth`, by their method."""
-assert set(METHODS.values()) == set(get_args(Auth)), "every method has a row"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One key of a section: `toml` is an example value, `default` the docs' words for its default."""
-
-    name: str
-    about: str
-    toml: str
-    default: str
-    required: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +55,7 @@ _SECTIONS = {
 _NAMED = {"projects", "channels"}
 _HIDDEN = {"env": "NOT_SHOWN"}
 """Placeholder for a secret."""
-assert set(_SECTIONS) | {"operators"} == set(Config.model_fields), "every section is documented"
+assert set(_SECTIONS) | {"operators"} == set(Config.keys), "every section is documented"
 
 
 def parts() -> tuple[SectionDoc, ...]:
@@ -107,9 +89,7 @@ def methods() -> tuple[SectionDoc, ...]:
 
 def keys_of(model: type[Section]) -> tuple[Key, ...]:
     """The keys of a section, except nested sections."""
-    return tuple(
-        _key(field.alias or name, field) for name, field in model.model_fields.items() if field.description
-    )
+    return tuple(each for each in model.keys.values() if each.about)
 
 
 def model_at(place: Sequence[str | int], tree: object) -> type[Section] | None:
@@ -151,8 +131,11 @@ def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             return value
         model = model_at(place, tree)
-        hidden = () if model is None else _secrets(model)
-        return {key: _HIDDEN if key in hidden else kept(each, (*place, key)) for key, each in value.items()}
+        keys = {} if model is None else model.keys
+        return {
+            name: _HIDDEN if name in keys and keys[name].read is secret else kept(each, (*place, name))
+            for name, each in value.items()
+        }
 
     return {key: kept(value, (key,)) for key, value in tree.items()}
 
@@ -160,32 +143,19 @@ def without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
 def siblings(place: Sequence[str | int], tree: object) -> list[str]:
     """The valid keys in the section of `place`."""
     model = model_at(place[:-1], tree)
-    return _names(model) if model else []
+    return list(model.keys) if model else []
 
 
 def homes(name: str) -> Iterator[str]:
     """The sections that have a key of this name."""
     for part in (*parts(), *methods()):
-        if name in _names(part.model):
+        if name in part.model.keys:
             yield f"{part.place} with {part.heading}" if part.model in METHODS.values() else part.place
 
 
 def names() -> set[str]:
     """The keys of all sections."""
-    return {name for part in (*parts(), *methods()) for name in _names(part.model)}
-
-
-def _names(model: type[Section]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _secrets(model: type[Section]) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items() if _is_secret(field.annotation)}
-
-
-def _is_secret(annotation: object) -> bool:
-    """Whether a key's type is Secret, optional or not."""
-    return any(getattr(each, "__origin__", each) is Secret for each in (annotation, *get_args(annotation)))
+    return {name for part in (*parts(), *methods()) for name in part.model.keys}
 
 
 def value_at(place: Sequence[str | int], tree: object) -> object:
@@ -198,10 +168,3 @@ def value_at(place: Sequence[str | int], tree: object) -> object:
         else:
             return None
     return tree
-
-
-def _key(name: str, field: FieldInfo) -> Key:
-    extra: Any = field.json_schema_extra
-    required = field.is_required()
-    default = extra["usual"] or ("" if required else extra["toml"])
-    return Key(name=name, about=str(field.description), toml=extra["toml"], default=default, required=required)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from daemon.errors import ConfigFault
-from daemon.logs import MASKS
+from daemon.masks import MASKS
 
 MAX_BYTES = 64 * 1024
 """Maximum size of a secret file in bytes."""

@@ -1,6 +1,6 @@
 """Parsers for config values. Each returns the value or raises ValueError with the fault and its remedy.
 
-Knows nothing of files, sections or pydantic. Messages may show the value: do not use these for secrets.
+Knows nothing of files, sections. Messages may show the value: do not use these for secrets.
 """
 
 import difflib

@@ -5,36 +5,40 @@ Owns opening (checks, lock, migration), and which thread runs a work. Connection
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from sqlalchemy import Connection
 
 from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
-from daemon.store.actions import Actions
 from daemon.store.anchor import Anchor
-from daemon.store.batch_list import BatchList
-from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
-from daemon.store.history import History
-from daemon.store.jobs import Jobs
-from daemon.store.labels import Labels
-from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
-from daemon.store.memory import Addresses, Signatures, Statuses
-from daemon.store.moves import Moves
-from daemon.store.mutes import Mutes
-from daemon.store.orphans import Orphans
-from daemon.store.outbox import Outbox
-from daemon.store.pictures import Pictures
-from daemon.store.queue import DeliveryQueue
-from daemon.store.resend import Again
-from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
 from daemon.store.writer import Writer
+
+if TYPE_CHECKING:
+    from daemon.store.actions import Actions
+    from daemon.store.batch_list import BatchList
+    from daemon.store.discoveries import Discoveries
+    from daemon.store.history import History
+    from daemon.store.jobs import Jobs
+    from daemon.store.labels import Labels
+    from daemon.store.links import Links
+    from daemon.store.memory import Addresses, Signatures, Statuses
+    from daemon.store.moves import Moves
+    from daemon.store.mutes import Mutes
+    from daemon.store.orphans import Orphans
+    from daemon.store.outbox import Outbox
+    from daemon.store.pictures import Pictures
+    from daemon.store.queue import DeliveryQueue
+    from daemon.store.resend import Again
+    from daemon.store.retention import Retention
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -42,19 +46,24 @@ P = TypeVar("P")
 log = logger(__name__)
 
 
-class _Lazy(Generic[P]):
-    """A part of a transaction, made on first use: a work uses two or three of them."""
+class _Part(Generic[P]):
+    """A part of a transaction, imported and made on first use: a work uses two or three of them."""
 
-    def __init__(self, make: Callable[[Connection], P]) -> None:
-        self._make = make
+    def __init__(self, module: str, made_by: str) -> None:
+        self._module, self._made_by = module, made_by
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, transaction: "Transaction", owner: type) -> P:
-        made = self._make(transaction._connection)
+        made = self.make(transaction._connection)
         vars(transaction)[self._name] = made
         return made
+
+    @cached_property
+    def make(self) -> Callable[[Connection], P]:
+        """What makes it."""
+        return cast("Callable[[Connection], P]", getattr(import_module(self._module), self._made_by))
 
 
 class Transaction:
@@ -63,24 +72,31 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    jobs = _Lazy(Jobs)
-    labels = _Lazy(Labels)
-    batches = _Lazy(BatchList)
-    outbox = _Lazy(Outbox)
-    again = _Lazy(Again)
-    queue = _Lazy(DeliveryQueue)
-    history = _Lazy(History)
-    statuses = _Lazy(Statuses)
-    discoveries = _Lazy(Discoveries)
-    pictures = _Lazy(Pictures)
-    links = _Lazy(Links)
-    retention = _Lazy(Retention)
-    signatures = _Lazy(Signatures)
-    addresses = _Lazy(Addresses)
-    orphans = _Lazy(Orphans)
-    moves = _Lazy(Moves)
-    actions = _Lazy(Actions)
-    mutes = _Lazy(Mutes)
+    jobs: "_Part[Jobs]" = _Part("daemon.store.jobs", "Jobs")
+    labels: "_Part[Labels]" = _Part("daemon.store.labels", "Labels")
+    batches: "_Part[BatchList]" = _Part("daemon.store.batch_list", "BatchList")
+    outbox: "_Part[Outbox]" = _Part("daemon.store.outbox", "Outbox")
+    again: "_Part[Again]" = _Part("daemon.store.resend", "Again")
+    queue: "_Part[DeliveryQueue]" = _Part("daemon.store.queue", "DeliveryQueue")
+    history: "_Part[History]" = _Part("daemon.store.history", "History")
+    statuses: "_Part[Statuses]" = _Part("daemon.store.memory", "Statuses")
+    discoveries: "_Part[Discoveries]" = _Part("daemon.store.discoveries", "Discoveries")
+    pictures: "_Part[Pictures]" = _Part("daemon.store.pictures", "Pictures")
+    links: "_Part[Links]" = _Part("daemon.store.links", "Links")
+    retention: "_Part[Retention]" = _Part("daemon.store.retention", "Retention")
+    signatures: "_Part[Signatures]" = _Part("daemon.store.memory", "Signatures")
+    addresses: "_Part[Addresses]" = _Part("daemon.store.memory", "Addresses")
+    orphans: "_Part[Orphans]" = _Part("daemon.store.orphans", "Orphans")
+    moves: "_Part[Moves]" = _Part("daemon.store.moves", "Moves")
+    actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
+    mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
+
+
+def _load_all() -> None:
+    """Import all parts. A daemon must not import one later, when the files may be those of another version."""
+    for part in vars(Transaction).values():
+        if isinstance(part, _Part):
+            part.make  # noqa: B018 - imports it
 
 
 class Store:
@@ -117,6 +133,7 @@ class Store:
                 log.info(LogEvent.DATABASE_MIGRATED, path=str(schema.path), revision=schema.needed)
             if daemon:
                 migrate.prove_writable(url)
+                _load_all()
             return cls(schema.path, named=Path(url.removeprefix("sqlite:///")).absolute(), clock=clock, lock=lock)
         except BaseException:
             if lock is not None:

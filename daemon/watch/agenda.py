@@ -98,6 +98,13 @@ class _Queue:
             self._drop_first()
         return watched
 
+    def let_go(self) -> None:
+        """Drop all entries."""
+        self._later.clear()
+        self._slots.clear()
+        self._now.clear()
+        self.size = 0
+
     def _drop_first(self) -> None:
         heapq.heappop(self._now)
         self.size -= 1
@@ -203,6 +210,15 @@ class Agenda:
         """Stop watching this job, but not another that has taken its id."""
         if self.holds(watched):
             self.drop(watched.job_id)
+
+    def clear(self) -> Iterator[None]:
+        """Stop watching all jobs. In steps, since each frees its memory."""
+        for queue in self._queues:
+            queue.let_go()
+        self.unlisted, self._expiring = 0, None
+        while self._jobs:
+            self._jobs.popitem()
+            yield
 
     def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
         """Set whether lists do not hold the job, which decides its queue. The caller must `put` it again."""

@@ -137,6 +137,18 @@ def test_what_is_done_to_all_jobs_is_done_in_steps(work: Callable[[Agenda, float
     assert len(agenda.pop(JobQueue.TOGETHER, 3 * _STEP)) == 2 * _STEP
 
 
+def test_all_jobs_are_dropped_in_steps() -> None:
+    agenda = many(_STEP + 1)
+    agenda.set_unlisted(agenda.get(job_id(0)))
+    assert agenda.expired(60.0)
+    steps, left = agenda.clear(), []
+    while step_of(steps):
+        left.append(len(agenda))
+    assert left == [1]
+    assert (len(agenda), agenda.listed, agenda.first_due(), agenda.expired(99.0)) == (0, 0, None, [])
+    assert [agenda.queued(queue) for queue in JobQueue] == [0, 0]
+
+
 def test_of_very_many_jobs_due_together_some_are_put_in_order_at_once() -> None:
     agenda = Agenda()
     agenda.add_all([watched(job, 7.0) for job in range(2 * _ORDERED + 1)], 7.0)

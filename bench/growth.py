@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from _looks import Looker, service
 from _report import save
 from lists import TICK, daemon
 from long_lists import COUNTS, cpu_of_children
@@ -66,6 +67,8 @@ COMMANDS = {
     "show": ["show", "job-7"],
 }
 REQUESTS = 200
+HISTORY = 200
+"""Jobs besides the tracked ones that have ended: production times are learned from them."""
 Figures = dict[str, tuple[float, float, float]]
 ROUTES = Routing(routes=(), operators=())
 
@@ -80,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as temporary:
         folder = options.folder or Path(temporary)
         figures: Figures = {}
-        for measure in (commands, answers, writes):
+        for measure in (commands, answers, looks, writes):
             for name, small, large in measure(folder, options.rows, options.rounds):
                 figures[name] = (small, large, large / small)
                 print(f"{name:<34} {small:>10.1f} {large:>10.1f} {large / small:>6.2f}", flush=True)
@@ -165,8 +168,19 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def looks(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
+    """A look at a job, from the choice of the query to the stored bookkeeping."""
+    homes = [made(folder, number, "tracked") for number in (SMALL, rows)]
+    with ExitStack() as stack:
+        url = stack.enter_context(service())
+        lookers = [stack.enter_context(closing(Looker(url, home / "wrapd.db"))) for home in homes]
+        for name, by in (("a look by ids, whole, us", "ids"), ("a single poll, whole, us", "single")):
+            small, large = interleaved(rounds, [partial(each.looks, by) for each in lookers])
+            yield name, small, large
+
+
 def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
-    """What a poll and a look by ids cost the store."""
+    """What of it, and of a move, is the store's."""
     homes = [made(folder, number, "tracked") for number in (SMALL, rows)]
     clock = SystemClock()
     with ExitStack() as stack:
@@ -188,7 +202,7 @@ def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, f
 
 def timed(store: Store, work: Callable[..., None], number: int, most: int, each: int) -> float:
     """Microseconds for each of some jobs, spread over all of them."""
-    jobs = random.Random(each).sample(range(1, most + 1), number)
+    jobs = random.Random(each).sample(range(HISTORY + 1, HISTORY + most + 1), number)
     begun = time.process_time()
     store.write_now(lambda tx: work(tx, jobs))
     return (time.process_time() - begun) / number * 1e6
@@ -231,7 +245,8 @@ def made(folder: Path, rows: int, sort: str) -> Path:
     (home / "wrapd.toml").chmod(0o600)
     upgrade(f"sqlite:///{home / 'wrapd.db'}")
     now = int(time.time() * 1e6)
-    begin = now - 9 * 86_400_000_000
+    begin = now - (9 * 86_400 if sort == "ended" else 3600) * 1_000_000
+    rows += HISTORY if sort == "tracked" else 0
     with closing(sqlite3.connect(home / "wrapd.db")) as database, database:
         database.execute("PRAGMA synchronous = OFF")
         for start in range(1, rows + 1, 10_000):
@@ -252,7 +267,10 @@ def made(folder: Path, rows: int, sort: str) -> Path:
     return home
 
 
-JOB = "id project kind job_id label batch tracking state state_since tracked_at created_at reported_at preview_url"
+JOB = (
+    "id project kind job_id label batch tracking state state_since tracked_at created_at reported_at started_at"
+    " expected_length preview_url"
+)
 DELIVERY = "key channel event job project facts status due_at created_at sent_at attempts last_error"
 
 
@@ -263,9 +281,16 @@ def insert(database: sqlite3.Connection, table: str, names: str, rows: list[tupl
 
 def job(n: int, sort: str, at: int) -> tuple[object, ...]:
     batch = "giant" if n % 5 == 0 else f"batch-{n // 50}"
-    states = ("active", "PROCESSING") if sort == "tracked" else ("finished", "SUCCEED" if n % 20 else "FAILED")
-    url = f"https://example.com/{n}?{'s' * 300}"
-    return (n, "main", "avatar", f"job-{n}", f"Clip {n}", batch, *states, at, at, at, at, url)
+    states = (
+        ("active", "PROCESSING")
+        if sort == "tracked" and n > HISTORY
+        else ("finished", "SUCCEED" if n % 20 else "FAILED")
+    )
+    url = f"https://example.com/{n}?{'s' * 300}" if states[0] == "finished" else None
+    length = 60 * random.Random(n).lognormvariate(0, 0.5)
+    took = int(4e8 * length * random.Random(-n).lognormvariate(0, 0.2))  # hours, so that none is stuck
+    began = at - took if states[0] == "finished" else at
+    return (n, "main", "avatar", f"job-{n}", f"Clip {n}", batch, *states, at, began, began, at, began, length, url)
 
 
 def delivery(job: tuple[object, ...], rows: int) -> tuple[object, ...]:

@@ -45,10 +45,9 @@ class _Queue:
     found. An entry counts only while it matches its job.
     """
 
-    def __init__(self, jobs: dict[JobId, Watched], *, singly: bool) -> None:
+    def __init__(self, *, singly: bool) -> None:
         self.size = 0
         """Entries, outdated ones included."""
-        self._jobs = jobs
         self._singly = singly
         self._later: dict[int, list[Watched]] = {}
         self._slots: list[int] = []
@@ -138,7 +137,7 @@ class _Queue:
             watched.due == due
             and watched.singly == self._singly
             and not watched.in_flight
-            and self._jobs.get(watched.job_id) is watched
+            and not watched.gone
         )
 
 
@@ -147,7 +146,7 @@ class Agenda:
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, Watched] = {}
-        self._queues = tuple(_Queue(self._jobs, singly=bool(queue)) for queue in JobQueue)
+        self._queues = tuple(_Queue(singly=bool(queue)) for queue in JobQueue)
         self._next_expiry = inf
         self._expiring: Iterator[Watched] | None = None
         """The search for expired jobs that is under way."""
@@ -173,12 +172,13 @@ class Agenda:
         return self._jobs.get(job_id)
 
     def holds(self, watched: Watched) -> bool:
-        """Whether this very object is still watched under its id."""
-        return self._jobs.get(watched.job_id) is watched
+        """Whether this very object, which was added, is still watched. Hot: it looks at nothing but the object."""
+        return not watched.gone
 
     def add(self, watched: Watched) -> Watched | None:
         """Watch a job from its `due` time on. Replaces a job with the same id, and returns that."""
         before = self.drop(watched.job_id)
+        watched.set_gone(gone=False)
         self._jobs[watched.job_id] = watched
         self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
@@ -204,6 +204,7 @@ class Agenda:
         watched = self._jobs.pop(job_id, None)
         if watched is not None:
             self.unlisted -= watched.unlisted
+            watched.set_gone(gone=True)
         return watched
 
     def discard(self, watched: Watched) -> None:
@@ -217,7 +218,7 @@ class Agenda:
             queue.let_go()
         self.unlisted, self._expiring = 0, None
         while self._jobs:
-            self._jobs.popitem()
+            self._jobs.popitem()[1].set_gone(gone=True)
             yield
 
     def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:

@@ -39,8 +39,8 @@ from daemon.domain.transitions import Moved, judge
 from daemon.store import Bookkeeping, Store, TrackRequest, TrackResult, Transaction, upgrade
 
 ABOUT = """The same commands, requests, looks and writes on two databases that differ only in how many jobs have
-ended (for looks and writes: in how many are tracked). A whole look is one of random jobs: the query chosen and sent,
-the answer read, the next query planned, the bookkeeping stored. Each ratio is that of their CPU time."""
+ended (for looks and writes: in how many are tracked). A whole look is at random jobs: query chosen and sent,
+answer read, next query planned, bookkeeping stored. Each ratio is that of their CPU time."""
 SMALL = 1_000
 MOST = 1.3
 PART = "a look by ids, its bookkeeping alone, us"
@@ -232,7 +232,9 @@ def looked(tx: Transaction, jobs: list[int]) -> None:
 
 
 def known(tx: Transaction, jobs: list[int]) -> None:
-    requests = [TrackRequest(project=ProjectName("main"), kind="avatar", job_id=JobId(f"job-{job}")) for job in jobs]
+    requests = [
+        TrackRequest(project=ProjectName("main"), kind="avatar", job_id=JobId(f"job-{job}")) for job in jobs
+    ]
     assert set(tx.jobs.track_many(requests, at=SystemClock().now())) == {TrackResult.ALREADY}
 
 

@@ -108,13 +108,16 @@ async def _look_when_told(url: str, database: str) -> None:
     _plan(
         poller, jobs, time.monotonic() + LATER, len(jobs) / 100, rng
     )  # as lists of a hundred a second leave them
-    looked = await _looks(daemon.scope.watcher, poller, "ids", jobs, rng)  # opens the connection
+    looked = None
+    while looked is None:  # opens the connection, and takes what had changed in a database that was kept
+        looked = await _looks(daemon.scope.watcher, poller, "ids", jobs, rng)
     while True:
         print(json.dumps(looked), flush=True)
         by = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if not by:
             return
         looked = await _looks(daemon.scope.watcher, poller, by, jobs, rng)
+        assert looked is not None
 
 
 def _plan(
@@ -129,7 +132,8 @@ def _plan(
         poller.agenda.put(watched, watched.due)
 
 
-async def _looks(watcher: Any, poller: Any, by: str, jobs: list[Any], rng: random.Random) -> float:
+async def _looks(watcher: Any, poller: Any, by: str, jobs: list[Any], rng: random.Random) -> float | None:
+    """Microseconds of CPU for a look; None if answers showed changes."""
     from daemon.metastudio.budget import Priority
 
     number = LOOKS[by]
@@ -148,9 +152,10 @@ async def _looks(watcher: Any, poller: Any, by: str, jobs: list[Any], rng: rando
             await asker._ask_by_ids(question.jobs, permit)
         asked += len(question.jobs)
     touched = poller.answers.take_touched()
-    assert len(touched) > 0.9 * number, "they were answered"
     await watcher._flush(touched)
-    return (time.process_time() - begun) / number * 1e6
+    took = time.process_time() - begun
+    await poller.idle()
+    return took / number * 1e6 if len(touched) > 0.9 * number else None
 
 
 def _daemon(url: str, database: str) -> Any:

@@ -133,12 +133,7 @@ class _Queue:
 
     def _counts(self, entry: tuple[float, int, Watched]) -> bool:
         due, _, watched = entry
-        return (
-            watched.due == due
-            and watched.singly == self._singly
-            and not watched.in_flight
-            and not watched.gone
-        )
+        return watched.due == due and watched.singly == self._singly and not watched.in_flight and not watched.gone
 
 
 class Agenda:

@@ -115,6 +115,21 @@ def test_a_round_is_over_when_each_job_that_lists_hold_was_queried_since() -> No
     assert not Round(agenda, 2.0).over()
 
 
+def test_a_job_is_held_from_when_it_is_added_until_it_is_dropped_or_replaced() -> None:
+    agenda, first, second = Agenda(), watched(1, 5.0), watched(1, 5.0)
+    agenda.add(first)
+    assert agenda.holds(first)
+    assert agenda.add(second) is first
+    assert (agenda.holds(first), agenda.holds(second)) == (False, True)
+    assert agenda.pop(JobQueue.TOGETHER, 9) == [second], "the entry of the one that was replaced does not count"
+    agenda.drop(job_id(1))
+    assert not agenda.holds(second)
+    agenda.add(second)
+    assert agenda.holds(second)
+    assert list(agenda.clear()) == [None]
+    assert not agenda.holds(second)
+
+
 def many(number: int) -> Agenda:
     agenda = Agenda()
     for job in range(number):

@@ -21,12 +21,14 @@ _COLUMNS = {
 _NAMES = {"feed": "the feed", "ids": "lists by ids", "singles": "single queries (at least)"}
 _HIGHEST = 40.0
 """Seconds at which the plot ends."""
+_ABOUT = """A delay lasts from the change at the service until a webhook has the message. An end that was not
+reported within that time counts with its delay until then, so the delays of single queries are far too low."""
 
 Figures = Mapping[str, Mapping[str, float]]
 
 
-def write_page(figures: Figures) -> None:
-    """Put the figures into the page, and draw the mean delays."""
+def write_page(figures: Figures, *, seconds: float) -> None:
+    """Put the figures, measured over so many seconds, into the page, and draw the mean delays."""
     rows = []
     for run, found in figures.items():
         mode, _, jobs = run.partition("/")
@@ -37,7 +39,8 @@ def write_page(figures: Figures) -> None:
     plot = ROOT / "docs" / "polling-lists.svg"
     _draw(plot, figures)
     picture = "![Delay over the number of tracked jobs](polling-lists.svg)\n"
-    replace_block(ROOT / "docs" / "polling.md", "sockets", f"{text}\n{picture}")
+    about = f"Each figure is over {seconds:.0f} s. {_ABOUT}"
+    replace_block(ROOT / "docs" / "polling.md", "sockets", f"{about}\n\n{text}\n{picture}")
 
 
 def _cell(value: float | None) -> str:

@@ -18,7 +18,7 @@ A benchmark writes one JSON object, even if it misses a target and then exits wi
          "beside": "1 job: 91 MiB",                 the thing compared with, measured in the same run
          "ratio": 1.56,                             wrapd / beside from interleaved rounds, or null
          "target": "at most 60 MiB more",
-         "met": true}                               optional: whether the target was met
+         "met": true}                               whether the target was met; only where there is one
       ],
       "about": "…",                                 optional paragraph: what is compared, and why that is fair
       "plots": [{"file": "x.svg", "alt": "…"}],     optional: files of docs/ that this run wrote
@@ -26,7 +26,7 @@ A benchmark writes one JSON object, even if it misses a target and then exits wi
       "figures": {…}                                optional: raw values; not shown
     }
 
-`save` writes it. The date and the machine are added here. The rest of the page is written by hand.
+`save` writes it. The date, the machine and the duration are added here. The rest of the page is written by hand.
 """
 
 import argparse
@@ -36,6 +36,7 @@ import platform
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,7 @@ SOME = ROOT / "build" / "bench-some"
 """For a run of some benchmarks, so that the page always shows one complete run."""
 PAGE = ROOT / "docs" / "performance.md"
 MACHINE = "machine.json"
+SECONDS = "seconds.json"
 COLUMNS = ("wrapd", "beside", "ratio", "target")
 
 Result = Mapping[str, Any]
@@ -76,25 +78,38 @@ def main() -> int:
     if not options.page_only:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MACHINE).write_text(json.dumps(machine()), encoding="utf-8")  # first: the load before the run
-        failed = [name for name in names if not run(name, folder)]
+        seconds: dict[str, float] = {}
+        failed = [name for name in names if not run(name, folder, seconds)]
+        (folder / SECONDS).write_text(json.dumps(seconds), encoding="utf-8")
     if not options.names:
         try:
             results = [read(RESULTS / f"{name}.json") for name in names]
             ran_on = json.loads((RESULTS / MACHINE).read_text(encoding="utf-8"))
+            took = json.loads((RESULTS / SECONDS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             sys.exit(f"{PAGE.name} is not written: {error}")
-        replace_block(PAGE, "benchmarks", page(ran_on, results))
+        replace_block(PAGE, "benchmarks", page({**ran_on, "took": _durations(took)}, results))
     if failed:
         print(f"failed, or missed a target: {', '.join(failed)}")
     return bool(failed)
 
 
-def run(name: str, folder: Path) -> bool:
-    """Run one benchmark, with its result in `folder`. Returns whether it succeeded and met its targets."""
+def run(name: str, folder: Path, seconds: dict[str, float]) -> bool:
+    """Run one benchmark, with its result in `folder` and its duration in `seconds`. Returns whether it succeeded
+    and met its targets."""
     print(f"== {name}", flush=True)
-    target = folder / f"{name}.json"
+    target, begun = folder / f"{name}.json", time.monotonic()
     target.unlink(missing_ok=True)  # so that the result of an earlier run is not used
-    return subprocess.run([sys.executable, BENCH / f"{name}.py", "--json", target], check=False).returncode == 0
+    status = subprocess.run([sys.executable, BENCH / f"{name}.py", "--json", target], check=False).returncode
+    seconds[name] = time.monotonic() - begun
+    print(f"== {name} took {seconds[name]:.0f} s", flush=True)
+    return status == 0
+
+
+def _durations(seconds: Mapping[str, float]) -> str:
+    """How long the run took, and each benchmark."""
+    each = ", ".join(f"{name} {took:.0f} s" for name, took in seconds.items())
+    return f"{sum(seconds.values()) / 60:.0f} minutes: {each}"
 
 
 def read(path: Path) -> Result:
@@ -142,9 +157,9 @@ def page(machine: Mapping[str, str], results: Sequence[Result]) -> str:
 
 
 def _section(result: Result) -> str:
-    rows = [[_cell(row["what"]), *(_column(row, name) for name in COLUMNS)] for row in result["rows"]]
+    rows = [[_cell(row["what"]), *(_column(row, name) for name in COLUMNS), _holds(row)] for row in result["rows"]]
     parts = [f"## {result['title']}", f"```sh\n{result['command']}\n```", result.get("about", "").strip()]
-    parts += [table(["", "wrapd", "compared with", "ratio", "target"], rows).rstrip()]
+    parts += [table(["", "wrapd", "compared with", "ratio", "wanted", "holds"], rows).rstrip()]
     parts += [f"![{plot['alt']}]({plot['file']})" for plot in result.get("plots", ())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -153,8 +168,13 @@ def _column(row: Result, name: str) -> str:
     value = row[name]
     if name == "ratio":
         return "" if value is None else f"{value:.2f}"
-    missed = name == "target" and row.get("met") is False
-    return f"**missed:** {_cell(value)}" if missed else _cell(value)
+    return _cell(value)
+
+
+def _holds(row: Result) -> str:
+    if not row["target"] or "met" not in row:
+        return ""
+    return "yes" if row["met"] else "**no**"
 
 
 def _cell(text: str) -> str:

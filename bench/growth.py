@@ -4,10 +4,11 @@
 
 Both databases have the same open part: 20 dead alerts, no tracked job. Only the ended part differs: jobs, in
 batches of 50 and one with a fifth of them all, and their alerts. Each command runs in its own process, with
-`--limit 50` where it has that option; a real daemon answers /metrics and the API. For the writes of a poll, all
-jobs are tracked instead. All is CPU time, of commands in milliseconds, else in microseconds; rounds are
-interleaved, and the minimum of each counts. (`long_lists.py` measures every filter and order of the two longest
-lists, `poll.py` the rest of a query.)
+`--limit 50` where it has that option; a real daemon answers /metrics and the API. For looks and writes, all jobs
+are tracked instead. A whole look is one of random jobs, from the choice of the query to the stored bookkeeping,
+whose answer shows no change (`_looks.py`). All is CPU time, of commands in milliseconds, else in microseconds;
+rounds are interleaved, and the minimum of each counts. (`long_lists.py` measures every filter and order of the two
+longest lists, `poll.py` compares looks with other programs.)
 """
 
 import argparse
@@ -26,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from _looks import Looker, service
 from _report import save
 from lists import TICK, daemon
 from long_lists import COUNTS, cpu_of_children
@@ -34,12 +36,16 @@ from daemon.clock import SystemClock
 from daemon.domain.jobs import JobId, Observation, ProjectName
 from daemon.domain.routing import Routing
 from daemon.domain.transitions import Moved, judge
-from daemon.store import Bookkeeping, Store, Transaction, upgrade
+from daemon.store import Bookkeeping, Store, TrackRequest, TrackResult, Transaction, upgrade
 
-ABOUT = """The same commands, requests and writes on two databases that differ only in how many jobs have ended
-(for the writes: in how many are tracked). Each ratio is that of their CPU time."""
+ABOUT = """The same commands, requests, looks and writes on two databases that differ only in how many jobs have
+ended (for looks and writes: in how many are tracked). A whole look is at random jobs: query chosen and sent,
+answer read, next query planned, bookkeeping stored. Each ratio is that of their CPU time."""
 SMALL = 1_000
 MOST = 1.3
+BOOKKEEPING, KNOWN = "a look by ids: its bookkeeping alone, us", "track: a known id in the store alone, us"
+PARTS = (BOOKKEEPING, KNOWN)
+"""What is part of another figure, and has no target of its own."""
 TOKEN = "0123456789abcdef0123456789abcdef"
 CONFIG = f"""
 [projects.main]
@@ -66,6 +72,8 @@ COMMANDS = {
     "show": ["show", "job-7"],
 }
 REQUESTS = 200
+HISTORY = 200
+"""Jobs besides the tracked ones that have ended: production times are learned from them."""
 Figures = dict[str, tuple[float, float, float]]
 ROUTES = Routing(routes=(), operators=())
 
@@ -80,13 +88,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as temporary:
         folder = options.folder or Path(temporary)
         figures: Figures = {}
-        for measure in (commands, answers, writes):
+        for measure in (commands, tracks, answers, looks, writes):
             for name, small, large in measure(folder, options.rows, options.rounds):
                 figures[name] = (small, large, large / small)
-                print(f"{name:<34} {small:>10.1f} {large:>10.1f} {large / small:>6.2f}", flush=True)
+                print(f"{name:<46} {small:>10.1f} {large:>10.1f} {large / small:>6.2f}", flush=True)
     if options.json:
         save(options.json, title="Growth", order=60, about=ABOUT, rows=rows(figures, options.rows))
-    missed = [name for name, (*_, ratio) in figures.items() if ratio > MOST]
+    missed = [name for name, (*_, ratio) in figures.items() if ratio > MOST and name not in PARTS]
     print("\n".join(f"{name}: over {MOST}" for name in missed))
     sys.exit(bool(missed))
 
@@ -99,8 +107,8 @@ def rows(figures: Figures, large: int) -> list[dict[str, Any]]:
             "wrapd": f"{large:,} jobs: {most:.1f}",
             "beside": f"{SMALL:,} jobs: {least:.1f}",
             "ratio": ratio,
-            "target": f"at most {MOST}",
-            "met": ratio <= MOST,
+            "target": "" if name in PARTS else f"at most {MOST}",
+            "met": name in PARTS or ratio <= MOST,
         }
         for name, (least, most, ratio) in figures.items()
     ]
@@ -116,6 +124,18 @@ def commands(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float,
     for name, words in COMMANDS.items():
         small, large = interleaved(rounds, [partial(ran, home, words) for home in homes])
         yield f"wrapd {name}, ms", small, large
+
+
+def tracks(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
+    """Tracking a hundred jobs that are tracked already."""
+
+    def run(home: Path, most: int, each: int) -> float:
+        numbers = random.Random(each).sample(range(HISTORY + 1, HISTORY + most + 1), 100)
+        return ran(home, ["track", *(f"job-{n}" for n in numbers)], each)
+
+    runs = [partial(run, made(folder, number, "tracked"), number) for number in (SMALL, rows)]
+    small, large = interleaved(rounds, runs)
+    yield "wrapd track, 100 known ids, ms", small, large
 
 
 def ran(home: Path, words: list[str], _: int) -> float:
@@ -165,8 +185,19 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
+def looks(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
+    """A look at a job, from the choice of the query to the stored bookkeeping."""
+    homes = [made(folder, number, "tracked") for number in (SMALL, rows)]
+    with ExitStack() as stack:
+        url = stack.enter_context(service())
+        lookers = [stack.enter_context(closing(Looker(url, home / "wrapd.db"))) for home in homes]
+        for name, by in (("a look by ids, whole, us", "ids"), ("a single poll, whole, us", "single")):
+            small, large = interleaved(rounds, [partial(each.looks, by) for each in lookers])
+            yield name, small, large
+
+
 def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, float]]:
-    """What a poll and a look by ids cost the store."""
+    """What of it, and of a move, is the store's."""
     homes = [made(folder, number, "tracked") for number in (SMALL, rows)]
     clock = SystemClock()
     with ExitStack() as stack:
@@ -175,9 +206,9 @@ def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, f
             for home in homes
         ]
         for name, number, work in (
-            ("poll: a move, us", 50, moved),
-            ("poll by ids: bookkeeping, us", 100, looked),
-            ("track: known ids, us", 100, known),
+            ("a poll that sees a move, the store's part, us", 50, moved),
+            (BOOKKEEPING, 100, looked),
+            (KNOWN, 100, known),
             ("start: a job is read, us", 1000, loaded),
         ):
             pairs = zip(stores, (SMALL, rows), strict=True)
@@ -188,7 +219,7 @@ def writes(folder: Path, rows: int, rounds: int) -> Iterator[tuple[str, float, f
 
 def timed(store: Store, work: Callable[..., None], number: int, most: int, each: int) -> float:
     """Microseconds for each of some jobs, spread over all of them."""
-    jobs = random.Random(each).sample(range(1, most + 1), number)
+    jobs = random.Random(each).sample(range(HISTORY + 1, HISTORY + most + 1), number)
     begun = time.process_time()
     store.write_now(lambda tx: work(tx, jobs))
     return (time.process_time() - begun) / number * 1e6
@@ -214,7 +245,10 @@ def looked(tx: Transaction, jobs: list[int]) -> None:
 
 
 def known(tx: Transaction, jobs: list[int]) -> None:
-    assert len(tx.jobs.known(ProjectName("main"), [JobId(f"job-{job}") for job in jobs])) == len(jobs)
+    requests = [
+        TrackRequest(project=ProjectName("main"), kind="avatar", job_id=JobId(f"job-{job}")) for job in jobs
+    ]
+    assert set(tx.jobs.track_many(requests, at=SystemClock().now())) == {TrackResult.ALREADY}
 
 
 def loaded(tx: Transaction, jobs: list[int]) -> None:
@@ -231,7 +265,8 @@ def made(folder: Path, rows: int, sort: str) -> Path:
     (home / "wrapd.toml").chmod(0o600)
     upgrade(f"sqlite:///{home / 'wrapd.db'}")
     now = int(time.time() * 1e6)
-    begin = now - 9 * 86_400_000_000
+    begin = now - (9 * 86_400 if sort == "ended" else 3600) * 1_000_000
+    rows += HISTORY if sort == "tracked" else 0
     with closing(sqlite3.connect(home / "wrapd.db")) as database, database:
         database.execute("PRAGMA synchronous = OFF")
         for start in range(1, rows + 1, 10_000):
@@ -252,7 +287,10 @@ def made(folder: Path, rows: int, sort: str) -> Path:
     return home
 
 
-JOB = "id project kind job_id label batch tracking state state_since tracked_at created_at reported_at preview_url"
+JOB = (
+    "id project kind job_id label batch tracking state state_since tracked_at created_at reported_at started_at"
+    " expected_length preview_url"
+)
 DELIVERY = "key channel event job project facts status due_at created_at sent_at attempts last_error"
 
 
@@ -263,9 +301,16 @@ def insert(database: sqlite3.Connection, table: str, names: str, rows: list[tupl
 
 def job(n: int, sort: str, at: int) -> tuple[object, ...]:
     batch = "giant" if n % 5 == 0 else f"batch-{n // 50}"
-    states = ("active", "PROCESSING") if sort == "tracked" else ("finished", "SUCCEED" if n % 20 else "FAILED")
-    url = f"https://example.com/{n}?{'s' * 300}"
-    return (n, "main", "avatar", f"job-{n}", f"Clip {n}", batch, *states, at, at, at, at, url)
+    states = (
+        ("active", "PROCESSING")
+        if sort == "tracked" and n > HISTORY
+        else ("finished", "SUCCEED" if n % 20 else "FAILED")
+    )
+    url = f"https://example.com/{n}?{'s' * 300}" if states[0] == "finished" else None
+    length = 60 * random.Random(n).lognormvariate(0, 0.5)
+    took = int(4e8 * length * random.Random(-n).lognormvariate(0, 0.2))  # hours, so that none is stuck
+    began = at - took if states[0] == "finished" else at
+    return (n, "main", "avatar", f"job-{n}", f"Clip {n}", batch, *states, at, began, began, at, began, length, url)
 
 
 def delivery(job: tuple[object, ...], rows: int) -> tuple[object, ...]:

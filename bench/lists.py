@@ -1,12 +1,13 @@
 """How soon ends are reported, and with how many requests, by lists: the feed, lists by ids, single queries.
 
-    python bench/lists.py [--only feed/10000 ...] [--seconds 90] [--json FILE] [--write]
+    python bench/lists.py [--only feed/10000 ...] [--seconds 60] [--json FILE] [--write]
 
 Each run is a real `wrapd run` and a simulator in a separate process, over sockets, with 5 ends a second and the
 default settings of the region cn-north-4: 10 requests a second, half of the documented limit, which the
 simulator enforces. (`ids` turns the feed off, `singles` lists by ids too.) The delay of an end is the time from
 the change at the service until a webhook has the message. Ends not reported by the end of a run count with their
-wait until then. `--write` puts the figures into docs/polling.md.
+wait until then. Four runs go on at once: most of each is waiting. `--write` puts the figures into
+docs/polling.md.
 """
 
 import argparse
@@ -80,8 +81,8 @@ BOUNDS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=(*RUNS, IDLE), default=(*RUNS, IDLE))
-    parser.add_argument("--seconds", type=float, default=90.0, help="of each measurement, after it has settled")
-    parser.add_argument("--parallel", type=int, default=2, help="runs at once: each needs a tenth of two cores")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement, after it has settled")
+    parser.add_argument("--parallel", type=int, default=4, help="runs at once: each needs a tenth of two cores")
     parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
     parser.add_argument("--write", action="store_true", help="put the figures and the plot into docs/polling.md")
     arguments = parser.parse_args()
@@ -97,7 +98,7 @@ def main() -> None:
     if arguments.write or (arguments.json and len(figures) == len(RUNS) + 1):  # both pages show the same run
         from _lists_paper import write_page
 
-        write_page(figures)
+        write_page(figures, seconds=arguments.seconds)
         plots = [{"file": "polling-lists.svg", "alt": "Delay over the number of tracked jobs"}]
     if arguments.json:
         found = {"rows": rows(figures), "plots": plots, "figures": figures}

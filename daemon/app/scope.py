@@ -4,7 +4,6 @@ Owns the current spec and its replacement: first everything that may fail is cre
 step without awaiting, then what is gone is stopped. Parts that hold (part of) a spec are given the next one.
 """
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -103,20 +102,16 @@ class Scope:
             adopt(spec)
 
     async def end_gone(self) -> None:
-        """Stop the parts that were taken out. The state of their jobs is in the store."""
-        if not self._gone:
-            return
+        """Stop the parts that were taken out and let go of their jobs, whose state is in the store. What is left
+        is small. To look for it, the collector would go through the whole heap in one callback of the loop."""
         while self._gone:
             gone = self._gone[0]
             await gone.discovery.stop()
             await self.watcher.leave(gone.poller)
             if gone.client is not None:
                 await gone.client.aclose()
+            await gone.poller.forget()
             self._gone.remove(gone)
-        del gone
-        gc.unfreeze()  # a start freezes what it loads
-        gc.collect()
-        gc.freeze()
 
     def _swap_project(self, settings: ProjectSettings, made: Replacement) -> None:
         name, spec, clients = settings.name, made.spec, self._runtime.clients

@@ -43,7 +43,7 @@ from daemon.store.rows import (
     TrackResult,
     TrackRule,
 )
-from daemon.store.tables import JOBS, TRANSITIONS
+from daemon.store.tables import ENDED_COUNTS, JOBS, TRANSITIONS
 from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
 from daemon.store.watch_row import WatchRow
 
@@ -72,6 +72,7 @@ _BEGINNING = (
     .where(_C.job_id >= bindparam("prefix"), _C.job_id < bindparam("beyond"))
     .order_by(_C.job_id, _C.project)
 )
+_ENDED = select(ENDED_COUNTS).where(ENDED_COUNTS.c.n > 0)
 _MOVE = update(JOBS).where(_C.id == bindparam("row"), _C.state.is_not_distinct_from(bindparam("was")), _ACTIVE)
 _NEXT_SEQ = select(func.coalesce(func.max(TRANSITIONS.c.seq), 0) + 1).where(
     TRANSITIONS.c.job == bindparam("of_job")
@@ -384,12 +385,12 @@ class Jobs(TransactionPart):
         return None if row is None or project not in (None, row.project) else job_row(row)
 
     def counts(self) -> dict[tuple[ProjectName, Tracking], int]:
-        """Return how many jobs each project has, by tracking; pairs without any are left out."""
-        query = select(_C.project, _C.tracking, func.count()).group_by(_C.project, _C.tracking)
-        return {
-            (ProjectName(project), Tracking(tracking)): count
-            for project, tracking, count in self._connection.execute(query)
-        }
+        """Return how many jobs each project has, by tracking; pairs without any are left out. What is no longer
+        tracked is not counted but kept, so that this takes no longer for more of it."""
+        found = {(project, Tracking.ACTIVE): sum(each.values()) for project, each in self.states().items()}
+        for project, tracking, count in self._connection.execute(_ENDED):
+            found[ProjectName(project), Tracking(tracking)] = count
+        return found
 
     def states(self) -> dict[ProjectName, dict[str | None, int]]:
         """Return how many active jobs each project has in each state (None: not answered yet)."""

@@ -171,6 +171,15 @@ BATCH_COUNTS = Table(
     sqlite_with_rowid=False,
 )
 
+# How many jobs of each project are no longer tracked, by why. Kept by triggers (migration 0010); a count may be 0.
+ENDED_COUNTS = Table(
+    "ended_counts",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("project", "tracking")),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 _FREEZES = "\"after\" = 'BLOCK'"
 
 TRANSITIONS = Table(

@@ -45,10 +45,9 @@ class _Queue:
     found. An entry counts only while it matches its job.
     """
 
-    def __init__(self, jobs: dict[JobId, Watched], *, singly: bool) -> None:
+    def __init__(self, *, singly: bool) -> None:
         self.size = 0
         """Entries, outdated ones included."""
-        self._jobs = jobs
         self._singly = singly
         self._later: dict[int, list[Watched]] = {}
         self._slots: list[int] = []
@@ -98,6 +97,13 @@ class _Queue:
             self._drop_first()
         return watched
 
+    def let_go(self) -> None:
+        """Drop all entries."""
+        self._later.clear()
+        self._slots.clear()
+        self._now.clear()
+        self.size = 0
+
     def _drop_first(self) -> None:
         heapq.heappop(self._now)
         self.size -= 1
@@ -127,12 +133,7 @@ class _Queue:
 
     def _counts(self, entry: tuple[float, int, Watched]) -> bool:
         due, _, watched = entry
-        return (
-            watched.due == due
-            and watched.singly == self._singly
-            and not watched.in_flight
-            and self._jobs.get(watched.job_id) is watched
-        )
+        return watched.due == due and watched.singly == self._singly and not watched.in_flight and not watched.gone
 
 
 class Agenda:
@@ -140,7 +141,7 @@ class Agenda:
 
     def __init__(self) -> None:
         self._jobs: dict[JobId, Watched] = {}
-        self._queues = tuple(_Queue(self._jobs, singly=bool(queue)) for queue in JobQueue)
+        self._queues = tuple(_Queue(singly=bool(queue)) for queue in JobQueue)
         self._next_expiry = inf
         self._expiring: Iterator[Watched] | None = None
         """The search for expired jobs that is under way."""
@@ -166,12 +167,13 @@ class Agenda:
         return self._jobs.get(job_id)
 
     def holds(self, watched: Watched) -> bool:
-        """Whether this very object is still watched under its id."""
-        return self._jobs.get(watched.job_id) is watched
+        """Whether this very object, which was added, is still watched. Hot: it looks at nothing but the object."""
+        return not watched.gone
 
     def add(self, watched: Watched) -> Watched | None:
         """Watch a job from its `due` time on. Replaces a job with the same id, and returns that."""
         before = self.drop(watched.job_id)
+        watched.set_gone(gone=False)
         self._jobs[watched.job_id] = watched
         self.unlisted += watched.unlisted
         self._next_expiry = min(self._next_expiry, watched.expires)
@@ -197,12 +199,22 @@ class Agenda:
         watched = self._jobs.pop(job_id, None)
         if watched is not None:
             self.unlisted -= watched.unlisted
+            watched.set_gone(gone=True)
         return watched
 
     def discard(self, watched: Watched) -> None:
         """Stop watching this job, but not another that has taken its id."""
         if self.holds(watched):
             self.drop(watched.job_id)
+
+    def clear(self) -> Iterator[None]:
+        """Stop watching all jobs. In steps, since each frees its memory."""
+        for queue in self._queues:
+            queue.let_go()
+        self.unlisted, self._expiring = 0, None
+        while self._jobs:
+            self._jobs.popitem()[1].set_gone(gone=True)
+            yield
 
     def set_unlisted(self, watched: Watched, *, unlisted: bool = True) -> None:
         """Set whether lists do not hold the job, which decides its queue. The caller must `put` it again."""

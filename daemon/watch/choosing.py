@@ -32,6 +32,10 @@ _HINT_PACE = 1.0
 """Shortest gap in seconds between two queries of a job that callbacks request."""
 _HINT_PATIENCE = 0.25
 """Seconds after which the query for a callback goes before the requests that complete alerts."""
+_CALLBACKS = 60.0
+"""Seconds since the last callback during which callbacks are taken to carry most of the news."""
+_FEED_PATIENCE = 2.0
+"""Most seconds for which the feed then waits for callbacks and for requests that complete alerts."""
 _SOME = 100
 """Jobs among which another one to query is looked for first."""
 
@@ -58,7 +62,9 @@ class Chooser:
         self._id_lists = id_lists
         self._feed = feed
         self._outcomes = outcomes
-        self._picked_at = float("-inf")
+        self._picked_at = self._hinted_at = float("-inf")
+        self._feed_since: float | None = None
+        """Since when the feed has been due."""
         self._calm_at, self._is_calm = float("-inf"), True
 
     def add(self, watched: Watched, *, anew: bool) -> Watched | None:
@@ -75,7 +81,7 @@ class Chooser:
     def hint(self, watched: Watched) -> bool:
         """Put a job before all others, within its pace, because something outside says that it ended. Returns
         False if an earlier hint has already done so."""
-        now = self._context.clock.monotonic()
+        now = self._hinted_at = self._context.clock.monotonic()
         if not watched.hint(now, pace=_HINT_PACE):
             return False
         singly = self._may_ask_one_more_singly()
@@ -91,7 +97,7 @@ class Chooser:
         before the requests that complete the alert of one."""
         if self._outcomes.doubtful:
             return Priority.NEWS
-        if self._feed_due(now) or self._many_hinted(now):
+        if self._many_hinted(now) or (self._feed_due(now) and not self._feed_waits(now)):
             return Priority.FEED
         first = self._context.agenda.first(JobQueue.SINGLY)
         if first is None or first.reason is not Reason.HINT:
@@ -105,10 +111,23 @@ class Chooser:
 
     def _feed_due(self, now: float) -> bool:
         try:
-            return self._feed.due(now)
+            due = self._feed.due(now)
         except Exception as error:  # noqa: BLE001 - the other queries go on without it
             self._feed.broken(error)
-            return False
+            due = False
+        self._feed_since = (self._feed_since or now) if due else None
+        return due
+
+    def _feed_waits(self, now: float) -> bool:
+        """Whether a feed that is due lets requests about known ends go first: a read now and then may come later
+        where callbacks carry the news."""
+        since = now if self._feed_since is None else self._feed_since
+        return now - self._hinted_at < _CALLBACKS and now - since < _FEED_PATIENCE
+
+    def _hint_first(self, now: float) -> bool:
+        """Whether a callback's job goes before the feed."""
+        first = self._context.agenda.first(JobQueue.SINGLY)
+        return first is not None and first.reason is Reason.HINT and first.due <= now and self._feed_waits(now)
 
     def anything(self, now: float, *, idle: bool) -> bool:
         """Whether any query may be due: a cheap check."""
@@ -136,7 +155,7 @@ class Chooser:
         """Return the query to send next. While the project does not answer, only single queries are sent."""
         if self._outcomes.doubtful:
             return self._ask_now(self._probe(now), now)
-        if self._feed_due(now):
+        if self._feed_due(now) and not self._hint_first(now):
             return Question()
         singly, together = (self._context.agenda.first(queue) for queue in (JobQueue.SINGLY, JobQueue.TOGETHER))
         if singly is not None and not self._answers.ready(singly, now):

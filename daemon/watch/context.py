@@ -69,17 +69,18 @@ class ProjectContext:
         self.tasks = Tasks("watch", self.defects)
 
     def in_steps(self, work: Iterator[None]) -> None:
-        """Do work over all jobs: one step now, which suffices for few, and the others in the background. All at
-        once would block the event loop for as long as a second."""
-
-        async def go_on() -> None:
-            for _ in iter(partial(step, work), False):
-                await asyncio.sleep(0)
-
+        """Do work over all jobs: one step now, which suffices for few, and the others in the background."""
         if step(work):
-            self.tasks.spawn("replan", go_on(), project=self.project)
+            self.tasks.spawn("replan", all_steps(work), project=self.project)
 
     def created_since(self) -> datetime:
         """Return the bound on the age of jobs in lists by ids: without one the service lists only the last
         month."""
         return (self.clock.now() - _OLDEST).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+async def all_steps(work: Iterator[None]) -> None:
+    """Do work over all jobs and let the event loop run between its steps: all at once would block it for as long
+    as a second."""
+    for _ in iter(partial(step, work), False):
+        await asyncio.sleep(0)

@@ -318,6 +318,10 @@ class FeedReader:
         if swept and self.trust.swept(now):
             self._report_trust()
 
+    def end_round(self) -> None:
+        """Drop the round of the safety net that is under way: it holds all jobs."""
+        self._round = None
+
     def _distrust(self, why: str) -> None:
         self.trust.distrust(why, self._context.clock.monotonic())
         self._report_distrust()

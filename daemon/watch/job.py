@@ -36,6 +36,7 @@ _FIRST = Reason.FIRST  # looked up once, for the hot path
 _UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED, _ASKED, _RECORDING = (
     1 << bit for bit in range(8)
 )  # no more: Python shares one object for each number up to 256 only
+_GONE = 1 << 8  # of jobs that are not watched any more, so that what it costs is of no account
 _SINGLY = _UNLISTED | _SINGLY_NEXT
 _PHASES = {
     0: Phase.PLANNED,
@@ -229,6 +230,11 @@ class Watched:
         return self._flags & _RECORDING != 0
 
     @property
+    def gone(self) -> bool:
+        """Whether it is not watched any more."""
+        return self._flags & _GONE != 0
+
+    @property
     def singly(self) -> bool:
         """Whether its next query is a single one rather than a list."""
         return self._flags & _SINGLY != 0
@@ -269,6 +275,10 @@ class Watched:
     def end_recording(self) -> None:
         """Its move was stored, or failed to be."""
         self._flags &= ~_RECORDING
+
+    def set_gone(self, *, gone: bool) -> None:
+        """Set whether it is not watched any more."""
+        self._flag(_GONE, gone)
 
     # When and how it is queried next
 

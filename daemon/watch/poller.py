@@ -16,7 +16,7 @@ from daemon.operators import Operators
 from daemon.watch.answers import Answers
 from daemon.watch.asking import Asker
 from daemon.watch.choosing import Chooser
-from daemon.watch.context import Limits, ProjectContext
+from daemon.watch.context import Limits, ProjectContext, all_steps
 from daemon.watch.feed import FeedReader
 from daemon.watch.health import Overload, Progress
 from daemon.watch.id_lists import IdLists
@@ -257,3 +257,8 @@ class Poller:
         self.halt()
         await self.context.tasks.end(patience=patience)
         await self.kinds.stop()
+
+    async def forget(self) -> None:
+        """Drop all jobs of a poller that was stopped. Nothing large is left of it then."""
+        self.feed.end_round()
+        await all_steps(self.agenda.clear())

@@ -347,6 +347,7 @@ class Watcher:
             self._store_errors.note(error)
 
     async def _flush(self, jobs: Sequence[Watched]) -> None:
+        jobs = sorted(jobs, key=lambda watched: watched.job)  # neighbours share pages of the table
         for begin in range(0, len(jobs), _CHUNK):
             rows = self._bookkeeping(jobs[begin : begin + _CHUNK])
             try:

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemon.domain.durations import eta
 from daemon.domain.events import Event
-from daemon.domain.jobs import parse_job_id
+from daemon.domain.jobs import JobId, parse_job_id
 from daemon.domain.planning import Rails
+from daemon.metastudio.budget import Priority
+from daemon.watch.choosing import Question
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
 
@@ -124,6 +128,30 @@ async def test_a_hint_goes_before_all_that_is_overdue_but_within_the_budget(tmp_
         await it.run(2)
         assert [it.job(job).state for job in jobs[10:13]] == ["FAILED"] * 3
         assert it.requests() - before <= 5
+
+
+async def test_the_feed_waits_for_callbacks_for_a_while_as_long_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, rails=SLOW) as it:
+        [job] = await looked_at(it)
+        it.poller.halt()
+        monkeypatch.setattr(it.poller.feed, "due", lambda now: True)
+        chooser, watched, begun = it.poller.chooser, it.poller.agenda.get(JobId(job)), it.clock.monotonic()
+        assert watched is not None
+        assert (chooser.priority(begun), chooser.question(begun, idle=False)) == (Priority.FEED, Question())
+        it.clock.advance(5)
+        now = it.clock.monotonic()
+        assert chooser.hint(watched)
+        assert chooser.priority(now) is Priority.FEED, "it has waited for long"
+        chooser._feed_since = None  # it was read
+        assert chooser.priority(now) is Priority.URGENT
+        assert chooser.question(now, idle=False) == Question([watched])
+        assert (chooser.priority(now), chooser.question(now, idle=False)) == (Priority.NEWS, Question())
+        assert chooser.priority(now + 1.9) is Priority.NEWS
+        assert chooser.priority(now + 2.0) is Priority.FEED
+        chooser._feed_since = None
+        assert chooser.priority(now + 61) is Priority.FEED, "no callback came lately"
 
 
 async def test_very_many_hints_share_requests_where_lists_hold_the_jobs(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from daemon.domain.jobs import parse_job_id
-from daemon.store import StoreFailed
+from daemon.store import Bookkeeping, StoreFailed
+from daemon.store.jobs import Jobs
 from daemon.watch import watcher as watch
 from daemon.watch.agenda import _STEP, JobQueue
 from daemon.watch.watcher import Watcher
@@ -147,3 +148,25 @@ async def test_the_bookkeeping_of_many_queries_does_not_wait_for_the_checkpoint(
         more = running(it, 1)
         await it.run(5)
         assert all(it.job(job).last_polled_at is not None for job in two + more)
+
+
+async def test_bookkeeping_is_written_in_the_order_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[list[int]] = []
+    checkpoint = Jobs.checkpoint
+
+    def noted(jobs: Jobs, rows: Sequence[Bookkeeping]) -> None:
+        written.append([row.job for row in rows])
+        checkpoint(jobs, rows)
+
+    monkeypatch.setattr(Jobs, "checkpoint", noted)
+    monkeypatch.setattr(watch, "_CHUNK", 2)
+    async with rig(tmp_path) as it:
+        it.poller.halt()
+        running(it, 4)
+        await it.watcher.load()
+        gc.unfreeze()
+        first, second, third, fourth = sorted(it.poller.agenda, key=lambda watched: watched.job)
+        await it.watcher._flush([fourth, first, third, second])
+        assert written == [[first.job, second.job], [third.job, fourth.job]]

@@ -188,9 +188,11 @@ async def test_projects_come_and_go_with_their_jobs(tmp_path: Path, sim: Simulat
             reloaded = await it.reload(one + other + to(hook))
             assert "projects.other: added" in reloaded.changed
             await it.until("the other's is asked", lambda: it.polled(second))
-            budget = it.service.scope.pollers[ProjectName("other")].context.client.budget
+            removed = it.service.scope.pollers[ProjectName("other")]
+            budget = removed.context.client.budget
             assert "projects.other: removed" in (await it.reload(one + to(hook))).changed
             assert set(it.service.scope.pollers) == {MAIN}
+            assert len(removed.agenda) == 0, "its jobs do not stay in memory until the collector runs"
             assert it.metric("wrapd_project_up", project="other") is None
             sim.set_state(second, "SUCCEED")
             sim.set_state(first, "SUCCEED")

@@ -115,6 +115,21 @@ def test_a_round_is_over_when_each_job_that_lists_hold_was_queried_since() -> No
     assert not Round(agenda, 2.0).over()
 
 
+def test_a_job_is_held_from_when_it_is_added_until_it_is_dropped_or_replaced() -> None:
+    agenda, first, second = Agenda(), watched(1, 5.0), watched(1, 5.0)
+    agenda.add(first)
+    assert agenda.holds(first)
+    assert agenda.add(second) is first
+    assert (agenda.holds(first), agenda.holds(second)) == (False, True)
+    assert agenda.pop(JobQueue.TOGETHER, 9) == [second], "the entry of the one that was replaced does not count"
+    agenda.drop(job_id(1))
+    assert not agenda.holds(second)
+    agenda.add(second)
+    assert agenda.holds(second)
+    assert list(agenda.clear()) == [None]
+    assert not agenda.holds(second)
+
+
 def many(number: int) -> Agenda:
     agenda = Agenda()
     for job in range(number):
@@ -135,6 +150,18 @@ def test_what_is_done_to_all_jobs_is_done_in_steps(work: Callable[[Agenda, float
             break
     assert due == [_STEP - 1, 2 * _STEP - 1, 2 * _STEP]
     assert len(agenda.pop(JobQueue.TOGETHER, 3 * _STEP)) == 2 * _STEP
+
+
+def test_all_jobs_are_dropped_in_steps() -> None:
+    agenda = many(_STEP + 1)
+    agenda.set_unlisted(agenda.get(job_id(0)))
+    assert agenda.expired(60.0)
+    steps, left = agenda.clear(), []
+    while step_of(steps):
+        left.append(len(agenda))
+    assert left == [1]
+    assert (len(agenda), agenda.listed, agenda.first_due(), agenda.expired(99.0)) == (0, 0, None, [])
+    assert [agenda.queued(queue) for queue in JobQueue] == [0, 0]
 
 
 def test_of_very_many_jobs_due_together_some_are_put_in_order_at_once() -> None:

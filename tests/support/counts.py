@@ -10,6 +10,8 @@ _KEPT = {
         WHERE batch IS NOT NULL AND tracking <> 'active' GROUP BY 1, 2, 3, 4""",
     "batches (batch, project, newest)": """
         SELECT batch, project, max(id) FROM jobs WHERE batch IS NOT NULL GROUP BY 1, 2""",
+    "ended_counts (project, tracking, n)": """
+        SELECT project, tracking, count(*) FROM jobs WHERE tracking <> 'active' GROUP BY 1, 2""",
     "sent_counts (channel, n)": "SELECT channel, count(*) FROM deliveries WHERE status = 'sent' GROUP BY 1",
 }
 

@@ -27,7 +27,7 @@ def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.syspath_prepend(BENCH)
     module = importlib.import_module("_report")
     page = tmp_path / "performance.md"
-    page.write_text("# Title\n\n<!-- begin benchmarks -->\nold\n<!-- end benchmarks -->\n\n## By hand\n")
+    page.write_text("# Title\n\n<!-- begin benchmarks -->\nstale\n<!-- end benchmarks -->\n\n## By hand\n")
     (tmp_path / "bench").mkdir()
     for name, value in {"BENCH": tmp_path / "bench", "RESULTS": tmp_path / "results", "PAGE": page}.items():
         monkeypatch.setattr(module, name, value)
@@ -42,7 +42,7 @@ def benchmark(report: ModuleType, name: str, result: dict[str, Any] | None, *, s
 
 
 def test_a_run_writes_a_section_for_each_benchmark(report: ModuleType) -> None:
-    one = {"title": "Later", "command": "python bench/one.py", "rows": [ROW], "order": 60}
+    one = {"title": "Later", "command": "python bench/one.py", "rows": [{**ROW, "met": True}], "order": 60}
     two = {
         "title": "First",
         "command": "python bench/two.py --rounds 3",
@@ -56,10 +56,11 @@ def test_a_run_writes_a_section_for_each_benchmark(report: ModuleType) -> None:
     page = report.PAGE.read_text()
     assert page.startswith("# Title\n")
     assert page.endswith("\n## By hand\n")
-    assert "old" not in page
+    assert "stale" not in page
     assert page.index("## First") < page.index("## Later") < page.index("## By hand")
-    assert "| start | 1.2 s | bare: 1 s | 1.20 | at most 1.5 |" in page
-    assert "| a \\| b | 1.2 s | bare: 1 s |  | **missed:** at most 1.5 |" in page
+    assert "| start | 1.2 s | bare: 1 s | 1.20 | at most 1.5 | yes |" in page
+    assert "| a \\| b | 1.2 s | bare: 1 s |  | at most 1.5 | **no** |" in page
+    assert "| took | 0 minutes: one 0 s, two 0 s |" in page
     assert "```sh\npython bench/two.py --rounds 3\n```\n\nBoth on one core.\n" in page
     assert "![Two](two.svg)" in page
     assert "| date | 20" in page
@@ -70,7 +71,7 @@ def test_a_result_that_lacks_something_is_named(report: ModuleType) -> None:
     benchmark(report, "two", broken)
     with pytest.raises(SystemExit, match=r"two: the result has no command, rows\[0\]\.target"):
         report.main()
-    assert "old" in report.PAGE.read_text()
+    assert "stale" in report.PAGE.read_text()
 
 
 def test_a_result_of_an_earlier_run_is_not_used(report: ModuleType) -> None:

@@ -116,6 +116,7 @@ def steps(tx: Transaction, read: Callable[[Transaction], object]) -> int:
     "read",
     [
         lambda tx: tx.jobs.states(),
+        lambda tx: tx.jobs.counts(),
         lambda tx: tx.outbox.counts(),
         lambda tx: tx.batches.page(limit=50),
         lambda tx: tx.batches.count(most=99),

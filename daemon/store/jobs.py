@@ -32,6 +32,7 @@ from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
+    FinishedRow,
     JobName,
     JobRow,
     Known,
@@ -315,6 +316,10 @@ class Jobs(TransactionPart):
         """Return the last `limit` ended jobs of each project and kind, newest first, of one project or of all.
         Classes without any are left out."""
         return learned.finished(self._connection, project, limit=limit)
+
+    def last_finished(self, project: ProjectName, kind: str, *, limit: int) -> list[FinishedRow]:
+        """Return the last `limit` ended jobs of one project and kind, newest first."""
+        return learned.last_finished(self._connection, project, kind, limit=limit)
 
     def oldest_created(self, project: ProjectName) -> datetime | None:
         """Return when the service created the project's oldest active job; None if no creation time is known."""

@@ -18,7 +18,7 @@ from math import exp, inf, log
 
 from daemon.domain import hazards
 from daemon.domain.hazards import ETA_FROM, Pooled, Scale, Table
-from daemon.domain.samples import LIMIT, MOST, Life, Lives, Running, Sample
+from daemon.domain.samples import LIMIT, MOST, Ends, Lives, Running, Sample
 from daemon.domain.survival import Law
 
 __all__ = ["ETA_FROM", "LIMIT", "ClassKey", "Durations", "Eta", "Law", "Running", "Sample", "eta", "fit"]
@@ -35,6 +35,8 @@ _ENOUGH = 8
 """Ends with a length from which a class has its own line; twice as many ends without one stand alone."""
 _MOST_PARTS = 1000
 """Maximum number of parts that are cached, those of unknown classes included."""
+_MOST_FOUND = 5000
+"""Maximum number of lengths whose laws are kept at hand; the watch knows some hundred of a class."""
 _LATTICE = 30.0
 """Laws are built for scales e^(n ÷ 30), so that jobs of similar length share one: off by at most 1.7 %."""
 
@@ -61,17 +63,17 @@ class _Evidence:
     """The jobs of a class, and what was computed from them alone."""
 
     lives: Lives
-    newest: list[Life]  # of the successes
-    succeeded: int
+    done: Ends
     sized: bool  # enough of the successes have a length for a line of their own
     failures: list[float]
     drafts: dict[bool, _Draft] = field(default_factory=dict)  # by whether lengths count
 
     @staticmethod
     def of(lives: Lives) -> "_Evidence":
-        done = [life for life in lives.all if life.ended and not life.failed]
-        sized = sum(life.length is not None for life in done) >= min(_ENOUGH, len(done))
-        return _Evidence(lives, done[:_SHARED], len(done), sized, hazards.count_failures(lives.all))
+        done = lives.successes()
+        known = len(done.lengths) - done.lengths.count(None)
+        sized = known >= min(_ENOUGH, len(done.lengths))
+        return _Evidence(lives, done, sized, hazards.count_failures(lives))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +95,26 @@ class Durations:
     cost.
     """
 
-    __slots__ = ("_evidence", "_failures", "_parts", "_pools", "_shared")
+    __slots__ = ("_evidence", "_failures", "_found", "_parts", "_pools", "_shared")
 
     def __init__(self, lives: Mapping[ClassKey, Lives], before: "Durations | None" = None) -> None:
         kept: dict[ClassKey, _Evidence] = {} if before is None else before._evidence
         self._evidence: dict[ClassKey, _Evidence] = kept | {key: _Evidence.of(each) for key, each in lives.items()}
         every = self._evidence.values()
         self._failures = hazards.failure_hazard([each.failures for each in every])
-        most = max(_SHARED_LEAST, _SHARED_IN_ALL // max(1, len(every)))
-        newest = [life for each in every for life in each.newest[:most]]
+        most = min(_SHARED, max(_SHARED_LEAST, _SHARED_IN_ALL // max(1, len(every))))
+        newest = Ends.of_all(each.done.newest(most) for each in every)
         line = hazards.learn_scale(newest, _UNKNOWN, sized=True)
         self._shared = hazards.learn_scale(newest, line, sized=False)
         self._pools: dict[bool, Pooled] = {}
+        self._found: dict[tuple[ClassKey, float | None], Law] = {}
         self._parts: dict[tuple[ClassKey, bool], _Part] = {}
         if before is not None:
             known = self._evidence.keys() - lives.keys()
             parts = list(before._parts.items())  # atomic: another thread may add parts to `before`
             self._parts = {of: part for of, part in parts if of[0] in known}
         for key, each in lives.items():
-            for sized in {life.length is not None for life in each.all}:
+            for sized in {length is not None for length in each.lengths}:
                 self._part(key, sized=sized)
 
     def law(self, key: ClassKey, length: float | None) -> Law:
@@ -119,6 +122,14 @@ class Durations:
 
         Takes under 1 µs if cached, about 100 µs otherwise.
         """
+        found = self._found.get((key, length))
+        if found is None:
+            found = self._find(key, length)
+            if len(self._found) < _MOST_FOUND:
+                self._found[key, length] = found
+        return found
+
+    def _find(self, key: ClassKey, length: float | None) -> Law:
         if length is not None and not 0.0 <= length < MOST:
             length = None
         sized = length is not None
@@ -134,7 +145,7 @@ class Durations:
     def finished(self, key: ClassKey) -> int:
         """Number of succeeded jobs among the class's last `LIMIT` finished ones."""
         known = self._evidence.get(key)
-        return 0 if known is None else known.succeeded
+        return 0 if known is None else len(known.done.seconds)
 
     def _part(self, key: ClassKey, *, sized: bool) -> _Part:
         part = self._fitted(key, sized=sized)
@@ -151,7 +162,7 @@ class Durations:
         sized = sized and known.sized
         pool, own = self._pool(sized=sized), self._draft(known, sized=sized)
         rates = pool.hazard(own.table, whole=known.lives.cut_off)
-        stuck = pool.stuck(own.table) if known.succeeded >= ETA_FROM else inf
+        stuck = pool.stuck(own.table) if len(known.done.seconds) >= ETA_FROM else inf
         return _Part(own.scale, sized, rates, self._failures, stuck)
 
     def _pool(self, *, sized: bool) -> Pooled:
@@ -164,8 +175,8 @@ class Durations:
     def _draft(self, known: _Evidence, *, sized: bool) -> _Draft:
         draft = known.drafts.get(sized)
         if draft is None:
-            lives = _choose(known.lives.all, sized=sized)
-            scale = hazards.learn_scale(lives, self._shared, sized=sized)
+            lives = _choose(known.lives, sized=sized)
+            scale = hazards.learn_scale(lives.successes(), self._shared, sized=sized)
             draft = known.drafts[sized] = _Draft(scale, hazards.tabulate(lives, scale, sized=sized))
         return draft
 
@@ -195,7 +206,7 @@ def fit(
     count as the entire history. `now` (epoch seconds; None: the newest end) is when the running jobs were counted.
     If a class has no running jobs, its finished ones are used alone. Non-finite and non-positive times are
     ignored. Classes of `before` that are given neither finished nor running jobs keep what was learned then. The
-    time grows linearly with the classes given: about 1 ms for one with 200 finished jobs.
+    time grows linearly with the classes given: about 0.8 ms for one with 200 finished jobs.
     """
     if now is None:
         now = max((each.ended for samples in finished.values() for each in samples), default=0.0)
@@ -204,12 +215,12 @@ def fit(
     return Durations(lives, before)
 
 
-def _choose(lives: list[Life], *, sized: bool) -> list[Life]:
+def _choose(lives: Lives, *, sized: bool) -> Lives:
     """The lives with a length if `sized`, else those without one, or all lives as long as those are few."""
     if sized:
-        return [life for life in lives if life.length is not None]
-    without = [life for life in lives if life.length is None]
-    return without if sum(life.succeeded for life in without) >= 2 * _ENOUGH else lives
+        return lives.sized()
+    without = lives.unsized()
+    return without if len(without.successes().seconds) >= 2 * _ENOUGH else lives
 
 
 def _law(part: _Part, scale: float) -> Law:

@@ -6,11 +6,11 @@ Owns the arithmetic of the fit; projects and kinds are left to `durations`. x is
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, compress, pairwise, repeat
 from math import exp, inf, log, sqrt
-from operator import add, mul, sub
+from operator import add, mul, sub, truediv
 
-from daemon.domain.samples import LIMIT, Life
+from daemon.domain.samples import LIMIT, Ends, Lives
 
 LOW, _HIGH, _BINS = 0.03, 30.0, 96
 _LOG_LOW = log(LOW)
@@ -18,14 +18,19 @@ _STEP = log(_HIGH / LOW) / _BINS
 EDGES = [0.0, *(LOW * exp(i * _STEP) for i in range(_BINS)), _HIGH]
 """Edges of the pieces of the hazard of x, evenly spaced in log x. The last piece is unbounded."""
 _LAST = len(EDGES) - 1
+_LEAST = 1e-6
+"""The least x that is told apart from 0."""
 _WIDTHS = [after - before for before, after in pairwise(EDGES)]
+_HALVES = [width / 2 for width in _WIDTHS]
 _STEEPEST, _FLATTEST = 2.5, 1e-6
 """Upper bound of a piece's hazard times its width, and lower bound of the hazard of x."""
+_STEEPEST_RATES = [_STEEPEST / width for width in _WIDTHS]
 _POOL = 6.0
 """Weight of the pool in each class, in jobs: it dominates while a class has few jobs of its own."""
 _ALIVE = 2.0
 """Jobs of the pool alive at any age, at least: few of a class reach the tail, and without help its hazard is
 noise."""
+_ALIVE_LEAST = [_ALIVE * width for width in _WIDTHS]
 _CAUTION, _FAILURE_CAUTION = 0.15, 0.8
 """Standard errors by which the hazards of successes and failures are rounded up. Too low a hazard means long gaps
 just where ends are unexpected, and so the longest delays; too high a one costs a few requests."""
@@ -33,7 +38,9 @@ SHAPE, SHAPE_JOBS = 2.0, 2.0
 """Shape and weight of the pool's log-logistic pseudo-jobs: P(x > t) = 1 ÷ (1 + t^shape)."""
 _BAND, _WIDEST = 0.12, 0.4
 """Each end is smeared over this share of the ends, to either side, and at most this far in log x."""
-_NEAR = round(_WIDEST / _STEP) + 1
+_REACH = _WIDEST / _STEP
+"""`_WIDEST` in pieces."""
+_NEAR = round(_REACH) + 1
 """Pieces from one to the first that is farther away than that."""
 _KNEE = 0.15
 """Relative error beyond which an end's pull on the line is capped (Huber), so that slow jobs do not bend it."""
@@ -57,6 +64,8 @@ _STUCK_SHARE, _STUCK_TIMES = 0.006, 2.0
 below 1 % because it is estimated from few slow jobs and false alerts are worse than late ones."""
 _STUCK_FADE, _STUCK_OTHERS = 240.0, 0.7
 """For the stuck limit, this many later ends halve a weight, and ends of other classes have this weight."""
+_SLOW_MOST = _SLOW_SHARE * 1.5
+"""Share of all ends that suffices to find the slow ones of a class, however its own ends are weighted."""
 _STUCK_WEIGHTS = [2.0 ** (-i / _STUCK_FADE) for i in range(LIMIT)]
 
 
@@ -73,62 +82,94 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Tail:
+    """Ends by x, the slowest first, with their weights for the stuck limit."""
+
+    spots: list[float]  # -x, so that it ascends
+    weights: list[float]
+    jobs: list[float]  # sums of the weights before each end, and of all
+
+    @staticmethod
+    def of(spots: list[float], weights: list[float]) -> "Tail":
+        return Tail(spots, weights, list(accumulate(weights, initial=0.0)))
+
+    def logs(self, count: int | None = None) -> list[float]:
+        """The sums of weight * log x before each of the slowest `count` ends, and of all of them."""
+        rows = zip(self.spots[:count], self.weights, strict=False)
+        return list(accumulate([weight * log(-spot) for spot, weight in rows], initial=0.0))
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Weighted events and exposure of each piece of x."""
 
     events: list[float]  # in jobs
     exposure: list[float]  # in jobs times x
     whole: list[float]  # exposure of the finished jobs over their entire lives
-    spots: list[float]  # x of the successes, newest first
+    tail: Tail  # of the successes
 
 
-def tabulate(lives: Sequence[Life], scale: Scale, *, sized: bool) -> Table:
+def tabulate(lives: Lives, scale: Scale, *, sized: bool) -> Table:
     """Tabulate lives by x, with their lengths if `sized`. A failure ends exposure but is no event."""
-    entered = in_all = 0.0
-    changes, leaving = [0.0] * len(EDGES), [0.0] * len(EDGES)
-    spots: list[tuple[float, float]] = []
-    for length, seconds, first, steps, last, ended, failed in lives:
-        unit = scale.of(length) if sized else scale.level
-        entered += first
-        for age, change in steps:
-            changes[bisect_right(EDGES, age / unit) - 1] += change
-        if ended:
-            in_all += last
-        if ended and not failed:
-            spots.append((max(seconds / unit, 1e-6), last))
-        else:
-            at = bisect_right(EDGES, seconds / unit) - 1
-            changes[at] -= last
-            if ended:
-                leaving[at] -= last
-    newest_first = [spot for spot, _ in spots]
-    spots.sort()
-    events = _spread(spots)
-    exposure, whole = _exposure(entered, changes, events), _exposure(in_all, leaving, events)
-    return Table(events, exposure, whole, newest_first)
+    units = [scale.level] * len(lives.seconds)
+    if sized:
+        base, slope, level = scale.base, scale.slope, scale.level
+        units = [level if length is None else base + slope * length for length in lives.lengths]
+    changes, leaving = _changes(lives, units), [0.0] * len(EDGES)
+    ends = [x if x > _LEAST else _LEAST for x in map(truediv, lives.seconds, units)]
+    done, last, succeeded = lives.done, lives.last, lives.succeeded
+    for i in chain([i for i in range(done) if lives.failed[i]], range(done, len(ends))):
+        at = bisect_right(EDGES, ends[i]) - 1
+        changes[at] -= last[i]
+        if i < done:
+            leaving[at] -= last[i]
+    order = sorted(succeeded, key=ends.__getitem__)
+    spots = [ends[i] for i in order]
+    events = _spread(spots, [last[i] for i in order])
+    exposure = _exposure(sum(lives.first), changes, events)
+    whole = _exposure(sum(last[:done]), leaving, events)
+    weights = dict(zip(succeeded, _STUCK_WEIGHTS, strict=False))
+    tail = Tail.of([-x for x in reversed(spots)], [weights[i] for i in reversed(order)])
+    return Table(events, exposure, whole, tail)
+
+
+def _changes(lives: Lives, units: Sequence[float]) -> list[float]:
+    """The change of the weight of lives in each piece, other than by their ends."""
+    cuts, changes = lives.cuts, [0.0] * len(EDGES)
+    ages: list[list[float]] = [[] for _ in cuts]
+    for begin, end, start, unit in zip(lives.begins, lives.ends, lives.starts, units, strict=True):
+        for i in range(begin, end):
+            ages[i].append((cuts[i] - start) / unit)
+    for step, each in zip(lives.steps, ages, strict=True):
+        for piece in map(bisect_right, repeat(EDGES), each):
+            changes[piece - 1] += step
+    for i, age, weight in lives.more:
+        changes[bisect_right(EDGES, age / units[i]) - 1] += weight
+    return changes
 
 
 def _exposure(alive: float, changes: Sequence[float], events: Sequence[float]) -> list[float]:
-    exposure = []
-    for width, change, ended in zip(_WIDTHS, changes, events, strict=False):
-        after = alive + change - ended
-        exposure.append(max(0.0, width * (alive + after) / 2))
-        alive = after
-    return [*exposure, 0.0]
+    """Exposure of each piece, if `alive` begin at age 0; none of the last, unbounded one."""
+    levels = list(accumulate(map(sub, changes, events), initial=alive))
+    sums = map(add, levels, levels[1:])
+    return [*(half * both if both > 0.0 else 0.0 for half, both in zip(_HALVES, sums, strict=False)), 0.0]
 
 
-def _spread(spots: Sequence[tuple[float, float]]) -> list[float]:
+def _spread(spots: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Spread ends, sorted by x, over the pieces: as far as their neighbours, and so finely where ends are
     dense."""
     events, steps = [0.0] * len(EDGES), [0.0] * (len(EDGES) + 1)
-    places = [(log(spot) - _LOG_LOW) / _STEP + 1.0 for spot, _ in spots]  # fractional piece numbers
+    places = [(log(spot) - _LOG_LOW) / _STEP + 1.0 for spot in spots]  # fractional piece numbers
     reach = max(2, round(len(spots) * _BAND))
     far = [inf] * reach
-    befores, afters = far + places[:-reach], places[reach:] + far[: len(places)]
-    for (_, weight), place, before, after in zip(spots, places, befores, afters, strict=False):
-        half = max(0.5, min(abs(place - before), abs(after - place), _WIDEST / _STEP))
-        begin, end = place - half, place + half
-        i, k = max(0, min(_LAST, int(begin))), max(0, min(_LAST, int(end)))
+    before = map(sub, places, [-inf] * reach + places[:-reach])
+    after = map(sub, places[reach:] + far[: len(places)], places)
+    for weight, place, half in zip(weights, places, map(min, before, after, repeat(_REACH)), strict=True):
+        reached = half if half > 0.5 else 0.5
+        begin, end = place - reached, place + reached
+        i, k = int(begin), int(end)
+        if begin < 0.0 or k > _LAST:
+            i, k = max(0, min(_LAST, i)), max(0, min(_LAST, k))
         if i == k:
             events[i] += weight
             continue
@@ -146,7 +187,7 @@ def _logistic() -> Table:
     events = [before - after for before, after in pairwise(alive)]
     exposure = [width * (a + b) / 2 for width, a, b in zip(_WIDTHS, alive, alive[1:], strict=False)]
     exposure.append(alive[-1] * _HIGH / SHAPE)
-    return Table([*events, alive[-1]], exposure, exposure, [])
+    return Table([*events, alive[-1]], exposure, exposure, Tail.of([], []))
 
 
 _LOGISTIC = _logistic()
@@ -161,9 +202,9 @@ class Pooled:
         for table in tables:
             self._events = list(map(add, self._events, table.events))
             self._exposure = list(map(add, self._exposure, table.exposure))
-        self._slow = sorted((each for table in tables for each in _faded(table.spots)), reverse=True)
-        self._jobs = list(accumulate(weight for _, weight in self._slow))
-        self._logs = list(accumulate(weight * log(spot) for spot, weight in self._slow))
+        self._jobs = sum(table.tail.jobs[-1] for table in tables)
+        self._slow = _slowest([table.tail for table in tables], _SLOW_MOST * self._jobs)
+        self._logs = self._slow.logs()
 
     def hazard(self, own: Table | None, *, whole: bool = False) -> list[float]:
         """The hazard of x of each piece for a class with the table `own`, with the pool of the others and the
@@ -180,17 +221,19 @@ class Pooled:
         share = _POOL / (SHAPE_JOBS + sum(events))
         events = [share * (SHAPE_JOBS * a + b) for a, b in zip(_LOGISTIC.events, events, strict=True)]
         exposure = [share * (SHAPE_JOBS * a + b) for a, b in zip(_LOGISTIC.exposure, exposure, strict=True)]
-        more = [max(1.0, _ALIVE * width / each) for width, each in zip(_WIDTHS, exposure, strict=False)]
+        more = [least / each if least > each else 1.0 for least, each in zip(_ALIVE_LEAST, exposure, strict=False)]
         events, exposure = list(map(mul, events, more)), list(map(mul, exposure, more))
         if own is not None:
             events, exposure = list(map(add, events, own.events)), list(map(add, exposure, own.exposure))
         sums = list(accumulate(events, initial=0.0))
         near = map(sub, sums[_NEAR:] + sums[-1:] * (_NEAR - 1), sums[:1] * (_NEAR - 1) + sums)
-        rates = [
-            min(max(ended * (1.0 + _CAUTION / sqrt(max(0.5, jobs))) / exposed, _FLATTEST), _STEEPEST / width)
-            for ended, exposed, width, jobs in zip(events, exposure, _WIDTHS, near, strict=False)
+        raised = [1.0 + _CAUTION / sqrt(jobs if jobs > 0.5 else 0.5) for jobs in near]
+        rates = map(truediv, map(mul, events, raised), exposure)
+        bounded = [
+            _FLATTEST if rate < _FLATTEST else rate if rate < most else most
+            for rate, most in zip(rates, _STEEPEST_RATES, strict=True)
         ]
-        return [*rates, SHAPE / _HIGH]
+        return [*bounded, SHAPE / _HIGH]
 
     def stuck(self, own: Table) -> float:
         """The x beyond which a job of a class of the pool is stuck. Running jobs do not count, or hung ones would
@@ -199,42 +242,74 @@ class Pooled:
         Fits a power law to the slowest 5 % of the ends (Hill's estimate), so that a quantile among them does not
         depend on two or three jobs.
         """
-        ends = sorted(_faded(own.spots), reverse=True)
-        least = _STUCK_TIMES * median(ends)
-        spots = [-spot for spot, _ in ends]
-        jobs = [0.0, *accumulate(weight for _, weight in ends)]
-        logs = [0.0, *accumulate(weight * log(spot) for spot, weight in ends)]
+        ends, slow = own.tail, self._slow
+        jobs, spots = ends.jobs, ends.spots
+        middle = min(bisect_right(jobs, jobs[-1] / 2), len(spots)) - 1
         more = 1.0 - _STUCK_OTHERS  # the class's own ends count fully, all others less
 
         def beyond(i: int) -> float:
-            return _STUCK_OTHERS * self._jobs[i] + more * jobs[bisect_right(spots, -self._slow[i][0])]
+            return _STUCK_OTHERS * slow.jobs[i + 1] + more * jobs[bisect_right(spots, slow.spots[i])]
 
-        slow = _SLOW_SHARE * (_STUCK_OTHERS * self._jobs[-1] + more * jobs[-1])
-        i = bisect_left(range(len(self._slow) - 1), slow, key=beyond)
-        start = self._slow[i][0]
-        k = bisect_right(spots, -start)
-        bend = _STUCK_OTHERS * self._logs[i] + more * logs[k] - beyond(i) * log(start) + _SLOW_JOBS / SHAPE
-        return max(least, start * exp(log(_SLOW_SHARE / _STUCK_SHARE) * bend / (_SLOW_JOBS + slow)))
-
-
-def _faded(spots: Sequence[float]) -> list[tuple[float, float]]:
-    return list(zip(spots, _STUCK_WEIGHTS, strict=False))
+        share = _SLOW_SHARE * (_STUCK_OTHERS * self._jobs + more * jobs[-1])
+        i = bisect_left(range(len(slow.spots) - 1), share, key=beyond)
+        start = -slow.spots[i]
+        logs = _STUCK_OTHERS * self._logs[i + 1] + more * ends.logs(bisect_right(spots, -start))[-1]
+        bend = logs - beyond(i) * log(start) + _SLOW_JOBS / SHAPE
+        found = start * exp(log(_SLOW_SHARE / _STUCK_SHARE) * bend / (_SLOW_JOBS + share))
+        return max(found, _STUCK_TIMES * -spots[middle])
 
 
-def count_failures(lives: Iterable[Life]) -> list[float]:
+def _slowest(tails: Sequence[Tail], jobs: float) -> Tail:
+    """The slowest ends of all classes that weigh `jobs` together, and some more. The others need no sorting."""
+
+    def beyond(i: int) -> float:
+        return sum(tail.jobs[bisect_right(tail.spots, -EDGES[-i])] for tail in tails)
+
+    least = -EDGES[-bisect_left(range(len(EDGES)), jobs, lo=1, key=beyond)]
+    slow: list[tuple[float, float]] = []
+    for tail in tails:
+        count = bisect_right(tail.spots, least)
+        slow += zip(tail.spots[:count], tail.weights[:count], strict=True)
+    slow.sort()
+    return Tail.of([spot for spot, _ in slow], [weight for _, weight in slow])
+
+
+def count_failures(lives: Lives) -> list[float]:
     """Counts for `failure_hazard`: the weight of jobs at age 0, then the changes of the weight and the failures of
     each piece."""
-    alive = 0.0
-    changes, events = [0.0] * len(FAILURE_EDGES), [0.0] * len(FAILURE_EDGES)
-    for _, seconds, first, steps, last, _, failed in lives:
-        alive += first
-        for age, change in steps:
-            changes[bisect_right(FAILURE_EDGES, age) - 1] += change
-        at = bisect_right(FAILURE_EDGES, seconds) - 1
-        changes[at] -= last
+    changes, events = _failure_changes(lives), [0.0] * len(FAILURE_EDGES)
+    pieces = map(bisect_right, repeat(FAILURE_EDGES), lives.seconds)
+    for piece, last, failed in zip(pieces, lives.last, lives.failed, strict=True):
+        changes[piece - 1] -= last
         if failed:
-            events[at] += last
-    return [alive, *changes, *events]
+            events[piece - 1] += last
+    return [sum(lives.first), *changes, *events]
+
+
+def _failure_changes(lives: Lives) -> list[float]:
+    """The change of the weight of lives in each piece, other than by their ends.
+
+    The ages at one of the cuts need not be looked up one by one: few pieces are to be told apart, and the lives
+    under way then are sorted by their start anyway.
+    """
+    changes = [0.0] * (len(FAILURE_EDGES) + 1)
+    ended: list[list[float]] = [[] for _ in range(len(lives.cuts) + 1)]
+    for start, begin, end in zip(lives.starts, lives.begins, lives.ends, strict=True):
+        if begin < end:
+            ended[end].append(start)
+    starts: list[float] = []
+    for cut, step, more in zip(reversed(lives.cuts), reversed(lives.steps), reversed(ended), strict=False):
+        starts += more
+        starts.sort()
+        del starts[bisect_right(starts, cut) :]
+        if starts:
+            pieces = bisect_right(FAILURE_EDGES, cut - starts[0])
+            older = [*map(bisect_right, repeat(starts), [cut - edge for edge in FAILURE_EDGES[:pieces]]), 0]
+            for i in range(pieces):
+                changes[i] += step * (older[i] - older[i + 1])
+    for _, age, weight in lives.more:
+        changes[bisect_right(FAILURE_EDGES, age) - 1] += weight
+    return changes[:-1]
 
 
 def failure_hazard(counts: Iterable[list[float]]) -> list[float]:
@@ -253,74 +328,75 @@ def failure_hazard(counts: Iterable[list[float]]) -> list[float]:
     return [*rates, rates[-1]]
 
 
-def median(values: Sequence[tuple[float, float]]) -> float:
-    """The weighted median of (value, weight) pairs."""
-    ordered = sorted(values)
-    half = sum(weight for _, weight in ordered) / 2
-    total = 0.0
-    for value, weight in ordered:
-        total += weight
-        if total >= half:
-            return value
-    return ordered[-1][0]
+def median(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The weighted median."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    sums = list(accumulate([weights[i] for i in order]))
+    return values[order[bisect_left(sums, sums[-1] / 2)]]
 
 
-def learn_scale(lives: Iterable[Life], near: Scale, *, sized: bool) -> Scale:
-    """Fit the scale of the successes among `lives`: a line by robust regression of relative errors if `sized`,
-    else a median level. The other parameters are those of `near`, which also counts as half a job or one job of
-    data and so dominates while little is known.
+def learn_scale(ends: Ends, near: Scale, *, sized: bool) -> Scale:
+    """Fit the scale of succeeded jobs: a line by robust regression of relative errors if `sized`, else a median
+    level. The other parameters are those of `near`, which also counts as half a job or one job of data and so
+    dominates while little is known.
     """
-    done = [life for life in lives if life.ended and not life.failed]
     if not sized:
-        level = median([*((life.seconds, life.last) for life in done), (near.level, _PRIOR)])
+        level = median([*ends.seconds, near.level], [*ends.weights, _PRIOR])
         return Scale(near.base, near.slope, level)
-    points = [(life.last, life.seconds, life.length) for life in done if life.length is not None]
-    if not points:
+    lengths = [length for length in ends.lengths if length is not None]
+    if not lengths:
         return near
-    base, slope = _line(points, near)
+    weights, seconds = ends.weights, ends.seconds
+    if len(lengths) < len(seconds):
+        known = [length is not None for length in ends.lengths]
+        weights, seconds = list(compress(weights, known)), list(compress(seconds, known))
+    base, slope = _line(weights, seconds, lengths, near)
     return Scale(base, slope, near.level)
 
 
-def _line(points: list[tuple[float, float, float]], near: Scale) -> tuple[float, float]:
-    """Base and slope from (weight, seconds, length), with a Huber loss of log errors.
+def _line(weights: list[float], seconds: list[float], lengths: list[float], near: Scale) -> tuple[float, float]:
+    """Base and slope, with a Huber loss of log errors.
 
     The steps are between Newton's, which overshoot as the loss has no curvature beyond the knee, and the safe ones
     of reweighted least squares (KNEE ÷ |error|), which need several times as many rounds.
     """
     base, slope = near.base, near.slope
-    ratios = [(seconds / (base + slope * length), weight) for weight, seconds, length in points]
-    ratio = median([*ratios, (1.0, _PRIOR)])
+    ratios = [each / (base + slope * length) for each, length in zip(seconds, lengths, strict=True)]
+    ratio = median([*ratios, 1.0], [*weights, _PRIOR])
     base, slope = base * ratio, slope * ratio
-    lengths = [length for _, _, length in points]
-    ends = (min(lengths) * 0.5, max(lengths) * 1.5 + 1.0)  # outside the data, where the line is least certain
-    rows = [(weight, log(seconds), length) for weight, seconds, length in points]
-    rows += [(_PRIOR, log(base + slope * length), length) for length in ends]
-    base, slope = _settled(rows, base, slope, _KNEE)
-    errors = sorted(log_seconds - log(base + slope * length) for _, log_seconds, length in rows)
+    outside = min(lengths) * 0.5, max(lengths) * 1.5 + 1.0  # where the line is least certain
+    logs = [*map(log, seconds), *(log(base + slope * length) for length in outside)]
+    lengths = [*lengths, *outside]
+    points = [*weights, _PRIOR, _PRIOR], logs, lengths
+    base, slope = _settled(points, base, slope, _KNEE)
+    errors = sorted([each - log(base + slope * length) for each, length in zip(logs, lengths, strict=True)])
     knee = max(_LEAST_KNEE, _NARROW * min(map(sub, errors[len(errors) // 2 :], errors)))
-    return (base, slope) if knee >= _KNEE else _settled(rows, base, slope, knee)
+    return (base, slope) if knee >= _KNEE else _settled(points, base, slope, knee)
 
 
 def _settled(
-    rows: Sequence[tuple[float, float, float]], base: float, slope: float, knee: float
+    points: tuple[list[float], list[float], list[float]], base: float, slope: float, knee: float
 ) -> tuple[float, float]:
-    """The line of least loss for (weight, log seconds, length), from a line nearby."""
+    """The line of least loss for weights, logs of seconds, and lengths, from a line nearby."""
+    square = knee * knee
     for _ in range(_ROUNDS):
         s00 = s01 = s11 = r0 = r1 = 0.0
-        for weight, log_seconds, length in rows:
+        for weight, log_seconds, length in zip(*points, strict=True):
             scale = base + slope * length
             error = log_seconds - log(scale)
-            per = weight / scale
-            bend = per / scale
-            if not -knee < error < knee:
-                bend *= (knee / error) ** 2
-                error = knee if error > 0.0 else -knee
-            long_bend = bend * length
+            pull = weight / scale
+            bend = pull / scale
+            if -knee < error < knee:
+                pull *= error
+            else:
+                pull *= knee if error > 0.0 else -knee
+                bend *= square / (error * error)
             s00 += bend
-            s01 += long_bend
-            s11 += long_bend * length
-            r0 += per * error
-            r1 += per * error * length
+            r0 += pull
+            r1 += pull * length
+            bend *= length
+            s01 += bend
+            s11 += bend * length
         fixed = s00 * s11 - s01 * s01
         if fixed <= 1e-12 * s00 * s11:  # all lengths alike: the slope cannot be told from the base
             break

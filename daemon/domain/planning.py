@@ -77,6 +77,9 @@ class Rails:
     blocked_interval: float = 600.0
 
 
+_LONGEST, _SHORTEST, _PRICE = Reason.LONGEST, Reason.SHORTEST, Reason.PRICE  # looked up once, for the hot path
+
+
 class Planned(NamedTuple):
     """Seconds from one poll to the next, with the reason."""
 
@@ -116,14 +119,14 @@ def learned_gap(
     longest = rails.max_interval
     gap = law.gap(elapsed, price) if waited is None else law.waiting_gap(waited, price, longest)
     late = law.stuck_after - elapsed
-    if 0.0 < late < min(gap, longest) and waited is None:
+    if waited is None and 0.0 < late < longest and late < gap:
         # No jitter: an earlier poll could not report the job as stuck, and the next one may be a long gap away.
         return Planned(max(rails.min_interval, late + _JUST_AFTER), Reason.STUCK)
     if gap >= longest:
-        return Planned(longest * (1 - _JITTER * spread), Reason.LONGEST)
+        return Planned(longest * (1 - _JITTER * spread), _LONGEST)
     if gap <= rails.min_interval:
-        return Planned(rails.min_interval, Reason.SHORTEST)
-    return Planned(max(rails.min_interval, gap * (1 - _JITTER * spread)), Reason.PRICE)
+        return Planned(rails.min_interval, _SHORTEST)
+    return Planned(max(rails.min_interval, gap * (1 - _JITTER * spread)), _PRICE)
 
 
 def undetected(law: Law, *, elapsed: float, seconds: float, waited: float | None = None) -> float:

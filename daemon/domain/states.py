@@ -34,10 +34,10 @@ TERMINAL: frozenset[str] = frozenset({State.SUCCEED, State.PARTIAL_SUCCEED, Stat
 """States that the service never moves a job out of."""
 
 _ALIASES = {
-    "SUCCESS": State.SUCCEED,
-    "SUCCEEDED": State.SUCCEED,
-    "CANCELLED": State.CANCELED,
-    "BLOCKED": State.BLOCK,
+    "SUCCESS": State.SUCCEED.value,
+    "SUCCEEDED": State.SUCCEED.value,
+    "CANCELLED": State.CANCELED.value,
+    "BLOCKED": State.BLOCK.value,
 }
 _KNOWN: dict[str, str] = {**{state.value: state.value for state in State}, **_ALIASES}
 
@@ -54,11 +54,11 @@ def read_state(raw: str) -> str:
     """
     known = _KNOWN.get(raw)
     if known is not None:
-        return str(known)
+        return known
     trimmed = raw.replace("\0", "").strip()
     if not trimmed:
         raise ValueError("the state is empty")
-    return str(_KNOWN.get(trimmed.upper(), trimmed[:MAX_STATE_LENGTH]))
+    return _KNOWN.get(trimmed.upper(), trimmed[:MAX_STATE_LENGTH])
 
 
 def is_known(state: str) -> bool:

@@ -13,13 +13,11 @@ from typing import Any, Unpack, cast
 from sqlalchemy import (
     Select,
     Text,
-    and_,
     bindparam,
     case,
     func,
     insert,
     literal_column,
-    null,
     select,
     update,
 )
@@ -34,6 +32,7 @@ from daemon.store.lists import JobFilter, JobSort
 from daemon.store.mapping import WATCHED, TransactionPart, chunks, job_row, plain, watch_rows
 from daemon.store.rows import (
     Bookkeeping,
+    FinishedRow,
     JobName,
     JobRow,
     Known,
@@ -44,7 +43,7 @@ from daemon.store.rows import (
     TrackRule,
 )
 from daemon.store.tables import ENDED_COUNTS, JOBS, TRANSITIONS
-from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds
+from daemon.store.tracking import found_kinds, known_of, stop_many, track_many, tried_kinds, write_bookkeeping
 from daemon.store.watch_row import WatchRow
 
 _C = JOBS.c
@@ -97,20 +96,6 @@ _ADD_MOVE = insert(TRANSITIONS).values(
     before=func.coalesce(
         bindparam("was"), case((bindparam("then", type_=Text) == _LAST, plain(State.WAITING)), else_=_LAST)
     ),
-)
-_NEXT_POLL = bindparam("next", type_=_C.next_poll_at.type)
-_CHECKPOINT = (
-    update(JOBS)
-    .where(_C.id == bindparam("row"))
-    .values(
-        polls=_C.polls + bindparam("more"),
-        last_polled_at=func.coalesce(bindparam("polled", type_=_C.last_polled_at.type), _C.last_polled_at),
-        # A job that has ended since has no next poll, whatever the checkpoint says.
-        next_poll_at=case((_ACTIVE, _NEXT_POLL), else_=null()),
-        next_reason=case((and_(_ACTIVE, _NEXT_POLL.is_not(None)), bindparam("reason")), else_=null()),
-        asked_by=func.coalesce(bindparam("asked_by"), _C.asked_by),
-        last_error=bindparam("error"),
-    )
 )
 
 
@@ -334,6 +319,10 @@ class Jobs(TransactionPart):
         Classes without any are left out."""
         return learned.finished(self._connection, project, limit=limit)
 
+    def last_finished(self, project: ProjectName, kind: str, *, limit: int) -> list[FinishedRow]:
+        """Return the last `limit` ended jobs of one project and kind, newest first."""
+        return learned.last_finished(self._connection, project, kind, limit=limit)
+
     def oldest_created(self, project: ProjectName) -> datetime | None:
         """Return when the service created the project's oldest active job; None if no creation time is known."""
         return learned.oldest_created(self._connection, project)
@@ -354,20 +343,7 @@ class Jobs(TransactionPart):
     def checkpoint(self, rows: Iterable[Bookkeeping]) -> None:
         """Write bookkeeping. Pass a few thousand rows at a time, so that urgent work gets its turn with the
         writer."""
-        values = [
-            {
-                "row": row.job,
-                "more": row.polls,
-                "polled": row.last_polled_at,
-                "next": row.next_poll_at,
-                "error": row.last_error,
-                "asked_by": row.asked_by,
-                "reason": row.next_reason,
-            }
-            for row in sorted(rows, key=lambda row: row.job)  # each page of the table is written once
-        ]
-        if values:
-            self._connection.execute(_CHECKPOINT, values)
+        write_bookkeeping(self._connection, rows)
 
     def find(self, job_id: JobId, project: ProjectName | None = None) -> _Jobs:
         """Return the job, in every project if `project` is None."""

@@ -59,13 +59,15 @@ _EXPECT = update(JOBS).where(_C.id == bindparam("row")).values(expected_length=b
 def finished(connection: Connection, project: ProjectName | None, *, limit: int) -> Finished:
     """Return the last `limit` ended jobs of each project and kind, newest first; of one project or of all."""
     return {
-        (owner, kind): finished_rows(
-            connection.execute(_LAST, {"of_project": owner, "of_kind": kind, "most": limit}).all(),
-            project=owner,
-            kind=kind,
-        )
+        (owner, kind): last_finished(connection, owner, kind, limit=limit)
         for owner, kind in classes(connection, project)
     }
+
+
+def last_finished(connection: Connection, project: ProjectName, kind: str, *, limit: int) -> list[FinishedRow]:
+    """Return the last `limit` ended jobs of one project and kind, newest first."""
+    rows = connection.execute(_LAST, {"of_project": project, "of_kind": kind, "most": limit}).all()
+    return finished_rows(rows, project=project, kind=kind)
 
 
 def classes(connection: Connection, project: ProjectName | None) -> Iterator[tuple[ProjectName, str]]:

@@ -308,7 +308,7 @@ class LinkRow:
     last_click_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: thousands are made at once
 class Bookkeeping:
     """Bookkeeping of a job since the last checkpoint. `polls` is the number to add. None for `last_polled_at` or
     `asked_by` keeps the stored value. `next_reason` is a word for why `next_poll_at` was chosen, stored only with

@@ -133,7 +133,7 @@ class _Queue:
 
     def _counts(self, entry: tuple[float, int, Watched]) -> bool:
         due, _, watched = entry
-        return watched.due == due and watched.singly == self._singly and not watched.in_flight and not watched.gone
+        return watched.due == due and watched.awaits(singly=self._singly) and not watched.gone
 
 
 class Agenda:
@@ -246,7 +246,8 @@ class Agenda:
     def pop(self, queue: JobQueue, most: int = 1) -> list[Watched]:
         """Take up to `most` jobs, the most overdue first, whether due or not. `put` plans them again."""
         taken: list[Watched] = []
-        while len(taken) < most and (watched := self._queues[queue].pop()) is not None:
+        each = self._queues[queue]
+        while len(taken) < most and (watched := each.pop()) is not None:
             watched.ask()  # also invalidates a second entry with the same due time
             taken.append(watched)
         return taken
@@ -271,9 +272,9 @@ class Agenda:
         list says to query singly. Every path back to the queue passes here, so that the rule stands in one place.
         """
         watched.release()
-        if not (by_list and watched.singly_next):
-            watched.rest_until(earliest)
-        if self.holds(watched):
+        if watched.due < earliest and not (by_list and watched.singly_next):
+            watched.put_off(earliest)
+        if self._jobs.get(watched.job_id) is watched:
             self.put(watched, watched.due)
 
     def ask_soon(self, watched: Watched, at: float, *, now: float, singly: bool) -> None:

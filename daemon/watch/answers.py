@@ -97,7 +97,8 @@ class Answers:
         self._context.planner.plan_next(watched, now)
         if watched.stuck and not watched.stuck_reported:
             self._report_stuck(watched)
-        watched.clear_defects()
+        if not watched.plain:
+            watched.clear_defects()
 
     async def take(self, watched: Watched, seen: Observation, asked: Asked) -> None:
         """Store a move, or note that there is none, and plan the next query. Puts nothing into the agenda."""

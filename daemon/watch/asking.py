@@ -19,7 +19,7 @@ from daemon.watch.context import ProjectContext
 from daemon.watch.feed import FeedReader
 from daemon.watch.health import Progress
 from daemon.watch.id_lists import IdLists
-from daemon.watch.job import Phase, Watched
+from daemon.watch.job import Watched
 from daemon.watch.outcomes import Outcomes
 
 log = logger(__name__)
@@ -143,7 +143,7 @@ class Asker:
         try:
             await self._ask_list(self._id_lists.ask(jobs, permit), self._id_lists.failed, broken)
         finally:
-            self._put_back([watched for watched in jobs if watched.phase is Phase.ASKED])
+            self._put_back([watched for watched in jobs if watched.in_flight and not watched.recording])
 
     async def _ask_list(
         self, asking: Coroutine[Any, Any, None], failed: Callable[..., None], broken: Callable[[Exception], None]

@@ -201,11 +201,12 @@ class IdLists:
     def _take_one(self, watched: Watched, summary: Summary, asked: Asked, now: float) -> bool:
         """Take one job's entry. Returns False if it is older than what was known when the query began."""
         context = self._context
-        moved = summary.state != watched.state
-        if watched.unstored and asked.began < watched.due:
+        moved, plain = summary.state != watched.state, watched.plain
+        if not plain and watched.unstored and asked.began < watched.due:
             pass  # the job only filled up the list: the store gets its pause before the next try
         elif not (outdated(watched, summary, asked) if moved else lags(watched, summary)):
-            watched.set_missed(0)
+            if not plain:
+                watched.set_missed(0)
             if moved:
                 record_summary(context, self._answers, watched, summary, asked)
                 return True

@@ -32,7 +32,7 @@ class Phase(Enum):
     """Both: an answer's move is being stored, or the feed showed one while the job was queried."""
 
 
-_FIRST = Reason.FIRST  # looked up once, for the hot path
+_FIRST, _WAITING = Reason.FIRST, State.WAITING  # looked up once, for the hot path
 _UNLISTED, _SINGLY_NEXT, _GUESSED, _SCRIPT_ASKED, _STUCK, _STUCK_REPORTED, _ASKED, _RECORDING = (
     1 << bit for bit in range(8)
 )  # no more: Python shares one object for each number up to 256 only
@@ -143,6 +143,11 @@ class Watched:
     # Flags and rare values
 
     @property
+    def plain(self) -> bool:
+        """Whether it has no rare values: no failures, no defects, no hints, no lists that lack it."""
+        return self._rare is _NOTHING_RARE
+
+    @property
     def unlisted(self) -> bool:
         """Whether lists do not hold it, so that it is queried singly."""
         return self._flags & _UNLISTED != 0
@@ -239,6 +244,11 @@ class Watched:
         """Whether its next query is a single one rather than a list."""
         return self._flags & _SINGLY != 0
 
+    def awaits(self, *, singly: bool) -> bool:
+        """Whether no query about it is under way, and the next one is a single one or not as given."""
+        flags = self._flags
+        return not flags & _ASKED and (flags & _SINGLY != 0) == singly
+
     @property
     def elapsed(self) -> float:
         """Seconds of production at the last answer; 0 where it had not begun."""
@@ -249,7 +259,7 @@ class Watched:
     @property
     def waited(self) -> float | None:
         """Seconds it had waited at the last answer; None where it is not waiting."""
-        if self.state != State.WAITING or self.looked is None:
+        if self.state != _WAITING or self.looked is None:
             return None
         return max(0.0, self.looked - self.since)
 
@@ -293,10 +303,6 @@ class Watched:
     def bring_forward(self, latest: float) -> None:
         """Make it due at `latest` unless it is due earlier."""
         self.due = min(self.due, latest)
-
-    def rest_until(self, earliest: float) -> None:
-        """Make it due no earlier than `earliest`."""
-        self.due = max(self.due, earliest)
 
     def settle(self, due: float) -> None:
         """Make it due at `due`, or earlier where `want` requested that while a query was under way."""
@@ -348,7 +354,7 @@ class Watched:
         self.polls += 1
         self.looked = began
         self.asked_by = by
-        self._flag(_SINGLY_NEXT, False)
+        self._flags &= ~_SINGLY_NEXT
         if self._rare is not _NOTHING_RARE:
             self._rare.missing_since = self._rare.last_error = None
             if self._rare == _NOTHING_RARE:  # an outage gave every job an error: it does not cost memory for good

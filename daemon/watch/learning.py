@@ -9,7 +9,7 @@ from datetime import datetime
 from math import inf
 
 from daemon.clock import Clock
-from daemon.domain.durations import ClassKey, Durations, Running, Sample, fit
+from daemon.domain.durations import LIMIT, ClassKey, Durations, Running, Sample, fit
 from daemon.domain.jobs import ProjectName
 from daemon.domain.states import State
 from daemon.store import FinishedRow, JobRow, Store, Transaction, WatchRow
@@ -28,19 +28,24 @@ _SOONEST, _LATEST = 5.0, 60.0
 """Seconds between two fits: at least, and at most while jobs run."""
 _SHARE = 0.05
 """New ends, as a share of the known ones, that are worth a fit."""
+_OVERLAP = 4
+"""Known ends that are read again with the new ones, to see that these follow them."""
 
 Finished = Mapping[tuple[ProjectName, str], Sequence[FinishedRow]]
+_Ends = list[Sample | None]
+"""The ends of a class, newest first; None for one that is no evidence."""
 
 
 class Learning:
-    """The durations learned so far, shared by all projects. Only classes with news are fitted again."""
+    """The durations learned so far, shared by all projects. Only classes with news are fitted again, and of each
+    only the new ends are read."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.durations = fit({}, {})
         self._store = store
         self._clock = clock
-        self._known: dict[ClassKey, int] = {}
-        """The number of finished jobs of each class when it was last fitted."""
+        self._known: dict[ClassKey, _Ends] = {}
+        """The last ends of each class when it was last fitted."""
         self._ends: Counter[ClassKey] = Counter()
         """The number of ends since then."""
         self._fitted: dict[ProjectName, float] | None = None
@@ -60,24 +65,28 @@ class Learning:
             return
         self._tried = now
         some = {*projects, *(ProjectName(project) for project, _ in news)}
-        read: set[ProjectName | None] = {None} if self._fitted is None else {*some}
+        new = [None] if self._fitted is None else [name for name in projects if name not in self._fitted]
         lives, at = self._running(agendas, some, now), self._clock.now().timestamp()
         ends = {key: self._ends.pop(key) for key in [*self._ends] if key[0] in projects or key in news}
-        before, known = self.durations, [key for key in self._known if key[0] in projects]
+        due = {key for key in [*ends, *lives, *self._known] if key[0] in projects or key in news}
+        before, known = self.durations, self._known
 
-        def fitted(tx: Transaction) -> tuple[dict[ClassKey, int], Durations]:
-            rows = {(str(p), kind): each for one in read for (p, kind), each in tx.jobs.finished(one).items()}
-            keys = {key for key in [*rows, *lives, *known] if None in read or key[0] in projects or key in news}
-            samples = {key: samples_of(rows.get(key, ())) for key in keys}
-            running = {key: each for key, each in lives.items() if key in keys}
-            return {key: len(rows.get(key, ())) for key in keys}, fit(samples, running, now=at, before=before)
+        def fitted(tx: Transaction) -> tuple[dict[ClassKey, _Ends], Durations]:
+            found: dict[ClassKey, _Ends] = {}
+            for project in new:
+                found |= {(str(p), kind): _ends(each) for (p, kind), each in tx.jobs.finished(project).items()}
+            for key in due - found.keys():
+                found[key] = _read(tx, key, known.get(key), ends.get(key, 0))
+            samples = {key: [each for each in ends if each is not None] for key, ends in found.items()}
+            running = {key: each for key, each in lives.items() if key in found}
+            return found, fit(samples, running, now=at, before=before)
 
         try:
-            counts, self.durations = await self._store.read_async(fitted)
+            found, self.durations = await self._store.read_async(fitted)
         except BaseException:
             self._ends.update(ends)
             raise
-        self._known |= counts
+        self._known |= found
         if self._fitted is None:  # staggered from here on, so that no later refit is of all classes
             self._fitted = {name: now - _LATEST * i / len(agendas) for i, name in enumerate(agendas)}
         else:
@@ -90,7 +99,7 @@ class Learning:
         soon = now - self._tried < _SOONEST
         news = set()
         for key, ends in self._ends.items():
-            known = self._known.get(key, 0)
+            known = len(self._known.get(key, ()))
             if known < 1 / _SHARE if soon else ends > known * _SHARE:
                 news.add(key)
         fitted, late = self._fitted, now - _LATEST
@@ -122,7 +131,7 @@ def durations_of(
 
 def samples_of(rows: Iterable[FinishedRow]) -> list[Sample]:
     """Return, in order, the jobs whose production time is known. A job that was frozen is no evidence."""
-    return [sample for row in rows if (sample := _sample(row)) is not None]
+    return [sample for sample in _ends(rows) if sample is not None]
 
 
 def production_began(
@@ -156,6 +165,32 @@ def started_before(watched: Watched, started_at: datetime | None, *, now: float,
     seen_waiting = watched.looked if watched.state == State.WAITING and watched.looked is not None else None
     begin = now if started_at is None else min(now, now - (wall - started_at).total_seconds())
     return begin if seen_waiting is None else max(begin, seen_waiting)
+
+
+def _read(tx: Transaction, key: ClassKey, known: _Ends | None, new: int) -> _Ends:
+    """Return the last ends of a class of which some are known: reads `new` ones that were noted since, and a few
+    more. All are read where these do not join what is known, as after the clock was set back."""
+    project, kind = ProjectName(key[0]), key[1]
+    if known and new + _OVERLAP < LIMIT:
+        newest = _ends(tx.jobs.last_finished(project, kind, limit=new + _OVERLAP))
+        joined = _joined(newest, known, new)
+        if joined is not None:
+            return joined
+    return _ends(tx.jobs.last_finished(project, kind, limit=LIMIT))
+
+
+def _joined(newest: _Ends, known: _Ends, new: int) -> _Ends | None:
+    """Put the newest ends, at least `new` of which are unknown, before the known ones; None where they do not
+    join."""
+    for count in range(new, len(newest)):
+        overlap = newest[count:]
+        if overlap == known[: len(overlap)]:
+            return [*newest[:count], *known][:LIMIT]
+    return None
+
+
+def _ends(rows: Iterable[FinishedRow]) -> _Ends:
+    return [_sample(row) for row in rows]
 
 
 def _sample(row: FinishedRow) -> Sample | None:

@@ -29,7 +29,7 @@ _FOLLOW_FIRST, FOLLOWED = 1.0, 60.0
 Each gap is as long as all before together."""
 _REST = 1.0
 """Longest rest after a query, in seconds, where no plan requires more."""
-_BLOCK, _PROCESSING = State.BLOCK, State.PROCESSING  # looked up once, for the hot path
+_BLOCK, _PROCESSING, _NET = State.BLOCK, State.PROCESSING, Reason.NET  # looked up once, for the hot path
 _RISE, _FALL, _MOST_PRESSURE = 1.06, 0.96, 1000.0
 """Factors by which the price rises and falls each second, and the most it may grow."""
 
@@ -129,14 +129,16 @@ class Planner:
 
         `floor` is the wait in seconds that the service asked for; the job is not due before it is over.
         """
-        watched.count_failure(failed=failed)
+        if failed or not watched.plain:
+            watched.count_failure(failed=failed)
         gap, reason = self._gap(watched, now)
-        due = now + max(gap, floor)
+        due = now + (gap if gap > floor else floor)
         if now < watched.expires < due:  # a last query when its time is up
             due, reason = max(watched.expires, now + floor), Reason.LAST
-        since = now - watched.hinted
-        if not failed and 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
-            due, reason = again, Reason.HINT  # reported to have ended: the service's answers may lag behind
+        if not failed and not watched.plain:
+            since = now - watched.hinted
+            if 0 <= since < FOLLOWED and (again := now + max(_FOLLOW_FIRST, since, floor)) < due:
+                due, reason = again, Reason.HINT  # reported to have ended: the service's answers may lag behind
         watched.plan(due, reason)
 
     def earliest(self, now: float) -> float:
@@ -190,7 +192,7 @@ class Planner:
         if watched.start is not None and watched.state == _PROCESSING:
             watched.set_stuck(stuck=now >= watched.start + law.stuck_after)
         if self.behind_feed and not watched.unlisted:
-            return Planned(self.net_interval * (1 - _NET_JITTER * spread), Reason.NET)
+            return Planned(self.net_interval * (1 - _NET_JITTER * spread), _NET)
         return learned_gap(
             law=law,
             elapsed=watched.elapsed,

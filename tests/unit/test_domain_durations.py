@@ -10,8 +10,8 @@ from statistics import mean
 import pytest
 
 from daemon.domain.durations import ETA_FROM, Durations, Running, Sample, eta, fit
-from daemon.domain.hazards import EDGES, Pooled, Scale, Table, learn_scale, median, tabulate
-from daemon.domain.samples import Life, Lives
+from daemon.domain.hazards import EDGES, Pooled, Scale, learn_scale, median, tabulate
+from daemon.domain.samples import Ends, Lives
 from daemon.domain.survival import Law, start_rate
 
 KEY = ("studio", "avatar_video")
@@ -269,12 +269,18 @@ def test_a_class_alone_borrows_nothing_from_itself() -> None:
 
 @pytest.mark.parametrize("classes", [1, 2, 5])
 def test_stuck_is_by_the_slowest_ends_of_all_classes_counted_one_by_one(classes: int) -> None:
-    tables = [tabulate(_lives(seed), Scale(40.0, 1.2, 112.0), sized=True) for seed in range(classes)]
-    own = tables[0]
+    scale, lives = Scale(40.0, 1.2, 112.0), [_lives(seed) for seed in range(classes)]
+    tables = [tabulate(each, scale, sized=True) for each in lives]
+    ends = [each.successes() for each in lives]
+    spots = [
+        [seconds / scale.of(length) for seconds, length in zip(each.seconds, each.lengths, strict=True)]
+        for each in ends
+    ]
+    fades = [0.5 ** (rank / 240) for rank in range(200)]
     weighted = [
-        (spot, (1.0 if table is own else 0.7) * 0.5 ** (rank / 240))
-        for table in tables
-        for rank, spot in enumerate(table.spots)
+        (spot, (1.0 if each is spots[0] else 0.7) * fade)
+        for each in spots
+        for spot, fade in zip(each, fades, strict=False)
     ]
     weighted.sort(reverse=True)
     slow = 0.05 * sum(weight for _, weight in weighted)
@@ -285,15 +291,12 @@ def test_stuck_is_by_the_slowest_ends_of_all_classes_counted_one_by_one(classes:
     start = tail[-1][0]
     bend = (1.0 + sum(weight * math.log(spot / start) for spot, weight in tail)) / (2.0 + slow)
     beyond = start * math.exp(math.log(0.05 / 0.006) * bend)
-    assert Pooled(tables).stuck(own) == pytest.approx(max(beyond, 2 * median(sorted(weighted_own(own)))))
+    middle = median(spots[0], fades[: len(spots[0])])
+    assert Pooled(tables).stuck(tables[0]) == pytest.approx(max(beyond, 2 * middle))
 
 
-def weighted_own(table: Table) -> list[tuple[float, float]]:
-    return [(spot, 0.5 ** (rank / 240)) for rank, spot in enumerate(table.spots)]
-
-
-def _lives(seed: int) -> list[Life]:
-    return Lives(_samples(200, seed=seed), [Running(seconds=50.0, length=60.0)], 1e9).all
+def _lives(seed: int) -> Lives:
+    return Lives(_samples(200, seed=seed), [Running(seconds=50.0, length=60.0)], 1e9)
 
 
 def test_ages_that_few_jobs_of_a_class_reach_are_as_in_the_other_classes() -> None:
@@ -332,12 +335,13 @@ def test_of_two_narrow_modes_the_line_follows_the_larger_one() -> None:
     near, off = Scale(40.0, 2.0, 180.0), []
     for seed in range(40):
         rng = random.Random(seed)
-        points = []
+        ends = Ends([], [], [])
         for i in range(200):
             length = 60 * math.exp(0.6 * rng.gauss(0, 1))
             mode = 3.5 if rng.random() < 0.4 else 1.0
-            seconds = (40 + 1.2 * length) * mode * math.exp(0.02 * rng.gauss(0, 1))
-            points.append(Life(length, seconds, 1.0, [], 0.5 ** (i / 60), True, False))
-        scale = learn_scale(points, near, sized=True)
+            ends.weights.append(0.5 ** (i / 60))
+            ends.seconds.append((40 + 1.2 * length) * mode * math.exp(0.02 * rng.gauss(0, 1)))
+            ends.lengths.append(length)
+        scale = learn_scale(ends, near, sized=True)
         off.append(abs(math.log(scale.of(60.0) / 112.0)))
     assert mean(off) < 0.05

@@ -1,15 +1,18 @@
 """When the watch learns again, and what: classes with news, and each project once a minute while its jobs run."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from daemon.clock import ManualClock
 from daemon.domain.durations import ClassKey
 from daemon.domain.jobs import Observation, ProjectName
 from daemon.domain.survival import Law
-from daemon.store import Store
+from daemon.store import FinishedRow, Store
+from daemon.store.jobs import Jobs
 from daemon.watch.agenda import Agenda
 from daemon.watch.learning import Learning
 from tests.support.store import NOW, SILENT, later, move, open_store, track
@@ -23,7 +26,8 @@ class Desk:
     def __init__(self, store: Store) -> None:
         self.clock = ManualClock(NOW)
         self.learning = Learning(store, self.clock)
-        self._store = store
+        self.store = store
+        self.at = 0.0
         self._jobs = 0
 
     def end(self, key: ClassKey, *, seconds: float, count: int = 1) -> None:
@@ -33,11 +37,13 @@ class Desk:
                 state="SUCCEED", created_at=later(-seconds), started_at=later(-seconds), ended_at=later(0)
             )
 
-            def work(tx, job_id=f"job-{self._jobs}", seen=seen):
-                job = track(tx, job_id, project=key[0], kind=key[1])
-                tx.jobs.record_move(job, move(None, seen), seen, routing=SILENT, due_at=NOW)
+            moved = replace(move(None, seen), observed_at=later(self.at + self._jobs / 1000))
 
-            self._store.write_now(work)
+            def work(tx, job_id=f"job-{self._jobs}", seen=seen, moved=moved):
+                job = track(tx, job_id, project=key[0], kind=key[1])
+                tx.jobs.record_move(job, moved, seen, routing=SILENT, due_at=NOW)
+
+            self.store.write_now(work)
             self.learning.ended(key)
 
     async def refresh(self, seconds: float = 0.0) -> tuple[Law, Law]:
@@ -75,3 +81,32 @@ async def test_while_few_jobs_are_known_each_end_is_news_at_once(desk: Desk) -> 
     a, b = await desk.refresh(1)
     assert a.quantile(0.5) > 1.5 * before[0].quantile(0.5)
     assert b is before[1]
+
+
+async def test_a_refit_reads_only_the_new_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def counted(jobs: Jobs, project: ProjectName, kind: str, *, limit: int) -> list[FinishedRow]:
+        rows = last_finished(jobs, project, kind, limit=limit)
+        read.append(len(rows))
+        return rows
+
+    last_finished = Jobs.last_finished
+    desk.end(A, seconds=100, count=40)
+    await desk.refresh()
+    monkeypatch.setattr(Jobs, "last_finished", counted)
+    desk.end(A, seconds=500, count=10)
+    a, _ = await desk.refresh(6)
+    assert 10 <= sum(read) < 20
+    anew = Learning(desk.store, desk.clock)
+    await anew.refresh({ProjectName("a"): Agenda(), ProjectName("b"): Agenda()})
+    assert anew.durations.law(A, None).quantile(0.5) == a.quantile(0.5)
+
+
+async def test_ends_that_do_not_join_the_known_ones_are_all_read(desk: Desk) -> None:
+    desk.end(A, seconds=100, count=20)
+    await desk.refresh()
+    desk.at = -3600.0  # the clock was set back
+    desk.end(A, seconds=500, count=40)
+    a, _ = await desk.refresh(6)
+    assert a.quantile(0.5) > 300

@@ -10,6 +10,7 @@ from daemon.late import late
 
 if TYPE_CHECKING:
     from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.changes import ChangeRow, JobNews
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.health import backup
@@ -69,6 +70,7 @@ else:
         __name__,
         {
             "batches": "BATCH_SETTLE",
+            "changes": "ChangeRow JobNews",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "health": "backup",
@@ -116,6 +118,7 @@ __all__ = [
     "BatchRow",
     "Bookkeeping",
     "Change",
+    "ChangeRow",
     "Claimed",
     "DeliveryFilter",
     "DeliveryRow",
@@ -126,6 +129,7 @@ __all__ = [
     "FinishedRow",
     "History",
     "JobFilter",
+    "JobNews",
     "JobRow",
     "JobSort",
     "Jobs",

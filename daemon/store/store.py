@@ -16,6 +16,7 @@ from daemon.store import migrate
 from daemon.store.actions import Actions
 from daemon.store.anchor import Anchor
 from daemon.store.batch_list import BatchList
+from daemon.store.changes import ChangeRow, Changes, since
 from daemon.store.discoveries import Discoveries
 from daemon.store.engine import reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
@@ -79,6 +80,7 @@ class Transaction:
     orphans = _Lazy(Orphans)
     moves = _Lazy(Moves)
     actions = _Lazy(Actions)
+    changes = _Lazy(Changes)
 
 
 class Store:
@@ -149,6 +151,28 @@ class Store:
     async def read_async(self, work: Callable[[Transaction], T]) -> T:
         """Do the same off the event loop."""
         return await asyncio.to_thread(self.read, work)
+
+    def follow(self, tell: Callable[[list[ChangeRow]], None], *, after: int, most: int) -> None:
+        """Call `tell` after each commit of a daemon's store with the changes since the last call, the first time
+        with those `after` a cursor. Others' commits in between are included. Of more than `most` it gets
+        `most` + 1, and never the rest. It is called in any thread, and must neither block nor fail."""
+        assert self._writer is not None, "a command follows nothing"
+        cursor = after
+
+        def look(connection: Connection) -> Callable[[], None] | None:
+            rows = since(connection, cursor, limit=most + 1)
+            if not rows:
+                return None
+            last = rows[-1].id if len(rows) <= most else Changes(connection).latest()
+
+            def committed() -> None:
+                nonlocal cursor
+                cursor = last
+                tell(rows)
+
+            return committed
+
+        self._writer.look = look
 
     def others_version(self) -> object:
         """Return a token that equals an earlier one only if no other program has committed since, so that a daemon

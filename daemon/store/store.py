@@ -152,10 +152,10 @@ class Store:
         """Do the same off the event loop."""
         return await asyncio.to_thread(self.read, work)
 
-    def follow(self, tell: Callable[[list[ChangeRow]], None], *, after: int, most: int) -> None:
-        """Call `tell` after each commit of a daemon's store with the changes since the last call, the first time
-        with those `after` a cursor. Others' commits in between are included. Of more than `most` it gets
-        `most` + 1, and never the rest. It is called in any thread, and must neither block nor fail."""
+    def follow(self, tell: Callable[[list[ChangeRow], int], None], *, after: int, most: int) -> None:
+        """Call `tell` after each commit of a daemon's store, with the changes since the last call and the cursor
+        behind them; the first time with those `after` a cursor. Others' commits in between are included. Of more
+        than `most` changes it gets `most` + 1. It is called in any thread, and must neither block nor fail."""
         assert self._writer is not None, "a command follows nothing"
         cursor = after
 
@@ -168,7 +168,7 @@ class Store:
             def committed() -> None:
                 nonlocal cursor
                 cursor = last
-                tell(rows)
+                tell(rows, last)
 
             return committed
 

@@ -16,14 +16,13 @@ _TRACK = "'job', NEW.id, CASE WHEN NEW.changed THEN 'track' END"
 
 # When a change is written, and its kind, row and name. By triggers, so that it does not matter which program makes
 # the change, and in which statement. A job has the name 'track' if the watch has to take it up. A delivery has its
-# channel's name if it is news for the channel: neither the result of sending it, nor waiting for its job's link.
+# channel's name if that has something to send, or to send earlier, for another reason than a failed attempt.
 _CHANGES = {
     "jobs_added AFTER INSERT ON jobs": _TRACK,
     f"""jobs_changed AFTER UPDATE OF {", ".join(_SHOWN)}, changed, download_url ON jobs
     WHEN ({_OLD}) IS NOT ({_NEW}) OR NEW.changed > OLD.changed
     OR (OLD.download_url IS NULL) <> (NEW.download_url IS NULL)""": _TRACK,
-    "deliveries_added AFTER INSERT ON deliveries": """'delivery', NEW.id, CASE
-    WHEN NEW.job IS NULL OR NEW.due_at <= NEW.created_at OR NEW.held_until IS NOT NULL THEN NEW.channel END""",
+    "deliveries_added AFTER INSERT ON deliveries": "'delivery', NEW.id, NEW.channel",
     """deliveries_changed AFTER UPDATE OF status, due_at, channel ON deliveries
     WHEN NEW.status <> OLD.status OR NEW.due_at < OLD.due_at OR NEW.channel <> OLD.channel""": """'delivery',
     NEW.id, CASE WHEN NEW.status = 'pending' AND OLD.status <> 'sending' THEN NEW.channel END""",

@@ -1,0 +1,95 @@
+"""The hub: reads the stream of changes once for all parts of the daemon that wait for one, and tells them.
+
+Of the daemon's own commits it learns from the store's writer, of those of other programs when asked to `look`.
+Without changes it costs nothing.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.store import ChangeRow, Store
+from daemon.tasks import Defects
+
+MOST = 1000
+"""Changes that are told one by one. Of more at a time each part looks for itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What changed, in the order of commits. `missed`: too much, so what one waits for may be among it."""
+
+    rows: Sequence[ChangeRow] = ()
+    missed: bool = False
+
+    def of(self, *kinds: str) -> bool:
+        """Whether anything of these kinds changed."""
+        return self.missed or any(row.kind in kinds for row in self.rows)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the watch has jobs to take up or to drop."""
+        return self.missed or any(row.kind == "job" and row.name is not None for row in self.rows)
+
+    @property
+    def channels(self) -> set[ChannelName]:
+        """The channels that have something to send, as far as told."""
+        return {ChannelName(row.name) for row in self.rows if row.kind == "delivery" and row.name is not None}
+
+    @property
+    def discoveries(self) -> set[ProjectName]:
+        """The projects in which a person asked for a discovery, as far as told."""
+        return {ProjectName(row.name) for row in self.rows if row.kind == "discovery" and row.name is not None}
+
+
+class Hub:
+    """Tells its listeners in the event loop, each change once. Call `start` in the loop once the store is open."""
+
+    def __init__(self, store: Store, *, defects: Defects) -> None:
+        self._store = store
+        self._defects = defects
+        self._listeners: list[Callable[[News], None]] = []
+        self._cursor = 0
+        self._heard: deque[tuple[list[ChangeRow], int]] = deque()
+        """From the threads that write. Nothing else of this object is used outside of the loop."""
+
+    def listen(self, listener: Callable[[News], None]) -> None:
+        """Call `listener` with all news from now on, in the order of calls of this function. It must not block."""
+        self._listeners.append(listener)
+
+    def start(self) -> None:
+        """Begin with what is committed from now on. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        self._cursor = self._store.read(lambda tx: tx.changes.latest())
+
+        def committed(rows: list[ChangeRow], cursor: int) -> None:
+            self._heard.append((rows, cursor))
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                loop.call_soon_threadsafe(self._tell_heard)
+
+        self._store.follow(committed, after=self._cursor, most=MOST)
+
+    def look(self) -> None:
+        """Read what other programs committed, and tell it. Raises StoreError."""
+        before = self._cursor
+        rows, latest = self._store.read(lambda tx: (tx.changes.since(before, limit=MOST + 1), tx.changes.latest()))
+        self._tell(rows, latest)
+
+    def _tell_heard(self) -> None:
+        while self._heard:
+            self._tell(*self._heard.popleft())
+
+    def _tell(self, rows: Sequence[ChangeRow], cursor: int) -> None:
+        news, missed = [row for row in rows if row.id > self._cursor], len(rows) > MOST
+        if cursor <= self._cursor:  # it looked meanwhile
+            return
+        self._cursor = cursor
+        told = News(rows=() if missed else news, missed=missed)
+        for listener in self._listeners:
+            try:
+                listener(told)
+            except Exception as error:  # noqa: BLE001 - the others must hear it
+                self._defects.note("hub", error)

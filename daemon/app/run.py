@@ -293,10 +293,13 @@ class Daemon:
         return schedule
 
     def _web(self, listener: socket.socket) -> "WebServer":
+        from daemon.web.live import Live  # noqa: PLC0415 - as below
         from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
 
         assert self.spec.web is not None, "there is a listener"
-        watcher = self.scope.watcher
+        watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
+        live = Live(self.store, tasks=tasks, rng=self.rng)
+        self._runtime.hub.listen(lambda news: live.hear(news.rows, missed=news.missed))
         context = WebContext(
             settings=self.spec.web,
             store=self.store,
@@ -306,7 +309,8 @@ class Daemon:
             tracked=lambda: None,  # the hub hears of it
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
-            tasks=Tasks("web", self.defects),
+            tasks=tasks,
+            live=live,
             routing=self.spec.routing,
         )
 
@@ -318,7 +322,7 @@ class Daemon:
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
-        return WebServer(app, listener, tasks=context.tasks, defects=self.defects)
+        return WebServer(app, listener, tasks=tasks, defects=self.defects, live=live)
 
     def _on_news(self, news: News) -> None:
         """Wake what waits for a change."""

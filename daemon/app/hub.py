@@ -52,7 +52,7 @@ class Hub:
         self._store = store
         self._defects = defects
         self._listeners: list[Callable[[News], None]] = []
-        self._cursor = 0
+        self._cursor = self._pruned_at = 0
         self._heard: deque[tuple[list[ChangeRow], int]] = deque()
         """From the threads that write. Nothing else of this object is used outside of the loop."""
 
@@ -77,6 +77,14 @@ class Hub:
         before = self._cursor
         rows, latest = self._store.read(lambda tx: (tx.changes.since(before, limit=MOST + 1), tx.changes.latest()))
         self._tell(rows, latest)
+
+    async def prune(self) -> None:
+        """Delete old changes, in steps between which others can write. Raises StoreError."""
+        if self._cursor != self._pruned_at:
+            at = self._cursor
+            while await self._store.write(lambda tx: tx.changes.prune()):
+                pass
+            self._pruned_at = at
 
     def _tell_heard(self) -> None:
         while self._heard:

@@ -287,7 +287,7 @@ class Daemon:
         schedule.every(CHECKPOINT_TICK, "checkpoint", self.scope.watcher.checkpoint)
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
-        schedule.every(RETENTION_TICK, "retention", self.delivery.prune)
+        schedule.every(RETENTION_TICK, "retention", self._prune)
         if self.notifier.watchdog_interval is not None:
             schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
         return schedule
@@ -398,6 +398,13 @@ class Daemon:
             yield
         finally:
             OUTPUT.on_lost = None
+
+    async def _prune(self) -> None:
+        await self.delivery.prune()
+        try:
+            await self._runtime.hub.prune()
+        except StoreError:  # logged by the writer; the next round continues
+            self.metrics.store_errors.inc()
 
     async def _discover(self) -> None:
         for discovery in tuple(self.scope.discoveries.values()):

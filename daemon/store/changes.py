@@ -20,7 +20,7 @@ KEPT = 10_000
 """The newest changes, which are kept for those who resume."""
 
 _H, _J, _D = CHANGES.c, JOBS.c, DELIVERIES.c
-# Run in each transaction of a daemon, so it spares SQLAlchemy's part of the work.
+# Run in each transaction of a daemon, where it spares SQLAlchemy's part of the work.
 _SINCE = 'SELECT id, kind, "row", name FROM changes WHERE id > ? ORDER BY id LIMIT ?'
 _LATEST, _OLDEST = select(func.max(_H.id)), select(func.min(_H.id))
 _FORGET = delete(CHANGES).where(_H.id <= bindparam("up_to", type_=Integer))
@@ -70,7 +70,8 @@ class Changes(TransactionPart):
 
     def since(self, cursor: int, *, limit: int) -> list[ChangeRow]:
         """Return the first `limit` changes beyond the cursor. Each one's `id` is the cursor after it."""
-        return since(self._connection, cursor, limit=limit)
+        found = self._connection.exec_driver_sql(_SINCE, (cursor, limit))
+        return list(map(ChangeRow._make, found))
 
     def reaches(self, cursor: int) -> bool:
         """Return whether all changes beyond the cursor are still here. False also for a cursor of another
@@ -103,6 +104,6 @@ class Changes(TransactionPart):
 
 
 def since(connection: Connection, cursor: int, *, limit: int) -> list[ChangeRow]:
-    """See `Changes.since`."""
+    """Do the same on a connection that is in a transaction: only a statement of SQLAlchemy's begins one."""
     driver = cast("sqlite3.Connection", connection.connection.dbapi_connection)
     return list(map(ChangeRow._make, driver.execute(_SINCE, (cursor, limit))))

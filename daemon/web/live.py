@@ -35,7 +35,7 @@ MOST_A_SECOND = 12
 """Events sent in any second."""
 _BACKLOG = 2 * MOST_A_SECOND
 """Events that may wait for their turn. If there are more, all clients get one `resync` in their place."""
-_GATHER = 0.1
+_GATHER = 0.05
 """Seconds for which changes are gathered before they are sent."""
 _KEPT = 256
 """Sent chunks that are kept for clients that read slowly. One that is further behind is cut off."""

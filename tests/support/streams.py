@@ -78,11 +78,11 @@ class Client:
                 found.append(event)
         return found
 
-    async def begun(self) -> int:
-        """Read the beginning of the stream; return its event id."""
+    async def begun(self) -> int | None:
+        """Read the beginning of the stream; return its event id. None: the stream has ended."""
         while self.last is None:
-            block = await self._block()
-            assert block is not None
+            if (block := await self._block()) is None:
+                return None
             for line in block.decode().splitlines():
                 key, _, value = line.partition(": ")
                 self.last = int(value) if key == "id" else self.last

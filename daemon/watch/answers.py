@@ -151,13 +151,20 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        if asset_id is not None:
-            completing = self._complete(watched, asset_id, awaited=awaited, last=not no_links)
-            context.tasks.spawn("complete", completing, job=watched.job_id)
-        if no_links:
-            self._look_for_links(watched, seen.asset.asset_id, LINK_RETRIES)
+        self._add_what_lacks(watched, asset_id, awaited=awaited, no_links=no_links, of=seen.asset.asset_id)
         if move.ends:
             self._report_end(found, succeeded=Event.SUCCEEDED in events_of(move))
+
+    def _add_what_lacks(
+        self, watched: Watched, asset_id: str | None, *, awaited: bool, no_links: bool, of: str | None
+    ) -> None:
+        """Complete the end: with the download link of `asset_id`, which its alert may await, or, where the answer
+        had no link at all, with those that a later query finds, about the asset `of` the answer."""
+        if asset_id is not None:
+            completing = self._complete(watched, asset_id, awaited=awaited, last=not no_links)
+            self._context.tasks.spawn("complete", completing, job=watched.job_id)
+        if no_links:
+            self._look_for_links(watched, of, LINK_RETRIES)
 
     def _await_link(self, watched: Watched) -> bool:
         """Whether the job's alert waits for its link: those that wait already leave it a turn in time."""

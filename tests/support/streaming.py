@@ -1,6 +1,6 @@
 """`python -m tests.support.streaming FOLDER PACE END`: records transitions and streams them, to be killed.
 
-Goes on where an earlier one was killed, up to the END-th transition. Prints its address, each hundredth transition,
+Goes on where an earlier one was killed, up to the END-th transition. Prints its address, each hundredth transition
 and "done".
 """
 

@@ -198,7 +198,7 @@ async def wrapd(folder: str):
     store, defects = _store(folder), Defects(clock=SystemClock(), metrics=Metrics())
     tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
     live = Live(store, tasks=tasks, rng=random.Random(), most=1000, most_each=1000)
-    hub.listen(lambda news: live.hear(news.rows, missed=news.missed))
+    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
     hub.start()
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
 

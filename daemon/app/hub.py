@@ -53,12 +53,18 @@ class Hub:
         self._defects = defects
         self._listeners: list[Callable[[News], None]] = []
         self._cursor = self._pruned_at = 0
+        self._wanted: list[Callable[[], bool]] = []
         self._heard: deque[tuple[list[ChangeRow], int]] = deque()
-        """From the threads that write. Nothing else of this object is used outside of the loop."""
+        """From the threads that write, as is the next. Nothing else of this object is used outside of the loop."""
+        self._passed = 0
+        """The cursor behind the last changes that were not told."""
 
-    def listen(self, listener: Callable[[News], None]) -> None:
-        """Call `listener` with all news from now on, in the order of calls of this function. It must not block."""
+    def listen(self, listener: Callable[[News], None], *, wants_all: Callable[[], bool] = lambda: False) -> None:
+        """Call `listener` with news from now on, in the order of calls of this function. It must not block.
+        Commits of this daemon that nothing waits for, as the results of sends, are told only if a listener
+        `wants_all` (asked in any thread): waking the loop would cost more than the changes did."""
         self._listeners.append(listener)
+        self._wanted.append(wants_all)
 
     def start(self) -> None:
         """Begin with what is committed from now on. Raises StoreError."""
@@ -66,6 +72,9 @@ class Hub:
         self._cursor = self._store.read(lambda tx: tx.changes.latest())
 
         def committed(rows: list[ChangeRow], cursor: int) -> None:
+            if not (any(map(_wakes, rows)) or any(wanted() for wanted in self._wanted)):
+                self._passed = cursor
+                return
             self._heard.append((rows, cursor))
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
                 loop.call_soon_threadsafe(self._tell_heard)
@@ -74,7 +83,9 @@ class Hub:
 
     def look(self) -> None:
         """Read what other programs committed, and tell it. Raises StoreError."""
-        before = self._cursor
+        passed = self._passed
+        self._tell_heard()
+        before = max(self._cursor, passed)
         rows, latest = self._store.read(lambda tx: (tx.changes.since(before, limit=MOST + 1), tx.changes.latest()))
         self._tell(rows, latest)
 
@@ -101,3 +112,8 @@ class Hub:
                 listener(told)
             except Exception as error:  # noqa: BLE001 - the others must hear it
                 self._defects.note("hub", error)
+
+
+def _wakes(row: ChangeRow) -> bool:
+    """Whether a part of the daemon waits for such a change."""
+    return row.name is not None or row.kind == "mute"

@@ -299,7 +299,9 @@ class Daemon:
         assert self.spec.web is not None, "there is a listener"
         watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
         live = Live(self.store, tasks=tasks, rng=self.rng)
-        self._runtime.hub.listen(lambda news: live.hear(news.rows, missed=news.missed))
+        self._runtime.hub.listen(
+            lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched
+        )
         context = WebContext(
             settings=self.spec.web,
             store=self.store,

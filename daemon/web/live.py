@@ -128,6 +128,11 @@ class Live:
         self._counted_at = float("-inf")
         self._counting: asyncio.TimerHandle | None = None
 
+    @property
+    def watched(self) -> bool:
+        """Whether there are streams. Callable from any thread."""
+        return len(self._streams) > 0
+
     def hear(self, rows: Sequence[ChangeRow], *, missed: bool) -> None:
         """Have changes sent that were just committed; `missed`: there were more."""
         if not self._streams:

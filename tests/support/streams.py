@@ -176,7 +176,7 @@ async def stage(folder: Path, **options: Any) -> AsyncIterator[Stage]:
     defects = Defects(clock=SystemClock(), metrics=Metrics())
     tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
     live = Live(store, tasks=tasks, rng=random.Random(1), **options)
-    hub.listen(lambda news: live.hear(news.rows, missed=news.missed))
+    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
     hub.start()
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
 

@@ -9,15 +9,18 @@ from daemon.app import hub as hubs
 from daemon.app.hub import Hub, News
 from daemon.clock import ManualClock
 from daemon.metrics import Metrics
-from daemon.store import Store
+from daemon.store import AttemptOutcome, Outcome, Store
 from daemon.tasks import Defects
-from tests.support.store import NOW, A, open_store, record, track
+from tests.support.store import NOW, SILENT, A, open_store, record, track
+
+SENT = Outcome(kind=AttemptOutcome.SENT, reason="HTTP 200", status_code=200)
 
 
 class Ears:
     def __init__(self) -> None:
         self.heard: list[News] = []
         self.came = asyncio.Event()
+        self.all = False
 
     def hear(self, news: News) -> None:
         self.heard.append(news)
@@ -33,7 +36,7 @@ class Ears:
 def hub_of(store: Store) -> tuple[Hub, Ears, Metrics]:
     metrics, ears = Metrics(), Ears()
     hub = Hub(store, defects=Defects(clock=ManualClock(NOW), metrics=metrics))
-    hub.listen(ears.hear)
+    hub.listen(ears.hear, wants_all=lambda: ears.all)
     hub.start()
     return hub, ears, metrics
 
@@ -50,7 +53,12 @@ async def test_own_commits_are_told_and_say_what_to_wake(tmp_path: Path) -> None
         assert (news.tracked, news.channels) == (False, {"a", "b"})
         claimed = await store.write(lambda tx: tx.outbox.claim(A, now=NOW))
         assert claimed is not None
-        assert (await ears.next()).channels == set(), "a lane's own work is no news for it"
+        assert len(ears.heard) == 2, "nothing waits for a lane's own work"
+        ears.all = True
+        await store.write(lambda tx: tx.outbox.finish(claimed, SENT, at=NOW))
+        news = await ears.next()
+        assert [row.kind for row in news.rows] == ["delivery"]
+        assert news.channels == set()
     finally:
         store.close()
 
@@ -64,11 +72,13 @@ async def test_commits_of_others_are_told_at_a_look_and_once(tmp_path: Path) -> 
         assert ears.heard == []
         hub.look()
         hub.look()
-        await store.write(lambda tx: track(tx, "job-2"))
-        await ears.next()
-        while len(ears.heard) < 2:
-            await ears.next()
-        assert [[row.row for row in news.rows] for news in ears.heard] == [[1], [2]]
+        await store.write(lambda tx: [tx.jobs.take_changes(), record(tx, 1, "PROCESSING", routes=SILENT)])
+        await store.write(lambda tx: record(tx, 1, "SUCCEED", routes=SILENT))  # passed over
+        other.write_now(lambda tx: track(tx, "job-2"))
+        await store.write(lambda tx: track(tx, "job-3"))
+        hub.look()
+        hub.look()
+        assert [[row.row for row in news.rows] for news in ears.heard] == [[1], [1], [2, 3]]
     finally:
         other.close()
         store.close()

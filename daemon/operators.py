@@ -5,12 +5,12 @@ routing decides who the operators are.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from daemon.clock import Clock
 from daemon.domain.events import Event, Json, OperatorAlert
-from daemon.domain.jobs import ChannelName, ProjectName
-from daemon.domain.routing import Routing, Subject, Target
+from daemon.domain.jobs import ProjectName
+from daemon.domain.routing import Routing, Subject
 from daemon.store import Store, StoreError, Transaction
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defect
@@ -20,7 +20,7 @@ _KEPT = 1000
 
 
 class Operators:
-    """Raises operator events. `wake` gets the channels that received one."""
+    """Raises operator events."""
 
     def __init__(
         self,
@@ -29,13 +29,11 @@ class Operators:
         routing: Routing,
         clock: Clock,
         errors: StoreErrors,
-        wake: Callable[[Iterable[ChannelName]], None],
     ) -> None:
         self._store = store
         self.routing = routing
         self._clock = clock
         self._errors = errors
-        self._wake = wake
         self._waiting: deque[OperatorAlert] = deque(maxlen=_KEPT)
         self._moved_at = 0.0
 
@@ -74,7 +72,7 @@ class Operators:
         while self._waiting:
             alert = self._waiting[0]
             try:
-                targets = await self._store.write(self._adding(alert))
+                await self._store.write(self._adding(alert))
             except StoreError as error:
                 self._errors.note(error, project=alert.project, told=alert.event)
                 return
@@ -84,13 +82,11 @@ class Operators:
             if self._waiting and self._waiting[0] is alert:
                 self._waiting.popleft()
                 self._moved_at = self._clock.monotonic()
-            self._wake(target.channel for target in targets)
 
-    def _adding(self, alert: OperatorAlert) -> Callable[[Transaction], tuple[Target, ...]]:
-        def work(tx: Transaction) -> tuple[Target, ...]:
+    def _adding(self, alert: OperatorAlert) -> Callable[[Transaction], None]:
+        def work(tx: Transaction) -> None:
             now = self._clock.now()
             targets = self.routing.targets(Subject(event=alert.event, project=alert.project), at=now)
             tx.outbox.add_operator(alert, channels=targets, at=now)
-            return targets
 
         return work

@@ -99,13 +99,9 @@ class DeliveryService:
     async def remind(self) -> None:
         """Send reminders of links that expire soon and have not been opened."""
         try:
-            channels = await remind(
-                self._store, self._plan.routing, within=self._plan.link_reminder, now=self._clock.now()
-            )
+            await remind(self._store, self._plan.routing, within=self._plan.link_reminder, now=self._clock.now())
         except StoreError:  # logged by the writer; the next round retries
             self._metrics.store_errors.inc()
-            return
-        self.dispatcher.wake(channels)
 
     async def end_mutes(self) -> None:
         """End the mutes whose time is over, and send what they kept."""

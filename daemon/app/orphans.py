@@ -4,7 +4,7 @@ Checks after a start, after each reload, and periodically, since commands with a
 The rows themselves stay untouched: moving them or giving them up is a person's decision.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from daemon.clock import Clock
 from daemon.domain.jobs import ChannelName
@@ -22,7 +22,7 @@ _PACE = 600.0
 
 
 class OrphanWatch:
-    """Checks against the current spec. `wake` gets the channels that received an alert."""
+    """Checks against the current spec."""
 
     def __init__(
         self,
@@ -31,12 +31,10 @@ class OrphanWatch:
         store: Store,
         clock: Clock,
         metrics: Metrics,
-        wake: Callable[[Iterable[ChannelName]], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._errors = StoreErrors(clock=clock, metrics=metrics)
-        self._wake = wake
         self._logged: frozenset[tuple[What, str]] = frozenset()
         self._had: set[tuple[What, str]] = set()
         """All names that were in the config at any time since the last check."""
@@ -79,7 +77,7 @@ class OrphanWatch:
         def report(tx: Transaction) -> list[ChannelName]:
             return tx.orphans.tell(found, known, back=had, routing=routing, at=self._clock.now())
 
-        self._wake(await self._store.write(report))
+        await self._store.write(report)
 
     def _log(self, found: Iterable[Orphaned]) -> None:
         """Log each once for as long as it keeps being found."""

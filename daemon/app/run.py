@@ -17,6 +17,7 @@ from daemon import __version__
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
+from daemon.app.hub import News
 from daemon.app.orphans import OrphanWatch
 from daemon.app.own_config import OwnConfig
 from daemon.app.reload import Read, Reloader
@@ -48,7 +49,7 @@ POLL_TICK = TICK
 CHANGES_TICK = 1.0
 """Seconds between two checks for changes made by commands."""
 CHANGES_PATIENCE = 30.0
-"""Seconds after which changes are looked for even if no other program has written to the store."""
+"""Seconds after which all parts look for changes themselves, whatever the hub heard."""
 CHECKPOINT_TICK = 30.0
 """Seconds between two checkpoints of the bookkeeping."""
 DISCOVERY_TICK = 1.0
@@ -103,8 +104,9 @@ class Daemon:
     _moved: str | None = field(init=False, default=None)
     """What happened to the database's file if it is no longer the open one."""
     _version: object = field(init=False, default=None)
-    """The store's version when changes were last looked for, and when that was (monotonic seconds)."""
+    """The store's version when the hub last looked."""
     _looked_at: float = field(init=False, default=float("-inf"))
+    """When all parts last looked (monotonic seconds)."""
     _reload_pending: bool = field(init=False, default=False)
     """SIGHUP arrived during the start."""
 
@@ -133,6 +135,7 @@ class Daemon:
             asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
+            self._runtime.hub.start()
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
             jobs = await self.scope.watcher.load()
@@ -232,10 +235,9 @@ class Daemon:
         self.scope = Scope(self.spec, runtime)
         if listener is not None:
             self.web = self._web(listener)
-        self._orphans = OrphanWatch(
-            self.spec, store=self.store, clock=self.clock, metrics=self.metrics, wake=self.delivery.dispatcher.wake
-        )
+        self._orphans = OrphanWatch(self.spec, store=self.store, clock=self.clock, metrics=self.metrics)
         self.scope.follow(self._orphans.adopt)
+        runtime.hub.listen(self._on_news)
         self._schedule = self._ticks()
         self._pulse = Pulse(
             clock=self.clock,
@@ -286,26 +288,32 @@ class Daemon:
         schedule.every(DISCOVERY_TICK, "discovery", self._discover)
         schedule.every(CHANGES_TICK, "mutes", self.delivery.end_mutes)
         schedule.every(REMINDER_TICK, "reminder", self.delivery.remind)
-        schedule.every(RETENTION_TICK, "retention", self.delivery.prune)
+        schedule.every(RETENTION_TICK, "retention", self._prune)
         if self.notifier.watchdog_interval is not None:
             schedule.every(self.notifier.watchdog_interval / 3, "heartbeat", self._heartbeat)
         return schedule
 
     def _web(self, listener: socket.socket) -> "WebServer":
+        from daemon.web.live import Live  # noqa: PLC0415 - as below
         from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
 
         assert self.spec.web is not None, "there is a listener"
-        watcher = self.scope.watcher
+        watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
+        live = Live(self.store, tasks=tasks, rng=self.rng)
+        self._runtime.hub.listen(
+            lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched
+        )
         context = WebContext(
             settings=self.spec.web,
             store=self.store,
             clock=self.clock,
             projects=tuple(self.scope.pollers),
             hint=watcher.hint,
-            tracked=self._tracked,
+            tracked=lambda: None,  # the hub hears of it
             renew=partial(self.delivery.links.renew, patience=LINK_PATIENCE),
             eta=watcher.eta,
-            tasks=Tasks("web", self.defects),
+            tasks=tasks,
+            live=live,
             routing=self.spec.routing,
         )
 
@@ -317,12 +325,26 @@ class Daemon:
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)
         app = build_app(probes, self._metrics_text, metrics_type=CONTENT_TYPE, context=context)
-        return WebServer(app, listener, tasks=context.tasks, defects=self.defects)
+        return WebServer(app, listener, tasks=tasks, defects=self.defects, live=live)
 
-    def _tracked(self) -> None:
-        """Jobs were tracked over HTTP: take them up, and send what that caused, such as the end of a batch."""
-        self.scope.watcher.notice_soon()
+    def _on_news(self, news: News) -> None:
+        """Wake what waits for a change."""
+        if news.tracked:
+            self.scope.watcher.notice_soon()
+        if news.missed:
+            self._wake_all()
+            return
+        if news.of("mute"):
+            self.delivery.notice()
+        self.delivery.dispatcher.wake(news.channels)
+        for project in news.discoveries & self.scope.discoveries.keys():
+            self.scope.discoveries[project].notice()
+
+    def _wake_all(self) -> None:
+        """Have everything look at the store that waits for what is written to it."""
         self.delivery.notice()
+        for discovery in self.scope.discoveries.values():
+            discovery.notice()
 
     def _attempted(self, channel: ChannelName, outcome: AttemptOutcome) -> None:
         self.metrics.attempts.labels(channel, outcome).inc()
@@ -339,24 +361,20 @@ class Daemon:
 
     async def _changes(self) -> None:
         await self._check_file()
-        now, others = self.clock.monotonic(), True
+        now = self.clock.monotonic()
+        anyway = now - self._looked_at >= CHANGES_PATIENCE
         try:
             version = self.store.others_version()
-            others = version != self._version or now - self._looked_at >= CHANGES_PATIENCE
-            await self.scope.watcher.take_changes(others=others)
+            if version != self._version:
+                self._runtime.hub.look()
+            await self.scope.watcher.take_changes(anyway=anyway)
         except StoreError:  # logged by the writer and visible in readiness; the rest of this tick still runs
             self.metrics.store_errors.inc()
         else:
             self._version = version
-            self._looked_at = now if others else self._looked_at
-        if others:
+            self._looked_at = now if anyway else self._looked_at
+        if anyway:
             self._wake_all()
-
-    def _wake_all(self) -> None:
-        """Have everything look at the store that waits for what commands write to it."""
-        self.delivery.notice()
-        for discovery in self.scope.discoveries.values():
-            discovery.notice()
 
     async def _check_file(self) -> None:
         """Stop, to be restarted, if commands would write to another file than this daemon does."""
@@ -383,6 +401,13 @@ class Daemon:
             yield
         finally:
             OUTPUT.on_lost = None
+
+    async def _prune(self) -> None:
+        await self.delivery.prune()
+        try:
+            await self._runtime.hub.prune()
+        except StoreError:  # logged by the writer; the next round continues
+            self.metrics.store_errors.inc()
 
     async def _discover(self) -> None:
         for discovery in tuple(self.scope.discoveries.values()):

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from daemon.app.delivery import DeliveryService
+from daemon.app.hub import Hub
 from daemon.clock import Clock
 from daemon.metastudio.budget import Budget
 from daemon.metastudio.client import ProjectClient
@@ -34,6 +35,7 @@ class Runtime:
     ) -> None:
         self.store, self.clock, self.rng, self.metrics = store, clock, rng, metrics
         self.defects = Defects(clock=clock, metrics=metrics)
+        self.hub = Hub(store, defects=self.defects)
         self.clients: dict[ProjectName, ProjectClient] = {}
         self.delivery = DeliveryService(
             spec,
@@ -50,7 +52,6 @@ class Runtime:
             routing=spec.routing,
             clock=clock,
             errors=StoreErrors(clock=clock, metrics=metrics),
-            wake=self.delivery.dispatcher.wake,
         )
         self.defects.report = self.operators.defect
         self.learning = Learning(store, clock)

@@ -158,7 +158,6 @@ class Scope:
                 clock=runtime.clock,
                 rng=runtime.rng,
                 metrics=runtime.metrics,
-                wake=runtime.delivery.dispatcher.wake,
                 defects=runtime.defects,
             ),
             operators=runtime.operators,
@@ -173,7 +172,6 @@ class Scope:
             settings=spec.discovery.get(name),
             defects=runtime.defects,
             may_ask=lambda: not poller.health.probing,
-            on_added=lambda: self.watcher.notice_soon(),  # noqa: PLW0108 - made after the first discoveries
         )
 
 

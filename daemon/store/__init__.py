@@ -10,6 +10,7 @@ from daemon.late import late
 
 if TYPE_CHECKING:
     from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.changes import ChangeRow, JobNews
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.health import backup
@@ -71,6 +72,7 @@ else:
         __name__,
         {
             "batches": "BATCH_SETTLE",
+            "changes": "ChangeRow JobNews",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "health": "backup",

@@ -25,6 +25,7 @@ from daemon.store.writer import Writer
 if TYPE_CHECKING:
     from daemon.store.actions import Actions
     from daemon.store.batch_list import BatchList
+    from daemon.store.changes import ChangeRow, Changes
     from daemon.store.discoveries import Discoveries
     from daemon.store.history import History
     from daemon.store.jobs import Jobs
@@ -89,6 +90,7 @@ class Transaction:
     orphans: "_Part[Orphans]" = _Part("daemon.store.orphans", "Orphans")
     moves: "_Part[Moves]" = _Part("daemon.store.moves", "Moves")
     actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
+    changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
 
 
@@ -168,6 +170,15 @@ class Store:
     async def read_async(self, work: Callable[[Transaction], T]) -> T:
         """Do the same off the event loop."""
         return await asyncio.to_thread(self.read, work)
+
+    def follow(self, tell: "Callable[[list[ChangeRow], int], None]", *, after: int, most: int) -> None:
+        """Call `tell` after each commit of a daemon's store, with the changes since the last call and the cursor
+        behind them; the first time with those `after` a cursor. Others' commits in between are included. Of more
+        than `most` changes it gets `most` + 1. It is called in any thread, and must neither block nor fail."""
+        assert self._writer is not None, "a command follows nothing"
+        from daemon.store.changes import follower  # noqa: PLC0415 - no command follows anything
+
+        self._writer.look = follower(tell, after=after, most=most)
 
     def others_version(self) -> object:
         """Return a token that equals an earlier one only if no other program has committed since, so that a daemon

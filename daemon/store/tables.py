@@ -493,8 +493,9 @@ DAY_SUMS = Table(
     sqlite_with_rowid=False,
 )
 
-# What changed, in the order of commits: `row` or `name` says which job, delivery, channel or project. Old rows are
-# deleted.
+# What changed, in the order of commits: `row` or `name` says which job, delivery, channel or project. Triggers
+# (migration 0009) write it, whichever program makes the change. Old rows are deleted, but never the newest, so ids
+# are not used again.
 CHANGES = Table(
     "changes",
     METADATA,
@@ -503,5 +504,4 @@ CHANGES = Table(
     Column("row", BigInteger),
     Column("name", Text),
     _within("kind", 32),
-    sqlite_autoincrement=True,
 )

@@ -25,6 +25,8 @@ from daemon.store.errors import StoreBusy, StoreClosed, StoreFailed, from_sqlalc
 from daemon.store.rows import WriterHealth
 
 T = TypeVar("T")
+Look = Callable[[Connection], Callable[[], None] | None]
+"""Called in each transaction that changed something, before its COMMIT; what it returns is called after it."""
 
 GROUP = 256
 """Works in one transaction at most, which bounds how long the first of them waits."""
@@ -67,6 +69,7 @@ class Writer:
         self._complained_at = 0.0
         self._closing = False
         self._changed = threading.Condition()
+        self.look: Look | None = None
         self._turn = threading.Lock()
         """Held by the thread that is writing."""
         self._thread = threading.Thread(target=self._run, name="wrapd-writer", daemon=True)
@@ -162,11 +165,11 @@ class Writer:
         _answer(works)
 
     def _do(self, works: tuple[_Work[Any], ...]) -> None:
-        changes = 0
+        changes, tell = 0, None
         try:
             with mapped(self._path), self._engine.connect() as connection:
                 try:
-                    changes = self._transaction(connection, works)
+                    changes, tell = self._transaction(connection, works)
                 except BaseException:
                     # Its state is unknown, so the next transaction gets a new one.
                     connection.invalidate()
@@ -176,6 +179,8 @@ class Writer:
                 work.error = _copy(error, self._path)
             self._complain(error, works)
         self._note(works, changes)
+        if tell is not None:
+            tell()
 
     def _complain(self, error: BaseException, works: tuple[_Work[Any], ...]) -> None:
         """Log a failure: the first, then one now and then, since every job retries."""
@@ -200,16 +205,21 @@ class Writer:
             if changes or now - self._failed_at > _FORGET:
                 self._failing_since = None
 
-    def _transaction(self, connection: Connection, works: tuple[_Work[Any], ...]) -> int:
-        """Run the works and commit. Returns how many rows they changed."""
-        before = changes_so_far(connection)
+    def _transaction(
+        self, connection: Connection, works: tuple[_Work[Any], ...]
+    ) -> tuple[int, Callable[[], None] | None]:
+        """Run the works and commit. Returns how many rows they changed, and what to call now."""
+        before, tell = changes_so_far(connection), None
         with connection.begin() as transaction:
             if len(works) == 1:  # a rollback undoes just this work: no savepoint needed
                 self._alone(connection, transaction, works[0])
             else:
                 for work in works:
                     self._step(connection, work)
-        return changes_so_far(connection) - before
+            changes = changes_so_far(connection) - before
+            if changes and self.look is not None and in_transaction(connection):
+                tell = self.look(connection)
+        return changes, tell
 
     def _alone(self, connection: Connection, transaction: RootTransaction, work: _Work[Any]) -> None:
         try:

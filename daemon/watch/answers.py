@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 
 from daemon.domain.durations import eta
 from daemon.domain.events import Event, Json, events_of
-from daemon.domain.jobs import Asset, Observation, Tracking
+from daemon.domain.jobs import Observation, Tracking
 from daemon.domain.states import State, is_known, is_terminal
 from daemon.domain.transitions import Moved, judge
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.budget import Priority
 from daemon.metastudio.errors import ApiError
 from daemon.metastudio.kinds import Kind
-from daemon.store import Recorded, StoreError, Transaction
+from daemon.store import StoreError, Transaction
 from daemon.watch.context import ProjectContext
 from daemon.watch.job import AskedBy, Watched
 from daemon.watch.learning import production_began, started_before
@@ -156,7 +156,7 @@ class Answers:
             await self._follow_store(watched)
             return
         self._note_move(watched, move, start)
-        self._wake(watched, seen.asset, recorded, asset_id=asset_id, no_links=no_links, awaited=awaited)
+        self._add_what_lacks(watched, asset_id, awaited=awaited, no_links=no_links, of=seen.asset.asset_id)
         if move.ends:
             self._report_end(found, succeeded=Event.SUCCEEDED in events_of(move))
 
@@ -167,6 +167,17 @@ class Answers:
             self._context.defects.note("watch", error, project=self._context.project, job=watched.job_id)
             return None
 
+    def _add_what_lacks(
+        self, watched: Watched, asset_id: str | None, *, awaited: bool, no_links: bool, of: str | None
+    ) -> None:
+        """Complete the end: with the download link of `asset_id`, which its alert may await, or, where the answer
+        had no link at all, with those that a later query finds, about the asset `of` the answer."""
+        if asset_id is not None:
+            completing = self._complete(watched, asset_id, awaited=awaited, last=not no_links)
+            self._context.tasks.spawn("complete", completing, job=watched.job_id)
+        if no_links:
+            self._look_for_links(watched, of, LINK_RETRIES)
+
     def _await_link(self, watched: Watched) -> bool:
         """Whether the job's alert waits for its link: those that wait already leave it a turn in time."""
         client, now = self._context.client, self._context.clock.monotonic()
@@ -174,26 +185,6 @@ class Answers:
             return False
         self._awaited.add(watched.job)
         return True
-
-    def _wake(
-        self,
-        watched: Watched,
-        asset: Asset,
-        recorded: Recorded,
-        *,
-        asset_id: str | None,
-        no_links: bool,
-        awaited: bool,
-    ) -> None:
-        """Have the move's alert sent, or completed first: with the download link of `asset_id` if it is `awaited`,
-        or, where the answer had no link at all (`no_links`), with those that a later query finds."""
-        if not awaited:
-            self._context.wake(recorded.channels)
-        if asset_id is not None:
-            completing = self._complete(watched, asset_id, recorded, awaited=awaited, last=not no_links)
-            self._context.tasks.spawn("complete", completing, job=watched.job_id)
-        if no_links:
-            self._look_for_links(watched, asset.asset_id, recorded, LINK_RETRIES)
 
     def _report_end(self, found: EndFound, *, succeeded: bool) -> None:
         """Count an end and report it. The store has it already, so an error in a callback must not undo it."""
@@ -270,9 +261,7 @@ class Answers:
             self.moved[watched.job] = watched
             context.planner.plan_next(watched, now)
 
-    async def _complete(
-        self, watched: Watched, asset_id: str, recorded: Recorded, *, awaited: bool, last: bool
-    ) -> None:
+    async def _complete(self, watched: Watched, asset_id: str, *, awaited: bool, last: bool) -> None:
         """Add the download link of a finished video that has no preview link. Its alert waits briefly for this if
         it is `awaited`, and longer where this is not the `last` try; the others come after all that is news."""
         context = self._context
@@ -296,23 +285,18 @@ class Answers:
             )
         except StoreError as error:  # the alert is sent without the link when its wait is over
             context.store_errors.note(error, project=context.project, job=watched.job_id)
-        context.wake(recorded.channels)
 
-    def _look_for_links(
-        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
-    ) -> None:
+    def _look_for_links(self, watched: Watched, asset_id: str | None, pauses: Sequence[float]) -> None:
         """Schedule another query for links: the video was reported finished before any of its files were there."""
         if pauses:
             self._context.tasks.spawn_later(
                 pauses[0],
                 "links",
-                lambda: self._add_links(watched, asset_id, recorded, pauses[1:]),
+                lambda: self._add_links(watched, asset_id, pauses[1:]),
                 job=watched.job_id,
             )
 
-    async def _add_links(
-        self, watched: Watched, asset_id: str | None, recorded: Recorded, pauses: Sequence[float]
-    ) -> None:
+    async def _add_links(self, watched: Watched, asset_id: str | None, pauses: Sequence[float]) -> None:
         context = self._context
         try:
             asset = await links_now(
@@ -322,7 +306,7 @@ class Answers:
             log.info(LogEvent.LINK_NOT_RENEWED, project=context.project, job=watched.job_id, error=error)
             asset = None
         if asset is None:
-            self._look_for_links(watched, asset_id, recorded, pauses)
+            self._look_for_links(watched, asset_id, pauses)
             return
         at = context.clock.now()
 
@@ -334,7 +318,6 @@ class Answers:
             await context.store.write(work)
         except StoreError as error:  # the links are looked up again when someone opens them
             context.store_errors.note(error, project=context.project, job=watched.job_id)
-        context.wake(recorded.channels)
 
     # What is known besides the state
 
@@ -384,7 +367,6 @@ class Answers:
             return
         if recorded is not None and recorded.deliveries:
             log.warning(LogEvent.JOB_STUCK, project=context.project, job=watched.job_id, **facts)
-            context.wake(recorded.channels)
 
     # Ends without a terminal state
 
@@ -411,7 +393,6 @@ class Answers:
         if recorded is not None:
             name = LogEvent.JOB_LOST if event is Event.LOST else LogEvent.JOB_EXPIRED
             log.warning(name, project=context.project, job=watched.job_id, reason=reason)
-            context.wake(recorded.channels)
 
     def without_answer(self, watched: Watched, error: ApiError, asked: Asked) -> None:
         """Take a query that returned no state: the next one comes later each time."""

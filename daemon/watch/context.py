@@ -5,13 +5,13 @@ Routing and limits can change while the watch runs, so they are read at each use
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 from daemon.clock import Clock
-from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.jobs import ProjectName
 from daemon.domain.routing import Routing
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
@@ -47,7 +47,6 @@ class ProjectContext:
     clock: Clock
     rng: random.Random
     metrics: Metrics
-    wake: Callable[[Iterable[ChannelName]], None]
     learning: Learning
     defects: Defects
     plan: InitVar[PollingPlan]

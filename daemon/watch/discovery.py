@@ -170,7 +170,6 @@ class Discovery:
     """One project's discovery while the daemon runs, and requests of commands for one. Call `tick` each second.
 
     Without `settings` only requests are served. `may_ask`: whether the project may be queried at all now.
-    `on_added` is called after jobs were tracked.
     """
 
     def __init__(
@@ -184,9 +183,7 @@ class Discovery:
         settings: DiscoverySettings | None,
         defects: Defects,
         may_ask: Callable[[], bool] = lambda: True,
-        on_added: Callable[[], None] = lambda: None,
     ) -> None:
-        self._on_added = on_added
         self._project = project
         self._defects = defects
         self._tasks = Tasks("discovery", defects)
@@ -308,7 +305,6 @@ class Discovery:
         self._unmarked.added += tally.added
         if tally.added:
             log.info(LogEvent.JOBS_FOUND, project=self._project, jobs=tally.added)
-            self._on_added()
 
     async def _mark(self, now: float) -> None:
         """Record from time to time how far the reads came, for the next start."""
@@ -327,8 +323,6 @@ class Discovery:
             if self._clock.monotonic() >= self._broken.get(row.id, float("-inf")):
                 tally = Tally()
                 error = await self._serve(row, tally)
-                if tally.added:
-                    self._on_added()
                 await self._finish(row, tally, error)
 
     async def _finish(self, row: DiscoveryRow, tally: Tally, error: str | None) -> None:

@@ -5,7 +5,7 @@ Owns the queries for this: a small share of the project's budget, and a limit to
 callback named until the service confirms that they exist, since they may be made up. Does not judge a job's state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.domain.events import Event
@@ -73,11 +73,9 @@ class KindCase:
 
 
 class Kinds:
-    """The jobs of one project whose kind is to be found. `tick` sends what is due; `on_found` is called when the
-    store has new kinds."""
+    """The jobs of one project whose kind is to be found. `tick` sends what is due."""
 
     def __init__(self, context: ProjectContext, reports: Reports) -> None:
-        self.on_found: Callable[[], None] = lambda: None
         self._context = context
         self._reports = reports
         self._cases: dict[JobId, KindCase] = {}
@@ -292,7 +290,6 @@ class Kinds:
             log.info(LogEvent.KIND_FOUND, project=self._context.project, job=case.job_id, kind=kind.name)
             if self._cases.get(case.job_id) is case:
                 del self._cases[case.job_id]
-        self.on_found()
 
     async def _end_rounds(self, cases: Sequence[KindCase]) -> None:
         """Plan the next round of the jobs for which all kinds were tried, or give them up. If the store fails, the

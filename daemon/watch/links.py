@@ -171,7 +171,7 @@ def _merged(old: Asset, new: Asset) -> Asset:
 
 async def remind(store: Store, routing: Routing, *, within: float, now: datetime) -> tuple[ChannelName, ...]:
     """Write alerts about links that expire within so many seconds and that no one has opened, for at most a
-    thousand jobs. Returns the channels to wake. Does nothing if `within` is 0 or no route wants them. Raises
+    thousand jobs. Returns the channels that got one. Does nothing if `within` is 0 or no route wants them. Raises
     StoreError."""
     if within <= 0 or not any(Event.LINK_EXPIRING in route.events for route in routing.routes):
         return ()

@@ -77,18 +77,17 @@ class Watcher:
         self._defects = defects
         self._tasks = Tasks("watch", defects)
         self._noticing = self._again = False
+        self._behind = False
+        """Whether changes could not be taken up."""
         self._changed: deque[WatchRow] = deque()
         """Taken from the store but not processed yet. The writer's thread appends to it."""
         self._hints: dict[tuple[ProjectName, JobId], float] = {}
         """When hints came for jobs that were not watched (monotonic seconds)."""
         self._joining: set[ProjectName] = set()
         """Projects whose jobs have yet to be taken up from the store."""
-        for poller in pollers.values():
-            poller.kinds.on_found = self.notice_soon
 
     def join(self, project: ProjectName) -> None:
         """Note that a project was added. Its jobs are taken up from the store in the background."""
-        self._pollers[project].kinds.on_found = self.notice_soon
         self._joining.add(project)
         self.notice_soon()
 
@@ -210,17 +209,19 @@ class Watcher:
                 self._again = False
                 await self._take_up()
                 await self._notice_changes()
-        except StoreError as error:  # the next tick takes them up
+        except StoreError as error:
+            self._behind = True
             self._store_errors.note(error)
         finally:
             self._noticing = False
 
-    async def take_changes(self, *, others: bool = True) -> None:
-        """Process what commands changed since the last time: jobs tracked, taken up again, stopped. `others`:
-        whether another program may have written to the store."""
-        if others:
+    async def take_changes(self, *, anyway: bool = True) -> None:
+        """Process what was changed since the last time, if `notice_soon` failed to do it, or `anyway`: jobs
+        tracked, taken up again, stopped."""
+        if anyway or self._behind:
             await self._take_up()
             await self._notice_changes()
+            self._behind = False
         for project, poller in self._pollers.items():
             self._metrics.jobs.labels(project).set(len(poller.agenda))
         for poller in tuple(self._pollers.values()):

@@ -112,9 +112,10 @@ class Connection(H11Protocol):
             self._since = now
         self._unread = unread
         since = self.waited_since
-        if (since is not None and now - since > self._patience) or now - self._born > LIFE + PATIENCE:
+        old = now - self._born > LIFE and not self._streaming
+        if (since is not None and now - since > self._patience) or (old and now - self._born > LIFE + PATIENCE):
             self.drop()
-        elif now - self._born > LIFE and self.cycle is not None:
+        elif old and self.cycle is not None:
             if self.cycle.response_complete:
                 self.transport.close()
             self.cycle.keep_alive = False
@@ -184,6 +185,12 @@ class Connection(H11Protocol):
         """Ignore the attempt: the request is answered like any other, and no log line is needed."""
 
     @property
+    def _streaming(self) -> bool:
+        """Whether the answer in progress is a stream, which ends when the client or the daemon ends it."""
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and cycle.scope["state"].get(STREAM, False)
+
+    @property
     def _patience(self) -> float:
         answered = self.cycle is not None and self.cycle.response_complete
         return LINGER if answered and self.conn.their_state is h11.SEND_BODY else PATIENCE
@@ -191,6 +198,8 @@ class Connection(H11Protocol):
 
 LAST = "last"
 """Key in a request's state: the connection closes after this answer."""
+STREAM = "stream"
+"""Key in a request's state: the answer goes on for as long as the client listens."""
 
 
 class _FoldedLogger:

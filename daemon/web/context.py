@@ -6,6 +6,7 @@ Settings, projects and routing may change while it runs, so they are read at eac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta
@@ -14,6 +15,9 @@ from daemon.domain.routing import Routing
 from daemon.store import JobRow, Store
 from daemon.tasks import Tasks
 from daemon.web.settings import WebSettings
+
+if TYPE_CHECKING:
+    from daemon.web.live import Live  # loads uvicorn
 
 Hint = Callable[[ProjectName, JobId], bool]
 """Polls a job at once; returns False if it is not being watched."""
@@ -37,5 +41,7 @@ class WebContext:
     renew: Renew
     eta: EtaOf
     tasks: Tasks
+    live: "Live | None" = None
+    """The streams of events; None: there are none."""
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

@@ -25,6 +25,7 @@ from daemon.web.connections import PATIENCE, Connection, Connections
 from daemon.web.context import WebContext
 from daemon.web.guard import Guard
 from daemon.web.health import Health, Probes
+from daemon.web.live import Live
 
 log = logger(__name__)
 
@@ -145,8 +146,10 @@ class WebServer:
         *,
         tasks: Tasks | None = None,
         defects: Defects | None = None,
+        live: Live | None = None,
     ) -> None:
         self._listener = listener
+        self._live = live
         self._tasks = tasks
         self._defects = defects
         host, port = listener.getsockname()[:2]
@@ -184,6 +187,8 @@ class WebServer:
     async def stop(self) -> None:
         """Finish the requests in progress (2 s at most), close the socket, finish their background tasks."""
         self._ended.set()
+        if self._live is not None:
+            self._live.stop()
         self._server.stop()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

@@ -10,6 +10,39 @@ down_revision = "0008"
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+_SHOWN = ("project", "kind", "label", "tags", "batch", "tracking", "state", "episode", "note")
+_OLD, _NEW = (", ".join(f"{which}.{each}" for each in _SHOWN) for which in ("OLD", "NEW"))
+_TRACK = "'job', NEW.id, CASE WHEN NEW.changed THEN 'track' END"
+
+# When a change is written, and its kind, row and name. By triggers, so that it does not matter which program makes
+# the change, and in which statement. A job has the name 'track' if the watch has to take it up. A delivery has its
+# channel's name if that has something to send, or to send earlier, for another reason than a failed attempt.
+_CHANGES = {
+    "jobs_added AFTER INSERT ON jobs": _TRACK,
+    f"""jobs_changed AFTER UPDATE OF {", ".join(_SHOWN)}, changed, download_url ON jobs
+    WHEN ({_OLD}) IS NOT ({_NEW}) OR NEW.changed > OLD.changed
+    OR (OLD.download_url IS NULL) <> (NEW.download_url IS NULL)""": _TRACK,
+    "deliveries_added AFTER INSERT ON deliveries": "'delivery', NEW.id, NEW.channel",
+    """deliveries_changed AFTER UPDATE OF status, due_at, channel ON deliveries
+    WHEN NEW.status <> OLD.status OR NEW.due_at < OLD.due_at OR NEW.channel <> OLD.channel""": """'delivery',
+    NEW.id, CASE WHEN NEW.status = 'pending' AND OLD.status <> 'sending' THEN NEW.channel END""",
+    """deliveries_held AFTER UPDATE OF status ON deliveries
+    WHEN (OLD.status = 'held') <> (NEW.status = 'held')""": "'channel', NULL, NEW.channel",
+    "addresses_added AFTER INSERT ON addresses": "'channel', NULL, NEW.channel",
+    "addresses_changed AFTER UPDATE ON addresses": "'channel', NULL, NEW.channel",
+    "pauses_added AFTER INSERT ON pauses": "'pause', NULL, NEW.project",
+    "pauses_changed AFTER UPDATE ON pauses": "'pause', NULL, NEW.project",
+    "pauses_ended AFTER DELETE ON pauses": "'pause', NULL, OLD.project",
+    "project_status_added AFTER INSERT ON project_status": "'project', NULL, NEW.project",
+    """project_status_changed AFTER UPDATE OF facts ON project_status
+    WHEN NEW.facts <> OLD.facts""": "'project', NULL, NEW.project",
+    "mutes_added AFTER INSERT ON mutes": "'mute', NEW.id, NULL",
+    "mutes_changed AFTER UPDATE ON mutes": "'mute', NEW.id, NULL",
+    "tokens_changed AFTER UPDATE OF revoked_at, expires_at ON tokens": "'token', NULL, NEW.id",
+    "discoveries_added AFTER INSERT ON discoveries": "'discovery', NEW.id, NEW.project",
+}
+
+
 def _within(column: str, most: int) -> sa.CheckConstraint:
     return sa.CheckConstraint(f'"{column}" <> \'\' AND length("{column}") <= {most}', name=f"{column}_length")
 
@@ -32,8 +65,10 @@ def upgrade() -> None:
         sa.Column("row", sa.BigInteger),
         sa.Column("name", sa.Text),
         _within("kind", 32),
-        sqlite_autoincrement=True,
     )
+    for trigger, change in _CHANGES.items():
+        body = f'INSERT INTO changes (kind, "row", name) VALUES ({change});'  # noqa: S608 - constants
+        op.execute(f"CREATE TRIGGER {trigger} BEGIN {body} END")
 
 
 def _actions() -> None:

@@ -43,6 +43,7 @@ async def test_changes_are_looked_for_only_after_another_program_wrote(tmp_path:
             other.write_now(lambda tx: tx.jobs.track(request, at=SystemClock().now()))
             other.close()
             await service._changes()
+            await service.scope.watcher._tasks.wait()
             assert len(written) >= 1
             assert len(service.scope.pollers[MAIN].agenda) == 1
 

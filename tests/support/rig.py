@@ -5,7 +5,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ class Rig:
     metrics: Metrics
     budget: Budget
     operators: Operators
-    woken: list[ChannelName] = field(default_factory=list)
 
     async def run(self, seconds: float, *, step: float = 0.5) -> None:
         """Advance time by `seconds` in steps, with the daemon's ticks."""
@@ -136,7 +135,7 @@ async def rig(
             environ={},
             budget=budget,
         )
-        metrics, woken, learning = Metrics(), [], Learning(store, clock)
+        metrics, learning = Metrics(), Learning(store, clock)
         plan = {
             "rails": rails or Rails(min_interval=1, max_interval=10, blocked_interval=60),
             "strategy": Strategy.FIXED,
@@ -149,7 +148,6 @@ async def rig(
             routing=routed,
             clock=clock,
             errors=StoreErrors(clock=clock, metrics=metrics),
-            wake=woken.extend,
         )
         defects = Defects(clock=clock, metrics=metrics, report=operators.defect)
         poller = Poller(
@@ -164,7 +162,6 @@ async def rig(
                 clock=clock,
                 rng=random.Random(1),
                 metrics=metrics,
-                wake=woken.extend,
                 defects=defects,
             ),
             operators=operators,
@@ -178,7 +175,7 @@ async def rig(
             defects=defects,
         )
         try:
-            yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators, woken)
+            yield Rig(clock, sim, store, poller, watcher, metrics, budget, operators)
         finally:
             await poller.stop(patience=1)
             await client.aclose()

@@ -75,7 +75,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         (tracking._GIVE, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (tracking._TAKE_UP, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (jobs._MOVE.values(label="x"), ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
-        (jobs._CHECKPOINT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (tracking._CHECKPOINT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (
             jobs._NEXT_SEQ,
             ["SEARCH transitions USING COVERING INDEX sqlite_autoindex_transitions_1 (job=?)"],

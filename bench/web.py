@@ -1,0 +1,238 @@
+"""The cost of telling many viewers: one change, a hundred streams of events.
+
+    python bench/web.py [--clients 100] [--rounds 3] [--seconds 10] [--json FILE]
+
+A server in a process of its own stores ten changes of jobs a second and streams them as `GET /api/v1/events`
+does: store, hub, live events, uvicorn with wrapd's connections. The clients are another process. `sockets` stores
+the same changes and writes the same bytes to raw asyncio sockets: the floor. Each is also run without clients, and
+the difference is the cost of telling them. Rounds are interleaved.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from _report import save
+
+RATE = 10
+"""Changes a second: below the pace of the events, so that each is told."""
+JOBS = 50
+"""Jobs that change in turn."""
+MOST_CPU, MOST_DELAY = 70.0, 250.0
+"""Targets: µs of CPU for each event of a client, and ms from the commit to the client (p99)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--json", type=Path, help="also write the result here, for docs/performance.md")
+    parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        os.sched_setaffinity(0, {0})
+        asyncio.run(serve(options.serve))
+        return
+    costs: dict[str, list[float]] = {name: [] for name in SERVERS}
+    delays: list[float] = []
+    for _ in range(options.rounds):
+        for name, cost in costs.items():
+            cpu, delay = measure(name, options.clients, options.seconds)
+            cost.append(cpu)
+            delays += delay if name == "wrapd" else []
+    wrapd, sockets = (statistics.median(costs[name]) for name in ("wrapd", "sockets"))
+    slow = sorted(delays)[int(0.99 * len(delays))]
+    late = f"{slow:.0f} ms (p50 {statistics.median(delays):.0f} ms)"
+    print(f"{wrapd:.0f} µs of CPU for each event of a client (raw sockets {sockets:.0f} µs); p99 {late}")
+    met = wrapd <= MOST_CPU, slow <= MOST_DELAY
+    if options.json:
+        what = f"CPU for each event of one of {options.clients} clients"
+        rows = [
+            {
+                "what": what,
+                "wrapd": f"{wrapd:.0f} µs",
+                "beside": f"raw sockets: {sockets:.0f} µs",
+                "ratio": wrapd / sockets,
+                "target": f"at most {MOST_CPU:.0f} µs",
+                "met": met[0],
+            },
+            {
+                "what": "from the commit until a client has it, p99",
+                "wrapd": late,
+                "beside": "",
+                "ratio": None,
+                "target": f"at most {MOST_DELAY:.0f} ms",
+                "met": met[1],
+            },
+        ]
+        about = (__doc__ or "").split("\n\n")[2].replace("\n", " ").strip()
+        save(options.json, title="Live events", order=60, about=about, rows=rows)
+    sys.exit(0 if all(met) else 1)
+
+
+def measure(name: str, clients: int, seconds: int) -> tuple[float, list[float]]:
+    """Return µs of the server's CPU for each event of a client, and ms from each commit until each client had
+    it."""
+    with server(name) as (port, ask):
+        alone = ask(RATE * seconds)
+        commits: dict[str, float] = {}
+        got: list[tuple[str, float]] = []
+        cpu = 0.0
+
+        async def run() -> None:
+            nonlocal cpu
+            os.sched_setaffinity(0, {1 % os.cpu_count()})  # type: ignore[operator]
+            readers = [asyncio.create_task(read(port, got)) for _ in range(clients)]
+            await asyncio.sleep(1)
+            answer = await asyncio.to_thread(ask, RATE * seconds)
+            cpu = answer["cpu"]
+            commits.update(answer["commits"])
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+
+        asyncio.run(run())
+    found = [(1000 * (at - commits[place])) for place, at in got if place in commits]
+    assert len(found) >= 0.9 * clients * RATE * seconds, (
+        f"{len(found)} of {clients * RATE * seconds} events arrived"
+    )
+    return 1e6 * (cpu - alone["cpu"]) / len(found), found
+
+
+async def read(port: int, got: list[tuple[str, float]]) -> None:
+    """A client: note the id of each event, and when it came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    while line := await reader.readline():
+        if line.startswith(b"id: "):
+            got.append((line[4:].decode().strip(), time.time()))
+
+
+@contextmanager
+def server(name: str) -> Iterator[tuple[int, Any]]:
+    """Run a server. Yields its port, and a function that has it store so many changes and returns its report."""
+    command = [sys.executable, __file__, "--serve", name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(changes: int) -> dict[str, Any]:
+            process.stdin.write(f"{changes}\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        try:
+            for line in process.stdout:  # after the log
+                if line.strip().isdecimal():
+                    break
+            yield int(line), ask
+        finally:
+            process.kill()
+
+
+async def serve(name: str) -> None:
+    """Serve, and store what is asked for on standard input."""
+    with tempfile.TemporaryDirectory(prefix="wrapd-bench-") as folder:
+        async with SERVERS[name](folder) as (port, store):
+            os.write(1, f"{port}\n".encode())
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                os.write(1, json.dumps(await _changes(store, int(line))).encode() + b"\n")
+
+
+async def _changes(store: Any, number: int) -> dict[str, Any]:
+    commits: dict[int, float] = {}
+    begun, at = _cpu(), time.monotonic()
+    for each in range(number):
+        await asyncio.sleep(max(0.0, at + each / RATE - time.monotonic()))
+        latest = await store.write(partial(_change, job=each % JOBS + 1))
+        commits[latest] = time.time()
+    await asyncio.sleep(0.5)
+    return {"cpu": _cpu() - begun, "commits": commits}
+
+
+def _change(tx: Any, *, job: int) -> int:
+    toggle = "UPDATE jobs SET label = CASE label WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = ?"
+    tx._connection.exec_driver_sql(toggle, (job,))
+    return tx.changes.latest()
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _store(folder: str) -> Any:
+    from daemon.clock import SystemClock
+    from daemon.store import Store, TrackRequest
+
+    clock = SystemClock()
+    store = Store.open(f"sqlite:///{folder}/wrapd.db", clock=clock, daemon=True)
+    requests = [TrackRequest(project="bench", kind="avatar", job_id=f"job-{each}") for each in range(JOBS)]
+    store.write_now(lambda tx: tx.jobs.track_many(requests, at=clock.now()))
+    return store
+
+
+@asynccontextmanager
+async def wrapd(folder: str):
+    """The daemon's own parts."""
+    from daemon.app.hub import Hub
+    from daemon.clock import SystemClock
+    from daemon.metrics import Metrics
+    from daemon.tasks import Defects, Tasks
+    from daemon.web import Health, Probes, listen
+    from daemon.web.live import Live, stream_response
+    from daemon.web.server import WebServer, build_app
+
+    store, defects = _store(folder), Defects(clock=SystemClock(), metrics=Metrics())
+    tasks, hub = Tasks("web", defects), Hub(store, defects=defects)
+    live = Live(store, tasks=tasks, rng=random.Random(), most=1000, most_each=1000)
+    hub.listen(lambda news: live.hear(news.rows, missed=news.missed), wants_all=lambda: live.watched)
+    hub.start()
+    healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
+
+    class App:
+        state = build_app(healthy, None, metrics_type="").state
+
+        async def __call__(self, scope, receive, send) -> None:
+            await stream_response(await live.open("bench"), scope, receive, send)
+
+    listener = listen("127.0.0.1", 0)
+    web = WebServer(App(), listener, tasks=tasks, defects=defects, live=live)
+    web.start()
+    yield listener.getsockname()[1], store
+
+
+@asynccontextmanager
+async def sockets(folder: str):
+    """The same bytes over raw asyncio sockets."""
+    store, writers = _store(folder), []
+    loop = asyncio.get_running_loop()
+    body = '{"project":"bench","job_id":"job-1","version":0,"state":null,"ended":false}'
+
+    def committed(rows: Sequence[Any], _cursor: int) -> None:
+        frame = "".join(f"id: {row.id}\nevent: job\ndata: {body}\n\n" for row in rows).encode()
+        chunk = b"%x\r\n%b\r\n" % (len(frame), frame)
+        loop.call_soon_threadsafe(lambda: [writer.write(chunk) for writer in writers])
+
+    store.follow(committed, after=0, most=1000)
+    listening = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    yield listening.sockets[0].getsockname()[1], store
+
+
+SERVERS = {"wrapd": wrapd, "sockets": sockets}
+
+
+if __name__ == "__main__":
+    main()

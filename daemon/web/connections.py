@@ -52,6 +52,12 @@ class Connections:
         if self._timer is not None:
             self._timer.cancel()
 
+    def drop_stuck_streams(self) -> None:
+        """Close the streams whose clients do not read: they cannot be told that they end."""
+        for each in list(self._all):
+            if each.streaming and each.flow.write_paused:
+                each.drop()
+
     def add(self, one: "Connection") -> bool:
         """Register a connection, dropping another if needed. False if there is no room: all are being answered."""
         if len(self._all) >= MOST:
@@ -112,7 +118,7 @@ class Connection(H11Protocol):
             self._since = now
         self._unread = unread
         since = self.waited_since
-        old = now - self._born > LIFE and not self._streaming
+        old = now - self._born > LIFE and not self.streaming
         if (since is not None and now - since > self._patience) or (old and now - self._born > LIFE + PATIENCE):
             self.drop()
         elif old and self.cycle is not None:
@@ -185,7 +191,7 @@ class Connection(H11Protocol):
         """Ignore the attempt: the request is answered like any other, and no log line is needed."""
 
     @property
-    def _streaming(self) -> bool:
+    def streaming(self) -> bool:
         """Whether the answer in progress is a stream, which ends when the client or the daemon ends it."""
         cycle = self.cycle
         return cycle is not None and not cycle.response_complete and cycle.scope["state"].get(STREAM, False)

@@ -189,6 +189,7 @@ class WebServer:
         self._ended.set()
         if self._live is not None:
             self._live.stop()
+            self._connections.drop_stuck_streams()
         self._server.stop()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,14 +1,13 @@
 """Live events on real sockets: what clients get, when they miss something, and how a stream ends."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.store import Store, Transaction
-from daemon.web import connections, live
+from daemon.web import connections, live, server
 from tests.support.store import PROJECT, SILENT, record, track
 from tests.support.streams import Stage, connect, stage
 
@@ -212,17 +211,32 @@ async def test_a_stream_outlives_other_connections(tmp_path: Path, monkeypatch: 
         assert await client.until("job")
 
 
-async def test_a_stop_ends_all_streams_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reader_that_stops_reading_does_not_delay_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_STOP_PATIENCE", 60)
+    async with stage(tmp_path) as it:
+        client = await it.client(limit=1024)
+        await client.begun()
+        [stream] = it.live._streams
+        while it.live._sent - stream.place <= 1:
+            it.live._send(b": " + b"1" * 1_000_000 + b"\n\n")
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):  # sooner than it would be dropped for not reading
+            await it.web.stop()
+
+
+async def test_a_stop_ends_all_streams_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_STOP_PATIENCE", 60)
     async with stage(tmp_path, most_each=60) as it:
         clients = [await it.client() for _ in range(60)]
         for each in clients:
             await each.begun()
-        with caplog.at_level(logging.WARNING):
-            begun = asyncio.get_running_loop().time()
+        async with asyncio.timeout(30):
             await it.web.stop()
-            took = asyncio.get_running_loop().time() - begun
-        assert took < 1.0
-        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+        assert "ERROR" not in caplog.text
         assert [await each.ended() for each in clients] == [[]] * 60
 
 
@@ -232,7 +246,7 @@ async def test_probes_answer_beside_held_connections_and_streams(tmp_path: Path)
         assert [each.status for each in streams] == [200] * 64 + [503] * 6
         host, _, port = it.web.address.rpartition(":")
         held = [await asyncio.open_connection(host, int(port)) for _ in range(300)]
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):  # sooner than any held connection is closed for its age
             probe = await connect(it.web.address, path="/healthz")
         assert probe.status == 200
         await it.store.write(track)

@@ -126,8 +126,7 @@ class _Queue:
             self._later[self._slot] = jobs[_ORDERED:]
             heapq.heappush(self._slots, self._slot)
             del jobs[_ORDERED:]
-        entries = [(each.due, next(self._order), each) for each in jobs if int(each.due / _SLOT) == self._slot]
-        self._now = [entry for entry in entries if self._counts(entry)]
+        self._now = [(each.due, next(self._order), each) for each in jobs if int(each.due / _SLOT) == self._slot]
         self.size -= len(jobs) - len(self._now)
         heapq.heapify(self._now)
 
@@ -273,7 +272,7 @@ class Agenda:
         """
         watched.release()
         if watched.due < earliest and not (by_list and watched.singly_next):
-            watched.put_off(earliest)
+            watched.rest_until(earliest)
         if self._jobs.get(watched.job_id) is watched:
             self.put(watched, watched.due)
 

@@ -304,6 +304,10 @@ class Watched:
         """Make it due at `latest` unless it is due earlier."""
         self.due = min(self.due, latest)
 
+    def rest_until(self, earliest: float) -> None:
+        """Make it due no earlier than `earliest`."""
+        self.due = max(self.due, earliest)
+
     def settle(self, due: float) -> None:
         """Make it due at `due`, or earlier where `want` requested that while a query was under way."""
         wanted = self._rare.wanted_at

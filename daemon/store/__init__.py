@@ -10,6 +10,7 @@ from daemon.late import late
 
 if TYPE_CHECKING:
     from daemon.store.batches import BATCH_SETTLE
+    from daemon.store.day_sums import DaySum
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.health import backup
@@ -69,6 +70,7 @@ else:
         __name__,
         {
             "batches": "BATCH_SETTLE",
+            "day_sums": "DaySum",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "health": "backup",
@@ -117,6 +119,7 @@ __all__ = [
     "Bookkeeping",
     "Change",
     "Claimed",
+    "DaySum",
     "DeliveryFilter",
     "DeliveryRow",
     "DeliverySort",

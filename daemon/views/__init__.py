@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
+from daemon.views.followed import Followed, JobEnd, Summary, ends_of, followed, followed_of, rank, status_of
 from daemon.views.jobs import (
     Job,
     Remaining,
@@ -27,21 +28,29 @@ __all__ = [
     "Attempt",
     "Batch",
     "Delivery",
+    "Followed",
     "Job",
+    "JobEnd",
     "Remaining",
     "Situation",
+    "Summary",
     "Tracked",
     "Transition",
     "attempt",
     "batch",
     "delivery",
     "document",
+    "ends_of",
+    "followed",
+    "followed_of",
     "is_orphaned",
     "job",
     "kept",
     "link_end",
+    "rank",
     "remaining",
     "resent_from",
+    "status_of",
     "tracked",
     "transition",
     "why",

@@ -71,8 +71,8 @@ def command(
     token_file: Path | None,
     as_json: bool,
 ) -> int:
-    """Follow jobs until each has ended or is frozen, lost, expired or no longer tracked. Jobs that get the batch or
-    tag meanwhile are followed too.
+    """Follow jobs until each has ended or is frozen, lost, expired or no longer tracked. Jobs that are added to
+    the batch or get the tag meanwhile are followed too.
 
     The exit status says how they ended, and the highest counts: 0 all succeeded, 10 one was canceled, 11 one
     succeeded in part, 12 one is frozen, lost, expired or no longer tracked, 13 one failed. It is 124 if some
@@ -130,7 +130,7 @@ def _followed(source: Source, show: Show, *, patience: float, live: bool, once: 
     except KeyboardInterrupt:
         reason = "interrupted"
     status = INTERRUPTED if reason == "interrupted" else views.status_of(job.outcome for job in jobs.values())
-    show.end(jobs, reason, status)
+    show.end(jobs, CLOCK.now(), reason, status)
     if reason == "timeout":
         click.echo(f"Some jobs still run after {about(patience)}. They stay tracked.", err=True)
     elif reason == "interrupted":

@@ -78,7 +78,7 @@ class Database:
 
     def last_end(self, now: datetime) -> BatchOutlook:
         """When the last of the running jobs should end."""
-        running = [self._rows[row] for row, view in self._views.items() if view.outcome == views.JobEnd.RUNNING]
+        running = [row for row in self._rows.values() if self._views[row.id].outcome == views.JobEnd.RUNNING]
         return last_of(self._laws(), running, now=now)
 
     def note(self) -> str | None:

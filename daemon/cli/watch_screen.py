@@ -4,6 +4,7 @@ The live table is drawn over itself line by line, never scrolls, and stays where
 no more here: the house fits tables to terminals itself, and what is left are three control sequences.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +24,10 @@ if TYPE_CHECKING:  # SQLAlchemy is slow to import
     from daemon.cli.outlook import BatchOutlook, Outlook
 
 _LEAST_ROWS = 3
-_NAMED = 10
+_NAMED = 5
 """Jobs whose errors are written below the last table."""
+_KEPT_FREE = 2
+"""Rows below the last table, for why it ended."""
 _COLUMNS = (
     Column(title="NAME", gives=True, least=12),
     Column(title="STATE", coloured=True),
@@ -63,7 +66,7 @@ class Show(Protocol):
     def update(self, jobs: Jobs, now: datetime) -> None:
         """Show the jobs as of now."""
 
-    def end(self, jobs: Jobs, reason: str, status: int) -> None:
+    def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
         """Show how it ended; `reason` is that of `views.Summary`."""
 
 
@@ -77,7 +80,20 @@ class Table:
 
     def update(self, jobs: Jobs, now: datetime) -> None:
         size = shutil.get_terminal_size()
-        lines = list(self._lines(jobs, now, columns=size.columns, rows=size.lines - 1))
+        self._draw(list(self._lines(jobs, now, columns=size.columns, rows=size.lines - 1)), size)
+
+    def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
+        """Draw the last table, with the errors of some failed jobs, so that it stays whole on the screen with what
+        is written below."""
+        size = shutil.get_terminal_size()
+        rows = size.lines - 1 - _KEPT_FREE
+        failed = [job for job in jobs.values() if job.outcome == views.JobEnd.FAILED and job.error]
+        failed = sorted(failed, key=views.rank)[: min(_NAMED, rows // 4)]
+        errors = [cut(clean(f"{job.name or job.job_id}: {job.error}"), size.columns) for job in failed]
+        lines = self._lines(jobs, now, columns=size.columns, rows=rows - len(errors))
+        self._draw([*lines, *errors], size)
+
+    def _draw(self, lines: list[str], size: os.terminal_size) -> None:
         if lines == self._drawn and size == self._size:
             return
         back = ""
@@ -87,13 +103,8 @@ class Table:
         sys.stdout.flush()
         self._drawn, self._size = lines, size
 
-    def end(self, jobs: Jobs, reason: str, status: int) -> None:
-        wrong = [job for job in sorted(jobs.values(), key=views.rank) if job.error]
-        for job in wrong[:_NAMED]:
-            click.echo(output.hanging(f"{clean(job.name or job.job_id)}: ", clean(job.error or ""), indent=4))
-
     def _lines(self, jobs: Jobs, now: datetime, *, columns: int, rows: int) -> Iterator[str]:
-        below = [*wrapped(summary(jobs, self._source.last_end(now), now), columns)]
+        below = wrapped(summary(jobs, self._source.last_end(now), now), columns)
         note = _note(self._source, jobs)
         if note is not None:
             below = [*wrapped(clean(note), columns), *below]
@@ -130,7 +141,7 @@ class Lines:
                 self.line(job, now)
         sys.stdout.flush()
 
-    def end(self, jobs: Jobs, reason: str, status: int) -> None:
+    def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
         output.line(summary(jobs, None, None))
         sys.stdout.flush()
 
@@ -146,7 +157,7 @@ class JsonLines(Lines):
     def line(self, job: views.Followed, now: datetime) -> None:
         output.json_line(views.document(job))
 
-    def end(self, jobs: Jobs, reason: str, status: int) -> None:
+    def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
         outcomes = dict(views.ends_of(jobs.values()))
         last = views.Summary(jobs=len(jobs), outcomes=outcomes, reason=reason, status=status)
         output.json_line(views.document(last))

@@ -111,7 +111,7 @@ class Api:
         if error.code in (401, 403):
             raise Refused(f"{self._base} refuses the token of --token-file{said}; `wrapd tokens list` shows all")
         text = f"{self._base} answers with HTTP {error.code}{said}"
-        raise Unreachable(text) if error.code in (429, 502, 503, 504) else Refused(text)
+        raise Unreachable(text) if error.code == 429 or error.code >= 500 else Refused(text)
 
 
 class Events(threading.Thread):

@@ -106,11 +106,19 @@ def followed_of(job: Mapping[str, object]) -> Followed:
         job_id=text("job_id") or "",
         name=text("label") or text("name"),
         state=state,
-        state_since=text("state_since"),
+        state_since=_time(text("state_since")),
         tracking=tracking,
         outcome=_outcome(tracking, state).value,
         error=text("error_msg") or text("error_code"),
     )
+
+
+def _time(text: str | None) -> str | None:
+    """The time as it is given; None if it cannot be read."""
+    try:
+        return text if text is not None and datetime.fromisoformat(text).tzinfo is not None else None
+    except ValueError:
+        return None
 
 
 def ends_of(jobs: Iterable[Followed]) -> Counter[str]:

@@ -59,7 +59,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "show": ("show job-1", STORE),
     "explain": ("explain job-1", STORE | CONFIG_CHECK),
     "stats": ("stats", STORE),
-    "watch": ("watch --all", STORE),
+    "watch": ("watch --all --once", STORE),
     "deliveries": ("deliveries", STORE),
     "deliveries cancel": ("deliveries cancel --dead", STORE),
     "deliveries move": ("deliveries move --channel old hook", STORE),

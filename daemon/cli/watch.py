@@ -1,9 +1,8 @@
 """`wrapd watch`: follow jobs until each has ended, with an exit status that says how."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -11,11 +10,12 @@ import click
 
 from daemon import views
 from daemon.cli import INTERRUPTED
+from daemon.cli.choosing import Followable
 from daemon.cli.filters import Word
 from daemon.cli.numbers import Duration
 from daemon.cli.session import CLOCK, config_of, is_terminal, opened
 from daemon.cli.text import about
-from daemon.cli.watch_screen import Jobs, JsonLines, Lines, Show, Source, Table
+from daemon.cli.watch_screen import Jobs, JsonLines, Lines, LiveTable, Show, Source
 from daemon.cli.zone import zone_option
 from daemon.errors import UsageFault
 
@@ -23,25 +23,6 @@ _FRAME = 0.5
 """Seconds between two frames of a terminal, at least."""
 _IDLE = 5.0
 """Seconds between two looks when nothing changed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followable:
-    """Which jobs to follow: `ids`, or all that fit a filter (`everything`: each that is tracked)."""
-
-    ids: Sequence[str]
-    batch: str | None
-    tag: str | None
-    everything: bool
-    project: str | None
-
-    def __post_init__(self) -> None:
-        """Raises UsageFault unless exactly one way to choose is given."""
-        ways = [bool(self.ids), self.batch is not None or self.tag is not None, self.everything]
-        if sum(ways) > 1:
-            raise UsageFault("give either ids, or --batch and --tag, or --all")
-        if not any(ways):
-            raise UsageFault("which jobs? Give ids, `-` to read them from standard input, --batch, --tag or --all")
 
 
 @click.command("watch")
@@ -88,7 +69,7 @@ def command(
         raise UsageFault("--once and --timeout exclude each other; leave one out")
     with _source(ctx, which, server, token_file) as source:
         live = is_terminal() and not as_json
-        show: Show = JsonLines(source) if as_json else Table(source) if live else Lines(source)
+        show: Show = JsonLines(source) if as_json else LiveTable(source) if live else Lines(source)
         patience = 0.0 if once else inf if timeout is None else timeout
         return _followed(source, show, patience=patience, live=live, once=once)
 
@@ -103,11 +84,11 @@ def _source(
         with connected(server, token_file, which) as source:
             yield source
         return
-    from daemon.cli.watch_database import Database  # noqa: PLC0415 - only this way needs the laws
+    from daemon.cli.watch_database import DatabaseJobs  # noqa: PLC0415 - only this way needs the laws
 
     config = config_of(ctx)
     with opened(config) as store:
-        yield Database(store, config, which, sleep=time.sleep)
+        yield DatabaseJobs(store, config, which, sleep=time.sleep)
 
 
 def _followed(source: Source, show: Show, *, patience: float, live: bool, once: bool) -> int:

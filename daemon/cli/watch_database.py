@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, cast
 
 from daemon import views
+from daemon.cli.choosing import Followable
 from daemon.cli.notices import no_daemon
 from daemon.cli.outlook import BatchOutlook, Outlook, last_of, learned, outlook
 from daemon.cli.session import CLOCK, daemon_runs, job_ids, one_job
@@ -19,7 +20,6 @@ from daemon.domain.jobs import ProjectName, Tracking
 from daemon.errors import UnknownName
 
 if TYPE_CHECKING:  # SQLAlchemy is slow to import
-    from daemon.cli.watch import Followable
     from daemon.domain.durations import Durations
     from daemon.store import JobFilter, JobRow, Store, Transaction
     from daemon.store.following import Mark
@@ -34,11 +34,11 @@ _CHECK = 5.0
 """Seconds between two checks whether a daemon runs."""
 
 
-class Database:
+class DatabaseJobs:
     """The jobs that `which` chooses. `sleep` waits for seconds."""
 
     def __init__(
-        self, store: "Store", config: LightConfig, which: "Followable", *, sleep: Callable[[float], None]
+        self, store: "Store", config: LightConfig, which: Followable, *, sleep: Callable[[float], None]
     ) -> None:
         """Raises UnknownName if there is no such job."""
         self._store, self._config, self._which, self._sleep = store, config, which, sleep

@@ -67,10 +67,10 @@ class Show(Protocol):
         """Show the jobs as of now."""
 
     def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
-        """Show how it ended; `reason` is that of `views.Summary`."""
+        """Show how it ended; `reason` is that of `views.Conclusion`."""
 
 
-class Table:
+class LiveTable:
     """The live table of a terminal."""
 
     def __init__(self, source: Source) -> None:
@@ -159,7 +159,7 @@ class JsonLines(Lines):
 
     def end(self, jobs: Jobs, now: datetime, reason: str, status: int) -> None:
         outcomes = dict(views.ends_of(jobs.values()))
-        last = views.Summary(jobs=len(jobs), outcomes=outcomes, reason=reason, status=status)
+        last = views.Conclusion(jobs=len(jobs), outcomes=outcomes, reason=reason, status=status)
         output.json_line(views.document(last))
 
 

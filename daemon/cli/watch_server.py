@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
 from daemon import views
+from daemon.cli.choosing import Followable
 from daemon.cli.outlook import BatchOutlook, Outlook
 from daemon.cli.session import CLOCK, job_ids
 from daemon.config.secrets import Secret, SecretSource
@@ -34,9 +35,6 @@ from daemon.domain.durations import Eta
 from daemon.domain.text import clean
 from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.masks import MASKS
-
-if TYPE_CHECKING:
-    from daemon.cli.watch import Followable
 
 PATIENCE = 30.0
 """Seconds for an answer. The event stream sends a comment each 15 s, so that a silent one is dead."""
@@ -52,11 +50,11 @@ Key = tuple[str, str]
 """Project and job id."""
 
 
-class Refused(WrapdError):
+class ServerRefused(WrapdError):
     """The server cannot be asked, and trying again would not help."""
 
 
-class Unreachable(Refused):
+class ServerUnreachable(ServerRefused):
     """No answer; it may help to try again."""
 
 
@@ -67,7 +65,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-class Api:
+class ServerApi:
     """Requests to the API at `base`, with a token."""
 
     def __init__(self, base: str, token: str) -> None:
@@ -78,17 +76,17 @@ class Api:
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def get(self, path: str, **query: str | None) -> dict[str, Any]:
-        """The answer's JSON object. Raises UnknownName for 404, Unreachable, and Refused otherwise."""
+        """The answer's JSON object. Raises UnknownName for 404, ServerUnreachable, and ServerRefused otherwise."""
         given = {name: value for name, value in query.items() if value is not None}
         with self.opened(f"{path}?{urlencode(given)}" if given else path) as answer:
             try:
                 found = json.loads(answer.read(_MOST_BYTES))
             except (OSError, HTTPException) as error:
-                raise Unreachable(f"{self._base}: the answer broke off: {_reason(error)}") from error
+                raise ServerUnreachable(f"{self._base}: the answer broke off: {_reason(error)}") from error
             except ValueError:
                 found = None
         if not isinstance(found, dict):
-            raise Refused(f"{self._base}{path} answers with no JSON object; is it wrapd's address?")
+            raise ServerRefused(f"{self._base}{path} answers with no JSON object; is it wrapd's address?")
         return found
 
     def opened(self, path: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
@@ -101,7 +99,7 @@ class Api:
             with error:
                 self._refuse(error, path)
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"{self._base} cannot be reached: {_reason(error)}") from error
+            raise ServerUnreachable(f"{self._base} cannot be reached: {_reason(error)}") from error
         return answer
 
     def _refuse(self, error: urllib.error.HTTPError, path: str) -> NoReturn:
@@ -109,16 +107,18 @@ class Api:
         if error.code == 404:
             raise UnknownName(f"{self._base}{path.partition('?')[0]}: not found{said}")
         if error.code in (401, 403):
-            raise Refused(f"{self._base} refuses the token of --token-file{said}; `wrapd tokens list` shows all")
+            raise ServerRefused(
+                f"{self._base} refuses the token of --token-file{said}; `wrapd tokens list` shows all"
+            )
         text = f"{self._base} answers with HTTP {error.code}{said}"
-        raise Unreachable(text) if error.code == 429 or error.code >= 500 else Refused(text)
+        raise ServerUnreachable(text) if error.code == 429 or error.code >= 500 else ServerRefused(text)
 
 
 class Events(threading.Thread):
     """Listens to the events. `news` gets a pair for each: the event and its data; `open` and `lost` say how the
     connection is; `end` that it is refused for good. `sleep` waits for seconds, `chance` is in [0, 1)."""
 
-    def __init__(self, api: Api, *, sleep: Callable[[float], None], chance: Callable[[], float]) -> None:
+    def __init__(self, api: ServerApi, *, sleep: Callable[[float], None], chance: Callable[[], float]) -> None:
         super().__init__(daemon=True)
         self.news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._api, self._sleep, self._chance = api, sleep, chance
@@ -136,7 +136,7 @@ class Events(threading.Thread):
                     self.news.put(("open", None))
                     self._listen(stream)
                 why = "the stream ended"
-            except Unreachable as error:
+            except ServerUnreachable as error:
                 why = str(error)
             except WrapdError as error:
                 self.news.put(("end", error))
@@ -165,11 +165,11 @@ class Events(threading.Thread):
                 name, data = "", []
 
 
-class Server:
+class ServerJobs:
     """The jobs that `which` chooses."""
 
-    def __init__(self, api: Api, which: "Followable", *, events: Events, now: Callable[[], datetime]) -> None:
-        """Raises UsageFault, UnknownName and Refused."""
+    def __init__(self, api: ServerApi, which: Followable, *, events: Events, now: Callable[[], datetime]) -> None:
+        """Raises UsageFault, UnknownName and ServerRefused."""
         if which.ids and which.project is None:
             raise UsageFault("with --server, ids need --project")
         self._api, self._which, self._events, self._now = api, which, events, now
@@ -179,6 +179,9 @@ class Server:
         self._changed: set[Key] = set()
         self._all = True
         self._lost: str | None = None
+        """Why there is no event stream."""
+        self._failed: str | None = None
+        """Why the last look failed."""
         self._events.start()
 
     def look(self) -> Mapping[object, views.Followed]:
@@ -189,10 +192,12 @@ class Server:
                 self._read_all()
             else:
                 self._read_changed()
-        except Unreachable as error:
+        except ServerUnreachable as error:
             if not self._views:
                 raise
-            self._lost = str(error)
+            self._failed = str(error)
+        else:
+            self._failed = None
         return self._views
 
     def wait(self, seconds: float) -> None:
@@ -214,7 +219,8 @@ class Server:
 
     def note(self) -> str | None:
         """What keeps the jobs from moving on: the server is not reached."""
-        return None if self._lost is None else f"Connecting again: {self._lost}"
+        why = self._failed or self._lost
+        return None if why is None else f"Connecting again: {why}"
 
     def _take(self) -> None:
         while not self._events.news.empty():
@@ -250,7 +256,7 @@ class Server:
         left = [key for key in self._jobs if key not in read and self._views[key].outcome == views.JobEnd.RUNNING]
         self._changed = set(left)
         self._read_changed()
-        self._all, self._lost = False, None
+        self._all = False
 
     def _read_changed(self) -> None:
         for key in sorted(self._changed):
@@ -301,14 +307,14 @@ class Server:
 
 
 @contextmanager
-def connected(base: str, token_file: Path, which: "Followable") -> Iterator[Server]:
-    """The jobs of the server at `base`. Raises UsageFault, ConfigFault and Refused."""
+def connected(base: str, token_file: Path, which: Followable) -> Iterator[ServerJobs]:
+    """The jobs of the server at `base`. Raises UsageFault, ConfigFault and ServerRefused."""
     token = Secret(SecretSource.FILE, str(token_file)).resolve({}, place="--token-file")
     if token_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         click.echo(f"{clean(str(token_file))}: others can read the token; run `chmod 600` on it", err=True)
-    api = Api(base, token)
+    api = ServerApi(base, token)
     events = Events(api, sleep=time.sleep, chance=random.random)
-    yield Server(api, which, events=events, now=CLOCK.now)
+    yield ServerJobs(api, which, events=events, now=CLOCK.now)
 
 
 def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:
@@ -324,7 +330,7 @@ def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:
     return Eta(low=max(0.0, low), median=median, high=high) if median > 0 else None
 
 
-def _named(which: "Followable") -> str:
+def _named(which: Followable) -> str:
     given = {"batch": which.batch, "tag": which.tag}
     return " and ".join(f"{name} {shown(text)}" for name, text in given.items() if text is not None)
 

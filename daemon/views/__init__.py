@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
-from daemon.views.followed import Followed, JobEnd, Summary, ends_of, followed, followed_of, rank, status_of
+from daemon.views.followed import Conclusion, Followed, JobEnd, ends_of, followed, followed_of, rank, status_of
 from daemon.views.jobs import (
     Job,
     Remaining,
@@ -27,13 +27,13 @@ __all__ = [
     "WAYS",
     "Attempt",
     "Batch",
+    "Conclusion",
     "Delivery",
     "Followed",
     "Job",
     "JobEnd",
     "Remaining",
     "Situation",
-    "Summary",
     "Tracked",
     "Transition",
     "attempt",

@@ -70,7 +70,7 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Conclusion:
     """How `watch` ended, in the last line of `watch --json`."""
 
     jobs: int  # how many jobs were followed

@@ -251,8 +251,8 @@ def test_the_last_end_is_estimated_from_similar_jobs(
     wrapd: Runner, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from daemon.cli import watch_screen
-    from daemon.cli.watch import Followable
-    from daemon.cli.watch_database import Database
+    from daemon.cli.choosing import Followable
+    from daemon.cli.watch_database import DatabaseJobs
 
     monkeypatch.setattr(SystemClock, "now", lambda _: NOW)
 
@@ -269,7 +269,7 @@ def test_the_last_end_is_estimated_from_similar_jobs(
     which = Followable(ids=(), batch="b", tag=None, everything=False, project=None)
     from daemon.config.light import read_light
 
-    source = Database(store, read_light(wrapd.config), which, sleep=lambda _: None)
+    source = DatabaseJobs(store, read_light(wrapd.config), which, sleep=lambda _: None)
     jobs = source.look()
     assert [each.eta is not None for each in source.outlooks(list(jobs), NOW)] == [True, True]
     said = watch_screen.summary(jobs, source.last_end(NOW), NOW)
@@ -277,14 +277,14 @@ def test_the_last_end_is_estimated_from_similar_jobs(
 
 
 def test_only_the_jobs_that_changed_are_read_again(wrapd: Runner, store: Store) -> None:
-    from daemon.cli.watch import Followable
-    from daemon.cli.watch_database import Database
+    from daemon.cli.choosing import Followable
+    from daemon.cli.watch_database import DatabaseJobs
     from daemon.config.light import read_light
     from daemon.store.following import Following
 
     store.write_now(lambda tx: [job(tx, f"job-{n}", "PROCESSING") for n in range(5)])
     which = Followable(ids=(), batch="b", tag=None, everything=False, project=None)
-    source = Database(store, read_light(wrapd.config), which, sleep=lambda _: None)
+    source = DatabaseJobs(store, read_light(wrapd.config), which, sleep=lambda _: None)
     read: list[list[int]] = []
     whole_rows = Following.rows
     with pytest.MonkeyPatch.context() as patch:

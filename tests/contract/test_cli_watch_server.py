@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.cli.watch import Followable
-from daemon.cli.watch_server import Api, Events, Server
+from daemon.cli.choosing import Followable
+from daemon.cli.watch_server import Events, ServerApi, ServerJobs
 from tests.support.api_server import TOKEN, ApiServer
 from tests.support.cli_runner import Runner
 from tests.support.hostile import names, whole
@@ -35,11 +35,11 @@ class Watch:
     """A watched server, whose pauses between connections end when the test allows them."""
 
     def __init__(self, server: ApiServer, **which: object) -> None:
-        api = Api(server.url, TOKEN)
+        api = ServerApi(server.url, TOKEN)
         none = {"ids": (), "batch": None, "tag": None, "everything": False, "project": None}
         self.pauses: list[float] = []
         events = Events(api, sleep=self.pauses.append, chance=lambda: 1.0)
-        self.it = Server(api, Followable(**{**none, **which}), events=events, now=lambda: NOW)  # type: ignore[arg-type]
+        self.it = ServerJobs(api, Followable(**{**none, **which}), events=events, now=lambda: NOW)  # type: ignore[arg-type]
         server.wait_for_streams(1)
 
     def until(self, wanted: dict[str, str]) -> None:

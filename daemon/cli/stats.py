@@ -236,8 +236,8 @@ def json_of_stats(stats: Stats, *, running: bool) -> Facts:
         # for each kind, of the last 200 jobs that ended: `kind`, `finished` (how many of them succeeded), and
         # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9 of
         "production": [_json_of_production(each) for each in stats.production],  # 10); null if none succeeded
-        # for each of the last 28 days in UTC, oldest first: `day`, `states` (how many jobs were observed to end, by
-        # state, deleted ones included), and of those that succeeded: `timed` (how many have a known production
+        # for each of the last 28 days in UTC, oldest first: `day`, `states` (how many jobs were observed to end,
+        # by state, deleted ones included), and of those that succeeded: `timed` (how many have a known production
         "days": [_json_of_day(day) for day in stats.days],  # time), `seconds` (theirs, together)
     }
 

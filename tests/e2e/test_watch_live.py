@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.live import FAST, PATIENCE, LiveDaemon, LiveSim, to
 from tests.support.process import COMMAND
+from tests.support.programs import ROOT
 from tests.support.screens import kept
 from tests.support.terminal import Terminal
 from tests.support.webhook import Webhook
@@ -113,3 +114,28 @@ def test_ctrl_c_leaves_the_jobs_tracked(tmp_path: Path) -> None:
                 "Some jobs still run after 1s. They stay tracked.",
             ],
         )
+
+
+@pytest.mark.parametrize(("state", "status", "says"), [("SUCCEED", 0, "all are there\n"), ("FAILED", 13, "")])
+def test_the_script_of_the_docs_waits_for_a_batch(tmp_path: Path, state: str, status: int, says: str) -> None:
+    script = (ROOT / "docs/scripts.md").read_text().split("```sh\n")[1].split("```")[0]
+    with LiveSim() as sim, LiveDaemon(tmp_path, FAST + WEB_OFF + sim.project()) as daemon:
+        (tmp_path / "ids.txt").write_text(
+            "\n".join(sim.jobs(count=3, timeline=[("PROCESSING", 1.0), (state, None)]))
+        )
+        command = " ".join(map(str, [*COMMAND, "--config", daemon.config]))
+        (tmp_path / "wrapd").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (tmp_path / "wrapd").chmod(0o755)
+        path = f"{tmp_path}:{daemon.environ['PATH']}"
+        ended = subprocess.run(
+            ["/bin/sh", "-c", script],
+            cwd=tmp_path,
+            env={**daemon.environ, "PATH": path, "BATCH": "w12", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert ended.returncode == status
+    assert ended.stdout.endswith(says)
+    assert ended.stderr == ""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, cast
 
 from daemon import views
 from daemon.cli.choosing import Followable
+from daemon.cli.layout import SHORT
 from daemon.cli.notices import no_daemon
-from daemon.cli.outlook import BatchOutlook, Outlook, last_of, learned, outlook
+from daemon.cli.outlook import BatchOutlook, Outlook, last_of, learned, outlook, why_orphaned
 from daemon.cli.session import CLOCK, daemon_runs, job_ids, one_job
 from daemon.config.light import LightConfig
 from daemon.config.values import shown
@@ -82,12 +83,19 @@ class DatabaseJobs:
         return last_of(self._laws(), running, now=now)
 
     def note(self) -> str | None:
-        """What keeps the jobs from moving on: no daemon runs."""
+        """What keeps the jobs from moving on: no daemon runs, or their project is not in the config."""
         now = CLOCK.monotonic()
         if now - self._checked >= _CHECK:
             running, self._checked = daemon_runs(self._config), now
-            self._note = None if running else no_daemon("these jobs are not polled")
+            self._note = self._orphaned() if running else no_daemon("these jobs are not polled")
         return self._note
+
+    def _orphaned(self) -> str | None:
+        for row in self._rows.values():
+            why = why_orphaned(row, self._config)
+            if why is not None:
+                return f"The next poll of {row.job_id[:SHORT]} is {why}"
+        return None
 
     def _laws(self) -> "Durations":
         now = CLOCK.monotonic()

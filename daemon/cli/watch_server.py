@@ -133,7 +133,7 @@ class Events(threading.Thread):
                 )
                 with self._api.opened("/api/v1/events", headers) as stream:
                     failures = 0
-                    self.news.put(("open", None))
+                    self.news.put(("open", self._last is not None))
                     self._listen(stream)
                 why = "the stream ended"
             except ServerUnreachable as error:
@@ -149,7 +149,7 @@ class Events(threading.Thread):
 
     def _listen(self, stream: HTTPResponse) -> None:
         """Read events until the stream ends (HTML standard, "Interpreting an event stream")."""
-        name, data = "", []
+        name, data, ident = "", [], self._last
         while line := stream.readline(65536):
             field, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
             value = value.removeprefix(" ")
@@ -158,8 +158,9 @@ class Events(threading.Thread):
             elif field == "data":
                 data.append(value)
             elif field == "id" and "\0" not in value:
-                self._last = value
-            elif not field and not value and line.strip() == b"":
+                ident = value
+            elif line.strip() == b"":
+                self._last = ident  # not before: an event that is cut off is not there
                 if data:
                     self.news.put((name or "message", _parsed("\n".join(data))))
                 name, data = "", []
@@ -232,8 +233,8 @@ class ServerJobs:
                 raise data
             case "lost":
                 self._lost = str(data)
-            case "open":  # what changed between the first look and the stream is in neither
-                self._lost, self._all = None, True
+            case "open":  # without a place to resume at, what changed before it is in no event
+                self._lost, self._all = None, self._all or not data
             case "resync":
                 self._all = True
             case "job" if isinstance(data, dict):

@@ -13,7 +13,7 @@ import pytest
 
 from daemon.clock import ManualClock, SystemClock
 from daemon.domain.events import Event
-from daemon.domain.jobs import Observation
+from daemon.domain.jobs import Observation, ProjectName
 from daemon.store import Store, Transaction
 from tests.support import store as tools
 from tests.support.cli_runner import CONFIG, Runner
@@ -104,6 +104,16 @@ def test_all_means_what_is_tracked_now(wrapd: Runner, store: Store) -> None:
     store.write_now(lambda tx: tx.jobs.stop([tx.jobs.list()[0].id, tx.jobs.list()[1].id], at=NOW))
     ended = wrapd("watch", "--all")
     assert (ended.status, ended.out, ended.err) == (0, "0 jobs\n", "")
+
+
+def test_jobs_that_no_daemon_polls_are_named(tmp_path: Path, wrapd: Runner) -> None:
+    with closing(open_store(tmp_path, daemon=True)) as daemon:
+        daemon.write_now(lambda tx: track(tx, "one", project="gone"))
+        ended = wrapd("watch", "one", "--once")
+        assert ended.status == 124
+        assert "The next poll of one is none: the config has no project gone; `wrapd jobs move" in ended.err
+        daemon.write_now(lambda tx: tx.moves.jobs(ProjectName("gone"), ProjectName("main"), at=NOW, routing=BOTH))
+        assert wrapd("watch", "one", "--once").err == ""
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,19 @@ def test_a_connection_that_ends_is_resumed_where_it_ended(server: ApiServer) -> 
     watch.until({"one": "succeeded", "two": "failed"})
 
 
+def test_an_event_that_is_cut_off_comes_again(server: ApiServer) -> None:
+    server.put("one", "PROCESSING")
+    watch = Watch(server, batch="b")
+    watch.until({"one": "running"})
+    server.put("two", "PROCESSING")
+    watch.until({"one": "running", "two": "running"})
+    lists = sum(path.startswith("/api/v1/jobs?") for path in server.asked)
+    server.cut_within("one", "SUCCEED")
+    watch.until({"one": "succeeded", "two": "running"})
+    assert server.resumed == [None, "2"]
+    assert sum(path.startswith("/api/v1/jobs?") for path in server.asked) == lists
+
+
 def test_what_the_server_forgot_is_read_again(server: ApiServer) -> None:
     server.put("one", "PROCESSING")
     watch = Watch(server, everything=True)

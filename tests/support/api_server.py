@@ -91,6 +91,14 @@ class ApiServer:
                 stream.put(_END)
             self._streams.clear()
 
+    def cut_within(self, job_id: str, state: str) -> None:
+        """End every event stream in the middle of the event of this change."""
+        with self._changed:
+            streams, self._streams = self._streams, []
+            self.put(job_id, state)
+            for stream in streams:
+                stream.put(b"id: %d\nevent: job\ndata: {" % self._number)
+
     def forget(self) -> None:
         """Drop old events: who resumes gets `resync`."""
         with self._changed:
@@ -153,6 +161,9 @@ class ApiServer:
         request.end_headers()
         request.wfile.write(b"retry: 3000\n\n: hello\n\n")
         while (each := news.get()) is not _END:
+            if isinstance(each, bytes):
+                request.wfile.write(each)
+                break
             number, event, data = each
             request.wfile.write(f"id: {number}\nevent: {event}\ndata: {json.dumps(data)}\n\n".encode())
         request.close_connection = True

@@ -73,7 +73,12 @@ class ServerApi:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise UsageFault(f"--server: {shown(base)} is no address; write one such as https://wrapd.example.com")
         self._base, self._token = base.rstrip("/"), token
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        here = parts.hostname == "localhost" or parts.hostname.startswith("127.") or parts.hostname == "::1"
+        self.is_readable = parts.scheme == "http" and not here
+        """Whether others on the way can read the token."""
+        # A proxy of the environment does not reach this machine.
+        direct = [urllib.request.ProxyHandler({})] if here else []
+        self._opener = urllib.request.build_opener(_NoRedirects, *direct)
 
     def get(self, path: str, **query: str | None) -> dict[str, Any]:
         """The answer's JSON object. Raises UnknownName for 404, ServerUnreachable, and ServerRefused otherwise."""
@@ -314,6 +319,10 @@ def connected(base: str, token_file: Path, which: Followable) -> Iterator[Server
     if token_file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         click.echo(f"{clean(str(token_file))}: others can read the token; run `chmod 600` on it", err=True)
     api = ServerApi(base, token)
+    if api.is_readable:
+        click.echo(
+            "--server: the token is sent unencrypted; use https:// where others share the network", err=True
+        )
     events = Events(api, sleep=time.sleep, chance=random.random)
     yield ServerJobs(api, which, events=events, now=CLOCK.now)
 

@@ -53,6 +53,8 @@ _STATUS = {
     JobEnd.RUNNING: Exit.TIMED_OUT,
 }
 
+_ORDER = {end.value: 2 * number for number, end in enumerate(JobEnd)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Followed:
@@ -135,7 +137,7 @@ def rank(job: Followed) -> tuple[int, float]:
     """Sorts jobs: what a person must look at first; those that run longest before others; of the succeeded ones
     the last."""
     since = 0.0 if job.state_since is None else datetime.fromisoformat(job.state_since).timestamp()
-    order = list(JobEnd).index(JobEnd(job.outcome)) * 2
+    order = _ORDER[job.outcome]
     if job.outcome == JobEnd.RUNNING:
         return (order if job.state == State.PROCESSING else order + 1), since
     return order, -since

@@ -207,6 +207,29 @@ def test_a_wrong_address_is_refused(wrapd: Runner, url: str) -> None:
     assert "--server" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("url", "readable"),
+    [
+        ("http://wrapd.example.com", True),
+        ("http://10.0.0.1:8080/", True),
+        ("https://wrapd.example.com", False),
+        ("http://127.0.0.1:8080", False),
+        ("http://[::1]:8080", False),
+        ("http://localhost", False),
+    ],
+)
+def test_a_token_that_others_can_read_on_the_way_is_known(url: str, readable: bool) -> None:
+    assert ServerApi(url, TOKEN).is_readable is readable
+
+
+def test_a_proxy_does_not_get_what_is_for_this_machine(
+    wrapd: Runner, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    server.put("one", "SUCCEED")
+    assert wrapd("watch", "--batch", "b", "--server", server.url, "--token-file", "token").status == 0
+
+
 def test_a_refused_token_and_a_server_that_is_not_there_end_it(wrapd: Runner, server: ApiServer) -> None:
     ended = wrapd("watch", "--all", "--server", server.url, "--token-file", "nothing")
     assert (ended.status, "--token-file: cannot read nothing" in ended.err) == (3, True)

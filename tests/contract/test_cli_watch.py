@@ -221,20 +221,39 @@ def test_the_table_is_drawn_over_itself_resized_and_ended_by_ctrl_c(
             shown = terminal.wait_for("29 running, 1 failed")
             assert shown.splitlines()[1].split()[:3] == ["Film", "29", "FAILED"]
             assert terminal.screen.scrolled == 0
-            terminal.resize(columns + 10, rows - 2)
-            store.write_now(lambda tx: record(tx, last.id - 1, "FAILED"))
-            shown = terminal.wait_for("28 running, 2 failed")
-            assert len(shown.splitlines()) == rows - 3
-            assert shown.count("running") == 1
+            for number, (wide, high) in enumerate([(columns - 15, rows), (columns + 10, rows - 2)], 1):
+                terminal.resize(wide, high)
+                store.write_now(lambda tx, row=last.id - number: record(tx, row, "FAILED"))  # type: ignore[misc]
+                shown = terminal.wait_for(f"{29 - number} running, {1 + number} failed")
+                assert len(shown.splitlines()) == high - 1
+                assert shown.startswith("NAME ")
+                assert shown.count("running") == 1
             terminal.type("\x03")
             status, shown = terminal.ended()
     assert status == 130
     assert "The jobs stay tracked" in " ".join(shown.split())
-    assert "28 running, 2 failed" in shown
+    assert "27 running, 3 failed" in shown
     assert shown.startswith("NAME ")
     assert shown.count("NAME") == 1
     with closing(open_store(tmp_path)) as store:
-        assert len(store.read(lambda tx: tx.jobs.list(state="PROCESSING"))) == 28
+        assert len(store.read(lambda tx: tx.jobs.list(state="PROCESSING"))) == 27
+
+
+@pytest.mark.long
+def test_a_terminal_that_wraps_what_was_drawn_shows_no_rest_of_it(tmp_path: Path) -> None:
+    (tmp_path / "wrapd.toml").write_text(CONFIG)
+    with closing(open_store(tmp_path)) as store:
+        store.write_now(
+            lambda tx: [job(tx, f"job-{n}", "PROCESSING", label=f"{n} " + "long " * 9) for n in range(4)]
+        )
+        with Terminal(tmp_path, "watch", "--batch", "b", columns=80, rows=24) as terminal:
+            terminal.wait_for("4 running")
+            terminal.resize(50, 24)
+            store.write_now(lambda tx: record(tx, 1, "FAILED"))
+            shown = terminal.wait_for("3 running, 1 failed")
+    assert len(shown.splitlines()) == 8
+    assert shown.startswith("NAME ")
+    assert shown.count("NAME") == 1
 
 
 @pytest.mark.long

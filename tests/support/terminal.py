@@ -54,9 +54,14 @@ class Screen:
         return "".join(f"{line}\n" for line in lines)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Like xterm: lines are cut, and those above the top leave the screen."""
+        """As most terminals do: longer lines wrap anew, and those above the top leave the screen."""
         self.columns, self.rows = columns, rows
-        self._lines = [line[:columns] for line in self._lines]
+        at, lines = self._row, self._lines
+        self._lines = []
+        for number, line in enumerate(lines):
+            if number == at:
+                self._row = len(self._lines)
+            self._lines += [line[first : first + columns] for first in range(0, max(1, len(line)), columns)]
         self._scroll()
 
     def _do(self, what: str, how: str) -> None:

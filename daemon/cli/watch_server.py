@@ -28,7 +28,7 @@ import click
 from daemon import views
 from daemon.cli.choosing import Followable
 from daemon.cli.outlook import BatchOutlook, Outlook
-from daemon.cli.session import CLOCK, job_ids
+from daemon.cli.session import CLOCK, SHORTEST, job_ids
 from daemon.config.secrets import Secret, SecretSource
 from daemon.config.values import shown
 from daemon.domain.durations import Eta
@@ -176,10 +176,8 @@ class ServerJobs:
 
     def __init__(self, api: ServerApi, which: Followable, *, events: Events, now: Callable[[], datetime]) -> None:
         """Raises UsageFault, UnknownName and ServerRefused."""
-        if which.ids and which.project is None:
-            raise UsageFault("with --server, ids need --project")
         self._api, self._which, self._events, self._now = api, which, events, now
-        self._given = job_ids(which.ids) if which.ids else []
+        self._given = [self._key(job_id) for job_id in job_ids(which.ids)] if which.ids else []
         self._jobs: dict[Key, Mapping[str, Any]] = {}
         self._views: dict[object, views.Followed] = {}
         self._changed: set[Key] = set()
@@ -251,10 +249,7 @@ class ServerJobs:
 
     def _read_all(self) -> None:
         which = self._which
-        if self._given:
-            found = [self._one((str(which.project), job_id)) for job_id in self._given]
-        else:
-            found = list(self._pages())
+        found = [self._one(key) for key in self._given] if self._given else list(self._pages())
         if not found and not self._views and not which.everything:
             raise UnknownName(f"no job has the {_named(which)}")
         read = {self._keep(job) for job in found}
@@ -274,6 +269,22 @@ class ServerJobs:
                 self._keep(job)
             self._changed.discard(key)
 
+    def _key(self, job_id: str) -> Key:
+        """The only job with this id or id prefix."""
+        items = self._api.get("/api/v1/jobs", q=job_id, project=self._which.project, limit=str(_PAGE)).get("items")
+        named = [
+            (str(each.get("project")), str(each.get("job_id"))) for each in items or () if isinstance(each, dict)
+        ]
+        found = [key for key in named if key[1] == job_id]
+        if not found and len(job_id) >= SHORTEST:
+            found = [key for key in named if key[1].startswith(job_id)]
+        if not found:
+            raise UnknownName(f"the server has no job {job_id}")
+        if len(found) > 1:
+            listed = "".join(f"\n  {clean(each)} of project {clean(project)}" for project, each in found[:5])
+            raise UsageFault(f"several jobs fit {job_id}; give more of the id, or --project:{listed}")
+        return found[0]
+
     def _pages(self) -> Iterator[Mapping[str, Any]]:
         which, cursor = self._which, None
         while True:
@@ -286,8 +297,7 @@ class ServerJobs:
                 limit=str(_PAGE),
                 cursor=cursor,
             )
-            items = page.get("items")
-            yield from (item for item in (items if isinstance(items, list) else []) if isinstance(item, dict))
+            yield from _items(page)
             cursor = page.get("next")
             if not isinstance(cursor, str):
                 return
@@ -338,6 +348,12 @@ def _eta(job: Mapping[str, Any], now: datetime) -> Eta | None:
     except (KeyError, TypeError, ValueError):
         return None
     return Eta(low=max(0.0, low), median=median, high=high) if median > 0 else None
+
+
+def _items(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The items of a page, as far as they are objects."""
+    items = page.get("items")
+    return (each for each in (items if isinstance(items, list) else ()) if isinstance(each, dict))
 
 
 def _named(which: Followable) -> str:

@@ -176,6 +176,8 @@ def test_the_command_ends_with_the_same_status_and_never_shows_the_token(wrapd: 
     assert last == {"jobs": 2, "outcomes": {"succeeded": 1, "failed": 1}, "reason": "ended", "status": 13}
     assert ended.err == ""
     (wrapd.folder / "token").chmod(0o644)
+    server.put("two-and-more", "SUCCEED")
+    assert wrapd("watch", "two-and", "--server", server.url, "--token-file", "token").status == 0
     ended = wrapd("watch", "one", "--project", "main", "--server", f"{server.url}/", "--token-file", "token")
     assert ended.status == 0
     assert ended.err == "token: others can read the token; run `chmod 600` on it\n"
@@ -185,14 +187,18 @@ def test_the_command_ends_with_the_same_status_and_never_shows_the_token(wrapd: 
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
-        (("one",), 2, "with --server, ids need --project"),
-        (("one", "--project", "main"), 6, "not found: no such job"),
+        (("one",), 6, "the server has no job one"),
+        (("job-1", "--project", "other"), 6, "the server has no job job-1"),
+        (("shared",), 2, "several jobs fit shared"),
         (("--batch", "none"), 6, "no job has the batch 'none'"),
     ],
 )
 def test_what_the_server_does_not_have_is_named(
     wrapd: Runner, server: ApiServer, args: tuple[str, ...], status: int, says: str
 ) -> None:
+    server.put("job-1", "SUCCEED")
+    server.put("shared-1", "SUCCEED")
+    server.put("shared-2", "SUCCEED")
     ended = wrapd("watch", *args, "--server", server.url, "--token-file", "token")
     assert (ended.status, ended.out) == (status, "")
     assert says in ended.err

@@ -138,6 +138,7 @@ class ApiServer:
             for job in self.jobs.values()
             if all(job[name] == given[name] for name in ("batch", "project", "tracking") if name in given)
             and ("tag" not in given or given["tag"] in job["tags"])
+            and given.get("q", "") in job["job_id"]
         ]
         more = first + self._page < len(fit)
         items = fit[first : first + self._page]

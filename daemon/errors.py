@@ -14,6 +14,11 @@ class Exit(IntEnum):
     RUNNING = 5  # another daemon works on the same database
     UNKNOWN = 6  # no such job, delivery, project or channel
     UNUSABLE = 7  # the database is foreign, newer, or not for this user: only a person can help
+    JOB_CANCELED = 10  # of `watch`, where the highest one counts: a job was canceled
+    JOB_PARTIAL = 11  # of `watch`: a job succeeded in part
+    JOB_OPEN = 12  # of `watch`: a job is frozen, lost, expired or no longer tracked
+    JOB_FAILED = 13  # of `watch`: a job failed
+    TIMED_OUT = 124  # of `watch`: some jobs still run at the end of --timeout, or with --once
 
 
 class WrapdError(Exception):

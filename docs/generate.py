@@ -55,17 +55,17 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   contains only the secret; trailing newlines are ignored) or `{ credential = "NAME" }` (systemd's
   `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `jobs`,
-  `batches`, `show`, `deliveries`, `mute`, `routes` and `links` work without any.
+  `batches`, `show`, `watch`, `deliveries`, `mute`, `routes` and `links` work without any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Commands that only use the database check the names and types of all keys, but only the values that they need.
 """
 
 CLI_INTRO = """\
-`wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`
-and `links` work with or without a running daemon; they read the database and never create one. These commands,
-`track`, `untrack`, `label`, `tag` and `mute` need no secrets, except `channels test` and, without a daemon,
-`track --from-api`.
+`wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `watch`, `explain`, `stats`, `deliveries`, `channels`,
+`routes` and `links` work with or without a running daemon; they read the database and never create one. These
+commands, `track`, `untrack`, `label`, `tag` and `mute` need no secrets, except `channels test` and, without a
+daemon, `track --from-api`.
 
 If a daemon runs on the command's config file, `config check`, `doctor` and `templates preview` have the daemon
 read the file again with its own secrets; `channels`, `routes` and `routes explain` show the config in use. All of
@@ -98,9 +98,10 @@ deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is
 its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
 routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
 `wrapd mute list --json` of mutes, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each
-project, `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation. `wrapd track …
---json` is an object with `jobs`, a list of results (tracked); with `--from-api` it is one account. The body sent
-to a `json://` channel is described in [channels.md](channels.md).
+project, `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation. `wrapd watch
+--json` is not one document but one object a line (followed), the last one says how it ended (conclusion). `wrapd
+track … --json` is an object with `jobs`, a list of results (tracked); with `--from-api` it is one account. The
+body sent to a `json://` channel is described in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -215,6 +216,8 @@ _DOCUMENTS = (
     "link",
     "explanation",
     "stats",
+    "followed",
+    "conclusion",
     "account",
     "finding",
 )

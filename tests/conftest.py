@@ -55,12 +55,12 @@ class _QuickDatabases:
         self._migrated: bytes | None = None
         self._run, self._connect = migrate._run, engine._connect
 
-    def run(self, path: Path, scripts: Path) -> bool:
+    def run(self, path: Path, scripts: Path, steps: migrate._Steps | None = None) -> bool:
         """Replaces the run of all migrations."""
         if not self.on or scripts != migrate.scripts_folder() or path.stat().st_size:
-            return self._run(path, scripts)
+            return self._run(path, scripts, steps)
         if self._migrated is None:
-            self._run(path, scripts)
+            self._run(path, scripts, steps)
             self._migrated = path.read_bytes()
         else:
             path.write_bytes(self._migrated)

@@ -32,6 +32,7 @@ commands = {
     "jobs": "List jobs, ended ones included, newest first.",
     "batches": "List batches: how many jobs have ended, when the last will.",
     "show": "Show everything known about one job.",
+    "watch": "Follow jobs until each has ended; the status says how.",
     "explain": "Explain why a job was polled, and when it will be next.",
     "stats": "Show job counts, polling and production times by project.",
     "deliveries": "List alerts, each for one channel, newest first.",

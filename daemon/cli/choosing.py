@@ -1,7 +1,7 @@
-"""Selects the jobs that a command changes: by id, or by batch, tag and state.
+"""Selects the jobs that a command changes: by id, or by batch, tag and state; or those that it follows.
 
-A selection without ids needs confirmation. Only the confirmed jobs are changed, not jobs that came to match in the
-meantime.
+A change of a selection without ids needs confirmation. Only the confirmed jobs are changed, not jobs that came to
+match in the meantime.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,6 +53,25 @@ class Choice:
             raise UsageFault(
                 "which jobs? Give ids, `-` to read them from standard input, --batch, --tag or --state"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followable:
+    """Which jobs to follow: `ids`, or all that fit a filter (`everything`: each that is tracked)."""
+
+    ids: Sequence[str]
+    batch: str | None
+    tag: str | None
+    everything: bool
+    project: str | None
+
+    def __post_init__(self) -> None:
+        """Raises UsageFault unless exactly one way to choose is given."""
+        ways = [bool(self.ids), self.batch is not None or self.tag is not None, self.everything]
+        if sum(ways) > 1:
+            raise UsageFault("give either ids, or --batch and --tag, or --all")
+        if not any(ways):
+            raise UsageFault("which jobs? Give ids, `-` to read them from standard input, --batch, --tag or --all")
 
 
 def choosing(command: F) -> F:

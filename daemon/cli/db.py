@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from daemon.cli import output
+from daemon.cli.progress import progress
 from daemon.cli.session import config_of, existing_database
 from daemon.errors import DatabaseFault
 
@@ -22,7 +23,8 @@ def upgrade(ctx: click.Context) -> None:
     from daemon import store  # noqa: PLC0415 - SQLAlchemy
 
     config = config_of(ctx)
-    changed = store.upgrade(config.database.url)
+    with progress("Upgrading") as step:
+        changed = store.upgrade(config.database.url, step=step)
     schema = store.check(config.database.url)
     output.line(f"{schema.path}: {'now' if changed else 'already'} at schema {schema.needed}")
 
@@ -58,5 +60,6 @@ def backup(ctx: click.Context, target: Path) -> None:
 
     config = config_of(ctx)
     existing_database(config)
-    copy(config.database.url, target)
+    with progress("Copying") as step:
+        copy(config.database.url, target, step=step)
     output.line(f"{target}: written, {target.stat().st_size} bytes")

@@ -37,17 +37,20 @@ class Factor(click.FloatRange):
 
 
 class Duration(click.ParamType[float]):
-    """A duration in the config's notation, at least a minute; in seconds."""
+    """A duration in the config's notation, at least `least`; in seconds."""
 
     name = "duration"
+
+    def __init__(self, *, least: float = _SHORTEST) -> None:
+        self._least = least
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
             number = seconds(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if number < _SHORTEST:
-            self.fail(f"{spoken(number)} is too short; write at least {spoken(_SHORTEST)}", param, ctx)
+        if number < self._least:
+            self.fail(f"{spoken(number)} is too short; write at least {spoken(self._least)}", param, ctx)
         return number
 
 

@@ -4,7 +4,7 @@ Owns the sentences that say why there is no estimate. Never queries the service.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -79,9 +79,7 @@ class Outlooks:
             return BatchOutlook(at=self._now)
         if self._durations is None:
             self._durations = learned(transaction)
-        jobs = transaction.batches.unended(row.project, row.batch)
-        last = last_end(self._durations, (_unended(job, self._now) for job in jobs))
-        return BatchOutlook(at=self._now, eta=last.eta, reason=_no_last_end(last), soonest=last.soonest)
+        return last_of(self._durations, transaction.batches.unended(row.project, row.batch), now=self._now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,13 @@ class BatchOutlook(Outlook):
     soonest: float | None = None
 
 
-def _unended(job: "WatchRow", now: datetime) -> Unended:
+def last_of(durations: Durations, jobs: "Iterable[WatchRow | JobRow]", *, now: datetime) -> BatchOutlook:
+    """The outlook of the last end of these tracked jobs."""
+    last = last_end(durations, (_unended(job, now) for job in jobs))
+    return BatchOutlook(at=now, eta=last.eta, reason=_no_last_end(last), soonest=last.soonest)
+
+
+def _unended(job: "WatchRow | JobRow", now: datetime) -> Unended:
     from daemon.watch.learning import elapsed_of  # noqa: PLC0415 - SQLAlchemy
 
     return Unended(key=(str(job.project), job.kind), length=job.expected_length, elapsed=elapsed_of(job, now))

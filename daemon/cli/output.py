@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import click
@@ -81,7 +81,7 @@ def document(value: object) -> None:
     click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii"))
 
 
-def as_json(value: object, *, encoding: str) -> str:
+def as_json(value: object, *, encoding: str, indent: int | None = 2) -> str:
     """`value` as JSON for a stream in `encoding`. Escapes only characters that the stream cannot carry (such as
     lone surrogates) and those that a terminal could interpret: control and bidirectional characters."""
 
@@ -97,7 +97,7 @@ def as_json(value: object, *, encoding: str) -> str:
         return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"
 
     # Outside its strings JSON is ASCII.
-    return _BEYOND.sub(safe, json.dumps(value, indent=2, ensure_ascii=False))
+    return _BEYOND.sub(safe, json.dumps(value, indent=indent, ensure_ascii=False))
 
 
 def documents(values: Iterable[object]) -> None:
@@ -108,6 +108,21 @@ def documents(values: Iterable[object]) -> None:
         sys.stdout.write(begin + as_json(value, encoding=encoding).replace("\n", "\n  "))
         begin = ",\n  "
     sys.stdout.write("[]\n" if begin.startswith("[") else "\n]\n")
+
+
+def json_line(value: object) -> None:
+    """Write one JSON value on one line, at once."""
+    click.echo(as_json(value, encoding=sys.stdout.encoding or "ascii", indent=None))
+    sys.stdout.flush()
+
+
+def carries(text: str) -> bool:
+    """Whether the encoding of standard output has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def line(text: str = "") -> None:
@@ -166,7 +181,8 @@ def tables(columns: Sequence[Column], pages: Iterable[Sequence[Sequence[str]]], 
     if is_terminal():
         rows = [[clean(cell) for cell in row] for page in pages for row in page]
         if rows:
-            _fitted_table(columns, rows, room=shutil.get_terminal_size().columns)
+            for text in fitted(columns, rows, room=shutil.get_terminal_size().columns):
+                click.echo(text)
         else:
             click.echo(hanging("", empty))
         return
@@ -189,17 +205,18 @@ def _plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[i
     return wide
 
 
-def _fitted_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int) -> None:
+def fitted(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, room: int) -> Iterator[str]:
+    """The lines of a table of clean texts that fits a terminal of `room` columns, titles first."""
     across, taken = _across(columns, rows)
     shown, widths = fitting(across, [max(map(cells, each)) for each in zip(*taken, strict=True)], room=room)
-    click.echo(_row([styled(across[i].title, "bold") for i in shown], widths))
+    yield _row([styled(across[i].title, "bold") for i in shown], widths)
     for row, taken_row in zip(rows, taken[1:], strict=True):
-        fitted = [cut(taken_row[i], width) for i, width in zip(shown, widths, strict=True)]
+        texts = [cut(taken_row[i], width) for i, width in zip(shown, widths, strict=True)]
         styles = [COLOURS.get(taken_row[i].split(" ")[0], "") if across[i].coloured else "" for i in shown]
-        click.echo(_row(map(styled, fitted, styles), widths))
+        yield _row(map(styled, texts, styles), widths)
         for column, text in zip(columns, row, strict=True):
             if column.below and text not in ("", "-"):
-                click.echo(hanging(styled(f"    {column.title.lower()}: ", "dim"), text))
+                yield hanging(styled(f"    {column.title.lower()}: ", "dim"), text)
 
 
 def _row(texts: Iterable[str], widths: Sequence[int]) -> str:

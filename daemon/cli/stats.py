@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -11,15 +11,21 @@ import click
 from daemon.cli import output, project_status
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
-from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
+from daemon.cli.plots import BLOCKS, bars, span
+from daemon.cli.session import CLOCK, config_of, daemon_runs, is_terminal, json_option, opened
 from daemon.cli.text import about, ago, clean, count, stamp
 from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
+from daemon.domain.states import State
 
 if TYPE_CHECKING:
-    from daemon.store import DiscoveryRow, Status, Transaction
+    from daemon.store import DaySum, DiscoveryRow, Status, Transaction
 
 _LAST_MARKS = 200
+_DAYS = 28
+"""Days shown, today included: four weeks, so that the days of the week can be compared."""
+_SPAN = 24
+"""Width of the plotted range of production times, in cells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,20 @@ class Production:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """The jobs of a project that ended on a day (UTC), by state; production time in seconds of those `timed`,
+    which succeeded and whose time is known, together."""
+
+    day: date
+    states: "Counter[str]"
+    timed: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The figures of one project. `states` counts active jobs by state, `ended` the others by tracking."""
+    """The figures of one project. `states` counts active jobs by state, `ended` the others by tracking. `days` are
+    the last ones, oldest first."""
 
     project: ProjectName
     states: "Counter[str]"
@@ -43,6 +61,7 @@ class Stats:
     status: "Status | None"
     discovery: "DiscoveryRow | None"
     production: tuple[Production, ...]
+    days: tuple[Day, ...]
 
 
 @click.command("stats")
@@ -51,9 +70,11 @@ class Stats:
 @click.pass_context
 def command(ctx: click.Context, project: str | None, as_json: bool) -> None:
     """Show for each project how many jobs are tracked, how they are polled (feed, lists, price, request budget),
-    and how long production takes. Needs no running daemon.
+    how many ended on each of the last 28 days (UTC, by when wrapd observed it), and how long production takes.
+    Needs no running daemon.
 
-    The daemon updates its figures every few seconds.
+    The daemon updates its figures every few seconds. Ended jobs count by day even after retention deletes them.
+    An end that is undone, as by `track --retrack`, is taken out; the job counts on the day of its next end.
     """
     config = config_of(ctx)
     if project is not None:
@@ -81,6 +102,8 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
     names = [ProjectName(name) for name in config.projects if project in (None, name)]
     states, counts = transaction.jobs.states(), transaction.jobs.counts()
     statuses = transaction.statuses.all()
+    today = CLOCK.now().date()
+    sums = transaction.day_sums.since(today - timedelta(days=_DAYS - 1))
     found = []
     for name in names:
         finished = transaction.jobs.finished(name)
@@ -102,6 +125,7 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
                 status=statuses.get(name),
                 discovery=_last_discovery(transaction, name),
                 production=tuple(production),
+                days=tuple(_days([each for each in sums if each.project == name], today)),
             )
         )
     return found
@@ -110,6 +134,18 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
 def _produced(kind: str, seconds: list[float]) -> Production:
     low, median, high = spread(seconds) or (None, None, None)
     return Production(kind=kind, finished=len(seconds), median=median, low=low, high=high)
+
+
+def _days(sums: "list[DaySum]", today: date) -> Iterator[Day]:
+    for ago_days in reversed(range(_DAYS)):
+        day = today - timedelta(days=ago_days)
+        of_day = [each for each in sums if each.day == day]
+        states: Counter[str] = Counter()
+        for each in of_day:
+            states[each.state] += each.jobs
+        done = [each for each in of_day if each.state in (State.SUCCEED, State.PARTIAL_SUCCEED)]
+        timed, seconds = sum(each.timed for each in done), sum(each.seconds for each in done)
+        yield Day(day=day, states=states, timed=timed, seconds=seconds)
 
 
 def _last_discovery(transaction: "Transaction", project: ProjectName) -> "DiscoveryRow | None":
@@ -125,10 +161,29 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
         yield _line("", f"no longer: {counted(stats.ended)}")
     for name, value in project_status.lines(stats.status, running=running, now=now):
         yield _line(name, value)
+    yield from _by_day(stats)
     last = stats.discovery
     if last is not None and last.ended_at is not None:
         added = count(last.added or 0, "job")
         yield _line("discovery", f"recorded {ago(last.ended_at, now)}: {added} added since the record before")
+
+
+def _by_day(stats: Stats) -> Iterator[str]:
+    """How many jobs ended on each day, and how long the production of a day's jobs took on average."""
+    ends: Counter[str] = Counter()
+    for each in stats.days:
+        ends += each.states
+    if not ends:
+        return
+    blocks = output.carries(BLOCKS)
+    numbers = [each.states.total() for each in stats.days]
+    most = f"at most {max(numbers)} a day"
+    yield _line("by day", f"{bars(numbers, blocks=blocks)} {most}; in {_DAYS} days {counted(ends)}")
+    means = [each.seconds / each.timed if each.timed else 0.0 for each in stats.days]
+    timed = sum(each.timed for each in stats.days)
+    if timed:
+        mean = sum(each.seconds for each in stats.days) / timed
+        yield _line("took", f"{bars(means, blocks=blocks)} on average {about(mean)}, at most {about(max(means))}")
 
 
 def _line(name: str, value: str) -> str:
@@ -139,22 +194,28 @@ def _production(stats: Stats) -> None:
     if not stats.production:
         output.line("  production no job has ended yet")
         return
-    columns = (
-        Column(title="  PRODUCTION"),
-        Column(title="SUCCEEDED"),
-        Column(title="MEDIAN"),
-        Column(title="RANGE"),
-    )
+    plotted = is_terminal()  # elsewhere the numbers are enough
+    most = max((each.high for each in stats.production if each.high is not None), default=0.0)
+    columns = [Column(title=title) for title in ("  PRODUCTION", "SUCCEEDED", "MEDIAN", "RANGE")]
+    columns += [Column(title=f"0 to {about(most)}", spare=1)] if plotted else []
     cells = [
         [
             f"  {each.kind}",
             str(each.finished),
             "-" if each.median is None else about(each.median),
             "-" if each.low is None or each.high is None else f"{about(each.low)}-{about(each.high)}",
+            *([_plot(each, most)] if plotted else []),
         ]
         for each in stats.production
     ]
     output.table(columns, cells, empty="")
+
+
+def _plot(each: Production, most: float) -> str:
+    if each.low is None or each.median is None or each.high is None or most <= 0:
+        return ""
+    blocks = output.carries(BLOCKS)
+    return span(each.low, each.median, each.high, most=most, width=_SPAN, blocks=blocks)
 
 
 def json_of_stats(stats: Stats, *, running: bool) -> Facts:
@@ -175,6 +236,18 @@ def json_of_stats(stats: Stats, *, running: bool) -> Facts:
         # for each kind, of the last 200 jobs that ended: `kind`, `finished` (how many of them succeeded), and
         # their seconds of production, `median_seconds`, `low_seconds` (1 of 10 took less), `high_seconds` (9 of
         "production": [_json_of_production(each) for each in stats.production],  # 10); null if none succeeded
+        # for each of the last 28 days in UTC, oldest first: `day`, `states` (how many jobs were observed to end,
+        # by state, deleted ones included), and of those that succeeded: `timed` (how many have a known production
+        "days": [_json_of_day(day) for day in stats.days],  # time), `seconds` (theirs, together)
+    }
+
+
+def _json_of_day(each: Day) -> Facts:
+    return {
+        "day": each.day.isoformat(),
+        "states": dict(each.states),
+        "timed": each.timed,
+        "seconds": round(each.seconds, 3),
     }
 
 

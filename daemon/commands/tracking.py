@@ -4,7 +4,7 @@ Owns the defaults, and the limited trust in callbacks: a callback can add unknow
 given up, but not one that a user stopped. Everything happens in the given transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -42,16 +42,18 @@ def track(
     who: Actor,
     routing: Routing | None = None,
     retrack: bool = False,
+    step: Callable[[int, int], None] | None = None,
 ) -> list[Done]:
     """Track the jobs from `at` on. Returns a result for each, in order. Entries for the same job are merged, later
     values first. `retrack`: also track ended jobs again. `routing` applies to the end of a batch caused by
-    this."""
+    this. `step` is called with the number of jobs done and of all."""
     merged: dict[tuple[ProjectName, JobId], JobEntry] = {}
     for each in wanted:
         key = (each.project, each.job_id)
         merged[key] = each if key not in merged else _merged(merged[key], each)
     requests = [_request(each) for each in merged.values()]
-    results = tx.jobs.take(requests, at=at, routing=routing, rule=_RETRACK if retrack else _RULE)
+    told = requests if step is None else _told(requests, step)
+    results = tx.jobs.take(told, at=at, routing=routing, rule=_RETRACK if retrack else _RULE)
     tracked = dict(zip(merged, results, strict=True))
     done = []
     for each in wanted:
@@ -63,6 +65,12 @@ def track(
     subject = next(iter(batches)) if len(batches) == 1 else None
     note_jobs(tx, Action.TRACK, merged, who=who, at=at, count=changed, subject=subject)
     return done
+
+
+def _told(requests: Sequence[TrackRequest], step: Callable[[int, int], None]) -> Iterator[TrackRequest]:
+    for done, request in enumerate(requests):
+        step(done, len(requests))
+        yield request
 
 
 def discovered(

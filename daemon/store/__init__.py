@@ -11,6 +11,7 @@ from daemon.late import late
 if TYPE_CHECKING:
     from daemon.store.batches import BATCH_SETTLE
     from daemon.store.changes import ChangeRow, JobNews
+    from daemon.store.day_sums import DaySum
     from daemon.store.discoveries import Discoveries
     from daemon.store.errors import StoreBusy, StoreClosed, StoreError, StoreFailed, StoreRefused, is_of_database
     from daemon.store.health import backup
@@ -73,6 +74,7 @@ else:
         {
             "batches": "BATCH_SETTLE",
             "changes": "ChangeRow JobNews",
+            "day_sums": "DaySum",
             "discoveries": "Discoveries",
             "errors": "StoreBusy StoreClosed StoreError StoreFailed StoreRefused is_of_database",
             "health": "backup",

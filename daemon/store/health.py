@@ -5,6 +5,7 @@ Takes no lock, repairs nothing and overwrites nothing.
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon.errors import DatabaseFault, DatabaseUnusable
@@ -13,6 +14,8 @@ from daemon.store.errors import from_sqlite, from_system
 from daemon.store.migrate import SchemaStatus, check
 
 _MOST = 20
+_PAGES = 1000
+"""Pages copied between two reports of a backup's progress: 4 MB."""
 _LOCKS = Path("/proc/locks")
 
 
@@ -63,9 +66,10 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def backup(url: str, target: Path) -> None:
+def backup(url: str, target: Path, *, step: Callable[[int, int], None] | None = None) -> None:
     """Copy the database of `url` into the new file `target`: one consistent state, also while the daemon runs. To
-    restore it, stop the daemon and put the copy in place of the database. Raises DatabaseFault."""
+    restore it, stop the daemon and put the copy in place of the database. `step` is called with the pages copied
+    and all pages. Raises DatabaseFault."""
     schema = check(url)
     if schema.status in {SchemaStatus.EMPTY, SchemaStatus.FOREIGN}:
         raise DatabaseUnusable(f"{schema.path}: is not a wrapd database; there is nothing to back up")
@@ -80,21 +84,25 @@ def backup(url: str, target: Path) -> None:
     except OSError as error:
         raise from_system(error, f"{part}: cannot be made ({error.strerror}); choose another folder") from error
     try:
-        _copy(database_path(url), part)
+        _copy(database_path(url), part, step)
         _place(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _copy(source: Path, part: Path) -> None:
+def _copy(source: Path, part: Path, step: Callable[[int, int], None] | None) -> None:
     try:
         reader = open_file(source)
         writer = sqlite3.connect(part, isolation_level=None)
     except sqlite3.Error as error:
         raise from_sqlite(error, source) from error
     try:
-        # All pages in one step: with a write-ahead log, a long read does not block writers.
-        reader.backup(writer)
+        # Pages in steps of one read transaction: SQLite begins again if another program writes between two steps,
+        # unless the reader keeps its state. With a write-ahead log, a long read does not block writers.
+        reader.execute("BEGIN")
+        reader.execute("SELECT 1 FROM sqlite_master").fetchone()
+        reader.backup(writer, pages=_PAGES, progress=None if step is None else _told(step))
+        reader.execute("COMMIT")
         writer.execute("PRAGMA journal_mode = DELETE")  # makes the copy a single file
         if (found := writer.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
             raise DatabaseFault(f"{source}: is damaged ({found}); no backup was made")
@@ -103,6 +111,10 @@ def _copy(source: Path, part: Path) -> None:
     finally:
         writer.close()
         reader.close()
+
+
+def _told(step: Callable[[int, int], None]) -> Callable[[int, int, int], None]:
+    return lambda _, left, total: step(total - left, total)
 
 
 def _place(part: Path, target: Path) -> None:

@@ -6,10 +6,11 @@ runs, so that commands start faster.
 
 import sqlite3
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import daemon
 from daemon.errors import DatabaseUnusable
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _MAGIC = b"SQLite format 3\0"
+_OPERATIONS = 1_000_000
+"""Operations of SQLite's virtual machine between two reports of progress: some 10 ms."""
+
+Step: TypeAlias = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 
 
 class SchemaStatus(StrEnum):
@@ -103,8 +109,11 @@ def require(schema: Schema, *, upgradable: bool) -> None:
             assert_never(schema.status)
 
 
-def upgrade(url: str, *, scripts: Path | None = None, lock: DaemonLock | None = None) -> bool:
-    """Bring the file to this program's revision, creating it if missing. False: there was nothing to do.
+def upgrade(
+    url: str, *, scripts: Path | None = None, lock: DaemonLock | None = None, step: Step | None = None
+) -> bool:
+    """Bring the file to this program's revision, creating it if missing. False: there was nothing to do. `step` is
+    called now and then with the migrations done and all that are to be done.
 
     Several programs may do this at once. An older schema is not changed under a running daemon (AlreadyRunning)
     unless its `lock` is given. Raises DatabaseFault.
@@ -117,10 +126,26 @@ def upgrade(url: str, *, scripts: Path | None = None, lock: DaemonLock | None = 
     create_file(schema.path)
     own = DaemonLock.take(schema.path) if lock is None and schema.status is SchemaStatus.BEHIND else None
     try:
-        return _run(schema.path, scripts or scripts_folder())
+        known = revisions(scripts)
+        left = len(known) if schema.revision is None else len(known) - known.index(schema.revision) - 1
+        return _run(schema.path, scripts or scripts_folder(), None if step is None else _Steps(step, left))
     finally:
         if own is not None:
             own.release()
+
+
+class _Steps:
+    """How many of `total` migrations are done, told to `step` after each and during long statements."""
+
+    def __init__(self, step: Step, total: int) -> None:
+        self._step, self._total, self._done = step, total, 0
+
+    def count(self, **_: object) -> None:
+        self._done += 1
+        self.tell()
+
+    def tell(self) -> None:
+        self._step(self._done, self._total)
 
 
 def prove_writable(url: str) -> None:
@@ -135,7 +160,7 @@ def prove_writable(url: str) -> None:
         engine.dispose()
 
 
-def _run(path: Path, scripts: Path) -> bool:
+def _run(path: Path, scripts: Path, steps: "_Steps | None") -> bool:
     from alembic.config import Config  # noqa: PLC0415 - slow to import, rarely needed
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
@@ -152,6 +177,9 @@ def _run(path: Path, scripts: Path) -> bool:
             before = MigrationContext.configure(connection).get_current_revision()
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             config.attributes["connection"] = connection
+            if steps is not None:
+                config.attributes["on_version_apply"] = steps.count
+                connection.connection.driver_connection.set_progress_handler(steps.tell, _OPERATIONS)  # type: ignore[union-attr]
             with EnvironmentContext(
                 config, directory, fn=lambda revision, _: directory._upgrade_revs("head", revision)
             ):

@@ -16,17 +16,21 @@ from daemon.clock import Clock
 from daemon.logs import LogEvent, logger
 from daemon.store import migrate
 from daemon.store.anchor import Anchor
-from daemon.store.engine import reading_engine, require_folder, writing_engine
+from daemon.store.engine import open_file, reading_engine, require_folder, writing_engine
 from daemon.store.errors import StoreClosed, mapped
 from daemon.store.lock import DaemonLock
 from daemon.store.rows import WriterHealth
 from daemon.store.writer import Writer
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from daemon.store.actions import Actions
     from daemon.store.batch_list import BatchList
     from daemon.store.changes import ChangeRow, Changes
+    from daemon.store.day_sums import DaySums
     from daemon.store.discoveries import Discoveries
+    from daemon.store.following import Following
     from daemon.store.history import History
     from daemon.store.jobs import Jobs
     from daemon.store.labels import Labels
@@ -92,6 +96,8 @@ class Transaction:
     actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
     changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
+    day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
+    following: "_Part[Following]" = _Part("daemon.store.following", "Following")
 
 
 def _load_all() -> None:
@@ -116,6 +122,7 @@ class Store:
         self._writing = writing_engine(path)
         self._anchor = Anchor(path, beside=[lock.path, named]) if lock is not None else None
         self._writer = Writer(self._writing, path, clock=clock) if lock is not None else None
+        self._eye: sqlite3.Connection | None = None
         self._closed = False
 
     @classmethod
@@ -183,8 +190,14 @@ class Store:
     def others_version(self) -> object:
         """Return a token that equals an earlier one only if no other program has committed since, so that a daemon
         need not look for changes. Costs no transaction. Read it before the look, and keep it once that succeeded.
-        Callable from any thread. Raises StoreError."""
-        return object() if self._writer is None else self._writer.others_version()
+        Callable from any thread. Raises StoreError. In a command, this store's own commits count too."""
+        if self._writer is not None:
+            return self._writer.others_version()
+        self._require_open()
+        with mapped(self.path):
+            if self._eye is None:  # the number is this connection's own, so it is one that never writes
+                self._eye = open_file(self.path)
+            return self._eye.execute("PRAGMA data_version").fetchone()[0]
 
     def writer_health(self) -> WriterHealth:
         """Return the state of the writer thread; idle if there is none."""
@@ -210,6 +223,8 @@ class Store:
         self._closed = True
         if self._writer is not None:
             self._writer.close()
+        if self._eye is not None:
+            self._eye.close()
         self._reading.dispose()
         self._writing.dispose()
         if self._anchor is not None:

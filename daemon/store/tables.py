@@ -482,14 +482,15 @@ THUMBNAILS = Table(
     CheckConstraint("width >= 1 AND height >= 1", name="size_counts"),
 )
 
-# How many jobs ended on each day (UTC, by when it was observed), and the sum of their production times.
+# How many jobs ended on each day (UTC, by when it was observed), and their production times: kept by a trigger
+# (migration 0009), and not changed when retention deletes the jobs.
 DAY_SUMS = Table(
     "day_sums",
     METADATA,
     *(Column(name, Text, primary_key=True) for name in ("day", "project", "kind", "state")),
     Column("n", BigInteger, nullable=False),
     Column("timed", BigInteger, nullable=False),  # those whose production time is known
-    Column("seconds", Float, nullable=False),  # theirs, together
+    Column("micros", BigInteger, nullable=False),  # their production times together, in microseconds
     sqlite_with_rowid=False,
 )
 

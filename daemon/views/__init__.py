@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from daemon.views.actions import Act, act
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
+from daemon.views.followed import Conclusion, Followed, JobEnd, ends_of, followed, followed_of, rank, status_of
 from daemon.views.jobs import (
     Job,
     Remaining,
@@ -29,8 +30,11 @@ __all__ = [
     "Act",
     "Attempt",
     "Batch",
+    "Conclusion",
     "Delivery",
+    "Followed",
     "Job",
+    "JobEnd",
     "Mute",
     "Remaining",
     "Situation",
@@ -41,14 +45,19 @@ __all__ = [
     "batch",
     "delivery",
     "document",
+    "ends_of",
+    "followed",
+    "followed_of",
     "is_orphaned",
     "job",
     "kept",
     "link_end",
     "mute",
     "muted",
+    "rank",
     "remaining",
     "resent_from",
+    "status_of",
     "tracked",
     "transition",
     "why",

@@ -58,6 +58,7 @@ def upgrade() -> None:
     _muted()
     _tokens()
     _looks()
+    _day_sums()
     op.create_table(
         "changes",
         sa.Column("id", _ID, primary_key=True),
@@ -187,14 +188,52 @@ def _looks() -> None:
     )
     kept = sa.text("data IS NOT NULL")
     op.create_index("pictures_kept", "pictures", ["fetched_at"], sqlite_where=kept, postgresql_where=kept)
+
+
+def _day_sums() -> None:
     op.create_table(
         "day_sums",
-        sa.Column("day", sa.Text, primary_key=True),
-        sa.Column("project", sa.Text, primary_key=True),
-        sa.Column("kind", sa.Text, primary_key=True),
-        sa.Column("state", sa.Text, primary_key=True),
-        sa.Column("n", sa.BigInteger, nullable=False),
-        sa.Column("timed", sa.BigInteger, nullable=False),
-        sa.Column("seconds", sa.Float, nullable=False),
+        *(sa.Column(name, sa.Text, primary_key=True) for name in ("day", "project", "kind", "state")),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("n", "timed", "micros")),
         sqlite_with_rowid=False,
     )
+    op.execute(f"""
+        INSERT INTO day_sums (day, project, kind, state, n, timed, micros)
+        SELECT {_day("jobs")} AS day, project, kind, state, count(*), count({_took("jobs")}),
+        coalesce(sum({_took("jobs")}), 0) FROM jobs WHERE tracking = 'finished' GROUP BY day, project, kind, state
+    """)  # noqa: S608 - of this file's own text
+    # An end that is undone is taken out again. Rows that retention deletes stay counted.
+    columns = "project, kind, tracking, state, state_since, created_at, started_at, ended_at, reported_at"
+    op.execute(f"""
+        CREATE TRIGGER day_sums_kept AFTER UPDATE OF {columns} ON jobs
+        WHEN (OLD.tracking = 'finished' OR NEW.tracking = 'finished') AND
+        ({_each("OLD", columns)}) IS NOT ({_each("NEW", columns)})
+        BEGIN
+        UPDATE day_sums SET n = n - 1, timed = timed - ({_took("OLD")} IS NOT NULL),
+        micros = micros - coalesce({_took("OLD")}, 0)
+        WHERE OLD.tracking = 'finished' AND day = {_day("OLD")}
+        AND project = OLD.project AND kind = OLD.kind AND state = OLD.state;
+        INSERT INTO day_sums (day, project, kind, state, n, timed, micros)
+        SELECT {_day("NEW")}, NEW.project, NEW.kind, NEW.state, 1, {_took("NEW")} IS NOT NULL,
+        coalesce({_took("NEW")}, 0) WHERE NEW.tracking = 'finished'
+        ON CONFLICT (day, project, kind, state) DO UPDATE
+        SET n = n + 1, timed = timed + excluded.timed, micros = micros + excluded.micros;
+        END
+    """)  # noqa: S608 - of this file's own text
+
+
+def _each(row: str, columns: str) -> str:
+    return ", ".join(f"{row}.{name}" for name in columns.split(", "))
+
+
+def _day(row: str) -> str:
+    return f"strftime('%Y-%m-%d', {row}.state_since / 1000000, 'unixepoch')"
+
+
+def _took(row: str) -> str:
+    """Microseconds of production, NULL if not known: as `daemon.watch.learning` reads them for its samples."""
+    ended = f"coalesce({row}.ended_at, {row}.reported_at, {row}.state_since) - {row}.started_at"
+    return f"""CASE WHEN {ended} BETWEEN 1 AND {60 * 86400 * 1_000_000}
+        AND {row}.started_at >= coalesce({row}.created_at, {row}.started_at) - {120 * 1_000_000}
+        AND NOT EXISTS (SELECT 1 FROM transitions WHERE job = {row}.id AND "after" = 'BLOCK')
+        THEN {ended} END"""  # noqa: S608 - of this file's own text

@@ -59,6 +59,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "show": ("show job-1", STORE),
     "explain": ("explain job-1", STORE),
     "stats": ("stats", STORE),
+    "watch": ("watch --all --once", STORE),
     "deliveries": ("deliveries", STORE),
     "deliveries cancel": ("deliveries cancel --dead", STORE),
     "deliveries move": ("deliveries move --channel old hook", STORE),

@@ -216,6 +216,8 @@ COMMANDS = (
     ("templates", "preview", "--channel", "hook", "--all", "--json"),
     ("stats",),
     ("stats", "--json"),
+    ("watch", "--all", "--once"),
+    ("watch", "--all", "--once", "--json"),
     ("doctor",),
     ("doctor", "--json"),
     ("config", "check"),

@@ -15,11 +15,17 @@ _KEPT = {
     "sent_counts (channel, n)": "SELECT channel, count(*) FROM deliveries WHERE status = 'sent' GROUP BY 1",
 }
 
+_DAY = "strftime('%Y-%m-%d', state_since / 1000000, 'unixepoch')"
+_ENDS = f"""INSERT INTO day_sums (day, project, kind, state, n, timed, micros)
+    SELECT {_DAY}, project, kind, state, count(*), 0, 0 FROM jobs WHERE tracking = 'finished'
+    GROUP BY 1, 2, 3, 4"""
+
 
 def keep(database: sqlite3.Connection) -> None:
     """Keep the counts of rows that were written without the program."""
     for table, counted in _KEPT.items():
         database.execute(f"INSERT INTO {table} {counted}")
+    database.execute(_ENDS)
 
 
 def assert_counted(path: Path) -> None:

@@ -76,9 +76,16 @@ def test_it_equals_nothing_while_a_transaction_is_written_and_after_a_failed_one
     assert daemon.others_version() == daemon.others_version()
 
 
-def test_a_command_and_a_closed_daemon_do_not_know(tmp_path: Path) -> None:
-    with closing(open_store(tmp_path)) as command:
-        assert command.others_version() != command.others_version()
+def test_a_command_is_told_of_all_commits_and_a_closed_daemon_does_not_know(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path)) as command, closing(open_store(tmp_path)) as other:
+        before = command.others_version()
+        command.read(lambda tx: tx.jobs.list())
+        assert command.others_version() == before
+        other.write_now(track)
+        after = command.others_version()
+        assert after != before
+        command.write_now(lambda tx: track(tx, "job-2"))
+        assert command.others_version() != after
     daemon = open_store(tmp_path, daemon=True)
     daemon.close()
     assert daemon.others_version() != daemon.others_version()

@@ -4,6 +4,7 @@ Writes no output and never reads a secret.
 """
 
 import gc
+import getpass
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from daemon.clock import SystemClock
 from daemon.config.file import locate
 from daemon.config.light import AnyConfig, LightConfig, read_light
 from daemon.config.values import shown
+from daemon.domain.actions import Actor, actor
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
@@ -38,6 +40,15 @@ WHOLE = 32
 """Length of the shortest ids that MetaStudio assigns."""
 _SHOWN_FAULTS = 20
 _SHOWN_JOBS = 5
+
+
+def cli_actor() -> Actor:
+    """The user of this command line, for the record of actions."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in a container
+        name = str(os.getuid())
+    return actor("cli", clean(name) or str(os.getuid()))
 
 
 def json_option(command: F) -> F:

@@ -137,7 +137,8 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
         yield "last query", clean(row.last_error)
-    for name, value in (("name", asset.asset_name), ("asset", asset.asset_id), ("batch", row.batch)):
+    named = (("note", row.note), ("name", asset.asset_name), ("asset", asset.asset_id), ("batch", row.batch))
+    for name, value in named:
         if value:
             yield name, clean(value)
     if row.tags:

@@ -3,7 +3,7 @@ Called by the command line, the API, callbacks and discovery. Prints nothing.
 """
 
 from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive
-from daemon.commands.describe import Described, change_tags, read_label, set_label
+from daemon.commands.describe import Described, change_tags, read_label, read_note, set_label, set_note
 from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
@@ -41,11 +41,13 @@ __all__ = [
     "read_job",
     "read_label",
     "read_list",
+    "read_note",
     "resend",
     "resendable",
     "retry",
     "revive",
     "set_label",
+    "set_note",
     "track",
     "untrack",
 ]

@@ -142,7 +142,7 @@ class Known:
 
 
 class Labelled(NamedTuple):
-    """A job with its label and tags."""
+    """A job with its label, tags and note."""
 
     id: int
     project: ProjectName
@@ -150,6 +150,7 @@ class Labelled(NamedTuple):
     tracking: Tracking
     label: str | None
     tags: tuple[str, ...]
+    note: str | None = None
 
 
 class BatchRow(NamedTuple):

@@ -68,6 +68,7 @@ REFUSED = (
     "to the message or to the robot's settings, then `wrapd deliveries retry`"
 )
 REMOVED = "HTTP 401: 机器人已被移除，请重新添加机器人并更新 webhook 地址"  # noqa: RUF001
+NOTE = "重拍:片头标志用错了 retake the opening, the logo is last year's; the presenter wears the old jacket"
 LINK = "https://mss-cn-east-3.obs.example.com/out/{}?AccessKeyId=HPUA&Expires=1772452800&Signature=a%2Fb%3D"
 
 
@@ -143,7 +144,8 @@ def fill(tx: Transaction) -> None:
         asset=video,
     )
     failure = {"error_code": "MSS.00010012", "error_msg": REVIEW}
-    job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
+    row = job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
+    tx.labels.set_note([row], NOTE)
     job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project=FESTIVAL, batch=GALA)
     row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130), batch=FILM)
     looked(tx, row, next_in=12, reason=Reason.PRICE)

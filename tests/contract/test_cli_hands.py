@@ -1,0 +1,82 @@
+"""note: a person's line on a job, its limits, and what is kept of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from daemon.clock import ManualClock
+from daemon.domain.jobs import JobId, ProjectName
+from daemon.errors import Exit
+from daemon.store import ActionRow, Store, TrackRequest, Transaction
+from tests.support.cli_runner import Runner
+from tests.support.store import NOW, url_of
+
+MAIN = ProjectName("main")
+
+
+@pytest.fixture
+def wrapd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
+    """A database with the jobs `one` and `two`."""
+    runner = Runner(tmp_path, capsys)
+
+    def work(tx: Transaction) -> None:
+        for name in ("one", "two"):
+            tx.jobs.track(TrackRequest(project=MAIN, kind="avatar", job_id=JobId(name)), at=NOW)
+
+    store = Store.open(url_of(runner.database), clock=ManualClock(NOW))
+    store.write_now(work)
+    store.close()
+    return runner
+
+
+def actions(runner: Runner) -> list[ActionRow]:
+    """All actions, latest first."""
+    store = Store.open(url_of(runner.database), clock=ManualClock(NOW))
+    try:
+        return list(store.read(lambda tx: tx.actions.page(limit=100)).rows)
+    finally:
+        store.close()
+
+
+def note_of(runner: Runner, job: str) -> object:
+    return json.loads(runner("show", job, "--json").out)["note"]
+
+
+def test_a_note_is_set_replaced_and_removed(wrapd: Runner) -> None:
+    assert wrapd("note", "one", "retake,\nwrong\x1b[31m logo").out == "one: note retake, wrong[31m logo\n"
+    assert note_of(wrapd, "one") == "retake, wrong[31m logo"
+    assert "retake" in wrapd("show", "one").out
+    assert wrapd("note", "one", " retake, wrong[31m logo").out.endswith("(unchanged)\n")
+    assert wrapd("note", "one", "x" * 500).status == 0
+    assert wrapd("note", "one", "--remove").out == "one: no note\n"
+    assert note_of(wrapd, "one") is None
+    assert wrapd("note", "one", "").out == "one: no note (unchanged)\n"
+    assert note_of(wrapd, "two") is None
+
+
+def test_each_change_of_a_note_is_an_action_without_its_text(wrapd: Runner) -> None:
+    for text in ("wrong logo", "wrong logo", ""):
+        wrapd("note", "one", text)
+    found = actions(wrapd)
+    assert [(each.what, each.subject, each.project, each.details) for each in found] == [
+        ("note", "one", "main", {"removed": True}),
+        ("note", "one", "main", {"removed": False}),
+    ]
+    assert all(each.who.startswith("cli:") for each in found)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "says"),
+    [
+        (("one", "x" * 501), Exit.USAGE, "TEXT: it has 501 characters; a note has at most 500"),
+        (("one", "\x00\u202e"), Exit.USAGE, "no visible character"),
+        (("one",), Exit.USAGE, "give either the TEXT of the note or --remove"),
+        (("one", "text", "--remove"), Exit.USAGE, "give either the TEXT of the note or --remove"),
+        (("three", "text"), Exit.UNKNOWN, "no job three is known"),
+    ],
+)
+def test_a_wrong_note_changes_nothing(wrapd: Runner, args: tuple[str, ...], status: int, says: str) -> None:
+    wrapd("note", "one", "kept")
+    ended = wrapd("note", *args)
+    assert (ended.status, says in ended.err, note_of(wrapd, "one")) == (status, True, "kept")

@@ -32,6 +32,7 @@ commands = {
     "tag": "Add tags to jobs or remove them.",
     "jobs": "List jobs, ended ones included, newest first.",
     "batches": "List batches: how many jobs have ended, when the last will.",
+    "needs": "List what needs a person, each with its one action.",
     "show": "Show everything known about one job.",
     "explain": "Explain why a job was polled, and when it will be next.",
     "stats": "Show job counts, polling and production times by project.",

@@ -168,7 +168,8 @@ def json_of_stats(stats: Stats, *, running: bool) -> Facts:
         # the daemon's last report: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
         # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (factor that raises the
         # price), `rate` (most requests per second), `usage` (share of it used recently), `jobs`, `late_seconds`,
-        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it has run
+        # `up`, `down_since`, `refused_since` (since when its credentials are), and others; null before it has run
+        "watch": None if status is None else dict(status.facts),
         "watch_at": None if status is None else stamp(status.at),  # when it was reported
         # when discovery last recorded its progress;
         "discovered_at": None if last is None else stamp(last.ended_at),  # null if it did not within a week

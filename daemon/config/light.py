@@ -98,11 +98,13 @@ class LightConfig:
         *,
         database: _Database,
         not_found_grace: float,
+        give_up_after: float,
         projects: tuple[str, ...],
         channels: tuple[str, ...],
         public_url: str | None,
     ) -> None:
-        self.source, self.database, self.not_found_grace = source, database, not_found_grace
+        self.source, self.database = source, database
+        self.not_found_grace, self.give_up_after = not_found_grace, give_up_after
         self.projects, self.channels, self.public_url = projects, channels, public_url
 
     def full(self) -> "Config":
@@ -137,6 +139,7 @@ def read_light(path: Path) -> LightConfig:
             path,
             database=_Database(config.database.url, config.database.auto_migrate),
             not_found_grace=config.polling.not_found_grace,
+            give_up_after=config.polling.give_up_after,
             projects=tuple(config.projects),
             channels=tuple(config.channels),
             public_url=config.web.public_url,
@@ -167,6 +170,7 @@ def _read(tree: Mapping[str, Any], path: Path) -> LightConfig:
         path,
         database=_Database(url, database.get("auto_migrate", True)),
         not_found_grace=values.seconds(polling.get("not_found_grace", "10m")),
+        give_up_after=values.seconds(polling.get("give_up_after", "14d")),
         projects=tuple(tree.get("projects", ())),
         channels=tuple(tree.get("channels", ())),
         public_url=tree.get("web", {}).get("public_url"),

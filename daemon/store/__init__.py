@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from daemon.store.memory import Statuses
     from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
     from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
+    from daemon.store.needs import Found, NeedRows
     from daemon.store.orphans import Orphans
     from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
     from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
     from daemon.store.paging import Place, RowCount
+    from daemon.store.pauses import ProjectPauses
     from daemon.store.pictures import Pictures
     from daemon.store.retention import Retention
     from daemon.store.rows import (
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         Labelled,
         LinkRow,
         Outcome,
+        PauseRow,
         PictureRow,
         Recorded,
         Refusal,
@@ -79,16 +82,18 @@ else:
             "memory": "Statuses",
             "migrate": "Schema SchemaStatus check current upgrade",
             "moves": "MovedDeliveries MovedJobs Moves",
+            "needs": "Found NeedRows",
             "orphans": "Orphans",
             "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
             "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
             "paging": "Place RowCount",
+            "pauses": "ProjectPauses",
             "pictures": "Pictures",
             "retention": "Retention",
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
                 "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
-                "Known Labelled LinkRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
+                "Known Labelled LinkRow Outcome PauseRow PictureRow Recorded Refusal Standing Status TrackOutcome "
                 "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",
@@ -124,6 +129,7 @@ __all__ = [
     "Discoveries",
     "DiscoveryRow",
     "FinishedRow",
+    "Found",
     "History",
     "JobFilter",
     "JobRow",
@@ -137,13 +143,16 @@ __all__ = [
     "MovedDeliveries",
     "MovedJobs",
     "Moves",
+    "NeedRows",
     "Orphans",
     "Outbox",
     "Outcome",
     "Page",
+    "PauseRow",
     "PictureRow",
     "Pictures",
     "Place",
+    "ProjectPauses",
     "Recorded",
     "Refusal",
     "Retention",

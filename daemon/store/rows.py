@@ -276,6 +276,16 @@ class ActionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRow:
+    """A project that is not asked: since when, who paused it, and why if they said."""
+
+    project: ProjectName
+    at: datetime
+    who: Actor
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRow:
     """wrapd's own link to a job's video. Anyone with `token` may open it until `expires_at`, unless it is
     revoked."""

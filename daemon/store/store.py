@@ -26,8 +26,10 @@ from daemon.store.links import Links
 from daemon.store.lock import DaemonLock
 from daemon.store.memory import Addresses, Signatures, Statuses
 from daemon.store.moves import Moves
+from daemon.store.needs import NeedRows
 from daemon.store.orphans import Orphans
 from daemon.store.outbox import Outbox
+from daemon.store.pauses import ProjectPauses
 from daemon.store.pictures import Pictures
 from daemon.store.queue import DeliveryQueue
 from daemon.store.resend import Again
@@ -79,6 +81,8 @@ class Transaction:
     orphans = _Lazy(Orphans)
     moves = _Lazy(Moves)
     actions = _Lazy(Actions)
+    pauses = _Lazy(ProjectPauses)
+    needs = _Lazy(NeedRows)
 
 
 class Store:

@@ -20,6 +20,7 @@ from daemon.views.jobs import (
     tracked,
     transition,
 )
+from daemon.views.needs import Need, Needs, needs
 from daemon.views.why import Situation, why
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "Batch",
     "Delivery",
     "Job",
+    "Need",
+    "Needs",
     "Remaining",
     "Situation",
     "Tracked",
@@ -40,6 +43,7 @@ __all__ = [
     "job",
     "kept",
     "link_end",
+    "needs",
     "remaining",
     "resent_from",
     "tracked",

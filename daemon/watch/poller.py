@@ -221,11 +221,10 @@ class Poller:
         metrics.batch_size.labels(self.project).set(planner.list_size)
         metrics.price.labels(self.project).set(planner.price)
         metrics.request_rate.labels(self.project).set(budget.current_rate(now))
-        again = None if feed.again_at is None else wall + timedelta(seconds=feed.again_at - now)
         return {
             "feed": feed.standing,
             "feed_reason": feed.reason,
-            "feed_again_at": None if again is None else again.isoformat(),
+            "feed_again_at": _stamped(now, wall, feed.again_at),
             "feed_carries_news": self.feed.carries_news,
             "batch": "auto" if planner.plan.batch else "off",
             "batch_size": planner.list_size,
@@ -238,6 +237,8 @@ class Poller:
             "jobs": len(self.agenda),
             "late_seconds": round(self.late, 1),
             "up": not self.health.down,
+            "down_since": _stamped(now, wall, self.health.failing_since if self.health.down else None),
+            "refused_since": _stamped(now, wall, self.outcomes.refusals.reported_since),
         }
 
     # Stopping
@@ -257,3 +258,8 @@ class Poller:
         self.halt()
         await self.context.tasks.end(patience=patience)
         await self.kinds.stop()
+
+
+def _stamped(now: float, wall: datetime, at: float | None) -> str | None:
+    """The monotonic moment `at` as a time of the wall clock."""
+    return None if at is None else (wall + timedelta(seconds=at - now)).isoformat()

@@ -218,6 +218,7 @@ alone = pytest.mark.parametrize("filled", [False], indirect=True)
         ("show-unknown", ("show", uuid(0xC1)[:8])),
         ("explain", ("explain", uuid(0xB1))),
         ("stats", ("stats", "--project", "main")),
+        ("needs", ("needs",)),
     ],
 )
 def test_a_screen_is_as_it_is_kept(

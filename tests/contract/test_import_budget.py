@@ -57,6 +57,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "jobs": ("jobs", STORE),
     "jobs move": ("jobs move --project old main", STORE),
     "batches": ("batches", STORE),
+    "needs": ("needs", STORE),
     "show": ("show job-1", STORE),
     "explain": ("explain job-1", STORE | CONFIG_CHECK),
     "stats": ("stats", STORE),

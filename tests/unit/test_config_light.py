@@ -59,6 +59,7 @@ def test_it_says_the_same_as_the_full_one(tmp_path: Path, text: str, monkeypatch
     assert (found.source, found.database.url, found.database.path) == (path, full.database.url, full.database.path)
     assert found.database.auto_migrate is full.database.auto_migrate
     assert found.not_found_grace == full.polling.not_found_grace
+    assert found.give_up_after == full.polling.give_up_after
     assert (found.projects, found.channels) == (tuple(full.projects), tuple(full.channels))
     assert found.public_url == full.web.public_url
 

@@ -97,9 +97,8 @@ deliveries show ID --json` is one; there and in `show`, each has its attempts in
 is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of routings (one, or one for
 each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of links, `wrapd stats --json`
 of stats, one for each project, `wrapd doctor --json` of findings. `wrapd needs --json` is one object (needs).
-`wrapd explain JOB_ID --json` is one explanation. `wrapd track … --json` is an object with `jobs`, a list of results
-(tracked); with `--from-api` it is
-one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
+`wrapd explain JOB_ID --json` is one explanation. `wrapd track … --json` is an object with `jobs`, a list of
+results (tracked); with `--from-api` it is one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\

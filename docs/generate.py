@@ -98,7 +98,8 @@ is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --
 each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of links, `wrapd stats --json`
 of stats, one for each project, `wrapd doctor --json` of findings. `wrapd needs --json` is one object (needs).
 `wrapd explain JOB_ID --json` is one explanation. `wrapd track … --json` is an object with `jobs`, a list of
-results (tracked); with `--from-api` it is one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
+results (tracked); with `--from-api` it is one account. The body sent to a `json://` channel is described in
+[channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -213,6 +214,7 @@ _DOCUMENTS = (
     "link",
     "explanation",
     "stats",
+    "paused",
     "account",
     "finding",
 )

@@ -177,7 +177,7 @@ class Scope:
             rng=runtime.rng,
             settings=spec.discovery.get(name),
             defects=runtime.defects,
-            may_ask=lambda: not poller.health.probing,
+            may_ask=lambda: not (poller.paused or poller.health.probing),
             on_added=lambda: self.watcher.notice_soon(),  # noqa: PLW0108 - made after the first discoveries
         )
 

@@ -33,6 +33,8 @@ commands = {
     "jobs": "List jobs, ended ones included, newest first.",
     "batches": "List batches: how many jobs have ended, when the last will.",
     "needs": "List what needs a person, each with its one action.",
+    "pause": "Stop asking about a project's jobs for a while.",
+    "resume": "Ask about a paused project's jobs again.",
     "show": "Show everything known about one job.",
     "explain": "Explain why a job was polled, and when it will be next.",
     "stats": "Show job counts, polling and production times by project.",

@@ -11,7 +11,7 @@ from daemon import views
 from daemon.cli import output
 from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, unknown_yet
+from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
 from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
@@ -22,7 +22,7 @@ from daemon.domain.jobs import Tracking
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
+    from daemon.store import AttemptRow, DeliveryRow, JobRow, PauseRow, Transaction, TransitionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ class Story:
     waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
+    paused: "PauseRow | None"
     grace: float
 
 
@@ -79,6 +80,7 @@ def _read(
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
+        paused=transaction.pauses.all().get(row.project),
         grace=config.not_found_grace,
     )
 
@@ -163,6 +165,8 @@ def _polls(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     row = story.job
     if story.orphaned is not None:
         yield "next poll", clean(story.orphaned)
+    elif row.tracking is Tracking.ACTIVE and story.paused is not None:
+        yield "next poll", clean(f"none: the project is paused {paused(story.paused)}")
     elif row.tracking is Tracking.ACTIVE and not story.waiting.running:
         yield "next poll", NOT_POLLED
     elif row.next_poll_at is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import output, project_status
+from daemon.cli.notices import paused
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, opened
@@ -17,7 +19,7 @@ from daemon.config.light import LightConfig
 from daemon.domain.jobs import ProjectName, Tracking
 
 if TYPE_CHECKING:
-    from daemon.store import DiscoveryRow, Status, Transaction
+    from daemon.store import DiscoveryRow, PauseRow, Status, Transaction
 
 _LAST_MARKS = 200
 
@@ -41,6 +43,7 @@ class Stats:
     states: "Counter[str]"
     ended: "Counter[str]"
     status: "Status | None"
+    pause: "PauseRow | None"
     discovery: "DiscoveryRow | None"
     production: tuple[Production, ...]
 
@@ -80,7 +83,7 @@ def _read(transaction: "Transaction", config: LightConfig, project: str | None) 
 
     names = [ProjectName(name) for name in config.projects if project in (None, name)]
     states, counts = transaction.jobs.states(), transaction.jobs.counts()
-    statuses = transaction.statuses.all()
+    statuses, pauses = transaction.statuses.all(), transaction.pauses.all()
     found = []
     for name in names:
         finished = transaction.jobs.finished(name)
@@ -100,6 +103,7 @@ def _read(transaction: "Transaction", config: LightConfig, project: str | None) 
                     }
                 ),
                 status=statuses.get(name),
+                pause=pauses.get(name),
                 discovery=_last_discovery(transaction, name),
                 production=tuple(production),
             )
@@ -123,6 +127,8 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
     yield _line("jobs", f"{active} tracked" + (f": {counted(stats.states)}" if active else ""))
     if stats.ended:
         yield _line("", f"no longer: {counted(stats.ended)}")
+    if stats.pause is not None:
+        yield _line("paused", paused(stats.pause))
     for name, value in project_status.lines(stats.status, running=running, now=now):
         yield _line(name, value)
     last = stats.discovery
@@ -170,6 +176,8 @@ def json_of_stats(stats: Stats, *, running: bool) -> Facts:
         # price), `rate` (most requests per second), `usage` (share of it used recently), `jobs`, `late_seconds`,
         # `up`, `down_since`, `refused_since` (since when its credentials are), and others; null before it has run
         "watch": None if status is None else dict(status.facts),
+        # the pause of the project (pause); null if it is not paused
+        "paused": None if stats.pause is None else views.document(views.paused(stats.pause)),
         "watch_at": None if status is None else stamp(status.at),  # when it was reported
         # when discovery last recorded its progress;
         "discovered_at": None if last is None else stamp(last.ended_at),  # null if it did not within a week

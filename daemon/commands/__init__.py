@@ -7,6 +7,7 @@ from daemon.commands.describe import Described, change_tags, read_label, read_no
 from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
+from daemon.commands.pauses import pause, resume
 from daemon.commands.tracking import (
     Done,
     SignatureUsed,
@@ -38,12 +39,14 @@ __all__ = [
     "movable_jobs",
     "move_deliveries",
     "move_jobs",
+    "pause",
     "read_job",
     "read_label",
     "read_list",
     "read_note",
     "resend",
     "resendable",
+    "resume",
     "retry",
     "revive",
     "set_label",

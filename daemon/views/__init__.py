@@ -21,6 +21,7 @@ from daemon.views.jobs import (
     transition,
 )
 from daemon.views.needs import Need, Needs, needs
+from daemon.views.pauses import Paused, paused
 from daemon.views.why import Situation, why
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Job",
     "Need",
     "Needs",
+    "Paused",
     "Remaining",
     "Situation",
     "Tracked",
@@ -44,6 +46,7 @@ __all__ = [
     "kept",
     "link_end",
     "needs",
+    "paused",
     "remaining",
     "resent_from",
     "tracked",

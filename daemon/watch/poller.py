@@ -22,7 +22,7 @@ from daemon.watch.health import Overload, Progress
 from daemon.watch.id_lists import IdLists
 from daemon.watch.identify import Kinds
 from daemon.watch.job import Watched
-from daemon.watch.outcomes import Outcomes
+from daemon.watch.outcomes import LAST_QUESTION, Outcomes
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FeedTrust, IdListTrust
@@ -72,7 +72,13 @@ class Poller:
         self._wakes_at = float("inf")
         self.agenda.on_sooner = self._wake_at
         self._stopping = False
+        self._judges_from = now
+        """When jobs may be given up again: after a pause each is asked about first."""
         self._overload = Overload(limit=self.planner.plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
+        self.paused_at: datetime | None = None
+        """Since when a person has paused the project."""
+        self.paused_before = 0.0
+        """For how many seconds it was paused before this daemon began, as far as that matters to jobs."""
         self.late = 0.0
         """Seconds by which the most overdue job was late at the last checkpoint."""
         self._late = context.metrics.lateness.labels(context.project)
@@ -94,6 +100,45 @@ class Poller:
         if way_changed:
             self.health.begin_anew()
         self.pump()
+
+    # Whether it is asked at all
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has paused the project."""
+        return self.context.client.paused
+
+    @property
+    def life(self) -> float:
+        """After how many seconds wrapd gives up on a job taken from the store."""
+        return self.context.limits.give_up_after + self.paused_before
+
+    def obey(self, pause: datetime | None) -> None:
+        """Be paused since `pause`, or not at all. While paused nothing is sent, but queries under way end; jobs
+        are taken up and hints noted for later; no job is judged."""
+        before, self.paused_at = self.paused_at, pause
+        self.context.client.paused = pause is not None
+        if before is not None and pause != before:
+            self._resume(((pause or self.context.clock.now()) - before).total_seconds())
+        if pause is not None:
+            self._starved_since = None
+
+    def _resume(self, paused: float) -> None:
+        """Ask again, what is due and hinted first. The `paused` seconds do not count for any job."""
+        self._judges_from = self.context.clock.monotonic() + LAST_QUESTION
+        self.context.in_steps(self.agenda.resume(paused))
+        self.kinds.resume(paused)
+        self.health.begin_anew()
+        self.pump()
+
+    async def tick(self) -> None:
+        """Start what is due, end what is over."""
+        self.pump()
+        if self.paused:
+            return
+        self.kinds.tick()
+        if self.context.clock.monotonic() >= self._judges_from:
+            await self.outcomes.expire()
 
     # Which jobs
 
@@ -128,7 +173,7 @@ class Poller:
         now = self.context.clock.monotonic()
         budget = self.context.client.budget
         self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
-        while not self._stopping and now >= self.health.paused_until:
+        while not (self._stopping or self.paused) and now >= self.health.paused_until:
             idle = not self._asker.in_flight
             if not self.chooser.anything(now, idle=idle):
                 self._starved_since = None
@@ -153,7 +198,7 @@ class Poller:
                 self._starve(now, now + _NEXT_IN_LINE)
                 return
             self._asker.start(question, permit)
-        if now < self.health.paused_until:
+        if self.paused or now < self.health.paused_until:
             self._progress.rested(now)
 
     def _starve(self, now: float, until: float | None = None) -> None:
@@ -167,7 +212,7 @@ class Poller:
     def _sleep(self) -> None:
         """Sleep until a query is due. One that waits for the budget, or for an answer, is woken by that."""
         now = self.context.clock.monotonic()
-        if self._starved_since is not None or self._stopping:
+        if self._starved_since is not None or self._stopping or self.paused:
             return
         due = max(min(self.chooser.next_due(now), self.kinds.next_due()), self.health.paused_until)
         self.agenda.awaited = max(due, now + _SOONEST)
@@ -185,7 +230,8 @@ class Poller:
 
     def _ring(self) -> None:
         self._timer, self._wakes_at = None, float("inf")
-        self.kinds.tick()
+        if not self.paused:
+            self.kinds.tick()
         self.pump()
 
     # How it is doing

@@ -1,4 +1,4 @@
-"""note: a person's line on a job, its limits, and what is kept of it."""
+"""note, pause and resume: what they say and keep, and who did it."""
 
 import json
 from pathlib import Path
@@ -80,3 +80,50 @@ def test_a_wrong_note_changes_nothing(wrapd: Runner, args: tuple[str, ...], stat
     wrapd("note", "one", "kept")
     ended = wrapd("note", *args)
     assert (ended.status, says in ended.err, note_of(wrapd, "one")) == (status, True, "kept")
+
+
+# -------------------------------------------------------------------------------------------- pause and resume
+
+
+def test_a_project_is_paused_and_resumed(wrapd: Runner) -> None:
+    assert wrapd("pause", "main", "--comment", "quota\nmoved").out == "main: paused; `wrapd resume main` ends it\n"
+    [stats] = json.loads(wrapd("stats", "--json").out)
+    assert stats["paused"]["comment"] == "quota moved"
+    assert stats["paused"]["who"].startswith("cli:")
+    assert "paused" in wrapd("stats").out
+    assert "none: the project is paused since" in wrapd("show", "one").out
+    assert "(unchanged)" in wrapd("pause", "main", "--comment", "another").out
+    assert wrapd("resume", "main").out == "main: resumed after 0s\n"
+    assert wrapd("resume", "main").out == "main: was not paused\n"
+    assert json.loads(wrapd("stats", "--json").out)[0]["paused"] is None
+    found = actions(wrapd)
+    assert [(each.what, each.subject, each.project) for each in found] == [
+        ("resume", "main", "main"),
+        ("pause", "main", "main"),
+    ]
+    assert found[1].details == {"comment": "quota moved"}
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "says"),
+    [
+        (("pause", "nain"), Exit.UNKNOWN, "did you mean 'main'?"),
+        (("resume", "nain"), Exit.UNKNOWN, "no project is called 'nain', and none of that name is paused"),
+        (("pause", "main", "--comment", "x" * 501), Exit.USAGE, "--comment: it has 501 characters"),
+    ],
+)
+def test_a_wrong_pause_changes_nothing(wrapd: Runner, args: tuple[str, ...], status: int, says: str) -> None:
+    ended = wrapd(*args)
+    assert (ended.status, says in ended.err, actions(wrapd)) == (status, True, [])
+
+
+def test_the_pause_of_a_project_that_left_the_config_can_be_ended(wrapd: Runner) -> None:
+    wrapd("pause", "main")
+    wrapd.config.write_text(wrapd.config.read_text().replace("[projects.main]", "[projects.other]"))
+    assert wrapd("resume", "main").status == 0
+
+
+def test_a_list_is_not_read_while_its_project_is_paused(wrapd: Runner) -> None:
+    wrapd("pause", "main")
+    ended = wrapd("track", "--from-api", "--project", "main")
+    assert (ended.status, "main is paused since" in ended.err) == (Exit.FAILED, True)

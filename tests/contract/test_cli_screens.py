@@ -2,6 +2,7 @@
 length, several projects, ids with common prefixes; with and without a daemon."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from daemon.cli.text import clean
 from daemon.clock import ManualClock, SystemClock
+from daemon.domain.actions import actor
 from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
 from daemon.domain.planning import Reason
@@ -224,6 +226,28 @@ alone = pytest.mark.parametrize("filled", [False], indirect=True)
 def test_a_screen_is_as_it_is_kept(
     filled: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...], columns: int
 ) -> None:
+    kept(f"{name}-{columns}", screen(monkeypatch, filled, *args, columns=columns))
+
+
+@widths
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("jobs-paused", ("jobs", "--limit", "4")),
+        ("stats-paused", ("stats", "--project", "main")),
+        ("needs-paused", ("needs",)),
+    ],
+)
+def test_a_screen_says_that_a_project_is_paused(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...], columns: int
+) -> None:
+    comment = "配额迁移中 — the quota moves to the new account, ask 张伟"
+    with closing(Store.open("sqlite:///wrapd.db", clock=ManualClock(NOW))) as store:
+        store.write_now(
+            lambda tx: tx.pauses.begin(
+                ProjectName("main"), at=ago(100_000), who=actor("cli", "ann"), comment=comment
+            )
+        )
     kept(f"{name}-{columns}", screen(monkeypatch, filled, *args, columns=columns))
 
 

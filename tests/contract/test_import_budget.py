@@ -58,6 +58,8 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "jobs move": ("jobs move --project old main", STORE),
     "batches": ("batches", STORE),
     "needs": ("needs", STORE),
+    "pause": ("pause main", STORE),
+    "resume": ("resume main", STORE),
     "show": ("show job-1", STORE),
     "explain": ("explain job-1", STORE | CONFIG_CHECK),
     "stats": ("stats", STORE),

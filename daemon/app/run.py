@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
+from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
@@ -267,10 +268,12 @@ class Daemon:
 
     def _handlers(self) -> dict[str, Handler]:
         """The requests that the control socket answers."""
+        scope = self.scope
+        asks = AskJobs(scope.pollers, scope.watcher.hint, store=self.store, clock=self.clock).handlers()
         if self.reloader is None:
-            return {}
+            return asks
         own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
-        return {"reload": self.reloader.answer, **own}
+        return {"reload": self.reloader.answer, **own, **asks}
 
     def _adopt(self, spec: Spec) -> None:
         self.spec = spec

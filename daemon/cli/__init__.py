@@ -28,6 +28,7 @@ commands = {
     "track": "Watch jobs from now on, and alert the channels when they end.",
     "untrack": "Stop watching jobs, and revoke wrapd's own links to them.",
     "label": "Set the label of jobs.",
+    "ask": "Have jobs asked about now.",
     "note": "Put a line on a job, which its messages carry.",
     "tag": "Add tags to jobs or remove them.",
     "jobs": "List jobs, ended ones included, newest first.",

@@ -15,6 +15,7 @@ from daemon.commands.tracking import (
     TooManyUnknown,
     called_back,
     discovered,
+    note_asked,
     track,
     untrack,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "movable_jobs",
     "move_deliveries",
     "move_jobs",
+    "note_asked",
     "pause",
     "read_job",
     "read_label",

@@ -127,3 +127,37 @@ def test_a_list_is_not_read_while_its_project_is_paused(wrapd: Runner) -> None:
     wrapd("pause", "main")
     ended = wrapd("track", "--from-api", "--project", "main")
     assert (ended.status, "main is paused since" in ended.err) == (Exit.FAILED, True)
+
+
+# ---------------------------------------------------------------------------------------------------------- ask
+
+
+def test_without_a_daemon_a_job_is_asked_about_at_its_start(wrapd: Runner) -> None:
+    ended = wrapd("ask", "one", "two")
+    assert (ended.status, ended.out.splitlines()) == (
+        0,
+        [f"{name}: no daemon runs: it is asked at its start" for name in ("one", "two")],
+    )
+    assert [(each.what, each.subject, each.count) for each in actions(wrapd)] == [("ask", None, 2)]
+    assert wrapd("untrack", "one").status == 0
+    assert wrapd("ask", "one").out == "one: not asked about: it is stopped (never answered)\n"
+
+
+def test_asking_about_many_needs_their_number_or_a_yes(wrapd: Runner) -> None:
+    assert wrapd("track", "--batch", "b", "one", "two").status == 0
+    ended = wrapd("ask", "--batch", "b")
+    assert (ended.status, "this would ask about 2 jobs; add --yes" in ended.err) == (Exit.USAGE, True)
+    ended = wrapd("ask", "--batch", "b", "--expect", "3")
+    assert (ended.status, "nothing was changed: 2 jobs match, not 3" in ended.err) == (Exit.USAGE, True)
+    said = "2 jobs: no daemon runs: it is asked at its start\n"
+    assert wrapd("ask", "--batch", "b", "--expect", "2").out == said
+    assert wrapd("ask", "--batch", "b", "--yes").out == said
+    assert wrapd("ask", "--batch", "none").out == "no watched job matches\n"
+    assert wrapd("ask", "one", "--expect", "1").status == Exit.USAGE
+
+
+def test_untracking_many_holds_to_the_number_that_was_expected(wrapd: Runner) -> None:
+    wrapd("track", "--batch", "b", "one", "two")
+    assert wrapd("untrack", "--batch", "b", "--expect", "1").status == Exit.USAGE
+    assert wrapd("untrack", "--batch", "b", "--expect", "2").out == "no longer tracked: 2 jobs\n"
+    assert wrapd("untrack", "--batch", "b", "--expect", "2").status == Exit.USAGE, "none is left"

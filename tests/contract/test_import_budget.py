@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "track": ("track job-1", STORE),
     "untrack": ("untrack job-2", STORE),
     "label": ("label job-1 text", STORE),
+    "ask": ("ask job-1", STORE),
     "note": ("note job-1 text", STORE),
     "tag": ("tag job-1 --add word", STORE),
     "jobs": ("jobs", STORE),

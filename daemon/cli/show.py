@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import batches, output
 from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
 from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
@@ -37,6 +37,7 @@ class Story:
     outlook: Outlook
     orphaned: str | None
     paused: "PauseRow | None"
+    batch: str | None
     grace: float
 
 
@@ -70,7 +71,7 @@ def _read(
     as_json: bool,
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
-    deliveries = transaction.outbox.list(job=row.id)
+    deliveries, expected = transaction.outbox.list(job=row.id), Outlooks(now)
     return Story(
         job=row,
         transitions=transaction.history.transitions(row.id),
@@ -78,11 +79,20 @@ def _read(
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
-        outlook=Outlooks(now).of(transaction, [row])[0],
+        outlook=expected.of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
         paused=transaction.pauses.all().get(row.project),
+        batch=None if as_json else _batch(transaction, row, expected),
         grace=config.not_found_grace,
     )
+
+
+def _batch(transaction: "Transaction", row: "JobRow", expected: Outlooks) -> str | None:
+    """The job's batch and how it stands, as in "film: 48 of 50, all 50 by 16:40-17:15"."""
+    batch = None if row.batch is None else transaction.batches.get(row.project, row.batch)
+    if batch is None:
+        return row.batch
+    return f"{batch.batch}: {batches.standing(batch, expected.of_batch(transaction, batch))}"
 
 
 def _document(story: Story) -> dict[str, object]:
@@ -139,7 +149,7 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
         yield "last query", clean(row.last_error)
-    named = (("note", row.note), ("name", asset.asset_name), ("asset", asset.asset_id), ("batch", row.batch))
+    named = (("note", row.note), ("name", asset.asset_name), ("asset", asset.asset_id), ("batch", story.batch))
     for name, value in named:
         if value:
             yield name, clean(value)

@@ -73,7 +73,10 @@ def standing(runner: Runner, *args: str) -> str:
     return line.removeprefix("b").strip().removeprefix("main").strip()
 
 
-def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(wrapd: Runner) -> None:
+def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(
+    wrapd: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.show.CLOCK", ManualClock(NOW))
     in_store(wrapd, lambda tx: (learned(tx), fifty(tx, "PROCESSING")))
     said = standing(wrapd)
     begin, end = said.removeprefix("48 of 50, 2 failed, all 50 by ").removesuffix(" UTC").split("-")

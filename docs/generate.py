@@ -53,18 +53,18 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   contains only the secret; trailing newlines are ignored) or `{ credential = "NAME" }` (systemd's
-  `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `jobs`,
-  `batches`, `show`, `deliveries`, `routes` and `links` work without any.
+  `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `note`, `ask`,
+  `jobs`, `batches`, `needs`, `show`, `deliveries`, `routes` and `links` work without any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Commands that only use the database check the names and types of all keys, but only the values that they need.
 """
 
 CLI_INTRO = """\
-`wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`
-and `links` work with or without a running daemon; they read the database and never create one. These commands,
-`track`, `untrack`, `label` and `tag` need no secrets, except `channels test` and, without a daemon,
-`track --from-api`.
+`wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `explain`, `stats`, `deliveries`, `channels`, `routes`,
+`needs` and `links` work with or without a running daemon; they read the database and never create one. These
+commands, `track`, `untrack`, `label`, `tag`, `note`, `ask`, `pause` and `resume` need no secrets, except `channels
+test` and, without a daemon, `track --from-api`.
 
 If a daemon runs on the command's config file, `config check`, `doctor` and `templates preview` have the daemon
 read the file again with its own secrets; `channels`, `routes` and `routes explain` show the config in use. All of

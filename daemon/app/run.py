@@ -134,6 +134,7 @@ class Daemon:
             asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
+            await self.scope.watcher.take_pauses()
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
             jobs = await self.scope.watcher.load()

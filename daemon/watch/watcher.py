@@ -106,7 +106,7 @@ class Watcher:
 
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
-        await self._take_pauses()
+        await self.take_pauses()
         await self._take_past_pauses()
         await self._learn()
         strays: Counter[tuple[str, str]] = Counter()
@@ -211,7 +211,7 @@ class Watcher:
         try:
             while self._again:
                 self._again = False
-                await self._take_pauses()
+                await self.take_pauses()
                 await self._take_up()
                 await self._notice_changes()
         except StoreError as error:  # the next tick takes them up
@@ -223,7 +223,7 @@ class Watcher:
         """Process what commands changed since the last time: jobs tracked, taken up again, stopped. `others`:
         whether another program may have written to the store."""
         if others:
-            await self._take_pauses()
+            await self.take_pauses()
             await self._take_up()
             await self._notice_changes()
         for project, poller in self._pollers.items():
@@ -234,8 +234,9 @@ class Watcher:
                 await self._flush(poller.answers.take_touched())
         await self._learn()
 
-    async def _take_pauses(self) -> None:
-        """Pause and resume projects as the store says. Raises StoreError."""
+    async def take_pauses(self) -> None:
+        """Pause and resume projects as the store says. At a start this comes before anything that may ask. Raises
+        StoreError."""
         self._pauses = await self._store.read_async(lambda tx: tx.pauses.all())
         for project in self._pollers:
             self._obey(project)

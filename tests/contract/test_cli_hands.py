@@ -92,6 +92,7 @@ def test_a_project_is_paused_and_resumed(wrapd: Runner) -> None:
     assert stats["paused"]["who"].startswith("cli:")
     assert "paused" in wrapd("stats").out
     assert "none: the project is paused since" in wrapd("show", "one").out
+    assert "none: the project is paused since" in wrapd("explain", "one").out
     assert "(unchanged)" in wrapd("pause", "main", "--comment", "another").out
     assert wrapd("resume", "main").out == "main: resumed after 0s\n"
     assert wrapd("resume", "main").out == "main: was not paused\n"

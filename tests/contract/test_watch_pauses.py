@@ -176,3 +176,13 @@ async def test_what_is_paused_teaches_nothing(tmp_path: Path) -> None:
         pause(it)
         await it.run(1)
         assert seen[-1] == []
+
+
+async def test_a_project_that_a_reload_adds_is_paused_from_its_first_moment(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        pause(it)
+        await it.watcher.take_changes()
+        it.poller.obey(None)  # a poller as a reload makes it
+        it.watcher.join(PROJECT)
+        assert it.poller.paused, "before anything is read from the store"
+        await it.watcher.stop(patience=1)

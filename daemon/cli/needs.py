@@ -18,7 +18,7 @@ from daemon.cli.zone import zone_option
 from daemon.config.light import LightConfig
 from daemon.domain.jobs import ChannelName
 from daemon.errors import Exit
-from daemon.views.needs import DYING_WITHIN, KINDS, Around
+from daemon.views.needs import DYING_WITHIN, Around
 
 if TYPE_CHECKING:
     from daemon.store import Transaction
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Things shown unless asked for more."""
 _DAY = timedelta(days=1)
-_WORDS = dict(zip(KINDS, (kind.replace("_", " ") for kind in KINDS), strict=True))
 
 
 @click.command("needs")
@@ -95,7 +94,7 @@ def _show(found: views.Needs, now: datetime, *, several: bool) -> None:
 
 def _cells(need: views.Need, now: datetime) -> Iterator[str]:
     yield need.name or need.job_id or need.channel or need.project or "-"
-    yield _WORDS[need.kind]
+    yield need.kind.replace("_", " ")
     at = need.until or need.since
     seconds = 0.0 if at is None else (now - datetime.fromisoformat(at)).total_seconds()
     yield "-" if at is None else about(seconds) if seconds >= 0 else f"ends in {about(-seconds)}"

@@ -13,6 +13,7 @@ from daemon.domain.jobs import JobId
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.operators import Operators
+from daemon.watch.agenda import Agenda
 from daemon.watch.answers import Answers
 from daemon.watch.asking import Asker
 from daemon.watch.choosing import Chooser
@@ -119,7 +120,7 @@ class Poller:
         before, self.paused_at = self.paused_at, pause
         self.context.client.paused = pause is not None
         if before is not None and pause != before:
-            self._resume(((pause or self.context.clock.now()) - before).total_seconds())
+            self._resume(max(0.0, ((pause or self.context.clock.now()) - before).total_seconds()))
         if pause is not None:
             self._starved_since = None
 
@@ -155,6 +156,16 @@ class Poller:
         if self.chooser.hint(watched):
             self.pump()
         return True
+
+    def inquire(self, job_id: JobId) -> "Inquiry | None":
+        """Query a job now, as `hint` does, for a person who waits for what comes back. None if it is not
+        watched."""
+        watched = self.agenda.get(job_id)
+        if watched is None:
+            return None
+        inquiry = Inquiry(self.agenda, watched)
+        self.hint(job_id)
+        return inquiry
 
     # When a query starts
 
@@ -304,6 +315,28 @@ class Poller:
         self.halt()
         await self.context.tasks.end(patience=patience)
         await self.kinds.stop()
+
+
+class Inquiry:
+    """A query about a job that a person waits for."""
+
+    def __init__(self, agenda: Agenda, watched: Watched) -> None:
+        self._agenda = agenda
+        self._watched = watched
+        self._looked, self._failures = watched.looked, watched.failures
+
+    def is_over(self) -> bool:
+        """Whether a query about the job has ended and what it brought is stored."""
+        watched = self._watched
+        if not self._agenda.holds(watched):
+            return True
+        before = (self._looked, self._failures)
+        return not (watched.in_flight or watched.recording) and (watched.looked, watched.failures) != before
+
+    @property
+    def error(self) -> str | None:
+        """What the query met; None if it was answered."""
+        return self._watched.last_error if self._watched.failures > self._failures else None
 
 
 def _stamped(now: float, wall: datetime, at: float | None) -> str | None:

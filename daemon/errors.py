@@ -7,7 +7,7 @@ class Exit(IntEnum):
     """Exit statuses of `wrapd`; documented in docs/cli.md."""
 
     OK = 0  # all that was asked is done
-    FAILED = 1  # a check or a send failed; the message says which
+    FAILED = 1  # a check or a send failed, or something needs a person; the message says which
     USAGE = 2  # the command line is wrong (click's own status)
     CONFIG = 3  # the config, or a secret that it names
     DATABASE = 4  # the database cannot be used now: missing, full, damaged, or another file than before

@@ -76,6 +76,8 @@ class LogEvent(StrEnum):
     CLOCK_SKEWED = "auth.clock_skewed"  # this machine's clock is off; signatures use the service's clock
     PROJECT_DOWN = "project.down"  # a project's API has given no usable answer for a while
     PROJECT_RECOVERED = "project.recovered"  # it answers again
+    PROJECT_PAUSED = "project.paused"  # a person has paused a project: it is not asked until they resume it
+    PROJECT_RESUMED = "project.resumed"  # it is asked again
     FEATURE_OFF = "project.feature_off"  # the endpoint does not offer an operation; wrapd continues without it
     OVERLOADED = "project.overloaded"  # jobs are polled later than planned: the request budget is too small
     DELIVERY_SENT = "delivery.sent"  # a chat service accepted a message

@@ -54,8 +54,8 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 - A **duration** is text with units: "100ms", "1s", "10m", "2h", "14d", "1h30m".
 - A **secret** is written as "text", `{ env = "NAME" }` (an environment variable), `{ file = "PATH" }` (a file that
   contains only the secret; trailing newlines are ignored) or `{ credential = "NAME" }` (systemd's
-  `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `jobs`,
-  `batches`, `show`, `watch`, `deliveries`, `mute`, `routes` and `links` work without any.
+  `LoadCredential=NAME:…`). Secrets are read only when needed: `track`, `untrack`, `label`, `tag`, `note`, `ask`,
+  `jobs`, `batches`, `needs`, `show`, `watch`, `deliveries`, `mute`, `routes` and `links` work without any.
 - A **relative path** starts from the folder of the config file, including that of `database.url`.
 - Names of projects and channels are 1 to 64 letters, digits, `_` and `-`.
 - Commands that only use the database check the names and types of all keys, but only the values that they need.
@@ -63,9 +63,9 @@ the closest valid one), invalid values, missing secrets, broken templates, and U
 
 CLI_INTRO = """\
 `wrapd --config FILE COMMAND`. `jobs`, `batches`, `show`, `watch`, `explain`, `stats`, `deliveries`, `channels`,
-`routes` and `links` work with or without a running daemon; they read the database and never create one. These
-commands, `track`, `untrack`, `label`, `tag` and `mute` need no secrets, except `channels test` and, without a
-daemon, `track --from-api`.
+`routes`, `needs` and `links` work with or without a running daemon; they read the database and never create one.
+These commands, `track`, `untrack`, `label`, `tag`, `note`, `ask`, `pause`, `resume` and `mute` need no secrets,
+except `channels test` and, without a daemon, `track --from-api`.
 
 If a daemon runs on the command's config file, `config check`, `doctor` and `templates preview` have the daemon
 read the file again with its own secrets; `channels`, `routes` and `routes explain` show the config in use. All of
@@ -98,10 +98,10 @@ deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is
 its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
 routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
 `wrapd mute list --json` of mutes, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each
-project, `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one explanation. `wrapd watch
---json` is not one document but one object a line (followed), the last one says how it ended (conclusion). `wrapd
-track … --json` is an object with `jobs`, a list of results (tracked); with `--from-api` it is one account. The
-body sent to a `json://` channel is described in [channels.md](channels.md).
+project, `wrapd doctor --json` of findings. `wrapd needs --json` is one object (needs). `wrapd explain JOB_ID
+--json` is one explanation. `wrapd watch --json` is not one document but one object a line (followed), the last one
+says how it ended (conclusion). `wrapd track … --json` is an object with `jobs`, a list of results (tracked); with
+`--from-api` it is one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -204,6 +204,8 @@ _DOCUMENTS = (
     "job",
     "transition",
     "batch",
+    "needs",
+    "need",
     "delivery",
     "attempt",
     "act",
@@ -218,6 +220,7 @@ _DOCUMENTS = (
     "stats",
     "followed",
     "conclusion",
+    "paused",
     "account",
     "finding",
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daemon import __version__
+from daemon.app.ask_jobs import AskJobs
 from daemon.app.control import ControlServer, Handler
 from daemon.app.delivery import DeliveryService
 from daemon.app.health import Pulse
@@ -135,6 +136,7 @@ class Daemon:
             asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
             opened.push_async_callback(self.delivery.close)
             opened.push_async_callback(self.delivery.stop, patience=0)
+            await self.scope.watcher.take_pauses()
             self._runtime.hub.start()
             await self.delivery.start()
             opened.push_async_callback(self.scope.watcher.abandon)
@@ -269,10 +271,12 @@ class Daemon:
 
     def _handlers(self) -> dict[str, Handler]:
         """The requests that the control socket answers."""
+        scope = self.scope
+        asks = AskJobs(scope.pollers, scope.watcher.hint, store=self.store, clock=self.clock).handlers()
         if self.reloader is None:
-            return {}
+            return asks
         own = {} if self.config is None else OwnConfig(self.config, self.reloader, clock=self.clock).handlers()
-        return {"reload": self.reloader.answer, **own}
+        return {"reload": self.reloader.answer, **own, **asks}
 
     def _adopt(self, spec: Spec) -> None:
         self.spec = spec
@@ -329,7 +333,7 @@ class Daemon:
 
     def _on_news(self, news: News) -> None:
         """Wake what waits for a change."""
-        if news.tracked:
+        if news.tracked or news.of("pause"):
             self.scope.watcher.notice_soon()
         if news.missed:
             self._wake_all()

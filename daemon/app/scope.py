@@ -171,7 +171,7 @@ class Scope:
             rng=runtime.rng,
             settings=spec.discovery.get(name),
             defects=runtime.defects,
-            may_ask=lambda: not poller.health.probing,
+            may_ask=lambda: not (poller.paused or poller.health.probing),
         )
 
 

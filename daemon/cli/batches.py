@@ -31,8 +31,8 @@ def command(
 ) -> None:
     """List batches, ended ones included, newest first: by when a job was last added. Needs no running daemon.
 
-    JOBS shows how many jobs of the batch have ended, how many of those did not succeed, and when the last one
-    should end: with 80% probability between the two times. While a job still waits for production there is no
+    JOBS shows how many jobs of the batch have ended, how many of those did not succeed, and by when all should
+    have ended: with 80% probability between the two times. While a job still waits for production there is no
     estimate; the last end then comes after the time shown.
     """
     config = config_of(ctx)
@@ -81,17 +81,18 @@ def _cells(row: "BatchRow", expected: BatchOutlook) -> list[str]:
 
 
 def standing(row: "BatchRow", expected: BatchOutlook) -> str:
-    """The progress of a batch, as in "48 of 50, 2 failed, last about 16:40-17:15"."""
+    """The progress of a batch, as in "48 of 50, 2 failed, all 50 by 16:40-17:15"."""
     others = [f"{number} {way}" for way in views.WAYS[1:] if (number := row.ends.get(way, 0))]
-    return ", ".join([f"{row.ended} of {row.jobs}", *others, *_last(expected)])
+    return ", ".join([f"{row.ended} of {row.jobs}", *others, *_last(row, expected)])
 
 
-def _last(expected: BatchOutlook) -> Iterator[str]:
-    eta, now = expected.eta, local(expected.at)
+def _last(row: "BatchRow", expected: BatchOutlook) -> Iterator[str]:
+    """By when all its jobs have ended: 1 of 10 such batches ends before the first time, 9 of 10 by the second."""
+    eta, now, every = expected.eta, local(expected.at), f"all {row.jobs}"
     if eta is not None:
-        yield f"last about {band(local(expected.ends_at(eta.low)), local(expected.ends_at(eta.high)), now)}"
+        yield f"{every} by {band(local(expected.ends_at(eta.low)), local(expected.ends_at(eta.high)), now)}"
     elif expected.soonest is not None:
         soonest = local(expected.ends_at(expected.soonest))
-        yield f"last after {band(soonest, soonest, now)}"
+        yield f"{every} after {band(soonest, soonest, now)}"
     elif expected.reason is not None:
         yield "no estimate for the last end"

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from daemon.cli.filters import Word
+from daemon.cli.numbers import Count
 from daemon.cli.session import agreed, job_ids, one_job
+from daemon.cli.text import count
 from daemon.config import Config
 from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import read_state
@@ -30,6 +32,7 @@ _OPTIONS = (
         "--project", type=Word(), metavar="NAME", help="The jobs' project; required if several have an id."
     ),
     click.option("--yes", is_flag=True, help="Change several jobs without asking; required without a terminal."),
+    click.option("--expect", type=Count(), metavar="N", help="As --yes, but only if exactly N jobs match."),
 )
 
 
@@ -43,12 +46,15 @@ class Choice:
     state: str | None
     project: str | None
     yes: bool
+    expect: int | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageFault unless there are either ids or a filter."""
         given = [each for each in (self.batch, self.tag, self.state) if each is not None]
         if self.ids and given:
             raise UsageFault("give either ids, or --batch, --tag or --state")
+        if self.ids and self.expect is not None:
+            raise UsageFault("--expect goes with --batch, --tag or --state, not with ids")
         if not self.ids and not given:
             raise UsageFault(
                 "which jobs? Give ids, `-` to read them from standard input, --batch, --tag or --state"
@@ -106,9 +112,20 @@ def chosen(
     found = store.read(lambda tx: tx.jobs.ids(**fit))
     if choice.project is not None and not found:
         config.project(choice.project)  # a mistyped name is an error, a project without jobs is not
-    if len(found) > 1 and not choice.yes and not agreed(f"{doing} {len(found)} jobs"):
-        return None
-    return found
+    return found if confirmed(len(found), "job", doing=doing, yes=choice.yes, expect=choice.expect) else None
+
+
+def confirmed(number: int, noun: str, *, doing: str, yes: bool, expect: int | None = None, more: str = "") -> bool:
+    """Whether the user agrees to do so with `number` things: several have to be confirmed, by --yes, by --expect
+    with that number, or at the prompt, where `more` adds the consequence. Raises UsageFault if --expect names
+    another number, or if there is no terminal."""
+    if expect is not None and expect != number:
+        match = "matches" if number == 1 else "match"
+        raise UsageFault(f"nothing was changed: {count(number, noun)} {match}, not {expect}")
+    if number < 2 or yes or expect is not None:
+        return True
+    question = f"{doing} {count(number, noun)}"
+    return agreed(question, more) if more else agreed(question)
 
 
 def _state(text: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from daemon import views
 from daemon.cli import move, output
-from daemon.cli.filters import Since, Word
+from daemon.cli.filters import Since, Word, require_event
 from daemon.cli.notices import no_daemon
 from daemon.cli.numbers import Count
 from daemon.cli.outbox import cancel, resend, retry, revive
@@ -19,8 +19,6 @@ from daemon.cli.session import CLOCK, config_of, daemon_runs, jobs_of, json_opti
 from daemon.cli.text import ago, clean, moment, stamp
 from daemon.cli.zone import zone_option
 from daemon.config import Config
-from daemon.config.values import shown, suggestion
-from daemon.domain.events import Event
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault
 
@@ -145,9 +143,7 @@ def _require_known(config: Config, *, channel: str | None, event: str | None, pr
         config.channel(channel)
     if project is not None:
         config.project(project)
-    events = [each.value for each in Event]
-    if event is not None and event not in events:
-        raise UnknownName(f"no event is called {shown(event)}; {suggestion(event, events)}")
+    require_event(event)
 
 
 def _cells(each: "ListedDelivery", now: datetime) -> list[str]:

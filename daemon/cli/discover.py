@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.cli import output
+from daemon.cli.notices import paused
 from daemon.cli.output import Column, Facts
 from daemon.cli.session import CLOCK, is_terminal, opened
 from daemon.cli.text import about, clean, count
@@ -63,6 +64,9 @@ def discover(config: Config, project: ProjectName, wish: "Wish", *, as_json: boo
     from daemon.store.health import holder  # noqa: PLC0415 - SQLAlchemy
 
     with opened(config, create=True) as store:
+        pause = store.read(lambda tx: tx.pauses.all()).get(project)
+        if pause is not None:
+            raise NotDone(f"project {project} is paused {paused(pause)}; `wrapd resume {project}` ends that")
         pid = holder(config.database.path.resolve())
         account = (
             _by_daemon(store, project, wish, pid) if pid is not None else _by_itself(store, config, project, wish)

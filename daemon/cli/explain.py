@@ -14,7 +14,7 @@ import click
 from daemon import views
 from daemon.cli import output, project_status
 from daemon.cli.jobs import standing as state_of
-from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, unknown_yet
+from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
 from daemon.cli.outlook import Outlook, in_production, key_of, learned, outlook, why_orphaned
 from daemon.cli.output import Facts
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
@@ -30,7 +30,7 @@ from daemon.domain.states import State
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import JobRow, Status, Transaction
+    from daemon.store import JobRow, PauseRow, Status, Transaction
 
 _ASKED_BY = {
     "single": "by a query of its own",
@@ -45,8 +45,8 @@ _PLANNED = frozenset({None, State.WAITING, State.PROCESSING})
 class JobPlan:
     """Everything known about one job's plan. `law`: the production times of similar jobs; `plan`: valid at
     `as_of`, None where the learned plan does not apply; `by_feed`: the feed reports this job's end; `running`: a
-    daemon uses the database; `orphaned`: why the job is not polled; after `grace` seconds a job that the service
-    does not know counts as lost."""
+    daemon uses the database; `orphaned`: why the job is not polled; `paused`: the pause of its project; after
+    `grace` seconds a job that the service does not know counts as lost."""
 
     job: "JobRow"
     law: Law
@@ -59,6 +59,7 @@ class JobPlan:
     status: "Status | None"
     running: bool
     orphaned: str | None
+    paused: "PauseRow | None"
     now: datetime
     as_of: datetime
     grace: float
@@ -111,6 +112,7 @@ def _case(transaction: "Transaction", config: Config, job_id: "JobId", project: 
         status=status,
         running=running,
         orphaned=why_orphaned(row, config),
+        paused=transaction.pauses.all().get(row.project),
         now=now,
         as_of=as_of,
         grace=config.polling.not_found_grace,
@@ -212,6 +214,9 @@ def _next(case: JobPlan) -> Iterator[tuple[str, str]]:
         return
     if case.orphaned is not None:
         yield "next poll", clean(case.orphaned)
+        return
+    if case.paused is not None:
+        yield "next poll", clean(f"none: the project is paused {paused(case.paused)}")
         return
     if not case.running:
         yield "next poll", NOT_POLLED

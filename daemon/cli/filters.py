@@ -1,12 +1,17 @@
-"""Option types for list filters: words, and `--since`."""
+"""Option types for list filters: words, and `--since`; and the filters of alerts for commands that change them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict, TypeVar
 
 import click
 
+from daemon.cli.numbers import Count
 from daemon.cli.session import CLOCK
 from daemon.cli.zone import from_local
-from daemon.config.values import seconds, shown
+from daemon.config.values import seconds, shown, suggestion
+from daemon.domain.events import Event
+from daemon.errors import UnknownName
 
 
 class Word(click.ParamType[str]):
@@ -43,3 +48,47 @@ class Since(click.ParamType[datetime]):
         if found > now:
             self.fail(f"{shown(text)} is in the future; write a past time", param, ctx)
         return found
+
+
+def require_event(name: str | None) -> None:
+    """Raise UnknownName unless there is such an event: a mistyped name is an error."""
+    events = [each.value for each in Event]
+    if name is not None and name not in events:
+        raise UnknownName(f"no event is called {shown(name)}; {suggestion(name, events)}")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AlertFit(TypedDict):
+    """The options that select alerts, as given."""
+
+    event: str | None
+    project: str | None
+    job: str | None
+    batch: str | None
+    tag: str | None
+    since: datetime | None
+
+
+def alert_filters(command: F) -> F:
+    """Add the filters of `wrapd deliveries` to a command that changes alerts, which gets them as keywords, and
+    --yes and --expect."""
+    options = (
+        click.option("--event", type=Word(), metavar="EVENT", help="Those of this event, such as failed."),
+        click.option("--project", type=Word(), metavar="NAME", help="Those of this project."),
+        click.option("--job", metavar="JOB_ID", help="Those about this job."),
+        click.option("--batch", type=Word(), metavar="WORD", help="Those about jobs of this batch or its end."),
+        click.option("--tag", type=Word(), metavar="WORD", help="Those about jobs with this tag."),
+        click.option(
+            "--since",
+            type=Since(),
+            metavar="TIME",
+            help='Those written since: "30m", "2h", "3d" ago, or a date and time.',
+        ),
+        click.option("--yes", is_flag=True, help="Do not ask; required for several without a terminal."),
+        click.option("--expect", type=Count(), metavar="N", help="As --yes, but only if exactly N alerts match."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

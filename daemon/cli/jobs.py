@@ -22,7 +22,9 @@ from daemon.domain.states import State, read_state
 from daemon.errors import UnknownName, UsageFault
 
 if TYPE_CHECKING:
-    from daemon.store import JobFilter, JobRow, Page, Place, Store, Transaction
+    from collections.abc import Mapping
+
+    from daemon.store import JobFilter, JobRow, Page, PauseRow, Place, Store, Transaction
 
 SORTS = ("newest", "oldest", "changed")
 """The orders of a list of jobs; checked against the store's own by a test."""
@@ -101,7 +103,8 @@ def command(
             output.documents(views.document(view_of(*pair)) for page in found for pair in page)
         else:
             filtered = text is not None or any(value is not None for value in fit.values())
-            _show(config, found, several=project is None and len(config.projects) > 1, filtered=filtered)
+            pauses = store.read(lambda tx: tx.pauses.all())
+            _show(config, found, pauses, several=project is None and len(config.projects) > 1, filtered=filtered)
         newest = order == "newest"
         note_rest(found, lambda tx, upto: tx.jobs.count(most=upto, **fit), newest=newest, as_json=as_json)
 
@@ -109,10 +112,23 @@ def command(
 command.add_command(move.jobs)
 
 
-def _show(config: Config, found: "Pages[tuple[JobRow, Outlook]]", *, several: bool, filtered: bool) -> None:
+def _show(
+    config: Config,
+    found: "Pages[tuple[JobRow, Outlook]]",
+    pauses: "Mapping[ProjectName, PauseRow]",
+    *,
+    several: bool,
+    filtered: bool,
+) -> None:
     running = daemon_runs(config)
-    notices = Notices(running=running, grace=config.polling.not_found_grace)
-    cells = ([_cells(row, config, each, running=running) for row, each in notices.watch(page)] for page in found)
+    notices = Notices(running=running, grace=config.polling.not_found_grace, pauses=pauses)
+    cells = (
+        [
+            _cells(row, config, each, running=running and row.project not in pauses)
+            for row, each in notices.watch(page)
+        ]
+        for page in found
+    )
     empty = (
         "No job matches; `wrapd jobs` without options lists all."
         if filtered

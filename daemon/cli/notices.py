@@ -1,15 +1,15 @@
 """The notes below a list of jobs: no daemon polls them, or the service does not know some of them yet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from daemon.cli.layout import SHORT
-from daemon.cli.text import about
-from daemon.domain.jobs import Tracking
+from daemon.cli.text import about, moment
+from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.planning import Reason
 
 if TYPE_CHECKING:
-    from daemon.store import JobRow
+    from daemon.store import JobRow, PauseRow
 
 Pair = TypeVar("Pair", bound="tuple[JobRow, object]")
 
@@ -22,6 +22,11 @@ _NAMED = 3
 def no_daemon(so: str) -> str:
     """The note that no daemon runs, with the consequence `so`."""
     return f"No daemon uses this database: {so}. `wrapd run` starts one."
+
+
+def paused(pause: "PauseRow") -> str:
+    """Since when a project is paused, and by whom, as in "since 12:00 by cli:ann (maintenance)"."""
+    return f"since {moment(pause.at)} by {pause.who}{f' ({pause.comment})' if pause.comment else ''}"
 
 
 def name_of(row: "JobRow") -> str | None:
@@ -42,8 +47,12 @@ def unknown_yet(grace: float) -> str:
 class Notices:
     """Collects notes about the rows of a list while they are printed."""
 
-    def __init__(self, *, running: bool, grace: float) -> None:
+    def __init__(
+        self, *, running: bool, grace: float, pauses: "Mapping[ProjectName, PauseRow] | None" = None
+    ) -> None:
         self._running = running
+        self._pauses = pauses or {}
+        self._paused: dict[ProjectName, None] = {}
         self._grace = grace
         self._active = False
         self._unknown = 0
@@ -54,6 +63,8 @@ class Notices:
         for pair in pairs:
             row = pair[0]
             self._active = self._active or row.tracking is Tracking.ACTIVE
+            if self._pauses and row.tracking is Tracking.ACTIVE and row.project in self._pauses:
+                self._paused[row.project] = None
             if is_unknown(row):
                 self._unknown += 1
                 if self._unknown <= _NAMED:
@@ -65,6 +76,8 @@ class Notices:
         """The notes."""
         if self._active and not self._running:
             yield no_daemon("these jobs are not polled")
+        for project in self._paused:
+            yield f"Project {project} is paused {paused(self._pauses[project])}: `wrapd resume {project}` ends it."
         if self._unknown:
             rest = self._unknown - len(self._names)
             named = ", ".join(self._names) + (f" and {rest} more" if rest else "")

@@ -1,14 +1,16 @@
 """`wrapd deliveries retry|cancel|revive|resend`: retry, give up, restore and repeat alerts."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from daemon.cli import output
-from daemon.cli.filters import Since, Word
+from daemon.cli.choosing import confirmed
+from daemon.cli.filters import AlertFit, Since, Word, alert_filters, require_event
 from daemon.cli.numbers import Count
-from daemon.cli.session import CLOCK, agreed, config_of, one_id, one_job, opened, who
+from daemon.cli.session import CLOCK, config_of, jobs_of, one_id, one_job, opened, who
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
 from daemon.config import Config
@@ -27,19 +29,28 @@ _ids = click.argument("ids", nargs=-1, type=Count(), metavar="[ID]...")
 
 @click.command("retry", epilog=_NUMBER)
 @_ids
-@click.option("--dead", is_flag=True, help="All dead alerts.")
-@click.option(
-    "--channel", metavar="NAME", help="Held and dead alerts of this channel; with --dead only the dead ones."
-)
+@click.option("--dead", is_flag=True, help="All dead alerts; with other options only the dead ones.")
+@click.option("--channel", metavar="NAME", help="Held and dead alerts of this channel.")
+@alert_filters
+@zone_option
 @click.pass_context
-def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | None) -> None:
-    """Send dead and held alerts again now, and by ID muted ones, too. Alerts already sent are not repeated."""
+def retry(
+    ctx: click.Context,
+    *,
+    ids: tuple[int, ...],
+    dead: bool,
+    channel: str | None,
+    yes: bool,
+    expect: int | None,
+    **fit: Unpack[AlertFit],
+) -> None:
+    """Send dead and held alerts again now, and by ID muted ones, too. Alerts already sent are not repeated.
+
+    Of the filters all must match; wrapd asks before it sends several that they select.
+    """
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
-    if ids and dead:
-        raise UsageFault("give either ids or --dead")
-    if not ids and not dead and channel is None:
-        raise UsageFault("which alerts? Give ids, --dead for all dead ones, or --channel NAME")
+    filtered = _require_choice(ids, fit, dead=dead, channel=channel, expect=expect)
     config = config_of(ctx)
 
     def work(tx: "Transaction") -> int:
@@ -47,41 +58,101 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
         return commands.retry(tx, ids, dead=dead, channel=named, at=CLOCK.now(), who=who())
 
     with opened(config) as store:
-        done = store.write_now(work)
+        if filtered or expect is not None:
+            statuses = ("dead",) if dead else ("held", "dead")
+            ids = tuple(store.read(lambda tx: _matching(tx, config, fit, statuses=statuses, channel=channel)))
+            if not confirmed(len(ids), "alert", doing="send", yes=yes, expect=expect, more="again"):
+                output.line("nothing was sent again")
+                return
+        done = store.write_now(work) if ids or not filtered else 0
     output.line(f"{count(done, 'alert')} will be sent again" if done else "nothing to send again")
 
 
 @click.command("cancel", epilog=_NUMBER, short_help="Give up unsent alerts; asks before several.")
 @_ids
-@click.option("--dead", is_flag=True, help="All dead alerts; with --channel those of the channel.")
-@click.option(
-    "--channel", metavar="NAME", help="All unsent alerts of this channel; with --dead only the dead ones."
-)
-@click.option("--yes", is_flag=True, help="Do not ask; required for several without a terminal.")
+@click.option("--dead", is_flag=True, help="All dead alerts; with other options only the dead ones.")
+@click.option("--channel", metavar="NAME", help="All unsent alerts of this channel.")
+@alert_filters
+@zone_option
 @click.pass_context
-def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str | None, yes: bool) -> None:
+def cancel(
+    ctx: click.Context,
+    *,
+    ids: tuple[int, ...],
+    dead: bool,
+    channel: str | None,
+    yes: bool,
+    expect: int | None,
+    **fit: Unpack[AlertFit],
+) -> None:
     """Give up unsent alerts: pending, held and dead ones, but not one that is being sent. Asks before it gives up
-    more than one. `revive` restores them."""
+    more than one. `revive` restores them.
+
+    Of the filters all must match.
+    """
     from daemon import commands  # noqa: PLC0415 - SQLAlchemy
 
+    filtered = _require_choice(ids, fit, dead=dead, channel=channel, expect=expect)
     if ids and (dead or channel is not None):
         raise UsageFault("give either ids, or --dead or --channel")
-    if not ids and not dead and channel is None:
-        raise UsageFault("which alerts? Give ids, --dead for all dead ones, or --channel NAME")
     config = config_of(ctx)
 
     def choose(tx: "Transaction") -> list[int]:
+        if filtered:
+            statuses = ("dead",) if dead else ("pending", "held", "dead")
+            return _matching(tx, config, fit, statuses=statuses, channel=channel)
         return commands.cancelable(tx, ids, dead=dead, channel=_channel(tx, config, channel))
 
     with opened(config) as store:
         chosen = store.read(choose)
-        if len(chosen) > 1 and not yes and not agreed(f"give up {len(chosen)} alerts", "They will not be sent"):
+        after = "They will not be sent"
+        if not confirmed(len(chosen), "alert", doing="give up", yes=yes, expect=expect, more=after):
             output.line("nothing was canceled")
             return
         # Exactly the confirmed alerts, not those written while the user was thinking.
         named = None if channel is None else ChannelName(channel)
         done = store.write_now(lambda tx: commands.cancel(tx, chosen, at=CLOCK.now(), who=who(), channel=named))
     output.line(f"{count(done, 'alert')} will not be sent" if done else "nothing to cancel")
+
+
+def _require_choice(
+    ids: tuple[int, ...], fit: AlertFit, *, dead: bool, channel: str | None, expect: int | None
+) -> bool:
+    """Whether there is a filter beyond --dead and --channel. Raises UsageFault unless there are either ids or a
+    choice."""
+    filtered = any(value is not None for value in fit.values())
+    if ids and (dead or filtered or expect is not None):
+        raise UsageFault("give either ids or --dead and filters")
+    if not ids and not dead and channel is None and not filtered:
+        raise UsageFault("which alerts? Give ids, --dead for all dead ones, --channel NAME, or another filter")
+    return filtered
+
+
+def _matching(
+    tx: "Transaction", config: Config, fit: AlertFit, *, statuses: Sequence[str], channel: str | None
+) -> list[int]:
+    """The row ids of the alerts with one of these statuses that match all filters. Raises UnknownName."""
+    from daemon.store import DeliveryFilter, DeliveryStatus  # noqa: PLC0415 - SQLAlchemy
+
+    if fit["project"] is not None:
+        config.project(fit["project"])
+    require_event(fit["event"])
+    known: DeliveryFilter = {
+        "channel": _channel(tx, config, channel),
+        "event": fit["event"],
+        "project": None if fit["project"] is None else ProjectName(fit["project"]),
+        "batch": fit["batch"],
+        "tag": fit["tag"],
+        "since": fit["since"],
+    }
+    if fit["job"] is not None:
+        job_id = one_id(fit["job"], "deliveries --job")
+        known["jobs"] = [row.id for row in jobs_of(tx, job_id, fit["project"])]
+    found: list[int] = []
+    for status in statuses:
+        known["status"] = DeliveryStatus(status)
+        found += [row.id for row in tx.outbox.list(**known)]
+    return sorted(found)
 
 
 @click.command("revive", epilog=_NUMBER, short_help="Restore canceled alerts.")

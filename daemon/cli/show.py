@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon import views
-from daemon.cli import output
+from daemon.cli import batches, output
 from daemon.cli.deliveries import attempt_line, situation
 from daemon.cli.jobs import standing, view_of
-from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, unknown_yet
+from daemon.cli.notices import NOT_POLLED, is_unknown, name_of, paused, unknown_yet
 from daemon.cli.outlook import Outlook, Outlooks, in_production, why_orphaned
 from daemon.cli.output import coloured
 from daemon.cli.session import CLOCK, config_of, daemon_runs, json_option, one_id, one_job, opened
@@ -22,7 +22,16 @@ from daemon.domain.jobs import Tracking
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import ActionRow, AttemptRow, DeliveryRow, JobRow, MuteRow, Transaction, TransitionRow
+    from daemon.store import (
+        ActionRow,
+        AttemptRow,
+        DeliveryRow,
+        JobRow,
+        MuteRow,
+        PauseRow,
+        Transaction,
+        TransitionRow,
+    )
 
 _MOST_ACTIONS = 50
 """The latest actions on a job that are shown."""
@@ -42,6 +51,8 @@ class Story:
     waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
+    paused: "PauseRow | None"
+    batch: str | None
     grace: float
 
 
@@ -75,7 +86,7 @@ def _read(
     as_json: bool,
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
-    deliveries = transaction.outbox.list(job=row.id)
+    deliveries, expected = transaction.outbox.list(job=row.id), Outlooks(now)
     return Story(
         job=row,
         transitions=transaction.history.transitions(row.id),
@@ -85,10 +96,20 @@ def _read(
         actions=transaction.actions.page(limit=_MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
         mutes=transaction.mutes.of_job(row.id),
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
-        outlook=Outlooks(now).of(transaction, [row])[0],
+        outlook=expected.of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
+        paused=transaction.pauses.all().get(row.project),
+        batch=None if as_json else _batch(transaction, row, expected),
         grace=config.polling.not_found_grace,
     )
+
+
+def _batch(transaction: "Transaction", row: "JobRow", expected: Outlooks) -> str | None:
+    """The job's batch and how it stands, as in "film: 48 of 50, all 50 by 16:40-17:15"."""
+    batch = None if row.batch is None else transaction.batches.get(row.project, row.batch)
+    if batch is None:
+        return row.batch
+    return f"{batch.batch}: {batches.standing(batch, expected.of_batch(transaction, batch))}"
 
 
 def _document(story: Story) -> dict[str, object]:
@@ -153,7 +174,8 @@ def _facts(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
         yield "error", clean(" ".join(filter(None, (row.error_code, row.error_msg))))
     if row.last_error:
         yield "last query", clean(row.last_error)
-    for name, value in (("name", asset.asset_name), ("asset", asset.asset_id), ("batch", row.batch)):
+    named = (("note", row.note), ("name", asset.asset_name), ("asset", asset.asset_id), ("batch", story.batch))
+    for name, value in named:
         if value:
             yield name, clean(value)
     if row.tags:
@@ -178,6 +200,8 @@ def _polls(story: Story, now: datetime) -> Iterator[tuple[str, str]]:
     row = story.job
     if story.orphaned is not None:
         yield "next poll", clean(story.orphaned)
+    elif row.tracking is Tracking.ACTIVE and story.paused is not None:
+        yield "next poll", clean(f"none: the project is paused {paused(story.paused)}")
     elif row.tracking is Tracking.ACTIVE and not story.waiting.running:
         yield "next poll", NOT_POLLED
     elif row.next_poll_at is not None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import output, project_status
+from daemon.cli.notices import paused
 from daemon.cli.outlook import counted, spread
 from daemon.cli.output import Column, Facts
 from daemon.cli.plots import BLOCKS, bars, span
@@ -19,7 +21,7 @@ from daemon.domain.jobs import ProjectName, Tracking
 from daemon.domain.states import State
 
 if TYPE_CHECKING:
-    from daemon.store import DaySum, DiscoveryRow, Status, Transaction
+    from daemon.store import DaySum, DiscoveryRow, PauseRow, Status, Transaction
 
 _LAST_MARKS = 200
 _DAYS = 28
@@ -59,6 +61,7 @@ class Stats:
     states: "Counter[str]"
     ended: "Counter[str]"
     status: "Status | None"
+    pause: "PauseRow | None"
     discovery: "DiscoveryRow | None"
     production: tuple[Production, ...]
     days: tuple[Day, ...]
@@ -101,7 +104,7 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
 
     names = [ProjectName(name) for name in config.projects if project in (None, name)]
     states, counts = transaction.jobs.states(), transaction.jobs.counts()
-    statuses = transaction.statuses.all()
+    statuses, pauses = transaction.statuses.all(), transaction.pauses.all()
     today = CLOCK.now().date()
     sums = transaction.day_sums.since(today - timedelta(days=_DAYS - 1))
     found = []
@@ -123,6 +126,7 @@ def _read(transaction: "Transaction", config: Config, project: str | None) -> li
                     }
                 ),
                 status=statuses.get(name),
+                pause=pauses.get(name),
                 discovery=_last_discovery(transaction, name),
                 production=tuple(production),
                 days=tuple(_days([each for each in sums if each.project == name], today)),
@@ -159,6 +163,8 @@ def _lines(stats: Stats, *, running: bool, now: datetime) -> Iterator[str]:
     yield _line("jobs", f"{active} tracked" + (f": {counted(stats.states)}" if active else ""))
     if stats.ended:
         yield _line("", f"no longer: {counted(stats.ended)}")
+    if stats.pause is not None:
+        yield _line("paused", paused(stats.pause))
     for name, value in project_status.lines(stats.status, running=running, now=now):
         yield _line(name, value)
     yield from _by_day(stats)
@@ -229,7 +235,10 @@ def json_of_stats(stats: Stats, *, running: bool) -> Facts:
         # the daemon's last report: `feed` (off, trial, trusted, distrusted), `feed_reason`, `feed_again_at`,
         # `batch` (off, auto), `batch_size`, `batch_reason`, `price` (seconds), `pressure` (factor that raises the
         # price), `rate` (most requests per second), `usage` (share of it used recently), `jobs`, `late_seconds`,
-        "watch": None if status is None else dict(status.facts),  # `up`, and others; null before it has run
+        # `up`, `down_since`, `refused_since` (since when its credentials are), and others; null before it has run
+        "watch": None if status is None else dict(status.facts),
+        # the pause of the project (pause); null if it is not paused
+        "paused": None if stats.pause is None else views.document(views.paused(stats.pause)),
         "watch_at": None if status is None else stamp(status.at),  # when it was reported
         # when discovery last recorded its progress;
         "discovered_at": None if last is None else stamp(last.ended_at),  # null if it did not within a week

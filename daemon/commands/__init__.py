@@ -14,11 +14,12 @@ from daemon.commands.deliveries import (
     revive,
     revoke_link,
 )
-from daemon.commands.describe import Described, change_tags, read_label, set_label
+from daemon.commands.describe import Described, change_tags, read_label, read_note, set_label, set_note
 from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
 from daemon.commands.move import movable_deliveries, movable_jobs, move_deliveries, move_jobs
 from daemon.commands.mutes import MuteWish, end_mutes, mute
+from daemon.commands.pauses import pause, resume
 from daemon.commands.tracking import (
     Done,
     SignatureUsed,
@@ -26,6 +27,7 @@ from daemon.commands.tracking import (
     TooManyUnknown,
     called_back,
     discovered,
+    note_asked,
     track,
     untrack,
 )
@@ -53,16 +55,21 @@ __all__ = [
     "move_deliveries",
     "move_jobs",
     "mute",
+    "note_asked",
+    "pause",
     "read_job",
     "read_label",
     "read_list",
+    "read_note",
     "release",
     "resend",
     "resendable",
+    "resume",
     "retry",
     "revive",
     "revoke_link",
     "set_label",
+    "set_note",
     "track",
     "untrack",
 ]

@@ -1,4 +1,5 @@
-"""Changes labels and tags of known jobs. Later events are routed by them; written alerts are not changed."""
+"""Changes labels, tags and notes of known jobs. Later events are routed by labels and tags; which alerts were
+written does not change, but each message shows them as they are when it is sent."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,19 +10,20 @@ from daemon.commands.entries import RequestFaults
 from daemon.commands.noting import note_jobs
 from daemon.domain.actions import Action, Actor
 from daemon.domain.jobs import JobId, ProjectName
-from daemon.domain.text import MAX_TAGS, label
+from daemon.domain.text import MAX_TAGS, label, note
 from daemon.store import Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A job's label and tags now, and whether they were changed."""
+    """A job's label, tags and note now, and whether they were changed."""
 
     project: ProjectName
     job_id: JobId
     label: str | None
     tags: tuple[str, ...]
     changed: bool
+    note: str | None = None
 
 
 def read_label(text: str) -> str | None:
@@ -77,4 +79,39 @@ def change_tags(
     changed = sum(each.changed for each in done)
     said = {"add": list(add), "remove": list(remove)}
     note_jobs(tx, Action.TAG, about, who=who, at=at, count=changed, details=said)
+    return done
+
+
+def read_note(text: str) -> str | None:
+    """`text` as a note; None for an empty one, which removes the note. Raises ValueError for invisible or too long
+    text."""
+    found = note(text)
+    if text and not found:
+        raise ValueError("it has no visible character; give an empty text to remove the note")
+    return found or None
+
+
+def set_note(
+    tx: Transaction, jobs: Sequence[int], text: str | None, *, who: Actor, at: datetime
+) -> list[Described]:
+    """Set the note on the jobs with these row ids to `text`, as returned by `read_note`. What the note says is not
+    kept among the actions."""
+    done = []
+    for job in tx.labels.of(jobs):
+        changed = job.note != text
+        if changed:
+            tx.labels.set_note([job.id], text)
+            tx.actions.note(
+                Action.NOTE,
+                who=who,
+                at=at,
+                project=job.project,
+                subject=job.job_id,
+                details={"removed": text is None},
+            )
+        done.append(
+            Described(
+                project=job.project, job_id=job.job_id, label=job.label, tags=job.tags, changed=changed, note=text
+            )
+        )
     return done

@@ -4,6 +4,7 @@ Owns the defaults, and the limited trust in callbacks: a callback can add unknow
 given up, but not one that a user stopped. Everything happens in the given transaction.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -186,3 +187,14 @@ def untrack(
         Stopped(project=job.project, job_id=job.job_id, tracking=job.tracking, stopped=job.id in stopped)
         for job in known
     ]
+
+
+def note_asked(tx: Transaction, jobs: Sequence[int], *, who: Actor, at: datetime) -> None:
+    """Record that a person has these jobs (row ids) asked about now: an action for each project, which names the
+    job if it is one. The daemon asks."""
+    found: defaultdict[ProjectName, list[JobId]] = defaultdict(list)
+    for job in tx.labels.of(jobs):
+        found[job.project].append(job.job_id)
+    for project, ids in found.items():
+        subject = ids[0] if len(ids) == 1 else None
+        tx.actions.note(Action.ASK, who=who, at=at, project=project, subject=subject, count=len(ids))

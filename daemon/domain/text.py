@@ -14,6 +14,8 @@ MAX_WORD = 64
 """Maximum length of a tag or batch name in characters."""
 MAX_TAGS = 20
 """Maximum number of tags of a job."""
+MAX_NOTE = 500
+"""Maximum length of a note in characters."""
 _READ = 8
 """Input beyond this multiple of the maximum is not read: invisible characters leave room for some excess."""
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
@@ -34,6 +36,15 @@ def clean(text: str) -> str:
 def label(text: str) -> str:
     """Return `text` as a label: clean, trimmed, at most `MAX_LABEL` characters."""
     return clean(text[: MAX_LABEL * _READ]).strip()[:MAX_LABEL].rstrip()
+
+
+def note(text: str) -> str:
+    """Return `text` as a note on one line: clean and trimmed. Raises ValueError for more than `MAX_NOTE`
+    characters."""
+    shown = clean(text).strip() if len(text) <= MAX_NOTE * _READ else text
+    if len(shown) > MAX_NOTE:
+        raise ValueError(f"it has {len(shown)} characters; a note has at most {MAX_NOTE}")
+    return shown
 
 
 def word(text: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from daemon.clock import Clock
 from daemon.domain.jobs import JobId, Observation
 from daemon.metastudio.budget import Budget, Permit
-from daemon.metastudio.errors import Unavailable
+from daemon.metastudio.errors import ProjectPaused, Unavailable
 from daemon.metastudio.gate import AuthGate, AuthGates
 from daemon.metastudio.kinds import Kind
 from daemon.metastudio.listing import Listed, ListQuery
@@ -42,6 +42,8 @@ class ProjectClient:
         on_request: OnRequest | None = None,
         budget: Budget | None = None,
     ) -> None:
+        self.paused = False
+        """Whether a person has paused the project: then no request is sent, and each raises ProjectPaused."""
         self.budget = budget or Budget(settings.requests_per_second, clock, after_restart=True)
         self._clock = clock
         self._gates = gates
@@ -114,6 +116,8 @@ class ProjectClient:
         """The session for one request, which keeps it open until the request ends."""
         if self._closed:
             raise Unavailable("the project was removed from the config")
+        if self.paused:
+            raise ProjectPaused("the project is paused", until=self._clock.monotonic(), retry_after=0.0)
         session = self._session
         self._uses[session] += 1
         try:

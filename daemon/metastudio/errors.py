@@ -92,6 +92,10 @@ class AuthPaused(ApiError):
         self.until = until
 
 
+class ProjectPaused(AuthPaused):
+    """Nothing was sent: a person has paused the project."""
+
+
 class ProjectFault(ApiError):
     """The project's setup is wrong (endpoint, region, permission, proxy, CA), whatever the job."""
 

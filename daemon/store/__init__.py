@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from daemon.store.migrate import Schema, SchemaStatus, check, current, upgrade
     from daemon.store.moves import MovedDeliveries, MovedJobs, Moves
     from daemon.store.mutes import Ended, Mutes
+    from daemon.store.needs import Found, NeedRows
     from daemon.store.orphans import Orphans
     from daemon.store.outbox import FAR, STOPPED_WHILE_SENDING, Outbox
     from daemon.store.ownership import DEFECTS, LEFT_WHILE_SENDING, Left
     from daemon.store.paging import Place, RowCount
+    from daemon.store.pauses import ProjectPauses
     from daemon.store.pictures import Pictures, ThumbnailRow
     from daemon.store.retention import Retention
     from daemon.store.rows import (
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         LinkRow,
         MuteRow,
         Outcome,
+        PauseRow,
         PictureRow,
         Recorded,
         Refusal,
@@ -86,16 +89,19 @@ else:
             "migrate": "Schema SchemaStatus check current upgrade",
             "moves": "MovedDeliveries MovedJobs Moves",
             "mutes": "Ended Mutes",
+            "needs": "Found NeedRows",
             "orphans": "Orphans",
             "outbox": "FAR STOPPED_WHILE_SENDING Outbox",
             "ownership": "DEFECTS LEFT_WHILE_SENDING Left",
             "paging": "Place RowCount",
+            "pauses": "ProjectPauses",
             "pictures": "Pictures ThumbnailRow",
             "retention": "Retention",
             "rows": (
                 "GIVEN_UP MAX_LABEL MAX_NAME MAX_TAGS MAX_WORD REPLACED ActionRow AttemptOutcome AttemptRow "
                 "BatchRow Bookkeeping Change Claimed DeliveryRow DeliveryStatus DiscoveryRow FinishedRow JobRow "
-                "Known Labelled LinkRow MuteRow Outcome PictureRow Recorded Refusal Standing Status TrackOutcome "
+                "Known Labelled LinkRow MuteRow Outcome PauseRow PictureRow Recorded Refusal Standing Status "
+                "TrackOutcome "
                 "TrackRequest TrackResult TrackRule TransitionRow WriterHealth"
             ),
             "store": "Store Transaction",

@@ -21,11 +21,11 @@ _ANSWERED = ("cover_url", "preview_url")
 _VIDEO = ("preview_url", "download_url")
 _LINKS = ("cover_url", *_VIDEO)
 
-_UNSEEN = (_C.link_until.is_not(None), _C.seen_at.is_(None), _C.reminded_at.is_(None))
-_EXPIRING = (
+_UNOPENED = (_C.link_until.is_not(None), _C.seen_at.is_(None))
+_UNSEEN = (*_UNOPENED, _C.reminded_at.is_(None))
+_DYING = (
     select(JOBS)
     .where(
-        *_UNSEEN,
         _C.link_until > bindparam("now", type_=_MOMENT),
         _C.link_until <= bindparam("last", type_=_MOMENT),
         _C.tracking == plain(Tracking.FINISHED),
@@ -34,6 +34,9 @@ _EXPIRING = (
     .order_by(_C.link_until, _C.id)
     .limit(bindparam("most"))
 )
+# Each has a partial index of its own.
+_EXPIRING = _DYING.where(*_UNSEEN)
+_REMINDED = _DYING.where(*_UNOPENED, _C.reminded_at.is_not(None))
 _REMIND = (
     update(JOBS)
     .where(
@@ -114,11 +117,13 @@ def _last_expiry(fetched: Mapping[str | None, datetime]) -> datetime | None:
     return max((end for end in ends if end is not None), default=None)
 
 
-def expiring(connection: Connection, *, now: datetime, within: float, limit: int) -> list[JobRow]:
-    """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of,
-    the first to expire first."""
-    last = now + timedelta(seconds=within)
-    return [job_row(row) for row in connection.execute(_EXPIRING, {"now": now, "last": last, "most": limit})]
+def expiring(
+    connection: Connection, *, now: datetime, within: float, limit: int, reminded: bool = False
+) -> list[JobRow]:
+    """Return the videos whose last link expires within `within` seconds, that were neither opened nor reminded of
+    (`reminded`: that were reminded of but not opened), the first to expire first."""
+    values = {"now": now, "last": now + timedelta(seconds=within), "most": limit}
+    return [job_row(row) for row in connection.execute(_REMINDED if reminded else _EXPIRING, values)]
 
 
 def remind(connection: Connection, job: int, *, at: datetime) -> bool:

@@ -52,6 +52,14 @@ class BatchList(TransactionPart):
         ]
         return Page(rows=rows, after=None if len(rows) < limit else Place(0, None, rows[-1].id))
 
+    def get(self, project: ProjectName, batch: str) -> BatchRow | None:
+        """Return one batch, or None if the project has none of that name."""
+        row = self._connection.execute(_batches(project).where(_B.batch == batch)).one_or_none()
+        if row is None:
+            return None
+        counts = self._counts([(project, batch)])
+        return _row(row.newest, project, batch, counts[project, batch])
+
     def count(self, *, most: int, project: ProjectName | None = None) -> RowCount:
         """Count the batches, up to `most`."""
         some = _batches(project).limit(most).subquery()

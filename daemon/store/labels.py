@@ -1,4 +1,4 @@
-"""Labels and tags of known jobs.
+"""Labels, tags and notes of known jobs.
 
 Owns these statements, and `job_tags`, an index of JOBS.tags for lists: both are written in one transaction.
 `tracking` writes a job's first labels and tags. The watch keeps none of them: events are routed by what the row
@@ -16,16 +16,17 @@ from daemon.store.tables import JOB_TAGS, JOBS
 
 _C = JOBS.c
 _THESE = _C.id.in_(bindparam("rows", expanding=True))
-_OF = select(_C.id, _C.project, _C.job_id, _C.tracking, _C.label, _C.tags).where(_THESE)
+_OF = select(_C.id, _C.project, _C.job_id, _C.tracking, _C.label, _C.tags, _C.note).where(_THESE)
 _SET_LABEL = update(JOBS).where(_THESE).values(label=bindparam("new"))
+_SET_NOTE = update(JOBS).where(_THESE).values(note=bindparam("new"))
 _SET_TAGS = update(JOBS).where(_THESE).values(tags=bindparam("new", type_=_C.tags.type))
 
 
 class Labels(TransactionPart):
-    """Labels and tags, seen through one transaction. Jobs are named by their row ids."""
+    """Labels, tags and notes, seen through one transaction. Jobs are named by their row ids."""
 
     def of(self, jobs: Iterable[int]) -> list[Labelled]:
-        """Return the labels and tags of the jobs, in order, each once; missing rows are left out."""
+        """Return the labels, tags and notes of the jobs, in order, each once; missing rows are left out."""
         found = {}
         wanted = list(jobs)
         for part in chunks(wanted):
@@ -37,6 +38,7 @@ class Labels(TransactionPart):
                     tracking=named(Tracking, row.tracking),
                     label=row.label,
                     tags=row.tags,
+                    note=row.note,
                 )
         return [found[row] for row in dict.fromkeys(wanted) if row in found]
 
@@ -44,6 +46,11 @@ class Labels(TransactionPart):
         """Set the label of the jobs; None removes it."""
         for part in chunks(jobs):
             self._connection.execute(_SET_LABEL, {"rows": part, "new": label})
+
+    def set_note(self, jobs: Iterable[int], note: str | None) -> None:
+        """Set the note on the jobs; None removes it."""
+        for part in chunks(jobs):
+            self._connection.execute(_SET_NOTE, {"rows": part, "new": note})
 
     def set_tags(self, jobs: Iterable[int], tags: tuple[str, ...]) -> None:
         """Replace the tags of the jobs."""

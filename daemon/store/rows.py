@@ -143,7 +143,7 @@ class Known:
 
 
 class Labelled(NamedTuple):
-    """A job with its label and tags."""
+    """A job with its label, tags and note."""
 
     id: int
     project: ProjectName
@@ -151,6 +151,7 @@ class Labelled(NamedTuple):
     tracking: Tracking
     label: str | None
     tags: tuple[str, ...]
+    note: str | None = None
 
 
 class BatchRow(NamedTuple):
@@ -291,6 +292,16 @@ class MuteRow:
     then: MuteEnd
     ended_at: datetime | None
     ended_by: Actor | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRow:
+    """A project that is not asked: since when, who paused it, and why if they said."""
+
+    project: ProjectName
+    at: datetime
+    who: Actor
+    comment: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from daemon.store.memory import Addresses, Signatures, Statuses
     from daemon.store.moves import Moves
     from daemon.store.mutes import Mutes
+    from daemon.store.needs import NeedRows
     from daemon.store.orphans import Orphans
     from daemon.store.outbox import Outbox
+    from daemon.store.pauses import ProjectPauses
     from daemon.store.pictures import Pictures
     from daemon.store.queue import DeliveryQueue
     from daemon.store.resend import Again
@@ -96,6 +98,8 @@ class Transaction:
     actions: "_Part[Actions]" = _Part("daemon.store.actions", "Actions")
     changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
+    pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")
+    needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
     following: "_Part[Following]" = _Part("daemon.store.following", "Following")
 

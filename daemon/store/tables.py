@@ -51,6 +51,7 @@ def _partial(name: str, *columns: str, where: str) -> Index:
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
 _UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = 'callback'"
 _UNSEEN = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NULL"
+_REMINDED = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NOT NULL"
 
 JOBS = Table(
     "jobs",
@@ -138,6 +139,7 @@ JOBS = Table(
     _partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
     # Unopened videos, by when their links expire.
     _partial("jobs_unseen", "link_until", where=_UNSEEN),
+    _partial("jobs_reminded", "link_until", where=_REMINDED),
     # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
 )

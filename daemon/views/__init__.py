@@ -23,6 +23,8 @@ from daemon.views.jobs import (
     transition,
 )
 from daemon.views.mutes import Mute, mute
+from daemon.views.needs import Need, Needs, needs
+from daemon.views.pauses import Paused, paused
 from daemon.views.why import Situation, muted, why
 
 __all__ = [
@@ -36,6 +38,9 @@ __all__ = [
     "Job",
     "JobEnd",
     "Mute",
+    "Need",
+    "Needs",
+    "Paused",
     "Remaining",
     "Situation",
     "Tracked",
@@ -54,6 +59,8 @@ __all__ = [
     "link_end",
     "mute",
     "muted",
+    "needs",
+    "paused",
     "rank",
     "remaining",
     "resent_from",

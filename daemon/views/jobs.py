@@ -39,6 +39,7 @@ class Job:
     label: str | None  # the label given by `track --label`, or null
     tags: tuple[str, ...]  # the tags given by `track --tag`
     batch: str | None  # the batch given by `track --batch`, or null
+    note: str | None  # a person's line on the job from `wrapd note`, or null; messages about it carry it
     # WAITING, PROCESSING, SUCCEED, PARTIAL_SUCCEED, FAILED, CANCELED or BLOCK, an unknown one unchanged;
     state: str | None  # null before the first answer
     state_since: str | None  # when wrapd observed the change to this state
@@ -94,6 +95,7 @@ def job(row: "JobRow", *, now: datetime, eta: Eta | None, eta_reason: str | None
         label=row.label or None,
         tags=row.tags,
         batch=row.batch,
+        note=row.note,
         state=row.state,
         state_since=stamp(row.state_since),
         tracking=str(row.tracking),

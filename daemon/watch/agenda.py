@@ -310,6 +310,12 @@ class Agenda:
                 self._queues[watched.singly].put(watched)
             yield
 
+    def resume(self, paused: float) -> Iterator[None]:
+        """Do not count the `paused` seconds in which no job was asked about. In steps."""
+        for watched in self.each():
+            watched.resume(paused)
+            yield
+
     def each(self) -> Iterator[Watched]:
         """Yield all jobs of this moment that are still watched when their turn comes."""
         return filter(self.holds, tuple(self._jobs.values()))

@@ -96,6 +96,11 @@ class CredentialRefusals:
     _since: float = 0.0
 
     @property
+    def reported_since(self) -> float | None:
+        """Since when the credentials are refused, if that was reported."""
+        return self._since if self.reported else None
+
+    @property
     def open(self) -> bool:
         """Whether a refusal is waiting for the result of another query."""
         return self._count > 0

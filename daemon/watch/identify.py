@@ -165,6 +165,11 @@ class Kinds:
         self._busy = True
         self._context.tasks.spawn("kind", self._ask(chosen), project=self._context.project)
 
+    def resume(self, paused: float) -> None:
+        """Do not count the `paused` seconds in which nothing was asked."""
+        for case in self._cases.values():
+            case.since += paused
+
     async def stop(self) -> None:
         """Report what is left to report."""
         if self._unknown:

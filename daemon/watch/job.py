@@ -347,6 +347,12 @@ class Watched:
         """Move the time of giving up on it by so many seconds (negative: earlier)."""
         self.expires += seconds
 
+    def resume(self, paused: float) -> None:
+        """Do not count the `paused` seconds in which its project was not asked."""
+        self.expires += paused
+        if self.missing_since is not None:
+            self._rare.missing_since = self.missing_since + paused
+
     def keep_until_due(self) -> None:
         """Do not give up on it before it is due: the query that broke off or was not stored may carry its end."""
         self.expires = max(self.expires, self.due)

@@ -5,7 +5,7 @@ Owns which rows are usable as evidence and when to learn again. Does not decide 
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
 
 from daemon.clock import Clock
@@ -204,3 +204,16 @@ def _sample(row: FinishedRow) -> Sample | None:
         failed=row.state in (State.FAILED, State.CANCELED),
         ended=row.state_since.timestamp(),
     )
+
+
+def overdue(rows: Iterable[JobRow], durations: Durations, now: datetime) -> list[tuple[JobRow, datetime]]:
+    """Return the jobs in production that take too long by the law of jobs like them, in order, each with the time
+    since which it does."""
+    found = []
+    for row in rows:
+        elapsed = elapsed_of(row, now)
+        if elapsed is not None:
+            late = elapsed - durations.law((str(row.project), row.kind), row.expected_length).stuck_after
+            if late > 0:
+                found.append((row, now - timedelta(seconds=late)))
+    return found

@@ -64,7 +64,8 @@ class FreshLinks:
         known = self._renewed.get(job.id)
         if known is not None and now < known.until:
             return known.job or job
-        if now < self._resting.get(job.project, now) or job.project not in self._clients:
+        client = self._clients.get(job.project)
+        if now < self._resting.get(job.project, now) or client is None or client.paused:
             return job
         task = self._under_way.get(job.id)
         if task is None:

@@ -13,6 +13,7 @@ from daemon.domain.jobs import JobId
 from daemon.domain.routing import Routing
 from daemon.logs import LogEvent, logger
 from daemon.operators import Operators
+from daemon.watch.agenda import Agenda
 from daemon.watch.answers import Answers
 from daemon.watch.asking import Asker
 from daemon.watch.choosing import Chooser
@@ -22,7 +23,7 @@ from daemon.watch.health import Overload, Progress
 from daemon.watch.id_lists import IdLists
 from daemon.watch.identify import Kinds
 from daemon.watch.job import Watched
-from daemon.watch.outcomes import Outcomes
+from daemon.watch.outcomes import LAST_QUESTION, Outcomes
 from daemon.watch.reports import Reports
 from daemon.watch.settings import PollingPlan
 from daemon.watch.trust import FeedTrust, IdListTrust
@@ -72,7 +73,13 @@ class Poller:
         self._wakes_at = float("inf")
         self.agenda.on_sooner = self._wake_at
         self._stopping = False
+        self._judges_from = now
+        """When jobs may be given up again: after a pause each is asked about first."""
         self._overload = Overload(limit=self.planner.plan.rails.max_interval, patience=_OVERLOAD_PATIENCE)
+        self.paused_at: datetime | None = None
+        """Since when a person has paused the project."""
+        self.paused_before = 0.0
+        """For how many seconds it was paused before this daemon began, as far as that matters to jobs."""
         self.late = 0.0
         """Seconds by which the most overdue job was late at the last checkpoint."""
         self._late = context.metrics.lateness.labels(context.project)
@@ -95,6 +102,45 @@ class Poller:
             self.health.begin_anew()
         self.pump()
 
+    # Whether it is asked at all
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has paused the project."""
+        return self.context.client.paused
+
+    @property
+    def life(self) -> float:
+        """After how many seconds wrapd gives up on a job taken from the store."""
+        return self.context.limits.give_up_after + self.paused_before
+
+    def obey(self, pause: datetime | None) -> None:
+        """Be paused since `pause`, or not at all. While paused nothing is sent, but queries under way end; jobs
+        are taken up and hints noted for later; no job is judged."""
+        before, self.paused_at = self.paused_at, pause
+        self.context.client.paused = pause is not None
+        if before is not None and pause != before:
+            self._resume(max(0.0, ((pause or self.context.clock.now()) - before).total_seconds()))
+        if pause is not None:
+            self._starved_since = None
+
+    def _resume(self, paused: float) -> None:
+        """Ask again, what is due and hinted first. The `paused` seconds do not count for any job."""
+        self._judges_from = self.context.clock.monotonic() + LAST_QUESTION
+        self.context.in_steps(self.agenda.resume(paused))
+        self.kinds.resume(paused)
+        self.health.begin_anew()
+        self.pump()
+
+    async def tick(self) -> None:
+        """Start what is due, end what is over."""
+        self.pump()
+        if self.paused:
+            return
+        self.kinds.tick()
+        if self.context.clock.monotonic() >= self._judges_from:
+            await self.outcomes.expire()
+
     # Which jobs
 
     def add(self, watched: Watched, *, anew: bool = False) -> Watched | None:
@@ -110,6 +156,16 @@ class Poller:
         if self.chooser.hint(watched):
             self.pump()
         return True
+
+    def inquire(self, job_id: JobId) -> "Inquiry | None":
+        """Query a job now, as `hint` does, for a person who waits for what comes back. None if it is not
+        watched."""
+        watched = self.agenda.get(job_id)
+        if watched is None:
+            return None
+        inquiry = Inquiry(self.agenda, watched)
+        self.hint(job_id)
+        return inquiry
 
     # When a query starts
 
@@ -128,7 +184,7 @@ class Poller:
         now = self.context.clock.monotonic()
         budget = self.context.client.budget
         self.planner.weigh(now, starved=0.0 if self._starved_since is None else now - self._starved_since)
-        while not self._stopping and now >= self.health.paused_until:
+        while not (self._stopping or self.paused) and now >= self.health.paused_until:
             idle = not self._asker.in_flight
             if not self.chooser.anything(now, idle=idle):
                 self._starved_since = None
@@ -153,7 +209,7 @@ class Poller:
                 self._starve(now, now + _NEXT_IN_LINE)
                 return
             self._asker.start(question, permit)
-        if now < self.health.paused_until:
+        if self.paused or now < self.health.paused_until:
             self._progress.rested(now)
 
     def _starve(self, now: float, until: float | None = None) -> None:
@@ -167,7 +223,7 @@ class Poller:
     def _sleep(self) -> None:
         """Sleep until a query is due. One that waits for the budget, or for an answer, is woken by that."""
         now = self.context.clock.monotonic()
-        if self._starved_since is not None or self._stopping:
+        if self._starved_since is not None or self._stopping or self.paused:
             return
         due = max(min(self.chooser.next_due(now), self.kinds.next_due()), self.health.paused_until)
         self.agenda.awaited = max(due, now + _SOONEST)
@@ -185,7 +241,8 @@ class Poller:
 
     def _ring(self) -> None:
         self._timer, self._wakes_at = None, float("inf")
-        self.kinds.tick()
+        if not self.paused:
+            self.kinds.tick()
         self.pump()
 
     # How it is doing
@@ -221,11 +278,10 @@ class Poller:
         metrics.batch_size.labels(self.project).set(planner.list_size)
         metrics.price.labels(self.project).set(planner.price)
         metrics.request_rate.labels(self.project).set(budget.current_rate(now))
-        again = None if feed.again_at is None else wall + timedelta(seconds=feed.again_at - now)
         return {
             "feed": feed.standing,
             "feed_reason": feed.reason,
-            "feed_again_at": None if again is None else again.isoformat(),
+            "feed_again_at": _stamped(now, wall, feed.again_at),
             "feed_carries_news": self.feed.carries_news,
             "batch": "auto" if planner.plan.batch else "off",
             "batch_size": planner.list_size,
@@ -238,6 +294,8 @@ class Poller:
             "jobs": len(self.agenda),
             "late_seconds": round(self.late, 1),
             "up": not self.health.down,
+            "down_since": _stamped(now, wall, self.health.failing_since if self.health.down else None),
+            "refused_since": _stamped(now, wall, self.outcomes.refusals.reported_since),
         }
 
     # Stopping
@@ -262,3 +320,30 @@ class Poller:
         """Drop all jobs of a poller that was stopped. Nothing large is left of it then."""
         self.feed.end_round()
         await all_steps(self.agenda.clear())
+
+
+class Inquiry:
+    """A query about a job that a person waits for."""
+
+    def __init__(self, agenda: Agenda, watched: Watched) -> None:
+        self._agenda = agenda
+        self._watched = watched
+        self._looked, self._failures = watched.looked, watched.failures
+
+    def is_over(self) -> bool:
+        """Whether a query about the job has ended and what it brought is stored."""
+        watched = self._watched
+        if not self._agenda.holds(watched):
+            return True
+        before = (self._looked, self._failures)
+        return not (watched.in_flight or watched.recording) and (watched.looked, watched.failures) != before
+
+    @property
+    def error(self) -> str | None:
+        """What the query met; None if it was answered."""
+        return self._watched.last_error if self._watched.failures > self._failures else None
+
+
+def _stamped(now: float, wall: datetime, at: float | None) -> str | None:
+    """The monotonic moment `at` as a time of the wall clock."""
+    return None if at is None else (wall + timedelta(seconds=at - now)).isoformat()

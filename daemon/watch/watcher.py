@@ -20,7 +20,7 @@ from daemon.domain.states import State
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.kinds import KINDS, Kind
 from daemon.metrics import Metrics
-from daemon.store import Bookkeeping, JobRow, Store, StoreError, Transaction, WatchRow
+from daemon.store import Bookkeeping, JobRow, PauseRow, Store, StoreError, Transaction, WatchRow
 from daemon.store_errors import StoreErrors
 from daemon.tasks import Defects, Tasks
 from daemon.watch.job import Watched
@@ -83,11 +83,14 @@ class Watcher:
         """Taken from the store but not processed yet. The writer's thread appends to it."""
         self._hints: dict[tuple[ProjectName, JobId], float] = {}
         """When hints came for jobs that were not watched (monotonic seconds)."""
+        self._pauses: Mapping[ProjectName, PauseRow] = {}
+        """As last read from the store."""
         self._joining: set[ProjectName] = set()
         """Projects whose jobs have yet to be taken up from the store."""
 
     def join(self, project: ProjectName) -> None:
         """Note that a project was added. Its jobs are taken up from the store in the background."""
+        self._obey(project)
         self._joining.add(project)
         self.notice_soon()
 
@@ -102,6 +105,8 @@ class Watcher:
 
         Jobs of a project or kind that the config does not have are left alone, with a warning.
         """
+        await self.take_pauses()
+        await self._take_past_pauses()
         await self._learn()
         strays: Counter[tuple[str, str]] = Counter()
         count = await self._load(None, strays)
@@ -143,7 +148,7 @@ class Watcher:
                 count += bool(self._safely(partial(self._take, moment=moment), row))
             else:
                 try:
-                    plain[row.project].append(_watched(row, kind, moment, poller.context.limits.give_up_after))
+                    plain[row.project].append(_watched(row, kind, moment, poller.life))
                 except Exception as error:  # noqa: BLE001 - costs this job only
                     self._defects.note("watch", error, project=row.project, job=row.job_id)
         for project, jobs in plain.items():
@@ -167,9 +172,7 @@ class Watcher:
         """Run the poll tick: start what is due, end what is over."""
         for project, poller in tuple(self._pollers.items()):
             try:
-                poller.pump()
-                poller.kinds.tick()
-                await poller.outcomes.expire()
+                await poller.tick()
             except Exception as error:  # noqa: BLE001 - other projects go on
                 self._defects.note("watch", error, project=project)
 
@@ -207,6 +210,7 @@ class Watcher:
         try:
             while self._again:
                 self._again = False
+                await self.take_pauses()
                 await self._take_up()
                 await self._notice_changes()
         except StoreError as error:
@@ -217,8 +221,9 @@ class Watcher:
 
     async def take_changes(self, *, anyway: bool = True) -> None:
         """Process what was changed since the last time, if `notice_soon` failed to do it, or `anyway`: jobs
-        tracked, taken up again, stopped."""
+        tracked, taken up again, stopped, and projects paused or resumed."""
         if anyway or self._behind:
+            await self.take_pauses()
             await self._take_up()
             await self._notice_changes()
             self._behind = False
@@ -229,6 +234,30 @@ class Watcher:
             if len(poller.answers.touched) >= _MANY_TOUCHED:
                 await self._flush(poller.answers.take_touched())
         await self._learn()
+
+    async def take_pauses(self) -> None:
+        """Pause and resume projects as the store says. At a start this comes before anything that may ask. Raises
+        StoreError."""
+        self._pauses = await self._store.read_async(lambda tx: tx.pauses.all())
+        for project in self._pollers:
+            self._obey(project)
+
+    async def _take_past_pauses(self) -> None:
+        """Do not count, for the jobs in the store, the time of pauses that are over."""
+        life = max((poller.context.limits.give_up_after for poller in self._pollers.values()), default=0.0)
+        since, names = self._clock.now() - timedelta(seconds=life), tuple(self._pollers)
+        past = await self._store.read_async(lambda tx: tx.pauses.past(names, since=since))
+        for project, poller in self._pollers.items():
+            poller.paused_before = past.get(project, 0.0)
+
+    def _obey(self, project: ProjectName) -> None:
+        """Pause or resume one project."""
+        poller, pause = self._pollers[project], self._pauses.get(project)
+        if pause is not None and poller.paused_at is None:
+            log.info(LogEvent.PROJECT_PAUSED, project=project, by=pause.who)
+        elif pause is None and poller.paused_at is not None:
+            log.info(LogEvent.PROJECT_RESUMED, project=project)
+        poller.obey(None if pause is None else pause.at)
 
     async def _notice_changes(self) -> None:
         """Process all changes made so far, however many."""
@@ -317,7 +346,7 @@ class Watcher:
             poller.kinds.hold(row)
             return True
         poller.kinds.drop(row.job_id)
-        before = poller.add(_watched(row, kind, moment, poller.context.limits.give_up_after), anew=anew)
+        before = poller.add(_watched(row, kind, moment, poller.life), anew=anew)
         hinted = None if before is None else before.hinted
         if self._hints:
             hinted = self._hints.pop((row.project, row.job_id), hinted)
@@ -328,7 +357,9 @@ class Watcher:
     async def _learn(self) -> None:
         """Refit the production times when it is time. What was learned is kept if that fails."""
         try:
-            await self._learning.refresh({name: poller.agenda for name, poller in self._pollers.items()})
+            # Jobs of a paused project may have ended: they are no evidence of long production.
+            asked = {name: poller.agenda for name, poller in self._pollers.items() if not poller.paused}
+            await self._learning.refresh(asked)
         except StoreError as error:
             self._store_errors.note(error)
         except Exception as error:  # noqa: BLE001 - costs foresight only

@@ -53,6 +53,8 @@ def upgrade() -> None:
         "ALTER TABLE jobs ADD COLUMN note TEXT "
         'CONSTRAINT note_length CHECK ("note" <> \'\' AND length("note") <= 500)'
     )
+    reminded = sa.text("link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NOT NULL")
+    op.create_index("jobs_reminded", "jobs", ["link_until"], sqlite_where=reminded, postgresql_where=reminded)
     _actions()
     _mutes()
     _muted()

@@ -73,10 +73,13 @@ def standing(runner: Runner, *args: str) -> str:
     return line.removeprefix("b").strip().removeprefix("main").strip()
 
 
-def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(wrapd: Runner) -> None:
+def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(
+    wrapd: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.cli.show.CLOCK", ManualClock(NOW))
     in_store(wrapd, lambda tx: (learned(tx), fifty(tx, "PROCESSING")))
     said = standing(wrapd)
-    begin, end = said.removeprefix("48 of 50, 2 failed, last about ").removesuffix(" UTC").split("-")
+    begin, end = said.removeprefix("48 of 50, 2 failed, all 50 by ").removesuffix(" UTC").split("-")
     [batch] = json.loads(wrapd("batches", "--json").out)
     eta = batch.pop("eta")
     assert batch == {
@@ -97,6 +100,7 @@ def test_a_batch_says_how_many_have_ended_how_and_when_the_last_will(wrapd: Runn
     assert NOW < datetime.fromisoformat(eta["low_at"]) < datetime.fromisoformat(eta["high_at"])
     assert (eta["low_at"][11:16], eta["high_at"][11:16]) == (begin, end)
     assert 0 < eta["low_seconds"] < eta["median_seconds"] < eta["high_seconds"]
+    assert f"batch      b: {said}\n" in wrapd("show", "job-48").out
 
 
 def test_a_batch_of_one_ends_when_its_job_does(wrapd: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +118,7 @@ def test_while_a_job_is_not_in_production_only_a_bound_is_known(wrapd: Runner, s
     said = standing(wrapd)
     [batch] = json.loads(wrapd("batches", "--json").out)
     assert (batch["eta"], batch["eta_reason"]) == (None, "not in production yet: 1 job")
-    assert said == f"48 of 51, 2 failed, last after {batch['soonest_at'][11:16]} UTC"
+    assert said == f"48 of 51, 2 failed, all 51 after {batch['soonest_at'][11:16]} UTC"
 
 
 def test_where_too_little_is_learned_nobody_can_say(wrapd: Runner) -> None:

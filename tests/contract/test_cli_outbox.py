@@ -92,6 +92,46 @@ def refused(wrapd: Runner, *args: str, status: Exit = Exit.USAGE) -> str:
     return result.err
 
 
+# ---------------------------------------------------------------------------- retry and cancel what a filter fits
+
+
+def test_what_a_filter_fits_is_retried_once_its_number_is_confirmed(wrapd: Runner, outbox: Outbox) -> None:
+    for name, more in (("one", {"batch": "b"}), ("two", {"batch": "b", "tags": ("t",)}), ("three", {})):
+        outbox.job(name, "FAILED", **more)
+    outbox.send(AttemptOutcome.DEAD, count=3)
+    assert "this would send 2 alerts; add --yes" in refused(wrapd, "retry", "--batch", "b")
+    assert "nothing was changed: 2 alerts match, not 3" in refused(wrapd, "retry", "--batch", "b", "--expect", "3")
+    assert (
+        said(wrapd, "retry", "--batch", "b", "--tag", "t", "--event", "failed") == "1 alert will be sent again\n"
+    )
+    assert said(wrapd, "retry", "--event", "succeeded", "--since", "1h") == "nothing to send again\n"
+    assert said(wrapd, "retry", "--batch", "b", "--expect", "1") == "1 alert will be sent again\n"
+    assert "1 alert matches, not 2" in refused(wrapd, "retry", "--dead", "--expect", "2")
+    assert said(wrapd, "retry", "--dead", "--expect", "1") == "1 alert will be sent again\n"
+
+
+def test_what_a_filter_fits_is_canceled_once_its_number_is_confirmed(wrapd: Runner, outbox: Outbox) -> None:
+    for name in ("one", "two", "three"):
+        outbox.job(name, "FAILED", batch="b" if name != "three" else None)
+    assert "this would give up 2 alerts; add --yes" in refused(
+        wrapd, "cancel", "--project", "main", "--batch", "b", "--event", "failed"
+    )
+    assert said(wrapd, "cancel", "--job", "one", "--yes") == "1 alert will not be sent\n"
+    assert said(wrapd, "cancel", "--job", "one") == "nothing to cancel\n"
+    assert "2 alerts match, not 9" in refused(wrapd, "cancel", "--event", "failed", "--expect", "9")
+    assert said(wrapd, "cancel", "--event", "failed", "--expect", "2") == "2 alerts will not be sent\n"
+
+
+@pytest.mark.parametrize("what", ["retry", "cancel"])
+def test_a_wrong_filter_changes_nothing(wrapd: Runner, outbox: Outbox, what: str) -> None:
+    outbox.job("one", "FAILED")
+    assert "did you mean 'failed'?" in refused(wrapd, what, "--event", "faild", status=Exit.UNKNOWN)
+    refused(wrapd, what, "--project", "nain", status=Exit.UNKNOWN)
+    refused(wrapd, what, "--job", "never", status=Exit.UNKNOWN)
+    assert "give either ids or" in refused(wrapd, what, "1", "--batch", "b")
+    assert "which alerts?" in refused(wrapd, what)
+
+
 # ------------------------------------------------------------------------------------------------ revive
 
 

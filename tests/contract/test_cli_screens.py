@@ -2,6 +2,7 @@
 length, several projects, ids with common prefixes; with and without a daemon."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from daemon.cli.text import clean
 from daemon.clock import ManualClock, SystemClock
+from daemon.domain.actions import actor
 from daemon.domain.events import Event, Json, OperatorAlert
 from daemon.domain.jobs import Asset, ChannelName, Observation, ProjectName
 from daemon.domain.planning import Reason
@@ -68,6 +70,7 @@ REFUSED = (
     "to the message or to the robot's settings, then `wrapd deliveries retry`"
 )
 REMOVED = "HTTP 401: 机器人已被移除，请重新添加机器人并更新 webhook 地址"  # noqa: RUF001
+NOTE = "重拍:片头标志用错了 retake the opening, the logo is last year's; the presenter wears the old jacket"
 LINK = "https://mss-cn-east-3.obs.example.com/out/{}?AccessKeyId=HPUA&Expires=1772452800&Signature=a%2Fb%3D"
 
 
@@ -143,7 +146,8 @@ def fill(tx: Transaction) -> None:
         asset=video,
     )
     failure = {"error_code": "MSS.00010012", "error_msg": REVIEW}
-    job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
+    row = job(tx, uuid(0xA2), "مرحبا بالعالم — النسخة النهائية", ("PROCESSING", 4000), ("FAILED", 3600), **failure)
+    tx.labels.set_note([row], NOTE)
     job(tx, uuid(0xA3), LONG[:200], ("PROCESSING", 3000), ("BLOCK", 2500), project=FESTIVAL, batch=GALA)
     row = job(tx, uuid(0xB1), EPISODE, ("WAITING", 200), ("PROCESSING", 130), batch=FILM)
     looked(tx, row, next_in=12, reason=Reason.PRICE)
@@ -216,11 +220,34 @@ alone = pytest.mark.parametrize("filled", [False], indirect=True)
         ("show-unknown", ("show", uuid(0xC1)[:8])),
         ("explain", ("explain", uuid(0xB1))),
         ("stats", ("stats", "--project", "main")),
+        ("needs", ("needs",)),
     ],
 )
 def test_a_screen_is_as_it_is_kept(
     filled: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...], columns: int
 ) -> None:
+    kept(f"{name}-{columns}", screen(monkeypatch, filled, *args, columns=columns))
+
+
+@widths
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("jobs-paused", ("jobs", "--limit", "4")),
+        ("stats-paused", ("stats", "--project", "main")),
+        ("needs-paused", ("needs",)),
+    ],
+)
+def test_a_screen_says_that_a_project_is_paused(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, name: str, args: tuple[str, ...], columns: int
+) -> None:
+    comment = "配额迁移中 — the quota moves to the new account, ask 张伟"
+    with closing(Store.open("sqlite:///wrapd.db", clock=ManualClock(NOW))) as store:
+        store.write_now(
+            lambda tx: tx.pauses.begin(
+                ProjectName("main"), at=ago(100_000), who=actor("cli", "ann"), comment=comment
+            )
+        )
     kept(f"{name}-{columns}", screen(monkeypatch, filled, *args, columns=columns))
 
 

@@ -1,12 +1,13 @@
 """Names that try to mention people, to link, to inject or to break: what arrives at each service.
 
 The corpus is tests/data/hostile_names.json. Each name is put wherever people and programs can put one: the video's
-name, the label, the batch, a tag, the service's error message; in a single alert, in a digest, and in the plainest
-form. Each service's reader (tests/support/eyes.py) extracts what people would see of the request.
+name, the label, the batch, a tag, a note, the service's error message; in a single alert, in a digest, and in the
+plainest form. Each service's reader (tests/support/eyes.py) extracts what people would see of the request.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import pytest
@@ -31,7 +32,14 @@ Found: TypeAlias = Callable[[Sequence[str]], Iterator[tuple[str, Message]]]
 def failed(name: str, number: int = 1) -> Claimed:
     """Return a failed job's message with this name as the service's reason."""
     foreign = whole(name)
-    row = job(id=number, state="FAILED", asset=Asset(asset_name=name), error_code=foreign, error_msg=foreign)
+    row = job(
+        id=number,
+        state="FAILED",
+        asset=Asset(asset_name=name),
+        error_code=foreign,
+        error_msg=foreign,
+        note=foreign,
+    )
     return claimed(Event.FAILED, id=number, of=row, possible_repeat=True)
 
 
@@ -82,6 +90,25 @@ def test_no_name_calls_links_injects_or_breaks(service: str) -> None:
 def test_nor_does_one_in_a_failure_or_a_digest(service: str) -> None:
     send_all(service, failures(names()))
     send_all(service, digests(names()))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_note_reaches_every_chat(service: str) -> None:
+    """In the message of one alert, also in the plainest form after a refusal, and in a digest."""
+    noted = job(asset=Asset(asset_name="film"), note="retake, wrong logo")
+    rows = [claimed(of=noted), claimed(Event.FAILED, id=8, of=replace(noted, id=2, state="FAILED"))]
+    context = MessageContext(now=AT)
+    tries: list[tuple[Message, list[Answer]]] = [(compose(row, context), []) for row in rows]
+    tries += [(message, [Answer(status=400)]) for message, _ in tries]
+    with Stand(SERVICES[service]) as stand, pointed([stand]):
+        channel = opened(stand.url())
+        for message, answers in [*tries, (compose_digest(rows, context), [])]:
+            stand.requests.clear()
+            stand.program("key", *answers)
+            channel.send(message, timeout=5)
+            texts = [SERVICES[service].read(each).text for each in stand.requests]
+            assert texts
+            assert all("retake, wrong logo" in text for text in texts), (message.event, texts)
 
 
 @pytest.mark.long

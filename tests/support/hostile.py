@@ -47,7 +47,9 @@ def done(name: str, number: int = 1) -> Claimed:
     """The alert that a video of this name is ready."""
     links = Asset(asset_name=name, preview_url=PREVIEW, cover_url=PICTURE)
     foreign = whole(name)
-    return claimed(id=number, of=job(id=number, asset=links, label=foreign, batch=foreign, tags=(foreign,)))
+    return claimed(
+        id=number, of=job(id=number, asset=links, label=foreign, batch=foreign, tags=(foreign,), note=foreign)
+    )
 
 
 def check(name: str, seen: Seen) -> None:

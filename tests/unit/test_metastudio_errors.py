@@ -230,6 +230,7 @@ def test_every_error_is_named_by_what_to_do() -> None:
         "AuthRefused",
         "JobNotFound",
         "ProjectFault",
+        "ProjectPaused",
         "Refused",
         "Throttled",
         "Unavailable",

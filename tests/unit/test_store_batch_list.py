@@ -59,7 +59,9 @@ def test_two_projects_may_have_a_batch_of_the_same_name(store: Store) -> None:
 
     store.write_now(work)
     assert [(row.project, row.jobs) for row in listed(store)] == [(OTHER, 2), (PROJECT, 1)]
-    assert [(row.project, row.jobs) for row in listed(store, project=PROJECT)] == [(PROJECT, 1)]
+    [own] = listed(store, project=PROJECT)
+    assert (own.project, own.jobs) == (PROJECT, 1)
+    assert store.read(lambda tx: (tx.batches.get(PROJECT, "b"), tx.batches.get(PROJECT, "c"))) == (own, None)
     assert [job.job_id for job in store.read(lambda tx: tx.batches.unended(OTHER, "b"))] == ["job-1", "job-2"]
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from daemon.domain.events import Event, batch_key
 from daemon.domain.jobs import ChannelName, ProjectName, Tracking
-from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, JobRow, JobSort, Store, lists, paging
+from daemon.store import DeliveryRow, DeliverySort, DeliveryStatus, Found, JobRow, JobSort, Store, lists, paging
 from tests.support.store import NOW, later, open_store, request, track
 
 JOBS, DELIVERIES = 60, 90
@@ -138,6 +138,17 @@ def chosen(fits: dict[str, Any]) -> list[tuple[str, ...]]:
         *((name,) for name in fits),
         *(tuple(rng.sample(sorted(fits), rng.choice(PAIRS))) for _ in range(9)),
     ]
+
+
+def test_what_needs_a_person_is_found_by_indexes(store: Store) -> None:
+    since, channels = NOW - timedelta(days=1), [ChannelName("a"), ChannelName("b")]
+
+    def read(tx: Any) -> Found:
+        found: Found = tx.needs.read(now=NOW, since=since, channels=channels, links_within=86400.0)
+        return found
+
+    assert walks(store, read) == []
+    assert store.read(read).failed, "the plans are those of rows that exist"
 
 
 @pytest.mark.parametrize("number", [lists.FEW, -1], ids=["gathered", "walked"])

@@ -23,6 +23,7 @@ from daemon.store import (
     links,
     moves,
     mutes,
+    needs,
     orphans,
     outbox,
     pictures,
@@ -122,6 +123,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
         ),
         (learned._OLDEST, ["SEARCH jobs USING INDEX jobs_oldest (project=? AND created_at>?)"]),
         (learned._EXPECT, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
+        (needs._NOTED.params(subjects=["a", "b"]), ["SEARCH actions USING INDEX actions_by_subject (subject=?)"]),
         (discoveries._WAITING, ["SCAN discoveries USING INDEX discoveries_waiting"]),
         (
             alerts._EXISTS,
@@ -225,6 +227,7 @@ ORDER = "SEARCH earlier USING INDEX deliveries_order (job=? AND channel=? AND id
             ["SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (key>? AND key<?)"],
         ),
         (assets._EXPIRING, ["SEARCH jobs USING INDEX jobs_unseen (link_until>? AND link_until<?)"]),
+        (assets._REMINDED, ["SEARCH jobs USING INDEX jobs_reminded (link_until>? AND link_until<?)"]),
         (assets._REMIND, ["SEARCH jobs USING INTEGER PRIMARY KEY (rowid=?)"]),
         (links._BY_TOKEN, ["SEARCH links USING INDEX sqlite_autoindex_links_2 (token=?)"]),
         (links._OF_JOB, ["SEARCH links USING INDEX sqlite_autoindex_links_1 (job=?)"]),

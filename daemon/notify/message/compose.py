@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from daemon.domain.events import OPERATOR_EVENTS, Event, Json
 from daemon.domain.jobs import DAY
+from daemon.domain.text import MAX_NOTE
 from daemon.notify.message import Field, Link, Message
 from daemon.notify.message.digest import batch_message, digest_message
 from daemon.notify.message.escape import clean, is_web
@@ -197,6 +198,7 @@ def _fields(alert: JobAlert, context: MessageContext) -> tuple[Field, ...]:
     pairs = (
         ("error", clean(job.error_code or "", limit=64) if event is Event.FAILED else ""),
         ("reason", clean(voice.reason(alert.reason), limit=200)),
+        ("note", clean(job.note or "", limit=MAX_NOTE)),
         ("state", voice.state(alert.state) if event in {Event.LOST, Event.EXPIRED} else ""),
         (_WHEN.get(event, "seen"), voice.moment(alert.times.ended)),
         ("expected", _expected(alert, context)),

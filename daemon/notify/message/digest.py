@@ -135,7 +135,7 @@ def _row(alert: _Alert, context: MessageContext) -> Row:
     about, texts, event = alert.about, context.voice.texts, alert.claimed.delivery.event
     verb = texts.verb_partial if about is not None and about.partial else texts.verbs.get(event, texts.verb_other)
     when = verb.format(at=context.voice.clock(alert.at))
-    detail = _detail(about, context) if about is not None else ""
+    detail = f"{_detail(about, context)}{_note(about, context)}" if about is not None else ""
     return Row(
         emoji=alert.message.emoji,
         name=about.name if about is not None else alert.message.title,
@@ -153,6 +153,12 @@ def _detail(about: JobAlert, context: MessageContext) -> str:
         said = clean(job.error_msg or job.error_code or "", limit=_DETAIL)
         return f"{texts.colon}{said}" if said else ""
     return ""
+
+
+def _note(about: JobAlert, context: MessageContext) -> str:
+    """The person's line on the job, in brackets."""
+    said = clean(about.job.note or "", limit=_DETAIL)
+    return context.voice.texts.brackets.format(text=said) if said else ""
 
 
 def _best(links: Sequence[Link], about: JobAlert | None, now: datetime) -> Link | None:

@@ -226,7 +226,8 @@ def plainest(message: Message) -> Rendered:
     """A minimal text that still states the outcome, for a service that refused the message: no markup
     characters, no emoji, at most one link."""
     lines = [_no_symbols(message.headline, limit=160), _no_symbols(message.subject, limit=150)]
-    lines += [_no_symbols(note, limit=100) for note in message.notes[:1]]
+    person = message.facts.get("note")
+    lines += [_no_symbols(note, limit=100) for note in (str(person or ""), *message.notes[:1])]
     link = next((link.url for link in message.links if is_link(link.url)), None)
     if link is not None and "@" not in link and len(link) + sum(map(len, lines)) < PLAIN_LIMIT:
         lines.append(link)

@@ -362,6 +362,7 @@ CHINESE = Catalogue(
         "seen": "发现时间",
         "expected": "预计完成",
         "valid": "链接有效期至",
+        "note": "留言",
         "label": "备注",
         "batch": "批次",
         "tags": "标签",

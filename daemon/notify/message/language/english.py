@@ -251,6 +251,7 @@ ENGLISH = Catalogue(
         "seen": "Seen",
         "expected": "Expected",
         "valid": "Link valid until",
+        "note": "Note",
         "label": "Label",
         "batch": "Batch",
         "tags": "Tags",

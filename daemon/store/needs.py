@@ -1,0 +1,139 @@
+"""What may need a person: the jobs, alerts and channels, read for one list.
+
+Owns this reading and its bounds: at most `MOST` rows of each sort, each found by an index. Judges nothing: `views`
+says what a row means and in which order they come.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Unpack
+
+from sqlalchemy import bindparam, func, select
+
+from daemon.domain.actions import Action
+from daemon.domain.jobs import ChannelName, JobId, ProjectName, Tracking
+from daemon.domain.states import State
+from daemon.store import assets, lists, paging
+from daemon.store.lists import DeliveryFilter, DeliverySort, JobFilter, JobSort
+from daemon.store.mapping import TransactionPart, chunks
+from daemon.store.memory import Statuses
+from daemon.store.pauses import ProjectPauses
+from daemon.store.queue import DeliveryQueue
+from daemon.store.rows import DeliveryStatus, JobRow, PauseRow, Refusal, Status
+from daemon.store.tables import ACTIONS, DELIVERIES
+
+MOST = 200
+"""Rows read of each sort."""
+MOST_RUNNING = 500
+"""Jobs in production that are read, the first tracked ones first, to see which take too long."""
+MOST_COUNTED = 1000
+"""Alerts and tracked jobs are counted up to this number."""
+
+_A = ACTIONS.c
+_NOTED = (
+    select(_A.project, _A.subject, func.max(_A.at).label("at"))
+    .where(_A.subject.in_(bindparam("subjects", expanding=True)), _A.what == Action.NOTE.value)
+    .group_by(_A.subject, _A.project)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadAlerts:
+    """Alerts of a channel that were given up: how many (at most `MOST_COUNTED`), the oldest of them, and why the
+    newest was."""
+
+    channel: ChannelName
+    count: int
+    since: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What may need a person. `tracked` is how many jobs are tracked, `running` are those in production. `whole`:
+    no bound was reached."""
+
+    failed: Sequence[JobRow]
+    frozen: Sequence[JobRow]
+    lost: Sequence[JobRow]
+    expired: Sequence[JobRow]
+    running: Sequence[JobRow]
+    links: Sequence[JobRow]
+    dead: Sequence[DeadAlerts]
+    refused: Mapping[ChannelName, Refusal]
+    pauses: Mapping[ProjectName, PauseRow]
+    statuses: Mapping[ProjectName, Status]
+    noted: Mapping[tuple[ProjectName, JobId], datetime]
+    """When a person last wrote a note on each of the jobs that failed, were lost or expired."""
+    tracked: int
+    whole: bool
+
+
+class NeedRows(TransactionPart):
+    """What may need a person, seen through one transaction."""
+
+    def read(
+        self, *, now: datetime, since: datetime, channels: Iterable[ChannelName], links_within: float
+    ) -> Found:
+        """Read everything. Failed jobs are those whose state changed since `since`. `channels` are those of the
+        config, `links_within` the seconds within which links die (0: they are not read)."""
+        failed = self._jobs(JobSort.CHANGED, tracking=Tracking.FINISHED, state=State.FAILED, since=since)
+        frozen = self._jobs(JobSort.OLDEST, tracking=Tracking.ACTIVE, state=State.BLOCK)
+        lost, expired = (self._jobs(JobSort.NEWEST, tracking=each) for each in (Tracking.LOST, Tracking.EXPIRED))
+        running = self._jobs(JobSort.OLDEST, limit=MOST_RUNNING, tracking=Tracking.ACTIVE, state=State.PROCESSING)
+        links = self._dying(now, links_within) if links_within > 0 else []
+        active = lists.job_runs(self._connection, tracking=Tracking.ACTIVE)
+        return Found(
+            failed=failed,
+            frozen=frozen,
+            lost=lost,
+            expired=expired,
+            running=running,
+            links=links,
+            dead=self._dead(),
+            refused=DeliveryQueue(self._connection).refusals(channels),
+            pauses=ProjectPauses(self._connection).all(),
+            statuses=Statuses(self._connection).all(),
+            noted=self._noted([*failed, *lost, *expired]),
+            tracked=paging.count(self._connection, active, most=MOST_COUNTED).rows,
+            whole=len(running) < MOST_RUNNING
+            and all(len(each) < MOST for each in (failed, frozen, lost, expired, links)),
+        )
+
+    def _jobs(self, sort: JobSort, *, limit: int = MOST, **fit: Unpack[JobFilter]) -> list[JobRow]:
+        return lists.jobs(self._connection, sort, limit=limit, after=None, search=None, **fit).rows
+
+    def _dying(self, now: datetime, within: float) -> list[JobRow]:
+        """Videos whose last link dies within `within` seconds and that were not opened, the first to die first,
+        whether or not a reminder was written."""
+        fresh = assets.expiring(self._connection, now=now, within=within, limit=MOST)
+        reminded = assets.expiring(self._connection, now=now, within=within, limit=MOST, reminded=True)
+        return sorted([*fresh, *reminded], key=lambda row: (row.link_until or now, row.id))[:MOST]
+
+    def _dead(self) -> list[DeadAlerts]:
+        found = []
+        for each in paging.combinations(self._connection, (DELIVERIES.c.channel,), {}):
+            fit: DeliveryFilter = {"channel": ChannelName(each["channel"]), "status": DeliveryStatus.DEAD}
+            newest, oldest = (
+                lists.deliveries(self._connection, sort, limit=1, after=None, search=None, **fit).rows
+                for sort in (DeliverySort.NEWEST, DeliverySort.OLDEST)
+            )
+            if newest and oldest:
+                runs = lists.delivery_runs(self._connection, **fit)
+                found.append(
+                    DeadAlerts(
+                        channel=newest[0].channel,
+                        count=paging.count(self._connection, runs, most=MOST_COUNTED).rows,
+                        since=oldest[0].created_at,
+                        reason=newest[0].last_error,
+                    )
+                )
+        return found
+
+    def _noted(self, rows: Iterable[JobRow]) -> dict[tuple[ProjectName, JobId], datetime]:
+        found = {}
+        for part in chunks(row.job_id for row in rows if row.note is not None):
+            for project, subject, at in self._connection.execute(_NOTED, {"subjects": part}):
+                found[ProjectName(project), JobId(subject)] = at
+        return found

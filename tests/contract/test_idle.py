@@ -1,5 +1,6 @@
 """A daemon with nothing to do: it sleeps until something is due, or another program writes to its database."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from daemon.clock import SystemClock
-from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.events import Event, OperatorAlert
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.sim import SimSettings, Simulator
 from daemon.store import Store, TrackRequest
 from tests.support.programs import ROOT
@@ -46,6 +48,26 @@ async def test_changes_are_looked_for_only_after_another_program_wrote(tmp_path:
             await service.scope.watcher._tasks.wait()
             assert len(written) >= 1
             assert len(service.scope.pollers[MAIN].agenda) == 1
+
+
+async def test_own_commits_wake_the_watch_and_the_lanes(tmp_path: Path) -> None:
+    async with Simulator(SimSettings(seed=1, show_rate=None, write_rate=None)) as sim:
+        [job] = sim.create_jobs(count=1, timeline=[["PROCESSING", 1e6]])
+        async with live(tmp_path, BASE + project(sim)) as it:
+            service, woken = it.service, set[str]()
+            service._schedule._ticks.clear()
+            service.delivery.dispatcher.wake = woken.update  # type: ignore[method-assign]
+            request = TrackRequest(project=MAIN, kind="avatar", job_id=JobId(job))
+            await service.store.write(lambda tx: tx.jobs.track(request, at=SystemClock().now()))
+            async with asyncio.timeout(30):
+                while not service.scope.pollers[MAIN].agenda:
+                    await asyncio.sleep(0)
+                alert = OperatorAlert(event=Event.OVERLOADED, key="x", project=MAIN, facts={})
+                at, team = SystemClock().now(), ChannelName("team")
+                await service.store.write(lambda tx: tx.outbox.add_operator(alert, channels=[team], at=at))
+                while not woken:
+                    await asyncio.sleep(0)
+            assert woken == {team}
 
 
 async def test_a_poller_wakes_up_for_its_next_job_and_for_one_that_is_put_before_it(tmp_path: Path) -> None:

@@ -1,10 +1,24 @@
-"""Types of columns: times, lists of texts, and JSON, stored in the same form on every database."""
+"""Types of columns: times, lists of texts, and JSON, stored in the same form on every database; and what tables are
+built of."""
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Dialect, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 
 from daemon.domain.events import Json
 from daemon.store.rows import from_stamp, to_stamp
@@ -62,3 +76,26 @@ class JsonText(TypeDecorator[Mapping[str, Json]]):
 def to_json(value: object) -> str:
     """Return compact JSON. Raises ValueError for NaN and TypeError for what JSON cannot express."""
     return _ENCODER.encode(value)
+
+
+ROW_ID = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only if the column type is exactly INTEGER."""
+
+
+def within(column: str, most: int) -> CheckConstraint:
+    """A text of 1 to `most` characters."""
+    # Not `length(x) >= 1`: SQLite's length() stops at a NUL character.
+    return CheckConstraint(f'"{column}" <> \'\' AND length("{column}") <= {most}', name=f"{column}_length")
+
+
+def flag(name: str) -> Column[Any]:
+    """A boolean that is false at first."""
+    return Column(
+        name, Boolean(create_constraint=True, name=f"{name}_flag"), nullable=False, server_default=false()
+    )
+
+
+def partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows that fulfil a condition."""
+    # PostgreSQL's condition can be added with its engine: naming it loads that dialect, 2 MiB in each process.
+    return Index(name, *columns, sqlite_where=text(where))

@@ -4,11 +4,8 @@ Owns the schema as the program sees it. migrations/ builds the same in steps, an
 no queries. Portable: only a few hints are specific to SQLite.
 """
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -20,33 +17,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
     text,
 )
 
-from daemon.store.columns import JsonText, Moment, TextList
+from daemon.store.columns import ROW_ID, JsonText, Moment, TextList, flag, partial, within
 
 METADATA = MetaData()
-
-# SQLite numbers rows by itself only if the column type is exactly INTEGER.
-_ID = BigInteger().with_variant(Integer, "sqlite")
-
-
-def _within(column: str, most: int) -> CheckConstraint:
-    # Not `length(x) >= 1`: SQLite's length() stops at a NUL character.
-    return CheckConstraint(f'"{column}" <> \'\' AND length("{column}") <= {most}', name=f"{column}_length")
-
-
-def _flag(name: str) -> Column[Any]:
-    return Column(
-        name, Boolean(create_constraint=True, name=f"{name}_flag"), nullable=False, server_default=false()
-    )
-
-
-def _partial(name: str, *columns: str, where: str) -> Index:
-    # PostgreSQL's condition can be added with its engine: naming it loads that dialect, 2 MiB in each process.
-    return Index(name, *columns, sqlite_where=text(where))
-
 
 _HAS_AGE = "tracking = 'active' AND created_at IS NOT NULL"
 _UNCONFIRMED = "tracking = 'active' AND kind_source = 'guessed' AND named_by = 'callback'"
@@ -56,7 +32,7 @@ _REMINDED = "link_until IS NOT NULL AND seen_at IS NULL AND reminded_at IS NOT N
 JOBS = Table(
     "jobs",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("project", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("job_id", Text, nullable=False),
@@ -68,7 +44,7 @@ JOBS = Table(
     Column("state_since", Moment),
     Column("tracked_at", Moment, nullable=False),
     Column("episode", Integer, nullable=False, server_default=text("1")),
-    _flag("changed"),
+    flag("changed"),
     # Values from the service. They are not limited, so that its oddities cannot keep an end from being stored.
     Column("created_at", Moment),
     Column("started_at", Moment),
@@ -100,13 +76,13 @@ JOBS = Table(
     Column("note", Text),  # a person's line on the job, which its next messages carry
     # The id comes first: people look jobs up by id alone.
     UniqueConstraint("job_id", "project", name="jobs_key"),
-    _within("project", 128),
-    _within("kind", 128),
-    _within("job_id", 128),
-    _within("label", 500),
+    within("project", 128),
+    within("kind", 128),
+    within("job_id", 128),
+    within("label", 500),
     CheckConstraint("length(tags) BETWEEN 2 AND 4000", name="tags_length"),
-    _within("batch", 128),
-    _within("state", 64),
+    within("batch", 128),
+    within("state", 64),
     CheckConstraint("tracking IN ('active', 'finished', 'lost', 'expired', 'stopped')", name="tracking_value"),
     CheckConstraint(
         "(tracking = 'finished') = (coalesce(state, '') IN ('SUCCEED', 'PARTIAL_SUCCEED', 'FAILED', 'CANCELED'))",
@@ -117,29 +93,29 @@ JOBS = Table(
     CheckConstraint("episode >= 1", name="episode_counts"),
     CheckConstraint("polls >= 0", name="polls_count"),
     CheckConstraint("expected_length >= 0", name="expected_length_counts"),
-    _within("asked_by", 64),
-    _within("next_reason", 64),
+    within("asked_by", 64),
+    within("next_reason", 64),
     CheckConstraint("next_poll_at IS NOT NULL OR next_reason IS NULL", name="reason_has_poll"),
     CheckConstraint("kind_source IN ('given', 'found', 'guessed')", name="kind_source_value"),
     CheckConstraint("named_by IN ('person', 'service', 'callback')", name="named_by_value"),
     CheckConstraint("kind_tries >= 0", name="kind_tries_count"),
-    _within("note", 500),
+    within("note", 500),
     Index("jobs_changed", "id", sqlite_where=text("changed = 1")),
-    _partial("jobs_active", "id", where="tracking = 'active'"),
+    partial("jobs_active", "id", where="tracking = 'active'"),
     # Lists, by row id and by the last change of state: see `store.paging`.
     Index("jobs_by_tracking", "project", "tracking", "state"),
     Index("jobs_by_change", "project", "tracking", "state", "state_since"),
     # A batch of a project, and whether any of its jobs is still active.
-    _partial("jobs_by_batch", "batch", "project", "tracking", where="batch IS NOT NULL"),
+    partial("jobs_by_batch", "batch", "project", "tracking", where="batch IS NOT NULL"),
     # For learning: the latest ended jobs of each kind.
-    _partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
+    partial("jobs_finished", "project", "kind", "state_since", where="tracking = 'finished'"),
     # How far back the service's list must be read. A job enters with its first answer and leaves at its end.
-    _partial("jobs_oldest", "project", "created_at", where=_HAS_AGE),
+    partial("jobs_oldest", "project", "created_at", where=_HAS_AGE),
     # Jobs known from callbacks alone, whose number is limited.
-    _partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
+    partial("jobs_unconfirmed", "project", where=_UNCONFIRMED),
     # Unopened videos, by when their links expire.
-    _partial("jobs_unseen", "link_until", where=_UNSEEN),
-    _partial("jobs_reminded", "link_until", where=_REMINDED),
+    partial("jobs_unseen", "link_until", where=_UNSEEN),
+    partial("jobs_reminded", "link_until", where=_REMINDED),
     # Row ids appear in delivery keys forever, so they must not be reused.
     sqlite_autoincrement=True,
 )
@@ -149,7 +125,7 @@ JOB_TAGS = Table(
     "job_tags",
     METADATA,
     Column("tag", Text, primary_key=True),
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Index("job_tags_by_job", "job"),
     sqlite_with_rowid=False,
 )
@@ -160,7 +136,7 @@ BATCHES = Table(
     "batches",
     METADATA,
     *(Column(name, Text, primary_key=True) for name in ("batch", "project")),
-    Column("newest", _ID, nullable=False),  # the highest row id of its jobs
+    Column("newest", ROW_ID, nullable=False),  # the highest row id of its jobs
     Index("batches_newest", "newest"),
     Index("batches_by_project", "project", "newest"),
     sqlite_with_rowid=False,
@@ -187,8 +163,8 @@ _FREEZES = "\"after\" = 'BLOCK'"
 TRANSITIONS = Table(
     "transitions",
     METADATA,
-    Column("id", _ID, primary_key=True),
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     Column("seq", Integer, nullable=False),
     Column("before", Text),
     Column("after", Text, nullable=False),
@@ -199,9 +175,9 @@ TRANSITIONS = Table(
         '(seq = 1 AND "before" IS NULL) OR (seq > 1 AND "before" IS NOT NULL)', name="first_has_no_before"
     ),
     CheckConstraint('"before" IS NULL OR "before" <> "after"', name="moves"),
-    _within("before", 64),
-    _within("after", 64),
-    _partial("transitions_blocked", "job", where=_FREEZES),
+    within("before", 64),
+    within("after", 64),
+    partial("transitions_blocked", "job", where=_FREEZES),
     sqlite_autoincrement=True,
 )
 
@@ -210,20 +186,20 @@ _UNSENT = "status = 'pending' OR status = 'sending' OR status = 'held'"
 DELIVERIES = Table(
     "deliveries",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("key", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("event", Text, nullable=False),
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE")),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE")),
     Column("project", Text),
-    Column("transition", _ID, ForeignKey("transitions.id", ondelete="CASCADE")),
+    Column("transition", ROW_ID, ForeignKey("transitions.id", ondelete="CASCADE")),
     Column("facts", JsonText, nullable=False),
     Column("status", Text, nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("sent_at", Moment),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
-    _flag("possible_repeat"),
+    flag("possible_repeat"),
     Column("last_error", Text),
     Column("held_until", Moment),  # the end of the quiet hours for which it was held back
     Column("tried_for", Float, nullable=False, server_default=text("0")),  # seconds
@@ -232,10 +208,10 @@ DELIVERIES = Table(
     Column("mute", BigInteger),  # the mute that keeps it: it is not sent meanwhile
     Column("unmuted_at", Moment),  # when the last mute that kept it ended
     UniqueConstraint("key", "channel", name="deliveries_key"),
-    _within("key", 300),
-    _within("channel", 128),
-    _within("event", 64),  # not an enum check: later releases add events
-    _within("project", 128),
+    within("key", 300),
+    within("channel", 128),
+    within("event", 64),  # not an enum check: later releases add events
+    within("project", 128),
     CheckConstraint("transition IS NULL OR job IS NOT NULL", name="transition_has_job"),
     CheckConstraint("length(facts) >= 2", name="facts_length"),
     CheckConstraint("status IN ('pending', 'sending', 'sent', 'held', 'dead', 'canceled')", name="status_value"),
@@ -244,10 +220,10 @@ DELIVERIES = Table(
     CheckConstraint("tried_for >= 0", name="tried_for_counts"),
     CheckConstraint("defects >= 0", name="defects_counts"),
     CheckConstraint("attempts >= 1 OR status IN ('pending', 'canceled')", name="tried_before_judged"),
-    _partial("deliveries_due", "channel", "status", "mute", "due_at", "id", where=_UNSENT),
-    _partial("deliveries_muted", "mute", where="mute IS NOT NULL"),
-    _partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
-    _partial("deliveries_by_job", "job", where="job IS NOT NULL"),
+    partial("deliveries_due", "channel", "status", "mute", "due_at", "id", where=_UNSENT),
+    partial("deliveries_muted", "mute", where="mute IS NOT NULL"),
+    partial("deliveries_order", "job", "channel", "id", where=_UNSENT),
+    partial("deliveries_by_job", "job", where="job IS NOT NULL"),
     Index("deliveries_by_transition", "transition"),
     # Lists, counts, recent traffic of a channel, and retention.
     Index("deliveries_by_status", "channel", "status", "created_at"),
@@ -268,8 +244,8 @@ SENT_COUNTS = Table(
 ATTEMPTS = Table(
     "attempts",
     METADATA,
-    Column("id", _ID, primary_key=True),
-    Column("delivery", _ID, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("delivery", ROW_ID, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False),
     Column("n", Integer, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("ended_at", Moment),
@@ -290,7 +266,7 @@ MOST_PICTURE = 2 * 1024 * 1024
 PICTURES = Table(
     "pictures",
     METADATA,
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("url", Text, nullable=False),
     Column("content_type", Text),
     Column("data", LargeBinary),
@@ -299,14 +275,14 @@ PICTURES = Table(
     CheckConstraint("(data IS NULL) = (error IS NOT NULL)", name="data_or_error"),
     CheckConstraint("data IS NULL OR content_type IS NOT NULL", name="data_has_type"),
     CheckConstraint(f"length(data) BETWEEN 1 AND {MOST_PICTURE}", name="data_length"),
-    _partial("pictures_kept", "fetched_at", where="data IS NOT NULL"),
+    partial("pictures_kept", "fetched_at", where="data IS NOT NULL"),
 )
 
 LINKS = Table(
     "links",
     METADATA,
-    Column("id", _ID, primary_key=True),
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("id", ROW_ID, primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
     Column("token", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
@@ -315,7 +291,7 @@ LINKS = Table(
     Column("last_click_at", Moment),
     UniqueConstraint("job", name="links_job"),
     UniqueConstraint("token", name="links_token"),
-    _within("token", 128),
+    within("token", 128),
     CheckConstraint("clicks >= 0", name="clicks_count"),
     CheckConstraint("(clicks = 0) = (last_click_at IS NULL)", name="click_has_time"),
     Index("links_expiry", "expires_at"),
@@ -329,14 +305,14 @@ PROJECT_STATUS = Table(
     Column("project", Text, primary_key=True),
     Column("facts", JsonText, nullable=False),
     Column("at", Moment, nullable=False),
-    _within("project", 128),
+    within("project", 128),
     CheckConstraint("length(facts) >= 2", name="facts_length"),
 )
 
 DISCOVERIES = Table(
     "discoveries",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("project", Text, nullable=False),
     Column("filters", JsonText, nullable=False),
     Column("asked_at", Moment, nullable=False),
@@ -345,14 +321,14 @@ DISCOVERIES = Table(
     Column("added", Integer),
     Column("error", Text),
     Column("result", JsonText),
-    _within("project", 128),
+    within("project", 128),
     CheckConstraint("length(filters) >= 2", name="filters_length"),
     CheckConstraint("found >= 0 AND added >= 0", name="found_counts"),
     CheckConstraint(
         "(ended_at IS NULL) = (found IS NULL) AND (ended_at IS NULL) = (added IS NULL)", name="ended_has_counts"
     ),
     CheckConstraint("ended_at IS NOT NULL OR (error IS NULL AND result IS NULL)", name="result_has_end"),
-    _partial("discoveries_waiting", "id", where="ended_at IS NULL"),
+    partial("discoveries_waiting", "id", where="ended_at IS NULL"),
     # The command finds its row by id, which must not be reused.
     sqlite_autoincrement=True,
 )
@@ -364,9 +340,9 @@ SIGNATURES = Table(
     Column("project", Text, nullable=False),
     Column("job_id", Text, nullable=False),
     Column("used_at", Moment, nullable=False),
-    _within("digest", 128),
-    _within("project", 128),
-    _within("job_id", 128),
+    within("digest", 128),
+    within("project", 128),
+    within("job_id", 128),
     Index("signatures_age", "used_at"),
 )
 
@@ -376,16 +352,16 @@ ADDRESSES = Table(
     Column("channel", Text, primary_key=True),
     Column("salt", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
-    _within("channel", 128),
-    _within("salt", 64),
-    _within("fingerprint", 16),
+    within("channel", 128),
+    within("salt", 64),
+    within("fingerprint", 16),
 )
 
 # Who did what to what on a person's or a tool's word. Rows outlive what they name.
 ACTIONS = Table(
     "actions",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("at", Moment, nullable=False),
     Column("who", Text, nullable=False),  # cli:USER, token:NAME or session:NAME
     Column("what", Text, nullable=False),
@@ -393,10 +369,10 @@ ACTIONS = Table(
     Column("subject", Text),  # a job's id, or the name of a batch, channel, …
     Column("count", BigInteger, nullable=False, server_default=text("1")),  # of jobs or deliveries
     Column("details", JsonText),
-    _within("who", 128),
-    _within("what", 64),
-    _within("project", 128),
-    _within("subject", 200),
+    within("who", 128),
+    within("what", 64),
+    within("project", 128),
+    within("subject", 200),
     CheckConstraint("count >= 0", name="count_counts"),
     Index("actions_by_subject", "subject", "project"),
     Index("actions_age", "at"),
@@ -407,7 +383,7 @@ ACTIONS = Table(
 MUTES = Table(
     "mutes",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("scope", Text, nullable=False),
     Column("project", Text),  # null: of any project
     Column("subject", Text, nullable=False),  # a job's id, a batch, a tag or a channel
@@ -421,11 +397,11 @@ MUTES = Table(
     CheckConstraint("scope IN ('job', 'batch', 'tag', 'channel')", name="scope_value"),
     CheckConstraint("\"then\" IN ('send', 'drop')", name="then_value"),
     CheckConstraint("(ended_at IS NULL) = (ended_by IS NULL)", name="ended_has_who"),
-    _within("project", 128),
-    _within("subject", 128),
-    _within("who", 128),
-    _within("comment", 500),
-    _partial("mutes_unended", "until", where="ended_at IS NULL"),
+    within("project", 128),
+    within("subject", 128),
+    within("who", 128),
+    within("comment", 500),
+    partial("mutes_unended", "until", where="ended_at IS NULL"),
     sqlite_autoincrement=True,
 )
 
@@ -437,9 +413,9 @@ PAUSES = Table(
     Column("at", Moment, nullable=False),
     Column("who", Text, nullable=False),
     Column("comment", Text),
-    _within("project", 128),
-    _within("who", 128),
-    _within("comment", 500),
+    within("project", 128),
+    within("who", 128),
+    within("comment", 500),
 )
 
 # Tokens of the API. Of a token's secret only the SHA-256 is kept.
@@ -456,10 +432,10 @@ TOKENS = Table(
     Column("revoked_at", Moment),
     Column("used_at", Moment),
     CheckConstraint("scope IN ('read', 'write', 'admin')", name="scope_value"),
-    _within("id", 16),
-    _within("name", 64),
-    _within("digest", 64),
-    _within("created_by", 128),
+    within("id", 16),
+    within("name", 64),
+    within("digest", 64),
+    within("created_by", 128),
     Index("tokens_name", "name"),
 )
 
@@ -467,7 +443,7 @@ TOKENS = Table(
 ANSWERS = Table(
     "answers",
     METADATA,
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("at", Moment, nullable=False),  # of the transition
     Column("body", Text, nullable=False),
     CheckConstraint("length(body) BETWEEN 2 AND 16384", name="body_length"),
@@ -476,7 +452,7 @@ ANSWERS = Table(
 THUMBNAILS = Table(
     "thumbnails",
     METADATA,
-    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("job", ROW_ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("data", LargeBinary, nullable=False),  # WebP
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
@@ -502,9 +478,9 @@ DAY_SUMS = Table(
 CHANGES = Table(
     "changes",
     METADATA,
-    Column("id", _ID, primary_key=True),
+    Column("id", ROW_ID, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("row", BigInteger),
     Column("name", Text),
-    _within("kind", 32),
+    within("kind", 32),
 )

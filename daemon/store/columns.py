@@ -1,5 +1,5 @@
-"""Types of columns: times, lists of texts, and JSON, stored in the same form on every database; and what tables are
-built of."""
+"""Types of columns: times, lists of texts, and JSON, stored in the same form on every database; and what tables
+are built of."""
 
 import json
 from collections.abc import Mapping

@@ -291,7 +291,7 @@ class Daemon:
         return schedule
 
     def _web(self, listener: socket.socket) -> "WebServer":
-        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
+        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads Litestar, only if there is a web
 
         assert self.spec.web is not None, "there is a listener"
         watcher = self.scope.watcher

@@ -33,6 +33,7 @@ from daemon.store.queue import DeliveryQueue
 from daemon.store.resend import Again
 from daemon.store.retention import Retention
 from daemon.store.rows import WriterHealth
+from daemon.store.tokens import Tokens
 from daemon.store.writer import Writer
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Transaction:
     orphans = _Lazy(Orphans)
     moves = _Lazy(Moves)
     actions = _Lazy(Actions)
+    tokens = _Lazy(Tokens)
 
 
 class Store:

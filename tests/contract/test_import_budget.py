@@ -18,7 +18,7 @@ from tests.support.programs import ROOT
 
 WATCHED = {
     *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
-    *("apprise", "requests", "apscheduler", "fastapi", "starlette", "uvicorn", "httpx", "aiohttp"),
+    *("apprise", "requests", "apscheduler", "litestar", "uvicorn", "httpx", "aiohttp"),
     *("prometheus_client", "jinja2", "asyncio", "logging"),
 }
 """Libraries that are slow to import."""

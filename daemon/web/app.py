@@ -1,0 +1,101 @@
+"""The web application: the probes, and with a `WebContext` also the API, the callbacks and the video links.
+
+Every error is answered as a problem (RFC 9457). The probes do not use the store.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from litestar import Litestar, Response, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from daemon.store import StoreError
+from daemon.web import callbacks, links
+from daemon.web.access import Doorkeeper
+from daemon.web.api import jobs
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.context import WebContext
+from daemon.web.health import Health, Probes
+
+API = (*jobs.HANDLERS,)
+"""The handlers of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The application, and what its server uses too."""
+
+    asgi: ASGIApp
+    context: WebContext | None = None
+
+
+def build_app(
+    probes: Probes,
+    metrics_text: Callable[[], Awaitable[bytes]],
+    *,
+    metrics_type: str,
+    context: WebContext | None = None,
+) -> App:
+    """Create the application. It has no documentation pages and keeps no state."""
+    handlers = _probes(probes, metrics_text, metrics_type)
+    if context is not None:
+        handlers += [*API, *callbacks.handlers(context), *links.handlers(context)]
+    made = Litestar(
+        handlers,
+        guards=[Doorkeeper(context).admit],
+        dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
+        exception_handlers={
+            HttpError: lambda _, error: error.answer(),
+            HTTPException: lambda _, error: _problem(error).answer(),
+            StoreError: lambda *_: HttpError(503, _BUSY, headers={"Retry-After": "5"}).answer(),
+            Exception: _pass_on,
+        },
+        openapi_config=None,
+        logging_config=None,
+    )
+    return App(made, context)
+
+
+_BUSY = "the database is not available now; nothing was changed, try again"
+
+
+def _probes(
+    probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], metrics_type: str
+) -> list[HTTPRouteHandler]:
+    def answer(health: Health) -> Response[object]:
+        body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
+        return machine_answer(body, status=200 if health.ok else 503)
+
+    @get("/healthz")
+    async def healthz() -> Response[object]:
+        return answer(probes.alive())
+
+    @get("/readyz")
+    async def readyz() -> Response[object]:
+        return answer(probes.ready())
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        return Response(await metrics_text(), media_type=metrics_type)
+
+    return [healthz, readyz, metrics]
+
+
+def _problem(error: HTTPException) -> HttpError:
+    """An error that Litestar found, in our words."""
+    if error.status_code == 405:
+        return HttpError(
+            405, "this path does not take the method; Allow names those it takes", headers=error.headers
+        )
+    if error.status_code == 404:
+        return HttpError(404, "there is nothing at this path")
+    return HttpError(error.status_code, error.detail, headers=error.headers)
+
+
+def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:
+    """Leave an unexpected error to the guard, which knows whom to tell."""
+    raise error

@@ -22,20 +22,20 @@ _FORM = re.compile(r"wrapd_([a-z2-7]{8})[a-z2-7]{32}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
-class TokenScope(StrEnum):
+class ApiScope(StrEnum):
     """What a token permits; each scope includes those before it."""
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
 
-    def includes(self, other: "TokenScope") -> bool:
+    def includes(self, other: "ApiScope") -> bool:
         """Whether it permits what `other` does.
 
-        >>> TokenScope.WRITE.includes(TokenScope.READ), TokenScope.WRITE.includes(TokenScope.ADMIN)
+        >>> ApiScope.WRITE.includes(ApiScope.READ), ApiScope.WRITE.includes(ApiScope.ADMIN)
         (True, False)
         """
-        order = list(TokenScope)
+        order = list(ApiScope)
         return order.index(self) >= order.index(other)
 
 
@@ -85,7 +85,7 @@ class KnownToken:
 
     id: str
     name: str
-    scope: TokenScope
+    scope: ApiScope
     created_at: datetime
     created_by: str
     digest: str = field(repr=False)

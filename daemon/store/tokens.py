@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from daemon.domain.actions import Actor
-from daemon.domain.tokens import KnownToken, NewToken, TokenScope
+from daemon.domain.tokens import KnownToken, NewToken, ApiScope
 from daemon.store.mapping import TransactionPart
 from daemon.store.tables import TOKENS
 
@@ -21,7 +21,7 @@ class Tokens(TransactionPart):
         self,
         token: NewToken,
         name: str,
-        scope: TokenScope,
+        scope: ApiScope,
         *,
         by: Actor,
         at: datetime,
@@ -60,4 +60,4 @@ class Tokens(TransactionPart):
 
 
 def _token(row: Row[Any]) -> KnownToken:
-    return KnownToken(**{**row._mapping, "scope": TokenScope(row.scope)})
+    return KnownToken(**{**row._mapping, "scope": ApiScope(row.scope)})

@@ -10,7 +10,7 @@ from litestar.params import SkipValidation
 
 from daemon.domain.actions import Actor, actor
 from daemon.domain.hosts import is_loopback
-from daemon.domain.tokens import CONFIG_TOKEN, KnownToken, TokenScope, id_of, refusal
+from daemon.domain.tokens import CONFIG_TOKEN, KnownToken, ApiScope, id_of, refusal
 from daemon.store import StoreError
 from daemon.web.bodies import ApiRequest, HttpError, same
 from daemon.web.context import WebContext
@@ -51,20 +51,20 @@ class Doorkeeper:
             return
         if needed is None:
             raise HttpError(403, "this route is open to no one")
-        scope = needed if isinstance(needed, TokenScope) else TokenScope.READ
+        scope = needed if isinstance(needed, ApiScope) else ApiScope.READ
         name, given = await self._identify(connection)
         if not given.includes(scope):
             raise HttpError(403, f"the token may {given}, and this needs scope {scope}")
         connection.scope["auth"] = actor("token", name)
 
-    async def _identify(self, connection: Connection) -> tuple[str, TokenScope]:
+    async def _identify(self, connection: Connection) -> tuple[str, ApiScope]:
         """The name and scope of the request's token. Raises HttpError."""
         scheme, _, text = connection.headers.get("authorization", "").partition(" ")
         given, wanted = text.strip(), None if self._context is None else self._context.settings.token
         found = None
         if scheme.lower() == "bearer" and given:
             if wanted is not None and same(given, wanted):
-                return CONFIG_TOKEN, TokenScope.ADMIN
+                return CONFIG_TOKEN, ApiScope.ADMIN
             found = await self._find(given)
         if isinstance(found, KnownToken):
             return found.name, found.scope

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 
-from daemon.domain.tokens import TokenScope
+from daemon.domain.tokens import ApiScope
 
 
 class Access(Enum):
@@ -14,9 +14,9 @@ class Access(Enum):
 
 
 OPEN, LOCAL = Access.OPEN, Access.LOCAL
-READ, WRITE, ADMIN = TokenScope
+READ, WRITE, ADMIN = ApiScope
 
-ROUTES: Mapping[str, Mapping[str, Access | TokenScope]] = {
+ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
     "/healthz": {"GET": OPEN},
     "/readyz": {"GET": OPEN},
     "/metrics": {"GET": LOCAL},

@@ -92,13 +92,14 @@ JSON_INTRO = """\
 One JSON document. Keys may be added, but not removed or changed in meaning. Times are ISO 8601 in UTC.
 
 `wrapd jobs --json` is a list of jobs, `wrapd batches --json` of batches. `wrapd show JOB_ID --json` is one job
-with two additional keys, `transitions` and `deliveries`. `wrapd deliveries --json` is a list of deliveries, `wrapd
-deliveries show ID --json` is one; there and in `show`, each has its attempts in `tries`. `wrapd channels --json`
-is a list of channels, `wrapd routes --json` of routes, `wrapd routes explain --json` of routings (one, or one for
-each event), `wrapd templates preview --json` of previews, `wrapd links list --json` of links, `wrapd stats --json`
-of stats, one for each project, `wrapd doctor --json` of findings. `wrapd explain JOB_ID --json` is one
-explanation. `wrapd track … --json` is an object with `jobs`, a list of results (tracked); with `--from-api` it is
-one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
+with three additional keys, `transitions`, `deliveries` and `actions` (the latest 50, oldest first). `wrapd
+deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; there and in `show`, each has
+its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
+routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
+`wrapd links list --json` of links, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of
+findings. `wrapd explain JOB_ID --json` is one explanation. `wrapd track … --json` is an object with `jobs`, a list
+of results (tracked); with `--from-api` it is one account. The body sent to a `json://` channel is described in
+[channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -203,6 +204,7 @@ _DOCUMENTS = (
     "batch",
     "delivery",
     "attempt",
+    "act",
     "tracked",
     "channel",
     "route",

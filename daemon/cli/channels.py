@@ -13,7 +13,7 @@ from daemon.cli import output
 from daemon.cli.asked import running_config
 from daemon.cli.output import Column, Facts
 from daemon.cli.routes import json_of_quiet
-from daemon.cli.session import CLOCK, full_config_of, has_database, json_option, opened
+from daemon.cli.session import CLOCK, full_config_of, has_database, json_option, opened, who
 from daemon.cli.text import ago, count, stamp
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
@@ -178,12 +178,10 @@ def _release(config: Config, name: ChannelName) -> None:
     if not has_database(config):
         return
 
-    def work(transaction: "Transaction") -> int:
-        now = CLOCK.now()
-        return transaction.queue.waiting(name, now=now) if transaction.outbox.release(name, at=now) else 0
+    from daemon.commands import release  # noqa: PLC0415 - SQLAlchemy
 
     with opened(config) as store:
-        following = store.write_now(work)
+        following = store.write_now(lambda tx: release(tx, name, at=CLOCK.now(), who=who(), tested=True))
     if following:
         output.line(f"{name}: {count(following, 'held alert')} will be sent now")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.cli.numbers import Factor
-from daemon.cli.session import CLOCK, collect, has_terminal
+from daemon.cli.session import CLOCK, collect, has_terminal, who
 from daemon.cli.sim import Address
 from daemon.config.values import Listen
 from daemon.domain.events import DEFAULT_EVENTS, events_of
@@ -202,7 +202,7 @@ class Demo:
         for scene in cast(self.jobs, self.seed):
             [job_id] = sim.create_jobs(kind=scene.kind, name=scene.name, timeline=scene.timeline)
             wanted = [JobEntry(project=_PROJECT, kind=scene.kind, job_id=parse_job_id(job_id))]
-            await service.store.write(partial(track, wanted=wanted, at=CLOCK.now()))
+            await service.store.write(partial(track, wanted=wanted, at=CLOCK.now(), who=who()))
         click.echo(
             f"A simulated MetaStudio at {sim.url} produces {self.jobs} videos, {self.speed:g} times as fast as a "
             f"real one.\nwrapd polls it and shows each alert below."

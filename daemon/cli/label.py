@@ -4,7 +4,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.choosing import Choice, choosing, chosen
-from daemon.cli.session import config_of, opened
+from daemon.cli.session import CLOCK, config_of, opened, who
 from daemon.cli.text import count
 from daemon.errors import UsageFault
 
@@ -33,7 +33,7 @@ def command(ctx: click.Context, *, text: str, choice: Choice) -> None:
         if jobs is None:
             output.line("nothing was changed")
             return
-        done = store.write_now(lambda tx: set_label(tx, jobs, name))
+        done = store.write_now(lambda tx: set_label(tx, jobs, name, at=CLOCK.now(), who=who()))
     said = "no label" if name is None else f"label {name}"
     if not choice.ids:
         changed = sum(each.changed for each in done)

@@ -9,7 +9,7 @@ from daemon.cli import output
 from daemon.cli.notices import name_of
 from daemon.cli.numbers import Count
 from daemon.cli.output import Column, Facts
-from daemon.cli.session import CLOCK, config_of, json_option, one_id, one_job, opened
+from daemon.cli.session import CLOCK, config_of, json_option, one_id, one_job, opened, who
 from daemon.cli.text import ago, stamp
 
 if TYPE_CHECKING:
@@ -59,12 +59,13 @@ def revoke(ctx: click.Context, job: str, project: str | None) -> None:
     No new link is made for the job unless it is tracked again with `wrapd track`.
     """
     config, job_id = config_of(ctx), one_id(job, "links revoke")
+    from daemon.commands import revoke_link  # noqa: PLC0415 - SQLAlchemy
 
     def work(transaction: "Transaction") -> tuple[str, str]:
         row = one_job(transaction, job_id, project)
-        if transaction.links.get(row.id) is None:
+        revoked = revoke_link(transaction, row, at=CLOCK.now(), who=who())
+        if revoked is None:
             return row.job_id, "it has no link"
-        revoked = transaction.links.revoke(row.id, CLOCK.now())
         return row.job_id, "revoked" if revoked else "already revoked"
 
     with opened(config) as store:

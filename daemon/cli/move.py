@@ -7,7 +7,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.filters import Word
-from daemon.cli.session import CLOCK, agreed, config_of, opened
+from daemon.cli.session import CLOCK, agreed, config_of, opened, who
 from daemon.cli.text import count
 from daemon.domain.jobs import ChannelName, ProjectName
 
@@ -41,7 +41,7 @@ def jobs(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
                 return
             routing = config.routing()
             found = store.write_now(
-                lambda transaction: move_jobs(transaction, old, new, at=CLOCK.now(), routing=routing)
+                lambda transaction: move_jobs(transaction, old, new, at=CLOCK.now(), routing=routing, who=who())
             )
     output.line(
         f"{_jobs(found)} moved from {old} to {new}" if found.moved else f"nothing to move from project {old}"
@@ -82,7 +82,9 @@ def deliveries(ctx: click.Context, names: tuple[str, str], yes: bool) -> None:
                 return
             routing = config.routing()
             found = store.write_now(
-                lambda transaction: move_deliveries(transaction, old, new, at=CLOCK.now(), routing=routing)
+                lambda transaction: move_deliveries(
+                    transaction, old, new, at=CLOCK.now(), routing=routing, who=who()
+                )
             )
     moved = f"{count(found.moved, 'alert')} moved from {old} to {new}"
     output.line(moved if found.moved else f"nothing to move from channel {old}")

@@ -8,7 +8,7 @@ import click
 from daemon.cli import output
 from daemon.cli.filters import Since, Word
 from daemon.cli.numbers import Count
-from daemon.cli.session import CLOCK, agreed, config_of, one_id, one_job, opened
+from daemon.cli.session import CLOCK, agreed, config_of, one_id, one_job, opened, who
 from daemon.cli.text import count
 from daemon.cli.zone import zone_option
 from daemon.config.light import LightConfig
@@ -43,7 +43,8 @@ def retry(ctx: click.Context, ids: tuple[int, ...], dead: bool, channel: str | N
     config = config_of(ctx)
 
     def work(tx: "Transaction") -> int:
-        return commands.retry(tx, ids, dead=dead, channel=_channel(tx, config, channel), at=CLOCK.now())
+        named = _channel(tx, config, channel)
+        return commands.retry(tx, ids, dead=dead, channel=named, at=CLOCK.now(), who=who())
 
     with opened(config) as store:
         done = store.write_now(work)
@@ -78,7 +79,8 @@ def cancel(ctx: click.Context, *, ids: tuple[int, ...], dead: bool, channel: str
             output.line("nothing was canceled")
             return
         # Exactly the confirmed alerts, not those written while the user was thinking.
-        done = store.write_now(lambda tx: commands.cancel(tx, chosen, at=CLOCK.now()))
+        named = None if channel is None else ChannelName(channel)
+        done = store.write_now(lambda tx: commands.cancel(tx, chosen, at=CLOCK.now(), who=who(), channel=named))
     output.line(f"{count(done, 'alert')} will not be sent" if done else "nothing to cancel")
 
 
@@ -108,7 +110,7 @@ def revive(ctx: click.Context, ids: tuple[int, ...], channel: str | None, since:
 
     def work(tx: "Transaction") -> "Revived":
         at, named = CLOCK.now(), _channel(tx, config, channel)
-        return commands.revive(tx, ids, since=None if ids else since or at - _DAY, channel=named, at=at)
+        return commands.revive(tx, ids, since=None if ids else since or at - _DAY, channel=named, at=at, who=who())
 
     with opened(config) as store:
         done = store.write_now(work)
@@ -153,7 +155,7 @@ def resend(ctx: click.Context, *, ids: tuple[int, ...], channel: str | None, **f
     with opened(config) as store:
         rows = store.read(lambda tx: commands.resendable(tx, ids or _sent_filter(tx, config, fit)))
         done = store.write_now(
-            lambda tx: commands.resend(tx, rows, channels=config.channels, to=to, at=CLOCK.now())
+            lambda tx: commands.resend(tx, rows, channels=config.channels, to=to, at=CLOCK.now(), who=who())
         )
     if not done:
         output.line("no sent alert matches")

@@ -4,6 +4,7 @@ Writes no output and never reads a secret.
 """
 
 import gc
+import getpass
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from daemon.clock import SystemClock
 from daemon.config.file import locate
 from daemon.config.light import AnyConfig, LightConfig, read_light
 from daemon.config.values import shown
+from daemon.domain.actions import Actor, actor
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import words
 from daemon.errors import DatabaseFault, UnknownName, UsageFault
@@ -38,6 +40,15 @@ WHOLE = 32
 """Length of the shortest ids that MetaStudio assigns."""
 _SHOWN_FAULTS = 20
 _SHOWN_JOBS = 5
+
+
+def who() -> Actor:
+    """The user who runs this command, by name, or by number if it has none."""
+    try:
+        name = getpass.getuser()  # by the environment first: a directory service may not answer
+    except (KeyError, OSError):
+        name = str(os.getuid())
+    return actor("cli", clean(name.encode("utf-8", "replace").decode()))
 
 
 def json_option(command: F) -> F:

@@ -22,17 +22,22 @@ from daemon.domain.jobs import Tracking
 
 if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
-    from daemon.store import AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
+    from daemon.store import ActionRow, AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
+
+_MOST_ACTIONS = 50
+"""The latest actions on a job that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Everything recorded about one job: deliveries with their attempts and what they wait for. `orphaned`: why
-    the job is not polled; after `grace` seconds a job that the service does not know counts as lost."""
+    """Everything recorded about one job: deliveries with their attempts and what they wait for, and the latest
+    actions. `orphaned`: why the job is not polled; after `grace` seconds a job that the service does not know
+    counts as lost."""
 
     job: "JobRow"
     transitions: "list[TransitionRow]"
     deliveries: "list[tuple[DeliveryRow, list[AttemptRow]]]"
+    actions: "list[ActionRow]"
     waiting: views.Situation
     outlook: Outlook
     orphaned: str | None
@@ -76,6 +81,7 @@ def _read(
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
+        actions=transaction.actions.page(limit=_MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
@@ -91,6 +97,7 @@ def _document(story: Story) -> dict[str, object]:
             views.document(views.delivery(row, tries, story.job.job_id, why=views.why(row, story.waiting)))
             for row, tries in story.deliveries
         ],
+        "actions": [views.document(views.act(row)) for row in story.actions],
     }
 
 
@@ -113,6 +120,11 @@ def _lines(story: Story, now: datetime) -> Iterator[str]:
         yield "  none yet"
     for delivery, tries in story.deliveries:
         yield from _delivery(delivery, tries, views.why(delivery, story.waiting))
+    if story.actions:
+        yield ""
+        yield click.style("Actions", bold=True)
+    for action in story.actions:
+        yield output.hanging("  ", f"{moment(action.at)}  {action.what} by {clean(action.who)}")
 
 
 def ends(row: "JobRow", expected: Outlook) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.choosing import Choice, choosing, chosen
-from daemon.cli.session import config_of, given_words, opened
+from daemon.cli.session import CLOCK, config_of, given_words, opened, who
 from daemon.cli.text import count
 from daemon.errors import UsageFault
 
@@ -36,7 +36,9 @@ def command(ctx: click.Context, *, add: tuple[str, ...], remove: tuple[str, ...]
             output.line("nothing was changed")
             return
         try:
-            done = store.write_now(lambda tx: change_tags(tx, jobs, add=added, remove=removed))
+            done = store.write_now(
+                lambda tx: change_tags(tx, jobs, add=added, remove=removed, at=CLOCK.now(), who=who())
+            )
         except WrongRequest as error:
             raise UsageFault(f"nothing was changed: {error}") from None
     if not choice.ids:

@@ -12,7 +12,7 @@ import click
 from daemon import views
 from daemon.cli import output
 from daemon.cli.numbers import Duration
-from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of
+from daemon.cli.session import CLOCK, config_of, daemon_runs, given_words, json_option, opened, project_of, who
 from daemon.cli.text import clean, label
 from daemon.config import values
 from daemon.config.light import LightConfig
@@ -110,7 +110,7 @@ def command(
     # Only a job that leaves a batch for another can end one, and only such an end is routed.
     at, routing = CLOCK.now(), config.routing() if any(each.batch for each in wanted) else None
     with opened(config, create=True) as store:
-        done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
+        done = store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack, who=who()))
     if as_json:
         jobs = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
         output.document({"jobs": jobs})

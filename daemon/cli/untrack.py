@@ -4,7 +4,7 @@ import click
 
 from daemon.cli import output
 from daemon.cli.choosing import Choice, choosing, chosen
-from daemon.cli.session import CLOCK, config_of, opened
+from daemon.cli.session import CLOCK, config_of, opened, who
 from daemon.cli.text import count
 from daemon.domain.jobs import Tracking
 
@@ -29,7 +29,7 @@ def command(ctx: click.Context, *, choice: Choice) -> None:
             output.line("nothing was changed")
             return
         at, routing = CLOCK.now(), config.routing()
-        done = store.write_now(lambda tx: untrack(tx, jobs, at=at, routing=routing))
+        done = store.write_now(lambda tx: untrack(tx, jobs, at=at, routing=routing, who=who()))
     if not choice.ids:
         stopped = sum(each.stopped for each in done)
         output.line(f"no longer tracked: {count(stopped, 'job')}" if stopped else "no tracked job matches")

@@ -2,7 +2,18 @@
 Called by the command line, the API, callbacks and discovery. Prints nothing.
 """
 
-from daemon.commands.deliveries import Revived, SentFilter, cancel, cancelable, resend, resendable, retry, revive
+from daemon.commands.deliveries import (
+    Revived,
+    SentFilter,
+    cancel,
+    cancelable,
+    release,
+    resend,
+    resendable,
+    retry,
+    revive,
+    revoke_link,
+)
 from daemon.commands.describe import Described, change_tags, read_label, set_label
 from daemon.commands.entries import JobEntry, RequestFaults, WrongRequest, read_job
 from daemon.commands.list_formats import read_list
@@ -41,10 +52,12 @@ __all__ = [
     "read_job",
     "read_label",
     "read_list",
+    "release",
     "resend",
     "resendable",
     "retry",
     "revive",
+    "revoke_link",
     "set_label",
     "track",
     "untrack",

@@ -1,4 +1,4 @@
-"""User commands on alerts in the outbox: retry, cancel, revive and resend.
+"""User commands on alerts in the outbox: retry, cancel, revive, resend and release, and on links.
 
 Owns the selection of the alerts. Alerts requested this way are sent at once, even in quiet hours.
 """
@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from daemon.commands.noting import MOST_NAMED, note_deliveries, note_jobs
+from daemon.domain.actions import Action, Actor
 from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.errors import UnknownName, UsageFault
-from daemon.store import DeliveryRow, DeliveryStatus, Transaction
+from daemon.store import DeliveryRow, DeliveryStatus, JobRow, Transaction
 
 MOST_RESENT = 500
 """Maximum number of alerts to send again at once, so that a mistyped time does not flood a chat."""
@@ -44,17 +46,24 @@ class SentFilter:
 
 
 def retry(
-    tx: Transaction, ids: Sequence[int], *, dead: bool = False, channel: ChannelName | None = None, at: datetime
+    tx: Transaction,
+    ids: Sequence[int],
+    *,
+    dead: bool = False,
+    channel: ChannelName | None = None,
+    at: datetime,
+    who: Actor,
 ) -> int:
     """Make alerts due `at`: the dead and held ones of `ids`; without ids all dead ones, and unless `dead`, also
     the held ones of `channel`. Returns their number. Raises UnknownName if one of `ids` does not exist."""
     if ids:
-        again = tx.outbox.retry(ids=ids, channel=channel, at=at)
-        if again < len(set(ids)):
-            require(tx, ids)
+        rows, again = require(tx, ids), tx.outbox.retry(ids=ids, channel=channel, at=at)
+        note_deliveries(tx, Action.RETRY, rows, who=who, at=at, count=again)
         return again
     released = 0 if dead or channel is None else tx.outbox.release(channel, at=at)
-    return released + tx.outbox.retry(ids=None, channel=channel, at=at)
+    again = released + tx.outbox.retry(ids=None, channel=channel, at=at)
+    note_deliveries(tx, Action.RETRY, (), who=who, at=at, count=again, subject=channel)
+    return again
 
 
 def cancelable(
@@ -69,9 +78,14 @@ def cancelable(
     return [row.id for status in statuses for row in tx.outbox.list(status=status, channel=channel)]
 
 
-def cancel(tx: Transaction, ids: Sequence[int], *, at: datetime) -> int:
-    """Give up these alerts unless they are sent. Returns their number."""
-    return tx.outbox.cancel(ids, at=at)
+def cancel(
+    tx: Transaction, ids: Sequence[int], *, at: datetime, who: Actor, channel: ChannelName | None = None
+) -> int:
+    """Give up these alerts, chosen by `channel` if given, unless they are sent. Returns their number."""
+    rows = [row for each in ids if (row := tx.outbox.get(each)) is not None] if len(ids) <= MOST_NAMED else []
+    canceled = tx.outbox.cancel(ids, at=at)
+    note_deliveries(tx, Action.CANCEL, rows, who=who, at=at, count=canceled, subject=channel)
+    return canceled
 
 
 def revive(
@@ -81,14 +95,17 @@ def revive(
     since: datetime | None = None,
     channel: ChannelName | None = None,
     at: datetime,
+    who: Actor,
 ) -> Revived:
     """Restore canceled alerts, due `at`: those of `ids`, or all canceled by users since `since`, of `channel` if
     given. Raises UnknownName if one of `ids` does not exist."""
     if since is None:
-        require(tx, ids)
-        return Revived(count=tx.again.revive(ids, at=at))
-    chosen = tx.again.canceled(since=since, channel=channel)
-    return Revived(count=tx.again.revive(chosen, at=at), older=tx.again.canceled_before(since, channel=channel))
+        rows, count = require(tx, ids), tx.again.revive(ids, at=at)
+        note_deliveries(tx, Action.REVIVE, rows, who=who, at=at, count=count)
+        return Revived(count=count)
+    count = tx.again.revive(tx.again.canceled(since=since, channel=channel), at=at)
+    note_deliveries(tx, Action.REVIVE, (), who=who, at=at, count=count, subject=channel)
+    return Revived(count=count, older=tx.again.canceled_before(since, channel=channel))
 
 
 def resendable(tx: Transaction, wanted: Sequence[int] | SentFilter) -> list[DeliveryRow]:
@@ -118,6 +135,7 @@ def resend(
     channels: Collection[str],
     to: ChannelName | None = None,
     at: datetime,
+    who: Actor,
 ) -> int:
     """Send these alerts again, marked as requested, to their own channels or to channel `to`; each event once per
     channel. Returns their number. Raises UnknownName for a channel that is not among the config's `channels`."""
@@ -127,7 +145,27 @@ def resend(
             f"nothing was changed: the config no longer has channel {', '.join(gone)}; use --channel NAME to send "
             "to another"
         )
-    return tx.again.resend(rows, to=to, at=at)
+    count = tx.again.resend(rows, to=to, at=at)
+    details = None if to is None else {"to": to}
+    note_deliveries(tx, Action.RESEND, rows, who=who, at=at, count=count, details=details)
+    return count
+
+
+def release(tx: Transaction, channel: ChannelName, *, at: datetime, who: Actor, tested: bool = False) -> int:
+    """Send what the channel holds, due `at`, for example because a test message arrived (`tested`). Returns how
+    many alerts are due on it then; 0 if none was held."""
+    released = tx.outbox.release(channel, at=at)
+    tx.actions.note(Action.TEST if tested else Action.RELEASE, who=who, at=at, subject=channel, count=released)
+    return tx.queue.waiting(channel, now=at) if released else 0
+
+
+def revoke_link(tx: Transaction, job: JobRow, *, at: datetime, who: Actor) -> bool | None:
+    """Revoke wrapd's own link to the job's video. Returns whether it was valid; None if there is no link."""
+    if tx.links.get(job.id) is None:
+        return None
+    revoked = tx.links.revoke(job.id, at)
+    note_jobs(tx, Action.REVOKE_LINK, [(job.project, job.job_id)], who=who, at=at, count=int(revoked))
+    return revoked
 
 
 def require(tx: Transaction, ids: Sequence[int]) -> list[DeliveryRow]:

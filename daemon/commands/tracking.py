@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from daemon.commands.entries import JobEntry
+from daemon.commands.noting import note_jobs
+from daemon.domain.actions import Action, Actor
 from daemon.domain.jobs import JobId, KindSource, NamedBy, ProjectName, Tracking
 from daemon.domain.routing import Routing
 from daemon.errors import WrapdError
@@ -37,6 +39,7 @@ def track(
     wanted: Sequence[JobEntry],
     *,
     at: datetime,
+    who: Actor,
     routing: Routing | None = None,
     retrack: bool = False,
 ) -> list[Done]:
@@ -55,6 +58,10 @@ def track(
         key = (each.project, each.job_id)
         done.append(Done(project=each.project, job_id=each.job_id, tracked=tracked[key]))
         tracked[key] = _known_now(tracked[key])
+    changed = sum(each.tracked.result is not TrackResult.ALREADY or bool(each.tracked.changes) for each in done)
+    batches = {each.batch for each in merged.values()}
+    subject = next(iter(batches)) if len(batches) == 1 else None
+    note_jobs(tx, Action.TRACK, merged, who=who, at=at, count=changed, subject=subject)
     return done
 
 
@@ -159,12 +166,14 @@ class Stopped:
 
 
 def untrack(
-    tx: Transaction, jobs: Sequence[int], *, at: datetime, routing: Routing | None = None
+    tx: Transaction, jobs: Sequence[int], *, at: datetime, who: Actor, routing: Routing | None = None
 ) -> list[Stopped]:
     """Stop tracking the jobs with these row ids, and revoke wrapd's own links to them. `routing` applies to the
     end of a batch caused by this."""
     known = tx.labels.of(jobs)
     stopped = tx.jobs.stop(jobs, at=at, routing=routing)
+    about = [(job.project, job.job_id) for job in known]
+    note_jobs(tx, Action.UNTRACK, about, who=who, at=at, count=len(stopped))
     return [
         Stopped(project=job.project, job_id=job.job_id, tracking=job.tracking, stopped=job.id in stopped)
         for job in known

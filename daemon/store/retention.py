@@ -14,7 +14,7 @@ from daemon.domain.jobs import Tracking
 from daemon.store import learned
 from daemon.store.mapping import TransactionPart, plain
 from daemon.store.rows import DeliveryStatus
-from daemon.store.tables import DELIVERIES, DISCOVERIES, JOBS, LINKS, SENT_COUNTS
+from daemon.store.tables import ACTIONS, DELIVERIES, DISCOVERIES, JOBS, LINKS, MUTES, SENT_COUNTS
 
 _D, _C, _L = DELIVERIES.c, JOBS.c, LINKS.c
 _MOMENT = _D.created_at.type
@@ -80,6 +80,8 @@ _GIVEN_UP = {
 _NEXT_PROJECT = select(_C.project).where(_C.project > _PROJECT).order_by(_C.project).limit(1)
 _LINKS = select(_L.id).where(_L.expires_at < _BEFORE, _L.revoked_at.is_(None)).order_by(_L.expires_at).limit(_MOST)
 _DISCOVERIES = select(DISCOVERIES.c.id).where(DISCOVERIES.c.ended_at < _BEFORE).limit(_MOST)
+_ACTIONS = select(ACTIONS.c.id).where(ACTIONS.c.at < _BEFORE).limit(_MOST)
+_MUTES = select(MUTES.c.id).where(MUTES.c.ended_at < _BEFORE).limit(_MOST)
 
 _UNCOUNT = (
     update(SENT_COUNTS)
@@ -96,7 +98,7 @@ class Retention(TransactionPart):
     def prune(self, *, before: datetime, limit: int = 500) -> int:
         """Delete up to `limit` rows that were done before that moment: sent and canceled deliveries with their
         attempts, then untracked jobs without deliveries (with their transitions, picture and link), then expired
-        links, and discoveries. Returns how many; 0: nothing is old."""
+        links, discoveries, actions and ended mutes. Returns how many; 0: nothing is old."""
         count = 0
         for query, forget, names in self._steps():
             if count >= limit:
@@ -123,6 +125,8 @@ class Retention(TransactionPart):
                 yield query, _forget(JOBS), {"of_project": owner}
         yield _LINKS, _forget(LINKS), {}
         yield _DISCOVERIES, _forget(DISCOVERIES), {}
+        yield _ACTIONS, _forget(ACTIONS), {}
+        yield _MUTES, _forget(MUTES), {}
 
     def _walk(self, step: Select[Any], name: str) -> Iterator[str]:
         """Yield the distinct values of a column, each by an index step from the one before."""

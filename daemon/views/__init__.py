@@ -5,6 +5,7 @@ made. Converts rows to values and reads nothing itself. Keys may be added, but n
 from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 
+from daemon.views.actions import Act, act
 from daemon.views.batches import WAYS, Batch, batch
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.jobs import (
@@ -24,6 +25,7 @@ from daemon.views.why import Situation, why
 
 __all__ = [
     "WAYS",
+    "Act",
     "Attempt",
     "Batch",
     "Delivery",
@@ -32,6 +34,7 @@ __all__ = [
     "Situation",
     "Tracked",
     "Transition",
+    "act",
     "attempt",
     "batch",
     "delivery",

@@ -6,7 +6,7 @@ from daemon.commands import JobEntry, track
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Tracking
 from daemon.store import Change, Store, upgrade
 from tests.support.old_schema import add_job, connect, empty
-from tests.support.store import BOTH, PROJECT, later, open_store, url_of
+from tests.support.store import BOTH, PROJECT, WHO, later, open_store, url_of
 
 FIRST_RELEASE = "0003"
 
@@ -38,7 +38,7 @@ def test_known_jobs_are_given_by_people_and_nothing_else_changes(tmp_path: Path)
 def test_what_was_answered_keeps_its_kind_and_what_ended_can_be_looked_at_again(tmp_path: Path) -> None:
     store = upgraded(tmp_path)
     wanted = [JobEntry(project=PROJECT, job_id=JobId(name), kind="photo") for name in ("new", "running", "done")]
-    done = store.write_now(lambda tx: track(tx, wanted, at=later(9), routing=BOTH, retrack=True))
+    done = store.write_now(lambda tx: track(tx, wanted, at=later(9), routing=BOTH, retrack=True, who=WHO))
     assert [(each.tracked.kind, each.tracked.changes) for each in done] == [
         ("photo", (Change.KIND,)),
         ("avatar", (Change.KIND_KEPT,)),

@@ -13,6 +13,7 @@ from daemon.domain.planning import Rails
 from daemon.store import Jobs, Store, StoreBusy, TrackOutcome, TrackResult, Transaction
 from daemon.watch.watcher import Watcher
 from tests.support.rig import PROJECT, Rig, rig
+from tests.support.store import WHO
 
 SLOW = Rails(min_interval=1, max_interval=60, blocked_interval=1000)
 LONG = [("PROCESSING", None)]
@@ -24,7 +25,7 @@ def guess(
 ) -> list[TrackOutcome]:
     wanted = [JobEntry(project=PROJECT, job_id=parse_job_id(each), kind=kind, **more) for each in job_ids]
     at, routing = it.clock.now(), it.poller.context.routing
-    done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack))
+    done = it.store.write_now(lambda tx: track(tx, wanted, at=at, routing=routing, retrack=retrack, who=WHO))
     return [each.tracked for each in done]
 
 

@@ -17,6 +17,7 @@ from daemon.sim import SimSettings, Simulator
 from daemon.store import MovedDeliveries, MovedJobs, StoreFailed
 from tests.support.live import to
 from tests.support.reloading import BASE, Live, live, project
+from tests.support.store import WHO
 from tests.support.webhook import Answer, Webhook
 
 MAIN, OLD = ProjectName("main"), ProjectName("old")
@@ -47,14 +48,18 @@ async def looked(it: Live) -> None:
 async def move_jobs(it: Live, old: str, new: str, routing: Routing) -> MovedJobs:
     """Move jobs as the command does alongside the daemon."""
     at, names = it.service.clock.now(), (ProjectName(old), ProjectName(new))
-    moved = await it.service.store.write(lambda tx: commands.move_jobs(tx, *names, at=at, routing=routing))
+    moved = await it.service.store.write(
+        lambda tx: commands.move_jobs(tx, *names, at=at, routing=routing, who=WHO)
+    )
     it.service.scope.watcher.notice_soon()  # of its own commits a daemon is not told by the database
     return moved
 
 
 async def move_alerts(it: Live, old: str, new: str, routing: Routing) -> MovedDeliveries:
     at, names = it.service.clock.now(), (ChannelName(old), ChannelName(new))
-    return await it.service.store.write(lambda tx: commands.move_deliveries(tx, *names, at=at, routing=routing))
+    return await it.service.store.write(
+        lambda tx: commands.move_deliveries(tx, *names, at=at, routing=routing, who=WHO)
+    )
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ from daemon.commands import JobEntry, called_back, discovered, track
 from daemon.domain.events import Event
 from daemon.domain.jobs import JobId, KindSource, NamedBy, Observation, Tracking
 from daemon.store import DeliveryRow, JobRow, Store, TrackResult, Transaction
-from tests.support.store import BOTH, PROJECT, later, move, open_store
+from tests.support.store import BOTH, PROJECT, WHO, later, move, open_store
 
 NUMBERS = count()
 IDS = st.sampled_from("abc")
@@ -49,7 +49,7 @@ class Doors(RuleBasedStateMachine):
         before = self.row(job_id)
         at = later(self.step())
         wanted = [JobEntry(project=PROJECT, job_id=job_id, kind=kind, batch=batch)]
-        [done] = self.store.write_now(lambda tx: track(tx, wanted, at=at, routing=BOTH, retrack=retrack))
+        [done] = self.store.write_now(lambda tx: track(tx, wanted, at=at, routing=BOTH, retrack=retrack, who=WHO))
         after = self.row(job_id)
         assert after is not None
         self.named.add(job_id)

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from daemon.clock import ManualClock
+from daemon.domain.actions import actor
 from daemon.domain.jobs import Asset, ChannelName, JobId, Observation, ProjectName
 from daemon.domain.routing import Routing, routing
 from daemon.domain.transitions import Moved, judge
@@ -11,6 +12,7 @@ from daemon.store import Recorded, Store, TrackRequest, Transaction
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 PROJECT = ProjectName("main")
+WHO = actor("cli", "tester")
 A, B = ChannelName("a"), ChannelName("b")
 BOTH = routing([], operators=None, channels=[A, B])
 SILENT = Routing(routes=(), operators=())

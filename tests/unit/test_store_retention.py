@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.domain.actions import Action
 from daemon.domain.events import Event, OperatorAlert
 from daemon.domain.jobs import Asset, JobId
 from daemon.store import AttemptOutcome, Bookkeeping, Outcome, PictureRow, Store
-from tests.support.store import BOTH, NOW, PROJECT, SILENT, A, B, later, open_store, record, request, track
+from tests.support.store import BOTH, NOW, PROJECT, SILENT, WHO, A, B, later, open_store, record, request, track
 
 OLD = later(100)
 """Everything that the tests write at NOW is older than this."""
@@ -48,7 +49,17 @@ def send_all(store: Store, kind: AttemptOutcome = AttemptOutcome.SENT, *, at: fl
 
 
 def left(store: Store) -> dict[str, int]:
-    tables = ("jobs", "transitions", "deliveries", "attempts", "pictures", "links", "discoveries")
+    tables = (
+        "jobs",
+        "transitions",
+        "deliveries",
+        "attempts",
+        "pictures",
+        "links",
+        "discoveries",
+        "actions",
+        "mutes",
+    )
 
     def count(tx):
         connection = tx.jobs._connection
@@ -202,6 +213,15 @@ def test_old_discoveries_go_when_they_are_done(store: Store) -> None:
 
     store.write_now(work)
     assert (prune(store), left(store)) == (1, {"discoveries": 1})
+
+
+def test_old_actions_and_mutes_that_ended_go(store: Store) -> None:
+    def work(tx):
+        for at in (NOW, later(101)):
+            tx.actions.note(Action.ASK, who=WHO, at=at)
+
+    store.write_now(work)
+    assert (prune(store), left(store)) == (1, {"actions": 1})
 
 
 def test_jobs_of_every_project_and_kind_go(store: Store) -> None:

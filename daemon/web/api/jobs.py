@@ -11,7 +11,7 @@ from daemon.commands import track
 from daemon.domain.jobs import JobId, ProjectName, parse_job_id
 from daemon.domain.text import stamp
 from daemon.store import JobRow, Transaction
-from daemon.web.access import Context
+from daemon.web.access import Context, who
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
 from daemon.web.tracking import MAX_BODY, read_tracking
 
@@ -20,9 +20,9 @@ from daemon.web.tracking import MAX_BODY, read_tracking
 async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
     """Track one job, or several as `{"jobs": […]}`."""
     wanted = await read_tracking(await read_body(request, most=MAX_BODY), context.projects)
-    at = context.clock.now()
+    at, by = context.clock.now(), who(request)
     done = await context.store.write(
-        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack)
+        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack, who=by)
     )
     context.tracked()
     tracked = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]

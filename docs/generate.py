@@ -96,7 +96,8 @@ with three additional keys, `transitions`, `deliveries` and `actions` (the lates
 deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; there and in `show`, each has
 its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
 routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
-`wrapd links list --json` of links, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of
+`wrapd links list --json` of links, `wrapd tokens list --json` of
+tokens, `wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of
 findings. `wrapd explain JOB_ID --json` is one explanation. `wrapd track … --json` is an object with `jobs`, a list
 of results (tracked); with `--from-api` it is one account. The body sent to a `json://` channel is described in
 [channels.md](channels.md).
@@ -211,6 +212,7 @@ _DOCUMENTS = (
     "routing",
     "preview",
     "link",
+    "token",
     "explanation",
     "stats",
     "account",

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 import click
 
+from daemon import views
 from daemon.cli import output
 from daemon.cli.filters import Word
-from daemon.cli.output import Column, Facts
+from daemon.cli.numbers import Duration
+from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, json_option, opened, who
-from daemon.cli.text import ago, stamp
-from daemon.cli.units import Duration
+from daemon.cli.text import ago
 from daemon.domain.tokens import RANDOM_BYTES, ApiScope, KnownToken
 
 SCOPES = tuple(map(str, ApiScope))
@@ -56,7 +57,7 @@ def list_tokens(ctx: click.Context, as_json: bool) -> None:
         tokens = store.read(lambda tx: tx.tokens.list())
     now = CLOCK.now()
     if as_json:
-        output.document([json_of_token(each, now) for each in tokens])
+        output.document([views.document(views.token(each, now=now)) for each in tokens])
         return
     columns = [
         Column(title="NAME", gives=True, least=12, free=True),
@@ -67,7 +68,8 @@ def list_tokens(ctx: click.Context, as_json: bool) -> None:
         Column(title="LAST USED", spare=1),
         Column(title="CREATED BY", spare=2),
     ]
-    output.table(columns, [_cells(each, now) for each in tokens], empty="No tokens yet; `wrapd tokens create NAME`.")
+    empty = "No tokens yet; `wrapd tokens create NAME` creates one."
+    output.table(columns, [_cells(each, now) for each in tokens], empty=empty)
 
 
 @command.command("revoke", short_help="Revoke a token.")
@@ -86,19 +88,4 @@ def revoke(ctx: click.Context, token: str) -> None:
 def _cells(token: KnownToken, now: datetime) -> list[str]:
     ends = "never" if token.expires_at is None else ago(token.expires_at, now)
     used = "never" if token.used_at is None else ago(token.used_at, now)
-    return [token.name, token.id, token.scope, token.status(now), ends, used, token.created_by]
-
-
-def json_of_token(token: KnownToken, now: datetime) -> Facts:
-    """A token of the API, in `tokens list --json`."""
-    return {
-        "id": token.id,  # the 8 characters after `wrapd_`
-        "name": token.name,  # the name given by `tokens create`
-        "scope": str(token.scope),  # read, write or admin
-        "status": token.status(now),  # open, expired or revoked
-        "created_at": stamp(token.created_at),  # when it was created
-        "created_by": token.created_by,  # by whom: `cli:USER` or `token:NAME`
-        "expires_at": stamp(token.expires_at),  # when it expires, or null
-        "revoked_at": stamp(token.revoked_at),  # when it was revoked, or null
-        "used_at": stamp(token.used_at),  # when it was last used, to the minute, or null
-    }
+    return [token.name, token.id, token.scope, views.token(token, now=now).status, ends, used, token.created_by]

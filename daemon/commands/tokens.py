@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from daemon.domain.actions import Action, Actor
-from daemon.domain.tokens import KnownToken, ApiScope, name_of, new_token
+from daemon.domain.tokens import ApiScope, KnownToken, name_of, new_token
 from daemon.errors import UnknownName, UsageFault
 from daemon.store import Transaction
 

@@ -16,6 +16,7 @@ from daemon.config.keys import (
     AnyEvent,
     Duration,
     Events,
+    HostName,
     Pattern,
     SecretKey,
     Section,
@@ -261,6 +262,13 @@ class Web(Section):
         toml='"https://wrapd.example.com"',
         default=None,
         usual="none; messages contain the service's links, which are valid for a day",
+    )
+    hosts: Annotated[tuple[HostName, ...], AS_TUPLE, Field(max_length=100)] = key(
+        "More names under which requests are answered, besides `listen`, `public_url` and this machine's own "
+        "(localhost, 127.0.0.1): those that a proxy or a tool sends as Host.",
+        toml='["wrapd.internal"]',
+        default=(),
+        usual="none; on an address that other machines can reach, any name",
     )
 
 

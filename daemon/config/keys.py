@@ -97,6 +97,7 @@ KindName = Annotated[str, BeforeValidator(text(values.listed_kind))]
 StateName = Annotated[State, BeforeValidator(text(values.state))]
 Word = Annotated[str, BeforeValidator(text(values.word))]
 Pattern = Annotated[str, BeforeValidator(text(values.pattern))]
+HostName = Annotated[str, BeforeValidator(text(values.host_name))]
 RUNNING = tuple(state for state in State if state not in TERMINAL)
 """The states of jobs that have not ended."""
 

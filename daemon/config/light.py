@@ -41,7 +41,7 @@ KEYS: Mapping[str, _Keys] = {
         text="price strategy feed batch min_interval max_interval blocked_interval not_found_grace give_up_after"
     ),
     "notify": _keys(text="send_timeout give_up_after link_margin link_reminder link_life"),
-    "web": _keys(flag="enabled", text="listen public_url", secret="token"),  # noqa: S106 - the name of a key
+    "web": _keys(flag="enabled", text="listen public_url", list="hosts", secret="token"),  # noqa: S106 - the name of a key
     "retention": _keys(text="keep"),
     "log": _keys(text="level format"),
     "projects.NAME": _keys(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 
 from daemon.domain.actions import Actor
-from daemon.domain.tokens import KnownToken, NewToken, ApiScope
+from daemon.domain.tokens import ApiScope, KnownToken, NewToken
 from daemon.store.mapping import TransactionPart
 from daemon.store.tables import TOKENS
 

@@ -21,6 +21,7 @@ from daemon.views.jobs import (
     tracked,
     transition,
 )
+from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, why
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Job",
     "Remaining",
     "Situation",
+    "Token",
     "Tracked",
     "Transition",
     "act",
@@ -45,6 +47,7 @@ __all__ = [
     "link_end",
     "remaining",
     "resent_from",
+    "token",
     "tracked",
     "transition",
     "why",

@@ -10,7 +10,7 @@ from litestar.params import SkipValidation
 
 from daemon.domain.actions import Actor, actor
 from daemon.domain.hosts import is_loopback
-from daemon.domain.tokens import CONFIG_TOKEN, KnownToken, ApiScope, id_of, refusal
+from daemon.domain.tokens import CONFIG_TOKEN, ApiScope, KnownToken, id_of, refusal
 from daemon.store import StoreError
 from daemon.web.bodies import ApiRequest, HttpError, same
 from daemon.web.context import WebContext

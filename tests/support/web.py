@@ -19,6 +19,7 @@ from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
 from daemon.web import Health, Probes, WebSettings, listen
+from daemon.web.app import App
 from daemon.web.context import WebContext
 from daemon.web.server import WebServer, build_app
 from tests.support.store import BOTH
@@ -53,6 +54,7 @@ class Desk:
     web: WebServer
     tasks: Tasks
     """Work that goes on after the answers."""
+    app: App
     watched: set[tuple[str, str]] = field(default_factory=set)
     """(project, job id) of the watched jobs."""
     hints: list[tuple[str, str]] = field(default_factory=list)
@@ -117,7 +119,7 @@ async def desk(
     """Run a server with these WebSettings."""
     clock = ManualClock(NOW)
     store = Store.open(f"sqlite:///{folder / 'web.db'}", clock=clock, daemon=True)
-    listener = listen("127.0.0.1", 0)
+    listener = listen(settings.get("host", "127.0.0.1"), 0)
     made = WebSettings(**{"host": "127.0.0.1", "port": 0, "token": TOKEN, "public_url": PUBLIC} | settings)
     it: Desk
 
@@ -147,7 +149,8 @@ async def desk(
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     app = build_app(healthy, _no_metrics, metrics_type="text/plain", context=context)
-    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=context.tasks), tasks=context.tasks)
+    web = WebServer(app, listener, tasks=context.tasks)
+    it = Desk(store=store, clock=clock, web=web, tasks=context.tasks, app=app)
     it.web.start()
     try:
         yield it

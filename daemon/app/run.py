@@ -306,12 +306,13 @@ class Daemon:
             eta=watcher.eta,
             tasks=Tasks("web", self.defects),
             routing=self.spec.routing,
+            channels=self.spec.channels,
         )
 
         def adopt(spec: Spec) -> None:
             assert spec.web is not None, "the server runs"
             context.settings, context.routing = spec.web, spec.routing
-            context.projects = tuple(self.scope.pollers)
+            context.projects, context.channels = tuple(self.scope.pollers), spec.channels
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from daemon.domain.jobs import JobId
     from daemon.store import ActionRow, AttemptRow, DeliveryRow, JobRow, Transaction, TransitionRow
 
-_MOST_ACTIONS = 50
-"""The latest actions on a job that are shown."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
@@ -75,13 +72,14 @@ def _read(
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries = transaction.outbox.list(job=row.id)
+    actions = transaction.actions.page(limit=views.MOST_ACTIONS, project=row.project, subject=row.job_id)
     return Story(
         job=row,
         transitions=transaction.history.transitions(row.id),
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
-        actions=transaction.actions.page(limit=_MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
+        actions=actions.rows[::-1],
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=Outlooks(now).of(transaction, [row])[0],
         orphaned=why_orphaned(row, config),
@@ -90,15 +88,8 @@ def _read(
 
 
 def _document(story: Story) -> dict[str, object]:
-    return {
-        **views.document(view_of(story.job, story.outlook)),
-        "transitions": [views.document(views.transition(row)) for row in story.transitions],
-        "deliveries": [
-            views.document(views.delivery(row, tries, story.job.job_id, why=views.why(row, story.waiting)))
-            for row, tries in story.deliveries
-        ],
-        "actions": [views.document(views.act(row)) for row in story.actions],
-    }
+    told = views.story(story.job.job_id, story.transitions, story.deliveries, story.actions, story.waiting)
+    return views.document(view_of(story.job, story.outlook)) | views.document(told)
 
 
 def _lines(story: Story, now: datetime) -> Iterator[str]:

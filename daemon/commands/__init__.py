@@ -2,6 +2,7 @@
 Called by the command line, the API, callbacks and discovery. Prints nothing.
 """
 
+from daemon.commands.change import JobChange, change_job, read_change
 from daemon.commands.deliveries import (
     Revived,
     SentFilter,
@@ -32,6 +33,7 @@ from daemon.commands.tracking import (
 __all__ = [
     "Described",
     "Done",
+    "JobChange",
     "JobEntry",
     "RequestFaults",
     "Revived",
@@ -43,12 +45,14 @@ __all__ = [
     "called_back",
     "cancel",
     "cancelable",
+    "change_job",
     "change_tags",
     "discovered",
     "movable_deliveries",
     "movable_jobs",
     "move_deliveries",
     "move_jobs",
+    "read_change",
     "read_job",
     "read_label",
     "read_list",

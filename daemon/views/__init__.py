@@ -21,10 +21,12 @@ from daemon.views.jobs import (
     tracked,
     transition,
 )
+from daemon.views.story import MOST_ACTIONS, Story, story
 from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, why
 
 __all__ = [
+    "MOST_ACTIONS",
     "WAYS",
     "Act",
     "Attempt",
@@ -33,6 +35,7 @@ __all__ = [
     "Job",
     "Remaining",
     "Situation",
+    "Story",
     "Token",
     "Tracked",
     "Transition",
@@ -47,6 +50,7 @@ __all__ = [
     "link_end",
     "remaining",
     "resent_from",
+    "story",
     "token",
     "tracked",
     "transition",

@@ -9,19 +9,21 @@ from typing import NoReturn
 
 from litestar import Litestar, Response, get
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.store import StoreError
 from daemon.web import callbacks, links
 from daemon.web.access import Doorkeeper
-from daemon.web.api import jobs
+from daemon.web.api import deliveries, jobs, tokens
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
+from daemon.web.tracking import MAX_BODY
 
-API = (*jobs.HANDLERS,)
+API = (*deliveries.HANDLERS, *jobs.HANDLERS, *tokens.HANDLERS)
 """The handlers of the API."""
 
 
@@ -52,10 +54,13 @@ def build_app(
             HttpError: lambda _, error: error.answer(),
             HTTPException: lambda _, error: _problem(error).answer(),
             StoreError: lambda *_: HttpError(503, _BUSY, headers={"Retry-After": "5"}).answer(),
+            UnknownName: _refusal,
+            UsageFault: _refusal,
             Exception: _pass_on,
         },
         openapi_config=None,
         logging_config=None,
+        request_max_body_size=MAX_BODY,
     )
     return App(made, context)
 
@@ -93,7 +98,23 @@ def _problem(error: HTTPException) -> HttpError:
         )
     if error.status_code == 404:
         return HttpError(404, "there is nothing at this path")
+    if isinstance(error, ValidationException):
+        return _wrong_values(error)
     return HttpError(error.status_code, error.detail, headers=error.headers)
+
+
+def _wrong_values(error: ValidationException) -> HttpError:
+    """Parameters or a body of wrong types, each named with its place."""
+    found = [each for each in error.extra if isinstance(each, dict)] if isinstance(error.extra, list) else []
+    texts = ((str(each.get("key", "")), str(each.get("message", ""))) for each in found)
+    faults = [{"place": key, "text": "it is missing" if text == repr(key) else text} for key, text in texts]
+    text = "; ".join(f"{each['place']}: {each['text']}" for each in faults) or error.detail
+    return HttpError(422, text, faults=faults)
+
+
+def _refusal(_: ApiRequest, error: WrapdError) -> Response[object]:
+    """An expected error of a command: what it names does not exist, or it cannot be done."""
+    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error)).answer()
 
 
 def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:

@@ -3,13 +3,13 @@
 Settings, projects and routing may change while it runs, so they are read at each request.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.store import JobRow, Store
 from daemon.tasks import Tasks
@@ -37,5 +37,7 @@ class WebContext:
     renew: Renew
     eta: EtaOf
     tasks: Tasks
+    channels: Collection[ChannelName] = ()
+    """The channels of the config."""
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

@@ -1,0 +1,83 @@
+"""Pages of lists: their cursors and limits, and the query parameters that several lists have."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response
+from litestar.params import QueryParameter
+
+from daemon.domain.text import stamp
+from daemon.store import Page, Place
+from daemon.web.bodies import HttpError, machine_answer
+
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="At most this many items.")]
+Cursor = Annotated[
+    str | None, QueryParameter(max_length=200, description="The value of `next` of the page before, unchanged.")
+]
+Since = Annotated[datetime | None, QueryParameter(description="An ISO 8601 time; in UTC, if it names no zone.")]
+USUAL = 50
+"""Items on a page, unless a limit is given."""
+_MOST_ID = 2**62
+
+
+def word(description: str) -> QueryParameter:
+    """A filter that compares texts."""
+    return QueryParameter(min_length=1, max_length=200, description=description)
+
+
+class _Cursor(msgspec.Struct, array_like=True):
+    of: str
+    run: int
+    at: int | None
+    id: int
+
+
+def read_cursor(cursor: str | None, given: Mapping[str, object]) -> Place | None:
+    """The place that a cursor names, in the list with these filters and this order. Raises HttpError."""
+    if cursor is None:
+        return None
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode()), type=_Cursor)
+    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        found = None
+    if found is None or found.of != _mark(given) or max(abs(found.id), abs(found.at or 0), found.run) > _MOST_ID:
+        raise wrong("cursor", "it is not the `next` of this list; begin again without it")
+    return Place(found.run, found.at, found.id)
+
+
+def page_answer(
+    page: Page[Any], items: Sequence[object], given: Mapping[str, object], *, now: datetime
+) -> Response[object]:
+    """A page of a list with these filters and this order, as of `now`."""
+    after = None if page.after is None else _Cursor(_mark(given), *page.after)
+    cursor = None if after is None else base64.urlsafe_b64encode(msgspec.json.encode(after)).decode()
+    return machine_answer({"items": items, "next": cursor, "as_of": stamp(now)})
+
+
+def whole_answer(items: Sequence[object], *, now: datetime) -> Response[object]:
+    """A list that is always whole."""
+    return machine_answer({"items": items, "next": None, "as_of": stamp(now)})
+
+
+def read_since(given: datetime | None) -> datetime | None:
+    """A time in UTC. Raises HttpError."""
+    try:
+        return None if given is None else (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise wrong("since", "it is too far in the past or in the future") from None
+
+
+def wrong(place: str, text: str) -> HttpError:
+    """The refusal of one parameter."""
+    return HttpError(422, f"{place}: {text}", faults=[{"place": place, "text": text}])
+
+
+def _mark(given: Mapping[str, object]) -> str:
+    """Tells lists apart, so that a cursor is not used for another one."""
+    text = "\n".join(f"{name}={value}" for name, value in sorted(given.items()) if value is not None)
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()

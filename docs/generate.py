@@ -227,7 +227,9 @@ def _json_keys() -> Iterator[str]:
         for folder in ("daemon/views", "daemon/cli")
     )
     for name in _DOCUMENTS:
-        view = re.search(rf'class {name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL)
+        view = re.search(
+            rf'class (?:Listed)?{name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL
+        )
         body = re.search(rf"def json_of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         found = view or body
         assert found is not None, f"{name} is declared neither in views nor in a command as this script expects it"

@@ -306,13 +306,14 @@ class Daemon:
             eta=watcher.eta,
             tasks=Tasks("web", self.defects),
             routing=self.spec.routing,
-            channels=self.spec.channels,
+            channels=self.delivery.channel_facts(),
+            test=self.delivery.send_test,
         )
 
         def adopt(spec: Spec) -> None:
             assert spec.web is not None, "the server runs"
             context.settings, context.routing = spec.web, spec.routing
-            context.projects, context.channels = tuple(self.scope.pollers), spec.channels
+            context.projects, context.channels = tuple(self.scope.pollers), self.delivery.channel_facts(spec)
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)

@@ -58,6 +58,14 @@ class BatchList(TransactionPart):
         found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
         return RowCount(found, whole=found < most)
 
+    def get(self, project: ProjectName, batch: str) -> BatchRow | None:
+        """Return a batch; None if no job ever belonged to it."""
+        query = _batches(project).where(_B.batch == batch)
+        found = self._connection.execute(query).one_or_none()
+        if found is None:
+            return None
+        return _row(found.newest, project, batch, self._counts({(project, batch)})[project, batch])
+
     def unended(self, project: ProjectName, batch: str) -> _Watched:
         """Return the tracked jobs of a batch."""
         return watch_rows(self._connection.execute(_UNENDED, {"of_project": project, "of_batch": batch}))

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 
 from daemon.views.actions import Act, act
 from daemon.views.batches import WAYS, Batch, batch
+from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.jobs import (
     Job,
@@ -31,8 +32,10 @@ __all__ = [
     "Act",
     "Attempt",
     "Batch",
+    "ChannelFacts",
     "Delivery",
     "Job",
+    "ListedChannel",
     "Remaining",
     "Situation",
     "Story",
@@ -42,12 +45,14 @@ __all__ = [
     "act",
     "attempt",
     "batch",
+    "channel",
     "delivery",
     "document",
     "is_orphaned",
     "job",
     "kept",
     "link_end",
+    "quiet_hours",
     "remaining",
     "resent_from",
     "story",

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from litestar import Litestar, Response, get
+import msgspec
+from litestar import Litestar, Response, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import HTTPRouteHandler
@@ -15,15 +16,16 @@ from litestar.types import ASGIApp
 
 from daemon.errors import UnknownName, UsageFault, WrapdError
 from daemon.store import StoreError
-from daemon.web import callbacks, links
+from daemon.web import callbacks, links, openapi
 from daemon.web.access import Doorkeeper
-from daemon.web.api import deliveries, jobs, tokens
+from daemon.web.api import batches, channels, deliveries, jobs, tokens
+from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
 from daemon.web.health import Health, Probes
 from daemon.web.tracking import MAX_BODY
 
-API = (*deliveries.HANDLERS, *jobs.HANDLERS, *tokens.HANDLERS)
+API = (*batches.HANDLERS, *channels.HANDLERS, *deliveries.HANDLERS, *jobs.HANDLERS, *tokens.HANDLERS)
 """The handlers of the API."""
 
 
@@ -44,10 +46,16 @@ def build_app(
 ) -> App:
     """Create the application. It has no documentation pages and keeps no state."""
     handlers = _probes(probes, metrics_text, metrics_type)
+    made: list[HTTPRouteHandler | Router] = list(handlers)
     if context is not None:
-        handlers += [*API, *callbacks.handlers(context), *links.handlers(context)]
-    made = Litestar(
-        handlers,
+        handlers += [
+            openapi.handler([*handlers, *API]),
+            *API,
+            *callbacks.handlers(context),
+            *links.handlers(context),
+        ]
+    app = Litestar(
+        made,
         guards=[Doorkeeper(context).admit],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
         exception_handlers={
@@ -62,7 +70,14 @@ def build_app(
         logging_config=None,
         request_max_body_size=MAX_BODY,
     )
-    return App(made, context)
+    return App(app, context)
+
+
+class Judged(msgspec.Struct, kw_only=True):
+    """The answer of a probe: `ok` or `stalled`, and the parts that are, with their pause in seconds."""
+
+    status: str
+    stalled: dict[str, float | None]
 
 
 _BUSY = "the database is not available now; nothing was changed, try again"
@@ -75,16 +90,19 @@ def _probes(
         body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
         return machine_answer(body, status=200 if health.ok else 503)
 
-    @get("/healthz")
+    @get("/healthz", responses=answers(Judged, "The daemon works."))
     async def healthz() -> Response[object]:
+        """Return whether the daemon works."""
         return answer(probes.alive())
 
-    @get("/readyz")
+    @get("/readyz", responses=answers(Judged, "The daemon works, and its results are stored."))
     async def readyz() -> Response[object]:
+        """Return whether the daemon works, and its results are stored."""
         return answer(probes.ready())
 
-    @get("/metrics")
+    @get("/metrics", media_type="text/plain")
     async def metrics() -> Response[bytes]:
+        """Return the metrics in Prometheus' text format."""
         return Response(await metrics_text(), media_type=metrics_type)
 
     return [healthz, readyz, metrics]

@@ -3,7 +3,7 @@
 Settings, projects and routing may change while it runs, so they are read at each request.
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.store import JobRow, Store
 from daemon.tasks import Tasks
+from daemon.views import ChannelFacts
 from daemon.web.settings import WebSettings
 
 Hint = Callable[[ProjectName, JobId], bool]
@@ -22,6 +23,19 @@ Renew = Callable[[JobRow], Awaitable[JobRow]]
 few seconds at most."""
 EtaOf = Callable[[JobRow, datetime], Eta | None]
 """Estimates the rest of a job's production; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentTest:
+    """What became of a test message; `seconds` is how long it took. `reason` holds no secret."""
+
+    sent: bool
+    reason: str | None
+    seconds: float
+
+
+SendTest = Callable[[ChannelName], Awaitable[SentTest]]
+"""Sends a test message to a channel of the config."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +51,8 @@ class WebContext:
     renew: Renew
     eta: EtaOf
     tasks: Tasks
-    channels: Collection[ChannelName] = ()
+    channels: Mapping[ChannelName, ChannelFacts]
     """The channels of the config."""
+    test: SendTest
     routing: Routing | None = None
     """Where to report the end of a batch when its last job moves to another batch; None: nowhere."""

@@ -14,15 +14,16 @@ from typing import Any
 
 from daemon.clock import ManualClock
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
+from daemon.views import ChannelFacts
 from daemon.web import Health, Probes, WebSettings, listen
 from daemon.web.app import App
-from daemon.web.context import WebContext
+from daemon.web.context import SentTest, WebContext
 from daemon.web.server import WebServer, build_app
-from tests.support.store import BOTH
+from tests.support.store import BOTH, A
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
@@ -30,6 +31,16 @@ TOKEN = "a-token-of-24-characters"
 PUBLIC = "https://wrapd.example.com"
 
 
+FACTS = ChannelFacts(
+    timezone="UTC",
+    language="en",
+    max_per_minute=None,
+    digest_above=None,
+    digest_window=60.0,
+    fallback=None,
+    fallback_after=900.0,
+    templates=(),
+)
 _CLIENTS = ThreadPoolExecutor(max_workers=32)
 
 
@@ -64,6 +75,11 @@ class Desk:
     fresh: dict[str, JobRow] = field(default_factory=dict)
     """The job that `renew` returns for a job id; unchanged for ids not listed."""
     renewed: list[str] = field(default_factory=list)
+
+    tests: list[str] = field(default_factory=list)
+    """The channels to which a test message was sent."""
+    refusing: set[str] = field(default_factory=set)
+    """The channels that refuse it."""
 
     async def ask(
         self,
@@ -135,6 +151,10 @@ async def desk(
         it.renewed.append(row.job_id)
         return it.fresh.get(row.job_id, row)
 
+    async def test(channel: ChannelName) -> SentTest:
+        it.tests.append(channel)
+        return SentTest(sent=channel not in it.refusing, reason="refused" if it.refusing else None, seconds=0.5)
+
     context = WebContext(
         settings=made,
         routing=BOTH,
@@ -144,6 +164,8 @@ async def desk(
         hint=hint,
         tracked=tracked,
         renew=renew,
+        channels={A: FACTS},
+        test=test,
         eta=lambda row, _at: it.etas.get(row.job_id),
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
     )

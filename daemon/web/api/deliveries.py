@@ -112,11 +112,15 @@ async def cancel_delivery(
 async def resend_delivery(
     request: ApiRequest,
     id: Id,  # noqa: A002 - as the path calls it
-    data: JSONBody[Resend],
     context: Context,
+    data: JSONBody[Resend | None] = None,
 ) -> Response[object]:
     """Send an alert again, to its own channel or another."""
-    at, by, to = context.clock.now(), who(request), None if data.channel is None else ChannelName(data.channel)
+    at, by, to = (
+        context.clock.now(),
+        who(request),
+        None if data is None or data.channel is None else ChannelName(data.channel),
+    )
     if to is not None and to not in context.channels:
         raise HttpError(422, "channel: the config has no such channel")
     count = await context.store.write(

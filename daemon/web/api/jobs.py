@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from types import GenericAlias
 from typing import Annotated
 
 import msgspec
@@ -38,6 +39,9 @@ _HIDDEN = (*URLS, NO_REASON)
 JobItem = shape(views.Job, name="JobItem", without=_HIDDEN)
 TransitionItem = shape(views.Transition)
 JobStory = shape(views.Job, views.Story, name="JobStory", without=(NO_REASON,))
+
+
+TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -93,7 +97,7 @@ async def list_jobs(
     return page_answer(page, items, given, now=now)
 
 
-@post("/api/v1/jobs", status_code=200)
+@post("/api/v1/jobs", status_code=200, responses=answers(TrackedJobs, "What was done with each."))
 async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
     """Track one job, or several as `{"jobs": […]}`."""
     wanted = await read_tracking(await read_body(request, most=MAX_BODY), context.projects)

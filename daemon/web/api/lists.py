@@ -5,15 +5,16 @@ import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
 from litestar.params import QueryParameter
 
-from daemon.domain.text import stamp
+from daemon.domain.text import clean, stamp
 from daemon.store import Page, Place
-from daemon.web.bodies import HttpError, machine_answer
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="At most this many items.")]
 Cursor = Annotated[
@@ -70,6 +71,22 @@ def read_since(given: datetime | None) -> datetime | None:
         return None if given is None else (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
         raise wrong("since", "it is too far in the past or in the future") from None
+
+
+async def require_known_parameters(request: ApiRequest) -> None:
+    """Refuse a query with a parameter that the route does not have: a mistyped filter would fit everything. Raises
+    HttpError."""
+    if request.scope["query_string"]:
+        known = [
+            each.kwarg_definition.name or each.name
+            for each in request.route_handler.parsed_fn_signature.parameters.values()
+            if isinstance(each.kwarg_definition, QueryParameter)
+        ]
+        for name in request.query_params:
+            if name not in known:
+                near = get_close_matches(name[:64], known, n=1)
+                remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+                raise wrong(clean(name[:64]), f"there is no such parameter; {remedy}")
 
 
 def wrong(place: str, text: str) -> HttpError:

@@ -17,9 +17,14 @@ URLS = ("cover_url", "preview_url", "download_url")
 _UNCACHED = {"Cache-Control": "no-store"}
 
 
+SHAPED: dict[str, tuple[type, ...]] = {}
+"""The views of each shape, by its name."""
+
+
 @cache
 def shape(*some: type, name: str | None = None, without: tuple[str, ...] = ()) -> type[Struct]:
     """The keys and types of the documents of these views together, under a `name` (that of the first view)."""
+    SHAPED[name or some[0].__name__] = some
     keys = [each for view in some for each in fields(view) if each.name not in without]
     assert all(each.default is MISSING for each in keys), "each key is always there"
     return defstruct(

@@ -19,6 +19,7 @@ from daemon.store import StoreError
 from daemon.web import callbacks, links, openapi
 from daemon.web.access import Doorkeeper
 from daemon.web.api import batches, channels, deliveries, jobs, tokens
+from daemon.web.api.lists import require_known_parameters
 from daemon.web.api.shapes import answers
 from daemon.web.bodies import ApiRequest, HttpError, machine_answer
 from daemon.web.context import WebContext
@@ -48,12 +49,9 @@ def build_app(
     handlers = _probes(probes, metrics_text, metrics_type)
     made: list[HTTPRouteHandler | Router] = list(handlers)
     if context is not None:
-        handlers += [
-            openapi.handler([*handlers, *API]),
-            *API,
-            *callbacks.handlers(context),
-            *links.handlers(context),
-        ]
+        described = openapi.handler([*handlers, *API])
+        api = Router("/", route_handlers=[described, *API], before_request=require_known_parameters)
+        made += [api, *callbacks.handlers(context), *links.handlers(context)]
     app = Litestar(
         made,
         guards=[Doorkeeper(context).admit],

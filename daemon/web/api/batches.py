@@ -29,7 +29,7 @@ async def list_batches(
 ) -> Response[object]:
     """List batches, ended ones included, by when a job was last added."""
     only = None if project is None else ProjectName(project)
-    given = {"project": only}
+    given = {"project": only, "of": "batches"}
     after = read_cursor(cursor, given)
     page = await context.store.read_async(lambda tx: tx.batches.page(project=only, after=after, limit=limit))
     return page_answer(page, list(map(_document, page.rows)), given, now=context.clock.now())

@@ -23,7 +23,7 @@ MOST_AT_ONCE = 1000
 _AGAIN = (DeliveryStatus.DEAD, DeliveryStatus.HELD)
 """The statuses of what can be retried."""
 DeliveryItem = shape(views.Delivery)
-Id = Annotated[int, PathParameter(ge=1, le=2**62, description="The delivery's number.")]
+Id = Annotated[int, PathParameter(ge=1, le=2**53, description="The delivery's number.")]
 StatusFilter = Annotated[
     DeliveryStatus | None, QueryParameter(name="status", description="Whether it is sent, or why not.")
 ]
@@ -65,7 +65,7 @@ async def list_deliveries(
     """List deliveries with their attempts."""
     fit = _fit(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
     fit["since"] = read_since(since)
-    given = {**fit, "q": q, "sort": sort}
+    given = {**fit, "q": q, "sort": sort, "of": "deliveries"}
     after = read_cursor(cursor, given)
 
     def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[views.Delivery]]:

@@ -87,7 +87,7 @@ async def list_jobs(
     order = sort or (JobSort.NEWEST if since is None else JobSort.CHANGED)
     if since is not None and order is not JobSort.CHANGED:
         raise HttpError(422, f"sort: `since` sorts by the last change of state; leave out sort={order}")
-    given = {**fit, "q": q, "sort": order}
+    given = {**fit, "q": q, "sort": order, "of": "jobs"}
     after = read_cursor(cursor, given)
     page = await context.store.read_async(
         lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)

@@ -21,7 +21,7 @@ from daemon.commands.entries import KEYS
 from daemon.metastudio.kinds import KINDS
 from daemon.web.api.shapes import SHAPED, answers
 from daemon.web.bodies import PROBLEM
-from daemon.web.scopes import OPEN, ROUTES
+from daemon.web.scopes import LOCAL, OPEN, ROUTES
 from daemon.web.tracking import MOST_JOBS
 
 PATH = "/api/v1/openapi.json"
@@ -121,9 +121,10 @@ def handler(described: list[HTTPRouteHandler]) -> HTTPRouteHandler:
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """Add what Litestar does not know of an operation."""
     errors = {421, 503}
-    if ROUTES[path][method] is not OPEN:
+    access = ROUTES[path][method]
+    if access is not OPEN:
         errors |= {401, 403}
-        operation["security"] = [{"token": []}]
+        operation["security"] = [*([{}] if access is LOCAL else []), {"token": []}]
     if path == "/api/v1/jobs" and method == "POST":
         operation["requestBody"] = {
             "required": True,

@@ -22,7 +22,7 @@ from daemon.views.jobs import (
     tracked,
     transition,
 )
-from daemon.views.story import MOST_ACTIONS, Story, story
+from daemon.views.story import MOST_ACTIONS, JobLog, story
 from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, why
 
@@ -35,10 +35,10 @@ __all__ = [
     "ChannelFacts",
     "Delivery",
     "Job",
+    "JobLog",
     "ListedChannel",
     "Remaining",
     "Situation",
-    "Story",
     "Token",
     "Tracked",
     "Transition",

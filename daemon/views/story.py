@@ -18,7 +18,7 @@ MOST_ACTIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class JobLog:
     """The additional keys of `show --json` and of a single job in the API."""
 
     transitions: tuple[Transition, ...]  # every observed change of state, oldest first
@@ -32,9 +32,9 @@ def story(
     deliveries: "Sequence[tuple[DeliveryRow, Sequence[AttemptRow]]]",
     actions: "Sequence[ActionRow]",
     at: Situation,
-) -> Story:
+) -> JobLog:
     """The story of a job, of rows in the order of the keys, and of what its alerts wait for."""
-    return Story(
+    return JobLog(
         transitions=tuple(map(transition, transitions)),
         deliveries=tuple(delivery(row, tries, job_id, why=why(row, at)) for row, tries in deliveries),
         actions=tuple(map(act, actions)),

@@ -71,7 +71,7 @@ def build_app(
     return App(app, context)
 
 
-class Judged(msgspec.Struct, kw_only=True):
+class ProbeAnswer(msgspec.Struct, kw_only=True):
     """The answer of a probe: `ok` or `stalled`, and the parts that are, with their pause in seconds."""
 
     status: str
@@ -88,12 +88,12 @@ def _probes(
         body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
         return machine_answer(body, status=200 if health.ok else 503)
 
-    @get("/healthz", responses=answers(Judged, "The daemon works."))
+    @get("/healthz", responses=answers(ProbeAnswer, "The daemon works."))
     async def healthz() -> Response[object]:
         """Return whether the daemon works."""
         return answer(probes.alive())
 
-    @get("/readyz", responses=answers(Judged, "The daemon works, and its results are stored."))
+    @get("/readyz", responses=answers(ProbeAnswer, "The daemon works, and its results are stored."))
     async def readyz() -> Response[object]:
         """Return whether the daemon works, and its results are stored."""
         return answer(probes.ready())

@@ -26,7 +26,7 @@ class Released(msgspec.Struct, kw_only=True):
     count: int
 
 
-class Tested(msgspec.Struct, kw_only=True):
+class TestAnswer(msgspec.Struct, kw_only=True):
     """What became of a test message, and how many alerts that the channel held are due now."""
 
     sent: bool
@@ -49,7 +49,7 @@ async def get_channel(name: FromPath[str], context: Context) -> Response[object]
     return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted)))
 
 
-@post(f"{_CHANNEL}/test", status_code=200, responses=answers(Tested, "What became of it."))
+@post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
 async def post_test(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
     """Send a real test message. If it arrives, all alerts held for the channel are sent too."""
     wanted, by = _known(context, name), who(request)

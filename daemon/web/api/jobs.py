@@ -38,13 +38,13 @@ _JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
 _HIDDEN = (*URLS, NO_REASON)
 JobItem = shape(views.Job, name="JobItem", without=_HIDDEN)
 TransitionItem = shape(views.Transition)
-JobStory = shape(views.Job, views.Story, name="JobStory", without=(NO_REASON,))
+JobStory = shape(views.Job, views.JobLog, name="JobStory", without=(NO_REASON,))
 
 
 TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
 
 
-class Asked(msgspec.Struct, kw_only=True):
+class AskAnswer(msgspec.Struct, kw_only=True):
     """The result of asking about a job."""
 
     project: str
@@ -133,7 +133,7 @@ async def patch_job(
     by, now = who(request), context.clock.now()
     wanted = _read_change(data)
 
-    def work(tx: Transaction) -> tuple[JobRow, views.Story]:
+    def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
         row = _found(tx, project, job_id)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
         return _story(tx, _found(tx, project, job_id), now)
@@ -159,7 +159,7 @@ async def delete_job(
     return machine_answer(asdict(done))
 
 
-@post(f"{_JOB}/ask", status_code=200, responses=answers(Asked, "Whether it is queried."))
+@post(f"{_JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
 async def ask_job(
     request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
 ) -> Response[object]:
@@ -187,7 +187,7 @@ def _found(tx: Transaction, project: str, job_id: str) -> JobRow:
     return rows[0]
 
 
-def _story(tx: Transaction, row: JobRow, now: datetime) -> tuple[JobRow, views.Story]:
+def _story(tx: Transaction, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
     deliveries = sorted(tx.outbox.list(job=row.id), key=lambda each: each.id)
     at = views.Situation(standing=tx.queue.standing(deliveries, now=now), now=now, moment=stamp)
     tries = tx.outbox.attempts_of([each.id for each in deliveries])
@@ -205,7 +205,7 @@ def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
     return views.job(views.kept(row, context.projects), now=now, eta=context.eta(row, now))
 
 
-def _answer(context: WebContext, row: JobRow, told: views.Story) -> Response[object]:
+def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
     job = _view(context, row, context.clock.now())
     return answer(job, without=[NO_REASON], **views.document(told))
 

@@ -20,7 +20,14 @@ Limit = Annotated[int, QueryParameter(ge=1, le=200, description="At most this ma
 Cursor = Annotated[
     str | None, QueryParameter(max_length=200, description="The value of `next` of the page before, unchanged.")
 ]
-Since = Annotated[datetime | None, QueryParameter(description="An ISO 8601 time; in UTC, if it names no zone.")]
+Since = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        description="An ISO 8601 time; in UTC, if it names no zone.",
+        schema_extra={"format": "date-time"},
+    ),
+]
 USUAL = 50
 """Items on a page, unless a limit is given."""
 _MOST_ID = 2**62
@@ -65,12 +72,19 @@ def whole_answer(items: Sequence[object], *, now: datetime) -> Response[object]:
     return machine_answer({"items": items, "next": None, "as_of": stamp(now)})
 
 
-def read_since(given: datetime | None) -> datetime | None:
-    """A time in UTC. Raises HttpError."""
+def read_since(given: str | None) -> datetime | None:
+    """A time as an aware one in UTC. Raises HttpError."""
     try:
-        return None if given is None else (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+        return None if given is None else in_utc(datetime.fromisoformat(given))
+    except ValueError:
+        raise wrong("since", 'it is not a time; write one such as "2026-01-05T23:30:00Z"') from None
     except OverflowError:
         raise wrong("since", "it is too far in the past or in the future") from None
+
+
+def in_utc(given: datetime) -> datetime:
+    """The same time in UTC, which is meant if it names no zone. Raises OverflowError."""
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 async def require_known_parameters(request: ApiRequest) -> None:

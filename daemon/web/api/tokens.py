@@ -12,7 +12,7 @@ from daemon.commands.tokens import create_token, revoke_token
 from daemon.domain.tokens import RANDOM_BYTES, ApiScope, KnownToken
 from daemon.store import Transaction
 from daemon.web.access import Context, who
-from daemon.web.api.lists import read_since, whole_answer
+from daemon.web.api.lists import in_utc, whole_answer, wrong
 from daemon.web.api.shapes import answers, listing, shape
 from daemon.web.bodies import ApiRequest, machine_answer
 
@@ -46,11 +46,13 @@ async def list_tokens(context: Context) -> Response[object]:
 @post("/api/v1/tokens", status_code=200, responses=answers(CreatedToken, "The token, shown this once."))
 async def post_token(request: ApiRequest, data: JSONBody[NewTokenBody], context: Context) -> Response[object]:
     """Create a token."""
-    at, by, until, random = context.clock.now(), who(request), read_since(data.expires_at), secrets.token_bytes
+    at, by, random = context.clock.now(), who(request), secrets.token_bytes(RANDOM_BYTES)
+    try:
+        until = None if data.expires_at is None else in_utc(data.expires_at)
+    except OverflowError:
+        raise wrong("expires_at", "it is too far in the future") from None
     made = await context.store.write(
-        lambda tx: create_token(
-            tx, data.name, data.scope, random=random(RANDOM_BYTES), who=by, at=at, expires_at=until
-        )
+        lambda tx: create_token(tx, data.name, data.scope, random=random, who=by, at=at, expires_at=until)
     )
     return machine_answer({"id": made.token.id, "name": made.token.name, "token": made.text})
 

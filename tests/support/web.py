@@ -23,7 +23,7 @@ from daemon.web import Health, Probes, WebSettings, listen
 from daemon.web.app import App
 from daemon.web.context import SentTest, WebContext
 from daemon.web.server import WebServer, build_app
-from tests.support.store import BOTH, A
+from tests.support.store import BOTH, A, B
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
@@ -164,7 +164,7 @@ async def desk(
         hint=hint,
         tracked=tracked,
         renew=renew,
-        channels={A: FACTS},
+        channels={A: FACTS, B: FACTS},
         test=test,
         eta=lambda row, _at: it.etas.get(row.job_id),
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),

@@ -114,7 +114,7 @@ async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
 async def get_job(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
     """Return a job with its transitions, deliveries and actions."""
     now = context.clock.now()
-    job, told = await context.store.read_async(lambda tx: _story(tx, _found(tx, project, job_id), now))
+    job, told = await context.store.read_async(lambda tx: _story(tx, context, _found(tx, project, job_id), now))
     return _answer(context, job, told)
 
 
@@ -136,7 +136,7 @@ async def patch_job(
     def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
         row = _found(tx, project, job_id)
         change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
-        return _story(tx, _found(tx, project, job_id), now)
+        return _story(tx, context, _found(tx, project, job_id), now)
 
     job, told = await context.store.write(work)
     context.tracked()
@@ -187,9 +187,10 @@ def _found(tx: Transaction, project: str, job_id: str) -> JobRow:
     return rows[0]
 
 
-def _story(tx: Transaction, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
+def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
     deliveries = sorted(tx.outbox.list(job=row.id), key=lambda each: each.id)
-    at = views.Situation(standing=tx.queue.standing(deliveries, now=now), now=now, moment=stamp)
+    standing = tx.queue.standing(deliveries, now=now)
+    at = views.Situation(standing=standing, now=now, moment=stamp, channels=context.channels)
     tries = tx.outbox.attempts_of([each.id for each in deliveries])
     told = views.story(
         row.job_id,

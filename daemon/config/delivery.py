@@ -240,7 +240,7 @@ class Callback(Section):
 
 
 class Web(Section):
-    """The daemon's web server: /healthz, /readyz and /metrics; the API for tracking jobs (docs/api.md); callbacks
+    """The daemon's web server: /healthz, /readyz and /metrics; the HTTP API (docs/api.md); callbacks
     (docs/callbacks.md); wrapd's own links."""
 
     enabled: bool = key("Whether the daemon listens at all.", toml="true", default=True)

@@ -29,7 +29,7 @@ _HOW = "send `Authorization: Bearer TOKEN` with a token of `wrapd tokens create`
 
 
 def who(request: ApiRequest) -> Actor:
-    """Who sent an admitted request, for the rows of `actions`."""
+    """Who sent an admitted request, for the rows of `actions`. `request.user` is its token, None for web.token."""
     found: Actor = request.auth
     return found
 
@@ -52,22 +52,23 @@ class Doorkeeper:
         if needed is None:
             raise HttpError(403, "this route is open to no one")
         scope = needed if isinstance(needed, ApiScope) else ApiScope.READ
-        name, given = await self._identify(connection)
+        token = await self._identify(connection)
+        name, given = (CONFIG_TOKEN, ApiScope.ADMIN) if token is None else (token.name, token.scope)
         if not given.includes(scope):
             raise HttpError(403, f"the token may {given}, and this needs scope {scope}")
-        connection.scope["auth"] = actor("token", name)
+        connection.scope["user"], connection.scope["auth"] = token, actor("token", name)
 
-    async def _identify(self, connection: Connection) -> tuple[str, ApiScope]:
-        """The name and scope of the request's token. Raises HttpError."""
+    async def _identify(self, connection: Connection) -> KnownToken | None:
+        """The request's token, None for that of the config. Raises HttpError."""
         scheme, _, text = connection.headers.get("authorization", "").partition(" ")
         given, wanted = text.strip(), None if self._context is None else self._context.settings.token
         found = None
         if scheme.lower() == "bearer" and given:
             if wanted is not None and same(given, wanted):
-                return CONFIG_TOKEN, ApiScope.ADMIN
+                return None
             found = await self._find(given)
         if isinstance(found, KnownToken):
-            return found.name, found.scope
+            return found
         if wanted is None and found is None:
             raise HttpError(403, "the API is off: set web.token in the config, or `wrapd tokens create` a token")
         what = f"the bearer token is refused: {found}" if found else "the bearer token is missing or wrong"

@@ -54,7 +54,7 @@ RUNS = {
 }
 IMPORT = "import"
 _IMPORTS = {
-    True: "import daemon.app.run, daemon.build, daemon.web.server, uvicorn, fastapi",
+    True: "import daemon.app.run, daemon.build, daemon.web.server, uvicorn, litestar",
     False: "import daemon.app.run, daemon.build",
 }
 _NAMED = """

@@ -97,11 +97,12 @@ with three additional keys, `transitions`, `deliveries` and `actions` (the lates
 deliveries --json` is a list of deliveries, `wrapd deliveries show ID --json` is one; there and in `show`, each has
 its attempts in `tries`. `wrapd channels --json` is a list of channels, `wrapd routes --json` of routes, `wrapd
 routes explain --json` of routings (one, or one for each event), `wrapd templates preview --json` of previews,
-`wrapd mute list --json` of mutes, `wrapd links list --json` of links, `wrapd stats --json` of stats, one for each
-project, `wrapd doctor --json` of findings. `wrapd needs --json` is one object (needs). `wrapd explain JOB_ID
---json` is one explanation. `wrapd watch --json` is not one document but one object a line (followed), the last one
-says how it ended (conclusion). `wrapd track … --json` is an object with `jobs`, a list of results (tracked); with
-`--from-api` it is one account. The body sent to a `json://` channel is described in [channels.md](channels.md).
+`wrapd mute list --json` of mutes, `wrapd links list --json` of links, `wrapd tokens list --json` of tokens,
+`wrapd stats --json` of stats, one for each project, `wrapd doctor --json` of findings. `wrapd needs --json` is
+one object (needs). `wrapd explain JOB_ID --json` is one explanation. `wrapd watch --json` is not one document
+but one object a line (followed), the last one says how it ended (conclusion). `wrapd track … --json` is an
+object with `jobs`, a list of results (tracked); with `--from-api` it is one account. The body sent to a
+`json://` channel is described in [channels.md](channels.md).
 """
 
 EVENTS_INTRO = """\
@@ -216,6 +217,7 @@ _DOCUMENTS = (
     "routing",
     "preview",
     "link",
+    "token",
     "explanation",
     "stats",
     "followed",
@@ -233,7 +235,9 @@ def _json_keys() -> Iterator[str]:
         for folder in ("daemon/views", "daemon/cli")
     )
     for name in _DOCUMENTS:
-        view = re.search(rf'class {name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL)
+        view = re.search(
+            rf'class (?:Listed)?{name.capitalize()}:\n    """.*?"""\n\n(.*?)(?:\n\n|\Z)', shaped, re.DOTALL
+        )
         body = re.search(rf"def json_of_{name}\(.*?\n    return \{{\n(.*?)\n    \}}", text, re.DOTALL)
         found = view or body
         assert found is not None, f"{name} is declared neither in views nor in a command as this script expects it"

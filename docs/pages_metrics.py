@@ -10,7 +10,8 @@ INTRO = """\
 curl http://127.0.0.1:8787/metrics
 ```
 
-On a loopback address, the Host header must be one of its own names or that of `web.public_url` ([api.md](api.md)).
+Programs on the same machine need no key; others need a token that may read. On a loopback address, the Host header
+must be one of its own names, that of `web.public_url` or one of `web.hosts` ([api.md](api.md)).
 
 Label values are names of projects or channels, or short words; no metric contains a job id, a URL or a secret. A
 counter comes with a gauge of its creation time (`…_created`), a histogram with `…_bucket`, `…_sum` and `…_count`.

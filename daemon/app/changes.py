@@ -75,6 +75,7 @@ _CHANNEL: dict[str, Read[Channel]] = {
 _WEB: dict[str, Read[WebSettings]] = {
     "web.listen": lambda web: f"{web.host}:{web.port}",
     "web.public_url": lambda web: web.public_url,
+    "web.hosts": lambda web: web.hosts,
     "notify.link_life": lambda web: _seconds(web.link_life),
 }
 

@@ -8,9 +8,10 @@ import random
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 from daemon.clock import Clock, PatientClock
-from daemon.domain.jobs import ProjectName
+from daemon.domain.jobs import ChannelName, ProjectName
 from daemon.logs import LogEvent, logger
 from daemon.metastudio.client import ProjectClient
 from daemon.metrics import Metrics
@@ -18,10 +19,14 @@ from daemon.notify.outbox.context import OnResult
 from daemon.notify.outbox.dispatcher import Dispatcher
 from daemon.notify.outbox.pictures import Covers, PictureSource
 from daemon.notify.outbox.prepare import OwnLinks, Preparer
+from daemon.notify.transport import Channel, test_message
+from daemon.notify.transport.verdicts import Sent
 from daemon.spec import Spec
 from daemon.store import Store, StoreError
 from daemon.tasks import Defects, Tasks
+from daemon.views import ChannelFacts
 from daemon.watch.links import FreshLinks, remind
+from daemon.web.context import SentTest
 
 log = logger(__name__)
 
@@ -145,6 +150,23 @@ class DeliveryService:
         if total:
             log.info(LogEvent.RETENTION_PRUNED, rows=total, before=before.isoformat(timespec="seconds"))
 
+    def channel_facts(self, spec: Spec | None = None) -> dict[ChannelName, ChannelFacts]:
+        """What a spec (by default that in use) says about its channels, for people."""
+        return {name: _facts(channel) for name, channel in (spec or self._plan).channels.items()}
+
+    async def send_test(self, name: ChannelName) -> SentTest:
+        """Send a test message to a channel, beside its own alerts. A channel that is gone is a failure."""
+        found = self._plan.channels.get(name)
+        if found is None:
+            return SentTest(sent=False, reason="the config has no such channel any more", seconds=0.0)
+        now = self._clock.now().astimezone(found.zone).isoformat(timespec="seconds")
+        message = test_message(name, now_text=now, language=found.language)
+        report = await asyncio.to_thread(
+            partial(found.twin().send, message, timeout=self._plan.notify.send_timeout)
+        )
+        sent = isinstance(report.verdict, Sent)
+        return SentTest(sent=sent, reason=None if sent else report.reason or "not sent", seconds=report.seconds)
+
     async def stop(self, *, patience: float) -> None:
         """Finish the sends in progress, within `patience` seconds."""
         await self.dispatcher.stop(patience=patience)
@@ -190,4 +212,18 @@ def _own_links(spec: Spec) -> OwnLinks | None:
         public_url=public[0],
         life=public[1],
         token=lambda: secrets.token_urlsafe(_TOKEN_BYTES),
+    )
+
+
+def _facts(channel: Channel) -> ChannelFacts:
+    plan, templates = channel.plan, channel.templates
+    return ChannelFacts(
+        timezone=str(channel.zone),
+        language=channel.language.value,
+        max_per_minute=plan.max_per_minute,
+        digest_above=plan.digest_above,
+        digest_window=plan.digest_window,
+        fallback=plan.fallback,
+        fallback_after=plan.fallback_after,
+        templates=() if templates is None else tuple(templates.sources),
     )

@@ -299,7 +299,7 @@ class Daemon:
 
     def _web(self, listener: socket.socket) -> "WebServer":
         from daemon.web.live import Live  # noqa: PLC0415 - as below
-        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads FastAPI, only if there is a web
+        from daemon.web.server import WebServer, build_app  # noqa: PLC0415 - loads Litestar, only if there is a web
 
         assert self.spec.web is not None, "there is a listener"
         watcher, tasks = self.scope.watcher, Tasks("web", self.defects)
@@ -319,12 +319,14 @@ class Daemon:
             tasks=tasks,
             live=live,
             routing=self.spec.routing,
+            channels=self.delivery.channel_facts(),
+            test=self.delivery.send_test,
         )
 
         def adopt(spec: Spec) -> None:
             assert spec.web is not None, "the server runs"
             context.settings, context.routing = spec.web, spec.routing
-            context.projects = tuple(self.scope.pollers)
+            context.projects, context.channels = tuple(self.scope.pollers), self.delivery.channel_facts(spec)
 
         self.scope.follow(adopt)
         probes = Probes(alive=self.alive, ready=self.ready)

@@ -36,6 +36,7 @@ def web_settings(config: Config, environ: Mapping[str, str] = os.environ) -> Web
         public_url=web.public_url,
         callbacks=callbacks,
         link_life=config.notify.link_life,
+        hosts=web.hosts,
     )
 
 

@@ -1,26 +1,23 @@
 """`wrapd channels`: the channels, their alerts, and test messages."""
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
+from daemon import views
 from daemon.cli import output
 from daemon.cli.asked import running_config
-from daemon.cli.output import Column, Facts
-from daemon.cli.routes import json_of_quiet
+from daemon.cli.output import Column
 from daemon.cli.session import CLOCK, config_of, has_database, json_option, opened, who
-from daemon.cli.text import ago, count, stamp
+from daemon.cli.text import ago, count
 from daemon.config import Channel as Section
 from daemon.config import Config, ConfigFaults
 from daemon.config.values import spoken
-from daemon.domain.events import JOB_EVENTS
 from daemon.domain.jobs import ChannelName
-from daemon.domain.quiet import QuietHours
 from daemon.errors import Exit, UsageFault
 
 if TYPE_CHECKING:
@@ -41,10 +38,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 def _list(config: Config, *, as_json: bool) -> None:
     with opened(config) as store:
-        standings = store.read(lambda transaction: _standings(transaction, config))
-    listed = [json_of_channel(name, channel, standings[name]) for name, channel in config.channels.items()]
+        found = store.read(lambda transaction: _read(transaction, config))
     if as_json:
-        output.document(listed)
+        output.document([views.document(each) for each, _, _ in found])
         return
     columns = [
         Column(title="CHANNEL"),
@@ -58,56 +54,48 @@ def _list(config: Config, *, as_json: bool) -> None:
     ]
     now = CLOCK.now()
     rows = []
-    for name, channel in config.channels.items():
-        each = standings[name]
-        since = "" if each.held_since is None else f" ({ago(each.held_since, now)})"
+    for each, unsent, held in found:
         rows.append(
             [
-                name,
-                channel.timezone,
-                str(each.count("sent")),
-                str(each.count("pending", "sending", "held")),
-                f"{each.refused}{since}",
-                str(each.count("dead")),
+                each.channel,
+                each.timezone,
+                str(each.sent),
+                str(unsent),
+                f"{each.held}{'' if held is None else f' ({ago(held, now)})'}",
+                str(each.dead),
                 ", ".join(each.events) or "-",
-                "; ".join(_plan(channel)) or "-",
+                "; ".join(_plan(config.channels[each.channel])) or "-",
             ]
         )
     output.table(columns, rows, empty="There is no channel in the config; add a section [channels.NAME].")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelSummary:
-    """The state of a channel: the events it gets, its quiet hours, the number of alerts by status, and since when
-    its service has refused it."""
-
-    events: tuple[str, ...]
-    quiet: QuietHours | None
-    counts: Mapping[str, int]
-    held_since: datetime | None
-
-    @property
-    def refused(self) -> int:
-        """The number of alerts held back because the service refuses the channel: all that are not sent yet."""
-        return 0 if self.held_since is None else self.count("pending", "sending", "held")
-
-    def count(self, *statuses: str) -> int:
-        """The number of alerts with one of these statuses."""
-        return sum(self.counts.get(status, 0) for status in statuses)
-
-
-def _standings(transaction: "Transaction", config: Config) -> dict[str, ChannelSummary]:
+def _read(transaction: "Transaction", config: Config) -> list[tuple[views.ListedChannel, int, datetime | None]]:
+    """The channels of the config, with the number of alerts not sent yet, and since when it is refused."""
     counts, routing = transaction.outbox.counts(), config.routing()
-    found = {}
+    found = []
     for name in map(ChannelName, config.channels):
-        events = [event.value for event in JOB_EVENTS if routing.hears(name, event)]
-        found[str(name)] = ChannelSummary(
-            events=(*events, *(["operators"] if name in routing.operators else [])),
-            quiet=routing.quiet.get(name),
-            counts={str(status): number for (channel, status), number in counts.items() if channel == name},
-            held_since=transaction.outbox.held_since(name),
-        )
+        unsent = sum(n for (of, status), n in counts.items() if of == name and str(status) in _UNSENT)
+        since = transaction.outbox.held_since(name)
+        shown = views.channel(name, _facts(config.channels[name]), routing, counts, since)
+        found.append((shown, unsent, since))
     return found
+
+
+_UNSENT = ("pending", "sending", "held")
+
+
+def _facts(channel: Section) -> views.ChannelFacts:
+    return views.ChannelFacts(
+        timezone=channel.timezone,
+        language=channel.language,
+        max_per_minute=channel.max_per_minute,
+        digest_above=channel.digest_above,
+        digest_window=channel.digest_window,
+        fallback=channel.fallback,
+        fallback_after=channel.fallback_after,
+        templates=tuple(channel.templates),
+    )
 
 
 def _plan(channel: Section) -> Iterator[str]:
@@ -184,28 +172,3 @@ def _release(config: Config, name: ChannelName) -> None:
         following = store.write_now(lambda tx: release(tx, name, at=CLOCK.now(), who=who(), tested=True))
     if following:
         output.line(f"{name}: {count(following, 'held alert')} will be sent now")
-
-
-def json_of_channel(name: str, channel: Section, standing: ChannelSummary) -> Facts:
-    """A channel of the config, in `channels --json`."""
-    counts = standing.counts
-    return {
-        "channel": name,  # name of the channel in the config
-        "timezone": channel.timezone,  # time zone of its messages
-        "language": channel.language,  # language of its messages: en or zh
-        "events": list(standing.events),  # events it gets; `operators` stands for all operator events
-        "max_per_minute": channel.max_per_minute,  # from the config; null: the service's documented limit
-        "digest_above": channel.digest_above,  # from the config; null: 6 for people, 0 for programs
-        "digest_window": channel.digest_window,  # seconds
-        "fallback": channel.fallback,  # channel that also gets the alerts while this one is refused, or null
-        "fallback_after": channel.fallback_after,  # seconds
-        # its own quiet hours: `from`, `to` (HH:MM), `timezone`, `urgent` (events sent anyway); null if it
-        "quiet": None if standing.quiet is None else json_of_quiet(standing.quiet),  # has none
-        "templates": sorted(channel.templates),  # events that have a custom template
-        "sent": counts.get("sent", 0),  # alerts accepted by the chat service
-        "waiting": counts.get("pending", 0) + counts.get("sending", 0),  # alerts still to be sent
-        # all alerts that wait because the service refuses the channel: those `waiting` plus those it refused;
-        "held": standing.refused,  # 0 if it does not refuse the channel
-        "held_since": stamp(standing.held_since),  # since when it has refused the channel, or null
-        "dead": counts.get("dead", 0),  # alerts that were given up
-    }

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Verdict = Literal["ok", "warn", "fail"]
 
-_LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "fastapi")
+_LIBRARIES = ("httpx", "aiohttp", "sqlalchemy", "apprise", "apscheduler", "litestar")
 _MIN_SQLITE = (3, 35)
 _MIN_FREE = 200 * 1024 * 1024
 _NO_ROOM = 10 * 1024 * 1024

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from daemon import views
 from daemon.cli import output
 from daemon.cli.asked import running_config
 from daemon.cli.numbers import MomentType
@@ -327,6 +328,7 @@ def _hours(quiet: QuietHours) -> str:
 
 def json_of_route(number: int, route: Route) -> Facts:
     """A route of the config, in `routes --json`; an empty list means no condition."""
+    quiet = None if route.quiet is None else views.quiet_hours(route.quiet)
     return {
         "route": number,  # its position in the config, from 1
         "events": [event.value for event in Event if event in route.events],  # events it takes
@@ -338,7 +340,7 @@ def json_of_route(number: int, route: Route) -> Facts:
         "labels": list(route.labels),  # only jobs whose label matches one of these patterns
         "stop": route.stop,  # whether later routes are skipped for alerts that match this one
         # `from`, `to` (HH:MM), `timezone`, `urgent` (events sent anyway); null if
-        "quiet": None if route.quiet is None else json_of_quiet(route.quiet),  # it has no quiet hours
+        "quiet": None if quiet is None else views.document(quiet),  # it has no quiet hours
     }
 
 
@@ -381,13 +383,4 @@ def _json_of_target(target: Target, held: Held | None) -> Facts:
         "refused_since": None if held is None else stamp(held.refusal.since),
         "waiting": None if held is None else held.waiting,
         "reason": None if held is None else held.refusal.reason,
-    }
-
-
-def json_of_quiet(quiet: QuietHours) -> Facts:
-    return {
-        "from": f"{quiet.start:%H:%M}",
-        "to": f"{quiet.end:%H:%M}",
-        "timezone": str(quiet.zone),
-        "urgent": [event.value for event in Event if event in quiet.urgent],
     }

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
         TransitionRow,
     )
 
-_MOST_ACTIONS = 50
-"""The latest actions on a job that are shown."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
@@ -87,13 +84,14 @@ def _read(
 ) -> Story:
     row = views.kept(one_job(transaction, job_id, project), config.projects)
     deliveries, expected = transaction.outbox.list(job=row.id), Outlooks(now)
+    actions = transaction.actions.page(limit=views.MOST_ACTIONS, project=row.project, subject=row.job_id)
     return Story(
         job=row,
         transitions=transaction.history.transitions(row.id),
         deliveries=[
             (each, transaction.outbox.attempts(each.id)) for each in sorted(deliveries, key=lambda d: d.id)
         ],
-        actions=transaction.actions.page(limit=_MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
+        actions=actions.rows[::-1],
         mutes=transaction.mutes.of_job(row.id),
         waiting=situation(transaction, config, deliveries, running=daemon_runs(config), as_json=as_json),
         outlook=expected.of(transaction, [row])[0],
@@ -113,15 +111,8 @@ def _batch(transaction: "Transaction", row: "JobRow", expected: Outlooks) -> str
 
 
 def _document(story: Story) -> dict[str, object]:
-    return {
-        **views.document(view_of(story.job, story.outlook)),
-        "transitions": [views.document(views.transition(row)) for row in story.transitions],
-        "deliveries": [
-            views.document(views.delivery(row, tries, story.job.job_id, why=views.why(row, story.waiting)))
-            for row, tries in story.deliveries
-        ],
-        "actions": [views.document(views.act(row)) for row in story.actions],
-    }
+    told = views.story(story.job.job_id, story.transitions, story.deliveries, story.actions, story.waiting)
+    return views.document(view_of(story.job, story.outlook)) | views.document(told)
 
 
 def _lines(story: Story, now: datetime) -> Iterator[str]:

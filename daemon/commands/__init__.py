@@ -2,6 +2,7 @@
 Called by the command line, the API, callbacks and discovery. Prints nothing.
 """
 
+from daemon.commands.change import JobChange, change_job, read_change
 from daemon.commands.deliveries import (
     Revived,
     SentFilter,
@@ -35,6 +36,7 @@ from daemon.commands.tracking import (
 __all__ = [
     "Described",
     "Done",
+    "JobChange",
     "JobEntry",
     "MuteWish",
     "RequestFaults",
@@ -47,6 +49,7 @@ __all__ = [
     "called_back",
     "cancel",
     "cancelable",
+    "change_job",
     "change_tags",
     "discovered",
     "end_mutes",
@@ -57,6 +60,7 @@ __all__ = [
     "mute",
     "note_asked",
     "pause",
+    "read_change",
     "read_job",
     "read_label",
     "read_list",

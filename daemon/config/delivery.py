@@ -272,7 +272,7 @@ class Callback(Section):
 
 
 class Web(Section):
-    """The daemon's web server: /healthz, /readyz and /metrics; the API for tracking jobs (docs/api.md); callbacks
+    """The daemon's web server: /healthz, /readyz and /metrics; the HTTP API (docs/api.md); callbacks
     (docs/callbacks.md); wrapd's own links."""
 
     enabled: bool = key(flag, "Whether the daemon listens at all.", toml="true", default=True)
@@ -297,6 +297,14 @@ class Web(Section):
         toml='"https://wrapd.example.com"',
         default=None,
         usual="none; messages contain the service's links, which are valid for a day",
+    )
+    hosts: tuple[str, ...] = key(
+        some(text(values.host_name), most=100),
+        "More names under which requests are answered, besides `listen`, `public_url` and this machine's own "
+        "(localhost, 127.0.0.1): those that a proxy or a tool sends as Host.",
+        toml='["wrapd.internal"]',
+        default=(),
+        usual="none; on an address that other machines can reach, any name",
     )
 
 

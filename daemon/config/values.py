@@ -236,6 +236,14 @@ def public_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+def host_name(text: str) -> str:
+    """The name or address of a host, without a port, in lower case."""
+    name = text.strip().lower().removesuffix(".").removeprefix("[").removesuffix("]")
+    if re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|[0-9a-f:.]{2,45}", name, re.ASCII) is None:
+        raise ValueError(f'{shown(text)} is not a host; write it without scheme and port, as in "wrapd.internal"')
+    return name
+
+
 def kind(text: str) -> str:
     """Any kind of job."""
     if text not in (*LISTED_KINDS, *UNLISTED_KINDS):

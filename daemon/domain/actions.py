@@ -17,6 +17,7 @@ class Action(StrEnum):
     MOVE = "move"
     LABEL = "label"
     TAG = "tag"
+    BATCH = "batch"
     NOTE = "note"
     ASK = "ask"
     RETRY = "retry"

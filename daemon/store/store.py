@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from daemon.store.queue import DeliveryQueue
     from daemon.store.resend import Again
     from daemon.store.retention import Retention
+    from daemon.store.tokens import Tokens
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -99,6 +100,7 @@ class Transaction:
     changes: "_Part[Changes]" = _Part("daemon.store.changes", "Changes")
     mutes: "_Part[Mutes]" = _Part("daemon.store.mutes", "Mutes")
     pauses: "_Part[ProjectPauses]" = _Part("daemon.store.pauses", "ProjectPauses")
+    tokens: "_Part[Tokens]" = _Part("daemon.store.tokens", "Tokens")
     needs: "_Part[NeedRows]" = _Part("daemon.store.needs", "NeedRows")
     day_sums: "_Part[DaySums]" = _Part("daemon.store.day_sums", "DaySums")
     following: "_Part[Following]" = _Part("daemon.store.following", "Following")

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 
 from daemon.views.actions import Act, act
 from daemon.views.batches import WAYS, Batch, batch
+from daemon.views.channels import ChannelFacts, ListedChannel, channel, quiet_hours
 from daemon.views.deliveries import Attempt, Delivery, attempt, delivery, resent_from
 from daemon.views.followed import Conclusion, Followed, JobEnd, ends_of, followed, followed_of, rank, status_of
 from daemon.views.jobs import (
@@ -25,29 +26,37 @@ from daemon.views.jobs import (
 from daemon.views.mutes import Mute, mute
 from daemon.views.needs import Need, Needs, needs
 from daemon.views.pauses import Paused, paused
+from daemon.views.story import MOST_ACTIONS, JobLog, story
+from daemon.views.tokens import Token, token
 from daemon.views.why import Situation, muted, why
 
 __all__ = [
+    "MOST_ACTIONS",
     "WAYS",
     "Act",
     "Attempt",
     "Batch",
+    "ChannelFacts",
     "Conclusion",
     "Delivery",
     "Followed",
     "Job",
     "JobEnd",
+    "JobLog",
+    "ListedChannel",
     "Mute",
     "Need",
     "Needs",
     "Paused",
     "Remaining",
     "Situation",
+    "Token",
     "Tracked",
     "Transition",
     "act",
     "attempt",
     "batch",
+    "channel",
     "delivery",
     "document",
     "ends_of",
@@ -61,10 +70,13 @@ __all__ = [
     "muted",
     "needs",
     "paused",
+    "quiet_hours",
     "rank",
     "remaining",
     "resent_from",
     "status_of",
+    "story",
+    "token",
     "tracked",
     "transition",
     "why",

@@ -1,6 +1,7 @@
 """The daemon's web server: probes, tracking over HTTP, MetaStudio's callbacks, and wrapd's own links.
 
-`context` and `server` are not imported here, so that code which needs only settings loads no store and no FastAPI.
+`context` and `server` are not imported here, so that code which needs only settings loads neither store nor
+Litestar.
 """
 
 from daemon.web.health import Health, Part, Probes, judge_health

@@ -1,12 +1,19 @@
-"""Reads request bodies within limits of size and time, and creates JSON answers. Does not interpret bodies."""
+"""Reads request bodies within limits of size and time, and creates JSON answers and problems (RFC 9457). Does not
+interpret bodies.
+"""
 
 import asyncio
 import hmac
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
-from fastapi import Request
-from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from litestar import Request, Response
+from litestar.exceptions import InternalServerException
+
+ApiRequest = Request[Any, Any, Any]
+PROBLEM = "application/problem+json"
+"""The media type of every error."""
 
 _PATIENCE = 10.0
 """Seconds for a complete body. A request that never ends would occupy its connection forever."""
@@ -29,20 +36,30 @@ class HttpError(Exception):
         self.faults = faults
         self.headers = dict(headers or {})
 
-    def answer(self) -> JSONResponse:
-        """The JSON answer: `error`, and `faults` if there are any."""
-        body: dict[str, object] = {"error": self.text}
-        if self.faults:
-            body["faults"] = list(self.faults)
-        return machine_answer(body, status=self.status, headers=self.headers)
+    def problem(self) -> dict[str, object]:
+        """The body of the answer. `error` repeats `detail` for clients of earlier versions."""
+        found: dict[str, object] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.text,
+            "error": self.text,
+        }
+        return found | ({"faults": list(self.faults)} if self.faults else {})
+
+    def answer(self) -> Response[object]:
+        """The answer, which is not cached."""
+        return Response[object](
+            self.problem(), status_code=self.status, media_type=PROBLEM, headers={**_UNCACHED, **self.headers}
+        )
 
 
-def machine_answer(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def machine_answer(body: object, *, status: int = 200) -> Response[object]:
     """A JSON answer that is not cached."""
-    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", **(headers or {})})
+    return Response[object](body, status_code=status, headers=_UNCACHED)
 
 
-async def read_body(request: Request, *, most: int) -> bytes:
+async def read_body(request: ApiRequest, *, most: int) -> bytes:
     """Read the body. Raises HttpError: 413 over `most` bytes, 408 if it does not arrive in time, 400 if the
     connection ends before (no one receives that answer)."""
     too_large = HttpError(413, f"the body is over {most} bytes")
@@ -56,13 +73,14 @@ async def read_body(request: Request, *, most: int) -> bytes:
                 body += piece
                 if len(body) > most:
                     raise too_large
-    except ClientDisconnect:
+    except InternalServerException:  # the connection ended
         raise HttpError(400, "the body is incomplete") from None
     except TimeoutError:
         raise HttpError(408, f"the body did not arrive within {_PATIENCE:g} s", headers=_CLOSE) from None
     return bytes(body)
 
 
+_UNCACHED = {"Cache-Control": "no-store"}
 _CLOSE = {"Connection": "close"}
 _MOST_DIGITS = 12
 """Maximum digits of a Content-Length that is parsed; a longer one is too large in any case."""

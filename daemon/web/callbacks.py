@@ -4,8 +4,9 @@ Decides which callbacks to believe. Even a genuine one only makes its job due no
 does not wait for the service.
 """
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from litestar import Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from daemon.commands import SignatureUsed, TooManyUnknown, called_back
 from daemon.domain.jobs import JobId, ProjectName
@@ -14,7 +15,7 @@ from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.metastudio import callback
 from daemon.store import StoreError, TrackResult, Transaction
-from daemon.web.bodies import HttpError, machine_answer, read_body, same
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body, same
 from daemon.web.context import WebContext
 from daemon.web.settings import CallbackAuth, CallbackSettings, callback_secret, callback_url
 
@@ -30,12 +31,11 @@ _REFUSED = (
 )
 
 
-def router(context: WebContext) -> APIRouter:
+def handlers(context: WebContext) -> list[HTTPRouteHandler]:
     """The routes of the callbacks."""
-    routes = APIRouter(prefix="/callbacks")
     refusals = Folding(log, context.clock)
 
-    async def take(request: Request, project: str, secret: str | None) -> JSONResponse:
+    async def take(request: ApiRequest, project: str, secret: str | None) -> Response[object]:
         try:
             name = ProjectName(project)
             settings, signature = _authenticate(context, request, name, secret)
@@ -48,19 +48,21 @@ def router(context: WebContext) -> APIRouter:
                 refusals.note(LogEvent.CALLBACK_REFUSED, project=known)
             return refused.answer()
 
-    @routes.post("/{project}")
-    async def take_signed(request: Request, project: str) -> JSONResponse:
+    @post("/callbacks/{project:str}", include_in_schema=False, status_code=200)
+    async def take_signed(request: ApiRequest, project: FromPath[str]) -> Response[object]:
         return await take(request, project, None)
 
-    @routes.post("/{project}/{secret}")
-    async def take_by_secret(request: Request, project: str, secret: str) -> JSONResponse:
+    @post("/callbacks/{project:str}/{secret:str}", include_in_schema=False, status_code=200)
+    async def take_by_secret(
+        request: ApiRequest, project: FromPath[str], secret: FromPath[str]
+    ) -> Response[object]:
         return await take(request, project, secret)
 
-    return routes
+    return [take_signed, take_by_secret]
 
 
 def _authenticate(
-    context: WebContext, request: Request, project: ProjectName, secret: str | None
+    context: WebContext, request: ApiRequest, project: ProjectName, secret: str | None
 ) -> tuple[CallbackSettings, str | None]:
     """Authenticate a callback; returns the project's settings, and the signature of a signed one. Raises HttpError
     401 if it is not genuine. So it does for unknown projects, whose names strangers must not learn."""

@@ -3,17 +3,18 @@
 Settings, projects and routing may change while it runs, so they are read at each request.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.domain.routing import Routing
 from daemon.store import JobRow, Store
 from daemon.tasks import Tasks
+from daemon.views import ChannelFacts
 from daemon.web.settings import WebSettings
 
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ Renew = Callable[[JobRow], Awaitable[JobRow]]
 few seconds at most."""
 EtaOf = Callable[[JobRow, datetime], Eta | None]
 """Estimates the rest of a job's production; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentTest:
+    """What became of a test message; `seconds` is how long it took. `reason` holds no secret."""
+
+    sent: bool
+    reason: str | None
+    seconds: float
+
+
+SendTest = Callable[[ChannelName], Awaitable[SentTest]]
+"""Sends a test message to a channel of the config."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +55,9 @@ class WebContext:
     renew: Renew
     eta: EtaOf
     tasks: Tasks
+    channels: Mapping[ChannelName, ChannelFacts]
+    """The channels of the config."""
+    test: SendTest
     live: "Live | None" = None
     """The streams of events; None: there are none."""
     routing: Routing | None = None

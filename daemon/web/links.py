@@ -12,12 +12,14 @@ from enum import Enum, auto
 from typing import Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from litestar import MediaType, Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from daemon.clock import Clock
 from daemon.store import JobRow, LinkRow, StoreError, Transaction
 from daemon.views import link_end
+from daemon.web.bodies import ApiRequest
 from daemon.web.context import WebContext
 from daemon.web.pages import HEADERS, LinkPage, render
 from daemon.web.visitors import Opened, Visitor, visitor
@@ -34,26 +36,28 @@ _SAFE_IN_URLS = ":/%#?=@[]!$&'()*+,;~"
 _PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 Wanted = Literal["preview", "download"]
+Page = Response[str] | Response[bytes]
 
 
-def router(context: WebContext) -> APIRouter:
+def handlers(context: WebContext) -> list[HTTPRouteHandler]:
     """The routes of the links."""
-    routes = APIRouter(prefix="/v")
     opener = _Links(context)
 
-    @routes.api_route("/{token}", methods=["GET", "HEAD"])
-    async def watch(request: Request, token: str) -> Response:
+    async def watch(request: ApiRequest, token: FromPath[str]) -> Page:
         return await opener.video(request, token, "preview")
 
-    @routes.api_route("/{token}/download", methods=["GET", "HEAD"])
-    async def download(request: Request, token: str) -> Response:
+    async def download(request: ApiRequest, token: FromPath[str]) -> Page:
         return await opener.video(request, token, "download")
 
-    @routes.api_route("/{token}/cover", methods=["GET", "HEAD"])
-    async def cover(request: Request, token: str) -> Response:
+    async def cover(request: ApiRequest, token: FromPath[str]) -> Page:
         return await opener.cover(request, token)
 
-    return routes
+    paths = {"/v/{token:str}": watch, "/v/{token:str}/download": download, "/v/{token:str}/cover": cover}
+    return [_route(path)(handler) for path, handler in paths.items()]
+
+
+def _route(path: str) -> HTTPRouteHandler:
+    return HTTPRouteHandler(path, http_method=["GET", "HEAD"], include_in_schema=False)
 
 
 class _Links:
@@ -65,7 +69,7 @@ class _Links:
         self._opened = Opened()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
 
-    async def video(self, request: Request, token: str, wanted: Wanted) -> Response:
+    async def video(self, request: ApiRequest, token: str, wanted: Wanted) -> Page:
         """Redirect to the video, using a link recently obtained from the service if possible. For robots the
         service is not queried, and nothing counts as seen."""
         context = self._ground
@@ -84,9 +88,9 @@ class _Links:
             return _page(request, LinkPage.CROWDED if crowded else LinkPage.AWAY)
         if who is Visitor.PERSON:
             self._count(request, link)
-        return Response(status_code=302, headers={**HEADERS, "Location": header_safe(url)})
+        return Response(b"", status_code=302, headers={**HEADERS, "Location": header_safe(url)})
 
-    async def cover(self, request: Request, token: str) -> Response:
+    async def cover(self, request: ApiRequest, token: str) -> Page:
         """Return the video's cover, which was fetched when the video was finished."""
         opened = await self._open(request, token)
         if isinstance(opened, Response):
@@ -98,9 +102,9 @@ class _Links:
             return _page(request, LinkPage.AWAY)
         if picture is None or picture.data is None or picture.content_type not in _PICTURES:
             return _page(request, LinkPage.GONE)
-        return Response(picture.data, media_type=picture.content_type, headers=HEADERS)
+        return Response(picture.data, media_type=picture.content_type, headers=dict(HEADERS))
 
-    async def _open(self, request: Request, token: str) -> tuple[LinkRow, JobRow] | Response:
+    async def _open(self, request: ApiRequest, token: str) -> tuple[LinkRow, JobRow] | Page:
         """Find a valid link and its job; otherwise return the page that explains why it cannot be opened."""
         if _TOKEN.fullmatch(token) is None:  # not one of our tokens: no lookup needed
             return _page(request, LinkPage.GONE)
@@ -114,7 +118,7 @@ class _Links:
             return _page(request, LinkPage.GONE)
         return found
 
-    def _count(self, request: Request, link: LinkRow) -> None:
+    def _count(self, request: ApiRequest, link: LinkRow) -> None:
         """Count a person's click, or take back earlier clicks that turn out not to be a person's."""
         clock = self._ground.clock
         client = " ".join(
@@ -139,9 +143,9 @@ def _find(tx: Transaction, token: str) -> tuple[LinkRow, JobRow] | None:
     return None if link is None or job is None else (link, job)
 
 
-def _page(request: Request, page: LinkPage) -> Response:
+def _page(request: ApiRequest, page: LinkPage) -> Response[str]:
     made = render(page, request.headers.get("accept-language", ""))
-    return HTMLResponse(made.html, status_code=made.status, headers=dict(made.headers))
+    return Response(made.html, media_type=MediaType.HTML, status_code=made.status, headers=dict(made.headers))
 
 
 class TokenBucket:

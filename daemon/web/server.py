@@ -1,4 +1,4 @@
-"""FastAPI on a previously bound socket: the probes, and the routes built on a `WebContext`.
+"""The web application on a previously bound socket.
 
 It runs in the daemon's event loop and leaves signals to the daemon. The probes do not use the store.
 """
@@ -6,28 +6,27 @@ It runs in the daemon's event loop and leaves signals to the daemon. The probes 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import JSONResponse
 
 from daemon.clock import SystemClock
 from daemon.domain.hosts import is_loopback
 from daemon.folding import Folding
 from daemon.logs import LogEvent, logger
 from daemon.tasks import Defects, Tasks
-from daemon.web import callbacks, links, tracking
+from daemon.web.app import App, build_app
 from daemon.web.connections import PATIENCE, Connection, Connections
 from daemon.web.context import WebContext
-from daemon.web.guard import Guard
-from daemon.web.health import Health, Probes
+from daemon.web.guard import PROBES, Guard
 from daemon.web.live import Live
 
 log = logger(__name__)
+
+__all__ = ["WebServer", "build_app"]
 
 _AGAIN = 5.0
 """Seconds before a server that failed is restarted."""
@@ -35,53 +34,15 @@ _STOP_PATIENCE = 2.0
 """Seconds that requests, and their background tasks, get at a stop."""
 
 
-def build_app(
-    probes: Probes,
-    metrics_text: Callable[[], Awaitable[bytes]],
-    *,
-    metrics_type: str,
-    context: WebContext | None = None,
-) -> FastAPI:
-    """Create the application: the probes, and with a `context` also the API, the callbacks and the video links.
-    It has no documentation pages and keeps no state."""
-    app = FastAPI(title="wrapd", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.include_router(_probe_router(probes, metrics_text, metrics_type))
-    app.state.strangers = Folding(log, SystemClock() if context is None else context.clock)
-    app.state.context = context
-    if context is not None:
-        app.include_router(tracking.router(context))
-        app.include_router(callbacks.router(context))
-        app.include_router(links.router(context))
-    return app
-
-
-def _probe_router(probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], metrics_type: str) -> APIRouter:
-    router = APIRouter()
-
-    def answer(health: Health) -> JSONResponse:
-        body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
-        return JSONResponse(body, status_code=200 if health.ok else 503, headers={"Cache-Control": "no-store"})
-
-    @router.api_route("/healthz", methods=["GET", "HEAD"])
-    async def healthz() -> JSONResponse:
-        return answer(probes.alive())
-
-    @router.api_route("/readyz", methods=["GET", "HEAD"])
-    async def readyz() -> JSONResponse:
-        return answer(probes.ready())
-
-    @router.api_route("/metrics", methods=["GET", "HEAD"])
-    async def metrics() -> Response:
-        return Response(await metrics_text(), media_type=metrics_type)
-
-    return router
-
-
-def _names(context: WebContext | None) -> tuple[str, ...]:
-    """The names, besides loopback, under which people reach the server."""
-    url = None if context is None else context.settings.public_url
+def _names(listened: str, context: WebContext | None, path: str) -> Collection[str] | None:
+    """The names, besides loopback, under which a path is answered; None: any. Who lets others reach the server
+    knows its names better, so there only `web.hosts` limits them, and never those of the probes."""
+    settings = None if context is None else context.settings
+    url, more = (None, ()) if settings is None else (settings.public_url, settings.hosts)
+    if not is_loopback(listened) and (path in PROBES or not more):
+        return None
     public = None if url is None else urlsplit(url).hostname
-    return () if public is None else (public,)
+    return {listened, *more, *(() if public is None else (public,))}
 
 
 _TAKEN_AT_ONCE = 64
@@ -141,7 +102,7 @@ class WebServer:
 
     def __init__(
         self,
-        app: FastAPI,
+        app: App,
         listener: socket.socket,
         *,
         tasks: Tasks | None = None,
@@ -155,12 +116,13 @@ class WebServer:
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         """Where it listens, with the actual port."""
-        self._connections = Connections(app.state.strangers)
+        strangers = Folding(log, SystemClock() if app.context is None else app.context.clock)
+        self._connections = Connections(strangers)
         guard = Guard(
-            app,
-            hosts=partial(_names, app.state.context) if is_loopback(host) else None,
+            app.asgi,
+            hosts=partial(_names, host, app.context),
             connections=self._connections,
-            strangers=app.state.strangers,
+            strangers=strangers,
             defects=defects,
         )
         self._config = uvicorn.Config(

@@ -41,7 +41,8 @@ class WebSettings:
     """How the web server runs. Raises ConfigFault for unsafe or unusable values.
 
     `token` is the bearer token of the API (None: no API); `public_url` is the server's address from outside;
-    `link_life` is how long a link to a video can be opened, in seconds.
+    `link_life` is how long a link to a video can be opened, in seconds; `hosts` are more names, in lower case,
+    under which requests are answered.
     """
 
     host: str
@@ -50,6 +51,7 @@ class WebSettings:
     public_url: str | None = None
     callbacks: Mapping[ProjectName, CallbackSettings] = field(default_factory=dict)
     link_life: float = 30 * 86400.0
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):

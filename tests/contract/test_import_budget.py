@@ -18,7 +18,7 @@ from tests.support.programs import ROOT
 
 WATCHED = {
     *("sqlalchemy", "alembic", "sqlite3", "pydantic", "msgspec", "structlog", "rich", "importlib.metadata"),
-    *("apprise", "requests", "apscheduler", "fastapi", "starlette", "uvicorn", "httpx", "aiohttp"),
+    *("apprise", "requests", "apscheduler", "litestar", "uvicorn", "httpx", "aiohttp"),
     *("prometheus_client", "jinja2", "asyncio", "logging", "charset_normalizer"),
     "daemon.store.retention",
 }
@@ -84,6 +84,10 @@ ROWS: dict[str, tuple[str, set[str]]] = {
     "links": ("links --help", LOGS),
     "links list": ("links list", STORE),
     "links revoke": ("links revoke job-1", STORE),
+    "tokens": ("tokens --help", LOGS),
+    "tokens create": ("tokens create tool", STORE),
+    "tokens list": ("tokens list", STORE),
+    "tokens revoke": ("tokens revoke tool", STORE),
     "callback-url": ("callback-url --help", LOGS),
     "config": ("config --help", LOGS),
     "config check": ("config check", CHANNELS),

@@ -275,7 +275,7 @@ def _chunked(it: Desk, body: bytes) -> bytes:
     host, _, port = it.web.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=10) as wire:
         wire.sendall(
-            b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+            b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
             + f"Authorization: Bearer {TOKEN}\r\n\r\n{len(body):x}\r\n".encode()
         )
         wire.sendall(body)
@@ -382,7 +382,7 @@ async def test_a_body_that_ends_early_is_no_error_of_ours(
 ) -> None:
     async with desk(tmp_path) as it:
         reader, writer = await asyncio.open_connection(*it.web.address.split(":"))
-        head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+        head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
         writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 20\r\n\r\n".encode())
         assert b"100" in await reader.readline()  # it now waits for the body
         writer.close()

@@ -23,7 +23,7 @@ from daemon.web import (
     callback_url,
     listen,
 )
-from daemon.web.context import WebContext
+from daemon.web.context import SentTest, WebContext
 from daemon.web.server import WebServer, build_app
 from tests.support.rig import PROJECT, Rig, rig
 from tests.support.turns import turns_until
@@ -55,6 +55,10 @@ async def _as_it_is(row: JobRow) -> JobRow:
     return row
 
 
+async def _no_test(_: object) -> SentTest:
+    raise AssertionError
+
+
 async def _no_metrics() -> bytes:
     return b""
 
@@ -75,6 +79,8 @@ async def way(
             hint=it.watcher.hint,
             tracked=it.watcher.notice_soon,
             renew=_as_it_is,
+            channels={},
+            test=_no_test,
             eta=it.watcher.eta,
             tasks=Tasks("web", Defects(clock=it.clock, metrics=it.metrics)),
         )

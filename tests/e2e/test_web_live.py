@@ -80,9 +80,20 @@ def test_a_job_is_handed_over_and_its_end_is_told_long_before_any_look_is_due(
                 "Launch",
                 "finished",
             )
+            _tests_its_channel(port, hook)
             assert KEY not in daemon.said
             assert TOKEN not in daemon.said
             assert url not in daemon.said or auth is CallbackAuth.MSS_A
+
+
+def _tests_its_channel(port: int, hook: Webhook) -> None:
+    [channel] = json.loads(ask(port, "GET", "/api/v1/channels")[2])["items"]
+    assert (channel["language"], channel["held"], channel["dead"]) == ("en", 0, 0)
+    assert channel["sent"] >= 1
+    status, _, body = ask(port, "POST", f"/api/v1/channels/{channel['channel']}/test")
+    told = json.loads(body)
+    assert (status, told["sent"], told["reason"], told["count"]) == (200, True, None, 0)
+    assert of(hook, "test")[0]["channel"] == channel["channel"]
 
 
 @pytest.mark.long

@@ -14,14 +14,16 @@ from typing import Any
 
 from daemon.clock import ManualClock
 from daemon.domain.durations import Eta
-from daemon.domain.jobs import JobId, ProjectName
+from daemon.domain.jobs import ChannelName, JobId, ProjectName
 from daemon.metrics import Metrics
 from daemon.store import JobRow, Store, TrackRequest
 from daemon.tasks import Defects, Tasks
+from daemon.views import ChannelFacts
 from daemon.web import Health, Probes, WebSettings, listen
-from daemon.web.context import WebContext
+from daemon.web.app import App
+from daemon.web.context import SentTest, WebContext
 from daemon.web.server import WebServer, build_app
-from tests.support.store import BOTH
+from tests.support.store import BOTH, A, B
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 MAIN, OTHER = ProjectName("main"), ProjectName("other")
@@ -29,6 +31,16 @@ TOKEN = "a-token-of-24-characters"
 PUBLIC = "https://wrapd.example.com"
 
 
+FACTS = ChannelFacts(
+    timezone="UTC",
+    language="en",
+    max_per_minute=None,
+    digest_above=None,
+    digest_window=60.0,
+    fallback=None,
+    fallback_after=900.0,
+    templates=(),
+)
 _CLIENTS = ThreadPoolExecutor(max_workers=32)
 
 
@@ -53,6 +65,7 @@ class Desk:
     web: WebServer
     tasks: Tasks
     """Work that goes on after the answers."""
+    app: App
     watched: set[tuple[str, str]] = field(default_factory=set)
     """(project, job id) of the watched jobs."""
     hints: list[tuple[str, str]] = field(default_factory=list)
@@ -62,6 +75,11 @@ class Desk:
     fresh: dict[str, JobRow] = field(default_factory=dict)
     """The job that `renew` returns for a job id; unchanged for ids not listed."""
     renewed: list[str] = field(default_factory=list)
+
+    tests: list[str] = field(default_factory=list)
+    """The channels to which a test message was sent."""
+    refusing: set[str] = field(default_factory=set)
+    """The channels that refuse it."""
 
     async def ask(
         self,
@@ -117,7 +135,7 @@ async def desk(
     """Run a server with these WebSettings."""
     clock = ManualClock(NOW)
     store = Store.open(f"sqlite:///{folder / 'web.db'}", clock=clock, daemon=True)
-    listener = listen("127.0.0.1", 0)
+    listener = listen(settings.get("host", "127.0.0.1"), 0)
     made = WebSettings(**{"host": "127.0.0.1", "port": 0, "token": TOKEN, "public_url": PUBLIC} | settings)
     it: Desk
 
@@ -133,6 +151,10 @@ async def desk(
         it.renewed.append(row.job_id)
         return it.fresh.get(row.job_id, row)
 
+    async def test(channel: ChannelName) -> SentTest:
+        it.tests.append(channel)
+        return SentTest(sent=channel not in it.refusing, reason="refused" if it.refusing else None, seconds=0.5)
+
     context = WebContext(
         settings=made,
         routing=BOTH,
@@ -142,12 +164,15 @@ async def desk(
         hint=hint,
         tracked=tracked,
         renew=renew,
+        channels={A: FACTS, B: FACTS},
+        test=test,
         eta=lambda row, _at: it.etas.get(row.job_id),
         tasks=Tasks("web", Defects(clock=clock, metrics=Metrics())),
     )
     healthy = Probes(alive=lambda: Health(stalled={}), ready=lambda: Health(stalled={}))
     app = build_app(healthy, _no_metrics, metrics_type="text/plain", context=context)
-    it = Desk(store=store, clock=clock, web=WebServer(app, listener, tasks=context.tasks), tasks=context.tasks)
+    web = WebServer(app, listener, tasks=context.tasks)
+    it = Desk(store=store, clock=clock, web=web, tasks=context.tasks, app=app)
     it.web.start()
     try:
         yield it

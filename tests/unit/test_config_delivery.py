@@ -206,6 +206,24 @@ def test_what_is_no_public_url(tmp_path: Path, given: str) -> None:
     assert "web.public_url" in faults(tmp_path, BASE + f'[web]\npublic_url = "{given}"\n')
 
 
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ("wrapd", "wrapd"),
+        ("WRAPD.Example.com.", "wrapd.example.com"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("10.0.0.4",) * 2,
+    ],
+)
+def test_more_hosts(tmp_path: Path, given: str, means: str) -> None:
+    assert read(tmp_path, BASE + f'[web]\nhosts = ["{given}"]\n').web.hosts == (means,)
+
+
+@pytest.mark.parametrize("given", ["", "https://h", "h:80", "a b", "*.example.com", "-h", "ü"])
+def test_what_is_no_host(tmp_path: Path, given: str) -> None:
+    assert faults(tmp_path, BASE + f'[web]\nhosts = ["{given}"]\n').keys() == {"web.hosts[0]"}
+
+
 def test_callbacks_need_an_address_by_which_they_come(tmp_path: Path) -> None:
     callback = '[projects.main.callback]\nkey = { env = "K" }\n'
     found = faults(tmp_path, BASE + callback)

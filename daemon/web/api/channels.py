@@ -1,0 +1,87 @@
+"""Channels: `/api/v1/channels`, what they hold, test messages, and the release of what they hold."""
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from daemon import views
+from daemon.commands import release
+from daemon.domain.jobs import ChannelName
+from daemon.domain.routing import Routing
+from daemon.store import Transaction
+from daemon.web.access import Context, who
+from daemon.web.api.lists import whole_answer
+from daemon.web.api.shapes import answer, answers, listing, shape
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.context import WebContext
+
+ChannelItem = shape(views.ListedChannel, name="Channel")
+_NOWHERE = Routing(routes=(), operators=())
+_CHANNEL = "/api/v1/channels/{name:str}"
+
+
+class Released(msgspec.Struct, kw_only=True):
+    """How many alerts that the channel held are due now."""
+
+    count: int
+
+
+class TestAnswer(msgspec.Struct, kw_only=True):
+    """What became of a test message, and how many alerts that the channel held are due now."""
+
+    sent: bool
+    reason: str | None
+    seconds: float
+    count: int
+
+
+@get("/api/v1/channels", responses=answers(listing(ChannelItem, "Channels"), "All channels of the config."))
+async def list_channels(context: Context) -> Response[object]:
+    """List the channels."""
+    found = await context.store.read_async(lambda tx: [_view(tx, context, name) for name in context.channels])
+    return whole_answer(list(map(views.document, found)), now=context.clock.now())
+
+
+@get(_CHANNEL, responses=answers(ChannelItem, "The channel."))
+async def get_channel(name: FromPath[str], context: Context) -> Response[object]:
+    """Return a channel."""
+    wanted = _known(context, name)
+    return answer(await context.store.read_async(lambda tx: _view(tx, context, wanted)))
+
+
+@post(f"{_CHANNEL}/test", status_code=200, responses=answers(TestAnswer, "What became of it."))
+async def post_test(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
+    """Send a real test message. If it arrives, all alerts held for the channel are sent too."""
+    wanted, by = _known(context, name), who(request)
+    tested = await context.test(wanted)
+    at, count = context.clock.now(), 0
+    if tested.sent:
+        count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by, tested=True))
+        context.tracked()
+    return machine_answer(
+        {"sent": tested.sent, "reason": tested.reason, "seconds": round(tested.seconds, 3), "count": count}
+    )
+
+
+@post(f"{_CHANNEL}/release", status_code=200, responses=answers(Released, "How many are sent."))
+async def post_release(request: ApiRequest, name: FromPath[str], context: Context) -> Response[object]:
+    """Send what the channel holds now, without a test."""
+    wanted, by, at = _known(context, name), who(request), context.clock.now()
+    count = await context.store.write(lambda tx: release(tx, wanted, at=at, who=by))
+    context.tracked()
+    return machine_answer({"count": count})
+
+
+def _known(context: WebContext, name: str) -> ChannelName:
+    """The channel of the config. Raises HttpError 404."""
+    if name not in context.channels:
+        raise HttpError(404, "the config has no such channel")
+    return ChannelName(name)
+
+
+def _view(tx: Transaction, context: WebContext, name: ChannelName) -> views.ListedChannel:
+    routing = context.routing or _NOWHERE
+    return views.channel(name, context.channels[name], routing, tx.outbox.counts(), tx.outbox.held_since(name))
+
+
+HANDLERS = (list_channels, get_channel, post_test, post_release)

@@ -1,0 +1,212 @@
+"""Deliveries: `/api/v1/deliveries`, the alerts with their attempts."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import JSONBody, PathParameter, QueryParameter
+
+from daemon import views
+from daemon.commands import cancel, cancelable, resend, resendable, retry
+from daemon.domain.jobs import ChannelName, ProjectName
+from daemon.domain.text import stamp
+from daemon.store import DeliveryFilter, DeliveryRow, DeliverySort, DeliveryStatus, Page, Transaction
+from daemon.web.access import Context, who
+from daemon.web.api.lists import USUAL, Cursor, Limit, Since, page_answer, read_cursor, read_since, word
+from daemon.web.api.shapes import answer, answers, listing, shape
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.context import WebContext
+
+MOST_AT_ONCE = 1000
+"""Maximum number of deliveries changed by one request."""
+_AGAIN = (DeliveryStatus.DEAD, DeliveryStatus.HELD)
+"""The statuses of what can be retried."""
+DeliveryItem = shape(views.Delivery)
+Id = Annotated[int, PathParameter(ge=1, le=2**53, description="The delivery's number.")]
+StatusFilter = Annotated[
+    DeliveryStatus | None, QueryParameter(name="status", description="Whether it is sent, or why not.")
+]
+ChannelFilter = Annotated[str | None, word("Its channel.")]
+EventFilter = Annotated[str | None, word("Its event.")]
+ProjectFilter = Annotated[str | None, word("Name of its project.")]
+BatchFilter = Annotated[str | None, word("The batch of its job.")]
+TagFilter = Annotated[str | None, word("A tag of its job.")]
+
+
+class Changed(msgspec.Struct, kw_only=True):
+    """How many deliveries were changed."""
+
+    count: int
+
+
+class Resend(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Where to send an alert again; null: to its own channel."""
+
+    channel: str | None = None
+
+
+@get("/api/v1/deliveries", responses=answers(listing(DeliveryItem, "Deliveries"), "A page of deliveries."))
+async def list_deliveries(
+    *,
+    context: Context,
+    status: StatusFilter = None,
+    channel: ChannelFilter = None,
+    event: EventFilter = None,
+    project: ProjectFilter = None,
+    batch: BatchFilter = None,
+    tag: TagFilter = None,
+    q: Annotated[str | None, word("Part of the last error, or of its job's id, label, name or batch.")] = None,
+    since: Since = None,
+    sort: Annotated[DeliverySort, QueryParameter(description="The order.")] = DeliverySort.NEWEST,
+    limit: Limit = USUAL,
+    cursor: Cursor = None,
+) -> Response[object]:
+    """List deliveries with their attempts."""
+    fit = _fit(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
+    fit["since"] = read_since(since)
+    given = {**fit, "q": q, "sort": sort, "of": "deliveries"}
+    after = read_cursor(cursor, given)
+
+    def read(tx: Transaction) -> tuple[Page[DeliveryRow], list[views.Delivery]]:
+        page = tx.outbox.page(limit=limit, after=after, sort=sort, search=q, **fit)
+        return page, _shown(tx, context, page.rows)
+
+    page, items = await context.store.read_async(read)
+    return page_answer(page, list(map(views.document, items)), given, now=context.clock.now())
+
+
+@get("/api/v1/deliveries/{id:int}", responses=answers(DeliveryItem, "The delivery."))
+async def get_delivery(id: Id, context: Context) -> Response[object]:  # noqa: A002 - as the path calls it
+    """Return a delivery with its attempts."""
+    return await _one(context, id)
+
+
+@post("/api/v1/deliveries/{id:int}/retry", status_code=200, responses=answers(DeliveryItem, "As it is now."))
+async def retry_delivery(
+    request: ApiRequest,
+    id: Id,  # noqa: A002 - as the path calls it
+    context: Context,
+) -> Response[object]:
+    """Send a dead or held delivery now; any other stays as it is."""
+    at, by = context.clock.now(), who(request)
+    await context.store.write(lambda tx: retry(tx, [id], at=at, who=by))
+    context.tracked()
+    return await _one(context, id)
+
+
+@post("/api/v1/deliveries/{id:int}/cancel", status_code=200, responses=answers(DeliveryItem, "As it is now."))
+async def cancel_delivery(
+    request: ApiRequest,
+    id: Id,  # noqa: A002 - as the path calls it
+    context: Context,
+) -> Response[object]:
+    """Give up a delivery unless it is sent."""
+    at, by = context.clock.now(), who(request)
+    await context.store.write(lambda tx: cancel(tx, cancelable(tx, [id]), at=at, who=by))
+    context.tracked()
+    return await _one(context, id)
+
+
+@post("/api/v1/deliveries/{id:int}/resend", status_code=200, responses=answers(Changed, "How many are sent."))
+async def resend_delivery(
+    request: ApiRequest,
+    id: Id,  # noqa: A002 - as the path calls it
+    context: Context,
+    data: JSONBody[Resend | None] = None,
+) -> Response[object]:
+    """Send an alert again, to its own channel or another."""
+    at, by, to = (
+        context.clock.now(),
+        who(request),
+        None if data is None or data.channel is None else ChannelName(data.channel),
+    )
+    if to is not None and to not in context.channels:
+        raise HttpError(422, "channel: the config has no such channel")
+    count = await context.store.write(
+        lambda tx: resend(tx, resendable(tx, [id]), channels=context.channels, to=to, at=at, who=by)
+    )
+    context.tracked()
+    return machine_answer({"count": count})
+
+
+@post("/api/v1/deliveries/retry", status_code=200, responses=answers(Changed, "How many are sent."))
+async def retry_deliveries(
+    *,
+    request: ApiRequest,
+    context: Context,
+    expect: Annotated[int, QueryParameter(ge=0, le=MOST_AT_ONCE, description="How many fit; if not, 409.")],
+    status: StatusFilter = None,
+    channel: ChannelFilter = None,
+    event: EventFilter = None,
+    project: ProjectFilter = None,
+    batch: BatchFilter = None,
+    tag: TagFilter = None,
+) -> Response[object]:
+    """Send all dead and held deliveries that fit now, if they are as many as expected."""
+    fit = _fit(status=status, channel=channel, event=event, project=project, batch=batch, tag=tag)
+    at, by = context.clock.now(), who(request)
+
+    def work(tx: Transaction) -> int:
+        rows: list[DeliveryRow] = []
+        for fit["status"] in (each for each in _AGAIN if status in (None, each)):
+            rows += tx.outbox.list(limit=MOST_AT_ONCE + 1, **fit)
+        if len(rows) != expect:
+            many = f"more than {MOST_AT_ONCE}" if len(rows) > MOST_AT_ONCE else str(len(rows))
+            raise HttpError(409, f"nothing was changed: {many} deliveries fit, not {expect}; list them again")
+        return retry(tx, [row.id for row in rows], at=at, who=by) if rows else 0
+
+    count = await context.store.write(work)
+    context.tracked()
+    return machine_answer({"count": count})
+
+
+def _fit(
+    *,
+    status: DeliveryStatus | None,
+    channel: str | None,
+    event: str | None,
+    project: str | None,
+    batch: str | None,
+    tag: str | None,
+) -> DeliveryFilter:
+    return {
+        "status": status,
+        "channel": None if channel is None else ChannelName(channel),
+        "event": event,
+        "project": None if project is None else ProjectName(project),
+        "batch": batch,
+        "tag": tag,
+    }
+
+
+async def _one(context: WebContext, delivery: int) -> Response[object]:
+    def read(tx: Transaction) -> list[views.Delivery]:
+        row = tx.outbox.get(delivery)
+        return [] if row is None else _shown(tx, context, [row])
+
+    found = await context.store.read_async(read)
+    if not found:
+        raise HttpError(404, "there is no such delivery")
+    return answer(found[0])
+
+
+def _shown(tx: Transaction, context: WebContext, rows: Sequence[DeliveryRow]) -> list[views.Delivery]:
+    now = context.clock.now()
+    at = views.Situation(
+        standing=tx.queue.standing(rows, now=now), now=now, moment=stamp, channels=context.channels
+    )
+    jobs = tx.jobs.names(row.job for row in rows if row.job is not None)
+    tries = tx.outbox.attempts_of([row.id for row in rows])
+    ids = {row.id: jobs[row.job].job_id for row in rows if row.job is not None and row.job in jobs}
+    return [views.delivery(row, tries.get(row.id, []), ids.get(row.id), why=views.why(row, at)) for row in rows]
+
+
+HANDLERS = (
+    list_deliveries,
+    get_delivery,
+    retry_delivery,
+    cancel_delivery,
+    resend_delivery,
+    retry_deliveries,
+)

@@ -1,0 +1,226 @@
+"""Jobs: `/api/v1/jobs`. Tracking is idempotent, so a tool may safely repeat it."""
+
+from dataclasses import asdict
+from datetime import datetime
+from types import GenericAlias
+from typing import Annotated
+
+import msgspec
+from litestar import Response, delete, get, patch, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from daemon import views
+from daemon.commands import JobChange, Stopped, WrongRequest, change_job, read_change, track, untrack
+from daemon.domain.actions import Action
+from daemon.domain.jobs import ProjectName, Tracking, parse_job_id
+from daemon.domain.text import stamp
+from daemon.store import JobFilter, JobRow, JobSort, Transaction
+from daemon.web.access import Context, who
+from daemon.web.api.lists import (
+    USUAL,
+    Cursor,
+    Limit,
+    Since,
+    page_answer,
+    read_cursor,
+    read_since,
+    whole_answer,
+    word,
+)
+from daemon.web.api.shapes import URLS, answer, answers, listing, shape
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer, read_body
+from daemon.web.context import WebContext
+from daemon.web.tracking import MAX_BODY, read_tracking
+
+NO_REASON = "eta_reason"
+"""A key of `--json` that the API does not have: the daemon's estimate comes without one."""
+_JOB = "/api/v1/jobs/{project:str}/{job_id:str}"
+_HIDDEN = (*URLS, NO_REASON)
+JobItem = shape(views.Job, name="JobItem", without=_HIDDEN)
+TransitionItem = shape(views.Transition)
+JobStory = shape(views.Job, views.JobLog, name="JobStory", without=(NO_REASON,))
+
+
+TrackedJobs = msgspec.defstruct("TrackedJobs", [("jobs", GenericAlias(list, (shape(views.Tracked),)))])
+
+
+class AskAnswer(msgspec.Struct, kw_only=True):
+    """The result of asking about a job."""
+
+    project: str
+    job_id: str
+    watched: bool
+
+
+class JobPatch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Changes of a job. What is not given stays."""
+
+    label: str | msgspec.UnsetType | None = msgspec.UNSET
+    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
+    batch: str | msgspec.UnsetType = msgspec.UNSET
+
+
+@get("/api/v1/jobs", responses=answers(listing(JobItem, "Jobs"), "A page of jobs, without links."))
+async def list_jobs(
+    *,
+    context: Context,
+    project: Annotated[str | None, word("Name of the project.")] = None,
+    job_state: Annotated[str | None, QueryParameter(name="state", max_length=200, description="State.")] = None,
+    tracking: Annotated[Tracking | None, QueryParameter(description="Whether it is watched.")] = None,
+    tag: Annotated[str | None, word("One of its tags.")] = None,
+    batch: Annotated[str | None, word("Its batch.")] = None,
+    q: Annotated[str | None, word("Part of its id, label, name, batch or tags, in any case.")] = None,
+    since: Since = None,
+    sort: Annotated[JobSort | None, QueryParameter(description="The order; with `since` only changed.")] = None,
+    limit: Limit = USUAL,
+    cursor: Cursor = None,
+) -> Response[object]:
+    """List jobs, ended ones included."""
+    fit: JobFilter = {
+        "project": None if project is None else ProjectName(project),
+        "tracking": tracking,
+        "state": job_state,
+        "tag": tag,
+        "batch": batch,
+        "since": read_since(since),
+    }
+    order = sort or (JobSort.NEWEST if since is None else JobSort.CHANGED)
+    if since is not None and order is not JobSort.CHANGED:
+        raise HttpError(422, f"sort: `since` sorts by the last change of state; leave out sort={order}")
+    given = {**fit, "q": q, "sort": order, "of": "jobs"}
+    after = read_cursor(cursor, given)
+    page = await context.store.read_async(
+        lambda tx: tx.jobs.page(limit=limit, after=after, sort=order, search=q, **fit)
+    )
+    now = context.clock.now()
+    items = [views.document(_view(context, row, now), without=_HIDDEN) for row in page.rows]
+    return page_answer(page, items, given, now=now)
+
+
+@post("/api/v1/jobs", status_code=200, responses=answers(TrackedJobs, "What was done with each."))
+async def post_jobs(request: ApiRequest, context: Context) -> Response[object]:
+    """Track one job, or several as `{"jobs": […]}`."""
+    wanted = await read_tracking(await read_body(request, most=MAX_BODY), context.projects)
+    at, by = context.clock.now(), who(request)
+    done = await context.store.write(
+        lambda tx: track(tx, wanted.jobs, at=at, routing=context.routing, retrack=wanted.retrack, who=by)
+    )
+    context.tracked()
+    tracked = [views.document(views.tracked(each.project, each.job_id, each.tracked)) for each in done]
+    return machine_answer({"jobs": tracked})
+
+
+@get(_JOB, responses=answers(JobStory, "The job."))
+async def get_job(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
+    """Return a job with its transitions, deliveries and actions."""
+    now = context.clock.now()
+    job, told = await context.store.read_async(lambda tx: _story(tx, context, _found(tx, project, job_id), now))
+    return _answer(context, job, told)
+
+
+@get(f"{_JOB}/transitions", responses=answers(listing(TransitionItem, "Transitions"), "All changes."))
+async def list_transitions(project: FromPath[str], job_id: FromPath[str], context: Context) -> Response[object]:
+    """List the observed changes of a job's state, oldest first."""
+    rows = await context.store.read_async(lambda tx: tx.history.transitions(_found(tx, project, job_id).id))
+    return whole_answer([views.document(views.transition(row)) for row in rows], now=context.clock.now())
+
+
+@patch(_JOB, responses=answers(JobStory, "The job as it is now."))
+async def patch_job(
+    request: ApiRequest, project: FromPath[str], job_id: FromPath[str], data: JSONBody[JobPatch], context: Context
+) -> Response[object]:
+    """Change a job's label (null removes it), its tags (all of them) or its batch."""
+    by, now = who(request), context.clock.now()
+    wanted = _read_change(data)
+
+    def work(tx: Transaction) -> tuple[JobRow, views.JobLog]:
+        row = _found(tx, project, job_id)
+        change_job(tx, row, wanted, at=now, who=by, routing=context.routing)
+        return _story(tx, context, _found(tx, project, job_id), now)
+
+    job, told = await context.store.write(work)
+    context.tracked()
+    return _answer(context, job, told)
+
+
+@delete(_JOB, status_code=200, responses=answers(Stopped, "What was done."))
+async def delete_job(
+    request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
+) -> Response[object]:
+    """Stop watching a job, and revoke wrapd's own link to its video. Its record stays; `tracking` is the one
+    before."""
+    at, by = context.clock.now(), who(request)
+
+    def work(tx: Transaction) -> list[Stopped]:
+        return untrack(tx, [_found(tx, project, job_id).id], at=at, who=by, routing=context.routing)
+
+    [done] = await context.store.write(work)
+    context.tracked()
+    return machine_answer(asdict(done))
+
+
+@post(f"{_JOB}/ask", status_code=200, responses=answers(AskAnswer, "Whether it is queried."))
+async def ask_job(
+    request: ApiRequest, project: FromPath[str], job_id: FromPath[str], context: Context
+) -> Response[object]:
+    """Query the service for a job now. `watched` is false if the daemon does not watch it."""
+    at, by = context.clock.now(), who(request)
+
+    def work(tx: Transaction) -> JobRow:
+        row = _found(tx, project, job_id)
+        tx.actions.note(Action.ASK, who=by, at=at, project=row.project, subject=row.job_id)
+        return row
+
+    row = await context.store.write(work)
+    watched = context.hint(row.project, row.job_id)
+    return machine_answer({"project": row.project, "job_id": row.job_id, "watched": watched})
+
+
+def _found(tx: Transaction, project: str, job_id: str) -> JobRow:
+    """The job. Raises HttpError 404."""
+    try:
+        rows = tx.jobs.find(parse_job_id(job_id), ProjectName(project))
+    except ValueError:
+        rows = []
+    if not rows:
+        raise HttpError(404, "no such job is known; POST it to /api/v1/jobs to have it tracked")
+    return rows[0]
+
+
+def _story(tx: Transaction, context: WebContext, row: JobRow, now: datetime) -> tuple[JobRow, views.JobLog]:
+    deliveries = sorted(tx.outbox.list(job=row.id), key=lambda each: each.id)
+    standing = tx.queue.standing(deliveries, now=now)
+    at = views.Situation(standing=standing, now=now, moment=stamp, channels=context.channels)
+    tries = tx.outbox.attempts_of([each.id for each in deliveries])
+    told = views.story(
+        row.job_id,
+        tx.history.transitions(row.id),
+        [(each, tries.get(each.id, [])) for each in deliveries],
+        tx.actions.page(limit=views.MOST_ACTIONS, project=row.project, subject=row.job_id).rows[::-1],
+        at,
+    )
+    return row, told
+
+
+def _view(context: WebContext, row: JobRow, now: datetime) -> views.Job:
+    return views.job(views.kept(row, context.projects), now=now, eta=context.eta(row, now))
+
+
+def _answer(context: WebContext, row: JobRow, told: views.JobLog) -> Response[object]:
+    job = _view(context, row, context.clock.now())
+    return answer(job, without=[NO_REASON], **views.document(told))
+
+
+def _read_change(data: JobPatch) -> JobChange:
+    """Check a change. Raises HttpError 422 with all faults."""
+    given = {key: value or "" for key in _CHANGES if (value := getattr(data, key)) is not msgspec.UNSET}
+    try:
+        return read_change(given)
+    except WrongRequest as wrong:
+        listed = [asdict(fault) for fault in wrong.faults]
+        raise HttpError(422, "nothing was changed; every fault is named with its place", faults=listed) from None
+
+
+_CHANGES = ("label", "tags", "batch")
+
+HANDLERS = (list_jobs, post_jobs, get_job, list_transitions, patch_job, delete_job, ask_job)

@@ -1,0 +1,64 @@
+"""What answers look like, for OpenAPI: from the views, which also fill them. Nothing is declared twice."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import GenericAlias, UnionType
+from typing import Any, Union, cast, get_args, get_origin
+
+from litestar import Response
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct, defstruct
+
+from daemon import views
+
+URLS = ("cover_url", "preview_url", "download_url")
+"""Keys of a job that lists leave out: whoever has such a link can open the video."""
+_UNCACHED = {"Cache-Control": "no-store"}
+
+
+SHAPED: dict[str, tuple[type, ...]] = {}
+"""The views of each shape, by its name."""
+
+
+@cache
+def shape(*some: type, name: str | None = None, without: tuple[str, ...] = ()) -> type[Struct]:
+    """The keys and types of the documents of these views together, under a `name` (that of the first view)."""
+    SHAPED[name or some[0].__name__] = some
+    keys = [each for view in some for each in fields(view) if each.name not in without]
+    assert all(each.default is MISSING for each in keys), "each key is always there"
+    return defstruct(
+        name or some[0].__name__,
+        [(each.name, _shaped(each.type)) for each in keys],
+        rename={each.name: each.name.rstrip("_") for each in keys},
+        kw_only=True,
+        module=some[0].__module__,
+    )
+
+
+def _shaped(kind: Any) -> Any:
+    """A type, with views in it replaced by their shapes."""
+    origin, inner = get_origin(kind), tuple(map(_shaped, get_args(kind)))
+    if isinstance(kind, type) and is_dataclass(kind):
+        return shape(cast("type", kind))
+    if origin is Mapping:
+        return dict[str, Any]
+    if origin in (Union, UnionType):
+        return Union[inner]  # noqa: UP007 - of as many as there are
+    return kind if origin is None else origin[inner]
+
+
+def listing(item: type[Struct], name: str) -> type[Struct]:
+    """A page of a list."""
+    kinds: list[Any] = [("items", GenericAlias(list, (item,))), ("next", str | None), ("as_of", str)]
+    return defstruct(name, kinds, kw_only=True, module=item.__module__)
+
+
+def answers(kind: type, description: str) -> dict[int, ResponseSpec]:
+    """The answer of a handler, for its option `responses`."""
+    return {200: ResponseSpec(data_container=kind, generate_examples=False, description=description)}
+
+
+def answer(view: object, *, without: Collection[str] = (), **more: object) -> Response[object]:
+    """Answer with one view, which is not cached, with `more` keys after its own."""
+    return Response[object]({**views.document(view, without=without), **more}, headers=_UNCACHED)

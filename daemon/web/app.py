@@ -1,0 +1,138 @@
+"""The web application: the probes, and with a `WebContext` also the API, the callbacks and the video links.
+
+Every error is answered as a problem (RFC 9457). The probes do not use the store.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import msgspec
+from litestar import Litestar, Response, Router, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+
+from daemon.errors import UnknownName, UsageFault, WrapdError
+from daemon.store import StoreError
+from daemon.web import callbacks, links, openapi
+from daemon.web.access import Doorkeeper
+from daemon.web.api import batches, channels, deliveries, jobs, tokens
+from daemon.web.api.lists import require_known_parameters
+from daemon.web.api.shapes import answers
+from daemon.web.bodies import ApiRequest, HttpError, machine_answer
+from daemon.web.context import WebContext
+from daemon.web.health import Health, Probes
+from daemon.web.tracking import MAX_BODY
+
+API = (*batches.HANDLERS, *channels.HANDLERS, *deliveries.HANDLERS, *jobs.HANDLERS, *tokens.HANDLERS)
+"""The handlers of the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The application, and what its server uses too."""
+
+    asgi: ASGIApp
+    context: WebContext | None = None
+
+
+def build_app(
+    probes: Probes,
+    metrics_text: Callable[[], Awaitable[bytes]],
+    *,
+    metrics_type: str,
+    context: WebContext | None = None,
+) -> App:
+    """Create the application. It has no documentation pages and keeps no state."""
+    handlers = _probes(probes, metrics_text, metrics_type)
+    made: list[HTTPRouteHandler | Router] = list(handlers)
+    if context is not None:
+        described = openapi.handler([*handlers, *API])
+        api = Router("/", route_handlers=[described, *API], before_request=require_known_parameters)
+        made += [api, *callbacks.handlers(context), *links.handlers(context)]
+    app = Litestar(
+        made,
+        guards=[Doorkeeper(context).admit],
+        dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
+        exception_handlers={
+            HttpError: lambda _, error: error.answer(),
+            HTTPException: lambda _, error: _problem(error).answer(),
+            StoreError: lambda *_: HttpError(503, _BUSY, headers={"Retry-After": "5"}).answer(),
+            UnknownName: _refusal,
+            UsageFault: _refusal,
+            Exception: _pass_on,
+        },
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=MAX_BODY,
+    )
+    return App(app, context)
+
+
+class ProbeAnswer(msgspec.Struct, kw_only=True):
+    """The answer of a probe: `ok` or `stalled`, and the parts that are, with their pause in seconds."""
+
+    status: str
+    stalled: dict[str, float | None]
+
+
+_BUSY = "the database is not available now; nothing was changed, try again"
+
+
+def _probes(
+    probes: Probes, metrics_text: Callable[[], Awaitable[bytes]], metrics_type: str
+) -> list[HTTPRouteHandler]:
+    def answer(health: Health) -> Response[object]:
+        body = {"status": "ok" if health.ok else "stalled", "stalled": health.stalled}
+        return machine_answer(body, status=200 if health.ok else 503)
+
+    @get("/healthz", responses=answers(ProbeAnswer, "The daemon works."))
+    async def healthz() -> Response[object]:
+        """Return whether the daemon works."""
+        return answer(probes.alive())
+
+    @get("/readyz", responses=answers(ProbeAnswer, "The daemon works, and its results are stored."))
+    async def readyz() -> Response[object]:
+        """Return whether the daemon works, and its results are stored."""
+        return answer(probes.ready())
+
+    @get("/metrics", media_type="text/plain")
+    async def metrics() -> Response[bytes]:
+        """Return the metrics in Prometheus' text format."""
+        return Response(await metrics_text(), media_type=metrics_type)
+
+    return [healthz, readyz, metrics]
+
+
+def _problem(error: HTTPException) -> HttpError:
+    """An error that Litestar found, in our words."""
+    if error.status_code == 405:
+        return HttpError(
+            405, "this path does not take the method; Allow names those it takes", headers=error.headers
+        )
+    if error.status_code == 404:
+        return HttpError(404, "there is nothing at this path")
+    if isinstance(error, ValidationException):
+        return _wrong_values(error)
+    return HttpError(error.status_code, error.detail, headers=error.headers)
+
+
+def _wrong_values(error: ValidationException) -> HttpError:
+    """Parameters or a body of wrong types, each named with its place."""
+    found = [each for each in error.extra if isinstance(each, dict)] if isinstance(error.extra, list) else []
+    texts = ((str(each.get("key", "")), str(each.get("message", ""))) for each in found)
+    faults = [{"place": key, "text": "it is missing" if text == repr(key) else text} for key, text in texts]
+    text = "; ".join(f"{each['place']}: {each['text']}" for each in faults) or error.detail
+    return HttpError(422, text, faults=faults)
+
+
+def _refusal(_: ApiRequest, error: WrapdError) -> Response[object]:
+    """An expected error of a command: what it names does not exist, or it cannot be done."""
+    return HttpError(404 if isinstance(error, UnknownName) else 422, str(error)).answer()
+
+
+def _pass_on(_: ApiRequest, error: Exception) -> NoReturn:
+    """Leave an unexpected error to the guard, which knows whom to tell."""
+    raise error

@@ -1,0 +1,48 @@
+"""Every route of the web server and who may use it. A route that is not listed here is refused to everyone."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from daemon.domain.tokens import ApiScope
+
+
+class Access(Enum):
+    """Access without the scope of a token."""
+
+    OPEN = "open"  # to anyone
+    LOCAL = "local"  # to clients on this machine; to others with a token that may read
+
+
+OPEN, LOCAL = Access.OPEN, Access.LOCAL
+READ, WRITE, ADMIN = ApiScope
+
+ROUTES: Mapping[str, Mapping[str, Access | ApiScope]] = {
+    "/healthz": {"GET": OPEN},
+    "/readyz": {"GET": OPEN},
+    "/metrics": {"GET": LOCAL},
+    "/v/{token}": {"GET": OPEN, "HEAD": OPEN},
+    "/v/{token}/download": {"GET": OPEN, "HEAD": OPEN},
+    "/v/{token}/cover": {"GET": OPEN, "HEAD": OPEN},
+    "/callbacks/{project}": {"POST": OPEN},
+    "/callbacks/{project}/{secret}": {"POST": OPEN},
+    "/api/v1/jobs": {"GET": READ, "POST": WRITE},
+    "/api/v1/jobs/{project}/{job_id}": {"GET": READ, "PATCH": WRITE, "DELETE": WRITE},
+    "/api/v1/jobs/{project}/{job_id}/ask": {"POST": WRITE},
+    "/api/v1/jobs/{project}/{job_id}/transitions": {"GET": READ},
+    "/api/v1/batches": {"GET": READ},
+    "/api/v1/batches/{project}/{name}": {"GET": READ},
+    "/api/v1/channels": {"GET": READ},
+    "/api/v1/channels/{name}": {"GET": READ},
+    "/api/v1/channels/{name}/test": {"POST": ADMIN},
+    "/api/v1/channels/{name}/release": {"POST": ADMIN},
+    "/api/v1/deliveries": {"GET": READ},
+    "/api/v1/deliveries/retry": {"POST": WRITE},
+    "/api/v1/deliveries/{id}": {"GET": READ},
+    "/api/v1/deliveries/{id}/retry": {"POST": WRITE},
+    "/api/v1/deliveries/{id}/cancel": {"POST": WRITE},
+    "/api/v1/deliveries/{id}/resend": {"POST": WRITE},
+    "/api/v1/openapi.json": {"GET": OPEN},
+    "/api/v1/tokens": {"GET": ADMIN, "POST": ADMIN},
+    "/api/v1/tokens/{id}": {"DELETE": ADMIN},
+}
+"""Paths as in OpenAPI. An open route may still need a secret: a link is one, and callbacks have theirs."""
